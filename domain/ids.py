@@ -1,0 +1,36 @@
+"""Identifiers: UUIDv7 (RFC 9562) whose 12 `rand_a` bits hold the slot, so that an id tells its mailbox.
+
+A slot is one of 4,096 places on a ring that never changes; mailboxes share the ring out between them. Anything
+that is said about an order later finds the order's mailbox from the id alone, without a look-up.
+Randomness and time come from the caller: nothing here reads a clock.
+"""
+
+from typing import Final
+from uuid import UUID
+from zlib import crc32
+
+SLOT_COUNT: Final = 4096
+
+_VERSION_7: Final = 0x7 << 76
+_VARIANT_RFC: Final = 0b10 << 62
+_RANDOM_MASK: Final = (1 << 62) - 1
+
+
+def new_id(now_ms: int, slot: int, random: int) -> UUID:
+    """A UUIDv7 of the millisecond `now_ms` (Unix time) that carries `slot`; the low 62 bits of `random` make it unique."""
+    return UUID(int=now_ms << 80 | _VERSION_7 | slot << 64 | _VARIANT_RFC | random & _RANDOM_MASK)
+
+
+def slot_of_id(identifier: UUID) -> int:
+    """The slot an id carries, 0..4095."""
+    return (identifier.int >> 64) & (SLOT_COUNT - 1)
+
+
+def slot_of_key(key: str) -> int:
+    """The slot of anything that has a name instead of an id (a SKU, an idempotency key), 0..4095."""
+    return crc32(key.encode()) % SLOT_COUNT
+
+
+def mailbox_of_slot(slot: int, mailbox_count: int) -> int:
+    """The mailbox, 0..mailbox_count-1, that a slot belongs to: equal, contiguous shares of the ring."""
+    return slot * mailbox_count // SLOT_COUNT

@@ -1,0 +1,36 @@
+"""The bounds of the shop itself, each with its unit and its reason.
+
+Bounds of the machinery (queues, batches, pages) are settings; these are rules and the same everywhere.
+"""
+
+import re
+from typing import Final
+
+# The largest invoice of the real data has 675 lines and the largest line 74,215 pieces: both fit with room.
+ORDER_MAX_LINES: Final = 1_000
+LINE_MAX_QUANTITY: Final = 100_000
+
+# One receipt or adjustment; and what one SKU may hold on hand. Both fit a 32-bit column with room to add.
+MOVEMENT_MAX_QUANTITY: Final = 10_000_000
+STOCK_MAX_ON_HAND: Final = 2_000_000_000
+
+# Minor units. A whole order stays far inside a 64-bit column and inside what JSON readers hold exactly (2**53).
+PRICE_MAX_MINOR: Final = 10**10
+ORDER_MAX_TOTAL_MINOR: Final = 10**15
+
+PRINCIPAL_MAX_CHARS: Final = 64
+REASON_MAX_CHARS: Final = 200
+IDEMPOTENCY_KEY_MAX_CHARS: Final = 200
+
+SKU_MAX_CHARS: Final = 40
+SKU_PATTERN: Final = rf"^[A-Z0-9][A-Z0-9._-]{{0,{SKU_MAX_CHARS - 1}}}$"
+_SKU = re.compile(SKU_PATTERN)
+
+
+def canonical_sku(text: str) -> str | None:
+    """The SKU in its one spelling (upper case), or None if no SKU can be written so.
+
+    Codes that differ only by case mean the same shelf: the real data has both `85123A` and `85123a`.
+    """
+    sku = text.upper()
+    return sku if _SKU.match(sku) else None

@@ -1,0 +1,138 @@
+"""The words everything is said in: command, event, rejection, the shop's state, and how rules are registered.
+
+A rule is a plain function beside its command or event: `@decides(PlaceOrder)` says what happens, `@evolves(
+OrderPlaced)` says what that changes. `decide` never changes the shop; `evolve` never refuses. Both are called in
+mailbox order by a worker, and again by `tidegate verify`, which folds the log from its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
+from uuid import UUID
+
+import msgspec
+
+
+class Command(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True, forbid_unknown_fields=True):
+    """Something a principal asks for. Field order is the wire format: append fields with defaults, never reorder."""
+
+    def slot(self) -> int:
+        """Where on the ring this command is applied, 0..4095: all commands about one thing share its slot."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened: one line of the log. It says enough to be folded without looking anything up."""
+
+    type: ClassVar[str]
+
+    def subject(self) -> str:
+        """What it happened to: an order's id, a SKU, or a command's id."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Rejection(msgspec.Struct, frozen=True, gc=False):
+    """Why a command was refused: a stable `code`, a sentence, and the particulars (JSON-ready)."""
+
+    code: str
+    detail: str
+    particulars: dict[str, Any] = {}
+
+
+class Who(msgspec.Struct, frozen=True, gc=False):
+    """The principal on whose behalf a command runs. Staff may act on what belongs to others."""
+
+    principal: str
+    staff: bool
+
+
+class Product(msgspec.Struct, frozen=True, gc=False):
+    """What a SKU is sold as. `price_minor` is in the minor units of `currency` (ISO 4217), per piece."""
+
+    sku: str
+    name: str
+    price_minor: int
+    currency: str
+
+
+class Stock(msgspec.Struct, frozen=True, gc=False):
+    """Pieces of one SKU: `reserved` of them are promised to orders; 0 <= reserved <= on_hand always."""
+
+    on_hand: int = 0
+    reserved: int = 0
+
+    @property
+    def available(self) -> int:
+        return self.on_hand - self.reserved
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One SKU of an order; `unit_price_minor` is what the catalogue said when the order was applied."""
+
+    sku: str
+    quantity: int
+    unit_price_minor: int
+
+
+class Order(msgspec.Struct, frozen=True, gc=False):
+    """An order as it stands. `status` is one of OrderStatus."""
+
+    order_id: UUID
+    customer_id: str
+    status: str
+    currency: str
+    total_minor: int
+    lines: tuple[Line, ...]
+
+
+class Shop(msgspec.Struct, gc=False):
+    """The state a run of commands is decided on: only what they need, held in memory, changed by `evolve` alone."""
+
+    products: dict[str, Product] = {}
+    stock: dict[str, Stock] = {}
+    orders: dict[UUID, Order] = {}
+
+
+Decision = Sequence[Event] | Rejection
+
+_C = TypeVar("_C", bound=Command)
+_E = TypeVar("_E", bound=Event)
+
+COMMANDS: dict[type[Command], Callable[[Shop, Any, Who], Decision]] = {}
+EVENTS: dict[str, type[Event]] = {}
+_EVOLVERS: dict[type[Event], Callable[[Shop, Any], None]] = {}
+
+
+def decides(command_type: type[_C]) -> Callable[[Callable[[Shop, _C, Who], Decision]], Callable[[Shop, _C, Who], Decision]]:
+    """Registers the rule for a command type."""
+
+    def register(rule: Callable[[Shop, _C, Who], Decision]) -> Callable[[Shop, _C, Who], Decision]:
+        assert command_type not in COMMANDS, f"two rules decide {command_type.__name__}"
+        COMMANDS[command_type] = rule
+        return rule
+
+    return register
+
+
+def evolves(event_type: type[_E]) -> Callable[[Callable[[Shop, _E], None]], Callable[[Shop, _E], None]]:
+    """Registers what an event type changes, and its name in the log."""
+
+    def register(rule: Callable[[Shop, _E], None]) -> Callable[[Shop, _E], None]:
+        assert event_type.type not in EVENTS, f"two event types are called {event_type.type}"
+        EVENTS[event_type.type] = event_type
+        _EVOLVERS[event_type] = rule
+        return rule
+
+    return register
+
+
+def decide(shop: Shop, command: Command, who: Who) -> Decision:
+    """What happens when `who` asks for `command`: the events, or the reason why nothing does. Changes nothing."""
+    return COMMANDS[type(command)](shop, command, who)
+
+
+def evolve(shop: Shop, event: Event) -> Shop:
+    """The shop after `event`; it is the same object, changed."""
+    _EVOLVERS[type(event)](shop, event)
+    return shop

@@ -1,0 +1,111 @@
+"""Stock: what is on hand, what of it is reserved, and how goods come in or are corrected."""
+
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from domain.ids import slot_of_key
+from domain.limits import MOVEMENT_MAX_QUANTITY, STOCK_MAX_ON_HAND
+from domain.model import Command, Decision, Event, Rejection, Shop, Stock, Who, decides, evolves
+
+
+class ReceiveStock(Command, frozen=True):
+    """Goods came in: `quantity` pieces (1..MOVEMENT_MAX_QUANTITY) more on hand."""
+
+    sku: str
+    quantity: Annotated[int, msgspec.Meta(ge=1, le=MOVEMENT_MAX_QUANTITY)]
+    reference: str | None = None
+
+    def slot(self) -> int:
+        return slot_of_key(self.sku)
+
+
+class AdjustStock(Command, frozen=True):
+    """A correction after counting, breakage or theft: `change` pieces, positive or negative, never 0."""
+
+    sku: str
+    change: Annotated[int, msgspec.Meta(ge=-MOVEMENT_MAX_QUANTITY, le=MOVEMENT_MAX_QUANTITY)]
+    reason: str
+
+    def slot(self) -> int:
+        return slot_of_key(self.sku)
+
+
+class StockReceived(Event, frozen=True):
+    type: ClassVar[str] = "stock.received"
+    sku: str
+    quantity: int
+    reference: str | None = None
+
+    def subject(self) -> str:
+        return self.sku
+
+
+class StockAdjusted(Event, frozen=True):
+    type: ClassVar[str] = "stock.adjusted"
+    sku: str
+    change: int
+    reason: str
+
+    def subject(self) -> str:
+        return self.sku
+
+
+def unknown_sku(skus: list[str]) -> Rejection:
+    """The rejection of a command that names SKUs which the catalogue does not have."""
+    return Rejection("unknown_sku", "The catalogue has no such SKU.", {"skus": skus})
+
+
+def insufficient_stock(short: list[dict[str, Any]]) -> Rejection:
+    """The rejection of a command that needs more than is available; `short` says by SKU what fell short."""
+    return Rejection("insufficient_stock", "Not enough is available.", {"lines": short})
+
+
+def _moved(shop: Shop, sku: str, change: int) -> Rejection | None:
+    """Why `change` pieces cannot be added to what is on hand, if so."""
+    if sku not in shop.products:
+        return unknown_sku([sku])
+    stock = shop.stock.get(sku, Stock())
+    if stock.on_hand + change > STOCK_MAX_ON_HAND:
+        return Rejection(
+            "stock_limit_exceeded",
+            f"A SKU holds at most {STOCK_MAX_ON_HAND} pieces.",
+            {"sku": sku, "on_hand": stock.on_hand, "limit": STOCK_MAX_ON_HAND},
+        )
+    if stock.available + change < 0:
+        return insufficient_stock([{"sku": sku, "requested": -change, "available": stock.available}])
+    return None
+
+
+@decides(ReceiveStock)
+def _receive(shop: Shop, command: ReceiveStock, who: Who) -> Decision:
+    return _moved(shop, command.sku, command.quantity) or (
+        StockReceived(command.sku, command.quantity, command.reference),
+    )
+
+
+@decides(AdjustStock)
+def _adjust(shop: Shop, command: AdjustStock, who: Who) -> Decision:
+    return _moved(shop, command.sku, command.change) or (StockAdjusted(command.sku, command.change, command.reason),)
+
+
+def move_on_hand(shop: Shop, sku: str, change: int) -> None:
+    """Adds `change` pieces to what is on hand."""
+    stock = shop.stock.get(sku, Stock())
+    shop.stock[sku] = Stock(stock.on_hand + change, stock.reserved)
+
+
+def move_reserved(shop: Shop, sku: str, change: int) -> None:
+    """Reserves `change` pieces more; a negative change releases them."""
+    stock = shop.stock.get(sku, Stock())
+    shop.stock[sku] = Stock(stock.on_hand, stock.reserved + change)
+
+
+@evolves(StockReceived)
+def _received(shop: Shop, event: StockReceived) -> None:
+    move_on_hand(shop, event.sku, event.quantity)
+
+
+@evolves(StockAdjusted)
+def _adjusted(shop: Shop, event: StockAdjusted) -> None:
+    move_on_hand(shop, event.sku, event.change)
