@@ -17,7 +17,7 @@ _RANDOM_MASK: Final = (1 << 62) - 1
 
 
 def new_id(now_ms: int, slot: int, random: int) -> UUID:
-    """A UUIDv7 of the millisecond `now_ms` (Unix time) that carries `slot`; the low 62 bits of `random` make it unique."""
+    """A UUIDv7 of the millisecond `now_ms` (Unix time) that carries `slot`. The low 62 bits of `random` go in."""
     return UUID(int=now_ms << 80 | _VERSION_7 | slot << 64 | _VARIANT_RFC | random & _RANDOM_MASK)
 
 

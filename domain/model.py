@@ -96,18 +96,18 @@ class Shop(msgspec.Struct, gc=False):
 
 Decision = Sequence[Event] | Rejection
 
-_C = TypeVar("_C", bound=Command)
-_E = TypeVar("_E", bound=Event)
+_Rule = TypeVar("_Rule", bound=Callable[..., Decision])
+_Change = TypeVar("_Change", bound=Callable[..., None])
 
 COMMANDS: dict[type[Command], Callable[[Shop, Any, Who], Decision]] = {}
 EVENTS: dict[str, type[Event]] = {}
 _EVOLVERS: dict[type[Event], Callable[[Shop, Any], None]] = {}
 
 
-def decides(command_type: type[_C]) -> Callable[[Callable[[Shop, _C, Who], Decision]], Callable[[Shop, _C, Who], Decision]]:
-    """Registers the rule for a command type."""
+def decides(command_type: type[Command]) -> Callable[[_Rule], _Rule]:
+    """Registers the rule for a command type: `(shop, command, who) -> Decision`."""
 
-    def register(rule: Callable[[Shop, _C, Who], Decision]) -> Callable[[Shop, _C, Who], Decision]:
+    def register(rule: _Rule) -> _Rule:
         assert command_type not in COMMANDS, f"two rules decide {command_type.__name__}"
         COMMANDS[command_type] = rule
         return rule
@@ -115,14 +115,14 @@ def decides(command_type: type[_C]) -> Callable[[Callable[[Shop, _C, Who], Decis
     return register
 
 
-def evolves(event_type: type[_E]) -> Callable[[Callable[[Shop, _E], None]], Callable[[Shop, _E], None]]:
-    """Registers what an event type changes, and its name in the log."""
+def evolves(event_type: type[Event]) -> Callable[[_Change], _Change]:
+    """Registers what an event type changes, `(shop, event) -> None`, and its name in the log."""
 
-    def register(rule: Callable[[Shop, _E], None]) -> Callable[[Shop, _E], None]:
+    def register(change: _Change) -> _Change:
         assert event_type.type not in EVENTS, f"two event types are called {event_type.type}"
         EVENTS[event_type.type] = event_type
-        _EVOLVERS[event_type] = rule
-        return rule
+        _EVOLVERS[event_type] = change
+        return change
 
     return register
 

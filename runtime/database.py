@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -28,6 +28,9 @@ LOST_CONNECTION: Final[tuple[type[BaseException], ...]] = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
 )
+
+# What a view raises, whatever is the matter.
+VIEW_FAILED: Final[tuple[type[BaseException], ...]] = (SQLAlchemyError, *LOST_CONNECTION)
 
 
 def _driver_url(database_url: str) -> URL:
@@ -51,11 +54,16 @@ def create_engine(database_url: str, *, pool_size: int) -> AsyncEngine:
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether a view failed because Postgres could not be reached, and not because the statement was wrong."""
-    if isinstance(error, PoolTimeoutError) or isinstance(error, LOST_CONNECTION):
+    if isinstance(error, (PoolTimeoutError, *LOST_CONNECTION)):
         return True
     return isinstance(error, DBAPIError) and (
         error.connection_invalidated or isinstance(getattr(error.orig, "__cause__", None), LOST_CONNECTION)
     )
+
+
+async def _keep_session(connection: Any) -> None:
+    """Nothing to reset when a connection goes back to the pool: batches change no session state. asyncpg's own reset
+    would be one more round trip for every batch."""
 
 
 async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: float) -> asyncpg.Pool[Any]:
@@ -68,6 +76,7 @@ async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: 
         max_size=size,
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=batch_max_seconds,
+        reset=_keep_session,
         server_settings={
             "application_name": "tidegate-batch",
             "jit": "off",

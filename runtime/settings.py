@@ -43,7 +43,9 @@ class Settings(BaseSettings):
     worker_processes: int = Field(2, description="Worker processes.", ge=1, le=64)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level logged.")
 
-    jwt_secret: SecretStr = Field(SecretStr(DEVELOPMENT_SECRET), description="HS256 key of the tokens; 32 bytes or more.")
+    jwt_secret: SecretStr = Field(
+        SecretStr(DEVELOPMENT_SECRET), description="HS256 key of the tokens; 32 bytes or more."
+    )
     token_cache_max_entries: int = Field(
         10_000, description="Verified tokens kept per gateway process; the oldest goes first.", ge=1
     )
@@ -64,22 +66,32 @@ class Settings(BaseSettings):
     )
     drain_concurrency: int = Field(4, description="Mailboxes drained at a time by one worker process.", ge=1, le=64)
     awake_milliseconds: int = Field(
-        2_000, description="How long an activation is believed without a sign of life; then the sweep sends another.", ge=100
+        2_000,
+        description="How long an activation is believed without a sign of life; then the sweep sends another.",
+        ge=100,
     )
 
     idempotency_seconds: int = Field(
-        86_400, description="How long the gateway answers a repeated Idempotency-Key at once; Postgres knows it for ever.", ge=1
+        86_400,
+        description="How long the gateway answers a repeated Idempotency-Key at once; Postgres knows it for ever.",
+        ge=1,
     )
-    wait_max_seconds: float = Field(30.0, description="Longest `Prefer: wait` honoured; a longer one is cut to this.", gt=0)
+    wait_max_seconds: float = Field(
+        30.0, description="Longest `Prefer: wait` honoured; a longer one is cut to this.", gt=0
+    )
     wait_max_requests: int = Field(
         5_000, description="Requests of one gateway process waiting for outcomes; more get 202 at once.", ge=1
     )
     body_max_bytes: int = Field(131_072, description="Request body; a larger one gets 413 `body_too_large`.", ge=1_024)
     page_max_rows: int = Field(100, description="Rows of one page of orders or products.", ge=1, le=1_000)
     events_page_max: int = Field(1_000, description="Events of one page of the log.", ge=1, le=10_000)
-    socket_max_connections: int = Field(2_000, description="WebSockets of one gateway process; more are closed with 1013.", ge=1)
+    socket_max_connections: int = Field(
+        2_000, description="WebSockets of one gateway process; more are closed with 1013.", ge=1
+    )
     socket_queue_max_events: int = Field(
-        10_000, description="Events queued for one WebSocket; a slower reader is closed with 4008 and the seq to resume from.", ge=1
+        10_000,
+        description="Events queued for one WebSocket; a slower reader is closed with 4008 and the seq to resume from.",
+        ge=1,
     )
     silence_seconds: float = Field(
         1.0, description="Without an event for this long the gateway looks into the log itself.", gt=0

@@ -22,7 +22,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON
 
 metadata = MetaData(
-    naming_convention={"pk": "%(table_name)s_pkey", "ix": "%(table_name)s_%(column_0_N_name)s_idx", "ck": "%(constraint_name)s"}
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(constraint_name)s",
+    }
 )
 
 
@@ -35,7 +39,12 @@ products = Table(
     metadata,
     Column("sku", Text, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("price_minor", BigInteger, CheckConstraint("price_minor >= 0", name="products_price_not_negative"), nullable=False),
+    Column(
+        "price_minor",
+        BigInteger,
+        CheckConstraint("price_minor >= 0", name="products_price_not_negative"),
+        nullable=False,
+    ),
     Column("currency", Text, nullable=False),
 )
 
@@ -112,7 +121,11 @@ commands = Table(
     Column("fingerprint", LargeBinary),
     Column("request", LargeBinary, nullable=False),
     Index(
-        "commands_idempotency_key", "principal", "idempotency_key", unique=True, postgresql_where="idempotency_key IS NOT NULL"
+        "commands_idempotency_key",
+        "principal",
+        "idempotency_key",
+        unique=True,
+        postgresql_where="idempotency_key IS NOT NULL",
     ),
 )
 

@@ -1,0 +1,1 @@
+"""The actors: they drain mailboxes, apply commands to Postgres in batches, and tell the gateways."""

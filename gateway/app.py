@@ -1,0 +1,67 @@
+"""The gateway's ASGI app: `uvicorn --factory gateway.app:create_app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from gateway import problems, sockets
+from gateway.edge import Edge
+from gateway.middleware import Observed
+from gateway.routes import commands, health, inventory, log, orders
+from gateway.routes.documents import ProblemView
+from runtime import logs
+from runtime.settings import Settings, settings
+
+_VERSION = "0.1.0"
+
+
+def create_app(config: Settings | None = None) -> FastAPI:
+    """One gateway process. Nothing is connected before it starts."""
+    config = config or settings()
+    logs.configure(config.log_level, as_json=config.mode == "production")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.edge = Edge(config)
+        app.state.sockets = sockets.Sockets()
+        await app.state.edge.start()
+        yield
+        await app.state.edge.stop()
+
+    app = FastAPI(
+        title="Tidegate",
+        version=_VERSION,
+        summary="Commands go in and are durable at 202; every effect is an event in one gapless log.",
+        docs_url="/api/docs",
+        redoc_url="/api/redoc",
+        openapi_url="/api/openapi.json",
+        lifespan=lifespan,
+    )
+    api = APIRouter(prefix="/api/v1")
+    for noun in (orders, inventory, commands, log):
+        api.include_router(noun.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    app.include_router(sockets.router)
+    problems.install(app)
+    app.add_middleware(Observed)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: bearer tokens for all of the API, and the problem schema that answers refer to."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        components = document.setdefault("components", {})
+        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+        components.setdefault("schemas", {})["ProblemView"] = ProblemView.model_json_schema()
+        for path, operations in document["paths"].items():
+            if path.startswith("/api/v1/"):
+                for operation in operations.values():
+                    operation["security"] = [{"bearer": []}]
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,100 @@
+"""What the routes of one gateway process stand on, put together once at start-up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from contextlib import suppress
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.auth import Authenticator
+from gateway.submit import Submitter
+from gateway.tail import Tail
+from gateway.waiting import Waiters
+from runtime.activation import ActivationBroker, activate
+from runtime.database import create_engine
+from runtime.feed import EVENTS_CHANNEL, Listener
+from runtime.mailboxes.post import Poster
+from runtime.metrics import ACCEPT_DURABLE
+from runtime.redis_client import REDIS_UNAVAILABLE, connect, is_durable
+from runtime.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class Edge:
+    """The parts, by name. `start` and `stop` are the process's lifespan."""
+
+    def __init__(self, config: Settings) -> None:
+        self.config = config
+        self.closing = False
+        self.redis: Redis = connect(config.redis_url)
+        self.engine: AsyncEngine = create_engine(config.database_url, pool_size=config.database_pool_size)
+        self.authenticator = Authenticator(
+            config.jwt_secret.get_secret_value(), cache_max_entries=config.token_cache_max_entries
+        )
+        self.waiters = Waiters(self.engine, max_requests=config.wait_max_requests)
+        self.tail = Tail(self.engine, silence_seconds=config.silence_seconds)
+        self._broker = ActivationBroker(config.redis_url)
+        self._poster = Poster(
+            self.redis,
+            self._wake,
+            mailbox_max_commands=config.mailbox_max_commands,
+            queue_max_commands=config.post_queue_max_commands,
+            awake_milliseconds=config.awake_milliseconds,
+            idempotency_seconds=config.idempotency_seconds,
+        )
+        reply_channel = f"replies:{uuid.uuid4().hex}"
+        self.submitter = Submitter(
+            self._poster,
+            self.waiters,
+            reply_channel=reply_channel,
+            mailbox_count=config.mailbox_count,
+            wait_max_seconds=config.wait_max_seconds,
+        )
+        self._listener = Listener(
+            config.redis_url,
+            {EVENTS_CHANNEL: self.tail.offer, reply_channel: self.waiters.deliver},
+            on_reconnect=self.waiters.look_again,
+        )
+
+    async def start(self) -> None:
+        """Starts listening. Neither Redis nor Postgres need be there yet."""
+        await self._listener.start()
+        self._following = asyncio.create_task(self.tail.run())
+        await self._check_durability()
+
+    async def stop(self) -> None:
+        """Stops listening and lets go of everything."""
+        self.closing = True
+        self._following.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._following
+        await self._poster.close()
+        await self._listener.stop()
+        await self._broker.shutdown()
+        await self.redis.aclose()
+        await self.engine.dispose()
+
+    async def _wake(self, mailbox: int) -> None:
+        await activate(self._broker, mailbox)
+
+    async def _check_durability(self) -> None:
+        """Says loudly when 202 would promise more than Redis keeps."""
+        try:
+            durable = await is_durable(self.redis)
+        except REDIS_UNAVAILABLE as error:
+            _log.error("Redis cannot be reached (%s): whether accepted commands are durable is not known", error)
+            durable = None
+        else:
+            if durable is None:
+                _log.warning("Redis does not say whether it keeps commands on disk; 202 may promise too much")
+            elif not durable:
+                _log.error(
+                    "Redis is not set to `appendonly yes` and `appendfsync always`: "
+                    "commands that were answered with 202 can be lost when it stops"
+                )
+        ACCEPT_DURABLE.set(1 if durable else 0)

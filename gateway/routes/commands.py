@@ -1,0 +1,84 @@
+"""Commands: what became of them, and those that were put aside."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from domain.ids import mailbox_of_slot, slot_of_id
+from domain.model import Who
+from gateway.edge import Edge
+from gateway.pages import Page
+from gateway.problems import Problem
+from gateway.routes.documents import READ, edge_of
+from gateway.views import commands as views
+from gateway.views.commands import CommandView, DeadLetterView
+from runtime import envelope as envelopes
+from runtime.envelope import ENVELOPE_FIELD, UnreadableEntry
+from runtime.mailboxes.inbox import Inbox
+from runtime.records import moment
+from runtime.redis_client import REDIS_UNAVAILABLE
+
+router = APIRouter(tags=["commands"])
+
+_LOOK_ENTRIES = 1_000
+
+
+@router.get("/commands/{command_id}", response_model=CommandView, responses=READ)
+async def get_command(request: Request, command_id: UUID) -> Response:
+    """What became of a command of yours. Staff see everyone's."""
+    edge = edge_of(request)
+    who = edge.authenticator.who(request.headers)
+    command = await _applied(edge, who, command_id) or await _waiting(edge, who, command_id)
+    if command is None:
+        # It may have been applied between the two looks.
+        command = await _applied(edge, who, command_id)
+    if command is None:
+        raise Problem("not_found", "There is no such command.")
+    return Response(command.model_dump_json(), media_type="application/json")
+
+
+@router.get("/dead-letters", response_model=Page[DeadLetterView], responses=READ)
+async def list_dead_letters(
+    request: Request,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1)] = 20,
+) -> Response:
+    """Entries that could not be applied, newest first. Staff only."""
+    edge = edge_of(request)
+    edge.authenticator.staff(request.headers)
+    async with edge.engine.connect() as connection:
+        page = await views.list_dead_letters(connection, cursor, min(limit, edge.config.page_max_rows))
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
+async def _applied(edge: Edge, who: Who, command_id: UUID) -> CommandView | None:
+    async with edge.engine.connect() as connection:
+        return await views.find(connection, who, command_id)
+
+
+async def _waiting(edge: Edge, who: Who, command_id: UUID) -> CommandView | None:
+    """Looks through the command's mailbox, which its id names. The mailbox is bounded, and so is this."""
+    config = edge.config
+    inbox = Inbox(edge.redis, mailbox_count=config.mailbox_count, awake_milliseconds=config.awake_milliseconds)
+    mailbox = mailbox_of_slot(slot_of_id(command_id), config.mailbox_count)
+    position = "0-0"
+    try:
+        while entries := await inbox.read(mailbox, position, _LOOK_ENTRIES):
+            position = entries[-1].entry_id
+            for entry in entries:
+                try:
+                    envelope, command = envelopes.decode(entry.fields)
+                except UnreadableEntry:
+                    continue
+                if envelope.command_id == command_id and (who.staff or envelope.principal == who.principal):
+                    return views.waiting(
+                        command_id,
+                        type(command).__name__,
+                        envelope.principal,
+                        moment(envelope.accepted_at),
+                        entry.fields[ENVELOPE_FIELD],
+                    )
+    except REDIS_UNAVAILABLE:
+        raise Problem("mailboxes_unavailable", "Whether the command waits in its mailbox cannot be seen now.") from None
+    return None

@@ -1,0 +1,115 @@
+"""Products and their stock: see, receive, adjust."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field, field_validator
+
+from domain.limits import MOVEMENT_MAX_QUANTITY, REASON_MAX_CHARS, canonical_sku
+from domain.stock import AdjustStock, ReceiveStock
+from gateway.pages import Page
+from gateway.problems import Problem
+from gateway.requests import Body, body_schema, parse, read_body
+from gateway.routes.documents import READ, WRITE, WRITE_HEADERS, edge_of
+from gateway.submit import ask
+from gateway.views import catalogue as views
+from gateway.views.catalogue import InventoryView, ProductView
+
+router = APIRouter(tags=["inventory"])
+
+
+class ReceiptBody(Body):
+    """Goods that came in; `reference` is the delivery's, if it has one."""
+
+    quantity: int = Field(ge=1, le=MOVEMENT_MAX_QUANTITY)
+    reference: str | None = Field(None, max_length=REASON_MAX_CHARS)
+
+
+class AdjustmentBody(Body):
+    """A correction, up or down, and why."""
+
+    change: int = Field(ge=-MOVEMENT_MAX_QUANTITY, le=MOVEMENT_MAX_QUANTITY)
+    reason: str = Field(min_length=1, max_length=REASON_MAX_CHARS)
+
+    @field_validator("change")
+    @classmethod
+    def _changes_something(cls, change: int) -> int:
+        if change == 0:
+            raise ValueError("A correction by 0 is none.")
+        return change
+
+
+@router.get("/products", response_model=Page[ProductView], responses=READ)
+async def list_products(
+    request: Request,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1)] = 20,
+) -> Response:
+    """The catalogue, by SKU. `limit` is cut to the page's bound."""
+    edge = edge_of(request)
+    edge.authenticator.who(request.headers)
+    async with edge.engine.connect() as connection:
+        page = await views.list_products(connection, cursor, min(limit, edge.config.page_max_rows))
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
+@router.get("/inventory/{sku}", response_model=InventoryView, responses=READ)
+async def get_inventory(request: Request, sku: str) -> Response:
+    """The stock of one SKU."""
+    edge_of(request).authenticator.who(request.headers)
+    return await _inventory(request, _known(sku), {})
+
+
+@router.post(
+    "/inventory/{sku}/receipts",
+    response_model=InventoryView,
+    responses=WRITE,
+    openapi_extra={**body_schema(ReceiptBody), "parameters": WRITE_HEADERS},
+)
+async def receive_stock(request: Request, sku: str) -> Response:
+    """Adds goods that came in. Staff only. 200 and the stock with `Prefer: wait`."""
+    edge = edge_of(request)
+    edge.authenticator.staff(request.headers)
+    body = await read_body(request, edge.config.body_max_bytes)
+    receipt = parse(ReceiptBody, body)
+    return await _move(request, body, ReceiveStock(_known(sku), receipt.quantity, receipt.reference))
+
+
+@router.post(
+    "/inventory/{sku}/adjustments",
+    response_model=InventoryView,
+    responses=WRITE,
+    openapi_extra={**body_schema(AdjustmentBody), "parameters": WRITE_HEADERS},
+)
+async def adjust_stock(request: Request, sku: str) -> Response:
+    """Corrects what is on hand. Staff only. 200 and the stock with `Prefer: wait`."""
+    edge = edge_of(request)
+    edge.authenticator.staff(request.headers)
+    body = await read_body(request, edge.config.body_max_bytes)
+    adjustment = parse(AdjustmentBody, body)
+    return await _move(request, body, AdjustStock(_known(sku), adjustment.change, adjustment.reason))
+
+
+async def _move(request: Request, body: bytes, command: ReceiveStock | AdjustStock) -> Response:
+    edge = edge_of(request)
+    who = edge.authenticator.staff(request.headers)
+    accepted = await edge.submitter.submit(ask(request, who, body), command, command.sku)
+    if accepted.outcome is None:
+        return accepted.response()
+    return await _inventory(request, command.sku, accepted.headers())
+
+
+async def _inventory(request: Request, sku: str, headers: dict[str, str]) -> Response:
+    async with edge_of(request).engine.connect() as connection:
+        found = await views.inventory(connection, sku)
+    if found is None:
+        raise Problem("not_found", "The catalogue has no such SKU.")
+    return Response(found.model_dump_json(), 200, headers, "application/json")
+
+
+def _known(sku: str) -> str:
+    """The SKU of a path in its one spelling."""
+    canonical = canonical_sku(sku)
+    if canonical is None:
+        raise Problem("not_found", "The catalogue has no such SKU.")
+    return canonical

@@ -1,0 +1,205 @@
+"""From a checked request to an accepted command: its ids, its mailbox, its idempotency key, and the wait.
+
+A write answers 202 as soon as the command is durable. With `Prefer: wait=N` the outcome is awaited, at most so long.
+A repeated request (same principal, key, method, path and body) joins the first one's command and is answered alike.
+"""
+
+import hashlib
+import os
+import time
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+from fastapi import Request, Response
+
+from domain.ids import mailbox_of_slot, new_id, slot_of_key
+from domain.model import Command, Who
+from gateway.problems import Problem
+from gateway.requests import idempotency_key, preferred_wait
+from gateway.waiting import Waiters
+from runtime import envelope as envelopes
+from runtime.envelope import Envelope
+from runtime.mailboxes.post import Claim, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
+from runtime.metrics import ACCEPTED
+from runtime.records import APPLIED, REJECTED, REPEATED, Outcome
+
+COMMANDS_PATH: Final = "/api/v1/commands"
+_RANDOM_BYTES: Final = 8
+
+
+class _Claimed(msgspec.Struct, frozen=True, array_like=True):
+    """What Redis remembers under an idempotency key."""
+
+    fingerprint: bytes
+    command_id: UUID
+    resource: str
+
+
+class Accepted(NamedTuple):
+    """A durable command, and its outcome if that was waited for and came in time."""
+
+    command_id: UUID
+    resource: str
+    replayed: bool
+    waited: int | None
+    outcome: Outcome | None
+
+    def headers(self) -> dict[str, str]:
+        """The headers that say how the request was treated."""
+        headers = {}
+        if self.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        if self.waited is not None and self.outcome is not None:
+            headers["Preference-Applied"] = f"wait={self.waited}"
+        return headers
+
+    def response(self) -> Response:
+        """202: what will exist, and where to ask what became of it."""
+        url = f"{COMMANDS_PATH}/{self.command_id}"
+        body = b'{"id":"%s","command_id":"%s","status_url":"%s"}' % (
+            self.resource.encode(),
+            str(self.command_id).encode(),
+            url.encode(),
+        )
+        return Response(body, 202, {"Location": url, **self.headers()}, "application/json")
+
+
+class Ask(NamedTuple):
+    """A checked write, before it is a command: who sent which bytes, and what its headers ask for."""
+
+    who: Who
+    key: str | None
+    fingerprint: bytes | None
+    wait: int | None
+    traceparent: str | None
+
+
+def ask(request: Request, who: Who, body: bytes) -> Ask:
+    """Reads the headers of a write."""
+    key = idempotency_key(request)
+    fingerprint = None
+    if key is not None:
+        said = f"{request.method} {request.url.path}\n".encode() + body
+        fingerprint = hashlib.blake2b(said, digest_size=16).digest()
+    return Ask(who, key, fingerprint, preferred_wait(request), request.headers.get("traceparent"))
+
+
+class Submitter:
+    """Posts commands for one gateway process and waits for the outcomes that are asked for."""
+
+    def __init__(
+        self,
+        poster: Poster,
+        waiters: Waiters,
+        *,
+        reply_channel: str,
+        mailbox_count: int,
+        wait_max_seconds: float,
+    ) -> None:
+        self._poster = poster
+        self._waiters = waiters
+        self._reply_channel = reply_channel
+        self._mailbox_count = mailbox_count
+        self._wait_max_seconds = int(wait_max_seconds)
+
+    def new_resource_id(self, asked: Ask) -> UUID:
+        """An id for what a write creates. With an idempotency key its slot comes from the key, so that a repetition
+        finds the mailbox, and there the memory of the first request."""
+        random = int.from_bytes(os.urandom(_RANDOM_BYTES))
+        slot = random >> 52 if asked.key is None else slot_of_key(f"{asked.who.principal}\n{asked.key}")
+        return new_id(time.time_ns() // 1_000_000, slot, random)
+
+    async def submit(self, asked: Ask, command: Command, resource: str) -> Accepted:
+        """Posts the command; `resource` is the id of what it is about. Raises 503 and 422 Problems.
+
+        With a wait, the outcome is there unless it took longer; a rejected or failed one is raised as its Problem.
+        """
+        wait = None if not asked.wait else min(asked.wait, self._wait_max_seconds)
+        if not self._waiters.has_room:
+            wait = None
+        slot = command.slot()
+        accepted_at = time.time_ns() // 1_000
+        command_id = new_id(accepted_at // 1_000, slot, int.from_bytes(os.urandom(_RANDOM_BYTES)))
+        entry = envelopes.encode(
+            Envelope(
+                command_id,
+                asked.who.principal,
+                asked.who.staff,
+                accepted_at,
+                envelopes.encode_command(command),
+                self._reply_channel if wait else None,
+                asked.key,
+                asked.fingerprint,
+                asked.traceparent,
+            )
+        )
+        if wait:
+            self._waiters.expect(command_id)
+        try:
+            first = await self._post(mailbox_of_slot(slot, self._mailbox_count), entry, asked, command_id, resource)
+        except BaseException:
+            self._waiters.forget(command_id)
+            raise
+        if first is not None:
+            self._waiters.forget(command_id)
+            outcome = await self._waiters.watch(first.command_id, wait) if wait else None
+            return await self._settled(Accepted(first.command_id, first.resource, True, wait, outcome))
+        ACCEPTED.labels(type(command).__name__).inc()
+        outcome = await self._waiters.wait(command_id, wait) if wait else None
+        return await self._settled(Accepted(command_id, resource, False, wait, outcome))
+
+    async def _post(self, mailbox: int, entry: bytes, asked: Ask, command_id: UUID, resource: str) -> _Claimed | None:
+        """Posts; returns what the first request left if this one repeats it."""
+        claim = None
+        if asked.key is not None and asked.fingerprint is not None:
+            claimed = _Claimed(asked.fingerprint, command_id, resource)
+            claim = Claim(asked.who.principal, asked.key, msgspec.msgpack.encode(claimed))
+        try:
+            known = await self._poster.post(mailbox, entry, claim)
+        except MailboxFull:
+            raise Problem("mailbox_full", "Too many commands are waiting; try again soon.") from None
+        except PostQueueFull:
+            raise Problem("gateway_busy", "Too many commands are on their way; try again soon.") from None
+        except MailboxesUnavailable:
+            raise Problem(
+                "mailboxes_unavailable",
+                "Commands cannot be accepted now. Whether this one was is not known; an Idempotency-Key makes it safe "
+                "to send it again.",
+            ) from None
+        if known is None:
+            return None
+        first = msgspec.msgpack.decode(known, type=_Claimed)
+        if first.fingerprint != asked.fingerprint:
+            raise _key_reused()
+        return first
+
+    async def _settled(self, accepted: Accepted) -> Accepted:
+        """The same, with the outcome of the first command in place of a repetition's; raises bad ones."""
+        outcome = accepted.outcome
+        if outcome is None:
+            return accepted
+        if outcome.status == REPEATED:
+            first = UUID(msgspec.json.decode(outcome.data)["first_command_id"])
+            outcome = await self._waiters.look_up(first)
+            if outcome is None:
+                raise Problem("database_unavailable", "The first request's outcome cannot be read now.")
+            accepted = accepted._replace(command_id=first, replayed=True, outcome=outcome)
+        if outcome.status != APPLIED:
+            raise _refused(outcome, accepted.headers())
+        return accepted
+
+
+def _key_reused() -> Problem:
+    return Problem("idempotency_key_reused", "This idempotency key was used for another request.")
+
+
+def _refused(outcome: Outcome, headers: dict[str, str]) -> Problem:
+    """The problem that a rejected or failed command is answered with."""
+    data = msgspec.json.decode(outcome.data)
+    extensions = {"command_id": str(outcome.command_id), **data.get("particulars", {})}
+    if outcome.status == REJECTED:
+        return Problem(data["code"], data["detail"], extensions=extensions, headers=headers)
+    return Problem(
+        "command_failed", "The command could not be applied; it was put aside.", extensions=extensions, headers=headers
+    )

@@ -1,0 +1,1 @@
+"""Views: what the API shows, read from Postgres. A view never writes, and never locks."""

@@ -1,0 +1,109 @@
+"""Commands as their principals may follow them, and the dead letters as staff see them."""
+
+import base64
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from pydantic import BaseModel
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.model import Who
+from gateway.pages import Page, decode_cursor, page_of
+from gateway.rawjson import as_text
+from runtime.envelope import read_request
+from runtime.records import ACCEPTED
+from runtime.tables import commands, dead_letters, events
+
+
+class CommandView(BaseModel):
+    """A command: who asked for what, when it was accepted and applied, and its outcome.
+
+    `status` is accepted (it waits in its mailbox), applied, rejected, failed, or repeated (an earlier command had the
+    same idempotency key). `outcome` is the data of the event at `seq`: what was done, or why not.
+    """
+
+    id: UUID
+    type: str
+    status: str
+    principal: str
+    accepted_at: datetime
+    applied_at: datetime | None = None
+    seq: int | None = None
+    subject: str | None = None
+    request: dict[str, Any]
+    outcome: dict[str, Any] | None = None
+
+
+class DeadLetterView(BaseModel):
+    """An entry that could not be applied. `entry` is what lay in the mailbox, base64."""
+
+    mailbox: int
+    entry_id: str
+    command_id: UUID | None
+    code: str
+    detail: str
+    entry: str
+    failed_at: datetime
+
+
+async def find(connection: AsyncConnection, who: Who, command_id: UUID) -> CommandView | None:
+    """The command, if it is applied and `who` may see it."""
+    query = (
+        select(commands, events.c.subject, as_text(events.c.data).label("data"))
+        .join_from(commands, events, events.c.seq == commands.c.seq)
+        .where(commands.c.id == command_id)
+    )
+    row = (await connection.execute(query)).first()
+    if row is None or not (who.staff or row.principal == who.principal):
+        return None
+    return CommandView(
+        id=row.id,
+        type=row.type,
+        status=row.status,
+        principal=row.principal,
+        accepted_at=row.accepted_at,
+        applied_at=row.applied_at,
+        seq=row.seq,
+        subject=row.subject,
+        request=_request(row.request),
+        outcome=msgspec.json.decode(row.data),
+    )
+
+
+def waiting(command_id: UUID, command_type: str, principal: str, accepted_at: datetime, request: bytes) -> CommandView:
+    """A command that is accepted and not yet applied."""
+    return CommandView(
+        id=command_id,
+        type=command_type,
+        status=ACCEPTED,
+        principal=principal,
+        accepted_at=accepted_at,
+        request=_request(request),
+    )
+
+
+def _request(entry: bytes) -> dict[str, Any]:
+    """What was asked for; empty for an entry that cannot be read."""
+    try:
+        return read_request(entry)
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return {}
+
+
+async def list_dead_letters(connection: AsyncConnection, cursor: str | None, limit: int) -> Page[DeadLetterView]:
+    """Dead letters, newest first. They are few: a page is sorted out of all of them."""
+    place = tuple_(dead_letters.c.failed_at, dead_letters.c.mailbox, dead_letters.c.entry_id)
+    query = select(dead_letters).order_by(place.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(place < decode_cursor(cursor, _place))
+    rows = await connection.execute(query)
+    found = [DeadLetterView(**{**row, "entry": base64.b64encode(row["entry"]).decode()}) for row in rows.mappings()]
+    return page_of(found, limit, lambda letter: f"{letter.failed_at.isoformat()} {letter.mailbox} {letter.entry_id}")
+
+
+def _place(key: str) -> tuple[datetime, int, str]:
+    failed_at, mailbox, entry_id = key.split(" ")
+    return datetime.fromisoformat(failed_at), int(mailbox), entry_id

@@ -1,0 +1,89 @@
+"""Orders as the API shows them."""
+
+from collections import defaultdict
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from pydantic import BaseModel
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.model import Who
+from domain.orders import PLACED, OrderPlaced
+from gateway.pages import Page, decode_cursor, page_of
+from runtime.records import Outcome, moment
+from runtime.tables import order_lines, orders
+
+
+class LineView(BaseModel):
+    """One SKU of an order. `unit_price_minor` is what the catalogue said when the order was placed."""
+
+    sku: str
+    quantity: int
+    unit_price_minor: int
+
+
+class OrderView(BaseModel):
+    """An order. Amounts are in the minor units of `currency` (ISO 4217)."""
+
+    id: UUID
+    customer_id: str
+    status: str
+    currency: str
+    total_minor: int
+    placed_at: datetime
+    updated_at: datetime
+    lines: list[LineView]
+
+
+def just_placed(outcome: Outcome) -> OrderView:
+    """The order as it was placed, from its event alone."""
+    event = msgspec.json.decode(outcome.data, type=OrderPlaced)
+    at = moment(outcome.occurred_at)
+    return OrderView(
+        id=event.order_id,
+        customer_id=event.customer_id,
+        status=PLACED,
+        currency=event.currency,
+        total_minor=event.total_minor,
+        placed_at=at,
+        updated_at=at,
+        lines=[
+            LineView(sku=line.sku, quantity=line.quantity, unit_price_minor=line.unit_price_minor)
+            for line in event.lines
+        ],
+    )
+
+
+async def find(connection: AsyncConnection, who: Who, order_id: UUID) -> OrderView | None:
+    """The order, if there is one that `who` may see."""
+    found = await _read(connection, _visible_to(who).where(orders.c.id == order_id))
+    return found[0] if found else None
+
+
+async def newest(connection: AsyncConnection, who: Who, cursor: str | None, limit: int) -> Page[OrderView]:
+    """The orders that `who` may see, newest first. Their ids are UUIDv7, so id order is the order of placing."""
+    query = _visible_to(who).order_by(orders.c.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(orders.c.id < decode_cursor(cursor, UUID))
+    return page_of(await _read(connection, query), limit, lambda order: str(order.id))
+
+
+def _visible_to(who: Who) -> Select[tuple[object, ...]]:
+    query = select(orders)
+    return query if who.staff else query.where(orders.c.customer_id == who.principal)
+
+
+async def _read(connection: AsyncConnection, query: Select[tuple[object, ...]]) -> list[OrderView]:
+    rows = (await connection.execute(query)).mappings().all()
+    lines: dict[UUID, list[LineView]] = defaultdict(list)
+    if rows:
+        wanted = (
+            select(order_lines)
+            .where(order_lines.c.order_id.in_([row["id"] for row in rows]))
+            .order_by(order_lines.c.order_id, order_lines.c.sku)
+        )
+        for line in (await connection.execute(wanted)).mappings():
+            lines[line["order_id"]].append(LineView.model_validate(dict(line)))
+    return [OrderView(**row, lines=lines[row["id"]]) for row in rows]

@@ -1,0 +1,110 @@
+"""Requests that wait for their command's outcome, and the reply channel it comes back by.
+
+The channel may lose an outcome; Postgres does not. So who waits looks there before giving up, and everyone looks
+when the feed says it was interrupted.
+"""
+
+import asyncio
+import logging
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.rawjson import as_text
+from runtime import tables
+from runtime.database import VIEW_FAILED
+from runtime.records import Outcome, decode_outcomes, microseconds
+
+# A repeated request has no reply channel of its own: it looks into Postgres this often.
+_LOOK_SECONDS: Final = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+class Waiters:
+    """The outcomes this gateway process waits for, by command id."""
+
+    def __init__(self, engine: AsyncEngine, *, max_requests: int) -> None:
+        self._engine = engine
+        self._max_requests = max_requests
+        self._waiting: dict[UUID, asyncio.Future[Outcome]] = {}
+        self._looking: set[asyncio.Task[None]] = set()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request may wait."""
+        return len(self._waiting) < self._max_requests
+
+    def expect(self, command_id: UUID) -> asyncio.Future[Outcome]:
+        """Call before the command is posted: its outcome may be back before the answer of the post."""
+        return self._waiting.setdefault(command_id, asyncio.get_running_loop().create_future())
+
+    def forget(self, command_id: UUID) -> None:
+        """The command was not posted after all."""
+        if future := self._waiting.pop(command_id, None):
+            future.cancel()
+
+    async def wait(self, command_id: UUID, seconds: float) -> Outcome | None:
+        """The outcome of an expected command, or None if it took longer."""
+        future = self._waiting[command_id]
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), seconds)
+        except TimeoutError:
+            return await self.look_up(command_id)
+        finally:
+            self._waiting.pop(command_id, None)
+
+    async def watch(self, command_id: UUID, seconds: float) -> Outcome | None:
+        """The outcome of somebody else's command, or None if it took longer."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (outcome := await self.look_up(command_id)) is None and loop.time() < until:
+            await asyncio.sleep(_LOOK_SECONDS)
+        return outcome
+
+    def deliver(self, message: str) -> None:
+        """Takes a message of the reply channel."""
+        for outcome in decode_outcomes(message):
+            self._resolve(outcome)
+
+    def look_again(self) -> None:
+        """The feed was interrupted: outcomes may have been missed."""
+        if self._waiting:
+            task = asyncio.create_task(self._look_for_all())
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+
+    async def look_up(self, command_id: UUID) -> Outcome | None:
+        """The outcome as Postgres has it; None if there is none, or Postgres is away."""
+        try:
+            return next(iter(await self._read([command_id])), None)
+        except VIEW_FAILED:
+            return None
+
+    async def _look_for_all(self) -> None:
+        try:
+            for outcome in await self._read(list(self._waiting)):
+                self._resolve(outcome)
+        except VIEW_FAILED as error:
+            _log.warning("missed outcomes could not be looked up (%s)", error)
+
+    def _resolve(self, outcome: Outcome) -> None:
+        future = self._waiting.get(outcome.command_id)
+        if future is not None and not future.done():
+            future.set_result(outcome)
+
+    async def _read(self, command_ids: list[UUID]) -> list[Outcome]:
+        commands, events = tables.commands.c, tables.events.c
+        query = (
+            select(commands.id, commands.status, commands.seq, events.type, events.occurred_at, as_text(events.data))
+            .join_from(tables.commands, tables.events, events.seq == commands.seq)
+            .where(commands.id.in_(command_ids))
+        )
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(query)
+        return [
+            Outcome(command_id, status, seq, event_type, microseconds(occurred_at), data)
+            for command_id, status, seq, event_type, occurred_at, data in rows
+        ]

@@ -1,0 +1,192 @@
+"""What Tidegate is measured against: a shop in the usual style, where the request handler does everything.
+
+FastAPI, SQLAlchemy's ORM on asyncpg, a token check, and one commit per request; it writes the same facts (order, lines,
+reservation, event, idempotency record) into the same tables. Built as one would build it, not to lose: rows are loaded
+with one statement per table and locked in one order, the pool is sized for the load, and events take their number
+from a sequence, which has gaps but does not make requests queue for a counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Annotated, Final
+from uuid import UUID, uuid4
+
+import jwt
+import msgspec
+from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Sequence, select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import DeclarativeBase
+
+from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, LINE_MAX_QUANTITY, ORDER_MAX_LINES, SKU_PATTERN
+from runtime import tables
+from runtime.database import create_engine
+from runtime.settings import settings
+from runtime.tokens import claims_of
+
+POOL_CONNECTIONS: Final = 16  # of each process; more only queue for the two cores
+
+EVENT_SEQ: Final = Sequence("event_seq")
+
+
+class Base(DeclarativeBase):
+    metadata = tables.metadata
+
+
+class Product(Base):
+    __table__ = tables.products
+
+
+class Stock(Base):
+    __table__ = tables.stock
+
+
+class Order(Base):
+    __table__ = tables.orders
+
+
+class OrderLine(Base):
+    __table__ = tables.order_lines
+
+
+class Event(Base):
+    __table__ = tables.events
+
+
+class Command(Base):
+    __table__ = tables.commands
+
+
+class WantedLine(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    sku: str = Field(pattern=SKU_PATTERN)
+    quantity: int = Field(ge=1, le=LINE_MAX_QUANTITY)
+
+
+class OrderRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    lines: list[WantedLine] = Field(min_length=1, max_length=ORDER_MAX_LINES)
+
+
+class PlacedLine(BaseModel):
+    sku: str
+    quantity: int
+    unit_price_minor: int
+
+
+class PlacedOrder(BaseModel):
+    id: UUID
+    customer_id: str
+    status: str
+    currency: str
+    total_minor: int
+    placed_at: datetime
+    lines: list[PlacedLine]
+
+
+bearer = HTTPBearer()
+
+
+async def session(request: Request) -> AsyncIterator[AsyncSession]:
+    async with request.app.state.sessions() as opened:
+        yield opened
+
+
+async def customer(credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]) -> str:
+    try:
+        claims = claims_of(credentials.credentials, settings().jwt_secret.get_secret_value())
+    except jwt.InvalidTokenError as error:
+        raise HTTPException(401, str(error)) from error
+    return str(claims["sub"])
+
+
+async def place_order(
+    body: OrderRequest,
+    session: Annotated[AsyncSession, Depends(session)],
+    customer_id: Annotated[str, Depends(customer)],
+    idempotency_key: Annotated[str, Header(max_length=IDEMPOTENCY_KEY_MAX_CHARS)],
+) -> PlacedOrder:
+    """Checks, reserves, records and commits."""
+    request = body.model_dump_json().encode()
+    key_taken = select(Command.id).where(Command.principal == customer_id, Command.idempotency_key == idempotency_key)
+    if await session.scalar(key_taken):
+        raise HTTPException(409, "The idempotency key was used before.")
+    wanted = {line.sku: line.quantity for line in body.lines}
+    products = {p.sku: p for p in await session.scalars(select(Product).where(Product.sku.in_(wanted)))}
+    if unknown := wanted.keys() - products.keys():
+        raise HTTPException(422, f"Unknown SKUs: {sorted(unknown)}")
+    locked = select(Stock).where(Stock.sku.in_(wanted)).order_by(Stock.sku).with_for_update()
+    for stock in await session.scalars(locked):
+        if stock.on_hand - stock.reserved < wanted[stock.sku]:
+            raise HTTPException(409, f"Not enough of {stock.sku} in stock.")
+        stock.reserved += wanted[stock.sku]
+
+    now = datetime.now(UTC)
+    placed = PlacedOrder(
+        id=uuid4(),
+        customer_id=customer_id,
+        status="placed",
+        currency="GBP",
+        total_minor=sum(products[sku].price_minor * quantity for sku, quantity in wanted.items()),
+        placed_at=now,
+        lines=[
+            PlacedLine(sku=sku, quantity=quantity, unit_price_minor=products[sku].price_minor)
+            for sku, quantity in wanted.items()
+        ],
+    )
+    command_id = uuid4()
+    seq = await session.scalar(EVENT_SEQ)
+    session.add(Order(**placed.model_dump(exclude={"lines"}), updated_at=now))
+    session.add_all(OrderLine(order_id=placed.id, **line.model_dump()) for line in placed.lines)
+    session.add(
+        Event(
+            seq=seq,
+            type="order.placed",
+            subject=str(placed.id),
+            command_id=command_id,
+            actor=customer_id,
+            occurred_at=now,
+            data=placed.model_dump(mode="json", exclude={"status", "placed_at"}),
+        )
+    )
+    session.add(
+        Command(
+            id=command_id,
+            type="PlaceOrder",
+            principal=customer_id,
+            accepted_at=now,
+            applied_at=now,
+            mailbox=0,
+            entry_id="0-0",
+            status="applied",
+            seq=seq,
+            idempotency_key=idempotency_key,
+            fingerprint=sha256(request).digest(),
+            request=request,
+        )
+    )
+    await session.commit()
+    return placed
+
+
+def create_app() -> FastAPI:
+    """The whole shop: one route."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = create_engine(settings().database_url, pool_size=POOL_CONNECTIONS)
+        app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
+        yield
+        await engine.dispose()
+
+    app = FastAPI(lifespan=lifespan)
+    app.post("/api/v1/orders", status_code=201)(place_order)
+    return app

@@ -1,0 +1,186 @@
+"""Child processes: servers and the Procfile's processes. Each leads a session of its own, so that Ctrl-C in the
+terminal reaches only us and we end them in order; each is recorded in a folder while it runs, so that a later start
+can end what a killed one left behind. Whether a process is ready is its starter's to know.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+import psutil
+
+# How exactly two readings of a process's start must agree to mean the same process. Linux counts it from a boot time
+# that is itself rounded and adjusted; a pid is not used again so soon.
+_SAME_START_SECONDS: Final = 3.0
+_POLL_SECONDS: Final = 0.02
+_AFTER_KILL_SECONDS: Final = 5.0
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What is remembered of a running child. `started` is seconds since the epoch, by the system's own account."""
+
+    name: str
+    pid: int
+    started: float
+    stop_signal: int
+
+
+@dataclass(frozen=True)
+class Account:
+    """The system user a child runs as, when that is not ours."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+class Child:
+    """One process and whatever it starts in its session. `records` is the folder that remembers it while it runs."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str] | str,
+        *,
+        records: Path,
+        output: int | IO[bytes],
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        account: Account | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        """A command that is one string is the shell's to read, as a Procfile's lines are. Output and errors both go
+        to `output`: a file, or `subprocess.PIPE`.
+        """
+        self.name = name
+        self._stop_signal = stop_signal
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - the commands are ours and the Procfile's
+            command,
+            shell=isinstance(command, str),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,
+            user=None if account is None else account.uid,
+            group=None if account is None else account.gid,
+            extra_groups=None if account is None else (),
+        )
+        self._record = records / f"{name}.json"
+        records.mkdir(parents=True, exist_ok=True)
+        started = psutil.Process(self.pid).create_time()
+        self._record.write_bytes(msgspec.json.encode(Record(name, self.pid, started, stop_signal)))
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code (negative: the signal that ended it), or None while it runs."""
+        return self.process.poll()
+
+    def signal_stop(self) -> None:
+        """Asks it and its own children to end, and does not wait."""
+        _signal_session(self.pid, self._stop_signal)
+        # One that is stopped (SIGSTOP) hears of the other signal only when it continues.
+        _signal_session(self.pid, signal.SIGCONT)
+
+    def wait_stopped(self, seconds: float) -> None:
+        """Gives it and its children so long to end, then ends them by SIGKILL."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and (self.returncode is None or _session_lives(self.pid)):
+            time.sleep(_POLL_SECONDS)
+        self.kill()
+
+    def stop(self, seconds: float) -> None:
+        self.signal_stop()
+        self.wait_stopped(seconds)
+
+    def kill(self) -> None:
+        """Ends it and its children at once, as a crash would."""
+        _signal_session(self.pid, signal.SIGKILL)
+        self.process.wait(_AFTER_KILL_SECONDS)
+        self._record.unlink(missing_ok=True)
+
+
+def end_leftovers(records: Path, seconds: float) -> list[str]:
+    """Ends the children that a killed process of ours has left running: what started last, first; each within
+    `seconds`, then by SIGKILL. Returns their names. A pid that by now belongs to someone else is left alone.
+    """
+    found = [(path, _read(path)) for path in records.glob("*.json")]
+    ended = []
+    for path, record in sorted(found, key=lambda pair: pair[1].started if pair[1] else 0.0, reverse=True):
+        if record is not None and _still_runs(record):
+            _end(record, seconds)
+            ended.append(record.name)
+        path.unlink(missing_ok=True)
+    return ended
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Record)
+    except msgspec.DecodeError:
+        return None  # cut short by the crash that made it a leftover; Postgres and the ports still guard themselves
+
+
+def _still_runs(record: Record) -> bool:
+    try:
+        process = psutil.Process(record.pid)
+        return abs(process.create_time() - record.started) < _SAME_START_SECONDS and _is_alive(process)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _end(record: Record, seconds: float) -> None:
+    leader = psutil.Process(record.pid)
+    # Postgres's own children leave its session, and must be gone before its data is opened again.
+    family = [leader, *leader.children(recursive=True)]
+    _signal_session(record.pid, signal.Signals(record.stop_signal))
+    _signal_session(record.pid, signal.SIGCONT)
+    end_processes(family, after_seconds=seconds)
+
+
+def end_processes(processes: Sequence[psutil.Process], *, after_seconds: float = 0.0) -> None:
+    """Gives processes that need not be children of ours so long to end, then ends them by SIGKILL."""
+    _wait_until_gone(processes, after_seconds)
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    _wait_until_gone(processes, _AFTER_KILL_SECONDS)
+
+
+def _wait_until_gone(processes: Sequence[psutil.Process], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while any(map(_is_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    # An orphan whose end the system has not yet noted (a zombie) holds nothing any more; containers can keep them.
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def _signal_session(leader: int, what: signal.Signals) -> None:
+    # The system gives the leader's pid to nobody else while the session has members, even when the leader is gone.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, what)
+
+
+def _session_lives(leader: int) -> bool:
+    try:
+        os.killpg(leader, 0)
+    except (ProcessLookupError, PermissionError):  # macOS answers the second when only zombies are left
+        return False
+    return True

@@ -1,0 +1,64 @@
+"""What `tidegate up` says when all is ready: where everything is, tokens to paste, and an order to place."""
+
+import json
+import shlex
+from typing import Final
+
+from runtime.cli.token import DEFAULT_HOURS, demo_subject
+from runtime.processes import reachable
+from runtime.settings import Settings
+from runtime.tokens import mint
+
+_WAIT_SECONDS: Final = 5
+_QUANTITY: Final = 2
+
+
+def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | None) -> str:
+    """Lines for the terminal. In production no token is minted and no server's password shown. `sku` is one that can
+    be ordered; without it, no order is proposed.
+    """
+    host = reachable(config.host)
+    base = f"http://{f'[{host}]' if ':' in host else host}:{config.port}"
+    lines = [
+        "",
+        "Tidegate is ready.",
+        "",
+        f"  API         {base}/api/v1",
+        f"  API docs    {base}/api/docs",
+        f"  Metrics     {base}/metrics",
+    ]
+    if config.mode == "development":
+        customer = _token(config, "customer")
+        lines += [
+            f"  Postgres    {database_url}",
+            f"  Redis       {redis_url}",
+            "",
+            f"  Staff token, good for {DEFAULT_HOURS:.0f} hours:",
+            _token(config, "staff"),
+            "",
+            f"  Customer token, good for {DEFAULT_HOURS:.0f} hours:",
+            customer,
+        ]
+        if sku is not None:
+            lines += ["", "  Place an order:", _order(base, customer, sku)]
+    lines += ["", f"  Ctrl-C stops everything; the data stays in {config.home}.", ""]
+    return "\n".join(lines)
+
+
+def _token(config: Settings, role: str) -> str:
+    secret = config.jwt_secret.get_secret_value()
+    return mint(secret, demo_subject(role), [role], lifetime_seconds=round(DEFAULT_HOURS * 3600))
+
+
+def _order(base: str, token: str, sku: str) -> str:
+    """A `curl` on one line, so that it can be pasted whole."""
+    order = {"lines": [{"sku": sku, "quantity": _QUANTITY}]}
+    return shlex.join(
+        [
+            *("curl", "-sS", f"{base}/api/v1/orders"),
+            *("-H", f"Authorization: Bearer {token}"),
+            *("-H", "Content-Type: application/json"),
+            *("-H", f"Prefer: wait={_WAIT_SECONDS}"),
+            *("-d", json.dumps(order)),
+        ]
+    )

@@ -1,0 +1,41 @@
+"""Failures to expect from the world around a command, each as a line that says what to look at. The rest are bugs, and
+stay tracebacks.
+"""
+
+import asyncpg
+import redis.exceptions
+from pydantic import ValidationError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from runtime.database import is_unavailable
+
+
+def explanation(error: BaseException) -> str | None:
+    """One line for a failure that is nobody's bug; None for any other."""
+    if isinstance(error, ValidationError) and error.title == "Settings":
+        return "; ".join(_setting(problem["loc"], problem["msg"]) for problem in error.errors(include_url=False))
+    if isinstance(error, redis.exceptions.RedisError):
+        return f"Redis (REDIS_URL): {error}"
+    if isinstance(error, ArgumentError):
+        return f"Postgres (DATABASE_URL): {error}"
+    if isinstance(error, OSError):
+        # One that names a file is about that file, and its command's own business.
+        return None if error.filename is not None else f"A server cannot be reached: {error}"
+    if is_unavailable(error) or isinstance(_cause(error), _REFUSED):
+        return f"Postgres (DATABASE_URL): {_cause(error)}"
+    return None
+
+
+_REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the driver said, without SQLAlchemy's wrapping."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
+
+
+def _setting(place: tuple[int | str, ...], problem: str) -> str:
+    problem = problem.removeprefix("Value error, ")
+    return f"{'.'.join(map(str, place))}: {problem}" if place else problem

@@ -1,0 +1,83 @@
+"""What lies in a mailbox: an envelope (who asks, when, where the answer goes) around one encoded command.
+
+An entry has two fields: `v`, the schema version, and `e`, the envelope in msgpack. The command inside stays encoded
+until the envelope is read, so that a command nobody can read still has an id, a principal and someone to tell.
+"""
+
+from typing import Final, Union
+from uuid import UUID
+
+import msgspec
+
+from domain.model import COMMANDS, Command, Who
+
+SCHEMA_VERSION: Final = b"1"
+VERSION_FIELD: Final = b"v"
+ENVELOPE_FIELD: Final = b"e"
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """`accepted_at` is in microseconds of Unix time. `fingerprint` is the digest of the request that used the
+    idempotency key; `reply_to` the channel of the gateway that waits for the outcome, if one does."""
+
+    command_id: UUID
+    principal: str
+    staff: bool
+    accepted_at: int
+    command: msgspec.Raw
+    reply_to: str | None = None
+    idempotency_key: str | None = None
+    fingerprint: bytes | None = None
+    traceparent: str | None = None
+
+    @property
+    def who(self) -> Who:
+        return Who(self.principal, self.staff)
+
+
+class UnreadableEntry(Exception):
+    """An entry that cannot be read; `code` says why, `envelope` is there if at least that could be."""
+
+    def __init__(self, code: str, detail: str, envelope: Envelope | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.envelope = envelope
+
+
+_encoder = msgspec.msgpack.Encoder()
+_envelopes = msgspec.msgpack.Decoder(Envelope)
+_commands = msgspec.msgpack.Decoder(Union[tuple(COMMANDS)])  # noqa: UP007 - the members are known at run time only
+
+
+def encode_command(command: Command) -> msgspec.Raw:
+    """The command as it travels inside an envelope."""
+    return msgspec.Raw(_encoder.encode(command))
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The envelope as it lies in the mailbox, the value of field `e`."""
+    return _encoder.encode(envelope)
+
+
+def decode(entry: dict[bytes, bytes]) -> tuple[Envelope, Command]:
+    """Reads one mailbox entry. Raises UnreadableEntry with a stable code for anything that is not one."""
+    version = entry.get(VERSION_FIELD)
+    if version != SCHEMA_VERSION:
+        raise UnreadableEntry("unknown_schema_version", f"schema version {version!r} is not {SCHEMA_VERSION!r}")
+    try:
+        envelope = _envelopes.decode(entry[ENVELOPE_FIELD])
+    except (KeyError, msgspec.MsgspecError) as error:
+        raise UnreadableEntry("unreadable_envelope", str(error)) from None
+    try:
+        return envelope, _commands.decode(envelope.command)
+    except msgspec.MsgspecError as error:
+        raise UnreadableEntry("unreadable_command", str(error), envelope) from None
+
+
+def read_request(request: bytes) -> dict[str, object]:
+    """An envelope's command as plain data, for people who audit the `commands` table."""
+    name, *fields = msgspec.msgpack.decode(_envelopes.decode(request).command)
+    command_type = next((known for known in COMMANDS if known.__name__ == name), None)
+    names = command_type.__struct_fields__ if command_type else ()
+    return {"type": name, **dict(zip(names, fields, strict=False))}

@@ -1,0 +1,158 @@
+"""The feed: what workers tell gateways the moment it is committed, over Redis pub/sub, through broadcaster.
+
+It is fast and may lose messages; whoever needs all of them reads the log. What it promises: a listener survives the
+loss of Redis, and is told when messages may have been lost.
+
+broadcaster's own Redis backend is not used: its queue has no bound, and when its connection breaks its listener dies
+silently, which shows only at disconnect. A backend of one's own is its documented extension point.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Final
+
+from broadcaster import Broadcast, BroadcastBackend, Event
+from redis.exceptions import RedisError
+
+from runtime.redis_client import REDIS_UNAVAILABLE, connect
+
+EVENTS_CHANNEL: Final = "events"
+
+_PING_SECONDS: Final = 1.0
+_RECONNECT_SECONDS: Final = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+class FeedBackend(BroadcastBackend):
+    """Redis pub/sub that reconnects by itself, subscribes again, and says so through `on_reconnect`.
+
+    Nothing is queued here: a message is read from the socket when the one before has been handed on.
+    """
+
+    def __init__(self, redis_url: str, on_reconnect: Callable[[], None]) -> None:
+        self._client = connect(redis_url, answer_timeout=None)
+        self._pubsub = self._client.pubsub()
+        self._on_reconnect = on_reconnect
+        self._channels: set[str] = set()
+        self._subscribed = asyncio.Event()
+        self._pinged = False
+
+    async def connect(self) -> None:
+        """Nothing yet: redis-py connects at the first subscription."""
+
+    async def disconnect(self) -> None:
+        with suppress(RedisError, OSError):
+            await self._pubsub.aclose()  # type: ignore[no-untyped-call]  # the library has no types here
+        await self._client.aclose()
+
+    async def subscribe(self, group: str) -> None:
+        self._channels.add(group)
+        try:
+            await self._pubsub.subscribe(group)
+        except REDIS_UNAVAILABLE as error:
+            _log.warning("the feed waits for Redis (%s)", error)
+        self._subscribed.set()
+
+    async def unsubscribe(self, group: str) -> None:
+        self._channels.discard(group)
+        with suppress(*REDIS_UNAVAILABLE):
+            await self._pubsub.unsubscribe(group)
+
+    async def publish(self, channel: str, message: Any) -> None:
+        await self._client.publish(channel, message)
+
+    async def next_published(self) -> Event:
+        await self._subscribed.wait()
+        while True:
+            try:
+                message = await self._next_message()
+            except REDIS_UNAVAILABLE as error:
+                _log.warning("the feed lost Redis (%s); subscribing again", error)
+                await self._subscribe_again()
+                continue
+            if message is not None:
+                return Event(channel=message["channel"].decode(), message=message["data"].decode())
+
+    async def _next_message(self) -> Any:
+        """The next message, or None after a quiet while. A peer that does not answer a ping counts as lost."""
+        message = await self._pubsub.get_message(ignore_subscribe_messages=False, timeout=_PING_SECONDS)
+        if message is not None:
+            self._pinged = False
+            return message if message["type"] == "message" else None
+        if self._pinged:
+            raise TimeoutError("no answer to a ping")
+        self._pinged = True
+        await self._pubsub.ping()
+        return None
+
+    async def _subscribe_again(self) -> None:
+        self._pinged = False
+        while True:
+            await asyncio.sleep(_RECONNECT_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
+            with suppress(*REDIS_UNAVAILABLE):
+                await self._pubsub.aclose()  # type: ignore[no-untyped-call]  # the library has no types here
+                self._pubsub = self._client.pubsub()
+                if self._channels:
+                    await self._pubsub.subscribe(*self._channels)
+                self._on_reconnect()
+                return
+
+
+class Listener:
+    """Listens to a fixed set of channels from start to stop, handing each message to its handler in order.
+
+    Handlers are plain functions and quick: they put things where they belong. All channels are subscribed once and
+    one after another, because two first subscribers of one channel would overwrite each other in broadcaster.
+    """
+
+    def __init__(
+        self, redis_url: str, handlers: Mapping[str, Callable[[str], None]], on_reconnect: Callable[[], None]
+    ) -> None:
+        self._broadcast = Broadcast(backend=FeedBackend(redis_url, on_reconnect))
+        self._handlers = handlers
+        self._stack = AsyncExitStack()
+        self._pumps: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        await self._stack.enter_async_context(self._broadcast)
+        for channel, handler in self._handlers.items():
+            subscriber = await self._stack.enter_async_context(self._broadcast.subscribe(channel))
+            self._pumps.append(asyncio.create_task(self._pump(subscriber, handler)))
+
+    async def stop(self) -> None:
+        for pump in self._pumps:
+            pump.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await self._stack.aclose()
+
+    @staticmethod
+    async def _pump(subscriber: Any, handler: Callable[[str], None]) -> None:
+        async for event in subscriber:
+            try:
+                handler(event.message)
+            except Exception:
+                _log.exception("a message of the feed could not be handled")
+
+
+class Publisher:
+    """Publishes to the feed. What cannot be published now is dropped: listeners find it in the log."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._backend = FeedBackend(redis_url, on_reconnect=lambda: None)
+        self._broadcast = Broadcast(backend=self._backend)
+
+    async def publish(self, messages: Iterable[tuple[str, str]]) -> None:
+        """Publishes (channel, message) pairs in order."""
+        try:
+            for channel, message in messages:
+                await self._broadcast.publish(channel, message)
+        except REDIS_UNAVAILABLE as error:
+            _log.warning("results not published, Redis is away (%s); gateways read the log", error)
+
+    async def close(self) -> None:
+        await self._backend.disconnect()

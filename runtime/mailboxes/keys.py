@@ -1,0 +1,16 @@
+"""The names of a mailbox's keys. The braces keep all keys of one mailbox in one Redis Cluster slot."""
+
+
+def stream_key(mailbox: int) -> str:
+    """The stream of waiting commands."""
+    return f"mailbox:{{{mailbox}}}"
+
+
+def awake_key(mailbox: int) -> str:
+    """Exists while somebody drains the mailbox, or has just been asked to; expires without a sign of life."""
+    return f"mailbox:{{{mailbox}}}:awake"
+
+
+def idempotency_key(mailbox: int, principal: str, key: str) -> str:
+    """Remembers the first command that used `key`. Length first: no principal can name another's key."""
+    return f"mailbox:{{{mailbox}}}:idempotency:{len(principal)}:{principal}:{key}"

@@ -1,0 +1,177 @@
+"""The gateway's side of the mailboxes: commands of concurrent requests travel together, and are durable on return.
+
+While one pipeline is on its way, the next gathers; so the more there is to do, the more one round trip and one fsync
+carry. A lost answer is reported, never repeated: the command may or may not be in the mailbox, and only the client
+(with an Idempotency-Key) can ask again safely.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from runtime.envelope import SCHEMA_VERSION
+from runtime.mailboxes.keys import awake_key, idempotency_key, stream_key
+
+_SCRIPT: Final = (Path(__file__).parent / "post.lua").read_text()
+_POSTED: Final = b"posted"
+_FULL: Final = b"full"
+
+
+class Claim(NamedTuple):
+    """An idempotency key of a principal, and what to remember under it (at least one byte)."""
+
+    principal: str
+    key: str
+    value: bytes
+
+
+class MailboxFull(Exception):
+    """The mailbox holds as many commands as it may; later there will be room."""
+
+
+class PostQueueFull(Exception):
+    """This process has as many commands on their way to Redis as it may."""
+
+
+class MailboxesUnavailable(Exception):
+    """Redis did not answer: whether the command was accepted is not known."""
+
+
+class _Post(NamedTuple):
+    entry: bytes
+    claim: Claim | None
+    answer: asyncio.Future[bytes | None]
+
+
+class Poster:
+    """Posts to all mailboxes. `wake` is called, in the background, for a mailbox that was asleep."""
+
+    def __init__(
+        self,
+        client: Redis,
+        wake: Callable[[int], Awaitable[None]],
+        *,
+        mailbox_max_commands: int,
+        queue_max_commands: int,
+        awake_milliseconds: int,
+        idempotency_seconds: int,
+    ) -> None:
+        self._client = client
+        self._wake = wake
+        self._script = ""
+        self._arguments: tuple[str | int | bytes, ...] = (
+            mailbox_max_commands,
+            awake_milliseconds,
+            idempotency_seconds * 1000,
+            SCHEMA_VERSION,
+        )
+        self._queue_max_commands = queue_max_commands
+        self._queued = 0
+        self._gathering: dict[int, list[_Post]] = {}
+        self._sending: asyncio.Task[None] | None = None
+        self._waking: set[asyncio.Task[None]] = set()
+
+    async def post(self, mailbox: int, entry: bytes, claim: Claim | None = None) -> bytes | None:
+        """Accepts one command: on return it is on Redis's disk, behind all that were posted there before.
+
+        Returns None, or the value that an earlier command with the same idempotency key left: then nothing was
+        posted. Raises MailboxFull, PostQueueFull or MailboxesUnavailable.
+        """
+        if self._queued >= self._queue_max_commands:
+            raise PostQueueFull
+        answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._gathering.setdefault(mailbox, []).append(_Post(entry, claim, answer))
+        self._queued += 1
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
+        return await answer
+
+    async def close(self) -> None:
+        """Waits for what is on its way."""
+        if self._sending is not None:
+            await self._sending
+        await asyncio.gather(*self._waking, return_exceptions=True)
+
+    async def _send_all(self) -> None:
+        try:
+            while self._gathering:
+                batch, self._gathering = self._gathering, {}
+                await self._send(batch)
+        finally:
+            self._sending = None
+
+    async def _send(self, batch: dict[int, list[_Post]]) -> None:
+        try:
+            answers = await self._execute(batch)
+        except (RedisError, OSError) as error:
+            answers = [error] * len(batch)
+        for (mailbox, posts), answer in zip(batch.items(), answers, strict=True):
+            self._queued -= len(posts)
+            if isinstance(answer, BaseException):
+                self._fail(posts, answer)
+                continue
+            was_asleep, *results = answer
+            if was_asleep:
+                self._wake_soon(mailbox)
+            self._answer(posts, results)
+
+    async def _execute(self, batch: dict[int, list[_Post]]) -> list[Any]:
+        """The script's answer for each mailbox, or the error in its place."""
+        answers = await self._evaluate(batch)
+        unknown = [mailbox for mailbox, answer in zip(batch, answers, strict=True) if isinstance(answer, NoScriptError)]
+        if not unknown:
+            return answers
+        # A restarted Redis has forgotten the script, and has done nothing for whoever called it: only they go again.
+        self._script = await self._client.script_load(_SCRIPT)
+        again = await self._evaluate({mailbox: batch[mailbox] for mailbox in unknown})
+        by_mailbox = dict(zip(batch, answers, strict=True)) | dict(zip(unknown, again, strict=True))
+        return list(by_mailbox.values())
+
+    async def _evaluate(self, batch: dict[int, list[_Post]]) -> list[Any]:
+        if not self._script:
+            self._script = await self._client.script_load(_SCRIPT)
+        pipeline = self._client.pipeline(transaction=False)
+        for mailbox, posts in batch.items():
+            keys = [stream_key(mailbox), awake_key(mailbox)]
+            arguments = list(self._arguments)
+            for post in posts:
+                arguments.append(post.entry)
+                if post.claim is None:
+                    arguments.append(b"")
+                else:
+                    keys.append(idempotency_key(mailbox, post.claim.principal, post.claim.key))
+                    arguments.append(post.claim.value)
+            pipeline.execute_command("EVALSHA", self._script, len(keys), *keys, *arguments)
+        return list(await pipeline.execute(raise_on_error=False))
+
+    @staticmethod
+    def _fail(posts: Iterable[_Post], error: BaseException) -> None:
+        for post in posts:
+            if not post.answer.done():
+                failure = MailboxesUnavailable(str(error))
+                failure.__cause__ = error
+                post.answer.set_exception(failure)
+
+    @staticmethod
+    def _answer(posts: list[_Post], results: list[bytes]) -> None:
+        for post, result in zip(posts, results, strict=True):
+            if post.answer.done():  # the request was given up meanwhile; its command is accepted all the same
+                continue
+            if result == _FULL:
+                post.answer.set_exception(MailboxFull())
+            else:
+                post.answer.set_result(None if result == _POSTED else result)
+
+    def _wake_soon(self, mailbox: int) -> None:
+        task = asyncio.create_task(self._wake_quietly(mailbox))
+        self._waking.add(task)
+        task.add_done_callback(self._waking.discard)
+
+    async def _wake_quietly(self, mailbox: int) -> None:
+        with suppress(RedisError, OSError):  # only a hint: the sweep wakes the mailbox within a second
+            await self._wake(mailbox)

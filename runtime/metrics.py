@@ -1,0 +1,55 @@
+"""Prometheus metrics of all processes of one machine.
+
+With PROMETHEUS_MULTIPROC_DIR set before the first import (as `tidegate up` does), every process keeps its numbers in
+files there and one scrape of the gateway's `/metrics` shows the sum of all; without it, the scraped process's own.
+"""
+
+import os
+from typing import Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
+
+ACCEPTED = Counter("tidegate_commands_accepted_total", "Commands that are durable in a mailbox.", ["type"])
+REFUSED = Counter("tidegate_commands_refused_total", "Commands that were not accepted, by problem code.", ["code"])
+FINISHED = Counter("tidegate_commands_finished_total", "Commands with an outcome.", ["type", "status"])
+BATCH_COMMANDS = Histogram(
+    "tidegate_batch_commands", "Commands of one batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+)
+BATCH_SECONDS = Histogram(
+    "tidegate_batch_seconds",
+    "From locking the mailbox to commit.",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+ACCEPT_TO_COMMIT_SECONDS = Histogram(
+    "tidegate_accept_to_commit_seconds",
+    "From a command's acceptance to the commit of its effects.",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300),
+)
+BATCH_RETRIES = Counter("tidegate_batch_retries_total", "Batches tried again, by reason.", ["reason"])
+DEAD_LETTERS = Counter("tidegate_dead_letters_total", "Entries put aside, by code.", ["code"])
+SWEEPS = Counter("tidegate_mailboxes_swept_total", "Mailboxes that the sweep had to wake.")
+REQUEST_SECONDS = Histogram(
+    "tidegate_http_request_seconds",
+    "HTTP requests, by route and status.",
+    ["method", "route", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+ACCEPT_DURABLE = Gauge(
+    "tidegate_accept_durable",
+    "1: Redis has every accepted command on disk before 202 is sent; 0: its settings are weaker or unknown.",
+    multiprocess_mode="livemostrecent",
+)
+SOCKETS = Gauge("tidegate_sockets", "Open WebSockets.", multiprocess_mode="livesum")
+FEED_GAPS = Counter("tidegate_feed_gaps_total", "Times a gateway had to read the log because the feed had a gap.")
+
+_MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def registry() -> CollectorRegistry:
+    """What a scrape collects from: all processes of the machine, or this one."""
+    if _MULTIPROCESS not in os.environ:
+        return REGISTRY
+    collected = CollectorRegistry()
+    MultiProcessCollector(collected)  # type: ignore[no-untyped-call]  # the library has no types here
+    return collected

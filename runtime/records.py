@@ -1,0 +1,114 @@
+"""What is written of a command once it is applied, and how it travels: event records and outcomes.
+
+An event record is one line of the log; an outcome is what the waiting gateway is told. Both are sent over the feed
+as JSON arrays; `data` is the event itself, encoded once, when it was decided, and never again.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from domain.model import EVENTS, Event
+
+APPLIED: Final = "applied"
+REJECTED: Final = "rejected"
+FAILED: Final = "failed"
+REPEATED: Final = "repeated"
+ACCEPTED: Final = "accepted"
+
+CLOUDEVENTS_SOURCE: Final = "/tidegate"
+
+
+class EventRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One line of the log. `occurred_at` is when it was applied, in microseconds of Unix time."""
+
+    seq: int
+    type: str
+    subject: str
+    command_id: UUID
+    actor: str
+    occurred_at: int
+    data: msgspec.Raw
+
+    def event(self) -> Event:
+        """The event itself. Raises msgspec.ValidationError if the log says something that is none."""
+        return msgspec.json.decode(self.data, type=EVENTS[self.type])
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What became of a command: its status and the first event it left, whose `data` says the rest."""
+
+    command_id: UUID
+    status: str
+    seq: int
+    type: str
+    occurred_at: int
+    data: msgspec.Raw
+
+
+class CloudEvent(msgspec.Struct, frozen=True, gc=False):
+    """The CloudEvents 1.0 form, for everyone outside. `id` is the seq as text; `seq` orders and resumes."""
+
+    id: str
+    type: str
+    subject: str
+    time: str
+    seq: int
+    commandid: str
+    actor: str
+    data: msgspec.Raw
+    specversion: str = "1.0"
+    source: str = CLOUDEVENTS_SOURCE
+    datacontenttype: str = "application/json"
+
+
+_encoder = msgspec.json.Encoder()
+_records = msgspec.json.Decoder(list[EventRecord])
+_outcomes = msgspec.json.Decoder(list[Outcome])
+
+
+def encode(rows: Sequence[EventRecord] | Sequence[Outcome]) -> str:
+    """The feed's message."""
+    return _encoder.encode(rows).decode()
+
+
+def decode_records(message: str) -> list[EventRecord]:
+    return _records.decode(message)
+
+
+def decode_outcomes(message: str) -> list[Outcome]:
+    return _outcomes.decode(message)
+
+
+def microseconds(moment: datetime) -> int:
+    """Unix time in microseconds of an aware datetime, exactly."""
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return whole * 1_000_000 + moment.microsecond
+
+
+def moment(microseconds: int) -> datetime:
+    """The aware datetime (UTC) of Unix time in microseconds, exactly."""
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+
+
+def timestamp(microseconds: int) -> str:
+    """RFC 3339, UTC, with microseconds."""
+    return moment(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def cloud_event(record: EventRecord) -> CloudEvent:
+    """The record as the world outside sees it."""
+    return CloudEvent(
+        id=str(record.seq),
+        type=record.type,
+        subject=record.subject,
+        time=timestamp(record.occurred_at),
+        seq=record.seq,
+        commandid=str(record.command_id),
+        actor=record.actor,
+        data=record.data,
+    )

@@ -1,0 +1,45 @@
+"""Redis clients that fail at once and never send anything twice.
+
+redis-py repeats a command by itself when the connection breaks, up to ten times. A repeated XADD is a second command,
+so that is switched off here: whoever calls decides what a lost answer means.
+"""
+
+from typing import Final
+
+import redis.exceptions
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+CONNECT_TIMEOUT_SECONDS: Final = 1.0
+ANSWER_TIMEOUT_SECONDS: Final = 3.0
+
+# Away, restarting, loading its file, out of memory or read-only: nothing that the caller did wrong.
+REDIS_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    OSError,
+)
+
+
+def connect(redis_url: str, *, answer_timeout: float | None = ANSWER_TIMEOUT_SECONDS) -> Redis:
+    """A client; it connects when first used. `answer_timeout` in seconds, None for one that listens."""
+    return Redis.from_url(
+        redis_url,
+        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        socket_timeout=answer_timeout,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+async def is_durable(client: Redis) -> bool | None:
+    """Whether the server writes every command to disk before it answers; None if it will not say."""
+    try:
+        config = await client.config_get("append*")
+    except redis.exceptions.ResponseError:
+        return None
+    return config.get("appendonly") == "yes" and config.get("appendfsync") == "always"

@@ -1,0 +1,41 @@
+"""Access tokens: JSON Web Tokens (RFC 7519), HS256, with a subject and its roles.
+
+Anyone who holds the secret can mint one: the CLI and the load tests do. The gateway verifies them.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import jwt
+
+ALGORITHM: Final = "HS256"
+ISSUER: Final = "tidegate"
+AUDIENCE: Final = "tidegate"
+ROLES: Final = ("customer", "staff")
+
+
+def mint(secret: str, subject: str, roles: Sequence[str], *, lifetime_seconds: int, now: float | None = None) -> str:
+    """A signed token for `subject`, valid from `now` (Unix seconds, default: this moment) for `lifetime_seconds`."""
+    issued_at = int(time.time() if now is None else now)
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": subject,
+        "roles": list(roles),
+        "iat": issued_at,
+        "exp": issued_at + lifetime_seconds,
+    }
+    return jwt.encode(claims, secret, algorithm=ALGORITHM)
+
+
+def claims_of(token: str, secret: str) -> dict[str, Any]:
+    """The claims of a valid token. Raises jwt.InvalidTokenError for every other: expired, forged, `alg: none`, ..."""
+    return jwt.decode(
+        token,
+        secret,
+        algorithms=[ALGORITHM],
+        audience=AUDIENCE,
+        issuer=ISSUER,
+        options={"require": ["exp", "iat", "sub"]},
+    )

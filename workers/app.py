@@ -1,0 +1,105 @@
+"""Where a worker process is put together: the broker and its tasks, and what they stand on.
+
+`taskiq worker workers.app:create_broker` runs it, `taskiq scheduler workers.app:create_scheduler` sends the sweep.
+"""
+
+import asyncio
+import logging
+import random
+from typing import Any, Final
+
+import asyncpg
+from taskiq import TaskiqEvents, TaskiqScheduler, TaskiqState
+from taskiq.schedule_sources import LabelScheduleSource
+
+from runtime import logs
+from runtime.activation import DRAIN_TASK, SWEEP_TASK, ActivationBroker, activate
+from runtime.database import LOST_CONNECTION, create_batch_pool
+from runtime.feed import Publisher
+from runtime.mailboxes.inbox import Inbox
+from runtime.metrics import BATCH_RETRIES, SWEEPS
+from runtime.redis_client import REDIS_UNAVAILABLE, connect
+from runtime.settings import Settings, settings
+from workers.drain import Drainer
+
+_SWEEP_INTERVAL_SECONDS: Final = 1
+_RETRY_SECONDS: Final = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """The tasks of one worker process: `drain` one mailbox, `sweep` for forgotten ones."""
+
+    def __init__(self, config: Settings, broker: ActivationBroker) -> None:
+        self._config = config
+        self._broker = broker
+        self._inbox: Inbox
+        self._drainer: Drainer
+        self._pool: asyncpg.Pool[Any]
+
+    async def start(self, state: TaskiqState) -> None:
+        config = self._config
+        self._redis = connect(config.redis_url)
+        self._publisher = Publisher(config.redis_url)
+        self._pool = await create_batch_pool(
+            config.database_url, size=config.drain_concurrency + 1, batch_max_seconds=config.batch_max_seconds
+        )
+        self._inbox = Inbox(
+            self._redis, mailbox_count=config.mailbox_count, awake_milliseconds=config.awake_milliseconds
+        )
+        self._drainer = Drainer(
+            self._pool,
+            self._inbox,
+            self._publisher,
+            batch_max_commands=config.batch_max_commands,
+            drain_max_seconds=config.drain_max_seconds,
+        )
+
+    async def stop(self, state: TaskiqState) -> None:
+        self._pool.terminate()
+        await self._publisher.close()
+        await self._redis.aclose()
+
+    async def drain(self, mailbox: int) -> None:
+        """Drains `mailbox` for its time, then lets others come first. What cannot be done now, the sweep asks for
+        again: a lost connection is waited out for a moment here, so that a stopped database is not asked in a hurry.
+        """
+        try:
+            if not await self._drainer.drain(mailbox):
+                await activate(self._broker, mailbox)
+        except (*LOST_CONNECTION, *REDIS_UNAVAILABLE) as error:
+            BATCH_RETRIES.labels("connection").inc()
+            _log.warning(
+                "mailbox %d: connection lost (%s: %s); it will be tried again", mailbox, type(error).__name__, error
+            )
+            await asyncio.sleep(_RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
+
+    async def sweep(self) -> None:
+        """Wakes every mailbox that holds commands and has nobody awake."""
+        try:
+            for mailbox in await self._inbox.forgotten():
+                if await self._inbox.wake(mailbox):
+                    SWEEPS.inc()
+                    await activate(self._broker, mailbox)
+        except REDIS_UNAVAILABLE as error:
+            _log.warning("no sweep, Redis is away (%s)", error)
+
+
+def create_broker() -> ActivationBroker:
+    """The broker with its tasks, as a worker process runs it."""
+    config = settings()
+    logs.configure(config.log_level, as_json=config.mode == "production")
+    broker = ActivationBroker(config.redis_url)
+    worker = Worker(config, broker)
+    broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, worker.start)
+    broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, worker.stop)
+    broker.register_task(worker.drain, task_name=DRAIN_TASK)
+    broker.register_task(worker.sweep, task_name=SWEEP_TASK, schedule=[{"interval": _SWEEP_INTERVAL_SECONDS}])
+    return broker
+
+
+def create_scheduler() -> TaskiqScheduler:
+    """Sends the sweep every second. One scheduler serves all workers; a second would do no harm."""
+    broker = create_broker()
+    return TaskiqScheduler(broker, [LabelScheduleSource(broker)])

@@ -1,0 +1,67 @@
+"""What came before: command ids and idempotency keys that a batch must not apply a second time.
+
+The gateway's memory in Redis answers nearly every repetition, so a batch is first tried without asking Postgres,
+remembering only its own letters. When a unique constraint objects, it is tried again with this looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from uuid import UUID
+
+from runtime.envelope import Envelope
+from workers.rows import Connection
+
+
+class Owner(NamedTuple):
+    """The command that used an idempotency key first."""
+
+    command_id: UUID
+    fingerprint: bytes | None
+
+
+class Earlier:
+    """The commands that are there already: in Postgres, as far as looked up, and in this batch."""
+
+    def __init__(self) -> None:
+        self.command_ids: set[UUID] = set()
+        self._owners: dict[tuple[str, str], Owner] = {}
+
+    def owner_of(self, envelope: Envelope) -> Owner | None:
+        """Who used the envelope's idempotency key first, if anyone did."""
+        if envelope.idempotency_key is None:
+            return None
+        return self._owners.get((envelope.principal, envelope.idempotency_key))
+
+    def remember(self, envelope: Envelope) -> None:
+        """Notes a command of this batch."""
+        self.command_ids.add(envelope.command_id)
+        if envelope.idempotency_key is not None:
+            owner = Owner(envelope.command_id, envelope.fingerprint)
+            self._owners.setdefault((envelope.principal, envelope.idempotency_key), owner)
+
+    @classmethod
+    async def look_up(cls, connection: Connection, envelopes: Iterable[Envelope]) -> Earlier:
+        """What Postgres knows of these envelopes' ids and keys."""
+        asked = list(envelopes)
+        keyed = [(e.principal, e.idempotency_key) for e in asked if e.idempotency_key is not None]
+        earlier = cls()
+        rows = await connection.fetch(
+            """
+            SELECT id, principal, idempotency_key, fingerprint FROM commands WHERE id = ANY($1::uuid[])
+            UNION
+            SELECT id, principal, idempotency_key, fingerprint FROM commands
+            WHERE (principal, idempotency_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+            """,
+            [e.command_id for e in asked],
+            [principal for principal, _ in keyed],
+            [key for _, key in keyed],
+        )
+        wanted = {e.command_id for e in asked}
+        for command_id, principal, key, fingerprint in rows:
+            if command_id in wanted:
+                earlier.command_ids.add(command_id)
+            if key is not None:
+                earlier._owners[principal, key] = Owner(command_id, fingerprint)
+        return earlier

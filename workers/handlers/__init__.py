@@ -1,0 +1,57 @@
+"""Handlers: for each command type the rows it is decided on, for each event type the rows it writes.
+
+A handler is two small functions beside each other: `@needs(PlaceOrder)` gathers keys before anything is loaded,
+`@writes(OrderPlaced)` gathers rows after it was decided. Events that change no table need none.
+Importing the package imports every module in it: a new noun is a new file and no list to keep.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, TypeVar
+
+from domain.model import COMMANDS, Command, Event
+from workers.rows import Needs, Rows
+
+_Gather = TypeVar("_Gather", bound=Callable[..., None])
+
+_NEEDS: dict[type[Command], Callable[[Any, Needs], None]] = {}
+_WRITES: dict[type[Event], Callable[[Any, Rows, datetime], None]] = {}
+
+
+def needs(command_type: type[Command]) -> Callable[[_Gather], _Gather]:
+    """Registers what a command type is decided on: `(command, into: Needs) -> None`."""
+
+    def register(handler: _Gather) -> _Gather:
+        _NEEDS[command_type] = handler
+        return handler
+
+    return register
+
+
+def writes(event_type: type[Event]) -> Callable[[_Gather], _Gather]:
+    """Registers the rows of an event type: `(event, into: Rows, at) -> None`; `at` is when its batch is applied."""
+
+    def register(handler: _Gather) -> _Gather:
+        _WRITES[event_type] = handler
+        return handler
+
+    return register
+
+
+def gather_needs(command: Command, into: Needs) -> None:
+    """Adds the keys of the rows that `command` is decided on."""
+    _NEEDS[type(command)](command, into)
+
+
+def gather_rows(event: Event, into: Rows, at: datetime) -> None:
+    """Adds the rows that `event` writes."""
+    if handler := _WRITES.get(type(event)):
+        handler(event, into, at)
+
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+assert _NEEDS.keys() == COMMANDS.keys(), f"commands without a handler: {COMMANDS.keys() - _NEEDS.keys()}"

@@ -1,0 +1,187 @@
+"""What a batch reads and what it writes, table by table: one statement each, over arrays, however long the batch.
+
+The lock order of the whole system stands here, and nobody locks in any other:
+mailbox position, then orders, then stock by SKU, then, last, the event counter.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from domain.model import Line, Order, Product, Shop, Stock
+from runtime.envelope import Envelope
+from runtime.records import EventRecord, moment
+
+Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
+
+
+class Needs(msgspec.Struct):
+    """The rows that a batch's commands are decided on."""
+
+    skus: set[str] = msgspec.field(default_factory=set)
+    order_ids: set[UUID] = msgspec.field(default_factory=set)
+
+
+async def load(connection: Connection, needs: Needs) -> Shop:
+    """The shop as far as `needs` goes, its orders and stock locked until the transaction ends."""
+    shop = Shop()
+    skus = set(needs.skus)
+    if needs.order_ids:
+        shop.orders = await _load_orders(connection, needs.order_ids)
+        skus.update(line.sku for order in shop.orders.values() for line in order.lines)
+    if skus:
+        rows = await connection.fetch(
+            """
+            SELECT s.sku, s.on_hand, s.reserved, p.name, p.price_minor, p.currency
+            FROM stock s JOIN products p USING (sku)
+            WHERE s.sku = ANY($1::text[]) ORDER BY s.sku FOR UPDATE OF s
+            """,
+            list(skus),
+        )
+        for sku, on_hand, reserved, name, price_minor, currency in rows:
+            shop.stock[sku] = Stock(on_hand, reserved)
+            shop.products[sku] = Product(sku, name, price_minor, currency)
+    return shop
+
+
+async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUID, Order]:
+    ids = list(order_ids)
+    orders = await connection.fetch(
+        """
+        SELECT id, customer_id, status, currency, total_minor FROM orders
+        WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+        """,
+        ids,
+    )
+    lines: dict[UUID, list[Line]] = defaultdict(list)
+    for order_id, *line in await connection.fetch(
+        "SELECT order_id, sku, quantity, unit_price_minor FROM order_lines WHERE order_id = ANY($1::uuid[])", ids
+    ):
+        lines[order_id].append(Line(*line))
+    return {
+        order_id: Order(order_id, customer_id, status, currency, total_minor, tuple(lines[order_id]))
+        for order_id, customer_id, status, currency, total_minor in orders
+    }
+
+
+class Applied(NamedTuple):
+    """One command as its row in `commands` records it; `first_event` is the place of its first event in the batch."""
+
+    envelope: Envelope
+    entry_id: str
+    request: bytes
+    type: str
+    status: str
+    first_event: int
+    owns_key: bool
+
+
+class Rows:
+    """Everything a batch writes, gathered by the handlers, written at once."""
+
+    def __init__(self) -> None:
+        self.orders: list[tuple[UUID, str, str, str, int, datetime, datetime]] = []
+        self.order_statuses: dict[UUID, tuple[str, datetime]] = {}
+        self.lines: list[tuple[UUID, str, int, int]] = []
+        self.stock_skus: set[str] = set()
+        self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, datetime]] = []
+
+    async def write(self, connection: Connection, shop: Shop) -> None:
+        """Writes all but the log; `shop` is the state after the batch."""
+        if self.orders:
+            await connection.copy_records_to_table("orders", records=self.orders, columns=_ORDER_COLUMNS)
+        if self.lines:
+            await connection.copy_records_to_table("order_lines", records=self.lines, columns=_LINE_COLUMNS)
+        if self.order_statuses:
+            await connection.execute(
+                """
+                UPDATE orders o SET status = v.status, updated_at = v.at
+                FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS v (id, status, at) WHERE o.id = v.id
+                """,
+                list(self.order_statuses),
+                [status for status, _ in self.order_statuses.values()],
+                [at for _, at in self.order_statuses.values()],
+            )
+        if self.stock_skus:
+            held = [(sku, shop.stock[sku]) for sku in self.stock_skus]
+            await connection.execute(
+                """
+                UPDATE stock s SET on_hand = v.on_hand, reserved = v.reserved
+                FROM unnest($1::text[], $2::int[], $3::int[]) AS v (sku, on_hand, reserved) WHERE s.sku = v.sku
+                """,
+                [sku for sku, _ in held],
+                [stock.on_hand for _, stock in held],
+                [stock.reserved for _, stock in held],
+            )
+        if self.dead_letters:
+            await connection.copy_records_to_table(
+                "dead_letters", records=self.dead_letters, columns=_DEAD_LETTER_COLUMNS
+            )
+
+
+async def write_log(
+    connection: Connection, mailbox: int, events: list[EventRecord], applied: list[Applied], at: datetime
+) -> int:
+    """Gives the events their places in the log and writes them, and with them the commands' records.
+
+    `events` carry their place in the batch, from 0, as `seq`; returns what to add for their place in the log. The
+    counter is the last lock a transaction takes, so that seq follows commit order: it is held until the commit.
+    """
+    first: int = await connection.fetchval(
+        "UPDATE event_counter SET last_seq = last_seq + $1 RETURNING last_seq - $1 + 1", len(events)
+    )
+    await connection.copy_records_to_table(
+        "events",
+        records=[(first + e.seq, e.type, e.subject, e.command_id, e.actor, at, str(e.data, "utf-8")) for e in events],
+        columns=_EVENT_COLUMNS,
+    )
+    await connection.copy_records_to_table(
+        "commands",
+        records=[_command_row(command, mailbox, first, at) for command in applied],
+        columns=_COMMAND_COLUMNS,
+    )
+    return first
+
+
+def _command_row(command: Applied, mailbox: int, first_seq: int, at: datetime) -> tuple[object, ...]:
+    envelope = command.envelope
+    return (
+        envelope.command_id,
+        command.type,
+        envelope.principal,
+        moment(envelope.accepted_at),
+        at,
+        mailbox,
+        command.entry_id,
+        command.status,
+        first_seq + command.first_event,
+        envelope.idempotency_key if command.owns_key else None,
+        envelope.fingerprint if command.owns_key else None,
+        command.request,
+    )
+
+
+_ORDER_COLUMNS = ("id", "customer_id", "status", "currency", "total_minor", "placed_at", "updated_at")
+_LINE_COLUMNS = ("order_id", "sku", "quantity", "unit_price_minor")
+_DEAD_LETTER_COLUMNS = ("mailbox", "entry_id", "command_id", "code", "detail", "entry", "failed_at")
+_EVENT_COLUMNS = ("seq", "type", "subject", "command_id", "actor", "occurred_at", "data")
+_COMMAND_COLUMNS = (
+    "id",
+    "type",
+    "principal",
+    "accepted_at",
+    "applied_at",
+    "mailbox",
+    "entry_id",
+    "status",
+    "seq",
+    "idempotency_key",
+    "fingerprint",
+    "request",
+)
