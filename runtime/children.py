@@ -50,14 +50,14 @@ class Child:
         command: Sequence[str] | str,
         *,
         records: Path,
-        output: int | IO[bytes],
+        output: int | IO[bytes] | None,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
         account: Account | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         """A command that is one string is the shell's to read, as a Procfile's lines are. Output and errors both go
-        to `output`: a file, or `subprocess.PIPE`.
+        to `output`: a file, `subprocess.PIPE`, or None for where ours goes.
         """
         self.name = name
         self._stop_signal = stop_signal

@@ -4,6 +4,8 @@ Views are composed and read by people: SQLAlchemy Core. A batch runs the same fe
 thousands of rows a second, where composing them anew would cost more than running them: asyncpg itself.
 """
 
+from __future__ import annotations
+
 from typing import Any, Final
 
 import asyncpg
@@ -61,6 +63,11 @@ def is_unavailable(error: BaseException) -> bool:
     )
 
 
+def asyncpg_dsn(database_url: str) -> str:
+    """The URL as asyncpg itself takes it."""
+    return _driver_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 async def _keep_session(connection: Any) -> None:
     """Nothing to reset when a connection goes back to the pool: batches change no session state. asyncpg's own reset
     would be one more round trip for every batch."""
@@ -71,7 +78,7 @@ async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: 
     so that it cannot hold a mailbox: soon if it sits idle between statements, and in any case after the batch's time.
     """
     return await asyncpg.create_pool(
-        dsn=_driver_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False),
+        dsn=asyncpg_dsn(database_url),
         min_size=0,
         max_size=size,
         timeout=CONNECT_TIMEOUT_SECONDS,

@@ -104,7 +104,7 @@ event_counter = Table(
 )
 
 # The auditable record: who asked for what (`request` is the mailbox entry as it was accepted), when, and the outcome.
-# `seq` is the first event of the command.
+# `seq` is the first of the command's events, which follow one another.
 commands = Table(
     "commands",
     metadata,
@@ -117,6 +117,7 @@ commands = Table(
     Column("entry_id", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("seq", BigInteger, nullable=False),
+    Column("event_count", SmallInteger, nullable=False, server_default="1"),
     Column("idempotency_key", Text),
     Column("fingerprint", LargeBinary),
     Column("request", LargeBinary, nullable=False),

@@ -94,8 +94,16 @@ def create_broker() -> ActivationBroker:
     worker = Worker(config, broker)
     broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, worker.start)
     broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, worker.stop)
-    broker.register_task(worker.drain, task_name=DRAIN_TASK)
-    broker.register_task(worker.sweep, task_name=SWEEP_TASK, schedule=[{"interval": _SWEEP_INTERVAL_SECONDS}])
+
+    # Plain functions, because taskiq renames what it registers and methods cannot be renamed.
+    @broker.task(task_name=DRAIN_TASK)
+    async def drain(mailbox: int) -> None:
+        await worker.drain(mailbox)
+
+    @broker.task(task_name=SWEEP_TASK, schedule=[{"interval": _SWEEP_INTERVAL_SECONDS}])
+    async def sweep() -> None:
+        await worker.sweep()
+
     return broker
 
 

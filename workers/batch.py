@@ -141,6 +141,7 @@ class Batch:
                 kind,
                 status,
                 len(self.records),
+                len(events),
                 owns_key and status != REPEATED,
             )
         )

@@ -79,6 +79,7 @@ class Applied(NamedTuple):
     type: str
     status: str
     first_event: int
+    event_count: int
     owns_key: bool
 
 
@@ -161,6 +162,7 @@ def _command_row(command: Applied, mailbox: int, first_seq: int, at: datetime) -
         command.entry_id,
         command.status,
         first_seq + command.first_event,
+        command.event_count,
         envelope.idempotency_key if command.owns_key else None,
         envelope.fingerprint if command.owns_key else None,
         command.request,
@@ -181,6 +183,7 @@ _COMMAND_COLUMNS = (
     "entry_id",
     "status",
     "seq",
+    "event_count",
     "idempotency_key",
     "fingerprint",
     "request",

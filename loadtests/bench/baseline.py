@@ -12,20 +12,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Final
+from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID, uuid4
 
 import jwt
-import msgspec
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Sequence, select
+from sqlalchemy import BigInteger, DateTime, Integer, Sequence, SmallInteger, select
+from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, LINE_MAX_QUANTITY, ORDER_MAX_LINES, SKU_PATTERN
-from runtime import tables
 from runtime.database import create_engine
 from runtime.settings import settings
 from runtime.tokens import claims_of
@@ -36,31 +35,67 @@ EVENT_SEQ: Final = Sequence("event_seq")
 
 
 class Base(DeclarativeBase):
-    metadata = tables.metadata
+    type_annotation_map: ClassVar = {datetime: DateTime(timezone=True), int: BigInteger, dict[str, Any]: JSON}
 
 
 class Product(Base):
-    __table__ = tables.products
+    __tablename__ = "products"
+    sku: Mapped[str] = mapped_column(primary_key=True)
+    price_minor: Mapped[int]
+    currency: Mapped[str]
 
 
 class Stock(Base):
-    __table__ = tables.stock
+    __tablename__ = "stock"
+    sku: Mapped[str] = mapped_column(primary_key=True)
+    on_hand: Mapped[int] = mapped_column(Integer)
+    reserved: Mapped[int] = mapped_column(Integer)
 
 
 class Order(Base):
-    __table__ = tables.orders
+    __tablename__ = "orders"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[str]
+    status: Mapped[str]
+    currency: Mapped[str]
+    total_minor: Mapped[int]
+    placed_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
 
 
 class OrderLine(Base):
-    __table__ = tables.order_lines
+    __tablename__ = "order_lines"
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sku: Mapped[str] = mapped_column(primary_key=True)
+    quantity: Mapped[int] = mapped_column(Integer)
+    unit_price_minor: Mapped[int]
 
 
 class Event(Base):
-    __table__ = tables.events
+    __tablename__ = "events"
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    subject: Mapped[str]
+    command_id: Mapped[UUID]
+    actor: Mapped[str]
+    occurred_at: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
 
 
 class Command(Base):
-    __table__ = tables.commands
+    __tablename__ = "commands"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    principal: Mapped[str]
+    accepted_at: Mapped[datetime]
+    applied_at: Mapped[datetime]
+    mailbox: Mapped[int] = mapped_column(SmallInteger)
+    entry_id: Mapped[str]
+    status: Mapped[str]
+    seq: Mapped[int]
+    idempotency_key: Mapped[str | None]
+    fingerprint: Mapped[bytes | None]
+    request: Mapped[bytes]
 
 
 class WantedLine(BaseModel):

@@ -8,34 +8,34 @@ import asyncio
 import fcntl
 import os
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import asyncpg
 import click
 from rich.console import Console
-from rich.text import Text
+from sqlalchemy import Select, exists, select
 
 from runtime import migrations, processes
 from runtime.children import Child, end_leftovers
 from runtime.cli.banner import banner
+from runtime.cli.output import Output
 from runtime.cli.progress import step
-from runtime.cli.stopping import Stopped, StopRequest, stop_request
+from runtime.database import create_engine
 from runtime.embedded.postgres import PostgresServer
 from runtime.embedded.server import ServerError, records_folder
 from runtime.embedded.valkey import ValkeyServer
 from runtime.ports import is_free
 from runtime.processes import ProcessError, Processes
 from runtime.settings import Settings, settings
+from runtime.stopping import Stopped, StopRequest, stop_request
+from runtime.tables import products, stock
 
 _LEFTOVER_TIMEOUT_SECONDS: Final = 20.0
+_DEMO_STOP_TIMEOUT_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.1
-_COLOURS: Final = {"gateway": "cyan", "worker": "green", "scheduler": "magenta", "demo": "yellow"}
 
 
 @click.command()
@@ -49,25 +49,25 @@ def up() -> None:
     PORT moves the gateway, TIDEGATE_HOME the data.
     """
     console = Console(highlight=False, markup=False)
-    begun = time.monotonic()
     try:
         with stop_request() as stop:
-            _run(settings(), console, stop, begun)
+            _run(settings(), console, stop)
     except Stopped:
         console.print("Stopped.")
     except (ServerError, ProcessError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _run(config: Settings, console: Console, stop: StopRequest, begun: float) -> None:
+def _run(config: Settings, console: Console, stop: StopRequest) -> None:
+    """Ends by an exception only: Stopped, or whatever failed. Leaving `running` stops what was started, last first."""
+    begun = time.monotonic()
     home = config.home.resolve()
-    given = _given_servers(config)
     with _locked(home), ExitStack() as running:
         for name in end_leftovers(records_folder(home), _LEFTOVER_TIMEOUT_SECONDS):
             console.print(f"Ended {name}, left running by a `tidegate up` that was killed.")
         if not is_free(config.port, config.host):
             raise click.ClickException(f"port {config.port} is taken: set PORT to another, or stop what listens there")
-        database_url, redis_url = given or _embedded_servers(home, console, stop, running)
+        database_url, redis_url = _given_servers(config) or _embedded_servers(home, console, stop, running)
         with step(console, "Database") as current:
             migrations.upgrade(database_url)
             current.detail = f"at migration {migrations.head()}"
@@ -75,27 +75,36 @@ def _run(config: Settings, console: Console, stop: StopRequest, begun: float) ->
         environment = processes.environment(
             os.environ, database_url=database_url, redis_url=redis_url, host=config.host, port=config.port, home=home
         )
+        output = Output(console)
+        running.callback(output.finish)
         procfile = Processes(home, environment)
         running.callback(procfile.stop)
         with step(console, "Processes") as current:
             commands = processes.commands()
             for name, command in commands.items():
-                _show(console, procfile.start(name, command, subprocess.PIPE))
+                output.show(procfile.start(name, command, subprocess.PIPE))
             procfile.wait_until_ready(config.host, config.port, stop.check)
             current.detail = ", ".join(commands)
-        if not asyncio.run(_has_products(database_url)):
-            _load_demo(console, procfile, stop)
+        if not asyncio.run(_value(database_url, select(exists(products.select())))):
+            with step(console, "Demo") as current:
+                _load_demo(home, environment, output, stop)
+                current.detail = "catalogue loaded"
+        sku = asyncio.run(_value(database_url, _MOST_AVAILABLE))
         console.print(f"Ready in {time.monotonic() - begun:.1f} s.")
-        sku = asyncio.run(_orderable_sku(database_url))
         click.echo(banner(config, database_url=database_url, redis_url=redis_url, sku=sku))
-        _watch(procfile, stop)
+        while True:
+            stop.check()
+            ended = procfile.ended()
+            if ended is not None:
+                raise ProcessError(f"{ended.name} ended by itself, with exit code {ended.returncode}")
+            time.sleep(_POLL_SECONDS)
 
 
 def _given_servers(config: Settings) -> tuple[str, str] | None:
     """The servers named by the environment, as (Postgres, Redis); None if they are ours to start."""
     given = config.model_fields_set & {"database_url", "redis_url"}
     if len(given) == 1:
-        raise click.ClickException("set both DATABASE_URL and REDIS_URL, or neither: one server alone is not embedded")
+        raise click.ClickException("set both DATABASE_URL and REDIS_URL to use servers of your own, or neither")
     return (config.database_url, config.redis_url) if given else None
 
 
@@ -112,75 +121,49 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _embedded_servers(home: Path, console: Console, stop: StopRequest, running: ExitStack) -> tuple[str, str]:
-    urls = []
-    for server in (PostgresServer(home), ValkeyServer(home)):
+    """Starts both, and has `running` stop them."""
+    postgres, valkey = PostgresServer(home), ValkeyServer(home)
+    for server in (postgres, valkey):
         with step(console, server.title) as current:
             server.start(stop.check)
             running.callback(server.stop)
             current.detail = f"on port {server.port}"
         stop.check()
-        urls.append(server.url)
-    database_url, redis_url = urls
-    return database_url, redis_url
+    return postgres.url, valkey.url
 
 
-def _show(console: Console, child: Child) -> threading.Thread:
-    """Prints what the child says, line by line, until it ends."""
-
-    def copy() -> None:
-        assert child.process.stdout is not None
-        with child.process.stdout as lines:
-            for line in lines:
-                said = Text.from_ansi(line.decode(errors="replace").rstrip("\r\n"))
-                head = Text(f"{datetime.now().astimezone():%H:%M:%S} {child.name:<9} | ", _COLOURS.get(child.name, ""))
-                console.print(head + said, soft_wrap=True)
-
-    thread = threading.Thread(target=copy, name=f"output of {child.name}", daemon=True)
-    thread.start()
-    return thread
-
-
-def _load_demo(console: Console, procfile: Processes, stop: StopRequest) -> None:
-    with step(console, "Demo") as current:
-        child = procfile.start("demo", "exec tidegate demo", subprocess.PIPE)
-        output = _show(console, child)
+def _load_demo(home: Path, environment: Mapping[str, str], output: Output, stop: StopRequest) -> None:
+    child = Child(
+        "demo",
+        ["tidegate", "demo"],
+        records=records_folder(home),
+        output=subprocess.PIPE,
+        environment=environment,
+    )
+    try:
+        output.show(child)
         while child.returncode is None:
             stop.check()
             time.sleep(_POLL_SECONDS)
-        output.join()
-        if child.returncode != 0:
-            raise ProcessError(f"`tidegate demo` failed with exit code {child.returncode}")
-        procfile.forget("demo")
-        current.detail = "catalogue loaded"
-
-
-async def _has_products(database_url: str) -> bool:
-    return bool(await _fetch(database_url, "SELECT EXISTS (SELECT FROM products)"))
-
-
-async def _orderable_sku(database_url: str) -> str | None:
-    """The product with the most to sell."""
-    sku: str | None = await _fetch(
-        database_url,
-        "SELECT sku FROM stock JOIN products USING (sku) WHERE on_hand > reserved"
-        " ORDER BY on_hand - reserved DESC, sku LIMIT 1",
-    )
-    return sku
-
-
-async def _fetch(database_url: str, query: str) -> object:
-    connection = await asyncpg.connect(database_url)
-    try:
-        return await connection.fetchval(query)
     finally:
-        await connection.close()
+        child.stop(_DEMO_STOP_TIMEOUT_SECONDS)
+    if child.returncode != 0:
+        raise ProcessError(f"`tidegate demo` failed with exit code {child.returncode}")
 
 
-def _watch(procfile: Processes, stop: StopRequest) -> None:
-    """Returns never: raises when an end is asked for, or a process ends by itself."""
-    while True:
-        stop.check()
-        ended = procfile.ended()
-        if ended is not None:
-            raise ProcessError(f"{ended.name} ended by itself, with exit code {ended.returncode}; all was stopped")
-        time.sleep(_POLL_SECONDS)
+_MOST_AVAILABLE = (
+    select(stock.c.sku)
+    .join(products, products.c.sku == stock.c.sku)
+    .where(stock.c.on_hand > stock.c.reserved)
+    .order_by((stock.c.on_hand - stock.c.reserved).desc(), stock.c.sku)
+    .limit(1)
+)
+
+
+async def _value(database_url: str, query: Select[tuple[Any]]) -> Any:
+    engine = create_engine(database_url, pool_size=1)
+    try:
+        async with engine.connect() as connection:
+            return await connection.scalar(query)
+    finally:
+        await engine.dispose()

@@ -90,6 +90,7 @@ def upgrade() -> None:
             entry_id text NOT NULL,
             status text NOT NULL,
             seq bigint NOT NULL,
+            event_count smallint NOT NULL DEFAULT 1,
             idempotency_key text,
             fingerprint bytea,
             request bytea NOT NULL

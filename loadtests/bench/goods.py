@@ -1,0 +1,129 @@
+"""What the benchmarks sell and who orders what: the same goods and the same kinds of orders for every side.
+
+`spread` draws two of 3,000 SKUs, `hot` always the same two, `real` are the baskets of the shipped file. Everything is
+drawn with a seed. How an order travels (SQL, mailbox entry, HTTP request) is left to each side, but for the forms
+that more than one side needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from random import Random
+from typing import Final, NamedTuple
+
+import msgspec
+
+from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
+from domain.model import Command, Product
+from domain.orders import PlaceOrder, Wanted
+from domain.stock import ReceiveStock
+from loadtests.baskets import Invoices
+from loadtests.loadgen import request
+from runtime import envelope
+from runtime.envelope import Envelope
+from runtime.tokens import mint
+
+SEED: Final = 20_101_201
+FIRST_SKU: Final = 1_000_000  # SKUs of the benchmarks are numbers; those of the real data have five digits
+SPREAD_SKUS: Final = 3_000
+HOT_SKUS: Final = 2
+LINE_MAX_PIECES: Final = 5
+CUSTOMERS: Final = 1_000
+PIECES_RECEIVED: Final = 10_000_000  # of every SKU: nothing is to run out
+TOKEN_LIFETIME_SECONDS: Final = 3_600
+
+_random = Random(SEED)
+
+
+class Purchase(NamedTuple):
+    """An order to be placed."""
+
+    customer_id: str
+    lines: tuple[Wanted, ...]
+
+
+def products() -> list[Product]:
+    """The synthetic goods."""
+    return [
+        Product(str(sku), f"Product {sku}", 100 + sku % 900, "GBP")
+        for sku in range(FIRST_SKU, FIRST_SKU + SPREAD_SKUS)
+    ]
+
+
+def two_lines(sku_count: int) -> Iterator[Purchase]:
+    """Endless orders of two of the first `sku_count` SKUs."""
+    while True:
+        skus = _random.sample(range(FIRST_SKU, FIRST_SKU + sku_count), 2)
+        yield Purchase(
+            f"c{_random.randrange(CUSTOMERS)}",
+            tuple(Wanted(str(sku), _random.randint(1, LINE_MAX_PIECES)) for sku in skus),
+        )
+
+
+def real(invoices: Invoices) -> Iterator[Purchase]:
+    """Endless real baskets, in the file's order, again and again."""
+    while True:
+        for basket in invoices.baskets:
+            yield Purchase(basket.customer_id, basket.lines)
+
+
+class Entry(NamedTuple):
+    """A command as it lies in its mailbox: `encoded` is the envelope."""
+
+    mailbox: int
+    encoded: bytes
+
+
+def entries(purchases: Iterator[Purchase], count: int, mailbox_count: int) -> list[Entry]:
+    """`count` orders as the gateway would have posted them just now, each with an idempotency key of its own."""
+    return [
+        _entry(PlaceOrder(_new_id(), purchase.customer_id, purchase.lines), purchase.customer_id, mailbox_count)
+        for purchase in islice(purchases, count)
+    ]
+
+
+def receipts(goods: Sequence[Product], mailbox_count: int) -> list[Entry]:
+    """Stock of everything, as staff would receive it."""
+    return [_entry(ReceiveStock(product.sku, PIECES_RECEIVED), "bench", mailbox_count) for product in goods]
+
+
+def requests(purchases: Iterator[Purchase], count: int, host: str, secret: str, *, wait_seconds: int = 0) -> list[bytes]:
+    """`count` orders as HTTP requests, each with its customer's token and an idempotency key of its own."""
+    tokens: dict[str, str] = {}
+    made = []
+    for purchase in islice(purchases, count):
+        customer_id = purchase.customer_id
+        if customer_id not in tokens:
+            tokens[customer_id] = mint(secret, customer_id, ["customer"], lifetime_seconds=TOKEN_LIFETIME_SECONDS)
+        headers = {
+            "authorization": f"Bearer {tokens[customer_id]}",
+            "content-type": "application/json",
+            "idempotency-key": _key(),
+        }
+        if wait_seconds:
+            headers["prefer"] = f"wait={wait_seconds}"
+        made.append(request("POST", host, "/api/v1/orders", headers, order_body(purchase.lines)))
+    return made
+
+
+def order_body(lines: Sequence[Wanted]) -> bytes:
+    """The body of POST /api/v1/orders."""
+    return msgspec.json.encode({"lines": [{"sku": wanted.sku, "quantity": wanted.quantity} for wanted in lines]})
+
+
+def _entry(command: Command, principal: str, mailbox_count: int) -> Entry:
+    encoded = envelope.encode(
+        Envelope(
+            command_id=_new_id(),
+            principal=principal,
+            staff=isinstance(command, ReceiveStock),
+            accepted_at=time.time_ns() // 1_000,
+            command=envelope.encode_command(command),
+            idempotency_key=_key(),
+            fingerprint=hashlib.blake2b(_random.randbytes(16), digest_size=16).digest(),
+        )
+    )
+    return Entry(mailbox_of_slot(command.slot(), mailbox_count), encoded)

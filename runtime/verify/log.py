@@ -1,0 +1,86 @@
+"""The log itself: `seq` without a gap, every event readable, and stock as it follows from them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from domain.model import Shop, Stock, evolve
+from runtime.records import EventRecord
+from runtime.verify.report import Progress, Report
+from runtime.verify.streams import stream
+
+_PROGRESS_EVENTS: Final = 20_000
+
+
+class _Shelves(dict[str, Stock]):
+    """Stock that notes the moment it was ever oversold."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self._report = report
+        self.seq = 0
+
+    def __setitem__(self, sku: str, stock: Stock) -> None:
+        if not 0 <= stock.reserved <= stock.on_hand:
+            self._report.differ("stock", sku, "oversold", seq=self.seq, on_hand=stock.on_hand, reserved=stock.reserved)
+        super().__setitem__(sku, stock)
+
+
+async def check_log(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
+    """Folds all events in order; compares the counter and every stock row."""
+    last_seq: int = await connection.fetchval("SELECT last_seq FROM event_counter")
+    shelves = _Shelves(report)
+    expected = 1
+    async for row in stream(
+        connection, "SELECT seq, type, subject, command_id, actor, data::text FROM events ORDER BY seq"
+    ):
+        seq = row["seq"]
+        if seq != expected:
+            report.differ("log", f"seq {expected}", "events are missing", first=expected, last=seq - 1)
+        expected = seq + 1
+        shelves.seq = seq
+        _fold(shelves, row, report)
+        if seq % _PROGRESS_EVENTS == 0:
+            progress("log", seq, last_seq)
+    if expected - 1 != last_seq:
+        report.differ("log", "event_counter", "is not the last event's seq", counter=last_seq, last=expected - 1)
+    report.counts["events"] = last_seq
+    await _compare_stock(connection, shelves, report)
+    progress("log", last_seq, last_seq)
+
+
+def _fold(shelves: _Shelves, row: asyncpg.Record, report: Report) -> None:
+    record = EventRecord(
+        row["seq"], row["type"], row["subject"], row["command_id"], row["actor"], 0, msgspec.Raw(row["data"].encode())
+    )
+    try:
+        event = record.event()
+    except (KeyError, msgspec.MsgspecError) as error:
+        report.differ("log", f"seq {record.seq}", "is no event", type=record.type, error=str(error))
+        return
+    if event.subject() != record.subject:
+        report.differ("log", f"seq {record.seq}", "names another subject than its data", named=record.subject)
+    evolve(Shop(stock=shelves), event)  # orders are folded one by one, elsewhere: all at once would not fit
+
+
+async def _compare_stock(connection: asyncpg.Connection[Any], shelves: _Shelves, report: Report) -> None:
+    rows = 0
+    async for sku, on_hand, reserved in stream(connection, "SELECT sku, on_hand, reserved FROM stock ORDER BY sku"):
+        rows += 1
+        folded = shelves.pop(sku, Stock())
+        if (on_hand, reserved) != (folded.on_hand, folded.reserved):
+            report.differ(
+                "stock",
+                sku,
+                "the table does not say what the log says",
+                table={"on_hand": on_hand, "reserved": reserved},
+                log={"on_hand": folded.on_hand, "reserved": folded.reserved},
+            )
+        if not 0 <= reserved <= on_hand:
+            report.differ("stock", sku, "oversold", on_hand=on_hand, reserved=reserved)
+    for sku in shelves:
+        report.differ("stock", sku, "is in the log but not in the table")
+    report.counts["stock_rows"] = rows

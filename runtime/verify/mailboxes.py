@@ -1,0 +1,66 @@
+"""The mailboxes: every command ever accepted is applied or still waits.
+
+Redis counts what was ever added to a stream, Postgres how many entries were applied. Both are read while the position
+is locked: what was added, less what still waits behind the position, must be what was applied.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import asyncpg
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from runtime.mailboxes.keys import stream_key
+from runtime.verify.report import Progress, Report
+
+_LOCK_TIMEOUT_MS: Final = 15_000
+
+
+async def check_mailboxes(
+    connection: asyncpg.Connection[Any], redis: Redis, mailbox_count: int, report: Report, progress: Progress
+) -> None:
+    """Compares each mailbox with its position."""
+    known = await connection.fetch("SELECT mailbox FROM mailboxes WHERE mailbox >= $1 ORDER BY mailbox", mailbox_count)
+    mailboxes = [*range(mailbox_count), *(row["mailbox"] for row in known)]
+    applied = waiting = 0
+    for done, mailbox in enumerate(mailboxes, start=1):
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
+            row = await connection.fetchrow(
+                "SELECT position, entries FROM mailboxes WHERE mailbox = $1 FOR UPDATE", mailbox
+            )
+            position, entries = ("0-0", 0) if row is None else (row["position"], row["entries"])
+            added, waits = await _added_and_waiting(redis, mailbox, position)
+        applied += entries
+        waiting += waits
+        missing = added - waits - entries
+        if missing:
+            report.differ(
+                "mailboxes",
+                f"mailbox {mailbox}",
+                "accepted commands are missing" if missing > 0 else "Redis knows of fewer commands than were applied",
+                accepted=added,
+                applied=entries,
+                waiting=waits,
+            )
+        progress("mailboxes", done, len(mailboxes))
+    report.counts["mailbox_entries_applied"] = applied
+    report.counts["mailbox_entries_waiting"] = waiting
+
+
+async def _added_and_waiting(redis: Redis, mailbox: int, position: str) -> tuple[int, int]:
+    """How many entries were ever added to the stream, and how many of them lie behind `position`."""
+    stream = stream_key(mailbox)
+    pipeline = redis.pipeline(transaction=True)
+    pipeline.xinfo_stream(stream)
+    pipeline.xlen(stream)
+    pipeline.xrange(stream, max=position)
+    info, length, applied = await pipeline.execute(raise_on_error=False)
+    if isinstance(info, ResponseError):
+        return 0, 0  # there is no such stream: nothing was ever posted to it
+    for answer in (info, length, applied):
+        if isinstance(answer, Exception):
+            raise answer
+    return info["entries-added"], length - len(applied)

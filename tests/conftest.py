@@ -1,0 +1,67 @@
+"""Fixtures for all tests: the shared servers, a whole system, and a clean environment."""
+
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from runtime.settings import settings
+from tests import servers
+from tests.servers import Databases
+from tests.system import System
+
+# What the shell that runs the tests is set up for is not what they are about.
+for _name in list(os.environ):
+    if _name.startswith("TIDEGATE_") or _name in {"DATABASE_URL", "REDIS_URL", "PORT", "PROMETHEUS_MULTIPROC_DIR"}:
+        del os.environ[_name]
+
+
+@pytest.fixture(autouse=True)
+def _settings_read_anew() -> Iterator[None]:
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """This test process's Postgres, as a source of databases."""
+    with servers.databases() as source:
+        yield source
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """A database of the test's own, migrated and without rows."""
+    with databases.migrated() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _shared_redis_url() -> Iterator[str]:
+    with servers.shared_valkey() as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(_shared_redis_url: str) -> str:
+    """An empty Redis; the next test finds it empty again."""
+    servers.empty(_shared_redis_url)
+    return _shared_redis_url
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    """A whole Tidegate of the test's own: gateway, two workers, scheduler, and fully durable servers."""
+    with System() as running:
+        yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what the running systems said last."""
+    report = yield
+    if report.failed:
+        for running in System.running:
+            report.sections.append((f"Logs of {running.url}", running.log_tails()))
+    return report

@@ -1,0 +1,87 @@
+"""The servers that tests share: one Postgres and one Valkey for each test process, made when first asked for.
+
+They promise no durability, for speed; tests about durability use `tests.system`. Each test gets a database of its own,
+a copy of a migrated one, and an empty Redis.
+"""
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import redis
+
+from runtime import migrations
+from runtime.embedded import postgres, valkey
+from runtime.embedded.postgres import PostgresServer
+from runtime.embedded.valkey import ValkeyServer
+
+_TEMPLATE: Final = "tidegate_template"
+
+
+class Databases:
+    """Databases of one Postgres server, each a copy of one that was migrated once."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._names = (f"test_{number}" for number in itertools.count(1))
+        server.psql(f"CREATE DATABASE {_TEMPLATE}")
+        migrations.upgrade(server.url_of(_TEMPLATE))
+
+    @contextmanager
+    def migrated(self) -> Iterator[str]:
+        """The URL of a database with today's tables and nothing in them."""
+        with self._database(f"TEMPLATE {_TEMPLATE}") as url:
+            yield url
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """The URL of a database without tables."""
+        with self._database("") as url:
+            yield url
+
+    @contextmanager
+    def _database(self, options: str) -> Iterator[str]:
+        name = next(self._names)
+        self._server.psql(f"CREATE DATABASE {name} {options}")
+        try:
+            yield self._server.url_of(name)
+        finally:
+            self._server.psql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder for servers. Not pytest's own: that one takes back what lets `nobody` pass through its folders."""
+    with tempfile.TemporaryDirectory(prefix="tidegate-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
+@contextmanager
+def databases() -> Iterator[Databases]:
+    with folder() as home:
+        server = PostgresServer(home, settings=postgres.NOT_DURABLE)
+        server.start()
+        try:
+            yield Databases(server)
+        finally:
+            server.stop()
+
+
+@contextmanager
+def shared_valkey() -> Iterator[ValkeyServer]:
+    with folder() as home:
+        server = ValkeyServer(home, settings=valkey.NOT_DURABLE)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def empty(redis_url: str) -> None:
+    """Removes everything from that Redis."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()

@@ -1,0 +1,118 @@
+"""A whole Tidegate for tests: real processes, fully durable servers, and what fault tests do to them.
+
+Everything that waits is bounded, and says what it waited for. When a test fails, the logs' last lines are reported
+(see `tests.conftest`).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, TypeVar
+
+import psutil
+
+from runtime.settings import DEVELOPMENT_SECRET
+from runtime.system import LocalSystem
+from runtime.tokens import mint
+
+VERIFY_TIMEOUT_SECONDS: Final = 60.0
+_TOKEN_SECONDS: Final = 3600
+_POLL_SECONDS: Final = 0.02
+_LOG_TAIL_LINES: Final = 40
+_T = TypeVar("_T")
+
+
+def eventually(what: str, look: Callable[[], _T], *, within_seconds: float) -> _T:
+    """Looks until it sees something true, and returns that. Fails with `what` was not seen in time."""
+    deadline = time.monotonic() + within_seconds
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {within_seconds} s"
+        time.sleep(_POLL_SECONDS)
+    return seen
+
+
+class System(LocalSystem):
+    """`with System() as system:` or the fixture `system`. `settings` are environment variables of its processes."""
+
+    running: ClassVar[list["System"]] = []
+
+    def __init__(self, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="tidegate-", ignore_cleanup_errors=True)
+        super().__init__(Path(self._folder.name), settings=settings)
+
+    def start(self, check: Callable[[], None] = lambda: None) -> None:
+        self.running.append(self)
+        try:
+            super().start(check)
+        except BaseException as error:
+            error.add_note(self.log_tails())
+            self._forget()
+            raise
+
+    def stop(self) -> None:
+        try:
+            super().stop()
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        self.running.remove(self)
+        self._folder.cleanup()
+
+    def token(self, role: str = "customer", subject: str | None = None) -> str:
+        return mint(DEVELOPMENT_SECRET, subject or f"test-{role}", [role], lifetime_seconds=_TOKEN_SECONDS)
+
+    def worker_pids(self) -> list[int]:
+        """The worker processes proper, which the one that leads them starts again when they die."""
+        children = psutil.Process(self.pid("worker")).children()
+        return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
+
+    def kill_worker(self) -> int:
+        """SIGKILL for one worker process; returns the pid it had."""
+        return self._signal_worker(signal.SIGKILL)
+
+    def pause_worker(self) -> int:
+        """SIGSTOP for one worker process; returns its pid, for `resume`."""
+        return self._signal_worker(signal.SIGSTOP)
+
+    def resume(self, pid: int) -> None:
+        os.kill(pid, signal.SIGCONT)
+
+    def _signal_worker(self, what: signal.Signals) -> int:
+        pid = eventually("a worker process", self.worker_pids, within_seconds=10)[0]
+        os.kill(pid, what)
+        return pid
+
+    def tidegate(
+        self, *arguments: str, timeout_seconds: float = VERIFY_TIMEOUT_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs the CLI against this system."""
+        return subprocess.run(
+            ["tidegate", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_seconds,
+        )
+
+    def verify(self) -> tuple[int, dict[str, Any]]:
+        """`tidegate verify --json`: its exit code, and what it found."""
+        done = self.tidegate("verify", "--json")
+        try:
+            return done.returncode, json.loads(done.stdout)
+        except json.JSONDecodeError:
+            raise AssertionError(f"verify printed no JSON:\n{done.stdout}\n{done.stderr}") from None
+
+    def log_tails(self) -> str:
+        """The last lines of every log."""
+        return "\n".join(
+            f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
+            for log in sorted(self.home.glob("*.log"))
+        )
