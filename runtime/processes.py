@@ -62,6 +62,13 @@ def environment(
     }
 
 
+def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Those of the environment's variables that are Tidegate's settings."""
+    return {
+        name: value for name, value in environment.items() if name.startswith(_PREFIX) or name in _ALSO_WITHOUT_PREFIX
+    }
+
+
 class Processes:
     """The running processes of one home."""
 

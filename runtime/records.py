@@ -5,7 +5,7 @@ as JSON arrays; `data` is the event itself, encoded once, when it was decided, a
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -65,6 +65,8 @@ class CloudEvent(msgspec.Struct, frozen=True, gc=False):
     datacontenttype: str = "application/json"
 
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 _encoder = msgspec.json.Encoder()
 _records = msgspec.json.Decoder(list[EventRecord])
 _outcomes = msgspec.json.Decoder(list[Outcome])
@@ -85,14 +87,12 @@ def decode_outcomes(message: str) -> list[Outcome]:
 
 def microseconds(moment: datetime) -> int:
     """Unix time in microseconds of an aware datetime, exactly."""
-    whole = int(moment.replace(microsecond=0).timestamp())
-    return whole * 1_000_000 + moment.microsecond
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def moment(microseconds: int) -> datetime:
     """The aware datetime (UTC) of Unix time in microseconds, exactly."""
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def timestamp(microseconds: int) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import asyncpg
 import msgspec
 
 from domain.ids import new_id
@@ -22,7 +23,7 @@ from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
 from workers.earlier import Earlier
 from workers.handlers import gather_needs, gather_rows
-from workers.rows import Applied, Connection, Needs, Rows, load, write_log
+from workers.rows import Applied, Connection, Needs, Rows, Told, load, write_log
 
 _log = logging.getLogger(__name__)
 _json = msgspec.json.Encoder()
@@ -47,13 +48,37 @@ class DeadLetter(NamedTuple):
     envelope: Envelope | None
 
 
-class Result(NamedTuple):
-    """What a batch did: its part of the log, and whom to tell what. `channels` go with `outcomes`."""
+class StockRanShort(Exception):
+    """Something was refused on stock that was not locked, so perhaps it is not short: lock it and look again."""
 
-    records: list[EventRecord]
-    outcomes: list[tuple[str, Outcome]]
-    commands: list[Applied]
-    dead_letters: int
+
+class Result(NamedTuple):
+    """What a batch did: its events from `first_seq` on, told in order, and its commands."""
+
+    first_seq: int
+    told: list[Told]
+    applied: list[Applied]
+    at: datetime
+
+    def records(self) -> list[EventRecord]:
+        """The batch's part of the log."""
+        at = microseconds(self.at)
+        return [
+            EventRecord(seq, event.type, event.subject, event.command_id, event.actor, at, msgspec.Raw(event.data))
+            for seq, event in enumerate(self.told, start=self.first_seq)
+        ]
+
+    def outcomes(self) -> dict[str, list[Outcome]]:
+        """The outcomes that somebody waits for, by reply channel."""
+        at = microseconds(self.at)
+        by_channel: dict[str, list[Outcome]] = {}
+        for command in self.applied:
+            if channel := command.envelope.reply_to:
+                event = self.told[command.first_event]
+                seq = self.first_seq + command.first_event
+                outcome = Outcome(event.command_id, command.status, seq, event.type, at, msgspec.Raw(event.data))
+                by_channel.setdefault(channel, []).append(outcome)
+        return by_channel
 
 
 def read(entry: Entry) -> Letter | DeadLetter:
@@ -68,18 +93,18 @@ def read(entry: Entry) -> Letter | DeadLetter:
 class Batch:
     """Decides the letters of one batch and gathers what they write."""
 
-    def __init__(self, mailbox: int, shop: Shop, earlier: Earlier, at: datetime) -> None:
+    def __init__(self, mailbox: int, shop: Shop, earlier: Earlier, at: datetime, *, stock_locked: bool) -> None:
         self._mailbox = mailbox
         self._shop = shop
         self._earlier = earlier
         self._at = at
-        self._at_microseconds = microseconds(at)
-        self.rows = Rows()
-        self.records: list[EventRecord] = []
-        self.applied: list[Applied] = []
+        self._stock_locked = stock_locked
+        self._rows = Rows()
+        self._told: list[Told] = []
+        self._applied: list[Applied] = []
 
     def take(self, letter: Letter | DeadLetter) -> None:
-        """Decides one letter on the shop as its predecessors left it."""
+        """Decides one letter on the shop as its predecessors left it. Raises StockRanShort."""
         if isinstance(letter, DeadLetter):
             self._bury(letter)
             return
@@ -103,66 +128,54 @@ class Batch:
                 self._bury(DeadLetter(letter.entry, "rule_raised", f"{type(error).__name__}: {error}", envelope), kind)
                 return
         if isinstance(decision, Rejection):
+            if first is None and not self._stock_locked:
+                raise StockRanShort
             rejected = CommandRejected(envelope.command_id, kind, decision.code, decision.detail, decision.particulars)
             self._record(letter, kind, REJECTED, (rejected,), owns_key=first is None)
             return
         for event in decision:
             evolve(self._shop, event)
-            gather_rows(event, self.rows, self._at)
+            gather_rows(event, self._rows, self._at)
         self._record(letter, kind, APPLIED, decision)
 
     async def write(self, connection: Connection) -> Result:
-        """Writes everything; the records get their places in the log."""
-        await self.rows.write(connection, self._shop)
-        if not self.records:
-            return Result([], [], [], len(self.rows.dead_letters))
-        first = await write_log(connection, self._mailbox, self.records, self.applied, self._at)
-        records = [
-            EventRecord(first + r.seq, r.type, r.subject, r.command_id, r.actor, r.occurred_at, r.data)
-            for r in self.records
-        ]
-        outcomes = [
-            (command.envelope.reply_to, _outcome(command, records[command.first_event]))
-            for command in self.applied
-            if command.envelope.reply_to
-        ]
-        return Result(records, outcomes, self.applied, len(self.rows.dead_letters))
+        """Writes everything. Raises StockRanShort if it would oversell."""
+        try:
+            await self._rows.write(connection)
+        except asyncpg.CheckViolationError:
+            if self._stock_locked:
+                raise
+            raise StockRanShort from None
+        first = await write_log(connection, self._mailbox, self._told, self._applied, self._at) if self._told else 0
+        return Result(first, self._told, self._applied, self._at)
 
     def _record(
         self, letter: Letter | DeadLetter, kind: str, status: str, events: Sequence[Event], *, owns_key: bool = True
     ) -> None:
         envelope = letter.envelope
         assert envelope is not None
-        self.applied.append(
+        self._applied.append(
             Applied(
                 envelope,
                 letter.entry.entry_id,
                 letter.entry.fields.get(ENVELOPE_FIELD, b""),
                 kind,
                 status,
-                len(self.records),
+                len(self._told),
                 len(events),
                 owns_key and status != REPEATED,
             )
         )
         self._earlier.remember(envelope)
-        for event in events:
-            self.records.append(
-                EventRecord(
-                    len(self.records),
-                    event.type,
-                    event.subject(),
-                    envelope.command_id,
-                    envelope.principal,
-                    self._at_microseconds,
-                    msgspec.Raw(_json.encode(event)),
-                )
-            )
+        self._told.extend(
+            Told(event.type, event.subject(), envelope.command_id, envelope.principal, _json.encode(event))
+            for event in events
+        )
 
     def _bury(self, letter: DeadLetter, kind: str = UNREADABLE_COMMAND_TYPE) -> None:
         """Puts the entry aside as it came. Its command, if it has one, has failed, and that is in the log."""
         envelope = letter.envelope or _stand_in(self._mailbox, letter.entry)
-        self.rows.dead_letters.append(
+        self._rows.dead_letters.append(
             (
                 self._mailbox,
                 letter.entry.entry_id,
@@ -186,20 +199,22 @@ def _stand_in(mailbox: int, entry: Entry) -> Envelope:
     return Envelope(command_id, "", False, milliseconds * 1000, msgspec.Raw(b""))
 
 
-def _outcome(command: Applied, record: EventRecord) -> Outcome:
-    return Outcome(record.command_id, command.status, record.seq, record.type, record.occurred_at, record.data)
-
-
 async def apply(
-    connection: Connection, mailbox: int, letters: Sequence[Letter | DeadLetter], earlier: Earlier
+    connection: Connection,
+    mailbox: int,
+    letters: Sequence[Letter | DeadLetter],
+    earlier: Earlier,
+    *,
+    lock_stock: bool,
 ) -> Result:
-    """Applies the letters, in order, within the caller's transaction."""
+    """Applies the letters, in order, within the caller's transaction. Without `lock_stock` it may raise StockRanShort;
+    then nothing is written that the caller should commit."""
     needs = Needs()
     for letter in letters:
         if isinstance(letter, Letter):
             gather_needs(letter.command, needs)
-    shop = await load(connection, needs)
-    batch = Batch(mailbox, shop, earlier, datetime.now(UTC))
+    shop = await load(connection, needs, lock_stock=lock_stock)
+    batch = Batch(mailbox, shop, earlier, datetime.now(UTC), stock_locked=lock_stock)
     for letter in letters:
         batch.take(letter)
     return await batch.write(connection)

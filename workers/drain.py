@@ -25,9 +25,9 @@ from runtime.metrics import (
     DEAD_LETTERS,
     FINISHED,
 )
-from runtime.records import Outcome, encode
+from runtime.records import encode
 from workers import batch as batches
-from workers.batch import DeadLetter, Letter, Result
+from workers.batch import DeadLetter, Letter, Result, StockRanShort
 from workers.earlier import Earlier
 from workers.rows import Connection
 
@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 
 # A message of the feed carries at most this many events, so that no listener has to take megabytes at a time.
 FEED_MESSAGE_MAX_EVENTS: Final = 256
+
+# So many batches lock their stock after one that found too little; then it is tried without again.
+CAUTIOUS_BATCHES: Final = 32
 
 
 class MailboxTaken(Exception):
@@ -46,7 +49,11 @@ class PositionMoved(Exception):
 
 
 # What a batch can fail of without any of its letters being to blame.
-_NOT_THE_LETTERS: Final[tuple[type[BaseException], ...]] = (MailboxTaken, PositionMoved, *LOST_CONNECTION)
+_NOT_THE_LETTERS: Final[tuple[type[BaseException], ...]] = (
+    MailboxTaken,
+    PositionMoved,
+    *LOST_CONNECTION,
+)
 
 
 class Drainer:
@@ -66,6 +73,7 @@ class Drainer:
         self._publisher = publisher
         self._batch_max_commands = batch_max_commands
         self._drain_max_seconds = drain_max_seconds
+        self._cautious_batches = 0
 
     async def drain(self, mailbox: int) -> bool:
         """Applies what waits in `mailbox`. True when it is empty and asleep or in other hands; False when the time
@@ -155,6 +163,27 @@ class Drainer:
     async def _apply_once(
         self, mailbox: int, position: str, letters: Sequence[Letter | DeadLetter], *, look_up: bool
     ) -> None:
+        """One transaction. Stock is not locked while there is enough of everything; when it has run short, this batch
+        is decided again on locked stock, and so are the next ones, for they will hardly fare better."""
+        if self._cautious_batches == 0:
+            try:
+                await self._transact(mailbox, position, letters, look_up=look_up, lock_stock=False)
+                return
+            except StockRanShort:
+                BATCH_RETRIES.labels("stock_ran_short").inc()
+                self._cautious_batches = CAUTIOUS_BATCHES
+        self._cautious_batches -= 1
+        await self._transact(mailbox, position, letters, look_up=look_up, lock_stock=True)
+
+    async def _transact(
+        self,
+        mailbox: int,
+        position: str,
+        letters: Sequence[Letter | DeadLetter],
+        *,
+        look_up: bool,
+        lock_stock: bool,
+    ) -> None:
         started = time.monotonic()
         async with self._pool.acquire() as connection, connection.transaction():
             await _hold(connection, mailbox, position)
@@ -162,7 +191,7 @@ class Drainer:
                 earlier = await Earlier.look_up(connection, [x.envelope for x in letters if x.envelope is not None])
             else:
                 earlier = Earlier()
-            result = await batches.apply(connection, mailbox, letters, earlier)
+            result = await batches.apply(connection, mailbox, letters, earlier, lock_stock=lock_stock)
             await connection.execute(
                 "UPDATE mailboxes SET position = $2, entries = entries + $3 WHERE mailbox = $1",
                 mailbox,
@@ -187,13 +216,11 @@ async def _hold(connection: Connection, mailbox: int, position: str) -> None:
 
 def _messages(result: Result) -> list[tuple[str, str]]:
     """The feed's messages of a batch: outcomes first, somebody is waiting for them."""
-    by_channel: dict[str, list[Outcome]] = {}
-    for channel, outcome in result.outcomes:
-        by_channel.setdefault(channel, []).append(outcome)
-    messages = [(channel, encode(outcomes)) for channel, outcomes in by_channel.items()]
+    messages = [(channel, encode(outcomes)) for channel, outcomes in result.outcomes().items()]
+    records = result.records()
     messages.extend(
-        (EVENTS_CHANNEL, encode(result.records[start : start + FEED_MESSAGE_MAX_EVENTS]))
-        for start in range(0, len(result.records), FEED_MESSAGE_MAX_EVENTS)
+        (EVENTS_CHANNEL, encode(records[start : start + FEED_MESSAGE_MAX_EVENTS]))
+        for start in range(0, len(records), FEED_MESSAGE_MAX_EVENTS)
     )
     return messages
 
@@ -202,7 +229,7 @@ def _count(letters: Sequence[Letter | DeadLetter], result: Result) -> None:
     BATCH_COMMANDS.observe(len(letters))
     now = time.time()
     finished: dict[tuple[str, str], int] = {}
-    for command in result.commands:
+    for command in result.applied:
         kind = (command.type, command.status)
         finished[kind] = finished.get(kind, 0) + 1
         ACCEPT_TO_COMMIT_SECONDS.observe(max(0.0, now - command.envelope.accepted_at / 1e6))

@@ -1,14 +1,20 @@
 """What a batch reads and what it writes, table by table: one statement each, over arrays, however long the batch.
 
 The lock order of the whole system stands here, and nobody locks in any other:
-mailbox position, then orders, then stock by SKU, then, last, the event counter.
+mailbox position, then orders by id, then stock by SKU, then, last, the event counter.
+
+Stock is written as changes to what is there, not as what was seen there. So a batch may decide on stock it has not
+locked: if everybody got what they asked for, it does not matter who came in between, and the table's own constraint
+refuses what would oversell. Locking the stock of a batch from load to commit makes the batches of all mailboxes wait
+for one another; it is needed only when something has run short.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -16,7 +22,7 @@ import msgspec
 
 from domain.model import Line, Order, Product, Shop, Stock
 from runtime.envelope import Envelope
-from runtime.records import EventRecord, moment
+from runtime.records import moment
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
@@ -28,22 +34,15 @@ class Needs(msgspec.Struct):
     order_ids: set[UUID] = msgspec.field(default_factory=set)
 
 
-async def load(connection: Connection, needs: Needs) -> Shop:
-    """The shop as far as `needs` goes, its orders and stock locked until the transaction ends."""
+async def load(connection: Connection, needs: Needs, *, lock_stock: bool) -> Shop:
+    """The shop as far as `needs` goes; its orders are locked, and with `lock_stock` its stock, until the commit."""
     shop = Shop()
     skus = set(needs.skus)
     if needs.order_ids:
         shop.orders = await _load_orders(connection, needs.order_ids)
         skus.update(line.sku for order in shop.orders.values() for line in order.lines)
     if skus:
-        rows = await connection.fetch(
-            """
-            SELECT s.sku, s.on_hand, s.reserved, p.name, p.price_minor, p.currency
-            FROM stock s JOIN products p USING (sku)
-            WHERE s.sku = ANY($1::text[]) ORDER BY s.sku FOR UPDATE OF s
-            """,
-            list(skus),
-        )
+        rows = await connection.fetch(_STOCK_LOCKED if lock_stock else _STOCK, list(skus))
         for sku, on_hand, reserved, name, price_minor, currency in rows:
             shop.stock[sku] = Stock(on_hand, reserved)
             shop.products[sku] = Product(sku, name, price_minor, currency)
@@ -70,7 +69,14 @@ async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUI
     }
 
 
-class Applied(NamedTuple):
+_STOCK: Final = """
+    SELECT s.sku, s.on_hand, s.reserved, p.name, p.price_minor, p.currency
+    FROM stock s JOIN products p USING (sku) WHERE s.sku = ANY($1::text[])
+"""
+_STOCK_LOCKED: Final = f"{_STOCK} ORDER BY s.sku FOR UPDATE OF s"
+
+
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """One command as its row in `commands` records it; `first_event` is the place of its first event in the batch."""
 
     envelope: Envelope
@@ -83,6 +89,16 @@ class Applied(NamedTuple):
     owns_key: bool
 
 
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """One event of the batch, before it has its place in the log. `data` is its JSON."""
+
+    type: str
+    subject: str
+    command_id: UUID
+    actor: str
+    data: bytes
+
+
 class Rows:
     """Everything a batch writes, gathered by the handlers, written at once."""
 
@@ -90,11 +106,19 @@ class Rows:
         self.orders: list[tuple[UUID, str, str, str, int, datetime, datetime]] = []
         self.order_statuses: dict[UUID, tuple[str, datetime]] = {}
         self.lines: list[tuple[UUID, str, int, int]] = []
-        self.stock_skus: set[str] = set()
+        self.stock: dict[str, list[int]] = {}
         self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, datetime]] = []
 
-    async def write(self, connection: Connection, shop: Shop) -> None:
-        """Writes all but the log; `shop` is the state after the batch."""
+    def move_stock(self, sku: str, on_hand: int, reserved: int) -> None:
+        """Adds to what is on hand and what is reserved of a SKU."""
+        if move := self.stock.get(sku):
+            move[0] += on_hand
+            move[1] += reserved
+        else:
+            self.stock[sku] = [on_hand, reserved]
+
+    async def write(self, connection: Connection) -> None:
+        """Writes all but the log, and last what others may wait for: stock."""
         if self.orders:
             await connection.copy_records_to_table("orders", records=self.orders, columns=_ORDER_COLUMNS)
         if self.lines:
@@ -109,37 +133,44 @@ class Rows:
                 [status for status, _ in self.order_statuses.values()],
                 [at for _, at in self.order_statuses.values()],
             )
-        if self.stock_skus:
-            held = [(sku, shop.stock[sku]) for sku in self.stock_skus]
-            await connection.execute(
-                """
-                UPDATE stock s SET on_hand = v.on_hand, reserved = v.reserved
-                FROM unnest($1::text[], $2::int[], $3::int[]) AS v (sku, on_hand, reserved) WHERE s.sku = v.sku
-                """,
-                [sku for sku, _ in held],
-                [stock.on_hand for _, stock in held],
-                [stock.reserved for _, stock in held],
-            )
         if self.dead_letters:
             await connection.copy_records_to_table(
                 "dead_letters", records=self.dead_letters, columns=_DEAD_LETTER_COLUMNS
             )
+        if self.stock:
+            skus = sorted(self.stock)
+            await connection.execute(
+                """
+                WITH held AS MATERIALIZED (
+                    SELECT sku FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE
+                )
+                UPDATE stock s SET on_hand = s.on_hand + v.on_hand, reserved = s.reserved + v.reserved
+                FROM held JOIN unnest($1::text[], $2::int[], $3::int[]) AS v (sku, on_hand, reserved) USING (sku)
+                WHERE s.sku = held.sku
+                """,
+                skus,
+                [self.stock[sku][0] for sku in skus],
+                [self.stock[sku][1] for sku in skus],
+            )
 
 
 async def write_log(
-    connection: Connection, mailbox: int, events: list[EventRecord], applied: list[Applied], at: datetime
+    connection: Connection, mailbox: int, told: Sequence[Told], applied: Sequence[Applied], at: datetime
 ) -> int:
     """Gives the events their places in the log and writes them, and with them the commands' records.
 
-    `events` carry their place in the batch, from 0, as `seq`; returns what to add for their place in the log. The
-    counter is the last lock a transaction takes, so that seq follows commit order: it is held until the commit.
+    Returns the seq of the first. The counter is the last lock a transaction takes, and it is held until the commit:
+    so seq follows commit order.
     """
     first: int = await connection.fetchval(
-        "UPDATE event_counter SET last_seq = last_seq + $1 RETURNING last_seq - $1 + 1", len(events)
+        "UPDATE event_counter SET last_seq = last_seq + $1 RETURNING last_seq - $1 + 1", len(told)
     )
     await connection.copy_records_to_table(
         "events",
-        records=[(first + e.seq, e.type, e.subject, e.command_id, e.actor, at, str(e.data, "utf-8")) for e in events],
+        records=[
+            (seq, event.type, event.subject, event.command_id, event.actor, at, event.data.decode())
+            for seq, event in enumerate(told, start=first)
+        ],
         columns=_EVENT_COLUMNS,
     )
     await connection.copy_records_to_table(

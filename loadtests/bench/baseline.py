@@ -19,13 +19,12 @@ import jwt
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import BigInteger, DateTime, Integer, Sequence, SmallInteger, select
+from sqlalchemy import BigInteger, DateTime, Integer, Sequence, SmallInteger, make_url, select
 from sqlalchemy.dialects.postgresql import JSON
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, LINE_MAX_QUANTITY, ORDER_MAX_LINES, SKU_PATTERN
-from runtime.database import create_engine
 from runtime.settings import settings
 from runtime.tokens import claims_of
 
@@ -217,7 +216,8 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = create_engine(settings().database_url, pool_size=POOL_CONNECTIONS)
+        url = make_url(settings().database_url).set(drivername="postgresql+asyncpg")
+        engine = create_async_engine(url, pool_size=POOL_CONNECTIONS, max_overflow=0)
         app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
         yield
         await engine.dispose()

@@ -7,12 +7,13 @@ that more than one side needs.
 
 from __future__ import annotations
 
-import hashlib
+import os
 import time
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
+from secrets import randbelow, randbits, token_hex
 from typing import Final, NamedTuple
+from uuid import UUID
 
 import msgspec
 
@@ -34,8 +35,9 @@ LINE_MAX_PIECES: Final = 5
 CUSTOMERS: Final = 1_000
 PIECES_RECEIVED: Final = 10_000_000  # of every SKU: nothing is to run out
 TOKEN_LIFETIME_SECONDS: Final = 3_600
+FINGERPRINT_BYTES: Final = 16
 
-_random = Random(SEED)
+_ID_RANDOM_BITS: Final = 62
 
 
 class Purchase(NamedTuple):
@@ -48,18 +50,17 @@ class Purchase(NamedTuple):
 def products() -> list[Product]:
     """The synthetic goods."""
     return [
-        Product(str(sku), f"Product {sku}", 100 + sku % 900, "GBP")
-        for sku in range(FIRST_SKU, FIRST_SKU + SPREAD_SKUS)
+        Product(str(sku), f"Product {sku}", 100 + sku % 900, "GBP") for sku in range(FIRST_SKU, FIRST_SKU + SPREAD_SKUS)
     ]
 
 
-def two_lines(sku_count: int) -> Iterator[Purchase]:
+def two_lines(random: Random, sku_count: int) -> Iterator[Purchase]:
     """Endless orders of two of the first `sku_count` SKUs."""
     while True:
-        skus = _random.sample(range(FIRST_SKU, FIRST_SKU + sku_count), 2)
+        skus = random.sample(range(FIRST_SKU, FIRST_SKU + sku_count), 2)
         yield Purchase(
-            f"c{_random.randrange(CUSTOMERS)}",
-            tuple(Wanted(str(sku), _random.randint(1, LINE_MAX_PIECES)) for sku in skus),
+            f"c{random.randrange(CUSTOMERS)}",
+            tuple(Wanted(str(sku), random.randint(1, LINE_MAX_PIECES)) for sku in skus),
         )
 
 
@@ -77,11 +78,11 @@ class Entry(NamedTuple):
     encoded: bytes
 
 
-def entries(purchases: Iterator[Purchase], count: int, mailbox_count: int) -> list[Entry]:
-    """`count` orders as the gateway would have posted them just now, each with an idempotency key of its own."""
+def entries(purchases: Iterable[Purchase], mailbox_count: int) -> list[Entry]:
+    """Orders as the gateway would have posted them just now, each with an idempotency key of its own."""
     return [
         _entry(PlaceOrder(_new_id(), purchase.customer_id, purchase.lines), purchase.customer_id, mailbox_count)
-        for purchase in islice(purchases, count)
+        for purchase in purchases
     ]
 
 
@@ -90,11 +91,11 @@ def receipts(goods: Sequence[Product], mailbox_count: int) -> list[Entry]:
     return [_entry(ReceiveStock(product.sku, PIECES_RECEIVED), "bench", mailbox_count) for product in goods]
 
 
-def requests(purchases: Iterator[Purchase], count: int, host: str, secret: str, *, wait_seconds: int = 0) -> list[bytes]:
-    """`count` orders as HTTP requests, each with its customer's token and an idempotency key of its own."""
+def requests(purchases: Iterable[Purchase], host: str, secret: str, *, wait_seconds: int = 0) -> list[bytes]:
+    """Orders as HTTP requests, each with its customer's token and an idempotency key of its own."""
     tokens: dict[str, str] = {}
     made = []
-    for purchase in islice(purchases, count):
+    for purchase in purchases:
         customer_id = purchase.customer_id
         if customer_id not in tokens:
             tokens[customer_id] = mint(secret, customer_id, ["customer"], lifetime_seconds=TOKEN_LIFETIME_SECONDS)
@@ -123,7 +124,15 @@ def _entry(command: Command, principal: str, mailbox_count: int) -> Entry:
             accepted_at=time.time_ns() // 1_000,
             command=envelope.encode_command(command),
             idempotency_key=_key(),
-            fingerprint=hashlib.blake2b(_random.randbytes(16), digest_size=16).digest(),
+            fingerprint=os.urandom(FINGERPRINT_BYTES),
         )
     )
     return Entry(mailbox_of_slot(command.slot(), mailbox_count), encoded)
+
+
+def _new_id() -> UUID:
+    return new_id(time.time_ns() // 1_000_000, randbelow(SLOT_COUNT), randbits(_ID_RANDOM_BITS))
+
+
+def _key() -> str:
+    return token_hex(8)

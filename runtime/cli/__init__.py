@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import click
 
+from runtime.home import join_running
+
 ENTRY_POINTS: Final = "tidegate.commands"
 
 
@@ -66,8 +68,12 @@ def _unavailable(name: str, module: str) -> click.Command:
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tidegate")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Tidegate: a realtime commerce backend that holds the door in a rush.
 
-    Settings come from the environment; the README lists them.
+    Settings come from the environment; the README lists them. While `tidegate up` runs, the other commands use its
+    servers unless DATABASE_URL and REDIS_URL name others.
     """
+    if ctx.invoked_subcommand != "up":
+        join_running()

@@ -5,12 +5,11 @@ the processes ends, and when it fails half way. What a killed one left running, 
 """
 
 import asyncio
-import fcntl
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from runtime.database import create_engine
 from runtime.embedded.postgres import PostgresServer
 from runtime.embedded.server import ServerError, records_folder
 from runtime.embedded.valkey import ValkeyServer
+from runtime.home import HomeTaken, announced, taken
 from runtime.ports import is_free
 from runtime.processes import ProcessError, Processes
 from runtime.settings import Settings, settings
@@ -35,6 +35,7 @@ from runtime.tables import products, stock
 
 _LEFTOVER_TIMEOUT_SECONDS: Final = 20.0
 _DEMO_STOP_TIMEOUT_SECONDS: Final = 2.0
+_DEMO_STOCK_TIMEOUT_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.1
 
 
@@ -54,7 +55,7 @@ def up() -> None:
             _run(settings(), console, stop)
     except Stopped:
         console.print("Stopped.")
-    except (ServerError, ProcessError) as error:
+    except (HomeTaken, ServerError, ProcessError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -62,7 +63,7 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
     """Ends by an exception only: Stopped, or whatever failed. Leaving `running` stops what was started, last first."""
     begun = time.monotonic()
     home = config.home.resolve()
-    with _locked(home), ExitStack() as running:
+    with taken(home), ExitStack() as running:
         for name in end_leftovers(records_folder(home), _LEFTOVER_TIMEOUT_SECONDS):
             console.print(f"Ended {name}, left running by a `tidegate up` that was killed.")
         if not is_free(config.port, config.host):
@@ -75,6 +76,7 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
         environment = processes.environment(
             os.environ, database_url=database_url, redis_url=redis_url, host=config.host, port=config.port, home=home
         )
+        running.enter_context(announced(home, processes.settings_in(environment)))
         output = Output(console)
         running.callback(output.finish)
         procfile = Processes(home, environment)
@@ -88,6 +90,7 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
         if not asyncio.run(_value(database_url, select(exists(products.select())))):
             with step(console, "Demo") as current:
                 _load_demo(home, environment, output, stop)
+                _wait_for_stock(database_url, stop)
                 current.detail = "catalogue loaded"
         sku = asyncio.run(_value(database_url, _MOST_AVAILABLE))
         console.print(f"Ready in {time.monotonic() - begun:.1f} s.")
@@ -106,18 +109,6 @@ def _given_servers(config: Settings) -> tuple[str, str] | None:
     if len(given) == 1:
         raise click.ClickException("set both DATABASE_URL and REDIS_URL to use servers of your own, or neither")
     return (config.database_url, config.redis_url) if given else None
-
-
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    """Keeps a second `tidegate up` out of this home. The system lets go of the lock when we end, however we end."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise click.ClickException(f"another `tidegate up` runs in {home}: stop it, or set TIDEGATE_HOME") from None
-        yield
 
 
 def _embedded_servers(home: Path, console: Console, stop: StopRequest, running: ExitStack) -> tuple[str, str]:
@@ -151,7 +142,15 @@ def _load_demo(home: Path, environment: Mapping[str, str], output: Output, stop:
         raise ProcessError(f"`tidegate demo` failed with exit code {child.returncode}")
 
 
-_MOST_AVAILABLE = (
+def _wait_for_stock(database_url: str, stop: StopRequest) -> None:
+    """The demo has posted its stock; workers, which may still be starting, apply it. Without any, `up` goes on."""
+    deadline = time.monotonic() + _DEMO_STOCK_TIMEOUT_SECONDS
+    while asyncio.run(_value(database_url, _MOST_AVAILABLE)) is None and time.monotonic() < deadline:
+        stop.check()
+        time.sleep(_POLL_SECONDS)
+
+
+_MOST_AVAILABLE: Final = (
     select(stock.c.sku)
     .join(products, products.c.sku == stock.c.sku)
     .where(stock.c.on_hand > stock.c.reserved)

@@ -24,10 +24,11 @@ def _placed(event: OrderPlaced, into: Rows, at: datetime) -> None:
     into.orders.append((order_id, event.customer_id, PLACED, event.currency, event.total_minor, at, at))
     for line in event.lines:
         into.lines.append((order_id, line.sku, line.quantity, line.unit_price_minor))
-        into.stock_skus.add(line.sku)
+        into.move_stock(line.sku, 0, line.quantity)
 
 
 @writes(OrderCancelled)
 def _cancelled(event: OrderCancelled, into: Rows, at: datetime) -> None:
     into.order_statuses[event.order_id] = (CANCELLED, at)
-    into.stock_skus.update(line.sku for line in event.lines)
+    for line in event.lines:
+        into.move_stock(line.sku, 0, -line.quantity)

@@ -14,6 +14,10 @@ def _move(command: ReceiveStock | AdjustStock, into: Needs) -> None:
 
 
 @writes(StockReceived)
+def _received(event: StockReceived, into: Rows, at: datetime) -> None:
+    into.move_stock(event.sku, event.quantity, 0)
+
+
 @writes(StockAdjusted)
-def _moved(event: StockReceived | StockAdjusted, into: Rows, at: datetime) -> None:
-    into.stock_skus.add(event.sku)
+def _adjusted(event: StockAdjusted, into: Rows, at: datetime) -> None:
+    into.move_stock(event.sku, event.change, 0)

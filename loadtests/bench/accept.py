@@ -1,0 +1,60 @@
+"""How fast one gateway process accepts: each 202 an order that is on Valkey's disk, against a bare ASGI app that
+answers the same requests on the same uvicorn and does nothing. No worker runs meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import cycle
+from random import Random
+from typing import Final
+
+from loadtests.bench import goods
+from loadtests.bench.plan import Measured, Plan
+from loadtests.bench.served import WARM_UP_REQUESTS, Client, gateway_with, serving
+from loadtests.bench.stage import Stage
+from runtime import processes
+
+_DATABASE: Final = "bench_http"
+_RAW: Final = "--lifespan off loadtests.bench.raw:app"
+_ONE_PROCESS: Final = {"TIDEGATE_GATEWAY_PROCESSES": "1"}
+# Prepared for each second: a gateway does not come near it.
+_GATEWAY_PER_SECOND: Final = 12_000
+# Sent again and again: the bare app does not look at them, and nothing could prepare as many as it answers.
+_RAW_REQUESTS: Final = 10_000
+REQUESTS: Final = "requests/s"
+
+
+class Accept:
+    """Series `accept: gateway` and `accept: raw ASGI`."""
+
+    name = "accept"
+
+    def __init__(self, stage: Stage, plan: Plan) -> None:
+        self._stage = stage
+        self._seconds = plan.seconds
+        self._random = Random(goods.SEED)
+
+    def titles(self) -> list[str]:
+        return ["accept: gateway", "accept: raw ASGI"]
+
+    def measure(self) -> Iterator[list[Measured]]:
+        yield [Measured("accept: gateway", self._gateway())]
+        yield [Measured("accept: raw ASGI", self._raw(), REQUESTS)]
+
+    def _gateway(self) -> float:
+        with self._serving(processes.commands()["gateway"]) as client:
+            client.load(client.requests(WARM_UP_REQUESTS), 202)
+            requests = client.requests(round(self._seconds * _GATEWAY_PER_SECOND))
+            return client.load(requests, 202, seconds=self._seconds).rate
+
+    def _raw(self) -> float:
+        with self._serving(gateway_with(_RAW)) as client:
+            client.load(client.requests(WARM_UP_REQUESTS), 202)
+            return client.load(cycle(client.requests(_RAW_REQUESTS)), 202, seconds=self._seconds).rate
+
+    @contextmanager
+    def _serving(self, command: str) -> Iterator[Client]:
+        with serving(self._stage, {"gateway": command}, self._stage.fresh(_DATABASE), _ONE_PROCESS) as port:
+            yield Client(self._stage, port, self._random)

@@ -1,0 +1,61 @@
+"""What the sections over HTTP share: whom they load, with which processes, and how a load is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from math import inf
+from random import Random
+from typing import Final
+
+from loadtests import loadgen
+from loadtests.bench import goods
+from loadtests.bench.stage import HOST, BenchError, Stage
+from loadtests.loadgen import LoadResult
+from runtime import processes
+
+CONNECTIONS: Final = 64
+WARM_UP_REQUESTS: Final = 500
+_GATEWAY_APP: Final = "--factory gateway.app:create_app"
+
+
+def gateway_with(app: str) -> str:
+    """The Procfile's gateway, options and all, but serving another app."""
+    line = processes.commands()["gateway"]
+    if line.count(_GATEWAY_APP) != 1:
+        raise BenchError(f"the Procfile's gateway does not say {_GATEWAY_APP!r} once: {line}")
+    return line.replace(_GATEWAY_APP, app)
+
+
+class Client:
+    """Spread two-line orders for one served app, each sent once."""
+
+    def __init__(self, stage: Stage, port: int, random: Random, *, wait_seconds: int = 0) -> None:
+        self._stage = stage
+        self._port = port
+        self._purchases = goods.two_lines(random, goods.SPREAD_SKUS)
+        self._wait_seconds = wait_seconds
+
+    def requests(self, count: int) -> list[bytes]:
+        secret = self._stage.config.jwt_secret.get_secret_value()
+        return goods.requests(islice(self._purchases, count), HOST, secret, wait_seconds=self._wait_seconds)
+
+    def load(
+        self, requests: Iterable[bytes], status: int, *, connections: int = CONNECTIONS, seconds: float = inf
+    ) -> LoadResult:
+        """Sends them, or as many as it can in `seconds`. Every one must be answered with `status`."""
+        result = loadgen.run(HOST, self._port, requests, connections=connections, seconds=seconds)
+        if result.failed or set(result.statuses) != {status}:
+            raise BenchError(f"wanted status {status} alone, got {result.statuses} and {result.failed} failed")
+        return result
+
+
+@contextmanager
+def serving(
+    stage: Stage, commands: Mapping[str, str], database_url: str, settings: Mapping[str, str] | None = None
+) -> Iterator[int]:
+    """Runs the processes and yields the port when one of them answers on it."""
+    with stage.running(commands, database_url, settings) as port:
+        stage.wait_until_serving(port)
+        yield port

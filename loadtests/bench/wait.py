@@ -1,0 +1,41 @@
+"""How long one customer waits for an order, placed with `Prefer: wait` on a system that has nothing else to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Final
+
+from loadtests.bench import goods
+from loadtests.bench.plan import Measured, Plan
+from loadtests.bench.served import Client, serving
+from loadtests.bench.stage import Stage
+from runtime import processes
+
+MILLISECONDS: Final = "ms"
+
+_DATABASE: Final = "bench_http"
+_WAIT_SECONDS: Final = 10
+_WARM_UP_ORDERS: Final = 50
+
+
+class Wait:
+    """Series `wait: p50` and `wait: p99`, in milliseconds, of orders placed one after the other."""
+
+    name = "wait"
+
+    def __init__(self, stage: Stage, plan: Plan) -> None:
+        self._stage = stage
+        self._orders = plan.waits
+        self._random = Random(goods.SEED)
+
+    def titles(self) -> list[str]:
+        return ["wait: one order at a time"]
+
+    def measure(self) -> Iterator[list[Measured]]:
+        database_url = self._stage.fresh(_DATABASE)
+        with serving(self._stage, processes.commands(), database_url) as port:
+            client = Client(self._stage, port, self._random, wait_seconds=_WAIT_SECONDS)
+            client.load(client.requests(_WARM_UP_ORDERS), 201, connections=1)
+            result = client.load(client.requests(self._orders), 201, connections=1)
+        yield [Measured(f"wait: p{p}", result.percentile_ms(p), MILLISECONDS) for p in (50, 99)]

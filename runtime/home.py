@@ -1,0 +1,75 @@
+"""The home of a running `tidegate up`: only one may run in it, and other commands find its servers there.
+
+The embedded servers' ports change with every start, so `up` writes down what leads to them; the lock says whether
+that still holds.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_LOCK: Final = "lock"
+_RUNNING: Final = "running.json"
+
+
+class HomeTaken(Exception):
+    """Another `tidegate up` runs in this home."""
+
+
+@contextmanager
+def taken(home: Path) -> Iterator[None]:
+    """Keeps every other out of this home. The system lets go of the lock when we end, however we end."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HomeTaken(f"another `tidegate up` runs in {home}: stop it, or set TIDEGATE_HOME") from None
+        yield
+
+
+@contextmanager
+def announced(home: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """Inside, other commands are told these environment variables. They hold passwords: for the owner's eyes only."""
+    path = home / _RUNNING
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(dict(environment)))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def announcement(home: Path) -> dict[str, str]:
+    """What the `tidegate up` that runs in this home announced; nothing if none runs."""
+    try:
+        with (home / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass  # held by one that runs
+    except FileNotFoundError:
+        return {}
+    else:
+        return {}
+    try:
+        environment = json.loads((home / _RUNNING).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}  # it is about to start, or to end
+    assert isinstance(environment, dict)
+    return environment
+
+
+def join_running() -> None:
+    """Lets this process use the servers of the `tidegate up` that runs here, unless the environment names others."""
+    if any(
+        os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL", "TIDEGATE_DATABASE_URL", "TIDEGATE_REDIS_URL")
+    ):
+        return
+    home = Path(os.environ.get("TIDEGATE_HOME", ".tidegate"))
+    for name, value in announcement(home).items():
+        os.environ.setdefault(name, value)
