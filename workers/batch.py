@@ -23,7 +23,7 @@ from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
 from workers.earlier import Earlier
 from workers.handlers import gather_needs, gather_rows
-from workers.rows import Applied, Connection, Needs, Rows, Told, load, write_log
+from workers.rows import Applied, Connection, Needs, Rows, Told, hold_counter, load, next_seq, write_log
 
 _log = logging.getLogger(__name__)
 _json = msgspec.json.Encoder()
@@ -49,7 +49,7 @@ class DeadLetter(NamedTuple):
 
 
 class StockRanShort(Exception):
-    """Something was refused on stock that was not locked, so perhaps it is not short: lock it and look again."""
+    """Something was refused while others wrote stock, so perhaps it is not short: look again, alone."""
 
 
 class Result(NamedTuple):
@@ -93,12 +93,12 @@ def read(entry: Entry) -> Letter | DeadLetter:
 class Batch:
     """Decides the letters of one batch and gathers what they write."""
 
-    def __init__(self, mailbox: int, shop: Shop, earlier: Earlier, at: datetime, *, stock_locked: bool) -> None:
+    def __init__(self, mailbox: int, shop: Shop, earlier: Earlier, at: datetime, *, alone: bool) -> None:
         self._mailbox = mailbox
         self._shop = shop
         self._earlier = earlier
         self._at = at
-        self._stock_locked = stock_locked
+        self._alone = alone
         self._rows = Rows()
         self._told: list[Told] = []
         self._applied: list[Applied] = []
@@ -128,7 +128,7 @@ class Batch:
                 self._bury(DeadLetter(letter.entry, "rule_raised", f"{type(error).__name__}: {error}", envelope), kind)
                 return
         if isinstance(decision, Rejection):
-            if first is None and not self._stock_locked:
+            if first is None and not self._alone:
                 raise StockRanShort
             rejected = CommandRejected(envelope.command_id, kind, decision.code, decision.detail, decision.particulars)
             self._record(letter, kind, REJECTED, (rejected,), owns_key=first is None)
@@ -140,13 +140,17 @@ class Batch:
 
     async def write(self, connection: Connection) -> Result:
         """Writes everything. Raises StockRanShort if it would oversell."""
+        await self._rows.write(connection)
+        if not self._told:
+            return Result(0, [], [], self._at)
+        first = await next_seq(connection, len(self._told))
         try:
-            await self._rows.write(connection)
+            await self._rows.write_stock(connection)
         except asyncpg.CheckViolationError:
-            if self._stock_locked:
+            if self._alone:
                 raise
             raise StockRanShort from None
-        first = await write_log(connection, self._mailbox, self._told, self._applied, self._at) if self._told else 0
+        await write_log(connection, self._mailbox, first, self._told, self._applied, self._at)
         return Result(first, self._told, self._applied, self._at)
 
     def _record(
@@ -205,16 +209,20 @@ async def apply(
     letters: Sequence[Letter | DeadLetter],
     earlier: Earlier,
     *,
-    lock_stock: bool,
+    alone: bool,
 ) -> Result:
-    """Applies the letters, in order, within the caller's transaction. Without `lock_stock` it may raise StockRanShort;
-    then nothing is written that the caller should commit."""
+    """Applies the letters, in order, within the caller's transaction.
+
+    With `alone`, nobody else writes stock meanwhile. Without, it may raise StockRanShort: then roll back.
+    """
+    if alone:
+        await hold_counter(connection)
     needs = Needs()
     for letter in letters:
         if isinstance(letter, Letter):
             gather_needs(letter.command, needs)
-    shop = await load(connection, needs, lock_stock=lock_stock)
-    batch = Batch(mailbox, shop, earlier, datetime.now(UTC), stock_locked=lock_stock)
+    shop = await load(connection, needs)
+    batch = Batch(mailbox, shop, earlier, datetime.now(UTC), alone=alone)
     for letter in letters:
         batch.take(letter)
     return await batch.write(connection)

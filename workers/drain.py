@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 # A message of the feed carries at most this many events, so that no listener has to take megabytes at a time.
 FEED_MESSAGE_MAX_EVENTS: Final = 256
 
-# So many batches lock their stock after one that found too little; then it is tried without again.
+# So many batches are decided alone after one that found too little stock; then it is tried side by side again.
 CAUTIOUS_BATCHES: Final = 32
 
 
@@ -163,17 +163,17 @@ class Drainer:
     async def _apply_once(
         self, mailbox: int, position: str, letters: Sequence[Letter | DeadLetter], *, look_up: bool
     ) -> None:
-        """One transaction. Stock is not locked while there is enough of everything; when it has run short, this batch
-        is decided again on locked stock, and so are the next ones, for they will hardly fare better."""
+        """One transaction. While there is enough of everything, others may write stock at the same time; when it has
+        run short, this batch is decided again alone, and so are the next ones: they will hardly fare better."""
         if self._cautious_batches == 0:
             try:
-                await self._transact(mailbox, position, letters, look_up=look_up, lock_stock=False)
+                await self._transact(mailbox, position, letters, look_up=look_up, alone=False)
                 return
             except StockRanShort:
                 BATCH_RETRIES.labels("stock_ran_short").inc()
                 self._cautious_batches = CAUTIOUS_BATCHES
         self._cautious_batches -= 1
-        await self._transact(mailbox, position, letters, look_up=look_up, lock_stock=True)
+        await self._transact(mailbox, position, letters, look_up=look_up, alone=True)
 
     async def _transact(
         self,
@@ -182,7 +182,7 @@ class Drainer:
         letters: Sequence[Letter | DeadLetter],
         *,
         look_up: bool,
-        lock_stock: bool,
+        alone: bool,
     ) -> None:
         started = time.monotonic()
         async with self._pool.acquire() as connection, connection.transaction():
@@ -191,7 +191,7 @@ class Drainer:
                 earlier = await Earlier.look_up(connection, [x.envelope for x in letters if x.envelope is not None])
             else:
                 earlier = Earlier()
-            result = await batches.apply(connection, mailbox, letters, earlier, lock_stock=lock_stock)
+            result = await batches.apply(connection, mailbox, letters, earlier, alone=alone)
             await connection.execute(
                 "UPDATE mailboxes SET position = $2, entries = entries + $3 WHERE mailbox = $1",
                 mailbox,

@@ -1,12 +1,12 @@
 """What a batch reads and what it writes, table by table: one statement each, over arrays, however long the batch.
 
-The lock order of the whole system stands here, and nobody locks in any other:
-mailbox position, then orders by id, then stock by SKU, then, last, the event counter.
+The lock order of the whole system stands here, and nobody locks in any other: mailbox position, then orders by id,
+then the event counter. Whoever writes stock or the log holds the counter, until the commit; so seq follows commit
+order, and stock needs no locks of its own.
 
-Stock is written as changes to what is there, not as what was seen there. So a batch may decide on stock it has not
-locked: if everybody got what they asked for, it does not matter who came in between, and the table's own constraint
-refuses what would oversell. Locking the stock of a batch from load to commit makes the batches of all mailboxes wait
-for one another; it is needed only when something has run short.
+Stock is written as changes to what is there, not as what was seen there. So a batch may decide before it holds the
+counter: if everybody got what they asked for, it does not matter who came in between, and the table's own constraint
+refuses what would oversell. Only when something has run short does it have to hold the counter from the start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -34,15 +34,26 @@ class Needs(msgspec.Struct):
     order_ids: set[UUID] = msgspec.field(default_factory=set)
 
 
-async def load(connection: Connection, needs: Needs, *, lock_stock: bool) -> Shop:
-    """The shop as far as `needs` goes; its orders are locked, and with `lock_stock` its stock, until the commit."""
+async def hold_counter(connection: Connection) -> None:
+    """Makes sure that nobody else writes stock or the log until the commit."""
+    await connection.execute("SELECT FROM event_counter FOR UPDATE")
+
+
+async def load(connection: Connection, needs: Needs) -> Shop:
+    """The shop as far as `needs` goes; its orders are locked until the commit."""
     shop = Shop()
     skus = set(needs.skus)
     if needs.order_ids:
         shop.orders = await _load_orders(connection, needs.order_ids)
         skus.update(line.sku for order in shop.orders.values() for line in order.lines)
     if skus:
-        rows = await connection.fetch(_STOCK_LOCKED if lock_stock else _STOCK, list(skus))
+        rows = await connection.fetch(
+            """
+            SELECT s.sku, s.on_hand, s.reserved, p.name, p.price_minor, p.currency
+            FROM stock s JOIN products p USING (sku) WHERE s.sku = ANY($1::text[])
+            """,
+            list(skus),
+        )
         for sku, on_hand, reserved, name, price_minor, currency in rows:
             shop.stock[sku] = Stock(on_hand, reserved)
             shop.products[sku] = Product(sku, name, price_minor, currency)
@@ -67,13 +78,6 @@ async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUI
         order_id: Order(order_id, customer_id, status, currency, total_minor, tuple(lines[order_id]))
         for order_id, customer_id, status, currency, total_minor in orders
     }
-
-
-_STOCK: Final = """
-    SELECT s.sku, s.on_hand, s.reserved, p.name, p.price_minor, p.currency
-    FROM stock s JOIN products p USING (sku) WHERE s.sku = ANY($1::text[])
-"""
-_STOCK_LOCKED: Final = f"{_STOCK} ORDER BY s.sku FOR UPDATE OF s"
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
@@ -118,7 +122,7 @@ class Rows:
             self.stock[sku] = [on_hand, reserved]
 
     async def write(self, connection: Connection) -> None:
-        """Writes all but the log, and last what others may wait for: stock."""
+        """Writes all but stock and the log."""
         if self.orders:
             await connection.copy_records_to_table("orders", records=self.orders, columns=_ORDER_COLUMNS)
         if self.lines:
@@ -137,34 +141,33 @@ class Rows:
             await connection.copy_records_to_table(
                 "dead_letters", records=self.dead_letters, columns=_DEAD_LETTER_COLUMNS
             )
+
+    async def write_stock(self, connection: Connection) -> None:
+        """Moves the stock; the counter must be held."""
         if self.stock:
-            skus = sorted(self.stock)
             await connection.execute(
                 """
-                WITH held AS MATERIALIZED (
-                    SELECT sku FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE
-                )
                 UPDATE stock s SET on_hand = s.on_hand + v.on_hand, reserved = s.reserved + v.reserved
-                FROM held JOIN unnest($1::text[], $2::int[], $3::int[]) AS v (sku, on_hand, reserved) USING (sku)
-                WHERE s.sku = held.sku
+                FROM unnest($1::text[], $2::int[], $3::int[]) AS v (sku, on_hand, reserved) WHERE s.sku = v.sku
                 """,
-                skus,
-                [self.stock[sku][0] for sku in skus],
-                [self.stock[sku][1] for sku in skus],
+                list(self.stock),
+                [on_hand for on_hand, _ in self.stock.values()],
+                [reserved for _, reserved in self.stock.values()],
             )
 
 
-async def write_log(
-    connection: Connection, mailbox: int, told: Sequence[Told], applied: Sequence[Applied], at: datetime
-) -> int:
-    """Gives the events their places in the log and writes them, and with them the commands' records.
-
-    Returns the seq of the first. The counter is the last lock a transaction takes, and it is held until the commit:
-    so seq follows commit order.
-    """
+async def next_seq(connection: Connection, count: int) -> int:
+    """Takes the next `count` places in the log, and with them the counter, until the commit; returns the first."""
     first: int = await connection.fetchval(
-        "UPDATE event_counter SET last_seq = last_seq + $1 RETURNING last_seq - $1 + 1", len(told)
+        "UPDATE event_counter SET last_seq = last_seq + $1 RETURNING last_seq - $1 + 1", count
     )
+    return first
+
+
+async def write_log(
+    connection: Connection, mailbox: int, first: int, told: Sequence[Told], applied: Sequence[Applied], at: datetime
+) -> None:
+    """Writes the events to their places in the log, from `first` on, and with them the commands' records."""
     await connection.copy_records_to_table(
         "events",
         records=[
@@ -178,7 +181,6 @@ async def write_log(
         records=[_command_row(command, mailbox, first, at) for command in applied],
         columns=_COMMAND_COLUMNS,
     )
-    return first
 
 
 def _command_row(command: Applied, mailbox: int, first_seq: int, at: datetime) -> tuple[object, ...]:

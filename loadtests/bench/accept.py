@@ -13,7 +13,7 @@ from typing import Final
 from loadtests.bench import goods
 from loadtests.bench.plan import Measured, Plan
 from loadtests.bench.served import WARM_UP_REQUESTS, Client, gateway_with, serving
-from loadtests.bench.stage import Stage
+from loadtests.bench.stage import BenchError, Stage
 from runtime import processes
 
 _DATABASE: Final = "bench_http"
@@ -47,7 +47,11 @@ class Accept:
         with self._serving(processes.commands()["gateway"]) as client:
             client.load(client.requests(WARM_UP_REQUESTS), 202)
             requests = client.requests(round(self._seconds * _GATEWAY_PER_SECOND))
-            return client.load(requests, 202, seconds=self._seconds).rate
+            accepted = client.load(requests, 202, seconds=self._seconds)
+            waiting = self._stage.entries_waiting()
+        if waiting != WARM_UP_REQUESTS + accepted.answered:
+            raise BenchError(f"{accepted.answered} orders were accepted and {waiting} commands are there")
+        return accepted.rate
 
     def _raw(self) -> float:
         with self._serving(gateway_with(_RAW)) as client:

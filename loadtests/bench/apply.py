@@ -52,7 +52,9 @@ class Apply:
 
     def measure(self) -> Iterator[list[Measured]]:
         for shape, (purchases, count) in self._shapes.items():
-            applied = drain(self._stage, self._stage.fresh(_DATABASE), purchases, count)
+            database_url = self._stage.fresh(_DATABASE)
+            applied = drain(self._stage, database_url, purchases, count)
+            self._stage.verify(database_url)
             measured = [Measured(f"apply {shape}", applied.orders_per_second)]
             if shape == "real":
                 measured.append(Measured("apply real, lines", applied.lines_per_second, LINES))

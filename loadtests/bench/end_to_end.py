@@ -57,6 +57,7 @@ class EndToEnd:
             accepted = client.load(requests, 202, seconds=self._seconds).answered
             ended = self._stage.wait_until_applied(database_url, already + accepted)
         self._check_orders(database_url, WARM_UP_REQUESTS + accepted)
+        self._stage.verify(database_url)
         return accepted / (ended - started)
 
     def _baseline(self, process_count: int) -> float:

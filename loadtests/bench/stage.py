@@ -33,6 +33,7 @@ from runtime.ports import free_port
 from runtime.processes import ProcessError, Processes
 from runtime.redis_client import connect
 from runtime.settings import Settings
+from runtime.verify import verify
 
 HOST: Final = "127.0.0.1"
 READY_TIMEOUT_SECONDS: Final = 30.0
@@ -74,13 +75,20 @@ class Stage:
         """The URL of a new database of that name, in place of any earlier one."""
         self.postgres.psql(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
         self.postgres.psql(f"CREATE DATABASE {database} TEMPLATE {_TEMPLATE}")
-        self.settle()
-        return self.postgres.url_of(database)
+        return self.again(database)
 
-    def settle(self) -> None:
-        """Empties Valkey, and has Postgres write out what earlier measurements left dirty."""
+    def again(self, database: str) -> str:
+        """The URL of a database with all that it holds; but mailboxes start anew, and nothing waits to be written."""
+        self.postgres.psql("TRUNCATE mailboxes", database)
         asyncio.run(self._empty_valkey())
         self.postgres.psql("CHECKPOINT")
+        return self.postgres.url_of(database)
+
+    def verify(self, database_url: str) -> None:
+        """Has `tidegate verify` look at everything, and raises BenchError unless it is clean."""
+        report = asyncio.run(verify(database_url, self.valkey.url, mailbox_count=self.config.mailbox_count))
+        if not report.clean:
+            raise BenchError(f"verify found differences: {report.differences[:3]}")
 
     @contextmanager
     def running(
@@ -131,6 +139,10 @@ class Stage:
         """Waits until so many mailbox entries have been applied in all; returns when (Unix time, seconds)."""
         return asyncio.run(_wait_until_applied(database_url, entries))
 
+    def entries_waiting(self) -> int:
+        """How many commands the mailboxes hold."""
+        return asyncio.run(self._entries_waiting())
+
     def entries_applied(self, database_url: str) -> int:
         """How many mailbox entries have been applied in all."""
         return int(self.row(database_url, _ENTRIES_APPLIED)["entries"])
@@ -158,6 +170,10 @@ class Stage:
     async def _empty_valkey(self) -> None:
         async with connect(self.valkey.url) as client:
             await client.flushall()
+
+    async def _entries_waiting(self) -> int:
+        async with connect(self.valkey.url) as client:
+            return sum([await client.xlen(stream_key(mailbox)) for mailbox in range(self.config.mailbox_count)])
 
     async def _fill(self, entries: Sequence[Entry]) -> None:
         async with connect(self.valkey.url) as client:

@@ -1,0 +1,58 @@
+"""What a run of the benchmarks was measured on and with: numbers without it say nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from loadtests.bench.served import CONNECTIONS
+from loadtests.bench.stage import Stage
+from runtime.embedded import valkey
+
+_PACKAGES: Final = ("asyncpg", "fastapi", "redis", "sqlalchemy", "taskiq", "uvicorn", "uvloop")
+_POSTGRES_SETTINGS: Final = (
+    "server_version",
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "wal_sync_method",
+    "shared_buffers",
+    "max_wal_size",
+)
+_VALKEY_SETTINGS: Final = ("appendonly", "appendfsync")
+_TIDEGATE_SETTINGS: Final = (
+    "gateway_processes",
+    "worker_processes",
+    "mailbox_count",
+    "drain_concurrency",
+    "batch_max_commands",
+)
+
+
+def configuration(stage: Stage) -> dict[str, str]:
+    """Names and values, for people and programs."""
+    postgres = {name: stage.postgres.psql(f"SHOW {name}") for name in _POSTGRES_SETTINGS}
+    return {
+        "cpu": f"{_cpu_model()}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
+        "postgres": ", ".join(f"{name} {value}" for name, value in postgres.items()),
+        "valkey": ", ".join(f"{name} {valkey.SETTINGS[name]}" for name in _VALKEY_SETTINGS),
+        "tidegate": ", ".join(f"{name} {getattr(stage.config, name)}" for name in _TIDEGATE_SETTINGS),
+        "load": f"{CONNECTIONS} keep-alive connections from one process on the same machine",
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
