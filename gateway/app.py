@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp
 
 from gateway import problems, sockets
 from gateway.edge import Edge
+from gateway.fastlane import FastLane
 from gateway.middleware import Observed
 from gateway.routes import commands, health, inventory, log, orders
 from gateway.routes.documents import ProblemView
@@ -16,9 +18,11 @@ from runtime import logs
 from runtime.settings import Settings, settings
 
 _VERSION = "0.1.0"
+_API = "/api/v1"
+_API_ROUTERS = [noun.router for noun in (orders, inventory, commands, log)]
 
 
-def create_app(config: Settings | None = None) -> FastAPI:
+def create_app(config: Settings | None = None) -> ASGIApp:
     """One gateway process. Nothing is connected before it starts."""
     config = config or settings()
     logs.configure(config.log_level, as_json=config.mode == "production")
@@ -40,16 +44,13 @@ def create_app(config: Settings | None = None) -> FastAPI:
         openapi_url="/api/openapi.json",
         lifespan=lifespan,
     )
-    api = APIRouter(prefix="/api/v1")
-    for noun in (orders, inventory, commands, log):
-        api.include_router(noun.router)
-    app.include_router(api)
+    for router in _API_ROUTERS:
+        app.include_router(router, prefix=_API)
     app.include_router(health.router)
     app.include_router(sockets.router)
     problems.install(app)
-    app.add_middleware(Observed)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
-    return app
+    return Observed(FastLane(app, _API, _API_ROUTERS))
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
         components.setdefault("schemas", {})["ProblemView"] = ProblemView.model_json_schema()
         for path, operations in document["paths"].items():
-            if path.startswith("/api/v1/"):
+            if path.startswith(_API):
                 for operation in operations.values():
                     operation["security"] = [{"bearer": []}]
         app.openapi_schema = document

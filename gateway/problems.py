@@ -4,7 +4,8 @@ Every code the API can answer stands in this file, with its status. Raise `Probl
 handlers below turn it, and what the framework or the database raises, into `application/problem+json`.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from starlette.exceptions import HTTPException
 
 from runtime.database import LOST_CONNECTION, is_unavailable
 from runtime.metrics import REFUSED
+
+_log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 1
@@ -135,13 +138,26 @@ def invalid_request(errors: Any) -> Problem:
     )
 
 
+_HANDLERS: Final[dict[type[BaseException], Callable[[Request, Exception], Awaitable[Response]]]] = {
+    Problem: _problem,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+    SQLAlchemyError: _database,
+    **dict.fromkeys(LOST_CONNECTION, _database),
+    Exception: _unexpected,
+}
+
+
 def install(app: FastAPI) -> None:
     """Makes every error of the app a problem document."""
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(SQLAlchemyError, _database)
-    for lost in LOST_CONNECTION:
-        assert issubclass(lost, Exception)
-        app.add_exception_handler(lost, _database)
-    app.add_exception_handler(Exception, _unexpected)
+    for error, handler in _HANDLERS.items():
+        assert issubclass(error, Exception)
+        app.add_exception_handler(error, handler)
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """The problem document of an error that was raised outside of FastAPI's own handling."""
+    handler = next(_HANDLERS[kind] for kind in type(error).__mro__ if kind in _HANDLERS)
+    if handler is _unexpected:
+        _log.exception("%s %s failed", request.method, request.url.path)
+    return await handler(request, error)

@@ -19,6 +19,8 @@ from typing import Final, cast
 import msgspec
 import uvloop
 
+from loadtests.percentiles import nearest_rank
+
 HEAD_MAX_BYTES: Final = 65_536
 BODY_MAX_BYTES: Final = 16_777_216
 RECONNECTS_MAX: Final = 3  # in a row, by one connection, without an answer in between; then it gives up
@@ -60,10 +62,7 @@ class LoadResult(msgspec.Struct, frozen=True):
 
     def percentile_ms(self, percent: float) -> float:
         """The latency in milliseconds that `percent` (0..100) of the answers did not exceed; 0.0 without any."""
-        if not self.latencies:
-            return 0.0
-        rank = max(1, -(-len(self.latencies) * percent // 100))  # nearest rank: rounded up, from 1
-        return self.latencies[int(rank) - 1] * 1000
+        return nearest_rank(self.latencies, percent) * 1000
 
 
 def request(method: str, host: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:

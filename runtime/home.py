@@ -6,14 +6,14 @@ that still holds.
 
 import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 _LOCK: Final = "lock"
 _RUNNING: Final = "running.json"
+_SERVERS: Final = ("DATABASE_URL", "REDIS_URL", "TIDEGATE_DATABASE_URL", "TIDEGATE_REDIS_URL")
 
 
 class HomeTaken(Exception):
@@ -64,12 +64,9 @@ def announcement(home: Path) -> dict[str, str]:
     return environment
 
 
-def join_running() -> None:
-    """Lets this process use the servers of the `tidegate up` that runs here, unless the environment names others."""
-    if any(
-        os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL", "TIDEGATE_DATABASE_URL", "TIDEGATE_REDIS_URL")
-    ):
+def join_running(environment: MutableMapping[str, str]) -> None:
+    """Adds what leads to the servers of the `tidegate up` that runs here, unless the environment names others."""
+    if any(environment.get(name) for name in _SERVERS):
         return
-    home = Path(os.environ.get("TIDEGATE_HOME", ".tidegate"))
-    for name, value in announcement(home).items():
-        os.environ.setdefault(name, value)
+    for name, value in announcement(Path(environment.get("TIDEGATE_HOME", ".tidegate"))).items():
+        environment.setdefault(name, value)

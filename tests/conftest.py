@@ -1,6 +1,7 @@
 """Fixtures for all tests: the shared servers, a whole system, and a clean environment."""
 
 import os
+import tempfile
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -14,6 +15,8 @@ from tests.system import System
 for _name in list(os.environ):
     if _name.startswith("TIDEGATE_") or _name in {"DATABASE_URL", "REDIS_URL", "PORT", "PROMETHEUS_MULTIPROC_DIR"}:
         del os.environ[_name]
+# Nor is a `tidegate up` that happens to run in this checkout, whose servers the CLI would join.
+os.environ["TIDEGATE_HOME"] = f"{tempfile.gettempdir()}/tidegate-tests-have-no-home"
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, SKU_MAX_CHARS, canonical_sku
 from domain.orders import CancelOrder, PlaceOrder, Wanted
+from gateway.fastlane import fast
 from gateway.pages import Page
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
@@ -49,6 +50,7 @@ class OrderBody(Body):
     responses=WRITE,
     openapi_extra={**body_schema(OrderBody), "parameters": WRITE_HEADERS},
 )
+@fast
 async def place_order(request: Request) -> Response:
     """Reserves every line and places the order, or reserves nothing. 201 and the order with `Prefer: wait`."""
     edge = edge_of(request)

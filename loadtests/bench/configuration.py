@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,7 @@ import psutil
 
 from loadtests.bench.served import CONNECTIONS
 from loadtests.bench.stage import Stage
-from runtime.embedded import valkey
+from runtime.redis_client import connect
 
 _PACKAGES: Final = ("asyncpg", "fastapi", "redis", "sqlalchemy", "taskiq", "uvicorn", "uvloop")
 _POSTGRES_SETTINGS: Final = (
@@ -38,16 +38,22 @@ def configuration(stage: Stage) -> dict[str, str]:
     """Names and values, for people and programs."""
     postgres = {name: stage.postgres.psql(f"SHOW {name}") for name in _POSTGRES_SETTINGS}
     return {
-        "cpu": f"{_cpu_model()}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores",
+        "cpu": f"{_cpu_model()}, {psutil.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "postgres": ", ".join(f"{name} {value}" for name, value in postgres.items()),
-        "valkey": ", ".join(f"{name} {valkey.SETTINGS[name]}" for name in _VALKEY_SETTINGS),
+        "valkey": ", ".join(f"{name} {value}" for name, value in asyncio.run(_valkey_settings(stage)).items()),
         "tidegate": ", ".join(f"{name} {getattr(stage.config, name)}" for name in _TIDEGATE_SETTINGS),
         "load": f"{CONNECTIONS} keep-alive connections from one process on the same machine",
     }
+
+
+async def _valkey_settings(stage: Stage) -> dict[str, str]:
+    async with connect(stage.valkey.url) as client:
+        server, chosen = await client.info("server"), await client.config_get(*_VALKEY_SETTINGS)
+    return {"version": str(server["valkey_version"]), **{name: str(chosen[name]) for name in _VALKEY_SETTINGS}}
 
 
 def _cpu_model() -> str:

@@ -10,9 +10,8 @@ from loadtests.bench import goods
 from loadtests.bench.plan import Measured, Plan
 from loadtests.bench.served import Client, serving
 from loadtests.bench.stage import Stage
+from loadtests.bench.targets import MILLISECONDS
 from runtime import processes
-
-MILLISECONDS: Final = "ms"
 
 _DATABASE: Final = "bench_http"
 _WAIT_SECONDS: Final = 10

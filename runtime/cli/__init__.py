@@ -5,6 +5,7 @@ with what it lacks. Failures that are nobody's bug (a server away, a setting tha
 traceback.
 """
 
+import os
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
@@ -76,4 +77,4 @@ def main(ctx: click.Context) -> None:
     servers unless DATABASE_URL and REDIS_URL name others.
     """
     if ctx.invoked_subcommand != "up":
-        join_running()
+        join_running(os.environ)

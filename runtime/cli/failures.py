@@ -20,7 +20,7 @@ def explanation(error: BaseException) -> str | None:
         return f"Postgres (DATABASE_URL): {error}"
     if isinstance(error, OSError):
         # One that names a file is about that file, and its command's own business.
-        return None if error.filename is not None else f"A server cannot be reached: {error}"
+        return None if error.filename is not None else f"{error}: start `tidegate up`, or name servers that run"
     if is_unavailable(error) or isinstance(_cause(error), _REFUSED):
         return f"Postgres (DATABASE_URL): {_cause(error)}"
     return None

@@ -1,0 +1,83 @@
+# Two commands are enough: `make up` and `make test`. The rest is for those who work on it.
+
+# The first Python that is new enough; `make PYTHON=/path/to/python3.12 up` names another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+# Test processes side by side, each with servers of its own.
+JOBS ?= 2
+
+# Options for the command behind a target, as in `make bench ARGS="--rows 1000000"`.
+ARGS ?=
+
+# Simulated clients of `make load`, and for how long.
+USERS ?= 50
+DURATION ?= 30s
+
+bin := .venv/bin
+installed := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check format bench replay load verify simulate clean lock
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: $(installed) ## Start everything on this machine; Ctrl-C stops it, the data stays in .tidegate
+	@exec $(bin)/tidegate up
+
+test: $(installed) ## Run all tests, on servers of their own (JOBS=2 side by side; ARGS for pytest)
+	$(bin)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+check: $(installed) ## Lint, format, types and import rules, without changing anything
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+format: $(installed) ## Format the code, and mend what the linter can mend
+	$(bin)/ruff check --fix
+	$(bin)/ruff format
+
+bench: $(installed) ## Measure, and print the table of targets (ARGS for `tidegate bench`)
+	$(bin)/tidegate bench $(ARGS)
+
+replay: $(installed) ## Place the shipped real orders against a system of its own, at full speed
+	$(bin)/python -m runtime.system $(bin)/tidegate replay loadtests/data/online_retail_2010-12_2011-02.csv.gz \
+		--speed max --url {url} $(ARGS)
+
+load: $(installed) ## Locust, headless, against a system of its own (USERS=50 DURATION=30s; ARGS for locust)
+	$(bin)/python -m runtime.system --demo $(bin)/locust --locustfile loadtests/locustfile.py --headless \
+		--host {url} --users $(USERS) --spawn-rate $(USERS) --run-time $(DURATION) --only-summary $(ARGS)
+
+verify: $(installed) ## Fold the event log of the running `make up`, and compare it with every table
+	$(bin)/tidegate verify $(ARGS)
+
+simulate: $(installed) ## Run the seeded simulation at length
+	$(bin)/pytest tests/simulation $(ARGS)
+
+clean: ## Remove what was built and installed; the data in .tidegate stays
+	rm -rf .venv build *.egg-info .hypothesis .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: ## Write constraints.txt anew with the newest versions
+	$(call require-python)
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --disable-pip-version-check '.[dev]'
+	{ sed '/^[^#]/d' constraints.txt; build/lock/bin/python -m pip freeze --exclude tidegate; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+	rm -rf build/lock
+
+define require-python
+@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name one with PYTHON=..."; exit 1; }
+endef
+
+# Debian and Ubuntu keep what `venv` needs for pip in a package of its own; a pip outside can stand in for it.
+$(installed): pyproject.toml constraints.txt
+	$(call require-python)
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv \
+		|| { $(PYTHON) -m venv --without-pip --clear .venv && $(PYTHON) -m pip --python $(bin)/python install pip; } \
+		|| { echo "Python's venv or pip is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(bin)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,118 @@
+"""`tidegate bench`: measures Tidegate against what else could be done with the same machine, in one run."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from loadtests import baskets
+from loadtests.bench import plan as plans
+from loadtests.bench import report
+from loadtests.bench.accept import Accept
+from loadtests.bench.apply import Apply
+from loadtests.bench.configuration import configuration
+from loadtests.bench.end_to_end import EndToEnd
+from loadtests.bench.pgbench import Pgbench
+from loadtests.bench.plan import Plan, Results, Section
+from loadtests.bench.rows import Rows
+from loadtests.bench.stage import BenchError, Stage
+from loadtests.bench.targets import targets
+from loadtests.bench.wait import Wait
+from runtime.embedded.server import ServerError
+from runtime.processes import ProcessError
+from runtime.settings import settings
+
+SECTIONS: Final = (Pgbench, Apply, EndToEnd, Accept, Wait)
+MILLION_ORDERS: Final = 1_000_000
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="One short round instead of several: a first look in under two minutes.")
+@click.option(
+    "--only",
+    type=click.Choice([section.name for section in (*SECTIONS, Rows)]),
+    multiple=True,
+    help="Measure only this section; can be given more than once.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Also measure applying on a table of N orders ({MILLION_ORDERS:,} say), and on an empty one beside it.",
+)
+@click.option("--seconds", type=click.FloatRange(min=1, max=600), help="How long each rate is measured.  [default: 4]")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="bench.json",
+    show_default=True,
+    help="Where to write everything as JSON.",
+)
+def bench(quick: bool, only: Sequence[str], rows: int | None, seconds: float | None, json_file: Path) -> None:
+    """Measure apply, accept and the whole way of an order, each beside its baseline.
+
+    Starts a Postgres and a Valkey of its own, with full durability, and leaves others alone. Needs a machine with
+    nothing else to do: each side is given what the machine has. Settings (TIDEGATE_...) count as for `tidegate up`.
+    """
+    plan = _plan(quick, only, rows, seconds)
+    console = Console(stderr=True)
+    begun = time.monotonic()
+    results = Results()
+    try:
+        with tempfile.TemporaryDirectory(prefix="tidegate-bench-", ignore_cleanup_errors=True) as folder:
+            home = Path(folder)
+            home.chmod(0o711)  # Postgres may have to run as another user, who must pass through
+            with Stage(home, settings(), baskets.read()) as stage:
+                facts = configuration(stage)
+                _measure(_sections(stage, plan, only), plan, results, console)
+    except (BenchError, ServerError, ProcessError) as error:
+        raise click.ClickException(str(error)) from error
+    reached = targets(results, plan.rows)
+    document = report.document(results, reached, facts, plan, time.monotonic() - begun)
+    json_file.write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
+    Console().print(report.tables(results, reached, facts))
+    console.print(f"{time.monotonic() - begun:.0f} s; written to {json_file}")
+
+
+def _plan(quick: bool, only: Sequence[str], rows: int | None, seconds: float | None) -> Plan:
+    changes: dict[str, Any] = {}
+    if seconds is not None:
+        changes["seconds"] = seconds
+    if rows is not None or Rows.name in only:
+        changes["rows"] = rows or MILLION_ORDERS
+    return msgspec.structs.replace(plans.QUICK if quick else plans.FULL, **changes)
+
+
+def _sections(stage: Stage, plan: Plan, only: Sequence[str]) -> list[Section]:
+    chosen: list[Section] = [section(stage, plan) for section in SECTIONS if not only or section.name in only]
+    if plan.rows:
+        chosen.append(Rows(stage, plan))
+    return chosen
+
+
+def _measure(sections: Sequence[Section], plan: Plan, results: Results, console: Console) -> None:
+    """All rounds. The bar is drawn between measurements only, so that it takes no time from any."""
+    steps = plan.rounds * sum(len(section.titles()) for section in sections)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, auto_refresh=False) as progress:
+        task = progress.add_task("starting", total=steps)
+        for round_number in range(1, plan.rounds + 1):
+            for section in sections:
+                titles = section.titles()
+                measuring = section.measure()
+                for title in titles:
+                    progress.update(task, description=f"round {round_number} of {plan.rounds}: {title}", refresh=True)
+                    for measured in next(measuring):
+                        results.add(measured)
+                    progress.advance(task)
+                assert next(measuring, None) is None, f"{section.name} measures more than its titles say"
+        progress.update(task, description="done", refresh=True)

@@ -1,0 +1,155 @@
+"""`tidegate replay`: the real orders, over HTTP, against a running system; ends with `verify`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import asyncpg
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from domain.limits import STOCK_MAX_ON_HAND
+from loadtests import baskets
+from loadtests.baskets import Basket, Invoices
+from loadtests.replay import report
+from loadtests.replay.client import Client
+from loadtests.replay.outcomes import wait_for_outcomes
+from loadtests.replay.report import Findings
+from loadtests.replay.shop import Replay, StockNotReceived, command_id
+from runtime.database import asyncpg_dsn
+from runtime.processes import reachable
+from runtime.settings import Settings, settings
+from runtime.verify import verify
+
+DEFAULT_CONCURRENCY: Final = 32
+PLENTY: Final = "plenty"
+MAX_SPEED: Final = "max"
+
+
+class _Speed(click.ParamType[float]):
+    name = f"N|{MAX_SPEED}"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if value == MAX_SPEED:
+            return math.inf
+        try:
+            speed = float(str(value))
+        except ValueError:
+            speed = math.nan
+        if not speed > 0:
+            self.fail(f"{value!r} is neither a number above 0 nor `{MAX_SPEED}`", param, ctx)
+        return speed
+
+
+class _Stock(click.ParamType[int | None]):
+    name = f"{PLENTY}|N"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value in (PLENTY, None):
+            return None
+        text = str(value)
+        if not text.isdigit() or int(text) > STOCK_MAX_ON_HAND:
+            self.fail(f"{value!r} is neither 0..{STOCK_MAX_ON_HAND} pieces nor `{PLENTY}`", param, ctx)
+        return int(text)
+
+
+class Options(NamedTuple):
+    """What the command line asked for. `stock` is pieces of each SKU, or None for as many as the orders want."""
+
+    speed: float
+    concurrency: int
+    stock: int | None
+    url: str
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=baskets.SHIPPED_FILE)
+@click.option("--speed", type=_Speed(), default=MAX_SPEED, show_default=True, help="N times the pace of the dates.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1_000),
+    default=DEFAULT_CONCURRENCY,
+    show_default=True,
+    help="Requests on their way at a time.",
+)
+@click.option(
+    "--stock",
+    type=_Stock(),
+    default=PLENTY,
+    show_default=True,
+    help="Pieces of each SKU to receive first: as many as the orders want, or N.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Place the first N orders only.")
+@click.option("--url", help="The gateway.  [default: the one that the settings name]")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def replay(
+    file: Path, speed: float, concurrency: int, stock: int | None, limit: int | None, url: str | None, as_json: bool
+) -> None:
+    """Place the real orders of FILE against a running system, and verify it afterwards.
+
+    FILE has the columns of UCI's Online Retail, as CSV, gzipped or not; without one, the file that Tidegate ships.
+    Products that the catalogue lacks are added to the database, so this needs the settings that the system runs with.
+
+    Exit code 1 if an order was not accepted, an accepted one has no outcome, or `verify` finds a difference.
+    """
+    config = settings()
+    options = Options(speed, concurrency, stock, url or f"http://{reachable(config.host)}:{config.port}")
+    console = Console(stderr=True)
+    try:
+        invoices = baskets.read(file)
+        found = asyncio.run(_replay(config, invoices, invoices.baskets[:limit], options, console))
+    except (baskets.InvoiceFileError, StockNotReceived) as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+    else:
+        Console().print(report.tables(found))
+    sys.exit(0 if found.good else 1)
+
+
+async def _replay(
+    config: Settings, invoices: Invoices, orders: Sequence[Basket], options: Options, console: Console
+) -> Findings:
+    columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    secret = config.jwt_secret.get_secret_value()
+    async with (
+        asyncpg.create_pool(asyncpg_dsn(config.database_url), min_size=1, max_size=1) as pool,
+        Client(options.url, secret, connections=options.concurrency) as client,
+    ):
+        if not await client.is_ready():
+            raise click.ClickException(f"nothing is ready at {options.url}: start Tidegate with `make up`")
+        run = Replay(client, pool, concurrency=options.concurrency)
+        with Progress(*columns, console=console) as progress:
+            wanted = baskets.demand(orders)
+            added = await run.load_products(product for product in invoices.products if product.sku in wanted)
+            pieces = wanted if options.stock is None else dict.fromkeys(wanted if options.stock else (), options.stock)
+            bar = progress.add_task("receiving stock", total=len(pieces))
+            await run.receive(pieces, lambda: progress.advance(bar))
+            bar = progress.add_task("placing orders", total=len(orders))
+            begun = time.perf_counter()
+            answers = await run.place(orders, options.speed, lambda: progress.advance(bar))
+            seconds = time.perf_counter() - begun
+            commands = [command_id(answer) for answer in answers if answer.accepted]
+            bar = progress.add_task("outcomes", total=len(commands))
+            outcomes = await wait_for_outcomes(pool, commands, lambda done: progress.update(bar, completed=done))
+            bar = progress.add_task("verify", total=1)
+            checked = await verify(config.database_url, config.redis_url, mailbox_count=config.mailbox_count)
+            progress.advance(bar)
+    return report.findings(
+        run=run.run,
+        invoices=invoices,
+        products_added=added,
+        lines=sum(len(order.lines) for order in orders),
+        seconds=seconds,
+        answers=answers,
+        outcomes=outcomes,
+        verify=checked.document(),
+    )

@@ -1,0 +1,127 @@
+"""The replay itself: products into the catalogue, stock onto the shelves, then the orders, as fast or as slow as asked.
+
+Products are written to the database, since the API does not take them yet; stock and orders go over HTTP like
+everybody's. Each write has an idempotency key of this run, so one that is sent again is still applied once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from domain.limits import MOVEMENT_MAX_QUANTITY
+from domain.model import Product
+from loadtests.baskets import Basket
+from loadtests.replay.client import CUSTOMER, STAFF, Answer, Client
+from loadtests.replay.outcomes import wait_for_outcomes
+from runtime import catalogue
+from runtime.records import APPLIED
+
+STAFF_SUBJECT: Final = "replay"
+
+
+class StockNotReceived(Exception):
+    """Stock that was to be there before the first order could not be received."""
+
+
+class Replay:
+    """One run. `concurrency` is how many requests are on their way at most; `progress` is told of each one done."""
+
+    def __init__(self, client: Client, pool: asyncpg.Pool[Any], *, concurrency: int) -> None:
+        self.run = secrets.token_hex(4)
+        self._client = client
+        self._pool = pool
+        self._concurrency = concurrency
+
+    async def load_products(self, products: Iterable[Product]) -> int:
+        """Puts what is missing into the catalogue; returns how many products were new."""
+        async with self._pool.acquire() as connection:
+            return await catalogue.load(connection, products)
+
+    async def receive(self, pieces: Mapping[str, int], progress: Callable[[], None]) -> None:
+        """Receives so many pieces of each SKU, and returns when they are on hand. Raises StockNotReceived."""
+        receipts = [(sku, part) for sku, quantity in pieces.items() for part in _movements(quantity)]
+
+        async def receive_one(number: int) -> Answer:
+            sku, quantity = receipts[number]
+            body = msgspec.json.encode({"quantity": quantity, "reference": f"replay {self.run}"})
+            return await self._client.post(
+                f"/api/v1/inventory/{sku}/receipts",
+                body,
+                subject=STAFF_SUBJECT,
+                roles=STAFF,
+                key=f"replay-{self.run}-stock-{number}",
+            )
+
+        answers = await self._each(len(receipts), receive_one, lambda number: 0.0, progress)
+        if refused := [answer.code for answer in answers if not answer.accepted]:
+            raise StockNotReceived(f"{len(refused)} receipts were not accepted: {refused[0]}")
+        outcomes = await wait_for_outcomes(self._pool, map(command_id, answers), lambda done: None)
+        applied = sum(outcome.status == APPLIED for outcome in outcomes.values())
+        if applied != len(receipts):
+            raise StockNotReceived(f"{applied} of {len(receipts)} receipts were applied")
+
+    async def place(self, baskets: Sequence[Basket], speed: float, progress: Callable[[], None]) -> list[Answer]:
+        """Places the orders in the file's order, at `speed` times the pace of their dates (infinity: at once)."""
+        if not baskets:
+            return []
+        first = baskets[0].placed_at
+
+        def due(number: int) -> float:
+            return (baskets[number].placed_at - first).total_seconds() / speed
+
+        async def place_one(number: int) -> Answer:
+            basket = baskets[number]
+            lines = [{"sku": wanted.sku, "quantity": wanted.quantity} for wanted in basket.lines]
+            return await self._client.post(
+                "/api/v1/orders",
+                msgspec.json.encode({"lines": lines}),
+                subject=basket.customer_id,
+                roles=CUSTOMER,
+                key=f"replay-{self.run}-{basket.invoice_no}",
+            )
+
+        return await self._each(len(baskets), place_one, due, progress)
+
+    async def _each(
+        self,
+        count: int,
+        send: Callable[[int], Any],
+        due: Callable[[int], float],
+        progress: Callable[[], None],
+    ) -> list[Answer]:
+        """Sends number 0..count-1, each once and not before it is due (seconds from now), some at a time."""
+        answers: list[Answer | None] = [None] * count
+        numbers = iter(range(count))
+        begun = time.monotonic()
+
+        async def work() -> None:
+            for number in numbers:
+                early = due(number) - (time.monotonic() - begun)
+                if early > 0:
+                    await asyncio.sleep(early)
+                answers[number] = await send(number)
+                progress()
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(self._concurrency, count)):
+                workers.create_task(work())
+        return [answer for answer in answers if answer is not None]
+
+
+def command_id(answer: Answer) -> UUID:
+    """The command that an accepted write became."""
+    return UUID(answer.body["command_id"])
+
+
+def _movements(quantity: int) -> list[int]:
+    """The quantity in parts that one receipt may have."""
+    whole, rest = divmod(quantity, MOVEMENT_MAX_QUANTITY)
+    return [MOVEMENT_MAX_QUANTITY] * whole + [rest] * (rest > 0)

@@ -1,0 +1,233 @@
+"""The CLI itself: what it lists, what it prints, and how it fails."""
+
+import json
+import re
+import signal
+import stat
+import time
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import asyncpg
+import click
+import pytest
+from click.testing import CliRunner, Result
+from pydantic import ValidationError
+from redis.exceptions import BusyLoadingError
+from sqlalchemy.exc import InterfaceError
+
+import runtime.cli
+from runtime import home, processes
+from runtime.cli import main
+from runtime.cli.banner import banner
+from runtime.cli.failures import explanation
+from runtime.cli.up import up
+from runtime.settings import DEVELOPMENT_SECRET, Settings
+from runtime.stopping import Stopped, stop_request
+from runtime.tokens import claims_of
+
+_COMMANDS = {"up", "migrate", "demo", "token", "replay", "verify", "bench"}
+
+
+def _tidegate(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(main, arguments, env=environment)
+
+
+def test_help_lists_every_command_with_what_it_does() -> None:
+    shown = _tidegate("--help")
+    assert shown.exit_code == 0
+    listed = re.findall(r"^  ([a-z]+)  +\S", shown.output.partition("Commands:")[2], re.MULTILINE)
+    assert set(listed) == _COMMANDS
+
+
+@pytest.mark.parametrize("command", sorted(_COMMANDS))
+def test_every_command_explains_itself(command: str) -> None:
+    shown = _tidegate(command, "--help")
+    assert shown.exit_code == 0, shown.output
+    assert f"{command} [OPTIONS]" in shown.output
+
+
+def test_a_command_whose_packages_are_missing_is_listed_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = EntryPoint("lacking", "no_such_package.cli:command", runtime.cli.ENTRY_POINTS)
+    monkeypatch.setattr(
+        runtime.cli, "entry_points", lambda group, name=None: [lacking] if name in {None, "lacking"} else []
+    )
+    assert re.search(r"lacking +Needs the package no_such_package", _tidegate("--help").output)
+    refused = _tidegate("lacking", "--some", "argument")
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Error: `tidegate lacking` needs the package no_such_package")
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    assert _tidegate("nothing").exit_code == 2
+
+
+def test_token_is_a_customers_by_default() -> None:
+    claims = claims_of(_tidegate("token").output.strip(), DEVELOPMENT_SECRET)
+    assert (claims["sub"], claims["roles"]) == ("demo-customer", ["customer"])
+    assert claims["exp"] - claims["iat"] == 12 * 3600
+
+
+def test_token_as_json_says_whose_it_is_and_until_when() -> None:
+    shown = _tidegate("token", "--role", "staff", "--subject", "ops", "--hours", "0.5", "--json")
+    document = json.loads(shown.output)
+    claims = claims_of(document["token"], DEVELOPMENT_SECRET)
+    assert document["subject"] == claims["sub"] == "ops"
+    assert document["roles"] == claims["roles"] == ["staff"]
+    assert document["expires_at"] == claims["exp"]
+    assert abs(claims["exp"] - time.time() - 1800) < 60
+
+
+def test_token_is_signed_with_the_secret_that_is_set() -> None:
+    secret = "another-secret-of-thirty-two-bytes-or-more"
+    shown = _tidegate("token", TIDEGATE_JWT_SECRET=secret)
+    assert claims_of(shown.output.strip(), secret)["aud"] == "tidegate"
+
+
+@pytest.mark.parametrize("arguments", [("--role", "admin"), ("--hours", "0"), ("--hours", "-1"), ("extra",)])
+def test_token_refuses_what_makes_no_sense(arguments: tuple[str, ...]) -> None:
+    assert _tidegate("token", *arguments).exit_code == 2
+
+
+def test_a_setting_that_cannot_be_is_one_line_with_its_name() -> None:
+    refused = _tidegate("token", PORT="eight")
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Error: TIDEGATE_PORT: Input should be a valid integer")
+    assert refused.output.count("\n") == 1
+
+
+def test_production_refuses_the_development_secret() -> None:
+    refused = _tidegate("token", TIDEGATE_MODE="production")
+    assert refused.output == "Error: TIDEGATE_MODE=production needs a TIDEGATE_JWT_SECRET of its own\n"
+
+
+def test_a_database_that_is_away_is_one_line(unused_tcp_port: int) -> None:
+    refused = _tidegate("migrate", DATABASE_URL=f"postgresql://nobody@127.0.0.1:{unused_tcp_port}/nowhere")
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Error: ")
+    assert f"'127.0.0.1', {unused_tcp_port}" in refused.output
+    assert refused.output.count("\n") == 1
+
+
+def test_one_server_without_the_other_is_refused(tmp_path: Path) -> None:
+    refused = _tidegate("up", DATABASE_URL="postgresql://127.0.0.1/shop", TIDEGATE_HOME=str(tmp_path))
+    assert refused.exit_code == 1
+    assert "set both DATABASE_URL and REDIS_URL" in refused.output
+
+
+def _wrapped(error: BaseException) -> InterfaceError:
+    """As SQLAlchemy hands on what asyncpg raised."""
+    adapted = Exception(str(error))
+    adapted.__cause__ = error
+    return InterfaceError("SELECT 1", None, adapted)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed"), "Connect call failed"),
+        (BusyLoadingError("loading"), "Redis (REDIS_URL): loading"),
+        (asyncpg.InvalidPasswordError("wrong"), "Postgres (DATABASE_URL): wrong"),
+        (_wrapped(asyncpg.InvalidCatalogNameError("no such database")), "Postgres (DATABASE_URL): no such database"),
+        (asyncpg.CannotConnectNowError("starting up"), "Postgres (DATABASE_URL): starting up"),
+    ],
+)
+def test_failures_of_the_world_are_explained(error: BaseException, line: str) -> None:
+    assert line in (explanation(error) or "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("sku"), FileNotFoundError(2, "No such file", "orders.csv"), asyncpg.UniqueViolationError("twice")],
+)
+def test_bugs_and_missing_files_are_not_explained_away(error: BaseException) -> None:
+    assert explanation(error) is None
+
+
+def test_a_bug_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def broken() -> None:
+        raise KeyError("sku")
+
+    monkeypatch.setattr(runtime.cli.Commands, "get_command", lambda *_: broken)
+    assert isinstance(_tidegate("broken").exception, KeyError)
+
+
+def test_commands_use_the_servers_of_the_up_that_runs_here(tmp_path: Path) -> None:
+    running = {"DATABASE_URL": "postgresql://here/shop", "REDIS_URL": "redis://here/0"}
+    environment = {"TIDEGATE_HOME": str(tmp_path), "PORT": "1"}
+
+    with home.taken(tmp_path), home.announced(tmp_path, {**running, "PORT": "2"}):
+        assert stat.S_IMODE((tmp_path / "running.json").stat().st_mode) == 0o600
+        home.join_running(environment)
+
+    assert environment == {"TIDEGATE_HOME": str(tmp_path), "PORT": "1", **running}
+    assert home.announcement(tmp_path) == {}
+
+
+def test_a_killed_up_is_not_joined(tmp_path: Path) -> None:
+    with home.taken(tmp_path):
+        pass
+    (tmp_path / "running.json").write_text('{"DATABASE_URL": "postgresql://gone/shop"}')
+    assert home.announcement(tmp_path) == {}
+
+
+def test_servers_that_the_environment_names_come_first(tmp_path: Path) -> None:
+    named = {"TIDEGATE_HOME": str(tmp_path), "DATABASE_URL": "postgresql://named/shop"}
+    environment = dict(named)
+    with home.taken(tmp_path), home.announced(tmp_path, {"DATABASE_URL": "postgresql://here/shop", "REDIS_URL": "r"}):
+        home.join_running(environment)
+    assert environment == named
+
+
+def test_only_one_up_runs_in_a_home(tmp_path: Path) -> None:
+    with home.taken(tmp_path):
+        refused = CliRunner().invoke(up, env={"TIDEGATE_HOME": str(tmp_path)})
+    assert refused.exit_code == 1
+    assert "another `tidegate up` runs in" in refused.output
+
+
+def test_a_signal_is_a_request_that_the_next_check_finds() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_request() as request:
+        request.check()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Stopped):
+            request.check()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_procfiles_defaults_are_those_of_the_settings() -> None:
+    fields = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+    named = re.findall(r"\$\{(?:TIDEGATE_)?([A-Z_]+):-([^}]*)\}", " ".join(processes.commands().values()))
+    assert named
+    for name, default in named:
+        assert default == str(fields[name]), name
+
+
+def test_processes_are_told_of_one_server_by_all_of_its_names() -> None:
+    told = processes.environment(
+        {"TIDEGATE_DATABASE_URL": "postgresql://other/shop", "PORT": "1", "KEPT": "yes"},
+        database_url="postgresql://ours/shop",
+        redis_url="redis://ours/0",
+        host="127.0.0.1",
+        port=8123,
+        home=Path(),
+    )
+    assert "TIDEGATE_DATABASE_URL" not in told
+    assert (told["DATABASE_URL"], told["PORT"], told["KEPT"]) == ("postgresql://ours/shop", "8123", "yes")
+
+
+def test_in_production_the_banner_holds_no_secrets() -> None:
+    config = Settings(mode="production", jwt_secret="a-production-secret-of-32-bytes-or-more")
+    shown = banner(config, database_url="postgresql://u:pass@db/shop", redis_url="redis://:pass@r/0", sku="MUG")
+    assert "/api/docs" in shown
+    assert "pass" not in shown
+    assert "curl" not in shown
+
+
+def test_validation_errors_of_other_models_are_bugs() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(port=-1)
+    assert explanation(caught.value) == "TIDEGATE_PORT: Input should be greater than or equal to 1"
