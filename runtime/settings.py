@@ -61,10 +61,14 @@ class Settings(BaseSettings):
     batch_max_seconds: float = Field(
         10.0, description="Longest transaction of a batch; Postgres ends a longer one and it is tried again.", gt=0
     )
+    batch_concurrency: int = Field(2, description="Batches in the works at a time in one worker process.", ge=1, le=64)
     drain_max_seconds: float = Field(
-        2.0, description="Time one activation drains its mailbox before it lets others come first.", gt=0
+        1.0, description="Time one activation drains its mailbox before it lets others come first.", gt=0
     )
-    drain_concurrency: int = Field(4, description="Mailboxes drained at a time by one worker process.", ge=1, le=64)
+    drain_concurrency: int = Field(16, description="Mailboxes drained at a time by one worker process.", ge=1, le=256)
+    linger_milliseconds: int = Field(
+        50, description="How long an empty mailbox is watched for more before it falls asleep.", ge=1, le=10_000
+    )
     awake_milliseconds: int = Field(
         2_000,
         description="How long an activation is believed without a sign of life; then the sweep sends another.",

@@ -21,6 +21,7 @@ from runtime.mailboxes.inbox import Inbox
 from runtime.metrics import BATCH_RETRIES, SWEEPS
 from runtime.redis_client import REDIS_UNAVAILABLE, connect
 from runtime.settings import Settings, settings
+from workers.apply import Applier
 from workers.drain import Drainer
 
 _SWEEP_INTERVAL_SECONDS: Final = 1
@@ -46,17 +47,18 @@ class Worker:
         self._redis = connect(config.redis_url)
         self._publisher = Publisher(config.redis_url)
         self._pool = await create_batch_pool(
-            config.database_url, size=config.drain_concurrency + 1, batch_max_seconds=config.batch_max_seconds
+            config.database_url, size=config.batch_concurrency + 1, batch_max_seconds=config.batch_max_seconds
         )
         self._inbox = Inbox(
             self._redis, mailbox_count=config.mailbox_count, awake_milliseconds=config.awake_milliseconds
         )
         self._drainer = Drainer(
-            self._pool,
+            Applier(self._pool, self._publisher),
             self._inbox,
-            self._publisher,
             batch_max_commands=config.batch_max_commands,
+            batch_concurrency=config.batch_concurrency,
             drain_max_seconds=config.drain_max_seconds,
+            linger_milliseconds=config.linger_milliseconds,
         )
 
     async def stop(self, state: TaskiqState) -> None:

@@ -1,88 +1,49 @@
-"""Draining a mailbox: batch after batch, each one transaction, until it is empty or the time is up.
+"""Draining a mailbox: batch after batch, until it stays empty for a while or the time is up.
 
-The position row is locked for the batch; it is the actor's lock, its fence and its bookmark. Whoever finds it locked
-goes away, because somebody is at work. What was applied is behind the position, whatever becomes of this process.
+A mailbox that has just been emptied is watched a little longer before it falls asleep: in steady traffic it then needs
+no activations at all. Only few batches are in the works at a time, and each is read the moment its turn comes, so the
+busier the process, the larger its batches.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Sequence
-from typing import Any, Final
 
-import asyncpg
-
-from runtime.database import LOST_CONNECTION
-from runtime.feed import EVENTS_CHANNEL, Publisher
 from runtime.mailboxes.inbox import Entry, Inbox
-from runtime.metrics import (
-    ACCEPT_TO_COMMIT_SECONDS,
-    BATCH_COMMANDS,
-    BATCH_RETRIES,
-    BATCH_SECONDS,
-    DEAD_LETTERS,
-    FINISHED,
-)
-from runtime.records import encode
-from workers import batch as batches
-from workers.batch import DeadLetter, Letter, Result, StockRanShort
-from workers.earlier import Earlier
-from workers.rows import Connection
-
-_log = logging.getLogger(__name__)
-
-# A message of the feed carries at most this many events, so that no listener has to take megabytes at a time.
-FEED_MESSAGE_MAX_EVENTS: Final = 256
-
-# So many batches are decided alone after one that found too little stock; then it is tried side by side again.
-CAUTIOUS_BATCHES: Final = 32
-
-
-class MailboxTaken(Exception):
-    """Somebody else holds the mailbox's position: it is being drained."""
-
-
-class PositionMoved(Exception):
-    """Somebody else has applied what was read here; read again."""
-
-
-# What a batch can fail of without any of its letters being to blame.
-_NOT_THE_LETTERS: Final[tuple[type[BaseException], ...]] = (
-    MailboxTaken,
-    PositionMoved,
-    *LOST_CONNECTION,
-)
+from workers.apply import Applier, MailboxTaken, PositionMoved
 
 
 class Drainer:
-    """Drains mailboxes for one worker process. Give it what it stands on; it owns nothing."""
+    """Drains mailboxes for one worker process."""
 
     def __init__(
         self,
-        pool: asyncpg.Pool[Any],
+        applier: Applier,
         inbox: Inbox,
-        publisher: Publisher,
         *,
         batch_max_commands: int,
+        batch_concurrency: int,
         drain_max_seconds: float,
+        linger_milliseconds: int,
     ) -> None:
-        self._pool = pool
+        self._applier = applier
         self._inbox = inbox
-        self._publisher = publisher
         self._batch_max_commands = batch_max_commands
+        self._turns = asyncio.Semaphore(batch_concurrency)
         self._drain_max_seconds = drain_max_seconds
-        self._cautious_batches = 0
+        self._linger_milliseconds = linger_milliseconds
 
     async def drain(self, mailbox: int) -> bool:
-        """Applies what waits in `mailbox`. True when it is empty and asleep or in other hands; False when the time
-        was up first: wake it again. A lost connection raises; the sweep will come back to it.
+        """Applies what waits in `mailbox` and what comes meanwhile.
+
+        True when it is empty and asleep, or in other hands; False when the time was up first: wake it again. A lost
+        connection raises; the sweep comes back to the mailbox.
         """
         until = time.monotonic() + self._drain_max_seconds
         try:
             while True:
-                position = await self._position(mailbox)
+                position = await self._applier.position(mailbox)
                 position = await self._drain_from(mailbox, position, until)
                 if time.monotonic() >= until:
                     return False
@@ -93,148 +54,29 @@ class Drainer:
             return True
 
     async def _drain_from(self, mailbox: int, position: str, until: float) -> str:
-        """Batch after batch behind `position` until there is none or the time is up; returns the last position."""
-        entries = await self._read(mailbox, position)
-        while entries:
-            # The next batch is read while this one is applied; it is good as long as nobody else moves the position.
-            following = asyncio.create_task(self._read(mailbox, entries[-1].entry_id))
-            try:
-                await self._apply(mailbox, position, entries)
-            except PositionMoved:
+        """Batch after batch behind `position`, until none comes or the time is up; returns the last position."""
+        following: asyncio.Task[list[Entry]] | None = None
+        try:
+            while time.monotonic() < until:
+                async with self._turns:
+                    entries = await (following or self._read(mailbox, position))
+                    following = None
+                    if entries:
+                        if len(entries) == self._batch_max_commands:
+                            # There is more: it is read while these are applied, and good while nobody else moves on.
+                            following = asyncio.create_task(self._read(mailbox, entries[-1].entry_id))
+                        await self._applier.apply(mailbox, position, entries)
+                if entries:
+                    position = entries[-1].entry_id
+                    await self._inbox.trim(mailbox, position)
+                elif not await self._inbox.wait(mailbox, position, self._linger_milliseconds):
+                    break
+        except PositionMoved:
+            return await self._applier.position(mailbox)
+        finally:
+            if following is not None:
                 following.cancel()
-                return await self._position(mailbox)
-            except BaseException:
-                following.cancel()
-                raise
-            position = entries[-1].entry_id
-            entries = await following
-            await self._inbox.trim(mailbox, position)
-            if time.monotonic() >= until:
-                break
         return position
 
     async def _read(self, mailbox: int, position: str) -> list[Entry]:
         return await self._inbox.read(mailbox, position, self._batch_max_commands)
-
-    async def _position(self, mailbox: int) -> str:
-        position: str | None = await self._pool.fetchval("SELECT position FROM mailboxes WHERE mailbox = $1", mailbox)
-        if position is None:
-            await self._pool.execute("INSERT INTO mailboxes (mailbox) VALUES ($1) ON CONFLICT DO NOTHING", mailbox)
-            return await self._position(mailbox)
-        return position
-
-    async def _apply(self, mailbox: int, position: str, entries: Sequence[Entry]) -> None:
-        """Applies the entries, all of them, in as few transactions as their troubles allow."""
-        letters = [batches.read(entry) for entry in entries]
-        await self._apply_letters(mailbox, position, letters, known=False)
-
-    async def _apply_letters(
-        self, mailbox: int, position: str, letters: Sequence[Letter | DeadLetter], *, known: bool
-    ) -> None:
-        """One transaction; if the database objects, the letters again with what came before looked up; if it still
-        objects, each half by itself, down to the culprit, which becomes a dead letter.
-        """
-        try:
-            await self._apply_once(mailbox, position, letters, look_up=known)
-            return
-        except _NOT_THE_LETTERS:
-            raise
-        except asyncpg.PostgresError as error:
-            _log.warning("mailbox %d: a batch of %d was refused: %s", mailbox, len(letters), error)
-            if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
-                BATCH_RETRIES.labels("conflict").inc()
-                await self._apply_letters(mailbox, position, letters, known=known)
-                return
-            if isinstance(error, asyncpg.UniqueViolationError) and not known:
-                BATCH_RETRIES.labels("repeated").inc()
-                await self._apply_letters(mailbox, position, letters, known=True)
-                return
-            culprit = error
-        BATCH_RETRIES.labels("bisected").inc()
-        if len(letters) == 1:
-            letter = letters[0]
-            buried = DeadLetter(letter.entry, "write_refused", str(culprit), letter.envelope)
-            await self._apply_once(mailbox, position, [buried], look_up=True)
-            return
-        middle = len(letters) // 2
-        await self._apply_letters(mailbox, position, letters[:middle], known=True)
-        await self._apply_letters(mailbox, letters[middle - 1].entry.entry_id, letters[middle:], known=True)
-
-    async def _apply_once(
-        self, mailbox: int, position: str, letters: Sequence[Letter | DeadLetter], *, look_up: bool
-    ) -> None:
-        """One transaction. While there is enough of everything, others may write stock at the same time; when it has
-        run short, this batch is decided again alone, and so are the next ones: they will hardly fare better."""
-        if self._cautious_batches == 0:
-            try:
-                await self._transact(mailbox, position, letters, look_up=look_up, alone=False)
-                return
-            except StockRanShort:
-                BATCH_RETRIES.labels("stock_ran_short").inc()
-                self._cautious_batches = CAUTIOUS_BATCHES
-        self._cautious_batches -= 1
-        await self._transact(mailbox, position, letters, look_up=look_up, alone=True)
-
-    async def _transact(
-        self,
-        mailbox: int,
-        position: str,
-        letters: Sequence[Letter | DeadLetter],
-        *,
-        look_up: bool,
-        alone: bool,
-    ) -> None:
-        started = time.monotonic()
-        async with self._pool.acquire() as connection, connection.transaction():
-            await _hold(connection, mailbox, position)
-            if look_up:
-                earlier = await Earlier.look_up(connection, [x.envelope for x in letters if x.envelope is not None])
-            else:
-                earlier = Earlier()
-            result = await batches.apply(connection, mailbox, letters, earlier, alone=alone)
-            await connection.execute(
-                "UPDATE mailboxes SET position = $2, entries = entries + $3 WHERE mailbox = $1",
-                mailbox,
-                letters[-1].entry.entry_id,
-                len(letters),
-            )
-        BATCH_SECONDS.observe(time.monotonic() - started)
-        _count(letters, result)
-        await self._publisher.publish(_messages(result))
-
-
-async def _hold(connection: Connection, mailbox: int, position: str) -> None:
-    """Locks the mailbox's position until the transaction ends. Raises if it is not here to be had."""
-    held = await connection.fetchval(
-        "SELECT position FROM mailboxes WHERE mailbox = $1 FOR UPDATE SKIP LOCKED", mailbox
-    )
-    if held is None:
-        raise MailboxTaken
-    if held != position:
-        raise PositionMoved
-
-
-def _messages(result: Result) -> list[tuple[str, str]]:
-    """The feed's messages of a batch: outcomes first, somebody is waiting for them."""
-    messages = [(channel, encode(outcomes)) for channel, outcomes in result.outcomes().items()]
-    records = result.records()
-    messages.extend(
-        (EVENTS_CHANNEL, encode(records[start : start + FEED_MESSAGE_MAX_EVENTS]))
-        for start in range(0, len(records), FEED_MESSAGE_MAX_EVENTS)
-    )
-    return messages
-
-
-def _count(letters: Sequence[Letter | DeadLetter], result: Result) -> None:
-    BATCH_COMMANDS.observe(len(letters))
-    now = time.time()
-    finished: dict[tuple[str, str], int] = {}
-    for command in result.applied:
-        kind = (command.type, command.status)
-        finished[kind] = finished.get(kind, 0) + 1
-        ACCEPT_TO_COMMIT_SECONDS.observe(max(0.0, now - command.envelope.accepted_at / 1e6))
-    for (command_type, status), count in finished.items():
-        FINISHED.labels(command_type, status).inc(count)
-    for letter in letters:
-        if isinstance(letter, DeadLetter):
-            DEAD_LETTERS.labels(letter.code).inc()

@@ -36,6 +36,11 @@ class Inbox:
         found: Any = await self._client.xrange(stream_key(mailbox), min=f"({position}", count=count)
         return [Entry(entry_id.decode(), fields) for entry_id, fields in found]
 
+    async def wait(self, mailbox: int, position: str, milliseconds: int) -> bool:
+        """Waits until there is an entry behind `position`, at most so long; whether there is."""
+        found = await self._client.xread({stream_key(mailbox): position}, count=1, block=milliseconds)
+        return bool(found)
+
     async def trim(self, mailbox: int, position: str) -> None:
         """Removes the entries up to and with `position`: they are applied. Tells that somebody is at work."""
         milliseconds, sequence = entry_order(position)

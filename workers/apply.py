@@ -1,0 +1,186 @@
+"""Applying a run of entries: one transaction if all goes well, as few as their troubles allow if not.
+
+The transaction holds the mailbox's position: it is the actor's lock, its fence and its bookmark. Whoever finds it
+locked goes away, because somebody is at work. What was applied lies before the position, whatever becomes of us.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+
+from runtime.database import LOST_CONNECTION
+from runtime.feed import EVENTS_CHANNEL, Publisher
+from runtime.mailboxes.inbox import Entry
+from runtime.metrics import (
+    ACCEPT_TO_COMMIT_SECONDS,
+    BATCH_COMMANDS,
+    BATCH_RETRIES,
+    BATCH_SECONDS,
+    DEAD_LETTERS,
+    FINISHED,
+)
+from runtime.records import encode
+from workers import batch as batches
+from workers.batch import DeadLetter, Letter, Result, StockRanShort
+from workers.earlier import Earlier
+from workers.rows import Connection
+
+_log = logging.getLogger(__name__)
+
+# A message of the feed carries at most this many events, so that no listener has to take megabytes at a time.
+FEED_MESSAGE_MAX_EVENTS: Final = 256
+
+# So many batches are decided alone after one that found too little stock; then it is tried side by side again.
+CAUTIOUS_BATCHES: Final = 32
+
+
+class MailboxTaken(Exception):
+    """Somebody else holds the mailbox's position: it is being drained."""
+
+
+class PositionMoved(Exception):
+    """Somebody else has applied what was read here; read again."""
+
+
+# What a batch can fail of without any of its letters being to blame.
+_NOT_THE_LETTERS: Final[tuple[type[BaseException], ...]] = (MailboxTaken, PositionMoved, *LOST_CONNECTION)
+
+
+class Applier:
+    """Applies entries for one worker process. It owns nothing of what it stands on."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], publisher: Publisher) -> None:
+        self._pool = pool
+        self._publisher = publisher
+        self._cautious_batches = 0
+
+    async def position(self, mailbox: int) -> str:
+        """The id of the last entry applied."""
+        position: str | None = await self._pool.fetchval("SELECT position FROM mailboxes WHERE mailbox = $1", mailbox)
+        if position is None:
+            await self._pool.execute("INSERT INTO mailboxes (mailbox) VALUES ($1) ON CONFLICT DO NOTHING", mailbox)
+            return await self.position(mailbox)
+        return position
+
+    async def apply(self, mailbox: int, position: str, entries: Sequence[Entry]) -> None:
+        """Applies all the entries, which were read behind `position`. Raises MailboxTaken or PositionMoved; what a
+        lost connection leaves undone is not behind the position."""
+        letters = [batches.read(entry) for entry in entries]
+        await self._apply(mailbox, position, letters, look_up=False)
+
+    async def _apply(
+        self, mailbox: int, position: str, letters: Sequence[Letter | DeadLetter], *, look_up: bool
+    ) -> None:
+        """One transaction; if the database objects, once more with what came before looked up; if it still objects,
+        each half by itself, down to the culprit, which becomes a dead letter."""
+        try:
+            await self._apply_together(mailbox, position, letters, look_up=look_up)
+            return
+        except _NOT_THE_LETTERS:
+            raise
+        except asyncpg.PostgresError as error:
+            _log.warning("mailbox %d: a batch of %d was refused: %s", mailbox, len(letters), error)
+            if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
+                BATCH_RETRIES.labels("conflict").inc()
+                await self._apply(mailbox, position, letters, look_up=look_up)
+                return
+            if isinstance(error, asyncpg.UniqueViolationError) and not look_up:
+                BATCH_RETRIES.labels("repeated").inc()
+                await self._apply(mailbox, position, letters, look_up=True)
+                return
+            culprit = error
+        BATCH_RETRIES.labels("bisected").inc()
+        if len(letters) == 1:
+            letter = letters[0]
+            buried = DeadLetter(letter.entry, "write_refused", str(culprit), letter.envelope)
+            await self._apply_together(mailbox, position, [buried], look_up=True)
+            return
+        middle = len(letters) // 2
+        await self._apply(mailbox, position, letters[:middle], look_up=True)
+        await self._apply(mailbox, letters[middle - 1].entry.entry_id, letters[middle:], look_up=True)
+
+    async def _apply_together(
+        self, mailbox: int, position: str, letters: Sequence[Letter | DeadLetter], *, look_up: bool
+    ) -> None:
+        """While there is enough of everything, others may write stock at the same time; when it has run short, the
+        letters are decided again alone, and so are the next batches: they will hardly fare better."""
+        if self._cautious_batches == 0:
+            try:
+                await self._transact(mailbox, position, letters, look_up=look_up, alone=False)
+                return
+            except StockRanShort:
+                BATCH_RETRIES.labels("stock_ran_short").inc()
+                self._cautious_batches = CAUTIOUS_BATCHES
+        self._cautious_batches -= 1
+        await self._transact(mailbox, position, letters, look_up=look_up, alone=True)
+
+    async def _transact(
+        self,
+        mailbox: int,
+        position: str,
+        letters: Sequence[Letter | DeadLetter],
+        *,
+        look_up: bool,
+        alone: bool,
+    ) -> None:
+        started = time.monotonic()
+        async with self._pool.acquire() as connection, connection.transaction():
+            await _hold(connection, mailbox, position)
+            if look_up:
+                earlier = await Earlier.look_up(connection, [x.envelope for x in letters if x.envelope is not None])
+            else:
+                earlier = Earlier()
+            result = await batches.apply(connection, mailbox, letters, earlier, alone=alone)
+            await connection.execute(
+                "UPDATE mailboxes SET position = $2, entries = entries + $3 WHERE mailbox = $1",
+                mailbox,
+                letters[-1].entry.entry_id,
+                len(letters),
+            )
+        BATCH_SECONDS.observe(time.monotonic() - started)
+        _count(letters, result)
+        await self._publisher.publish(_messages(result))
+
+
+async def _hold(connection: Connection, mailbox: int, position: str) -> None:
+    """Locks the mailbox's position until the transaction ends. Raises if it is not here to be had."""
+    held = await connection.fetchval(
+        "SELECT position FROM mailboxes WHERE mailbox = $1 FOR UPDATE SKIP LOCKED", mailbox
+    )
+    if held is None:
+        raise MailboxTaken
+    if held != position:
+        raise PositionMoved
+
+
+def _messages(result: Result) -> list[tuple[str, str]]:
+    """The feed's messages of a batch: outcomes first, somebody is waiting for them."""
+    messages = [(channel, encode(outcomes)) for channel, outcomes in result.outcomes().items()]
+    records = result.records()
+    messages.extend(
+        (EVENTS_CHANNEL, encode(records[start : start + FEED_MESSAGE_MAX_EVENTS]))
+        for start in range(0, len(records), FEED_MESSAGE_MAX_EVENTS)
+    )
+    return messages
+
+
+def _count(letters: Sequence[Letter | DeadLetter], result: Result) -> None:
+    BATCH_COMMANDS.observe(len(letters))
+    now = time.time()
+    finished: dict[tuple[str, str], int] = {}
+    for command in result.applied:
+        kind = (command.type, command.status)
+        finished[kind] = finished.get(kind, 0) + 1
+    for (command_type, status), count in finished.items():
+        FINISHED.labels(command_type, status).inc(count)
+    ACCEPT_TO_COMMIT_SECONDS.observe_all(
+        [max(0.0, now - command.envelope.accepted_at / 1e6) for command in result.applied]
+    )
+    for letter in letters:
+        if isinstance(letter, DeadLetter):
+            DEAD_LETTERS.labels(letter.code).inc()
