@@ -9,7 +9,7 @@ import jwt
 from domain.limits import PRINCIPAL_MAX_CHARS
 from domain.model import Who
 from gateway.problems import Problem
-from runtime.tokens import claims_of
+from runtime.tokens import ROLES, claims_of
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="tidegate"'}
 _INVALID: Final = {"WWW-Authenticate": 'Bearer realm="tidegate", error="invalid_token"'}
@@ -66,7 +66,7 @@ class Authenticator:
         subject, roles = claims["sub"], claims.get("roles")
         if not 1 <= len(subject) <= PRINCIPAL_MAX_CHARS or not subject.isprintable():
             raise Problem("invalid_token", "The token's subject is no principal of ours.", headers=_INVALID)
-        known = {"customer", "staff"}.intersection(roles if isinstance(roles, list) else ())
+        known = [role for role in ROLES if role in roles] if isinstance(roles, list) else []
         if not known:
             raise Problem("forbidden", "The token has no role here.")
         return _Verified(Who(subject, "staff" in known), float(claims["exp"]))

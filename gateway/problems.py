@@ -26,6 +26,7 @@ RETRY_AFTER_SECONDS: Final = 1
 STATUS_OF_CODE: Final[Mapping[str, int]] = {
     # The request itself.
     "malformed_json": 400,
+    "incomplete_body": 400,
     "invalid_idempotency_key": 400,
     "unauthenticated": 401,
     "invalid_token": 401,
@@ -158,6 +159,7 @@ def install(app: FastAPI) -> None:
 async def answer(request: Request, error: Exception) -> Response:
     """The problem document of an error that was raised outside of FastAPI's own handling."""
     handler = next(_HANDLERS[kind] for kind in type(error).__mro__ if kind in _HANDLERS)
-    if handler is _unexpected:
+    if handler is _unexpected or (handler is _database and not is_unavailable(error)):
+        handler = _unexpected
         _log.exception("%s %s failed", request.method, request.url.path)
     return await handler(request, error)

@@ -5,6 +5,7 @@ from typing import Any, Final, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import ClientDisconnect
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
 from gateway.problems import Problem, invalid_request
@@ -24,7 +25,8 @@ _B = TypeVar("_B", bound=Body)
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The body's bytes. Raises a 415 or 413 Problem without reading more than `max_bytes`."""
+    """The body's bytes. Raises a 415 or 413 Problem without reading more than `max_bytes`, and a 400 Problem, which
+    hardly anyone will read, if the client went before it had sent everything."""
     headers = request.headers
     content_type = headers.get("content-type", "")
     if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
@@ -33,10 +35,13 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     if length is not None and length.isdecimal() and int(length) > max_bytes:
         raise _too_large(max_bytes)
     body = b""
-    async for chunk in request.stream():
-        body = body + chunk if body else chunk
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
+    try:
+        async for chunk in request.stream():
+            body = body + chunk if body else chunk
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+    except ClientDisconnect:
+        raise Problem("incomplete_body", "The body ended before it was whole.") from None
     return body
 
 

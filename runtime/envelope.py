@@ -4,16 +4,20 @@ An entry has two fields: `v`, the schema version, and `e`, the envelope in msgpa
 until the envelope is read, so that a command nobody can read still has an id, a principal and someone to tell.
 """
 
-from typing import Final, Union
+from typing import Annotated, Final, Union
 from uuid import UUID
 
 import msgspec
 
+from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, PRINCIPAL_MAX_CHARS
 from domain.model import COMMANDS, Command, Who
 
 SCHEMA_VERSION: Final = b"1"
 VERSION_FIELD: Final = b"v"
 ENVELOPE_FIELD: Final = b"e"
+
+# The last moment of the year 9999: Python knows no later one.
+_MOMENT_MAX_MICROSECONDS: Final = 253_402_300_799_999_999
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -21,12 +25,12 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     idempotency key; `reply_to` the channel of the gateway that waits for the outcome, if one does."""
 
     command_id: UUID
-    principal: str
+    principal: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
     staff: bool
-    accepted_at: int
+    accepted_at: Annotated[int, msgspec.Meta(ge=0, le=_MOMENT_MAX_MICROSECONDS)]
     command: msgspec.Raw
     reply_to: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: Annotated[str, msgspec.Meta(max_length=IDEMPOTENCY_KEY_MAX_CHARS)] | None = None
     fingerprint: bytes | None = None
     traceparent: str | None = None
 
@@ -69,6 +73,9 @@ def decode(entry: dict[bytes, bytes]) -> tuple[Envelope, Command]:
         envelope = _envelopes.decode(entry[ENVELOPE_FIELD])
     except (KeyError, msgspec.MsgspecError) as error:
         raise UnreadableEntry("unreadable_envelope", str(error)) from None
+    if "\0" in envelope.principal or (envelope.idempotency_key and "\0" in envelope.idempotency_key):
+        # Postgres has no such text: not even the failure could be recorded under this name.
+        raise UnreadableEntry("unreadable_envelope", "a name contains a zero byte")
     try:
         return envelope, _commands.decode(envelope.command)
     except msgspec.MsgspecError as error:

@@ -23,6 +23,7 @@ from runtime.redis_client import REDIS_UNAVAILABLE, connect
 from runtime.settings import Settings, settings
 from workers.apply import Applier
 from workers.drain import Drainer
+from workers.rejoin import rejoin
 
 _SWEEP_INTERVAL_SECONDS: Final = 1
 _RETRY_SECONDS: Final = 0.2
@@ -49,9 +50,7 @@ class Worker:
         self._pool = await create_batch_pool(
             config.database_url, size=config.batch_concurrency + 1, batch_max_seconds=config.batch_max_seconds
         )
-        self._inbox = Inbox(
-            self._redis, mailbox_count=config.mailbox_count, awake_milliseconds=config.awake_milliseconds
-        )
+        self._inbox = Inbox(self._redis, awake_milliseconds=config.awake_milliseconds)
         self._drainer = Drainer(
             Applier(self._pool, self._publisher),
             self._inbox,
@@ -81,9 +80,16 @@ class Worker:
             await asyncio.sleep(_RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
 
     async def sweep(self) -> None:
-        """Wakes every mailbox that holds commands and has nobody awake."""
+        """Wakes every mailbox that holds commands and has nobody awake, also one that is beyond today's count."""
         try:
-            for mailbox in await self._inbox.forgotten():
+            known = await rejoin(self._pool, self._redis)
+        except LOST_CONNECTION as error:
+            _log.warning("positions not compared, Postgres is away (%s)", type(error).__name__)
+            known = []
+        except REDIS_UNAVAILABLE:
+            known = []
+        try:
+            for mailbox in await self._inbox.forgotten({*range(self._config.mailbox_count), *known}):
                 if await self._inbox.wake(mailbox):
                     SWEEPS.inc()
                     await activate(self._broker, mailbox)

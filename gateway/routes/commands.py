@@ -60,7 +60,7 @@ async def _applied(edge: Edge, who: Who, command_id: UUID) -> CommandView | None
 async def _waiting(edge: Edge, who: Who, command_id: UUID) -> CommandView | None:
     """Looks through the command's mailbox, which its id names. The mailbox is bounded, and so is this."""
     config = edge.config
-    inbox = Inbox(edge.redis, mailbox_count=config.mailbox_count, awake_milliseconds=config.awake_milliseconds)
+    inbox = Inbox(edge.redis, awake_milliseconds=config.awake_milliseconds)
     mailbox = mailbox_of_slot(slot_of_id(command_id), config.mailbox_count)
     position = "0-0"
     try:

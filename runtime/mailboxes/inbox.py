@@ -3,6 +3,7 @@
 Nothing here decides what is applied: that is the position row in Postgres. Redis may forget or repeat any of this.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -24,11 +25,10 @@ def entry_order(entry_id: str) -> tuple[int, int]:
 
 
 class Inbox:
-    """All mailboxes, 0..mailbox_count-1, as a worker sees them."""
+    """The mailboxes as a worker sees them."""
 
-    def __init__(self, client: Redis, *, mailbox_count: int, awake_milliseconds: int) -> None:
+    def __init__(self, client: Redis, *, awake_milliseconds: int) -> None:
         self._client = client
-        self._mailbox_count = mailbox_count
         self._awake_milliseconds = awake_milliseconds
 
     async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
@@ -61,11 +61,13 @@ class Inbox:
         """Takes the right to wake the mailbox; False if somebody else just has."""
         return bool(await self._client.set(awake_key(mailbox), b"1", nx=True, px=self._awake_milliseconds))
 
-    async def forgotten(self) -> list[int]:
-        """The mailboxes that hold entries and have nobody awake."""
+    async def forgotten(self, mailboxes: Iterable[int]) -> list[int]:
+        """Those of the mailboxes that hold entries and have nobody awake."""
+        asked = sorted(mailboxes)
         pipeline = self._client.pipeline(transaction=False)
-        for mailbox in range(self._mailbox_count):
+        for mailbox in asked:
             pipeline.xlen(stream_key(mailbox))
             pipeline.exists(awake_key(mailbox))
         answers = await pipeline.execute()
-        return [m for m in range(self._mailbox_count) if answers[2 * m] and not answers[2 * m + 1]]
+        waiting, awake = answers[::2], answers[1::2]
+        return [m for m, entries, somebody in zip(asked, waiting, awake, strict=True) if entries and not somebody]

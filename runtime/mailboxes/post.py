@@ -108,7 +108,7 @@ class Poster:
     async def _send(self, batch: dict[int, list[_Post]]) -> None:
         try:
             answers = await self._execute(batch)
-        except (RedisError, OSError) as error:
+        except Exception as error:  # whatever it is, those who posted must hear of it
             answers = [error] * len(batch)
         for (mailbox, posts), answer in zip(batch.items(), answers, strict=True):
             self._queued -= len(posts)

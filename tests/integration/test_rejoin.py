@@ -1,0 +1,75 @@
+"""Redis is replaced: mailboxes and positions find together again, and nothing that is posted then is lost."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from runtime.database import asyncpg_dsn
+from runtime.mailboxes.inbox import Inbox, entry_order
+from runtime.mailboxes.keys import stream_key
+from runtime.verify import verify
+from workers.rejoin import rejoin
+
+MAILBOX = 3
+APPLIED = 40
+AHEAD = "9999999999999-5"
+"""A position that no clock will reach: every id that a new Redis gives lies before it."""
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator["asyncpg.Pool[Any]"]:
+    async with asyncpg.create_pool(asyncpg_dsn(database_url), min_size=0, max_size=2) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Redis]:
+    client = Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
+
+
+async def position_at(pool: "asyncpg.Pool[Any]", position: str) -> None:
+    await pool.execute("INSERT INTO mailboxes VALUES ($1, $2, $3)", MAILBOX, position, APPLIED)
+
+
+async def test_what_a_replaced_redis_would_strand_is_read(
+    pool: "asyncpg.Pool[Any]", client: Redis, database_url: str, redis_url: str
+) -> None:
+    await position_at(pool, AHEAD)
+    for number in range(3):
+        await client.xadd(stream_key(MAILBOX), {"v": "1", "e": f"entry {number}"})
+
+    await rejoin(pool, client)
+
+    found = await Inbox(client, awake_milliseconds=1_000).read(MAILBOX, AHEAD, 10)
+    assert [entry.fields[b"e"] for entry in found] == [b"entry 0", b"entry 1", b"entry 2"]
+    assert (await verify(database_url, redis_url, mailbox_count=16)).clean
+
+
+async def test_an_empty_redis_counts_on_from_what_was_applied(
+    pool: "asyncpg.Pool[Any]", client: Redis, database_url: str, redis_url: str
+) -> None:
+    await position_at(pool, AHEAD)
+    assert not (await verify(database_url, redis_url, mailbox_count=16)).clean
+
+    assert await rejoin(pool, client) == [MAILBOX]
+
+    assert (await verify(database_url, redis_url, mailbox_count=16)).clean
+    added = await client.xadd(stream_key(MAILBOX), {"v": "1", "e": "new"})
+    assert entry_order(added.decode()) > entry_order(AHEAD)
+
+
+async def test_what_fits_is_left_alone(
+    pool: "asyncpg.Pool[Any]", client: Redis, database_url: str, redis_url: str
+) -> None:
+    added = [await client.xadd(stream_key(MAILBOX), {"v": "1", "e": "x"}) for _ in range(APPLIED + 2)]
+    await position_at(pool, added[APPLIED - 1].decode())
+
+    await rejoin(pool, client)
+
+    assert await client.xlen(stream_key(MAILBOX)) == APPLIED + 2
+    assert (await verify(database_url, redis_url, mailbox_count=16)).clean
