@@ -47,7 +47,7 @@ replay: $(installed) ## Place the shipped real orders against a system of its ow
 		--speed max --url {url} $(ARGS)
 
 load: $(installed) ## Locust, headless, against a system of its own (USERS=50 DURATION=30s; ARGS for locust)
-	$(bin)/python -m runtime.system --demo $(bin)/locust --locustfile loadtests/locustfile.py --headless \
+	$(bin)/python -m runtime.system $(bin)/locust --locustfile loadtests/locustfile.py --headless \
 		--host {url} --users $(USERS) --spawn-rate $(USERS) --run-time $(DURATION) --only-summary $(ARGS)
 
 verify: $(installed) ## Fold the event log of the running `make up`, and compare it with every table

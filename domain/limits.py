@@ -33,4 +33,5 @@ def canonical_sku(text: str) -> str | None:
     Codes that differ only by case mean the same shelf: the real data has both `85123A` and `85123a`.
     """
     sku = text.upper()
-    return sku if _SKU.match(sku) else None
+    # Some letters beyond ASCII have upper cases within it, and `$` would let a line break pass.
+    return sku if text.isascii() and _SKU.fullmatch(sku) else None

@@ -68,6 +68,8 @@ def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
     lines, total, currencies, unknown, short = [], 0, set(), [], []
     if len(command.lines) > 1 and len({wanted.sku for wanted in command.lines}) != len(command.lines):
         raise ValueError("a SKU stands once in an order: sum its quantities first")
+    if command.order_id in shop.orders:
+        raise ValueError("an order is placed once: this id is taken")
     for wanted in command.lines:
         product = products.get(wanted.sku)
         if product is None:
@@ -105,7 +107,7 @@ def _cancel(shop: Shop, command: CancelOrder, who: Who) -> Decision:
         return Rejection(
             "order_state_conflict",
             f"Only a placed order can be cancelled; this one is {order.status}.",
-            {"order_id": str(command.order_id), "status": order.status},
+            {"order_id": str(command.order_id), "order_status": order.status},
         )
     return (OrderCancelled(order.order_id, order.customer_id, order.lines),)
 

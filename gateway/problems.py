@@ -83,12 +83,12 @@ class Problem(Exception):
             "status": status,
             "detail": self.detail,
             "code": self.code,
-            **self.extensions,
         }
         headers = dict(self.headers)
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
-        return Response(msgspec.json.encode(document), status, headers, MEDIA_TYPE)
+        # No extension takes the place of a member that RFC 9457 defines.
+        return Response(msgspec.json.encode({**document, **self.extensions, **document}), status, headers, MEDIA_TYPE)
 
 
 _CODE_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed"}

@@ -76,8 +76,9 @@ class Child:
         )
         self._record = records / f"{name}.json"
         records.mkdir(parents=True, exist_ok=True)
-        started = psutil.Process(self.pid).create_time()
-        self._record.write_bytes(msgspec.json.encode(Record(name, self.pid, started, stop_signal)))
+        with suppress(psutil.NoSuchProcess):  # it may have ended at once
+            started = psutil.Process(self.pid).create_time()
+            self._record.write_bytes(msgspec.json.encode(Record(name, self.pid, started, stop_signal)))
 
     @property
     def pid(self) -> int:

@@ -1,7 +1,7 @@
 """A whole Tidegate of one's own: embedded servers, a migrated database and the Procfile's processes, in one folder, on
 free ports, beside whatever else runs. Tests, benchmarks and `make load` use it; `tidegate up` is for people.
 
-    python -m runtime.system [--demo] COMMAND...
+    python -m runtime.system COMMAND...
 
 runs a command against such a system, in a folder that is gone afterwards; `{url}` in it is the gateway's address.
 """
@@ -147,15 +147,12 @@ def _run(command: Sequence[str], system: LocalSystem, stop: StopRequest) -> int:
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--demo", is_flag=True, help="Load the demo catalogue first.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def main(demo: bool, command: tuple[str, ...]) -> None:
+def main(command: tuple[str, ...]) -> None:
     """Run COMMAND against a system of its own, and end with its exit code."""
     try:
         with stop_request() as stop, temporary_system(check=stop.check) as system:
-            code = _run(["tidegate", "demo"], system, stop) if demo else 0
-            if code == 0:
-                code = _run([part.replace("{url}", system.url) for part in command], system, stop)
+            code = _run([part.replace("{url}", system.url) for part in command], system, stop)
     except Stopped:
         code = _STOPPED_CODE
     except (ServerError, ProcessError) as error:

@@ -4,13 +4,14 @@ Everything that waits is bounded, and says what it waited for. When a test fails
 (see `tests.conftest`).
 """
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeVar
@@ -34,6 +35,15 @@ def eventually(what: str, look: Callable[[], _T], *, within_seconds: float) -> _
     while not (seen := look()):
         assert time.monotonic() < deadline, f"{what}: not within {within_seconds} s"
         time.sleep(_POLL_SECONDS)
+    return seen
+
+
+async def eventually_seen(what: str, look: Callable[[], Awaitable[_T]], *, within_seconds: float) -> _T:
+    """The same for a look that is awaited; other tasks of the test go on meanwhile."""
+    deadline = time.monotonic() + within_seconds
+    while not (seen := await look()):
+        assert time.monotonic() < deadline, f"{what}: not within {within_seconds} s"
+        await asyncio.sleep(_POLL_SECONDS)
     return seen
 
 
@@ -78,8 +88,11 @@ class System(LocalSystem):
         return self._signal_worker(signal.SIGKILL)
 
     def pause_worker(self) -> int:
-        """SIGSTOP for one worker process; returns its pid, for `resume`."""
-        return self._signal_worker(signal.SIGSTOP)
+        """SIGSTOP for one worker process; returns its pid, for `resume`, once it stands still."""
+        pid = self._signal_worker(signal.SIGSTOP)
+        process = psutil.Process(pid)
+        eventually("a stopped worker", lambda: process.status() == psutil.STATUS_STOPPED, within_seconds=5)
+        return pid
 
     def resume(self, pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
@@ -88,6 +101,14 @@ class System(LocalSystem):
         pid = eventually("a worker process", self.worker_pids, within_seconds=10)[0]
         os.kill(pid, what)
         return pid
+
+    def kill_process(self, name: str) -> None:
+        """SIGKILL for one of the Procfile's processes and whatever it started; `start_process` starts it again."""
+        self._processes.child(name).kill()
+
+    def pids(self) -> set[int]:
+        """Of all processes of the Procfile, with the worker processes proper."""
+        return {self.pid(name) for name in ("gateway", "worker", "scheduler")}.union(self.worker_pids())
 
     def tidegate(
         self, *arguments: str, timeout_seconds: float = VERIFY_TIMEOUT_SECONDS

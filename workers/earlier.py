@@ -7,15 +7,16 @@ remembering only its own letters. When a unique constraint objects, it is tried 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from runtime.envelope import Envelope
 from workers.rows import Connection
 
 
-class Owner(NamedTuple):
-    """The command that used an idempotency key first."""
+class Owner(msgspec.Struct, frozen=True, gc=False):
+    """The command that used an idempotency key first, as Postgres knows it."""
 
     command_id: UUID
     fingerprint: bytes | None
@@ -26,9 +27,9 @@ class Earlier:
 
     def __init__(self) -> None:
         self.command_ids: set[UUID] = set()
-        self._owners: dict[tuple[str, str], Owner] = {}
+        self._owners: dict[tuple[str, str], Owner | Envelope] = {}
 
-    def owner_of(self, envelope: Envelope) -> Owner | None:
+    def owner_of(self, envelope: Envelope) -> Owner | Envelope | None:
         """Who used the envelope's idempotency key first, if anyone did."""
         if envelope.idempotency_key is None:
             return None
@@ -38,8 +39,7 @@ class Earlier:
         """Notes a command of this batch."""
         self.command_ids.add(envelope.command_id)
         if envelope.idempotency_key is not None:
-            owner = Owner(envelope.command_id, envelope.fingerprint)
-            self._owners.setdefault((envelope.principal, envelope.idempotency_key), owner)
+            self._owners.setdefault((envelope.principal, envelope.idempotency_key), envelope)
 
     @classmethod
     async def look_up(cls, connection: Connection, envelopes: Iterable[Envelope]) -> Earlier:

@@ -30,10 +30,16 @@ async def list_products(connection: AsyncConnection, cursor: str | None, limit: 
     """Products by SKU."""
     query = select(products).order_by(products.c.sku).limit(limit + 1)
     if cursor is not None:
-        query = query.where(products.c.sku > decode_cursor(cursor, str))
+        query = query.where(products.c.sku > decode_cursor(cursor, _sku))
     rows = await connection.execute(query)
     found = [ProductView.model_validate(dict(row)) for row in rows.mappings()]
     return page_of(found, limit, lambda product: product.sku)
+
+
+def _sku(key: str) -> str:
+    if "\x00" in key:  # which Postgres takes in no text
+        raise ValueError(f"{key!r} is no SKU")
+    return key
 
 
 async def inventory(connection: AsyncConnection, sku: str) -> InventoryView | None:

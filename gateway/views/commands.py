@@ -1,6 +1,7 @@
 """Commands as their principals may follow them, and the dead letters as staff see them."""
 
 import base64
+import re
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,8 +15,11 @@ from domain.model import Who
 from gateway.pages import Page, decode_cursor, page_of
 from gateway.rawjson import as_text
 from runtime.envelope import read_request
-from runtime.records import ACCEPTED
+from runtime.records import ACCEPTED, microseconds, moment
 from runtime.tables import commands, dead_letters, events
+
+# When (microseconds of Unix time), in which mailbox, and the entry's id: all within what their columns hold.
+_PLACE = re.compile(r"([0-9]{1,16}) ([0-9]{1,4}) ([0-9]{1,20}-[0-9]{1,20})")
 
 
 class CommandView(BaseModel):
@@ -101,9 +105,13 @@ async def list_dead_letters(connection: AsyncConnection, cursor: str | None, lim
         query = query.where(place < decode_cursor(cursor, _place))
     rows = await connection.execute(query)
     found = [DeadLetterView(**{**row, "entry": base64.b64encode(row["entry"]).decode()}) for row in rows.mappings()]
-    return page_of(found, limit, lambda letter: f"{letter.failed_at.isoformat()} {letter.mailbox} {letter.entry_id}")
+    return page_of(
+        found, limit, lambda letter: f"{microseconds(letter.failed_at)} {letter.mailbox} {letter.entry_id}"
+    )
 
 
 def _place(key: str) -> tuple[datetime, int, str]:
-    failed_at, mailbox, entry_id = key.split(" ")
-    return datetime.fromisoformat(failed_at), int(mailbox), entry_id
+    found = _PLACE.fullmatch(key)
+    if found is None:
+        raise ValueError(f"{key!r} is no place of a dead letter")
+    return moment(int(found[1])), int(found[2]), found[3]

@@ -18,7 +18,7 @@ from loadtests.bench import plan as plans
 from loadtests.bench import report
 from loadtests.bench.accept import Accept
 from loadtests.bench.apply import Apply
-from loadtests.bench.configuration import configuration
+from loadtests.bench.configuration import busy_percent, configuration, noise
 from loadtests.bench.end_to_end import EndToEnd
 from loadtests.bench.pgbench import Pgbench
 from loadtests.bench.plan import Plan, Results, Section
@@ -29,6 +29,7 @@ from loadtests.bench.wait import Wait
 from runtime.embedded.server import ServerError
 from runtime.processes import ProcessError
 from runtime.settings import settings
+from runtime.stopping import Stopped, StopRequest, stop_request
 
 SECTIONS: Final = (Pgbench, Apply, EndToEnd, Accept, Wait)
 MILLION_ORDERS: Final = 1_000_000
@@ -67,13 +68,21 @@ def bench(quick: bool, only: Sequence[str], rows: int | None, seconds: float | N
     console = Console(stderr=True)
     begun = time.monotonic()
     results = Results()
+    busy = busy_percent()
+    if warning := noise(busy):
+        console.print(f"[yellow]Warning:[/] {warning}")
     try:
-        with tempfile.TemporaryDirectory(prefix="tidegate-bench-", ignore_cleanup_errors=True) as folder:
+        with (
+            stop_request() as stop,
+            tempfile.TemporaryDirectory(prefix="tidegate-bench-", ignore_cleanup_errors=True) as folder,
+        ):
             home = Path(folder)
             home.chmod(0o711)  # Postgres may have to run as another user, who must pass through
             with Stage(home, settings(), baskets.read()) as stage:
-                facts = configuration(stage)
-                _measure(_sections(stage, plan, only), plan, results, console)
+                facts = configuration(stage, busy)
+                _measure(_sections(stage, plan, only), plan, results, console, stop)
+    except Stopped:
+        raise click.ClickException("stopped; nothing was written") from None
     except (BenchError, ServerError, ProcessError) as error:
         raise click.ClickException(str(error)) from error
     reached = targets(results, plan.rows)
@@ -99,7 +108,7 @@ def _sections(stage: Stage, plan: Plan, only: Sequence[str]) -> list[Section]:
     return chosen
 
 
-def _measure(sections: Sequence[Section], plan: Plan, results: Results, console: Console) -> None:
+def _measure(sections: Sequence[Section], plan: Plan, results: Results, console: Console, stop: StopRequest) -> None:
     """All rounds. The bar is drawn between measurements only, so that it takes no time from any."""
     steps = plan.rounds * sum(len(section.titles()) for section in sections)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -110,6 +119,7 @@ def _measure(sections: Sequence[Section], plan: Plan, results: Results, console:
                 titles = section.titles()
                 measuring = section.measure()
                 for title in titles:
+                    stop.check()
                     progress.update(task, description=f"round {round_number} of {plan.rounds}: {title}", refresh=True)
                     for measured in next(measuring):
                         results.add(measured)

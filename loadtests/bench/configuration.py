@@ -34,11 +34,28 @@ _TIDEGATE_SETTINGS: Final = (
 )
 
 
-def configuration(stage: Stage) -> dict[str, str]:
+# More than this, and somebody else takes part in what is measured.
+_QUIET_PERCENT: Final = 10.0
+_LISTEN_SECONDS: Final = 1.0
+
+
+def busy_percent() -> float:
+    """How busy the machine's cores are with what others do, before anything of ours runs: 0..100."""
+    return float(psutil.cpu_percent(_LISTEN_SECONDS))
+
+
+def noise(busy: float) -> str | None:
+    """A warning, if the machine is too busy to measure on."""
+    if busy <= _QUIET_PERCENT:
+        return None
+    return f"the machine was {busy:.0f}% busy before the start: expect lower rates, and ratios that are off"
+
+
+def configuration(stage: Stage, busy: float) -> dict[str, str]:
     """Names and values, for people and programs."""
     postgres = {name: stage.postgres.psql(f"SHOW {name}") for name in _POSTGRES_SETTINGS}
     return {
-        "cpu": f"{_cpu_model()}, {psutil.cpu_count()} cores",
+        "cpu": f"{_cpu_model()}, {psutil.cpu_count()} cores, {busy:.0f}% busy before the start",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": platform.platform(terse=True),
         "python": platform.python_version(),

@@ -117,6 +117,7 @@ class Pgbench:
             text=True,
             check=False,
             timeout=seconds + _START_SECONDS,
+            start_new_session=True,  # Ctrl-C is ours to hear
         )
         transactions, rate = _TRANSACTIONS.search(done.stdout), _RATE.search(done.stdout)
         if done.returncode != 0 or transactions is None or rate is None:

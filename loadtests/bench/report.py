@@ -15,8 +15,8 @@ _STYLES = {"aim": "bold green", "must": "green", "missed": "bold red", "not meas
 
 
 def tables(results: Results, targets: Sequence[Target], configuration: Mapping[str, str]) -> RenderableType:
-    """Everything measured, then the targets, then what it was measured on."""
-    return Group(_series_table(results), _targets_table(targets), _configuration_table(configuration))
+    """What it was measured on, everything measured, and the targets."""
+    return Group(_configuration_table(configuration), _series_table(results), _targets_table(targets))
 
 
 def document(

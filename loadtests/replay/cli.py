@@ -72,7 +72,14 @@ class Options(NamedTuple):
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=baskets.SHIPPED_FILE)
-@click.option("--speed", type=_Speed(), default=MAX_SPEED, show_default=True, help="N times the pace of the dates.")
+@click.option(
+    "--speed",
+    type=_Speed(),
+    metavar=_Speed.name,
+    default=MAX_SPEED,
+    show_default=True,
+    help="N times the pace of the dates.",
+)
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 1_000),
@@ -83,6 +90,7 @@ class Options(NamedTuple):
 @click.option(
     "--stock",
     type=_Stock(),
+    metavar=_Stock.name,
     default=PLENTY,
     show_default=True,
     help="Pieces of each SKU to receive first: as many as the orders want, or N.",
@@ -121,7 +129,7 @@ async def _replay(
     columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     secret = config.jwt_secret.get_secret_value()
     async with (
-        asyncpg.create_pool(asyncpg_dsn(config.database_url), min_size=1, max_size=1) as pool,
+        asyncpg.create_pool(asyncpg_dsn(config.database_url), min_size=0, max_size=1) as pool,
         Client(options.url, secret, connections=options.concurrency) as client,
     ):
         if not await client.is_ready():

@@ -30,8 +30,10 @@ _AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has another a
 
 @pytest.fixture
 def home() -> Iterator[Path]:
+    """A home; a server that a failed test leaves running in it, is ended."""
     with servers.folder() as folder:
         yield folder
+        end_leftovers(records_folder(folder), 5)
 
 
 @pytest.fixture

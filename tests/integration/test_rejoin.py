@@ -36,12 +36,18 @@ async def position_at(pool: "asyncpg.Pool[Any]", position: str) -> None:
     await pool.execute("INSERT INTO mailboxes VALUES ($1, $2, $3)", MAILBOX, position, APPLIED)
 
 
+async def post(client: Redis, entry: str) -> str:
+    """Adds an entry; returns its id."""
+    added: Any = await client.xadd(stream_key(MAILBOX), {"v": "1", "e": entry})
+    return str(added, "utf-8")
+
+
 async def test_what_a_replaced_redis_would_strand_is_read(
     pool: "asyncpg.Pool[Any]", client: Redis, database_url: str, redis_url: str
 ) -> None:
     await position_at(pool, AHEAD)
     for number in range(3):
-        await client.xadd(stream_key(MAILBOX), {"v": "1", "e": f"entry {number}"})
+        await post(client, f"entry {number}")
 
     await rejoin(pool, client)
 
@@ -59,15 +65,15 @@ async def test_an_empty_redis_counts_on_from_what_was_applied(
     assert await rejoin(pool, client) == [MAILBOX]
 
     assert (await verify(database_url, redis_url, mailbox_count=16)).clean
-    added = await client.xadd(stream_key(MAILBOX), {"v": "1", "e": "new"})
-    assert entry_order(added.decode()) > entry_order(AHEAD)
+    added = await post(client, "new")
+    assert entry_order(added) > entry_order(AHEAD)
 
 
 async def test_what_fits_is_left_alone(
     pool: "asyncpg.Pool[Any]", client: Redis, database_url: str, redis_url: str
 ) -> None:
-    added = [await client.xadd(stream_key(MAILBOX), {"v": "1", "e": "x"}) for _ in range(APPLIED + 2)]
-    await position_at(pool, added[APPLIED - 1].decode())
+    added = [await post(client, "x") for _ in range(APPLIED + 2)]
+    await position_at(pool, added[APPLIED - 1])
 
     await rejoin(pool, client)
 

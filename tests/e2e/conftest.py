@@ -1,0 +1,50 @@
+"""The shop that tests of the API share, and the proof, after each module, that they left it whole."""
+
+from collections.abc import AsyncIterator, Iterator
+from types import MappingProxyType
+from typing import Final
+
+import aiohttp
+import asyncpg
+import pytest
+
+from runtime.database import asyncpg_dsn
+from tests.e2e.shop import Shop
+from tests.system import System
+
+# Two gateways share the port, so whatever must hold between requests has to hold between processes. Small bounds are
+# reached with little.
+SHOP_SETTINGS: Final = MappingProxyType(
+    {
+        "TIDEGATE_GATEWAY_PROCESSES": "2",
+        "TIDEGATE_PAGE_MAX_ROWS": "20",
+        "TIDEGATE_EVENTS_PAGE_MAX": "50",
+        "TIDEGATE_SOCKET_MAX_CONNECTIONS": "4",
+        "TIDEGATE_SOCKET_QUEUE_MAX_EVENTS": "100",
+    }
+)
+
+
+@pytest.fixture(scope="session")
+async def _open_shop() -> AsyncIterator[Shop]:
+    with System(SHOP_SETTINGS) as system:
+        database = await asyncpg.connect(asyncpg_dsn(system.postgres.url))
+        # One connection a request: requests that are sent together reach both gateways.
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        try:
+            async with aiohttp.ClientSession(connector=connector) as http:
+                yield Shop(system, http, database)
+        finally:
+            await database.close()
+
+
+@pytest.fixture(scope="module")
+def shop(_open_shop: Shop) -> Iterator[Shop]:
+    """A running Tidegate. After the module's last test every table agrees with the log, and the gateway has logged
+    no traceback: whatever was sent was expected."""
+    log = _open_shop.system.log("gateway")
+    seen = log.stat().st_size
+    yield _open_shop
+    code, found = _open_shop.system.verify()
+    assert code == 0, found
+    assert b"Traceback" not in log.read_bytes()[seen:]

@@ -1,0 +1,117 @@
+"""The API as clients see it while things break: one request, one reply, whatever comes of it.
+
+A broken connection is a reply too (status 0), because under faults it is one of the answers a client gets. Nothing is
+ever sent twice here: sending again is the caller's decision (see `tests.e2e.load`).
+"""
+
+import time
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import aiohttp
+
+from tests.e2e.api import API, PROBLEM, order_body
+from tests.system import System
+
+NO_ANSWER: Final = 0
+
+# Longer than anything the gateway waits for by itself: who runs into it was forgotten.
+_ANSWER_TIMEOUT_SECONDS: Final = 15.0
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Reply(NamedTuple):
+    """An answer and when it came, on the monotonic clock. Without one, `status` is 0."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+    at: float
+
+    @property
+    def code(self) -> str | None:
+        """The problem's code, if it is one."""
+        return self.body.get("code")
+
+    def says_come_back(self, code: str) -> bool:
+        """Whether this is a 503 as it is promised: this problem, and when to try again."""
+        return (self.status, self.headers.get("Content-Type"), self.code) == (503, PROBLEM, code) and int(
+            self.headers.get("Retry-After", "0")
+        ) >= 1
+
+
+class FaultsClient:
+    """Asks as the customers that are named, or as staff. An async context manager."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._tokens: dict[str | None, str] = {}
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=_ANSWER_TIMEOUT_SECONDS)
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def get(self, path: str, *, customer: str | None = None) -> Reply:
+        """`path` is what follows /api/v1."""
+        return await self._ask("GET", API + path, customer)
+
+    async def post(
+        self, path: str, body: object, *, customer: str | None = None, key: str | None = None, wait: int | None = None
+    ) -> Reply:
+        """`key` is the Idempotency-Key, `wait` the seconds of `Prefer: wait`."""
+        headers = {}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        if wait is not None:
+            headers["Prefer"] = f"wait={wait}"
+        return await self._ask("POST", API + path, customer, body, headers)
+
+    async def place(
+        self, lines: Mapping[str, int], *, customer: str = "patient", key: str | None = None, wait: int | None = None
+    ) -> Reply:
+        """Orders a quantity of each SKU."""
+        return await self.post("/orders", order_body(lines), customer=customer, key=key, wait=wait)
+
+    async def health(self) -> Reply:
+        return await self._ask("GET", "/health/ready", None)
+
+    async def metric(self, name: str) -> float | None:
+        """The value of a metric without labels, as a scrape shows it; None if it is not there."""
+        async with self._session.get(f"{self._system.url}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), None)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        customer: str | None,
+        body: object = None,
+        headers: Mapping[str, str] = _NOTHING,
+    ) -> Reply:
+        try:
+            async with self._session.request(
+                method,
+                self._system.url + path,
+                json=body,
+                headers={"Authorization": f"Bearer {self._token(customer)}", **headers},
+            ) as response:
+                return Reply(
+                    response.status, response.headers, await response.json(content_type=None), time.monotonic()
+                )
+        except (aiohttp.ClientError, TimeoutError):
+            return Reply(NO_ANSWER, _NOTHING, {}, time.monotonic())
+
+    def _token(self, customer: str | None) -> str:
+        if customer not in self._tokens:
+            self._tokens[customer] = self._system.token("customer" if customer else "staff", customer)
+        return self._tokens[customer]

@@ -1,0 +1,134 @@
+"""Load for fault tests: connections that place orders one after another, as careful clients do. Each order has an
+Idempotency-Key of its own and is sent again, with the same key, until it is accepted.
+
+It records what clients know: what was accepted, and every other answer. What that proves is for `tests.e2e.ledger`.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from tests.e2e.faults_client import NO_ANSWER, FaultsClient, Reply
+from tests.system import System, eventually_seen
+
+# Enough to fill batches, and little enough to leave two cores to the processes under test.
+CONNECTIONS: Final = 16
+ORDERS_PER_SECOND: Final = 400
+
+_LINE_MAX_QUANTITY: Final = 3
+_RETRY_SECONDS: Final = 0.05
+# For orders begun before the load was stopped; by then everything runs again.
+_SETTLE_SECONDS: Final = 20.0
+_GOES_ON_SECONDS: Final = 10.0
+
+
+class Order(NamedTuple):
+    """What a client asks for, again and again if it must."""
+
+    key: str
+    customer: str
+    lines: dict[str, int]
+
+
+class Accepted(NamedTuple):
+    """An order that was answered with 202, and that answer."""
+
+    order: Order
+    reply: Reply
+
+    @property
+    def order_id(self) -> str:
+        return str(self.reply.body["id"])
+
+    @property
+    def command_id(self) -> str:
+        return str(self.reply.body["command_id"])
+
+
+class Load:
+    """`async with Load(system, skus) as load:` runs until the block ends, and a little longer: each order that was
+    begun is brought to its end, or is left in `unsettled`, by its key.
+    """
+
+    def __init__(self, system: System, skus: Sequence[str]) -> None:
+        self.accepted: list[Accepted] = []
+        self.refused: list[Reply] = []
+        self.unsettled: dict[str, Order] = {}
+        self._client = FaultsClient(system)
+        self._skus = skus
+        self._stopping = False
+        self._connections: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        self._connections = [asyncio.create_task(self._place_orders(number)) for number in range(CONNECTIONS)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stopping = True
+        try:
+            await asyncio.wait(self._connections, timeout=_SETTLE_SECONDS if error is None else 0)
+        finally:
+            for connection in self._connections:
+                connection.cancel()
+            ended = await asyncio.gather(*self._connections, return_exceptions=True)
+            await self._client.__aexit__(kind, error, traceback)
+        failures = [failure for failure in ended if isinstance(failure, Exception)]
+        if failures and error is None:
+            raise failures[0]
+
+    def accepted_ids(self) -> set[str]:
+        """The ids of all commands that were answered with 202 so far."""
+        return {accepted.command_id for accepted in self.accepted}
+
+    def refusals(self) -> set[tuple[int, str | None]]:
+        """Status and problem code of every answer that was no 202; (0, None) is a broken connection."""
+        return {(reply.status, reply.code) for reply in self.refused}
+
+    async def accepts(self, count: int) -> None:
+        """Returns when so many more orders have been accepted: sent and answered from now on, but for one for each
+        connection, which may have been on its way."""
+        enough = len(self.accepted) + CONNECTIONS + count
+        await eventually_seen(
+            f"{count} more accepted orders", lambda: self._has_accepted(enough), within_seconds=_GOES_ON_SECONDS
+        )
+
+    async def is_refused(self, count: int) -> None:
+        """Returns when so many more answers were no 202."""
+        enough = len(self.refused) + count
+        await eventually_seen(
+            f"{count} more refusals", lambda: self._has_been_refused(enough), within_seconds=_GOES_ON_SECONDS
+        )
+
+    async def _has_accepted(self, count: int) -> bool:
+        return len(self.accepted) >= count
+
+    async def _has_been_refused(self, count: int) -> bool:
+        return len(self.refused) >= count
+
+    async def _place_orders(self, number: int) -> None:
+        placed = 0
+        while not self._stopping:
+            due = time.monotonic() + CONNECTIONS / ORDERS_PER_SECOND
+            lines = {self._skus[(number + placed) % len(self._skus)]: 1 + placed % _LINE_MAX_QUANTITY}
+            await self._place(Order(secrets.token_hex(8), f"customer-{number}", lines))
+            placed += 1
+            await asyncio.sleep(due - time.monotonic())
+
+    async def _place(self, order: Order) -> None:
+        self.unsettled[order.key] = order
+        while True:
+            reply = await self._client.place(order.lines, customer=order.customer, key=order.key)
+            if reply.status == 202:
+                self.accepted.append(Accepted(order, reply))
+                break
+            self.refused.append(reply)
+            if reply.status not in (NO_ANSWER, 503):
+                return  # a surprise, and no reason to ask again: the order stays unsettled
+            await asyncio.sleep(_RETRY_SECONDS)
+        del self.unsettled[order.key]

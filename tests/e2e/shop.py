@@ -1,0 +1,63 @@
+"""A running Tidegate with a catalogue: what tests of the API stand in.
+
+It is shared, so each test takes principals and products of its own from here and leaves the others' alone.
+"""
+
+import itertools
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import aiohttp
+import asyncpg
+
+from domain.model import Product
+from runtime.catalogue import load
+from tests.e2e.api import Client
+from tests.system import System
+
+STAFF: Final = "shop-staff"
+
+
+class Shop:
+    """The system, and those who come to it."""
+
+    def __init__(self, system: System, http: aiohttp.ClientSession, database: "asyncpg.Connection[Any]") -> None:
+        self.system = system
+        self.http = http
+        self.database = database
+        self.staff = self.client("staff", STAFF)
+        self.anybody = Client(http, system.url, None)
+        self._numbers = itertools.count(1)
+
+    def client(self, role: str, principal: str) -> Client:
+        return self.with_token(self.system.token(role, principal), principal)
+
+    def with_token(self, token: str, principal: str = "") -> Client:
+        return Client(self.http, self.system.url, token, principal)
+
+    def customer(self) -> Client:
+        """A customer who was never here before."""
+        return self.client("customer", f"customer-{next(self._numbers)}")
+
+    async def product(self, on_hand: int = 0, *, price_minor: int = 250, currency: str = "GBP") -> str:
+        """The SKU of a new product, with so many pieces on hand."""
+        sku = f"PRODUCT-{next(self._numbers)}"
+        await load(self.database, [Product(sku, f"The product {sku}", price_minor, currency)])
+        if on_hand:
+            (await self.staff.post(f"/inventory/{sku}/receipts", {"quantity": on_hand})).ok()
+        return sku
+
+    @contextmanager
+    def workers_stopped(self) -> Iterator[None]:
+        """Meanwhile nothing is applied: the workers are stopped (SIGSTOP), and go on afterwards."""
+        pids = self.system.worker_pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                self.system.resume(pid)

@@ -1,0 +1,239 @@
+"""Idempotency-Key: a request that is sent again happens once, and is answered as it was the first time."""
+
+import asyncio
+import uuid
+
+import pytest
+from redis.asyncio import Redis
+
+from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
+from tests.e2e.api import WAIT_SECONDS, Answer, Client, order_body
+from tests.e2e.shop import Shop
+
+pytestmark = pytest.mark.xdist_group("shop")
+
+REPLAYED = "Idempotency-Replayed"
+AT_ONCE = 50
+
+
+@pytest.fixture
+def customer(shop: Shop) -> Client:
+    return shop.customer()
+
+
+@pytest.fixture
+def key() -> str:
+    return uuid.uuid4().hex
+
+
+async def forget(shop: Shop, key: str) -> None:
+    """Makes Redis forget an idempotency key, as it does after its time."""
+    async with Redis.from_url(shop.system.valkey.url) as redis:
+        found = [name async for name in redis.scan_iter(f"*:idempotency:*:{key}")]
+        assert await redis.delete(*found) == 1
+
+
+def replayed(answers: list[Answer]) -> int:
+    return sum(answer.headers.get(REPLAYED) == "true" for answer in answers)
+
+
+async def test_the_same_request_fifty_times_at_once_is_one_order(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product(on_hand=AT_ONCE)
+    answers = await asyncio.gather(*(customer.place({sku: 1}, wait=None, key=key) for _ in range(AT_ONCE)))
+
+    accepted = answers[0].ok(202)
+    assert all(answer.ok(202) == accepted for answer in answers)
+    assert replayed(answers) == AT_ONCE - 1
+    assert (await customer.settled(accepted["command_id"]))["status"] == "applied"
+    assert [order["id"] for order in (await customer.get("/orders")).ok()["items"]] == [accepted["id"]]
+    assert await customer.inventory(sku) == (AT_ONCE, 1, AT_ONCE - 1)
+
+
+async def test_the_same_request_fifty_times_at_once_and_all_wait(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product(on_hand=AT_ONCE)
+    answers = await asyncio.gather(*(customer.place({sku: 1}, key=key) for _ in range(AT_ONCE)))
+
+    order = answers[0].ok(201)
+    assert all(answer.ok(201) == order for answer in answers)
+    assert all(answer.headers["Preference-Applied"] == f"wait={WAIT_SECONDS}" for answer in answers)
+    assert replayed(answers) == AT_ONCE - 1
+    assert (await customer.get("/orders")).ok()["items"] == [order]
+    assert await customer.inventory(sku) == (AT_ONCE, 1, AT_ONCE - 1)
+
+
+async def test_a_repetition_after_the_outcome_is_answered_alike(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product(on_hand=5)
+    first = await customer.place({sku: 1}, key=key)
+    again = await customer.place({sku: 1}, key=key)
+    assert again.ok(201) == first.ok(201)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert replayed([first]) == 0
+    assert replayed([again]) == 1
+
+
+async def test_a_rejected_request_stays_rejected(shop: Shop, customer: Client, key: str) -> None:
+    """Even if it could be served by now: the same key means the same answer."""
+    sku = await shop.product(on_hand=1)
+    first = await customer.place({sku: 2}, key=key)
+    (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 10})).ok()
+    again = await customer.place({sku: 2}, key=key)
+    assert again.problem(409, "insufficient_stock") == first.problem(409, "insufficient_stock")
+    assert replayed([first, again]) == 1
+    assert await customer.inventory(sku) == (11, 0, 11)
+
+
+async def test_the_same_key_with_another_body_is_refused(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product(on_hand=5)
+    (await customer.place({sku: 1}, key=key)).ok(201)
+    (await customer.place({sku: 2}, key=key)).problem(422, "idempotency_key_reused")
+    (await customer.place({sku: 2}, key=key, wait=None)).problem(422, "idempotency_key_reused")
+    assert await customer.inventory(sku) == (5, 1, 4)
+
+
+async def test_the_same_key_with_fifty_bodies_at_once_is_one_order(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product(on_hand=2_000)
+    quantities = range(1, AT_ONCE + 1)
+    answers = await asyncio.gather(*(customer.place({sku: quantity}, key=key) for quantity in quantities))
+    placed = [answer for answer in answers if answer.status == 201]
+    assert len(placed) == 1
+    for answer in answers:
+        if answer is not placed[0]:
+            answer.problem(422, "idempotency_key_reused")
+    assert (await customer.inventory(sku))[1] == placed[0].ok(201)["lines"][0]["quantity"]
+
+
+async def test_the_same_key_for_another_operation_is_refused(shop: Shop, customer: Client) -> None:
+    """Within one mailbox, where it is seen at once: what differs is the path alone."""
+    sku = await shop.product(on_hand=5)
+    order = await customer.placed({sku: 1})
+    cancel = f"/orders/{order['id']}/cancel"
+    (await shop.staff.post(cancel, key=sku)).ok()
+    (await shop.staff.post(f"{cancel}?again", key=sku)).problem(409, "order_state_conflict")
+
+
+async def test_another_principal_s_key_is_another_key(shop: Shop, key: str) -> None:
+    sku = await shop.product(on_hand=5)
+    answers = [await shop.customer().place({sku: 1}, key=key) for _ in range(3)]
+    assert len({answer.ok(201)["id"] for answer in answers}) == 3
+    assert replayed(answers) == 0
+
+
+async def test_another_key_is_another_order(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product(on_hand=5)
+    answers = [await customer.place({sku: 1}, key=other) for other in (key, key.upper(), f"{key}:", f":{key}")]
+    assert len({answer.ok(201)["id"] for answer in answers}) == 4
+
+
+async def test_the_quoted_form_is_the_same_key(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product(on_hand=5)
+    first = await customer.place({sku: 1}, key=f'"{key}"')
+    again = await customer.place({sku: 1}, key=key)
+    assert again.ok(201) == first.ok(201)
+    assert replayed([again]) == 1
+
+
+@pytest.mark.parametrize(
+    "bad", ["", '""', " ", "a b", "a\tb", "schlüssel", '" "', "x" * (IDEMPOTENCY_KEY_MAX_CHARS + 1), "\x7f"]
+)
+async def test_a_key_that_is_none(shop: Shop, customer: Client, bad: str) -> None:
+    sku = await shop.product(on_hand=1)
+    (await customer.place({sku: 1}, key=bad)).problem(400, "invalid_idempotency_key")
+    (await customer.post(f"/orders/{uuid.uuid4()}/cancel", key=bad)).problem(400, "invalid_idempotency_key")
+    assert await customer.inventory(sku) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("good", ["x", '"', "x" * IDEMPOTENCY_KEY_MAX_CHARS, "a:b{c}*?[d]", "~!@#$%^&()"])
+async def test_a_key_is_any_visible_ascii(shop: Shop, customer: Client, good: str) -> None:
+    sku = await shop.product(on_hand=2)
+    order = (await customer.place({sku: 1}, key=good)).ok(201)
+    assert (await customer.place({sku: 1}, key=good)).ok(201) == order
+
+
+async def test_what_redis_forgot_postgres_knows(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product(on_hand=5)
+    first = (await customer.place({sku: 1}, key=key)).ok(201)
+
+    await forget(shop, key)
+    waited = await customer.place({sku: 1}, key=key)
+    assert waited.ok(201) == first
+    assert replayed([waited]) == 1
+
+    # Redis knows the key again, but as that of the repetition.
+    third = await customer.place({sku: 1}, key=key)
+    assert third.ok(201) == first
+    assert replayed([third]) == 1
+    assert await customer.inventory(sku) == (5, 1, 4)
+
+
+async def test_what_redis_forgot_is_repeated_for_who_does_not_wait(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product(on_hand=5)
+    first = (await customer.place({sku: 1}, wait=None, key=key)).ok(202)
+    await customer.settled(first["command_id"])
+
+    await forget(shop, key)
+    again = (await customer.place({sku: 1}, wait=None, key=key)).ok(202)
+    command = await customer.settled(again["command_id"])
+    assert command["status"] == "repeated"
+    assert command["outcome"]["first_command_id"] == first["command_id"]
+    assert await customer.inventory(sku) == (5, 1, 4)
+
+
+async def test_what_redis_forgot_is_still_refused_with_another_body(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product(on_hand=5)
+    (await customer.place({sku: 1}, key=key)).ok(201)
+    await forget(shop, key)
+    (await customer.place({sku: 2}, key=key)).problem(422, "idempotency_key_reused")
+    assert await customer.inventory(sku) == (5, 1, 4)
+
+
+async def test_a_forgotten_rejection_stays_rejected(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product()
+    first = (await customer.place({sku: 1}, key=key)).problem(409, "insufficient_stock")
+    await forget(shop, key)
+    (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1})).ok()
+    again = await customer.place({sku: 1}, key=key)
+    assert again.problem(409, "insufficient_stock") == first
+    assert replayed([again]) == 1
+
+
+async def test_repetitions_that_wait_in_one_batch_are_one_order(shop: Shop, customer: Client, key: str) -> None:
+    """Redis forgets between them while no worker runs: the batch finds the first among its own commands."""
+    sku = await shop.product(on_hand=5)
+    with shop.workers_stopped():
+        accepted = []
+        for _ in range(3):
+            accepted.append((await customer.place({sku: 1}, wait=None, key=key)).ok(202))
+            await forget(shop, key)
+    commands = [await customer.settled(each["command_id"]) for each in accepted]
+    assert [command["status"] for command in commands] == ["applied", "repeated", "repeated"]
+    assert await customer.inventory(sku) == (5, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "on_hand"),
+    [("receipts", {"quantity": 5}, 15), ("adjustments", {"change": -3, "reason": "broken"}, 7)],
+)
+async def test_stock_moves_once(shop: Shop, key: str, path: str, body: object, on_hand: int) -> None:
+    sku = await shop.product(on_hand=10)
+    answers = await asyncio.gather(
+        *(shop.staff.post(f"/inventory/{sku}/{path}", body, key=key) for _ in range(AT_ONCE // 5))
+    )
+    assert {answer.ok()["on_hand"] for answer in answers} == {on_hand}
+    assert replayed(answers) == len(answers) - 1
+
+
+async def test_cancelling_again_with_the_same_key_succeeds_again(shop: Shop, customer: Client, key: str) -> None:
+    order = await customer.placed({await shop.product(on_hand=1): 1})
+    path = f"/orders/{order['id']}/cancel"
+    first = await customer.post(path, key=key)
+    again = await customer.post(path, key=key)
+    assert again.ok() == first.ok()
+    assert replayed([first, again]) == 1
+    (await customer.post(path)).problem(409, "order_state_conflict")
+
+
+async def test_a_refused_request_leaves_its_key_unused(shop: Shop, customer: Client, key: str) -> None:
+    """What was never accepted is not remembered: the client mends its request and may keep the key."""
+    sku = await shop.product(on_hand=1)
+    (await customer.post("/orders", order_body({sku: 0}), key=key)).problem(422, "invalid_request")
+    (await customer.place({sku: 1}, key=key)).ok(201)

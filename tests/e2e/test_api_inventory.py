@@ -1,0 +1,161 @@
+"""The catalogue and the stock: seen by all, received and corrected by staff."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from domain.limits import MOVEMENT_MAX_QUANTITY, REASON_MAX_CHARS, STOCK_MAX_ON_HAND
+from tests.e2e.api import Client
+from tests.e2e.shop import Shop
+
+pytestmark = pytest.mark.xdist_group("shop")
+
+
+async def adjust(shop: Shop, sku: str, change: Any, reason: Any = "counted") -> Any:
+    return await shop.staff.post(f"/inventory/{sku}/adjustments", {"change": change, "reason": reason})
+
+
+async def receive(shop: Shop, sku: str, quantity: Any, **more: Any) -> Any:
+    return await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": quantity, **more})
+
+
+async def test_the_catalogue_is_listed_by_sku_without_repeats_or_holes(shop: Shop) -> None:
+    mine = {await shop.product(price_minor=price, currency="SEK") for price in range(7)}
+    customer = shop.customer()
+    products, cursor = [], ""
+    while True:
+        page = (await customer.get("/products", limit=3, **({"cursor": cursor} if cursor else {}))).ok()
+        assert len(page["items"]) == 3 or page["next_cursor"] is None
+        products += page["items"]
+        if page["next_cursor"] is None:
+            break
+        cursor = page["next_cursor"]
+    skus = [product["sku"] for product in products]
+    assert mine < set(skus)
+    assert skus == sorted(set(skus), key=str.encode)
+    assert len(skus) == await shop.database.fetchval("SELECT count(*) FROM products")
+    assert sorted(p["price_minor"] for p in products if p["sku"] in mine) == list(range(7))
+
+
+async def test_a_product_says_what_it_costs(shop: Shop) -> None:
+    sku = await shop.product(price_minor=1999, currency="SEK")
+    cursor = ""
+    while True:
+        page = (await shop.customer().get("/products", **({"cursor": cursor} if cursor else {}))).ok()
+        if found := [product for product in page["items"] if product["sku"] == sku]:
+            break
+        cursor = page["next_cursor"]
+    assert found == [{"sku": sku, "name": f"The product {sku}", "price_minor": 1999, "currency": "SEK"}]
+
+
+async def test_a_new_product_has_no_stock(shop: Shop) -> None:
+    sku = await shop.product()
+    stock = (await shop.customer().get(f"/inventory/{sku}")).ok()
+    assert stock == {"sku": sku, "on_hand": 0, "reserved": 0, "available": 0}
+
+
+@pytest.mark.parametrize("sku", ["NO-SUCH-SKU", "%20", "%00", "A%0A", "a b", "Ä", "🌊", "x" * 41, "-", "%2F"])
+async def test_stock_of_what_the_catalogue_does_not_have(shop: Shop, sku: str) -> None:
+    (await shop.customer().get(f"/inventory/{sku}")).problem(404, "not_found")
+
+
+async def test_goods_are_received(shop: Shop) -> None:
+    sku = await shop.product(on_hand=1)
+    received = (await receive(shop, sku.lower(), 9, reference="delivery 7")).ok()
+    assert received == {"sku": sku, "on_hand": 10, "reserved": 0, "available": 10}
+    event = await _last_event(shop, sku)
+    assert (event["type"], event["actor"]) == ("stock.received", shop.staff.principal)
+    assert event["data"] == {"sku": sku, "quantity": 9, "reference": "delivery 7"}
+
+
+async def test_goods_received_without_waiting_are_accepted(shop: Shop) -> None:
+    sku = await shop.product()
+    accepted = (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 9}, wait=None)).ok(202)
+    assert accepted["id"] == sku
+    assert (await shop.staff.settled(accepted["command_id"]))["subject"] == sku
+    assert await shop.staff.inventory(sku) == (9, 0, 9)
+
+
+async def test_stock_is_corrected_up_and_down(shop: Shop) -> None:
+    sku = await shop.product(on_hand=10)
+    assert (await adjust(shop, sku, 5)).ok()["on_hand"] == 15
+    assert (await adjust(shop, sku, -15, "all broken")).ok()["on_hand"] == 0
+    event = await _last_event(shop, sku)
+    assert event["type"] == "stock.adjusted"
+    assert event["data"] == {"sku": sku, "change": -15, "reason": "all broken"}
+
+
+async def test_a_correction_cannot_take_what_is_reserved(shop: Shop) -> None:
+    sku = await shop.product(on_hand=10)
+    customer: Client = shop.customer()
+    order = await customer.placed({sku: 7})
+    problem = (await adjust(shop, sku, -4)).problem(409, "insufficient_stock")
+    assert problem["lines"] == [{"sku": sku, "requested": 4, "available": 3}]
+    assert await customer.inventory(sku) == (10, 7, 3)
+
+    assert (await adjust(shop, sku, -3)).ok() == {"sku": sku, "on_hand": 7, "reserved": 7, "available": 0}
+    (await customer.cancel(order["id"])).ok()
+    assert await customer.inventory(sku) == (7, 0, 7)
+
+
+async def test_a_shelf_holds_no_more_than_it_can(shop: Shop) -> None:
+    sku = await shop.product()
+    receipts = STOCK_MAX_ON_HAND // MOVEMENT_MAX_QUANTITY
+    answers = await asyncio.gather(*(receive(shop, sku, MOVEMENT_MAX_QUANTITY) for _ in range(receipts)))
+    assert all(answer.status == 200 for answer in answers)
+    assert (await receive(shop, sku, 1)).problem(409, "stock_limit_exceeded")["on_hand"] == STOCK_MAX_ON_HAND
+    (await adjust(shop, sku, 1)).problem(409, "stock_limit_exceeded")
+    assert (await adjust(shop, sku, -1)).ok()["on_hand"] == STOCK_MAX_ON_HAND - 1
+
+
+@pytest.mark.parametrize("sku", ["NO-SUCH-SKU", "no-such-sku"])
+async def test_what_the_catalogue_does_not_have_cannot_be_received(shop: Shop, sku: str) -> None:
+    assert (await receive(shop, sku, 1)).problem(422, "unknown_sku")["skus"] == ["NO-SUCH-SKU"]
+    assert (await adjust(shop, sku, 1)).problem(422, "unknown_sku")["skus"] == ["NO-SUCH-SKU"]
+
+
+@pytest.mark.parametrize("sku", ["%00", "A%0A", "a b", "🌊", "x" * 41])
+async def test_what_cannot_be_a_sku_cannot_be_received(shop: Shop, sku: str) -> None:
+    (await receive(shop, sku, 1)).problem(404, "not_found")
+    (await adjust(shop, sku, 1)).problem(404, "not_found")
+
+
+@pytest.mark.parametrize("quantity", [0, -1, MOVEMENT_MAX_QUANTITY + 1, 2**31, 2**70, 1.5, "1", True, None, [1]])
+async def test_a_receipt_is_of_a_whole_number_within_its_limits(shop: Shop, quantity: Any) -> None:
+    assert (await receive(shop, "A", quantity)).pointers() == {"/quantity"}
+
+
+@pytest.mark.parametrize(
+    "change", [0, -MOVEMENT_MAX_QUANTITY - 1, MOVEMENT_MAX_QUANTITY + 1, -(2**70), 1.5, "1", True, None]
+)
+async def test_a_correction_is_of_a_whole_number_within_its_limits(shop: Shop, change: Any) -> None:
+    assert (await adjust(shop, "A", change)).pointers() == {"/change"}
+
+
+@pytest.mark.parametrize("reason", ["", "x" * (REASON_MAX_CHARS + 1), None, 7, ["x"]])
+async def test_a_correction_has_a_reason(shop: Shop, reason: Any) -> None:
+    assert (await adjust(shop, "A", 1, reason)).pointers() == {"/reason"}
+
+
+@pytest.mark.parametrize("body", [{}, {"quantity": 1, "colour": "red"}, {"quantity": 1, "reference": 7}, [], None, 1])
+async def test_a_receipt_that_does_not_fit(shop: Shop, body: Any) -> None:
+    (await shop.staff.post("/inventory/A/receipts", body or b"null")).pointers()
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * REASON_MAX_CHARS, "ä" * REASON_MAX_CHARS, "🌊", "a\x00b", "\u2028", '"\\', "'; DROP TABLE stock;--"]
+)
+async def test_a_reason_is_kept_as_it_was_given(shop: Shop, text: str) -> None:
+    sku = await shop.product()
+    (await receive(shop, sku, 1, reference=text)).ok()
+    assert (await _last_event(shop, sku))["data"]["reference"] == text
+    (await adjust(shop, sku, 1, text)).ok()
+    assert (await _last_event(shop, sku))["data"]["reason"] == text
+
+
+async def _last_event(shop: Shop, sku: str) -> dict[str, Any]:
+    """The newest event about a SKU, as the API shows it."""
+    seq = await shop.database.fetchval("SELECT max(seq) FROM events WHERE subject = $1", sku)
+    event: dict[str, Any] = (await shop.staff.get("/events", after=seq - 1, limit=1)).ok()["items"][0]
+    return event

@@ -1,0 +1,313 @@
+"""Orders: placed whole or not at all, cancelled once, listed newest first, and waited for as `Prefer` asks."""
+
+import asyncio
+import base64
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from domain.limits import ORDER_MAX_TOTAL_MINOR, PRICE_MAX_MINOR
+from tests.e2e.api import API, WAIT_SECONDS, Client, order_body
+from tests.e2e.shop import Shop
+
+pytestmark = pytest.mark.xdist_group("shop")
+
+
+@pytest.fixture
+def customer(shop: Shop) -> Client:
+    return shop.customer()
+
+
+async def test_an_order_is_accepted_and_then_there(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=10)
+    answer = await customer.place({sku: 3}, wait=None)
+    accepted = answer.ok(202)
+
+    assert accepted.keys() == {"id", "command_id", "status_url"}
+    assert accepted["status_url"] == answer.headers["Location"] == f"{API}/commands/{accepted['command_id']}"
+    assert "Preference-Applied" not in answer.headers
+    assert (await customer.settled(accepted["command_id"]))["status"] == "applied"
+    assert (await customer.get(f"/orders/{accepted['id']}")).ok()["status"] == "placed"
+    assert await customer.inventory(sku) == (10, 3, 7)
+
+
+async def test_who_waits_gets_the_order(shop: Shop, customer: Client) -> None:
+    cheap, dear = await shop.product(on_hand=9, price_minor=1), await shop.product(on_hand=9, price_minor=PRICE_MAX_MINOR)
+    answer = await customer.place({cheap: 2, dear: 3})
+    order = answer.ok(201)
+
+    assert answer.headers["Preference-Applied"] == f"wait={WAIT_SECONDS}"
+    assert answer.headers["Location"] == f"{API}/orders/{order['id']}"
+    assert order["customer_id"] == customer.principal
+    assert order["status"] == "placed"
+    assert order["currency"] == "GBP"
+    assert order["total_minor"] == 2 + 3 * PRICE_MAX_MINOR
+    assert order["lines"] == [
+        {"sku": cheap, "quantity": 2, "unit_price_minor": 1},
+        {"sku": dear, "quantity": 3, "unit_price_minor": PRICE_MAX_MINOR},
+    ]
+    assert order["placed_at"] == order["updated_at"]
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(order["placed_at"])) < timedelta(minutes=1)
+    assert (await customer.get(f"/orders/{order['id']}")).ok() == order
+
+
+async def test_a_sku_that_stands_twice_is_summed_whatever_its_case(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=10)
+    lines = [{"sku": sku, "quantity": 1}, {"sku": sku.lower(), "quantity": 2}, {"sku": sku.title(), "quantity": 3}]
+    order = (await customer.post("/orders", {"lines": lines})).ok(201)
+    assert [(line["sku"], line["quantity"]) for line in order["lines"]] == [(sku, 6)]
+    assert await customer.inventory(sku.lower()) == (10, 6, 4)
+
+
+async def test_what_falls_short_is_named_and_nothing_is_reserved(shop: Shop, customer: Client) -> None:
+    plenty, short, none = await shop.product(on_hand=100), await shop.product(on_hand=3), await shop.product()
+    answer = await customer.place({plenty: 50, short: 4, none: 1})
+    problem = answer.problem(409, "insufficient_stock")
+
+    assert answer.headers["Preference-Applied"] == f"wait={WAIT_SECONDS}"
+    assert problem["lines"] == [
+        {"sku": short, "requested": 4, "available": 3},
+        {"sku": none, "requested": 1, "available": 0},
+    ]
+    command = (await customer.get(f"/commands/{problem['command_id']}")).ok()
+    assert (command["status"], command["outcome"]["code"]) == ("rejected", "insufficient_stock")
+    for sku, on_hand in ((plenty, 100), (short, 3), (none, 0)):
+        assert await customer.inventory(sku) == (on_hand, 0, on_hand)
+    assert (await customer.get("/orders")).ok()["items"] == []
+
+
+async def test_the_last_piece_is_sold_and_not_one_more(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=2)
+    await customer.placed({sku: 2})
+    (await customer.place({sku: 1})).problem(409, "insufficient_stock")
+    assert await customer.inventory(sku) == (2, 2, 0)
+
+
+async def test_an_unknown_sku_is_named(shop: Shop, customer: Client) -> None:
+    known = await shop.product(on_hand=1)
+    problem = (await customer.place({"NO-SUCH-1": 1, known: 1, "NO-SUCH-2": 1})).problem(422, "unknown_sku")
+    assert problem["skus"] == ["NO-SUCH-1", "NO-SUCH-2"]
+    assert await customer.inventory(known) == (1, 0, 1)
+
+
+async def test_an_order_has_one_currency(shop: Shop, customer: Client) -> None:
+    pounds, crowns = await shop.product(on_hand=1), await shop.product(on_hand=1, currency="SEK")
+    problem = (await customer.place({pounds: 1, crowns: 1})).problem(422, "mixed_currencies")
+    assert problem["currencies"] == ["GBP", "SEK"]
+    assert (await customer.placed({crowns: 1}))["currency"] == "SEK"
+
+
+async def test_a_total_beyond_its_limit_is_refused(shop: Shop, customer: Client) -> None:
+    sku, other = await shop.product(100_000, price_minor=PRICE_MAX_MINOR), await shop.product(1, price_minor=1)
+    fits = ORDER_MAX_TOTAL_MINOR // PRICE_MAX_MINOR
+    problem = (await customer.place({sku: fits, other: 1})).problem(422, "order_total_exceeded")
+    assert problem["total_minor"] == str(ORDER_MAX_TOTAL_MINOR + 1)
+    assert await customer.inventory(sku) == (100_000, 0, 100_000)
+
+
+async def test_a_rejected_order_does_not_exist(shop: Shop, customer: Client) -> None:
+    accepted = (await customer.place({await shop.product(): 1}, wait=None)).ok(202)
+    command = await customer.settled(accepted["command_id"])
+    assert command["status"] == "rejected"
+    (await customer.get(f"/orders/{accepted['id']}")).problem(404, "order_not_found")
+
+
+async def test_cancelling_releases_what_was_reserved(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=5)
+    order = await customer.placed({sku: 4})
+    answer = await customer.cancel(order["id"])
+    cancelled = answer.ok()
+
+    assert answer.headers["Preference-Applied"] == f"wait={WAIT_SECONDS}"
+    assert cancelled == {**order, "status": "cancelled", "updated_at": cancelled["updated_at"]}
+    assert cancelled["updated_at"] > order["updated_at"]
+    assert (await customer.get(f"/orders/{order['id']}")).ok() == cancelled
+    assert await customer.inventory(sku) == (5, 0, 5)
+
+
+async def test_cancelling_without_waiting_is_accepted(shop: Shop, customer: Client) -> None:
+    order = await customer.placed({await shop.product(on_hand=1): 1})
+    accepted = (await customer.cancel(order["id"], wait=None)).ok(202)
+    assert accepted["id"] == order["id"]
+    assert (await customer.settled(accepted["command_id"]))["status"] == "applied"
+    assert (await customer.get(f"/orders/{order['id']}")).ok()["status"] == "cancelled"
+
+
+async def test_an_order_is_cancelled_once(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=1)
+    order = await customer.placed({sku: 1})
+    (await customer.cancel(order["id"])).ok()
+    problem = (await customer.cancel(order["id"])).problem(409, "order_state_conflict")
+    assert (problem["order_id"], problem["order_status"]) == (order["id"], "cancelled")
+    assert await customer.inventory(sku) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("order_id", [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1), uuid.uuid4()])
+async def test_what_was_never_ordered_is_not_found(customer: Client, order_id: uuid.UUID) -> None:
+    (await customer.get(f"/orders/{order_id}")).problem(404, "order_not_found")
+    assert (await customer.cancel(str(order_id))).problem(404, "order_not_found")["order_id"] == str(order_id)
+
+
+@pytest.mark.parametrize("order_id", ["1", "abc", "%00", "-", "0" * 31, "g" * 32, "null", "🌊"])
+async def test_an_id_that_is_no_uuid(customer: Client, order_id: str) -> None:
+    assert (await customer.get(f"/orders/{order_id}")).pointers() == {"/path/order_id"}
+    assert (await customer.cancel(order_id)).pointers() == {"/path/order_id"}
+
+
+@pytest.mark.parametrize(
+    ("prefer", "applied"),
+    [
+        ("wait=5", "wait=5"),
+        ("respond-async, wait=5", "wait=5"),
+        ("wait=5, respond-async", "wait=5"),
+        ("Wait = 5", "wait=5"),
+        ('wait="5"', "wait=5"),
+        ("wait=5; foo=bar", "wait=5"),
+        ("wait=5, wait=9", "wait=5"),
+        ("wait=999999", "wait=30"),
+    ],
+)
+async def test_forms_of_waiting(shop: Shop, customer: Client, prefer: str, applied: str) -> None:
+    sku = await shop.product(on_hand=1)
+    answer = await customer.post("/orders", order_body({sku: 1}), wait=None, headers={"Prefer": prefer})
+    answer.ok(201)
+    assert answer.headers["Preference-Applied"] == applied
+
+
+@pytest.mark.parametrize(
+    "prefer",
+    [
+        "",
+        "wait",
+        "wait=",
+        "wait=0",
+        "wait=-1",
+        "wait=1.5",
+        "wait=soon",
+        "wait=5s",
+        "wait=" + "9" * 50,
+        "await=5",
+        "return=minimal; wait=5",
+        "respond-async",
+        ",,;;==",
+    ],
+)
+async def test_what_asks_for_no_wait_gets_none(shop: Shop, customer: Client, prefer: str) -> None:
+    sku = await shop.product(on_hand=1)
+    answer = await customer.post("/orders", order_body({sku: 1}), wait=None, headers={"Prefer": prefer})
+    answer.ok(202)
+    assert "Preference-Applied" not in answer.headers
+
+
+async def test_the_preference_may_stand_in_a_second_header(shop: Shop, customer: Client) -> None:
+    body = b'{"lines":[{"sku":"%s","quantity":1}]}' % (await shop.product(on_hand=1)).encode()
+    headers = [("Content-Type", "application/json"), ("Prefer", "respond-async"), ("Prefer", "wait=5")]
+    answer = await customer.request("POST", f"{API}/orders", data=body, headers=headers)
+    answer.ok(201)
+    assert answer.headers["Preference-Applied"] == "wait=5"
+
+
+async def test_what_takes_longer_than_the_wait_is_accepted(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=1)
+    with shop.workers_stopped():
+        begun = time.monotonic()
+        answer = await customer.place({sku: 1}, wait=1)
+        assert 0.9 < time.monotonic() - begun < 3
+        accepted = answer.ok(202)
+        assert "Preference-Applied" not in answer.headers
+        assert (await customer.get(f"/commands/{accepted['command_id']}")).ok()["status"] == "accepted"
+        (await customer.get(f"/orders/{accepted['id']}")).problem(404, "order_not_found")
+    assert (await customer.settled(accepted["command_id"]))["status"] == "applied"
+    assert (await customer.get(f"/orders/{accepted['id']}")).ok()["status"] == "placed"
+
+
+async def _walk(client: Client, path: str, limit: int) -> list[list[Any]]:
+    """The pages of a list, to its end."""
+    pages = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = (await client.get(path, limit=limit, **cursor)).ok()
+        pages.append(page["items"])
+        if page["next_cursor"] is None:
+            return pages
+        cursor = {"cursor": page["next_cursor"]}
+
+
+async def test_own_orders_newest_first_without_repeats_or_holes(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=100)
+    placed = [await customer.placed({sku: 1}) for _ in range(10)]
+    await shop.customer().placed({sku: 1})
+    pages = await _walk(customer, "/orders", 3)
+    assert [len(page) for page in pages] == [3, 3, 3, 1]
+    assert [order for page in pages for order in page] == placed[::-1]
+
+
+async def test_a_walk_is_not_disturbed_by_what_comes_meanwhile(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=100)
+    placed = [await customer.placed({sku: 1}) for _ in range(4)]
+    first = (await customer.get("/orders", limit=2)).ok()
+    await customer.placed({sku: 1})
+    (await customer.cancel(placed[0]["id"])).ok()
+    second = (await customer.get("/orders", limit=2, cursor=first["next_cursor"])).ok()
+    assert [order["id"] for order in first["items"] + second["items"]] == [order["id"] for order in placed[::-1]]
+    assert second["next_cursor"] is None
+
+
+async def test_a_page_that_is_just_full_has_no_next(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=2)
+    for _ in range(2):
+        await customer.placed({sku: 1})
+    page = (await customer.get("/orders", limit=2)).ok()
+    assert (len(page["items"]), page["next_cursor"]) == (2, None)
+
+
+async def test_staff_see_everyone_s_orders(shop: Shop) -> None:
+    sku = await shop.product(on_hand=100)
+    placed = {(await shop.customer().placed({sku: 1}))["id"] for _ in range(3)}
+    pages = await _walk(shop.staff, "/orders", 20)
+    ids = [order["id"] for page in pages for order in page]
+    assert placed < set(ids)
+    assert ids == sorted(ids, reverse=True)
+    assert len(set(ids)) == len(ids) == await shop.database.fetchval("SELECT count(*) FROM orders")
+
+
+async def test_a_limit_beyond_the_page_s_bound_is_cut_to_it(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=100)
+    await asyncio.gather(*(customer.placed({sku: 1}) for _ in range(25)))
+    page = (await customer.get("/orders", limit=10**12)).ok()
+    assert len(page["items"]) == 20
+    assert len((await customer.get("/orders", cursor=page["next_cursor"])).ok()["items"]) == 5
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1.5", "abc", "", "null", "9" * 5_000])
+@pytest.mark.parametrize("path", ["/orders", "/products", "/events", "/dead-letters"])
+async def test_a_limit_that_is_none(shop: Shop, path: str, limit: str) -> None:
+    assert (await shop.staff.get(path, limit=limit)).pointers() == {"/query/limit"}
+
+
+def _cursor(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("path", "cursor"),
+    [
+        *((path, cursor) for path in ("/orders", "/products", "/dead-letters") for cursor in ("A", "_w", "é", "A" * 201)),
+        ("/orders", ""),
+        ("/orders", "!!!!"),
+        ("/orders", _cursor("7")),
+        ("/orders", _cursor("PRODUCT-1")),
+        ("/products", _cursor("\x00")),
+        ("/dead-letters", _cursor("x")),
+        ("/dead-letters", _cursor("2026-11-22T00:00:00+00:00 0")),
+        ("/dead-letters", _cursor("2026-11-22T00:00:00 0 1-1")),
+        ("/dead-letters", _cursor("2026-11-22T00:00:00+00:00 99999999 1-1")),
+        ("/dead-letters", _cursor("2026-11-22T00:00:00+00:00 0 \x00")),
+        ("/dead-letters", _cursor("0001-01-01T00:00:00+23:59 0 1-1")),
+    ],
+)
+async def test_a_cursor_that_is_none_of_ours(shop: Shop, path: str, cursor: str) -> None:
+    assert (await shop.staff.get(path, cursor=cursor)).pointers() == {"/query/cursor"}

@@ -1,0 +1,162 @@
+"""Workers killed, stopped, forgotten and in a race: nothing lost, nothing twice, in order, and it goes on soon."""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+import pytest
+import pytest_asyncio
+import redis
+
+from runtime.activation import ActivationBroker, activate
+from runtime.mailboxes.keys import awake_key, stream_key
+from runtime.settings import Settings
+from tests.e2e.faults import stop_in_batch
+from tests.e2e.faults_client import FaultsClient
+from tests.e2e.ledger import Ledger, prove, stock_up, verified
+from tests.e2e.load import Load
+from tests.system import System, eventually, eventually_seen
+
+pytestmark = pytest.mark.xdist_group("faults_workers")
+
+SKUS: Final = ("KETTLE", "TEAPOT", "TRAY", "SPOON")
+KILLS: Final = 20
+GOES_ON_SECONDS: Final = 5.0
+LISTENS_SECONDS: Final = 15.0
+MAILBOXES: Final = range(Settings.model_fields["mailbox_count"].default)
+BATCH_MAX_SECONDS: Final = Settings.model_fields["batch_max_seconds"].default
+
+_log = logging.getLogger(__name__)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def busy() -> AsyncIterator[System]:
+    """A system with two workers and plenty of everything."""
+    with System() as running:
+        await stock_up(running, SKUS)
+        yield running
+
+
+async def test_workers_killed_in_the_middle_of_batches(busy: System) -> None:
+    slowest = 0.0
+    async with Ledger(busy) as ledger, Load(busy, SKUS) as load:
+        for _ in range(KILLS):
+            pid = await stop_in_batch(busy, ledger)
+            seq = await ledger.last_seq()
+            os.kill(pid, signal.SIGKILL)
+            slowest = max(slowest, await _until_applied(ledger, seq))
+        slowest_mailbox = await _until_all_mailboxes_go_on(ledger)
+    _log.info("applying went on within %.2f s of each kill, in every mailbox within %.2f s", slowest, slowest_mailbox)
+    assert load.refusals() == set()
+    await prove(busy, load)
+
+
+async def test_worker_stopped_through_a_whole_batch(busy: System) -> None:
+    log = busy.log("postgres")
+    logged = log.stat().st_size
+    async with Ledger(busy) as ledger, Load(busy, SKUS) as load:
+        stopped = await stop_in_batch(busy, ledger)
+        try:
+            accepted = load.accepted_ids()
+            await eventually_seen(
+                "the other worker applying what the stopped one held, and everything else",
+                lambda: ledger.finished(accepted),
+                within_seconds=BATCH_MAX_SECONDS + GOES_ON_SECONDS,
+            )
+        finally:
+            busy.resume(stopped)
+        assert b"terminating connection due to" in log.read_bytes()[logged:]
+        # The continued one finds its transaction gone, and is of use again.
+        while await stop_in_batch(busy, ledger) != stopped:
+            _resume_all(busy)
+        _resume_all(busy)
+    assert load.refusals() == set()
+    await prove(busy, load)
+
+
+async def test_many_activations_of_one_mailbox_at_once(busy: System) -> None:
+    broker = ActivationBroker(busy.valkey.url)
+    try:
+        async with Load(busy, SKUS) as load:
+            for _ in range(20):
+                await asyncio.gather(*(activate(broker, mailbox) for mailbox in MAILBOXES))
+                await load.accepts(10)
+    finally:
+        await broker.shutdown()
+    await prove(busy, load)
+
+
+async def test_lost_activations_are_swept(busy: System) -> None:
+    busy.stop_process("scheduler")
+    busy.stop_process("worker")
+    async with Load(busy, SKUS) as load:
+        await load.accepts(50)
+    with redis.Redis.from_url(busy.valkey.url) as client:
+        assert client.delete("activations") == 1
+        busy.start_process("worker")
+        eventually("workers that listen", lambda: _listening(client) == 2, within_seconds=LISTENS_SECONDS)
+        eventually(
+            "nobody believed awake",
+            lambda: not client.exists(*map(awake_key, MAILBOXES)),
+            within_seconds=GOES_ON_SECONDS,
+        )
+        assert sum(client.xlen(stream_key(mailbox)) for mailbox in MAILBOXES) == len(load.accepted)
+        busy.start_process("scheduler")
+        async with Ledger(busy) as ledger:
+            await eventually_seen(
+                "the sweep finding them", lambda: ledger.finished(load.accepted_ids()), within_seconds=GOES_ON_SECONDS
+            )
+    await prove(busy, load)
+
+
+async def test_200_buyers_and_50_pieces(busy: System) -> None:
+    await stock_up(busy, ["LAST-LAMP"], pieces=50)
+    async with FaultsClient(busy) as buyers:
+        replies = await asyncio.gather(
+            *(buyers.place({"LAST-LAMP": 1}, customer=f"buyer-{number}", wait=10) for number in range(200))
+        )
+        left = await buyers.get("/inventory/LAST-LAMP")
+    assert [reply.status for reply in replies].count(201) == 50
+    assert [(reply.status, reply.code) for reply in replies].count((409, "insufficient_stock")) == 150
+    assert (left.body["on_hand"], left.body["reserved"], left.body["available"]) == (50, 50, 0)
+    async with Ledger(busy) as ledger:
+        assert await ledger.connection.fetchval("SELECT count(*) FROM order_lines WHERE sku = 'LAST-LAMP'") == 50
+    await verified(busy)
+
+
+async def _until_applied(ledger: Ledger, seq: int) -> float:
+    """Waits until something is committed behind `seq`; returns the seconds that took."""
+
+    async def goes_on() -> bool:
+        return await ledger.last_seq() > seq
+
+    begun = time.monotonic()
+    await eventually_seen("a commit after a kill", goes_on, within_seconds=GOES_ON_SECONDS)
+    return time.monotonic() - begun
+
+
+async def _until_all_mailboxes_go_on(ledger: Ledger) -> float:
+    """Waits until every mailbox has moved; returns the seconds that took."""
+    before = await ledger.entries()
+
+    async def go_on() -> bool:
+        now = await ledger.entries()
+        return all(now[mailbox] > entries for mailbox, entries in before.items())
+
+    begun = time.monotonic()
+    await eventually_seen("every mailbox going on after a kill", go_on, within_seconds=GOES_ON_SECONDS)
+    return time.monotonic() - begun
+
+
+def _resume_all(system: System) -> None:
+    for pid in system.worker_pids():
+        system.resume(pid)
+
+
+def _listening(client: redis.Redis) -> int:
+    """How many workers wait for activations."""
+    return sum(connection["cmd"] == "brpop" for connection in client.client_list())

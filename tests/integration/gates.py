@@ -1,0 +1,83 @@
+"""Gates in Postgres, to force an interleaving: whoever is about to write a table waits until the gate is opened.
+
+A gate is a trigger that asks for an advisory lock which the test holds. So what is held is a real transaction with
+real locks at a known place, whatever the code around it looks like; nothing sleeps, and nothing is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from runtime.database import asyncpg_dsn
+
+_WAIT_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.005
+
+_TRIGGERS: Final = """
+    CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS
+    $$BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END$$;
+"""
+
+
+class Gate:
+    """A closed gate; those who come to it queue up."""
+
+    def __init__(self, connection: asyncpg.Connection[Any]) -> None:
+        self._connection = connection
+
+    async def wait_for(self, count: int) -> None:
+        """Returns when `count` transactions are held at the gate."""
+        await self._wait_until(
+            f"{count} transactions at the gate",
+            "SELECT count(*) >= $1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            count,
+        )
+
+    async def wait_for_blocked(self, count: int) -> None:
+        """Returns when `count` transactions wait for a lock of any kind, at the gate or behind one who is held there."""
+        await self._wait_until(
+            f"{count} transactions that wait for a lock",
+            "SELECT count(*) >= $1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+            count,
+        )
+
+    async def cut_off(self) -> None:
+        """Ends the connections of all who are held at the gate."""
+        await self._connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+
+    async def open(self) -> None:
+        """Lets through who waits, and everybody who comes later."""
+        await self._connection.execute("SELECT pg_advisory_unlock_all()")
+
+    async def _wait_until(self, what: str, question: str, count: int) -> None:
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while not await self._connection.fetchval(question, count):
+            assert time.monotonic() < deadline, f"{what}: not within {_WAIT_SECONDS} s"
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+@asynccontextmanager
+async def gate_before(database_url: str, *tables: str) -> AsyncIterator[Gate]:
+    """A closed gate before the first write to any of these tables. On leaving it is open."""
+    connection = await asyncpg.connect(asyncpg_dsn(database_url))
+    try:
+        await connection.execute("SELECT pg_advisory_lock(1)")
+        await connection.execute(_TRIGGERS)
+        for table in tables:
+            await connection.execute(
+                f"CREATE TRIGGER gate BEFORE INSERT OR UPDATE ON {table}"
+                " FOR EACH STATEMENT EXECUTE FUNCTION wait_at_gate()"
+            )
+        yield Gate(connection)
+    finally:
+        await connection.close()

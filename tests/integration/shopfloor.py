@@ -1,0 +1,268 @@
+"""The gateway's posting and the workers' draining in this process, on a real Postgres and a real Redis: what tests
+need to put commands into mailboxes, to drain them when they want, and to look at what became of them.
+
+It starts nothing by itself: a mailbox that was woken is noted in `woken`, and nobody drains it until the test does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Self
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from prometheus_client import REGISTRY
+from redis.asyncio import Redis
+
+from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
+from domain.model import Command, Product, Who
+from domain.orders import PlaceOrder, Wanted
+from domain.stock import ReceiveStock
+from runtime import catalogue
+from runtime import envelope as envelopes
+from runtime.database import create_batch_pool
+from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD, Envelope
+from runtime.feed import Publisher
+from runtime.mailboxes.inbox import Inbox
+from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.post import Claim, Poster
+from runtime.redis_client import connect
+from runtime.verify import verify
+from workers.apply import Applier
+from workers.drain import Drainer
+
+ANN: Final = Who("ann", staff=False)
+BOB: Final = Who("bob", staff=False)
+STAFF: Final = Who("sam", staff=True)
+
+PRICE_MINOR: Final = 100
+
+# A date that no clock shows any more: ids made here never meet those of the code under test.
+_FIRST_MS: Final = 1_600_000_000_000
+_ACCEPTED_AT: Final = 1_700_000_000_000_000
+_CONNECTIONS: Final = 24
+_BATCH_MAX_SECONDS: Final = 20.0
+_DRAIN_MAX_SECONDS: Final = 30.0
+_BATCH_CONCURRENCY: Final = 4
+_LINGER_MILLISECONDS: Final = 1
+_REDIS_HZ: Final = 200
+
+
+class Settled(NamedTuple):
+    """What the record of a command says; `code` is that of its refusal or failure."""
+
+    status: str
+    code: str | None
+    seq: int
+
+
+class Shopfloor:
+    """`async with Shopfloor(database_url, redis_url) as floor:`; every bound is a keyword."""
+
+    def __init__(
+        self,
+        database_url: str,
+        redis_url: str,
+        *,
+        mailbox_count: int = 4,
+        mailbox_max_commands: int = 10_000,
+        queue_max_commands: int = 10_000,
+        batch_max_commands: int = 64,
+        awake_milliseconds: int = 60_000,
+    ) -> None:
+        self.database_url = database_url
+        self.redis_url = redis_url
+        self.mailbox_count = mailbox_count
+        self.batch_max_commands = batch_max_commands
+        self.awake_milliseconds = awake_milliseconds
+        self.mailbox_max_commands = mailbox_max_commands
+        self.queue_max_commands = queue_max_commands
+        self.woken: list[int] = []
+        self.redis: Redis = connect(redis_url)
+        self.publisher = Publisher(redis_url)
+        self.inbox = self.new_inbox(Inbox)
+        self.poster = self.new_poster(self.redis)
+        self.pool: asyncpg.Pool[Any]
+        self._numbers: Iterator[int] = itertools.count(1)
+
+    async def __aenter__(self) -> Self:
+        self.pool = await create_batch_pool(
+            self.database_url, size=_CONNECTIONS, batch_max_seconds=_BATCH_MAX_SECONDS
+        )
+        # How often an idle server looks whether a blocked read has waited long enough.
+        await self.redis.config_set("hz", _REDIS_HZ)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.poster.close()
+        self.pool.terminate()
+        await self.publisher.close()
+        await self.redis.aclose()
+
+    # What processes are made of.
+
+    def new_inbox(self, kind: type[Inbox]) -> Inbox:
+        return kind(self.redis, awake_milliseconds=self.awake_milliseconds)
+
+    def new_poster(self, client: Redis) -> Poster:
+        return Poster(
+            client,
+            self._note_wake,
+            mailbox_max_commands=self.mailbox_max_commands,
+            queue_max_commands=self.queue_max_commands,
+            awake_milliseconds=self.awake_milliseconds,
+            idempotency_seconds=3_600,
+        )
+
+    def new_drainer(self, inbox: Inbox | None = None, *, drain_max_seconds: float = _DRAIN_MAX_SECONDS) -> Drainer:
+        """A worker's drainer, with what one process remembers from batch to batch."""
+        return Drainer(
+            Applier(self.pool, self.publisher),
+            inbox or self.inbox,
+            batch_max_commands=self.batch_max_commands,
+            batch_concurrency=_BATCH_CONCURRENCY,
+            drain_max_seconds=drain_max_seconds,
+            linger_milliseconds=_LINGER_MILLISECONDS,
+        )
+
+    async def _note_wake(self, mailbox: int) -> None:
+        self.woken.append(mailbox)
+
+    # Commands.
+
+    def new_id(self, mailbox: int = 0) -> UUID:
+        """An id whose commands go to that mailbox."""
+        number = next(self._numbers)
+        first_slot = -(-mailbox * SLOT_COUNT // self.mailbox_count)
+        return new_id(_FIRST_MS + number, first_slot, number)
+
+    def mailbox_of(self, command: Command) -> int:
+        return mailbox_of_slot(command.slot(), self.mailbox_count)
+
+    def place(self, mailbox: int = 0, order_id: UUID | None = None, who: Who = ANN, **lines: int) -> PlaceOrder:
+        """An order of so many pieces by SKU."""
+        wanted = tuple(Wanted(sku, quantity) for sku, quantity in lines.items())
+        return PlaceOrder(order_id or self.new_id(mailbox), who.principal, wanted)
+
+    def envelope(
+        self,
+        command: Command | msgspec.Raw,
+        *,
+        who: Who = ANN,
+        command_id: UUID | None = None,
+        key: str | None = None,
+        fingerprint: bytes | None = None,
+        reply_to: str | None = None,
+    ) -> Envelope:
+        return Envelope(
+            command_id or self.new_id(),
+            who.principal,
+            who.staff,
+            _ACCEPTED_AT,
+            command if isinstance(command, msgspec.Raw) else envelopes.encode_command(command),
+            reply_to,
+            key,
+            fingerprint if fingerprint is not None or key is None else b"the same request",
+        )
+
+    async def post(self, command: Command, *, mailbox: int | None = None, claim: Claim | None = None, **more: Any) -> UUID:
+        """Posts the command, to its own mailbox unless told otherwise; returns its id. For `more`, see `envelope`."""
+        envelope = self.envelope(command, **more)
+        where = self.mailbox_of(command) if mailbox is None else mailbox
+        await self.poster.post(where, envelopes.encode(envelope), claim)
+        return envelope.command_id
+
+    async def post_all(self, commands: Iterable[Command], **more: Any) -> list[UUID]:
+        """Posts the commands as concurrent requests do, in this order; returns their ids."""
+        return await asyncio.gather(*(self.post(command, **more) for command in commands))
+
+    async def post_envelope(self, envelope: Envelope, mailbox: int = 0) -> None:
+        await self.poster.post(mailbox, envelopes.encode(envelope))
+
+    async def put(self, mailbox: int, fields: Mapping[bytes, bytes]) -> str:
+        """Puts an entry into a mailbox as it is, whatever it is; returns the entry's id."""
+        entry_id: bytes = await self.redis.xadd(stream_key(mailbox), dict(fields))  # type: ignore[arg-type]
+        return entry_id.decode()
+
+    @staticmethod
+    def entry(envelope: Envelope) -> dict[bytes, bytes]:
+        return {VERSION_FIELD: SCHEMA_VERSION, ENVELOPE_FIELD: envelopes.encode(envelope)}
+
+    async def fill(self, **on_hand: int) -> None:
+        """Puts products into the catalogue and so many pieces of each on hand, by commands like any others."""
+        async with self.pool.acquire() as connection:
+            await catalogue.load(connection, [Product(sku, sku.title(), PRICE_MINOR, "GBP") for sku in on_hand])
+        for sku, quantity in on_hand.items():
+            if quantity:
+                await self.post(ReceiveStock(sku, quantity), who=STAFF)
+        await self.drain()
+
+    async def drain(self, *mailboxes: int) -> None:
+        """Drains these mailboxes, or all, one after another, until they are empty."""
+        drainer = self.new_drainer()
+        for mailbox in mailboxes or range(self.mailbox_count):
+            assert await drainer.drain(mailbox), f"mailbox {mailbox} was not empty in time"
+
+    # What became of them.
+
+    async def waiting(self, mailbox: int = 0) -> int:
+        """Entries that lie in a mailbox."""
+        length: int = await self.redis.xlen(stream_key(mailbox))
+        return length
+
+    async def settled(self) -> dict[UUID, Settled]:
+        """Every recorded command, in the order of the log."""
+        rows = await self.pool.fetch(
+            "SELECT c.id, c.status, e.data->>'code', c.seq FROM commands c JOIN events e USING (seq) ORDER BY seq"
+        )
+        return {command_id: Settled(*rest) for command_id, *rest in rows}
+
+    async def statuses(self, command_ids: Sequence[UUID]) -> list[str]:
+        """What became of these commands: `applied`, or the status and the code."""
+        settled = await self.settled()
+        return [_said(settled.get(command_id)) for command_id in command_ids]
+
+    async def forgotten(self) -> list[int]:
+        """Mailboxes that hold entries and have nobody awake."""
+        return await self.inbox.forgotten(range(self.mailbox_count))
+
+    async def stock(self, sku: str) -> tuple[int, int]:
+        """Pieces on hand and reserved."""
+        row = await self.pool.fetchrow("SELECT on_hand, reserved FROM stock WHERE sku = $1", sku)
+        assert row is not None
+        return row["on_hand"], row["reserved"]
+
+    async def order_status(self, order_id: UUID) -> str | None:
+        status: str | None = await self.pool.fetchval("SELECT status FROM orders WHERE id = $1", order_id)
+        return status
+
+    async def dead_letters(self) -> list[tuple[int, str, UUID | None, str]]:
+        """Mailbox, entry id, command id and code of each, oldest first."""
+        rows = await self.pool.fetch(
+            "SELECT mailbox, entry_id, command_id, code FROM dead_letters ORDER BY failed_at, mailbox, entry_id"
+        )
+        return [tuple(row) for row in rows]
+
+    async def log(self) -> list[int]:
+        """The seqs of the log, as a reader sees them now."""
+        return [row["seq"] for row in await self.pool.fetch("SELECT seq FROM events ORDER BY seq")]
+
+    async def verified(self) -> dict[str, int]:
+        """What `verify` counted; fails with the differences if there are any."""
+        report = await verify(self.database_url, self.redis_url, mailbox_count=self.mailbox_count)
+        assert report.clean, report.differences
+        return report.counts
+
+
+def _said(settled: Settled | None) -> str:
+    if settled is None:
+        return "not recorded"
+    return settled.status if settled.code is None else f"{settled.status}: {settled.code}"
+
+
+def retries(reason: str) -> float:
+    """How often this process has tried batches again for that reason."""
+    return REGISTRY.get_sample_value("tidegate_batch_retries_total", {"reason": reason}) or 0.0

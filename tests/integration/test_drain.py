@@ -1,0 +1,226 @@
+"""Draining a mailbox: in order, once, by one at a time, and nobody falls asleep over a command."""
+
+import asyncio
+from uuid import UUID
+
+import msgspec
+
+from domain.orders import CancelOrder
+from domain.stock import AdjustStock, ReceiveStock
+from runtime.database import LOST_CONNECTION
+from runtime.mailboxes.inbox import Entry, Inbox
+from runtime.mailboxes.keys import awake_key
+from tests.integration.gates import gate_before
+from tests.integration.shopfloor import STAFF, Shopfloor
+
+
+async def _order_mugs(floor: Shopfloor, count: int, mailbox: int = 0) -> list[UUID]:
+    """Orders of one mug each; returns the commands' ids."""
+    return await floor.post_all(floor.place(mailbox, MUG=1) for _ in range(count))
+
+
+async def test_commands_of_a_mailbox_are_applied_in_the_order_they_were_posted(floor: Shopfloor) -> None:
+    await floor.fill(MUG=1_000)
+    posted = await _order_mugs(floor, 3 * floor.batch_max_commands + 5)
+    await floor.drain(0)
+    settled = await floor.settled()
+    assert [command_id for command_id in settled if command_id in set(posted)] == posted
+    assert {settled[command_id].status for command_id in posted} == {"applied"}
+    assert await floor.stock("MUG") == (1_000, len(posted))
+    await floor.verified()
+
+
+async def test_each_command_sees_what_the_ones_before_it_did(floor: Shopfloor) -> None:
+    await floor.fill(MUG=0, LAMP=1)
+    # One mailbox for all: what the shelves hold when an order's turn comes is what was posted before it.
+    shelf = floor.mailbox_of(ReceiveStock("MUG", 1))
+    order_id = floor.new_id(shelf)
+    posted = [
+        await floor.post(floor.place(shelf, MUG=1)),
+        await floor.post(ReceiveStock("MUG", 2), who=STAFF),
+        await floor.post(floor.place(shelf, order_id=order_id, MUG=2)),
+        await floor.post(AdjustStock("MUG", -1, "broken"), who=STAFF),
+        await floor.post(CancelOrder(order_id)),
+        await floor.post(AdjustStock("MUG", -1, "broken"), who=STAFF),
+        await floor.post(CancelOrder(order_id)),
+    ]
+    await floor.drain(shelf)
+    assert await floor.statuses(posted) == [
+        "rejected: insufficient_stock",
+        "applied",
+        "applied",
+        "rejected: insufficient_stock",
+        "applied",
+        "applied",
+        "rejected: order_state_conflict",
+    ]
+    assert await floor.stock("MUG") == (1, 0)
+    await floor.verified()
+
+
+async def test_what_is_applied_is_behind_the_position_and_out_of_the_mailbox(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    await _order_mugs(floor, 70, mailbox=1)
+    last = (await floor.inbox.read(1, "0-0", 1_000))[-1].entry_id
+    await floor.drain(1)
+    assert await floor.waiting(1) == 0
+    assert not await floor.redis.exists(awake_key(1))
+    row = await floor.pool.fetchrow("SELECT position FROM mailboxes WHERE mailbox = 1")
+    assert row is not None
+    assert row["position"] == last
+    await floor.verified()
+
+
+async def test_an_empty_mailbox_and_one_that_never_was_are_drained_at_once(floor: Shopfloor) -> None:
+    drainer = floor.new_drainer()
+    assert await drainer.drain(3)
+    assert await drainer.drain(3)
+    assert await floor.log() == []
+    await floor.verified()
+
+
+async def test_a_mailbox_that_never_was_is_drained_by_two_at_once(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    await floor.pool.execute("DELETE FROM mailboxes WHERE mailbox = 3 AND position = '0-0'")
+    posted = await _order_mugs(floor, 10, mailbox=3)
+    await asyncio.gather(*(floor.new_drainer().drain(3) for _ in range(4)))
+    await floor.drain(3)
+    assert await floor.statuses(posted) == ["applied"] * 10
+    await floor.verified()
+
+
+async def test_who_finds_a_mailbox_taken_goes_away(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    posted = await _order_mugs(floor, 10)
+    async with gate_before(floor.database_url, "commands") as gate:
+        first = asyncio.create_task(floor.new_drainer().drain(0))
+        await gate.wait_for(1)
+        # The first stands in the middle of its batch. The second comes, sees that, and is done.
+        assert await floor.new_drainer().drain(0)
+        assert not first.done()
+        assert await floor.waiting(0) == 10, "nothing may be trimmed before it is committed"
+        await gate.open()
+        assert await first
+    assert await floor.statuses(posted) == ["applied"] * 10
+    assert await floor.stock("MUG") == (100, 10)
+    await floor.verified()
+
+
+class _HeldInbox(Inbox):
+    """An inbox whose first reading is handed over only when the test says so."""
+
+    def hold(self) -> None:
+        self.has_read, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
+        entries = await super().read(mailbox, position, count)
+        self.has_read.set()
+        await self.go_on.wait()
+        return entries
+
+
+async def test_who_has_read_what_another_has_applied_meanwhile_reads_again(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    posted = await _order_mugs(floor, 10)
+    slow = floor.new_inbox(_HeldInbox)
+    assert isinstance(slow, _HeldInbox)
+    slow.hold()
+    second = asyncio.create_task(floor.new_drainer(slow).drain(0))
+    await slow.has_read.wait()
+    await floor.drain(0)
+    posted += await _order_mugs(floor, 5)
+    slow.go_on.set()
+    assert await second
+    assert await floor.statuses(posted) == ["applied"] * 15
+    assert await floor.stock("MUG") == (100, 15)
+    await floor.verified()
+
+
+async def test_many_drainers_of_one_mailbox_do_no_harm(floor: Shopfloor) -> None:
+    await floor.fill(MUG=1_000)
+    posted = await _order_mugs(floor, 400)
+    await asyncio.gather(*(floor.new_drainer().drain(0) for _ in range(8)))
+    await floor.drain(0)
+    settled = await floor.settled()
+    assert [command_id for command_id in settled if command_id in set(posted)] == posted
+    assert await floor.stock("MUG") == (1_000, 400)
+    await floor.verified()
+
+
+class _LateCommand(Inbox):
+    """An inbox where a command comes in after the mailbox was found empty and before it falls asleep."""
+
+    floor: Shopfloor
+    posted: list[UUID]
+
+    async def fall_asleep(self, mailbox: int) -> bool:
+        if not self.posted:
+            self.posted += await _order_mugs(self.floor, 1, mailbox)
+        return await super().fall_asleep(mailbox)
+
+
+async def test_a_command_that_comes_between_empty_and_asleep_is_applied(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    await _order_mugs(floor, 3)
+    floor.woken.clear()
+    inbox = floor.new_inbox(_LateCommand)
+    assert isinstance(inbox, _LateCommand)
+    inbox.floor, inbox.posted = floor, []
+    assert await floor.new_drainer(inbox).drain(0)
+    # Whoever posted it saw the mailbox awake and woke nobody: the drainer itself had to look once more.
+    assert floor.woken == []
+    assert await floor.statuses(inbox.posted) == ["applied"]
+    assert await floor.waiting(0) == 0
+    await floor.verified()
+
+
+async def test_a_mailbox_that_nobody_drains_is_forgotten_only_until_the_next_look(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    await _order_mugs(floor, 1, mailbox=2)
+    assert await floor.forgotten() == [], "somebody was asked a moment ago"
+    await floor.redis.delete(awake_key(2))  # and has not been heard of since
+    assert await floor.forgotten() == [2]
+    assert await floor.inbox.wake(2)
+    assert not await floor.inbox.wake(2), "one call is enough"
+    assert await floor.forgotten() == []
+    await floor.drain(2)
+    assert await floor.forgotten() == []
+    await floor.verified()
+
+
+async def test_a_connection_that_breaks_in_the_middle_leaves_the_batch_undone(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    posted = await _order_mugs(floor, 10)
+    async with gate_before(floor.database_url, "commands") as gate:
+        drain = asyncio.create_task(floor.new_drainer().drain(0))
+        await gate.wait_for(1)
+        await gate.cut_off()
+        (error,) = await asyncio.gather(drain, return_exceptions=True)
+        assert isinstance(error, LOST_CONNECTION), repr(error)
+        await gate.open()
+    assert await floor.statuses(posted) == ["not recorded"] * 10
+    assert await floor.waiting(0) == 10
+    await floor.drain(0)
+    assert await floor.statuses(posted) == ["applied"] * 10
+    await floor.verified()
+
+
+async def test_a_drain_gives_way_to_others_when_its_time_is_over(floor: Shopfloor) -> None:
+    await floor.fill(MUG=1_000)
+    posted = await _order_mugs(floor, 5 * floor.batch_max_commands)
+    hurried = floor.new_drainer(drain_max_seconds=1e-6)
+    assert not await hurried.drain(0), "it must be woken again"
+    assert await floor.redis.exists(awake_key(0))
+    await floor.drain(0)
+    assert await floor.statuses(posted) == ["applied"] * len(posted)
+    await floor.verified()
+
+
+async def test_the_log_is_read_back_byte_for_byte(floor: Shopfloor) -> None:
+    await floor.fill(MUG=5)
+    said = 'nul \x00, quote ", newline \n, é, ☃, and a lone \\'
+    await floor.post(ReceiveStock("MUG", 1, said), who=STAFF)
+    await floor.drain()
+    data = await floor.pool.fetchval("SELECT data::text FROM events ORDER BY seq DESC LIMIT 1")
+    assert msgspec.json.decode(data)["reference"] == said
+    await floor.verified()

@@ -1,0 +1,170 @@
+"""The benchmarks' arithmetic and forms: medians, who is best, verdicts, and orders that are the same on every side."""
+
+from collections.abc import Iterator, MutableMapping
+from itertools import islice
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from domain.ids import mailbox_of_slot, slot_of_id
+from domain.orders import PlaceOrder
+from domain.stock import ReceiveStock
+from loadtests import baskets
+from loadtests.bench import goods, raw, report
+from loadtests.bench.pgbench import SCRIPTS
+from loadtests.bench.plan import FULL, Measured, Results
+from loadtests.bench.rows import EMPTY, full
+from loadtests.bench.served import gateway_with
+from loadtests.bench.targets import Target, targets
+from loadtests.loadgen import parse
+from runtime import envelope
+from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD
+from runtime.tokens import claims_of
+
+SECRET = "a-secret-for-these-tests-of-32-bytes-or-more"
+
+
+def results(**series: list[float]) -> Results:
+    found = Results()
+    for name, values in series.items():
+        for value in values:
+            found.add(Measured(name, value))
+    return found
+
+
+def test_a_series_is_its_median() -> None:
+    found = results(apply=[30.0, 10.0, 20.0])
+    assert found.median("apply") == 20.0
+    assert found.median("something else") is None
+
+
+def test_the_best_opponent_is_the_one_with_the_highest_median() -> None:
+    found = results(**{"pgbench hot: a": [1.0, 9.0, 1.0], "pgbench hot: b": [2.0, 2.0], "pgbench spread: a": [50.0]})
+    assert found.best("pgbench hot: ") == ("pgbench hot: b", 2.0)
+    assert found.best("baseline") is None
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(None, "not measured"), (1.9, "missed"), (2.0, "must"), (4.0, "aim")])
+def test_of_a_ratio_more_is_better(value: float | None, verdict: str) -> None:
+    assert Target("apply", value, "x", 2, 4).verdict == verdict
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(15.0, "missed"), (14.9, "must"), (6.0, "must"), (5.9, "aim")])
+def test_of_milliseconds_less_is_better(value: float, verdict: str) -> None:
+    assert Target("wait", value, "ms", 15, 6).verdict == verdict
+
+
+def test_every_target_is_a_ratio_to_the_best_opponent_of_the_run() -> None:
+    found = results(
+        **{
+            "apply spread": [20_000.0],
+            "pgbench spread: gapless, 4 clients": [2_000.0],
+            "pgbench spread: one statement, 16 clients": [8_000.0],
+            "apply hot": [20_000.0],
+            "pgbench hot: gapless, 4 clients": [1_000.0],
+            "end to end: tidegate": [3_000.0],
+            "end to end: baseline, 1 process": [200.0],
+            "end to end: baseline, 2 processes": [300.0],
+            "accept: gateway": [5_000.0],
+            "accept: raw ASGI": [40_000.0],
+            "wait: p50": [5.0],
+            EMPTY: [20_000.0],
+            full(1_000_000): [17_000.0],
+        }
+    )
+    reached = targets(found, 1_000_000)
+    assert [target.value for target in reached] == [2.5, 20.0, 10.0, 0.125, 5.0, 0.85]
+    assert [target.verdict for target in reached] == ["must", "must", "aim", "must", "aim", "must"]
+    assert reached[0].against == "pgbench spread: one statement, 16 clients"
+    assert len(targets(found, 0)) == 5
+    assert {target.verdict for target in targets(Results(), 0)} == {"not measured"}
+
+
+def test_the_document_is_json_with_every_value() -> None:
+    found = results(**{"apply spread": [1.0, 3.0, 2.0]})
+    document = report.document(found, targets(found, 0), {"cpu": "one"}, FULL, 12.34)
+    read = msgspec.json.decode(msgspec.json.encode(document))
+    assert read["series"] == [{"name": "apply spread", "unit": "orders/s", "median": 2.0, "values": [1.0, 3.0, 2.0]}]
+    assert [target["verdict"] for target in read["targets"]] == ["not measured"] * 5
+    assert (read["seconds"], read["configuration"]) == (12.3, {"cpu": "one"})
+
+
+def test_orders_have_two_different_skus_of_those_that_may_be_drawn() -> None:
+    orders = list(islice(goods.two_lines(Random(goods.SEED), goods.SPREAD_SKUS), 2_000))
+    skus = {wanted.sku for order in orders for wanted in order.lines}
+    assert skus <= {product.sku for product in goods.products()}
+    assert len(skus) > goods.SPREAD_SKUS / 2
+    assert all(len({wanted.sku for wanted in order.lines}) == 2 for order in orders)
+    hot = islice(goods.two_lines(Random(goods.SEED), goods.HOT_SKUS), 100)
+    assert {wanted.sku for order in hot for wanted in order.lines} == {str(goods.FIRST_SKU), str(goods.FIRST_SKU + 1)}
+
+
+def test_real_baskets_come_round_again() -> None:
+    invoices = baskets.read()
+    orders = list(islice(goods.real(invoices), len(invoices.baskets) + 1))
+    assert orders[0] == orders[-1] == (invoices.baskets[0].customer_id, invoices.baskets[0].lines)
+
+
+def test_an_entry_is_what_the_gateway_would_have_posted() -> None:
+    purchases = list(islice(goods.two_lines(Random(1), 10), 50))
+    entries = goods.entries(purchases, 16)
+    keys = set()
+    for purchase, entry in zip(purchases, entries, strict=True):
+        sealed, command = envelope.decode({VERSION_FIELD: SCHEMA_VERSION, ENVELOPE_FIELD: entry.encoded})
+        assert isinstance(command, PlaceOrder)
+        assert (command.customer_id, command.lines) == purchase
+        assert entry.mailbox == mailbox_of_slot(slot_of_id(command.order_id), 16)
+        assert (sealed.principal, sealed.staff) == (purchase.customer_id, False)
+        keys.add(sealed.idempotency_key)
+    assert len(keys) == 50
+
+    (receipt,) = goods.receipts(goods.products()[:1], 16)
+    sealed, command = envelope.decode({VERSION_FIELD: SCHEMA_VERSION, ENVELOPE_FIELD: receipt.encoded})
+    assert command == ReceiveStock(str(goods.FIRST_SKU), goods.PIECES_RECEIVED)
+    assert sealed.staff
+
+
+def test_a_request_carries_its_customer_s_token_and_a_key_of_its_own() -> None:
+    purchases = list(islice(goods.two_lines(Random(1), 10), 2))
+    first, second = goods.requests(purchases, "shop", SECRET, wait_seconds=3)
+    head, _, body = first.partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    assert claims_of(headers["authorization"].removeprefix("Bearer "), SECRET)["sub"] == purchases[0].customer_id
+    assert headers["prefer"] == "wait=3"
+    assert msgspec.json.decode(body) == {
+        "lines": [{"sku": wanted.sku, "quantity": wanted.quantity} for wanted in purchases[0].lines]
+    }
+    assert headers["idempotency-key"].encode() not in second
+
+
+def test_the_scripts_say_where_an_event_s_seq_comes_from() -> None:
+    for script in SCRIPTS:
+        assert "$" not in script.text
+        assert ("UPDATE event_counter" in script.text) == (script.name == "gapless")
+        assert ("nextval('event_seq')" in script.text) == (script.name != "gapless")
+
+
+def test_baselines_run_with_the_gateway_s_own_options() -> None:
+    ours, theirs = gateway_with("--factory gateway.app:create_app"), gateway_with("raw:app")
+    assert ours.replace("--factory gateway.app:create_app", "raw:app") == theirs
+
+
+async def test_the_bare_app_s_answer_is_one_the_generator_reads() -> None:
+    sent: list[MutableMapping[str, Any]] = []
+    parts: Iterator[MutableMapping[str, Any]] = iter([{"body": b"{", "more_body": True}, {"body": b"}"}])
+
+    async def receive() -> MutableMapping[str, Any]:
+        return next(parts)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await raw.app({"type": "http"}, receive, send)
+    start, body = sent
+    head = b"".join(b"%s: %s\r\n" % header for header in start["headers"])
+    whole = b"HTTP/1.1 %d Accepted\r\n%s\r\n%s" % (start["status"], head, body["body"])
+    response = parse(whole)
+    assert response is not None
+    assert (response.status, response.end) == (202, len(whole))

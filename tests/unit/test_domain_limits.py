@@ -1,0 +1,61 @@
+"""The one spelling of a SKU."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.limits import SKU_MAX_CHARS, canonical_sku
+
+ALPHABET = "ABCXYZ0189._-"
+written = st.text(ALPHABET + ALPHABET.lower(), min_size=1, max_size=SKU_MAX_CHARS)
+
+
+@pytest.mark.parametrize(
+    ("text", "sku"),
+    [
+        ("85123A", "85123A"),
+        ("85123a", "85123A"),
+        ("gift_0001-20.b", "GIFT_0001-20.B"),
+        ("A" * SKU_MAX_CHARS, "A" * SKU_MAX_CHARS),
+    ],
+)
+def test_a_sku_is_upper_case(text: str, sku: str) -> None:
+    assert canonical_sku(text) == sku
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "A B",
+        "-A",
+        "_A",
+        ".A",
+        "A/B",
+        "A" * (SKU_MAX_CHARS + 1),
+        "A\n",
+        "A\x00",
+        " A",
+        "straße",
+        "\N{LATIN SMALL LETTER LONG S}ku",
+        "É",
+    ],
+)
+def test_what_is_no_sku_has_no_spelling(text: str) -> None:
+    assert canonical_sku(text) is None
+
+
+@given(written)
+def test_codes_that_differ_by_case_are_one_sku(text: str) -> None:
+    assert canonical_sku(text) == canonical_sku(text.lower()) == canonical_sku(text.upper())
+
+
+@given(st.text())
+def test_the_one_spelling_is_its_own_and_plain_ascii(text: str) -> None:
+    sku = canonical_sku(text)
+    if sku is not None:
+        assert canonical_sku(sku) == sku
+        assert sku == text.upper()
+        assert len(text) == len(sku) <= SKU_MAX_CHARS
+        assert set(sku) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")

@@ -1,0 +1,63 @@
+"""Stock: goods that come in, corrections, and each reason to refuse one."""
+
+import pytest
+
+from domain.ids import slot_of_key
+from domain.limits import STOCK_MAX_ON_HAND
+from domain.model import Command, Product, Rejection, Shop, Stock, Who, decide, evolve
+from domain.stock import AdjustStock, ReceiveStock, StockAdjusted, StockReceived
+
+STAFF = Who("sam", staff=True)
+
+
+def shop(stock: Stock | None = None) -> Shop:
+    """One SKU, with that stock."""
+    return Shop({"MUG": Product("MUG", "A mug", 100, "GBP")}, {} if stock is None else {"MUG": stock}, {})
+
+
+def after(before: Shop, command: Command) -> Stock:
+    """What is there of the SKU when the command has been applied."""
+    decision = decide(before, command, STAFF)
+    assert not isinstance(decision, Rejection)
+    for event in decision:
+        evolve(before, event)
+    return before.stock["MUG"]
+
+
+def test_goods_that_come_in_are_on_hand() -> None:
+    assert decide(shop(), ReceiveStock("MUG", 5, "PO-7"), STAFF) == (StockReceived("MUG", 5, "PO-7"),)
+    assert after(shop(), ReceiveStock("MUG", 5)) == Stock(5)
+    assert after(shop(Stock(7, 3)), ReceiveStock("MUG", 5)) == Stock(12, 3)
+
+
+def test_a_correction_goes_both_ways_and_keeps_its_reason() -> None:
+    assert decide(shop(), AdjustStock("MUG", 2, "found"), STAFF) == (StockAdjusted("MUG", 2, "found"),)
+    assert after(shop(Stock(7, 3)), AdjustStock("MUG", 2, "found")) == Stock(9, 3)
+    assert after(shop(Stock(7, 3)), AdjustStock("MUG", -4, "broken")) == Stock(3, 3)
+
+
+def test_what_is_promised_to_orders_cannot_be_written_off() -> None:
+    refused = decide(shop(Stock(7, 3)), AdjustStock("MUG", -5, "broken"), STAFF)
+    assert isinstance(refused, Rejection)
+    assert refused.code == "insufficient_stock"
+    assert refused.particulars == {"lines": [{"sku": "MUG", "requested": 5, "available": 4}]}
+
+
+@pytest.mark.parametrize("command", [ReceiveStock("NOPE", 1), AdjustStock("NOPE", 1, "found")])
+def test_a_sku_that_the_catalogue_does_not_have_is_refused(command: Command) -> None:
+    refused = decide(shop(), command, STAFF)
+    assert isinstance(refused, Rejection)
+    assert (refused.code, refused.particulars) == ("unknown_sku", {"skus": ["NOPE"]})
+
+
+@pytest.mark.parametrize("command", [ReceiveStock("MUG", 11), AdjustStock("MUG", 11, "found")])
+def test_a_sku_holds_so_many_pieces_and_not_one_more(command: ReceiveStock | AdjustStock) -> None:
+    assert after(shop(Stock(STOCK_MAX_ON_HAND - 11)), command).on_hand == STOCK_MAX_ON_HAND
+    refused = decide(shop(Stock(STOCK_MAX_ON_HAND - 10)), command, STAFF)
+    assert isinstance(refused, Rejection)
+    assert refused.code == "stock_limit_exceeded"
+    assert refused.particulars == {"sku": "MUG", "on_hand": STOCK_MAX_ON_HAND - 10, "limit": STOCK_MAX_ON_HAND}
+
+
+def test_all_commands_about_a_sku_share_its_slot() -> None:
+    assert ReceiveStock("MUG", 1).slot() == AdjustStock("MUG", 1, "found").slot() == slot_of_key("MUG")

@@ -1,0 +1,172 @@
+"""What lies in a mailbox: it comes out as it went in, and what cannot be read says why."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.ids import new_id
+from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, ORDER_MAX_LINES, PRINCIPAL_MAX_CHARS
+from domain.model import Command, Who
+from domain.orders import CancelOrder, PlaceOrder, Wanted
+from domain.stock import AdjustStock, ReceiveStock
+from runtime import envelope as envelopes
+from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD, Envelope, UnreadableEntry
+
+ORDER = new_id(1_700_000_000_000, 77, 1)
+COMMAND = new_id(1_700_000_000_000, 77, 2)
+
+text = st.text(st.characters(exclude_characters="\x00"), max_size=64)
+ids = st.builds(new_id, st.integers(0, 2**48 - 1), st.integers(0, 4095), st.integers(0, 2**62 - 1))
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(
+        PlaceOrder,
+        ids,
+        text,
+        st.lists(st.builds(Wanted, text, st.integers(1, 10**8)), min_size=1, max_size=5).map(tuple),
+    ),
+    st.builds(CancelOrder, ids),
+    st.builds(ReceiveStock, text, st.integers(1, 10**7), st.none() | text),
+    st.builds(AdjustStock, text, st.integers(-(10**7), 10**7), text),
+)
+
+
+def envelope(command: Command | msgspec.Raw) -> Envelope:
+    raw = command if isinstance(command, msgspec.Raw) else envelopes.encode_command(command)
+    return Envelope(COMMAND, "ann", False, 1_700_000_000_000_000, raw)
+
+
+def entry(content: bytes, version: bytes = SCHEMA_VERSION) -> dict[bytes, bytes]:
+    return {VERSION_FIELD: version, ENVELOPE_FIELD: content}
+
+
+def raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.msgpack.encode(value))
+
+
+sent_envelopes = st.builds(
+    Envelope,
+    ids,
+    text,
+    st.booleans(),
+    st.integers(0, 4 * 10**15),
+    commands.map(envelopes.encode_command),
+    st.none() | text,
+    st.none() | text,
+    st.none() | st.binary(min_size=16, max_size=16),
+    st.none() | text,
+)
+
+
+@given(sent_envelopes)
+def test_an_envelope_comes_out_of_a_mailbox_as_it_went_in(sent: Envelope) -> None:
+    got, _ = envelopes.decode(entry(envelopes.encode(sent)))
+    assert got == sent
+    assert got.who == Who(sent.principal, sent.staff)
+
+
+@given(commands)
+def test_a_command_comes_out_of_its_envelope_as_it_went_in(command: Command) -> None:
+    _, got = envelopes.decode(entry(envelopes.encode(envelope(command))))
+    assert (type(got), got) == (type(command), command)
+
+
+def test_a_field_that_was_appended_later_may_be_missing() -> None:
+    short = msgspec.msgpack.encode([COMMAND, "ann", False, 1, raw(["CancelOrder", str(ORDER)])])
+    read, command = envelopes.decode(entry(short))
+    assert (read.reply_to, read.idempotency_key, read.fingerprint, read.traceparent) == (None, None, None, None)
+    assert command == CancelOrder(ORDER)
+    _, received = envelopes.decode(entry(envelopes.encode(envelope(raw(["ReceiveStock", "MUG", 5])))))
+    assert received == ReceiveStock("MUG", 5, None)
+
+
+@pytest.mark.parametrize("fields", [entry(b"", b"2"), entry(b"", b""), {}, {b"x": b"y"}, {ENVELOPE_FIELD: b""}])
+def test_a_schema_version_that_is_not_ours_is_named(fields: dict[bytes, bytes]) -> None:
+    with pytest.raises(UnreadableEntry) as caught:
+        envelopes.decode(fields)
+    assert caught.value.code == "unknown_schema_version"
+    assert repr(fields.get(VERSION_FIELD)) in caught.value.detail
+    assert caught.value.envelope is None
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_no_envelope(content: bytes) -> None:
+    with pytest.raises(UnreadableEntry) as caught:
+        envelopes.decode(entry(content))
+    assert (caught.value.code, caught.value.envelope) == ("unreadable_envelope", None)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {VERSION_FIELD: SCHEMA_VERSION},
+        entry(msgspec.msgpack.encode([])),
+        entry(msgspec.msgpack.encode(["no uuid", "ann", False, 1, None])),
+        entry(msgspec.msgpack.encode([COMMAND, 7, False, 1, None])),
+        entry(msgspec.msgpack.encode([COMMAND, "ann", False, 1])),
+    ],
+)
+def test_an_envelope_needs_its_parts(fields: dict[bytes, bytes]) -> None:
+    with pytest.raises(UnreadableEntry) as caught:
+        envelopes.decode(fields)
+    assert (caught.value.code, caught.value.envelope) == ("unreadable_envelope", None)
+
+
+# What Postgres cannot store could not even be put aside.
+@pytest.mark.parametrize(
+    "unstorable",
+    [
+        msgspec.structs.replace(envelope(CancelOrder(ORDER)), principal="an\x00n"),
+        msgspec.structs.replace(envelope(CancelOrder(ORDER)), idempotency_key="k\x00"),
+        msgspec.structs.replace(envelope(CancelOrder(ORDER)), accepted_at=2**62),
+        msgspec.structs.replace(envelope(CancelOrder(ORDER)), accepted_at=-1),
+        msgspec.structs.replace(envelope(CancelOrder(ORDER)), principal="a" * (PRINCIPAL_MAX_CHARS + 1)),
+        msgspec.structs.replace(envelope(CancelOrder(ORDER)), idempotency_key="k" * (IDEMPOTENCY_KEY_MAX_CHARS + 1)),
+    ],
+)
+def test_an_envelope_holds_nothing_that_no_table_could(unstorable: Envelope) -> None:
+    with pytest.raises(UnreadableEntry) as caught:
+        envelopes.decode(entry(envelopes.encode(unstorable)))
+    assert (caught.value.code, caught.value.envelope) == ("unreadable_envelope", None)
+
+
+def test_an_envelope_may_come_from_any_time_there_is() -> None:
+    for moment in (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)):
+        microseconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // (moment.resolution)
+        sent = msgspec.structs.replace(envelope(CancelOrder(ORDER)), accepted_at=microseconds)
+        assert envelopes.decode(entry(envelopes.encode(sent)))[0] == sent
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        raw(None),
+        raw([]),
+        raw(["Explode"]),
+        raw(["CancelOrder"]),
+        raw(["CancelOrder", "no uuid"]),
+        raw(["CancelOrder", str(ORDER), "a field too many"]),
+        raw(["PlaceOrder", str(ORDER), "ann", []]),
+        raw(["PlaceOrder", str(ORDER), "ann", [["MUG", 0]]]),
+        raw(["PlaceOrder", str(ORDER), "ann", [["MUG", -1]]]),
+        raw(["PlaceOrder", str(ORDER), "ann", [["MUG", 1.5]]]),
+        raw(["PlaceOrder", str(ORDER), "ann", [["MUG", 1]] * (ORDER_MAX_LINES + 1)]),
+        raw(["ReceiveStock", "MUG", 0]),
+        raw(["ReceiveStock", "MUG", 10**9]),
+        raw(["AdjustStock", "MUG", -(10**9), "counted"]),
+    ],
+)
+def test_a_command_that_cannot_be_read_keeps_its_envelope(command: msgspec.Raw) -> None:
+    sent = envelope(command)
+    with pytest.raises(UnreadableEntry) as caught:
+        envelopes.decode(entry(envelopes.encode(sent)))
+    assert (caught.value.code, caught.value.envelope) == ("unreadable_command", sent)
+    assert caught.value.detail
+
+
+def test_who_audits_the_record_reads_the_command_by_name() -> None:
+    request = envelopes.encode(envelope(ReceiveStock("MUG", 5, "PO-7")))
+    assert envelopes.read_request(request) == {"type": "ReceiveStock", "sku": "MUG", "quantity": 5, "reference": "PO-7"}
+    assert envelopes.read_request(envelopes.encode(envelope(raw(["Explode", 1])))) == {"type": "Explode"}

@@ -1,0 +1,99 @@
+"""Settings: read from the environment, checked when read, and safe in production."""
+
+import pytest
+from pydantic import ValidationError
+
+from runtime.settings import DEVELOPMENT_SECRET, Settings, settings
+
+OWN_SECRET = "a-secret-of-at-least-thirty-two-bytes"
+
+
+def test_everything_has_a_default_and_says_what_it_is_for() -> None:
+    Settings()
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("DATABASE_URL", "postgresql://someone@db:5432/shop", "database_url"),
+        ("TIDEGATE_DATABASE_URL", "postgresql://someone@db:5432/shop", "database_url"),
+        ("REDIS_URL", "redis://cache:6379/3", "redis_url"),
+        ("TIDEGATE_REDIS_URL", "redis://cache:6379/3", "redis_url"),
+        ("PORT", "9000", "port"),
+        ("TIDEGATE_PORT", "9000", "port"),
+        ("TIDEGATE_MAILBOX_COUNT", "64", "mailbox_count"),
+        ("TIDEGATE_DRAIN_MAX_SECONDS", "0.5", "drain_max_seconds"),
+        ("TIDEGATE_HOME", "elsewhere", "home"),
+    ],
+)
+def test_a_setting_is_an_environment_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, field: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert str(getattr(Settings(), field)) == value
+
+
+def test_our_own_name_goes_before_the_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9000")
+    monkeypatch.setenv("TIDEGATE_PORT", "9001")
+    assert Settings().port == 9001
+
+
+def test_only_the_platforms_three_names_go_without_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Settings()
+    for name in ("HOME", "HOST", "MODE", "LOG_LEVEL"):
+        monkeypatch.setenv(name, "production")
+    assert Settings() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "http"),
+        ("TIDEGATE_MAILBOX_COUNT", "0"),
+        ("TIDEGATE_MAILBOX_COUNT", "4097"),
+        ("TIDEGATE_MAILBOX_MAX_COMMANDS", "0"),
+        ("TIDEGATE_BATCH_MAX_COMMANDS", "0"),
+        ("TIDEGATE_BATCH_MAX_SECONDS", "0"),
+        ("TIDEGATE_AWAKE_MILLISECONDS", "1"),
+        ("TIDEGATE_MODE", "staging"),
+        ("TIDEGATE_LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_bound_out_of_its_bounds_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match="(?i)" + name.removeprefix("TIDEGATE_")):
+        Settings()
+
+
+def test_production_refuses_the_development_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_MODE", "production")
+    with pytest.raises(ValidationError, match="TIDEGATE_JWT_SECRET of its own"):
+        Settings()
+    monkeypatch.setenv("TIDEGATE_JWT_SECRET", DEVELOPMENT_SECRET)
+    with pytest.raises(ValidationError, match="TIDEGATE_JWT_SECRET of its own"):
+        Settings()
+    monkeypatch.setenv("TIDEGATE_JWT_SECRET", OWN_SECRET)
+    assert Settings().mode == "production"
+
+
+def test_a_short_secret_is_refused_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_JWT_SECRET", "short")
+    with pytest.raises(ValidationError, match="32 bytes"):
+        Settings()
+
+
+def test_the_secret_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_JWT_SECRET", OWN_SECRET)
+    assert OWN_SECRET not in repr(Settings())
+
+
+def test_settings_do_not_change_while_a_process_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = settings()
+    monkeypatch.setenv("PORT", "9000")
+    assert settings() is before
+    with pytest.raises(ValidationError, match="frozen"):
+        before.port = 9000  # type: ignore[misc]  # that is what must not work
