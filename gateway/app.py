@@ -12,13 +12,13 @@ from gateway import problems, sockets
 from gateway.edge import Edge
 from gateway.fastlane import FastLane
 from gateway.middleware import Observed
-from gateway.routes import commands, health, inventory, log, orders
+from gateway.requests import body_schemas
+from gateway.routes import API, commands, health, inventory, log, orders
 from gateway.routes.documents import ProblemView
 from runtime import logs
 from runtime.settings import Settings, settings
 
 _VERSION = "0.1.0"
-_API = "/api/v1"
 _API_ROUTERS = [noun.router for noun in (orders, inventory, commands, log)]
 
 
@@ -42,26 +42,28 @@ def create_app(config: Settings | None = None) -> ASGIApp:
         docs_url="/api/docs",
         redoc_url="/api/redoc",
         openapi_url="/api/openapi.json",
+        swagger_ui_oauth2_redirect_url=None,
         lifespan=lifespan,
     )
     for router in _API_ROUTERS:
-        app.include_router(router, prefix=_API)
+        app.include_router(router)
     app.include_router(health.router)
     app.include_router(sockets.router)
     problems.install(app)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
-    return Observed(FastLane(app, _API, _API_ROUTERS))
+    return Observed(FastLane(app, _API_ROUTERS))
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document: bearer tokens for all of the API, and the problem schema that answers refer to."""
+    """The OpenAPI document: bearer tokens for all of the API, and the schemas that its routes only refer to."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         components = document.setdefault("components", {})
         components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
-        components.setdefault("schemas", {})["ProblemView"] = ProblemView.model_json_schema()
+        schemas = components.setdefault("schemas", {})
+        schemas.update(body_schemas(), ProblemView=ProblemView.model_json_schema())
         for path, operations in document["paths"].items():
-            if path.startswith(_API):
+            if path.startswith(API):
                 for operation in operations.values():
                     operation["security"] = [{"bearer": []}]
         app.openapi_schema = document

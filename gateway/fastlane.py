@@ -29,12 +29,12 @@ def fast(endpoint: _E) -> _E:
 
 
 class FastLane:
-    """Serves the marked routes of the routers that `app` includes under `prefix`, by one look-up; `app` the rest."""
+    """Serves the marked routes of the routers that `app` includes, by one look-up; `app` the rest."""
 
-    def __init__(self, app: FastAPI, prefix: str, routers: Iterable[APIRouter]) -> None:
+    def __init__(self, app: FastAPI, routers: Iterable[APIRouter]) -> None:
         self._app = app
         self._routes: dict[tuple[str, str], Endpoint] = {
-            (method, prefix + route.path): route.endpoint
+            (method, route.path): route.endpoint
             for router in routers
             for route in router.routes
             if isinstance(route, APIRoute) and hasattr(route.endpoint, _FAST)

@@ -5,12 +5,14 @@ from typing import Any, Final, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.requests import ClientDisconnect
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
 from gateway.problems import Problem, invalid_request
 
 _JSON: Final = "application/json"
+_SCHEMA: Final = "#/components/schemas/{model}"
 _KEY = re.compile(rf"^[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_MAX_CHARS}}}$")
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=[,;]|$)", re.IGNORECASE)
 
@@ -86,6 +88,14 @@ def preferred_wait(request: Request) -> int | None:
     return int(found[1]) if found else None
 
 
-def body_schema(model: type[BaseModel]) -> dict[str, Any]:
+def body_schema(model: type[Body]) -> dict[str, Any]:
     """What OpenAPI says of a body that the route reads itself. FastAPI's own reading costs more than all of ours."""
-    return {"requestBody": {"required": True, "content": {_JSON: {"schema": model.model_json_schema()}}}}
+    schema = {"$ref": _SCHEMA.format(model=model.__name__)}
+    return {"requestBody": {"required": True, "content": {_JSON: {"schema": schema}}}}
+
+
+def body_schemas() -> dict[str, Any]:
+    """The schemas of all bodies by name, for the components of the OpenAPI document."""
+    bodies: list[tuple[type[Body], JsonSchemaMode]] = [(model, "validation") for model in Body.__subclasses__()]
+    schemas: dict[str, Any] = models_json_schema(bodies, ref_template=_SCHEMA)[1]["$defs"]
+    return schemas

@@ -90,16 +90,17 @@ class Tail:
 
     async def run(self) -> None:
         """Follows the log until cancelled."""
+        silent = True  # the first look is at once: until then nobody can follow
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._silence_seconds)
-            silent = not self._news.is_set()
-            self._news.clear()
             try:
                 await self._advance(silent=silent)
             except VIEW_FAILED as error:
                 _log.warning("the log cannot be read (%s); trying again", type(error).__name__)
                 await asyncio.sleep(self._silence_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self._silence_seconds)
+            silent = not self._news.is_set()
+            self._news.clear()
 
     async def _advance(self, *, silent: bool) -> None:
         if self._seq is None or not self._followers:

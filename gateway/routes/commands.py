@@ -10,6 +10,7 @@ from domain.model import Who
 from gateway.edge import Edge
 from gateway.pages import Page
 from gateway.problems import Problem
+from gateway.routes import API
 from gateway.routes.documents import READ, edge_of
 from gateway.views import commands as views
 from gateway.views.commands import CommandView, DeadLetterView
@@ -19,7 +20,7 @@ from runtime.mailboxes.inbox import Inbox
 from runtime.records import moment
 from runtime.redis_client import REDIS_UNAVAILABLE
 
-router = APIRouter(tags=["commands"])
+router = APIRouter(prefix=API, tags=["commands"])
 
 _LOOK_ENTRIES = 1_000
 

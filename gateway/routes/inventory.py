@@ -10,12 +10,13 @@ from domain.stock import AdjustStock, ReceiveStock
 from gateway.pages import Page
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
+from gateway.routes import API
 from gateway.routes.documents import READ, WRITE, WRITE_HEADERS, edge_of
 from gateway.submit import ask
 from gateway.views import catalogue as views
 from gateway.views.catalogue import InventoryView, ProductView
 
-router = APIRouter(tags=["inventory"])
+router = APIRouter(prefix=API, tags=["inventory"])
 
 
 class ReceiptBody(Body):

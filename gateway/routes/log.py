@@ -6,11 +6,12 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
+from gateway.routes import API
 from gateway.routes.documents import READ, edge_of
 from gateway.views import log as views
 from runtime.records import cloud_event
 
-router = APIRouter(tags=["events"])
+router = APIRouter(prefix=API, tags=["events"])
 
 _SEQ_MAX = 2**63 - 1
 

@@ -12,12 +12,13 @@ from gateway.fastlane import fast
 from gateway.pages import Page
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
+from gateway.routes import API
 from gateway.routes.documents import READ, WRITE, WRITE_HEADERS, edge_of
 from gateway.submit import ask
 from gateway.views import orders as views
 from gateway.views.orders import OrderView
 
-router = APIRouter(prefix="/orders", tags=["orders"])
+router = APIRouter(prefix=f"{API}/orders", tags=["orders"])
 
 
 def _canonical(text: str) -> str:

@@ -105,9 +105,7 @@ async def list_dead_letters(connection: AsyncConnection, cursor: str | None, lim
         query = query.where(place < decode_cursor(cursor, _place))
     rows = await connection.execute(query)
     found = [DeadLetterView(**{**row, "entry": base64.b64encode(row["entry"]).decode()}) for row in rows.mappings()]
-    return page_of(
-        found, limit, lambda letter: f"{microseconds(letter.failed_at)} {letter.mailbox} {letter.entry_id}"
-    )
+    return page_of(found, limit, lambda letter: f"{microseconds(letter.failed_at)} {letter.mailbox} {letter.entry_id}")
 
 
 def _place(key: str) -> tuple[datetime, int, str]:

@@ -1,0 +1,1 @@
+"""The benchmarks: what Tidegate does with a machine, beside what else could be done with it, measured in one run."""

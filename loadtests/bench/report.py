@@ -11,7 +11,7 @@ from rich.table import Table
 from loadtests.bench.plan import Plan, Results, Series
 from loadtests.bench.targets import MILLISECONDS, Target
 
-_STYLES = {"aim": "bold green", "must": "green", "missed": "bold red", "not measured": "dim"}
+_STYLES = {"aim": "bold green", "must": "green", "missed": "bold red", "not measured": "dim", "for comparison": "dim"}
 
 
 def tables(results: Results, targets: Sequence[Target], configuration: Mapping[str, str]) -> RenderableType:

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 import aiohttp
 
+from gateway.sockets import CLOSE_TRY_LATER
 from tests.e2e.ledger import Ledger
 from tests.system import System, eventually_seen
 
@@ -18,11 +19,12 @@ _CATCH_UP_SECONDS: Final = 5.0
 
 
 class Follower:
-    """`async with Follower(system) as follower:` follows the log from where it stands."""
+    """`async with Follower(system) as follower:` follows the log from where it stands. `breaks` counts how often a
+    connection ended that had been taken on."""
 
     def __init__(self, system: System) -> None:
         self.seq = -1
-        self.connects = 0
+        self.breaks = 0
         self._system = system
         self._following: asyncio.Task[None]
 
@@ -57,10 +59,10 @@ class Follower:
                 with suppress(aiohttp.ClientError):
                     url = f"{self._system.url}/ws"
                     async with session.ws_connect(url, params={"token": token, "after": self.seq}) as socket:
-                        self.connects += 1
                         async for frame in socket:
                             if frame.type is aiohttp.WSMsgType.TEXT:
                                 self._take(frame.data)
+                        self.breaks += socket.close_code != CLOSE_TRY_LATER
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     def _take(self, frame: str) -> None:

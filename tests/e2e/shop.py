@@ -6,15 +6,19 @@ It is shared, so each test takes principals and products of its own from here an
 import itertools
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 import aiohttp
 import asyncpg
+from redis.asyncio import Redis
 
+from domain.ids import mailbox_of_slot, slot_of_key
 from domain.model import Product
 from runtime.catalogue import load
+from runtime.mailboxes.keys import stream_key
+from runtime.settings import Settings
 from tests.e2e.api import Client
 from tests.system import System
 
@@ -49,6 +53,16 @@ class Shop:
         if on_hand:
             (await self.staff.post(f"/inventory/{sku}/receipts", {"quantity": on_hand})).ok()
         return sku
+
+    def mailbox_of(self, sku: str) -> int:
+        """Where commands about the stock of a SKU go."""
+        return mailbox_of_slot(slot_of_key(sku), Settings.model_fields["mailbox_count"].default)
+
+    async def put_entry(self, mailbox: int, fields: Mapping[bytes, bytes]) -> str:
+        """Puts anything at all into a mailbox, past the gateway, and tells nobody; returns the entry's id."""
+        async with Redis.from_url(self.system.valkey.url) as redis:
+            entry_id: Any = await redis.xadd(stream_key(mailbox), {**fields})
+        return str(entry_id.decode())
 
     @contextmanager
     def workers_stopped(self) -> Iterator[None]:

@@ -8,18 +8,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
-from domain.ids import mailbox_of_slot, new_id, slot_of_key
+from domain.ids import new_id
 from runtime import envelope as envelopes
 from runtime.envelope import Envelope
-from runtime.mailboxes.keys import stream_key
 from tests.e2e.api import Client
 from tests.e2e.shop import STAFF, Shop
 
 pytestmark = pytest.mark.xdist_group("shop")
-
-MAILBOXES = 16
 
 
 @pytest.fixture
@@ -121,10 +117,9 @@ def _entry(**changes: Any) -> dict[bytes, bytes]:
 async def test_an_entry_that_is_no_command_is_a_dead_letter(shop: Shop, entry: dict[bytes, bytes], code: str) -> None:
     """And what came into the same mailbox behind it is applied."""
     sku = await shop.product(on_hand=1)
-    mailbox = mailbox_of_slot(slot_of_key(sku), MAILBOXES)
+    mailbox = shop.mailbox_of(sku)
     with shop.workers_stopped():
-        async with Redis.from_url(shop.system.valkey.url) as redis:
-            entry_id = (await redis.xadd(stream_key(mailbox), dict(entry))).decode()
+        entry_id = await shop.put_entry(mailbox, entry)
         receipt = (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 2}, wait=None)).ok(202)
     assert (await shop.staff.settled(receipt["command_id"]))["status"] == "applied"
     assert (await shop.staff.inventory(sku))[0] == 3
@@ -140,9 +135,8 @@ async def test_an_entry_that_is_no_command_is_a_dead_letter(shop: Shop, entry: d
 
 
 async def test_dead_letters_are_listed_newest_first_page_by_page(shop: Shop) -> None:
-    async with Redis.from_url(shop.system.valkey.url) as redis:
-        for mailbox in range(5):
-            await redis.xadd(stream_key(mailbox), {b"v": b"0", b"number": b"%d" % mailbox})
+    for mailbox in range(5):
+        await shop.put_entry(mailbox, {b"v": b"0"})
     async with asyncio.timeout(15):
         while await shop.database.fetchval("SELECT count(*) FROM dead_letters") < 5:
             await asyncio.sleep(0.05)

@@ -35,7 +35,10 @@ async def test_an_order_is_accepted_and_then_there(shop: Shop, customer: Client)
 
 
 async def test_who_waits_gets_the_order(shop: Shop, customer: Client) -> None:
-    cheap, dear = await shop.product(on_hand=9, price_minor=1), await shop.product(on_hand=9, price_minor=PRICE_MAX_MINOR)
+    cheap, dear = (
+        await shop.product(9, price_minor=1),
+        await shop.product(on_hand=9, price_minor=PRICE_MAX_MINOR),
+    )
     answer = await customer.place({cheap: 2, dear: 3})
     order = answer.ok(201)
 
@@ -295,7 +298,11 @@ def _cursor(text: str) -> str:
 @pytest.mark.parametrize(
     ("path", "cursor"),
     [
-        *((path, cursor) for path in ("/orders", "/products", "/dead-letters") for cursor in ("A", "_w", "é", "A" * 201)),
+        *(
+            (path, cursor)
+            for path in ("/orders", "/products", "/dead-letters")
+            for cursor in ("A", "_w", "é", "A" * 201)
+        ),
         ("/orders", ""),
         ("/orders", "!!!!"),
         ("/orders", _cursor("7")),

@@ -25,11 +25,11 @@ def _part(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def signed(
-    claims: Any, header: Any = None, *, secret: str = DEVELOPMENT_SECRET, digest: Any = hashlib.sha256
-) -> str:
+def signed(claims: Any, header: Any = None, *, secret: str = DEVELOPMENT_SECRET, digest: Any = hashlib.sha256) -> str:
     """A JSON Web Token by hand (RFC 7519): libraries refuse to make most of those that are tried here."""
-    said = f"{_part(json.dumps(header or {'alg': 'HS256', 'typ': 'JWT'}).encode())}.{_part(json.dumps(claims).encode())}"
+    said = (
+        f"{_part(json.dumps(header or {'alg': 'HS256', 'typ': 'JWT'}).encode())}.{_part(json.dumps(claims).encode())}"
+    )
     return f"{said}.{_part(hmac.digest(secret.encode(), said.encode(), digest))}"
 
 

@@ -19,10 +19,18 @@ from runtime.database import asyncpg_dsn
 _WAIT_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.005
 
-_TRIGGERS: Final = """
-    CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS
-    $$BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END$$;
+# A sequence counts who comes even if their transactions are rolled back.
+_GATEKEEPER: Final = """
+    CREATE SEQUENCE visitors;
+    CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('visitors') <= TG_ARGV[0]::int THEN
+            PERFORM pg_advisory_xact_lock_shared(1);
+        END IF;
+        RETURN NULL;
+    END $$;
 """
+_EVERYBODY: Final = 1_000_000
 
 
 class Gate:
@@ -41,10 +49,11 @@ class Gate:
         )
 
     async def wait_for_blocked(self, count: int) -> None:
-        """Returns when `count` transactions wait for a lock of any kind, at the gate or behind one who is held there."""
+        """Returns when `count` transactions wait for a lock, at the gate or behind one who is held there."""
         await self._wait_until(
             f"{count} transactions that wait for a lock",
-            "SELECT count(*) >= $1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+            "SELECT count(*) >= $1 FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()",
             count,
         )
 
@@ -67,16 +76,17 @@ class Gate:
 
 
 @asynccontextmanager
-async def gate_before(database_url: str, *tables: str) -> AsyncIterator[Gate]:
-    """A closed gate before the first write to any of these tables. On leaving it is open."""
+async def gate_before(database_url: str, *tables: str, holds: int = _EVERYBODY) -> AsyncIterator[Gate]:
+    """A closed gate before every writing of any of these tables; only the first `holds` who come have to wait at it.
+    On leaving it is open."""
     connection = await asyncpg.connect(asyncpg_dsn(database_url))
     try:
         await connection.execute("SELECT pg_advisory_lock(1)")
-        await connection.execute(_TRIGGERS)
+        await connection.execute(_GATEKEEPER)
         for table in tables:
             await connection.execute(
                 f"CREATE TRIGGER gate BEFORE INSERT OR UPDATE ON {table}"
-                " FOR EACH STATEMENT EXECUTE FUNCTION wait_at_gate()"
+                f" FOR EACH STATEMENT EXECUTE FUNCTION wait_at_gate({holds})"
             )
         yield Gate(connection)
     finally:

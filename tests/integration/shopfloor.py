@@ -89,9 +89,7 @@ class Shopfloor:
         self._numbers: Iterator[int] = itertools.count(1)
 
     async def __aenter__(self) -> Self:
-        self.pool = await create_batch_pool(
-            self.database_url, size=_CONNECTIONS, batch_max_seconds=_BATCH_MAX_SECONDS
-        )
+        self.pool = await create_batch_pool(self.database_url, size=_CONNECTIONS, batch_max_seconds=_BATCH_MAX_SECONDS)
         # How often an idle server looks whether a blocked read has waited long enough.
         await self.redis.config_set("hz", _REDIS_HZ)
         return self
@@ -168,7 +166,9 @@ class Shopfloor:
             fingerprint if fingerprint is not None or key is None else b"the same request",
         )
 
-    async def post(self, command: Command, *, mailbox: int | None = None, claim: Claim | None = None, **more: Any) -> UUID:
+    async def post(
+        self, command: Command, *, mailbox: int | None = None, claim: Claim | None = None, **more: Any
+    ) -> UUID:
         """Posts the command, to its own mailbox unless told otherwise; returns its id. For `more`, see `envelope`."""
         envelope = self.envelope(command, **more)
         where = self.mailbox_of(command) if mailbox is None else mailbox

@@ -75,10 +75,11 @@ def test_every_target_is_a_ratio_to_the_best_opponent_of_the_run() -> None:
         }
     )
     reached = targets(found, 1_000_000)
-    assert [target.value for target in reached] == [2.5, 20.0, 10.0, 0.125, 5.0, 0.85]
-    assert [target.verdict for target in reached] == ["must", "must", "aim", "must", "aim", "must"]
+    assert [target.value for target in reached] == [2.5, 20.0, 10.0, 0.125, 5.0, 0.85, 10.0, 20.0]
+    verdicts = ["must", "must", "aim", "must", "aim", "must", "for comparison", "for comparison"]
+    assert [target.verdict for target in reached] == verdicts
     assert reached[0].against == "pgbench spread: one statement, 16 clients"
-    assert len(targets(found, 0)) == 5
+    assert len(targets(found, 0)) == 7
     assert {target.verdict for target in targets(Results(), 0)} == {"not measured"}
 
 
@@ -87,7 +88,7 @@ def test_the_document_is_json_with_every_value() -> None:
     document = report.document(found, targets(found, 0), {"cpu": "one"}, FULL, 12.34)
     read = msgspec.json.decode(msgspec.json.encode(document))
     assert read["series"] == [{"name": "apply spread", "unit": "orders/s", "median": 2.0, "values": [1.0, 3.0, 2.0]}]
-    assert [target["verdict"] for target in read["targets"]] == ["not measured"] * 5
+    assert [target["verdict"] for target in read["targets"]] == ["not measured"] * 7
     assert (read["seconds"], read["configuration"]) == (12.3, {"cpu": "one"})
 
 

@@ -1,0 +1,117 @@
+"""What clients and operators are told when a mailbox is full, and when Redis keeps less than a 202 promises."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import pytest
+import pytest_asyncio
+import redis
+
+from tests.e2e.faults import stop
+from tests.e2e.faults_client import FaultsClient
+from tests.e2e.ledger import Ledger, stock_up, verified
+from tests.system import System, eventually_seen
+
+pytestmark = pytest.mark.xdist_group("faults_bounds")
+
+SKU: Final = "KETTLE"
+ROOM: Final = 50
+TOO_MANY: Final = 80
+DRAINS_SECONDS: Final = 10.0
+STARTS_SECONDS: Final = 15.0
+_NOT_DURABLE: Final = b"Redis is not set to `appendonly yes` and `appendfsync always`"
+
+
+@pytest_asyncio.fixture(scope="module")
+async def small() -> AsyncIterator[System]:
+    """A system with a single, small mailbox."""
+    settings = {"TIDEGATE_MAILBOX_COUNT": "1", "TIDEGATE_MAILBOX_MAX_COMMANDS": str(ROOM)}
+    with System(settings) as running:
+        await stock_up(running, [SKU])
+        yield running
+
+
+async def test_full_mailbox(small: System) -> None:
+    async with FaultsClient(small) as client:
+        with _workers_noted(small) as pids:
+            for pid in pids:
+                await stop(pid)
+            replies = await asyncio.gather(*(client.place({SKU: 1}, key=f"first-{n}") for n in range(TOO_MANY)))
+            accepted = [reply for reply in replies if reply.status == 202]
+            refused = [reply for reply in replies if reply.status != 202]
+            assert len(accepted) == ROOM
+            assert all(reply.says_come_back("mailbox_full") for reply in refused)
+            assert (await client.place({SKU: 1}, wait=5)).says_come_back("mailbox_full")
+            # Who repeats an accepted request is answered as before: that takes no room.
+            number = replies.index(accepted[0])
+            again = await client.place({SKU: 1}, key=f"first-{number}")
+            assert (again.status, again.body) == (202, accepted[0].body)
+        async with Ledger(small) as ledger:
+            await eventually_seen(
+                "the mailbox drained",
+                lambda: ledger.finished(reply.body["command_id"] for reply in accepted),
+                within_seconds=DRAINS_SECONDS,
+            )
+        # Who was refused was not accepted after all, and is now.
+        numbers = [number for number, reply in enumerate(replies) if reply.status != 202]
+        for number in numbers:
+            placed = await client.place({SKU: 1}, key=f"first-{number}", wait=10)
+            assert placed.status == 201
+            assert "Idempotency-Replayed" not in placed.headers
+        async with Ledger(small) as ledger:
+            assert await ledger.connection.fetchval("SELECT count(*) FROM orders") == TOO_MANY
+    await verified(small)
+
+
+async def test_redis_that_keeps_less_than_promised(small: System) -> None:
+    log = small.log("gateway")
+    async with FaultsClient(small) as client:
+        assert await client.metric("tidegate_accept_durable") == 1
+        for weaker in ({"appendfsync": "everysec"}, {"appendonly": "no"}):
+            logged = log.stat().st_size
+            with _configured(small, weaker):
+                await _restart_gateway(small, client)
+            assert await client.metric("tidegate_accept_durable") == 0, weaker
+            assert _NOT_DURABLE in log.read_bytes()[logged:], weaker
+        logged = log.stat().st_size
+        await _restart_gateway(small, client)
+        assert await client.metric("tidegate_accept_durable") == 1
+        assert _NOT_DURABLE not in log.read_bytes()[logged:]
+    await verified(small)
+
+
+@contextmanager
+def _workers_noted(system: System) -> Iterator[list[int]]:
+    """The worker processes; whatever is done to them, they go on afterwards."""
+    pids = system.worker_pids()
+    try:
+        yield pids
+    finally:
+        for pid in pids:
+            system.resume(pid)
+
+
+@contextmanager
+def _configured(system: System, weaker: dict[str, str]) -> Iterator[None]:
+    """Valkey with other settings for a while."""
+    with redis.Redis.from_url(system.valkey.url) as client:
+        before = {name: client.config_get(name)[name] for name in weaker}
+        try:
+            for name, value in weaker.items():
+                client.config_set(name, value)
+            yield
+        finally:
+            for name, value in before.items():
+                client.config_set(name, value)
+
+
+async def _restart_gateway(system: System, client: FaultsClient) -> None:
+    system.stop_process("gateway")
+    system.start_process("gateway")
+
+    async def is_ready() -> bool:
+        return (await client.health()).body.get("status") == "ready"
+
+    await eventually_seen("the gateway ready again", is_ready, within_seconds=STARTS_SECONDS)

@@ -1,0 +1,223 @@
+"""Races, forced to an exact interleaving: several drainers have decided on the same stock before any of them writes."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+from domain.orders import CancelOrder
+from domain.stock import AdjustStock, ReceiveStock
+from tests.integration.gates import Gate, gate_before
+from tests.integration.shopfloor import STAFF, Shopfloor, retries
+
+UNITS, BUYERS = 50, 200
+
+
+def _drain(floor: Shopfloor, mailboxes: Iterable[int]) -> list["asyncio.Task[bool]"]:
+    """A drainer of its own for each mailbox, as in as many worker processes."""
+    return [asyncio.create_task(floor.new_drainer().drain(mailbox)) for mailbox in mailboxes]
+
+
+async def _race(floor: Shopfloor, *mailboxes: int) -> None:
+    """Drains the mailboxes at once; the first batch of each is decided before any of them writes."""
+    async with gate_before(floor.database_url, "orders", "event_counter") as gate:
+        drains = _drain(floor, mailboxes)
+        await gate.wait_for(len(mailboxes))
+        await gate.open()
+        assert all(await asyncio.gather(*drains))
+
+
+@pytest.mark.parametrize("batch_max_commands", [64, 7])
+async def test_two_hundred_buyers_and_fifty_units_give_exactly_fifty_orders(
+    database_url: str, redis_url: str, batch_max_commands: int
+) -> None:
+    async with Shopfloor(database_url, redis_url, batch_max_commands=batch_max_commands) as floor:
+        await floor.fill(MUG=UNITS)
+        # 50 buyers in each mailbox: each batch by itself finds enough for everyone it has.
+        posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(BUYERS))
+        ran_short = retries("stock_ran_short")
+        await _race(floor, *range(4))
+        assert Counter(await floor.statuses(posted)) == {
+            "applied": UNITS,
+            "rejected: insufficient_stock": BUYERS - UNITS,
+        }
+        assert retries("stock_ran_short") > ran_short, "somebody had to look again, alone"
+        assert await floor.stock("MUG") == (UNITS, UNITS)
+        assert await floor.pool.fetchval("SELECT count(*) FROM orders") == UNITS
+        counts = await floor.verified()
+        assert counts["commands_rejected"] == BUYERS - UNITS
+
+
+async def test_two_batches_that_fit_only_one_at_a_time(floor: Shopfloor) -> None:
+    await floor.fill(MUG=10)
+    posted = await floor.post_all([floor.place(0, MUG=6), floor.place(1, MUG=6)])
+    ran_short = retries("stock_ran_short")
+    await _race(floor, 0, 1)
+    assert sorted(await floor.statuses(posted)) == ["applied", "rejected: insufficient_stock"]
+    assert retries("stock_ran_short") == ran_short + 1
+    assert await floor.stock("MUG") == (10, 6)
+    await floor.verified()
+
+
+async def test_two_batches_that_fit_both_do_not_wait_for_each_other(floor: Shopfloor) -> None:
+    await floor.fill(MUG=12)
+    posted = await floor.post_all([floor.place(0, MUG=6), floor.place(1, MUG=6)])
+    ran_short = retries("stock_ran_short")
+    await _race(floor, 0, 1)
+    assert await floor.statuses(posted) == ["applied"] * 2
+    assert retries("stock_ran_short") == ran_short
+    assert await floor.stock("MUG") == (12, 12)
+    await floor.verified()
+
+
+async def test_an_order_of_two_skus_and_one_of_the_same_two_the_other_way_round(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100, LAMP=100)
+    posted = await floor.post_all(
+        floor.place(number % 2, **({"MUG": 1, "LAMP": 2} if number % 2 else {"LAMP": 2, "MUG": 1}))
+        for number in range(60)
+    )
+    await _race(floor, 0, 1)
+    said = Counter(await floor.statuses(posted))
+    assert said == {"applied": 50, "rejected: insufficient_stock": 10}
+    assert (await floor.stock("MUG"), await floor.stock("LAMP")) == ((100, 50), (100, 100))
+    await floor.verified()
+
+
+async def test_place_and_cancel_sent_together_apply_in_that_order(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    orders = [floor.place(0, MUG=2) for _ in range(20)]
+    pairs = [command for order in orders for command in (order, CancelOrder(order.order_id))]
+    posted = await floor.post_all(pairs)
+    await asyncio.gather(*_drain(floor, [0, 0, 0]))
+    await floor.drain(0)
+    assert await floor.statuses(posted) == ["applied"] * 40
+    settled = await floor.settled()
+    assert [command_id for command_id in settled if command_id in set(posted)] == posted
+    assert {await floor.order_status(order.order_id) for order in orders} == {"cancelled"}
+    assert await floor.stock("MUG") == (100, 0)
+    await floor.verified()
+
+
+async def test_a_cancellation_that_overtakes_nothing_finds_no_order(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    order = floor.place(0, MUG=2)
+    posted = await floor.post_all([CancelOrder(order.order_id), order, CancelOrder(order.order_id)])
+    await floor.drain(0)
+    assert await floor.statuses(posted) == ["rejected: order_not_found", "applied", "applied"]
+    await floor.verified()
+
+
+async def test_what_another_takes_meanwhile_is_missing_also_to_who_gives_it_back_at_once(floor: Shopfloor) -> None:
+    """An order that is placed and cancelled in one batch takes nothing in the end, but it was there for a moment:
+    in the log, which is folded event by event, it must have fitted in."""
+    await floor.fill(MUG=10)
+    passing = floor.place(0, MUG=5)
+    posted = await floor.post_all([passing, CancelOrder(passing.order_id), floor.place(1, MUG=8)])
+    async with gate_before(floor.database_url, "orders", holds=1) as gate:
+        (slow,) = _drain(floor, [0])
+        await gate.wait_for(1)
+        await floor.drain(1)
+        await gate.open()
+        assert await slow
+    assert await floor.statuses(posted) == ["rejected: insufficient_stock", "rejected: order_not_found", "applied"]
+    assert await floor.stock("MUG") == (10, 8)
+    await floor.verified()
+
+
+async def test_what_another_takes_meanwhile_is_missing_also_if_more_comes_in_later(floor: Shopfloor) -> None:
+    await floor.fill(MUG=5)
+    shelf = floor.mailbox_of(ReceiveStock("MUG", 1))
+    elsewhere = (shelf + 1) % floor.mailbox_count
+    posted = [
+        await floor.post(floor.place(shelf, MUG=5)),
+        await floor.post(ReceiveStock("MUG", 5), who=STAFF),
+        await floor.post(floor.place(elsewhere, MUG=5)),
+    ]
+    async with gate_before(floor.database_url, "orders", holds=1) as gate:
+        (slow,) = _drain(floor, [shelf])
+        await gate.wait_for(1)
+        await floor.drain(elsewhere)
+        await gate.open()
+        assert await slow
+    assert await floor.statuses(posted) == ["rejected: insufficient_stock", "applied", "applied"]
+    assert await floor.stock("MUG") == (10, 5)
+    await floor.verified()
+
+
+async def test_stock_that_is_written_off_while_it_is_being_sold(floor: Shopfloor) -> None:
+    await floor.fill(MUG=10)
+    shelf = floor.mailbox_of(ReceiveStock("MUG", 1))
+    elsewhere = (shelf + 1) % floor.mailbox_count
+    posted = [
+        await floor.post(AdjustStock("MUG", -6, "stolen"), who=STAFF),
+        await floor.post(floor.place(elsewhere, MUG=6)),
+    ]
+    await _race(floor, shelf, elsewhere)
+    assert sorted(await floor.statuses(posted)) == ["applied", "rejected: insufficient_stock"]
+    on_hand, reserved = await floor.stock("MUG")
+    assert (on_hand, reserved) in {(10, 6), (4, 0)}
+    await floor.verified()
+
+
+async def _gapless(floor: Shopfloor) -> list[int]:
+    """The log as a reader sees it now, who must never see a gap."""
+    seen = await floor.log()
+    assert seen == list(range(1, len(seen) + 1)), "the log has a gap"
+    return seen
+
+
+async def test_no_reader_ever_sees_a_later_event_before_an_earlier_one(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    first = await floor.post_all(floor.place(0, MUG=1) for _ in range(10))
+    second = await floor.post_all(floor.place(1, MUG=1) for _ in range(10))
+    before = await _gapless(floor)
+    async with gate_before(floor.database_url, "commands") as gate:
+        # The first has its places in the log and has not committed them yet.
+        (slow,) = _drain(floor, [0])
+        await gate.wait_for(1)
+        (other,) = _drain(floor, [1])
+        await gate.wait_for_blocked(2)
+        assert await _gapless(floor) == before
+        await gate.open()
+        assert await asyncio.gather(slow, other) == [True, True]
+    await _gapless(floor)
+    settled = await floor.settled()
+    assert [command_id for command_id in settled if command_id in {*first, *second}] == first + second
+    await floor.verified()
+
+
+async def test_a_reader_beside_many_drainers_never_sees_a_gap(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100, LAMP=10_000)
+    await floor.post_all(
+        floor.place(number % 4, **({"MUG": 1} if number % 3 == 0 else {"LAMP": 2})) for number in range(1_200)
+    )
+    drains = _drain(floor, [*range(4), *range(4)])
+    looks = 0
+    while not all(drain.done() for drain in drains):
+        await _gapless(floor)
+        looks += 1
+    await floor.drain()
+    assert looks > 3
+    assert len(await _gapless(floor)) == 1_200 + 2
+    assert await floor.stock("MUG") == (100, 100)
+    await floor.verified()
+
+
+async def test_a_batch_that_has_to_wait_for_its_turn_sees_what_was_done_before_it(floor: Shopfloor) -> None:
+    await floor.fill(MUG=10)
+    # Both want more than there is, so both look again alone: one must wait, and then see what is left.
+    posted = await floor.post_all([floor.place(mailbox, MUG=quantity) for quantity in (6, 5, 4) for mailbox in (0, 1)])
+    async with gate_before(floor.database_url, "commands") as gate:
+        drains = _drain(floor, [0, 1])
+        await _wait_for_both(gate)
+        await gate.open()
+        assert await asyncio.gather(*drains) == [True, True]
+    assert Counter(await floor.statuses(posted)) == {"applied": 2, "rejected: insufficient_stock": 4}
+    assert await floor.stock("MUG") == (10, 10)
+    await floor.verified()
+
+
+async def _wait_for_both(gate: Gate) -> None:
+    await gate.wait_for(1)  # one is in the middle of its batch
+    await gate.wait_for_blocked(2)  # and the other can only wait for it

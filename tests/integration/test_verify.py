@@ -1,0 +1,371 @@
+"""The proof is worth something only if it finds what is wrong: faults planted by hand, each reported by name."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from domain.orders import CancelOrder
+from domain.stock import AdjustStock, ReceiveStock
+from runtime.mailboxes.keys import stream_key
+from runtime.verify import Report, verify
+from tests.integration.shopfloor import STAFF, Shopfloor
+
+_TIDEGATE: Final = Path(sys.executable).with_name("tidegate")
+_CLI_TIMEOUT_SECONDS: Final = 60
+
+
+class Shop:
+    """A small shop in which everything has happened once, and one command still waits in mailbox 3."""
+
+    def __init__(self, floor: Shopfloor) -> None:
+        self.floor = floor
+
+    async def open(self) -> None:
+        floor = self.floor
+        await floor.fill(MUG=100, LAMP=10)
+        kept, cancelled = floor.place(0, MUG=3, LAMP=1), floor.place(0, MUG=4)
+        self.order_id, self.cancelled_id = kept.order_id, cancelled.order_id
+        (
+            self.place,
+            self.place_cancelled,
+            self.cancel,
+            self.refused,
+        ) = await floor.post_all([kept, cancelled, CancelOrder(cancelled.order_id), floor.place(0, LAMP=99)])
+        self.adjust = await floor.post(AdjustStock("LAMP", -1, "broken"), who=STAFF)
+        self.keyed = await floor.post(floor.place(1, MUG=1), key="key-1")
+        self.repeated = await floor.post(floor.place(1, MUG=1), key="key-1")
+        await floor.drain()
+        await floor.put(2, {b"gar": b"bage"})
+        await floor.drain(2)
+        self.waiting = await floor.post(floor.place(3, MUG=1))
+        self.waiting_entry = (await floor.inbox.read(3, "0-0", 1))[0].entry_id
+
+    async def run(self, statement: str, *arguments: object) -> None:
+        """Changes exactly one row."""
+        assert (await self.floor.pool.execute(statement, *arguments)).endswith(" 1"), statement
+
+    async def report(self) -> Report:
+        return await verify(self.floor.database_url, self.floor.redis_url, mailbox_count=self.floor.mailbox_count)
+
+
+@pytest.fixture
+async def shop(floor: Shopfloor) -> Shop:
+    opened = Shop(floor)
+    await opened.open()
+    return opened
+
+
+def found(report: Report) -> set[tuple[str, str, str]]:
+    """Check, subject and problem of each difference."""
+    return {(each["check"], each["subject"], each["problem"]) for each in report.differences}
+
+
+async def test_a_shop_in_order_is_clean_and_everything_was_counted(shop: Shop) -> None:
+    counts = await shop.floor.verified()
+    assert counts == {
+        "mailbox_entries_applied": 10,
+        "mailbox_entries_waiting": 1,
+        "events": 10,
+        "stock_rows": 2,
+        "orders": 3,
+        "commands": 10,
+        "commands_applied": 7,
+        "commands_rejected": 1,
+        "commands_repeated": 1,
+        "commands_failed": 1,
+    }
+
+
+async def test_an_empty_shop_is_clean(floor: Shopfloor) -> None:
+    counts = await floor.verified()
+    assert set(counts.values()) == {0}
+
+
+DISAGREES = "the table does not say what the log says"
+RECORD_DISAGREES = "the record does not say what the log says"
+
+Plant = Callable[[Shop], Awaitable[set[tuple[str, str, str]]]]
+"""Breaks something, and says what must be reported, exactly."""
+
+
+async def _change_what_is_on_hand(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'MUG'")
+    return {("stock", "MUG", DISAGREES)}
+
+
+async def _change_what_is_reserved(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE stock SET reserved = reserved - 1 WHERE sku = 'LAMP'")
+    return {("stock", "LAMP", DISAGREES)}
+
+
+async def _oversell(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.floor.pool.execute("ALTER TABLE stock DROP CONSTRAINT stock_never_oversold")
+    await shop.run("UPDATE stock SET reserved = on_hand + 1 WHERE sku = 'MUG'")
+    return {("stock", "MUG", DISAGREES), ("stock", "MUG", "oversold")}
+
+
+async def _delete_a_stock_row(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("DELETE FROM stock WHERE sku = 'MUG'")
+    return {("stock", "MUG", "is in the log but not in the table")}
+
+
+async def _drop_an_event(shop: Shop) -> set[tuple[str, str, str]]:
+    seq = (await shop.floor.settled())[shop.adjust].seq
+    await shop.run("DELETE FROM events WHERE seq = $1", seq)
+    return {
+        ("log", f"seq {seq}", "events are missing"),
+        ("stock", "LAMP", DISAGREES),
+        ("outcomes", str(shop.adjust), "has a record but left no event"),
+    }
+
+
+async def _drop_the_last_event(shop: Shop) -> set[tuple[str, str, str]]:
+    last = (await shop.floor.log())[-1]
+    (command_id,) = [each for each, settled in (await shop.floor.settled()).items() if settled.seq == last]
+    await shop.run("DELETE FROM events WHERE seq = $1", last)
+    return {
+        ("log", "event_counter", "is not the last event's seq"),
+        ("outcomes", str(command_id), "has a record but left no event"),
+    }
+
+
+async def _set_the_counter_ahead(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE event_counter SET last_seq = last_seq + 1")
+    return {("log", "event_counter", "is not the last event's seq")}
+
+
+async def _change_an_event(shop: Shop) -> set[tuple[str, str, str]]:
+    data = msgspec.json.encode({"sku": "LAMP", "change": -2, "reason": "broken"}).decode()
+    await shop.run("UPDATE events SET data = $2 WHERE command_id = $1", shop.adjust, data)
+    return {("stock", "LAMP", DISAGREES)}
+
+
+async def _move_an_event_to_another_subject(shop: Shop) -> set[tuple[str, str, str]]:
+    seq = (await shop.floor.settled())[shop.adjust].seq
+    await shop.run("UPDATE events SET subject = 'MUG' WHERE seq = $1", seq)
+    return {("log", f"seq {seq}", "names another subject than its data")}
+
+
+async def _garble_an_event(shop: Shop) -> set[tuple[str, str, str]]:
+    seq = (await shop.floor.settled())[shop.adjust].seq
+    await shop.run("UPDATE events SET data = '{}' WHERE seq = $1", seq)
+    return {("log", f"seq {seq}", "is no event"), ("stock", "LAMP", DISAGREES)}
+
+
+async def _apply_an_order_twice(shop: Shop) -> set[tuple[str, str, str]]:
+    """As if there were no position: its event again at the next seq, and what it reserved reserved again."""
+    await shop.run("UPDATE event_counter SET last_seq = last_seq + 1")
+    await shop.run(
+        "INSERT INTO events SELECT (SELECT last_seq FROM event_counter), type, subject, command_id, actor,"
+        " occurred_at, data FROM events WHERE command_id = $1",
+        shop.place,
+    )
+    await shop.run("UPDATE stock SET reserved = reserved + 3 WHERE sku = 'MUG'")
+    await shop.run("UPDATE stock SET reserved = reserved + 1 WHERE sku = 'LAMP'")
+    return {
+        ("orders", str(shop.order_id), "was placed another number of times than once"),
+        ("outcomes", str(shop.place), "was applied more than once"),
+    }
+
+
+async def _delete_an_order(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("DELETE FROM orders WHERE id = $1", shop.cancelled_id)
+    return {("orders", str(shop.cancelled_id), "is in the log but not in the table")}
+
+
+async def _change_an_orders_status(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE orders SET status = 'placed' WHERE id = $1", shop.cancelled_id)
+    return {("orders", str(shop.cancelled_id), DISAGREES)}
+
+
+async def _change_an_orders_total(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE orders SET total_minor = total_minor - 1 WHERE id = $1", shop.order_id)
+    return {("orders", str(shop.order_id), DISAGREES)}
+
+
+async def _make_up_an_order(shop: Shop) -> set[tuple[str, str, str]]:
+    made_up = UUID(int=7)
+    await shop.run("INSERT INTO orders VALUES ($1, 'ann', 'placed', 'GBP', 0, now(), now())", made_up)
+    return {("orders", str(made_up), "has no event")}
+
+
+async def _delete_an_order_line(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("DELETE FROM order_lines WHERE order_id = $1 AND sku = 'LAMP'", shop.order_id)
+    return {("lines", str(shop.order_id), "are not what the log says")}
+
+
+async def _change_a_lines_quantity(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE order_lines SET quantity = 2 WHERE order_id = $1 AND sku = 'LAMP'", shop.order_id)
+    return {("lines", str(shop.order_id), "are not what the log says")}
+
+
+async def _make_up_a_line(shop: Shop) -> set[tuple[str, str, str]]:
+    made_up = UUID(int=2**128 - 1)
+    await shop.run("INSERT INTO order_lines VALUES ($1, 'MUG', 1, 100)", made_up)
+    return {("orders", str(made_up), "has no event")}
+
+
+async def _delete_a_commands_record(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("DELETE FROM commands WHERE id = $1", shop.refused)
+    return {("outcomes", str(shop.refused), "left events but has no record")}
+
+
+async def _change_an_outcome(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE commands SET status = 'applied' WHERE id = $1", shop.refused)
+    return {("outcomes", str(shop.refused), RECORD_DISAGREES)}
+
+
+async def _change_who_asked(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE commands SET principal = 'bob' WHERE id = $1", shop.place)
+    return {("outcomes", str(shop.place), RECORD_DISAGREES)}
+
+
+async def _remove_a_waiting_command(shop: Shop) -> set[tuple[str, str, str]]:
+    assert await shop.floor.redis.xdel(stream_key(3), shop.waiting_entry) == 1
+    return {("mailboxes", "mailbox 3", "accepted commands are missing")}
+
+
+async def _skip_a_waiting_command(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run(
+        "INSERT INTO mailboxes VALUES (3, $1, 0) ON CONFLICT (mailbox) DO UPDATE SET position = $1", shop.waiting_entry
+    )
+    return {("mailboxes", "mailbox 3", "accepted commands are missing")}
+
+
+async def _lose_a_mailbox(shop: Shop) -> set[tuple[str, str, str]]:
+    assert await shop.floor.redis.delete(stream_key(0)) == 1
+    return {("mailboxes", "mailbox 0", "Redis knows of fewer commands than were applied")}
+
+
+PLANTED: list[Plant] = [
+    _change_what_is_on_hand,
+    _change_what_is_reserved,
+    _oversell,
+    _delete_a_stock_row,
+    _drop_an_event,
+    _drop_the_last_event,
+    _set_the_counter_ahead,
+    _change_an_event,
+    _move_an_event_to_another_subject,
+    _garble_an_event,
+    _apply_an_order_twice,
+    _delete_an_order,
+    _change_an_orders_status,
+    _change_an_orders_total,
+    _make_up_an_order,
+    _delete_an_order_line,
+    _change_a_lines_quantity,
+    _make_up_a_line,
+    _delete_a_commands_record,
+    _change_an_outcome,
+    _change_who_asked,
+    _remove_a_waiting_command,
+    _skip_a_waiting_command,
+    _lose_a_mailbox,
+]
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__.strip("_").replace("_", " "))
+async def test_a_planted_fault_is_found(shop: Shop, plant: Plant) -> None:
+    expected = await plant(shop)
+    report = await shop.report()
+    assert not report.clean
+    assert found(report) == expected
+
+
+async def test_every_fault_is_found_beside_the_others(shop: Shop) -> None:
+    faults = [_change_what_is_on_hand, _delete_an_order_line, _change_an_outcome, _remove_a_waiting_command]
+    expected = set[tuple[str, str, str]]().union(*[await plant(shop) for plant in faults])
+    assert found(await shop.report()) == expected
+
+
+async def test_a_thousand_differences_are_counted_and_the_first_ones_shown(shop: Shop) -> None:
+    await shop.floor.pool.execute(
+        "INSERT INTO orders SELECT lpad(to_hex(n), 32, '0')::uuid, 'ann', 'placed', 'GBP', 0, now(), now()"
+        " FROM generate_series(1, 1000) n"
+    )
+    document = (await shop.report()).document()
+    assert document["difference_counts"] == {"orders": 1_000}
+    assert len(document["differences"]) == 50
+
+
+async def test_commands_that_are_applied_while_it_looks_do_not_disturb_it(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100_000)
+    posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(1_000))
+
+    async def trade() -> None:
+        await asyncio.gather(*(floor.new_drainer().drain(mailbox) for mailbox in range(4)))
+
+    trading = asyncio.create_task(trade())
+    looks = 0
+    while not trading.done():
+        await floor.verified()
+        looks += 1
+    await trading
+    await floor.drain()  # what was given up because a look held its mailbox
+    assert looks > 0
+    counts = await floor.verified()
+    assert counts["orders"] == len(posted)
+
+
+def _cli(shop: Shop, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [_TIDEGATE, "verify", *options],
+        env={
+            **os.environ,
+            "DATABASE_URL": shop.floor.database_url,
+            "REDIS_URL": shop.floor.redis_url,
+            "TIDEGATE_MAILBOX_COUNT": str(shop.floor.mailbox_count),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_CLI_TIMEOUT_SECONDS,
+    )
+
+
+async def test_the_command_ends_with_0_and_the_counts_or_with_1_and_the_differences(shop: Shop) -> None:
+    done = await asyncio.to_thread(_cli, shop, "--json")
+    said: dict[str, Any] = json.loads(done.stdout)
+    assert (done.returncode, said["clean"], said["differences"]) == (0, True, [])
+    assert said["counts"] == await shop.floor.verified()
+
+    await _change_what_is_on_hand(shop)
+    done = await asyncio.to_thread(_cli, shop, "--json")
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["clean"], said["difference_counts"]) == (1, False, {"stock": 1})
+    assert said["differences"] == [
+        {
+            "check": "stock",
+            "subject": "MUG",
+            "problem": DISAGREES,
+            "table": {"on_hand": 101, "reserved": 4},
+            "log": {"on_hand": 100, "reserved": 4},
+        }
+    ]
+
+
+async def test_the_command_tells_people_what_is_wrong(shop: Shop) -> None:
+    await _change_an_orders_status(shop)
+    done = await asyncio.to_thread(_cli, shop)
+    assert done.returncode == 1
+    assert "Differences found" in done.stdout
+    assert str(shop.cancelled_id) in done.stdout
+    assert DISAGREES in done.stdout
+
+
+async def test_it_looks_also_into_mailboxes_beyond_todays_count(floor: Shopfloor) -> None:
+    await floor.fill(MUG=10)
+    await floor.post(floor.place(3, MUG=1))
+    await floor.drain(3)
+    await floor.post(ReceiveStock("MUG", 1), who=STAFF, mailbox=3)
+    assert (await verify(floor.database_url, floor.redis_url, mailbox_count=2)).counts["mailbox_entries_waiting"] == 1
