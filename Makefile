@@ -27,7 +27,7 @@ up: $(installed) ## Start everything on this machine; Ctrl-C stops it, the data 
 	@exec $(bin)/tidegate up
 
 test: $(installed) ## Run all tests, on servers of their own (JOBS=2 side by side; ARGS for pytest)
-	$(bin)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(installed) ## Lint, format, types and import rules, without changing anything
 	$(bin)/ruff check

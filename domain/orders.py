@@ -68,8 +68,6 @@ def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
     lines, total, currencies, unknown, short = [], 0, set(), [], []
     if len(command.lines) > 1 and len({wanted.sku for wanted in command.lines}) != len(command.lines):
         raise ValueError("a SKU stands once in an order: sum its quantities first")
-    if command.order_id in shop.orders:
-        raise ValueError("an order is placed once: this id is taken")
     for wanted in command.lines:
         product = products.get(wanted.sku)
         if product is None:
@@ -94,6 +92,8 @@ def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
         )
     if short:
         return insufficient_stock(short)
+    if command.order_id in shop.orders:
+        raise ValueError("an order is placed once: its id is taken")
     return (OrderPlaced(command.order_id, command.customer_id, currencies.pop(), total, tuple(lines)),)
 
 

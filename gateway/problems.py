@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from runtime.database import LOST_CONNECTION, is_unavailable
-from runtime.metrics import REFUSED
+from runtime.metrics import PROBLEMS
 
 _log = logging.getLogger(__name__)
 
@@ -96,29 +96,33 @@ _CODE_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed"}
 
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    REFUSED.labels(error.code).inc()
-    return error.response()
+    return _counted(error)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return invalid_request(error.errors()).response()
+    return _counted(invalid_request(error.errors()))
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODE_OF_STATUS.get(error.status_code, "invalid_request")
-    return Problem(code, f"{request.method} {request.url.path}: {error.detail}", headers=error.headers).response()
+    return _counted(Problem(code, f"{request.method} {request.url.path}: {error.detail}", headers=error.headers))
 
 
 async def _database(_: Request, error: Exception) -> Response:
     if not is_unavailable(error):
         raise error
-    return Problem("database_unavailable", "The database cannot be reached; commands are still accepted.").response()
+    return _counted(Problem("database_unavailable", "The database cannot be reached; commands are still accepted."))
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
-    return Problem("internal_error", "Something went wrong here; it has been logged.").response()
+    return _counted(Problem("internal_error", "Something went wrong here; it has been logged."))
+
+
+def _counted(problem: Problem) -> Response:
+    PROBLEMS.labels(problem.code).inc()
+    return problem.response()
 
 
 def invalid_request(errors: Any) -> Problem:

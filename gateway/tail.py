@@ -35,8 +35,8 @@ class Follower:
         self._news = asyncio.Event()
 
     def push(self, records: list[EventRecord]) -> None:
-        """Takes what the tail has just delivered."""
-        if len(self._queue) + len(records) > self._queue_max_events:
+        """Takes what the tail has just delivered. Once something was dropped, nothing that came later is taken."""
+        if self.lagging or len(self._queue) + len(records) > self._queue_max_events:
             self.lagging = True
         else:
             self._queue.extend(records)
@@ -58,15 +58,10 @@ class Tail:
     def __init__(self, engine: AsyncEngine, *, silence_seconds: float) -> None:
         self._engine = engine
         self._silence_seconds = silence_seconds
-        self._seq: int | None = None
+        self._seq = 0
         self._ahead: deque[list[EventRecord]] = deque()
         self._news = asyncio.Event()
         self._followers: set[Follower] = set()
-
-    @property
-    def seq(self) -> int | None:
-        """The last event handed on; None until the log was read once."""
-        return self._seq
 
     def offer(self, message: str) -> None:
         """Takes a message of the feed."""
@@ -76,10 +71,13 @@ class Tail:
             self._ahead.append(decode_records(message))
         self._news.set()
 
-    def follow(self, *, queue_max_events: int) -> Follower | None:
-        """A new follower of everything behind `follower.after`; None while the log cannot be read."""
-        if self._seq is None:
-            return None
+    async def follow(self, *, queue_max_events: int) -> Follower:
+        """A new follower of everything behind `follower.after`, which is about now. Raises what a view raises while
+        the log cannot be read."""
+        if not self._followers:
+            last_seq = await self._last_seq()
+            if not self._followers:  # nobody else came meanwhile, whom this would make miss something
+                self._seq = max(self._seq, last_seq)
         follower = Follower(self._seq, queue_max_events=queue_max_events)
         self._followers.add(follower)
         return follower
@@ -97,15 +95,19 @@ class Tail:
             except VIEW_FAILED as error:
                 _log.warning("the log cannot be read (%s); trying again", type(error).__name__)
                 await asyncio.sleep(self._silence_seconds)
+            except Exception:
+                _log.exception("the tail stumbled; it goes on from the log")
+                self._ahead.clear()
+            # Not `wait_for`: in Python 3.11 it forgets a cancellation that comes together with the news.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._silence_seconds)
+                async with asyncio.timeout(self._silence_seconds):
+                    await self._news.wait()
             silent = not self._news.is_set()
             self._news.clear()
 
     async def _advance(self, *, silent: bool) -> None:
-        if self._seq is None or not self._followers:
+        if not self._followers:
             self._ahead.clear()
-            self._seq = await self._last_seq()
             return
         gap = self._deliver_ahead()
         if gap:
@@ -116,7 +118,6 @@ class Tail:
 
     def _deliver_ahead(self) -> bool:
         """Hands on what follows without a gap; True if something lies behind one."""
-        assert self._seq is not None
         # Batches of different mailboxes may be published in another order than they were committed in.
         for records in sorted(self._ahead, key=lambda records: records[0].seq):
             if records[0].seq > self._seq + 1:
@@ -127,17 +128,16 @@ class Tail:
 
     async def _catch_up(self) -> None:
         while True:
-            assert self._seq is not None
             async with self._engine.connect() as connection:
                 records = await log.read(connection, self._seq, _READ_MAX_EVENTS)
             if not records:
                 return
-            self._hand_on(records)
+            # While they were read, the last follower may have gone, and one have come who begins further on.
+            self._hand_on([record for record in records if record.seq > self._seq])
 
     def _hand_on(self, records: list[EventRecord]) -> None:
         if not records:
             return
-        assert self._seq is not None
         assert records[0].seq == self._seq + 1, f"expected seq {self._seq + 1}, got {records[0].seq}"
         self._seq = records[-1].seq
         for follower in self._followers:

@@ -39,6 +39,7 @@ class FeedBackend(BroadcastBackend):
         self._on_reconnect = on_reconnect
         self._channels: set[str] = set()
         self._subscribed = asyncio.Event()
+        self._lost = False
         self._pinged = False
 
     async def connect(self) -> None:
@@ -51,10 +52,12 @@ class FeedBackend(BroadcastBackend):
 
     async def subscribe(self, group: str) -> None:
         self._channels.add(group)
-        try:
-            await self._pubsub.subscribe(group)
-        except REDIS_UNAVAILABLE as error:
-            _log.warning("the feed waits for Redis (%s)", error)
+        if not self._lost:  # else whoever listens subscribes to this one, too, as soon as Redis is back
+            try:
+                await self._pubsub.subscribe(group)
+            except REDIS_UNAVAILABLE as error:
+                _log.warning("the feed waits for Redis (%s)", error)
+                self._lost = True
         self._subscribed.set()
 
     async def unsubscribe(self, group: str) -> None:
@@ -68,11 +71,13 @@ class FeedBackend(BroadcastBackend):
     async def next_published(self) -> Event:
         await self._subscribed.wait()
         while True:
+            if self._lost:
+                await self._subscribe_again()
             try:
                 message = await self._next_message()
             except REDIS_UNAVAILABLE as error:
                 _log.warning("the feed lost Redis (%s); subscribing again", error)
-                await self._subscribe_again()
+                self._lost = True
                 continue
             if message is not None:
                 return Event(channel=message["channel"].decode(), message=message["data"].decode())
@@ -91,15 +96,16 @@ class FeedBackend(BroadcastBackend):
 
     async def _subscribe_again(self) -> None:
         self._pinged = False
-        while True:
+        while self._lost:
             await asyncio.sleep(_RECONNECT_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
             with suppress(*REDIS_UNAVAILABLE):
                 await self._pubsub.aclose()  # type: ignore[no-untyped-call]  # the library has no types here
                 self._pubsub = self._client.pubsub()
-                if self._channels:
-                    await self._pubsub.subscribe(*self._channels)
-                self._on_reconnect()
-                return
+                channels = set(self._channels)
+                if channels:
+                    await self._pubsub.subscribe(*channels)
+                self._lost = channels != self._channels  # one may have come meanwhile
+        self._on_reconnect()
 
 
 class Listener:

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.multiprocess import MultiProcessCollector
 
 ACCEPTED = Counter("tidegate_commands_accepted_total", "Commands that are durable in a mailbox.", ["type"])
-REFUSED = Counter("tidegate_commands_refused_total", "Commands that were not accepted, by problem code.", ["code"])
+PROBLEMS = Counter("tidegate_problems_total", "Requests answered with an error, by its code.", ["code"])
 FINISHED = Counter("tidegate_commands_finished_total", "Commands with an outcome.", ["type", "status"])
 BATCH_COMMANDS = Histogram(
     "tidegate_batch_commands", "Commands of one batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)

@@ -1,13 +1,16 @@
 """Every setting, its unit, its default and its reason; read from the environment once per process.
 
-The README's table is checked against this file. Bounds say what is told to the client when they are reached.
+The README's table is checked against this file, and printed by `python -m runtime.settings`. Bounds say what is told
+to the client when they are reached.
 """
 
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "tidegate-development-secret-not-for-production"  # noqa: S105 - refused in production, below
@@ -116,3 +119,28 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """This process's settings."""
     return Settings()
+
+
+def markdown_table() -> str:
+    """All settings as the README shows them: the environment variable, its default, and what it is for."""
+    rows = [
+        f"| {_variables(name, field)} | {_default(field)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows, ""])
+
+
+def _variables(name: str, field: FieldInfo) -> str:
+    """The environment variables that set a field; the first wins."""
+    alias = field.validation_alias
+    names = alias.choices if isinstance(alias, AliasChoices) else [f"TIDEGATE_{name.upper()}"]
+    return " or ".join(f"`{variable}`" for variable in names)
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    return f"`{value.get_secret_value() if isinstance(value, SecretStr) else value}`"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown_table())

@@ -17,6 +17,7 @@ from tests.system import System
 SHOP_SETTINGS: Final = MappingProxyType(
     {
         "TIDEGATE_GATEWAY_PROCESSES": "2",
+        "TIDEGATE_WAIT_MAX_REQUESTS": "60",
         "TIDEGATE_PAGE_MAX_ROWS": "20",
         "TIDEGATE_EVENTS_PAGE_MAX": "50",
         "TIDEGATE_SOCKET_MAX_CONNECTIONS": "4",

@@ -5,6 +5,8 @@ import os
 import random
 import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import psutil
@@ -29,7 +31,7 @@ async def stop_in_batch(system: System, ledger: Ledger) -> int:
     until = time.monotonic() + _BUSY_WITHIN_SECONDS
     while time.monotonic() < until:
         for pid in system.worker_pids():
-            await stop(pid)
+            await _stop(pid)
             open_at_first = await _open_transactions(system, ledger, pid)
             if open_at_first & await _open_transactions(system, ledger, pid):
                 return pid
@@ -38,7 +40,20 @@ async def stop_in_batch(system: System, ledger: Ledger) -> int:
     raise AssertionError(f"no worker was seen in a batch within {_BUSY_WITHIN_SECONDS} s")
 
 
-async def stop(pid: int) -> None:
+@asynccontextmanager
+async def workers_stopped(system: System) -> AsyncIterator[None]:
+    """Meanwhile nothing is applied: all workers are stopped (SIGSTOP), and go on afterwards."""
+    pids = system.worker_pids()
+    try:
+        for pid in pids:
+            await _stop(pid)
+        yield
+    finally:
+        for pid in pids:
+            system.resume(pid)
+
+
+async def _stop(pid: int) -> None:
     """SIGSTOP; returns when the process stands still."""
     os.kill(pid, signal.SIGSTOP)
     process = psutil.Process(pid)

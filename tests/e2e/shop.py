@@ -9,12 +9,13 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
+from uuid import UUID
 
 import aiohttp
 import asyncpg
 from redis.asyncio import Redis
 
-from domain.ids import mailbox_of_slot, slot_of_key
+from domain.ids import mailbox_of_slot, slot_of_id, slot_of_key
 from domain.model import Product
 from runtime.catalogue import load
 from runtime.mailboxes.keys import stream_key
@@ -23,6 +24,7 @@ from tests.e2e.api import Client
 from tests.system import System
 
 STAFF: Final = "shop-staff"
+_MAILBOXES: Final[int] = Settings.model_fields["mailbox_count"].default
 
 
 class Shop:
@@ -56,12 +58,16 @@ class Shop:
 
     def mailbox_of(self, sku: str) -> int:
         """Where commands about the stock of a SKU go."""
-        return mailbox_of_slot(slot_of_key(sku), Settings.model_fields["mailbox_count"].default)
+        return mailbox_of_slot(slot_of_key(sku), _MAILBOXES)
+
+    def mailbox_of_order(self, order_id: str) -> int:
+        """Where commands about an order go."""
+        return mailbox_of_slot(slot_of_id(UUID(order_id)), _MAILBOXES)
 
     async def put_entry(self, mailbox: int, fields: Mapping[bytes, bytes]) -> str:
         """Puts anything at all into a mailbox, past the gateway, and tells nobody; returns the entry's id."""
         async with Redis.from_url(self.system.valkey.url) as redis:
-            entry_id: Any = await redis.xadd(stream_key(mailbox), {**fields})
+            entry_id: Any = await redis.xadd(stream_key(mailbox), dict(fields.items()))
         return str(entry_id.decode())
 
     @contextmanager

@@ -11,8 +11,6 @@ from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES
 from tests.e2e.api import API, order_body
 from tests.e2e.shop import Shop
 
-pytestmark = pytest.mark.xdist_group("shop")
-
 ORDERS = f"{API}/orders"
 JSON_TYPE = {"Content-Type": "application/json"}
 BODY_MAX_BYTES = 131_072
@@ -234,6 +232,19 @@ async def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(sho
     head, reader, writer = await _raw(shop, f"POST {ORDERS} HTTP/1.1", "Content-Length: 1000000000000")
     assert head.startswith(b"HTTP/1.1 413 ")
     await asyncio.wait_for(reader.read(), 10)  # to its end: the gateway closes the connection
+    writer.close()
+
+
+async def test_a_body_that_nobody_read_does_not_spoil_the_connection(shop: Shop) -> None:
+    """Who is refused by the head of the request may send its body all the same, and then the next request."""
+    host, port = shop.system.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = b"x" * 1_000_000
+    for _ in range(3):
+        writer.write(f"POST {ORDERS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        assert head.startswith(b"HTTP/1.1 401 ")
+        await reader.readuntil(b"}")
     writer.close()
 
 

@@ -12,10 +12,9 @@ import pytest
 from domain.ids import new_id
 from runtime import envelope as envelopes
 from runtime.envelope import Envelope
-from tests.e2e.api import Client
+from tests.e2e.api import WAIT_SECONDS, Client
 from tests.e2e.shop import STAFF, Shop
-
-pytestmark = pytest.mark.xdist_group("shop")
+from tests.system import eventually_seen
 
 
 @pytest.fixture
@@ -135,11 +134,9 @@ async def test_an_entry_that_is_no_command_is_a_dead_letter(shop: Shop, entry: d
 
 
 async def test_dead_letters_are_listed_newest_first_page_by_page(shop: Shop) -> None:
-    for mailbox in range(5):
-        await shop.put_entry(mailbox, {b"v": b"0"})
-    async with asyncio.timeout(15):
-        while await shop.database.fetchval("SELECT count(*) FROM dead_letters") < 5:
-            await asyncio.sleep(0.05)
+    put = [await shop.put_entry(mailbox, {b"v": b"0"}) for mailbox in range(5)]
+    found = "SELECT count(*) = 5 FROM dead_letters WHERE entry_id = ANY($1) AND mailbox < 5"
+    await eventually_seen("the sweep's work", lambda: shop.database.fetchval(found, put), within_seconds=WAIT_SECONDS)
 
     letters, cursor = [], ""
     while True:

@@ -19,8 +19,6 @@ from gateway.views.orders import OrderView
 from tests.e2e.api import API, PROBLEM, Answer
 from tests.e2e.shop import Shop
 
-pytestmark = pytest.mark.xdist_group("shop")
-
 
 @pytest.fixture(scope="module")
 async def document(shop: Shop) -> Any:

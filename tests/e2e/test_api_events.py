@@ -8,8 +8,6 @@ import pytest
 
 from tests.e2e.shop import Shop
 
-pytestmark = pytest.mark.xdist_group("shop")
-
 
 async def _walk(shop: Shop, limit: int) -> list[dict[str, Any]]:
     """The whole log, in pages."""

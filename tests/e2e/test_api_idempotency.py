@@ -10,8 +10,6 @@ from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
 from tests.e2e.api import WAIT_SECONDS, Answer, Client, order_body
 from tests.e2e.shop import Shop
 
-pytestmark = pytest.mark.xdist_group("shop")
-
 REPLAYED = "Idempotency-Replayed"
 AT_ONCE = 50
 
@@ -71,6 +69,19 @@ async def test_a_repetition_after_the_outcome_is_answered_alike(shop: Shop, cust
     assert replayed([again]) == 1
 
 
+async def test_a_repetition_may_wait_for_what_the_first_did_not(shop: Shop, customer: Client, key: str) -> None:
+    sku = await shop.product(on_hand=5)
+    with shop.workers_stopped():
+        accepted = (await customer.place({sku: 1}, wait=None, key=key)).ok(202)
+        in_vain = await customer.place({sku: 1}, wait=1, key=key)
+        assert in_vain.ok(202) == accepted
+        waiting = asyncio.create_task(customer.place({sku: 1}, key=key))
+    answer = await waiting
+    assert answer.ok(201)["id"] == accepted["id"]
+    assert answer.headers["Preference-Applied"] == f"wait={WAIT_SECONDS}"
+    assert replayed([in_vain, answer]) == 2
+
+
 async def test_a_rejected_request_stays_rejected(shop: Shop, customer: Client, key: str) -> None:
     """Even if it could be served by now: the same key means the same answer."""
     sku = await shop.product(on_hand=1)
@@ -104,16 +115,21 @@ async def test_the_same_key_with_fifty_bodies_at_once_is_one_order(shop: Shop, c
 
 async def test_the_same_key_for_another_operation_is_refused(shop: Shop, customer: Client, key: str) -> None:
     """Also when that belongs to another mailbox, where Redis does not know the key: Postgres does."""
-    sku = await shop.product(on_hand=5)
+    sku = await shop.product(on_hand=1_000)
     order = (await customer.place({sku: 1}, key=key)).ok(201)
-    others = [await customer.placed({sku: 1}) for _ in range(2)]
+    mailboxes = {shop.mailbox_of_order(order["id"]): order["id"]}
+    while len(mailboxes) < 3:
+        order = await customer.placed({sku: 1})
+        mailboxes.setdefault(shop.mailbox_of_order(order["id"]), order["id"])
+    stock = await customer.inventory(sku)
 
-    (await customer.post(f"/orders/{order['id']}/cancel", key=key)).problem(422, "idempotency_key_reused")
-    (await customer.post(f"/orders/{others[0]['id']}/cancel", key=key)).problem(422, "idempotency_key_reused")
-    accepted = (await customer.post(f"/orders/{others[1]['id']}/cancel", key=key, wait=None)).ok(202)
+    here, there, elsewhere = mailboxes.values()
+    (await customer.post(f"/orders/{here}/cancel", key=key)).problem(422, "idempotency_key_reused")
+    (await customer.post(f"/orders/{there}/cancel", key=key)).problem(422, "idempotency_key_reused")
+    accepted = (await customer.post(f"/orders/{elsewhere}/cancel", key=key, wait=None)).ok(202)
     command = await customer.settled(accepted["command_id"])
     assert (command["status"], command["outcome"]["code"]) == ("rejected", "idempotency_key_reused")
-    assert await customer.inventory(sku) == (5, 3, 2)
+    assert await customer.inventory(sku) == stock
 
 
 async def test_the_same_key_in_many_mailboxes_at_once_counts_once(shop: Shop, key: str) -> None:

@@ -9,8 +9,6 @@ from domain.limits import MOVEMENT_MAX_QUANTITY, REASON_MAX_CHARS, STOCK_MAX_ON_
 from tests.e2e.api import Client
 from tests.e2e.shop import Shop
 
-pytestmark = pytest.mark.xdist_group("shop")
-
 
 async def adjust(shop: Shop, sku: str, change: Any, reason: Any = "counted") -> Any:
     return await shop.staff.post(f"/inventory/{sku}/adjustments", {"change": change, "reason": reason})
@@ -102,8 +100,10 @@ async def test_a_correction_cannot_take_what_is_reserved(shop: Shop) -> None:
 async def test_a_shelf_holds_no_more_than_it_can(shop: Shop) -> None:
     sku = await shop.product()
     receipts = STOCK_MAX_ON_HAND // MOVEMENT_MAX_QUANTITY
-    answers = await asyncio.gather(*(receive(shop, sku, MOVEMENT_MAX_QUANTITY) for _ in range(receipts)))
-    assert all(answer.status == 200 for answer in answers)
+    body = {"quantity": MOVEMENT_MAX_QUANTITY}
+    posts = (shop.staff.post(f"/inventory/{sku}/receipts", body, wait=None) for _ in range(receipts))
+    for answer in await asyncio.gather(*posts):
+        assert (await shop.staff.settled(answer.ok(202)["command_id"]))["status"] == "applied"
     assert (await receive(shop, sku, 1)).problem(409, "stock_limit_exceeded")["on_hand"] == STOCK_MAX_ON_HAND
     (await adjust(shop, sku, 1)).problem(409, "stock_limit_exceeded")
     assert (await adjust(shop, sku, -1)).ok()["on_hand"] == STOCK_MAX_ON_HAND - 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from domain.limits import ORDER_MAX_TOTAL_MINOR, PRICE_MAX_MINOR
+from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_TOTAL_MINOR, PRICE_MAX_MINOR
 from tests.e2e.api import API, WAIT_SECONDS, Client, order_body
+from tests.e2e.conftest import SHOP_SETTINGS
 from tests.e2e.shop import Shop
 
-pytestmark = pytest.mark.xdist_group("shop")
+WAITS_MAX = int(SHOP_SETTINGS["TIDEGATE_GATEWAY_PROCESSES"]) * int(SHOP_SETTINGS["TIDEGATE_WAIT_MAX_REQUESTS"])
 
 
 @pytest.fixture
@@ -63,6 +65,13 @@ async def test_a_sku_that_stands_twice_is_summed_whatever_its_case(shop: Shop, c
     order = (await customer.post("/orders", {"lines": lines})).ok(201)
     assert [(line["sku"], line["quantity"]) for line in order["lines"]] == [(sku, 6)]
     assert await customer.inventory(sku.lower()) == (10, 6, 4)
+
+
+async def test_a_sum_may_go_beyond_what_one_line_may_ask_for(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=LINE_MAX_QUANTITY * 3)
+    line = {"sku": sku, "quantity": LINE_MAX_QUANTITY}
+    order = (await customer.post("/orders", {"lines": [line] * 3})).ok(201)
+    assert order["lines"][0]["quantity"] == LINE_MAX_QUANTITY * 3
 
 
 async def test_what_falls_short_is_named_and_nothing_is_reserved(shop: Shop, customer: Client) -> None:
@@ -225,6 +234,22 @@ async def test_what_takes_longer_than_the_wait_is_accepted(shop: Shop, customer:
         (await customer.get(f"/orders/{accepted['id']}")).problem(404, "order_not_found")
     assert (await customer.settled(accepted["command_id"]))["status"] == "applied"
     assert (await customer.get(f"/orders/{accepted['id']}")).ok()["status"] == "placed"
+
+
+async def test_only_so_many_may_wait_and_others_are_accepted_at_once(shop: Shop) -> None:
+    sku = await shop.product(on_hand=200)
+    customer = shop.customer()
+    asked, beyond = WAITS_MAX + 10, 10
+    with shop.workers_stopped():
+        requests = [asyncio.create_task(customer.place({sku: 1})) for _ in range(asked)]
+        answered = [await first for first in itertools.islice(asyncio.as_completed(requests), beyond)]
+    answers = await asyncio.gather(*requests)
+    assert all(answer.status == 202 for answer in answered)
+    assert {answer.status for answer in answers} == {201, 202}
+    assert sum(answer.status == 201 for answer in answers) <= WAITS_MAX
+    for answer in answers:
+        if answer.status == 202:
+            assert (await customer.settled(answer.json()["command_id"]))["status"] == "applied"
 
 
 async def _walk(client: Client, path: str, limit: int) -> list[list[Any]]:

@@ -16,8 +16,6 @@ from runtime.settings import DEVELOPMENT_SECRET
 from tests.e2e.api import API, Answer, Client
 from tests.e2e.shop import Shop
 
-pytestmark = pytest.mark.xdist_group("shop")
-
 HOUR = 3600
 
 

@@ -5,16 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import pytest
 import pytest_asyncio
 import redis
 
-from tests.e2e.faults import stop
+from tests.e2e.faults import workers_stopped
 from tests.e2e.faults_client import FaultsClient
 from tests.e2e.ledger import Ledger, stock_up, verified
 from tests.system import System, eventually_seen
-
-pytestmark = pytest.mark.xdist_group("faults_bounds")
 
 SKU: Final = "KETTLE"
 ROOM: Final = 50
@@ -35,9 +32,7 @@ async def small() -> AsyncIterator[System]:
 
 async def test_full_mailbox(small: System) -> None:
     async with FaultsClient(small) as client:
-        with _workers_noted(small) as pids:
-            for pid in pids:
-                await stop(pid)
+        async with workers_stopped(small):
             replies = await asyncio.gather(*(client.place({SKU: 1}, key=f"first-{n}") for n in range(TOO_MANY)))
             accepted = [reply for reply in replies if reply.status == 202]
             refused = [reply for reply in replies if reply.status != 202]
@@ -80,17 +75,6 @@ async def test_redis_that_keeps_less_than_promised(small: System) -> None:
         assert await client.metric("tidegate_accept_durable") == 1
         assert _NOT_DURABLE not in log.read_bytes()[logged:]
     await verified(small)
-
-
-@contextmanager
-def _workers_noted(system: System) -> Iterator[list[int]]:
-    """The worker processes; whatever is done to them, they go on afterwards."""
-    pids = system.worker_pids()
-    try:
-        yield pids
-    finally:
-        for pid in pids:
-            system.resume(pid)
 
 
 @contextmanager

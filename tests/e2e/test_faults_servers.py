@@ -5,19 +5,18 @@ done meanwhile, the rest is told to come back, and all processes recover by them
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Final
 
 import pytest
 import pytest_asyncio
 
-from tests.e2e.faults import stop
+from tests.e2e.faults import workers_stopped
 from tests.e2e.faults_client import NO_ANSWER, FaultsClient
 from tests.e2e.follower import Follower
 from tests.e2e.ledger import Ledger, prove, stock_up
 from tests.e2e.load import Accepted, Load
 from tests.system import System, eventually_seen
-
-pytestmark = pytest.mark.xdist_group("faults_servers")
 
 SKUS: Final = ("KETTLE", "TEAPOT", "TRAY", "SPOON")
 RECOVERS_SECONDS: Final = 5.0
@@ -41,14 +40,10 @@ async def test_valkey_killed_under_load(system: System, workers: str) -> None:
     pids = system.pids()
     async with FaultsClient(system) as client, Follower(system) as follower, Load(system, SKUS) as load:
         placed = await _applied_order(system, load)
-        if workers == "stopped":  # then it is Valkey alone that has the next orders
-            for pid in system.worker_pids():
-                await stop(pid)
-            await load.accepts(ORDERS)
-        waiting = [asyncio.create_task(client.place({SKUS[0]: 1}, wait=10)) for _ in range(WAITING_REQUESTS)]
-        await asyncio.to_thread(system.valkey.kill)
-        for pid in system.worker_pids():
-            system.resume(pid)
+        async with workers_stopped(system) if workers == "stopped" else nullcontext():
+            await load.accepts(ORDERS)  # while the workers are stopped, it is Valkey alone that has these
+            waiting = [asyncio.create_task(client.place({SKUS[0]: 1}, wait=10)) for _ in range(WAITING_REQUESTS)]
+            await asyncio.to_thread(system.valkey.kill)
         await load.is_refused(REFUSALS)
         assert all(refused.says_come_back("mailboxes_unavailable") for refused in load.refused)
         assert (await client.place({SKUS[0]: 1}, wait=5)).says_come_back("mailboxes_unavailable")

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
-import pytest
 import pytest_asyncio
 import redis
 
@@ -20,8 +19,6 @@ from tests.e2e.faults_client import FaultsClient
 from tests.e2e.ledger import Ledger, prove, stock_up, verified
 from tests.e2e.load import Load
 from tests.system import System, eventually, eventually_seen
-
-pytestmark = pytest.mark.xdist_group("faults_workers")
 
 SKUS: Final = ("KETTLE", "TEAPOT", "TRAY", "SPOON")
 KILLS: Final = 20
@@ -167,4 +164,4 @@ def _resume_all(system: System) -> None:
 async def _both_listen(system: System) -> bool:
     """Whether two workers wait for activations."""
     with redis.Redis.from_url(system.valkey.url) as client:
-        return sum(connection["cmd"] == "brpop" for connection in client.client_list()) == 2
+        return [connection["cmd"] for connection in client.client_list()].count("brpop") == 2

@@ -12,8 +12,6 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from tests.e2e.api import Answer
 from tests.e2e.shop import Shop
 
-pytestmark = pytest.mark.xdist_group("shop")
-
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
@@ -126,13 +124,16 @@ async def test_the_state_of_the_system_is_shown(shop: Shop) -> None:
     assert now("tidegate_redis_up") == 1
 
 
-async def test_refusals_are_counted_by_code(shop: Shop) -> None:
+async def test_errors_are_counted_by_code(shop: Shop) -> None:
     before = await read(shop)
     (await shop.customer().post("/orders", b"{")).problem(400, "malformed_json")
     (await shop.anybody.post("/orders", b"{}")).problem(401, "unauthenticated")
+    (await shop.customer().get("/orders/none")).problem(422, "invalid_request")
+    (await shop.customer().get("/none")).problem(404, "not_found")
+    (await shop.customer().place({await shop.product(): 1})).problem(409, "insufficient_stock")
     after = await read(shop)
-    for code in ("malformed_json", "unauthenticated"):
-        name = "tidegate_commands_refused_total"
+    for code in ("malformed_json", "unauthenticated", "invalid_request", "not_found", "insufficient_stock"):
+        name = "tidegate_problems_total"
         assert after(name, code=code) - before(name, code=code) == 1
 
 

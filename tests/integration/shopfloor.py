@@ -184,8 +184,8 @@ class Shopfloor:
 
     async def put(self, mailbox: int, fields: Mapping[bytes, bytes]) -> str:
         """Puts an entry into a mailbox as it is, whatever it is; returns the entry's id."""
-        entry_id: bytes = await self.redis.xadd(stream_key(mailbox), dict(fields))  # type: ignore[arg-type]
-        return entry_id.decode()
+        entry_id: Any = await self.redis.xadd(stream_key(mailbox), dict(fields))  # type: ignore[arg-type]
+        return str(entry_id, "ascii")
 
     @staticmethod
     def entry(envelope: Envelope) -> dict[bytes, bytes]:

@@ -233,7 +233,7 @@ async def test_a_dead_letter_that_was_waited_for_is_told_to_who_waits(floor: Sho
     while not messages:
         message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5)
         messages = [message["data"]] if message else []
-    await pubsub.aclose()
+    await pubsub.aclose()  # type: ignore[no-untyped-call]  # the library has no types here
     ((command_id, status, *_),) = msgspec.json.decode(messages[0])
     assert (command_id, status) == (str(unreadable.command_id), FAILED)
     await floor.verified()

@@ -1,13 +1,7 @@
 """The proof is worth something only if it finds what is wrong: faults planted by hand, each reported by name."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -18,9 +12,6 @@ from domain.stock import AdjustStock, ReceiveStock
 from runtime.mailboxes.keys import stream_key
 from runtime.verify import Report, verify
 from tests.integration.shopfloor import STAFF, Shopfloor
-
-_TIDEGATE: Final = Path(sys.executable).with_name("tidegate")
-_CLI_TIMEOUT_SECONDS: Final = 60
 
 
 class Shop:
@@ -315,52 +306,6 @@ async def test_commands_that_are_applied_while_it_looks_do_not_disturb_it(floor:
     assert looks > 0
     counts = await floor.verified()
     assert counts["orders"] == len(posted)
-
-
-def _cli(shop: Shop, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [_TIDEGATE, "verify", *options],
-        env={
-            **os.environ,
-            "DATABASE_URL": shop.floor.database_url,
-            "REDIS_URL": shop.floor.redis_url,
-            "TIDEGATE_MAILBOX_COUNT": str(shop.floor.mailbox_count),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_CLI_TIMEOUT_SECONDS,
-    )
-
-
-async def test_the_command_ends_with_0_and_the_counts_or_with_1_and_the_differences(shop: Shop) -> None:
-    done = await asyncio.to_thread(_cli, shop, "--json")
-    said: dict[str, Any] = json.loads(done.stdout)
-    assert (done.returncode, said["clean"], said["differences"]) == (0, True, [])
-    assert said["counts"] == await shop.floor.verified()
-
-    await _change_what_is_on_hand(shop)
-    done = await asyncio.to_thread(_cli, shop, "--json")
-    said = json.loads(done.stdout)
-    assert (done.returncode, said["clean"], said["difference_counts"]) == (1, False, {"stock": 1})
-    assert said["differences"] == [
-        {
-            "check": "stock",
-            "subject": "MUG",
-            "problem": DISAGREES,
-            "table": {"on_hand": 101, "reserved": 4},
-            "log": {"on_hand": 100, "reserved": 4},
-        }
-    ]
-
-
-async def test_the_command_tells_people_what_is_wrong(shop: Shop) -> None:
-    await _change_an_orders_status(shop)
-    done = await asyncio.to_thread(_cli, shop)
-    assert done.returncode == 1
-    assert "Differences found" in done.stdout
-    assert str(shop.cancelled_id) in done.stdout
-    assert DISAGREES in done.stdout
 
 
 async def test_it_looks_also_into_mailboxes_beyond_todays_count(floor: Shopfloor) -> None:

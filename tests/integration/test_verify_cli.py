@@ -1,0 +1,147 @@
+"""`tidegate verify`: its exit code, what it prints, and that its memory stays flat however long the log is."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from runtime.database import asyncpg_dsn
+from tests.integration.shopfloor import Shopfloor
+from tests.servers import Databases
+
+_TIDEGATE: Final = Path(sys.executable).with_name("tidegate")
+_TIMEOUT_SECONDS: Final = 60
+
+
+def _environment(database_url: str, redis_url: str) -> dict[str, str]:
+    return {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "TIDEGATE_MAILBOX_COUNT": "4"}
+
+
+def _run(floor: Shopfloor, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [_TIDEGATE, "verify", *options],
+        env=_environment(floor.database_url, floor.redis_url),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_TIMEOUT_SECONDS,
+    )
+
+
+async def _verify(floor: Shopfloor, *options: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(_run, floor, *options)
+
+
+async def test_it_ends_with_0_and_the_counts_or_with_1_and_the_differences(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    await floor.post_all(floor.place(0, MUG=1) for _ in range(4))
+    await floor.drain()
+    done = await _verify(floor, "--json")
+    said: dict[str, Any] = json.loads(done.stdout)
+    assert (done.returncode, said["clean"], said["differences"]) == (0, True, [])
+    assert said["counts"] == await floor.verified()
+    assert said["counts"]["orders"] == 4
+
+    await floor.pool.execute("UPDATE stock SET on_hand = 101 WHERE sku = 'MUG'")
+    done = await _verify(floor, "--json")
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["clean"], said["difference_counts"]) == (1, False, {"stock": 1})
+    assert said["differences"] == [
+        {
+            "check": "stock",
+            "subject": "MUG",
+            "problem": "the table does not say what the log says",
+            "table": {"on_hand": 101, "reserved": 4},
+            "log": {"on_hand": 100, "reserved": 4},
+        }
+    ]
+
+
+async def test_it_tells_people_what_is_wrong(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    order = floor.place(0, MUG=1)
+    await floor.post(order)
+    await floor.drain()
+    await floor.pool.execute("UPDATE orders SET status = 'cancelled'")
+    done = await _verify(floor)
+    assert done.returncode == 1
+    assert "Differences found" in done.stdout
+    assert str(order.order_id) in done.stdout
+    assert "the table does not say what the log says" in done.stdout
+
+
+# A history as the pipeline would have written it: one receipt, then so many orders of one line, one event each.
+_HISTORY: Final = """
+    INSERT INTO products VALUES ('MUG', 'A mug', 100, 'GBP');
+    INSERT INTO stock VALUES ('MUG', {orders}, {orders});
+    UPDATE event_counter SET last_seq = {orders} + 1;
+    CREATE TEMPORARY TABLE history AS
+        SELECT n AS seq, ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS command_id,
+            ('00000000-0001-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS order_id,
+            '2026-11-05T12:00:00Z'::timestamptz AS at
+        FROM generate_series(2, {orders} + 1) n;
+    INSERT INTO events VALUES (1, 'stock.received', 'MUG', '00000000-0000-7000-8000-000000000001', 'sam', now(),
+        '{{"sku":"MUG","quantity":{orders},"reference":null}}');
+    INSERT INTO commands VALUES ('00000000-0000-7000-8000-000000000001', 'ReceiveStock', 'sam', now(), now(), 0, '1-1',
+        'applied', 1, 1, NULL, NULL, '');
+    INSERT INTO events SELECT seq, 'order.placed', order_id, command_id, 'ann', at,
+        format('{{"order_id":"%s","customer_id":"ann","currency":"GBP","total_minor":100,'
+            '"lines":[{{"sku":"MUG","quantity":1,"unit_price_minor":100}}]}}', order_id)::json FROM history;
+    INSERT INTO commands SELECT command_id, 'PlaceOrder', 'ann', at, at, 0, seq || '-1', 'applied', seq, 1, NULL, NULL,
+        '' FROM history;
+    INSERT INTO orders SELECT order_id, 'ann', 'placed', 'GBP', 100, at, at FROM history;
+    INSERT INTO order_lines SELECT order_id, 'MUG', 1, 100 FROM history;
+"""
+
+
+async def _write_history(database_url: str, orders: int) -> None:
+    connection = await asyncpg.connect(asyncpg_dsn(database_url))
+    try:
+        await connection.execute(_HISTORY.format(orders=orders))
+    finally:
+        await connection.close()
+
+
+# A small process in between: what a child is said to have had at most is never less than what its parent has.
+_MEASURE: Final = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.stdout.flush()
+sys.stdout.buffer.write(done.stdout)
+"""
+
+
+def _peak_memory(database_url: str, redis_url: str) -> tuple[dict[str, Any], int]:
+    """What a run of the command says, and the most memory it ever had, in bytes."""
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, _TIDEGATE, "verify", "--json"],
+        env=_environment(database_url, redis_url),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=_TIMEOUT_SECONDS,
+    )
+    peak, said = done.stdout.splitlines()
+    return json.loads(said), int(peak) * (1 if sys.platform == "darwin" else 1024)
+
+
+# Keeping so many more events, orders, lines or commands in memory would take some tens of megabytes.
+FEW_ORDERS, MANY_ORDERS = 5_000, 60_000
+GROWTH_MAX_BYTES: Final = 8_000_000
+
+
+async def test_its_memory_does_not_grow_with_the_log(databases: Databases, redis_url: str) -> None:
+    peaks = []
+    for orders in (FEW_ORDERS, MANY_ORDERS):
+        with databases.migrated() as database_url:
+            await _write_history(database_url, orders)
+            said, peak = await asyncio.to_thread(_peak_memory, database_url, redis_url)
+        assert (said["clean"], said["counts"]["orders"], said["counts"]["events"]) == (True, orders, orders + 1)
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < GROWTH_MAX_BYTES, peaks

@@ -1,0 +1,160 @@
+"""The auditor: applies what was asked for, in the order the log gives it, by rules of his own, and compares.
+
+He shares no code with what he audits: his shop is a few dicts, and he reads the tables as anybody could. What he takes
+from the log is only the order of the commands; that this order is the mailboxes' own, he checks, too.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command as the simulation asked for it. `lines` are pieces by SKU as they were written, for stock movements
+    the one change; `certain` says whether the answer was 202, or got lost on the way."""
+
+    command_id: UUID
+    mailbox: int
+    principal: str
+    staff: bool
+    kind: str
+    lines: tuple[tuple[str, int], ...] = ()
+    order_id: UUID | None = None
+    key: str | None = None
+    body: bytes | None = None
+    certain: bool = True
+
+
+@dataclass
+class _Order:
+    customer: str
+    lines: dict[str, int]
+    status: str = "placed"
+
+
+class Auditor:
+    """Keeps the books of one shop. `prices` are minor units and currency by SKU."""
+
+    def __init__(self, prices: Mapping[str, tuple[int, str]]) -> None:
+        self._prices = prices
+        self._on_hand: dict[str, int] = dict.fromkeys(prices, 0)
+        self._orders: dict[UUID, _Order] = {}
+        self._keys: dict[tuple[str, str], bytes | None] = {}
+
+    async def audit(self, connection: asyncpg.Connection[Any], asked: Sequence[Asked], garbage: int) -> None:
+        """Raises AssertionError for the first thing that is not as it must be. `garbage` is how many entries were put
+        into mailboxes that nobody asked for."""
+        rows = await connection.fetch(
+            "SELECT id, mailbox, entry_id, status, seq, (SELECT data->>'code' FROM events e WHERE e.seq = c.seq)"
+            " FROM commands c ORDER BY seq"
+        )
+        by_id = {each.command_id: each for each in asked}
+        strangers = [row for row in rows if row["id"] not in by_id]
+        assert {row["status"] for row in strangers} <= {"failed"}, "a command that nobody asked for was applied"
+        assert len(strangers) == garbage, f"{garbage} entries of garbage left {len(strangers)} records"
+        self._check_order(rows, asked)
+        for command_id, _, _, status, seq, code in rows:
+            if command_id in by_id:
+                self._check_outcome(by_id[command_id], seq, status, code)
+        await self._check_tables(connection)
+
+    @staticmethod
+    def _check_order(rows: Sequence[asyncpg.Record], asked: Sequence[Asked]) -> None:
+        applied: dict[int, list[UUID]] = defaultdict(list)
+        for row in rows:
+            applied[row["mailbox"]].append(row["id"])
+        recorded = {row["id"] for row in rows}
+        lost = [each for each in asked if each.certain and each.command_id not in recorded]
+        assert not lost, f"accepted and never applied: {lost}"
+        for mailbox in {each.mailbox for each in asked}:
+            posted = [each.command_id for each in asked if each.mailbox == mailbox and each.command_id in recorded]
+            mine = set(posted)
+            assert [each for each in applied[mailbox] if each in mine] == posted, f"mailbox {mailbox}: out of order"
+
+    def _check_outcome(self, asked: Asked, seq: int, status: str, code: str | None) -> None:
+        expected = self._outcome(asked)
+        found = f"{status}: {code}" if status == "rejected" else status
+        assert found == expected, f"seq {seq}: {asked} became {found!r} and not {expected!r}"
+        if status == "applied":
+            self._apply(asked)
+
+    def _outcome(self, asked: Asked) -> str:
+        if asked.key is not None:
+            name = (asked.principal, asked.key)
+            if name in self._keys:
+                return "repeated" if self._keys[name] == asked.body else "rejected: idempotency_key_reused"
+            self._keys[name] = asked.body
+        return {"place": self._place, "cancel": self._cancel, "move": self._move}[asked.kind](asked)
+
+    def _place(self, asked: Asked) -> str:
+        skus = [sku for sku, _ in asked.lines]
+        if len(set(skus)) != len(skus):
+            return "failed"
+        if not set(skus) <= self._prices.keys():
+            return "rejected: unknown_sku"
+        if len({self._prices[sku][1] for sku in skus}) > 1:
+            return "rejected: mixed_currencies"
+        if any(quantity > self._available(sku) for sku, quantity in asked.lines):
+            return "rejected: insufficient_stock"
+        return "failed" if asked.order_id in self._orders else "applied"
+
+    def _cancel(self, asked: Asked) -> str:
+        order = self._orders.get(asked.order_id) if asked.order_id else None
+        if order is None or not (asked.staff or order.customer == asked.principal):
+            return "rejected: order_not_found"
+        return "applied" if order.status == "placed" else "rejected: order_state_conflict"
+
+    def _move(self, asked: Asked) -> str:
+        ((sku, change),) = asked.lines
+        if sku not in self._prices:
+            return "rejected: unknown_sku"
+        return "applied" if self._available(sku) + change >= 0 else "rejected: insufficient_stock"
+
+    def _apply(self, asked: Asked) -> None:
+        if asked.kind == "move":
+            ((sku, change),) = asked.lines
+            self._on_hand[sku] += change
+            return
+        assert asked.order_id is not None
+        if asked.kind == "place":
+            self._orders[asked.order_id] = _Order(asked.principal, dict(asked.lines))
+        else:
+            self._orders[asked.order_id].status = "cancelled"
+
+    def _reserved(self, sku: str) -> int:
+        return sum(order.lines.get(sku, 0) for order in self._orders.values() if order.status == "placed")
+
+    def _available(self, sku: str) -> int:
+        return self._on_hand[sku] - self._reserved(sku)
+
+    async def _check_tables(self, connection: asyncpg.Connection[Any]) -> None:
+        stock = await connection.fetch("SELECT sku, on_hand, reserved FROM stock")
+        _same("stock", stock, ((sku, on_hand, self._reserved(sku)) for sku, on_hand in self._on_hand.items()))
+        orders = await connection.fetch("SELECT id, customer_id, status, total_minor FROM orders")
+        _same(
+            "orders",
+            orders,
+            (
+                (
+                    order_id,
+                    order.customer,
+                    order.status,
+                    sum(q * self._prices[sku][0] for sku, q in order.lines.items()),
+                )
+                for order_id, order in self._orders.items()
+            ),
+        )
+        lines = await connection.fetch("SELECT order_id, sku, quantity FROM order_lines")
+        _same("lines", lines, ((o, sku, q) for o, order in self._orders.items() for sku, q in order.lines.items()))
+
+
+def _same(table: str, found: Iterable[asyncpg.Record], expected: Iterable[tuple[object, ...]]) -> None:
+    rows, wanted = {tuple(row) for row in found}, set(expected)
+    assert rows == wanted, f"{table}: too many {rows - wanted}, missing {wanted - rows}"

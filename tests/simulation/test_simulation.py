@@ -1,0 +1,12 @@
+"""A short pass of the simulation over fixed seeds; `python -m tests.simulation.run` goes on from here."""
+
+import pytest
+
+from tests.simulation.world import World
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+async def test_whatever_breaks_nothing_is_lost_nothing_twice_all_in_order(
+    seed: int, database_url: str, redis_url: str
+) -> None:
+    await World(seed, database_url, redis_url).run()

@@ -1,0 +1,309 @@
+"""A small Tidegate in one process, on a real Postgres and Redis, to which a seed makes everything happen at once.
+
+Each step posts commands, drains, or breaks something. Then everything that was lost stays lost, the sweep brings the
+rest to its end, `verify` must be clean, and the auditor must come to the same shop. The seed fixes what is asked for
+and what breaks; in which order the machine then runs its tasks is its own, so a seed may need more than one try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from domain.model import Command, Product, Who
+from domain.orders import CancelOrder, PlaceOrder, Wanted
+from domain.stock import AdjustStock, ReceiveStock
+from runtime import catalogue
+from runtime import envelope as envelopes
+from runtime.database import LOST_CONNECTION, asyncpg_dsn
+from runtime.mailboxes.post import Claim, MailboxesUnavailable, MailboxFull
+from runtime.redis_client import REDIS_UNAVAILABLE
+from runtime.verify import verify
+from tests.integration.shopfloor import ANN, BOB, STAFF, Shopfloor
+from tests.simulation import faults
+from tests.simulation.auditor import Asked, Auditor
+from tests.simulation.faults import CRASH_POINTS, Crash, Doom, Fate, MortalInbox, MortalPublisher
+from workers.rejoin import rejoin
+
+STEPS: Final = 60
+
+_AWAKE_MILLISECONDS: Final = 40
+_MAILBOX_MAX_COMMANDS: Final = 60
+_BURST_MAX_COMMANDS: Final = 12
+_WORKERS: Final = 4
+_RECOVERY_MAX_SECONDS: Final = 20.0
+_POLL_SECONDS: Final = 0.005
+
+_PRICES: Final = {"LAMP": (250, "GBP"), "MUG": (100, "GBP"), "PLATE": (75, "GBP"), "VASE": (990, "EUR")}
+_POUNDS: Final = [sku for sku, (_, currency) in _PRICES.items() if currency == "GBP"]
+_PEOPLE: Final = (ANN, BOB, STAFF)
+_BODIES: Final = (b"one body", b"another body")
+
+
+_Made: TypeAlias = tuple[Command, Who, str, tuple[tuple[str, int], ...], UUID | None]
+
+
+class World:
+    """One run of one seed. `happened` counts what it did, for people."""
+
+    def __init__(self, seed: int, database_url: str, redis_url: str) -> None:
+        self.happened: Counter[str] = Counter()
+        self._random = random.Random(seed)
+        self._floor = Shopfloor(
+            database_url,
+            redis_url,
+            mailbox_count=self._random.randint(1, 8),
+            mailbox_max_commands=_MAILBOX_MAX_COMMANDS,
+            batch_max_commands=self._random.choice([1, 3, 16, 64]),
+            awake_milliseconds=_AWAKE_MILLISECONDS,
+        )
+        self._floor.publisher = MortalPublisher(redis_url)
+        self._inbox = self._floor.new_inbox(MortalInbox)
+        self._doom = Doom(database_url)
+        self._strangeness = self._random.choice([0.0, 0.02, 0.2])
+        self._quantity_max = self._random.choice([1, 3, 9])
+        self._pieces = self._random.choice([30, 100, 300])
+        self._asked: list[Asked] = []
+        self._garbage = 0
+        self._placed: list[tuple[UUID, Who]] = []
+        self._drains: set[asyncio.Task[None]] = set()
+
+    async def run(self, steps: int = STEPS) -> None:
+        """Lives through so many steps, recovers, and is judged. Raises AssertionError if it does not hold."""
+        async with self._floor:
+            await self._open()
+            actions: list[tuple[int, Callable[[], Awaitable[None]]]] = [
+                (8, self._post),
+                (10, self._answer_activation),
+                (2, self._let_a_drain_end),
+                (2, self._sweep),
+                (2, self._arm_doom),
+                (1, self._post_again),
+                (1, self._put_garbage),
+                (1, self._cut_connections),
+                (1, self._forget_scripts),
+                (1, self._lose_activations),
+                (1, self._repeat_activations),
+            ]
+            weights = [weight for weight, _ in actions]
+            for _ in range(steps):
+                ((_, action),) = self._random.choices(actions, weights)
+                self.happened[action.__name__.strip("_").replace("_", " ")] += 1
+                await action()
+            await self._recover()
+            await self._judge()
+
+    async def _open(self) -> None:
+        await self._doom.prepare(self._random.choice([0.0, 0.002, 0.01]))
+        async with self._floor.pool.acquire() as connection:
+            await catalogue.load(connection, [Product(sku, sku, *price) for sku, price in _PRICES.items()])
+        for sku in _PRICES:
+            command = ReceiveStock(sku, self._pieces)
+            asked = Asked(
+                self._floor.new_id(), self._floor.mailbox_of(command), "sam", True, "move", ((sku, self._pieces),)
+            )
+            await self._post_all([(asked, command)])
+
+    # What clients do.
+
+    async def _post(self) -> None:
+        await self._post_all([self._anything() for _ in range(self._random.randint(1, _BURST_MAX_COMMANDS))])
+
+    async def _post_all(self, commands: list[tuple[Asked, Command]]) -> None:
+        """Posts as concurrent requests do, and notes which were accepted."""
+        answers = await asyncio.gather(*(self._post_one(*each) for each in commands), return_exceptions=True)
+        for (asked, _), answer in zip(commands, answers, strict=True):
+            if answer is None:
+                self._asked.append(asked)
+            elif isinstance(answer, MailboxesUnavailable):
+                self._asked.append(replace(asked, certain=False))
+                self.happened["answer lost"] += 1
+            elif isinstance(answer, MailboxFull):
+                self.happened["mailbox full"] += 1
+            elif isinstance(answer, bytes):
+                self.happened["answered by its idempotency key"] += 1
+            else:
+                raise answer
+
+    async def _post_one(self, asked: Asked, command: Command) -> bytes | None:
+        envelope = self._floor.envelope(
+            command,
+            who=Who(asked.principal, asked.staff),
+            command_id=asked.command_id,
+            key=asked.key,
+            fingerprint=asked.body,
+        )
+        # Without a claim: as if Redis had forgotten the key meanwhile.
+        remembered = asked.key is not None and self._random.random() < 0.5
+        claim = Claim(asked.principal, asked.key, b"claim") if remembered and asked.key is not None else None
+        return await self._floor.poster.post(asked.mailbox, envelopes.encode(envelope), claim)
+
+    def _anything(self) -> tuple[Asked, Command]:
+        make = self._random.choices([self._place, self._cancel, self._move], [6, 2, 2])[0]
+        command, who, kind, lines, order_id = make()
+        keyed = self._is_strange()
+        asked = Asked(
+            self._floor.new_id(),
+            self._floor.mailbox_of(command),
+            who.principal,
+            who.staff,
+            kind,
+            lines,
+            order_id,
+            f"key-{self._random.randrange(20)}" if keyed else None,
+            self._random.choice(_BODIES) if keyed else None,
+        )
+        return asked, command
+
+    def _is_strange(self) -> bool:
+        """Whether somebody does what few do. In some worlds nobody ever does: there, only stock can run short."""
+        return self._random.random() < self._strangeness
+
+    def _place(self) -> _Made:
+        who = self._random.choice(_PEOPLE)
+        skus = self._random.sample(_POUNDS, self._random.choice([1, 1, 2, 3]))
+        if self._is_strange():  # two currencies, a SKU that nobody sells, or one twice
+            skus = [*skus, self._random.choice(["VASE", "NOPE", skus[0]])]
+        lines = tuple((sku, self._random.randint(1, self._quantity_max)) for sku in skus)
+        if self._placed and self._is_strange():
+            order_id, _ = self._random.choice(self._placed)
+        else:
+            order_id = self._floor.new_id(self._random.randrange(self._floor.mailbox_count))
+            self._placed.append((order_id, who))
+        wanted = tuple(Wanted(sku, quantity) for sku, quantity in lines)
+        return PlaceOrder(order_id, who.principal, wanted), who, "place", lines, order_id
+
+    def _cancel(self) -> _Made:
+        if not self._placed:
+            return self._place()
+        order_id, who = self._placed[-self._random.randint(1, min(5, len(self._placed)))]
+        if self._is_strange():  # anybody's order, and perhaps once more
+            order_id, who = self._random.choice(self._placed)[0], self._random.choice(_PEOPLE)
+        else:
+            self._placed.remove((order_id, who))
+        return CancelOrder(order_id), who, "cancel", (), order_id
+
+    def _move(self) -> _Made:
+        sku = "NOPE" if self._is_strange() else self._random.choice([*_PRICES])
+        if self._random.random() < 0.5:
+            change = self._random.randint(1, self._pieces)
+            return ReceiveStock(sku, change), STAFF, "move", ((sku, change),), None
+        change = self._random.choice([-self._pieces // 2, -5, -1, 1, 5])
+        return AdjustStock(sku, change, "counted"), STAFF, "move", ((sku, change),), None
+
+    # What workers do.
+
+    async def _answer_activation(self) -> None:
+        """Some worker takes the next activation; whether it lives through it is drawn here."""
+        if not self._floor.woken:
+            return
+        if len(self._drains) >= _WORKERS:
+            await self._let_a_drain_end()
+        mailbox = self._floor.woken.pop(0)
+        point = self._random.choice([None, None, *CRASH_POINTS])
+        self._start_drain(mailbox, Fate(point, self._random.randint(1, 3)))
+
+    def _start_drain(self, mailbox: int, its_fate: Fate) -> None:
+        drain = asyncio.create_task(self._drain(mailbox, its_fate))
+        self._drains.add(drain)
+        drain.add_done_callback(self._drains.discard)
+
+    async def _drain(self, mailbox: int, its_fate: Fate) -> None:
+        """As a worker does it. A worker that has crashed leaves its mailbox awake, and says nothing to anyone."""
+        faults.fate.set(its_fate)
+        drainer = self._floor.new_drainer(self._inbox, drain_max_seconds=0.05)
+        try:
+            if not await drainer.drain(mailbox):
+                self._floor.woken.append(mailbox)
+        except Crash as crash:
+            self.happened[f"crash {crash}"] += 1
+        except (*LOST_CONNECTION, *REDIS_UNAVAILABLE):
+            self.happened["connection lost"] += 1
+
+    async def _let_a_drain_end(self) -> None:
+        if self._drains:
+            await asyncio.wait(self._drains, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _sweep(self) -> None:
+        try:
+            known = await rejoin(self._floor.pool, self._floor.redis)
+            for mailbox in await self._inbox.forgotten({*range(self._floor.mailbox_count), *known}):
+                if await self._inbox.wake(mailbox):
+                    self._floor.woken.append(mailbox)
+        except (*LOST_CONNECTION, *REDIS_UNAVAILABLE):
+            self.happened["sweep failed"] += 1
+
+    # What goes wrong.
+
+    async def _arm_doom(self) -> None:
+        await self._doom.arm(self._random.randint(1, 6))
+
+    async def _post_again(self) -> None:
+        """An entry that lies in a mailbox comes into it once more."""
+        mailbox = self._random.randrange(self._floor.mailbox_count)
+        entries = await self._floor.inbox.read(mailbox, "0-0", 1_000)
+        # What nobody can read has no id by which a repetition could be known.
+        known = {each.command_id for each in self._asked}
+        readable = [entry for entry in entries if (entry.fields.get(b"e") and _command_id(entry.fields) in known)]
+        if readable:
+            await self._floor.put(mailbox, self._random.choice(readable).fields)
+
+    async def _put_garbage(self) -> None:
+        self._garbage += 1
+        await self._floor.put(
+            self._random.randrange(self._floor.mailbox_count), {b"v": b"1", b"e": self._random.randbytes(20)}
+        )
+
+    async def _cut_connections(self) -> None:
+        await asyncio.gather(self._post(), faults.cut_connections(self._floor.redis))
+
+    async def _forget_scripts(self) -> None:
+        await self._floor.redis.script_flush()
+
+    async def _lose_activations(self) -> None:
+        self._floor.woken.clear()
+
+    async def _repeat_activations(self) -> None:
+        self._floor.woken.extend(self._floor.woken[:])
+
+    # How it ends.
+
+    async def _recover(self) -> None:
+        """Nothing breaks any more; all activations are lost. The sweep alone must bring everything to its end."""
+        await self._doom.disarm()
+        while self._drains:
+            await self._let_a_drain_end()
+        await self._floor.poster.close()
+        self._floor.woken.clear()
+        deadline = time.monotonic() + _RECOVERY_MAX_SECONDS
+        while any([await self._floor.waiting(mailbox) for mailbox in range(self._floor.mailbox_count)]):
+            assert time.monotonic() < deadline, f"not recovered within {_RECOVERY_MAX_SECONDS} s"
+            await self._sweep()
+            while self._floor.woken:
+                await self._drain(self._floor.woken.pop(0), Fate())
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _judge(self) -> None:
+        report = await verify(self._floor.database_url, self._floor.redis_url, mailbox_count=self._floor.mailbox_count)
+        assert report.clean, report.differences
+        self.happened.update(report.counts)
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(asyncpg_dsn(self._floor.database_url))
+        try:
+            await Auditor(_PRICES).audit(connection, self._asked, self._garbage)
+        finally:
+            await connection.close()
+
+
+def _command_id(fields: dict[bytes, bytes]) -> UUID | None:
+    try:
+        return envelopes.decode(fields)[0].command_id
+    except envelopes.UnreadableEntry as error:
+        return error.envelope.command_id if error.envelope else None

@@ -1,0 +1,138 @@
+"""Errors as the client sees them: a problem document with an id to find it by, whatever went wrong, on every lane."""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import asyncpg
+import pytest
+from fastapi import APIRouter, FastAPI, Request, Response
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.types import ASGIApp, Message
+
+from gateway import problems
+from gateway.fastlane import FastLane, fast
+from gateway.middleware import Observed
+from gateway.problems import STATUS_OF_CODE, TITLES, Problem
+
+
+class Answered(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    document: dict[str, Any]
+
+
+async def ask(app: ASGIApp, path: str) -> Answered:
+    """The app's answer to a POST. What a server would log besides, it may raise."""
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "server": ("127.0.0.1", 80),
+        "headers": [],
+    }
+    try:
+        await app(scope, receive, send)
+    except Exception:
+        assert messages, "nothing was answered"
+    start, *bodies = messages
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    return Answered(start["status"], headers, json.loads(b"".join(body["body"] for body in bodies)))
+
+
+def failing(error: Callable[[], Exception]) -> ASGIApp:
+    """An app with a route on each lane that raises this error."""
+    router = APIRouter()
+
+    @router.post("/slow")
+    async def slow(request: Request) -> Response:
+        raise error()
+
+    @router.post("/fast")
+    @fast
+    async def quick(request: Request) -> Response:
+        raise error()
+
+    app = FastAPI()
+    app.include_router(router)
+    problems.install(app)
+    return Observed(FastLane(app, [router]))
+
+
+def lost() -> Exception:
+    """How SQLAlchemy wraps a connection that Postgres has cut."""
+    cut = asyncpg.ConnectionDoesNotExistError("gone")
+    wrapped = Exception("wrapped")
+    wrapped.__cause__ = cut
+    return ProgrammingError("SELECT 1", {}, wrapped)
+
+
+@pytest.mark.parametrize("path", ["/slow", "/fast"])
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        pytest.param(lambda: Problem("forbidden", "No."), 403, "forbidden", id="problem"),
+        pytest.param(lambda: RuntimeError("oh"), 500, "internal_error", id="surprise"),
+        pytest.param(lambda: ProgrammingError("SELEC", {}, Exception("syntax")), 500, "internal_error", id="bad_sql"),
+        pytest.param(lost, 503, "database_unavailable", id="connection_cut"),
+        pytest.param(ConnectionRefusedError, 503, "database_unavailable", id="connection_refused"),
+        pytest.param(PoolTimeoutError, 503, "database_unavailable", id="no_connection_free"),
+        pytest.param(lambda: asyncpg.CannotConnectNowError("starting"), 503, "database_unavailable", id="starting"),
+    ],
+)
+async def test_whatever_is_raised_is_a_problem(
+    path: str, error: Callable[[], Exception], status: int, code: str
+) -> None:
+    answered = await ask(failing(error), path)
+    assert answered.status == answered.document["status"] == status
+    assert answered.document["code"] == code
+    assert answered.headers["content-type"] == problems.MEDIA_TYPE
+    assert answered.headers["x-request-id"]
+    assert ("retry-after" in {name.lower() for name in answered.headers}) == (status == 503)
+
+
+@pytest.mark.parametrize("path", ["/slow", "/fast"])
+async def test_a_surprise_does_not_tell_what_it_was(path: str) -> None:
+    answered = await ask(failing(lambda: RuntimeError("the secret plan")), path)
+    assert "secret" not in json.dumps(answered.document)
+
+
+def test_every_code_has_a_status_and_a_title() -> None:
+    assert TITLES.keys() == STATUS_OF_CODE.keys()
+    assert all(400 <= status <= 599 for status in STATUS_OF_CODE.values())
+    for code, status in STATUS_OF_CODE.items():
+        document = json.loads(bytes(Problem(code, "Why.").response().body))
+        assert document == {
+            "type": f"urn:tidegate:problem:{code}",
+            "title": TITLES[code],
+            "status": status,
+            "detail": "Why.",
+            "code": code,
+        }
+
+
+def test_no_extension_takes_the_place_of_a_standard_member() -> None:
+    problem = Problem("order_state_conflict", "No.", extensions={"status": "cancelled", "code": "x", "order_id": "1"})
+    document = json.loads(bytes(problem.response().body))
+    assert (document["status"], document["code"], document["order_id"]) == (409, "order_state_conflict", "1")
+
+
+def test_a_code_of_tomorrow_s_rules_is_a_conflict() -> None:
+    """A rule may refuse with a code that nobody has put into the table yet."""
+    response = Problem("too_heavy", "Too heavy.").response()
+    assert response.status_code == 409
+    assert json.loads(bytes(response.body))["title"] == "too_heavy"

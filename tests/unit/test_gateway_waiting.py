@@ -1,0 +1,87 @@
+"""Requests that wait for outcomes: what comes is given to whom it is for, and nothing is left behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from gateway.waiting import Waiters
+from runtime.database import create_engine
+from runtime.records import APPLIED, Outcome, encode
+
+MINE, OTHER = UUID(int=1), UUID(int=2)
+SOON = 0.01
+
+
+def outcome(command_id: UUID) -> Outcome:
+    return Outcome(command_id, APPLIED, 7, "stock.received", 0, msgspec.Raw(b"{}"))
+
+
+@pytest.fixture
+async def waiters() -> AsyncIterator[Waiters]:
+    """Two may wait; their Postgres is away."""
+    engine = create_engine("postgresql://nobody@127.0.0.1:1/nothing", pool_size=1)
+    yield Waiters(engine, max_requests=2)
+    await engine.dispose()
+
+
+async def test_an_outcome_goes_to_who_waits_for_it(waiters: Waiters) -> None:
+    for command_id in (MINE, OTHER):
+        waiters.expect(command_id)
+    waiting = {each: asyncio.create_task(waiters.wait(each, 10)) for each in (MINE, OTHER)}
+    waiters.deliver(encode([outcome(OTHER), outcome(MINE)]))
+    assert {each: await task for each, task in waiting.items()} == {each: outcome(each) for each in (MINE, OTHER)}
+
+
+async def test_an_outcome_may_come_before_the_wait_begins(waiters: Waiters) -> None:
+    waiters.expect(MINE)
+    waiters.deliver(encode([outcome(MINE)]))
+    assert await waiters.wait(MINE, 10) == outcome(MINE)
+
+
+async def test_an_outcome_that_comes_twice_or_for_nobody_does_no_harm(waiters: Waiters) -> None:
+    waiters.expect(MINE)
+    waiters.deliver(encode([outcome(MINE), outcome(MINE), outcome(OTHER)]))
+    assert await waiters.wait(MINE, 10) == outcome(MINE)
+    waiters.deliver(encode([outcome(MINE)]))
+
+
+async def test_who_waits_in_vain_gets_none_also_without_postgres(waiters: Waiters) -> None:
+    waiters.expect(MINE)
+    assert await waiters.wait(MINE, SOON) is None
+    assert await waiters.watch(MINE, SOON) is None
+
+
+async def test_so_many_may_wait_and_make_room_when_they_end(waiters: Waiters) -> None:
+    assert waiters.has_room
+    waiters.expect(MINE)
+    assert waiters.has_room
+    waiters.expect(OTHER)
+    assert not waiters.has_room
+    assert await waiters.wait(MINE, SOON) is None
+    assert waiters.has_room
+    waiters.expect(MINE)
+    waiters.forget(MINE)
+    assert waiters.has_room
+
+
+async def test_a_request_that_is_given_up_makes_room(waiters: Waiters) -> None:
+    for command_id in (MINE, OTHER):
+        waiters.expect(command_id)
+    waiting = asyncio.create_task(waiters.wait(MINE, 10))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert waiters.has_room
+
+
+async def test_an_interrupted_feed_is_survived_without_postgres(waiters: Waiters) -> None:
+    waiters.expect(MINE)
+    waiting = asyncio.create_task(waiters.wait(MINE, 10))
+    waiters.look_again()
+    await asyncio.sleep(SOON)
+    waiters.deliver(encode([outcome(MINE)]))
+    assert await waiting == outcome(MINE)

@@ -1,0 +1,53 @@
+"""The README's table of settings: every setting, under its name, with its default, and none besides."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from pydantic import AliasChoices, SecretStr
+
+from runtime.settings import Settings, markdown_table
+
+README = Path(__file__).parents[2] / "README.md"
+
+# | `TIDEGATE_MAILBOX_COUNT` | `16` | ... |, or with more names than one: | `TIDEGATE_PORT` or `PORT` | ...
+_ROW = re.compile(r"^\| *(`[A-Z_]+`(?: or `[A-Z_]+`)*) *\| *`([^`]*)` *\| *(\S.*?) *\|$", re.MULTILINE)
+
+
+def rows(markdown: str) -> list[tuple[tuple[str, ...], str, str]]:
+    """(environment variables, default, meaning) of each row of a settings table."""
+    return [
+        (tuple(re.findall("[A-Z_]+", names)), default, meaning) for names, default, meaning in _ROW.findall(markdown)
+    ]
+
+
+def declared() -> list[tuple[tuple[str, ...], str, str]]:
+    """The same, of the settings themselves."""
+    found = []
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        names = alias.choices if isinstance(alias, AliasChoices) else [f"{Settings.model_config['env_prefix']}{name}"]
+        default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        found.append((tuple(str(each).upper() for each in names), str(default), str(field.description)))
+    return found
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    """After a change: put the output of `python -m runtime.settings` in place of the table."""
+    assert rows(README.read_text(encoding="utf-8")) == declared()
+
+
+def test_the_table_is_printed() -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "runtime.settings"], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert printed.stdout == markdown_table()
+    assert rows(printed.stdout) == declared()
+
+
+def test_each_row_is_one_line_of_three_cells() -> None:
+    header, line, *body = markdown_table().splitlines()
+    assert header.count("|") == line.count("|") == 4
+    assert len(body) == len(Settings.model_fields)
+    assert all(row.count("|") == 4 for row in body)
