@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from contextlib import suppress
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -64,15 +63,18 @@ class Edge:
     async def start(self) -> None:
         """Starts listening. Neither Redis nor Postgres need be there yet."""
         await self._listener.start()
-        self._following = asyncio.create_task(self.tail.run())
+        self._looking = [
+            asyncio.create_task(self.tail.run()),
+            asyncio.create_task(self.waiters.run(self.config.silence_seconds)),
+        ]
         await self._check_durability()
 
     async def stop(self) -> None:
         """Stops listening and lets go of everything."""
         self.closing = True
-        self._following.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._following
+        for looking in self._looking:
+            looking.cancel()
+        await asyncio.gather(*self._looking, return_exceptions=True)
         await self._poster.close()
         await self._listener.stop()
         await self._broker.shutdown()

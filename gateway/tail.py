@@ -88,8 +88,13 @@ class Tail:
 
     async def run(self) -> None:
         """Follows the log until cancelled."""
-        silent = True  # the first look is at once: until then nobody can follow
         while True:
+            # Not `wait_for`: in Python 3.11 it forgets a cancellation that comes together with the news.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._silence_seconds):
+                    await self._news.wait()
+            silent = not self._news.is_set()
+            self._news.clear()
             try:
                 await self._advance(silent=silent)
             except VIEW_FAILED as error:
@@ -98,12 +103,6 @@ class Tail:
             except Exception:
                 _log.exception("the tail stumbled; it goes on from the log")
                 self._ahead.clear()
-            # Not `wait_for`: in Python 3.11 it forgets a cancellation that comes together with the news.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._silence_seconds):
-                    await self._news.wait()
-            silent = not self._news.is_set()
-            self._news.clear()
 
     async def _advance(self, *, silent: bool) -> None:
         if not self._followers:

@@ -1,7 +1,7 @@
 """Requests that wait for their command's outcome, and the reply channel it comes back by.
 
 The channel may lose an outcome; Postgres does not. So who waits looks there before giving up, and everyone looks
-when the feed says it was interrupted.
+when the feed says it was interrupted, or when it is silent for a while.
 """
 
 import asyncio
@@ -72,9 +72,20 @@ class Waiters:
     def look_again(self) -> None:
         """The feed was interrupted: outcomes may have been missed."""
         if self._waiting:
-            task = asyncio.create_task(self._look_for_all())
+            task = asyncio.create_task(self._look_for(list(self._waiting)))
             self._looking.add(task)
             task.add_done_callback(self._looking.discard)
+
+    async def run(self, silence_seconds: float) -> None:
+        """Looks for those who have waited so long, again and again, until cancelled: an outcome is never sent when
+        its worker, or Redis, dies between the commit and the message."""
+        known: set[UUID] = set()
+        while True:
+            await asyncio.sleep(silence_seconds)
+            overdue = [command_id for command_id in self._waiting if command_id in known]
+            known = set(self._waiting)
+            if overdue:
+                await self._look_for(overdue)
 
     async def look_up(self, command_id: UUID) -> Outcome | None:
         """The outcome as Postgres has it; None if there is none, or Postgres is away."""
@@ -83,9 +94,9 @@ class Waiters:
         except VIEW_FAILED:
             return None
 
-    async def _look_for_all(self) -> None:
+    async def _look_for(self, command_ids: list[UUID]) -> None:
         try:
-            for outcome in await self._read(list(self._waiting)):
+            for outcome in await self._read(command_ids):
                 self._resolve(outcome)
         except VIEW_FAILED as error:
             _log.warning("missed outcomes could not be looked up (%s)", error)

@@ -13,10 +13,11 @@ import random
 from collections.abc import AsyncGenerator
 from typing import Final
 
+from taskiq.exceptions import SendTaskError
 from taskiq.kicker import AsyncKicker
 from taskiq_redis import ListQueueBroker
 
-from runtime.redis_client import CONNECT_TIMEOUT_SECONDS, REDIS_UNAVAILABLE
+from runtime.redis_client import CONNECT_TIMEOUT_SECONDS, NO_MAINTENANCE_NOTIFICATIONS, REDIS_UNAVAILABLE
 
 DRAIN_TASK: Final = "tidegate.drain"
 SWEEP_TASK: Final = "tidegate.sweep"
@@ -36,6 +37,7 @@ class ActivationBroker(ListQueueBroker):
             socket_timeout=None,
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
             socket_keepalive=True,
+            maint_notifications_config=NO_MAINTENANCE_NOTIFICATIONS,
         )
 
     async def listen(self) -> AsyncGenerator[bytes, None]:
@@ -49,6 +51,9 @@ class ActivationBroker(ListQueueBroker):
 
 
 async def activate(broker: ActivationBroker, mailbox: int) -> None:
-    """Asks some worker to drain `mailbox`."""
+    """Asks some worker to drain `mailbox`. Raises what Redis clients raise."""
     kicker: AsyncKicker[[int], None] = AsyncKicker(task_name=DRAIN_TASK, broker=broker, labels={})
-    await kicker.kiq(mailbox)
+    try:
+        await kicker.kiq(mailbox)
+    except SendTaskError as error:
+        raise (error.__cause__ or error) from None  # taskiq's wrapping hides from callers that Redis is away

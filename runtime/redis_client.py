@@ -10,9 +10,14 @@ import redis.exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 
 CONNECT_TIMEOUT_SECONDS: Final = 1.0
 ANSWER_TIMEOUT_SECONDS: Final = 3.0
+
+# An extra for managed Redis. While it is on, redis-py (8.1) hands out pooled connections that were closed meanwhile, so
+# that after a restart of Redis each of them fails once more.
+NO_MAINTENANCE_NOTIFICATIONS: Final = MaintNotificationsConfig(enabled=False)
 
 # Away, restarting, loading its file, out of memory or read-only: nothing that the caller did wrong.
 REDIS_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
@@ -33,6 +38,7 @@ def connect(redis_url: str, *, answer_timeout: float | None = ANSWER_TIMEOUT_SEC
         socket_timeout=answer_timeout,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
+        maint_notifications_config=NO_MAINTENANCE_NOTIFICATIONS,
     )
 
 

@@ -90,6 +90,17 @@ class Client:
     async def get(self, path: str, **params: str | int) -> Answer:
         return await self.request("GET", API + path, params=params)
 
+    async def pages(self, path: str, limit: int) -> list[list[dict[str, Any]]]:
+        """A list, page by page, to its end."""
+        pages = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = (await self.get(path, limit=limit, **cursor)).ok()
+            pages.append(page["items"])
+            if page["next_cursor"] is None:
+                return pages
+            cursor = {"cursor": page["next_cursor"]}
+
     async def post(
         self,
         path: str,

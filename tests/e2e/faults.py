@@ -1,11 +1,13 @@
-"""What is done to worker processes, at exactly the moment that hurts most: in the middle of a batch's transaction."""
+"""How worker processes are caught at exactly the moments that hurt most: in the middle of a batch's transaction, and
+between its commit and everything that follows from it.
+"""
 
 import asyncio
 import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -23,6 +25,13 @@ _WAITS_FOR_CLIENT: Final = """
     SELECT backend_xid::text FROM pg_stat_activity
     WHERE application_name = 'tidegate-batch' AND client_port = ANY($1::int[])
         AND backend_xid IS NOT NULL AND wait_event = 'ClientRead'
+"""
+
+_COMMITS_HELD_BACK: Final = """
+    SELECT EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE application_name = 'tidegate-batch' AND wait_event = 'SyncRep' AND query LIKE 'COMMIT%'
+    )
 """
 
 
@@ -51,6 +60,29 @@ async def workers_stopped(system: System) -> AsyncIterator[None]:
     finally:
         for pid in pids:
             system.resume(pid)
+
+
+@asynccontextmanager
+async def commits_held_back(ledger: Ledger) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Meanwhile every commit is on disk, but is neither visible nor confirmed: it waits for a standby server that does
+    not exist. Yields how to see whether one waits. Afterwards all are confirmed, to whoever is still there.
+    """
+    connection = ledger.connection
+
+    async def one_waits() -> bool:
+        return bool(await connection.fetchval(_COMMITS_HELD_BACK))
+
+    async def none_waits() -> bool:
+        return not await one_waits()
+
+    await connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    await connection.execute("SELECT pg_reload_conf()")
+    try:
+        yield one_waits
+    finally:
+        await connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        await connection.execute("SELECT pg_reload_conf()")
+    await eventually_seen("all commits confirmed", none_waits, within_seconds=5)
 
 
 async def _stop(pid: int) -> None:

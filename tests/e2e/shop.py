@@ -4,10 +4,7 @@ It is shared, so each test takes principals and products of its own from here an
 """
 
 import itertools
-import os
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -69,15 +66,3 @@ class Shop:
         async with Redis.from_url(self.system.valkey.url) as redis:
             entry_id: Any = await redis.xadd(stream_key(mailbox), dict(fields.items()))
         return str(entry_id.decode())
-
-    @contextmanager
-    def workers_stopped(self) -> Iterator[None]:
-        """Meanwhile nothing is applied: the workers are stopped (SIGSTOP), and go on afterwards."""
-        pids = self.system.worker_pids()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for pid in pids:
-                self.system.resume(pid)

@@ -13,6 +13,7 @@ from domain.ids import new_id
 from runtime import envelope as envelopes
 from runtime.envelope import Envelope
 from tests.e2e.api import WAIT_SECONDS, Client
+from tests.e2e.faults import workers_stopped
 from tests.e2e.shop import STAFF, Shop
 from tests.system import eventually_seen
 
@@ -55,7 +56,7 @@ async def test_a_rejected_command_says_why(shop: Shop, customer: Client) -> None
 
 async def test_an_accepted_command_is_found_in_its_mailbox(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=5)
-    with shop.workers_stopped():
+    async with workers_stopped(shop.system):
         accepted = (await customer.place({sku: 2}, wait=None)).ok(202)
         command = (await customer.get(f"/commands/{accepted['command_id']}")).ok()
         (await shop.customer().get(f"/commands/{accepted['command_id']}")).problem(404, "not_found")
@@ -117,7 +118,7 @@ async def test_an_entry_that_is_no_command_is_a_dead_letter(shop: Shop, entry: d
     """And what came into the same mailbox behind it is applied."""
     sku = await shop.product(on_hand=1)
     mailbox = shop.mailbox_of(sku)
-    with shop.workers_stopped():
+    async with workers_stopped(shop.system):
         entry_id = await shop.put_entry(mailbox, entry)
         receipt = (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 2}, wait=None)).ok(202)
     assert (await shop.staff.settled(receipt["command_id"]))["status"] == "applied"
@@ -138,13 +139,8 @@ async def test_dead_letters_are_listed_newest_first_page_by_page(shop: Shop) -> 
     found = "SELECT count(*) = 5 FROM dead_letters WHERE entry_id = ANY($1) AND mailbox < 5"
     await eventually_seen("the sweep's work", lambda: shop.database.fetchval(found, put), within_seconds=WAIT_SECONDS)
 
-    letters, cursor = [], ""
-    while True:
-        page = (await shop.staff.get("/dead-letters", limit=2, **({"cursor": cursor} if cursor else {}))).ok()
-        letters += page["items"]
-        if page["next_cursor"] is None:
-            break
-        cursor = page["next_cursor"]
+    pages = await shop.staff.pages("/dead-letters", 2)
+    letters = [letter for page in pages for letter in page]
     assert len(letters) == await shop.database.fetchval("SELECT count(*) FROM dead_letters")
     assert len({(letter["mailbox"], letter["entry_id"]) for letter in letters}) == len(letters)
     failed_at = [letter["failed_at"] for letter in letters]

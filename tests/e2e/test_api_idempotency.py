@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
 from tests.e2e.api import WAIT_SECONDS, Answer, Client, order_body
+from tests.e2e.faults import workers_stopped
 from tests.e2e.shop import Shop
 
 REPLAYED = "Idempotency-Replayed"
@@ -71,7 +72,7 @@ async def test_a_repetition_after_the_outcome_is_answered_alike(shop: Shop, cust
 
 async def test_a_repetition_may_wait_for_what_the_first_did_not(shop: Shop, customer: Client, key: str) -> None:
     sku = await shop.product(on_hand=5)
-    with shop.workers_stopped():
+    async with workers_stopped(shop.system):
         accepted = (await customer.place({sku: 1}, wait=None, key=key)).ok(202)
         in_vain = await customer.place({sku: 1}, wait=1, key=key)
         assert in_vain.ok(202) == accepted
@@ -233,7 +234,7 @@ async def test_a_forgotten_rejection_stays_rejected(shop: Shop, customer: Client
 async def test_repetitions_that_wait_in_one_batch_are_one_order(shop: Shop, customer: Client, key: str) -> None:
     """Redis forgets between them while no worker runs: the batch finds the first among its own commands."""
     sku = await shop.product(on_hand=5)
-    with shop.workers_stopped():
+    async with workers_stopped(shop.system):
         accepted = []
         for _ in range(3):
             accepted.append((await customer.place({sku: 1}, wait=None, key=key)).ok(202))

@@ -1,18 +1,17 @@
 """Orders: placed whole or not at all, cancelled once, listed newest first, and waited for as `Prefer` asks."""
 
 import asyncio
-import base64
 import itertools
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_TOTAL_MINOR, PRICE_MAX_MINOR
 from tests.e2e.api import API, WAIT_SECONDS, Client, order_body
 from tests.e2e.conftest import SHOP_SETTINGS
+from tests.e2e.faults import workers_stopped
 from tests.e2e.shop import Shop
 
 WAITS_MAX = int(SHOP_SETTINGS["TIDEGATE_GATEWAY_PROCESSES"]) * int(SHOP_SETTINGS["TIDEGATE_WAIT_MAX_REQUESTS"])
@@ -224,7 +223,7 @@ async def test_the_preference_may_stand_in_a_second_header(shop: Shop, customer:
 
 async def test_what_takes_longer_than_the_wait_is_accepted(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=1)
-    with shop.workers_stopped():
+    async with workers_stopped(shop.system):
         begun = time.monotonic()
         answer = await customer.place({sku: 1}, wait=1)
         assert 0.9 < time.monotonic() - begun < 3
@@ -240,7 +239,7 @@ async def test_only_so_many_may_wait_and_others_are_accepted_at_once(shop: Shop)
     sku = await shop.product(on_hand=200)
     customer = shop.customer()
     asked, beyond = WAITS_MAX + 10, 10
-    with shop.workers_stopped():
+    async with workers_stopped(shop.system):
         requests = [asyncio.create_task(customer.place({sku: 1})) for _ in range(asked)]
         answered = [await first for first in itertools.islice(asyncio.as_completed(requests), beyond)]
     answers = await asyncio.gather(*requests)
@@ -250,96 +249,3 @@ async def test_only_so_many_may_wait_and_others_are_accepted_at_once(shop: Shop)
     for answer in answers:
         if answer.status == 202:
             assert (await customer.settled(answer.json()["command_id"]))["status"] == "applied"
-
-
-async def _walk(client: Client, path: str, limit: int) -> list[list[Any]]:
-    """The pages of a list, to its end."""
-    pages = []
-    cursor: dict[str, str] = {}
-    while True:
-        page = (await client.get(path, limit=limit, **cursor)).ok()
-        pages.append(page["items"])
-        if page["next_cursor"] is None:
-            return pages
-        cursor = {"cursor": page["next_cursor"]}
-
-
-async def test_own_orders_newest_first_without_repeats_or_holes(shop: Shop, customer: Client) -> None:
-    sku = await shop.product(on_hand=100)
-    placed = [await customer.placed({sku: 1}) for _ in range(10)]
-    await shop.customer().placed({sku: 1})
-    pages = await _walk(customer, "/orders", 3)
-    assert [len(page) for page in pages] == [3, 3, 3, 1]
-    assert [order for page in pages for order in page] == placed[::-1]
-
-
-async def test_a_walk_is_not_disturbed_by_what_comes_meanwhile(shop: Shop, customer: Client) -> None:
-    sku = await shop.product(on_hand=100)
-    placed = [await customer.placed({sku: 1}) for _ in range(4)]
-    first = (await customer.get("/orders", limit=2)).ok()
-    await customer.placed({sku: 1})
-    (await customer.cancel(placed[0]["id"])).ok()
-    second = (await customer.get("/orders", limit=2, cursor=first["next_cursor"])).ok()
-    assert [order["id"] for order in first["items"] + second["items"]] == [order["id"] for order in placed[::-1]]
-    assert second["next_cursor"] is None
-
-
-async def test_a_page_that_is_just_full_has_no_next(shop: Shop, customer: Client) -> None:
-    sku = await shop.product(on_hand=2)
-    for _ in range(2):
-        await customer.placed({sku: 1})
-    page = (await customer.get("/orders", limit=2)).ok()
-    assert (len(page["items"]), page["next_cursor"]) == (2, None)
-
-
-async def test_staff_see_everyone_s_orders(shop: Shop) -> None:
-    sku = await shop.product(on_hand=100)
-    placed = {(await shop.customer().placed({sku: 1}))["id"] for _ in range(3)}
-    pages = await _walk(shop.staff, "/orders", 20)
-    ids = [order["id"] for page in pages for order in page]
-    assert placed < set(ids)
-    assert ids == sorted(ids, reverse=True)
-    assert len(set(ids)) == len(ids) == await shop.database.fetchval("SELECT count(*) FROM orders")
-
-
-async def test_a_limit_beyond_the_page_s_bound_is_cut_to_it(shop: Shop, customer: Client) -> None:
-    sku = await shop.product(on_hand=100)
-    await asyncio.gather(*(customer.placed({sku: 1}) for _ in range(25)))
-    page = (await customer.get("/orders", limit=10**12)).ok()
-    assert len(page["items"]) == 20
-    assert len((await customer.get("/orders", cursor=page["next_cursor"])).ok()["items"]) == 5
-
-
-@pytest.mark.parametrize("limit", ["0", "-1", "1.5", "abc", "", "null", "9" * 5_000])
-@pytest.mark.parametrize("path", ["/orders", "/products", "/events", "/dead-letters"])
-async def test_a_limit_that_is_none(shop: Shop, path: str, limit: str) -> None:
-    assert (await shop.staff.get(path, limit=limit)).pointers() == {"/query/limit"}
-
-
-def _cursor(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-@pytest.mark.parametrize(
-    ("path", "cursor"),
-    [
-        *(
-            (path, cursor)
-            for path in ("/orders", "/products", "/dead-letters")
-            for cursor in ("A", "_w", "é", "A" * 201)
-        ),
-        ("/orders", ""),
-        ("/orders", "!!!!"),
-        ("/orders", _cursor("7")),
-        ("/orders", _cursor("PRODUCT-1")),
-        ("/products", _cursor("\x00")),
-        ("/dead-letters", _cursor("x")),
-        ("/dead-letters", _cursor("2026-11-22T00:00:00+00:00 0")),
-        ("/dead-letters", _cursor("2026-11-22T00:00:00 0 1-1")),
-        ("/dead-letters", _cursor("2026-11-22T00:00:00+00:00 99999999 1-1")),
-        ("/dead-letters", _cursor("2026-11-22T00:00:00+00:00 0 \x00")),
-        ("/dead-letters", _cursor("0001-01-01T00:00:00+23:59 0 1-1")),
-    ],
-)
-async def test_a_cursor_that_is_none_of_ours(shop: Shop, path: str, cursor: str) -> None:
-    assert (await shop.staff.get(path, cursor=cursor)).pointers() == {"/query/cursor"}

@@ -14,7 +14,7 @@ import redis
 from runtime.activation import ActivationBroker, activate
 from runtime.mailboxes.keys import awake_key, stream_key
 from runtime.settings import Settings
-from tests.e2e.faults import stop_in_batch
+from tests.e2e.faults import commits_held_back, stop_in_batch
 from tests.e2e.faults_client import FaultsClient
 from tests.e2e.ledger import Ledger, prove, stock_up, verified
 from tests.e2e.load import Load
@@ -57,6 +57,21 @@ async def test_workers_killed_in_the_middle_of_batches(busy: System) -> None:
     _log.info("seconds from the last kill, of all workers, until every mailbox went on: %.2f", slowest_mailbox)
     assert load.refusals() == set()
     await prove(busy, load)
+
+
+async def test_worker_killed_between_commit_and_answer(busy: System) -> None:
+    async with Ledger(busy) as ledger, FaultsClient(busy) as client:
+        order = await client.place({SKUS[0]: 1}, wait=10)
+        async with commits_held_back(ledger) as held_back:
+            cancelling = asyncio.create_task(client.post(f"/orders/{order.body['id']}/cancel", None, wait=10))
+            await eventually_seen("a commit on its way", held_back, within_seconds=GOES_ON_SECONDS)
+            for pid in busy.worker_pids():
+                os.kill(pid, signal.SIGKILL)
+        committed = time.monotonic()
+        cancelled = await cancelling
+    assert (cancelled.status, cancelled.body["status"]) == (200, "cancelled")
+    assert cancelled.at - committed < GOES_ON_SECONDS, "nobody told the gateway: it looks by itself"
+    await verified(busy)
 
 
 async def test_worker_stopped_through_a_whole_batch(busy: System) -> None:

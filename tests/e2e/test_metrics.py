@@ -10,6 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.e2e.api import Answer
+from tests.e2e.faults import workers_stopped
 from tests.e2e.shop import Shop
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
@@ -76,7 +77,7 @@ async def test_commands_are_counted_from_acceptance_to_outcome(shop: Shop) -> No
 async def test_a_batch_is_counted_by_its_size(shop: Shop) -> None:
     sku = await shop.product()
     before = await read(shop)
-    with shop.workers_stopped():
+    async with workers_stopped(shop.system):
         receipt = f"/inventory/{sku}/receipts"
         answers = await asyncio.gather(*(shop.staff.post(receipt, {"quantity": 1}, wait=None) for _ in range(30)))
     for answer in answers:
@@ -106,7 +107,7 @@ async def test_the_backlog_is_shown_with_its_age(shop: Shop) -> None:
     empty = await read(shop)
     assert empty("tidegate_mailbox_commands") == 0
     assert empty("tidegate_mailbox_oldest_seconds") == 0
-    with shop.workers_stopped():
+    async with workers_stopped(shop.system):
         for _ in range(3):
             last = (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1}, wait=None)).ok(202)
         waiting = await read(shop)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.api import WAIT_SECONDS
 from tests.e2e.conftest import SHOP_SETTINGS
+from tests.e2e.faults import workers_stopped
 from tests.e2e.shop import STAFF, Shop
 from tests.system import eventually_seen
 
@@ -87,7 +88,7 @@ async def log(shop: Shop, after: int) -> list[dict[str, Any]]:
 async def burst(shop: Shop, count: int) -> None:
     """So many events of one batch."""
     sku = await shop.product()
-    with shop.workers_stopped():
+    async with workers_stopped(shop.system):
         receipt = f"/inventory/{sku}/receipts"
         answers = await asyncio.gather(*(shop.staff.post(receipt, {"quantity": 1}, wait=None) for _ in range(count)))
     for answer in answers:
