@@ -99,7 +99,7 @@ class Waiters:
             for outcome in await self._read(command_ids):
                 self._resolve(outcome)
         except VIEW_FAILED as error:
-            _log.warning("missed outcomes could not be looked up (%s)", error)
+            _log.warning("missed outcomes could not be looked up (%s)", type(error).__name__)
 
     def _resolve(self, outcome: Outcome) -> None:
         future = self._waiting.get(outcome.command_id)

@@ -13,11 +13,16 @@ import random
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from taskiq.exceptions import SendTaskError
+from taskiq import BrokerMessage
 from taskiq.kicker import AsyncKicker
 from taskiq_redis import ListQueueBroker
 
-from runtime.redis_client import CONNECT_TIMEOUT_SECONDS, NO_MAINTENANCE_NOTIFICATIONS, REDIS_UNAVAILABLE
+from runtime.redis_client import (
+    ANSWER_TIMEOUT_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
+    NO_MAINTENANCE_NOTIFICATIONS,
+    REDIS_UNAVAILABLE,
+)
 
 DRAIN_TASK: Final = "tidegate.drain"
 SWEEP_TASK: Final = "tidegate.sweep"
@@ -28,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class ActivationBroker(ListQueueBroker):
-    """A Redis list of activations; listening survives the loss of Redis."""
+    """A Redis list of activations; sending and listening survive the loss of Redis."""
 
     def __init__(self, redis_url: str) -> None:
         super().__init__(
@@ -39,6 +44,14 @@ class ActivationBroker(ListQueueBroker):
             socket_keepalive=True,
             maint_notifications_config=NO_MAINTENANCE_NOTIFICATIONS,
         )
+
+    async def kick(self, message: BrokerMessage) -> None:
+        """Sends an activation. When Redis is away it is dropped: the sweep asks again every second."""
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                await super().kick(message)
+        except REDIS_UNAVAILABLE as error:
+            _log.warning("an activation was not sent, Redis is away (%s)", error)
 
     async def listen(self) -> AsyncGenerator[bytes, None]:
         while True:
@@ -51,9 +64,6 @@ class ActivationBroker(ListQueueBroker):
 
 
 async def activate(broker: ActivationBroker, mailbox: int) -> None:
-    """Asks some worker to drain `mailbox`. Raises what Redis clients raise."""
+    """Asks some worker to drain `mailbox`."""
     kicker: AsyncKicker[[int], None] = AsyncKicker(task_name=DRAIN_TASK, broker=broker, labels={})
-    try:
-        await kicker.kiq(mailbox)
-    except SendTaskError as error:
-        raise (error.__cause__ or error) from None  # taskiq's wrapping hides from callers that Redis is away
+    await kicker.kiq(mailbox)

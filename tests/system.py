@@ -131,6 +131,11 @@ class System(LocalSystem):
         except json.JSONDecodeError:
             raise AssertionError(f"verify printed no JSON:\n{done.stdout}\n{done.stderr}") from None
 
+    def tracebacks(self) -> list[str]:
+        """The processes whose logs hold a traceback: something happened there that nobody had thought of."""
+        names = ("gateway", "worker", "scheduler")
+        return [name for name in names if "Traceback" in self.log(name).read_text(errors="replace")]
+
     def log_tails(self) -> str:
         """The last lines of every log."""
         return "\n".join(

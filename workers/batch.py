@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import asyncpg
 import msgspec
 
 from domain.ids import new_id
@@ -144,12 +143,8 @@ class Batch:
         if not self._told:
             return Result(0, [], [], self._at)
         first = await next_seq(connection, len(self._told))
-        try:
-            await self._rows.write_stock(connection)
-        except asyncpg.CheckViolationError:
-            if self._alone:
-                raise
-            raise StockRanShort from None
+        if not await self._rows.write_stock(connection):
+            raise StockRanShort
         await write_log(connection, self._mailbox, first, self._told, self._applied, self._at)
         return Result(first, self._told, self._applied, self._at)
 
@@ -193,7 +188,8 @@ class Batch:
         if envelope.command_id in self._earlier.command_ids:
             return
         failed = CommandFailed(envelope.command_id, kind, letter.code, letter.detail)
-        self._record(letter._replace(envelope=envelope), kind, FAILED, (failed,))
+        owns_key = self._earlier.owner_of(envelope) is None
+        self._record(letter._replace(envelope=envelope), kind, FAILED, (failed,), owns_key=owns_key)
 
 
 def _stand_in(mailbox: int, entry: Entry) -> Envelope:

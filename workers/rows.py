@@ -5,8 +5,8 @@ then the event counter. Whoever writes stock or the log holds the counter, until
 order, and stock needs no locks of its own.
 
 Stock is written as changes to what is there, not as what was seen there. So a batch may decide before it holds the
-counter: if everybody got what they asked for, it does not matter who came in between, and the table's own constraint
-refuses what would oversell. Only when something has run short does it have to hold the counter from the start.
+counter: if everybody got what they asked for, and there still is as much as the batch needed at its worst moment, it
+does not matter who came in between. Only when something runs short does it have to hold the counter from the start.
 """
 
 from __future__ import annotations
@@ -93,6 +93,15 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     owns_key: bool
 
 
+class StockMove(msgspec.Struct, gc=False):
+    """What a batch does to one SKU: what it adds, and how many pieces it had taken from what was available when it had
+    taken the most. An order that is cancelled in the same batch leaves no change, but it needed its pieces."""
+
+    on_hand: int = 0
+    reserved: int = 0
+    most_taken: int = 0
+
+
 class Told(msgspec.Struct, frozen=True, gc=False):
     """One event of the batch, before it has its place in the log. `data` is its JSON."""
 
@@ -110,16 +119,19 @@ class Rows:
         self.orders: list[tuple[UUID, str, str, str, int, datetime, datetime]] = []
         self.order_statuses: dict[UUID, tuple[str, datetime]] = {}
         self.lines: list[tuple[UUID, str, int, int]] = []
-        self.stock: dict[str, list[int]] = {}
+        self.stock: dict[str, StockMove] = {}
         self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, datetime]] = []
 
     def move_stock(self, sku: str, on_hand: int, reserved: int) -> None:
         """Adds to what is on hand and what is reserved of a SKU."""
-        if move := self.stock.get(sku):
-            move[0] += on_hand
-            move[1] += reserved
-        else:
-            self.stock[sku] = [on_hand, reserved]
+        move = self.stock.get(sku)
+        if move is None:
+            move = self.stock[sku] = StockMove()
+        move.on_hand += on_hand
+        move.reserved += reserved
+        taken = move.reserved - move.on_hand
+        if taken > move.most_taken:
+            move.most_taken = taken
 
     async def write(self, connection: Connection) -> None:
         """Writes all but stock and the log."""
@@ -142,18 +154,23 @@ class Rows:
                 "dead_letters", records=self.dead_letters, columns=_DEAD_LETTER_COLUMNS
             )
 
-    async def write_stock(self, connection: Connection) -> None:
-        """Moves the stock; the counter must be held."""
-        if self.stock:
-            await connection.execute(
-                """
-                UPDATE stock s SET on_hand = s.on_hand + v.on_hand, reserved = s.reserved + v.reserved
-                FROM unnest($1::text[], $2::int[], $3::int[]) AS v (sku, on_hand, reserved) WHERE s.sku = v.sku
-                """,
-                list(self.stock),
-                [on_hand for on_hand, _ in self.stock.values()],
-                [reserved for _, reserved in self.stock.values()],
-            )
+    async def write_stock(self, connection: Connection) -> bool:
+        """Moves the stock; the counter must be held. False if of some SKU there was less than the batch needed."""
+        if not self.stock:
+            return True
+        moves = self.stock.values()
+        done: str = await connection.execute(
+            """
+            UPDATE stock s SET on_hand = s.on_hand + v.on_hand, reserved = s.reserved + v.reserved
+            FROM unnest($1::text[], $2::int[], $3::int[], $4::int[]) AS v (sku, on_hand, reserved, most_taken)
+            WHERE s.sku = v.sku AND s.on_hand - s.reserved >= v.most_taken
+            """,
+            list(self.stock),
+            [move.on_hand for move in moves],
+            [move.reserved for move in moves],
+            [move.most_taken for move in moves],
+        )
+        return done == f"UPDATE {len(moves)}"
 
 
 async def next_seq(connection: Connection, count: int) -> int:

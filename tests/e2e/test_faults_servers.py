@@ -29,10 +29,11 @@ GATEWAY_KILLS: Final = 2
 
 @pytest_asyncio.fixture(scope="module")
 async def system() -> AsyncIterator[System]:
-    """A system with plenty of everything, which all tests here break in turn."""
+    """A system with plenty of everything, which all tests here break in turn. None of it is a surprise to it."""
     with System() as running:
         await stock_up(running, SKUS)
         yield running
+        assert not running.tracebacks()
 
 
 @pytest.mark.parametrize("workers", ["in_batches", "stopped"])

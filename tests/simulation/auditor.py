@@ -63,6 +63,8 @@ class Auditor:
         for command_id, _, _, status, seq, code in rows:
             if command_id in by_id:
                 self._check_outcome(by_id[command_id], seq, status, code)
+        letters = await connection.fetch("SELECT DISTINCT command_id FROM dead_letters")
+        _same("dead letters", letters, ((row["id"],) for row in rows if row["status"] == "failed"))
         await self._check_tables(connection)
 
     @staticmethod

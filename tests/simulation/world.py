@@ -91,7 +91,6 @@ class World:
                 (1, self._cut_connections),
                 (1, self._forget_scripts),
                 (1, self._lose_activations),
-                (1, self._repeat_activations),
             ]
             weights = [weight for weight, _ in actions]
             for _ in range(steps):
@@ -208,8 +207,9 @@ class World:
         if len(self._drains) >= _WORKERS:
             await self._let_a_drain_end()
         mailbox = self._floor.woken.pop(0)
-        point = self._random.choice([None, None, *CRASH_POINTS])
-        self._start_drain(mailbox, Fate(point, self._random.randint(1, 3)))
+        for _ in range(self._random.choice([1, 1, 1, 2])):  # an activation may come twice
+            point = self._random.choice([None, None, *CRASH_POINTS])
+            self._start_drain(mailbox, Fate(point, self._random.randint(1, 3)))
 
     def _start_drain(self, mailbox: int, its_fate: Fate) -> None:
         drain = asyncio.create_task(self._drain(mailbox, its_fate))
@@ -271,9 +271,6 @@ class World:
     async def _lose_activations(self) -> None:
         self._floor.woken.clear()
 
-    async def _repeat_activations(self) -> None:
-        self._floor.woken.extend(self._floor.woken[:])
-
     # How it ends.
 
     async def _recover(self) -> None:
@@ -287,8 +284,9 @@ class World:
         while any([await self._floor.waiting(mailbox) for mailbox in range(self._floor.mailbox_count)]):
             assert time.monotonic() < deadline, f"not recovered within {_RECOVERY_MAX_SECONDS} s"
             await self._sweep()
-            while self._floor.woken:
-                await self._drain(self._floor.woken.pop(0), Fate())
+            woken, self._floor.woken[:] = self._floor.woken[:], []
+            for mailbox in woken:
+                await self._drain(mailbox, Fate())
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _judge(self) -> None:

@@ -1,0 +1,78 @@
+"""Clients of Redis, and the broker of activations, when Redis goes and comes back: what is asked while it is away
+fails at once or is dropped, as promised, and what is asked afterwards works at the first attempt.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+import pytest
+
+from runtime.activation import ActivationBroker, activate
+from runtime.embedded import valkey
+from runtime.embedded.valkey import ValkeyServer
+from runtime.redis_client import ANSWER_TIMEOUT_SECONDS, REDIS_UNAVAILABLE, connect
+from tests import servers
+
+CONNECTIONS: Final = 5
+_QUEUE: Final = "activations"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ValkeyServer]:
+    """A Valkey that may be killed."""
+    with servers.folder() as home:
+        running = ValkeyServer(home, settings=valkey.NOT_DURABLE)
+        await asyncio.to_thread(running.start)
+        try:
+            yield running
+        finally:
+            await asyncio.to_thread(running.stop)
+
+
+async def test_connections_that_were_idle_when_redis_went_are_not_used_again(server: ValkeyServer) -> None:
+    client = connect(server.url)
+    try:
+        await asyncio.gather(*(client.set(f"before-{number}", b"") for number in range(CONNECTIONS)))
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        answers = await asyncio.gather(*(client.set(f"after-{number}", b"") for number in range(CONNECTIONS)))
+        assert answers == [True] * CONNECTIONS
+    finally:
+        await client.aclose()
+
+
+async def test_while_redis_is_away_a_client_fails_and_an_activation_is_dropped(server: ValkeyServer) -> None:
+    client, broker = connect(server.url), ActivationBroker(server.url)
+    try:
+        await activate(broker, 1)
+        await client.delete(_QUEUE)
+        await asyncio.to_thread(server.kill)
+        await activate(broker, 2)
+        with pytest.raises(REDIS_UNAVAILABLE):
+            await client.ping()
+        await asyncio.to_thread(server.start)
+        await activate(broker, 3)
+        assert await client.llen(_QUEUE) == 1
+    finally:
+        await broker.shutdown()
+        await client.aclose()
+
+
+async def test_a_redis_that_does_not_answer_holds_up_nobody(server: ValkeyServer) -> None:
+    client, broker = connect(server.url), ActivationBroker(server.url)
+    try:
+        await activate(broker, 1)
+        await client.ping()
+        os.kill(server.pid, signal.SIGSTOP)
+        begun = time.monotonic()
+        ping, _ = await asyncio.gather(client.ping(), activate(broker, 2), return_exceptions=True)
+        assert isinstance(ping, REDIS_UNAVAILABLE)
+        assert time.monotonic() - begun < 2 * ANSWER_TIMEOUT_SECONDS
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+        await broker.shutdown()
+        await client.aclose()
