@@ -42,6 +42,7 @@ def create_app(config: Settings | None = None) -> ASGIApp:
         docs_url="/api/docs",
         redoc_url="/api/redoc",
         openapi_url="/api/openapi.json",
+        redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
         lifespan=lifespan,
     )

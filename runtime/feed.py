@@ -17,7 +17,7 @@ from typing import Any, Final
 from broadcaster import Broadcast, BroadcastBackend, Event
 from redis.exceptions import RedisError
 
-from runtime.redis_client import REDIS_UNAVAILABLE, connect
+from runtime.redis_client import ANSWER_TIMEOUT_SECONDS, REDIS_UNAVAILABLE, connect
 
 EVENTS_CHANNEL: Final = "events"
 
@@ -66,7 +66,8 @@ class FeedBackend(BroadcastBackend):
             await self._pubsub.unsubscribe(group)
 
     async def publish(self, channel: str, message: Any) -> None:
-        await self._client.publish(channel, message)
+        async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):  # the client has none: it listens
+            await self._client.publish(channel, message)
 
     async def next_published(self) -> Event:
         await self._subscribed.wait()

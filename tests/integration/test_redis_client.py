@@ -1,5 +1,5 @@
-"""Clients of Redis, and the broker of activations, when Redis goes and comes back: what is asked while it is away
-fails at once or is dropped, as promised, and what is asked afterwards works at the first attempt.
+"""Whoever asks Redis for something, when Redis goes and comes back: what is asked while it is away fails or is dropped
+soon, as promised, and what is asked afterwards works at the first attempt.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import pytest
 from runtime.activation import ActivationBroker, activate
 from runtime.embedded import valkey
 from runtime.embedded.valkey import ValkeyServer
+from runtime.feed import EVENTS_CHANNEL, Publisher
 from runtime.redis_client import ANSWER_TIMEOUT_SECONDS, REDIS_UNAVAILABLE, connect
 from tests import servers
 
@@ -63,16 +64,24 @@ async def test_while_redis_is_away_a_client_fails_and_an_activation_is_dropped(s
 
 
 async def test_a_redis_that_does_not_answer_holds_up_nobody(server: ValkeyServer) -> None:
-    client, broker = connect(server.url), ActivationBroker(server.url)
+    client, broker, publisher = connect(server.url), ActivationBroker(server.url), Publisher(server.url)
+
+    async def ask_all() -> list[object]:
+        message = (EVENTS_CHANNEL, "[]")
+        asked = client.ping(), activate(broker, 1), publisher.publish([message])
+        return [*await asyncio.gather(*asked, return_exceptions=True)]
+
     try:
-        await activate(broker, 1)
-        await client.ping()
+        assert await ask_all() == [True, None, None]
         os.kill(server.pid, signal.SIGSTOP)
         begun = time.monotonic()
-        ping, _ = await asyncio.gather(client.ping(), activate(broker, 2), return_exceptions=True)
-        assert isinstance(ping, REDIS_UNAVAILABLE)
+        failed, *dropped = await ask_all()
         assert time.monotonic() - begun < 2 * ANSWER_TIMEOUT_SECONDS
-    finally:
+        assert isinstance(failed, REDIS_UNAVAILABLE)
+        assert dropped == [None, None]
         os.kill(server.pid, signal.SIGCONT)
+        assert await ask_all() == [True, None, None]
+    finally:
+        await publisher.close()
         await broker.shutdown()
         await client.aclose()

@@ -1,0 +1,76 @@
+"""The bound on a request's head."""
+
+import asyncio
+
+from starlette.types import Receive, Scope, Send
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from gateway.http1 import HEAD_MAX_BYTES, BoundedHttp
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written, and whether it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        """Everything is fed by hand."""
+
+    def resume_reading(self) -> None:
+        """Everything is fed by hand."""
+
+
+async def swallow(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that reads the body to its end and answers 204."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def connection() -> tuple[BoundedHttp, Wire]:
+    config = Config(swallow, log_config=None, access_log=False)
+    config.load()
+    protocol = BoundedHttp(config=config, server_state=ServerState(), app_state={})
+    wire = Wire()
+    protocol.connection_made(wire)
+    return protocol, wire
+
+
+async def test_a_head_without_end_is_refused_at_its_bound() -> None:
+    protocol, wire = connection()
+    protocol.data_received(b"GET / HTTP/1.1\r\nx-much: ")
+    fed = 0
+    while not wire.closed:
+        assert fed <= 2 * HEAD_MAX_BYTES
+        protocol.data_received(b"x" * 4_096)
+        fed += 4_096
+
+    assert wire.written.startswith(b"HTTP/1.1 431 ")
+    assert b"head_too_large" in wire.written
+
+
+async def test_bodies_do_not_count_and_every_request_counts_anew() -> None:
+    protocol, wire = connection()
+    for _ in range(3):
+        wire.written = b""
+        protocol.data_received(b"POST / HTTP/1.1\r\ncontent-length: 400000\r\n\r\n")
+        for _ in range(10):
+            protocol.data_received(b"x" * 40_000)
+        await asyncio.gather(*protocol.tasks)
+        assert wire.written.startswith(b"HTTP/1.1 204 ")
+    assert not wire.closed
+    protocol.connection_lost(None)
