@@ -12,7 +12,6 @@ from domain.stock import insufficient_stock, move_reserved, unknown_sku
 
 PLACED: Final = "placed"
 CANCELLED: Final = "cancelled"
-ORDER_STATUSES: Final = (PLACED, CANCELLED)
 
 
 class Wanted(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -1,6 +1,6 @@
 """Stock: what is on hand, what of it is reserved, and how goods come in or are corrected."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 
@@ -56,9 +56,12 @@ def unknown_sku(skus: list[str]) -> Rejection:
     return Rejection("unknown_sku", "The catalogue has no such SKU.", {"skus": skus})
 
 
+INSUFFICIENT_STOCK: Final = "insufficient_stock"
+
+
 def insufficient_stock(short: list[dict[str, Any]]) -> Rejection:
     """The rejection of a command that needs more than is available; `short` says by SKU what fell short."""
-    return Rejection("insufficient_stock", "Not enough is available.", {"lines": short})
+    return Rejection(INSUFFICIENT_STOCK, "Not enough is available.", {"lines": short})
 
 
 def _moved(shop: Shop, sku: str, change: int) -> Rejection | None:

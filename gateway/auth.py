@@ -16,9 +16,19 @@ _INVALID: Final = {"WWW-Authenticate": 'Bearer realm="tidegate", error="invalid_
 _SCHEME: Final = "bearer "
 
 
-class _Verified(NamedTuple):
+class Verified(NamedTuple):
+    """A token that holds, until `expires_at` (Unix seconds)."""
+
     who: Who
     expires_at: float
+
+
+def bearer_token(headers: Mapping[str, str]) -> str:
+    """The token of the Authorization header. Raises a 401 Problem if there is none."""
+    authorization = headers.get("authorization")
+    if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
+        raise Problem("unauthenticated", "Send a bearer token in the Authorization header.", headers=_CHALLENGE)
+    return authorization[len(_SCHEME) :].strip()
 
 
 class Authenticator:
@@ -27,14 +37,11 @@ class Authenticator:
     def __init__(self, secret: str, *, cache_max_entries: int) -> None:
         self._secret = secret
         self._cache_max_entries = cache_max_entries
-        self._verified: dict[str, _Verified] = {}
+        self._verified: dict[str, Verified] = {}
 
     def who(self, headers: Mapping[str, str]) -> Who:
         """The principal of a request. Raises a 401 or 403 Problem."""
-        authorization = headers.get("authorization")
-        if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
-            raise Problem("unauthenticated", "Send a bearer token in the Authorization header.", headers=_CHALLENGE)
-        return self.who_of_token(authorization[len(_SCHEME) :].strip())
+        return self.verify(bearer_token(headers)).who
 
     def staff(self, headers: Mapping[str, str]) -> Who:
         """The principal, who must be staff."""
@@ -43,8 +50,8 @@ class Authenticator:
             raise Problem("forbidden", "This needs the role `staff`.")
         return who
 
-    def who_of_token(self, token: str) -> Who:
-        """The principal of a token. Raises a 401 or 403 Problem."""
+    def verify(self, token: str) -> Verified:
+        """Whose token it is, and until when. Raises a 401 or 403 Problem."""
         verified = self._verified.get(token)
         if verified is None:
             verified = self._verify(token)
@@ -54,9 +61,9 @@ class Authenticator:
         if verified.expires_at <= time.time():
             self._verified.pop(token, None)
             raise Problem("invalid_token", "The token has expired.", headers=_INVALID)
-        return verified.who
+        return verified
 
-    def _verify(self, token: str) -> _Verified:
+    def _verify(self, token: str) -> Verified:
         try:
             claims = claims_of(token, self._secret)
         except jwt.ExpiredSignatureError:
@@ -69,4 +76,4 @@ class Authenticator:
         known = [role for role in ROLES if role in roles] if isinstance(roles, list) else []
         if not known:
             raise Problem("forbidden", "The token has no role here.")
-        return _Verified(Who(subject, "staff" in known), float(claims["exp"]))
+        return Verified(Who(subject, "staff" in known), float(claims["exp"]))

@@ -5,7 +5,9 @@ the reason names the seq to resume from; at shutdown uvicorn closes all with 101
 """
 
 import asyncio
+import logging
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -13,13 +15,13 @@ from typing import Final
 import msgspec
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from gateway.auth import bearer_token
 from gateway.edge import Edge
 from gateway.problems import Problem
-from gateway.tail import Follower
 from gateway.views import log
 from runtime.database import VIEW_FAILED
 from runtime.metrics import SOCKETS
-from runtime.records import EventRecord, cloud_event
+from runtime.records import EventRecord, chunks, cloud_event
 
 CLOSE_TRY_LATER = 1013
 CLOSE_BAD_REQUEST = 4400
@@ -27,8 +29,13 @@ CLOSE_UNAUTHENTICATED = 4401
 CLOSE_FORBIDDEN = 4403
 CLOSE_TOO_SLOW = 4008
 
+# A client that takes nothing for so long is given up. Its connection ends when uvicorn's ping finds it dead.
+SEND_MAX_SECONDS: Final = 20.0
+
 _REPLAY_EVENTS: Final = 1_000
 _SEQ: Final = re.compile("[0-9]{1,18}")
+
+_log = logging.getLogger(__name__)
 
 router = APIRouter()
 
@@ -51,6 +58,19 @@ class Sockets:
             self.open -= 1
 
 
+class _Stuck(Exception):
+    """The client stopped reading: not even the close would reach it."""
+
+
+class _Refused(Exception):
+    """The socket is not served; `code` and `reason` close it."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
 @router.websocket("/ws")
 async def stream_events(socket: WebSocket) -> None:
     """`?token=` or an Authorization header; `?after=SEQ` to resume, else from now on."""
@@ -58,69 +78,95 @@ async def stream_events(socket: WebSocket) -> None:
     sockets: Sockets = socket.app.state.sockets
     with suppress(WebSocketDisconnect):  # gone before it was served: nobody to tell
         await socket.accept()
-        refusal = _refusal(edge, sockets, socket)
-        if refusal is not None:
-            await socket.close(*refusal)
+        try:
+            valid_seconds = _admit(edge, sockets, socket)
+        except _Refused as refused:
+            await socket.close(refused.code, refused.reason)
             return
         with sockets.one_more():
-            await _serve(edge, socket)
+            await _serve(edge, socket, valid_seconds)
 
 
-async def _serve(edge: Edge, socket: WebSocket) -> None:
-    """Sends events until one side has enough."""
+def _admit(edge: Edge, sockets: Sockets, socket: WebSocket) -> float:
+    """How many seconds the socket's token is still valid. Raises _Refused."""
+    if sockets.open >= edge.config.socket_max_connections:
+        raise _Refused(CLOSE_TRY_LATER, "too many sockets")
+    if not _SEQ.fullmatch(socket.query_params.get("after", "0")):
+        raise _Refused(CLOSE_BAD_REQUEST, "`after` is a seq")
     try:
-        follower = await edge.tail.follow(queue_max_events=edge.config.socket_queue_max_events)
-    except VIEW_FAILED:
-        await socket.close(CLOSE_TRY_LATER, "the log cannot be read now")
-        return
-    after = int(socket.query_params.get("after", follower.after))
-    tasks = asyncio.create_task(_send(edge, socket, follower, after)), asyncio.create_task(_hear(socket))
+        token = socket.query_params.get("token") or bearer_token(socket.headers)
+        verified = edge.authenticator.verify(token)
+    except Problem as problem:
+        code = CLOSE_FORBIDDEN if problem.code == "forbidden" else CLOSE_UNAUTHENTICATED
+        raise _Refused(code, problem.code) from None
+    if not verified.who.staff:
+        raise _Refused(CLOSE_FORBIDDEN, "forbidden")
+    return verified.expires_at - time.time()
+
+
+async def _serve(edge: Edge, socket: WebSocket, valid_seconds: float) -> None:
+    """Sends events until one side has enough, or the token expires."""
+    tasks = asyncio.create_task(_send(edge, socket)), asyncio.create_task(_hear(socket))
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, timeout=valid_seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        edge.tail.unfollow(follower)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    if not done:
+        await socket.close(CLOSE_UNAUTHENTICATED, "invalid_token")
+    for end in ended:
+        if isinstance(end, Exception):
+            _log.error("a socket ended by a bug", exc_info=end)
 
 
-def _refusal(edge: Edge, sockets: Sockets, socket: WebSocket) -> tuple[int, str] | None:
-    """Why this socket is not served, as a close code and reason."""
-    if sockets.open >= edge.config.socket_max_connections:
-        return CLOSE_TRY_LATER, "too many sockets"
-    if not _SEQ.fullmatch(socket.query_params.get("after", "0")):
-        return CLOSE_BAD_REQUEST, "`after` is a seq"
-    token = socket.query_params.get("token")
+async def _send(edge: Edge, socket: WebSocket) -> None:
+    """First the log, then, close to its end, what the tail brings: a long replay fills no queue."""
+    after = socket.query_params.get("after")
+    sent = None if after is None else int(after)
+    follower = None
     try:
-        who = edge.authenticator.who_of_token(token) if token else edge.authenticator.who(socket.headers)
-    except Problem as problem:
-        return (CLOSE_FORBIDDEN if problem.code == "forbidden" else CLOSE_UNAUTHENTICATED), problem.code
-    return None if who.staff else (CLOSE_FORBIDDEN, "forbidden")
-
-
-async def _send(edge: Edge, socket: WebSocket, follower: Follower, after: int) -> None:
-    """First the log up to where the follower began, then what the follower gets."""
-    sent = after
-    with suppress(WebSocketDisconnect, RuntimeError):  # gone while we were sending: nobody to tell
-        try:
-            while sent < follower.after:
-                async with edge.engine.connect() as connection:
-                    records = await log.read(connection, sent, _REPLAY_EVENTS)
-                sent = await _frame(socket, [record for record in records if record.seq <= follower.after], sent)
-        except VIEW_FAILED:
-            await socket.close(CLOSE_TRY_LATER, f"the log cannot be read now; resume after {sent}")
-            return
+        if sent is not None:
+            while (read := await _replay(edge, socket, sent)) > sent:
+                sent = read
+        follower = await edge.tail.follow(queue_max_events=edge.config.socket_queue_max_events)
+        if sent is None:
+            sent = follower.after
+        while sent < follower.after:
+            sent = await _replay(edge, socket, sent, follower.after)
         while records := await follower.take():
-            sent = await _frame(socket, [record for record in records if record.seq > sent], sent)
+            sent = await _frames(socket, [record for record in records if record.seq > sent], sent)
         await socket.close(CLOSE_TOO_SLOW, f"too slow; resume after {sent}")
+    except VIEW_FAILED:
+        resume = "" if sent is None else f"; resume after {sent}"
+        await socket.close(CLOSE_TRY_LATER, f"the log cannot be read now{resume}")
+    except _Stuck:
+        _log.warning("a client has read nothing for %s s; its socket is given up", SEND_MAX_SECONDS)
+    except (WebSocketDisconnect, RuntimeError):
+        pass  # gone while we were sending: nobody to tell
+    finally:
+        if follower is not None:
+            edge.tail.unfollow(follower)
 
 
-async def _frame(socket: WebSocket, records: list[EventRecord], sent: int) -> int:
-    """Sends the records as one frame; returns the last seq sent."""
-    if not records:
-        return sent
-    await socket.send_text(msgspec.json.encode([cloud_event(record) for record in records]).decode())
-    return records[-1].seq
+async def _replay(edge: Edge, socket: WebSocket, after: int, until: int | None = None) -> int:
+    """Sends the next page of the log, not beyond `until`; returns the last seq sent, `after` at the log's end."""
+    async with edge.engine.connect() as connection:
+        records = await log.read(connection, after, _REPLAY_EVENTS)
+    return await _frames(socket, [record for record in records if until is None or record.seq <= until], after)
+
+
+async def _frames(socket: WebSocket, records: list[EventRecord], sent: int) -> int:
+    """Sends the records; returns the last seq sent. Raises _Stuck if the client does not take them."""
+    for chunk in chunks(records):
+        text = msgspec.json.encode([cloud_event(record) for record in chunk]).decode()
+        try:
+            async with asyncio.timeout(SEND_MAX_SECONDS):
+                await socket.send_text(text)
+        except TimeoutError:
+            raise _Stuck from None
+        sent = chunk[-1].seq
+    return sent
 
 
 async def _hear(socket: WebSocket) -> None:

@@ -72,7 +72,6 @@ class Ask(NamedTuple):
     key: str | None
     fingerprint: bytes | None
     wait: int | None
-    traceparent: str | None
 
 
 def ask(request: Request, who: Who, body: bytes) -> Ask:
@@ -82,7 +81,7 @@ def ask(request: Request, who: Who, body: bytes) -> Ask:
     if key is not None:
         said = f"{request.method} {request.url.path}\n".encode() + body
         fingerprint = hashlib.blake2b(said, digest_size=16).digest()
-    return Ask(who, key, fingerprint, preferred_wait(request), request.headers.get("traceparent"))
+    return Ask(who, key, fingerprint, preferred_wait(request))
 
 
 class Submitter:
@@ -131,7 +130,6 @@ class Submitter:
                 self._reply_channel if wait else None,
                 asked.key,
                 asked.fingerprint,
-                asked.traceparent,
             )
         )
         if wait:
@@ -139,10 +137,12 @@ class Submitter:
         try:
             first = await self._post(mailbox_of_slot(slot, self._mailbox_count), entry, asked, command_id, resource)
         except BaseException:
-            self._waiters.forget(command_id)
+            if wait:
+                self._waiters.forget(command_id)
             raise
         if first is not None:
-            self._waiters.forget(command_id)
+            if wait:
+                self._waiters.forget(command_id)
             outcome = await self._waiters.watch(first.command_id, wait) if wait else None
             return await self._settled(Accepted(first.command_id, first.resource, True, wait, outcome))
         ACCEPTED.labels(type(command).__name__).inc()

@@ -17,10 +17,18 @@ from runtime import tables
 from runtime.database import VIEW_FAILED
 from runtime.records import Outcome, decode_outcomes, microseconds
 
-# A repeated request has no reply channel of its own: it looks into Postgres this often.
+# So often Postgres is asked for the outcomes of repeated requests.
 _LOOK_SECONDS: Final = 0.05
 
 _log = logging.getLogger(__name__)
+
+
+class _Wait:
+    """One outcome that is waited for, by one request or by several that repeat each other."""
+
+    def __init__(self) -> None:
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.requests = 0
 
 
 class Waiters:
@@ -29,40 +37,50 @@ class Waiters:
     def __init__(self, engine: AsyncEngine, *, max_requests: int) -> None:
         self._engine = engine
         self._max_requests = max_requests
-        self._waiting: dict[UUID, asyncio.Future[Outcome]] = {}
+        self._requests = 0
+        self._waiting: dict[UUID, _Wait] = {}
+        self._watched: set[UUID] = set()
+        self._watching: asyncio.Task[None] | None = None
         self._looking: set[asyncio.Task[None]] = set()
 
     @property
     def has_room(self) -> bool:
         """Whether one more request may wait."""
-        return len(self._waiting) < self._max_requests
+        return self._requests < self._max_requests
 
-    def expect(self, command_id: UUID) -> asyncio.Future[Outcome]:
-        """Call before the command is posted: its outcome may be back before the answer of the post."""
-        return self._waiting.setdefault(command_id, asyncio.get_running_loop().create_future())
+    def expect(self, command_id: UUID) -> None:
+        """Call before the command is posted, and `wait` or `forget` once for it: its outcome may be back before the
+        answer of the post."""
+        self._waiting.setdefault(command_id, _Wait()).requests += 1
+        self._requests += 1
 
     def forget(self, command_id: UUID) -> None:
-        """The command was not posted after all."""
-        if future := self._waiting.pop(command_id, None):
-            future.cancel()
+        """This request waits no more."""
+        self._requests -= 1
+        wait = self._waiting[command_id]
+        wait.requests -= 1
+        if wait.requests == 0:
+            del self._waiting[command_id]
+            self._watched.discard(command_id)
 
     async def wait(self, command_id: UUID, seconds: float) -> Outcome | None:
         """The outcome of an expected command, or None if it took longer."""
-        future = self._waiting[command_id]
         try:
-            return await asyncio.wait_for(asyncio.shield(future), seconds)
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(self._waiting[command_id].outcome)
         except TimeoutError:
             return await self.look_up(command_id)
         finally:
-            self._waiting.pop(command_id, None)
+            self.forget(command_id)
 
     async def watch(self, command_id: UUID, seconds: float) -> Outcome | None:
-        """The outcome of somebody else's command, or None if it took longer."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while (outcome := await self.look_up(command_id)) is None and loop.time() < until:
-            await asyncio.sleep(_LOOK_SECONDS)
-        return outcome
+        """The outcome of a command that another request posted, or None if it took longer. No reply comes for it
+        here: one look into Postgres, again and again, serves all that is watched."""
+        self.expect(command_id)
+        self._watched.add(command_id)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch_all())
+        return await self.wait(command_id, seconds)
 
     def deliver(self, message: str) -> None:
         """Takes a message of the reply channel."""
@@ -87,6 +105,14 @@ class Waiters:
             if overdue:
                 await self._look_for(overdue)
 
+    async def _watch_all(self) -> None:
+        try:
+            while self._watched:
+                await self._look_for(list(self._watched))
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            self._watching = None
+
     async def look_up(self, command_id: UUID) -> Outcome | None:
         """The outcome as Postgres has it; None if there is none, or Postgres is away."""
         try:
@@ -99,12 +125,15 @@ class Waiters:
             for outcome in await self._read(command_ids):
                 self._resolve(outcome)
         except VIEW_FAILED as error:
-            _log.warning("missed outcomes could not be looked up (%s)", type(error).__name__)
+            _log.warning("outcomes could not be looked up (%s)", type(error).__name__)
+        except Exception:  # whoever waits must not wait in vain because of one that stumbles
+            _log.exception("outcomes could not be looked up")
 
     def _resolve(self, outcome: Outcome) -> None:
-        future = self._waiting.get(outcome.command_id)
-        if future is not None and not future.done():
-            future.set_result(outcome)
+        wait = self._waiting.get(outcome.command_id)
+        if wait is not None and not wait.outcome.done():
+            wait.outcome.set_result(outcome)
+        self._watched.discard(outcome.command_id)
 
     async def _read(self, command_ids: list[UUID]) -> list[Outcome]:
         commands, events = tables.commands.c, tables.events.c

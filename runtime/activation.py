@@ -4,15 +4,17 @@ An activation is only a hint. It may get lost or come twice: the mailbox holds t
 them, and the sweep wakes whoever was forgotten. So the simplest broker serves: a Redis list, taken from on receipt.
 
 taskiq-redis's own `listen` ends for good at the first broken connection (it waits for the built-in ConnectionError,
-which redis-py's is not), and its blocking read runs into redis-py's socket timeout: both are mended here.
+which redis-py's is not), blocks without end on a peer that vanished, and its list has no bound: all three are mended
+here.
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator
-from typing import Final
+from typing import Any, Final
 
+from redis.asyncio import Redis
 from taskiq import BrokerMessage
 from taskiq.kicker import AsyncKicker
 from taskiq_redis import ListQueueBroker
@@ -27,7 +29,11 @@ from runtime.redis_client import (
 DRAIN_TASK: Final = "tidegate.drain"
 SWEEP_TASK: Final = "tidegate.sweep"
 _QUEUE: Final = "activations"
+_BLOCK_SECONDS: Final = 1
 _RECONNECT_SECONDS: Final = 0.2
+
+# More than all mailboxes together can want; the oldest hints go first.
+ACTIVATIONS_MAX: Final = 8_192
 
 _log = logging.getLogger(__name__)
 
@@ -39,28 +45,34 @@ class ActivationBroker(ListQueueBroker):
         super().__init__(
             redis_url,
             queue_name=_QUEUE,
-            socket_timeout=None,
+            socket_timeout=ANSWER_TIMEOUT_SECONDS,
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
             socket_keepalive=True,
             maint_notifications_config=NO_MAINTENANCE_NOTIFICATIONS,
         )
 
     async def kick(self, message: BrokerMessage) -> None:
-        """Sends an activation. When Redis is away it is dropped: the sweep asks again every second."""
+        """Sends an activation. When Redis is away, or nobody takes any, it is dropped: the sweep asks again."""
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-                await super().kick(message)
+            async with Redis(connection_pool=self.connection_pool) as client:
+                pipeline = client.pipeline(transaction=False)
+                pipeline.lpush(self.queue_name, message.message)
+                pipeline.ltrim(self.queue_name, 0, ACTIVATIONS_MAX - 1)
+                await pipeline.execute()
         except REDIS_UNAVAILABLE as error:
             _log.warning("an activation was not sent, Redis is away (%s)", error)
 
     async def listen(self) -> AsyncGenerator[bytes, None]:
         while True:
             try:
-                async for message in super().listen():
-                    yield message
+                async with Redis(connection_pool=self.connection_pool) as client:
+                    found: Any = await client.brpop([self.queue_name], timeout=_BLOCK_SECONDS)
             except REDIS_UNAVAILABLE as error:
                 _log.warning("no activations, Redis is away (%s); trying again", error)
                 await asyncio.sleep(_RECONNECT_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
+            else:
+                if found:
+                    yield found[1]
 
 
 async def activate(broker: ActivationBroker, mailbox: int) -> None:

@@ -40,8 +40,11 @@ def _driver_url(database_url: str) -> URL:
     return make_url(database_url).set(drivername="postgresql+asyncpg")
 
 
-def create_engine(database_url: str, *, pool_size: int) -> AsyncEngine:
-    """The engine for views; it connects when first asked, and checks a connection only after it has failed."""
+def create_engine(
+    database_url: str, *, pool_size: int, statement_timeout: float | None = VIEW_TIMEOUT_SECONDS
+) -> AsyncEngine:
+    """The engine for views; it connects when first asked, and checks a connection only after it has failed. A statement
+    may take `statement_timeout` seconds."""
     return create_async_engine(
         _driver_url(database_url),
         pool_size=pool_size,
@@ -49,7 +52,7 @@ def create_engine(database_url: str, *, pool_size: int) -> AsyncEngine:
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
         connect_args={
             "timeout": CONNECT_TIMEOUT_SECONDS,
-            "command_timeout": VIEW_TIMEOUT_SECONDS,
+            "command_timeout": statement_timeout,
             "server_settings": {"application_name": "tidegate-view", "jit": "off"},
         },
     )

@@ -32,7 +32,6 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     reply_to: str | None = None
     idempotency_key: Annotated[str, msgspec.Meta(max_length=IDEMPOTENCY_KEY_MAX_CHARS)] | None = None
     fingerprint: bytes | None = None
-    traceparent: str | None = None
 
     @property
     def who(self) -> Who:

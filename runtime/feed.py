@@ -76,12 +76,14 @@ class FeedBackend(BroadcastBackend):
                 await self._subscribe_again()
             try:
                 message = await self._next_message()
+                if message is not None:
+                    return Event(channel=message["channel"].decode(), message=message["data"].decode())
             except REDIS_UNAVAILABLE as error:
                 _log.warning("the feed lost Redis (%s); subscribing again", error)
                 self._lost = True
-                continue
-            if message is not None:
-                return Event(channel=message["channel"].decode(), message=message["data"].decode())
+            except Exception:  # broadcaster's listener would end for good, without a word
+                _log.exception("the feed stumbled; subscribing again")
+                self._lost = True
 
     async def _next_message(self) -> Any:
         """The next message, or None after a quiet while. A peer that does not answer a ping counts as lost."""

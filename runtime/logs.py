@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from typing import Final
 
 import msgspec
@@ -10,9 +11,11 @@ _HUMAN: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 class _JsonFormatter(logging.Formatter):
+    converter = staticmethod(time.gmtime)
+
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{record.msecs:03.0f}",
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{record.msecs:03.0f}Z",
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),

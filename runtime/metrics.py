@@ -46,6 +46,7 @@ ACCEPT_TO_COMMIT_SECONDS = BatchHistogram(
 )
 BATCH_RETRIES = Counter("tidegate_batch_retries_total", "Batches tried again, by reason.", ["reason"])
 DEAD_LETTERS = Counter("tidegate_dead_letters_total", "Entries put aside, by code.", ["code"])
+REJOINED = Counter("tidegate_mailboxes_rejoined_total", "Times a mailbox had to be brought back into step with Redis.")
 SWEEPS = Counter("tidegate_mailboxes_swept_total", "Mailboxes that the sweep had to wake.")
 REQUEST_SECONDS = Histogram(
     "tidegate_http_request_seconds",

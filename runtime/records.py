@@ -4,7 +4,7 @@ An event record is one line of the log; an outcome is what the waiting gateway i
 as JSON arrays; `data` is the event itself, encoded once, when it was decided, and never again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -20,6 +20,10 @@ REPEATED: Final = "repeated"
 ACCEPTED: Final = "accepted"
 
 CLOUDEVENTS_SOURCE: Final = "/tidegate"
+
+# Of one message of the feed and of one frame to a client. One order of 1,000 lines is some 80 KB by itself.
+CHUNK_MAX_EVENTS: Final = 256
+CHUNK_MAX_BYTES: Final = 262_144
 
 
 class EventRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -70,6 +74,19 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _encoder = msgspec.json.Encoder()
 _records = msgspec.json.Decoder(list[EventRecord])
 _outcomes = msgspec.json.Decoder(list[Outcome])
+
+
+def chunks(records: Sequence[EventRecord]) -> Iterator[Sequence[EventRecord]]:
+    """The records in runs that are no burden to whoever takes them: so many, or so large, and no more."""
+    start = size = 0
+    for index, record in enumerate(records):
+        length = len(memoryview(record.data))
+        if index > start and (index - start == CHUNK_MAX_EVENTS or size + length > CHUNK_MAX_BYTES):
+            yield records[start:index]
+            start, size = index, 0
+        size += length
+    if start < len(records):
+        yield records[start:]
 
 
 def encode(rows: Sequence[EventRecord] | Sequence[Outcome]) -> str:

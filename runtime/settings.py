@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "postgresql://postgres@127.0.0.1:5432/postgres",
         validation_alias=_bare("DATABASE_URL"),
-        description="Postgres 15 or newer. Set together with `REDIS_URL`, nothing is embedded.",
+        description="Postgres 17 or newer. Set together with `REDIS_URL`, nothing is embedded.",
     )
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     )
     drain_concurrency: int = Field(16, description="Mailboxes drained at a time by one worker process.", ge=1, le=256)
     linger_milliseconds: int = Field(
-        50, description="How long an empty mailbox is watched for more before it falls asleep.", ge=1, le=10_000
+        50, description="How long an empty mailbox is watched for more before it falls asleep.", ge=1, le=2_000
     )
     awake_milliseconds: int = Field(
         2_000,

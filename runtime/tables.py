@@ -130,14 +130,15 @@ commands = Table(
     ),
 )
 
-# The actors: `position` is the id of the last stream entry applied, `entries` how many there were in all. The row's
-# lock is the right to apply the mailbox.
+# The actors: `position` is the id of the last stream entry applied, `entries` how many there were in all,
+# `rejoined` how often Redis had forgotten them. The row's lock is the right to apply the mailbox.
 mailboxes = Table(
     "mailboxes",
     metadata,
     Column("mailbox", SmallInteger, primary_key=True, autoincrement=False),
     Column("position", Text, nullable=False, server_default="0-0"),
     Column("entries", BigInteger, nullable=False, server_default="0"),
+    Column("rejoined", Integer, nullable=False, server_default="0"),
 )
 
 # Entries that could not be applied, as they came: garbage, unknown versions, commands whose rule raised.

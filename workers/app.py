@@ -66,24 +66,22 @@ class Worker:
         await self._redis.aclose()
 
     async def drain(self, mailbox: int) -> None:
-        """Drains `mailbox` for its time, then lets others come first. What cannot be done now, the sweep asks for
-        again: a lost connection is waited out for a moment here, so that a stopped database is not asked in a hurry.
+        """Drains `mailbox` for its time, then lets others come first. What cannot be done now (a connection is lost,
+        the disk is full), the sweep asks for again; a moment is waited out here, so that nobody is asked in a hurry.
         """
         try:
             if not await self._drainer.drain(mailbox):
                 await activate(self._broker, mailbox)
-        except (*LOST_CONNECTION, *REDIS_UNAVAILABLE) as error:
-            BATCH_RETRIES.labels("connection").inc()
-            _log.warning(
-                "mailbox %d: connection lost (%s: %s); it will be tried again", mailbox, type(error).__name__, error
-            )
+        except (*LOST_CONNECTION, *REDIS_UNAVAILABLE, asyncpg.PostgresError) as error:
+            BATCH_RETRIES.labels(type(error).__name__).inc()
+            _log.warning("mailbox %d waits (%s: %s); it will be tried again", mailbox, type(error).__name__, error)
             await asyncio.sleep(_RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
 
     async def sweep(self) -> None:
         """Wakes every mailbox that holds commands and has nobody awake, also one that is beyond today's count."""
         try:
-            known = await rejoin(self._pool, self._redis)
-        except LOST_CONNECTION as error:
+            known = await rejoin(self._pool, self._redis, self._inbox)
+        except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
             _log.warning("positions not compared, Postgres is away (%s)", type(error).__name__)
             known = []
         except REDIS_UNAVAILABLE:

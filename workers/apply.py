@@ -24,16 +24,13 @@ from runtime.metrics import (
     DEAD_LETTERS,
     FINISHED,
 )
-from runtime.records import encode
+from runtime.records import chunks, encode
 from workers import batch as batches
 from workers.batch import DeadLetter, Letter, Result, StockRanShort
 from workers.earlier import Earlier
 from workers.rows import Connection
 
 _log = logging.getLogger(__name__)
-
-# A message of the feed carries at most this many events, so that no listener has to take megabytes at a time.
-FEED_MESSAGE_MAX_EVENTS: Final = 256
 
 # So many batches are decided alone after one that found too little stock; then it is tried side by side again.
 CAUTIOUS_BATCHES: Final = 32
@@ -47,8 +44,10 @@ class PositionMoved(Exception):
     """Somebody else has applied what was read here; read again."""
 
 
-# What a batch can fail of without any of its letters being to blame.
+# What says nothing about the letters: try again, whole.
 _NOT_THE_LETTERS: Final[tuple[type[BaseException], ...]] = (MailboxTaken, PositionMoved, *LOST_CONNECTION)
+
+_A_LETTERS_FAULT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 class Applier:
@@ -76,28 +75,36 @@ class Applier:
     async def _apply(
         self, mailbox: int, position: str, letters: Sequence[Letter | DeadLetter], *, look_up: bool
     ) -> None:
-        """One transaction; if the database objects, once more with what came before looked up; if it still objects,
-        each half by itself, down to the culprit, which becomes a dead letter."""
+        """One transaction; if something repeats, once more with what came before looked up; if one of the letters is
+        to blame, each half by itself, down to the culprit, which becomes a dead letter.
+
+        Only a value that no column takes, a broken constraint or an exception of ours can be a letter's fault. A full
+        disk, a missing table, a cancelled statement are not: they are raised, and the mailbox waits.
+        """
         try:
             await self._apply_together(mailbox, position, letters, look_up=look_up)
             return
         except _NOT_THE_LETTERS:
             raise
-        except asyncpg.PostgresError as error:
-            _log.warning("mailbox %d: a batch of %d was refused: %s", mailbox, len(letters), error)
-            if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
-                BATCH_RETRIES.labels("conflict").inc()
-                await self._apply(mailbox, position, letters, look_up=look_up)
-                return
-            if isinstance(error, asyncpg.UniqueViolationError) and not look_up:
+        except asyncpg.UniqueViolationError as error:
+            if not look_up:
                 BATCH_RETRIES.labels("repeated").inc()
                 await self._apply(mailbox, position, letters, look_up=True)
                 return
+            culprit: Exception = error
+        except asyncpg.PostgresError as error:
+            if not isinstance(error, _A_LETTERS_FAULT):
+                raise
             culprit = error
+        except Exception as error:
+            _log.exception("mailbox %d: a batch of %d could not be worked out", mailbox, len(letters))
+            culprit = error
+        _log.warning("mailbox %d: a batch of %d was refused: %s", mailbox, len(letters), culprit)
         BATCH_RETRIES.labels("bisected").inc()
         if len(letters) == 1:
             letter = letters[0]
-            buried = DeadLetter(letter.entry, "write_refused", str(culprit), letter.envelope)
+            detail = f"{type(culprit).__name__}: {culprit}"
+            buried = DeadLetter(letter.entry, "write_refused", detail, letter.envelope)
             await self._apply_together(mailbox, position, [buried], look_up=True)
             return
         middle = len(letters) // 2
@@ -161,11 +168,7 @@ async def _hold(connection: Connection, mailbox: int, position: str) -> None:
 def _messages(result: Result) -> list[tuple[str, str]]:
     """The feed's messages of a batch: outcomes first, somebody is waiting for them."""
     messages = [(channel, encode(outcomes)) for channel, outcomes in result.outcomes().items()]
-    records = result.records()
-    messages.extend(
-        (EVENTS_CHANNEL, encode(records[start : start + FEED_MESSAGE_MAX_EVENTS]))
-        for start in range(0, len(records), FEED_MESSAGE_MAX_EVENTS)
-    )
+    messages.extend((EVENTS_CHANNEL, encode(chunk)) for chunk in chunks(result.records()))
     return messages
 
 
@@ -181,6 +184,5 @@ def _count(letters: Sequence[Letter | DeadLetter], result: Result) -> None:
     ACCEPT_TO_COMMIT_SECONDS.observe_all(
         [max(0.0, now - command.envelope.accepted_at / 1e6) for command in result.applied]
     )
-    for letter in letters:
-        if isinstance(letter, DeadLetter):
-            DEAD_LETTERS.labels(letter.code).inc()
+    for code in result.buried:
+        DEAD_LETTERS.labels(code).inc()

@@ -16,6 +16,7 @@ import msgspec
 from domain.ids import new_id
 from domain.model import Command, Event, Rejection, Shop, decide, evolve
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
+from domain.stock import INSUFFICIENT_STOCK
 from runtime import envelope as envelopes
 from runtime.envelope import ENVELOPE_FIELD, Envelope, UnreadableEntry
 from runtime.mailboxes.inbox import Entry, entry_order
@@ -52,11 +53,12 @@ class StockRanShort(Exception):
 
 
 class Result(NamedTuple):
-    """What a batch did: its events from `first_seq` on, told in order, and its commands."""
+    """What a batch did: its events, told in order from `first_seq` on, its commands, its dead letters' codes."""
 
     first_seq: int
     told: list[Told]
     applied: list[Applied]
+    buried: list[str]
     at: datetime
 
     def records(self) -> list[EventRecord]:
@@ -101,6 +103,7 @@ class Batch:
         self._rows = Rows()
         self._told: list[Told] = []
         self._applied: list[Applied] = []
+        self._buried: list[str] = []
 
     def take(self, letter: Letter | DeadLetter) -> None:
         """Decides one letter on the shop as its predecessors left it. Raises StockRanShort."""
@@ -127,7 +130,8 @@ class Batch:
                 self._bury(DeadLetter(letter.entry, "rule_raised", f"{type(error).__name__}: {error}", envelope), kind)
                 return
         if isinstance(decision, Rejection):
-            if first is None and not self._alone:
+            # All else that a rule looks at changes in this mailbox only.
+            if decision.code == INSUFFICIENT_STOCK and not self._alone:
                 raise StockRanShort
             rejected = CommandRejected(envelope.command_id, kind, decision.code, decision.detail, decision.particulars)
             self._record(letter, kind, REJECTED, (rejected,), owns_key=first is None)
@@ -141,12 +145,12 @@ class Batch:
         """Writes everything. Raises StockRanShort if it would oversell."""
         await self._rows.write(connection)
         if not self._told:
-            return Result(0, [], [], self._at)
+            return Result(0, [], [], self._buried, self._at)
         first = await next_seq(connection, len(self._told))
         if not await self._rows.write_stock(connection):
             raise StockRanShort
         await write_log(connection, self._mailbox, first, self._told, self._applied, self._at)
-        return Result(first, self._told, self._applied, self._at)
+        return Result(first, self._told, self._applied, self._buried, self._at)
 
     def _record(
         self, letter: Letter | DeadLetter, kind: str, status: str, events: Sequence[Event], *, owns_key: bool = True
@@ -174,6 +178,7 @@ class Batch:
     def _bury(self, letter: DeadLetter, kind: str = UNREADABLE_COMMAND_TYPE) -> None:
         """Puts the entry aside as it came. Its command, if it has one, has failed, and that is in the log."""
         envelope = letter.envelope or _stand_in(self._mailbox, letter.entry)
+        self._buried.append(letter.code)
         self._rows.dead_letters.append(
             (
                 self._mailbox,

@@ -37,8 +37,8 @@ class Drainer:
     async def drain(self, mailbox: int) -> bool:
         """Applies what waits in `mailbox` and what comes meanwhile.
 
-        True when it is empty and asleep, or in other hands; False when the time was up first: wake it again. A lost
-        connection raises; the sweep comes back to the mailbox.
+        True when it is empty and asleep, in other hands, or out of step with Redis, which the sweep mends; False when
+        the time was up first: wake it again. A lost connection raises; the sweep comes back to the mailbox.
         """
         until = time.monotonic() + self._drain_max_seconds
         try:
@@ -47,8 +47,7 @@ class Drainer:
                 position = await self._drain_from(mailbox, position, until)
                 if time.monotonic() >= until:
                     return False
-                await self._inbox.trim(mailbox, position)
-                if await self._inbox.fall_asleep(mailbox):
+                if not await self._inbox.trim(mailbox, position) or await self._inbox.fall_asleep(mailbox):
                     return True
         except MailboxTaken:
             return True

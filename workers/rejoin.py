@@ -2,35 +2,34 @@
 
 A position is a stream id. A Redis that knows nothing of it might give new entries ids that lie before it, if its clock
 is behind, and nobody would ever read them. The sweep compares both sides and mends what does not fit, under the
-position's lock. What was lost with the old Redis cannot be found again here.
+position's lock. What was lost with the old Redis cannot be found again here, nor what a slow clock's new entries ran
+past between two sweeps; so every mending is counted, in the metrics and in the mailbox's row, and `verify` tells it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from runtime.mailboxes.inbox import entry_order
+from runtime.mailboxes.inbox import Inbox, entry_order
 from runtime.mailboxes.keys import stream_key
-
-_SCRIPT: Final = (Path(__file__).parents[1] / "runtime" / "mailboxes" / "rejoin.lua").read_text()
+from runtime.metrics import REJOINED
 
 _log = logging.getLogger(__name__)
 
 
-async def rejoin(pool: asyncpg.Pool[Any], client: Redis) -> list[int]:
+async def rejoin(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox) -> list[int]:
     """Mends the mailboxes that are out of step; returns all that have a position."""
     rows = await pool.fetch("SELECT mailbox, position, entries FROM mailboxes ORDER BY mailbox")
     mailboxes = [row["mailbox"] for row in rows]
     for row, info in zip(rows, await _infos(client, mailboxes), strict=True):
         if _out_of_step(row, info):
-            await _mend(pool, client, row["mailbox"])
+            await _mend(pool, client, inbox, row["mailbox"])
     return mailboxes
 
 
@@ -53,7 +52,7 @@ def _out_of_step(row: asyncpg.Record, info: dict[str, Any] | None) -> bool:
     return entry_order(last) < entry_order(row["position"]) or info["entries-added"] < row["entries"]
 
 
-async def _mend(pool: asyncpg.Pool[Any], client: Redis, mailbox: int) -> None:
+async def _mend(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox, mailbox: int) -> None:
     async with pool.acquire() as connection, connection.transaction():
         row = await connection.fetchrow(
             "SELECT mailbox, position, entries FROM mailboxes WHERE mailbox = $1 FOR UPDATE SKIP LOCKED", mailbox
@@ -61,11 +60,12 @@ async def _mend(pool: asyncpg.Pool[Any], client: Redis, mailbox: int) -> None:
         # Seen without the lock, a busy mailbox may have looked out of step.
         if row is None or not _out_of_step(row, (await _infos(client, [mailbox]))[0]):
             return
-        position = row["position"]
-        again = await client.eval(_SCRIPT, 1, stream_key(mailbox), position, *entry_order(position), row["entries"])
+        again = await inbox.rejoin(mailbox, row["position"], row["entries"])
+        await connection.execute("UPDATE mailboxes SET rejoined = rejoined + 1 WHERE mailbox = $1", mailbox)
+    REJOINED.inc()
     _log.error(
         "mailbox %d: Redis does not know what was applied (was it replaced?); it was brought back into step, "
-        "%s waiting commands came behind the position again",
+        "%d waiting commands came behind the position again",
         mailbox,
         again,
     )

@@ -16,13 +16,17 @@ from gateway.views import commands as views
 from gateway.views.commands import CommandView, DeadLetterView
 from runtime import envelope as envelopes
 from runtime.envelope import ENVELOPE_FIELD, UnreadableEntry
-from runtime.mailboxes.inbox import Inbox
+from runtime.mailboxes.inbox import Inbox, entry_order
 from runtime.records import moment
 from runtime.redis_client import REDIS_UNAVAILABLE
 
 router = APIRouter(prefix=API, tags=["commands"])
 
-_LOOK_ENTRIES = 1_000
+_LOOK_ENTRIES = 500
+
+# An entry's own time is Redis's, and later than its command's by what the post took and the clocks differ.
+_CLOCKS_APART_MS = 5_000
+_POSTED_WITHIN_MS = 15_000
 
 
 @router.get("/commands/{command_id}", response_model=CommandView, responses=READ)
@@ -59,15 +63,20 @@ async def _applied(edge: Edge, who: Who, command_id: UUID) -> CommandView | None
 
 
 async def _waiting(edge: Edge, who: Who, command_id: UUID) -> CommandView | None:
-    """Looks through the command's mailbox, which its id names. The mailbox is bounded, and so is this."""
+    """Looks into the command's mailbox, which its id names, around the time that its id names. Entries are only decoded
+    when the id stands in them: whoever waits in a rush asks again and again."""
     config = edge.config
     inbox = Inbox(edge.redis, awake_milliseconds=config.awake_milliseconds)
     mailbox = mailbox_of_slot(slot_of_id(command_id), config.mailbox_count)
-    position = "0-0"
+    accepted_ms = command_id.int >> 80
+    position = f"{max(0, accepted_ms - _CLOCKS_APART_MS)}-0"
+    wanted = str(command_id).encode()
     try:
         while entries := await inbox.read(mailbox, position, _LOOK_ENTRIES):
             position = entries[-1].entry_id
             for entry in entries:
+                if wanted not in entry.fields.get(ENVELOPE_FIELD, b""):
+                    continue
                 try:
                     envelope, command = envelopes.decode(entry.fields)
                 except UnreadableEntry:
@@ -80,6 +89,8 @@ async def _waiting(edge: Edge, who: Who, command_id: UUID) -> CommandView | None
                         moment(envelope.accepted_at),
                         entry.fields[ENVELOPE_FIELD],
                     )
+            if entry_order(position)[0] > accepted_ms + _POSTED_WITHIN_MS:
+                break
     except REDIS_UNAVAILABLE:
         raise Problem("mailboxes_unavailable", "Whether the command waits in its mailbox cannot be seen now.") from None
     return None

@@ -4,11 +4,14 @@ Nothing here decides what is applied: that is the position row in Postgres. Redi
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
 
 from runtime.mailboxes.keys import awake_key, stream_key
+
+_SCRIPTS: Final = Path(__file__).parent
 
 
 class Entry(NamedTuple):
@@ -30,6 +33,8 @@ class Inbox:
     def __init__(self, client: Redis, *, awake_milliseconds: int) -> None:
         self._client = client
         self._awake_milliseconds = awake_milliseconds
+        self._trim = client.register_script((_SCRIPTS / "trim.lua").read_text())
+        self._rejoin = client.register_script((_SCRIPTS / "rejoin.lua").read_text())
 
     async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
         """Up to `count` entries behind `position`, oldest first."""
@@ -41,13 +46,20 @@ class Inbox:
         found = await self._client.xread({stream_key(mailbox): position}, count=1, block=milliseconds)
         return bool(found)
 
-    async def trim(self, mailbox: int, position: str) -> None:
-        """Removes the entries up to and with `position`: they are applied. Tells that somebody is at work."""
+    async def trim(self, mailbox: int, position: str) -> bool:
+        """Removes the entries up to and with `position`: they are applied. Tells that somebody is at work.
+
+        False if the stream is out of step with the position: then nothing was removed, and `rejoin` must come first.
+        """
+        keys = [stream_key(mailbox), awake_key(mailbox)]
+        return bool(await self._trim(keys=keys, args=[*entry_order(position), self._awake_milliseconds]))
+
+    async def rejoin(self, mailbox: int, position: str, applied: int) -> int:
+        """Brings a stream back into step with `position` and the number of entries ever applied. Returns how many
+        entries came behind the position again. The position must be locked meanwhile."""
         milliseconds, sequence = entry_order(position)
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.xtrim(stream_key(mailbox), minid=f"{milliseconds}-{sequence + 1}", approximate=False)
-        pipeline.set(awake_key(mailbox), b"1", xx=True, px=self._awake_milliseconds)
-        await pipeline.execute()
+        again: int = await self._rejoin(keys=[stream_key(mailbox)], args=[position, milliseconds, sequence, applied])
+        return again
 
     async def fall_asleep(self, mailbox: int) -> bool:
         """Says that nobody drains the mailbox any more. False if something came in just now: then stay awake."""

@@ -6,6 +6,7 @@ carry. A lost answer is reported, never repeated: the command may or may not be 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,8 @@ from redis.exceptions import NoScriptError, RedisError
 
 from runtime.envelope import SCHEMA_VERSION
 from runtime.mailboxes.keys import awake_key, idempotency_key, stream_key
+
+_log = logging.getLogger(__name__)
 
 _SCRIPT: Final = (Path(__file__).parent / "post.lua").read_text()
 _POSTED: Final = b"posted"
@@ -113,6 +116,7 @@ class Poster:
         for (mailbox, posts), answer in zip(batch.items(), answers, strict=True):
             self._queued -= len(posts)
             if isinstance(answer, BaseException):
+                _log.warning("mailbox %d: %d commands were not posted: %s", mailbox, len(posts), answer)
                 self._fail(posts, answer)
                 continue
             was_asleep, *results = answer

@@ -19,7 +19,7 @@ def _migrate(connection: Connection) -> None:
 
 
 async def _run(database_url: str) -> None:
-    engine = create_engine(database_url, pool_size=1)
+    engine = create_engine(database_url, pool_size=1, statement_timeout=None)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_migrate)

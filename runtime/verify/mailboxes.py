@@ -1,7 +1,8 @@
 """The mailboxes: every command ever accepted is applied or still waits.
 
 Redis counts what was ever added to a stream, Postgres how many entries were applied. Both are read while the position
-is locked: what was added, less what still waits behind the position, must be what was applied.
+is locked: what was added, less what still waits behind the position, must be what was applied. A Redis that was
+replaced cannot say what was lost with it: then the mailboxes were rejoined, which is counted here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.keys import awake_key, stream_key
 from runtime.verify.report import Progress, Report
 
 _LOCK_TIMEOUT_MS: Final = 15_000
@@ -24,15 +25,18 @@ async def check_mailboxes(
     """Compares each mailbox with its position."""
     known = await connection.fetch("SELECT mailbox FROM mailboxes WHERE mailbox >= $1 ORDER BY mailbox", mailbox_count)
     mailboxes = [*range(mailbox_count), *(row["mailbox"] for row in known)]
-    applied = waiting = 0
+    applied = waiting = rejoined = 0
     for done, mailbox in enumerate(mailboxes, start=1):
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
-            row = await connection.fetchrow(
-                "SELECT position, entries FROM mailboxes WHERE mailbox = $1 FOR UPDATE", mailbox
+            await connection.execute("INSERT INTO mailboxes (mailbox) VALUES ($1) ON CONFLICT DO NOTHING", mailbox)
+            position, entries, times = await connection.fetchrow(
+                "SELECT position, entries, rejoined FROM mailboxes WHERE mailbox = $1 FOR UPDATE", mailbox
             )
-            position, entries = ("0-0", 0) if row is None else (row["position"], row["entries"])
             added, waits = await _added_and_waiting(redis, mailbox, position)
+        # Whoever came to drain it meanwhile went away again: let the sweep see that nobody is at work.
+        await redis.delete(awake_key(mailbox))
+        rejoined += times
         applied += entries
         waiting += waits
         missing = added - waits - entries
@@ -48,6 +52,7 @@ async def check_mailboxes(
         progress("mailboxes", done, len(mailboxes))
     report.counts["mailbox_entries_applied"] = applied
     report.counts["mailbox_entries_waiting"] = waiting
+    report.counts["mailboxes_rejoined"] = rejoined
 
 
 async def _added_and_waiting(redis: Redis, mailbox: int, position: str) -> tuple[int, int]:

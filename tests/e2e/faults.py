@@ -8,7 +8,7 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import psutil
@@ -45,8 +45,19 @@ async def stop_in_batch(system: System, ledger: Ledger) -> int:
             if open_at_first & await _open_transactions(system, ledger, pid):
                 return pid
             system.resume(pid)
-            await asyncio.sleep(random.uniform(0, _TRY_MAX_SECONDS))
+        await asyncio.sleep(random.uniform(0, _TRY_MAX_SECONDS))
     raise AssertionError(f"no worker was seen in a batch within {_BUSY_WITHIN_SECONDS} s")
+
+
+async def kill(*pids: int) -> None:
+    """SIGKILL for all of them; returns when they are dead."""
+
+    async def are_dead() -> bool:
+        return not any(map(_is_alive, pids))
+
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    await eventually_seen(f"the end of {pids}", are_dead, within_seconds=5)
 
 
 @asynccontextmanager
@@ -83,6 +94,12 @@ async def commits_held_back(ledger: Ledger) -> AsyncIterator[Callable[[], Awaita
         await connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
         await connection.execute("SELECT pg_reload_conf()")
     await eventually_seen("all commits confirmed", none_waits, within_seconds=5)
+
+
+def _is_alive(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 async def _stop(pid: int) -> None:

@@ -53,11 +53,16 @@ class Ledger:
         """How many entries of each mailbox are applied."""
         return dict(await self.connection.fetch("SELECT mailbox, entries FROM mailboxes"))
 
+    async def outcomes(self, command_ids: Iterable[str]) -> int:
+        """How many of these commands have their final outcome."""
+        ids = [UUID(command_id) for command_id in command_ids]
+        query = "SELECT count(*) FROM commands WHERE id = ANY($1::uuid[])"
+        return int(await self.connection.fetchval(query, ids))
+
     async def finished(self, command_ids: Iterable[str]) -> bool:
         """Whether each of these commands has its final outcome."""
-        ids = {UUID(command_id) for command_id in command_ids}
-        query = "SELECT count(*) FROM commands WHERE id = ANY($1::uuid[])"
-        return bool(await self.connection.fetchval(query, ids) == len(ids))
+        ids = set(command_ids)
+        return await self.outcomes(ids) == len(ids)
 
 
 async def prove(system: System, load: Load) -> None:

@@ -16,10 +16,9 @@ from runtime import records
 from runtime.embedded import valkey
 from runtime.embedded.valkey import ValkeyServer
 from runtime.feed import EVENTS_CHANNEL, Listener, Publisher
-from runtime.records import APPLIED, REJECTED, EventRecord, Outcome
+from runtime.records import APPLIED, CHUNK_MAX_EVENTS, REJECTED, EventRecord, Outcome
 from tests import servers
 from tests.integration.shopfloor import Shopfloor
-from workers.apply import FEED_MESSAGE_MAX_EVENTS
 
 _WAIT_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.01
@@ -203,7 +202,7 @@ async def test_no_message_carries_more_events_than_it_may(database_url: str, red
             await floor.drain(0)
             await _eventually("the last event", lambda: heard.events and _seqs(heard)[-1] == 601)
         sizes = [len(records.decode_records(message)) for message in heard.events]
-        assert sizes == [FEED_MESSAGE_MAX_EVENTS, FEED_MESSAGE_MAX_EVENTS, 600 - 2 * FEED_MESSAGE_MAX_EVENTS]
+        assert sizes == [CHUNK_MAX_EVENTS, CHUNK_MAX_EVENTS, 600 - 2 * CHUNK_MAX_EVENTS]
         assert _seqs(heard) == list(range(2, 602))
         await floor.verified()
 

@@ -49,11 +49,27 @@ async def test_what_a_replaced_redis_would_strand_is_read(
     for number in range(3):
         await post(client, f"entry {number}")
 
-    await rejoin(pool, client)
+    await rejoin(pool, client, Inbox(client, awake_milliseconds=1_000))
 
     found = await Inbox(client, awake_milliseconds=1_000).read(MAILBOX, AHEAD, 10)
     assert [entry.fields[b"e"] for entry in found] == [b"entry 0", b"entry 1", b"entry 2"]
     assert (await verify(database_url, redis_url, mailbox_count=16)).clean
+
+
+async def test_who_drains_before_the_mailbox_has_rejoined_removes_nothing(
+    pool: "asyncpg.Pool[Any]", client: Redis, database_url: str, redis_url: str
+) -> None:
+    await position_at(pool, AHEAD)
+    await post(client, "accepted meanwhile")
+    inbox = Inbox(client, awake_milliseconds=1_000)
+
+    assert not await inbox.trim(MAILBOX, AHEAD)
+    await rejoin(pool, client, inbox)
+
+    assert [entry.fields[b"e"] for entry in await inbox.read(MAILBOX, AHEAD, 10)] == [b"accepted meanwhile"]
+    report = await verify(database_url, redis_url, mailbox_count=16)
+    assert report.clean
+    assert report.counts["mailboxes_rejoined"] == 1
 
 
 async def test_an_empty_redis_counts_on_from_what_was_applied(
@@ -62,7 +78,7 @@ async def test_an_empty_redis_counts_on_from_what_was_applied(
     await position_at(pool, AHEAD)
     assert not (await verify(database_url, redis_url, mailbox_count=16)).clean
 
-    assert await rejoin(pool, client) == [MAILBOX]
+    assert MAILBOX in await rejoin(pool, client, Inbox(client, awake_milliseconds=1_000))
 
     assert (await verify(database_url, redis_url, mailbox_count=16)).clean
     added = await post(client, "new")
@@ -75,7 +91,7 @@ async def test_what_fits_is_left_alone(
     added = [await post(client, "x") for _ in range(APPLIED + 2)]
     await position_at(pool, added[APPLIED - 1])
 
-    await rejoin(pool, client)
+    await rejoin(pool, client, Inbox(client, awake_milliseconds=1_000))
 
     assert await client.xlen(stream_key(MAILBOX)) == APPLIED + 2
     assert (await verify(database_url, redis_url, mailbox_count=16)).clean

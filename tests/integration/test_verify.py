@@ -65,6 +65,7 @@ async def test_a_shop_in_order_is_clean_and_everything_was_counted(shop: Shop) -
     assert counts == {
         "mailbox_entries_applied": 10,
         "mailbox_entries_waiting": 1,
+        "mailboxes_rejoined": 0,
         "events": 10,
         "stock_rows": 2,
         "orders": 3,

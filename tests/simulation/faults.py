@@ -58,9 +58,9 @@ class MortalInbox(Inbox):
         fate.get().meet(BEFORE_READ)
         return await super().read(mailbox, position, count)
 
-    async def trim(self, mailbox: int, position: str) -> None:
+    async def trim(self, mailbox: int, position: str) -> bool:
         fate.get().meet(BEFORE_TRIM)
-        await super().trim(mailbox, position)
+        return await super().trim(mailbox, position)
 
     async def fall_asleep(self, mailbox: int) -> bool:
         if fate.get().strikes(HALF_ASLEEP):

@@ -234,7 +234,7 @@ class World:
 
     async def _sweep(self) -> None:
         try:
-            known = await rejoin(self._floor.pool, self._floor.redis)
+            known = await rejoin(self._floor.pool, self._floor.redis, self._inbox)
             for mailbox in await self._inbox.forgotten({*range(self._floor.mailbox_count), *known}):
                 if await self._inbox.wake(mailbox):
                     self._floor.woken.append(mailbox)

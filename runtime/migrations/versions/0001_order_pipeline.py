@@ -106,7 +106,8 @@ def upgrade() -> None:
         CREATE TABLE mailboxes (
             mailbox smallint NOT NULL CONSTRAINT mailboxes_pkey PRIMARY KEY,
             position text NOT NULL DEFAULT '0-0',
-            entries bigint NOT NULL DEFAULT 0
+            entries bigint NOT NULL DEFAULT 0,
+            rejoined integer NOT NULL DEFAULT 0
         ) WITH (fillfactor = 10)
         """
     )
