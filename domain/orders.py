@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from domain.ids import slot_of_id
-from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, ORDER_MAX_TOTAL_MINOR
+from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, ORDER_MAX_TOTAL_MINOR, PRINCIPAL_MAX_CHARS
 from domain.model import Command, Decision, Event, Line, Order, Rejection, Shop, Who, decides, evolves
 from domain.stock import insufficient_stock, move_reserved, unknown_sku
 
@@ -23,7 +23,7 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 class PlaceOrder(Command, frozen=True):
     order_id: UUID
-    customer_id: str
+    customer_id: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
     lines: Annotated[tuple[Wanted, ...], msgspec.Meta(min_length=1, max_length=ORDER_MAX_LINES)]
 
     def slot(self) -> int:

@@ -29,7 +29,6 @@ class Edge:
 
     def __init__(self, config: Settings) -> None:
         self.config = config
-        self.closing = False
         self.redis: Redis = connect(config.redis_url)
         self.engine: AsyncEngine = create_engine(config.database_url, pool_size=config.database_pool_size)
         self.authenticator = Authenticator(
@@ -57,7 +56,7 @@ class Edge:
         self._listener = Listener(
             config.redis_url,
             {EVENTS_CHANNEL: self.tail.offer, reply_channel: self.waiters.deliver},
-            on_reconnect=self.waiters.look_again,
+            on_reconnect=self._look_again,
         )
 
     async def start(self) -> None:
@@ -69,9 +68,13 @@ class Edge:
         ]
         await self._check_durability()
 
+    def _look_again(self) -> None:
+        """Redis was away: outcomes may have been missed, and it may not be the Redis it was."""
+        self.waiters.look_again()
+        self._checking = asyncio.create_task(self._check_durability())
+
     async def stop(self) -> None:
         """Stops listening and lets go of everything."""
-        self.closing = True
         for looking in self._looking:
             looking.cancel()
         await asyncio.gather(*self._looking, return_exceptions=True)
@@ -96,7 +99,7 @@ class Edge:
                 _log.warning("Redis does not say whether it keeps commands on disk; 202 may promise too much")
             elif not durable:
                 _log.error(
-                    "Redis is not set to `appendonly yes` and `appendfsync always`: "
+                    "Redis is not set to `appendonly yes`, `appendfsync always` and a policy that evicts no streams: "
                     "commands that were answered with 202 can be lost when it stops"
                 )
         ACCEPT_DURABLE.set(1 if durable else 0)

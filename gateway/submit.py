@@ -13,18 +13,17 @@ from uuid import UUID
 import msgspec
 from fastapi import Request, Response
 
-from domain.ids import mailbox_of_slot, new_id, slot_of_key
+from domain.ids import mailbox_of_slot, new_id, slot_of_id, slot_of_key
 from domain.model import Command, Who
 from gateway.problems import Problem
 from gateway.requests import idempotency_key, preferred_wait
+from gateway.routes import API
 from gateway.waiting import Waiters
-from runtime import envelope as envelopes
-from runtime.envelope import Envelope
+from runtime.envelope import Envelope, encode, seal
 from runtime.mailboxes.post import Claim, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
 from runtime.metrics import ACCEPTED
 from runtime.records import APPLIED, REJECTED, REPEATED, Outcome
 
-COMMANDS_PATH: Final = "/api/v1/commands"
 _RANDOM_BYTES: Final = 8
 
 
@@ -56,7 +55,7 @@ class Accepted(NamedTuple):
 
     def response(self) -> Response:
         """202: what will exist, and where to ask what became of it."""
-        url = f"{COMMANDS_PATH}/{self.command_id}"
+        url = f"{API}/commands/{self.command_id}"
         body = b'{"id":"%s","command_id":"%s","status_url":"%s"}' % (
             self.resource.encode(),
             str(self.command_id).encode(),
@@ -117,25 +116,18 @@ class Submitter:
         wait = None if not asked.wait else min(asked.wait, self._wait_max_seconds)
         if not self._waiters.has_room:
             wait = None
-        slot = command.slot()
-        accepted_at = time.time_ns() // 1_000
-        command_id = new_id(accepted_at // 1_000, slot, int.from_bytes(os.urandom(_RANDOM_BYTES)))
-        entry = envelopes.encode(
-            Envelope(
-                command_id,
-                asked.who.principal,
-                asked.who.staff,
-                accepted_at,
-                envelopes.encode_command(command),
-                self._reply_channel if wait else None,
-                asked.key,
-                asked.fingerprint,
-            )
+        envelope = seal(
+            command,
+            asked.who,
+            reply_to=self._reply_channel if wait else None,
+            idempotency_key=asked.key,
+            fingerprint=asked.fingerprint,
         )
+        command_id = envelope.command_id
         if wait:
             self._waiters.expect(command_id)
         try:
-            first = await self._post(mailbox_of_slot(slot, self._mailbox_count), entry, asked, command_id, resource)
+            first = await self._post(envelope, asked, resource)
         except BaseException:
             if wait:
                 self._waiters.forget(command_id)
@@ -149,14 +141,15 @@ class Submitter:
         outcome = await self._waiters.wait(command_id, wait) if wait else None
         return await self._settled(Accepted(command_id, resource, False, wait, outcome))
 
-    async def _post(self, mailbox: int, entry: bytes, asked: Ask, command_id: UUID, resource: str) -> _Claimed | None:
+    async def _post(self, envelope: Envelope, asked: Ask, resource: str) -> _Claimed | None:
         """Posts; returns what the first request left if this one repeats it."""
+        mailbox = mailbox_of_slot(slot_of_id(envelope.command_id), self._mailbox_count)
         claim = None
         if asked.key is not None and asked.fingerprint is not None:
-            claimed = _Claimed(asked.fingerprint, command_id, resource)
+            claimed = _Claimed(asked.fingerprint, envelope.command_id, resource)
             claim = Claim(asked.who.principal, asked.key, msgspec.msgpack.encode(claimed))
         try:
-            known = await self._poster.post(mailbox, entry, claim)
+            known = await self._poster.post(mailbox, encode(envelope), claim)
         except MailboxFull:
             raise Problem("mailbox_full", "Too many commands are waiting; try again soon.") from None
         except PostQueueFull:

@@ -4,17 +4,22 @@ An entry has two fields: `v`, the schema version, and `e`, the envelope in msgpa
 until the envelope is read, so that a command nobody can read still has an id, a principal and someone to tell.
 """
 
+import os
+import time
 from typing import Annotated, Final, Union
 from uuid import UUID
 
 import msgspec
 
+from domain.ids import new_id
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, PRINCIPAL_MAX_CHARS
 from domain.model import COMMANDS, Command, Who
 
 SCHEMA_VERSION: Final = b"1"
 VERSION_FIELD: Final = b"v"
 ENVELOPE_FIELD: Final = b"e"
+
+_RANDOM_BYTES: Final = 8
 
 # The last moment of the year 9999: Python knows no later one.
 _MOMENT_MAX_MICROSECONDS: Final = 253_402_300_799_999_999
@@ -51,6 +56,29 @@ class UnreadableEntry(Exception):
 _encoder = msgspec.msgpack.Encoder()
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _commands = msgspec.msgpack.Decoder(Union[tuple(COMMANDS)])  # noqa: UP007 - the members are known at run time only
+
+
+def seal(
+    command: Command,
+    who: Who,
+    *,
+    reply_to: str | None = None,
+    idempotency_key: str | None = None,
+    fingerprint: bytes | None = None,
+) -> Envelope:
+    """The envelope of a command that is accepted now; its id carries the command's slot."""
+    accepted_at = time.time_ns() // 1_000
+    command_id = new_id(accepted_at // 1_000, command.slot(), int.from_bytes(os.urandom(_RANDOM_BYTES)))
+    return Envelope(
+        command_id,
+        who.principal,
+        who.staff,
+        accepted_at,
+        encode_command(command),
+        reply_to,
+        idempotency_key,
+        fingerprint,
+    )
 
 
 def encode_command(command: Command) -> msgspec.Raw:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from broadcaster import Broadcast, BroadcastBackend, Event
 from redis.exceptions import RedisError
 
-from runtime.redis_client import ANSWER_TIMEOUT_SECONDS, REDIS_UNAVAILABLE, connect
+from runtime.redis_client import ANSWER_TIMEOUT_SECONDS, REDIS_UNAVAILABLE, connect, database_number
 
 EVENTS_CHANNEL: Final = "events"
 
@@ -35,6 +35,8 @@ class FeedBackend(BroadcastBackend):
 
     def __init__(self, redis_url: str, on_reconnect: Callable[[], None]) -> None:
         self._client = connect(redis_url, answer_timeout=None)
+        # Pub/sub knows no database numbers: without this, two shops on one Redis would hear each other.
+        self._prefix = f"{database_number(self._client)}:"
         self._pubsub = self._client.pubsub()
         self._on_reconnect = on_reconnect
         self._channels: set[str] = set()
@@ -51,6 +53,7 @@ class FeedBackend(BroadcastBackend):
         await self._client.aclose()
 
     async def subscribe(self, group: str) -> None:
+        group = self._prefix + group
         self._channels.add(group)
         if not self._lost:  # else whoever listens subscribes to this one, too, as soon as Redis is back
             try:
@@ -61,13 +64,14 @@ class FeedBackend(BroadcastBackend):
         self._subscribed.set()
 
     async def unsubscribe(self, group: str) -> None:
+        group = self._prefix + group
         self._channels.discard(group)
         with suppress(*REDIS_UNAVAILABLE):
             await self._pubsub.unsubscribe(group)
 
     async def publish(self, channel: str, message: Any) -> None:
         async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):  # the client has none: it listens
-            await self._client.publish(channel, message)
+            await self._client.publish(self._prefix + channel, message)
 
     async def next_published(self) -> Event:
         await self._subscribed.wait()
@@ -77,7 +81,8 @@ class FeedBackend(BroadcastBackend):
             try:
                 message = await self._next_message()
                 if message is not None:
-                    return Event(channel=message["channel"].decode(), message=message["data"].decode())
+                    channel = message["channel"].decode().removeprefix(self._prefix)
+                    return Event(channel=channel, message=message["data"].decode())
             except REDIS_UNAVAILABLE as error:
                 _log.warning("the feed lost Redis (%s); subscribing again", error)
                 self._lost = True
@@ -160,8 +165,8 @@ class Publisher:
         try:
             for channel, message in messages:
                 await self._broadcast.publish(channel, message)
-        except REDIS_UNAVAILABLE as error:
-            _log.warning("results not published, Redis is away (%s); gateways read the log", error)
+        except (RedisError, OSError) as error:  # what is published is committed: nothing here may undo that
+            _log.warning("results not published (%s); gateways read the log", error)
 
     async def close(self) -> None:
         await self._backend.disconnect()

@@ -7,10 +7,11 @@ files there and one scrape of the gateway's `/metrics` shows the sum of all; wit
 import os
 from bisect import bisect_left
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 ACCEPTED = Counter("tidegate_commands_accepted_total", "Commands that are durable in a mailbox.", ["type"])
 PROBLEMS = Counter("tidegate_problems_total", "Requests answered with an error, by its code.", ["code"])
@@ -65,10 +66,22 @@ FEED_GAPS = Counter("tidegate_feed_gaps_total", "Times a gateway had to read the
 _MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
+def _forget_dead_processes(folder: Path) -> None:
+    """Counters of a process that has ended stay; gauges that count what is alive must not."""
+    for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types here
+        except PermissionError:
+            continue  # alive, and somebody else's
+
+
 def registry() -> CollectorRegistry:
     """What a scrape collects from: all processes of the machine, or this one."""
     if _MULTIPROCESS not in os.environ:
         return REGISTRY
+    _forget_dead_processes(Path(os.environ[_MULTIPROCESS]))
     collected = CollectorRegistry()
     MultiProcessCollector(collected)  # type: ignore[no-untyped-call]  # the library has no types here
     return collected

@@ -4,7 +4,7 @@ redis-py repeats a command by itself when the connection breaks, up to ten times
 so that is switched off here: whoever calls decides what a lost answer means.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import redis.exceptions
 from redis.asyncio import Redis
@@ -42,10 +42,17 @@ def connect(redis_url: str, *, answer_timeout: float | None = ANSWER_TIMEOUT_SEC
     )
 
 
+def database_number(client: Redis) -> int:
+    """Which of the server's databases the client uses."""
+    arguments: dict[str, Any] = client.get_connection_kwargs()  # type: ignore[no-untyped-call]  # it has no types here
+    return arguments.get("db") or 0
+
+
 async def is_durable(client: Redis) -> bool | None:
-    """Whether the server writes every command to disk before it answers; None if it will not say."""
+    """Whether the server writes every command to disk before it answers, and evicts none; None if it will not say."""
     try:
-        config = await client.config_get("append*")
+        config = await client.config_get("append*", "maxmemory*")
     except redis.exceptions.ResponseError:
         return None
-    return config.get("appendonly") == "yes" and config.get("appendfsync") == "always"
+    evicts_streams = config.get("maxmemory") != "0" and str(config.get("maxmemory-policy")).startswith("allkeys")
+    return config.get("appendonly") == "yes" and config.get("appendfsync") == "always" and not evicts_streams

@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     )
     batch_max_commands: int = Field(512, description="Commands applied in one transaction.", ge=1, le=10_000)
     batch_max_seconds: float = Field(
-        10.0, description="Longest transaction of a batch; Postgres ends a longer one and it is tried again.", gt=0
+        5.0, description="Longest transaction of a batch; Postgres ends a longer one and it is tried again.", gt=0
     )
     batch_concurrency: int = Field(2, description="Batches in the works at a time in one worker process.", ge=1, le=64)
     drain_max_seconds: float = Field(

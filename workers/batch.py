@@ -23,7 +23,7 @@ from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
 from workers.earlier import Earlier
 from workers.handlers import gather_needs, gather_rows
-from workers.rows import Applied, Connection, Needs, Rows, Told, hold_counter, load, next_seq, write_log
+from workers.rows import CommandRow, Connection, Needs, Rows, Told, hold_counter, load, next_seq, write_log
 
 _log = logging.getLogger(__name__)
 _json = msgspec.json.Encoder()
@@ -57,7 +57,7 @@ class Result(NamedTuple):
 
     first_seq: int
     told: list[Told]
-    applied: list[Applied]
+    applied: list[CommandRow]
     buried: list[str]
     at: datetime
 
@@ -102,7 +102,7 @@ class Batch:
         self._alone = alone
         self._rows = Rows()
         self._told: list[Told] = []
-        self._applied: list[Applied] = []
+        self._applied: list[CommandRow] = []
         self._buried: list[str] = []
 
     def take(self, letter: Letter | DeadLetter) -> None:
@@ -158,7 +158,7 @@ class Batch:
         envelope = letter.envelope
         assert envelope is not None
         self._applied.append(
-            Applied(
+            CommandRow(
                 envelope,
                 letter.entry.entry_id,
                 letter.entry.fields.get(ENVELOPE_FIELD, b""),

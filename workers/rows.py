@@ -80,7 +80,7 @@ async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUI
     }
 
 
-class Applied(msgspec.Struct, frozen=True, gc=False):
+class CommandRow(msgspec.Struct, frozen=True, gc=False):
     """One command as its row in `commands` records it; `first_event` is the place of its first event in the batch."""
 
     envelope: Envelope
@@ -182,7 +182,7 @@ async def next_seq(connection: Connection, count: int) -> int:
 
 
 async def write_log(
-    connection: Connection, mailbox: int, first: int, told: Sequence[Told], applied: Sequence[Applied], at: datetime
+    connection: Connection, mailbox: int, first: int, told: Sequence[Told], applied: Sequence[CommandRow], at: datetime
 ) -> None:
     """Writes the events to their places in the log, from `first` on, and with them the commands' records."""
     await connection.copy_records_to_table(
@@ -200,7 +200,7 @@ async def write_log(
     )
 
 
-def _command_row(command: Applied, mailbox: int, first_seq: int, at: datetime) -> tuple[object, ...]:
+def _command_row(command: CommandRow, mailbox: int, first_seq: int, at: datetime) -> tuple[object, ...]:
     envelope = command.envelope
     return (
         envelope.command_id,

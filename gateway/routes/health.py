@@ -44,8 +44,6 @@ async def ready(request: Request) -> Response:
     edge = edge_of(request)
     redis, postgres = await asyncio.gather(_answers(_ping_redis(edge)), _answers(_ping_postgres(edge)))
     status = "ready" if redis and postgres else "degraded" if redis or postgres else "unavailable"
-    if edge.closing:
-        status = "unavailable"
     view = HealthView(status=status, redis=redis, postgres=postgres)
     return Response(view.model_dump_json(), 503 if status == "unavailable" else 200, media_type="application/json")
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, field_validator
 
 from domain.limits import MOVEMENT_MAX_QUANTITY, REASON_MAX_CHARS, canonical_sku
+from domain.model import Who
 from domain.stock import AdjustStock, ReceiveStock
 from gateway.pages import Page
 from gateway.problems import Problem
@@ -70,10 +71,10 @@ async def get_inventory(request: Request, sku: str) -> Response:
 async def receive_stock(request: Request, sku: str) -> Response:
     """Adds goods that came in. Staff only. 200 and the stock with `Prefer: wait`."""
     edge = edge_of(request)
-    edge.authenticator.staff(request.headers)
+    who = edge.authenticator.staff(request.headers)
     body = await read_body(request, edge.config.body_max_bytes)
     receipt = parse(ReceiptBody, body)
-    return await _move(request, body, ReceiveStock(_known(sku), receipt.quantity, receipt.reference))
+    return await _move(request, who, body, ReceiveStock(_known(sku), receipt.quantity, receipt.reference))
 
 
 @router.post(
@@ -85,15 +86,14 @@ async def receive_stock(request: Request, sku: str) -> Response:
 async def adjust_stock(request: Request, sku: str) -> Response:
     """Corrects what is on hand. Staff only. 200 and the stock with `Prefer: wait`."""
     edge = edge_of(request)
-    edge.authenticator.staff(request.headers)
+    who = edge.authenticator.staff(request.headers)
     body = await read_body(request, edge.config.body_max_bytes)
     adjustment = parse(AdjustmentBody, body)
-    return await _move(request, body, AdjustStock(_known(sku), adjustment.change, adjustment.reason))
+    return await _move(request, who, body, AdjustStock(_known(sku), adjustment.change, adjustment.reason))
 
 
-async def _move(request: Request, body: bytes, command: ReceiveStock | AdjustStock) -> Response:
+async def _move(request: Request, who: Who, body: bytes, command: ReceiveStock | AdjustStock) -> Response:
     edge = edge_of(request)
-    who = edge.authenticator.staff(request.headers)
     accepted = await edge.submitter.submit(ask(request, who, body), command, command.sku)
     if accepted.outcome is None:
         return accepted.response()

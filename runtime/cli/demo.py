@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from typing import Final
 
 import asyncpg
 import click
 
-from domain.ids import mailbox_of_slot, new_id
-from domain.model import Product
+from domain.ids import mailbox_of_slot
+from domain.model import Product, Who
 from domain.stock import ReceiveStock
-from runtime import envelope as envelopes
 from runtime.activation import ActivationBroker, activate
 from runtime.catalogue import load
 from runtime.database import asyncpg_dsn
-from runtime.envelope import Envelope
+from runtime.envelope import encode, seal
 from runtime.mailboxes.post import Poster
 from runtime.redis_client import connect
 from runtime.settings import Settings, settings
@@ -25,6 +22,7 @@ from runtime.settings import Settings, settings
 DEMO_PRINCIPAL: Final = "demo"
 DEMO_SKU: Final = "LANTERN-WHITE"
 
+_DEMO: Final = Who(DEMO_PRINCIPAL, staff=True)
 _PIECES: Final = 1_000
 _PRODUCTS: Final = (
     Product(DEMO_SKU, "White metal lantern", 339, "GBP"),
@@ -83,20 +81,8 @@ async def _receive(config: Settings, products: tuple[Product, ...]) -> None:
     try:
         for product in products:
             command = ReceiveStock(product.sku, _PIECES, "demo")
-            now_us = time.time_ns() // 1_000
-            command_id = new_id(now_us // 1_000, command.slot(), int.from_bytes(os.urandom(8)))
-            entry = envelopes.encode(
-                Envelope(
-                    command_id,
-                    DEMO_PRINCIPAL,
-                    True,
-                    now_us,
-                    envelopes.encode_command(command),
-                    idempotency_key=f"demo:{product.sku}",
-                    fingerprint=b"demo",
-                )
-            )
-            await poster.post(mailbox_of_slot(command.slot(), config.mailbox_count), entry)
+            envelope = seal(command, _DEMO, idempotency_key=f"demo:{product.sku}", fingerprint=DEMO_PRINCIPAL.encode())
+            await poster.post(mailbox_of_slot(command.slot(), config.mailbox_count), encode(envelope))
         await poster.close()
     finally:
         await broker.shutdown()

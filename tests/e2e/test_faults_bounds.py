@@ -8,10 +8,11 @@ from typing import Final
 import pytest_asyncio
 import redis
 
+from runtime.mailboxes.keys import stream_key
 from tests.e2e.faults import workers_stopped
 from tests.e2e.faults_client import FaultsClient
 from tests.e2e.ledger import Ledger, stock_up, verified
-from tests.system import System, eventually_seen
+from tests.system import System, eventually, eventually_seen
 
 SKU: Final = "KETTLE"
 ROOM: Final = 50
@@ -31,6 +32,8 @@ async def small() -> AsyncIterator[System]:
 
 
 async def test_full_mailbox(small: System) -> None:
+    with redis.Redis.from_url(small.valkey.url) as valkey:
+        eventually("an empty mailbox", lambda: valkey.xlen(stream_key(0)) == 0, within_seconds=DRAINS_SECONDS)
     async with FaultsClient(small) as client:
         async with workers_stopped(small):
             replies = await asyncio.gather(*(client.place({SKU: 1}, key=f"first-{n}") for n in range(TOO_MANY)))

@@ -1,5 +1,6 @@
 """Dead letters: what cannot be applied is put aside, its command has failed, and the rest of its batch applies."""
 
+import os
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -83,6 +84,7 @@ UNREADABLE = {
     "no lines": _raw("PlaceOrder", str(new_id(1, 2, 3)), "ann", []),
     "a quantity of nothing": _raw("PlaceOrder", str(new_id(1, 2, 3)), "ann", [["MUG", 0]]),
     "a name that no table can hold": _raw("Ex\0plode"),
+    "a name that no index can hold": _raw("PlaceOrder", str(new_id(1, 2, 3)), os.urandom(4_000).hex(), [["MUG", 1]]),
     "nothing": _raw(),
 }
 
@@ -225,7 +227,7 @@ async def test_a_dead_letter_whose_idempotency_key_is_taken_does_not_hold_up_its
 async def test_a_dead_letter_that_was_waited_for_is_told_to_who_waits(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     pubsub = floor.redis.pubsub()
-    await pubsub.subscribe("replies")
+    await pubsub.subscribe("0:replies")  # of database 0
     unreadable = floor.envelope(_raw("Explode"), reply_to="replies")
     await floor.put(0, floor.entry(unreadable))
     await floor.drain(0)

@@ -18,7 +18,7 @@ from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD, Enve
 ORDER = new_id(1_700_000_000_000, 77, 1)
 COMMAND = new_id(1_700_000_000_000, 77, 2)
 
-text = st.text(st.characters(exclude_characters="\x00"), max_size=64)
+text = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=64)
 ids = st.builds(new_id, st.integers(0, 2**48 - 1), st.integers(0, 4095), st.integers(0, 2**62 - 1))
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(
