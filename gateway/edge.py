@@ -99,7 +99,7 @@ class Edge:
                 _log.warning("Redis does not say whether it keeps commands on disk; 202 may promise too much")
             elif not durable:
                 _log.error(
-                    "Redis is not set to `appendonly yes`, `appendfsync always` and a policy that evicts no streams: "
+                    "Redis is not set to `appendonly yes` and `appendfsync always`, or may evict streams: "
                     "commands that were answered with 202 can be lost when it stops"
                 )
         ACCEPT_DURABLE.set(1 if durable else 0)

@@ -13,23 +13,22 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
-from domain.model import Command, Product, Who
-from domain.orders import CancelOrder, PlaceOrder, Wanted
-from domain.stock import AdjustStock, ReceiveStock
+from domain.model import Command, Who
 from runtime import catalogue
 from runtime import envelope as envelopes
 from runtime.database import LOST_CONNECTION, asyncpg_dsn
 from runtime.mailboxes.post import Claim, MailboxesUnavailable, MailboxFull
 from runtime.redis_client import REDIS_UNAVAILABLE
 from runtime.verify import verify
-from tests.integration.shopfloor import ANN, BOB, STAFF, Shopfloor
+from tests.integration.shopfloor import Shopfloor
 from tests.simulation import faults
 from tests.simulation.auditor import Asked, Auditor
+from tests.simulation.clients import PRICES, PRODUCTS, Clients
 from tests.simulation.faults import CRASH_POINTS, Crash, Doom, Fate, MortalInbox, MortalPublisher
 from workers.rejoin import rejoin
 
@@ -41,14 +40,6 @@ _BURST_MAX_COMMANDS: Final = 12
 _WORKERS: Final = 4
 _RECOVERY_MAX_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.005
-
-_PRICES: Final = {"LAMP": (250, "GBP"), "MUG": (100, "GBP"), "PLATE": (75, "GBP"), "VASE": (990, "EUR")}
-_POUNDS: Final = [sku for sku, (_, currency) in _PRICES.items() if currency == "GBP"]
-_PEOPLE: Final = (ANN, BOB, STAFF)
-_BODIES: Final = (b"one body", b"another body")
-
-
-_Made: TypeAlias = tuple[Command, Who, str, tuple[tuple[str, int], ...], UUID | None]
 
 
 class World:
@@ -68,13 +59,11 @@ class World:
         self._floor.publisher = MortalPublisher(redis_url)
         self._inbox = self._floor.new_inbox(MortalInbox)
         self._doom = Doom(database_url)
-        self._strangeness = self._random.choice([0.0, 0.02, 0.2])
-        self._quantity_max = self._random.choice([1, 3, 9])
-        self._pieces = self._random.choice([30, 100, 300])
+        self._clients = Clients(self._random, self._floor)
         self._asked: list[Asked] = []
         self._garbage = 0
-        self._placed: list[tuple[UUID, Who]] = []
         self._drains: set[asyncio.Task[None]] = set()
+        self._ended: list[asyncio.Task[None]] = []
 
     async def run(self, steps: int = STEPS) -> None:
         """Lives through so many steps, recovers, and is judged. Raises AssertionError if it does not hold."""
@@ -97,24 +86,20 @@ class World:
                 ((_, action),) = self._random.choices(actions, weights)
                 self.happened[action.__name__.strip("_").replace("_", " ")] += 1
                 await action()
+                self._see_how_drains_ended()
             await self._recover()
             await self._judge()
 
     async def _open(self) -> None:
         await self._doom.prepare(self._random.choice([0.0, 0.002, 0.01]))
         async with self._floor.pool.acquire() as connection:
-            await catalogue.load(connection, [Product(sku, sku, *price) for sku, price in _PRICES.items()])
-        for sku in _PRICES:
-            command = ReceiveStock(sku, self._pieces)
-            asked = Asked(
-                self._floor.new_id(), self._floor.mailbox_of(command), "sam", True, "move", ((sku, self._pieces),)
-            )
-            await self._post_all([(asked, command)])
+            await catalogue.load(connection, PRODUCTS)
+        await self._post_all(self._clients.first_goods())
 
     # What clients do.
 
     async def _post(self) -> None:
-        await self._post_all([self._anything() for _ in range(self._random.randint(1, _BURST_MAX_COMMANDS))])
+        await self._post_all([self._clients.anything() for _ in range(self._random.randint(1, _BURST_MAX_COMMANDS))])
 
     async def _post_all(self, commands: list[tuple[Asked, Command]]) -> None:
         """Posts as concurrent requests do, and notes which were accepted."""
@@ -141,62 +126,9 @@ class World:
             fingerprint=asked.body,
         )
         # Without a claim: as if Redis had forgotten the key meanwhile.
-        remembered = asked.key is not None and self._random.random() < 0.5
-        claim = Claim(asked.principal, asked.key, b"claim") if remembered and asked.key is not None else None
+        forgotten = asked.key is None or self._random.random() < 0.5
+        claim = None if asked.key is None or forgotten else Claim(asked.principal, asked.key, b"claim")
         return await self._floor.poster.post(asked.mailbox, envelopes.encode(envelope), claim)
-
-    def _anything(self) -> tuple[Asked, Command]:
-        make = self._random.choices([self._place, self._cancel, self._move], [6, 2, 2])[0]
-        command, who, kind, lines, order_id = make()
-        keyed = self._is_strange()
-        asked = Asked(
-            self._floor.new_id(),
-            self._floor.mailbox_of(command),
-            who.principal,
-            who.staff,
-            kind,
-            lines,
-            order_id,
-            f"key-{self._random.randrange(20)}" if keyed else None,
-            self._random.choice(_BODIES) if keyed else None,
-        )
-        return asked, command
-
-    def _is_strange(self) -> bool:
-        """Whether somebody does what few do. In some worlds nobody ever does: there, only stock can run short."""
-        return self._random.random() < self._strangeness
-
-    def _place(self) -> _Made:
-        who = self._random.choice(_PEOPLE)
-        skus = self._random.sample(_POUNDS, self._random.choice([1, 1, 2, 3]))
-        if self._is_strange():  # two currencies, a SKU that nobody sells, or one twice
-            skus = [*skus, self._random.choice(["VASE", "NOPE", skus[0]])]
-        lines = tuple((sku, self._random.randint(1, self._quantity_max)) for sku in skus)
-        if self._placed and self._is_strange():
-            order_id, _ = self._random.choice(self._placed)
-        else:
-            order_id = self._floor.new_id(self._random.randrange(self._floor.mailbox_count))
-            self._placed.append((order_id, who))
-        wanted = tuple(Wanted(sku, quantity) for sku, quantity in lines)
-        return PlaceOrder(order_id, who.principal, wanted), who, "place", lines, order_id
-
-    def _cancel(self) -> _Made:
-        if not self._placed:
-            return self._place()
-        order_id, who = self._placed[-self._random.randint(1, min(5, len(self._placed)))]
-        if self._is_strange():  # anybody's order, and perhaps once more
-            order_id, who = self._random.choice(self._placed)[0], self._random.choice(_PEOPLE)
-        else:
-            self._placed.remove((order_id, who))
-        return CancelOrder(order_id), who, "cancel", (), order_id
-
-    def _move(self) -> _Made:
-        sku = "NOPE" if self._is_strange() else self._random.choice([*_PRICES])
-        if self._random.random() < 0.5:
-            change = self._random.randint(1, self._pieces)
-            return ReceiveStock(sku, change), STAFF, "move", ((sku, change),), None
-        change = self._random.choice([-self._pieces // 2, -5, -1, 1, 5])
-        return AdjustStock(sku, change, "counted"), STAFF, "move", ((sku, change),), None
 
     # What workers do.
 
@@ -215,6 +147,7 @@ class World:
         drain = asyncio.create_task(self._drain(mailbox, its_fate))
         self._drains.add(drain)
         drain.add_done_callback(self._drains.discard)
+        drain.add_done_callback(self._ended.append)
 
     async def _drain(self, mailbox: int, its_fate: Fate) -> None:
         """As a worker does it. A worker that has crashed leaves its mailbox awake, and says nothing to anyone."""
@@ -231,6 +164,11 @@ class World:
     async def _let_a_drain_end(self) -> None:
         if self._drains:
             await asyncio.wait(self._drains, return_when=asyncio.FIRST_COMPLETED)
+
+    def _see_how_drains_ended(self) -> None:
+        """Raises what no worker has an answer to."""
+        while self._ended:
+            self._ended.pop().result()
 
     async def _sweep(self) -> None:
         try:
@@ -252,7 +190,7 @@ class World:
         entries = await self._floor.inbox.read(mailbox, "0-0", 1_000)
         # What nobody can read has no id by which a repetition could be known.
         known = {each.command_id for each in self._asked}
-        readable = [entry for entry in entries if (entry.fields.get(b"e") and _command_id(entry.fields) in known)]
+        readable = [entry for entry in entries if _command_id(entry.fields) in known]
         if readable:
             await self._floor.put(mailbox, self._random.choice(readable).fields)
 
@@ -278,6 +216,7 @@ class World:
         await self._doom.disarm()
         while self._drains:
             await self._let_a_drain_end()
+        self._see_how_drains_ended()
         await self._floor.poster.close()
         self._floor.woken.clear()
         deadline = time.monotonic() + _RECOVERY_MAX_SECONDS
@@ -295,7 +234,7 @@ class World:
         self.happened.update(report.counts)
         connection: asyncpg.Connection[Any] = await asyncpg.connect(asyncpg_dsn(self._floor.database_url))
         try:
-            await Auditor(_PRICES).audit(connection, self._asked, self._garbage)
+            await Auditor(PRICES).audit(connection, self._asked, self._garbage)
         finally:
             await connection.close()
 
@@ -303,5 +242,5 @@ class World:
 def _command_id(fields: dict[bytes, bytes]) -> UUID | None:
     try:
         return envelopes.decode(fields)[0].command_id
-    except envelopes.UnreadableEntry as error:
-        return error.envelope.command_id if error.envelope else None
+    except envelopes.UnreadableEntry:
+        return None
