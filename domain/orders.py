@@ -8,7 +8,7 @@ import msgspec
 from domain.ids import slot_of_id
 from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, ORDER_MAX_TOTAL_MINOR, PRINCIPAL_MAX_CHARS
 from domain.model import Command, Decision, Event, Line, Order, Rejection, Shop, Who, decides, evolves
-from domain.stock import insufficient_stock, move_reserved, unknown_sku
+from domain.stock import NOTHING, insufficient_stock, move_reserved, unknown_sku
 
 PLACED: Final = "placed"
 CANCELLED: Final = "cancelled"
@@ -72,12 +72,11 @@ def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
         if product is None:
             unknown.append(wanted.sku)
             continue
-        held = stock.get(wanted.sku)
-        available = held.on_hand - held.reserved if held else 0
-        if wanted.quantity > available:
-            short.append({"sku": wanted.sku, "requested": wanted.quantity, "available": available})
-        lines.append(Line(wanted.sku, wanted.quantity, product.price_minor))
-        total += wanted.quantity * product.price_minor
+        quantity, available = wanted.quantity, stock.get(wanted.sku, NOTHING).available
+        if quantity > available:
+            short.append({"sku": wanted.sku, "requested": quantity, "available": available})
+        lines.append(Line(wanted.sku, quantity, product.price_minor))
+        total += quantity * product.price_minor
         currencies.add(product.currency)
     if unknown:
         return unknown_sku(unknown)

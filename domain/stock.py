@@ -56,6 +56,9 @@ def unknown_sku(skus: list[str]) -> Rejection:
     return Rejection("unknown_sku", "The catalogue has no such SKU.", {"skus": skus})
 
 
+NOTHING: Final = Stock()
+"""The stock of a SKU that was never received."""
+
 INSUFFICIENT_STOCK: Final = "insufficient_stock"
 
 
@@ -68,7 +71,7 @@ def _moved(shop: Shop, sku: str, change: int) -> Rejection | None:
     """Why `change` pieces cannot be added to what is on hand, if so."""
     if sku not in shop.products:
         return unknown_sku([sku])
-    stock = shop.stock.get(sku, Stock())
+    stock = shop.stock.get(sku, NOTHING)
     if stock.on_hand + change > STOCK_MAX_ON_HAND:
         return Rejection(
             "stock_limit_exceeded",
@@ -94,13 +97,13 @@ def _adjust(shop: Shop, command: AdjustStock, who: Who) -> Decision:
 
 def move_on_hand(shop: Shop, sku: str, change: int) -> None:
     """Adds `change` pieces to what is on hand."""
-    stock = shop.stock.get(sku, Stock())
+    stock = shop.stock.get(sku, NOTHING)
     shop.stock[sku] = Stock(stock.on_hand + change, stock.reserved)
 
 
 def move_reserved(shop: Shop, sku: str, change: int) -> None:
     """Reserves `change` pieces more; a negative change releases them."""
-    stock = shop.stock.get(sku, Stock())
+    stock = shop.stock.get(sku, NOTHING)
     shop.stock[sku] = Stock(stock.on_hand, stock.reserved + change)
 
 

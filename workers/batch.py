@@ -170,10 +170,9 @@ class Batch:
             )
         )
         self._earlier.remember(envelope)
-        self._told.extend(
-            Told(event.type, event.subject(), envelope.command_id, envelope.principal, _json.encode(event))
-            for event in events
-        )
+        for event in events:
+            data = _json.encode(event)
+            self._told.append(Told(event.type, event.subject(), envelope.command_id, envelope.principal, data))
 
     def _bury(self, letter: DeadLetter, kind: str = UNREADABLE_COMMAND_TYPE) -> None:
         """Puts the entry aside as it came. Its command, if it has one, has failed, and that is in the log."""

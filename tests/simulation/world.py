@@ -29,7 +29,7 @@ from tests.integration.shopfloor import Shopfloor
 from tests.simulation import faults
 from tests.simulation.auditor import Asked, Auditor
 from tests.simulation.clients import PRICES, PRODUCTS, Clients
-from tests.simulation.faults import CRASH_POINTS, Crash, Doom, Fate, MortalInbox, MortalPublisher
+from tests.simulation.faults import CRASH_POINTS, HALF_ASLEEP, Crash, Doom, Fate, MortalInbox, MortalPublisher
 from workers.rejoin import rejoin
 
 STEPS: Final = 60
@@ -38,6 +38,7 @@ _AWAKE_MILLISECONDS: Final = 40
 _MAILBOX_MAX_COMMANDS: Final = 60
 _BURST_MAX_COMMANDS: Final = 12
 _WORKERS: Final = 4
+_DRAIN_MAX_SECONDS: Final = 0.2
 _RECOVERY_MAX_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.005
 
@@ -141,7 +142,8 @@ class World:
         mailbox = self._floor.woken.pop(0)
         for _ in range(self._random.choice([1, 1, 1, 2])):  # an activation may come twice
             point = self._random.choice([None, None, *CRASH_POINTS])
-            self._start_drain(mailbox, Fate(point, self._random.randint(1, 3)))
+            visits = 1 if point == HALF_ASLEEP else self._random.randint(1, 3)  # one falls asleep only once
+            self._start_drain(mailbox, Fate(point, visits))
 
     def _start_drain(self, mailbox: int, its_fate: Fate) -> None:
         drain = asyncio.create_task(self._drain(mailbox, its_fate))
@@ -152,7 +154,7 @@ class World:
     async def _drain(self, mailbox: int, its_fate: Fate) -> None:
         """As a worker does it. A worker that has crashed leaves its mailbox awake, and says nothing to anyone."""
         faults.fate.set(its_fate)
-        drainer = self._floor.new_drainer(self._inbox, drain_max_seconds=0.05)
+        drainer = self._floor.new_drainer(self._inbox, drain_max_seconds=_DRAIN_MAX_SECONDS)
         try:
             if not await drainer.drain(mailbox):
                 self._floor.woken.append(mailbox)
