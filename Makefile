@@ -14,6 +14,9 @@ ARGS ?=
 USERS ?= 50
 DURATION ?= 30s
 
+# Worlds of `make simulate`.
+SEEDS ?= 200
+
 bin := .venv/bin
 installed := .venv/.installed
 
@@ -53,8 +56,8 @@ load: $(installed) ## Locust, headless, against a system of its own (USERS=50 DU
 verify: $(installed) ## Fold the event log of the running `make up`, and compare it with every table
 	$(bin)/tidegate verify $(ARGS)
 
-simulate: $(installed) ## Run the seeded simulation at length
-	$(bin)/pytest tests/simulation $(ARGS)
+simulate: $(installed) ## Run the seeded simulation at length (SEEDS=200; ARGS as in `--start 1 --keep-going`)
+	$(bin)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)
 
 clean: ## Remove what was built and installed; the data in .tidegate stays
 	rm -rf .venv build *.egg-info .hypothesis .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -27,6 +27,10 @@ class AdjustStock(Command, frozen=True):
     change: Annotated[int, msgspec.Meta(ge=-MOVEMENT_MAX_QUANTITY, le=MOVEMENT_MAX_QUANTITY)]
     reason: str
 
+    def __post_init__(self) -> None:
+        if self.change == 0:
+            raise ValueError("a correction by 0 is none")
+
     def slot(self) -> int:
         return slot_of_key(self.sku)
 

@@ -53,6 +53,10 @@ class UnreadableEntry(Exception):
         self.envelope = envelope
 
 
+# What bytes that are no message of ours make msgspec raise: besides its own errors, for text that is no UTF-8 and for
+# nesting without end.
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 _encoder = msgspec.msgpack.Encoder()
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _commands = msgspec.msgpack.Decoder(Union[tuple(COMMANDS)])  # noqa: UP007 - the members are known at run time only
@@ -98,20 +102,24 @@ def decode(entry: dict[bytes, bytes]) -> tuple[Envelope, Command]:
         raise UnreadableEntry("unknown_schema_version", f"schema version {version!r} is not {SCHEMA_VERSION!r}")
     try:
         envelope = _envelopes.decode(entry[ENVELOPE_FIELD])
-    except (KeyError, msgspec.MsgspecError) as error:
+    except (KeyError, *_UNREADABLE) as error:
         raise UnreadableEntry("unreadable_envelope", str(error)) from None
     if "\0" in envelope.principal or (envelope.idempotency_key and "\0" in envelope.idempotency_key):
         # Postgres has no such text: not even the failure could be recorded under this name.
         raise UnreadableEntry("unreadable_envelope", "a name contains a zero byte")
     try:
         return envelope, _commands.decode(envelope.command)
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise UnreadableEntry("unreadable_command", str(error), envelope) from None
 
 
 def read_request(request: bytes) -> dict[str, object]:
-    """An envelope's command as plain data, for people who audit the `commands` table."""
+    """An envelope's command as JSON-ready data, for people who audit the `commands` table: also one that no worker
+    could read, as far as it goes. Raises what reading raises."""
     name, *fields = msgspec.msgpack.decode(_envelopes.decode(request).command)
     command_type = next((known for known in COMMANDS if known.__name__ == name), None)
     names = command_type.__struct_fields__ if command_type else ()
-    return {"type": name, **dict(zip(names, fields, strict=False))}
+    said: dict[str, object] = msgspec.to_builtins(
+        {"type": name, **dict(zip(names, fields, strict=False))}, str_keys=True
+    )
+    return said

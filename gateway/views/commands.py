@@ -93,7 +93,7 @@ def _request(entry: bytes) -> dict[str, Any]:
     """What was asked for; empty for an entry that cannot be read."""
     try:
         return read_request(entry)
-    except (msgspec.MsgspecError, TypeError, ValueError):
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
         return {}
 
 

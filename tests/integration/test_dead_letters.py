@@ -36,6 +36,14 @@ GARBAGE: dict[str, tuple[str, Callable[[Shopfloor], dict[bytes, bytes]]]] = {
     "a version to come": ("unknown_schema_version", lambda floor: {VERSION_FIELD: b"2", ENVELOPE_FIELD: _whole(floor)}),
     "no envelope": ("unreadable_envelope", lambda floor: {VERSION_FIELD: SCHEMA_VERSION}),
     "noise": ("unreadable_envelope", lambda floor: {VERSION_FIELD: SCHEMA_VERSION, ENVELOPE_FIELD: b"\xff\x00\xfe"}),
+    "text that is no UTF-8": (
+        "unreadable_envelope",
+        lambda floor: {VERSION_FIELD: SCHEMA_VERSION, ENVELOPE_FIELD: _whole(floor).replace(b"ann", b"a\xff\xfe", 1)},
+    ),
+    "nesting without end": (
+        "unreadable_envelope",
+        lambda floor: {VERSION_FIELD: SCHEMA_VERSION, ENVELOPE_FIELD: _whole(floor)[:-1] + b"\x91" * 100_000},
+    ),
     "a cut envelope": (
         "unreadable_envelope",
         lambda floor: {VERSION_FIELD: SCHEMA_VERSION, ENVELOPE_FIELD: _whole(floor)[:-3]},

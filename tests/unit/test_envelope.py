@@ -1,5 +1,7 @@
 """What lies in a mailbox: it comes out as it went in, and what cannot be read says why."""
 
+import json
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -97,6 +99,27 @@ def test_garbage_is_no_envelope(content: bytes) -> None:
     assert (caught.value.code, caught.value.envelope) == ("unreadable_envelope", None)
 
 
+@given(sent_envelopes, st.data())
+def test_a_garbled_envelope_is_read_or_says_why_not(sent: Envelope, data: st.DataObject) -> None:
+    content = bytearray(envelopes.encode(sent))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(UnreadableEntry):
+        envelopes.decode(entry(bytes(content)))
+
+
+DEEP = b"\x91" * 100_000 + b"\xc0"
+NO_UTF8 = b"\xa2\xff\xfe"
+
+
+@pytest.mark.parametrize("command", [DEEP, NO_UTF8], ids=["deep", "no UTF-8"])
+def test_text_that_is_no_utf8_and_nesting_without_end_are_unreadable(command: bytes) -> None:
+    start = msgspec.msgpack.encode([COMMAND, "ann", False, 1])[1:]
+    for content in (b"\x95" + start + command, b"\x95" + start + b"\x91" + command, command):
+        with pytest.raises(UnreadableEntry):
+            envelopes.decode(entry(content))
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -105,6 +128,7 @@ def test_garbage_is_no_envelope(content: bytes) -> None:
         entry(msgspec.msgpack.encode(["no uuid", "ann", False, 1, None])),
         entry(msgspec.msgpack.encode([COMMAND, 7, False, 1, None])),
         entry(msgspec.msgpack.encode([COMMAND, "ann", False, 1])),
+        entry(msgspec.msgpack.encode([COMMAND, "ann", False, 1, None]).replace(b"ann", b"a\xff\xfe")),
     ],
 )
 def test_an_envelope_needs_its_parts(fields: dict[bytes, bytes]) -> None:
@@ -169,3 +193,10 @@ def test_who_audits_the_record_reads_the_command_by_name() -> None:
     request = envelopes.encode(envelope(ReceiveStock("MUG", 5, "PO-7")))
     assert envelopes.read_request(request) == {"type": "ReceiveStock", "sku": "MUG", "quantity": 5, "reference": "PO-7"}
     assert envelopes.read_request(envelopes.encode(envelope(raw(["Explode", 1])))) == {"type": "Explode"}
+
+
+@pytest.mark.parametrize(
+    "command", [raw(["CancelOrder", b"\xff"]), raw([b"\xff", 1]), raw(["ReceiveStock", "MUG", {1: [None]}]), raw("x")]
+)
+def test_what_an_audit_shows_of_garbage_can_be_shown(command: msgspec.Raw) -> None:
+    json.dumps(envelopes.read_request(envelopes.encode(envelope(command))))
