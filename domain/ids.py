@@ -11,9 +11,6 @@ from zlib import crc32
 
 SLOT_COUNT: Final = 4096
 
-MILLISECONDS_MAX: Final = (1 << 48) - 1
-"""The last millisecond that a UUIDv7 can name, in the year 10889."""
-
 _VERSION_7: Final = 0x7 << 76
 _VARIANT_RFC: Final = 0b10 << 62
 _RANDOM_MASK: Final = (1 << 62) - 1

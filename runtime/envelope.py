@@ -22,7 +22,7 @@ ENVELOPE_FIELD: Final = b"e"
 _RANDOM_BYTES: Final = 8
 
 # The last moment of the year 9999: Python knows no later one.
-_MOMENT_MAX_MICROSECONDS: Final = 253_402_300_799_999_999
+MOMENT_MAX_MICROSECONDS: Final = 253_402_300_799_999_999
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -32,7 +32,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     command_id: UUID
     principal: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
     staff: bool
-    accepted_at: Annotated[int, msgspec.Meta(ge=0, le=_MOMENT_MAX_MICROSECONDS)]
+    accepted_at: Annotated[int, msgspec.Meta(ge=0, le=MOMENT_MAX_MICROSECONDS)]
     command: msgspec.Raw
     reply_to: str | None = None
     idempotency_key: Annotated[str, msgspec.Meta(max_length=IDEMPOTENCY_KEY_MAX_CHARS)] | None = None

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from domain.ids import MILLISECONDS_MAX, new_id
+from domain.ids import new_id
 from domain.model import Command, Event, Rejection, Shop, decide, evolve
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from domain.stock import INSUFFICIENT_STOCK
 from runtime import envelope as envelopes
-from runtime.envelope import ENVELOPE_FIELD, Envelope, UnreadableEntry
+from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, Envelope, UnreadableEntry
 from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
 from workers.earlier import Earlier
@@ -199,7 +199,7 @@ class Batch:
 def _stand_in(mailbox: int, entry: Entry) -> Envelope:
     """An envelope for an entry that has none: nobody asked, but the log and the audit must know of it."""
     milliseconds, sequence = entry_order(entry.entry_id)
-    milliseconds = min(milliseconds, MILLISECONDS_MAX)  # an entry put in by hand may have any id
+    milliseconds = min(milliseconds, MOMENT_MAX_MICROSECONDS // 1000)  # an entry put in by hand may have any id
     command_id = new_id(milliseconds, 0, mailbox << 48 | sequence)  # the same at every attempt, and no one else's
     return Envelope(command_id, "", False, milliseconds * 1000, msgspec.Raw(b""))
 

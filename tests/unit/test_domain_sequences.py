@@ -50,7 +50,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(
         AdjustStock,
         skus,
-        st.integers(-20, 20) | st.integers(-MOVEMENT_MAX_QUANTITY, MOVEMENT_MAX_QUANTITY),
+        (st.integers(-20, 20) | st.integers(-MOVEMENT_MAX_QUANTITY, MOVEMENT_MAX_QUANTITY)).filter(bool),
         st.just("counted"),
     ),
 )

@@ -31,7 +31,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     ),
     st.builds(CancelOrder, ids),
     st.builds(ReceiveStock, text, st.integers(1, 10**7), st.none() | text),
-    st.builds(AdjustStock, text, st.integers(-(10**7), 10**7), text),
+    st.builds(AdjustStock, text, st.integers(-(10**7), 10**7).filter(bool), text),
 )
 
 
