@@ -15,7 +15,7 @@ from gateway.middleware import Observed
 from gateway.requests import body_schemas
 from gateway.routes import API, commands, health, inventory, log, orders
 from gateway.routes.documents import ProblemView
-from runtime import logs
+from runtime import garbage, logs
 from runtime.settings import Settings, settings
 
 _VERSION = "0.1.0"
@@ -32,6 +32,7 @@ def create_app(config: Settings | None = None) -> ASGIApp:
         app.state.edge = Edge(config)
         app.state.sockets = sockets.Sockets()
         await app.state.edge.start()
+        garbage.calm()
         yield
         await app.state.edge.stop()
 

@@ -1,7 +1,6 @@
 """Around every request: an id to find it by, and how long it took. Pure ASGI; Starlette's helper class is slow and
 breaks streaming."""
 
-import os
 import re
 import time
 from typing import Final
@@ -10,11 +9,11 @@ from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.fastlane import FAST_ROUTE
+from runtime.entropy import random_bits
 from runtime.metrics import REQUEST_SECONDS
 
 _ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
 _HEADER: Final = b"x-request-id"
-_ID_BYTES: Final = 16
 
 
 class Observed:
@@ -30,7 +29,7 @@ class Observed:
             await self._app(scope, receive, send)
             return
         request_id = next((value for name, value in scope["headers"] if name == _HEADER and _ID.match(value)), None)
-        header = (_HEADER, request_id or os.urandom(_ID_BYTES).hex().encode())
+        header = (_HEADER, request_id or b"%016x%016x" % (random_bits(), random_bits()))
         started = time.perf_counter()
         status = 500
 

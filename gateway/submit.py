@@ -5,9 +5,8 @@ A repeated request (same principal, key, method, path and body) joins the first 
 """
 
 import hashlib
-import os
 import time
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -19,12 +18,11 @@ from gateway.problems import Problem
 from gateway.requests import idempotency_key, preferred_wait
 from gateway.routes import API
 from gateway.waiting import Waiters
+from runtime.entropy import random_bits
 from runtime.envelope import Envelope, encode, seal
 from runtime.mailboxes.post import Claim, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
 from runtime.metrics import ACCEPTED
 from runtime.records import APPLIED, REJECTED, REPEATED, Outcome
-
-_RANDOM_BYTES: Final = 8
 
 
 class _Claimed(msgspec.Struct, frozen=True, array_like=True):
@@ -78,7 +76,7 @@ def ask(request: Request, who: Who, body: bytes) -> Ask:
     key = idempotency_key(request)
     fingerprint = None
     if key is not None:
-        said = f"{request.method} {request.url.path}\n".encode() + body
+        said = f"{request.method} {request.scope['path']}\n".encode() + body
         fingerprint = hashlib.blake2b(said, digest_size=16).digest()
     return Ask(who, key, fingerprint, preferred_wait(request))
 
@@ -104,7 +102,7 @@ class Submitter:
     def new_resource_id(self, asked: Ask) -> UUID:
         """An id for what a write creates. With an idempotency key its slot comes from the key, so that a repetition
         finds the mailbox, and there the memory of the first request."""
-        random = int.from_bytes(os.urandom(_RANDOM_BYTES))
+        random = random_bits()
         slot = random >> 52 if asked.key is None else slot_of_key(f"{asked.who.principal}\n{asked.key}")
         return new_id(time.time_ns() // 1_000_000, slot, random)
 

@@ -4,7 +4,6 @@ An entry has two fields: `v`, the schema version, and `e`, the envelope in msgpa
 until the envelope is read, so that a command nobody can read still has an id, a principal and someone to tell.
 """
 
-import os
 import time
 from typing import Annotated, Final, Union
 from uuid import UUID
@@ -14,12 +13,11 @@ import msgspec
 from domain.ids import new_id
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, PRINCIPAL_MAX_CHARS
 from domain.model import COMMANDS, Command, Who
+from runtime.entropy import random_bits
 
 SCHEMA_VERSION: Final = b"1"
 VERSION_FIELD: Final = b"v"
 ENVELOPE_FIELD: Final = b"e"
-
-_RANDOM_BYTES: Final = 8
 
 # The last moment of the year 9999: Python knows no later one.
 MOMENT_MAX_MICROSECONDS: Final = 253_402_300_799_999_999
@@ -72,7 +70,7 @@ def seal(
 ) -> Envelope:
     """The envelope of a command that is accepted now; its id carries the command's slot."""
     accepted_at = time.time_ns() // 1_000
-    command_id = new_id(accepted_at // 1_000, command.slot(), int.from_bytes(os.urandom(_RANDOM_BYTES)))
+    command_id = new_id(accepted_at // 1_000, command.slot(), random_bits())
     return Envelope(
         command_id,
         who.principal,

@@ -10,8 +10,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.values import MultiProcessValue
+
+_MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
+_pid = os.getpid()
+
+
+def _renew_pid() -> None:
+    global _pid
+    _pid = os.getpid()
+
+
+if _MULTIPROCESS in os.environ:
+    # The library asks the system for the process's id at every count; it changes only at a fork.
+    os.register_at_fork(after_in_child=_renew_pid)
+    values.ValueClass = MultiProcessValue(lambda: _pid)  # type: ignore[no-untyped-call]  # the library has no types here
 
 ACCEPTED = Counter("tidegate_commands_accepted_total", "Commands that are durable in a mailbox.", ["type"])
 PROBLEMS = Counter("tidegate_problems_total", "Requests answered with an error, by its code.", ["code"])
@@ -62,8 +77,6 @@ ACCEPT_DURABLE = Gauge(
 )
 SOCKETS = Gauge("tidegate_sockets", "Open WebSockets.", multiprocess_mode="livesum")
 FEED_GAPS = Counter("tidegate_feed_gaps_total", "Times a gateway had to read the log because the feed had a gap.")
-
-_MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def _forget_dead_processes(folder: Path) -> None:

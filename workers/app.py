@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import gc
 import logging
 import random
 from typing import Any, Final
@@ -13,7 +12,7 @@ import asyncpg
 from taskiq import TaskiqEvents, TaskiqScheduler, TaskiqState
 from taskiq.schedule_sources import LabelScheduleSource
 
-from runtime import logs
+from runtime import garbage, logs
 from runtime.activation import DRAIN_TASK, SWEEP_TASK, ActivationBroker, activate
 from runtime.database import LOST_CONNECTION, create_batch_pool
 from runtime.feed import Publisher
@@ -27,7 +26,6 @@ from workers.rejoin import rejoin
 
 _SWEEP_INTERVAL_SECONDS: Final = 1
 _RETRY_SECONDS: Final = 0.2
-_GC_ALLOCATIONS: Final = 50_000
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ class Worker:
         self._pool: asyncpg.Pool[Any]
 
     async def start(self, state: TaskiqState) -> None:
-        _calm_garbage_collection()
+        garbage.calm()
         config = self._config
         self._redis = connect(config.redis_url)
         self._publisher = Publisher(config.redis_url)
@@ -93,14 +91,6 @@ class Worker:
                     await activate(self._broker, mailbox)
         except REDIS_UNAVAILABLE as error:
             _log.warning("no sweep, Redis is away (%s)", error)
-
-
-def _calm_garbage_collection() -> None:
-    """A batch makes tens of thousands of short-lived objects without a cycle among them; searching them for cycles at
-    Python's usual pace took a tenth of a worker's time. What is imported by now lives for ever and is not searched.
-    """
-    gc.freeze()
-    gc.set_threshold(_GC_ALLOCATIONS, 20, 20)
 
 
 def create_broker() -> ActivationBroker:

@@ -67,7 +67,7 @@ async def place_order(request: Request) -> Response:
     if accepted.outcome is None:
         return accepted.response()
     order = views.just_placed(accepted.outcome)
-    headers = {"Location": f"{request.url.path}/{order.id}", **accepted.headers()}
+    headers = {"Location": f"{request.scope['path']}/{order.id}", **accepted.headers()}
     return Response(order.model_dump_json(), 201, headers, "application/json")
 
 

@@ -77,6 +77,7 @@ class Poster:
         self._queued = 0
         self._gathering: dict[int, list[_Post]] = {}
         self._sending: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waking: set[asyncio.Task[None]] = set()
 
     async def post(self, mailbox: int, entry: bytes, claim: Claim | None = None) -> bytes | None:
@@ -87,11 +88,13 @@ class Poster:
         """
         if self._queued >= self._queue_max_commands:
             raise PostQueueFull
-        answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # which costs a system call (getpid) each time it is asked for
+        answer: asyncio.Future[bytes | None] = self._loop.create_future()
         self._gathering.setdefault(mailbox, []).append(_Post(entry, claim, answer))
         self._queued += 1
         if self._sending is None:
-            self._sending = asyncio.create_task(self._send_all())
+            self._sending = self._loop.create_task(self._send_all())
         return await answer
 
     async def close(self) -> None:
