@@ -31,6 +31,7 @@ _TIDEGATE_SETTINGS: Final = (
     "mailbox_count",
     "drain_concurrency",
     "batch_max_commands",
+    "batch_concurrency",
 )
 
 
