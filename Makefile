@@ -54,7 +54,7 @@ load: $(installed) ## Locust, headless, against a system of its own (USERS=50 DU
 		--host {url} --users $(USERS) --spawn-rate $(USERS) --run-time $(DURATION) --only-summary $(ARGS)
 
 verify: $(installed) ## Fold the event log of the running `make up`, and compare it with every table
-	$(bin)/tidegate verify $(ARGS)
+	@$(bin)/tidegate verify $(ARGS)
 
 simulate: $(installed) ## Run the seeded simulation at length (SEEDS=200; ARGS as in `--start 1 --keep-going`)
 	$(bin)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)

@@ -54,7 +54,9 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "database_unavailable": 503,
 }
 
-TITLES: Final[Mapping[str, str]] = {code: code.replace("_", " ").capitalize() for code in STATUS_OF_CODE}
+TITLES: Final[Mapping[str, str]] = {
+    code: code.replace("_", " ").capitalize().replace("json", "JSON").replace("sku", "SKU") for code in STATUS_OF_CODE
+}
 
 
 class Problem(Exception):

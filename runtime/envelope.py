@@ -111,10 +111,28 @@ def decode(entry: dict[bytes, bytes]) -> tuple[Envelope, Command]:
         raise UnreadableEntry("unreadable_command", str(error), envelope) from None
 
 
+def _named(struct: msgspec.Struct) -> dict[str, object]:
+    """The struct's fields by name, and those of the structs in it: on the wire they only have places."""
+    fields: dict[str, object] = {}
+    for name, value in msgspec.structs.asdict(struct).items():
+        if isinstance(value, tuple):
+            fields[name] = [_named(item) if isinstance(item, msgspec.Struct) else item for item in value]
+        else:
+            fields[name] = msgspec.to_builtins(value)
+    return fields
+
+
 def read_request(request: bytes) -> dict[str, object]:
     """An envelope's command as JSON-ready data, for people who audit the `commands` table: also one that no worker
     could read, as far as it goes. Raises what reading raises."""
-    name, *fields = msgspec.msgpack.decode(_envelopes.decode(request).command)
+    command = _envelopes.decode(request).command
+    try:
+        known = _commands.decode(command)
+    except msgspec.MsgspecError:
+        pass  # shown as it lies there
+    else:
+        return {"type": type(known).__name__, **_named(known)}
+    name, *fields = msgspec.msgpack.decode(command)
     command_type = next((known for known in COMMANDS if known.__name__ == name), None)
     names = command_type.__struct_fields__ if command_type else ()
     said: dict[str, object] = msgspec.to_builtins(

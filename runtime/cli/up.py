@@ -63,12 +63,13 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
     """Ends by an exception only: Stopped, or whatever failed. Leaving `running` stops what was started, last first."""
     begun = time.monotonic()
     home = config.home.resolve()
+    given = _given_servers(config)
     with taken(home), ExitStack() as running:
         for name in end_leftovers(records_folder(home), _LEFTOVER_TIMEOUT_SECONDS):
             console.print(f"Ended {name}, left running by a `tidegate up` that was killed.")
         if not is_free(config.port, config.host):
             raise click.ClickException(f"port {config.port} is taken: set PORT to another, or stop what listens there")
-        database_url, redis_url = _given_servers(config) or _embedded_servers(home, console, stop, running)
+        database_url, redis_url = given or _embedded_servers(home, console, stop, running)
         with step(console, "Database") as current:
             migrations.upgrade(database_url)
             current.detail = f"at migration {migrations.head()}"
