@@ -13,6 +13,7 @@ from runtime.tokens import ROLES, claims_of
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="tidegate"'}
 _INVALID: Final = {"WWW-Authenticate": 'Bearer realm="tidegate", error="invalid_token"'}
+_LATEST_EXPIRY: Final = 2**53
 _SCHEME: Final = "bearer "
 
 
@@ -70,10 +71,12 @@ class Authenticator:
             raise Problem("invalid_token", "The token has expired.", headers=_INVALID) from None
         except jwt.InvalidTokenError:
             raise Problem("invalid_token", "The token is not valid.", headers=_INVALID) from None
-        subject, roles = claims["sub"], claims.get("roles")
+        subject, roles, expires_at = claims["sub"], claims.get("roles"), claims["exp"]
+        if not isinstance(expires_at, int | float) or not expires_at <= _LATEST_EXPIRY:
+            raise Problem("invalid_token", "The token's expiry is no time.", headers=_INVALID)
         if not 1 <= len(subject) <= PRINCIPAL_MAX_CHARS or not subject.isprintable():
             raise Problem("invalid_token", "The token's subject is no principal of ours.", headers=_INVALID)
         known = [role for role in ROLES if role in roles] if isinstance(roles, list) else []
         if not known:
             raise Problem("forbidden", "The token has no role here.")
-        return Verified(Who(subject, "staff" in known), float(claims["exp"]))
+        return Verified(Who(subject, "staff" in known), float(expires_at))

@@ -1,8 +1,9 @@
-"""HTTP/1.1 as uvicorn speaks it, with a bound on a request's head, which httptools has none for.
+"""HTTP/1.1 as uvicorn speaks it, bounded where httptools is not, and with problem documents for what is no HTTP.
 
 `uvicorn --http gateway.http1:BoundedHttp`. Bodies have their bound in `gateway.requests`, where it can be told nicely.
 """
 
+from http import HTTPStatus
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -10,35 +11,87 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_MAX_BYTES: Final = 65_536
 """Request line and headers together; looked at whenever more arrives, so one read (some 256 KiB) may come on top."""
 
-_PROBLEM: Final = (
-    b'{"type":"urn:tidegate:problem:head_too_large","title":"Head too large","status":431,'
-    b'"detail":"Request line and headers have at most 65536 bytes.","code":"head_too_large"}'
+PIPELINE_MAX_REQUESTS: Final = 1_000
+"""Requests of one connection that wait for those before them. Reading pauses while any wait; a single read may bring
+more, and then the connection is closed."""
+
+
+def _refusal(status: HTTPStatus, code: str, detail: str) -> bytes:
+    title = code.replace("_", " ").capitalize()
+    problem = (
+        f'{{"type":"urn:tidegate:problem:{code}","title":"{title}","status":{status.value},'
+        f'"detail":"{detail}","code":"{code}"}}'
+    )
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n"
+    return f"{head}content-length: {len(problem)}\r\n\r\n{problem}".encode("ascii")
+
+
+_HEAD_TOO_LARGE: Final = _refusal(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "head_too_large",
+    f"Request line and headers have at most {HEAD_MAX_BYTES} bytes.",
 )
-_ANSWER: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-type: application/problem+json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
-) % (len(_PROBLEM), _PROBLEM)
+_MALFORMED: Final = _refusal(HTTPStatus.BAD_REQUEST, "malformed_request", "This is no HTTP/1.1 request.")
+_UPGRADE_REFUSED: Final = _refusal(
+    HTTPStatus.BAD_REQUEST,
+    "upgrade_not_supported",
+    "Send this without an Upgrade header: HTTP/1.1 is spoken here, and WebSocket is begun with GET.",
+)
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Answers 431 and closes the connection when a head grows beyond its bound."""
+    """Answers what it refuses with a problem document, and closes the connection."""
 
     _in_head = True
     _head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
         if self._in_head and self._head_bytes > HEAD_MAX_BYTES:
-            self.transport.write(_ANSWER)
-            self.transport.close()
+            self._refuse(_HEAD_TOO_LARGE)
             return
         self._head_bytes += len(data)
         super().data_received(data)
+        if len(self.pipeline) > PIPELINE_MAX_REQUESTS:
+            self.pipeline.clear()
+            self.transport.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # else it is the trailer of a chunked body: nobody reads those, and they have no bound
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        upgrades = self.parser.should_upgrade()
+        if upgrades and not self._may_upgrade():
+            self._refuse(_UPGRADE_REFUSED)
+            raise ValueError("the parser is to stop here")
         super().on_headers_complete()
+        if upgrades and not self._should_upgrade():
+            self.cycle.keep_alive = False  # the parser takes nothing more from this connection
 
     def on_message_complete(self) -> None:
         self._in_head = True
         self._head_bytes = 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline:  # uvicorn reads on at every answer, however many requests wait already
+            self.flow.pause_reading()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self.transport.is_closing():
+            self._refuse(_MALFORMED)
+
+    def _may_upgrade(self) -> bool:
+        """Behind the head of a request with an Upgrade header httptools parses nothing, not even its body."""
+        if self._should_upgrade():
+            return bool(self.parser.get_method() == b"GET")
+        headers = dict(self.headers)
+        return b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"
+
+    def _refuse(self, answer: bytes) -> None:
+        self.transport.write(answer)
+        self.transport.close()

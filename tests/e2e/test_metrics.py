@@ -146,7 +146,9 @@ async def test_openmetrics_is_spoken_to_who_asks(shop: Shop, accept: str) -> Non
     assert Reading(answer.body.decode(), parse_openmetrics)("tidegate_redis_up") == 1
 
 
-@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "application/json", "garbage;;q=x"])
+@pytest.mark.parametrize(
+    "accept", ["", "*/*", "text/plain", "application/json", "garbage;;q=x", "application/openmetrics-text; version=x"]
+)
 async def test_prometheus_text_is_spoken_to_all_others(shop: Shop, accept: str) -> None:
     answer = await scrape(shop, accept)
     assert answer.headers["Content-Type"].startswith("text/plain; version=")

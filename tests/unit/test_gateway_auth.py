@@ -2,12 +2,13 @@
 
 import time
 
+import jwt
 import pytest
 
 from domain.model import Who
 from gateway.auth import Authenticator
 from gateway.problems import Problem
-from runtime.tokens import mint
+from runtime.tokens import ALGORITHM, AUDIENCE, ISSUER, mint
 
 SECRET = "a-secret-for-tests-of-at-least-32-bytes"
 
@@ -35,6 +36,14 @@ def test_staff_is_a_role(authenticator: Authenticator) -> None:
     assert authenticator.staff(bearer(token("bob", ("staff",)))).principal == "bob"
     with pytest.raises(Problem, match="role `staff`"):
         authenticator.staff(bearer(token()))
+
+
+@pytest.mark.parametrize("expires_at", [10**400, "9" * 400, 2**53 + 1])
+def test_an_expiry_that_is_no_time_is_refused(authenticator: Authenticator, expires_at: object) -> None:
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "roles": ["customer"], "iat": 1, "exp": expires_at}
+    with pytest.raises(Problem) as refused:
+        authenticator.who(bearer(jwt.encode(claims, SECRET, algorithm=ALGORITHM)))
+    assert refused.value.code == "invalid_token"
 
 
 def test_what_is_remembered_is_bounded_and_still_right(authenticator: Authenticator) -> None:

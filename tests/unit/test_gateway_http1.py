@@ -1,12 +1,14 @@
 """The bound on a request's head."""
 
 import asyncio
+import json
 
+import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.http1 import HEAD_MAX_BYTES, BoundedHttp
+from gateway.http1 import HEAD_MAX_BYTES, PIPELINE_MAX_REQUESTS, BoundedHttp
 
 
 class Wire(asyncio.Transport):
@@ -73,4 +75,58 @@ async def test_bodies_do_not_count_and_every_request_counts_anew() -> None:
         await asyncio.gather(*protocol.tasks)
         assert wire.written.startswith(b"HTTP/1.1 204 ")
     assert not wire.closed
+    protocol.connection_lost(None)
+
+
+async def test_trailers_are_dropped() -> None:
+    protocol, wire = connection()
+    protocol.data_received(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
+    heads = list(protocol.headers)
+    for _ in range(1_000):
+        protocol.data_received(b"abcdefgh: 1\r\n")
+    assert protocol.headers == heads
+    protocol.data_received(b"\r\n")
+    await asyncio.gather(*protocol.tasks)
+    assert wire.written.startswith(b"HTTP/1.1 204 ")
+    protocol.connection_lost(None)
+
+
+async def test_a_connection_that_piles_up_requests_is_closed() -> None:
+    protocol, wire = connection()
+    protocol.data_received(b"GET / HTTP/1.1\r\n\r\n" * (PIPELINE_MAX_REQUESTS + 2))
+    assert wire.closed
+    assert not protocol.pipeline
+    protocol.connection_lost(None)
+    await asyncio.gather(*protocol.tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "code"),
+    [
+        (
+            b"POST / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\n{}",
+            "upgrade_not_supported",
+        ),
+        (b"POST /ws HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n", "upgrade_not_supported"),
+        (b"GET / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", "malformed_request"),
+        (b"\x00\x01\x02 nonsense\r\n\r\n", "malformed_request"),
+    ],
+)
+async def test_what_cannot_be_served_is_refused_with_a_problem(request_bytes: bytes, code: str) -> None:
+    protocol, wire = connection()
+    protocol.data_received(request_bytes)
+    protocol.data_received(b"and more")
+    head, _, body = wire.written.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    assert json.loads(body)["code"] == code
+    assert wire.closed
+    assert not protocol.tasks
+    protocol.connection_lost(None)
+
+
+async def test_an_upgrade_that_is_only_offered_is_ignored() -> None:
+    protocol, wire = connection()
+    protocol.data_received(b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
+    await asyncio.gather(*protocol.tasks)
+    assert wire.written.startswith(b"HTTP/1.1 204 ")
     protocol.connection_lost(None)
