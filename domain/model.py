@@ -19,7 +19,7 @@ class Command(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True, 
 
     def slot(self) -> int:
         """Where on the ring this command is applied, 0..4095: all commands about one thing share its slot."""
-        raise NotImplementedError(type(self).__name__)
+        raise NotImplementedError(type(self).__name__)  # every type says its own
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -29,7 +29,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     def subject(self) -> str:
         """What it happened to: an order's id, a SKU, or a command's id."""
-        raise NotImplementedError(type(self).__name__)
+        raise NotImplementedError(type(self).__name__)  # every type says its own
 
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):

@@ -8,6 +8,8 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.problems import Problem
+
 HEAD_MAX_BYTES: Final = 65_536
 """Request line and headers together; looked at whenever more arrives, so one read (some 256 KiB) may come on top."""
 
@@ -16,24 +18,17 @@ PIPELINE_MAX_REQUESTS: Final = 1_000
 more, and then the connection is closed."""
 
 
-def _refusal(status: HTTPStatus, code: str, detail: str) -> bytes:
-    title = code.replace("_", " ").capitalize()
-    problem = (
-        f'{{"type":"urn:tidegate:problem:{code}","title":"{title}","status":{status.value},'
-        f'"detail":"{detail}","code":"{code}"}}'
-    )
-    head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n"
-    return f"{head}content-length: {len(problem)}\r\n\r\n{problem}".encode("ascii")
+def _refusal(code: str, detail: str) -> bytes:
+    """The problem as it goes over the wire; the connection is closed behind it."""
+    answer = Problem(code, detail, headers={"Connection": "close"}).response()
+    head = b"HTTP/1.1 %d %s\r\n" % (answer.status_code, HTTPStatus(answer.status_code).phrase.encode())
+    headers = b"".join(b"%s: %s\r\n" % header for header in answer.raw_headers)
+    return head + headers + b"\r\n" + bytes(answer.body)
 
 
-_HEAD_TOO_LARGE: Final = _refusal(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "head_too_large",
-    f"Request line and headers have at most {HEAD_MAX_BYTES} bytes.",
-)
-_MALFORMED: Final = _refusal(HTTPStatus.BAD_REQUEST, "malformed_request", "This is no HTTP/1.1 request.")
+_HEAD_TOO_LARGE: Final = _refusal("head_too_large", f"Request line and headers have at most {HEAD_MAX_BYTES} bytes.")
+_MALFORMED: Final = _refusal("malformed_request", "This is no HTTP/1.1 request.")
 _UPGRADE_REFUSED: Final = _refusal(
-    HTTPStatus.BAD_REQUEST,
     "upgrade_not_supported",
     "Send this without an Upgrade header: HTTP/1.1 is spoken here, and WebSocket is begun with GET.",
 )

@@ -25,6 +25,8 @@ RETRY_AFTER_SECONDS: Final = 1
 
 STATUS_OF_CODE: Final[Mapping[str, int]] = {
     # The request itself.
+    "malformed_request": 400,
+    "upgrade_not_supported": 400,
     "malformed_json": 400,
     "incomplete_body": 400,
     "invalid_idempotency_key": 400,
@@ -37,6 +39,7 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "unsupported_media_type": 415,
     "invalid_request": 422,
     "idempotency_key_reused": 422,
+    "head_too_large": 431,
     # What the rules say; the same codes stand in a rejected command's outcome.
     "order_not_found": 404,
     "insufficient_stock": 409,

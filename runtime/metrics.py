@@ -36,7 +36,7 @@ BATCH_COMMANDS = Histogram(
 )
 BATCH_SECONDS = Histogram(
     "tidegate_batch_seconds",
-    "From locking the mailbox to commit.",
+    "From asking for a connection to commit.",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
 

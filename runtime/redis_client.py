@@ -1,7 +1,8 @@
 """Redis clients that fail at once and never send anything twice.
 
 redis-py repeats a command by itself when the connection breaks, up to ten times. A repeated XADD is a second command,
-so that is switched off here: whoever calls decides what a lost answer means.
+so that is switched off here: whoever calls decides what a lost answer means. Only activations, which may come twice,
+travel by a client that taskiq-redis makes.
 """
 
 from typing import Any, Final

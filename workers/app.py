@@ -1,6 +1,6 @@
 """Where a worker process is put together: the broker and its tasks, and what they stand on.
 
-`taskiq worker workers.app:create_broker` runs it, `taskiq scheduler workers.app:create_scheduler` sends the sweep.
+`python -m workers` runs it, `taskiq scheduler workers.app:create_scheduler` sends the sweep.
 """
 
 import asyncio

@@ -23,7 +23,7 @@ from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
 from workers.earlier import Earlier
 from workers.handlers import gather_needs, gather_rows
-from workers.rows import CommandRow, Connection, Needs, Rows, Told, hold_counter, load, next_seq, write_log
+from workers.rows import CommandRow, Connection, Needs, Rows, Told, load, next_seq, write_log
 
 _log = logging.getLogger(__name__)
 _json = msgspec.json.Encoder()
@@ -216,13 +216,11 @@ async def apply(
 
     With `alone`, nobody else writes stock meanwhile. Without, it may raise StockRanShort: then roll back.
     """
-    if alone:
-        await hold_counter(connection)
     needs = Needs()
     for letter in letters:
         if isinstance(letter, Letter):
             gather_needs(letter.command, needs)
-    shop = await load(connection, needs)
+    shop = await load(connection, needs, alone=alone)
     batch = Batch(mailbox, shop, earlier, datetime.now(UTC), alone=alone)
     for letter in letters:
         batch.take(letter)

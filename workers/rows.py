@@ -34,18 +34,16 @@ class Needs(msgspec.Struct):
     order_ids: set[UUID] = msgspec.field(default_factory=set)
 
 
-async def hold_counter(connection: Connection) -> None:
-    """Makes sure that nobody else writes stock or the log until the commit."""
-    await connection.execute("SELECT FROM event_counter FOR UPDATE")
-
-
-async def load(connection: Connection, needs: Needs) -> Shop:
-    """The shop as far as `needs` goes; its orders are locked until the commit."""
+async def load(connection: Connection, needs: Needs, *, alone: bool) -> Shop:
+    """The shop as far as `needs` goes. Its orders are locked until the commit, and with `alone` the event counter, so
+    that nobody else writes stock."""
     shop = Shop()
     skus = set(needs.skus)
     if needs.order_ids:
         shop.orders = await _load_orders(connection, needs.order_ids)
         skus.update(line.sku for order in shop.orders.values() for line in order.lines)
+    if alone:
+        await connection.execute("SELECT FROM event_counter FOR UPDATE")
     if skus:
         rows = await connection.fetch(
             """
