@@ -13,6 +13,8 @@ from uuid import UUID
 
 import msgspec
 
+_State = TypeVar("_State", bound=msgspec.Struct)
+
 
 class Command(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True, forbid_unknown_fields=True):
     """Something a principal asks for. Field order is the wire format: append fields with defaults, never reorder."""
@@ -47,13 +49,31 @@ class Who(msgspec.Struct, frozen=True, gc=False):
     staff: bool
 
 
-class Product(msgspec.Struct, frozen=True, gc=False):
-    """What a SKU is sold as. `price_minor` is in the minor units of `currency` (ISO 4217), per piece."""
+class Secret:
+    """Something that is kept but never shown: it travels in commands, and is null in the log and hidden in views."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+
+class Offer(msgspec.Struct, frozen=True, gc=False):
+    """What a SKU is sold for. `price_minor` is in the minor units of `currency` (ISO 4217), per piece."""
 
     sku: str
-    name: str
     price_minor: int
     currency: str
+    on_sale: bool = True
 
 
 class Stock(msgspec.Struct, frozen=True, gc=False):
@@ -84,14 +104,23 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     currency: str
     total_minor: int
     lines: tuple[Line, ...]
+    email: str | None = None
 
 
 class Shop(msgspec.Struct, gc=False):
-    """The state a run of commands is decided on: only what they need, held in memory, changed by `evolve` alone."""
+    """The state a run of commands is decided on: only what they need, held in memory, changed by `evolve` alone.
 
-    products: dict[str, Product] = {}
+    What most commands are about has a field; every other kind of state, declared beside its own rules, is in `of`.
+    """
+
+    offers: dict[str, Offer] = {}
     stock: dict[str, Stock] = {}
     orders: dict[UUID, Order] = {}
+    others: dict[type, dict[Any, Any]] = {}
+
+    def of(self, kind: type[_State]) -> dict[Any, _State]:
+        """The states of one kind, by their first field."""
+        return self.others.setdefault(kind, {})
 
 
 Decision = Sequence[Event] | Rejection

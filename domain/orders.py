@@ -1,4 +1,8 @@
-"""Orders: placing one reserves all of its lines or nothing; cancelling one releases what it reserved."""
+"""Orders: placed, confirmed, fulfilled; or cancelled, or expired.
+
+Placing reserves all lines or nothing, for a while: what nobody confirms in time expires, and is released. Confirming
+sells: the pieces leave the stock. Cancelling gives back whatever the order held. Fulfilled is when they were sent.
+"""
 
 from typing import Annotated, ClassVar, Final
 from uuid import UUID
@@ -6,12 +10,29 @@ from uuid import UUID
 import msgspec
 
 from domain.ids import slot_of_id
-from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, ORDER_MAX_TOTAL_MINOR, PRINCIPAL_MAX_CHARS
+from domain.limits import (
+    EMAIL_MAX_CHARS,
+    LINE_MAX_QUANTITY,
+    ORDER_MAX_LINES,
+    ORDER_MAX_TOTAL_MINOR,
+    PRINCIPAL_MAX_CHARS,
+)
 from domain.model import Command, Decision, Event, Line, Order, Rejection, Shop, Who, decides, evolves
-from domain.stock import NOTHING, insufficient_stock, move_reserved, unknown_sku
+from domain.stock import NOTHING, insufficient_stock, move_on_hand, move_reserved, unknown_sku
 
 PLACED: Final = "placed"
+CONFIRMED: Final = "confirmed"
+FULFILLED: Final = "fulfilled"
 CANCELLED: Final = "cancelled"
+EXPIRED: Final = "expired"
+ORDER_STATUSES: Final = (PLACED, CONFIRMED, FULFILLED, CANCELLED, EXPIRED)
+
+GUEST_PREFIX: Final = "guest:"
+
+
+def guest_principal(order_id: UUID) -> str:
+    """The principal of the guest who placed this order, and who is nobody else anywhere."""
+    return f"{GUEST_PREFIX}{order_id}"
 
 
 class Wanted(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -22,15 +43,41 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class PlaceOrder(Command, frozen=True):
+    """`email` is where a guest wants mail; a customer's address is in the account."""
+
     order_id: UUID
     customer_id: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
     lines: Annotated[tuple[Wanted, ...], msgspec.Meta(min_length=1, max_length=ORDER_MAX_LINES)]
+    email: Annotated[str, msgspec.Meta(max_length=EMAIL_MAX_CHARS)] | None = None
+
+    def slot(self) -> int:
+        return slot_of_id(self.order_id)
+
+
+class ConfirmOrder(Command, frozen=True):
+    order_id: UUID
+
+    def slot(self) -> int:
+        return slot_of_id(self.order_id)
+
+
+class FulfilOrder(Command, frozen=True):
+    order_id: UUID
 
     def slot(self) -> int:
         return slot_of_id(self.order_id)
 
 
 class CancelOrder(Command, frozen=True):
+    order_id: UUID
+
+    def slot(self) -> int:
+        return slot_of_id(self.order_id)
+
+
+class ExpireOrder(Command, frozen=True):
+    """The order's hold is over; whoever sends this has looked at the clock."""
+
     order_id: UUID
 
     def slot(self) -> int:
@@ -44,15 +91,50 @@ class OrderPlaced(Event, frozen=True):
     currency: str
     total_minor: int
     lines: tuple[Line, ...]
+    email: str | None = None
+
+    def subject(self) -> str:
+        return str(self.order_id)
+
+
+class OrderConfirmed(Event, frozen=True):
+    """`lines` are the order's own: what they reserved is sold, and leaves the stock."""
+
+    type: ClassVar[str] = "order.confirmed"
+    order_id: UUID
+    customer_id: str
+    lines: tuple[Line, ...]
+
+    def subject(self) -> str:
+        return str(self.order_id)
+
+
+class OrderFulfilled(Event, frozen=True):
+    type: ClassVar[str] = "order.fulfilled"
+    order_id: UUID
+    customer_id: str
 
     def subject(self) -> str:
         return str(self.order_id)
 
 
 class OrderCancelled(Event, frozen=True):
-    """`lines` are the order's own: what they reserved is released."""
+    """`lines` are the order's own: what they reserved is released, or is back in stock if it was sold (`confirmed`)."""
 
     type: ClassVar[str] = "order.cancelled"
+    order_id: UUID
+    customer_id: str
+    lines: tuple[Line, ...]
+    confirmed: bool = False
+
+    def subject(self) -> str:
+        return str(self.order_id)
+
+
+class OrderExpired(Event, frozen=True):
+    """`lines` are the order's own: what they reserved is released."""
+
+    type: ClassVar[str] = "order.expired"
     order_id: UUID
     customer_id: str
     lines: tuple[Line, ...]
@@ -63,23 +145,28 @@ class OrderCancelled(Event, frozen=True):
 
 @decides(PlaceOrder)
 def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
-    products, stock = shop.products, shop.stock
-    lines, total, currencies, unknown, short = [], 0, set(), [], []
+    offers, stock = shop.offers, shop.stock
+    lines, total, currencies, unknown, unsold, short = [], 0, set(), [], [], []
     if len(command.lines) > 1 and len({wanted.sku for wanted in command.lines}) != len(command.lines):
         raise ValueError("a SKU stands once in an order: sum its quantities first")
     for wanted in command.lines:
-        product = products.get(wanted.sku)
-        if product is None:
+        offer = offers.get(wanted.sku)
+        if offer is None:
             unknown.append(wanted.sku)
+            continue
+        if not offer.on_sale:
+            unsold.append(wanted.sku)
             continue
         quantity, available = wanted.quantity, stock.get(wanted.sku, NOTHING).available
         if quantity > available:
             short.append({"sku": wanted.sku, "requested": quantity, "available": available})
-        lines.append(Line(wanted.sku, quantity, product.price_minor))
-        total += quantity * product.price_minor
-        currencies.add(product.currency)
+        lines.append(Line(wanted.sku, quantity, offer.price_minor))
+        total += quantity * offer.price_minor
+        currencies.add(offer.currency)
     if unknown:
         return unknown_sku(unknown)
+    if unsold:
+        return Rejection("not_on_sale", "Something in the order is not for sale.", {"skus": unsold})
     if len(currencies) != 1:
         return Rejection("mixed_currencies", "An order has one currency.", {"currencies": sorted(currencies)})
     if total > ORDER_MAX_TOTAL_MINOR:
@@ -92,36 +179,95 @@ def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
         return insufficient_stock(short)
     if command.order_id in shop.orders:
         raise ValueError("an order is placed once: its id is taken")
-    return (OrderPlaced(command.order_id, command.customer_id, currencies.pop(), total, tuple(lines)),)
+    return (OrderPlaced(command.order_id, command.customer_id, currencies.pop(), total, tuple(lines), command.email),)
+
+
+@decides(ConfirmOrder)
+def _confirm(shop: Shop, command: ConfirmOrder, who: Who) -> Decision:
+    order = _movable(shop, command.order_id, who, (PLACED,), "confirmed")
+    if isinstance(order, Rejection):
+        return order
+    return (OrderConfirmed(order.order_id, order.customer_id, order.lines),)
+
+
+@decides(FulfilOrder)
+def _fulfil(shop: Shop, command: FulfilOrder, who: Who) -> Decision:
+    order = _movable(shop, command.order_id, who, (CONFIRMED,), "fulfilled")
+    if isinstance(order, Rejection):
+        return order
+    return (OrderFulfilled(order.order_id, order.customer_id),)
 
 
 @decides(CancelOrder)
 def _cancel(shop: Shop, command: CancelOrder, who: Who) -> Decision:
-    order = shop.orders.get(command.order_id)
+    order = _movable(shop, command.order_id, who, (PLACED, CONFIRMED), "cancelled")
+    if isinstance(order, Rejection):
+        return order
+    return (OrderCancelled(order.order_id, order.customer_id, order.lines, order.status == CONFIRMED),)
+
+
+@decides(ExpireOrder)
+def _expire(shop: Shop, command: ExpireOrder, who: Who) -> Decision:
+    order = _movable(shop, command.order_id, who, (PLACED,), "expired")
+    if isinstance(order, Rejection):
+        return order
+    return (OrderExpired(order.order_id, order.customer_id, order.lines),)
+
+
+def _movable(shop: Shop, order_id: UUID, who: Who, statuses: tuple[str, ...], moved: str) -> Order | Rejection:
+    """The order, if `who` may move it and it is in one of the statuses from which it can be `moved`."""
+    order = shop.orders.get(order_id)
     if order is None or not (who.staff or order.customer_id == who.principal):
         # The same answer for both: whether another customer's order exists is not for this one to learn.
-        return Rejection("order_not_found", "There is no such order.", {"order_id": str(command.order_id)})
-    if order.status != PLACED:
+        return Rejection("order_not_found", "There is no such order.", {"order_id": str(order_id)})
+    if order.status not in statuses:
         return Rejection(
             "order_state_conflict",
-            f"Only a placed order can be cancelled; this one is {order.status}.",
-            {"order_id": str(command.order_id), "order_status": order.status},
+            f"Only a {' or '.join(statuses)} order can be {moved}; this one is {order.status}.",
+            {"order_id": str(order_id), "order_status": order.status},
         )
-    return (OrderCancelled(order.order_id, order.customer_id, order.lines),)
+    return order
 
 
 @evolves(OrderPlaced)
 def _placed(shop: Shop, event: OrderPlaced) -> None:
     shop.orders[event.order_id] = Order(
-        event.order_id, event.customer_id, PLACED, event.currency, event.total_minor, event.lines
+        event.order_id, event.customer_id, PLACED, event.currency, event.total_minor, event.lines, event.email
     )
     for line in event.lines:
         move_reserved(shop, line.sku, line.quantity)
 
 
-@evolves(OrderCancelled)
-def _cancelled(shop: Shop, event: OrderCancelled) -> None:
-    if order := shop.orders.get(event.order_id):
-        shop.orders[event.order_id] = msgspec.structs.replace(order, status=CANCELLED)
+@evolves(OrderConfirmed)
+def _confirmed(shop: Shop, event: OrderConfirmed) -> None:
+    _now(shop, event.order_id, CONFIRMED)
     for line in event.lines:
         move_reserved(shop, line.sku, -line.quantity)
+        move_on_hand(shop, line.sku, -line.quantity)
+
+
+@evolves(OrderFulfilled)
+def _fulfilled(shop: Shop, event: OrderFulfilled) -> None:
+    _now(shop, event.order_id, FULFILLED)
+
+
+@evolves(OrderCancelled)
+def _cancelled(shop: Shop, event: OrderCancelled) -> None:
+    _now(shop, event.order_id, CANCELLED)
+    for line in event.lines:
+        if event.confirmed:
+            move_on_hand(shop, line.sku, line.quantity)
+        else:
+            move_reserved(shop, line.sku, -line.quantity)
+
+
+@evolves(OrderExpired)
+def _expired(shop: Shop, event: OrderExpired) -> None:
+    _now(shop, event.order_id, EXPIRED)
+    for line in event.lines:
+        move_reserved(shop, line.sku, -line.quantity)
+
+
+def _now(shop: Shop, order_id: UUID, status: str) -> None:
+    if order := shop.orders.get(order_id):
+        shop.orders[order_id] = msgspec.structs.replace(order, status=status)

@@ -71,9 +71,9 @@ def insufficient_stock(short: list[dict[str, Any]]) -> Rejection:
     return Rejection(INSUFFICIENT_STOCK, "Not enough is available.", {"lines": short})
 
 
-def _moved(shop: Shop, sku: str, change: int) -> Rejection | None:
+def moved(shop: Shop, sku: str, change: int) -> Rejection | None:
     """Why `change` pieces cannot be added to what is on hand, if so."""
-    if sku not in shop.products:
+    if sku not in shop.offers:
         return unknown_sku([sku])
     stock = shop.stock.get(sku, NOTHING)
     if stock.on_hand + change > STOCK_MAX_ON_HAND:
@@ -89,14 +89,14 @@ def _moved(shop: Shop, sku: str, change: int) -> Rejection | None:
 
 @decides(ReceiveStock)
 def _receive(shop: Shop, command: ReceiveStock, who: Who) -> Decision:
-    return _moved(shop, command.sku, command.quantity) or (
+    return moved(shop, command.sku, command.quantity) or (
         StockReceived(command.sku, command.quantity, command.reference),
     )
 
 
 @decides(AdjustStock)
 def _adjust(shop: Shop, command: AdjustStock, who: Who) -> Decision:
-    return _moved(shop, command.sku, command.change) or (StockAdjusted(command.sku, command.change, command.reason),)
+    return moved(shop, command.sku, command.change) or (StockAdjusted(command.sku, command.change, command.reason),)
 
 
 def move_on_hand(shop: Shop, sku: str, change: int) -> None:

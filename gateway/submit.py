@@ -20,17 +20,9 @@ from gateway.routes import API
 from gateway.waiting import Waiters
 from runtime.entropy import random_bits
 from runtime.envelope import Envelope, encode, seal
-from runtime.mailboxes.post import Claim, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
+from runtime.mailboxes.post import Claim, Claimed, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
 from runtime.metrics import ACCEPTED
 from runtime.records import APPLIED, REJECTED, REPEATED, Outcome
-
-
-class _Claimed(msgspec.Struct, frozen=True, array_like=True):
-    """What Redis remembers under an idempotency key."""
-
-    fingerprint: bytes
-    command_id: UUID
-    resource: str
 
 
 class Accepted(NamedTuple):
@@ -39,7 +31,7 @@ class Accepted(NamedTuple):
     command_id: UUID
     resource: str
     replayed: bool
-    waited: int | None
+    applied_wait: int | None
     outcome: Outcome | None
 
     def headers(self) -> dict[str, str]:
@@ -47,8 +39,8 @@ class Accepted(NamedTuple):
         headers = {}
         if self.replayed:
             headers["Idempotency-Replayed"] = "true"
-        if self.waited is not None and self.outcome is not None:
-            headers["Preference-Applied"] = f"wait={self.waited}"
+        if self.applied_wait is not None and self.outcome is not None:
+            headers["Preference-Applied"] = f"wait={self.applied_wait}"
         return headers
 
     def response(self) -> Response:
@@ -69,16 +61,18 @@ class Ask(NamedTuple):
     key: str | None
     fingerprint: bytes | None
     wait: int | None
+    preferred: bool
 
 
-def ask(request: Request, who: Who, body: bytes) -> Ask:
-    """Reads the headers of a write."""
+def ask(request: Request, who: Who, body: bytes, *, wait_seconds: int | None = None) -> Ask:
+    """Reads the headers of a write; `wait_seconds` is how long it waits if they do not say."""
     key = idempotency_key(request)
     fingerprint = None
     if key is not None:
         said = f"{request.method} {request.scope['path']}\n".encode() + body
         fingerprint = hashlib.blake2b(said, digest_size=16).digest()
-    return Ask(who, key, fingerprint, preferred_wait(request))
+    wait = preferred_wait(request)
+    return Ask(who, key, fingerprint, wait_seconds if wait is None else wait, wait is not None)
 
 
 class Submitter:
@@ -114,6 +108,7 @@ class Submitter:
         wait = None if not asked.wait else min(asked.wait, self._wait_max_seconds)
         if not self._waiters.has_room:
             wait = None
+        applied_wait = wait if asked.preferred else None
         envelope = seal(
             command,
             asked.who,
@@ -134,18 +129,18 @@ class Submitter:
             if wait:
                 self._waiters.forget(command_id)
             outcome = await self._waiters.watch(first.command_id, wait) if wait else None
-            return await self._settled(Accepted(first.command_id, first.resource, True, wait, outcome))
+            return await self._settled(Accepted(first.command_id, first.resource, True, applied_wait, outcome))
         ACCEPTED.labels(type(command).__name__).inc()
         outcome = await self._waiters.wait(command_id, wait) if wait else None
-        return await self._settled(Accepted(command_id, resource, False, wait, outcome))
+        return await self._settled(Accepted(command_id, resource, False, applied_wait, outcome))
 
-    async def _post(self, envelope: Envelope, asked: Ask, resource: str) -> _Claimed | None:
+    async def _post(self, envelope: Envelope, asked: Ask, resource: str) -> Claimed | None:
         """Posts; returns what the first request left if this one repeats it."""
         mailbox = mailbox_of_slot(slot_of_id(envelope.command_id), self._mailbox_count)
         claim = None
         if asked.key is not None and asked.fingerprint is not None:
-            claimed = _Claimed(asked.fingerprint, envelope.command_id, resource)
-            claim = Claim(asked.who.principal, asked.key, msgspec.msgpack.encode(claimed))
+            claimed = Claimed(asked.fingerprint, envelope.command_id, resource)
+            claim = Claim(asked.who.principal, asked.key, claimed.encode())
         try:
             known = await self._poster.post(mailbox, encode(envelope), claim)
         except MailboxFull:
@@ -160,7 +155,7 @@ class Submitter:
             ) from None
         if known is None:
             return None
-        first = msgspec.msgpack.decode(known, type=_Claimed)
+        first = Claimed.decode(known)
         if first.fingerprint != asked.fingerprint:
             raise _key_reused()
         return first

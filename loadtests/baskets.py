@@ -35,8 +35,8 @@ from typing import Final
 import msgspec
 
 from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, PRICE_MAX_MINOR, canonical_sku
-from domain.model import Product
 from domain.orders import Wanted
+from runtime.catalogue import Article
 
 SHIPPED_FILE: Final = Path(__file__).parent / "data" / "online_retail_2010-12_2011-02.csv.gz"
 CURRENCY: Final = "GBP"
@@ -91,7 +91,7 @@ class Invoices(msgspec.Struct, frozen=True):
     """All of one file. `rows` and `invoices` count what the file holds, `sold_rows` the rows that are in baskets."""
 
     baskets: tuple[Basket, ...]
-    products: tuple[Product, ...]
+    products: tuple[Article, ...]
     skipped: dict[str, Skipped]
     rows: int
     invoices: int
@@ -236,9 +236,9 @@ def _basket(first: Sale, lines: dict[str, int]) -> Basket:
     )
 
 
-def _product(sku: str, names: Counter[str], prices: Counter[int]) -> Product:
+def _product(sku: str, names: Counter[str], prices: Counter[int]) -> Article:
     name = names.most_common(1)[0][0] if names else sku
-    return Product(sku=sku, name=name, price_minor=prices.most_common(1)[0][0], currency=CURRENCY)
+    return Article(sku=sku, name=name, price_minor=prices.most_common(1)[0][0], currency=CURRENCY)
 
 
 # A file repeats its codes, dates and prices thousands of times; reading each spelling once is most of the speed.

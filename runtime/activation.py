@@ -1,4 +1,4 @@
-"""Activations: the Taskiq messages that say "drain mailbox m", and the broker they travel by.
+"""Activations: the Taskiq messages that say "drain mailbox m" or "go on with that", and the broker they travel by.
 
 An activation is only a hint. It may get lost or come twice: the mailbox holds the commands, the position row guards
 them, and the sweep wakes whoever was forgotten. So the simplest broker serves: a Redis list, taken from on receipt.
@@ -28,7 +28,13 @@ from runtime.redis_client import (
 
 DRAIN_TASK: Final = "tidegate.drain"
 SWEEP_TASK: Final = "tidegate.sweep"
-_QUEUE: Final = "activations"
+TEND_TASK: Final = "tidegate.tend"
+REACT_TASK: Final = "tidegate.react"
+JOB_TASK: Final = "tidegate.job"
+ACTORS: Final = "activations"
+"""The queue of the worker processes: nothing slow may stand in it."""
+BACKGROUND: Final = "background"
+"""The queue of the background processes: reactions and jobs."""
 _BLOCK_SECONDS: Final = 1
 _RECONNECT_SECONDS: Final = 0.2
 
@@ -41,10 +47,10 @@ _log = logging.getLogger(__name__)
 class ActivationBroker(ListQueueBroker):
     """A Redis list of activations; sending and listening survive the loss of Redis."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, queue: str = ACTORS) -> None:
         super().__init__(
             redis_url,
-            queue_name=_QUEUE,
+            queue_name=queue,
             socket_timeout=ANSWER_TIMEOUT_SECONDS,
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
             socket_keepalive=True,
@@ -77,5 +83,10 @@ class ActivationBroker(ListQueueBroker):
 
 async def activate(broker: ActivationBroker, mailbox: int) -> None:
     """Asks some worker to drain `mailbox`."""
-    kicker: AsyncKicker[[int], None] = AsyncKicker(task_name=DRAIN_TASK, broker=broker, labels={})
-    await kicker.kiq(mailbox)
+    await kick(broker, DRAIN_TASK, mailbox)
+
+
+async def kick(broker: ActivationBroker, task: str, *arguments: int | str) -> None:
+    """Asks some process that listens to the broker's queue to run a task."""
+    kicker: AsyncKicker[..., None] = AsyncKicker(task_name=task, broker=broker, labels={})
+    await kicker.kiq(*arguments)

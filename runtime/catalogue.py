@@ -1,33 +1,36 @@
-"""The catalogue as loaders write it: products, each with its stock row from the first day."""
+"""Articles: products of one variant, as loaders know them (demo, replay, tests), and the commands they become."""
 
-from collections.abc import Iterable
-from typing import Any
+from __future__ import annotations
 
-import asyncpg
+import re
+from typing import Final
+from uuid import UUID, uuid5
 
-from domain.model import Product
+import msgspec
+
+from domain.catalogue import ACTIVE, ProductFields, PutListing, VariantFields
+
+# An article's product has an id that follows from its SKU, so that loading it twice is loading it once.
+_ARTICLES: Final = UUID("6f0f4d1e-7f57-5d0c-9a4b-0c6f9d3a7e11")
+_NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 
-async def load(connection: "asyncpg.Connection[Any]", products: Iterable[Product]) -> int:
-    """Inserts the products that are not there yet, with nothing on hand; returns how many were new."""
-    rows = list(products)
-    async with connection.transaction():
-        added: int = await connection.fetchval(
-            """
-            WITH given AS (
-                SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
-                    AS g (sku, name, price_minor, currency)
-            ), product AS (
-                INSERT INTO products (sku, name, price_minor, currency) SELECT * FROM given
-                ON CONFLICT (sku) DO NOTHING RETURNING sku
-            ), shelf AS (
-                INSERT INTO stock (sku) SELECT sku FROM given ON CONFLICT (sku) DO NOTHING
-            )
-            SELECT count(*) FROM product
-            """,
-            [row.sku for row in rows],
-            [row.name for row in rows],
-            [row.price_minor for row in rows],
-            [row.currency for row in rows],
-        )
-    return added
+class Article(msgspec.Struct, frozen=True, gc=False):
+    """What a SKU is sold as. `price_minor` is in the minor units of `currency` (ISO 4217), per piece."""
+
+    sku: str
+    name: str
+    price_minor: int
+    currency: str
+
+
+def listing(article: Article, on_hand: int | None = None) -> PutListing:
+    """The command that puts the article on sale, and so many pieces of it on the shelf."""
+    product = ProductFields(slug=slug_of(article.sku), name=article.name.ljust(2, "."), status=ACTIVE)
+    variant = VariantFields(article.sku, article.price_minor, article.currency)
+    return PutListing(uuid5(_ARTICLES, article.sku), product, variant, on_hand)
+
+
+def slug_of(sku: str) -> str:
+    """A slug for a product that has no better name than its SKU."""
+    return _NO_SLUG.sub("-", sku.lower()).strip("-")

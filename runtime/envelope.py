@@ -5,14 +5,14 @@ until the envelope is read, so that a command nobody can read still has an id, a
 """
 
 import time
-from typing import Annotated, Final, Union
+from typing import Annotated, Final, Union, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
 
 from domain.ids import new_id
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, PRINCIPAL_MAX_CHARS
-from domain.model import COMMANDS, Command, Who
+from domain.model import COMMANDS, Command, Secret, Who
 from runtime.entropy import random_bits
 
 SCHEMA_VERSION: Final = b"1"
@@ -51,13 +51,31 @@ class UnreadableEntry(Exception):
         self.envelope = envelope
 
 
+_HIDDEN: Final = "(hidden)"
+
 # What bytes that are no message of ours make msgspec raise: besides its own errors, for text that is no UTF-8 and for
 # nesting without end.
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
-_encoder = msgspec.msgpack.Encoder()
+
+def _reveal(value: object) -> str:
+    assert isinstance(value, Secret), f"{value!r} has no place in a command"
+    return value.value
+
+
+def _conceal(kind: type, value: object) -> Secret:
+    assert kind is Secret, f"{kind} has no place in a command"
+    if not isinstance(value, str):
+        raise ValueError("a secret is text")
+    return Secret(value)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_reveal)
 _envelopes = msgspec.msgpack.Decoder(Envelope)
-_commands = msgspec.msgpack.Decoder(Union[tuple(COMMANDS)])  # noqa: UP007 - the members are known at run time only
+_commands = msgspec.msgpack.Decoder(
+    Union[tuple(COMMANDS)],  # noqa: UP007 - the members are known at run time only
+    dec_hook=_conceal,
+)
 
 
 def seal(
@@ -113,13 +131,18 @@ def decode(entry: dict[bytes, bytes]) -> tuple[Envelope, Command]:
 
 def _named(struct: msgspec.Struct) -> dict[str, object]:
     """The struct's fields by name, and those of the structs in it: on the wire they only have places."""
-    fields: dict[str, object] = {}
-    for name, value in msgspec.structs.asdict(struct).items():
-        if isinstance(value, tuple):
-            fields[name] = [_named(item) if isinstance(item, msgspec.Struct) else item for item in value]
-        else:
-            fields[name] = msgspec.to_builtins(value)
-    return fields
+    return {name: _shown(value) for name, value in msgspec.structs.asdict(struct).items()}
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, Secret):
+        return _HIDDEN
+    if isinstance(value, msgspec.Struct):
+        return _named(value)
+    if isinstance(value, tuple):
+        return [_shown(item) for item in value]
+    shown: object = msgspec.to_builtins(value)
+    return shown
 
 
 def read_request(request: bytes) -> dict[str, object]:
@@ -134,8 +157,12 @@ def read_request(request: bytes) -> dict[str, object]:
         return {"type": type(known).__name__, **_named(known)}
     name, *fields = msgspec.msgpack.decode(command)
     command_type = next((known for known in COMMANDS if known.__name__ == name), None)
-    names = command_type.__struct_fields__ if command_type else ()
-    said: dict[str, object] = msgspec.to_builtins(
-        {"type": name, **dict(zip(names, fields, strict=False))}, str_keys=True
-    )
+    if command_type is None:
+        return {"type": name}
+    kinds = get_type_hints(command_type)
+    shown = {
+        field: _HIDDEN if Secret in (kinds[field], *get_args(kinds[field])) else value
+        for field, value in zip(command_type.__struct_fields__, fields, strict=False)
+    }
+    said: dict[str, object] = msgspec.to_builtins({"type": name, **shown}, str_keys=True)
     return said

@@ -43,7 +43,11 @@ class Settings(BaseSettings):
     port: int = Field(8000, validation_alias=_bare("PORT"), description="Port the gateway listens on.", ge=1, le=65535)
     home: Path = Field(Path(".tidegate"), description="Folder of the embedded servers' data and of the metrics files.")
     gateway_processes: int = Field(1, description="Gateway processes.", ge=1, le=64)
-    worker_processes: int = Field(2, description="Worker processes.", ge=1, le=64)
+    worker_processes: int = Field(2, description="Worker processes: the actors.", ge=1, le=64)
+    background_processes: int = Field(1, description="Background processes: reactions and jobs.", ge=1, le=64)
+    background_concurrency: int = Field(
+        128, description="Reactions and jobs at work at a time in one background process.", ge=1, le=1_024
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level logged.")
 
     jwt_secret: SecretStr = Field(

@@ -14,7 +14,25 @@ ISSUER: Final = "tidegate"
 AUDIENCE: Final = "tidegate"
 CLOCKS_APART_SECONDS: Final = 5
 """Whoever mints a token may be ahead of us by so much; how long it is valid is the gateway's to say, to the second."""
-ROLES: Final = ("customer", "staff")
+ROLES: Final = ("guest", "customer", "staff", "admin")
+"""Each includes those before it."""
+
+_GUEST_SCOPES: Final = frozenset({"orders:read", "orders:write"})
+_STAFF_SCOPES: Final = _GUEST_SCOPES | {
+    "inventory:read",
+    "inventory:write",
+    "events:read",
+    "reports:write",
+    "exports:read",
+    "webhooks:write",
+}
+SCOPES_OF_ROLE: Final = {
+    "guest": _GUEST_SCOPES,
+    "customer": _GUEST_SCOPES | {"profile:write"},
+    "staff": _STAFF_SCOPES | {"profile:write"},
+    "admin": _STAFF_SCOPES | {"profile:write", "catalogue:write", "imports:write", "users:write", "keys:write"},
+}
+"""What each role may do at most. A token or key may carry fewer, never more."""
 
 
 def mint(secret: str, subject: str, roles: Sequence[str], *, lifetime_seconds: int, now: float | None = None) -> str:

@@ -13,7 +13,7 @@ from taskiq import TaskiqEvents, TaskiqScheduler, TaskiqState
 from taskiq.schedule_sources import LabelScheduleSource
 
 from runtime import garbage, logs
-from runtime.activation import DRAIN_TASK, SWEEP_TASK, ActivationBroker, activate
+from runtime.activation import BACKGROUND, DRAIN_TASK, SWEEP_TASK, TEND_TASK, ActivationBroker, activate, kick
 from runtime.database import LOST_CONNECTION, create_batch_pool
 from runtime.feed import Publisher
 from runtime.mailboxes.inbox import Inbox
@@ -36,6 +36,7 @@ class Worker:
     def __init__(self, config: Settings, broker: ActivationBroker) -> None:
         self._config = config
         self._broker = broker
+        self._background = ActivationBroker(config.redis_url, BACKGROUND)
         self._inbox: Inbox
         self._drainer: Drainer
         self._pool: asyncpg.Pool[Any]
@@ -61,6 +62,7 @@ class Worker:
     async def stop(self, state: TaskiqState) -> None:
         self._pool.terminate()
         await self._publisher.close()
+        await self._background.shutdown()
         await self._redis.aclose()
 
     async def drain(self, mailbox: int) -> None:
@@ -76,7 +78,9 @@ class Worker:
             await asyncio.sleep(_RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
 
     async def sweep(self) -> None:
-        """Wakes every mailbox that holds commands and has nobody awake, also one that is beyond today's count."""
+        """Wakes every mailbox that holds commands and has nobody awake, also one that is beyond today's count; and has
+        the background look after its own."""
+        await kick(self._background, TEND_TASK)
         try:
             known = await rejoin(self._pool, self._redis, self._inbox)
         except (*LOST_CONNECTION, asyncpg.PostgresError) as error:

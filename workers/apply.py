@@ -26,7 +26,7 @@ from runtime.metrics import (
 )
 from runtime.records import chunks, encode
 from workers import batch as batches
-from workers.batch import DeadLetter, Letter, Result, StockRanShort
+from workers.batch import DeadLetter, Letter, PricesMoved, Result, StockRanShort
 from workers.earlier import Earlier
 from workers.rows import Connection
 
@@ -123,6 +123,9 @@ class Applier:
             except StockRanShort:
                 BATCH_RETRIES.labels("stock_ran_short").inc()
                 self._cautious_batches = CAUTIOUS_BATCHES
+            except PricesMoved:
+                BATCH_RETRIES.labels("prices_moved").inc()
+                self._cautious_batches = 1
         self._cautious_batches -= 1
         await self._transact(mailbox, position, letters, look_up=look_up, alone=True)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from domain.ids import new_id
-from domain.model import Command, Event, Rejection, Shop, decide, evolve
+from domain.model import Command, Event, Rejection, Secret, decide, evolve
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from domain.stock import INSUFFICIENT_STOCK
 from runtime import envelope as envelopes
@@ -23,10 +23,16 @@ from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
 from workers.earlier import Earlier
 from workers.handlers import gather_needs, gather_rows
-from workers.rows import CommandRow, Connection, Needs, Rows, Told, load, next_seq, write_log
+from workers.rows import CommandRow, Connection, Loaded, Needs, Rows, Told, load, take_places, write_log, write_nouns
 
 _log = logging.getLogger(__name__)
-_json = msgspec.json.Encoder()
+
+
+def _hide(value: object) -> None:
+    assert isinstance(value, Secret), f"{value!r} has no place in the log"
+
+
+_json = msgspec.json.Encoder(enc_hook=_hide)
 
 UNREADABLE_COMMAND_TYPE = "unreadable"
 
@@ -50,6 +56,10 @@ class DeadLetter(NamedTuple):
 
 class StockRanShort(Exception):
     """Something was refused while others wrote stock, so perhaps it is not short: look again, alone."""
+
+
+class PricesMoved(Exception):
+    """A price changed after it was read: look again, alone."""
 
 
 class Result(NamedTuple):
@@ -94,9 +104,10 @@ def read(entry: Entry) -> Letter | DeadLetter:
 class Batch:
     """Decides the letters of one batch and gathers what they write."""
 
-    def __init__(self, mailbox: int, shop: Shop, earlier: Earlier, at: datetime, *, alone: bool) -> None:
+    def __init__(self, mailbox: int, loaded: Loaded, earlier: Earlier, at: datetime, *, alone: bool) -> None:
         self._mailbox = mailbox
-        self._shop = shop
+        self._loaded = loaded
+        self._shop = loaded.shop
         self._earlier = earlier
         self._at = at
         self._alone = alone
@@ -142,11 +153,15 @@ class Batch:
         self._record(letter, kind, APPLIED, decision)
 
     async def write(self, connection: Connection) -> Result:
-        """Writes everything. Raises StockRanShort if it would oversell."""
+        """Writes everything. Raises StockRanShort before it oversells, PricesMoved before it sells at an old price."""
         await self._rows.write(connection)
+        prices_moved = bool(self._shop.others) and await write_nouns(connection, self._loaded, self._at)
         if not self._told:
             return Result(0, [], [], self._buried, self._at)
-        first = await next_seq(connection, len(self._told))
+        places = await take_places(connection, len(self._told), prices_moved=prices_moved)
+        first = places.first
+        if self._loaded.prices_seq is not None and places.prices_seq != self._loaded.prices_seq:
+            raise PricesMoved
         if not await self._rows.write_stock(connection):
             raise StockRanShort
         await write_log(connection, self._mailbox, first, self._told, self._applied, self._at)
@@ -211,17 +226,19 @@ async def apply(
     earlier: Earlier,
     *,
     alone: bool,
+    at: datetime | None = None,
 ) -> Result:
-    """Applies the letters, in order, within the caller's transaction.
+    """Applies the letters, in order, within the caller's transaction, `at` a moment that is now unless one is given.
 
-    With `alone`, nobody else writes stock meanwhile. Without, it may raise StockRanShort: then roll back.
+    With `alone`, nobody else writes stock or prices meanwhile. Without, it may raise StockRanShort or PricesMoved: then
+    roll back.
     """
     needs = Needs()
     for letter in letters:
         if isinstance(letter, Letter):
             gather_needs(letter.command, needs)
-    shop = await load(connection, needs, alone=alone)
-    batch = Batch(mailbox, shop, earlier, datetime.now(UTC), alone=alone)
+    alone = alone or needs.alone
+    batch = Batch(mailbox, await load(connection, needs, alone=alone), earlier, at or datetime.now(UTC), alone=alone)
     for letter in letters:
         batch.take(letter)
     return await batch.write(connection)

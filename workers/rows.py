@@ -1,4 +1,5 @@
 """What a batch reads and what it writes, table by table: one statement each, over arrays, however long the batch.
+Orders, stock and the log stand here; every other noun is carried by `runtime/nouns.py`.
 
 The lock order of the whole system stands here, and nobody locks in any other: mailbox position, then orders by id,
 then the event counter. Whoever writes stock or the log holds the counter, until the commit; so seq follows commit
@@ -7,6 +8,9 @@ order, and stock needs no locks of its own.
 Stock is written as changes to what is there, not as what was seen there. So a batch may decide before it holds the
 counter: if everybody got what they asked for, and there still is as much as the batch needed at its worst moment, it
 does not matter who came in between. Only when something runs short does it have to hold the counter from the start.
+
+Prices are guarded by the counter as well: its row says at which seq one last changed. A batch that was decided on what
+was there before is decided again, so that no order is placed at a price that the log has already changed.
 """
 
 from __future__ import annotations
@@ -20,7 +24,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from domain.model import Line, Order, Product, Shop, Stock
+from domain.catalogue import Variant
+from domain.model import Line, Offer, Order, Shop, Stock
+from runtime import nouns
 from runtime.envelope import Envelope
 from runtime.records import moment
 
@@ -28,16 +34,37 @@ Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionPr
 
 
 class Needs(msgspec.Struct):
-    """The rows that a batch's commands are decided on."""
+    """The rows that a batch's commands are decided on. `alone` is set by a command that must know a stock exactly, and
+    not only that there is enough of it."""
 
     skus: set[str] = msgspec.field(default_factory=set)
     order_ids: set[UUID] = msgspec.field(default_factory=set)
+    nouns: dict[tuple[type[msgspec.Struct], str | None], set[Any]] = msgspec.field(default_factory=dict)
+    alone: bool = False
+
+    def need(self, kind: type[msgspec.Struct], key: Any, *, by: str | None = None) -> None:
+        """Asks for the states of a noun with this key, or this value in the column `by`."""
+        self.nouns.setdefault((kind, by or nouns.noun_of(kind).key), set()).add(key)
+
+    def need_all(self, kind: type[msgspec.Struct]) -> None:
+        """Asks for every state of a noun; only for those that are few."""
+        self.nouns[kind, None] = set()
 
 
-async def load(connection: Connection, needs: Needs, *, alone: bool) -> Shop:
+class Loaded(msgspec.Struct, frozen=True, gc=False):
+    """The shop as it was loaded, the states of its nouns as they were then, and the seq of the last change of a price
+    that it knows of."""
+
+    shop: Shop
+    before: dict[type, dict[Any, Any]]
+    prices_seq: int | None
+
+
+async def load(connection: Connection, needs: Needs, *, alone: bool) -> Loaded:
     """The shop as far as `needs` goes. Its orders are locked until the commit, and with `alone` the event counter, so
     that nobody else writes stock."""
     shop = Shop()
+    prices_seq: int | None = None
     skus = set(needs.skus)
     if needs.order_ids:
         shop.orders = await _load_orders(connection, needs.order_ids)
@@ -47,22 +74,26 @@ async def load(connection: Connection, needs: Needs, *, alone: bool) -> Shop:
     if skus:
         rows = await connection.fetch(
             """
-            SELECT s.sku, s.on_hand, s.reserved, p.name, p.price_minor, p.currency
-            FROM stock s JOIN products p USING (sku) WHERE s.sku = ANY($1::text[])
+            SELECT s.sku, s.on_hand, s.reserved, v.price_minor, v.currency, v.on_sale, c.prices_seq
+            FROM stock s JOIN variants v USING (sku) CROSS JOIN event_counter c WHERE s.sku = ANY($1::text[])
             """,
             list(skus),
         )
-        for sku, on_hand, reserved, name, price_minor, currency in rows:
+        for sku, on_hand, reserved, price_minor, currency, on_sale, prices_seq in rows:  # noqa: B007 - the same in all
             shop.stock[sku] = Stock(on_hand, reserved)
-            shop.products[sku] = Product(sku, name, price_minor, currency)
-    return shop
+            shop.offers[sku] = Offer(sku, price_minor, currency, on_sale)
+    for (kind, column), values in needs.nouns.items():
+        noun = nouns.noun_of(kind)
+        for state in await nouns.load(connection, noun, column, values):
+            shop.of(kind)[getattr(state, noun.key)] = state
+    return Loaded(shop, {kind: dict(states) for kind, states in shop.others.items()}, prices_seq)
 
 
 async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUID, Order]:
     ids = list(order_ids)
     orders = await connection.fetch(
         """
-        SELECT id, customer_id, status, currency, total_minor FROM orders
+        SELECT id, customer_id, status, currency, total_minor, email FROM orders
         WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
         """,
         ids,
@@ -73,8 +104,8 @@ async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUI
     ):
         lines[order_id].append(Line(*line))
     return {
-        order_id: Order(order_id, customer_id, status, currency, total_minor, tuple(lines[order_id]))
-        for order_id, customer_id, status, currency, total_minor in orders
+        order_id: Order(order_id, customer_id, status, currency, total_minor, tuple(lines[order_id]), email)
+        for order_id, customer_id, status, currency, total_minor, email in orders
     }
 
 
@@ -114,7 +145,7 @@ class Rows:
     """Everything a batch writes, gathered by the handlers, written at once."""
 
     def __init__(self) -> None:
-        self.orders: list[tuple[UUID, str, str, str, int, datetime, datetime]] = []
+        self.orders: list[tuple[UUID, str, str, str, int, datetime, datetime, str | None]] = []
         self.order_statuses: dict[UUID, tuple[str, datetime]] = {}
         self.lines: list[tuple[UUID, str, int, int]] = []
         self.stock: dict[str, StockMove] = {}
@@ -171,12 +202,40 @@ class Rows:
         return done == f"UPDATE {len(moves)}"
 
 
-async def next_seq(connection: Connection, count: int) -> int:
-    """Takes the next `count` places in the log, and with them the counter, until the commit; returns the first."""
-    first: int = await connection.fetchval(
-        "UPDATE event_counter SET last_seq = last_seq + $1 RETURNING last_seq - $1 + 1", count
+async def write_nouns(connection: Connection, loaded: Loaded, at: datetime) -> bool:
+    """Writes every state that is another than was loaded; returns whether something is now sold for another price, or
+    no longer."""
+    for noun in nouns.NOUNS:
+        before = loaded.before.get(noun.state, {})
+        changed = [state for key, state in loaded.shop.of(noun.state).items() if before.get(key) is not state]
+        if changed:
+            await nouns.write(connection, noun, changed, at)
+    variants: dict[str, Variant] = loaded.shop.of(Variant)
+    known: dict[str, Variant] = loaded.before.get(Variant, {})
+    if added := [sku for sku in variants if sku not in known]:
+        await connection.execute("INSERT INTO stock (sku) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", added)
+    return any(_offer(variants[sku]) != _offer(variant) for sku, variant in known.items())
+
+
+def _offer(variant: Variant) -> tuple[int, str, bool]:
+    return variant.price_minor, variant.currency, variant.on_sale
+
+
+class Places(msgspec.Struct, frozen=True, gc=False):
+    """Places in the log, from `first` on, and the seq at which a price had last changed when they were taken."""
+
+    first: int
+    prices_seq: int
+
+
+async def take_places(connection: Connection, count: int, *, prices_moved: bool) -> Places:
+    """Takes the next `count` places in the log, and with them the counter, until the commit."""
+    first, prices_seq = await connection.fetchrow(
+        "UPDATE event_counter SET last_seq = last_seq + $1 RETURNING last_seq - $1 + 1, prices_seq", count
     )
-    return first
+    if prices_moved:
+        await connection.execute("UPDATE event_counter SET prices_seq = last_seq")
+    return Places(first, prices_seq)
 
 
 async def write_log(
@@ -217,7 +276,7 @@ def _command_row(command: CommandRow, mailbox: int, first_seq: int, at: datetime
     )
 
 
-_ORDER_COLUMNS = ("id", "customer_id", "status", "currency", "total_minor", "placed_at", "updated_at")
+_ORDER_COLUMNS = ("id", "customer_id", "status", "currency", "total_minor", "placed_at", "updated_at", "email")
 _LINE_COLUMNS = ("order_id", "sku", "quantity", "unit_price_minor")
 _DEAD_LETTER_COLUMNS = ("mailbox", "entry_id", "command_id", "code", "detail", "entry", "failed_at")
 _EVENT_COLUMNS = ("seq", "type", "subject", "command_id", "actor", "occurred_at", "data")

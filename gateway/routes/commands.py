@@ -3,10 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from domain.ids import mailbox_of_slot, slot_of_id
 from domain.model import Who
+from gateway.auth import Caller, require_role
 from gateway.edge import Edge
 from gateway.pages import Page
 from gateway.problems import Problem
@@ -22,6 +23,9 @@ from runtime.redis_client import REDIS_UNAVAILABLE
 
 router = APIRouter(prefix=API, tags=["commands"])
 
+Asker = Annotated[Caller, Depends(require_role("guest"))]
+Operator = Annotated[Caller, Depends(require_role("staff", "events:read"))]
+
 _LOOK_ENTRIES = 500
 
 # An entry's own time is Redis's, and later than its command's by what the post took and the clocks differ.
@@ -30,10 +34,9 @@ _POSTED_WITHIN_MS = 15_000
 
 
 @router.get("/commands/{command_id}", response_model=CommandView, responses=READ)
-async def get_command(request: Request, command_id: UUID) -> Response:
+async def get_command(request: Request, caller: Asker, command_id: UUID) -> Response:
     """What became of a command of yours. Staff see everyone's."""
-    edge = edge_of(request)
-    who = edge.authenticator.who(request.headers)
+    edge, who = edge_of(request), caller.who
     command = await _applied(edge, who, command_id) or await _waiting(edge, who, command_id)
     if command is None:
         # It may have been applied between the two looks.
@@ -46,12 +49,12 @@ async def get_command(request: Request, command_id: UUID) -> Response:
 @router.get("/dead-letters", response_model=Page[DeadLetterView], responses=READ)
 async def list_dead_letters(
     request: Request,
+    caller: Operator,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 20,
 ) -> Response:
     """Entries that could not be applied, newest first. Staff only."""
     edge = edge_of(request)
-    edge.authenticator.staff(request.headers)
     async with edge.engine.connect() as connection:
         page = await views.list_dead_letters(connection, cursor, min(limit, edge.config.page_max_rows))
     return Response(page.model_dump_json(), media_type="application/json")

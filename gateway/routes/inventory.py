@@ -1,23 +1,26 @@
-"""Products and their stock: see, receive, adjust."""
+"""Stock: see, receive, adjust."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field, field_validator
 
 from domain.limits import MOVEMENT_MAX_QUANTITY, REASON_MAX_CHARS, canonical_sku
 from domain.model import Who
 from domain.stock import AdjustStock, ReceiveStock
-from gateway.pages import Page
+from gateway.auth import Caller, require_role
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
 from gateway.routes.documents import READ, WRITE, WRITE_HEADERS, edge_of
 from gateway.submit import ask
-from gateway.views import catalogue as views
-from gateway.views.catalogue import InventoryView, ProductView
+from gateway.views import inventory as views
+from gateway.views.inventory import InventoryView
 
 router = APIRouter(prefix=API, tags=["inventory"])
+
+Reader = Annotated[Caller, Depends(require_role("customer"))]
+Writer = Annotated[Caller, Depends(require_role("staff", "inventory:write"))]
 
 
 class ReceiptBody(Body):
@@ -41,24 +44,9 @@ class AdjustmentBody(Body):
         return change
 
 
-@router.get("/products", response_model=Page[ProductView], responses=READ)
-async def list_products(
-    request: Request,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Annotated[int, Query(ge=1)] = 20,
-) -> Response:
-    """The catalogue, by SKU. `limit` is cut to the page's bound."""
-    edge = edge_of(request)
-    edge.authenticator.who(request.headers)
-    async with edge.engine.connect() as connection:
-        page = await views.list_products(connection, cursor, min(limit, edge.config.page_max_rows))
-    return Response(page.model_dump_json(), media_type="application/json")
-
-
 @router.get("/inventory/{sku}", response_model=InventoryView, responses=READ)
-async def get_inventory(request: Request, sku: str) -> Response:
+async def get_inventory(request: Request, caller: Reader, sku: str) -> Response:
     """The stock of one SKU."""
-    edge_of(request).authenticator.who(request.headers)
     return await _inventory(request, _known(sku), {})
 
 
@@ -68,13 +56,12 @@ async def get_inventory(request: Request, sku: str) -> Response:
     responses=WRITE,
     openapi_extra={**body_schema(ReceiptBody), "parameters": WRITE_HEADERS},
 )
-async def receive_stock(request: Request, sku: str) -> Response:
+async def receive_stock(request: Request, caller: Writer, sku: str) -> Response:
     """Adds goods that came in. Staff only. 200 and the stock with `Prefer: wait`."""
     edge = edge_of(request)
-    who = edge.authenticator.staff(request.headers)
     body = await read_body(request, edge.config.body_max_bytes)
     receipt = parse(ReceiptBody, body)
-    return await _move(request, who, body, ReceiveStock(_known(sku), receipt.quantity, receipt.reference))
+    return await _move(request, caller.who, body, ReceiveStock(_known(sku), receipt.quantity, receipt.reference))
 
 
 @router.post(
@@ -83,13 +70,12 @@ async def receive_stock(request: Request, sku: str) -> Response:
     responses=WRITE,
     openapi_extra={**body_schema(AdjustmentBody), "parameters": WRITE_HEADERS},
 )
-async def adjust_stock(request: Request, sku: str) -> Response:
+async def adjust_stock(request: Request, caller: Writer, sku: str) -> Response:
     """Corrects what is on hand. Staff only. 200 and the stock with `Prefer: wait`."""
     edge = edge_of(request)
-    who = edge.authenticator.staff(request.headers)
     body = await read_body(request, edge.config.body_max_bytes)
     adjustment = parse(AdjustmentBody, body)
-    return await _move(request, who, body, AdjustStock(_known(sku), adjustment.change, adjustment.reason))
+    return await _move(request, caller.who, body, AdjustStock(_known(sku), adjustment.change, adjustment.reason))
 
 
 async def _move(request: Request, who: Who, body: bytes, command: ReceiveStock | AdjustStock) -> Response:

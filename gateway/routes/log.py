@@ -3,9 +3,10 @@
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
+from gateway.auth import Caller, require_role
 from gateway.routes import API
 from gateway.routes.documents import READ, edge_of
 from gateway.views import log as views
@@ -42,12 +43,12 @@ class EventsView(BaseModel):
 @router.get("/events", response_model=EventsView, responses=READ)
 async def list_events(
     request: Request,
+    caller: Annotated[Caller, Depends(require_role("staff", "events:read"))],
     after: Annotated[int, Query(ge=0, le=_SEQ_MAX)] = 0,
     limit: Annotated[int, Query(ge=1)] = 100,
 ) -> Response:
     """The log behind `after`, in order. Staff only. `limit` is cut to the page's bound."""
     edge = edge_of(request)
-    edge.authenticator.staff(request.headers)
     async with edge.engine.connect() as connection:
         records = await views.read(connection, after, min(limit, edge.config.events_page_max))
     document = {

@@ -3,11 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, Field
 
 from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, SKU_MAX_CHARS, canonical_sku
 from domain.orders import CancelOrder, PlaceOrder, Wanted
+from gateway.auth import Caller, require_role
 from gateway.fastlane import fast
 from gateway.pages import Page
 from gateway.problems import Problem
@@ -19,6 +20,9 @@ from gateway.views import orders as views
 from gateway.views.orders import OrderView
 
 router = APIRouter(prefix=f"{API}/orders", tags=["orders"])
+
+Reader = Annotated[Caller, Depends(require_role("guest", "orders:read"))]
+Writer = Annotated[Caller, Depends(require_role("guest", "orders:write"))]
 
 
 def _canonical(text: str) -> str:
@@ -52,10 +56,9 @@ class OrderBody(Body):
     openapi_extra={**body_schema(OrderBody), "parameters": WRITE_HEADERS},
 )
 @fast
-async def place_order(request: Request) -> Response:
+async def place_order(request: Request, caller: Writer) -> Response:
     """Reserves every line and places the order, or reserves nothing. 201 and the order with `Prefer: wait`."""
-    edge = edge_of(request)
-    who = edge.authenticator.who(request.headers)
+    edge, who = edge_of(request), caller.who
     body = await read_body(request, edge.config.body_max_bytes)
     quantities: dict[str, int] = {}
     for line in parse(OrderBody, body).lines:
@@ -74,24 +77,22 @@ async def place_order(request: Request) -> Response:
 @router.get("", response_model=Page[OrderView], responses=READ)
 async def list_orders(
     request: Request,
+    caller: Reader,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 20,
 ) -> Response:
     """Your orders, newest first; staff see everyone's. `limit` is cut to the page's bound."""
     edge = edge_of(request)
-    who = edge.authenticator.who(request.headers)
     async with edge.engine.connect() as connection:
-        page = await views.newest(connection, who, cursor, min(limit, edge.config.page_max_rows))
+        page = await views.newest(connection, caller.who, cursor, min(limit, edge.config.page_max_rows))
     return Response(page.model_dump_json(), media_type="application/json")
 
 
 @router.get("/{order_id}", response_model=OrderView, responses=READ)
-async def get_order(request: Request, order_id: UUID) -> Response:
+async def get_order(request: Request, caller: Reader, order_id: UUID) -> Response:
     """One order. Another customer's is not found."""
-    edge = edge_of(request)
-    who = edge.authenticator.who(request.headers)
-    async with edge.engine.connect() as connection:
-        order = await views.find(connection, who, order_id)
+    async with edge_of(request).engine.connect() as connection:
+        order = await views.find(connection, caller.who, order_id)
     if order is None:
         raise Problem("order_not_found", "There is no such order.")
     return Response(order.model_dump_json(), media_type="application/json")
@@ -100,10 +101,9 @@ async def get_order(request: Request, order_id: UUID) -> Response:
 @router.post(
     "/{order_id}/cancel", response_model=OrderView, responses=WRITE, openapi_extra={"parameters": WRITE_HEADERS}
 )
-async def cancel_order(request: Request, order_id: UUID) -> Response:
+async def cancel_order(request: Request, caller: Writer, order_id: UUID) -> Response:
     """Cancels a placed order and releases what it reserved. 200 and the order with `Prefer: wait`."""
-    edge = edge_of(request)
-    who = edge.authenticator.who(request.headers)
+    edge, who = edge_of(request), caller.who
     accepted = await edge.submitter.submit(ask(request, who, b""), CancelOrder(order_id), str(order_id))
     if accepted.outcome is None:
         return accepted.response()

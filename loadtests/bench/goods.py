@@ -18,12 +18,13 @@ from uuid import UUID
 import msgspec
 
 from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
-from domain.model import Command, Product
+from domain.model import Command
 from domain.orders import PlaceOrder, Wanted
 from domain.stock import ReceiveStock
 from loadtests.baskets import Invoices
 from loadtests.loadgen import request
 from runtime import envelope
+from runtime.catalogue import Article
 from runtime.envelope import Envelope
 from runtime.tokens import mint
 
@@ -47,10 +48,10 @@ class Purchase(NamedTuple):
     lines: tuple[Wanted, ...]
 
 
-def products() -> list[Product]:
+def products() -> list[Article]:
     """The synthetic goods."""
     return [
-        Product(str(sku), f"Product {sku}", 100 + sku % 900, "GBP") for sku in range(FIRST_SKU, FIRST_SKU + SPREAD_SKUS)
+        Article(str(sku), f"Article {sku}", 100 + sku % 900, "GBP") for sku in range(FIRST_SKU, FIRST_SKU + SPREAD_SKUS)
     ]
 
 
@@ -86,7 +87,7 @@ def entries(purchases: Iterable[Purchase], mailbox_count: int) -> list[Entry]:
     ]
 
 
-def receipts(goods: Sequence[Product], mailbox_count: int) -> list[Entry]:
+def receipts(goods: Sequence[Article], mailbox_count: int) -> list[Entry]:
     """Stock of everything, as staff would receive it."""
     return [_entry(ReceiveStock(product.sku, PIECES_RECEIVED), "bench", mailbox_count) for product in goods]
 

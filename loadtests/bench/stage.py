@@ -19,12 +19,12 @@ from typing import Any, Final, Self
 import asyncpg
 from redis.asyncio import Redis
 
-from domain.model import Product
 from loadtests.baskets import Invoices
 from loadtests.bench import goods
 from loadtests.bench.goods import Entry
 from runtime import catalogue, migrations, processes
 from runtime.activation import ActivationBroker, activate
+from runtime.catalogue import Article
 from runtime.embedded.postgres import PostgresServer
 from runtime.embedded.valkey import ValkeyServer
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD
@@ -201,7 +201,7 @@ async def _post(client: Redis, entries: Iterable[Entry]) -> None:
     await pipeline.execute()
 
 
-async def _load(database_url: str, products: Sequence[Product]) -> None:
+async def _load(database_url: str, products: Sequence[Article]) -> None:
     connection = await asyncpg.connect(database_url)
     try:
         added = await catalogue.load(connection, products)

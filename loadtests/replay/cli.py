@@ -21,10 +21,10 @@ from loadtests import baskets
 from loadtests.baskets import Basket, Invoices
 from loadtests.replay import report
 from loadtests.replay.client import Client
-from loadtests.replay.outcomes import wait_for_outcomes
 from loadtests.replay.report import Findings
 from loadtests.replay.shop import Replay, StockNotReceived, command_id
 from runtime.database import asyncpg_dsn
+from runtime.mailboxes.sender import wait_for_outcomes
 from runtime.processes import reachable
 from runtime.settings import Settings, settings
 from runtime.verify import verify

@@ -14,8 +14,8 @@ from rich.table import Table
 from loadtests.baskets import Invoices, Skipped
 from loadtests.percentiles import nearest_rank
 from loadtests.replay.client import Answer
-from loadtests.replay.outcomes import Outcome
 from loadtests.replay.shop import command_id
+from runtime.mailboxes.sender import Settled
 from runtime.records import APPLIED, FAILED, REJECTED
 
 PERCENTS: Final = (50, 95, 99)
@@ -72,7 +72,7 @@ def findings(
     lines: int,
     seconds: float,
     answers: Sequence[Answer],
-    outcomes: Mapping[UUID, Outcome],
+    outcomes: Mapping[UUID, Settled],
     verify: dict[str, Any],
 ) -> Findings:
     """Puts together what the steps of a run returned."""

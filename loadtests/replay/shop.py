@@ -17,11 +17,11 @@ import asyncpg
 import msgspec
 
 from domain.limits import MOVEMENT_MAX_QUANTITY
-from domain.model import Product
 from loadtests.baskets import Basket
 from loadtests.replay.client import CUSTOMER, STAFF, Answer, Client
-from loadtests.replay.outcomes import wait_for_outcomes
 from runtime import catalogue
+from runtime.catalogue import Article
+from runtime.mailboxes.sender import wait_for_outcomes
 from runtime.records import APPLIED
 
 STAFF_SUBJECT: Final = "replay"
@@ -40,7 +40,7 @@ class Replay:
         self._pool = pool
         self._concurrency = concurrency
 
-    async def load_products(self, products: Iterable[Product]) -> int:
+    async def load_products(self, products: Iterable[Article]) -> int:
         """Puts what is missing into the catalogue; returns how many products were new."""
         async with self._pool.acquire() as connection:
             return await catalogue.load(connection, products)

@@ -8,15 +8,10 @@ from typing import Final
 import asyncpg
 import click
 
-from domain.ids import mailbox_of_slot
-from domain.model import Product, Who
-from domain.stock import ReceiveStock
-from runtime.activation import ActivationBroker, activate
-from runtime.catalogue import load
+from domain.model import Who
+from runtime.catalogue import Article, listing
 from runtime.database import asyncpg_dsn
-from runtime.envelope import encode, seal
-from runtime.mailboxes.post import Poster
-from runtime.redis_client import connect
+from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings, settings
 
 DEMO_PRINCIPAL: Final = "demo"
@@ -24,66 +19,43 @@ DEMO_SKU: Final = "LANTERN-WHITE"
 
 _DEMO: Final = Who(DEMO_PRINCIPAL, staff=True)
 _PIECES: Final = 1_000
-_PRODUCTS: Final = (
-    Product(DEMO_SKU, "White metal lantern", 339, "GBP"),
-    Product("LANTERN-GREEN", "Green metal lantern", 339, "GBP"),
-    Product("TEALIGHT-12", "Tea lights, box of 12", 255, "GBP"),
-    Product("MUG-TIDE", "Mug with the tide table of 1910", 795, "GBP"),
-    Product("BOTTLE-KNIT", "Hot water bottle, knitted", 1450, "GBP"),
-    Product("BUNTING-5M", "Bunting, five metres", 495, "GBP"),
-    Product("CLOCK-DINER", "Diner wall clock", 850, "GBP"),
-    Product("BAG-JUMBO", "Jumbo bag, red and white", 208, "GBP"),
-    Product("CAKESTAND-3", "Cake stand, three tiers", 1275, "GBP"),
-    Product("DOORSTOP-BOAT", "Doorstop, a small boat", 1095, "GBP"),
+_PATIENCE_SECONDS: Final = 10.0
+_ARTICLES: Final = (
+    Article(DEMO_SKU, "White metal lantern", 339, "GBP"),
+    Article("LANTERN-GREEN", "Green metal lantern", 339, "GBP"),
+    Article("TEALIGHT-12", "Tea lights, box of 12", 255, "GBP"),
+    Article("MUG-TIDE", "Mug with the tide table of 1910", 795, "GBP"),
+    Article("BOTTLE-KNIT", "Hot water bottle, knitted", 1450, "GBP"),
+    Article("BUNTING-5M", "Bunting, five metres", 495, "GBP"),
+    Article("CLOCK-DINER", "Diner wall clock", 850, "GBP"),
+    Article("BAG-JUMBO", "Jumbo bag, red and white", 208, "GBP"),
+    Article("CAKESTAND-3", "Cake stand, three tiers", 1275, "GBP"),
+    Article("DOORSTOP-BOAT", "Doorstop, a small boat", 1095, "GBP"),
 )
 
 
 @click.command(short_help="Load the demo catalogue, if the database has none.")
 @click.option("--force", is_flag=True, help="Load it beside what is there.")
 def demo(force: bool) -> None:
-    """Loads the demo catalogue if the database has no products, and posts stock for it to the mailboxes.
+    """Posts the demo catalogue and its stock to the mailboxes, if the database has no products.
 
-    The stock is there as soon as workers run.
+    It is there as soon as workers run.
     """
     added = asyncio.run(load_demo(settings(), force=force))
-    click.echo(f"{added} demo products loaded." if added else "The catalogue is not empty; nothing was loaded.")
+    click.echo(f"{added} demo products posted." if added else "The catalogue is not empty; nothing was loaded.")
 
 
 async def load_demo(config: Settings, *, force: bool = False) -> int:
-    """Loads the products and posts their stock; returns how many were new."""
+    """Posts the articles with their stock; returns how many there are. Their keys make it the first time only, however
+    often the demo is loaded."""
     connection = await asyncpg.connect(asyncpg_dsn(config.database_url))
     try:
         if not force and await connection.fetchval("SELECT EXISTS (SELECT FROM products)"):
             return 0
-        added = await load(connection, _PRODUCTS)
     finally:
         await connection.close()
-    await _receive(config, _PRODUCTS)
-    return added
-
-
-async def _receive(config: Settings, products: tuple[Product, ...]) -> None:
-    """Posts the stock. The idempotency keys make it the first time only, however often the demo is loaded."""
-    client = connect(config.redis_url)
-    broker = ActivationBroker(config.redis_url)
-
-    async def wake(mailbox: int) -> None:
-        await activate(broker, mailbox)
-
-    poster = Poster(
-        client,
-        wake,
-        mailbox_max_commands=config.mailbox_max_commands,
-        queue_max_commands=config.post_queue_max_commands,
-        awake_milliseconds=config.awake_milliseconds,
-        idempotency_seconds=config.idempotency_seconds,
-    )
-    try:
-        for product in products:
-            command = ReceiveStock(product.sku, _PIECES, "demo")
-            envelope = seal(command, _DEMO, idempotency_key=f"demo:{product.sku}", fingerprint=DEMO_PRINCIPAL.encode())
-            await poster.post(mailbox_of_slot(command.slot(), config.mailbox_count), encode(envelope))
-        await poster.close()
-    finally:
-        await broker.shutdown()
-        await client.aclose()
+    async with Sender(config) as sender:
+        for article in _ARTICLES:
+            key = f"demo:{article.sku}"
+            await sender.send(listing(article, _PIECES), _DEMO, key=key, patience_seconds=_PATIENCE_SECONDS)
+    return len(_ARTICLES)

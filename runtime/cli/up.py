@@ -31,7 +31,7 @@ from runtime.ports import is_free
 from runtime.processes import ProcessError, Processes
 from runtime.settings import Settings, settings
 from runtime.stopping import Stopped, StopRequest, stop_request
-from runtime.tables import products, stock
+from runtime.tables import products, stock, variants
 
 _LEFTOVER_TIMEOUT_SECONDS: Final = 20.0
 _DEMO_STOP_TIMEOUT_SECONDS: Final = 2.0
@@ -153,8 +153,8 @@ def _wait_for_stock(database_url: str, stop: StopRequest) -> None:
 
 _MOST_AVAILABLE: Final = (
     select(stock.c.sku)
-    .join(products, products.c.sku == stock.c.sku)
-    .where(stock.c.on_hand > stock.c.reserved)
+    .join(variants, variants.c.sku == stock.c.sku)
+    .where(stock.c.on_hand > stock.c.reserved, variants.c.on_sale)
     .order_by((stock.c.on_hand - stock.c.reserved).desc(), stock.c.sku)
     .limit(1)
 )

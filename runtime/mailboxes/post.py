@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
@@ -31,6 +33,22 @@ class Claim(NamedTuple):
     principal: str
     key: str
     value: bytes
+
+
+class Claimed(msgspec.Struct, frozen=True, array_like=True):
+    """What is remembered under an idempotency key: the first command that used it, for which request, and the id of
+    what that is about."""
+
+    fingerprint: bytes
+    command_id: UUID
+    resource: str
+
+    def encode(self) -> bytes:
+        return msgspec.msgpack.encode(self)
+
+    @staticmethod
+    def decode(value: bytes) -> "Claimed":
+        return msgspec.msgpack.decode(value, type=Claimed)
 
 
 class MailboxFull(Exception):

@@ -2,7 +2,23 @@
 
 from datetime import datetime
 
-from domain.orders import CANCELLED, PLACED, CancelOrder, OrderCancelled, OrderPlaced, PlaceOrder
+from domain.orders import (
+    CANCELLED,
+    CONFIRMED,
+    EXPIRED,
+    FULFILLED,
+    PLACED,
+    CancelOrder,
+    ConfirmOrder,
+    ExpireOrder,
+    FulfilOrder,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderExpired,
+    OrderFulfilled,
+    OrderPlaced,
+    PlaceOrder,
+)
 from workers.handlers import needs, writes
 from workers.rows import Needs, Rows
 
@@ -13,15 +29,18 @@ def _place(command: PlaceOrder, into: Needs) -> None:
         into.skus.add(wanted.sku)
 
 
+@needs(ConfirmOrder)
+@needs(FulfilOrder)
 @needs(CancelOrder)
-def _cancel(command: CancelOrder, into: Needs) -> None:
+@needs(ExpireOrder)
+def _move(command: ConfirmOrder | FulfilOrder | CancelOrder | ExpireOrder, into: Needs) -> None:
     into.order_ids.add(command.order_id)
 
 
 @writes(OrderPlaced)
 def _placed(event: OrderPlaced, into: Rows, at: datetime) -> None:
     order_id = event.order_id
-    into.orders.append((order_id, event.customer_id, PLACED, event.currency, event.total_minor, at, at))
+    into.orders.append((order_id, event.customer_id, PLACED, event.currency, event.total_minor, at, at, event.email))
     for line in event.lines:
         into.lines.append((order_id, line.sku, line.quantity, line.unit_price_minor))
         into.move_stock(line.sku, 0, line.quantity)
@@ -30,5 +49,27 @@ def _placed(event: OrderPlaced, into: Rows, at: datetime) -> None:
 @writes(OrderCancelled)
 def _cancelled(event: OrderCancelled, into: Rows, at: datetime) -> None:
     into.order_statuses[event.order_id] = (CANCELLED, at)
+    for line in event.lines:
+        if event.confirmed:
+            into.move_stock(line.sku, line.quantity, 0)
+        else:
+            into.move_stock(line.sku, 0, -line.quantity)
+
+
+@writes(OrderConfirmed)
+def _confirmed(event: OrderConfirmed, into: Rows, at: datetime) -> None:
+    into.order_statuses[event.order_id] = (CONFIRMED, at)
+    for line in event.lines:
+        into.move_stock(line.sku, -line.quantity, -line.quantity)
+
+
+@writes(OrderFulfilled)
+def _fulfilled(event: OrderFulfilled, into: Rows, at: datetime) -> None:
+    into.order_statuses[event.order_id] = (FULFILLED, at)
+
+
+@writes(OrderExpired)
+def _expired(event: OrderExpired, into: Rows, at: datetime) -> None:
+    into.order_statuses[event.order_id] = (EXPIRED, at)
     for line in event.lines:
         into.move_stock(line.sku, 0, -line.quantity)

@@ -1,6 +1,6 @@
-"""The tables, as they stand in Postgres. Migrations make them; views read them; batches write them.
+"""The order pipeline's tables: stock, orders, the event log, commands, mailboxes, dead letters.
 
-Rows of the hot tables are written by the batch committer alone, in one transaction with the event that explains
+Their rows are written by the batch committer alone, in one transaction with the event that explains
 them, and `tidegate verify` compares each with the log. So they carry no foreign keys: a row-level trigger for every
 line of every order would cost more than it could find.
 """
@@ -9,11 +9,9 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    DateTime,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     Text,
@@ -21,34 +19,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "ck": "%(constraint_name)s",
-    }
-)
+from runtime.tables.base import metadata, when
 
-
-def _when(name: str, *, nullable: bool = False) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=nullable)
-
-
-products = Table(
-    "products",
-    metadata,
-    Column("sku", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column(
-        "price_minor",
-        BigInteger,
-        CheckConstraint("price_minor >= 0", name="products_price_not_negative"),
-        nullable=False,
-    ),
-    Column("currency", Text, nullable=False),
-)
-
-# One row per product, from its first day. Updated in place by every batch, hence the free space in its pages (HOT
+# One row per variant, from its first day. Updated in place by every batch, hence the free space in its pages (HOT
 # updates) and the eager autovacuum of the first migration.
 stock = Table(
     "stock",
@@ -67,8 +40,10 @@ orders = Table(
     Column("status", Text, nullable=False),
     Column("currency", Text, nullable=False),
     Column("total_minor", BigInteger, nullable=False),
-    _when("placed_at"),
-    _when("updated_at"),
+    when("placed_at"),
+    when("updated_at"),
+    # Where a guest wants mail; a customer's address is in the account.
+    Column("email", Text),
     # Ids are UUIDv7: their order is the order of placing, so this serves "my orders, newest first".
     Index(None, "customer_id", "id"),
 )
@@ -91,16 +66,26 @@ events = Table(
     Column("subject", Text, nullable=False),
     Column("command_id", Uuid, nullable=False),
     Column("actor", Text, nullable=False),
-    _when("occurred_at"),
+    when("occurred_at"),
     Column("data", JSON, nullable=False),
+    # For an order's history. Its first event is by far the most frequent one, and is found by its time.
+    Index(
+        "events_order_moves",
+        "subject",
+        "seq",
+        postgresql_where="type IN ('order.confirmed', 'order.fulfilled', 'order.cancelled', 'order.expired')",
+    ),
+    Index("events_occurred_at", "occurred_at", postgresql_using="brin"),
 )
 
-# One row: the last seq given out. Locking it is the last thing a transaction does.
+# One row: the last seq given out, and the seq at which something last was sold for another price, or no longer. Locking
+# it is the last thing a transaction does.
 event_counter = Table(
     "event_counter",
     metadata,
     Column("only_row", SmallInteger, CheckConstraint("only_row = 1", name="event_counter_one_row"), primary_key=True),
     Column("last_seq", BigInteger, nullable=False),
+    Column("prices_seq", BigInteger, nullable=False, server_default="0"),
 )
 
 # The auditable record: who asked for what (`request` is the mailbox entry as it was accepted), when, and the outcome.
@@ -111,8 +96,8 @@ commands = Table(
     Column("id", Uuid, primary_key=True),
     Column("type", Text, nullable=False),
     Column("principal", Text, nullable=False),
-    _when("accepted_at"),
-    _when("applied_at"),
+    when("accepted_at"),
+    when("applied_at"),
     Column("mailbox", SmallInteger, nullable=False),
     Column("entry_id", Text, nullable=False),
     Column("status", Text, nullable=False),
@@ -151,5 +136,5 @@ dead_letters = Table(
     Column("code", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("entry", LargeBinary, nullable=False),
-    _when("failed_at"),
+    when("failed_at"),
 )

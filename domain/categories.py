@@ -1,0 +1,146 @@
+"""Categories: a tree, changed by one mailbox, so that it always is one."""
+
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+import msgspec
+
+from domain.ids import slot_of_key
+from domain.limits import CATEGORIES_MAX, CATEGORY_MAX_DEPTH, NAME_MAX_CHARS, NAME_MIN_CHARS, is_slug
+from domain.model import Command, Decision, Event, Rejection, Shop, Who, decides, evolves
+
+
+class Category(msgspec.Struct, frozen=True):
+    """A category as it stands. `position` sorts it among its siblings; `version` counts its changes."""
+
+    id: UUID
+    slug: str
+    name: str
+    parent_id: UUID | None
+    position: int
+    version: int
+
+
+class CategoryFields(msgspec.Struct, frozen=True, array_like=True):
+    """What staff say of a category."""
+
+    slug: str
+    name: Annotated[str, msgspec.Meta(min_length=NAME_MIN_CHARS, max_length=NAME_MAX_CHARS)]
+    parent_id: UUID | None = None
+    position: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)] = 0
+
+    def __post_init__(self) -> None:
+        if not is_slug(self.slug):
+            raise ValueError(f"{self.slug!r} is no slug")
+
+
+def categories_slot() -> int:
+    """All categories share one mailbox: whether the tree stays a tree is decided on the whole of it."""
+    return slot_of_key("categories")
+
+
+class CreateCategory(Command, frozen=True):
+    category_id: UUID
+    category: CategoryFields
+
+    def slot(self) -> int:
+        return categories_slot()
+
+
+class ChangeCategory(Command, frozen=True):
+    """`changes` are fields of CategoryFields by name. With `version`, only if the category still has that one."""
+
+    category_id: UUID
+    changes: dict[str, Any]
+    version: int | None = None
+
+    def slot(self) -> int:
+        return categories_slot()
+
+
+class CategoryCreated(Event, frozen=True):
+    type: ClassVar[str] = "category.created"
+    category_id: UUID
+    slug: str
+    name: str
+    parent_id: UUID | None
+    position: int
+
+    def subject(self) -> str:
+        return str(self.category_id)
+
+
+class CategoryChanged(Event, frozen=True):
+    """The category as it is now."""
+
+    type: ClassVar[str] = "category.changed"
+    category_id: UUID
+    slug: str
+    name: str
+    parent_id: UUID | None
+    position: int
+
+    def subject(self) -> str:
+        return str(self.category_id)
+
+
+@decides(CreateCategory)
+def _create(shop: Shop, command: CreateCategory, who: Who) -> Decision:
+    if len(shop.of(Category)) >= CATEGORIES_MAX:
+        return Rejection("too_many_categories", f"There are at most {CATEGORIES_MAX} categories.")
+    return _refused(shop, command.category_id, command.category) or (
+        CategoryCreated(command.category_id, *msgspec.structs.astuple(command.category)),
+    )
+
+
+@decides(ChangeCategory)
+def _change(shop: Shop, command: ChangeCategory, who: Who) -> Decision:
+    category = shop.of(Category).get(command.category_id)
+    if category is None:
+        return Rejection("category_not_found", "There is no such category.", {"category_id": str(command.category_id)})
+    if command.version is not None and command.version != category.version:
+        return Rejection(
+            "version_conflict",
+            "It was changed meanwhile: read it again.",
+            {"version": category.version, "expected_version": command.version},
+        )
+    said = {name: getattr(category, name) for name in CategoryFields.__struct_fields__}
+    fields = msgspec.convert([*{**said, **command.changes}.values()], CategoryFields, strict=False)
+    return _refused(shop, category.id, fields) or (CategoryChanged(category.id, *msgspec.structs.astuple(fields)),)
+
+
+def _refused(shop: Shop, category_id: UUID, fields: CategoryFields) -> Rejection | None:
+    """Why a category cannot be as said."""
+    categories = shop.of(Category)
+    if any(other.slug == fields.slug and other.id != category_id for other in categories.values()):
+        return Rejection("slug_taken", "Another category has this slug.", {"slug": fields.slug})
+    above, depth = fields.parent_id, 1
+    while above is not None:
+        if above == category_id:
+            return Rejection("category_cycle", "A category cannot lie within itself.", {"parent_id": str(above)})
+        if above not in categories:
+            return Rejection("unknown_category", "There is no such category.", {"category_id": str(above)})
+        above, depth = categories[above].parent_id, depth + 1
+    depth += _height(categories, category_id)
+    if depth > CATEGORY_MAX_DEPTH:
+        return Rejection("category_too_deep", f"Categories lie at most {CATEGORY_MAX_DEPTH} deep.", {"depth": depth})
+    return None
+
+
+def _height(categories: dict[UUID, Category], category_id: UUID) -> int:
+    """How many levels lie below a category."""
+    below = [category.id for category in categories.values() if category.parent_id == category_id]
+    return max((1 + _height(categories, child) for child in below), default=0)
+
+
+@evolves(CategoryCreated)
+def _created(shop: Shop, event: CategoryCreated) -> None:
+    shop.of(Category)[event.category_id] = Category(*(*msgspec.structs.astuple(event), 1))
+
+
+@evolves(CategoryChanged)
+def _changed(shop: Shop, event: CategoryChanged) -> None:
+    before = shop.of(Category).get(event.category_id)
+    shop.of(Category)[event.category_id] = Category(
+        *(*msgspec.structs.astuple(event), before.version + 1 if before else 1)
+    )

@@ -1,0 +1,116 @@
+"""Nouns: kinds of state that are whole rows of a table, column for field. One mechanism reads, writes and proves them.
+
+Orders and stock, which must be fast, have statements of their own. Everything else (products, accounts, ...) is a
+frozen struct in the domain and a table whose columns are named as its fields, declared here as one line. Batches load
+the rows their commands need, and write those that changed; `verify` folds them from the log and compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
+
+from domain.catalogue import Product, Variant
+from domain.categories import Category
+from domain.model import Secret
+from runtime import tables
+
+
+class Noun(NamedTuple):
+    """A kind of state, its table (the first column is the key), the prefix of the events that change it, and the
+    columns that hold secrets, which the log does not know."""
+
+    state: type[msgspec.Struct]
+    table: Table
+    events: str
+    secrets: Collection[str] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return self.state.__struct_fields__
+
+    @property
+    def key(self) -> str:
+        return self.fields[0]
+
+    def read(self, row: Mapping[str, Any]) -> msgspec.Struct:
+        """The state in a row."""
+        return self.state(*(self._value(name, row[name]) for name in self.fields))
+
+    def row(self, state: msgspec.Struct) -> dict[str, Any]:
+        """The state as a row, without the moments of its making and changing."""
+        return {name: _plain(getattr(state, name)) for name in self.fields}
+
+    def _value(self, name: str, value: Any) -> Any:
+        if value is None:
+            return None
+        if name in self.secrets:
+            return Secret(value)
+        if isinstance(value, UUID):
+            return UUID(int=value.int)  # asyncpg has a class of its own
+        if isinstance(value, list):
+            return tuple(value)
+        if isinstance(self.table.c[name].type, JSONB):
+            return msgspec.json.decode(value)
+        return value
+
+
+# Parents before children: they are written in this order.
+NOUNS: Final[tuple[Noun, ...]] = (
+    Noun(Category, tables.categories, "category."),
+    Noun(Product, tables.products, "product."),
+    Noun(Variant, tables.variants, "product."),
+)
+
+_NOUN_OF: Final = {noun.state: noun for noun in NOUNS}
+_DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # the library has no types here
+
+
+def noun_of(kind: type[msgspec.Struct]) -> Noun:
+    """The noun of a kind of state."""
+    return _NOUN_OF[kind]
+
+
+async def load(
+    connection: asyncpg.Connection[Any], noun: Noun, column: str | None, values: Iterable[Any]
+) -> list[msgspec.Struct]:
+    """The states whose `column` has one of the values; all there are for no column."""
+    columns = ", ".join(noun.fields)
+    if column is None:
+        rows = await connection.fetch(f"SELECT {columns} FROM {noun.table.name}")  # noqa: S608 - names of ours
+    else:
+        kind = noun.table.c[column].type.compile(_DIALECT)
+        rows = await connection.fetch(
+            f"SELECT {columns} FROM {noun.table.name} WHERE {column} = ANY($1::{kind}[])",  # noqa: S608 - names of ours
+            list(values),
+        )
+    return [noun.read(row) for row in rows]
+
+
+async def write(
+    connection: asyncpg.Connection[Any], noun: Noun, states: Iterable[msgspec.Struct], at: datetime
+) -> None:
+    """Makes the rows say what the states say: those that are new are created `at`, the others updated."""
+    columns = [*noun.fields, "created_at", "updated_at"]
+    typed = ", ".join(f"{name} {noun.table.c[name].type.compile(_DIALECT)}" for name in columns)
+    updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in (noun.key, "created_at"))
+    await connection.execute(
+        f"""
+        INSERT INTO {noun.table.name} ({", ".join(columns)})
+        SELECT {", ".join(columns)} FROM jsonb_to_recordset($1::jsonb) AS given ({typed})
+        ON CONFLICT ({noun.key}) DO UPDATE SET {updates}
+        """,  # noqa: S608 - names of ours
+        msgspec.json.encode([{**noun.row(state), "created_at": at, "updated_at": at} for state in states]).decode(),
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Secret) else value

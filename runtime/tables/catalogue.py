@@ -1,0 +1,61 @@
+"""The catalogue's tables: categories (a tree), products, and their variants, each of which is a SKU.
+
+Columns are named as the fields of the states in `domain/catalogue.py`; `runtime/nouns.py` carries one to the other.
+"""
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+from runtime.tables.base import metadata, when
+
+categories = Table(
+    "categories",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("parent_id", Uuid, ForeignKey("categories.id", name="categories_parent_id_fkey")),
+    Column("position", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    when("created_at"),
+    when("updated_at"),
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("category_id", Uuid, ForeignKey("categories.id", name="products_category_id_fkey")),
+    Column("status", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    when("created_at"),
+    when("updated_at"),
+)
+
+# `on_sale`: whether it can be ordered, because both it and its product are active. The hot path reads only this table.
+variants = Table(
+    "variants",
+    metadata,
+    Column("sku", Text, primary_key=True),
+    Column("product_id", Uuid, ForeignKey("products.id", name="variants_product_id_fkey"), nullable=False),
+    Column("title", Text, nullable=False),
+    Column(
+        "price_minor",
+        BigInteger,
+        CheckConstraint("price_minor >= 0", name="variants_price_not_negative"),
+        nullable=False,
+    ),
+    Column("currency", Text, nullable=False),
+    Column("compare_at_minor", BigInteger),
+    Column("weight_grams", Integer),
+    Column("barcode", Text),
+    Column("attributes", JSONB, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("on_sale", Boolean, nullable=False),
+    when("created_at"),
+    when("updated_at"),
+    Index(None, "product_id"),
+)
