@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 # Test processes side by side, each with servers of its own.
-JOBS ?= 2
+JOBS ?= 3
 
 # Options for the command behind a target, as in `make bench ARGS="--rows 1000000"`.
 ARGS ?=
@@ -17,11 +17,15 @@ DURATION ?= 30s
 # Worlds of `make simulate`.
 SEEDS ?= 200
 
+# Seconds of `make fuzz`, and where its cases come from.
+SECONDS ?= 300
+SEED ?= 1
+
 bin := .venv/bin
 installed := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format bench replay load verify simulate clean lock
+.PHONY: help up test campaign check format bench replay load verify simulate fuzz clean lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,8 +33,11 @@ help: ## Show this
 up: $(installed) ## Start everything on this machine; Ctrl-C stops it, the data stays in .tidegate
 	@exec $(bin)/tidegate up
 
-test: $(installed) ## Run all tests, on servers of their own (JOBS=2 side by side; ARGS for pytest)
-	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(installed) ## Run all tests, on servers of their own (JOBS=3 side by side; ARGS for pytest)
+	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not campaign" $(ARGS)
+
+campaign: $(installed) ## Run the tests that take too long for every day: what breaks under load, thousands of sockets
+	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m campaign $(ARGS)
 
 check: $(installed) ## Lint, format, types and import rules, without changing anything
 	$(bin)/ruff check
@@ -58,6 +65,9 @@ verify: $(installed) ## Fold the event log of the running `make up`, and compare
 
 simulate: $(installed) ## Run the seeded simulation at length (SEEDS=200; ARGS as in `--start 1 --keep-going`)
 	$(bin)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)
+
+fuzz: $(installed) ## Hold every answer of the API against its OpenAPI document (SECONDS=300 SEED=1)
+	$(bin)/python -m tests.fuzz.run --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 clean: ## Remove what was built and installed; the data in .tidegate stays
 	rm -rf .venv build *.egg-info .hypothesis .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

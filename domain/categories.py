@@ -1,12 +1,21 @@
 """Categories: a tree, changed by one mailbox, so that it always is one."""
 
+from collections import defaultdict
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import msgspec
 
 from domain.ids import slot_of_key
-from domain.limits import CATEGORIES_MAX, CATEGORY_MAX_DEPTH, NAME_MAX_CHARS, NAME_MIN_CHARS, is_slug
+from domain.limits import (
+    CATEGORIES_MAX,
+    CATEGORY_MAX_DEPTH,
+    CATEGORY_MAX_POSITION,
+    NAME_MAX_CHARS,
+    NAME_MIN_CHARS,
+    is_slug,
+    is_text,
+)
 from domain.model import Command, Decision, Event, Rejection, Shop, Who, decides, evolves
 
 
@@ -27,11 +36,13 @@ class CategoryFields(msgspec.Struct, frozen=True, array_like=True):
     slug: str
     name: Annotated[str, msgspec.Meta(min_length=NAME_MIN_CHARS, max_length=NAME_MAX_CHARS)]
     parent_id: UUID | None = None
-    position: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)] = 0
+    position: Annotated[int, msgspec.Meta(ge=-CATEGORY_MAX_POSITION, le=CATEGORY_MAX_POSITION)] = 0
 
     def __post_init__(self) -> None:
         if not is_slug(self.slug):
             raise ValueError(f"{self.slug!r} is no slug")
+        if not is_text(self.name):
+            raise ValueError("a control character is no text")
 
 
 def categories_slot() -> int:
@@ -84,8 +95,20 @@ class CategoryChanged(Event, frozen=True):
         return str(self.category_id)
 
 
+class CategoryUnchanged(Event, frozen=True):
+    """What was said of the category was so already."""
+
+    type: ClassVar[str] = "category.unchanged"
+    category_id: UUID
+
+    def subject(self) -> str:
+        return str(self.category_id)
+
+
 @decides(CreateCategory)
 def _create(shop: Shop, command: CreateCategory, who: Who) -> Decision:
+    if command.category_id in shop.of(Category):
+        raise ValueError("a category is created once: its id is taken")
     if len(shop.of(Category)) >= CATEGORIES_MAX:
         return Rejection("too_many_categories", f"There are at most {CATEGORIES_MAX} categories.")
     return _refused(shop, command.category_id, command.category) or (
@@ -106,7 +129,11 @@ def _change(shop: Shop, command: ChangeCategory, who: Who) -> Decision:
         )
     said = {name: getattr(category, name) for name in CategoryFields.__struct_fields__}
     fields = msgspec.convert([*{**said, **command.changes}.values()], CategoryFields, strict=False)
-    return _refused(shop, category.id, fields) or (CategoryChanged(category.id, *msgspec.structs.astuple(fields)),)
+    if (refused := _refused(shop, category.id, fields)) is not None:
+        return refused
+    told = CategoryChanged(category.id, *msgspec.structs.astuple(fields))
+    unchanged = msgspec.structs.astuple(told) == msgspec.structs.astuple(category)[:-1]
+    return (CategoryUnchanged(category.id) if unchanged else told,)
 
 
 def _refused(shop: Shop, category_id: UUID, fields: CategoryFields) -> Rejection | None:
@@ -129,8 +156,13 @@ def _refused(shop: Shop, category_id: UUID, fields: CategoryFields) -> Rejection
 
 def _height(categories: dict[UUID, Category], category_id: UUID) -> int:
     """How many levels lie below a category."""
-    below = [category.id for category in categories.values() if category.parent_id == category_id]
-    return max((1 + _height(categories, child) for child in below), default=0)
+    below: dict[UUID | None, list[UUID]] = defaultdict(list)
+    for category in categories.values():
+        below[category.parent_id].append(category.id)
+    height, level = 0, below[category_id]
+    while level:
+        height, level = height + 1, [child for above in level for child in below[above]]
+    return height
 
 
 @evolves(CategoryCreated)
@@ -144,3 +176,8 @@ def _changed(shop: Shop, event: CategoryChanged) -> None:
     shop.of(Category)[event.category_id] = Category(
         *(*msgspec.structs.astuple(event), before.version + 1 if before else 1)
     )
+
+
+@evolves(CategoryUnchanged)
+def _unchanged(shop: Shop, event: CategoryUnchanged) -> None:
+    pass

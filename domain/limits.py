@@ -28,9 +28,28 @@ ATTRIBUTE_MAX_CHARS: Final = 100
 BARCODE_MAX_CHARS: Final = 64
 WEIGHT_MAX_GRAMS: Final = 10_000_000
 CATEGORY_MAX_DEPTH: Final = 8
+CATEGORY_MAX_POSITION: Final = 1_000_000
 CATEGORIES_MAX: Final = 5_000
 
+# Webhooks. Every endpoint may hang at once, each with a request and, while its name is looked up, a thread.
+WEBHOOKS_MAX: Final = 100
+WEBHOOK_URL_MAX_CHARS: Final = 2_000
+WEBHOOK_MAX_EVENT_TYPES: Final = 50
+WEBHOOK_DESCRIPTION_MAX_CHARS: Final = 500
+
+PRODUCTS_PAGE_MAX: Final = 100
+SEARCH_MAX_CHARS: Final = 200
+
 EMAIL_MAX_CHARS: Final = 254
+
+# Ten years.
+REPORT_MAX_DAYS: Final = 3_653
+
+ACCOUNT_NAME_MAX_CHARS: Final = 100
+# Longer ones than anybody types are welcome, as password managers make them; beyond that they only cost.
+PASSWORD_MIN_CHARS: Final = 8
+PASSWORD_MAX_CHARS: Final = 256
+KEY_NAME_MAX_CHARS: Final = 100
 PRINCIPAL_MAX_CHARS: Final = 64
 REASON_MAX_CHARS: Final = 200
 IDEMPOTENCY_KEY_MAX_CHARS: Final = 200
@@ -43,6 +62,11 @@ SLUG_MAX_CHARS: Final = 120
 SLUG_PATTERN: Final = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
 _SLUG = re.compile(SLUG_PATTERN)
 
+# No quoted or commented forms, no address literals, no spaces: what people have, and no header can be broken with.
+_EMAIL = re.compile(
+    r"(?=.{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
+)
+
 
 def canonical_sku(text: str) -> str | None:
     """The SKU in its one spelling (upper case), or None if no SKU can be written so.
@@ -52,6 +76,20 @@ def canonical_sku(text: str) -> str | None:
     sku = text.upper()
     # Some letters beyond ASCII have upper cases within it, and `$` would let a line break pass.
     return sku if text.isascii() and _SKU.fullmatch(sku) else None
+
+
+def is_email(text: str) -> bool:
+    """Whether the text can be an e-mail address. Whether it is one, only mail can tell."""
+    return len(text) <= EMAIL_MAX_CHARS and _EMAIL.fullmatch(text) is not None
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def is_text(text: str) -> bool:
+    """Whether the text can be kept and shown: line breaks and tabs, but no other control characters. Postgres has no
+    text with a zero in it."""
+    return _CONTROL.search(text) is None
 
 
 def is_slug(text: str) -> bool:

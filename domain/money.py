@@ -1,4 +1,4 @@
-"""Currencies: the codes of ISO 4217 that people pay with."""
+"""Currencies: the codes of ISO 4217 that people pay with, and how an amount of one is written."""
 
 from typing import Final
 
@@ -14,3 +14,20 @@ _CODES: Final = (
 
 CURRENCIES: Final = frozenset(_CODES.split())
 """ISO 4217, list one (2025), without funds, metals and testing codes."""
+
+_WITHOUT_DIGITS: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_WITH_THREE_DIGITS: Final = "BHD IQD JOD KWD LYD OMR TND"
+_MINOR_DIGITS: Final = dict.fromkeys(_WITHOUT_DIGITS.split(), 0) | dict.fromkeys(_WITH_THREE_DIGITS.split(), 3)
+
+
+def minor_digits(currency: str) -> int:
+    """How many decimal places an amount has (ISO 4217's exponent): its minor unit is 10 to the minus so many."""
+    return _MINOR_DIGITS.get(currency, 2)
+
+
+def written(amount_minor: int, currency: str) -> str:
+    """An amount of minor units as people read it, as in `GBP 1,234.50`."""
+    digits = minor_digits(currency)
+    whole, part = divmod(abs(amount_minor), 10**digits)
+    sign = "-" if amount_minor < 0 else ""
+    return f"{currency} {sign}{whole:,}" + (f".{part:0{digits}}" if digits else "")

@@ -28,11 +28,7 @@ EXPIRED: Final = "expired"
 ORDER_STATUSES: Final = (PLACED, CONFIRMED, FULFILLED, CANCELLED, EXPIRED)
 
 GUEST_PREFIX: Final = "guest:"
-
-
-def guest_principal(order_id: UUID) -> str:
-    """The principal of the guest who placed this order, and who is nobody else anywhere."""
-    return f"{GUEST_PREFIX}{order_id}"
+"""What the principals of guests begin with; each has one order, and is nobody else anywhere."""
 
 
 class Wanted(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -35,6 +35,16 @@ class AdjustStock(Command, frozen=True):
         return slot_of_key(self.sku)
 
 
+class SetStock(Command, frozen=True):
+    """What was counted on the shelf: `on_hand` pieces. What already is so is left as it is."""
+
+    sku: str
+    on_hand: Annotated[int, msgspec.Meta(ge=0, le=STOCK_MAX_ON_HAND)]
+
+    def slot(self) -> int:
+        return slot_of_key(self.sku)
+
+
 class StockReceived(Event, frozen=True):
     type: ClassVar[str] = "stock.received"
     sku: str
@@ -55,6 +65,16 @@ class StockAdjusted(Event, frozen=True):
         return self.sku
 
 
+class StockUnchanged(Event, frozen=True):
+    """As many pieces were counted as were known of."""
+
+    type: ClassVar[str] = "stock.unchanged"
+    sku: str
+
+    def subject(self) -> str:
+        return self.sku
+
+
 def unknown_sku(skus: list[str]) -> Rejection:
     """The rejection of a command that names SKUs which the catalogue does not have."""
     return Rejection("unknown_sku", "The catalogue has no such SKU.", {"skus": skus})
@@ -64,6 +84,9 @@ NOTHING: Final = Stock()
 """The stock of a SKU that was never received."""
 
 INSUFFICIENT_STOCK: Final = "insufficient_stock"
+
+COUNTED: Final = "counted"
+"""The reason of the correction that brings a shelf to what was counted on it."""
 
 
 def insufficient_stock(short: list[dict[str, Any]]) -> Rejection:
@@ -99,6 +122,14 @@ def _adjust(shop: Shop, command: AdjustStock, who: Who) -> Decision:
     return moved(shop, command.sku, command.change) or (StockAdjusted(command.sku, command.change, command.reason),)
 
 
+@decides(SetStock)
+def _set(shop: Shop, command: SetStock, who: Who) -> Decision:
+    change = command.on_hand - shop.stock.get(command.sku, NOTHING).on_hand
+    if (refused := moved(shop, command.sku, change)) is not None:
+        return refused
+    return (StockAdjusted(command.sku, change, COUNTED) if change else StockUnchanged(command.sku),)
+
+
 def move_on_hand(shop: Shop, sku: str, change: int) -> None:
     """Adds `change` pieces to what is on hand."""
     stock = shop.stock.get(sku, NOTHING)
@@ -119,3 +150,8 @@ def _received(shop: Shop, event: StockReceived) -> None:
 @evolves(StockAdjusted)
 def _adjusted(shop: Shop, event: StockAdjusted) -> None:
     move_on_hand(shop, event.sku, event.change)
+
+
+@evolves(StockUnchanged)
+def _unchanged(shop: Shop, event: StockUnchanged) -> None:
+    pass

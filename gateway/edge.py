@@ -9,13 +9,24 @@ import uuid
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.auth import Authenticator
+from gateway.api_keys import ApiKeys
+from gateway.authenticator import Authenticator
+from gateway.catalogue_cache import CatalogueCache
+from gateway.exporting import Exports
+from gateway.passwords import Passwords
+from gateway.realtime.hub import Hub
+from gateway.realtime.sockets import Sockets
+from gateway.realtime.stats import Statistics
+from gateway.revocations import Revocations
 from gateway.submit import Submitter
 from gateway.tail import Tail
+from gateway.throttle import Throttle
+from gateway.uploads import Uploads
 from gateway.waiting import Waiters
 from runtime.activation import ActivationBroker, activate
-from runtime.database import create_engine
+from runtime.engine import create_engine
 from runtime.feed import EVENTS_CHANNEL, Listener
+from runtime.keys import key_ring
 from runtime.mailboxes.post import Poster
 from runtime.metrics import ACCEPT_DURABLE
 from runtime.redis_client import REDIS_UNAVAILABLE, connect, is_durable
@@ -31,11 +42,44 @@ class Edge:
         self.config = config
         self.redis: Redis = connect(config.redis_url)
         self.engine: AsyncEngine = create_engine(config.database_url, pool_size=config.database_pool_size)
+        self.keys = key_ring(config)
+        self.revocations = Revocations(self.engine, token_seconds=config.access_token_seconds)
+        self._api_keys = ApiKeys(
+            self.engine,
+            self.revocations,
+            trusted_seconds=config.access_token_seconds,
+            cache_max_entries=config.token_cache_max_entries,
+        )
         self.authenticator = Authenticator(
-            config.jwt_secret.get_secret_value(), cache_max_entries=config.token_cache_max_entries
+            self.keys, self.revocations, self._api_keys, cache_max_entries=config.token_cache_max_entries
+        )
+        self.passwords = Passwords(concurrency=config.password_concurrency, queue_max=config.password_queue_max)
+        self.throttle = Throttle(self.redis, config)
+        self.uploads = Uploads(
+            self.engine,
+            max_bytes=config.import_max_bytes,
+            idle_seconds=config.import_idle_seconds,
+            max_uploads=config.import_max_uploads,
+        )
+        self.exports = Exports(
+            self.engine,
+            max_concurrent=config.export_max_concurrent,
+            max_seconds=config.export_max_seconds,
+            stall_seconds=config.export_stall_seconds,
         )
         self.waiters = Waiters(self.engine, max_requests=config.wait_max_requests)
         self.tail = Tail(self.engine, silence_seconds=config.silence_seconds)
+        self.hub = Hub(self.engine, self.tail)
+        self.stats = Statistics(self.engine, self.redis, self.tail, mailbox_count=config.mailbox_count)
+        self.sockets = Sockets(self)
+        self.tail.watch(self.revocations.take)
+        self.catalogue = CatalogueCache(
+            max_bytes=config.catalogue_cache_max_bytes,
+            level_seconds=2 * config.silence_seconds,
+            level_at=lambda: self.tail.level_at,
+        )
+        self.tail.watch(self.catalogue.take)
+        self.revocations.watch(self.sockets.revoke)
         self._broker = ActivationBroker(config.redis_url)
         self._poster = Poster(
             self.redis,
@@ -64,13 +108,17 @@ class Edge:
         await self._listener.start()
         self._looking = [
             asyncio.create_task(self.tail.run()),
+            asyncio.create_task(self.sockets.run()),
+            asyncio.create_task(self.stats.run()),
+            asyncio.create_task(self.revocations.load(self.tail)),
             asyncio.create_task(self.waiters.run(self.config.silence_seconds)),
         ]
         await self._check_durability()
 
     def _look_again(self) -> None:
-        """Redis was away: outcomes may have been missed, and it may not be the Redis it was."""
+        """Redis was away: outcomes and events may have been missed, and it may not be the Redis it was."""
         self.waiters.look_again()
+        self.tail.look_again()
         self._checking = asyncio.create_task(self._check_durability())
 
     async def stop(self) -> None:
@@ -78,6 +126,8 @@ class Edge:
         for looking in self._looking:
             looking.cancel()
         await asyncio.gather(*self._looking, return_exceptions=True)
+        await self._api_keys.close()
+        self.passwords.close()
         await self._poster.close()
         await self._listener.stop()
         await self._broker.shutdown()

@@ -3,11 +3,12 @@
 FastAPI documents them like all others, and the very same functions answer; what they are spared is routing by
 pattern, dependency solving and three exit stacks, which for a small POST cost more than checking it, making it durable
 and answering together. A route asks for it with `@fast`, reads its request itself, and takes nothing but the request
-and the caller that it requires.
+and the caller that it requires. With `@ready(...)` it may have an answer for whoever sends no token before so much
+as a Request is made.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import problems
 from gateway.auth import Caller, Requirement
+from gateway.realtime.sockets import SocketKind
 
 _FAST: Final = "_tidegate_fast"
 FAST_ROUTE: Final = "tidegate.route"
@@ -24,19 +26,51 @@ Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 _E = TypeVar("_E", bound=Endpoint)
 
 
+class ReadyAnswer(Protocol):
+    """An answer that only has to be sent."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+ReadyOrNot = Callable[[Scope], ReadyAnswer | None]
+
+
 def fast(endpoint: _E) -> _E:
     """Marks a route's function for the fast lane."""
-    setattr(endpoint, _FAST, True)
+    setattr(endpoint, _FAST, None)
     return endpoint
 
 
-class FastLane:
-    """Serves the marked routes of the routers that `app` includes, by one look-up; `app` the rest."""
+def ready(look: ReadyOrNot) -> Callable[[_E], _E]:
+    """Marks a route's function for the fast lane, behind `look`, which may have the answer at hand."""
 
-    def __init__(self, app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    def mark(endpoint: _E) -> _E:
+        setattr(endpoint, _FAST, look)
+        return endpoint
+
+    return mark
+
+
+class _Lane(NamedTuple):
+    endpoint: Endpoint
+    requirement: Requirement
+    look: ReadyOrNot | None
+
+
+class FastLane:
+    """Serves the WebSockets, and by one look-up the marked routes of `app`'s routers; the rest is left to `app`."""
+
+    def __init__(self, app: FastAPI, routers: Iterable[APIRouter], sockets: Mapping[str, SocketKind]) -> None:
+        """`sockets` says by path what kind of session a WebSocket there is."""
         self._app = app
-        self._routes: dict[tuple[str, str], tuple[Endpoint, Requirement]] = {
-            (method, route.path): (route.endpoint, _requirement(route))
+        self._sockets = sockets
+        self._routes = {
+            (method, route.path): _Lane(route.endpoint, _requirement(route), getattr(route.endpoint, _FAST))
             for router in routers
             for route in router.routes
             if isinstance(route, APIRoute) and hasattr(route.endpoint, _FAST)
@@ -46,11 +80,18 @@ class FastLane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if found is None:
-            await self._app(scope, receive, send)
+            if scope["type"] == "websocket" and (kind := self._sockets.get(scope["path"])) is not None:
+                await self._app.state.edge.sockets.serve(kind, scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
             return
-        endpoint, requirement = found
+        endpoint, requirement, look = found
         scope["app"] = self._app
         scope[FAST_ROUTE] = scope["path"]
+        if look is not None and (answer := look(scope)) is not None:
+            await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)})
+            await send({"type": "http.response.body", "body": answer.body})
+            return
         request = Request(scope, receive)
         try:
             response = await endpoint(request, await requirement(request))

@@ -3,11 +3,11 @@
 `uvicorn --http gateway.http1:BoundedHttp`. Bodies have their bound in `gateway.requests`, where it can be told nicely.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from gateway.patience import PatientHttp
 from gateway.problems import Problem
 
 HEAD_MAX_BYTES: Final = 65_536
@@ -16,6 +16,9 @@ HEAD_MAX_BYTES: Final = 65_536
 PIPELINE_MAX_REQUESTS: Final = 1_000
 """Requests of one connection that wait for those before them. Reading pauses while any wait; a single read may bring
 more, and then the connection is closed."""
+
+CONNECTION: Final = "tidegate.connection"
+"""The key in a request's scope of the BoundedHttp that it came by."""
 
 
 def _refusal(code: str, detail: str) -> bytes:
@@ -34,11 +37,23 @@ _UPGRADE_REFUSED: Final = _refusal(
 )
 
 
-class BoundedHttp(HttpToolsProtocol):
+class BoundedHttp(PatientHttp):
     """Answers what it refuses with a problem document, and closes the connection."""
+
+    at_shutdown: Callable[[], None] | None = None
+    """Called when the gateway stops, for an answer that would go on."""
 
     _in_head = True
     _head_bytes = 0
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.at_shutdown is not None:
+            self.at_shutdown()
+
+    def cut(self) -> None:
+        """Ends the connection at once; what is still on its way is lost."""
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -63,6 +78,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(_UPGRADE_REFUSED)
             raise ValueError("the parser is to stop here")
         super().on_headers_complete()
+        self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]  # the request's own, begun a moment later
         if upgrades and not self._should_upgrade():
             self.cycle.keep_alive = False  # the parser takes nothing more from this connection
 

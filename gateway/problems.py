@@ -7,21 +7,29 @@ handlers below turn it, and what the framework or the database raises, into `app
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
-from runtime.database import LOST_CONNECTION, is_unavailable
+from runtime.database import LOST_CONNECTION
+from runtime.engine import is_unavailable
 from runtime.metrics import PROBLEMS
 
 _log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 1
+
+ERRORS_MAX: Final = 100
+"""Of one request; who makes more mistakes sees those first. A body of nothing else would be answered with ten times as
+much."""
 
 STATUS_OF_CODE: Final[Mapping[str, int]] = {
     # The request itself.
@@ -39,22 +47,64 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "unsupported_media_type": 415,
     "invalid_request": 422,
     "idempotency_key_reused": 422,
+    "too_many_attempts": 429,
     "head_too_large": 431,
+    # Signing in; OAuth's own words are in the problem's member `error`.
+    "invalid_grant": 400,
+    "invalid_scope": 400,
+    "unsupported_grant_type": 400,
+    "invalid_refresh_token": 401,
+    "wrong_password": 403,
+    "no_session": 409,
     # What the rules say; the same codes stand in a rejected command's outcome.
+    "session_closed": 401,
+    "account_not_found": 404,
+    "account_changed": 409,
+    "account_state_conflict": 409,
+    "email_taken": 409,
+    "own_account": 409,
+    "api_key_not_found": 404,
+    "api_key_revoked": 409,
     "order_not_found": 404,
+    "product_not_found": 404,
+    "category_not_found": 404,
+    "slug_taken": 409,
+    "sku_taken": 409,
+    "too_many_variants": 409,
+    "too_many_categories": 409,
+    "category_cycle": 409,
+    "category_too_deep": 409,
+    "version_conflict": 412,
+    "unknown_category": 422,
     "insufficient_stock": 409,
+    "not_on_sale": 409,
     "order_state_conflict": 409,
     "stock_limit_exceeded": 409,
     "unknown_sku": 422,
     "mixed_currencies": 422,
     "order_total_exceeded": 422,
+    "webhook_not_found": 404,
+    "too_many_webhooks": 409,
+    "unknown_event_type": 422,
+    "webhook_address_refused": 422,
+    "job_not_found": 404,
+    "job_finished": 409,
+    "report_not_ready": 409,
+    "report_failed": 409,
+    "result_expired": 410,
+    "too_many_jobs": 429,
+    "upload_stalled": 408,
+    "bad_header": 422,
     # Not the client's fault.
     "command_failed": 500,
     "internal_error": 500,
     "mailbox_full": 503,
     "gateway_busy": 503,
+    "uploads_busy": 503,
+    "exports_busy": 503,
     "mailboxes_unavailable": 503,
     "database_unavailable": 503,
+    "undecided": 503,
 }
 
 TITLES: Final[Mapping[str, str]] = {
@@ -79,21 +129,26 @@ class Problem(Exception):
         self.extensions = extensions or {}
         self.headers = headers or {}
 
-    def response(self) -> Response:
-        """The problem document."""
-        status = STATUS_OF_CODE.get(self.code, 409)
-        document = {
+    def document(self) -> dict[str, Any]:
+        """The problem as RFC 9457 has it."""
+        members = {
             "type": f"urn:tidegate:problem:{self.code}",
             "title": TITLES.get(self.code, self.code),
-            "status": status,
+            "status": STATUS_OF_CODE.get(self.code, 409),
             "detail": self.detail,
             "code": self.code,
         }
+        # No extension takes the place of a member that RFC 9457 defines.
+        return {**members, **self.extensions, **members}
+
+    def response(self) -> Response:
+        """The answer with the problem document."""
+        document = self.document()
+        status = document["status"]
         headers = dict(self.headers)
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
-        # No extension takes the place of a member that RFC 9457 defines.
-        return Response(msgspec.json.encode({**document, **self.extensions, **document}), status, headers, MEDIA_TYPE)
+        return Response(msgspec.json.encode(document), status, headers, MEDIA_TYPE)
 
 
 _CODE_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed"}
@@ -112,7 +167,17 @@ async def _invalid(_: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODE_OF_STATUS.get(error.status_code, "invalid_request")
-    return _counted(Problem(code, f"{request.method} {request.url.path}: {error.detail}", headers=error.headers))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(request)):
+        headers["Allow"] = ", ".join(sorted(methods))
+    return _counted(Problem(code, f"{request.method} {request.url.path}: {error.detail}", headers=headers))
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of all routes of this path; Starlette names those of the first one only."""
+    contexts = iter_route_contexts(request.app.routes)
+    found = (context.methods for context in contexts if context.original_route.matches(request.scope)[0] != Match.NONE)
+    return {method for methods in found for method in methods or ()}
 
 
 async def _database(_: Request, error: Exception) -> Response:
@@ -142,7 +207,7 @@ def invalid_request(errors: Any) -> Problem:
                     "detail": error["msg"],
                     "type": error["type"],
                 }
-                for error in errors
+                for error in islice(errors, ERRORS_MAX)
             ]
         },
     )

@@ -1,20 +1,24 @@
 """Reading requests: the body within its bound and schema, and the headers that change how a write answers."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
 from gateway.problems import Problem, invalid_request
 
 _JSON: Final = "application/json"
+_NUL: Final = rb"\u0000"
 _SCHEMA: Final = "#/components/schemas/{model}"
 _KEY = re.compile(rf"^[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_MAX_CHARS}}}$")
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=[,;]|$)", re.IGNORECASE)
+_ASYNC = re.compile(r"(?:^|,)\s*respond-async\s*(?=[,;]|$)", re.IGNORECASE)
 
 
 class Body(BaseModel):
@@ -26,13 +30,13 @@ class Body(BaseModel):
 _B = TypeVar("_B", bound=Body)
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(request: Request, max_bytes: int, media_type: str = _JSON) -> bytes:
     """The body's bytes. Raises a 415 or 413 Problem without reading more than `max_bytes`, and a 400 Problem, which
     hardly anyone will read, if the client went before it had sent everything."""
     headers = request.headers
     content_type = headers.get("content-type", "")
-    if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
-        raise Problem("unsupported_media_type", f"Send {_JSON}.", headers={"Accept": _JSON})
+    if content_type != media_type and content_type.partition(";")[0].strip().lower() != media_type:
+        raise Problem("unsupported_media_type", f"Send {media_type}.", headers={"Accept": media_type})
     length = headers.get("content-length")
     if length is not None and length.isdecimal() and int(length) > max_bytes:
         raise _too_large(max_bytes)
@@ -48,14 +52,31 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
 
 def parse(model: type[_B], body: bytes) -> _B:
-    """The body as `model`. Raises a 400 Problem for what is no JSON, 422 for what does not fit."""
+    """The body as `model`. Raises a 400 Problem for what is no JSON, 422 for what does not fit, and for NUL in text."""
     try:
-        return model.model_validate_json(body)
+        parsed = model.model_validate_json(body)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
         if errors[0]["type"] == "json_invalid":
             raise Problem("malformed_json", errors[0]["msg"]) from None
         raise invalid_request(errors) from None
+    if _NUL in body and (places := list(_places_of_nul(from_json(body), ()))):
+        raise invalid_request({"loc": place, "msg": "Text has no NUL.", "type": "nul_character"} for place in places)
+    return parsed
+
+
+def _places_of_nul(part: Any, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where in decoded JSON text has a NUL character, which no column of Postgres can hold."""
+    if isinstance(part, str):
+        if "\0" in part:
+            yield place
+    elif isinstance(part, list):
+        for index, item in enumerate(part):
+            yield from _places_of_nul(item, (*place, index))
+    elif isinstance(part, dict):
+        for name, value in part.items():
+            yield from _places_of_nul(name, (*place, name))
+            yield from _places_of_nul(value, (*place, name))
 
 
 def _too_large(max_bytes: int) -> Problem:
@@ -80,18 +101,22 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def preferred_wait(request: Request) -> int | None:
-    """Seconds of `Prefer: wait=N` (RFC 7240), or None. What cannot be understood is ignored, as the RFC says."""
+    """Seconds of `Prefer: wait=N` (RFC 7240), 0 for `respond-async` alone, or None. What cannot be understood is
+    ignored, as the RFC says."""
     prefer = request.headers.get("prefer")
     if prefer is None:
         return None
-    found = _WAIT.search(", ".join(request.headers.getlist("prefer")))
-    return int(found[1]) if found else None
+    prefer = ", ".join(request.headers.getlist("prefer"))
+    found = _WAIT.search(prefer)
+    if found:
+        return int(found[1])
+    return 0 if _ASYNC.search(prefer) else None
 
 
-def body_schema(model: type[Body]) -> dict[str, Any]:
+def body_schema(model: type[Body], media_type: str = _JSON) -> dict[str, Any]:
     """What OpenAPI says of a body that the route reads itself. FastAPI's own reading costs more than all of ours."""
     schema = {"$ref": _SCHEMA.format(model=model.__name__)}
-    return {"requestBody": {"required": True, "content": {_JSON: {"schema": schema}}}}
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
 def body_schemas() -> dict[str, Any]:

@@ -43,13 +43,14 @@ class Accepted(NamedTuple):
             headers["Preference-Applied"] = f"wait={self.applied_wait}"
         return headers
 
-    def response(self) -> Response:
-        """202: what will exist, and where to ask what became of it."""
+    def response(self, guest_token: str | None = None) -> Response:
+        """202: what will exist, and where to ask what became of it; and, for a guest, the token to ask with."""
         url = f"{API}/commands/{self.command_id}"
-        body = b'{"id":"%s","command_id":"%s","status_url":"%s"}' % (
+        body = b'{"id":"%s","command_id":"%s","status_url":"%s"%s}' % (
             self.resource.encode(),
             str(self.command_id).encode(),
             url.encode(),
+            b"" if guest_token is None else b',"guest_token":"%s"' % guest_token.encode(),
         )
         return Response(body, 202, {"Location": url, **self.headers()}, "application/json")
 

@@ -1,21 +1,25 @@
 """The tail of the event log in this gateway process: every event, once, in order, whatever the feed loses.
 
 The feed brings most events the moment they are committed. When it shows a gap, or has been silent for a while, the
-tail reads the log itself. Sockets follow the tail through queues of their own; one that falls behind loses its place.
+tail reads the log itself. Whoever needs what is new watches it, from the process's first moment to its last: the hub of
+all subscriptions, and what this process remembers of the shop.
 """
 
 import asyncio
 import logging
+import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.views import log
-from runtime.database import VIEW_FAILED
+from runtime.engine import VIEW_FAILED
 from runtime.metrics import FEED_GAPS
-from runtime.records import EventRecord, decode_records
+from runtime.records import CHUNK_MAX_EVENTS, EventRecord, decode_records
 
 # Messages of the feed that wait for a gap before them to be read; more are dropped, the log has them all.
 _AHEAD_MAX_MESSAGES: Final = 1_000
@@ -24,79 +28,61 @@ _READ_MAX_EVENTS: Final = 1_000
 _log = logging.getLogger(__name__)
 
 
-class Follower:
-    """One subscriber's queue. `lagging` is set when it was too slow and events were dropped for it."""
-
-    def __init__(self, after: int, *, queue_max_events: int) -> None:
-        self.after = after
-        self.lagging = False
-        self._queue: deque[EventRecord] = deque()
-        self._queue_max_events = queue_max_events
-        self._news = asyncio.Event()
-
-    def push(self, records: list[EventRecord]) -> None:
-        """Takes what the tail has just delivered. Once something was dropped, nothing that came later is taken."""
-        if self.lagging or len(self._queue) + len(records) > self._queue_max_events:
-            self.lagging = True
-        else:
-            self._queue.extend(records)
-        self._news.set()
-
-    async def take(self) -> list[EventRecord]:
-        """Everything that is there, in order; waits until something is. Empty when lagging and all is taken."""
-        while not self._queue and not self.lagging:
-            self._news.clear()
-            await self._news.wait()
-        taken = list(self._queue)
-        self._queue.clear()
-        return taken
-
-
 class Tail:
-    """Follows the log for one process and hands every event to every follower."""
+    """Follows the log for one process and hands every event to every watcher."""
 
     def __init__(self, engine: AsyncEngine, *, silence_seconds: float) -> None:
         self._engine = engine
         self._silence_seconds = silence_seconds
         self._seq = 0
+        self._watchers: list[Callable[[list[EventRecord]], None]] = []
+        self._interrupted = False
+        self.watching = asyncio.Event()
+        """Set once watchers are told of everything: whatever is read from now on, they hear what changes it."""
+        self.level_at = -inf
+        """When (monotonic seconds) watchers last had all of the log: after an event of the feed without a
+        gap before it, or a look."""
         self._ahead: deque[list[EventRecord]] = deque()
         self._news = asyncio.Event()
-        self._followers: set[Follower] = set()
 
     def offer(self, message: str) -> None:
         """Takes a message of the feed."""
-        if not self._followers:
-            return  # nobody listens: the log will tell whoever comes
         if len(self._ahead) < _AHEAD_MAX_MESSAGES:
             self._ahead.append(decode_records(message))
+        else:
+            self._interrupted = True
         self._news.set()
 
-    async def follow(self, *, queue_max_events: int) -> Follower:
-        """A new follower of everything behind `follower.after`, which is about now. Raises what a view raises while
-        the log cannot be read."""
-        if not self._followers:
-            last_seq = await self._last_seq()
-            if not self._followers:  # nobody else came meanwhile, whom this would make miss something
-                self._seq = max(self._seq, last_seq)
-        follower = Follower(self._seq, queue_max_events=queue_max_events)
-        self._followers.add(follower)
-        return follower
+    @property
+    def seq(self) -> int:
+        """The last event that was handed on."""
+        return self._seq
 
-    def unfollow(self, follower: Follower) -> None:
-        """Ends a follower."""
-        self._followers.discard(follower)
+    def look_again(self) -> None:
+        """The feed was interrupted: events may have been missed."""
+        self._interrupted = True
+        self._news.set()
+
+    def watch(self, watcher: Callable[[list[EventRecord]], None]) -> None:
+        """Calls `watcher` with all that is new, in order, for as long as the tail runs; the first time when the log can
+        be read, see `watching`."""
+        self._watchers.append(watcher)
 
     async def run(self) -> None:
         """Follows the log until cancelled."""
+        self._news.set()
         while True:
             # Not `wait_for`: in Python 3.11 it forgets a cancellation that comes together with the news.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._silence_seconds):
                     await self._news.wait()
-            silent = not self._news.is_set()
+            silent = self._interrupted or not self._news.is_set()
+            self._interrupted = False
             self._news.clear()
+            began = time.monotonic()
             try:
                 await self._advance(silent=silent)
+                self.level_at = began
             except VIEW_FAILED as error:
                 _log.warning("the log cannot be read (%s); trying again", type(error).__name__)
                 await asyncio.sleep(self._silence_seconds)
@@ -105,25 +91,34 @@ class Tail:
                 self._ahead.clear()
 
     async def _advance(self, *, silent: bool) -> None:
-        if not self._followers:
-            self._ahead.clear()
-            return
-        gap = self._deliver_ahead()
+        if not self.watching.is_set():
+            async with self._engine.connect() as connection:
+                self._seq = await log.last_seq(connection)
+            self.watching.set()
+        gap = await self._deliver_ahead()
         if gap:
             FEED_GAPS.inc()
         if gap or silent:
             await self._catch_up()
-            self._deliver_ahead()
+            await self._deliver_ahead()
 
-    def _deliver_ahead(self) -> bool:
+    async def _deliver_ahead(self) -> bool:
         """Hands on what follows without a gap; True if something lies behind one."""
-        # Batches of different mailboxes may be published in another order than they were committed in.
-        for records in sorted(self._ahead, key=lambda records: records[0].seq):
-            if records[0].seq > self._seq + 1:
-                continue
-            self._hand_on([record for record in records if record.seq > self._seq])
-        self._ahead = deque(records for records in self._ahead if records[-1].seq > self._seq)
-        return bool(self._ahead)
+        while self._ahead:
+            # Batches of different mailboxes may be published in another order than they were committed in.
+            messages = sorted(self._ahead, key=lambda records: records[0].seq)
+            self._ahead.clear()
+            behind_a_gap = []
+            for records in messages:
+                if records[0].seq > self._seq + 1:
+                    behind_a_gap.append(records)
+                elif news := [record for record in records if record.seq > self._seq]:
+                    await self._hand_on(news)
+            arrived = bool(self._ahead)
+            self._ahead.extend(behind_a_gap)
+            if behind_a_gap and not arrived:
+                return True
+        return False
 
     async def _catch_up(self) -> None:
         while True:
@@ -131,17 +126,16 @@ class Tail:
                 records = await log.read(connection, self._seq, _READ_MAX_EVENTS)
             if not records:
                 return
-            # While they were read, the last follower may have gone, and one have come who begins further on.
-            self._hand_on([record for record in records if record.seq > self._seq])
+            for start in range(0, len(records), CHUNK_MAX_EVENTS):
+                await self._hand_on(records[start : start + CHUNK_MAX_EVENTS])
 
-    def _hand_on(self, records: list[EventRecord]) -> None:
-        if not records:
-            return
+    async def _hand_on(self, records: list[EventRecord]) -> None:
+        """Tells the watchers, then lets others run: what goes out to sockets is to go before there is more of it."""
         assert records[0].seq == self._seq + 1, f"expected seq {self._seq + 1}, got {records[0].seq}"
         self._seq = records[-1].seq
-        for follower in self._followers:
-            follower.push(records)
-
-    async def _last_seq(self) -> int:
-        async with self._engine.connect() as connection:
-            return await log.last_seq(connection)
+        for watcher in self._watchers:
+            try:
+                watcher(records)
+            except Exception:  # nobody else must miss anything because of it
+                _log.exception("a watcher stumbled over the events from seq %d on", records[0].seq)
+        await asyncio.sleep(0)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.rawjson import as_text
 from runtime import tables
-from runtime.database import VIEW_FAILED
+from runtime.engine import VIEW_FAILED
 from runtime.records import Outcome, decode_outcomes, microseconds
 
 # So often Postgres is asked for the outcomes of repeated requests.

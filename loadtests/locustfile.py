@@ -4,7 +4,7 @@
 
 or `make load`, which brings its own system. Before the first customer comes, staff receive stock for all baskets,
 `--rounds` times over; when the last has left, `verify` looks at everything, and a difference is a failed run. It needs
-the settings (environment) that the system runs with, to mint tokens and to add the products.
+the settings (environment) that the system runs with, to mint tokens and to list the products.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from loadtests.baskets import Basket, Invoices
 from loadtests.replay.client import Client
 from loadtests.replay.shop import Replay
 from runtime.database import asyncpg_dsn
+from runtime.keys import key_ring
+from runtime.mailboxes.sender import Sender
 from runtime.settings import settings
 from runtime.tokens import mint
 from runtime.verify import Report, verify
@@ -53,8 +55,7 @@ class Customer(FastHttpUser):
     def on_start(self) -> None:
         self._baskets = random.choice(_baskets_by_customer())
         customer_id = self._baskets[0].customer_id
-        secret = settings().jwt_secret.get_secret_value()
-        token = mint(secret, customer_id, ["customer"], lifetime_seconds=TOKEN_LIFETIME_SECONDS)
+        token = mint(key_ring(settings()), customer_id, ["customer"], lifetime_seconds=TOKEN_LIFETIME_SECONDS)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._orders: list[str] = []
 
@@ -142,9 +143,10 @@ async def _receive_stock(url: str, rounds: int) -> None:
     pieces = {sku: quantity * rounds for sku, quantity in baskets.demand(_invoices().baskets).items()}
     async with (
         asyncpg.create_pool(asyncpg_dsn(config.database_url), min_size=0, max_size=1) as pool,
-        Client(url, config.jwt_secret.get_secret_value(), connections=RECEIPTS_AT_A_TIME) as client,
+        Client(url, key_ring(config), connections=RECEIPTS_AT_A_TIME) as client,
+        Sender(config) as sender,
     ):
-        replay = Replay(client, pool, concurrency=RECEIPTS_AT_A_TIME)
+        replay = Replay(client, sender, pool, concurrency=RECEIPTS_AT_A_TIME)
         await replay.load_products(_invoices().products)
         await replay.receive(pieces, lambda: None)
 

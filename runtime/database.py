@@ -1,7 +1,7 @@
-"""Postgres: SQLAlchemy's engine for views and migrations, a bare asyncpg pool for batches.
+"""Postgres for batches and background work: bare asyncpg, and what it looks like when the server is away.
 
-Views are composed and read by people: SQLAlchemy Core. A batch runs the same few prepared statements over arrays,
-thousands of rows a second, where composing them anew would cost more than running them: asyncpg itself.
+A batch runs the same few prepared statements over arrays, thousands of rows a second, where composing them anew would
+cost more than running them. Views have SQLAlchemy's engine (`runtime/engine.py`), which workers need not import.
 """
 
 from __future__ import annotations
@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import make_url
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
-VIEW_TIMEOUT_SECONDS: Final = 10.0
+_JOB_IDLE_SECONDS: Final = 30
 
 # What it looks like when Postgres is away, restarting, or has cut the connection: worth trying again, whole.
 LOST_CONNECTION: Final[tuple[type[BaseException], ...]] = (
@@ -32,44 +29,10 @@ LOST_CONNECTION: Final[tuple[type[BaseException], ...]] = (
     asyncpg.TransactionTimeoutError,
 )
 
-# What a view raises, whatever is the matter.
-VIEW_FAILED: Final[tuple[type[BaseException], ...]] = (SQLAlchemyError, *LOST_CONNECTION)
-
-
-def _driver_url(database_url: str) -> URL:
-    return make_url(database_url).set(drivername="postgresql+asyncpg")
-
-
-def create_engine(
-    database_url: str, *, pool_size: int, statement_timeout: float | None = VIEW_TIMEOUT_SECONDS
-) -> AsyncEngine:
-    """The engine for views; it connects when first asked, and checks a connection only after it has failed. A statement
-    may take `statement_timeout` seconds."""
-    return create_async_engine(
-        _driver_url(database_url),
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=CONNECT_TIMEOUT_SECONDS,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT_SECONDS,
-            "command_timeout": statement_timeout,
-            "server_settings": {"application_name": "tidegate-view", "jit": "off"},
-        },
-    )
-
-
-def is_unavailable(error: BaseException) -> bool:
-    """Whether a view failed because Postgres could not be reached, and not because the statement was wrong."""
-    if isinstance(error, (PoolTimeoutError, *LOST_CONNECTION)):
-        return True
-    return isinstance(error, DBAPIError) and (
-        error.connection_invalidated or isinstance(getattr(error.orig, "__cause__", None), LOST_CONNECTION)
-    )
-
 
 def asyncpg_dsn(database_url: str) -> str:
     """The URL as asyncpg itself takes it."""
-    return _driver_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 async def _keep_session(connection: Any) -> None:
@@ -93,5 +56,25 @@ async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: 
             "jit": "off",
             "idle_in_transaction_session_timeout": str(int(min(batch_max_seconds, 3.0) * 1000)),
             "transaction_timeout": str(int(batch_max_seconds * 1000)),
+        },
+    )
+
+
+async def create_job_pool(database_url: str, *, size: int, job_max_seconds: float) -> asyncpg.Pool[Any]:
+    """Connections for jobs, opened when first used. A job may read for long, but on one core and with little memory, so
+    that batches keep theirs; a stopped process's transaction is ended by Postgres, as a batch's is."""
+    return await asyncpg.create_pool(
+        dsn=asyncpg_dsn(database_url),
+        min_size=0,
+        max_size=size,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        command_timeout=job_max_seconds,
+        server_settings={
+            "application_name": "tidegate-job",
+            "jit": "off",
+            "max_parallel_workers_per_gather": "0",
+            "plan_cache_mode": "force_custom_plan",
+            "idle_in_transaction_session_timeout": str(_JOB_IDLE_SECONDS * 1000),
+            "transaction_timeout": str(int(job_max_seconds * 1000)),
         },
     )

@@ -158,11 +158,27 @@ def read_request(request: bytes) -> dict[str, object]:
     name, *fields = msgspec.msgpack.decode(command)
     command_type = next((known for known in COMMANDS if known.__name__ == name), None)
     if command_type is None:
-        return {"type": name}
-    kinds = get_type_hints(command_type)
+        return {"type": msgspec.to_builtins(name)}
+    secrets = _secrets_of(command_type)
     shown = {
-        field: _HIDDEN if Secret in (kinds[field], *get_args(kinds[field])) else value
+        field: _HIDDEN if field in secrets else value
         for field, value in zip(command_type.__struct_fields__, fields, strict=False)
     }
     said: dict[str, object] = msgspec.to_builtins({"type": name, **shown}, str_keys=True)
     return said
+
+
+def holds_secret(request: bytes) -> bool:
+    """Whether an envelope's bytes must not be shown as they are, for its command is of a type that carries secrets. Of
+    one that cannot be read, nobody can tell."""
+    try:
+        name = msgspec.msgpack.decode(_envelopes.decode(request).command)[0]
+    except (*_UNREADABLE, TypeError, LookupError):
+        return False
+    return any(known.__name__ == name and _secrets_of(known) for known in COMMANDS)
+
+
+def _secrets_of(command_type: type[Command]) -> set[str]:
+    """The fields of a type of command that hold secrets."""
+    kinds = get_type_hints(command_type)
+    return {field for field in command_type.__struct_fields__ if Secret in (kinds[field], *get_args(kinds[field]))}

@@ -62,18 +62,41 @@ ACCEPT_TO_COMMIT_SECONDS = BatchHistogram(
 )
 BATCH_RETRIES = Counter("tidegate_batch_retries_total", "Batches tried again, by reason.", ["reason"])
 DEAD_LETTERS = Counter("tidegate_dead_letters_total", "Entries put aside, by code.", ["code"])
+JOB_RUNS = Counter("tidegate_job_runs_total", "Runs of jobs, by how they ended.", ["kind", "end"])
+JOB_SECONDS = Histogram(
+    "tidegate_job_seconds",
+    "Runs of jobs, from lease to end.",
+    ["kind"],
+    buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600),
+)
 REJOINED = Counter("tidegate_mailboxes_rejoined_total", "Times a mailbox had to be brought back into step with Redis.")
 SWEEPS = Counter("tidegate_mailboxes_swept_total", "Mailboxes that the sweep had to wake.")
+WEBHOOK_SECONDS = Histogram(
+    "tidegate_webhook_delivery_seconds",
+    "Attempts to deliver an event to a webhook, by what came of them.",
+    ["result"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+REACTION_HANDLED = Counter("tidegate_reaction_handled_total", "Events that reactions have handled.", ["reaction"])
+REACTION_FAILURES = Counter("tidegate_reaction_failures_total", "Tries of an event that failed.", ["reaction"])
+REACTION_DEAD_LETTERS = Counter("tidegate_reaction_dead_letters_total", "Events that reactions gave up.", ["reaction"])
 REQUEST_SECONDS = Histogram(
     "tidegate_http_request_seconds",
     "HTTP requests, by route and status.",
     ["method", "route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+CATALOGUE_PAGES = Counter(
+    "tidegate_catalogue_pages_made_total", "Pages of the catalogue that gateways had to read from Postgres."
+)
 ACCEPT_DURABLE = Gauge(
     "tidegate_accept_durable",
     "1: Redis has every accepted command on disk before 202 is sent; 0: its settings are weaker or unknown.",
     multiprocess_mode="livemostrecent",
+)
+THROTTLED = Counter("tidegate_throttled_total", "Attempts refused because there were too many, by policy.", ["policy"])
+THROTTLE_BLIND = Counter(
+    "tidegate_throttle_blind_total", "Attempts that were let through uncounted because Redis was away."
 )
 SOCKETS = Gauge("tidegate_sockets", "Open WebSockets.", multiprocess_mode="livesum")
 FEED_GAPS = Counter("tidegate_feed_gaps_total", "Times a gateway had to read the log because the feed had a gap.")

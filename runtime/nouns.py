@@ -18,20 +18,26 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
+from domain.accounts import Account
+from domain.api_keys import ApiKey
 from domain.catalogue import Product, Variant
 from domain.categories import Category
+from domain.jobs import Job
 from domain.model import Secret
+from domain.sessions import Session
+from domain.webhooks import Webhook
 from runtime import tables
 
 
 class Noun(NamedTuple):
-    """A kind of state, its table (the first column is the key), the prefix of the events that change it, and the
-    columns that hold secrets, which the log does not know."""
+    """A kind of state, its table (the first column is the key), the prefix of the events that change it, the columns
+    that hold secrets, which the log does not know, and the one that is the events' subject, if that is not the key."""
 
     state: type[msgspec.Struct]
     table: Table
     events: str
     secrets: Collection[str] = ()
+    told_under: str | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -40,6 +46,11 @@ class Noun(NamedTuple):
     @property
     def key(self) -> str:
         return self.fields[0]
+
+    @property
+    def subject(self) -> str:
+        """The column whose value, as text, is the subject of the events."""
+        return self.told_under or self.key
 
     def read(self, row: Mapping[str, Any]) -> msgspec.Struct:
         """The state in a row."""
@@ -67,7 +78,12 @@ class Noun(NamedTuple):
 NOUNS: Final[tuple[Noun, ...]] = (
     Noun(Category, tables.categories, "category."),
     Noun(Product, tables.products, "product."),
-    Noun(Variant, tables.variants, "product."),
+    Noun(Variant, tables.variants, "product.", told_under="product_id"),
+    Noun(Account, tables.accounts, "account.", secrets=("password_hash",)),
+    Noun(Session, tables.sessions, "session."),
+    Noun(ApiKey, tables.api_keys, "api_key.", secrets=("secret_hash",)),
+    Noun(Job, tables.jobs, "job."),
+    Noun(Webhook, tables.webhooks, "webhook.", secrets=("secret", "previous_secret")),
 )
 
 _NOUN_OF: Final = {noun.state: noun for noun in NOUNS}
@@ -96,9 +112,11 @@ async def load(
 
 
 async def write(
-    connection: asyncpg.Connection[Any], noun: Noun, states: Iterable[msgspec.Struct], at: datetime
+    connection: asyncpg.Connection[Any], noun: Noun, states: Iterable[msgspec.Struct], at: datetime, *, new: bool
 ) -> None:
-    """Makes the rows say what the states say: those that are new are created `at`, the others updated."""
+    """Makes the rows say what the states say. Those that are `new` must not be there: two mailboxes that make the same
+    thing at once break a unique constraint, and the later one is decided again. They are written in the order of their
+    keys, so that neither waits for the other in turn."""
     columns = [*noun.fields, "created_at", "updated_at"]
     typed = ", ".join(f"{name} {noun.table.c[name].type.compile(_DIALECT)}" for name in columns)
     updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in (noun.key, "created_at"))
@@ -106,9 +124,14 @@ async def write(
         f"""
         INSERT INTO {noun.table.name} ({", ".join(columns)})
         SELECT {", ".join(columns)} FROM jsonb_to_recordset($1::jsonb) AS given ({typed})
-        ON CONFLICT ({noun.key}) DO UPDATE SET {updates}
+        {"" if new else f"ON CONFLICT ({noun.key}) DO UPDATE SET {updates}"}
         """,  # noqa: S608 - names of ours
-        msgspec.json.encode([{**noun.row(state), "created_at": at, "updated_at": at} for state in states]).decode(),
+        msgspec.json.encode(
+            [
+                {**noun.row(state), "created_at": at, "updated_at": at}
+                for state in sorted(states, key=lambda state: getattr(state, noun.key))
+            ]
+        ).decode(),
     )
 
 

@@ -6,6 +6,7 @@ as JSON arrays; `data` is the event itself, encoded once, when it was decided, a
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -112,8 +113,9 @@ def moment(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
+@lru_cache(maxsize=256)
 def timestamp(microseconds: int) -> str:
-    """RFC 3339, UTC, with microseconds."""
+    """RFC 3339, UTC, with microseconds. The events of a batch share theirs."""
     return moment(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -20,13 +20,15 @@ ANSWER_TIMEOUT_SECONDS: Final = 3.0
 # that after a restart of Redis each of them fails once more.
 NO_MAINTENANCE_NOTIFICATIONS: Final = MaintNotificationsConfig(enabled=False)
 
-# Away, restarting, loading its file, out of memory or read-only: nothing that the caller did wrong.
+# Away, restarting, loading its file, out of memory, read-only, or without the scripts it was told a moment ago: nothing
+# that the caller did wrong.
 REDIS_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
     redis.exceptions.BusyLoadingError,
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
+    redis.exceptions.NoScriptError,
     OSError,
 )
 

@@ -5,15 +5,19 @@ to the client when they are reached.
 """
 
 import sys
+from email.utils import parseaddr
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "tidegate-development-secret-not-for-production"  # noqa: S105 - refused in production, below
+SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 
 
 def _bare(name: str) -> AliasChoices:
@@ -24,7 +28,8 @@ def _bare(name: str) -> AliasChoices:
 class Settings(BaseSettings):
     """See each field; all are environment variables with the prefix `TIDEGATE_`, three also without it."""
 
-    model_config = SettingsConfigDict(env_prefix="TIDEGATE_", frozen=True, extra="ignore")
+    # What was given is not repeated in errors: it may hold a password.
+    model_config = SettingsConfigDict(env_prefix="TIDEGATE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     mode: Literal["development", "production"] = Field(
         "development", description="`production` refuses the development secret and logs JSON."
@@ -48,13 +53,89 @@ class Settings(BaseSettings):
     background_concurrency: int = Field(
         128, description="Reactions and jobs at work at a time in one background process.", ge=1, le=1_024
     )
+    job_concurrency: int = Field(2, description="Jobs at work at a time in one background process.", ge=1, le=64)
+    job_lease_seconds: float = Field(
+        10.0, description="How long a job is left to a process that shows no sign of life; then another takes it.", ge=1
+    )
+    job_max_attempts: int = Field(
+        5, description="Times a job may break off without headway before it is given up as failed.", ge=1, le=100
+    )
+    job_max_seconds: float = Field(
+        3_600.0, description="Longest transaction of a job, as the snapshot that a report reads.", ge=1
+    )
+    job_result_seconds: int = Field(
+        86_400, description="How long the result of a finished job is kept; later it is 410 `result_expired`.", ge=1
+    )
+    job_result_max_bytes: int = Field(268_435_456, description="Result of one job; with a larger one it fails.", ge=1)
+    jobs_max_unfinished: int = Field(
+        20, description="Unfinished jobs of one principal; more get 429 `too_many_jobs` with Retry-After.", ge=1
+    )
+    import_max_bytes: int = Field(
+        1_073_741_824, description="Uploaded file of one import; a larger one gets 413 `body_too_large`.", ge=1_024
+    )
+    import_idle_seconds: float = Field(
+        30.0, description="How long an upload may pause; then it is 408 `upload_stalled`.", gt=0, le=60
+    )
+    import_max_uploads: int = Field(
+        8, description="Uploads at a time in one gateway process; more get 503 `uploads_busy`.", ge=1, le=1_000
+    )
+    import_window_rows: int = Field(
+        5_000, description="Rows of an import that are applied together, and kept in memory.", ge=1, le=10_000
+    )
+    import_errors_max: int = Field(
+        10_000, description="Rejected rows of one import that are kept one by one; all are counted.", ge=0
+    )
+    export_max_concurrent: int = Field(
+        4, description="Exports at a time in one gateway process; more get 503 `exports_busy`.", ge=1, le=100
+    )
+    export_max_seconds: float = Field(
+        600.0, description="Longest export; then the connection is cut, and the database's given back.", gt=0
+    )
+    export_stall_seconds: float = Field(
+        30.0, description="How long the reader of an export may take nothing; then its connection is cut.", gt=0
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level logged.")
 
     jwt_secret: SecretStr = Field(
         SecretStr(DEVELOPMENT_SECRET), description="HS256 key of the tokens; 32 bytes or more."
     )
+    signing_keys: Path | None = Field(
+        None,
+        description="File of a private JWK Set that signs tokens in place of the secret; see `tidegate keys rotate`.",
+    )
+    access_token_seconds: int = Field(
+        900, description="How long an access token of a sign-in is good for.", ge=60, le=3_600
+    )
+    session_seconds: int = Field(
+        30 * 86_400, description="How long a sign-in can be refreshed; then one signs in again.", ge=3_600
+    )
     token_cache_max_entries: int = Field(
         10_000, description="Verified tokens kept per gateway process; the oldest goes first.", ge=1
+    )
+    password_concurrency: int = Field(
+        2,
+        description="Passwords hashed at a time by one gateway process: 64 MiB and some 50 ms of a core each.",
+        ge=1,
+        le=64,
+    )
+    password_queue_max: int = Field(
+        64, description="Passwords waiting to be hashed in one gateway process; more get 503 `gateway_busy`.", ge=1
+    )
+    guess_window_seconds: int = Field(
+        900, description="How long a sign-in attempt counts; beyond the bounds below: 429 `too_many_attempts`.", ge=1
+    )
+    guess_max_per_address: int = Field(50, description="Failed sign-ins from one address, whatever the account.", ge=1)
+    guess_max_per_account_and_address: int = Field(
+        10, description="Failed sign-ins to one account from one address.", ge=1
+    )
+    guess_max_by_strangers: int = Field(
+        30, description="Failed sign-ins to one account from all addresses that never signed in to it before.", ge=1
+    )
+    registrations_max_per_address: int = Field(20, description="Registrations from one address.", ge=1)
+    guest_orders_max_per_address: int = Field(200, description="Orders without an account from one address.", ge=1)
+
+    guest_token_seconds: int = Field(
+        90 * 86_400, description="How long a guest's link to an order is good for.", ge=3_600
     )
 
     mailbox_count: int = Field(16, description="Mailboxes (M). Change it only when all are drained.", ge=1, le=4096)
@@ -93,8 +174,14 @@ class Settings(BaseSettings):
     wait_max_requests: int = Field(
         5_000, description="Requests of one gateway process waiting for outcomes; more get 202 at once.", ge=1
     )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins of sites whose scripts may call the API, with commas between; `*` is any."
+    )
+    compress_min_bytes: int = Field(
+        1_024, description="Answers of this size and more are compressed for clients that accept gzip.", ge=1
+    )
     body_max_bytes: int = Field(131_072, description="Request body; a larger one gets 413 `body_too_large`.", ge=1_024)
-    page_max_rows: int = Field(100, description="Rows of one page of orders or products.", ge=1, le=1_000)
+    page_max_rows: int = Field(100, description="Rows of one page of orders.", ge=1, le=1_000)
     events_page_max: int = Field(1_000, description="Events of one page of the log.", ge=1, le=10_000)
     socket_max_connections: int = Field(
         2_000, description="WebSockets of one gateway process; more are closed with 1013.", ge=1
@@ -104,18 +191,128 @@ class Settings(BaseSettings):
         description="Events queued for one WebSocket; a slower reader is closed with 4008 and the seq to resume from.",
         ge=1,
     )
+    socket_queue_max_bytes: int = Field(
+        8_388_608, description="The same in bytes; one frame is taken however large it is.", ge=1
+    )
+    socket_compression: bool = Field(
+        False, description="Whether WebSockets are compressed for clients that ask for it; costs more than it saves."
+    )
+    socket_max_per_principal: int = Field(
+        100, description="WebSockets of one principal in one gateway process; more are closed with 1013.", ge=1
+    )
+    socket_authenticate_seconds: float = Field(
+        10.0, description="How long a WebSocket without a token may take for its first message; then 4401.", gt=0
+    )
+    socket_heartbeat_seconds: float = Field(
+        15.0, description="How often a WebSocket or event stream is told how far it has come.", gt=0
+    )
+    socket_messages_per_second: float = Field(
+        20.0, description="What a WebSocket's client may say in the long run; more is closed with 4429.", gt=0
+    )
+    socket_messages_burst: int = Field(200, description="What it may say at once.", ge=1)
     silence_seconds: float = Field(
-        1.0, description="Without an event for this long the gateway looks into the log itself.", gt=0
+        0.5,
+        description="Without an event for this long the gateway looks into the log itself; if it cannot for twice as"
+        " long, it reads the catalogue anew.",
+        gt=0,
+    )
+    catalogue_cache_max_bytes: int = Field(
+        33_554_432, description="Ready pages of products kept per gateway process; those not asked for go first.", ge=0
     )
     database_pool_size: int = Field(10, description="Postgres connections of one gateway process.", ge=1, le=1_000)
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _between_commas(cls, value: object) -> object:
+        return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    background_pool_size: int = Field(
+        10, description="Postgres connections of one background process, for its reactions.", ge=4, le=1_000
+    )
+    hold_seconds: int = Field(
+        900, description="How long a placed order may wait for its confirmation; then it expires.", ge=1
+    )
+    reaction_lease_seconds: float = Field(
+        5.0, description="How long a reaction is believed to be at work without a sign of life.", ge=0.5
+    )
+    reaction_failures_max: int = Field(
+        12, description="Tries of one event by a reaction; then it is a dead letter, and the reaction goes on.", ge=1
+    )
+    reaction_retry_max_seconds: float = Field(
+        300.0,
+        description="Longest wait between two tries of a reaction; the first is a second, then twice as long.",
+        gt=0,
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="`smtp://`, `smtps://` or `smtp+starttls://`, then `user:password@host:port`; without it mails are"
+        " files in the home's `mail` folder.",
+    )
+    smtp_timeout_seconds: float = Field(10.0, description="Longest wait for one answer of the SMTP server.", gt=0)
+    mail_from: str = Field("Tidegate <orders@tidegate.example>", description="Whom mails to customers come from.")
+    webhook_private_addresses: bool | None = Field(
+        None,
+        description="Whether webhooks may go to private, loopback and other addresses of one's own; unset: only in"
+        " development.",
+    )
+    webhook_timeout_seconds: float = Field(
+        15.0, description="Longest wait for a webhook's answer; a later one is a failure.", gt=0, le=25
+    )
+    webhook_retry_max_seconds: float = Field(
+        3_600.0, description="Longest wait between two tries of a webhook, also of one that asks for more.", gt=0
+    )
+    webhook_failing_max_seconds: float = Field(
+        86_400.0, description="How long a webhook may fail without a success; then it is disabled.", gt=0
+    )
+    webhook_secret_overlap_seconds: int = Field(
+        86_400, description="How long a webhook's former secret signs beside the new one.", ge=0
+    )
+    webhook_deliveries_kept: int = Field(
+        1_000, description="Deliveries kept in the log of one webhook; the oldest go first.", ge=1, le=100_000
+    )
+
+    @property
+    def webhooks_may_be_private(self) -> bool:
+        """Whether webhooks may go to addresses that are not public."""
+        if self.webhook_private_addresses is None:
+            return self.mode == "development"
+        return self.webhook_private_addresses
+
+    @property
+    def everybody_is_admin(self) -> bool:
+        """Whether tokens are signed with the secret that everybody knows, where others than this machine may come."""
+        known = self.signing_keys is None and self.jwt_secret.get_secret_value() == DEVELOPMENT_SECRET
+        try:
+            return known and not ip_address(self.host).is_loopback
+        except ValueError:
+            return known and self.host != "localhost"
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _names_a_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            url = urlsplit(value.get_secret_value())
+            if url.scheme not in SMTP_SCHEMES or not url.hostname:
+                raise ValueError(f"TIDEGATE_SMTP_URL is no {', '.join(SMTP_SCHEMES)} address of a host")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        _, address = parseaddr(value)
+        if not address.isascii() or address.count("@") != 1 or not value.isprintable():
+            raise ValueError("TIDEGATE_MAIL_FROM is no `Name <address>`")
+        return value
 
     @model_validator(mode="after")
     def _production_has_its_own_secret(self) -> Self:
         secret = self.jwt_secret.get_secret_value()
         if len(secret.encode()) < 32:
             raise ValueError("TIDEGATE_JWT_SECRET is shorter than 32 bytes")
-        if self.mode == "production" and secret == DEVELOPMENT_SECRET:
-            raise ValueError("TIDEGATE_MODE=production needs a TIDEGATE_JWT_SECRET of its own")
+        if self.mode == "production" and secret == DEVELOPMENT_SECRET and self.signing_keys is None:
+            raise ValueError(
+                "TIDEGATE_MODE=production needs TIDEGATE_SIGNING_KEYS, or a TIDEGATE_JWT_SECRET of its own"
+            )
         return self
 
 

@@ -1,61 +1,115 @@
-"""Access tokens: JSON Web Tokens (RFC 7519), HS256, with a subject and its roles.
+"""Tokens: JSON Web Tokens (RFC 7519), signed with the installation's keys (see `runtime/keys.py`).
 
-Anyone who holds the secret can mint one: the CLI and the load tests do. The gateway verifies them.
+An access token names a subject, its roles and, if it came from a sign-in, its scopes, session and epoch. A refresh
+token is for another audience, so that neither can be used as the other. Anyone who holds the keys can mint one: the
+CLI and the load tests do. The gateway verifies them.
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 import jwt
 
-ALGORITHM: Final = "HS256"
+from runtime.keys import KeyRing
+
 ISSUER: Final = "tidegate"
 AUDIENCE: Final = "tidegate"
+REFRESH_AUDIENCE: Final = "tidegate:refresh"
 CLOCKS_APART_SECONDS: Final = 5
 """Whoever mints a token may be ahead of us by so much; how long it is valid is the gateway's to say, to the second."""
-ROLES: Final = ("guest", "customer", "staff", "admin")
-"""Each includes those before it."""
 
-_GUEST_SCOPES: Final = frozenset({"orders:read", "orders:write"})
-_STAFF_SCOPES: Final = _GUEST_SCOPES | {
-    "inventory:read",
-    "inventory:write",
-    "events:read",
-    "reports:write",
-    "exports:read",
-    "webhooks:write",
-}
-SCOPES_OF_ROLE: Final = {
-    "guest": _GUEST_SCOPES,
-    "customer": _GUEST_SCOPES | {"profile:write"},
-    "staff": _STAFF_SCOPES | {"profile:write"},
-    "admin": _STAFF_SCOPES | {"profile:write", "catalogue:write", "imports:write", "users:write", "keys:write"},
-}
-"""What each role may do at most. A token or key may carry fewer, never more."""
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def mint(secret: str, subject: str, roles: Sequence[str], *, lifetime_seconds: int, now: float | None = None) -> str:
-    """A signed token for `subject`, valid from `now` (Unix seconds, default: this moment) for `lifetime_seconds`."""
+class Refresh(NamedTuple):
+    """What a refresh token says."""
+
+    session_id: UUID
+    account_id: UUID
+    generation: int
+
+
+def mint(
+    keys: KeyRing,
+    subject: str,
+    roles: Sequence[str],
+    *,
+    lifetime_seconds: int,
+    now: float | None = None,
+    more: Mapping[str, Any] = _NOTHING,
+) -> str:
+    """A signed access token for `subject`, valid from `now` (Unix seconds, default: this moment) for
+    `lifetime_seconds`; `more` are further claims."""
     issued_at = int(time.time() if now is None else now)
+    claims = {"sub": subject, "roles": list(roles), "exp": issued_at + lifetime_seconds, **more}
+    return _signed(keys, claims, AUDIENCE, issued_at)
+
+
+def mint_in_session(
+    keys: KeyRing,
+    account_id: UUID,
+    role: str,
+    *,
+    session_id: UUID,
+    scopes: Iterable[str],
+    epoch: int,
+    lifetime_seconds: int,
+) -> str:
+    """An access token of a sign-in."""
+    more = {"scope": " ".join(sorted(scopes)), "sid": str(session_id), "epoch": epoch}
+    return mint(keys, str(account_id), [role], lifetime_seconds=lifetime_seconds, more=more)
+
+
+def mint_refresh(keys: KeyRing, refresh: Refresh, expires_at: datetime) -> str:
+    """A refresh token; it expires with its session."""
     claims = {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
-        "sub": subject,
-        "roles": list(roles),
-        "iat": issued_at,
-        "exp": issued_at + lifetime_seconds,
+        "sub": str(refresh.account_id),
+        "sid": str(refresh.session_id),
+        "gen": refresh.generation,
+        "exp": int(expires_at.timestamp()),
     }
-    return jwt.encode(claims, secret, algorithm=ALGORITHM)
+    return _signed(keys, claims, REFRESH_AUDIENCE, int(time.time()))
 
 
-def claims_of(token: str, secret: str) -> dict[str, Any]:
-    """The claims of a valid token. Raises jwt.InvalidTokenError for every other: expired, forged, `alg: none`, ..."""
+def claims_of(token: str, keys: KeyRing) -> dict[str, Any]:
+    """The claims of a valid access token. Raises jwt.InvalidTokenError for every other: expired, forged, ..."""
+    return _verified(token, keys, AUDIENCE)
+
+
+def refresh_of(token: str, keys: KeyRing) -> Refresh:
+    """What a valid refresh token says. Raises jwt.InvalidTokenError for every other."""
+    claims = _verified(token, keys, REFRESH_AUDIENCE)
+    if claims["exp"] <= time.time():
+        raise jwt.ExpiredSignatureError("Signature has expired")
+    try:
+        refresh = Refresh(UUID(claims["sid"]), UUID(claims["sub"]), claims["gen"])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise jwt.InvalidTokenError("no refresh token of ours") from None
+    if not isinstance(refresh.generation, int):
+        raise jwt.InvalidTokenError("no refresh token of ours")
+    return refresh
+
+
+def _signed(keys: KeyRing, claims: dict[str, Any], audience: str, issued_at: int) -> str:
+    key = keys.signer
+    claims = {"iss": ISSUER, "aud": audience, "iat": issued_at, **claims}
+    headers = None if key.kid is None else {"kid": key.kid}
+    return jwt.encode(claims, key.signs, algorithm=key.algorithm, headers=headers)
+
+
+def _verified(token: str, keys: KeyRing, audience: str) -> dict[str, Any]:
+    key = keys.find(jwt.get_unverified_header(token).get("kid"))
+    if key is None:
+        raise jwt.InvalidTokenError("signed with a key that is not ours")
     return jwt.decode(
         token,
-        secret,
-        algorithms=[ALGORITHM],
-        audience=AUDIENCE,
+        key.verifies,
+        algorithms=[key.algorithm],  # the key's own: the token has no say in it
+        audience=audience,
         issuer=ISSUER,
         leeway=CLOCKS_APART_SECONDS,
         options={"require": ["exp", "iat", "sub"]},

@@ -7,13 +7,18 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from runtime.settings import settings
-from tests import servers
+from tests import needs, servers
 from tests.servers import Databases
 from tests.system import System
 
 # What the shell that runs the tests is set up for is not what they are about.
 for _name in list(os.environ):
-    if _name.startswith("TIDEGATE_") or _name in {"DATABASE_URL", "REDIS_URL", "PORT", "PROMETHEUS_MULTIPROC_DIR"}:
+    if (_name.startswith("TIDEGATE_") and _name != needs.REQUIRED_BY) or _name in {
+        "DATABASE_URL",
+        "REDIS_URL",
+        "PORT",
+        "PROMETHEUS_MULTIPROC_DIR",
+    }:
         del os.environ[_name]
 # Nor is a `tidegate up` that happens to run in this checkout, whose servers the CLI would join.
 os.environ["TIDEGATE_HOME"] = f"{tempfile.gettempdir()}/tidegate-tests-have-no-home"
@@ -55,7 +60,7 @@ def redis_url(_shared_redis_url: str) -> str:
 
 @pytest.fixture
 def system() -> Iterator[System]:
-    """A whole Tidegate of the test's own: gateway, two workers, scheduler, and fully durable servers."""
+    """A whole Tidegate of the test's own: gateway, two workers, background, scheduler, and fully durable servers."""
     with System() as running:
         yield running
 

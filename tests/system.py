@@ -18,6 +18,8 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import psutil
 
+from runtime import processes
+from runtime.keys import KeyRing
 from runtime.settings import DEVELOPMENT_SECRET
 from runtime.system import LocalSystem
 from runtime.tokens import mint
@@ -76,11 +78,20 @@ class System(LocalSystem):
         self._folder.cleanup()
 
     def token(self, role: str = "customer", subject: str | None = None) -> str:
-        return mint(DEVELOPMENT_SECRET, subject or f"test-{role}", [role], lifetime_seconds=_TOKEN_SECONDS)
+        path = self._settings.get("TIDEGATE_SIGNING_KEYS")
+        keys = KeyRing.from_file(Path(path)) if path else KeyRing.shared(DEVELOPMENT_SECRET)
+        return mint(keys, subject or f"test-{role}", [role], lifetime_seconds=_TOKEN_SECONDS)
 
     def worker_pids(self) -> list[int]:
         """The worker processes proper, which the one that leads them starts again when they die."""
-        children = psutil.Process(self.pid("worker")).children()
+        return self._led_by("worker")
+
+    def background_pids(self) -> list[int]:
+        """The background processes proper, likewise."""
+        return self._led_by("background")
+
+    def _led_by(self, name: str) -> list[int]:
+        children = psutil.Process(self.pid(name)).children()
         return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
 
     def kill_worker(self) -> int:
@@ -107,8 +118,8 @@ class System(LocalSystem):
         self._processes.child(name).kill()
 
     def pids(self) -> set[int]:
-        """Of all processes of the Procfile, with the worker processes proper."""
-        return {self.pid(name) for name in ("gateway", "worker", "scheduler")}.union(self.worker_pids())
+        """Of all processes of the Procfile, with the worker and background processes proper."""
+        return {self.pid(name) for name in processes.commands()}.union(self.worker_pids(), self.background_pids())
 
     def tidegate(
         self, *arguments: str, timeout_seconds: float = VERIFY_TIMEOUT_SECONDS
@@ -133,8 +144,7 @@ class System(LocalSystem):
 
     def tracebacks(self) -> list[str]:
         """The processes whose logs hold a traceback: something happened there that nobody had thought of."""
-        names = ("gateway", "worker", "scheduler")
-        return [name for name in names if "Traceback" in self.log(name).read_text(errors="replace")]
+        return [name for name in processes.commands() if "Traceback" in self.log(name).read_text(errors="replace")]
 
     def log_tails(self) -> str:
         """The last lines of every log."""

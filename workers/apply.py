@@ -99,11 +99,11 @@ class Applier:
         except Exception as error:
             _log.exception("mailbox %d: a batch of %d could not be worked out", mailbox, len(letters))
             culprit = error
-        _log.warning("mailbox %d: a batch of %d was refused: %s", mailbox, len(letters), culprit)
+        _log.warning("mailbox %d: a batch of %d was refused: %s", mailbox, len(letters), _reason(culprit))
         BATCH_RETRIES.labels("bisected").inc()
         if len(letters) == 1:
             letter = letters[0]
-            detail = f"{type(culprit).__name__}: {culprit}"
+            detail = f"{type(culprit).__name__}: {_reason(culprit)}"
             buried = DeadLetter(letter.entry, "write_refused", detail, letter.envelope)
             await self._apply_together(mailbox, position, [buried], look_up=True)
             return
@@ -115,18 +115,23 @@ class Applier:
         self, mailbox: int, position: str, letters: Sequence[Letter | DeadLetter], *, look_up: bool
     ) -> None:
         """While there is enough of everything, others may write stock at the same time; when it has run short, the
-        letters are decided again alone, and so are the next batches: they will hardly fare better."""
-        if self._cautious_batches == 0:
+        letters are decided again alone, and so are the next batches: they will hardly fare better. Alone, but for rows
+        that another batch has, who waits for this one: then they are waited for beside the others."""
+        if self._cautious_batches > 0:
+            self._cautious_batches -= 1
             try:
-                await self._transact(mailbox, position, letters, look_up=look_up, alone=False)
+                await self._transact(mailbox, position, letters, look_up=look_up, alone=True)
                 return
-            except StockRanShort:
-                BATCH_RETRIES.labels("stock_ran_short").inc()
-                self._cautious_batches = CAUTIOUS_BATCHES
-            except PricesMoved:
-                BATCH_RETRIES.labels("prices_moved").inc()
-                self._cautious_batches = 1
-        self._cautious_batches -= 1
+            except asyncpg.LockNotAvailableError:
+                BATCH_RETRIES.labels("gave_way").inc()
+        try:
+            await self._transact(mailbox, position, letters, look_up=look_up, alone=False)
+            return
+        except StockRanShort:
+            BATCH_RETRIES.labels("stock_ran_short").inc()
+            self._cautious_batches = CAUTIOUS_BATCHES - 1
+        except PricesMoved:
+            BATCH_RETRIES.labels("prices_moved").inc()
         await self._transact(mailbox, position, letters, look_up=look_up, alone=True)
 
     async def _transact(
@@ -166,6 +171,11 @@ async def _hold(connection: Connection, mailbox: int, position: str) -> None:
         raise MailboxTaken
     if held != position:
         raise PositionMoved
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, without the rows that Postgres shows in its DETAIL: a password's hash may be in them."""
+    return str(error).partition("\nDETAIL:")[0]
 
 
 def _messages(result: Result) -> list[tuple[str, str]]:

@@ -7,38 +7,81 @@ found again in Postgres, every second.
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AsyncExitStack
+from typing import Final
+from uuid import UUID
 
-import asyncpg
 from taskiq import TaskiqEvents, TaskiqState
 
 from runtime import garbage, logs
-from runtime.activation import BACKGROUND, TEND_TASK, ActivationBroker
-from runtime.database import create_batch_pool
+from runtime.activation import BACKGROUND, JOB_TASK, REACT_TASK, TEND_TASK, ActivationBroker, kick
+from runtime.database import create_batch_pool, create_job_pool
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings, settings
+from workers.jobs.runner import Runner
+from workers.reactions.core import Fixed, Tools
+from workers.reactions.crew import Crew
+from workers.reactions.delivery import Deliverer
+from workers.reactions.expiry import Expiry
+from workers.reactions.mail.reaction import Mail
+from workers.reactions.webhooks import Webhooks
+
+# Its snapshot, its lease, and what it writes meanwhile.
+_CONNECTIONS_PER_JOB: Final = 3
 
 
 class Background:
-    """What the tasks of one background process stand on."""
+    """The tasks of one background process, and what they stand on."""
 
     def __init__(self, config: Settings, broker: ActivationBroker) -> None:
         self._config = config
         self._broker = broker
-        self._pool: asyncpg.Pool[Any]
-        self._sender: Sender
+        self._stack = AsyncExitStack()
+        self._crew: Crew
+        self._jobs: Runner
 
     async def start(self, state: TaskiqState) -> None:
         garbage.calm()
-        config = self._config
-        self._pool = await create_batch_pool(config.database_url, size=10, batch_max_seconds=config.batch_max_seconds)
-        self._sender = Sender(config)
+        config, stack = self._config, self._stack
+        pool = await create_batch_pool(
+            config.database_url, size=config.background_pool_size, batch_max_seconds=config.batch_max_seconds
+        )
+        stack.callback(pool.terminate)
+        sender = await stack.enter_async_context(Sender(config))
+        tools = Tools(config, pool, sender)
+        mail = Mail(tools)
+        stack.push_async_callback(mail.close)
+        deliverer = await stack.enter_async_context(Deliverer(config))
+        self._crew = Crew(tools, self._broker, [Fixed(mail, Expiry(tools)), Webhooks(tools, deliverer)])
+        stack.push_async_callback(self._crew.stop)
+        await self._crew.start()
+        job_pool = await create_job_pool(
+            config.database_url,
+            size=_CONNECTIONS_PER_JOB * config.job_concurrency,
+            job_max_seconds=config.job_max_seconds,
+        )
+        stack.callback(job_pool.terminate)
+        self._jobs = Runner(config, job_pool, sender, self._ask_for_job)
+        stack.push_async_callback(self._jobs.stop)
 
     async def stop(self, state: TaskiqState) -> None:
-        self._pool.terminate()
+        await self._stack.aclose()
 
     async def tend(self) -> None:
         """Finds whoever is due and asks for them."""
+        await self._crew.tend()
+        await self._jobs.tend()
+
+    async def react(self, name: str) -> None:
+        """Takes a reaction further."""
+        await self._crew.react(name)
+
+    async def run_job(self, job_id: str) -> None:
+        """Does a job, if nobody else is at it."""
+        await self._jobs.run(UUID(job_id))
+
+    async def _ask_for_job(self, job_id: UUID) -> None:
+        await kick(self._broker, JOB_TASK, str(job_id))
 
 
 def create_broker() -> ActivationBroker:
@@ -50,8 +93,17 @@ def create_broker() -> ActivationBroker:
     broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, background.start)
     broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, background.stop)
 
+    # Plain functions, because taskiq renames what it registers and methods cannot be renamed.
     @broker.task(task_name=TEND_TASK)
     async def tend() -> None:
         await background.tend()
+
+    @broker.task(task_name=REACT_TASK)
+    async def react(name: str) -> None:
+        await background.react(name)
+
+    @broker.task(task_name=JOB_TASK)
+    async def run_job(job_id: str) -> None:
+        await background.run_job(job_id)
 
     return broker

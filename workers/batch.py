@@ -22,8 +22,9 @@ from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, Envelope, 
 from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
 from workers.earlier import Earlier
+from workers.eventlog import CommandRow, Told, take_places, write_log
 from workers.handlers import gather_needs, gather_rows
-from workers.rows import CommandRow, Connection, Loaded, Needs, Rows, Told, load, take_places, write_log, write_nouns
+from workers.rows import Connection, Loaded, Needs, Rows, load, write_nouns
 
 _log = logging.getLogger(__name__)
 
@@ -141,7 +142,8 @@ class Batch:
                 self._bury(DeadLetter(letter.entry, "rule_raised", f"{type(error).__name__}: {error}", envelope), kind)
                 return
         if isinstance(decision, Rejection):
-            # All else that a rule looks at changes in this mailbox only.
+            # Prices are looked at again below. What else others may have changed meanwhile (a slug that is free by now)
+            # was so a moment ago, and refusing it changes nothing.
             if decision.code == INSUFFICIENT_STOCK and not self._alone:
                 raise StockRanShort
             rejected = CommandRejected(envelope.command_id, kind, decision.code, decision.detail, decision.particulars)
@@ -162,7 +164,7 @@ class Batch:
         first = places.first
         if self._loaded.prices_seq is not None and places.prices_seq != self._loaded.prices_seq:
             raise PricesMoved
-        if not await self._rows.write_stock(connection):
+        if not await self._rows.write_stock(connection, self._loaded.counted):
             raise StockRanShort
         await write_log(connection, self._mailbox, first, self._told, self._applied, self._at)
         return Result(first, self._told, self._applied, self._buried, self._at)
@@ -237,7 +239,6 @@ async def apply(
     for letter in letters:
         if isinstance(letter, Letter):
             gather_needs(letter.command, needs)
-    alone = alone or needs.alone
     batch = Batch(mailbox, await load(connection, needs, alone=alone), earlier, at or datetime.now(UTC), alone=alone)
     for letter in letters:
         batch.take(letter)

@@ -1,9 +1,11 @@
 """What a batch reads and what it writes, table by table: one statement each, over arrays, however long the batch.
-Orders, stock and the log stand here; every other noun is carried by `runtime/nouns.py`.
+Orders and stock stand here, the log in `workers/eventlog.py`; every other noun is carried by `runtime/nouns.py`.
 
-The lock order of the whole system stands here, and nobody locks in any other: mailbox position, then orders by id,
-then the event counter. Whoever writes stock or the log holds the counter, until the commit; so seq follows commit
-order, and stock needs no locks of its own.
+The lock order of the whole system stands here: mailbox position, then orders by id, then the rows of nouns, then the
+event counter. Whoever writes stock or the log holds the counter, until the commit; so seq follows commit order, and
+stock needs no locks of its own. A reaction's row is locked by whoever runs it, for one statement, and by the commands
+of one mailbox only: it can come anywhere. Only a batch that holds the counter from the start comes to its nouns late:
+it gives way at once to whoever has them and waits for the counter.
 
 Stock is written as changes to what is there, not as what was seen there. So a batch may decide before it holds the
 counter: if everybody got what they asked for, and there still is as much as the batch needed at its worst moment, it
@@ -16,7 +18,7 @@ was there before is decided again, so that no order is placed at a price that th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -27,20 +29,21 @@ import msgspec
 from domain.catalogue import Variant
 from domain.model import Line, Offer, Order, Shop, Stock
 from runtime import nouns
-from runtime.envelope import Envelope
-from runtime.records import moment
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
+# Everybody waits behind who holds the counter, so it waits for no row for longer.
+_GIVE_WAY = "SET LOCAL lock_timeout = '50ms'"
+
 
 class Needs(msgspec.Struct):
-    """The rows that a batch's commands are decided on. `alone` is set by a command that must know a stock exactly, and
-    not only that there is enough of it."""
+    """The rows that a batch's commands are decided on. `counted` are the SKUs of which a command must know exactly what
+    is on hand, and not only that there is enough."""
 
     skus: set[str] = msgspec.field(default_factory=set)
     order_ids: set[UUID] = msgspec.field(default_factory=set)
     nouns: dict[tuple[type[msgspec.Struct], str | None], set[Any]] = msgspec.field(default_factory=dict)
-    alone: bool = False
+    counted: set[str] = msgspec.field(default_factory=set)
 
     def need(self, kind: type[msgspec.Struct], key: Any, *, by: str | None = None) -> None:
         """Asks for the states of a noun with this key, or this value in the column `by`."""
@@ -52,17 +55,18 @@ class Needs(msgspec.Struct):
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
-    """The shop as it was loaded, the states of its nouns as they were then, and the seq of the last change of a price
-    that it knows of."""
+    """The shop as it was loaded, the states of its nouns as they were then, the seq of the last change of a price that
+    it knows of, and what was on hand of what must be known exactly."""
 
     shop: Shop
     before: dict[type, dict[Any, Any]]
     prices_seq: int | None
+    counted: dict[str, int]
 
 
 async def load(connection: Connection, needs: Needs, *, alone: bool) -> Loaded:
     """The shop as far as `needs` goes. Its orders are locked until the commit, and with `alone` the event counter, so
-    that nobody else writes stock."""
+    that nobody else writes stock; then writing a noun raises LockNotAvailableError if another batch is at it."""
     shop = Shop()
     prices_seq: int | None = None
     skus = set(needs.skus)
@@ -71,6 +75,8 @@ async def load(connection: Connection, needs: Needs, *, alone: bool) -> Loaded:
         skus.update(line.sku for order in shop.orders.values() for line in order.lines)
     if alone:
         await connection.execute("SELECT FROM event_counter FOR UPDATE")
+        if needs.nouns:
+            await connection.execute(_GIVE_WAY)
     if skus:
         rows = await connection.fetch(
             """
@@ -86,7 +92,9 @@ async def load(connection: Connection, needs: Needs, *, alone: bool) -> Loaded:
         noun = nouns.noun_of(kind)
         for state in await nouns.load(connection, noun, column, values):
             shop.of(kind)[getattr(state, noun.key)] = state
-    return Loaded(shop, {kind: dict(states) for kind, states in shop.others.items()}, prices_seq)
+    before = {kind: dict(states) for kind, states in shop.others.items()}
+    counted = {sku: shop.stock[sku].on_hand for sku in needs.counted if sku in shop.stock}
+    return Loaded(shop, before, prices_seq, counted)
 
 
 async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUID, Order]:
@@ -109,19 +117,6 @@ async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUI
     }
 
 
-class CommandRow(msgspec.Struct, frozen=True, gc=False):
-    """One command as its row in `commands` records it; `first_event` is the place of its first event in the batch."""
-
-    envelope: Envelope
-    entry_id: str
-    request: bytes
-    type: str
-    status: str
-    first_event: int
-    event_count: int
-    owns_key: bool
-
-
 class StockMove(msgspec.Struct, gc=False):
     """What a batch does to one SKU: what it adds, and how many pieces it had taken from what was available when it had
     taken the most. An order that is cancelled in the same batch leaves no change, but it needed its pieces."""
@@ -131,14 +126,18 @@ class StockMove(msgspec.Struct, gc=False):
     most_taken: int = 0
 
 
-class Told(msgspec.Struct, frozen=True, gc=False):
-    """One event of the batch, before it has its place in the log. `data` is its JSON."""
+_MOVE = """
+    UPDATE stock s SET on_hand = s.on_hand + v.on_hand, reserved = s.reserved + v.reserved
+    FROM unnest($1::text[], $2::int[], $3::int[], $4::int[]) AS v (sku, on_hand, reserved, most_taken)
+    WHERE s.sku = v.sku AND s.on_hand - s.reserved >= v.most_taken
+"""
 
-    type: str
-    subject: str
-    command_id: UUID
-    actor: str
-    data: bytes
+_MOVE_COUNTED = """
+    UPDATE stock s SET on_hand = s.on_hand + v.on_hand, reserved = s.reserved + v.reserved
+    FROM unnest($1::text[], $2::int[], $3::int[], $4::int[], $5::int[])
+        AS v (sku, on_hand, reserved, most_taken, counted)
+    WHERE s.sku = v.sku AND s.on_hand - s.reserved >= v.most_taken AND s.on_hand = coalesce(v.counted, s.on_hand)
+"""
 
 
 class Rows:
@@ -150,6 +149,12 @@ class Rows:
         self.lines: list[tuple[UUID, str, int, int]] = []
         self.stock: dict[str, StockMove] = {}
         self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, datetime]] = []
+        self.reactions: dict[str, int | None] = {}
+
+    def move_reaction(self, name: str, position: int | None) -> None:
+        """Has a reaction go on behind `position`, None for the log's end as it is before this batch; a run that is in
+        the middle of something else ends. A reaction that nobody has heard of begins there."""
+        self.reactions[name] = position
 
     def move_stock(self, sku: str, on_hand: int, reserved: int) -> None:
         """Adds to what is on hand and what is reserved of a SKU."""
@@ -182,23 +187,37 @@ class Rows:
             await connection.copy_records_to_table(
                 "dead_letters", records=self.dead_letters, columns=_DEAD_LETTER_COLUMNS
             )
+        if self.reactions:
+            await connection.execute(
+                """
+                INSERT INTO reactions (name, position, updated_at)
+                SELECT v.name, least(coalesce(v.position, c.last_seq), c.last_seq), now()
+                FROM unnest($1::text[], $2::bigint[]) AS v (name, position), event_counter c ORDER BY v.name
+                ON CONFLICT (name) DO UPDATE SET position = excluded.position, failures = 0, failing_since = NULL,
+                    last_error = NULL, due_at = NULL, lease_token = NULL, lease_until = NULL, updated_at = now()
+                """,
+                list(self.reactions),
+                list(self.reactions.values()),
+            )
 
-    async def write_stock(self, connection: Connection) -> bool:
-        """Moves the stock; the counter must be held. False if of some SKU there was less than the batch needed."""
+    async def write_stock(self, connection: Connection, counted: Mapping[str, int]) -> bool:
+        """Moves the stock; the counter must be held. False if of some SKU there was less than the batch needed, or of
+        one in `counted` another number on hand."""
+        for sku in counted:
+            self.move_stock(sku, 0, 0)
         if not self.stock:
             return True
         moves = self.stock.values()
-        done: str = await connection.execute(
-            """
-            UPDATE stock s SET on_hand = s.on_hand + v.on_hand, reserved = s.reserved + v.reserved
-            FROM unnest($1::text[], $2::int[], $3::int[], $4::int[]) AS v (sku, on_hand, reserved, most_taken)
-            WHERE s.sku = v.sku AND s.on_hand - s.reserved >= v.most_taken
-            """,
+        arrays = [
             list(self.stock),
             [move.on_hand for move in moves],
             [move.reserved for move in moves],
             [move.most_taken for move in moves],
-        )
+        ]
+        if counted:
+            done: str = await connection.execute(_MOVE_COUNTED, *arrays, [counted.get(sku) for sku in self.stock])
+        else:
+            done = await connection.execute(_MOVE, *arrays)
         return done == f"UPDATE {len(moves)}"
 
 
@@ -207,9 +226,11 @@ async def write_nouns(connection: Connection, loaded: Loaded, at: datetime) -> b
     no longer."""
     for noun in nouns.NOUNS:
         before = loaded.before.get(noun.state, {})
-        changed = [state for key, state in loaded.shop.of(noun.state).items() if before.get(key) is not state]
-        if changed:
-            await nouns.write(connection, noun, changed, at)
+        states = loaded.shop.of(noun.state)
+        if made := [state for key, state in states.items() if key not in before]:
+            await nouns.write(connection, noun, made, at, new=True)
+        if changed := [state for key, state in states.items() if key in before and before[key] is not state]:
+            await nouns.write(connection, noun, changed, at, new=False)
     variants: dict[str, Variant] = loaded.shop.of(Variant)
     known: dict[str, Variant] = loaded.before.get(Variant, {})
     if added := [sku for sku in variants if sku not in known]:
@@ -221,77 +242,6 @@ def _offer(variant: Variant) -> tuple[int, str, bool]:
     return variant.price_minor, variant.currency, variant.on_sale
 
 
-class Places(msgspec.Struct, frozen=True, gc=False):
-    """Places in the log, from `first` on, and the seq at which a price had last changed when they were taken."""
-
-    first: int
-    prices_seq: int
-
-
-async def take_places(connection: Connection, count: int, *, prices_moved: bool) -> Places:
-    """Takes the next `count` places in the log, and with them the counter, until the commit."""
-    first, prices_seq = await connection.fetchrow(
-        "UPDATE event_counter SET last_seq = last_seq + $1 RETURNING last_seq - $1 + 1, prices_seq", count
-    )
-    if prices_moved:
-        await connection.execute("UPDATE event_counter SET prices_seq = last_seq")
-    return Places(first, prices_seq)
-
-
-async def write_log(
-    connection: Connection, mailbox: int, first: int, told: Sequence[Told], applied: Sequence[CommandRow], at: datetime
-) -> None:
-    """Writes the events to their places in the log, from `first` on, and with them the commands' records."""
-    await connection.copy_records_to_table(
-        "events",
-        records=[
-            (seq, event.type, event.subject, event.command_id, event.actor, at, event.data.decode())
-            for seq, event in enumerate(told, start=first)
-        ],
-        columns=_EVENT_COLUMNS,
-    )
-    await connection.copy_records_to_table(
-        "commands",
-        records=[_command_row(command, mailbox, first, at) for command in applied],
-        columns=_COMMAND_COLUMNS,
-    )
-
-
-def _command_row(command: CommandRow, mailbox: int, first_seq: int, at: datetime) -> tuple[object, ...]:
-    envelope = command.envelope
-    return (
-        envelope.command_id,
-        command.type,
-        envelope.principal,
-        moment(envelope.accepted_at),
-        at,
-        mailbox,
-        command.entry_id,
-        command.status,
-        first_seq + command.first_event,
-        command.event_count,
-        envelope.idempotency_key if command.owns_key else None,
-        envelope.fingerprint if command.owns_key else None,
-        command.request,
-    )
-
-
 _ORDER_COLUMNS = ("id", "customer_id", "status", "currency", "total_minor", "placed_at", "updated_at", "email")
 _LINE_COLUMNS = ("order_id", "sku", "quantity", "unit_price_minor")
 _DEAD_LETTER_COLUMNS = ("mailbox", "entry_id", "command_id", "code", "detail", "entry", "failed_at")
-_EVENT_COLUMNS = ("seq", "type", "subject", "command_id", "actor", "occurred_at", "data")
-_COMMAND_COLUMNS = (
-    "id",
-    "type",
-    "principal",
-    "accepted_at",
-    "applied_at",
-    "mailbox",
-    "entry_id",
-    "status",
-    "seq",
-    "event_count",
-    "idempotency_key",
-    "fingerprint",
-    "request",
-)

@@ -35,8 +35,9 @@ _POSTED_WITHIN_MS = 15_000
 
 @router.get("/commands/{command_id}", response_model=CommandView, responses=READ)
 async def get_command(request: Request, caller: Asker, command_id: UUID) -> Response:
-    """What became of a command of yours. Staff see everyone's."""
-    edge, who = edge_of(request), caller.who
+    """What became of a command of yours. Staff with the scope `events:read` see everyone's."""
+    edge = edge_of(request)
+    who = Who(caller.who.principal, staff=caller.who.staff and "events:read" in caller.scopes)
     command = await _applied(edge, who, command_id) or await _waiting(edge, who, command_id)
     if command is None:
         # It may have been applied between the two looks.

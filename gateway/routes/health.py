@@ -15,7 +15,9 @@ from sqlalchemy import text
 
 from gateway.edge import Edge
 from gateway.routes.documents import edge_of
+from gateway.views.reactions import lags
 from runtime import metrics
+from runtime.engine import VIEW_FAILED
 from runtime.mailboxes.inbox import entry_order
 from runtime.mailboxes.keys import stream_key
 from runtime.redis_client import REDIS_UNAVAILABLE
@@ -78,7 +80,8 @@ class _Families(Collector):
 async def scrape(request: Request) -> Response:
     """Prometheus text or OpenMetrics, as asked for; of all processes of this machine."""
     registry = metrics.registry()
-    backlog = _Families(await _backlog(edge_of(request)))
+    edge = edge_of(request)
+    backlog = _Families([*await _backlog(edge), *await _lag(edge)])
     registry.register(backlog)
     try:
         encode, content_type = _encoder(request.headers.get("accept", ""))
@@ -119,3 +122,27 @@ async def _backlog(edge: Edge) -> list[Metric]:
         waiting.add_metric([str(mailbox)], length)
         oldest.add_metric([str(mailbox)], age)
     return [up, waiting, oldest]
+
+
+async def _lag(edge: Edge) -> list[Metric]:
+    """How far each reaction is behind, asked of Postgres at the moment of the scrape."""
+    behind = GaugeMetricFamily(
+        "tidegate_reaction_lag_events", "Events of the log that a reaction has not passed yet.", labels=["reaction"]
+    )
+    late = GaugeMetricFamily(
+        "tidegate_reaction_lag_seconds",
+        "Since when a reaction could have handled the first event that it has not passed yet.",
+        labels=["reaction"],
+    )
+    failing = GaugeMetricFamily(
+        "tidegate_reaction_failing", "Tries of the event before a reaction that have failed.", labels=["reaction"]
+    )
+    try:
+        found = await lags(edge.engine)
+    except VIEW_FAILED:
+        return []
+    for lag in found:
+        behind.add_metric([lag.reaction], lag.events)
+        late.add_metric([lag.reaction], lag.seconds)
+        failing.add_metric([lag.reaction], lag.failures)
+    return [behind, late, failing]

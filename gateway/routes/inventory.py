@@ -12,7 +12,7 @@ from gateway.auth import Caller, require_role
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
-from gateway.routes.documents import READ, WRITE, WRITE_HEADERS, edge_of
+from gateway.routes.documents import READ, WRITE_HEADERS, edge_of, write
 from gateway.submit import ask
 from gateway.views import inventory as views
 from gateway.views.inventory import InventoryView
@@ -26,15 +26,17 @@ Writer = Annotated[Caller, Depends(require_role("staff", "inventory:write"))]
 class ReceiptBody(Body):
     """Goods that came in; `reference` is the delivery's, if it has one."""
 
-    quantity: int = Field(ge=1, le=MOVEMENT_MAX_QUANTITY)
+    quantity: int = Field(ge=1, le=MOVEMENT_MAX_QUANTITY, examples=[100])
     reference: str | None = Field(None, max_length=REASON_MAX_CHARS)
 
 
 class AdjustmentBody(Body):
     """A correction, up or down, and why."""
 
-    change: int = Field(ge=-MOVEMENT_MAX_QUANTITY, le=MOVEMENT_MAX_QUANTITY)
-    reason: str = Field(min_length=1, max_length=REASON_MAX_CHARS)
+    change: int = Field(
+        ge=-MOVEMENT_MAX_QUANTITY, le=MOVEMENT_MAX_QUANTITY, examples=[-1], json_schema_extra={"not": {"const": 0}}
+    )
+    reason: str = Field(min_length=1, max_length=REASON_MAX_CHARS, examples=["Broken"])
 
     @field_validator("change")
     @classmethod
@@ -53,7 +55,7 @@ async def get_inventory(request: Request, caller: Reader, sku: str) -> Response:
 @router.post(
     "/inventory/{sku}/receipts",
     response_model=InventoryView,
-    responses=WRITE,
+    responses=write("stock_limit_exceeded", "unknown_sku"),
     openapi_extra={**body_schema(ReceiptBody), "parameters": WRITE_HEADERS},
 )
 async def receive_stock(request: Request, caller: Writer, sku: str) -> Response:
@@ -67,7 +69,7 @@ async def receive_stock(request: Request, caller: Writer, sku: str) -> Response:
 @router.post(
     "/inventory/{sku}/adjustments",
     response_model=InventoryView,
-    responses=WRITE,
+    responses=write("insufficient_stock", "stock_limit_exceeded", "unknown_sku"),
     openapi_extra={**body_schema(AdjustmentBody), "parameters": WRITE_HEADERS},
 )
 async def adjust_stock(request: Request, caller: Writer, sku: str) -> Response:

@@ -1,28 +1,48 @@
-"""Orders: place, see, list, cancel."""
+"""Orders: place them, as a customer or a guest; see, list and move them; and what happened to them."""
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, Field
 
-from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, SKU_MAX_CHARS, canonical_sku
-from domain.orders import CancelOrder, PlaceOrder, Wanted
-from gateway.auth import Caller, require_role
+from domain.limits import (
+    EMAIL_MAX_CHARS,
+    LINE_MAX_QUANTITY,
+    ORDER_MAX_LINES,
+    PRINCIPAL_MAX_CHARS,
+    SKU_MAX_CHARS,
+    canonical_sku,
+    is_email,
+)
+from domain.model import Who
+from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, Wanted
+from gateway import guests
+from gateway.auth import NOBODY, Caller, require_role, unauthenticated
 from gateway.fastlane import fast
 from gateway.pages import Page
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
-from gateway.routes.documents import READ, WRITE, WRITE_HEADERS, edge_of
+from gateway.routes.documents import READ, WRITE_HEADERS, edge_of, read, write
 from gateway.submit import ask
 from gateway.views import orders as views
-from gateway.views.orders import OrderView
+from gateway.views.orders import HistoryView, OrderView, PlacedView
 
 router = APIRouter(prefix=f"{API}/orders", tags=["orders"])
 
 Reader = Annotated[Caller, Depends(require_role("guest", "orders:read"))]
 Writer = Annotated[Caller, Depends(require_role("guest", "orders:write"))]
+Anyone = Annotated[Caller, Depends(require_role("nobody", "orders:write"))]
+Staff = Annotated[Caller, Depends(require_role("staff", "orders:write"))]
+
+
+Status = Literal["placed", "confirmed", "fulfilled", "cancelled", "expired"]
+
+_PRINTABLE = r"^[^\x00-\x1f]+$"
+_WRITE_HEADERS = {"parameters": WRITE_HEADERS}
+_FOUND: Final = read("order_not_found")
+_MOVED: Final = write("order_not_found", "order_state_conflict")
 
 
 def _canonical(text: str) -> str:
@@ -31,6 +51,14 @@ def _canonical(text: str) -> str:
         raise ValueError("This is no SKU: letters, digits, `.`, `_` and `-`, a letter or digit first.")
     return sku
 
+
+def _email(text: str) -> str:
+    if not is_email(text):
+        raise ValueError("This is no e-mail address.")
+    return text
+
+
+Email = Annotated[str, Field(max_length=EMAIL_MAX_CHARS), AfterValidator(_email)]
 
 Sku = Annotated[str, Field(min_length=1, max_length=SKU_MAX_CHARS), AfterValidator(_canonical)]
 
@@ -43,35 +71,59 @@ class LineBody(Body):
 
 
 class OrderBody(Body):
-    """What to order. Prices are the catalogue's; a SKU that stands in several lines is summed."""
+    """What to order. Prices are the catalogue's; a SKU that stands in several lines is summed. `email` is where mail
+    about this order goes: a guest must give one, a customer's own address is in the account."""
 
-    lines: list[LineBody] = Field(min_length=1, max_length=ORDER_MAX_LINES)
+    lines: list[LineBody] = Field(
+        min_length=1, max_length=ORDER_MAX_LINES, examples=[[{"sku": "LANTERN-WHITE", "quantity": 2}]]
+    )
+    email: Email | None = Field(None, examples=["guest@example.com"])
 
 
 @router.post(
     "",
     status_code=201,
-    response_model=OrderView,
-    responses=WRITE,
+    response_model=PlacedView,
+    responses=write(
+        "insufficient_stock",
+        "mixed_currencies",
+        "not_on_sale",
+        "order_total_exceeded",
+        "too_many_attempts",
+        "unknown_sku",
+    ),
     openapi_extra={**body_schema(OrderBody), "parameters": WRITE_HEADERS},
 )
 @fast
-async def place_order(request: Request, caller: Writer) -> Response:
-    """Reserves every line and places the order, or reserves nothing. 201 and the order with `Prefer: wait`."""
+async def place_order(request: Request, caller: Anyone) -> Response:
+    """Reserves every line and places the order, or reserves nothing. 201 and the order with `Prefer: wait`.
+
+    Without a token, an e-mail address makes it a guest's order: the answer's `guest_token` is the bearer token, known
+    to nobody else, by which the guest sees, confirms and cancels it.
+    """
     edge, who = edge_of(request), caller.who
     body = await read_body(request, edge.config.body_max_bytes)
+    order_body = parse(OrderBody, body)
     quantities: dict[str, int] = {}
-    for line in parse(OrderBody, body).lines:
+    for line in order_body.lines:
         quantities[line.sku] = quantities.get(line.sku, 0) + line.quantity
+    guest_token = None
+    if caller is NOBODY:
+        if order_body.email is None:
+            raise unauthenticated("Send a bearer token; or an `email`, to order as a guest.")
+        await edge.throttle.guest_order(request.client.host if request.client else None)
+        who = guests.principal(request, body)
+        guest_token = guests.token(edge, who)
     asked = ask(request, who, body)
     order_id = edge.submitter.new_resource_id(asked)
     lines = tuple(Wanted(sku, quantity) for sku, quantity in quantities.items())
-    accepted = await edge.submitter.submit(asked, PlaceOrder(order_id, who.principal, lines), str(order_id))
+    command = PlaceOrder(order_id, who.principal, lines, order_body.email)
+    accepted = await edge.submitter.submit(asked, command, str(order_id))
     if accepted.outcome is None:
-        return accepted.response()
-    order = views.just_placed(accepted.outcome)
+        return accepted.response(guest_token)
+    order = views.just_placed(accepted.outcome, guest_token)
     headers = {"Location": f"{request.scope['path']}/{order.id}", **accepted.headers()}
-    return Response(order.model_dump_json(), 201, headers, "application/json")
+    return Response(order.body(), 201, headers, "application/json")
 
 
 @router.get("", response_model=Page[OrderView], responses=READ)
@@ -80,34 +132,65 @@ async def list_orders(
     caller: Reader,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 20,
+    status: Annotated[Status | None, Query()] = None,
+    customer_id: Annotated[str | None, Query(max_length=PRINCIPAL_MAX_CHARS, pattern=_PRINTABLE)] = None,
 ) -> Response:
-    """Your orders, newest first; staff see everyone's. `limit` is cut to the page's bound."""
+    """Your orders, newest first; staff see everyone's, or one customer's. `limit` is cut to the page's bound."""
     edge = edge_of(request)
+    wanted = views.Wanted(status, customer_id)
     async with edge.engine.connect() as connection:
-        page = await views.newest(connection, caller.who, cursor, min(limit, edge.config.page_max_rows))
+        page = await views.newest(connection, caller.who, wanted, cursor, min(limit, edge.config.page_max_rows))
     return Response(page.model_dump_json(), media_type="application/json")
 
 
-@router.get("/{order_id}", response_model=OrderView, responses=READ)
+@router.get("/{order_id}", response_model=OrderView, responses=_FOUND)
 async def get_order(request: Request, caller: Reader, order_id: UUID) -> Response:
     """One order. Another customer's is not found."""
     async with edge_of(request).engine.connect() as connection:
         order = await views.find(connection, caller.who, order_id)
     if order is None:
-        raise Problem("order_not_found", "There is no such order.")
+        raise _not_found()
     return Response(order.model_dump_json(), media_type="application/json")
 
 
-@router.post(
-    "/{order_id}/cancel", response_model=OrderView, responses=WRITE, openapi_extra={"parameters": WRITE_HEADERS}
-)
+@router.get("/{order_id}/history", response_model=HistoryView, responses=_FOUND)
+async def get_order_history(request: Request, caller: Reader, order_id: UUID) -> Response:
+    """What happened to the order, in order: each event of the log, when, and who did it."""
+    async with edge_of(request).engine.connect() as connection:
+        if (order := await views.find(connection, caller.who, order_id)) is None:
+            raise _not_found()
+        history = await views.history(connection, order)
+    return Response(history.model_dump_json(), media_type="application/json")
+
+
+@router.post("/{order_id}/confirm", response_model=OrderView, responses=_MOVED, openapi_extra=_WRITE_HEADERS)
+async def confirm_order(request: Request, caller: Writer, order_id: UUID) -> Response:
+    """Confirms a placed order: what it reserved is sold. 200 and the order with `Prefer: wait`."""
+    return await _move(request, caller.who, ConfirmOrder(order_id))
+
+
+@router.post("/{order_id}/fulfil", response_model=OrderView, responses=_MOVED, openapi_extra=_WRITE_HEADERS)
+async def fulfil_order(request: Request, caller: Staff, order_id: UUID) -> Response:
+    """Says that a confirmed order was sent. Staff only. 200 and the order with `Prefer: wait`."""
+    return await _move(request, caller.who, FulfilOrder(order_id))
+
+
+@router.post("/{order_id}/cancel", response_model=OrderView, responses=_MOVED, openapi_extra=_WRITE_HEADERS)
 async def cancel_order(request: Request, caller: Writer, order_id: UUID) -> Response:
-    """Cancels a placed order and releases what it reserved. 200 and the order with `Prefer: wait`."""
-    edge, who = edge_of(request), caller.who
-    accepted = await edge.submitter.submit(ask(request, who, b""), CancelOrder(order_id), str(order_id))
+    """Cancels an order that was not sent yet, and gives back what it held. 200 and the order with `Prefer: wait`."""
+    return await _move(request, caller.who, CancelOrder(order_id))
+
+
+async def _move(request: Request, who: Who, command: ConfirmOrder | FulfilOrder | CancelOrder) -> Response:
+    edge = edge_of(request)
+    accepted = await edge.submitter.submit(ask(request, who, b""), command, str(command.order_id))
     if accepted.outcome is None:
         return accepted.response()
     async with edge.engine.connect() as connection:
-        order = await views.find(connection, who, order_id)
-    assert order is not None, "a cancelled order is there"
+        order = await views.find(connection, who, command.order_id)
+    assert order is not None, "an order that was moved is there"
     return Response(order.model_dump_json(), 200, accepted.headers(), "application/json")
+
+
+def _not_found() -> Problem:
+    return Problem("order_not_found", "There is no such order.")

@@ -1,6 +1,8 @@
 """The event log, read from any seq."""
 
-from sqlalchemy import select
+from datetime import datetime
+
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.rawjson import as_text
@@ -11,6 +13,14 @@ from runtime.tables import event_counter, events
 async def last_seq(connection: AsyncConnection) -> int:
     """The seq of the newest event, 0 if there is none."""
     seq: int = (await connection.execute(select(event_counter.c.last_seq))).scalar_one()
+    return seq
+
+
+async def first_since(connection: AsyncConnection, since: datetime) -> int | None:
+    """The seq of the first event at or after a moment, if there is one. A small index of times (BRIN) finds its part of
+    the log."""
+    query = select(func.min(events.c.seq)).where(events.c.occurred_at >= since)
+    seq: int | None = (await connection.execute(query)).scalar_one()
     return seq
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -13,7 +14,8 @@ from domain.model import Who
 from domain.orders import PLACED, OrderPlaced
 from gateway.pages import Page, decode_cursor, page_of
 from runtime.records import Outcome, moment
-from runtime.tables import order_lines, orders
+from runtime.tables import events, order_lines, orders
+from runtime.tables.pipeline import MOVES
 
 
 class LineView(BaseModel):
@@ -25,7 +27,7 @@ class LineView(BaseModel):
 
 
 class OrderView(BaseModel):
-    """An order. Amounts are in the minor units of `currency` (ISO 4217)."""
+    """An order. Amounts are in the minor units of `currency` (ISO 4217). `email` is the order's own, if it has one."""
 
     id: UUID
     customer_id: str
@@ -35,13 +37,47 @@ class OrderView(BaseModel):
     placed_at: datetime
     updated_at: datetime
     lines: list[LineView]
+    email: str | None = None
 
 
-def just_placed(outcome: Outcome) -> OrderView:
+class PlacedView(OrderView):
+    """An order as it was placed. A guest gets the bearer token that speaks for it; nobody will tell it again."""
+
+    guest_token: str | None = None
+
+    def body(self) -> str:
+        """As JSON."""
+        return self.model_dump_json(exclude={"guest_token"} if self.guest_token is None else None)
+
+
+class HappeningView(BaseModel):
+    """One event of an order: its place in the log, what happened, when, who did it, and its particulars."""
+
+    seq: int
+    type: str
+    at: datetime
+    actor: str
+    data: dict[str, Any]
+
+
+class HistoryView(BaseModel):
+    """What happened to an order, in order."""
+
+    items: list[HappeningView]
+
+
+class Wanted(NamedTuple):
+    """Which orders, of those one may see: all, or those of one status, or one customer."""
+
+    status: str | None = None
+    customer_id: str | None = None
+
+
+def just_placed(outcome: Outcome, guest_token: str | None = None) -> PlacedView:
     """The order as it was placed, from its event alone."""
     event = msgspec.json.decode(outcome.data, type=OrderPlaced)
     at = moment(outcome.occurred_at)
-    return OrderView(
+    return PlacedView(
         id=event.order_id,
         customer_id=event.customer_id,
         status=PLACED,
@@ -53,6 +89,8 @@ def just_placed(outcome: Outcome) -> OrderView:
             LineView(sku=line.sku, quantity=line.quantity, unit_price_minor=line.unit_price_minor)
             for line in event.lines
         ],
+        email=event.email,
+        guest_token=guest_token,
     )
 
 
@@ -62,12 +100,33 @@ async def find(connection: AsyncConnection, who: Who, order_id: UUID) -> OrderVi
     return found[0] if found else None
 
 
-async def newest(connection: AsyncConnection, who: Who, cursor: str | None, limit: int) -> Page[OrderView]:
-    """The orders that `who` may see, newest first. Their ids are UUIDv7, so id order is the order of placing."""
+async def newest(
+    connection: AsyncConnection, who: Who, wanted: Wanted, cursor: str | None, limit: int
+) -> Page[OrderView]:
+    """The wanted orders that `who` may see, newest first. Their ids are UUIDv7, so id order is the order of placing."""
     query = _visible_to(who).order_by(orders.c.id.desc()).limit(limit + 1)
+    if wanted.status is not None:
+        query = query.where(orders.c.status == wanted.status)
+    if wanted.customer_id is not None:
+        query = query.where(orders.c.customer_id == wanted.customer_id)
     if cursor is not None:
         query = query.where(orders.c.id < decode_cursor(cursor, UUID))
     return page_of(await _read(connection, query), limit, lambda order: str(order.id))
+
+
+async def history(connection: AsyncConnection, order: OrderView) -> HistoryView:
+    """The order's events. The first is found by its time, the others by an index of their own: most orders have but one
+    event, and an index over all of them would cost every order its place."""
+    columns = select(events.c.seq, events.c.type, events.c.occurred_at, events.c.actor, events.c.data)
+    subject = str(order.id)
+    placed = columns.where(
+        events.c.occurred_at == order.placed_at, events.c.type == OrderPlaced.type, events.c.subject == subject
+    )
+    moved = columns.where(events.c.type.in_(MOVES), events.c.subject == subject)
+    rows = await connection.execute(placed.union_all(moved).order_by("seq"))
+    return HistoryView(
+        items=[HappeningView(seq=seq, type=kind, at=at, actor=actor, data=data) for seq, kind, at, actor, data in rows]
+    )
 
 
 def _visible_to(who: Who) -> Select[tuple[object, ...]]:

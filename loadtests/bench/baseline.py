@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, LINE_MAX_QUANTITY, ORDER_MAX_LINES, SKU_PATTERN
+from runtime.keys import key_ring
 from runtime.settings import settings
 from runtime.tokens import claims_of
 
@@ -37,11 +38,12 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {datetime: DateTime(timezone=True), int: BigInteger, dict[str, Any]: JSON}
 
 
-class Product(Base):
-    __tablename__ = "products"
+class Variant(Base):
+    __tablename__ = "variants"
     sku: Mapped[str] = mapped_column(primary_key=True)
     price_minor: Mapped[int]
     currency: Mapped[str]
+    on_sale: Mapped[bool]
 
 
 class Stock(Base):
@@ -60,6 +62,7 @@ class Order(Base):
     total_minor: Mapped[int]
     placed_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    email: Mapped[str | None]
 
 
 class OrderLine(Base):
@@ -124,6 +127,7 @@ class PlacedOrder(BaseModel):
     total_minor: int
     placed_at: datetime
     lines: list[PlacedLine]
+    email: str | None = None
 
 
 bearer = HTTPBearer()
@@ -136,7 +140,7 @@ async def session(request: Request) -> AsyncIterator[AsyncSession]:
 
 async def customer(credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]) -> str:
     try:
-        claims = claims_of(credentials.credentials, settings().jwt_secret.get_secret_value())
+        claims = claims_of(credentials.credentials, key_ring(settings()))
     except jwt.InvalidTokenError as error:
         raise HTTPException(401, str(error)) from error
     return str(claims["sub"])
@@ -154,8 +158,9 @@ async def place_order(
     if await session.scalar(key_taken):
         raise HTTPException(409, "The idempotency key was used before.")
     wanted = {line.sku: line.quantity for line in body.lines}
-    products = {p.sku: p for p in await session.scalars(select(Product).where(Product.sku.in_(wanted)))}
-    if unknown := wanted.keys() - products.keys():
+    on_sale = select(Variant).where(Variant.sku.in_(wanted), Variant.on_sale)
+    variants = {variant.sku: variant for variant in await session.scalars(on_sale)}
+    if unknown := wanted.keys() - variants.keys():
         raise HTTPException(422, f"Unknown SKUs: {sorted(unknown)}")
     locked = select(Stock).where(Stock.sku.in_(wanted)).order_by(Stock.sku).with_for_update()
     for stock in await session.scalars(locked):
@@ -169,10 +174,10 @@ async def place_order(
         customer_id=customer_id,
         status="placed",
         currency="GBP",
-        total_minor=sum(products[sku].price_minor * quantity for sku, quantity in wanted.items()),
+        total_minor=sum(variants[sku].price_minor * quantity for sku, quantity in wanted.items()),
         placed_at=now,
         lines=[
-            PlacedLine(sku=sku, quantity=quantity, unit_price_minor=products[sku].price_minor)
+            PlacedLine(sku=sku, quantity=quantity, unit_price_minor=variants[sku].price_minor)
             for sku, quantity in wanted.items()
         ],
     )

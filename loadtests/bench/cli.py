@@ -18,11 +18,15 @@ from loadtests.bench import plan as plans
 from loadtests.bench import report
 from loadtests.bench.accept import Accept
 from loadtests.bench.apply import Apply
+from loadtests.bench.browse import Browse
 from loadtests.bench.configuration import busy_percent, configuration, noise
 from loadtests.bench.end_to_end import EndToEnd
+from loadtests.bench.feed import Feed
+from loadtests.bench.imports import Imports
 from loadtests.bench.pgbench import Pgbench
 from loadtests.bench.plan import Plan, Results, Section
 from loadtests.bench.rows import Rows
+from loadtests.bench.search import Search
 from loadtests.bench.stage import BenchError, Stage
 from loadtests.bench.targets import targets
 from loadtests.bench.wait import Wait
@@ -31,7 +35,7 @@ from runtime.processes import ProcessError
 from runtime.settings import settings
 from runtime.stopping import Stopped, StopRequest, stop_request
 
-SECTIONS: Final = (Pgbench, Apply, EndToEnd, Accept, Wait)
+SECTIONS: Final = (Pgbench, Apply, EndToEnd, Accept, Wait, Browse, Search, Imports, Feed)
 MILLION_ORDERS: Final = 1_000_000
 
 

@@ -18,14 +18,14 @@ from uuid import UUID
 import msgspec
 
 from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
-from domain.model import Command
+from domain.model import Command, Who
 from domain.orders import PlaceOrder, Wanted
-from domain.stock import ReceiveStock
 from loadtests.baskets import Invoices
 from loadtests.loadgen import request
 from runtime import envelope
-from runtime.catalogue import Article
+from runtime.catalogue import Article, listing
 from runtime.envelope import Envelope
+from runtime.keys import KeyRing
 from runtime.tokens import mint
 
 SEED: Final = 20_101_201
@@ -34,10 +34,11 @@ SPREAD_SKUS: Final = 3_000
 HOT_SKUS: Final = 2
 LINE_MAX_PIECES: Final = 5
 CUSTOMERS: Final = 1_000
-PIECES_RECEIVED: Final = 10_000_000  # of every SKU: nothing is to run out
+PIECES: Final = 10_000_000  # of every SKU: nothing is to run out
 TOKEN_LIFETIME_SECONDS: Final = 3_600
 FINGERPRINT_BYTES: Final = 16
 
+_LOADER: Final = Who("bench", staff=True)
 _ID_RANDOM_BITS: Final = 62
 
 
@@ -82,24 +83,28 @@ class Entry(NamedTuple):
 def entries(purchases: Iterable[Purchase], mailbox_count: int) -> list[Entry]:
     """Orders as the gateway would have posted them just now, each with an idempotency key of its own."""
     return [
-        _entry(PlaceOrder(_new_id(), purchase.customer_id, purchase.lines), purchase.customer_id, mailbox_count)
+        _entry(
+            PlaceOrder(_new_id(), purchase.customer_id, purchase.lines),
+            Who(purchase.customer_id, staff=False),
+            mailbox_count,
+        )
         for purchase in purchases
     ]
 
 
-def receipts(goods: Sequence[Article], mailbox_count: int) -> list[Entry]:
-    """Stock of everything, as staff would receive it."""
-    return [_entry(ReceiveStock(product.sku, PIECES_RECEIVED), "bench", mailbox_count) for product in goods]
+def listings(goods: Iterable[Article], mailbox_count: int) -> list[Entry]:
+    """Everything on sale and on the shelf, as staff would import it."""
+    return [_entry(listing(article, PIECES), _LOADER, mailbox_count) for article in goods]
 
 
-def requests(purchases: Iterable[Purchase], host: str, secret: str, *, wait_seconds: int = 0) -> list[bytes]:
+def requests(purchases: Iterable[Purchase], host: str, keys: KeyRing, *, wait_seconds: int = 0) -> list[bytes]:
     """Orders as HTTP requests, each with its customer's token and an idempotency key of its own."""
     tokens: dict[str, str] = {}
     made = []
     for purchase in purchases:
         customer_id = purchase.customer_id
         if customer_id not in tokens:
-            tokens[customer_id] = mint(secret, customer_id, ["customer"], lifetime_seconds=TOKEN_LIFETIME_SECONDS)
+            tokens[customer_id] = mint(keys, customer_id, ["customer"], lifetime_seconds=TOKEN_LIFETIME_SECONDS)
         headers = {
             "authorization": f"Bearer {tokens[customer_id]}",
             "content-type": "application/json",
@@ -116,12 +121,12 @@ def order_body(lines: Sequence[Wanted]) -> bytes:
     return msgspec.json.encode({"lines": [{"sku": wanted.sku, "quantity": wanted.quantity} for wanted in lines]})
 
 
-def _entry(command: Command, principal: str, mailbox_count: int) -> Entry:
+def _entry(command: Command, who: Who, mailbox_count: int) -> Entry:
     encoded = envelope.encode(
         Envelope(
             command_id=_new_id(),
-            principal=principal,
-            staff=isinstance(command, ReceiveStock),
+            principal=who.principal,
+            staff=who.staff,
             accepted_at=time.time_ns() // 1_000,
             command=envelope.encode_command(command),
             idempotency_key=_key(),

@@ -24,11 +24,31 @@ class Plan(msgspec.Struct, frozen=True):
     apply_orders: int  # in the mailboxes, of two lines
     apply_baskets: int
     waits: int  # orders placed with Prefer: wait, one after the other
+    searches: int  # among many products, one after the other
+    import_rows: int  # of a file that is brought in
     rows: int = 0  # orders in the table beforehand
 
 
-FULL: Final = Plan(rounds=3, seconds=4.0, scout_seconds=2.0, apply_orders=40_000, apply_baskets=7_448, waits=200)
-QUICK: Final = Plan(rounds=1, seconds=2.0, scout_seconds=1.0, apply_orders=20_000, apply_baskets=3_724, waits=100)
+FULL: Final = Plan(
+    rounds=3,
+    seconds=4.0,
+    scout_seconds=2.0,
+    apply_orders=40_000,
+    apply_baskets=7_448,
+    waits=200,
+    searches=400,
+    import_rows=100_000,
+)
+QUICK: Final = Plan(
+    rounds=1,
+    seconds=2.0,
+    scout_seconds=1.0,
+    apply_orders=20_000,
+    apply_baskets=3_724,
+    waits=100,
+    searches=150,
+    import_rows=20_000,
+)
 
 
 class Measured(NamedTuple):

@@ -14,6 +14,7 @@ from loadtests.bench import goods
 from loadtests.bench.stage import HOST, BenchError, Stage
 from loadtests.loadgen import LoadResult
 from runtime import processes
+from runtime.keys import key_ring
 
 CONNECTIONS: Final = 64
 WARM_UP_REQUESTS: Final = 500
@@ -38,8 +39,8 @@ class Client:
         self._wait_seconds = wait_seconds
 
     def requests(self, count: int) -> list[bytes]:
-        secret = self._stage.config.jwt_secret.get_secret_value()
-        return goods.requests(islice(self._purchases, count), HOST, secret, wait_seconds=self._wait_seconds)
+        keys = key_ring(self._stage.config)
+        return goods.requests(islice(self._purchases, count), HOST, keys, wait_seconds=self._wait_seconds)
 
     def load(
         self, requests: Iterable[bytes], status: int, *, connections: int = CONNECTIONS, seconds: float = inf

@@ -22,9 +22,8 @@ from redis.asyncio import Redis
 from loadtests.baskets import Invoices
 from loadtests.bench import goods
 from loadtests.bench.goods import Entry
-from runtime import catalogue, migrations, processes
+from runtime import migrations, processes
 from runtime.activation import ActivationBroker, activate
-from runtime.catalogue import Article
 from runtime.embedded.postgres import PostgresServer
 from runtime.embedded.valkey import ValkeyServer
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD
@@ -152,16 +151,18 @@ class Stage:
         return asyncio.run(_row(database_url, query, *arguments))
 
     def _make_template(self) -> None:
-        """Stock comes in as everywhere, through mailboxes and a worker, so that the log explains every row."""
+        """Goods come in as everywhere, through mailboxes and a worker, so that the log explains every row."""
         self.postgres.psql(f"CREATE DATABASE {_TEMPLATE}")
         url = self.postgres.url_of(_TEMPLATE)
         migrations.upgrade(url)
-        products = [*goods.products(), *self.invoices.products]
-        asyncio.run(_load(url, products))
-        receipts = goods.receipts(products, self.config.mailbox_count)
-        self.fill(receipts)
+        articles = [*goods.products(), *self.invoices.products]
+        listings = goods.listings(articles, self.config.mailbox_count)
+        self.fill(listings)
         with self.running(worker(), url, ONE_WORKER):
-            self.wait_until_applied(url, len(receipts))
+            self.wait_until_applied(url, len(listings))
+        on_sale = self.row(url, "SELECT count(*) FROM variants WHERE on_sale")["count"]
+        if on_sale != len(articles):
+            raise BenchError(f"{on_sale} of {len(articles)} articles are on sale")
         # The log of the sides whose events take their numbers from a sequence goes on from here.
         self.postgres.psql("CREATE SEQUENCE event_seq", _TEMPLATE)
         self.postgres.psql("SELECT setval('event_seq', last_seq) FROM event_counter", _TEMPLATE)
@@ -199,15 +200,6 @@ async def _post(client: Redis, entries: Iterable[Entry]) -> None:
     for mailbox, encoded in entries:
         pipeline.xadd(stream_key(mailbox), {VERSION_FIELD: SCHEMA_VERSION, ENVELOPE_FIELD: encoded})
     await pipeline.execute()
-
-
-async def _load(database_url: str, products: Sequence[Article]) -> None:
-    connection = await asyncpg.connect(database_url)
-    try:
-        added = await catalogue.load(connection, products)
-        assert added == len(products), "two products of the benchmark are the same SKU"
-    finally:
-        await connection.close()
 
 
 async def _wait_until_applied(database_url: str, entries: int) -> float:

@@ -8,16 +8,20 @@ from typing import Final
 
 import msgspec
 
-from loadtests.bench import rows
+from loadtests.bench import imports, rows
 from loadtests.bench.plan import Results
 
 TIMES: Final = "x"
 MILLISECONDS: Final = "ms"
+SECONDS: Final = "s"
+KILOBYTES: Final = "KB"
+DELIVERIES: Final = "deliveries/s"
+_LESS_IS_BETTER: Final = frozenset({MILLISECONDS, SECONDS, KILOBYTES})
 
 
 class Target(msgspec.Struct, frozen=True):
-    """`value` is None if its series were not measured; `against` is the series it is a ratio to. Of milliseconds, less
-    is better; of ratios, more. Without `must` it is there for comparison only.
+    """`value` is None if its series were not measured; `against` is the series it is a ratio to. Of time and memory,
+    less is better; of all else, more. Without `must` it is there for comparison only.
     """
 
     what: str
@@ -40,7 +44,7 @@ class Target(msgspec.Struct, frozen=True):
 
     def _reaches(self, bound: float) -> bool:
         assert self.value is not None
-        return self.value < bound if self.unit == MILLISECONDS else self.value >= bound
+        return self.value < bound if self.unit in _LESS_IS_BETTER else self.value >= bound
 
 
 def targets(results: Results, past_orders: int) -> list[Target]:
@@ -51,6 +55,14 @@ def targets(results: Results, past_orders: int) -> list[Target]:
         _ratio(results, "end to end, to the baseline", "end to end: tidegate", "end to end: baseline", 5, 10),
         _ratio(results, "accept (durable 202), to raw ASGI", "accept: gateway", "accept: raw ASGI", 0.10, 0.25),
         Target("unloaded Prefer: wait order, p50", results.median("wait: p50"), MILLISECONDS, 15, 6),
+        _ratio(results, "a cached page of 20 products, to raw ASGI", "browse: gateway", "browse: raw ASGI", 0.25, 0.40),
+        Target("search among 100,000 products, p95", results.median("search: p95"), MILLISECONDS, 50, None),
+        Target("deliveries to 1,000 sockets", results.median("feed: deliveries"), DELIVERIES, 60_000, 200_000),
+        _ratio(results, "the same burst, to Node's ws", "feed: deliveries", "feed: Node's ws deliveries", 1, 3),
+        Target("commit to socket, p99", results.median("feed: commit to socket p99"), MILLISECONDS, 50, 15),
+        Target("resume of 100,000 events", results.median("feed: resume of 100,000 events"), SECONDS, 5, 1),
+        Target("memory of an idle socket", results.median("feed: memory of an idle socket"), KILOBYTES, 60, 30),
+        Target("import of a catalogue", results.median(imports.RATE), imports.ROWS_PER_SECOND, 3_000, 5_000),
     ]
     if past_orders:
         what = f"apply with {past_orders:,} orders before, to none"

@@ -22,9 +22,10 @@ from loadtests.baskets import Basket, Invoices
 from loadtests.replay import report
 from loadtests.replay.client import Client
 from loadtests.replay.report import Findings
-from loadtests.replay.shop import Replay, StockNotReceived, command_id
+from loadtests.replay.shop import NotPrepared, Replay, command_id
 from runtime.database import asyncpg_dsn
-from runtime.mailboxes.sender import wait_for_outcomes
+from runtime.keys import key_ring
+from runtime.mailboxes.sender import Sender, wait_for_outcomes
 from runtime.processes import reachable
 from runtime.settings import Settings, settings
 from runtime.verify import verify
@@ -104,7 +105,7 @@ def replay(
     """Place the real orders of FILE against a running system, and verify it afterwards.
 
     FILE has the columns of UCI's Online Retail, as CSV, gzipped or not; without one, the file that Tidegate ships.
-    Products that the catalogue lacks are added to the database, so this needs the settings that the system runs with.
+    Products that the catalogue lacks are posted to the mailboxes, so this needs the settings that the system runs with.
 
     Exit code 1 if an order was not accepted, an accepted one has no outcome, or `verify` finds a difference.
     """
@@ -114,7 +115,7 @@ def replay(
     try:
         invoices = baskets.read(file)
         found = asyncio.run(_replay(config, invoices, invoices.baskets[:limit], options, console))
-    except (baskets.InvoiceFileError, StockNotReceived) as error:
+    except (baskets.InvoiceFileError, NotPrepared) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(msgspec.json.encode(found))
@@ -127,14 +128,14 @@ async def _replay(
     config: Settings, invoices: Invoices, orders: Sequence[Basket], options: Options, console: Console
 ) -> Findings:
     columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    secret = config.jwt_secret.get_secret_value()
     async with (
         asyncpg.create_pool(asyncpg_dsn(config.database_url), min_size=0, max_size=1) as pool,
-        Client(options.url, secret, connections=options.concurrency) as client,
+        Client(options.url, key_ring(config), connections=options.concurrency) as client,
+        Sender(config) as sender,
     ):
         if not await client.is_ready():
             raise click.ClickException(f"nothing is ready at {options.url}: start Tidegate with `make up`")
-        run = Replay(client, pool, concurrency=options.concurrency)
+        run = Replay(client, sender, pool, concurrency=options.concurrency)
         with Progress(*columns, console=console) as progress:
             wanted = baskets.demand(orders)
             added = await run.load_products(product for product in invoices.products if product.sku in wanted)

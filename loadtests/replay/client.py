@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import aiohttp
 import msgspec
 
+from runtime.keys import KeyRing
 from runtime.tokens import mint
 
 RETRY_MAX_SECONDS: Final = 60.0  # from the first attempt; then the write has failed
@@ -50,9 +51,9 @@ class Answer(msgspec.Struct, frozen=True):
 class Client:
     """Writes to one running system. An async context manager."""
 
-    def __init__(self, url: str, secret: str, *, connections: int) -> None:
+    def __init__(self, url: str, keys: KeyRing, *, connections: int) -> None:
         self._url = url.rstrip("/")
-        self._secret = secret
+        self._keys = keys
         self._tokens: dict[tuple[str, Sequence[str]], tuple[str, float]] = {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
@@ -106,7 +107,7 @@ class Client:
         now = time.time()
         token, good_until = self._tokens.get((subject, roles), ("", 0.0))
         if good_until < now:
-            token = mint(self._secret, subject, roles, lifetime_seconds=TOKEN_LIFETIME_SECONDS, now=now)
+            token = mint(self._keys, subject, roles, lifetime_seconds=TOKEN_LIFETIME_SECONDS, now=now)
             self._tokens[subject, roles] = token, now + TOKEN_LIFETIME_SECONDS / 2
         return token
 

@@ -1,7 +1,7 @@
 """The replay itself: products into the catalogue, stock onto the shelves, then the orders, as fast or as slow as asked.
 
-Products are written to the database, since the API does not take them yet; stock and orders go over HTTP like
-everybody's. Each write has an idempotency key of this run, so one that is sent again is still applied once.
+What the catalogue lacks is posted to the mailboxes, as loaders do; stock and orders go over HTTP like everybody's. Each
+write has an idempotency key of this run, so one that is sent again is still applied once.
 """
 
 from __future__ import annotations
@@ -17,36 +17,53 @@ import asyncpg
 import msgspec
 
 from domain.limits import MOVEMENT_MAX_QUANTITY
+from domain.model import Who
 from loadtests.baskets import Basket
 from loadtests.replay.client import CUSTOMER, STAFF, Answer, Client
-from runtime import catalogue
-from runtime.catalogue import Article
-from runtime.mailboxes.sender import wait_for_outcomes
+from runtime.catalogue import Article, listing
+from runtime.mailboxes.sender import Sender, wait_for_outcomes
 from runtime.records import APPLIED
 
 STAFF_SUBJECT: Final = "replay"
 
+_LOADER: Final = Who(STAFF_SUBJECT, staff=True)
+_POST_MAX_SECONDS: Final = 60.0
 
-class StockNotReceived(Exception):
-    """Stock that was to be there before the first order could not be received."""
+
+class NotPrepared(Exception):
+    """What was to be there before the first order is not: a product, or its stock."""
 
 
 class Replay:
     """One run. `concurrency` is how many requests are on their way at most; `progress` is told of each one done."""
 
-    def __init__(self, client: Client, pool: asyncpg.Pool[Any], *, concurrency: int) -> None:
+    def __init__(self, client: Client, sender: Sender, pool: asyncpg.Pool[Any], *, concurrency: int) -> None:
         self.run = secrets.token_hex(4)
         self._client = client
+        self._sender = sender
         self._pool = pool
         self._concurrency = concurrency
 
-    async def load_products(self, products: Iterable[Article]) -> int:
-        """Puts what is missing into the catalogue; returns how many products were new."""
-        async with self._pool.acquire() as connection:
-            return await catalogue.load(connection, products)
+    async def load_products(self, articles: Iterable[Article]) -> int:
+        """Puts what the catalogue lacks on sale, and returns how many products that were. Raises NotPrepared."""
+        known = {row["sku"] for row in await self._pool.fetch("SELECT sku FROM variants")}
+        missing = [article for article in articles if article.sku not in known]
+        posted = await asyncio.gather(
+            *(
+                self._sender.send(
+                    listing(article),
+                    _LOADER,
+                    key=f"replay-{self.run}-list-{article.sku}",
+                    patience_seconds=_POST_MAX_SECONDS,
+                )
+                for article in missing
+            )
+        )
+        await self._all_applied(posted, "listings")
+        return len(missing)
 
     async def receive(self, pieces: Mapping[str, int], progress: Callable[[], None]) -> None:
-        """Receives so many pieces of each SKU, and returns when they are on hand. Raises StockNotReceived."""
+        """Receives so many pieces of each SKU, and returns when they are on hand. Raises NotPrepared."""
         receipts = [(sku, part) for sku, quantity in pieces.items() for part in _movements(quantity)]
 
         async def receive_one(number: int) -> Answer:
@@ -62,11 +79,8 @@ class Replay:
 
         answers = await self._each(len(receipts), receive_one, lambda number: 0.0, progress)
         if refused := [answer.code for answer in answers if not answer.accepted]:
-            raise StockNotReceived(f"{len(refused)} receipts were not accepted: {refused[0]}")
-        outcomes = await wait_for_outcomes(self._pool, map(command_id, answers), lambda done: None)
-        applied = sum(outcome.status == APPLIED for outcome in outcomes.values())
-        if applied != len(receipts):
-            raise StockNotReceived(f"{applied} of {len(receipts)} receipts were applied")
+            raise NotPrepared(f"{len(refused)} receipts were not accepted: {refused[0]}")
+        await self._all_applied([command_id(answer) for answer in answers], "receipts")
 
     async def place(self, baskets: Sequence[Basket], speed: float, progress: Callable[[], None]) -> list[Answer]:
         """Places the orders in the file's order, at `speed` times the pace of their dates (infinity: at once)."""
@@ -89,6 +103,13 @@ class Replay:
             )
 
         return await self._each(len(baskets), place_one, due, progress)
+
+    async def _all_applied(self, command_ids: Sequence[UUID], what: str) -> None:
+        outcomes = await wait_for_outcomes(self._pool, command_ids)
+        applied = sum(outcome.status == APPLIED for outcome in outcomes.values())
+        if applied != len(command_ids):
+            codes = sorted({str(outcome.code) for outcome in outcomes.values() if outcome.status != APPLIED})
+            raise NotPrepared(f"{applied} of {len(command_ids)} {what} were applied: {', '.join(codes)}")
 
     async def _each(
         self,

@@ -1,10 +1,12 @@
-"""What `tidegate up` says when all is ready: where everything is, tokens to paste, and an order to place."""
+"""What `tidegate up` says when all is ready: where everything is, whom to sign in as, tokens to paste, and an order."""
 
 import json
 import shlex
 from typing import Final
 
 from runtime.cli.token import DEFAULT_HOURS, demo_subject
+from runtime.demo import DEMO_ACCOUNTS
+from runtime.keys import key_ring
 from runtime.processes import reachable
 from runtime.settings import Settings
 from runtime.tokens import mint
@@ -25,6 +27,7 @@ def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | No
         "",
         f"  API         {base}/api/v1",
         f"  API docs    {base}/api/docs",
+        f"  Dashboard   {base}/dashboard",
         f"  Metrics     {base}/metrics",
     ]
     if config.mode == "development":
@@ -32,6 +35,9 @@ def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | No
         lines += [
             f"  Postgres    {database_url}",
             f"  Redis       {redis_url}",
+            "",
+            "  Sign in at the API docs or the dashboard as:",
+            *(f"    {account.email:<28} {account.password}" for account in DEMO_ACCOUNTS),
             "",
             f"  Staff token, good for {DEFAULT_HOURS:.0f} hours:",
             _token(config, "staff"),
@@ -46,8 +52,7 @@ def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | No
 
 
 def _token(config: Settings, role: str) -> str:
-    secret = config.jwt_secret.get_secret_value()
-    return mint(secret, demo_subject(role), [role], lifetime_seconds=round(DEFAULT_HOURS * 3600))
+    return mint(key_ring(config), demo_subject(role), [role], lifetime_seconds=round(DEFAULT_HOURS * 3600))
 
 
 def _order(base: str, token: str, sku: str) -> str:

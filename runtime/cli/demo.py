@@ -1,15 +1,16 @@
-"""`tidegate demo`: a small catalogue to play with, and stock for it, put in as any client would put it in."""
+"""`tidegate demo`: a small catalogue to play with, stock for it, and people to sign in as, put in as by any client."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 import click
 
 from domain.model import Who
 from runtime.catalogue import Article, listing
+from runtime.cli.demo_accounts import post_demo_accounts
 from runtime.database import asyncpg_dsn
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings, settings
@@ -34,28 +35,46 @@ _ARTICLES: Final = (
 )
 
 
+class Loaded(NamedTuple):
+    """How much of the demo was posted."""
+
+    products: int
+    accounts: int
+
+
 @click.command(short_help="Load the demo catalogue, if the database has none.")
 @click.option("--force", is_flag=True, help="Load it beside what is there.")
 def demo(force: bool) -> None:
-    """Posts the demo catalogue and its stock to the mailboxes, if the database has no products.
+    """Posts the demo catalogue and its stock to the mailboxes, if the database has no products; and in development an
+    admin, a staff member and a customer, if they are not there.
 
     It is there as soon as workers run.
     """
-    added = asyncio.run(load_demo(settings(), force=force))
-    click.echo(f"{added} demo products posted." if added else "The catalogue is not empty; nothing was loaded.")
+    loaded = asyncio.run(load_demo(settings(), force=force))
+    if loaded.accounts:
+        click.echo(f"{loaded.accounts} demo accounts posted.")
+    if loaded.products:
+        click.echo(f"{loaded.products} demo products posted.")
+    else:
+        click.echo("The catalogue is not empty; nothing was loaded.")
 
 
-async def load_demo(config: Settings, *, force: bool = False) -> int:
-    """Posts the articles with their stock; returns how many there are. Their keys make it the first time only, however
-    often the demo is loaded."""
+async def load_demo(config: Settings, *, force: bool = False) -> Loaded:
+    """Posts the accounts, and the articles with their stock. Their keys make it the first time only, however often the
+    demo is loaded."""
     connection = await asyncpg.connect(asyncpg_dsn(config.database_url))
+    posted_accounts = 0
     try:
-        if not force and await connection.fetchval("SELECT EXISTS (SELECT FROM products)"):
-            return 0
+        async with Sender(config) as sender:
+            if config.mode == "development":
+                posted_accounts = await post_demo_accounts(
+                    connection, sender, _DEMO, patience_seconds=_PATIENCE_SECONDS
+                )
+            if not force and await connection.fetchval("SELECT EXISTS (SELECT FROM products)"):
+                return Loaded(0, posted_accounts)
+            for article in _ARTICLES:
+                key = f"demo:{article.sku}"
+                await sender.send(listing(article, _PIECES), _DEMO, key=key, patience_seconds=_PATIENCE_SECONDS)
     finally:
         await connection.close()
-    async with Sender(config) as sender:
-        for article in _ARTICLES:
-            key = f"demo:{article.sku}"
-            await sender.send(listing(article, _PIECES), _DEMO, key=key, patience_seconds=_PATIENCE_SECONDS)
-    return len(_ARTICLES)
+    return Loaded(len(_ARTICLES), posted_accounts)

@@ -7,13 +7,16 @@ import redis.exceptions
 from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from runtime.database import is_unavailable
+from runtime.engine import is_unavailable
+from runtime.keys import BadKeys
 
 
 def explanation(error: BaseException) -> str | None:
     """One line for a failure that is nobody's bug; None for any other."""
     if isinstance(error, ValidationError) and error.title == "Settings":
         return "; ".join(_setting(problem["loc"], problem["msg"]) for problem in error.errors(include_url=False))
+    if isinstance(error, BadKeys):
+        return f"TIDEGATE_SIGNING_KEYS: {error}"
     if isinstance(error, redis.exceptions.RedisError):
         return f"Redis (REDIS_URL): {error}"
     if isinstance(error, ArgumentError):

@@ -1,4 +1,4 @@
-"""`tidegate token`: mints an access token with this installation's secret."""
+"""`tidegate token`: mints an access token with this installation's keys."""
 
 import json
 import time
@@ -6,8 +6,10 @@ from typing import Final
 
 import click
 
+from domain.roles import ROLES
+from runtime.keys import key_ring
 from runtime.settings import settings
-from runtime.tokens import ROLES, mint
+from runtime.tokens import mint
 
 DEFAULT_HOURS: Final = 12.0
 _SECONDS_PER_HOUR: Final = 3600
@@ -25,14 +27,14 @@ _SECONDS_PER_HOUR: Final = 3600
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the token with its subject, roles and expiry as JSON.")
 def token(role: str, subject: str | None, hours: float, as_json: bool) -> None:
-    """Print an access token, signed with TIDEGATE_JWT_SECRET.
+    """Print an access token, signed with TIDEGATE_JWT_SECRET, or with the first of TIDEGATE_SIGNING_KEYS.
 
-    Anyone who has that secret can mint one: keep it, and change it, as you would a password.
+    Anyone who has these can mint one: keep them, and change them, as you would a password.
     """
     subject = subject or demo_subject(role)
     lifetime_seconds = max(1, round(hours * _SECONDS_PER_HOUR))
     now = int(time.time())
-    minted = mint(settings().jwt_secret.get_secret_value(), subject, [role], lifetime_seconds=lifetime_seconds, now=now)
+    minted = mint(key_ring(settings()), subject, [role], lifetime_seconds=lifetime_seconds, now=now)
     if as_json:
         click.echo(
             json.dumps({"token": minted, "subject": subject, "roles": [role], "expires_at": now + lifetime_seconds})

@@ -22,16 +22,16 @@ from runtime.children import Child, end_leftovers
 from runtime.cli.banner import banner
 from runtime.cli.output import Output
 from runtime.cli.progress import step
-from runtime.database import create_engine
 from runtime.embedded.postgres import PostgresServer
 from runtime.embedded.server import ServerError, records_folder
 from runtime.embedded.valkey import ValkeyServer
+from runtime.engine import create_engine
 from runtime.home import HomeTaken, announced, taken
 from runtime.ports import is_free
 from runtime.processes import ProcessError, Processes
 from runtime.settings import Settings, settings
 from runtime.stopping import Stopped, StopRequest, stop_request
-from runtime.tables import products, stock, variants
+from runtime.tables import accounts, products, stock, variants
 
 _LEFTOVER_TIMEOUT_SECONDS: Final = 20.0
 _DEMO_STOP_TIMEOUT_SECONDS: Final = 2.0
@@ -88,11 +88,11 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
                 output.show(procfile.start(name, command, subprocess.PIPE))
             procfile.wait_until_ready(config.host, config.port, stop.check)
             current.detail = ", ".join(commands)
-        if not asyncio.run(_value(database_url, select(exists(products.select())))):
+        if asyncio.run(_value(database_url, _lacks_demo(config))):
             with step(console, "Demo") as current:
                 _load_demo(home, environment, output, stop)
                 _wait_for_stock(database_url, stop)
-                current.detail = "catalogue loaded"
+                current.detail = "loaded"
         sku = asyncio.run(_value(database_url, _MOST_AVAILABLE))
         console.print(f"Ready in {time.monotonic() - begun:.1f} s.")
         click.echo(banner(config, database_url=database_url, redis_url=redis_url, sku=sku))
@@ -122,6 +122,14 @@ def _embedded_servers(home: Path, console: Console, stop: StopRequest, running: 
             current.detail = f"on port {server.port}"
         stop.check()
     return postgres.url, valkey.url
+
+
+def _lacks_demo(config: Settings) -> Select[tuple[bool]]:
+    """Whether there are no products, or in development nobody to sign in as."""
+    lacks = ~exists(products.select())
+    if config.mode == "development":
+        lacks |= ~exists(accounts.select())
+    return select(lacks)
 
 
 def _load_demo(home: Path, environment: Mapping[str, str], output: Output, stop: StopRequest) -> None:

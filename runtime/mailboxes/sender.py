@@ -17,38 +17,42 @@ import msgspec
 
 from domain.ids import mailbox_of_slot
 from domain.model import Command, Who
+from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from runtime.activation import ActivationBroker, activate
 from runtime.database import LOST_CONNECTION
 from runtime.envelope import encode, seal
 from runtime.mailboxes.post import Claim, Claimed, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
-from runtime.records import FAILED, REJECTED, REPEATED
+from runtime.records import REPEATED
 from runtime.redis_client import connect
 from runtime.settings import Settings
 
 # Without a single new outcome for so long, the rest is missing.
 NO_PROGRESS_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.02
+_PAUSES_PER_ANSWER: Final = 2
 _RETRY_SECONDS: Final = 0.1
 _ASKED_AT_ONCE: Final = 5_000
 
-# A repeated command's outcome is that of the first one. `applied_at` is when the batch began to decide.
-_OUTCOMES: Final = f"""
-    SELECT c.id, f.status, extract(epoch FROM f.applied_at - f.accepted_at)::float8 AS seconds,
-        e.data->>'code' AS code, e.data->>'detail' AS detail
-    FROM commands c
-    LEFT JOIN events r ON r.seq = c.seq AND c.status = '{REPEATED}'
-    JOIN commands f ON f.id = coalesce((r.data->>'first_command_id')::uuid, c.id)
-    LEFT JOIN events e ON e.seq = f.seq AND f.status IN ('{REJECTED}', '{FAILED}')
-    WHERE c.id = ANY($1::uuid[])
+# Two statements, each along a primary key: joined, the planner may read whole tables. `applied_at` is when the batch
+# began to decide.
+_COMMANDS: Final = """
+    SELECT id, status, extract(epoch FROM applied_at - accepted_at)::float8 AS seconds, seq
+    FROM commands WHERE id = ANY($1::uuid[])
+"""
+_EVENTS: Final = f"""
+    SELECT seq, type, CASE WHEN type IN ('{CommandRejected.type}', '{CommandFailed.type}', '{CommandRepeated.type}')
+        THEN data::text END AS said
+    FROM events WHERE seq = ANY($1::bigint[])
 """  # noqa: S608 - only our own constants go in
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """`status` as in the commands table, `code` and `detail` of a rejection or failure, `seconds` from accepted to
-    applied."""
+    """`status` as in the commands table, `type` of the first event, `code` and `detail` of a rejection or failure,
+    `seconds` from accepted to applied."""
 
     status: str
     seconds: float
+    type: str
     code: str | None = None
     detail: str | None = None
 
@@ -82,16 +86,26 @@ class Sender:
         await self._redis.aclose()
 
     async def send(
-        self, command: Command, who: Who, *, key: str | None = None, fingerprint: bytes = b"", patience_seconds: float
+        self,
+        command: Command,
+        who: Who,
+        *,
+        key: str | None = None,
+        fingerprint: bytes = b"",
+        remembered: bool = True,
+        patience_seconds: float,
     ) -> UUID:
         """Posts the command and returns its id: that of the first one if the key was used before for the same request,
         which the fingerprint tells. While a mailbox is full or Redis away it tries again, for so long; with a key that
         is safe, and without one only a full mailbox is waited for. Raises what the last attempt raised, or KeyReused.
+
+        Not `remembered`, a key takes no memory in Redis, and a repetition is told by Postgres alone: the command then
+        has an id of its own, and the outcome of the first. For keys by the hundred thousand, hardly ever used again.
         """
         until = time.monotonic() + patience_seconds
         envelope = seal(command, who, idempotency_key=key, fingerprint=fingerprint if key else None)
         claim = None
-        if key is not None:
+        if key is not None and remembered:
             claimed = Claimed(fingerprint, envelope.command_id, "")
             claim = Claim(who.principal, key, claimed.encode())
         mailbox = mailbox_of_slot(command.slot(), self._mailbox_count)
@@ -118,31 +132,45 @@ async def wait_for_outcomes(
     pool: asyncpg.Pool[Any], command_ids: Iterable[UUID], progress: Callable[[int], None] = lambda done: None
 ) -> dict[UUID, Settled]:
     """The outcomes as they come in, until all are there or none has come for NO_PROGRESS_SECONDS; that the database is
-    away for a while is no reason to give up earlier. `progress` is told how many there are.
+    away for a while is no reason to give up earlier. A repeated command's outcome is that of the first one. `progress`
+    is told how many there are.
     """
     waiting = set(command_ids)
     outcomes: dict[UUID, Settled] = {}
     last_news = time.monotonic()
     while waiting:
+        asked = time.monotonic()
         try:
             found = await _outcomes(pool, list(waiting))
         except LOST_CONNECTION:
             found = {}
+        now = time.monotonic()
         if found:
             outcomes |= found
             waiting -= found.keys()
-            last_news = time.monotonic()
+            last_news = now
             progress(len(outcomes))
-        elif time.monotonic() - last_news > NO_PROGRESS_SECONDS:
+        elif now - last_news > NO_PROGRESS_SECONDS:
             break
-        else:
-            await asyncio.sleep(_POLL_SECONDS)
+        if waiting:  # whoever asks about many asks less often
+            await asyncio.sleep(max(_POLL_SECONDS, _PAUSES_PER_ANSWER * (now - asked)))
     return outcomes
 
 
 async def _outcomes(pool: asyncpg.Pool[Any], command_ids: Sequence[UUID]) -> dict[UUID, Settled]:
     found: dict[UUID, Settled] = {}
+    repeated: dict[UUID, list[UUID]] = {}
     for start in range(0, len(command_ids), _ASKED_AT_ONCE):
-        for row in await pool.fetch(_OUTCOMES, command_ids[start : start + _ASKED_AT_ONCE]):
-            found[row["id"]] = Settled(row["status"], row["seconds"], row["code"], row["detail"])
+        commands = await pool.fetch(_COMMANDS, command_ids[start : start + _ASKED_AT_ONCE])
+        events = {seq: rest for seq, *rest in await pool.fetch(_EVENTS, [row["seq"] for row in commands])}
+        for command_id, status, seconds, seq in commands:
+            kind, said = events[seq]
+            particulars = {} if said is None else msgspec.json.decode(said)
+            if status == REPEATED:
+                repeated.setdefault(UUID(particulars["first_command_id"]), []).append(command_id)
+            else:
+                found[command_id] = Settled(status, seconds, kind, particulars.get("code"), particulars.get("detail"))
+    if repeated:
+        for first, settled in (await _outcomes(pool, list(repeated))).items():
+            found.update(dict.fromkeys(repeated[first], settled))
     return found

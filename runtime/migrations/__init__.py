@@ -14,9 +14,10 @@ def _config(database_url: str) -> Config:
     return config
 
 
-def upgrade(database_url: str) -> None:
-    """Runs every migration the database has not seen. Safe to run twice, and by two at once: they take turns."""
-    command.upgrade(_config(database_url), "head")
+def upgrade(database_url: str, revision: str = "head") -> None:
+    """Runs every migration the database has not seen, up to that one. Safe to run twice, and by two at once: they take
+    turns."""
+    command.upgrade(_config(database_url), revision)
 
 
 def head() -> str:

@@ -5,7 +5,7 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection, text
 
-from runtime.database import create_engine
+from runtime.engine import create_engine
 from runtime.tables import metadata
 
 _MIGRATION_LOCK = 7_431_984_410_312  # any number, as long as it is always this one

@@ -1,7 +1,9 @@
 """The tables, as they stand in Postgres, one module a noun. Migrations make them, batches write them."""
 
+from runtime.tables.accounts import accounts, api_keys, sessions
 from runtime.tables.base import metadata
 from runtime.tables.catalogue import categories, products, variants
+from runtime.tables.jobs import job_errors, job_parts, jobs
 from runtime.tables.pipeline import (
     commands,
     dead_letters,
@@ -12,18 +14,30 @@ from runtime.tables.pipeline import (
     orders,
     stock,
 )
+from runtime.tables.reactions import reaction_dead_letters, reactions
+from runtime.tables.webhooks import webhook_deliveries, webhooks
 
 __all__ = [
+    "accounts",
+    "api_keys",
     "categories",
     "commands",
     "dead_letters",
     "event_counter",
     "events",
+    "job_errors",
+    "job_parts",
+    "jobs",
     "mailboxes",
     "metadata",
     "order_lines",
     "orders",
     "products",
+    "reaction_dead_letters",
+    "reactions",
+    "sessions",
     "stock",
     "variants",
+    "webhook_deliveries",
+    "webhooks",
 ]

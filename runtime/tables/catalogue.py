@@ -1,10 +1,26 @@
 """The catalogue's tables: categories (a tree), products, and their variants, each of which is a SKU.
 
 Columns are named as the fields of the states in `domain/catalogue.py`; `runtime/nouns.py` carries one to the other.
+What is searched is made by Postgres itself from the row, and no field of any state.
 """
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 from runtime.tables.base import metadata, when
 
@@ -21,6 +37,12 @@ categories = Table(
     when("updated_at"),
 )
 
+# A word of the name weighs more than one of the description.
+_SEARCHED = "setweight(to_tsvector('english', name), 'A') || setweight(to_tsvector('english', description), 'D')"
+
+# What a write adds to these waits in a list that every search reads to its end: it is kept short (KiB).
+_GIN: dict[str, Any] = {"postgresql_using": "gin", "postgresql_with": {"gin_pending_list_limit": "256"}}
+
 products = Table(
     "products",
     metadata,
@@ -33,6 +55,13 @@ products = Table(
     Column("version", Integer, nullable=False),
     when("created_at"),
     when("updated_at"),
+    Column("search", TSVECTOR, Computed(_SEARCHED, persisted=True)),
+    Index("products_search", "search", **_GIN),
+    Index("products_name_trigrams", "name", postgresql_ops={"name": "gin_trgm_ops"}, **_GIN),
+    # The orders in which the catalogue is listed.
+    Index("products_newest", "status", "created_at", "id"),
+    Index("products_by_name", "status", text("lower(name)"), "id"),
+    Index(None, "category_id"),
 )
 
 # `on_sale`: whether it can be ordered, because both it and its product are active. The hot path reads only this table.
@@ -58,4 +87,6 @@ variants = Table(
     when("created_at"),
     when("updated_at"),
     Index(None, "product_id"),
+    Index("variants_by_price", "price_minor", "product_id", postgresql_where="active"),
+    Index("variants_barcode", "barcode", postgresql_where="barcode IS NOT NULL"),
 )

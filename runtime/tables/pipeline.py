@@ -46,6 +46,8 @@ orders = Table(
     Column("email", Text),
     # Ids are UUIDv7: their order is the order of placing, so this serves "my orders, newest first".
     Index(None, "customer_id", "id"),
+    # For reports over days.
+    Index("orders_placed_at", "placed_at", postgresql_using="brin"),
 )
 
 order_lines = Table(
@@ -56,6 +58,9 @@ order_lines = Table(
     Column("quantity", Integer, nullable=False),
     Column("unit_price_minor", BigInteger, nullable=False),
 )
+
+MOVES = ("order.confirmed", "order.fulfilled", "order.cancelled", "order.expired")
+"""The types of an order's events after the first."""
 
 # The log. `seq` is gapless and follows commit order; `data` is JSON text, read back byte for byte.
 events = Table(
@@ -73,7 +78,7 @@ events = Table(
         "events_order_moves",
         "subject",
         "seq",
-        postgresql_where="type IN ('order.confirmed', 'order.fulfilled', 'order.cancelled', 'order.expired')",
+        postgresql_where=f"type IN {MOVES}",
     ),
     Index("events_occurred_at", "occurred_at", postgresql_using="brin"),
 )

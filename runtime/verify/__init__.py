@@ -12,6 +12,7 @@ from runtime.database import asyncpg_dsn
 from runtime.redis_client import connect
 from runtime.verify.log import check_log
 from runtime.verify.mailboxes import check_mailboxes
+from runtime.verify.nouns import check_nouns
 from runtime.verify.orders import check_orders
 from runtime.verify.outcomes import check_outcomes
 from runtime.verify.report import Progress, Report, no_progress
@@ -29,6 +30,7 @@ async def verify(database_url: str, redis_url: str, *, mailbox_count: int, progr
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await check_log(connection, report, progress)
             await check_orders(connection, report, progress)
+            await check_nouns(connection, report, progress)
             await check_outcomes(connection, report, progress)
     finally:
         await redis.aclose()

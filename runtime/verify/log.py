@@ -1,4 +1,4 @@
-"""The log itself: `seq` without a gap, every event readable, and stock as it follows from them."""
+"""The log itself: `seq` without a gap, every event readable, and stock and prices as they follow from them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from domain.model import Shop, Stock, evolve
+from domain.catalogue import VariantAdded
+from domain.model import Event, Shop, Stock, evolve
+from domain.stock import NOTHING
 from runtime.records import EventRecord
+from runtime.verify.prices import Prices
 from runtime.verify.report import Progress, Report
 from runtime.verify.streams import stream
 
@@ -30,29 +33,36 @@ class _Shelves(dict[str, Stock]):
 
 
 async def check_log(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
-    """Folds all events in order; compares the counter and every stock row."""
-    last_seq: int = await connection.fetchval("SELECT last_seq FROM event_counter")
+    """Folds all events in order; compares the counter, every stock row and the prices of every order."""
+    last_seq, prices_seq = await connection.fetchrow("SELECT last_seq, prices_seq FROM event_counter")
     shelves = _Shelves(report)
+    prices = Prices(report)
     expected = 1
     async for row in stream(
-        connection, "SELECT seq, type, subject, command_id, actor, data::text FROM events ORDER BY seq"
+        connection, "SELECT seq, type, subject, command_id, actor, occurred_at, data::text FROM events ORDER BY seq"
     ):
         seq = row["seq"]
         if seq != expected:
             report.differ("log", f"seq {expected}", "events are missing", first=expected, last=seq - 1)
         expected = seq + 1
         shelves.seq = seq
-        _fold(shelves, row, report)
+        if (event := _read(row, report)) is not None:
+            if isinstance(event, VariantAdded):
+                shelves.setdefault(event.sku, NOTHING)
+            evolve(Shop(stock=shelves), event)  # all else is folded bit by bit, elsewhere: at once it would not fit
+            prices.follow(seq, row["occurred_at"], event)
         if seq % _PROGRESS_EVENTS == 0:
             progress("log", seq, last_seq)
     if expected - 1 != last_seq:
         report.differ("log", "event_counter", "is not the last event's seq", counter=last_seq, last=expected - 1)
+    prices.compare(prices_seq, last_seq)
     report.counts["events"] = last_seq
     await _compare_stock(connection, shelves, report)
     progress("log", last_seq, last_seq)
 
 
-def _fold(shelves: _Shelves, row: asyncpg.Record, report: Report) -> None:
+def _read(row: asyncpg.Record, report: Report) -> Event | None:
+    """The event of a row, if it holds one."""
     record = EventRecord(
         row["seq"], row["type"], row["subject"], row["command_id"], row["actor"], 0, msgspec.Raw(row["data"].encode())
     )
@@ -60,17 +70,20 @@ def _fold(shelves: _Shelves, row: asyncpg.Record, report: Report) -> None:
         event = record.event()
     except (KeyError, msgspec.MsgspecError) as error:
         report.differ("log", f"seq {record.seq}", "is no event", type=record.type, error=str(error))
-        return
+        return None
     if event.subject() != record.subject:
         report.differ("log", f"seq {record.seq}", "names another subject than its data", named=record.subject)
-    evolve(Shop(stock=shelves), event)  # orders are folded one by one, elsewhere: all at once would not fit
+    return event
 
 
 async def _compare_stock(connection: asyncpg.Connection[Any], shelves: _Shelves, report: Report) -> None:
     rows = 0
     async for sku, on_hand, reserved in stream(connection, "SELECT sku, on_hand, reserved FROM stock ORDER BY sku"):
         rows += 1
-        folded = shelves.pop(sku, Stock())
+        folded = shelves.pop(sku, None)
+        if folded is None:
+            report.differ("stock", sku, "has no event")
+            continue
         if (on_hand, reserved) != (folded.on_hand, folded.reserved):
             report.differ(
                 "stock",

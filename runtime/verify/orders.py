@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 
 from domain.model import EVENTS, Event, Order, Shop, evolve
-from domain.orders import OrderPlaced
+from domain.orders import CANCELLED, CONFIRMED, EXPIRED, FULFILLED, PLACED, OrderCancelled, OrderPlaced
 from runtime.verify.report import Progress, Report
 from runtime.verify.streams import Groups, stream
 
@@ -25,11 +25,18 @@ _EVENTS: Final = """
     WHERE type LIKE 'order.%' ORDER BY subject COLLATE "C", seq
 """
 _ORDERS: Final = """
-    SELECT id::text, customer_id, status, currency, total_minor, placed_at, updated_at FROM orders ORDER BY id
+    SELECT id::text, customer_id, status, currency, total_minor, email, placed_at, updated_at FROM orders ORDER BY id
 """
 _LINES: Final = """
     SELECT order_id::text, sku, quantity, unit_price_minor FROM order_lines ORDER BY order_id, sku
 """
+
+
+# From which status an order may go where. The fold itself would take it anywhere.
+_MOVES: Final = {
+    PLACED: {CONFIRMED, CANCELLED, EXPIRED},
+    CONFIRMED: {FULFILLED, CANCELLED},
+}
 
 
 async def check_orders(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
@@ -68,6 +75,7 @@ def _compare(
         folded.status,
         folded.currency,
         folded.total_minor,
+        folded.email,
         said[0]["occurred_at"],
         said[-1]["occurred_at"],
     )
@@ -76,6 +84,8 @@ def _compare(
         report.differ(
             "orders", order_id, "the table does not say what the log says", table=_text(found), log=_text(expected)
         )
+    if folded.total_minor != sum(line.quantity * line.unit_price_minor for line in folded.lines):
+        report.differ("orders", order_id, "has another total than its lines", total_minor=folded.total_minor)
     expected_lines = sorted((line.sku, line.quantity, line.unit_price_minor) for line in folded.lines)
     found_lines = sorted((sku, quantity, price) for _, sku, quantity, price in lines)
     if found_lines != expected_lines:
@@ -90,11 +100,22 @@ def _fold(order_id: str, said: Sequence[asyncpg.Record], report: Report) -> Orde
             event: Event = msgspec.json.decode(data, type=EVENTS[event_type])
         except (KeyError, msgspec.MsgspecError):
             return None  # the log's own check has said so
-        placed += isinstance(event, OrderPlaced)
+        before = shop.orders.get(UUID(order_id))
         evolve(shop, event)
+        if isinstance(event, OrderPlaced):
+            placed += 1
+        elif before is not None and not _is_move(before, event, shop.orders[before.order_id]):
+            report.differ("orders", order_id, "made a move that it could not make", status=before.status, event=data)
     if placed != 1:
         report.differ("orders", order_id, "was placed another number of times than once", times=placed)
     return shop.orders.get(UUID(order_id))
+
+
+def _is_move(before: Order, event: Event, after: Order) -> bool:
+    """Whether the event is one that such an order may have, and tells of its own lines."""
+    if isinstance(event, OrderCancelled) and event.confirmed != (before.status == CONFIRMED):
+        return False
+    return after.status in _MOVES.get(before.status, ()) and getattr(event, "lines", before.lines) == before.lines
 
 
 def _text(values: Sequence[object]) -> list[str]:

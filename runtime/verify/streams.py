@@ -10,9 +10,9 @@ import asyncpg
 _PREFETCH_ROWS: Final = 5_000
 
 
-async def stream(connection: asyncpg.Connection[Any], query: str) -> AsyncIterator[asyncpg.Record]:
+async def stream(connection: asyncpg.Connection[Any], query: str, *arguments: object) -> AsyncIterator[asyncpg.Record]:
     """The rows of `query`, through a server-side cursor."""
-    async for row in connection.cursor(query, prefetch=_PREFETCH_ROWS):
+    async for row in connection.cursor(query, *arguments, prefetch=_PREFETCH_ROWS):
         yield row
 
 

@@ -48,7 +48,7 @@ class Answer(NamedTuple):
         assert document["title"]
         assert document["detail"]
         assert ("WWW-Authenticate" in self.headers) == (status == 401)
-        assert ("Retry-After" in self.headers) == (status == 503)
+        assert ("Retry-After" in self.headers) == (status in (429, 503))
         return document
 
     def pointers(self) -> set[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from runtime.database import asyncpg_dsn
 from tests.e2e.shop import Shop
+from tests.listings import Listings
 from tests.system import System
 
 # Two gateways share the port, so whatever must hold between requests has to hold between processes. Small bounds are
@@ -17,11 +18,18 @@ from tests.system import System
 SHOP_SETTINGS: Final = MappingProxyType(
     {
         "TIDEGATE_GATEWAY_PROCESSES": "2",
+        # All tests come from one address.
+        "TIDEGATE_GUESS_MAX_PER_ADDRESS": "10000",
+        "TIDEGATE_REGISTRATIONS_MAX_PER_ADDRESS": "10000",
+        "TIDEGATE_GUEST_ORDERS_MAX_PER_ADDRESS": "10000",
         "TIDEGATE_WAIT_MAX_REQUESTS": "60",
         "TIDEGATE_PAGE_MAX_ROWS": "20",
         "TIDEGATE_EVENTS_PAGE_MAX": "50",
-        "TIDEGATE_SOCKET_MAX_CONNECTIONS": "4",
+        "TIDEGATE_SOCKET_MAX_CONNECTIONS": "5",
+        "TIDEGATE_SOCKET_MAX_PER_PRINCIPAL": "3",
         "TIDEGATE_SOCKET_QUEUE_MAX_EVENTS": "100",
+        "TIDEGATE_SOCKET_AUTHENTICATE_SECONDS": "1",
+        "TIDEGATE_SOCKET_HEARTBEAT_SECONDS": "0.5",
     }
 )
 
@@ -33,8 +41,8 @@ async def _open_shop() -> AsyncIterator[Shop]:
         # One connection a request: requests that are sent together reach both gateways.
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         try:
-            async with aiohttp.ClientSession(connector=connector) as http:
-                yield Shop(system, http, database)
+            async with aiohttp.ClientSession(connector=connector) as http, Listings(system) as listings:
+                yield Shop(system, http, database, listings)
         finally:
             await database.close()
 

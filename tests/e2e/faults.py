@@ -7,8 +7,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final
 
 import psutil
@@ -40,7 +40,7 @@ async def stop_in_batch(system: System, ledger: Ledger) -> int:
     until = time.monotonic() + _BUSY_WITHIN_SECONDS
     while time.monotonic() < until:
         for pid in system.worker_pids():
-            await _stop(pid)
+            await stop(pid)
             open_at_first = await _open_transactions(system, ledger, pid)
             if open_at_first & await _open_transactions(system, ledger, pid):
                 return pid
@@ -60,13 +60,21 @@ async def kill(*pids: int) -> None:
     await eventually_seen(f"the end of {pids}", are_dead, within_seconds=5)
 
 
-@asynccontextmanager
-async def workers_stopped(system: System) -> AsyncIterator[None]:
+def workers_stopped(system: System) -> AbstractAsyncContextManager[None]:
     """Meanwhile nothing is applied: all workers are stopped (SIGSTOP), and go on afterwards."""
-    pids = system.worker_pids()
+    return _stopped(system, system.worker_pids())
+
+
+def background_stopped(system: System) -> AbstractAsyncContextManager[None]:
+    """Meanwhile there are no reactions and jobs: all background processes are stopped, and go on afterwards."""
+    return _stopped(system, system.background_pids())
+
+
+@asynccontextmanager
+async def _stopped(system: System, pids: Sequence[int]) -> AsyncIterator[None]:
     try:
         for pid in pids:
-            await _stop(pid)
+            await stop(pid)
         yield
     finally:
         for pid in pids:
@@ -102,7 +110,7 @@ def _is_alive(pid: int) -> bool:
     return False
 
 
-async def _stop(pid: int) -> None:
+async def stop(pid: int) -> None:
     """SIGSTOP; returns when the process stands still."""
     os.kill(pid, signal.SIGSTOP)
     process = psutil.Process(pid)
@@ -115,7 +123,13 @@ async def _stop(pid: int) -> None:
 
 async def _open_transactions(system: System, ledger: Ledger, pid: int) -> set[str]:
     """The transactions of a stopped process that go on only when it says more."""
-    connections = psutil.Process(pid).net_connections("tcp")
-    ports = [c.laddr.port for c in connections if c.raddr and c.raddr.port == system.postgres.port]
-    rows = await ledger.connection.fetch(_WAITS_FOR_CLIENT, ports)
+    rows = await ledger.connection.fetch(_WAITS_FOR_CLIENT, list(ports(pid, system.postgres.port)))
     return {row["backend_xid"] for row in rows}
+
+
+def ports(pid: int, server_port: int) -> set[int]:
+    """The process's own ends of its connections to a server; none if it is gone."""
+    with suppress(psutil.NoSuchProcess):
+        connections = psutil.Process(pid).net_connections("tcp")
+        return {each.laddr.port for each in connections if each.raddr and each.raddr.port == server_port}
+    return set()

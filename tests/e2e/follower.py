@@ -1,21 +1,19 @@
-"""A dashboard that follows `/ws` through faults: when its connection breaks it comes back and resumes behind the last
-event it saw. It fails if an event is missing, comes twice, or is out of order.
+"""A dashboard that follows the feed through faults, by the client that we ship: when its connection breaks it comes
+back and resumes behind the last event it saw. It fails if an event is missing, comes twice, or is out of order.
 """
 
 import asyncio
-import json
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
 
-from gateway.sockets import CLOSE_TRY_LATER
 from tests.e2e.ledger import Ledger
 from tests.system import System, eventually_seen
+from tidegate.client import Feed
 
-_RECONNECT_SECONDS: Final = 0.1
-_CATCH_UP_SECONDS: Final = 5.0
+_CATCH_UP_SECONDS: Final = 10.0
 
 
 class Follower:
@@ -24,9 +22,13 @@ class Follower:
 
     def __init__(self, system: System) -> None:
         self.seq = -1
-        self.breaks = 0
+        self._feed: Feed
         self._system = system
         self._following: asyncio.Task[None]
+
+    @property
+    def breaks(self) -> int:
+        return self._feed.connections - 1
 
     async def __aenter__(self) -> Self:
         async with Ledger(self._system) as ledger:
@@ -53,19 +55,8 @@ class Follower:
         return self.seq >= seq
 
     async def _follow(self) -> None:
-        token = self._system.token("staff")
-        async with aiohttp.ClientSession() as session:
-            while True:
-                with suppress(aiohttp.ClientError):
-                    url = f"{self._system.url}/ws"
-                    async with session.ws_connect(url, params={"token": token, "after": self.seq}) as socket:
-                        async for frame in socket:
-                            if frame.type is aiohttp.WSMsgType.TEXT:
-                                self._take(frame.data)
-                        self.breaks += socket.close_code != CLOSE_TRY_LATER
-                await asyncio.sleep(_RECONNECT_SECONDS)
-
-    def _take(self, frame: str) -> None:
-        for event in json.loads(frame):
-            assert event["seq"] == self.seq + 1, f"event {event['seq']} came after {self.seq}"
-            self.seq = event["seq"]
+        async with aiohttp.ClientSession() as http:
+            self._feed = Feed(http, self._system.url, self._system.token("staff"), ["log"], after=self.seq)
+            async for event in self._feed:
+                assert event["seq"] == self.seq + 1, f"event {event['seq']} came after {self.seq}"
+                self.seq = event["seq"]

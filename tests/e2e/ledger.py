@@ -8,11 +8,11 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.model import Product
-from runtime import catalogue
+from runtime.catalogue import Article
 from runtime.database import asyncpg_dsn
 from tests.e2e.faults_client import FaultsClient
 from tests.e2e.load import Load
+from tests.listings import Listings
 from tests.system import System, eventually_seen
 
 APPLIED_WITHIN_SECONDS: Final = 30.0
@@ -100,8 +100,8 @@ async def verified(system: System) -> None:
 
 async def stock_up(system: System, skus: Sequence[str], pieces: int = _PLENTY) -> None:
     """Puts the SKUs into the catalogue and so many pieces of each on the shelf."""
-    async with Ledger(system) as ledger:
-        await catalogue.load(ledger.connection, [Product(sku, f"Product {sku}", 250, "GBP") for sku in skus])
+    async with Listings(system) as listings:
+        await listings.put_on_sale(*(Article(sku, f"Product {sku}", 250, "GBP") for sku in skus))
     async with FaultsClient(system) as staff:
         for sku in skus:
             received = await staff.post(f"/inventory/{sku}/receipts", {"quantity": pieces}, wait=10)

@@ -13,11 +13,11 @@ import asyncpg
 from redis.asyncio import Redis
 
 from domain.ids import mailbox_of_slot, slot_of_id, slot_of_key
-from domain.model import Product
-from runtime.catalogue import load
+from runtime.catalogue import Article
 from runtime.mailboxes.keys import stream_key
 from runtime.settings import Settings
 from tests.e2e.api import Client
+from tests.listings import Listings
 from tests.system import System
 
 STAFF: Final = "shop-staff"
@@ -27,10 +27,13 @@ _MAILBOXES: Final[int] = Settings.model_fields["mailbox_count"].default
 class Shop:
     """The system, and those who come to it."""
 
-    def __init__(self, system: System, http: aiohttp.ClientSession, database: "asyncpg.Connection[Any]") -> None:
+    def __init__(
+        self, system: System, http: aiohttp.ClientSession, database: "asyncpg.Connection[Any]", listings: Listings
+    ) -> None:
         self.system = system
         self.http = http
         self.database = database
+        self._listings = listings
         self.staff = self.client("staff", STAFF)
         self.anybody = Client(http, system.url, None)
         self._numbers = itertools.count(1)
@@ -48,10 +51,14 @@ class Shop:
     async def product(self, on_hand: int = 0, *, price_minor: int = 250, currency: str = "GBP") -> str:
         """The SKU of a new product, with so many pieces on hand."""
         sku = f"PRODUCT-{next(self._numbers)}"
-        await load(self.database, [Product(sku, f"The product {sku}", price_minor, currency)])
+        await self._listings.put_on_sale(Article(sku, f"The product {sku}", price_minor, currency))
         if on_hand:
             (await self.staff.post(f"/inventory/{sku}/receipts", {"quantity": on_hand})).ok()
         return sku
+
+    async def product_id(self, sku: str) -> str:
+        """Which product the SKU is a variant of."""
+        return str(await self.database.fetchval("SELECT product_id FROM variants WHERE sku = $1", sku))
 
     def mailbox_of(self, sku: str) -> int:
         """Where commands about the stock of a SKU go."""

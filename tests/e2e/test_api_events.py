@@ -49,7 +49,7 @@ async def test_events_are_cloudevents(shop: Shop) -> None:
         assert event["specversion"] == "1.0"
         assert event["id"] == str(event["seq"])
         assert event["source"] == "/tidegate"
-        assert re.fullmatch(r"[a-z]+\.[a-z]+", event["type"])
+        assert re.fullmatch(r"[a-z_]+\.[a-z_]+", event["type"])
         assert event["subject"]
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event["time"])
         assert event["datacontenttype"] == "application/json"

@@ -36,7 +36,7 @@ async def system() -> AsyncIterator[System]:
         assert not running.tracebacks()
 
 
-@pytest.mark.parametrize("workers", ["in_batches", "stopped"])
+@pytest.mark.parametrize("workers", [pytest.param("in_batches", marks=pytest.mark.campaign), "stopped"])
 async def test_valkey_killed_under_load(system: System, workers: str) -> None:
     pids = system.pids()
     async with FaultsClient(system) as client, Follower(system) as follower, Load(system, SKUS) as load:
@@ -65,7 +65,13 @@ async def test_valkey_killed_under_load(system: System, workers: str) -> None:
     assert system.pids() == pids, "nobody had to be started again"
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(signal.SIGINT, id="fast", marks=pytest.mark.campaign),
+        pytest.param(signal.SIGQUIT, id="immediate"),
+    ],
+)
 async def test_postgres_stopped_under_load(system: System, how: signal.Signals) -> None:
     pids = system.pids()
     async with FaultsClient(system) as client, Follower(system) as follower, Load(system, SKUS) as load:
@@ -88,6 +94,7 @@ async def test_postgres_stopped_under_load(system: System, how: signal.Signals) 
     assert system.pids() == pids, "nobody had to be started again"
 
 
+@pytest.mark.campaign
 async def test_gateway_killed_under_load(system: System) -> None:
     async with FaultsClient(system) as client, Follower(system) as follower, Load(system, SKUS) as load:
         for _ in range(GATEWAY_KILLS):

@@ -6,13 +6,14 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
+import pytest
 import pytest_asyncio
 import redis
 
 from runtime.activation import ActivationBroker, activate
 from runtime.mailboxes.keys import awake_key
 from runtime.settings import Settings
-from tests.e2e.faults import commits_held_back, kill, stop_in_batch
+from tests.e2e.faults import commits_held_back, kill, ports, stop_in_batch
 from tests.e2e.faults_client import FaultsClient
 from tests.e2e.ledger import Ledger, prove, stock_up, verified
 from tests.e2e.load import Load
@@ -37,6 +38,7 @@ async def busy() -> AsyncIterator[System]:
         assert not running.tracebacks()
 
 
+@pytest.mark.campaign
 async def test_workers_killed_in_the_middle_of_batches(busy: System) -> None:
     pauses = []
     async with Ledger(busy) as ledger, Load(busy, SKUS) as load:
@@ -174,6 +176,8 @@ def _resume_all(system: System) -> None:
 
 
 async def _both_listen(system: System) -> bool:
-    """Whether two workers wait for activations."""
+    """Whether two workers wait for activations. Others wait in the same way for theirs."""
     with redis.Redis.from_url(system.valkey.url) as client:
-        return [connection["cmd"] for connection in client.client_list()].count("brpop") == 2
+        waiting = {int(each["addr"].rpartition(":")[2]) for each in client.client_list() if each["cmd"] == "brpop"}
+    pids = system.worker_pids()
+    return len(pids) == 2 and all(waiting & ports(pid, system.valkey.port) for pid in pids)

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from runtime import processes
 from tests.system import System, eventually
 
 
@@ -67,7 +68,7 @@ def test_a_system_outlives_its_workers_and_servers(system: System) -> None:
 def test_it_stops_a_stopped_worker_too() -> None:
     with System() as system:
         paused = system.pause_worker()
-        family = [psutil.Process(system.pid(name)) for name in ("gateway", "worker", "scheduler")]
+        family = [psutil.Process(system.pid(name)) for name in processes.commands()]
         servers = [psutil.Process(server.pid) for server in (system.postgres, system.valkey)]
     assert not psutil.pid_exists(paused)
     assert not any(process.is_running() for process in (*family, *servers))

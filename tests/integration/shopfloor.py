@@ -17,12 +17,13 @@ import msgspec
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
+from domain.catalogue import PutListing
 from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
-from domain.model import Command, Product, Who
+from domain.model import Command, Who
 from domain.orders import PlaceOrder, Wanted
 from domain.stock import ReceiveStock
-from runtime import catalogue
 from runtime import envelope as envelopes
+from runtime.catalogue import Article, listing
 from runtime.database import create_batch_pool
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD, Envelope
 from runtime.feed import Publisher
@@ -31,6 +32,7 @@ from runtime.mailboxes.keys import stream_key
 from runtime.mailboxes.post import Claim, Poster
 from runtime.redis_client import connect
 from runtime.verify import verify
+from tests.system import eventually_seen
 from workers.apply import Applier
 from workers.drain import Drainer
 
@@ -145,6 +147,11 @@ class Shopfloor:
         wanted = tuple(Wanted(sku, quantity) for sku, quantity in lines.items())
         return PlaceOrder(order_id or self.new_id(mailbox), who.principal, wanted)
 
+    @staticmethod
+    def listing(sku: str, on_hand: int | None = None) -> PutListing:
+        """What puts a SKU on sale, as `fill` does."""
+        return listing(Article(sku, sku.title(), PRICE_MINOR, "GBP"), on_hand)
+
     def envelope(
         self,
         command: Command | msgspec.Raw,
@@ -193,12 +200,19 @@ class Shopfloor:
 
     async def fill(self, **on_hand: int) -> None:
         """Puts products into the catalogue and so many pieces of each on hand, by commands like any others."""
-        async with self.pool.acquire() as connection:
-            await catalogue.load(connection, [Product(sku, sku.title(), PRICE_MINOR, "GBP") for sku in on_hand])
-        for sku, quantity in on_hand.items():
-            if quantity:
-                await self.post(ReceiveStock(sku, quantity), who=STAFF)
-        await self.drain()
+        await self._have_applied([self.listing(sku) for sku in on_hand])
+        await self._have_applied([ReceiveStock(sku, quantity) for sku, quantity in on_hand.items() if quantity])
+
+    async def _have_applied(self, commands: Iterable[Command]) -> None:
+        """Posts what staff ask for and drains; also if somebody else drains, it is applied afterwards."""
+        posted = [await self.post(command, who=STAFF) for command in commands]
+
+        async def recorded() -> bool:
+            await self.drain()
+            known = await self.pool.fetchval("SELECT count(*) FROM commands WHERE id = ANY($1::uuid[])", posted)
+            return bool(known == len(posted))
+
+        await eventually_seen("outcomes of all that was posted", recorded, within_seconds=_DRAIN_MAX_SECONDS)
 
     async def drain(self, *mailboxes: int) -> None:
         """Drains these mailboxes, or all, one after another, until they are empty."""

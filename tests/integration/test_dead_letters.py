@@ -155,6 +155,9 @@ async def test_one_command_that_breaks_a_constraint_fails_alone_and_the_rest_app
         settled = await floor.settled()
         assert [command_id for command_id in settled if command_id in set(posted)] == posted, "out of order"
         assert [letter[2:] for letter in await floor.dead_letters()] == [(culprit, "write_refused")]
+        (told,) = await floor.pool.fetch("SELECT data->>'detail' AS detail FROM events WHERE type = 'command.failed'")
+        assert "violates unique constraint" in told["detail"]
+        assert "DETAIL" not in told["detail"], "whole rows may stand there, with all their secrets"
         assert 1 <= retries("bisected") - bisected <= 8, "halving 65 commands ends after 7 steps"
         assert await floor.stock("MUG") == (1_000, 65)
         await floor.verified()

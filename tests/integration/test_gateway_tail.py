@@ -11,8 +11,9 @@ import asyncpg
 import msgspec
 import pytest
 
-from gateway.tail import Follower, Tail
-from runtime.database import asyncpg_dsn, create_engine
+from gateway.tail import Tail
+from runtime.database import asyncpg_dsn
+from runtime.engine import create_engine
 from runtime.records import EventRecord, encode, microseconds
 from tests.system import eventually_seen
 
@@ -70,35 +71,31 @@ async def tail_of(database_url: str, *, silence_seconds: float = NEVER_SILENT) -
         await engine.dispose()
 
 
-async def take(follower: Follower, last: int) -> list[int]:
-    """The seqs that the follower gets, up to `last`."""
-    seqs: list[int] = []
-    async with asyncio.timeout(WITHIN):
-        while not seqs or seqs[-1] < last:
-            seqs += [record.seq for record in await follower.take()]
-    return seqs
+class Watcher:
+    """Notes what the tail tells it."""
 
+    def __init__(self, tail: Tail) -> None:
+        self.seqs: list[int] = []
+        self._tail = tail
+        tail.watch(self._take)
 
-@asynccontextmanager
-async def locked(database_url: str, table: str) -> AsyncIterator[None]:
-    """Meanwhile nobody can read the table."""
-    connection = await asyncpg.connect(asyncpg_dsn(database_url))
-    try:
-        async with connection.transaction():
-            await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-            yield
-    finally:
-        await connection.close()
+    def _take(self, records: list[EventRecord]) -> None:
+        self.seqs += [record.seq for record in records]
 
+    async def begins(self) -> int:
+        """Returns when the tail follows the log, and behind which seq."""
+        async with asyncio.timeout(WITHIN):
+            await self._tail.watching.wait()
+        return self._tail.seq
 
-async def blocked(log: Log, waiting: int) -> None:
-    """Returns once so many sessions of this database wait for a lock."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async def up_to(self, last: int) -> list[int]:
+        """What it was told, once `last` is among it."""
 
-    async def enough() -> bool:
-        return bool(await log.connection.fetchval(query) >= waiting)
+        async def there() -> bool:
+            return last in self.seqs
 
-    await eventually_seen(f"{waiting} sessions that wait for a lock", enough, within_seconds=WITHIN)
+        await eventually_seen(f"seq {last}", there, within_seconds=WITHIN)
+        return self.seqs
 
 
 @pytest.mark.parametrize(
@@ -114,70 +111,56 @@ async def blocked(log: Log, waiting: int) -> None:
 async def test_every_event_once_and_in_order(database_url: str, log: Log, messages: list[tuple[int, int]]) -> None:
     await log.commit(3)
     async with tail_of(database_url) as tail:
-        follower = await tail.follow(queue_max_events=100)
-        assert follower.after == 3
+        watcher = Watcher(tail)
+        assert await watcher.begins() == 3
         await log.commit(9)
         for first, last in messages:
             tail.offer(log.message(first, last))
-        assert await take(follower, 9) == [4, 5, 6, 7, 8, 9]
+        assert await watcher.up_to(9) == [4, 5, 6, 7, 8, 9]
 
 
 async def test_what_the_feed_never_mentions_is_found_after_a_silence(database_url: str, log: Log) -> None:
     async with tail_of(database_url, silence_seconds=SOON_SILENT) as tail:
-        follower = await tail.follow(queue_max_events=100)
+        watcher = Watcher(tail)
+        await watcher.begins()
         await log.commit(5)
-        assert await take(follower, 5) == [1, 2, 3, 4, 5]
+        assert await watcher.up_to(5) == [1, 2, 3, 4, 5]
+
+
+async def test_what_the_feed_lost_while_it_was_interrupted_is_read_at_once(database_url: str, log: Log) -> None:
+    async with tail_of(database_url) as tail:
+        watcher = Watcher(tail)
+        await watcher.begins()
+        await log.commit(5)
+        tail.look_again()
+        assert await watcher.up_to(5) == [1, 2, 3, 4, 5]
 
 
 async def test_a_message_that_is_no_event_stops_nobody(database_url: str, log: Log) -> None:
     async with tail_of(database_url) as tail:
-        follower = await tail.follow(queue_max_events=100)
+        watcher = Watcher(tail)
+        await watcher.begins()
         await log.commit(1)
         with pytest.raises(msgspec.MsgspecError):  # which the feed's listener logs
             tail.offer("garbage")
         tail.offer(log.message(1, 1))
-        assert await take(follower, 1) == [1]
+        assert await watcher.up_to(1) == [1]
 
 
-async def test_a_follower_begins_now_however_long_nobody_followed(database_url: str, log: Log) -> None:
+async def test_a_watcher_that_stumbles_takes_nothing_from_the_others(
+    database_url: str, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stumble(records: list[EventRecord]) -> None:
+        raise RuntimeError("stumbled")
+
     async with tail_of(database_url) as tail:
-        tail.unfollow(await tail.follow(queue_max_events=100))
-        await log.commit(50)
-        follower = await tail.follow(queue_max_events=10)
-        assert follower.after == 50
-        await log.commit(51)
-        tail.offer(log.message(51, 51))
-        assert await take(follower, 51) == [51]
-
-
-async def test_of_two_who_come_first_at_once_neither_misses_anything(database_url: str, log: Log) -> None:
-    """Both look where the log ends; it grows before the second has its answer."""
-    await log.commit(3)
-    async with tail_of(database_url) as tail:
-        async with locked(database_url, "event_counter"):
-            both = [asyncio.create_task(tail.follow(queue_max_events=100)) for _ in range(2)]
-            await blocked(log, waiting=2)
-        await log.commit(6)
-        followers = await asyncio.gather(*both)
-        tail.offer(log.message(6, 6))
-        for follower in followers:
-            assert await take(follower, 6) == list(range(follower.after + 1, 7))
-
-
-async def test_one_goes_and_another_comes_while_the_log_is_read(database_url: str, log: Log) -> None:
-    """The tail reads what the first missed; what it brings back, the second, who begins behind that, must not get."""
-    async with tail_of(database_url) as tail:
-        first = await tail.follow(queue_max_events=100)
-        await log.commit(5)
-        async with locked(database_url, "events"):
-            tail.offer(log.message(5, 5))
-            await blocked(log, waiting=1)
-            tail.unfollow(first)
-            second = await tail.follow(queue_max_events=100)
-            assert second.after == 5
-        await log.commit(6)
-        tail.offer(log.message(6, 6))
-        assert await take(second, 6) == [6]
+        tail.watch(stumble)
+        watcher = Watcher(tail)
+        await watcher.begins()
+        await log.commit(2)
+        tail.offer(log.message(1, 2))
+        assert await watcher.up_to(2) == [1, 2]
+    assert "stumbled" in caplog.text
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -186,7 +169,7 @@ async def test_it_ends_when_told_even_as_news_come_in(database_url: str, log: Lo
     engine = create_engine(database_url, pool_size=1)
     tail = Tail(engine, silence_seconds=NEVER_SILENT)
     running = asyncio.create_task(tail.run())
-    await tail.follow(queue_max_events=1)
+    await Watcher(tail).begins()
     tail.offer(log.message(1, 1))
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -194,9 +177,3 @@ async def test_it_ends_when_told_even_as_news_come_in(database_url: str, log: Lo
     await asyncio.wait([running], timeout=WITHIN)
     assert running.cancelled()
     await engine.dispose()
-
-
-async def test_without_postgres_nobody_can_follow(database_url: str) -> None:
-    async with tail_of("postgresql://nobody@127.0.0.1:1/nothing") as tail:
-        with pytest.raises(OSError, match=r"refused|failed"):
-            await tail.follow(queue_max_events=1)

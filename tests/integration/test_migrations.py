@@ -1,18 +1,24 @@
-"""Migrations: they make the tables that the code knows, from nothing, once, and one at a time."""
+"""Migrations: they make the tables that the code knows, from nothing or from what there was, once, one at a time."""
 
 import asyncio
 import os
 import sys
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
+from domain.catalogue import ChangeProduct
+from domain.orders import ConfirmOrder
 from runtime import migrations, tables
-from runtime.database import create_engine
+from runtime.database import asyncpg_dsn
+from runtime.engine import create_engine
+from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.servers import Databases
 
 _TIDEGATE: Final = Path(sys.executable).with_name("tidegate")
@@ -92,7 +98,15 @@ async def test_several_at_once_take_turns(databases: Databases) -> None:
         "INSERT INTO stock VALUES ('MUG', 1, 2)",
         "INSERT INTO stock VALUES ('MUG', 1, -1)",
         "INSERT INTO stock VALUES ('MUG', -1, 0)",
-        "INSERT INTO products VALUES ('MUG', 'A mug', -1, 'GBP')",
+        "WITH made AS (INSERT INTO products VALUES"
+        " (gen_random_uuid(), 'mug', 'A mug', '', NULL, 'active', 1, now(), now()) RETURNING id)"
+        " INSERT INTO variants SELECT 'MUG', id, '', -1, 'GBP', NULL, NULL, NULL, '{}', true, true, now(), now()"
+        " FROM made",
+        "INSERT INTO variants VALUES"
+        " ('MUG', gen_random_uuid(), '', 1, 'GBP', NULL, NULL, NULL, '{}', true, true, now(), now())",
+        "INSERT INTO products VALUES (gen_random_uuid(), 'mug', 'A mug', '', NULL, 'active', 1, now(), now()),"
+        " (gen_random_uuid(), 'mug', 'Another', '', NULL, 'active', 1, now(), now())",
+        "INSERT INTO categories VALUES (gen_random_uuid(), 'up', 'Up', gen_random_uuid(), 0, 1, now(), now())",
         "INSERT INTO event_counter VALUES (2, 0)",
         "INSERT INTO event_counter VALUES (1, 0)",
     ],
@@ -100,6 +114,79 @@ async def test_several_at_once_take_turns(databases: Databases) -> None:
 async def test_the_tables_themselves_refuse_what_must_never_be(databases: Databases, statement: str) -> None:
     with databases.migrated() as url, pytest.raises(Exception, match="violates"):
         await _ask(url, statement)
+
+
+# A shop as the first migration knew it: articles with a price each, some of whose SKUs are one slug, or hardly a name;
+# mugs that came in, of which one order has some and another had some.
+_EARLIER: Final = """
+    INSERT INTO products VALUES ('MUG', 'A mug', 100, 'GBP'), ('A.B', 'X', 50, 'GBP'), ('A-B', '', 60, 'GBP'),
+        ('A-B-2', 'Two', 70, 'EUR'), ('LONG', repeat('long ', 100), 0, 'GBP');
+    INSERT INTO stock VALUES ('MUG', 10, 3), ('A.B', 0, 0), ('A-B', 0, 0), ('A-B-2', 0, 0), ('LONG', 0, 0);
+    UPDATE event_counter SET last_seq = 4;
+    CREATE TEMPORARY TABLE told AS SELECT * FROM (VALUES
+        (1, 'ReceiveStock', 'stock.received', 'MUG', '{"sku":"MUG","quantity":10,"reference":null}'),
+        (2, 'PlaceOrder', 'order.placed', '0170876e-8001-7000-8000-000000000001',
+            '{"order_id":"0170876e-8001-7000-8000-000000000001","customer_id":"ann","currency":"GBP","total_minor":300,'
+            '"lines":[{"sku":"MUG","quantity":3,"unit_price_minor":100}]}'),
+        (3, 'PlaceOrder', 'order.placed', '0170876e-8001-7000-8000-000000000002',
+            '{"order_id":"0170876e-8001-7000-8000-000000000002","customer_id":"ann","currency":"GBP","total_minor":90,'
+            '"lines":[{"sku":"MUG","quantity":1,"unit_price_minor":90}]}'),
+        (4, 'CancelOrder', 'order.cancelled', '0170876e-8001-7000-8000-000000000002',
+            '{"order_id":"0170876e-8001-7000-8000-000000000002","customer_id":"ann",'
+            '"lines":[{"sku":"MUG","quantity":1,"unit_price_minor":90}]}')
+    ) AS told (seq, command, type, subject, data);
+    INSERT INTO events SELECT seq, type, subject, ('00000000-0000-7000-8000-00000000000' || seq)::uuid, 'ann',
+        timestamptz '2026-11-05T12:00:00Z' + seq * interval '1 hour', data::json FROM told;
+    INSERT INTO commands SELECT ('00000000-0000-7000-8000-00000000000' || seq)::uuid, command, 'ann', now(), now(), 0,
+        seq || '-1', 'applied', seq, 1, NULL, NULL, '' FROM told;
+    INSERT INTO orders SELECT subject::uuid, 'ann', CASE seq WHEN 2 THEN 'placed' ELSE 'cancelled' END, 'GBP',
+        (data::json->>'total_minor')::bigint, timestamptz '2026-11-05T12:00:00Z' + seq * interval '1 hour',
+        timestamptz '2026-11-05T12:00:00Z' + CASE seq WHEN 2 THEN 2 ELSE 4 END * interval '1 hour'
+        FROM told WHERE type = 'order.placed';
+    INSERT INTO order_lines VALUES ('0170876e-8001-7000-8000-000000000001', 'MUG', 3, 100),
+        ('0170876e-8001-7000-8000-000000000002', 'MUG', 1, 90);
+"""
+
+
+async def test_a_shop_of_the_first_days_goes_on(databases: Databases, redis_url: str) -> None:
+    """What it sold is on sale, by events like any others, and everything is still as the log says."""
+    with databases.empty() as url:
+        await asyncio.to_thread(migrations.upgrade, url, "0001")
+        connection = await asyncpg.connect(asyncpg_dsn(url))
+        await connection.execute(_EARLIER)
+        await connection.close()
+        await _upgrade(url)
+        assert await _differences(url) == []
+        async with Shopfloor(url, redis_url) as floor:
+            counts = await floor.verified()
+            assert (counts["products"], counts["variants"], counts["orders"], counts["events"]) == (5, 5, 2, 14)
+            slugs = await _ask(url, "SELECT sku, slug FROM variants JOIN products p ON p.id = product_id ORDER BY sku")
+            assert [slug.startswith(sku.lower().replace(".", "-")) for sku, slug in slugs] == [True] * 5
+            order = floor.place(0, MUG=7)
+            await floor.post_all([order, ConfirmOrder(order.order_id), ConfirmOrder(_OLD_ORDER)])
+            await floor.post(ChangeProduct(await _product_of(floor, "LONG"), {"name": "Shorter"}), who=STAFF)
+            await floor.drain()
+            assert await _orders(floor) == {
+                order.order_id: ("confirmed", 700),
+                _OLD_ORDER: ("confirmed", 300),
+                UUID("0170876e-8001-7000-8000-000000000002"): ("cancelled", 90),
+            }
+            assert await floor.stock("MUG") == (0, 0)
+            counts = await floor.verified()
+            assert counts["commands_applied"] == counts["commands"]
+
+
+_OLD_ORDER: Final = UUID("0170876e-8001-7000-8000-000000000001")
+
+
+async def _orders(floor: Shopfloor) -> dict[UUID, tuple[str, int]]:
+    rows = await floor.pool.fetch("SELECT id, status, total_minor FROM orders")
+    return {order_id: (status, total) for order_id, status, total in rows}
+
+
+async def _product_of(floor: Shopfloor, sku: str) -> UUID:
+    found = await floor.pool.fetchval("SELECT product_id FROM variants WHERE sku = $1", sku)
+    return UUID(int=found.int)
 
 
 async def test_an_idempotency_key_is_used_once_by_each_principal(database_url: str) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from domain.orders import CancelOrder
-from domain.stock import AdjustStock, ReceiveStock
+from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder
+from domain.stock import AdjustStock, ReceiveStock, SetStock
 from tests.integration.gates import Gate, gate_before
-from tests.integration.shopfloor import STAFF, Shopfloor, retries
+from tests.integration.shopfloor import ANN, STAFF, Shopfloor, retries
 
 UNITS, BUYERS = 50, 200
 
@@ -159,6 +159,71 @@ async def test_stock_that_is_written_off_while_it_is_being_sold(floor: Shopfloor
     await floor.verified()
 
 
+@pytest.mark.parametrize("counted", [10, 4])
+async def test_what_was_counted_is_on_hand_whatever_came_in_meanwhile(floor: Shopfloor, counted: int) -> None:
+    """A count decides on what is there; goods that come in before it is written make it decide again."""
+    await floor.fill(MUG=10)
+    count = await floor.post(SetStock("MUG", counted), mailbox=0, who=STAFF)
+    received = await floor.post(ReceiveStock("MUG", 7), mailbox=1, who=STAFF)
+    await _race(floor, 0, 1)
+    settled = await floor.settled()
+    assert {settled[count].status, settled[received].status} == {"applied"}
+    later = settled[count].seq > settled[received].seq
+    assert await floor.stock("MUG") == (counted if later else counted + 7, 0)
+    await floor.verified()
+
+
+async def test_a_count_that_finds_less_than_is_promised_is_refused(floor: Shopfloor) -> None:
+    await floor.fill(MUG=10)
+    placed = await floor.post(floor.place(0, MUG=8))
+    count = await floor.post(SetStock("MUG", 5), mailbox=1, who=STAFF)
+    await _race(floor, 0, 1)
+    statuses = await floor.statuses([placed, count])
+    assert statuses in (["applied", "rejected: insufficient_stock"], ["rejected: insufficient_stock", "applied"])
+    await floor.verified()
+
+
+async def test_what_is_sold_was_reserved_and_takes_nothing_from_others(floor: Shopfloor) -> None:
+    await floor.fill(MUG=10)
+    sold = floor.place(0, MUG=6)
+    await floor.post(sold)
+    await floor.drain()
+    ran_short = retries("stock_ran_short")
+    posted = await floor.post_all([ConfirmOrder(sold.order_id), floor.place(1, MUG=4)])
+    await _race(floor, 0, 1)
+    assert await floor.statuses(posted) == ["applied"] * 2
+    assert retries("stock_ran_short") == ran_short
+    assert await floor.stock("MUG") == (4, 4)
+    await floor.verified()
+
+
+async def test_what_comes_back_while_somebody_wants_it_is_there_or_not_yet(floor: Shopfloor) -> None:
+    await floor.fill(MUG=10)
+    returned = floor.place(0, MUG=6)
+    await floor.post_all([returned, ConfirmOrder(returned.order_id)])
+    await floor.drain()
+    posted = await floor.post_all([CancelOrder(returned.order_id), floor.place(1, MUG=10)])
+    await _race(floor, 0, 1)
+    given_back, wanted = await floor.statuses(posted)
+    assert given_back == "applied"
+    reserved = {"applied": 10, "rejected: insufficient_stock": 0}[wanted]
+    assert await floor.stock("MUG") == (10, reserved)
+    await floor.verified()
+
+
+async def test_of_two_last_moves_of_one_order_the_first_counts(floor: Shopfloor) -> None:
+    await floor.fill(MUG=10)
+    order = floor.place(0, MUG=6)
+    posted = await floor.post_all(
+        [order, ExpireOrder(order.order_id), ConfirmOrder(order.order_id), CancelOrder(order.order_id)], who=ANN
+    )
+    await asyncio.gather(*_drain(floor, [0, 0]))
+    await floor.drain(0)
+    assert await floor.statuses(posted) == ["applied", "applied", *["rejected: order_state_conflict"] * 2]
+    assert await floor.stock("MUG") == (10, 0)
+    await floor.verified()
+
+
 async def _gapless(floor: Shopfloor) -> list[int]:
     """The log as a reader sees it now, who must never see a gap."""
     seen = await floor.log()
@@ -188,6 +253,7 @@ async def test_no_reader_ever_sees_a_later_event_before_an_earlier_one(floor: Sh
 
 async def test_a_reader_beside_many_drainers_never_sees_a_gap(floor: Shopfloor) -> None:
     await floor.fill(MUG=100, LAMP=10_000)
+    filled = len(await floor.log())
     await floor.post_all(
         floor.place(number % 4, MUG=1) if number % 3 == 0 else floor.place(number % 4, LAMP=2)
         for number in range(1_200)
@@ -199,7 +265,7 @@ async def test_a_reader_beside_many_drainers_never_sees_a_gap(floor: Shopfloor) 
         looks += 1
     await floor.drain()
     assert looks > 3
-    assert len(await _gapless(floor)) == 1_200 + 2
+    assert len(await _gapless(floor)) == filled + 1_200
     assert await floor.stock("MUG") == (100, 100)
     await floor.verified()
 

@@ -7,9 +7,12 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from domain.orders import CancelOrder
+from domain.catalogue import ARCHIVED, ChangeProduct, SetVariant, VariantFields
+from domain.categories import CategoryFields, ChangeCategory, CreateCategory
+from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
 from runtime.mailboxes.keys import stream_key
+from runtime.nouns import NOUNS
 from runtime.verify import Report, verify
 from tests.integration.shopfloor import STAFF, Shopfloor
 
@@ -35,14 +38,59 @@ class Shop:
         self.keyed = await floor.post(floor.place(1, MUG=1), key="key-1")
         self.repeated = await floor.post(floor.place(1, MUG=1), key="key-1")
         await floor.drain()
+        await self._live_on()
         await floor.put(2, {b"gar": b"bage"})
         await floor.drain(2)
         self.waiting = await floor.post(floor.place(3, MUG=1))
         self.waiting_entry = (await floor.inbox.read(3, "0-0", 1))[0].entry_id
 
+    async def _live_on(self) -> None:
+        """The rest of an order's life, and what staff do to the catalogue; at the end no lamps are sold any more."""
+        floor = self.floor
+        sold, returned, forgotten = floor.place(0, MUG=2), floor.place(0, MUG=5), floor.place(0, MUG=6)
+        guest = PlaceOrder(floor.new_id(0), "guest:1", (Wanted("MUG", 1),), "guest@example.org")
+        self.sold_id, self.returned_id, self.guest_id = sold.order_id, returned.order_id, guest.order_id
+        await floor.post_all([sold, returned, forgotten, guest])
+        (self.confirm, *_) = await floor.post_all(
+            [ConfirmOrder(sold.order_id), FulfilOrder(sold.order_id), ConfirmOrder(returned.order_id)], who=STAFF
+        )
+        (self.give_back, _) = await floor.post_all(
+            [CancelOrder(returned.order_id), ExpireOrder(forgotten.order_id)], who=STAFF
+        )
+        self.category_id, self.empty_id = floor.new_id(), floor.new_id()
+        self.mug_id, self.lamp_id = floor.listing("MUG").product_id, floor.listing("LAMP").product_id
+        await floor.post_all(
+            [
+                CreateCategory(self.category_id, CategoryFields("kitchen", "Kitchen")),
+                CreateCategory(self.empty_id, CategoryFields("cups", "Cups", self.category_id)),
+                ChangeCategory(self.category_id, {"name": "The kitchen"}),
+            ],
+            who=STAFF,
+        )
+        await floor.drain()
+        mug = VariantFields("MUG", 120, "GBP", "White", attributes={"colour": "white"})
+        await floor.post_all(
+            [
+                floor.listing("MUG", on_hand=90),
+                ChangeProduct(self.mug_id, {"category_id": str(self.category_id)}),
+                SetVariant(self.mug_id, mug),
+                ChangeProduct(self.lamp_id, {"status": ARCHIVED}),
+            ],
+            who=STAFF,
+        )
+        await floor.drain()
+        await floor.post(floor.place(0, MUG=1))
+        await floor.drain()
+
     async def run(self, statement: str, *arguments: object) -> None:
         """Changes exactly one row."""
         assert (await self.floor.pool.execute(statement, *arguments)).endswith(" 1"), statement
+
+    async def rewrite(self, command_id: UUID, **changes: object) -> None:
+        """Changes what the one event of a command says."""
+        data = await self.floor.pool.fetchval("SELECT data::text FROM events WHERE command_id = $1", command_id)
+        said = msgspec.json.encode({**msgspec.json.decode(data), **changes}).decode()
+        await self.run("UPDATE events SET data = $2 WHERE command_id = $1", command_id, said)
 
     async def report(self) -> Report:
         return await verify(self.floor.database_url, self.floor.redis_url, mailbox_count=self.floor.mailbox_count)
@@ -63,14 +111,18 @@ def found(report: Report) -> set[tuple[str, str, str]]:
 async def test_a_shop_in_order_is_clean_and_everything_was_counted(shop: Shop) -> None:
     counts = await shop.floor.verified()
     assert counts == {
-        "mailbox_entries_applied": 10,
+        "mailbox_entries_applied": 29,
         "mailbox_entries_waiting": 1,
         "mailboxes_rejoined": 0,
-        "events": 10,
+        "events": 31,
         "stock_rows": 2,
-        "orders": 3,
-        "commands": 10,
-        "commands_applied": 7,
+        "orders": 8,
+        **{noun.table.name: 0 for noun in NOUNS},
+        "categories": 2,
+        "products": 2,
+        "variants": 2,
+        "commands": 29,
+        "commands_applied": 26,
         "commands_rejected": 1,
         "commands_repeated": 1,
         "commands_failed": 1,
@@ -108,6 +160,43 @@ async def _oversell(shop: Shop) -> set[tuple[str, str, str]]:
 async def _delete_a_stock_row(shop: Shop) -> set[tuple[str, str, str]]:
     await shop.run("DELETE FROM stock WHERE sku = 'MUG'")
     return {("stock", "MUG", "is in the log but not in the table")}
+
+
+async def _make_up_a_stock_row(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("INSERT INTO stock VALUES ('GHOST', 0, 0)")
+    return {("stock", "GHOST", "has no event")}
+
+
+async def _forget_that_a_price_changed(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE event_counter SET prices_seq = 0")
+    return {("log", "prices_seq", "is not where a price last changed")}
+
+
+async def _say_that_a_price_will_change(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE event_counter SET prices_seq = last_seq + 1")
+    return {("log", "prices_seq", "is not where a price last changed")}
+
+
+async def _sell_at_another_price(shop: Shop) -> set[tuple[str, str, str]]:
+    """The order's rows say the same: only the catalogue of that moment knows better."""
+    lines = [
+        {"sku": "MUG", "quantity": 3, "unit_price_minor": 99},
+        {"sku": "LAMP", "quantity": 1, "unit_price_minor": 100},
+    ]
+    await shop.rewrite(shop.place, lines=lines, total_minor=397)
+    await shop.run("UPDATE order_lines SET unit_price_minor = 99 WHERE order_id = $1 AND sku = 'MUG'", shop.order_id)
+    await shop.run("UPDATE orders SET total_minor = 397 WHERE id = $1", shop.order_id)
+    return {("prices", str(shop.order_id), "was placed at another price than the catalogue's")}
+
+
+async def _sell_what_is_not_on_sale(shop: Shop) -> set[tuple[str, str, str]]:
+    """As if lamps had been a draft until they were archived."""
+    await shop.run(
+        "UPDATE events SET data = replace(data::text, '\"active\"', '\"draft\"')::json"
+        " WHERE type = 'product.created' AND subject = $1",
+        str(shop.lamp_id),
+    )
+    return {("prices", str(shop.order_id), "was placed for what was not on sale")}
 
 
 async def _drop_an_event(shop: Shop) -> set[tuple[str, str, str]]:
@@ -165,6 +254,9 @@ async def _apply_an_order_twice(shop: Shop) -> set[tuple[str, str, str]]:
     await shop.run("UPDATE stock SET reserved = reserved + 1 WHERE sku = 'LAMP'")
     return {
         ("orders", str(shop.order_id), "was placed another number of times than once"),
+        # The second time the catalogue is another.
+        ("prices", str(shop.order_id), "was placed for what was not on sale"),
+        ("prices", str(shop.order_id), "was placed at another price than the catalogue's"),
         ("outcomes", str(shop.place), "was applied more than once"),
     }
 
@@ -182,6 +274,28 @@ async def _change_an_orders_status(shop: Shop) -> set[tuple[str, str, str]]:
 async def _change_an_orders_total(shop: Shop) -> set[tuple[str, str, str]]:
     await shop.run("UPDATE orders SET total_minor = total_minor - 1 WHERE id = $1", shop.order_id)
     return {("orders", str(shop.order_id), DISAGREES)}
+
+
+async def _charge_more_than_the_lines_say(shop: Shop) -> set[tuple[str, str, str]]:
+    """The log and the table agree."""
+    await shop.rewrite(shop.place, total_minor=401)
+    await shop.run("UPDATE orders SET total_minor = 401 WHERE id = $1", shop.order_id)
+    return {("orders", str(shop.order_id), "has another total than its lines")}
+
+
+async def _change_where_a_guest_wants_mail(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE orders SET email = 'eve@example.org' WHERE id = $1", shop.guest_id)
+    return {("orders", str(shop.guest_id), DISAGREES)}
+
+
+async def _fulfil_an_order_that_has_expired(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE events SET type = 'order.expired' WHERE command_id = $1", shop.confirm)
+    return {("orders", str(shop.sold_id), "made a move that it could not make"), ("stock", "MUG", DISAGREES)}
+
+
+async def _give_back_more_than_was_sold(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.rewrite(shop.give_back, lines=[{"sku": "MUG", "quantity": 6, "unit_price_minor": 100}])
+    return {("orders", str(shop.returned_id), "made a move that it could not make"), ("stock", "MUG", DISAGREES)}
 
 
 async def _make_up_an_order(shop: Shop) -> set[tuple[str, str, str]]:
@@ -243,6 +357,11 @@ PLANTED: list[Plant] = [
     _change_what_is_reserved,
     _oversell,
     _delete_a_stock_row,
+    _make_up_a_stock_row,
+    _forget_that_a_price_changed,
+    _say_that_a_price_will_change,
+    _sell_at_another_price,
+    _sell_what_is_not_on_sale,
     _drop_an_event,
     _drop_the_last_event,
     _set_the_counter_ahead,
@@ -253,6 +372,10 @@ PLANTED: list[Plant] = [
     _delete_an_order,
     _change_an_orders_status,
     _change_an_orders_total,
+    _charge_more_than_the_lines_say,
+    _change_where_a_guest_wants_mail,
+    _fulfil_an_order_that_has_expired,
+    _give_back_more_than_was_sold,
     _make_up_an_order,
     _delete_an_order_line,
     _change_a_lines_quantity,

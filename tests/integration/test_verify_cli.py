@@ -75,20 +75,35 @@ async def test_it_tells_people_what_is_wrong(floor: Shopfloor) -> None:
     assert "the table does not say what the log says" in done.stdout
 
 
-# A history as the pipeline would have written it: one receipt, then so many orders of one line, one event each.
+# A history as the pipeline would have written it: a product and its one variant, a receipt, then so many orders of one
+# line, one event each.
 _HISTORY: Final = """
-    INSERT INTO products VALUES ('MUG', 'A mug', 100, 'GBP');
+    INSERT INTO products VALUES ('00000000-0002-7000-8000-000000000001', 'mug', 'A mug', '', NULL, 'active', 2, now(),
+        now());
+    INSERT INTO variants VALUES ('MUG', '00000000-0002-7000-8000-000000000001', '', 100, 'GBP', NULL, NULL, NULL,
+        '{{}}', true, true, now(), now());
     INSERT INTO stock VALUES ('MUG', {orders}, {orders});
-    UPDATE event_counter SET last_seq = {orders} + 1;
+    UPDATE event_counter SET last_seq = {orders} + 3;
     CREATE TEMPORARY TABLE history AS
         SELECT n AS seq, ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS command_id,
             ('00000000-0001-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS order_id,
             '2026-11-05T12:00:00Z'::timestamptz AS at
-        FROM generate_series(2, {orders} + 1) n;
-    INSERT INTO events VALUES (1, 'stock.received', 'MUG', '00000000-0000-7000-8000-000000000001', 'sam', now(),
-        '{{"sku":"MUG","quantity":{orders},"reference":null}}');
-    INSERT INTO commands VALUES ('00000000-0000-7000-8000-000000000001', 'ReceiveStock', 'sam', now(), now(), 0, '1-1',
-        'applied', 1, 1, NULL, NULL, '');
+        FROM generate_series(4, {orders} + 3) n;
+    INSERT INTO events VALUES
+        (1, 'product.created', '00000000-0002-7000-8000-000000000001', '00000000-0000-7000-8000-000000000001', 'sam',
+            now(), '{{"product_id":"00000000-0002-7000-8000-000000000001","slug":"mug","name":"A mug","description":"",'
+            '"category_id":null,"status":"active"}}'),
+        (2, 'product.variant_added', '00000000-0002-7000-8000-000000000001', '00000000-0000-7000-8000-000000000001',
+            'sam', now(), '{{"product_id":"00000000-0002-7000-8000-000000000001","sku":"MUG","title":"",'
+            '"price_minor":100,"currency":"GBP","compare_at_minor":null,"weight_grams":null,"barcode":null,'
+            '"attributes":{{}},"active":true,"product_status":"active"}}'),
+        (3, 'stock.received', 'MUG', '00000000-0000-7000-8000-000000000003', 'sam', now(),
+            '{{"sku":"MUG","quantity":{orders},"reference":null}}');
+    INSERT INTO commands VALUES
+        ('00000000-0000-7000-8000-000000000001', 'CreateProduct', 'sam', now(), now(), 0, '1-1', 'applied', 1, 2, NULL,
+            NULL, ''),
+        ('00000000-0000-7000-8000-000000000003', 'ReceiveStock', 'sam', now(), now(), 0, '3-1', 'applied', 3, 1, NULL,
+            NULL, '');
     INSERT INTO events SELECT seq, 'order.placed', order_id, command_id, 'ann', at,
         format('{{"order_id":"%s","customer_id":"ann","currency":"GBP","total_minor":100,'
             '"lines":[{{"sku":"MUG","quantity":1,"unit_price_minor":100}}]}}', order_id)::json FROM history;
@@ -142,6 +157,6 @@ async def test_its_memory_does_not_grow_with_the_log(databases: Databases, redis
         with databases.migrated() as database_url:
             await _write_history(database_url, orders)
             said, peak = await asyncio.to_thread(_peak_memory, database_url, redis_url)
-        assert (said["clean"], said["counts"]["orders"], said["counts"]["events"]) == (True, orders, orders + 1)
+        assert (said["clean"], said["counts"]["orders"], said["counts"]["events"]) == (True, orders, orders + 3)
         peaks.append(peak)
     assert peaks[1] - peaks[0] < GROWTH_MAX_BYTES, peaks

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -17,8 +17,9 @@ import asyncpg
 
 @dataclass(frozen=True)
 class Asked:
-    """A command as the simulation asked for it. `lines` are pieces by SKU as they were written, for stock movements
-    the one change; `certain` says whether the answer was 202, or got lost on the way."""
+    """A command as the simulation asked for it. `lines` are pieces by SKU as they were written; for what staff do to
+    one SKU, the change (`move`), the pieces there are to be (`count`), the price (`price`), or whether it is sold
+    (`sell`). `certain` says whether the answer was 202, or got lost on the way."""
 
     command_id: UUID
     mailbox: int
@@ -36,15 +37,27 @@ class Asked:
 class _Order:
     customer: str
     lines: dict[str, int]
+    total: int
     status: str = "placed"
 
 
+# From which statuses an order goes where.
+_MOVES: Final = {
+    "confirm": (("placed",), "confirmed"),
+    "fulfil": (("confirmed",), "fulfilled"),
+    "cancel": (("placed", "confirmed"), "cancelled"),
+    "expire": (("placed",), "expired"),
+}
+
+
 class Auditor:
-    """Keeps the books of one shop. `prices` are minor units and currency by SKU."""
+    """Keeps the books of one shop. `prices` are minor units and currency by SKU, as they are listed first."""
 
     def __init__(self, prices: Mapping[str, tuple[int, str]]) -> None:
-        self._prices = prices
-        self._on_hand: dict[str, int] = dict.fromkeys(prices, 0)
+        self._first_prices = prices
+        self._prices: dict[str, int] = {}
+        self._sold: dict[str, bool] = {}
+        self._on_hand: dict[str, int] = {}
         self._orders: dict[UUID, _Order] = {}
         self._keys: dict[tuple[str, str], bytes | None] = {}
 
@@ -95,7 +108,11 @@ class Auditor:
             if name in self._keys:
                 return "repeated" if self._keys[name] == asked.body else "rejected: idempotency_key_reused"
             self._keys[name] = asked.body
-        return {"place": self._place, "cancel": self._cancel, "move": self._move}[asked.kind](asked)
+        if asked.kind in _MOVES:
+            return self._move_order(asked)
+        if asked.kind in ("price", "sell"):
+            return "applied"
+        return {"place": self._place, "move": self._move_stock, "count": self._count}[asked.kind](asked)
 
     def _place(self, asked: Asked) -> str:
         skus = [sku for sku, _ in asked.lines]
@@ -103,34 +120,53 @@ class Auditor:
             return "failed"
         if not set(skus) <= self._prices.keys():
             return "rejected: unknown_sku"
-        if len({self._prices[sku][1] for sku in skus}) > 1:
+        if not all(self._sold[sku] for sku in skus):
+            return "rejected: not_on_sale"
+        if len({self._first_prices[sku][1] for sku in skus}) > 1:
             return "rejected: mixed_currencies"
         if any(quantity > self._available(sku) for sku, quantity in asked.lines):
             return "rejected: insufficient_stock"
         return "failed" if asked.order_id in self._orders else "applied"
 
-    def _cancel(self, asked: Asked) -> str:
+    def _move_order(self, asked: Asked) -> str:
         order = self._orders.get(asked.order_id) if asked.order_id else None
         if order is None or not (asked.staff or order.customer == asked.principal):
             return "rejected: order_not_found"
-        return "applied" if order.status == "placed" else "rejected: order_state_conflict"
+        return "applied" if order.status in _MOVES[asked.kind][0] else "rejected: order_state_conflict"
 
-    def _move(self, asked: Asked) -> str:
+    def _move_stock(self, asked: Asked) -> str:
         ((sku, change),) = asked.lines
         if sku not in self._prices:
             return "rejected: unknown_sku"
         return "applied" if self._available(sku) + change >= 0 else "rejected: insufficient_stock"
 
+    def _count(self, asked: Asked) -> str:
+        ((sku, pieces),) = asked.lines
+        return "applied" if pieces >= self._reserved(sku) else "rejected: insufficient_stock"
+
     def _apply(self, asked: Asked) -> None:
-        if asked.kind == "move":
-            ((sku, change),) = asked.lines
-            self._on_hand[sku] += change
-            return
-        assert asked.order_id is not None
-        if asked.kind == "place":
-            self._orders[asked.order_id] = _Order(asked.principal, dict(asked.lines))
+        if asked.order_id is None:
+            ((sku, number),) = asked.lines
+            self._apply_to_sku(asked.kind, sku, number)
+        elif asked.kind == "place":
+            total = sum(quantity * self._prices[sku] for sku, quantity in asked.lines)
+            self._orders[asked.order_id] = _Order(asked.principal, dict(asked.lines), total)
         else:
-            self._orders[asked.order_id].status = "cancelled"
+            order, (_, status) = self._orders[asked.order_id], _MOVES[asked.kind]
+            left, returned = status == "confirmed", status == "cancelled" and order.status == "confirmed"
+            for sku, quantity in order.lines.items():
+                self._on_hand[sku] += quantity * (returned - left)
+            order.status = status
+
+    def _apply_to_sku(self, kind: str, sku: str, number: int) -> None:
+        if kind == "move":
+            self._on_hand[sku] += number
+        elif kind == "price":
+            self._prices[sku] = number
+        elif kind == "sell":
+            self._sold[sku] = bool(number)
+        else:
+            self._prices[sku], self._sold[sku], self._on_hand[sku] = self._first_prices[sku][0], True, number
 
     def _reserved(self, sku: str) -> int:
         return sum(order.lines.get(sku, 0) for order in self._orders.values() if order.status == "placed")
@@ -150,11 +186,13 @@ class Auditor:
                     order_id,
                     order.customer,
                     order.status,
-                    sum(q * self._prices[sku][0] for sku, q in order.lines.items()),
+                    order.total,
                 )
                 for order_id, order in self._orders.items()
             ),
         )
+        variants = await connection.fetch("SELECT sku, price_minor, on_sale FROM variants")
+        _same("variants", variants, ((sku, price, self._sold[sku]) for sku, price in self._prices.items()))
         lines = await connection.fetch("SELECT order_id, sku, quantity FROM order_lines")
         _same("lines", lines, ((o, sku, q) for o, order in self._orders.items() for sku, q in order.lines.items()))
 

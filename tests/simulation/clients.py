@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from domain.model import Command, Product, Who
-from domain.orders import CancelOrder, PlaceOrder, Wanted
+from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, SetVariant, VariantFields
+from domain.model import Command, Who
+from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
+from runtime.catalogue import Article, listing
 from tests.integration.shopfloor import ANN, BOB, STAFF, Shopfloor
 from tests.simulation.auditor import Asked
 
 PRICES: Final = {"LAMP": (250, "GBP"), "MUG": (100, "GBP"), "PLATE": (75, "GBP"), "VASE": (990, "EUR")}
-PRODUCTS: Final = [Product(sku, sku.title(), *price) for sku, price in PRICES.items()]
+_ARTICLES: Final = {sku: Article(sku, sku.title(), *price) for sku, price in PRICES.items()}
+_PRODUCT_IDS: Final = {sku: listing(article).product_id for sku, article in _ARTICLES.items()}
 
 _POUNDS: Final = [sku for sku, (_, currency) in PRICES.items() if currency == "GBP"]
 _PEOPLE: Final = (ANN, BOB, STAFF)
 _KEYS: Final = 20
 _BODIES: Final = (b"one body", b"another body")
+
+_MOVES: Final[dict[str, Callable[[UUID], Command]]] = {
+    "confirm": ConfirmOrder,
+    "fulfil": FulfilOrder,
+    "cancel": CancelOrder,
+    "expire": ExpireOrder,
+}
 
 _Made: TypeAlias = tuple[Command, Who, str, tuple[tuple[str, int], ...], UUID | None]
 
@@ -34,6 +45,13 @@ class Clients:
         self._quantity_max = random.choice([1, 3, 9])
         self._pieces = random.choice([30, 100, 300])
         self._placed: list[tuple[UUID, Who]] = []
+        self._archived: list[str] = []
+
+    def first_listings(self) -> list[tuple[Asked, Command]]:
+        """What there is to sell, before anybody asks for it."""
+        return [
+            self._asked(listing(article, 0), STAFF, "count", ((sku, 0),), None) for sku, article in _ARTICLES.items()
+        ]
 
     def first_goods(self) -> list[tuple[Asked, Command]]:
         """What fills the shelves."""
@@ -43,7 +61,10 @@ class Clients:
 
     def anything(self) -> tuple[Asked, Command]:
         """What somebody asks for next."""
-        make = self._random.choices([self._place, self._cancel, self._move], [6, 2, 2])[0]
+        make = self._random.choices(
+            [self._place, self._move_order, self._move_stock, self._reprice, self._archive_or_bring_back, self._count],
+            [24, 14, 8, 3, 2, 1],
+        )[0]
         asked, command = self._asked(*make())
         if self._is_strange():
             key = f"key-{self._random.randrange(_KEYS)}"
@@ -74,17 +95,40 @@ class Clients:
         wanted = tuple(Wanted(sku, quantity) for sku, quantity in lines)
         return PlaceOrder(order_id, who.principal, wanted), who, "place", lines, order_id
 
-    def _cancel(self) -> _Made:
+    def _move_order(self) -> _Made:
+        """The next or the last move of an order; some make one that it cannot make any more."""
         if not self._placed:
             return self._place()
         order_id, who = self._placed[-self._random.randint(1, min(5, len(self._placed)))]
+        move = self._random.choice([*_MOVES])
         if self._is_strange():  # anybody's order, and perhaps once more
             order_id, who = self._random.choice(self._placed)[0], self._random.choice(_PEOPLE)
-        else:
+        elif move != "confirm":
             self._placed.remove((order_id, who))
-        return CancelOrder(order_id), who, "cancel", (), order_id
+        return _MOVES[move](order_id), who, move, (), order_id
 
-    def _move(self) -> _Made:
+    def _reprice(self) -> _Made:
+        sku = self._random.choice([*PRICES])
+        price = PRICES[sku][0] + self._random.choice([-20, -1, 0, 1, 50])
+        variant = VariantFields(sku, price, PRICES[sku][1])
+        return SetVariant(_PRODUCT_IDS[sku], variant), STAFF, "price", ((sku, price),), None
+
+    def _archive_or_bring_back(self) -> _Made:
+        """At most one thing is not sold any more: there has to be something to ask for."""
+        if self._archived:
+            sku, status = self._archived.pop(), ACTIVE
+        else:
+            sku, status = self._random.choice([*PRICES]), ARCHIVED
+            self._archived.append(sku)
+        change = ChangeProduct(_PRODUCT_IDS[sku], {"status": status})
+        return change, STAFF, "sell", ((sku, int(status == ACTIVE)),), None
+
+    def _count(self) -> _Made:
+        """A row of an import: everything about a SKU as it was in the beginning, and what was counted of it."""
+        sku, pieces = self._random.choice([*PRICES]), self._random.randint(0, self._pieces)
+        return listing(_ARTICLES[sku], pieces), STAFF, "count", ((sku, pieces),), None
+
+    def _move_stock(self) -> _Made:
         sku = "NOPE" if self._is_strange() else self._random.choice([*PRICES])
         if self._random.random() < 0.5:
             change = self._random.randint(1, self._pieces)

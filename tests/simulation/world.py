@@ -19,7 +19,6 @@ from uuid import UUID
 import asyncpg
 
 from domain.model import Command, Who
-from runtime import catalogue
 from runtime import envelope as envelopes
 from runtime.database import LOST_CONNECTION, asyncpg_dsn
 from runtime.mailboxes.post import Claim, MailboxesUnavailable, MailboxFull
@@ -28,7 +27,7 @@ from runtime.verify import verify
 from tests.integration.shopfloor import Shopfloor
 from tests.simulation import faults
 from tests.simulation.auditor import Asked, Auditor
-from tests.simulation.clients import PRICES, PRODUCTS, Clients
+from tests.simulation.clients import PRICES, Clients
 from tests.simulation.faults import CRASH_POINTS, HALF_ASLEEP, Crash, Doom, Fate, MortalInbox, MortalPublisher
 from workers.rejoin import rejoin
 
@@ -92,9 +91,10 @@ class World:
             await self._judge()
 
     async def _open(self) -> None:
+        """The catalogue is there before anything can go wrong; goods come in when it may."""
+        await self._post_all(self._clients.first_listings())
+        await self._floor.drain()
         await self._doom.prepare(self._random.choice([0.0, 0.002, 0.01]))
-        async with self._floor.pool.acquire() as connection:
-            await catalogue.load(connection, PRODUCTS)
         await self._post_all(self._clients.first_goods())
 
     # What clients do.

@@ -22,11 +22,26 @@ from runtime.cli import main
 from runtime.cli.banner import banner
 from runtime.cli.failures import explanation
 from runtime.cli.up import up
+from runtime.keys import KeyRing
 from runtime.settings import DEVELOPMENT_SECRET, Settings
 from runtime.stopping import Stopped, stop_request
 from runtime.tokens import claims_of
 
-_COMMANDS = {"up", "migrate", "demo", "token", "replay", "verify", "bench"}
+_COMMANDS = {
+    "bench",
+    "demo",
+    "export",
+    "import",
+    "keys",
+    "migrate",
+    "receive",
+    "replay",
+    "token",
+    "up",
+    "user",
+    "verify",
+    "watch",
+}
 
 
 def _tidegate(*arguments: str, **environment: str) -> Result:
@@ -63,7 +78,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 
 
 def test_token_is_a_customers_by_default() -> None:
-    claims = claims_of(_tidegate("token").output.strip(), DEVELOPMENT_SECRET)
+    claims = claims_of(_tidegate("token").output.strip(), KeyRing.shared(DEVELOPMENT_SECRET))
     assert (claims["sub"], claims["roles"]) == ("demo-customer", ["customer"])
     assert claims["exp"] - claims["iat"] == 12 * 3600
 
@@ -71,7 +86,7 @@ def test_token_is_a_customers_by_default() -> None:
 def test_token_as_json_says_whose_it_is_and_until_when() -> None:
     shown = _tidegate("token", "--role", "staff", "--subject", "ops", "--hours", "0.5", "--json")
     document = json.loads(shown.output)
-    claims = claims_of(document["token"], DEVELOPMENT_SECRET)
+    claims = claims_of(document["token"], KeyRing.shared(DEVELOPMENT_SECRET))
     assert document["subject"] == claims["sub"] == "ops"
     assert document["roles"] == claims["roles"] == ["staff"]
     assert document["expires_at"] == claims["exp"]
@@ -81,10 +96,10 @@ def test_token_as_json_says_whose_it_is_and_until_when() -> None:
 def test_token_is_signed_with_the_secret_that_is_set() -> None:
     secret = "another-secret-of-thirty-two-bytes-or-more"
     shown = _tidegate("token", TIDEGATE_JWT_SECRET=secret)
-    assert claims_of(shown.output.strip(), secret)["aud"] == "tidegate"
+    assert claims_of(shown.output.strip(), KeyRing.shared(secret))["aud"] == "tidegate"
 
 
-@pytest.mark.parametrize("arguments", [("--role", "admin"), ("--hours", "0"), ("--hours", "-1"), ("extra",)])
+@pytest.mark.parametrize("arguments", [("--role", "king"), ("--hours", "0"), ("--hours", "-1"), ("extra",)])
 def test_token_refuses_what_makes_no_sense(arguments: tuple[str, ...]) -> None:
     assert _tidegate("token", *arguments).exit_code == 2
 
@@ -98,7 +113,9 @@ def test_a_setting_that_cannot_be_is_one_line_with_its_name() -> None:
 
 def test_production_refuses_the_development_secret() -> None:
     refused = _tidegate("token", TIDEGATE_MODE="production")
-    assert refused.output == "Error: TIDEGATE_MODE=production needs a TIDEGATE_JWT_SECRET of its own\n"
+    assert refused.output == (
+        "Error: TIDEGATE_MODE=production needs TIDEGATE_SIGNING_KEYS, or a TIDEGATE_JWT_SECRET of its own\n"
+    )
 
 
 def test_a_database_that_is_away_is_one_line(unused_tcp_port: int) -> None:
@@ -203,7 +220,8 @@ def test_the_procfiles_defaults_are_those_of_the_settings() -> None:
     named = re.findall(r"\$\{(?:TIDEGATE_)?([A-Z_]+):-([^}]*)\}", " ".join(processes.commands().values()))
     assert named
     for name, default in named:
-        assert default == str(fields[name]), name
+        value = fields[name]
+        assert default == (str(value).lower() if isinstance(value, bool) else str(value)), name
 
 
 def test_processes_are_told_of_one_server_by_all_of_its_names() -> None:

@@ -1,4 +1,4 @@
-"""Orders: what becomes of each request to place or cancel one, and each reason to refuse it."""
+"""Orders: what becomes of each request to place one, and of every move it may make later; each reason to refuse it."""
 
 from uuid import UUID
 
@@ -6,8 +6,26 @@ import pytest
 
 from domain.ids import new_id, slot_of_id
 from domain.limits import ORDER_MAX_TOTAL_MINOR
-from domain.model import Decision, Event, Line, Order, Product, Rejection, Shop, Stock, Who, decide, evolve
-from domain.orders import CANCELLED, PLACED, CancelOrder, OrderCancelled, OrderPlaced, PlaceOrder, Wanted
+from domain.model import Command, Decision, Event, Line, Offer, Order, Rejection, Shop, Stock, Who, decide, evolve
+from domain.orders import (
+    CANCELLED,
+    CONFIRMED,
+    EXPIRED,
+    FULFILLED,
+    ORDER_STATUSES,
+    PLACED,
+    CancelOrder,
+    ConfirmOrder,
+    ExpireOrder,
+    FulfilOrder,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderExpired,
+    OrderFulfilled,
+    OrderPlaced,
+    PlaceOrder,
+    Wanted,
+)
 
 ANN = Who("ann", staff=False)
 BOB = Who("bob", staff=False)
@@ -16,16 +34,18 @@ ORDER = new_id(1_700_000_000_000, 77, 1)
 
 
 def shop() -> Shop:
-    """Two SKUs in pounds with 10 and 3 pieces, one in euros with 5, and one in pounds that costs a fortune."""
-    products = [
-        Product("LAMP", "A lamp", 250, "GBP"),
-        Product("MUG", "A mug", 100, "GBP"),
-        Product("VASE", "Eine Vase", 990, "EUR"),
-        Product("CROWN", "A crown", ORDER_MAX_TOTAL_MINOR // 2, "GBP"),
-        Product("KITE", "A kite, never received", 50, "GBP"),
+    """Two SKUs in pounds with 10 and 3 pieces, one in euros with 5, one in pounds that costs a fortune, and one that is
+    not for sale."""
+    offers = [
+        Offer("LAMP", 250, "GBP"),
+        Offer("MUG", 100, "GBP"),
+        Offer("VASE", 990, "EUR"),
+        Offer("CROWN", ORDER_MAX_TOTAL_MINOR // 2, "GBP"),
+        Offer("KITE", 50, "GBP"),  # which was never received
+        Offer("SLED", 400, "GBP", on_sale=False),
     ]
-    stock = {"LAMP": Stock(10), "MUG": Stock(3), "VASE": Stock(5), "CROWN": Stock(10)}
-    return Shop({product.sku: product for product in products}, stock, {})
+    stock = {"LAMP": Stock(10), "MUG": Stock(3), "VASE": Stock(5), "CROWN": Stock(10), "SLED": Stock(7)}
+    return Shop({offer.sku: offer for offer in offers}, stock, {})
 
 
 def place(*lines: tuple[str, int], order_id: UUID = ORDER) -> PlaceOrder:
@@ -84,6 +104,20 @@ def test_an_order_of_unknown_skus_is_refused_and_they_are_named() -> None:
     assert (code, particulars) == ("unknown_sku", {"skus": ["NOPE", "NADA"]})
 
 
+def test_an_order_of_what_is_not_for_sale_is_refused_and_it_is_named() -> None:
+    code, particulars = rejected(decide(shop(), place(("LAMP", 99), ("SLED", 1)), ANN))
+    assert (code, particulars) == ("not_on_sale", {"skus": ["SLED"]})
+    assert rejected(decide(shop(), place(("SLED", 1), ("NOPE", 1)), ANN))[0] == "unknown_sku"
+
+
+def test_a_guest_s_order_says_where_the_guest_wants_mail() -> None:
+    command = PlaceOrder(ORDER, "guest:1", (Wanted("LAMP", 1),), "guest@example.org")
+    event = happened(decide(shop(), command, Who("guest:1", staff=False)))
+    assert isinstance(event, OrderPlaced)
+    assert event.email == "guest@example.org"
+    assert evolve(shop(), event).orders[ORDER].email == "guest@example.org"
+
+
 def test_an_order_has_one_currency() -> None:
     code, particulars = rejected(decide(shop(), place(("LAMP", 1), ("VASE", 1)), ANN))
     assert (code, particulars) == ("mixed_currencies", {"currencies": ["EUR", "GBP"]})
@@ -132,6 +166,93 @@ def test_another_customers_order_and_one_that_is_not_there_get_the_same_answer()
     assert decide(shop(), CancelOrder(ORDER), STAFF) == others
 
 
+MOVES: dict[str, Command] = {
+    "confirm": ConfirmOrder(ORDER),
+    "fulfil": FulfilOrder(ORDER),
+    "cancel": CancelOrder(ORDER),
+    "expire": ExpireOrder(ORDER),
+}
+# What brings a placed order into each status, and what it may do from there.
+WAYS: dict[str, tuple[str, ...]] = {
+    PLACED: (),
+    CONFIRMED: ("confirm",),
+    FULFILLED: ("confirm", "fulfil"),
+    CANCELLED: ("cancel",),
+    EXPIRED: ("expire",),
+}
+ALLOWED: dict[str, dict[str, str]] = {
+    PLACED: {"confirm": CONFIRMED, "cancel": CANCELLED, "expire": EXPIRED},
+    CONFIRMED: {"fulfil": FULFILLED, "cancel": CANCELLED},
+    FULFILLED: {},
+    CANCELLED: {},
+    EXPIRED: {},
+}
+
+
+def moved(status: str) -> Shop:
+    """The shop after Ann's order of two lamps and three mugs has come into this status."""
+    after = placed(shop(), ("LAMP", 2), ("MUG", 3))
+    for move in WAYS[status]:
+        evolve(after, happened(decide(after, MOVES[move], STAFF)))
+    assert after.orders[ORDER].status == status
+    return after
+
+
+def test_every_status_is_tried() -> None:
+    assert WAYS.keys() == ALLOWED.keys() == set(ORDER_STATUSES)
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("status", ORDER_STATUSES)
+def test_from_each_status_there_are_these_moves_and_no_others(status: str, move: str) -> None:
+    after = moved(status)
+    decision = decide(after, MOVES[move], ANN)
+    if move in ALLOWED[status]:
+        assert evolve(after, happened(decision)).orders[ORDER].status == ALLOWED[status][move]
+    else:
+        assert rejected(decision) == ("order_state_conflict", {"order_id": str(ORDER), "order_status": status})
+        assert isinstance(decision, Rejection)
+        assert status in decision.detail
+
+
+LINES = (Line("LAMP", 2, 250), Line("MUG", 3, 100))
+
+
+def test_confirming_sells_what_was_reserved() -> None:
+    event = happened(decide(moved(PLACED), ConfirmOrder(ORDER), ANN))
+    assert event == OrderConfirmed(ORDER, "ann", LINES)
+    after = moved(CONFIRMED)
+    assert (after.stock["LAMP"], after.stock["MUG"]) == (Stock(8), Stock(0))
+
+
+def test_fulfilling_moves_no_stock() -> None:
+    before, after = moved(CONFIRMED), moved(FULFILLED)
+    assert happened(decide(before, FulfilOrder(ORDER), STAFF)) == OrderFulfilled(ORDER, "ann")
+    assert after.stock == before.stock
+
+
+def test_an_order_that_nobody_confirms_expires_and_releases_its_lines() -> None:
+    event = happened(decide(moved(PLACED), ExpireOrder(ORDER), STAFF))
+    assert event == OrderExpired(ORDER, "ann", LINES)
+    after = moved(EXPIRED)
+    assert (after.stock["LAMP"], after.stock["MUG"]) == (Stock(10), Stock(3))
+
+
+def test_what_was_sold_comes_back_when_it_is_cancelled() -> None:
+    after = moved(CONFIRMED)
+    event = happened(decide(after, CancelOrder(ORDER), ANN))
+    assert event == OrderCancelled(ORDER, "ann", LINES, confirmed=True)
+    evolve(after, event)
+    assert (after.stock["LAMP"], after.stock["MUG"]) == (Stock(10), Stock(3))
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_nobody_moves_another_customers_order(move: str) -> None:
+    others = decide(moved(PLACED), MOVES[move], BOB)
+    assert rejected(others) == ("order_not_found", {"order_id": str(ORDER)})
+    assert decide(shop(), MOVES[move], BOB) == others == decide(shop(), MOVES[move], STAFF)
+
+
 def test_an_order_is_cancelled_once() -> None:
     after = placed(shop(), ("LAMP", 1))
     evolve(after, happened(decide(after, CancelOrder(ORDER), ANN)))
@@ -140,4 +261,4 @@ def test_an_order_is_cancelled_once() -> None:
 
 
 def test_all_commands_about_an_order_share_its_slot() -> None:
-    assert place(("LAMP", 1)).slot() == CancelOrder(ORDER).slot() == slot_of_id(ORDER) == 77
+    assert {command.slot() for command in (place(("LAMP", 1)), *MOVES.values())} == {slot_of_id(ORDER)} == {77}

@@ -1,43 +1,103 @@
 """The invariants of the shop, whatever is asked of it: Hypothesis looks for a sequence of commands that breaks one."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from domain.catalogue import (
+    ACTIVE,
+    PRODUCT_STATUSES,
+    ChangeProduct,
+    CreateProduct,
+    Product,
+    ProductFields,
+    PutListing,
+    SetVariant,
+    Variant,
+    VariantFields,
+)
+from domain.categories import Category, CategoryFields, ChangeCategory, CreateCategory
 from domain.ids import new_id
-from domain.limits import LINE_MAX_QUANTITY, MOVEMENT_MAX_QUANTITY, ORDER_MAX_LINES, PRICE_MAX_MINOR, STOCK_MAX_ON_HAND
-from domain.model import Command, Event, Product, Rejection, Shop, Who, decide, evolve
-from domain.orders import PLACED, CancelOrder, PlaceOrder, Wanted
-from domain.stock import AdjustStock, ReceiveStock
+from domain.limits import (
+    CATEGORY_MAX_DEPTH,
+    LINE_MAX_QUANTITY,
+    MOVEMENT_MAX_QUANTITY,
+    ORDER_MAX_LINES,
+    PRICE_MAX_MINOR,
+    STOCK_MAX_ON_HAND,
+)
+from domain.model import Command, Event, Offer, Rejection, Shop, Who, decide, evolve
+from domain.orders import (
+    CANCELLED,
+    PLACED,
+    CancelOrder,
+    ConfirmOrder,
+    ExpireOrder,
+    FulfilOrder,
+    PlaceOrder,
+    Wanted,
+)
+from domain.stock import AdjustStock, ReceiveStock, SetStock
 
-PRODUCTS = {
-    product.sku: product
-    for product in (
-        Product("LAMP", "A lamp", 250, "GBP"),
-        Product("MUG", "A mug", 0, "GBP"),
-        Product("VASE", "Eine Vase", 990, "EUR"),
-        Product("CROWN", "A crown", PRICE_MAX_MINOR, "GBP"),
-    )
-}
+LOTS = MOVEMENT_MAX_QUANTITY
+STAFF = Who("sam", staff=True)
+
+VARIANTS = (
+    VariantFields("LAMP", 250, "GBP"),
+    VariantFields("MUG", 0, "GBP"),
+    VariantFields("VASE", 990, "EUR"),
+    VariantFields("CROWN", PRICE_MAX_MINOR, "GBP"),
+)
+PRODUCT_IDS = [new_id(1_600_000_000_000 + number, number, number) for number in range(3)]
+CATEGORY_IDS = [new_id(1_500_000_000_000 + number, number, number) for number in range(CATEGORY_MAX_DEPTH + 2)]
 ORDER_IDS = [new_id(1_700_000_000_000 + number, number, number) for number in range(6)]
 CODES = {
+    "category_cycle",
+    "category_not_found",
+    "category_too_deep",
     "insufficient_stock",
     "mixed_currencies",
+    "not_on_sale",
     "order_not_found",
     "order_state_conflict",
     "order_total_exceeded",
+    "product_not_found",
+    "sku_taken",
+    "slug_taken",
     "stock_limit_exceeded",
+    "unknown_category",
     "unknown_sku",
+    "version_conflict",
 }
 
-skus = st.sampled_from([*PRODUCTS, "UNKNOWN"])
+skus = st.sampled_from([*(variant.sku for variant in VARIANTS), "UNKNOWN"])
 order_ids = st.sampled_from(ORDER_IDS)
+product_ids = st.sampled_from(PRODUCT_IDS)
+category_ids = st.sampled_from(CATEGORY_IDS)
+slugs = st.sampled_from(["plain", "fancy", "rare"])
+statuses = st.sampled_from(PRODUCT_STATUSES)
+versions = st.none() | st.integers(1, 5)
 people = st.builds(Who, st.sampled_from(["ann", "bob"]), st.booleans())
 wanted = st.builds(Wanted, skus, st.integers(1, 5) | st.integers(1, LINE_MAX_QUANTITY * ORDER_MAX_LINES))
-commands: st.SearchStrategy[Command] = st.one_of(
+products = st.builds(
+    ProductFields,
+    slug=slugs,
+    name=st.just("Something"),
+    category_id=st.none() | category_ids,
+    status=statuses,
+)
+variants = st.builds(
+    VariantFields,
+    sku=skus,
+    price_minor=st.integers(0, 500),
+    currency=st.sampled_from(["GBP", "EUR"]),
+    active=st.booleans(),
+)
+orders: st.SearchStrategy[Command] = st.one_of(
     st.builds(
         PlaceOrder,
         order_ids,
@@ -45,25 +105,80 @@ commands: st.SearchStrategy[Command] = st.one_of(
         # Now and then a SKU stands twice: the rule raises, and that must change nothing either.
         st.lists(wanted, min_size=1, max_size=4).map(tuple),
     ),
+    st.builds(ConfirmOrder, order_ids),
+    st.builds(FulfilOrder, order_ids),
     st.builds(CancelOrder, order_ids),
-    st.builds(ReceiveStock, skus, st.integers(1, 20) | st.integers(1, MOVEMENT_MAX_QUANTITY)),
+    st.builds(ExpireOrder, order_ids),
+)
+movements: st.SearchStrategy[Command] = st.one_of(
+    st.builds(ReceiveStock, skus, st.integers(1, 20) | st.integers(1, LOTS)),
+    st.builds(SetStock, skus, st.integers(0, 20) | st.integers(0, STOCK_MAX_ON_HAND)),
     st.builds(
         AdjustStock,
         skus,
-        (st.integers(-20, 20) | st.integers(-MOVEMENT_MAX_QUANTITY, MOVEMENT_MAX_QUANTITY)).filter(bool),
+        (st.integers(-20, 20) | st.integers(-LOTS, LOTS)).filter(bool),
         st.just("counted"),
     ),
 )
+listings: st.SearchStrategy[Command] = st.one_of(
+    st.builds(CreateProduct, product_ids, products, st.lists(variants, max_size=2).map(tuple)),
+    st.builds(
+        ChangeProduct,
+        product_ids,
+        st.one_of(
+            st.fixed_dictionaries({"status": statuses}),
+            st.fixed_dictionaries({"slug": slugs}),
+            st.fixed_dictionaries({"category_id": st.none() | category_ids.map(str)}),
+        ),
+        versions,
+    ),
+    st.builds(SetVariant, product_ids, variants, versions),
+    st.builds(
+        PutListing,
+        product_ids,
+        st.none() | products,
+        st.none() | variants,
+        st.none() | st.integers(0, 20) | st.integers(0, STOCK_MAX_ON_HAND),
+    ),
+)
+categories = st.builds(
+    CategoryFields,
+    slug=slugs | st.integers(1, 99).map(str),
+    name=st.just("Category"),
+    parent_id=st.none() | category_ids,
+)
+trees: st.SearchStrategy[Command] = st.one_of(
+    st.builds(CreateCategory, category_ids, categories),
+    st.builds(
+        ChangeCategory,
+        category_ids,
+        st.fixed_dictionaries({"parent_id": st.none() | category_ids.map(str)}),
+        versions,
+    ),
+)
+commands = st.one_of(orders, orders, movements, listings, trees)
 sequences = st.lists(st.tuples(commands, people), max_size=60)
 
 
-def empty_shop() -> Shop:
-    return Shop(dict(PRODUCTS), {}, {})
+def open_shop() -> Shop:
+    """A shop with one product of four variants on sale, and nothing on the shelves."""
+    shop = Shop()
+    create = CreateProduct(PRODUCT_IDS[0], ProductFields("plain", "Plain things", status=ACTIVE), VARIANTS)
+    run(shop, [(create, STAFF)])
+    return shop
+
+
+KINDS: Final = (Category, Product, Variant)
 
 
 def copy_of(shop: Shop) -> Shop:
     """What the shop looks like now. Its values cannot change, so that copying its dicts is enough."""
-    return Shop(dict(shop.products), dict(shop.stock), dict(shop.orders))
+    return Shop(dict(shop.offers), dict(shop.stock), dict(shop.orders), {kind: dict(shop.of(kind)) for kind in KINDS})
+
+
+def state_of(shop: Shop) -> tuple[Any, ...]:
+    """What is in the shop, without what rules keep to find it quickly."""
+    return shop.offers, shop.stock, shop.orders, [shop.of(kind) for kind in KINDS]
 
 
 def decided(shop: Shop, command: Command, who: Who) -> Sequence[Event]:
@@ -73,7 +188,7 @@ def decided(shop: Shop, command: Command, who: Who) -> Sequence[Event]:
         decision = decide(shop, command, who)
     except ValueError:
         decision = ()
-    assert shop == before, "decide changed the shop"
+    assert state_of(shop) == state_of(before), "decide changed the shop"
     if isinstance(decision, Rejection):
         assert decision.code in CODES
         return ()
@@ -87,25 +202,54 @@ def run(shop: Shop, sequence: Sequence[tuple[Command, Who]]) -> list[Event]:
         for event in decided(shop, command, who):
             log.append(event)
             evolve(shop, event)
-            check(shop)
+        check_orders(shop)
+        check_catalogue(shop)
+        check_categories(shop)
     return log
 
 
-def check(shop: Shop) -> None:
-    """What must always hold."""
+def check_orders(shop: Shop) -> None:
+    """Stock and orders agree, and nothing was promised twice."""
     promised: Counter[str] = Counter()
+    returned: Counter[str] = Counter()
     for order in shop.orders.values():
         assert order.total_minor == sum(line.quantity * line.unit_price_minor for line in order.lines)
+        lines = {line.sku: line.quantity for line in order.lines}
         if order.status == PLACED:
-            promised.update({line.sku: line.quantity for line in order.lines})
+            promised.update(lines)
+        elif order.status == CANCELLED:
+            returned.update(lines)
     for sku, stock in shop.stock.items():
-        assert 0 <= stock.reserved <= stock.on_hand <= STOCK_MAX_ON_HAND, f"{sku} is oversold"
+        assert 0 <= stock.reserved <= stock.on_hand, f"{sku} is oversold"
+        # What was sold and comes back finds a place, also on a shelf that was filled meanwhile.
+        assert stock.on_hand <= STOCK_MAX_ON_HAND + returned[sku]
         assert stock.reserved == promised[sku], f"{sku}: what is reserved is not what orders hold"
     assert promised.keys() <= shop.stock.keys()
 
 
-LOTS = MOVEMENT_MAX_QUANTITY
-STAFF = Who("sam", staff=True)
+def check_catalogue(shop: Shop) -> None:
+    """What is offered is what the catalogue says."""
+    all_products: dict[UUID, Product] = shop.of(Product)
+    all_variants: dict[str, Variant] = shop.of(Variant)
+    assert len({product.slug for product in all_products.values()}) == len(all_products)
+    for product in all_products.values():
+        assert product.category_id is None or product.category_id in shop.of(Category)
+    for sku, variant in all_variants.items():
+        on_sale = variant.active and all_products[variant.product_id].status == ACTIVE
+        assert variant.on_sale == on_sale
+        assert shop.offers[sku] == Offer(sku, variant.price_minor, variant.currency, on_sale)
+    assert shop.offers.keys() == all_variants.keys() >= shop.stock.keys()
+
+
+def check_categories(shop: Shop) -> None:
+    """They are a tree, and not too high."""
+    tree: dict[UUID, Category] = shop.of(Category)
+    assert len({category.slug for category in tree.values()}) == len(tree)
+    for category in tree.values():
+        above = category.parent_id
+        for _ in range(CATEGORY_MAX_DEPTH - 1):
+            above = tree[above].parent_id if above is not None else None
+        assert above is None, "too deep, or a cycle"
 
 
 @given(sequences)
@@ -122,14 +266,30 @@ STAFF = Who("sam", staff=True)
         (AdjustStock("MUG", -1, "broken"), STAFF),
     ]
 )
+@example(
+    [
+        (ReceiveStock("MUG", 1), STAFF),
+        (PlaceOrder(ORDER_IDS[0], "ann", (Wanted("MUG", 1),)), STAFF),
+        (ConfirmOrder(ORDER_IDS[0]), STAFF),
+        (ExpireOrder(ORDER_IDS[0]), STAFF),
+        (ReceiveStock("MUG", 1), STAFF),
+        (CancelOrder(ORDER_IDS[0]), STAFF),
+        (PlaceOrder(ORDER_IDS[1], "ann", (Wanted("MUG", 2),)), STAFF),
+        (ConfirmOrder(ORDER_IDS[1]), STAFF),
+        (FulfilOrder(ORDER_IDS[1]), STAFF),
+        (CancelOrder(ORDER_IDS[1]), STAFF),
+    ]
+)
+@example([(CreateProduct(PRODUCT_IDS[0], ProductFields("fancy", "Fancy things")), STAFF)])
+@example([(CreateProduct(PRODUCT_IDS[1], ProductFields("fancy", "Fancy things"), (VARIANTS[0],) * 2), STAFF)])
 @settings(deadline=None, max_examples=300)
 def test_no_sequence_of_commands_breaks_an_invariant(sequence: list[tuple[Command, Who]]) -> None:
-    shop = empty_shop()
+    shop = open_shop()
     log = run(shop, sequence)
-    folded = empty_shop()
+    folded = open_shop()
     for event in log:
         evolve(folded, event)
-    assert folded == shop, "the log does not fold to the shop that wrote it"
+    assert state_of(folded) == state_of(shop), "the log does not fold to the shop that wrote it"
 
 
 @given(sequences, st.tuples(commands, people))
@@ -137,19 +297,30 @@ def test_no_sequence_of_commands_breaks_an_invariant(sequence: list[tuple[Comman
 def test_the_same_command_on_the_same_shop_is_decided_alike(
     sequence: list[tuple[Command, Who]], asked: tuple[Command, Who]
 ) -> None:
-    shop = empty_shop()
+    shop = open_shop()
     run(shop, sequence)
     assert decided(shop, *asked) == decided(copy_of(shop), *asked)
 
 
-@given(sequences, order_ids)
+@given(
+    sequences,
+    order_ids,
+    st.sampled_from([(CancelOrder,), (ExpireOrder,), (ConfirmOrder, CancelOrder)]),
+)
 @settings(deadline=None, max_examples=100)
-def test_cancelling_leaves_no_trace_in_what_is_available(sequence: list[tuple[Command, Who]], order_id: UUID) -> None:
-    shop = empty_shop()
+def test_an_order_that_comes_to_nothing_leaves_no_trace_in_what_is_available(
+    sequence: list[tuple[Command, Who]], order_id: UUID, moves: tuple[Callable[[UUID], Command], ...]
+) -> None:
+    shop = open_shop()
     run(shop, sequence)
     before = {sku: stock.available for sku, stock in shop.stock.items()}
-    lines = [Wanted(sku, available) for sku, available in before.items() if available > 0 and sku != "VASE"]
+    currency = next((offer.currency for offer in shop.offers.values() if offer.on_sale), None)
+    lines = [
+        Wanted(sku, available)
+        for sku, available in before.items()
+        if available > 0 and shop.offers[sku].on_sale and shop.offers[sku].currency == currency
+    ]
     if not lines or order_id in shop.orders:
         return
-    run(shop, [(PlaceOrder(order_id, "ann", tuple(lines)), STAFF), (CancelOrder(order_id), STAFF)])
+    run(shop, [(PlaceOrder(order_id, "ann", tuple(lines)), STAFF), *((move(order_id), STAFF) for move in moves)])
     assert {sku: stock.available for sku, stock in shop.stock.items()} == before

@@ -4,15 +4,15 @@ import pytest
 
 from domain.ids import slot_of_key
 from domain.limits import STOCK_MAX_ON_HAND
-from domain.model import Command, Product, Rejection, Shop, Stock, Who, decide, evolve
-from domain.stock import AdjustStock, ReceiveStock, StockAdjusted, StockReceived
+from domain.model import Command, Offer, Rejection, Shop, Stock, Who, decide, evolve
+from domain.stock import COUNTED, AdjustStock, ReceiveStock, SetStock, StockAdjusted, StockReceived, StockUnchanged
 
 STAFF = Who("sam", staff=True)
 
 
 def shop(stock: Stock | None = None) -> Shop:
     """One SKU, with that stock."""
-    return Shop({"MUG": Product("MUG", "A mug", 100, "GBP")}, {} if stock is None else {"MUG": stock}, {})
+    return Shop({"MUG": Offer("MUG", 100, "GBP")}, {} if stock is None else {"MUG": stock}, {})
 
 
 def after(before: Shop, command: Command) -> Stock:
@@ -36,6 +36,18 @@ def test_a_correction_goes_both_ways_and_keeps_its_reason() -> None:
     assert after(shop(Stock(7, 3)), AdjustStock("MUG", -4, "broken")) == Stock(3, 3)
 
 
+def test_a_count_corrects_what_is_on_hand_or_confirms_it() -> None:
+    assert decide(shop(Stock(7, 3)), SetStock("MUG", 4), STAFF) == (StockAdjusted("MUG", -3, COUNTED),)
+    assert after(shop(Stock(7, 3)), SetStock("MUG", 9)) == Stock(9, 3)
+    assert decide(shop(Stock(7, 3)), SetStock("MUG", 7), STAFF) == (StockUnchanged("MUG"),)
+    refused = decide(shop(Stock(7, 3)), SetStock("MUG", 2), STAFF)
+    assert isinstance(refused, Rejection)
+    assert refused.code == "insufficient_stock"
+    unknown = decide(shop(), SetStock("CUP", 2), STAFF)
+    assert isinstance(unknown, Rejection)
+    assert unknown.code == "unknown_sku"
+
+
 def test_what_is_promised_to_orders_cannot_be_written_off() -> None:
     refused = decide(shop(Stock(7, 3)), AdjustStock("MUG", -5, "broken"), STAFF)
     assert isinstance(refused, Rejection)
@@ -57,6 +69,12 @@ def test_a_sku_holds_so_many_pieces_and_not_one_more(command: ReceiveStock | Adj
     assert isinstance(refused, Rejection)
     assert refused.code == "stock_limit_exceeded"
     assert refused.particulars == {"sku": "MUG", "on_hand": STOCK_MAX_ON_HAND - 10, "limit": STOCK_MAX_ON_HAND}
+
+
+def test_goods_come_in_also_for_what_is_not_on_sale() -> None:
+    archived = Shop({"MUG": Offer("MUG", 100, "GBP", on_sale=False)}, {}, {})
+    assert after(archived, ReceiveStock("MUG", 5)) == Stock(5)
+    assert after(archived, AdjustStock("MUG", -5, "broken")) == Stock(0)
 
 
 def test_all_commands_about_a_sku_share_its_slot() -> None:

@@ -200,3 +200,20 @@ def test_who_audits_the_record_reads_the_command_by_name() -> None:
 )
 def test_what_an_audit_shows_of_garbage_can_be_shown(command: msgspec.Raw) -> None:
     json.dumps(envelopes.read_request(envelopes.encode(envelope(command))))
+
+
+@pytest.mark.parametrize(
+    ("command", "hidden"),
+    [
+        (raw(["CreateAccount", str(ORDER), "ada@example.com", "Ada", "customer", "hash"]), True),
+        (raw(["CreateAccount", "no id", "hash"]), True),
+        (raw(["ReceiveStock", "MUG", 5]), False),
+        (raw(["Explode", "hash"]), False),
+        (raw([]), False),
+        (raw("x"), False),
+        (raw([b"\xff"]), False),
+    ],
+)
+def test_what_carries_a_secret_is_not_shown_as_it_lies_there(command: msgspec.Raw, hidden: bool) -> None:
+    assert envelopes.holds_secret(envelopes.encode(envelope(command))) is hidden
+    assert not envelopes.holds_secret(b"garbage")

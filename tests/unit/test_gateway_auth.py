@@ -1,76 +1,238 @@
-"""Tokens to principals, and the memory of those that were verified."""
+"""Tokens to callers: who asks, what they may, the memory of those that were verified, and what was revoked."""
 
 import time
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
 import jwt
+import msgspec
 import pytest
 
-from domain.model import Who
-from gateway.auth import Authenticator
+from domain.accounts import AccountChanged, AccountDeactivated
+from domain.api_keys import ApiKeyRevoked
+from domain.ids import new_id
+from domain.model import Event, Who
+from domain.passwords import PasswordChanged
+from domain.roles import ROLES, SCOPES_OF_ROLE
+from domain.sessions import SessionClosed
+from gateway.api_keys import ApiKeys
+from gateway.auth import Caller, require_role
+from gateway.authenticator import Authenticator
 from gateway.problems import Problem
-from runtime.tokens import ALGORITHM, AUDIENCE, ISSUER, mint
+from gateway.revocations import Revocations
+from runtime.engine import create_engine
+from runtime.keys import HS256, KeyRing
+from runtime.records import EventRecord, moment
+from runtime.tokens import AUDIENCE, ISSUER, REFRESH_AUDIENCE, Refresh, mint, mint_in_session, mint_refresh, refresh_of
 
 SECRET = "a-secret-for-tests-of-at-least-32-bytes"
+KEYS = KeyRing.shared(SECRET)
+ADA = new_id(1, 7, 1)
+SESSION = new_id(2, 7, 2)
+KEY = new_id(4, 7, 4)
+TOKEN_SECONDS = 900
 
 
-def token(subject: str = "ada", roles: tuple[str, ...] = ("customer",), *, lifetime_seconds: int = 60) -> str:
-    return mint(SECRET, subject, roles, lifetime_seconds=lifetime_seconds)
+def token(
+    subject: str = "ada", roles: Sequence[str] = ("customer",), *, lifetime_seconds: int = 60, **more: Any
+) -> str:
+    return mint(KEYS, subject, roles, lifetime_seconds=lifetime_seconds, more=more)
 
 
-def bearer(token: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {token}"}
+def of_sign_in(epoch: int = 0, session_id: UUID = SESSION) -> str:
+    return mint_in_session(
+        KEYS, ADA, "customer", session_id=session_id, scopes=["orders:read"], epoch=epoch, lifetime_seconds=60
+    )
+
+
+def record(event: Event) -> EventRecord:
+    data = msgspec.Raw(msgspec.json.encode(event))
+    return EventRecord(1, event.type, event.subject(), UUID(int=0), "root", 0, data)
 
 
 @pytest.fixture
-def authenticator() -> Authenticator:
-    return Authenticator(SECRET, cache_max_entries=3)
+def revocations() -> Revocations:
+    return Revocations(
+        create_engine("postgresql://nobody@127.0.0.1:1/nothing", pool_size=1), token_seconds=TOKEN_SECONDS
+    )
+
+
+@pytest.fixture
+def authenticator(revocations: Revocations) -> Authenticator:
+    engine = create_engine("postgresql://nobody@127.0.0.1:1/nothing", pool_size=1)
+    api_keys = ApiKeys(engine, revocations, trusted_seconds=TOKEN_SECONDS, cache_max_entries=3)
+    return Authenticator(KEYS, revocations, api_keys, cache_max_entries=3)
+
+
+def refused(authenticator: Authenticator, token: str) -> str:
+    with pytest.raises(Problem) as problem:
+        authenticator.verify(token)
+    return problem.value.code
 
 
 def test_a_token_says_who_asks(authenticator: Authenticator) -> None:
-    assert authenticator.who(bearer(token())) == Who("ada", staff=False)
-    assert authenticator.who(bearer(token("bob", ("staff",)))) == Who("bob", staff=True)
-    assert authenticator.who(bearer(token("eve", ("customer", "staff")))) == Who("eve", staff=True)
+    assert authenticator.verify(token()).who == Who("ada", staff=False)
+    assert authenticator.verify(token("bob", ["staff"])).who == Who("bob", staff=True)
+    assert authenticator.verify(token("eve", ["customer", "admin", "staff"])).role == "admin"
 
 
-def test_staff_is_a_role(authenticator: Authenticator) -> None:
-    assert authenticator.staff(bearer(token("bob", ("staff",)))).principal == "bob"
-    with pytest.raises(Problem, match="role `staff`"):
-        authenticator.staff(bearer(token()))
+def test_roles_include_those_below_them() -> None:
+    for rank, role in enumerate(ROLES):
+        caller = Caller(Who("ada", staff=False), role, frozenset(), 0.0)
+        for other_rank, other in enumerate(ROLES):
+            if other_rank <= rank:
+                require_role(other).check(caller)
+            else:
+                with pytest.raises(Problem, match=f"role `{other}`"):
+                    require_role(other).check(caller)
+
+
+def test_a_scope_is_needed_besides_the_role(authenticator: Authenticator) -> None:
+    all_of_it = authenticator.verify(token("bob", ["staff"]))
+    assert all_of_it.scopes == SCOPES_OF_ROLE["staff"]
+    less = authenticator.verify(token("bob", ["staff"], scope="events:read users:write"))
+    assert less.scopes == {"events:read"}  # a token gives nothing that its role has not
+    require_role("staff", "events:read").check(less)
+    with pytest.raises(Problem, match="scope `inventory:write`"):
+        require_role("staff", "inventory:write").check(less)
+    assert authenticator.verify(token("bob", ["staff"], scope="")).scopes == frozenset()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"scope": ["orders:read"]},
+        {"scope": 7},
+        {"sid": "x"},
+        {"sid": str(SESSION)},
+        {"sid": str(SESSION), "epoch": "new"},
+        {"sid": str(SESSION), "epoch": None},
+        {"sid": str(SESSION), "epoch": float("inf")},
+        {"sid": None, "epoch": 0},
+        {"sid": [1], "epoch": 0},
+    ],
+)
+def test_claims_of_a_sign_in_that_are_none(authenticator: Authenticator, more: dict[str, Any]) -> None:
+    assert refused(authenticator, token(**more)) == "invalid_token"
 
 
 @pytest.mark.parametrize("expires_at", [10**400, "9" * 400, 2**53 + 1])
 def test_an_expiry_that_is_no_time_is_refused(authenticator: Authenticator, expires_at: object) -> None:
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "roles": ["customer"], "iat": 1, "exp": expires_at}
-    with pytest.raises(Problem) as refused:
-        authenticator.who(bearer(jwt.encode(claims, SECRET, algorithm=ALGORITHM)))
-    assert refused.value.code == "invalid_token"
+    assert refused(authenticator, jwt.encode(claims, SECRET, algorithm=HS256)) == "invalid_token"
 
 
 def test_what_is_remembered_is_bounded_and_still_right(authenticator: Authenticator) -> None:
     tokens = {name: token(name) for name in map(str, range(10))}
     for _ in range(3):
         for name, each in tokens.items():
-            assert authenticator.who(bearer(each)).principal == name
+            assert authenticator.verify(each).who.principal == name
             assert len(authenticator._verified) <= 3
 
 
 def test_a_remembered_token_expires(authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered = bearer(token(lifetime_seconds=60))
-    authenticator.who(remembered)
+    remembered = token(lifetime_seconds=60)
+    caller = authenticator.verify(remembered)
+    assert authenticator.stands(caller)
     later = time.time() + 60
     monkeypatch.setattr(time, "time", lambda: later)
-    with pytest.raises(Problem) as refused:
-        authenticator.who(remembered)
-    assert refused.value.code == "invalid_token"
+    assert refused(authenticator, remembered) == "invalid_token"
     assert not authenticator._verified
+    assert not authenticator.stands(caller)
 
 
 def test_what_was_refused_is_not_remembered(authenticator: Authenticator) -> None:
-    for bad in (
-        "abc",
-        token(roles=()),
-        mint("another-secret-of-32-bytes-at-least", "ada", ["staff"], lifetime_seconds=60),
-    ):
-        with pytest.raises(Problem):
-            authenticator.who(bearer(bad))
+    stranger = KeyRing.shared("another-secret-of-32-bytes-at-least")
+    for bad in ("abc", token(roles=()), mint(stranger, "ada", ["staff"], lifetime_seconds=60)):
+        refused(authenticator, bad)
     assert not authenticator._verified
+
+
+def test_a_refresh_token_is_no_access_token_and_the_other_way_round(authenticator: Authenticator) -> None:
+    refresh = Refresh(SESSION, ADA, 3)
+    signed = mint_refresh(KEYS, refresh, moment(int(time.time() + 60) * 1_000_000))
+    assert refresh_of(signed, KEYS) == refresh
+    assert refused(authenticator, signed) == "invalid_token"
+    with pytest.raises(jwt.InvalidTokenError):
+        refresh_of(of_sign_in(), KEYS)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sid": "x"}, {"sid": None}, {"sub": "ada"}, {"gen": "1"}, {"gen": None}, {"exp": 1}]
+)
+def test_a_refresh_token_that_says_nonsense(changes: dict[str, Any]) -> None:
+    now = int(time.time())
+    good = {"sub": str(ADA), "sid": str(SESSION), "gen": 0, "iat": now, "exp": now + 60}
+    claims = {"iss": ISSUER, "aud": REFRESH_AUDIENCE, **good, **changes}
+    with pytest.raises(jwt.InvalidTokenError):
+        refresh_of(jwt.encode(claims, SECRET, algorithm=HS256), KEYS)
+
+
+def test_a_closed_session_is_refused_and_others_are_not(authenticator: Authenticator, revocations: Revocations) -> None:
+    here, elsewhere = of_sign_in(), of_sign_in(session_id=new_id(3, 7, 3))
+    caller = authenticator.verify(here)
+    authenticator.verify(elsewhere)
+    revocations.take([record(SessionClosed(SESSION, ADA, "signed_out"))])
+    assert refused(authenticator, here) == "invalid_token"
+    assert not authenticator.stands(caller)
+    authenticator.verify(elsewhere)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        AccountChanged(ADA, "Ada", "staff", 1),
+        AccountDeactivated(ADA, 1),
+        PasswordChanged(ADA, 1, None),
+    ],
+)
+def test_tokens_of_an_older_epoch_are_refused(
+    authenticator: Authenticator, revocations: Revocations, event: Event
+) -> None:
+    before, after = of_sign_in(epoch=0), of_sign_in(epoch=1)
+    authenticator.verify(before)
+    revocations.take([record(event)])
+    assert refused(authenticator, before) == "invalid_token"
+    authenticator.verify(after)
+    authenticator.verify(token(str(ADA)))  # minted by an operator, for no session: it ends when it expires
+
+
+def test_epochs_never_fall(authenticator: Authenticator, revocations: Revocations) -> None:
+    """What is read at the start may come after what the log says."""
+    revocations.take([record(AccountDeactivated(ADA, 2))])
+    revocations.take([record(AccountChanged(ADA, "Ada", "customer", 1))])
+    assert refused(authenticator, of_sign_in(epoch=1)) == "invalid_token"
+
+
+def test_whoever_watches_is_told_of_revocations_only(revocations: Revocations) -> None:
+    told: list[bool] = []
+    caller = Caller(Who(str(ADA), staff=False), "customer", frozenset(), float("inf"), SESSION, 0)
+    revocations.watch(lambda: told.append(revocations.refuse(caller)))
+    revocations.take([record(ApiKeyRevoked(ADA)), record(SessionClosed(SESSION, ADA, "reused"))])
+    other = msgspec.Raw(b"{}")
+    revocations.take([EventRecord(2, "order.placed", "x", UUID(int=0), "ada", 0, other)])
+    assert told == [True]
+
+
+def test_what_no_token_is_old_enough_for_is_forgotten(
+    revocations: Revocations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    revocations.take([record(SessionClosed(SESSION, ADA, "reused")), record(AccountDeactivated(ADA, 1))])
+    now += TOKEN_SECONDS + 30
+    revocations.take([record(SessionClosed(KEY, ADA, "reused"))])
+    assert revocations.is_ended(SESSION)
+    now += 60
+    revocations.take([record(SessionClosed(KEY, ADA, "reused"))])
+    assert not revocations.is_ended(SESSION)
+    assert revocations.is_ended(KEY)
+    assert not revocations._epochs
+
+
+@pytest.mark.parametrize("key", ["tgk_", "tgk_x_y", f"tgk_{KEY.hex}_short", f"tgk_{KEY.hex}_{'a' * 44}", "tgk_ä_ö"])
+async def test_what_is_no_key_is_refused_without_asking_anybody(authenticator: Authenticator, key: str) -> None:
+    with pytest.raises(Problem) as problem:
+        await authenticator.authenticate(key)
+    assert problem.value.code == "invalid_token"

@@ -1,4 +1,4 @@
-"""The bound on a request's head."""
+"""The bounds on a request's head, and on how long a connection may be held for nothing."""
 
 import asyncio
 import json
@@ -8,22 +8,31 @@ from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from gateway import patience
 from gateway.http1 import HEAD_MAX_BYTES, PIPELINE_MAX_REQUESTS, BoundedHttp
 
 
 class Wire(asyncio.Transport):
-    """Keeps what is written, and whether it was closed."""
+    """Keeps what is written, and whether it was closed. `untaken_bytes` are what the other side has not taken yet."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
         self.closed = False
+        self.aborted = asyncio.Event()
+        self.untaken_bytes = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+    def get_write_buffer_size(self) -> int:
+        return self.untaken_bytes
 
     def is_closing(self) -> bool:
         return self.closed
@@ -130,3 +139,83 @@ async def test_an_upgrade_that_is_only_offered_is_ignored() -> None:
     await asyncio.gather(*protocol.tasks)
     assert wire.written.startswith(b"HTTP/1.1 204 ")
     protocol.connection_lost(None)
+
+
+class Looks:
+    """Has connections looked at whenever the test likes, and not before."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(patience, "LOOK_SECONDS", 3_600.0)
+
+    def __call__(self, protocol: BoundedHttp) -> None:
+        timer = protocol._looking
+        assert timer is not None
+        assert not timer.cancelled()
+        timer.cancel()
+        protocol._look()
+
+
+@pytest.fixture
+def look(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    return Looks(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"GET / HTT", id="half_a_head"),
+        pytest.param(b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n{", id="half_a_body"),
+        pytest.param(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;", id="half_a_chunk"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\nGET / HTT", id="half_a_second_head"),
+    ],
+)
+async def test_who_begins_a_request_and_does_not_go_on_is_let_go(look: Looks, begun: bytes) -> None:
+    protocol, wire = connection()
+    if begun:
+        protocol.data_received(begun)
+    if begun.startswith(b"GET / HTTP/1.1"):
+        await asyncio.gather(*protocol.tasks)
+    look(protocol)
+    assert not wire.closed, "it may have begun just now"
+    if begun:
+        protocol.data_received(b"1")
+    look(protocol)
+    assert wire.closed
+    protocol.connection_lost(None)
+    await asyncio.gather(*protocol.tasks)
+
+
+async def test_who_sends_slowly_or_only_waits_is_left_alone(look: Looks) -> None:
+    protocol, wire = connection()
+    protocol.data_received(b"POST / HTTP/1.1\r\ncontent-length: 20480\r\n\r\n")
+    for _ in range(5):
+        look(protocol)
+        protocol.data_received(b"x" * patience.LOOK_MIN_BYTES)
+    await asyncio.gather(*protocol.tasks)
+    for _ in range(3):
+        look(protocol)
+    assert wire.written.startswith(b"HTTP/1.1 204 ")
+    assert not wire.closed
+    protocol.connection_lost(None)
+
+
+async def test_who_takes_nothing_of_an_answer_is_let_go(look: Looks) -> None:
+    protocol, wire = connection()
+    protocol.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    await asyncio.gather(*protocol.tasks)
+    protocol.pause_writing()
+    for wire.untaken_bytes in (300_000, 200_000, 100_000):
+        look(protocol)
+        assert not wire.aborted.is_set(), "something is taken each time"
+    look(protocol)
+    assert wire.aborted.is_set()
+    protocol.connection_lost(None)
+
+
+async def test_a_connection_that_is_over_is_not_looked_at(look: Looks) -> None:
+    protocol, _ = connection()
+    timer = protocol._looking
+    protocol.connection_lost(None)
+    assert timer is not None
+    assert timer.cancelled()

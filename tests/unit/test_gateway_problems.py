@@ -1,20 +1,29 @@
 """Errors as the client sees them: a problem document with an id to find it by, whatever went wrong, on every lane."""
 
+import ast
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from importlib import import_module
+from inspect import getsource
+from pkgutil import iter_modules
+from types import SimpleNamespace
+from typing import Annotated, Any, NamedTuple
 
 import asyncpg
 import pytest
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.types import ASGIApp, Message
 
+import domain
 from gateway import problems
+from gateway.auth import Caller, require_role
 from gateway.fastlane import FastLane, fast
-from gateway.middleware import Observed
-from gateway.problems import STATUS_OF_CODE, TITLES, Problem
+from gateway.middleware.observed import Observed
+from gateway.problems import ERRORS_MAX, STATUS_OF_CODE, TITLES, Problem
+
+Anybody = Annotated[Caller, Depends(require_role("nobody"))]
 
 
 class Answered(NamedTuple):
@@ -59,18 +68,19 @@ def failing(error: Callable[[], Exception]) -> ASGIApp:
     router = APIRouter()
 
     @router.post("/slow")
-    async def slow(request: Request) -> Response:
+    async def slow(request: Request, caller: Anybody) -> Response:
         raise error()
 
     @router.post("/fast")
     @fast
-    async def quick(request: Request) -> Response:
+    async def quick(request: Request, caller: Anybody) -> Response:
         raise error()
 
     app = FastAPI()
+    app.state.edge = SimpleNamespace(authenticator=None)  # nobody shows a token here
     app.include_router(router)
     problems.install(app)
-    return Observed(FastLane(app, [router]))
+    return Observed(FastLane(app, [router], {}))
 
 
 def lost() -> Exception:
@@ -125,6 +135,24 @@ def test_every_code_has_a_status_and_a_title() -> None:
         }
 
 
+def _codes_of_the_rules() -> set[str]:
+    """The codes that the rules' source says they refuse with."""
+    codes = set()
+    for found in iter_modules(domain.__path__):
+        module = import_module(f"domain.{found.name}")
+        for node in ast.walk(ast.parse(getsource(module))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Rejection":
+                code = node.args[0]
+                codes.add(getattr(module, code.id) if isinstance(code, ast.Name) else ast.literal_eval(code))
+    return codes
+
+
+def test_every_code_of_the_rules_has_a_status() -> None:
+    codes = _codes_of_the_rules()
+    assert {"insufficient_stock", "order_state_conflict", "version_conflict"} <= codes
+    assert codes <= STATUS_OF_CODE.keys()
+
+
 def test_no_extension_takes_the_place_of_a_standard_member() -> None:
     problem = Problem("order_state_conflict", "No.", extensions={"status": "cancelled", "code": "x", "order_id": "1"})
     document = json.loads(bytes(problem.response().body))
@@ -136,3 +164,9 @@ def test_a_code_of_tomorrow_s_rules_is_a_conflict() -> None:
     response = Problem("too_heavy", "Too heavy.").response()
     assert response.status_code == 409
     assert json.loads(bytes(response.body))["title"] == "too_heavy"
+
+
+def test_who_makes_very_many_mistakes_is_told_the_first_of_them() -> None:
+    errors = [{"loc": ("body", str(number)), "msg": "No.", "type": "extra_forbidden"} for number in range(20_000)]
+    told = problems.invalid_request(errors).document()["errors"]
+    assert [error["pointer"] for error in told] == [f"/body/{number}" for number in range(ERRORS_MAX)]

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gateway.waiting import Waiters
-from runtime.database import create_engine
+from runtime.engine import create_engine
 from runtime.records import APPLIED, Outcome, encode
 
 MINE, OTHER = UUID(int=1), UUID(int=2)

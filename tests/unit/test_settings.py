@@ -1,7 +1,7 @@
 """Settings: read from the environment, checked when read, and safe in production."""
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from runtime.settings import DEVELOPMENT_SECRET, Settings, settings
 
@@ -97,3 +97,36 @@ def test_settings_do_not_change_while_a_process_runs(monkeypatch: pytest.MonkeyP
     assert settings() is before
     with pytest.raises(ValidationError, match="frozen"):
         before.port = 9000  # type: ignore[misc]  # that is what must not work
+
+
+@pytest.mark.parametrize("url", ["ftp://u:hush@host", "smtp://", "host:25", "smtps:///path"])
+def test_what_is_no_mail_server_is_refused_and_its_password_not_shown(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("TIDEGATE_SMTP_URL", url)
+    with pytest.raises(ValidationError, match="TIDEGATE_SMTP_URL") as caught:
+        Settings()
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sender", ["", "The Shop", "a@b@c", "Shop <shop@example.com>\r\nBcc: eve@example.com"])
+def test_whom_mails_come_from_is_an_address(monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
+    monkeypatch.setenv("TIDEGATE_MAIL_FROM", sender)
+    with pytest.raises(ValidationError, match="TIDEGATE_MAIL_FROM"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("host", "secret", "open_to_all"),
+    [
+        ("127.0.0.1", DEVELOPMENT_SECRET, False),
+        ("::1", DEVELOPMENT_SECRET, False),
+        ("localhost", DEVELOPMENT_SECRET, False),
+        ("0.0.0.0", DEVELOPMENT_SECRET, True),
+        ("::", DEVELOPMENT_SECRET, True),
+        ("shop.example", DEVELOPMENT_SECRET, True),
+        ("0.0.0.0", "a secret of one's own, of 32 bytes", False),
+    ],
+)
+def test_the_development_secret_is_for_one_s_own_machine(host: str, secret: str, open_to_all: bool) -> None:
+    assert Settings(host=host, jwt_secret=SecretStr(secret)).everybody_is_admin is open_to_all

@@ -33,18 +33,20 @@ def _change(command: ChangeProduct, into: Needs) -> None:
 @needs(SetVariant)
 def _set_variant(command: SetVariant, into: Needs) -> None:
     into.need(Product, command.product_id)
+    into.need(Variant, command.product_id, by="product_id")
     into.need(Variant, command.variant.sku)
 
 
 @needs(PutListing)
 def _put(command: PutListing, into: Needs) -> None:
     into.need(Product, command.product_id)
+    into.need(Variant, command.product_id, by="product_id")
     if command.product is not None:
         into.need(Product, command.product.slug, by="slug")
-        into.need(Variant, command.product_id, by="product_id")
         if command.product.category_id is not None:
             into.need(Category, command.product.category_id)
     if command.variant is not None:
         into.need(Variant, command.variant.sku)
         into.skus.add(command.variant.sku)
-        into.alone = into.alone or command.on_hand is not None
+        if command.on_hand is not None:
+            into.counted.add(command.variant.sku)

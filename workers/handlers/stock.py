@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from domain.stock import AdjustStock, ReceiveStock, StockAdjusted, StockReceived
+from domain.stock import AdjustStock, ReceiveStock, SetStock, StockAdjusted, StockReceived
 from workers.handlers import needs, writes
 from workers.rows import Needs, Rows
 
@@ -11,6 +11,12 @@ from workers.rows import Needs, Rows
 @needs(AdjustStock)
 def _move(command: ReceiveStock | AdjustStock, into: Needs) -> None:
     into.skus.add(command.sku)
+
+
+@needs(SetStock)
+def _set(command: SetStock, into: Needs) -> None:
+    into.skus.add(command.sku)
+    into.counted.add(command.sku)
 
 
 @writes(StockReceived)

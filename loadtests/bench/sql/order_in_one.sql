@@ -10,13 +10,13 @@
 \set customer random(1, 1000)
 \set key random(1, 1000000000000000)
 WITH line_1 AS (
-    UPDATE stock SET reserved = reserved + :quantity_1 FROM products
-    WHERE stock.sku = :sku_1 AND on_hand - reserved >= :quantity_1 AND products.sku = stock.sku
+    UPDATE stock SET reserved = reserved + :quantity_1 FROM variants
+    WHERE stock.sku = :sku_1 AND on_hand - reserved >= :quantity_1 AND variants.sku = stock.sku AND on_sale
     RETURNING stock.sku, :quantity_1::int AS quantity, price_minor
 ), line_2 AS (
-    UPDATE stock SET reserved = reserved + :quantity_2 FROM products, line_1
-    WHERE stock.sku = :sku_2 AND on_hand - reserved >= :quantity_2 AND products.sku = stock.sku
-    RETURNING stock.sku, :quantity_2::int AS quantity, products.price_minor,
+    UPDATE stock SET reserved = reserved + :quantity_2 FROM variants, line_1
+    WHERE stock.sku = :sku_2 AND on_hand - reserved >= :quantity_2 AND variants.sku = stock.sku AND on_sale
+    RETURNING stock.sku, :quantity_2::int AS quantity, variants.price_minor,
         line_1.sku AS sku_1, line_1.quantity AS quantity_1, line_1.price_minor AS price_1
 ), placed AS (
     INSERT INTO orders (id, customer_id, status, currency, total_minor, placed_at, updated_at)
@@ -33,7 +33,7 @@ WITH line_1 AS (
     SELECT seq, 'order.placed', id, command_id, 'c' || :customer, now(), (
         '{"order_id":"' || id || '","customer_id":"c' || :customer || '","currency":"GBP","total_minor":' || total_minor
         || ',"lines":[{"sku":"' || sku_1 || '","quantity":' || quantity_1 || ',"unit_price_minor":' || price_1
-        || '},{"sku":"' || sku || '","quantity":' || quantity || ',"unit_price_minor":' || price_minor || '}]}'
+        || '},{"sku":"' || sku || '","quantity":' || quantity || ',"unit_price_minor":' || price_minor || '}],"email":' || 'null}'
     )::json
     FROM placed, line_2
 )

@@ -11,20 +11,20 @@ WITH made AS MATERIALIZED (
     ) AS drawn
 ), placed AS (
     INSERT INTO orders (id, customer_id, status, currency, total_minor, placed_at, updated_at)
-    SELECT order_id, customer, 'placed', 'GBP', p_1.price_minor + p_2.price_minor, at, at
-    FROM made JOIN products p_1 ON p_1.sku = sku_1 JOIN products p_2 ON p_2.sku = sku_2 ORDER BY n
+    SELECT order_id, customer, 'placed', 'GBP', v_1.price_minor + v_2.price_minor, at, at
+    FROM made JOIN variants v_1 ON v_1.sku = sku_1 JOIN variants v_2 ON v_2.sku = sku_2 ORDER BY n
 ), lines AS (
     INSERT INTO order_lines (order_id, sku, quantity, unit_price_minor)
-    SELECT order_id, sku, 1, price_minor FROM made JOIN products ON sku IN (sku_1, sku_2) ORDER BY n
+    SELECT order_id, sku, 1, price_minor FROM made JOIN variants ON sku IN (sku_1, sku_2) ORDER BY n
 ), logged AS (
     INSERT INTO events (seq, type, subject, command_id, actor, occurred_at, data)
     SELECT seq, 'order.placed', order_id, command_id, customer, at, (
         '{"order_id":"' || order_id || '","customer_id":"' || customer || '","currency":"GBP","total_minor":'
-        || p_1.price_minor + p_2.price_minor
-        || ',"lines":[{"sku":"' || sku_1 || '","quantity":1,"unit_price_minor":' || p_1.price_minor
-        || '},{"sku":"' || sku_2 || '","quantity":1,"unit_price_minor":' || p_2.price_minor || '}]}'
+        || v_1.price_minor + v_2.price_minor
+        || ',"lines":[{"sku":"' || sku_1 || '","quantity":1,"unit_price_minor":' || v_1.price_minor
+        || '},{"sku":"' || sku_2 || '","quantity":1,"unit_price_minor":' || v_2.price_minor || '}],"email":null}'
     )::json
-    FROM made JOIN products p_1 ON p_1.sku = sku_1 JOIN products p_2 ON p_2.sku = sku_2 ORDER BY n
+    FROM made JOIN variants v_1 ON v_1.sku = sku_1 JOIN variants v_2 ON v_2.sku = sku_2 ORDER BY n
 )
 INSERT INTO commands (id, type, principal, accepted_at, applied_at, mailbox, entry_id, status, seq, idempotency_key,
                       fingerprint, request)

@@ -82,12 +82,12 @@ def _tell_of_what_was_there() -> None:
         """
         CREATE TEMPORARY TABLE moved ON COMMIT DROP AS
         SELECT sku, name, price_minor, currency, gen_random_uuid() AS product_id, gen_random_uuid() AS command_id,
-            plain || CASE WHEN twin > 1 THEN '-' || twin ELSE '' END AS slug,
+            plain || CASE WHEN twin > 1 THEN '-' || left(md5(sku), 12) ELSE '' END AS slug,
             (SELECT last_seq FROM event_counter) + 2 * row_number() OVER (ORDER BY sku) - 1 AS seq
         FROM (
             SELECT *, row_number() OVER (PARTITION BY plain ORDER BY sku) AS twin
             FROM (
-                SELECT sku, rpad(name, greatest(2, length(name)), '.') AS name, price_minor, currency,
+                SELECT sku, left(rpad(name, greatest(2, length(name)), '.'), 255) AS name, price_minor, currency,
                     trim(BOTH '-' FROM regexp_replace(lower(sku), '[^a-z0-9]+', '-', 'g')) AS plain
                 FROM articles
             ) AS named
@@ -113,7 +113,8 @@ def _tell_of_what_was_there() -> None:
         UNION ALL
         SELECT seq + 1, 'product.variant_added', product_id::text, command_id, 'migration', now(), json_build_object(
             'product_id', product_id, 'sku', sku, 'title', '', 'price_minor', price_minor, 'currency', currency,
-            'compare_at_minor', NULL, 'weight_grams', NULL, 'barcode', NULL, 'attributes', '{}'::json, 'active', true)
+            'compare_at_minor', NULL, 'weight_grams', NULL, 'barcode', NULL, 'attributes', '{}'::json, 'active', true,
+            'product_status', 'active')
         FROM moved
         """
     )

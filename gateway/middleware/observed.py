@@ -1,5 +1,4 @@
-"""Around every request: an id to find it by, and how long it took. Pure ASGI; Starlette's helper class is slow and
-breaks streaming."""
+"""Around every request: an id to find it by, how long it took, and what browsers are to make of the answer."""
 
 import re
 import time
@@ -9,15 +8,18 @@ from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.fastlane import FAST_ROUTE
+from gateway.middleware.security import security_headers
 from runtime.entropy import random_bits
 from runtime.metrics import REQUEST_SECONDS
 
 _ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
-_HEADER: Final = b"x-request-id"
+_REQUEST_ID: Final = b"x-request-id"
+_PROCESS_TIME: Final = b"x-process-time"
 
 
 class Observed:
-    """Answers with X-Request-ID (the client's own, if it sent a decent one) and measures by route and status."""
+    """Answers with X-Request-ID (the client's own, if it sent a decent one), X-Process-Time (seconds until the answer
+    began) and the security headers; measures by route and status."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -28,8 +30,12 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = next((value for name, value in scope["headers"] if name == _HEADER and _ID.match(value)), None)
-        header = (_HEADER, request_id or b"%016x%016x" % (random_bits(), random_bits()))
+        for name, value in scope["headers"]:
+            if name == _REQUEST_ID and _ID.match(value):
+                request_id = value
+                break
+        else:
+            request_id = b"%016x%016x" % (random_bits(), random_bits())
         started = time.perf_counter()
         status = 500
 
@@ -37,7 +43,8 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append(header)
+                seconds = b"%.6f" % (time.perf_counter() - started)
+                message["headers"] += ((_REQUEST_ID, request_id), (_PROCESS_TIME, seconds), *security_headers(scope))
             await send(message)
 
         try:

@@ -1,0 +1,205 @@
+"""Accounts: people who sign in. The e-mail address is the name they sign in with, in one spelling, and stays theirs.
+
+`epoch` rises with every change that must end what was handed out before it: another password, another role, an end.
+Sessions and tokens of an older epoch are refused. Whoever may ask for these commands, the gateway says; that nobody
+takes the own account's rights away, these rules say.
+"""
+
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+import msgspec
+
+from domain.ids import slot_of_id
+from domain.limits import ACCOUNT_NAME_MAX_CHARS, EMAIL_MAX_CHARS, is_email
+from domain.model import Command, Decision, Event, Rejection, Secret, Shop, Who, decides, evolves
+from domain.roles import ACCOUNT_ROLES
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account as it stands. Its password's hash is not in the log, so what is folded from there has none."""
+
+    id: UUID
+    email: str
+    name: str
+    role: str
+    active: bool
+    epoch: int
+    password_hash: Secret | None
+
+
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=ACCOUNT_NAME_MAX_CHARS)]
+
+
+def canonical_email(text: str) -> str | None:
+    """The address in its one spelling (lower case), or None if it can be none. Mail providers tell no cases apart, and
+    people do not remember how they wrote it."""
+    email = text.strip()
+    return email.lower() if is_email(email) else None
+
+
+class CreateAccount(Command, frozen=True):
+    account_id: UUID
+    email: Annotated[str, msgspec.Meta(max_length=EMAIL_MAX_CHARS)]
+    name: _Name
+    role: str
+    password_hash: Secret
+
+    def __post_init__(self) -> None:
+        if canonical_email(self.email) != self.email:
+            raise ValueError("not an e-mail address in its one spelling")
+        if self.role not in ACCOUNT_ROLES:
+            raise ValueError(f"{self.role!r} is no role of an account")
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class ChangeAccount(Command, frozen=True):
+    """What is None stays as it is."""
+
+    account_id: UUID
+    name: _Name | None = None
+    role: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.role is not None and self.role not in ACCOUNT_ROLES:
+            raise ValueError(f"{self.role!r} is no role of an account")
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class DeactivateAccount(Command, frozen=True):
+    account_id: UUID
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class ReactivateAccount(Command, frozen=True):
+    account_id: UUID
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class AccountCreated(Event, frozen=True):
+    type: ClassVar[str] = "account.created"
+    account_id: UUID
+    email: str
+    name: str
+    role: str
+    password_hash: Secret | None
+
+    def subject(self) -> str:
+        return str(self.account_id)
+
+
+class AccountChanged(Event, frozen=True):
+    """The account as it is now."""
+
+    type: ClassVar[str] = "account.changed"
+    account_id: UUID
+    name: str
+    role: str
+    epoch: int
+
+    def subject(self) -> str:
+        return str(self.account_id)
+
+
+class AccountDeactivated(Event, frozen=True):
+    type: ClassVar[str] = "account.deactivated"
+    account_id: UUID
+    epoch: int
+
+    def subject(self) -> str:
+        return str(self.account_id)
+
+
+class AccountReactivated(Event, frozen=True):
+    type: ClassVar[str] = "account.reactivated"
+    account_id: UUID
+
+    def subject(self) -> str:
+        return str(self.account_id)
+
+
+@decides(CreateAccount)
+def _create(shop: Shop, command: CreateAccount, who: Who) -> Decision:
+    if any(account.email == command.email for account in shop.of(Account).values()):
+        return Rejection("email_taken", "There is an account with this e-mail address.")
+    return (AccountCreated(command.account_id, command.email, command.name, command.role, command.password_hash),)
+
+
+@decides(ChangeAccount)
+def _change(shop: Shop, command: ChangeAccount, who: Who) -> Decision:
+    account = shop.of(Account).get(command.account_id)
+    if account is None:
+        return not_found(command.account_id)
+    name, role = command.name or account.name, command.role or account.role
+    if role != account.role and _is_own(account, who):
+        return Rejection("own_account", "Nobody changes the role of the own account.")
+    epoch = account.epoch + (role != account.role)
+    return (AccountChanged(account.id, name, role, epoch),)
+
+
+@decides(DeactivateAccount)
+def _deactivate(shop: Shop, command: DeactivateAccount, who: Who) -> Decision:
+    account = shop.of(Account).get(command.account_id)
+    if account is None:
+        return not_found(command.account_id)
+    if _is_own(account, who):
+        return Rejection("own_account", "Nobody deactivates the own account.")
+    if not account.active:
+        return Rejection("account_state_conflict", "The account is not active.", {"active": False})
+    return (AccountDeactivated(account.id, account.epoch + 1),)
+
+
+@decides(ReactivateAccount)
+def _reactivate(shop: Shop, command: ReactivateAccount, who: Who) -> Decision:
+    account = shop.of(Account).get(command.account_id)
+    if account is None:
+        return not_found(command.account_id)
+    if account.active:
+        return Rejection("account_state_conflict", "The account is active.", {"active": True})
+    return (AccountReactivated(account.id),)
+
+
+def _is_own(account: Account, who: Who) -> bool:
+    return who.principal == str(account.id)
+
+
+def not_found(account_id: UUID) -> Rejection:
+    """The refusal of whatever is said about an account that is not there."""
+    return Rejection("account_not_found", "There is no such account.", {"account_id": str(account_id)})
+
+
+@evolves(AccountCreated)
+def _created(shop: Shop, event: AccountCreated) -> None:
+    shop.of(Account)[event.account_id] = Account(
+        event.account_id, event.email, event.name, event.role, True, 0, event.password_hash
+    )
+
+
+@evolves(AccountChanged)
+def _changed(shop: Shop, event: AccountChanged) -> None:
+    put(shop, event.account_id, name=event.name, role=event.role, epoch=event.epoch)
+
+
+@evolves(AccountDeactivated)
+def _deactivated(shop: Shop, event: AccountDeactivated) -> None:
+    put(shop, event.account_id, active=False, epoch=event.epoch)
+
+
+@evolves(AccountReactivated)
+def _reactivated(shop: Shop, event: AccountReactivated) -> None:
+    put(shop, event.account_id, active=True)
+
+
+def put(shop: Shop, account_id: UUID, **changes: Any) -> None:
+    """Changes the account, if it is among what is looked at."""
+    accounts = shop.of(Account)
+    if account_id in accounts:
+        accounts[account_id] = msgspec.structs.replace(accounts[account_id], **changes)

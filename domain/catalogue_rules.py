@@ -1,0 +1,241 @@
+"""The rules of the catalogue: what may be said of products and variants, and what that changes.
+
+Products are changed by their own mailbox only. A price or a sale that changes is what orders must never see late: the
+batch that writes it says so (see `workers/rows.py`).
+"""
+
+from collections.abc import Collection
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+
+from domain.catalogue import (
+    ACTIVE,
+    DRAFT,
+    ChangeProduct,
+    CreateProduct,
+    ListingUnchanged,
+    Product,
+    ProductChanged,
+    ProductCreated,
+    ProductFields,
+    PutListing,
+    SetVariant,
+    Variant,
+    VariantAdded,
+    VariantChanged,
+    VariantFields,
+)
+from domain.categories import Category
+from domain.limits import PRODUCT_MAX_VARIANTS
+from domain.lookups import owners_of_slugs, skus_of_products
+from domain.model import Decision, Event, Offer, Rejection, Shop, Who, decides, evolves
+from domain.stock import COUNTED, NOTHING, StockAdjusted, moved
+
+_Fields = TypeVar("_Fields", ProductFields, VariantFields)
+
+
+@decides(CreateProduct)
+def _create(shop: Shop, command: CreateProduct, who: Who) -> Decision:
+    if command.product_id in shop.of(Product):
+        raise ValueError("a product is created once: its id is taken")
+    refused = _refused(shop, None, command.product)
+    if refused is not None:
+        return refused
+    events: list[Event] = [ProductCreated(command.product_id, *msgspec.structs.astuple(command.product))]
+    added: set[str] = set()
+    for variant in command.variants:
+        if variant.sku in shop.offers or variant.sku in added:
+            return _sku_taken(variant.sku)
+        added.add(variant.sku)
+        events.append(_variant_event(VariantAdded, command.product_id, variant, command.product.status))
+    return events
+
+
+@decides(ChangeProduct)
+def _change(shop: Shop, command: ChangeProduct, who: Who) -> Decision:
+    product = shop.of(Product).get(command.product_id)
+    if product is None:
+        return _not_found(command.product_id)
+    if (conflict := _version_conflict(product, command.version)) is not None:
+        return conflict
+    said = {name: getattr(product, name) for name in ProductFields.__struct_fields__}
+    fields = msgspec.convert([*{**said, **command.changes}.values()], ProductFields, strict=False)
+    if (refused := _refused(shop, product, fields)) is not None:
+        return refused
+    return (_product_changed(product, fields) or ListingUnchanged(product.id),)
+
+
+@decides(SetVariant)
+def _set_variant(shop: Shop, command: SetVariant, who: Who) -> Decision:
+    product = shop.of(Product).get(command.product_id)
+    if product is None:
+        return _not_found(command.product_id)
+    if (conflict := _version_conflict(product, command.version)) is not None:
+        return conflict
+    told = _variant_put(shop, product.id, command.variant, product.status)
+    if isinstance(told, Rejection):
+        return told
+    return (told or ListingUnchanged(product.id),)
+
+
+@decides(PutListing)
+def _put(shop: Shop, command: PutListing, who: Who) -> Decision:
+    events: list[Event] = []
+    product_id = command.product_id
+    product = shop.of(Product).get(product_id)
+    said = command.product and _with_kept(command.product, product, command.kept)
+    if said is not None:
+        refused = _refused(shop, product, said)
+        if refused is not None:
+            return refused
+        if product is None:
+            events.append(ProductCreated(product_id, *msgspec.structs.astuple(said)))
+        elif (changed := _product_changed(product, said)) is not None:
+            events.append(changed)
+    elif product is None:
+        return _not_found(product_id)
+    status = said.status if said is not None else product.status if product else DRAFT
+    fields = command.variant and _with_kept(command.variant, shop.of(Variant).get(command.variant.sku), command.kept)
+    if fields is not None:
+        told = _variant_put(shop, product_id, fields, status)
+        if isinstance(told, Rejection):
+            return told
+        if told is not None:
+            events.append(told)
+        if command.on_hand is not None:
+            stock = shop.stock.get(fields.sku, NOTHING)
+            if change := command.on_hand - stock.on_hand:
+                if fields.sku in shop.offers and (short := moved(shop, fields.sku, change)) is not None:
+                    return short
+                events.append(StockAdjusted(fields.sku, change, COUNTED))
+    return events or (ListingUnchanged(product_id),)
+
+
+def _with_kept(said: _Fields, there: Product | Variant | None, kept: Collection[str]) -> _Fields:
+    """What is said, with those of the `kept` fields that it has as they are, if something is there."""
+    if there is None or not kept:
+        return said
+    return msgspec.structs.replace(
+        said, **{name: getattr(there, name) for name in said.__struct_fields__ if name in kept}
+    )
+
+
+def _refused(shop: Shop, product: Product | None, fields: ProductFields) -> Rejection | None:
+    """Why a product, or one that is new, cannot become as said. What it has already, it may keep."""
+    keeps_slug = product is not None and fields.slug == product.slug
+    if not keeps_slug and fields.slug in owners_of_slugs(shop, shop.of(Product)):
+        return Rejection("slug_taken", "Another product has this slug.", {"slug": fields.slug})
+    if product is not None and fields.category_id == product.category_id:
+        return None
+    if fields.category_id is not None and fields.category_id not in shop.of(Category):
+        return Rejection("unknown_category", "There is no such category.", {"category_id": str(fields.category_id)})
+    return None
+
+
+def _product_changed(product: Product, fields: ProductFields) -> ProductChanged | None:
+    """What happens when staff say this of the product; None if it is so already."""
+    said = msgspec.structs.astuple(fields)
+    return ProductChanged(product.id, *said) if said != msgspec.structs.astuple(product)[1:-1] else None
+
+
+def _variant_put(
+    shop: Shop, product_id: UUID, fields: VariantFields, product_status: str
+) -> VariantAdded | VariantChanged | Rejection | None:
+    """What happens when staff say this of a variant of the product; None if it is so already."""
+    variants = shop.of(Variant)
+    variant = variants.get(fields.sku)
+    if variant is None:
+        if len(skus_of_products(shop, variants).get(product_id, ())) >= PRODUCT_MAX_VARIANTS:
+            return Rejection("too_many_variants", f"A product has at most {PRODUCT_MAX_VARIANTS} variants.")
+        return _variant_event(VariantAdded, product_id, fields, product_status)
+    if variant.product_id != product_id:
+        return _sku_taken(fields.sku)
+    changed = _variant_event(VariantChanged, product_id, fields, product_status)
+    known = _variant_event(VariantChanged, product_id, variant, product_status)
+    return changed if changed != known else None
+
+
+def _sku_taken(sku: str) -> Rejection:
+    return Rejection("sku_taken", "Another product has this SKU.", {"sku": sku})
+
+
+def _not_found(product_id: UUID) -> Rejection:
+    return Rejection("product_not_found", "There is no such product.", {"product_id": str(product_id)})
+
+
+def _version_conflict(product: Product, version: int | None) -> Rejection | None:
+    if version is None or version == product.version:
+        return None
+    return Rejection(
+        "version_conflict",
+        "It was changed meanwhile: read it again.",
+        {"version": product.version, "expected_version": version},
+    )
+
+
+def _variant_event(
+    kind: type[VariantAdded] | type[VariantChanged],
+    product_id: UUID,
+    said: VariantFields | Variant,
+    product_status: str,
+) -> VariantAdded | VariantChanged:
+    return kind(
+        product_id,
+        said.sku,
+        said.title,
+        said.price_minor,
+        said.currency,
+        said.compare_at_minor,
+        said.weight_grams,
+        said.barcode,
+        said.attributes,
+        said.active,
+        product_status,
+    )
+
+
+@evolves(ProductCreated)
+def _created(shop: Shop, event: ProductCreated) -> None:
+    products = shop.of(Product)
+    owners = owners_of_slugs(shop, products)
+    products[event.product_id] = Product(*(*msgspec.structs.astuple(event), 1))
+    owners[event.slug] = event.product_id
+
+
+@evolves(ProductChanged)
+def _changed(shop: Shop, event: ProductChanged) -> None:
+    products, variants = shop.of(Product), shop.of(Variant)
+    owners = owners_of_slugs(shop, products)
+    before = products.get(event.product_id)
+    products[event.product_id] = Product(*(*msgspec.structs.astuple(event), before.version + 1 if before else 1))
+    if before is not None:
+        owners.pop(before.slug, None)
+    owners[event.slug] = event.product_id
+    if before is None or before.status != event.status:
+        for sku in skus_of_products(shop, variants).get(event.product_id, ()):
+            _keep(shop, msgspec.structs.replace(variants[sku], on_sale=variants[sku].active and event.status == ACTIVE))
+
+
+@evolves(VariantAdded)
+@evolves(VariantChanged)
+def _variant(shop: Shop, event: VariantAdded | VariantChanged) -> None:
+    product = shop.of(Product).get(event.product_id)
+    if product is not None:
+        shop.of(Product)[product.id] = msgspec.structs.replace(product, version=product.version + 1)
+    product_id, sku, *said, product_status = msgspec.structs.astuple(event)
+    _keep(shop, Variant(*(sku, product_id, *said, event.active and product_status == ACTIVE)))
+
+
+def _keep(shop: Shop, variant: Variant) -> None:
+    variants = shop.of(Variant)
+    skus = skus_of_products(shop, variants)
+    variants[variant.sku] = variant
+    skus.add(variant.product_id, variant.sku)
+    shop.offers[variant.sku] = Offer(variant.sku, variant.price_minor, variant.currency, variant.on_sale)
+
+
+@evolves(ListingUnchanged)
+def _unchanged(shop: Shop, event: ListingUnchanged) -> None:
+    pass

@@ -1,0 +1,116 @@
+"""Jobs: long work that staff ask for (a report, an import), done by a background process; each is asked for once
+and finished once.
+
+What happens in between (who is at it, how far it is) is telemetry and not told here. A job's own work changes the shop
+only by commands of its own.
+"""
+
+from typing import Annotated, Any, ClassVar, Final
+from uuid import UUID
+
+import msgspec
+
+from domain.ids import slot_of_id
+from domain.model import Command, Decision, Event, Rejection, Shop, Who, decides, evolves
+
+REPORT: Final = "report"
+IMPORT: Final = "import"
+JOB_KINDS: Final = (REPORT, IMPORT)
+
+QUEUED: Final = "queued"
+SUCCEEDED: Final = "succeeded"
+FAILED: Final = "failed"
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A job as it stands. `params` say what is asked for, `summary` what came of it; both are JSON objects. Of the runs
+    that it took, the `run`-th finished it, 0 for none yet."""
+
+    id: UUID
+    kind: str
+    params: dict[str, Any]
+    requested_by: str
+    status: str
+    run: int
+    summary: dict[str, Any]
+
+
+class RequestJob(Command, frozen=True):
+    job_id: UUID
+    kind: str
+    params: dict[str, Any]
+
+    def slot(self) -> int:
+        return slot_of_id(self.job_id)
+
+    def __post_init__(self) -> None:
+        if self.kind not in JOB_KINDS:
+            raise ValueError(f"{self.kind!r} is no kind of job")
+
+
+class FinishJob(Command, frozen=True):
+    """What came of the job's `run`-th run; the first to say so is right."""
+
+    job_id: UUID
+    status: str
+    run: Annotated[int, msgspec.Meta(ge=0)]
+    summary: dict[str, Any]
+
+    def slot(self) -> int:
+        return slot_of_id(self.job_id)
+
+    def __post_init__(self) -> None:
+        if self.status not in (SUCCEEDED, FAILED):
+            raise ValueError(f"no job ends as {self.status!r}")
+
+
+class JobRequested(Event, frozen=True):
+    type: ClassVar[str] = "job.requested"
+    job_id: UUID
+    kind: str
+    params: dict[str, Any]
+    requested_by: str
+
+    def subject(self) -> str:
+        return str(self.job_id)
+
+
+class JobFinished(Event, frozen=True):
+    type: ClassVar[str] = "job.finished"
+    job_id: UUID
+    kind: str
+    requested_by: str
+    status: str
+    run: int
+    summary: dict[str, Any]
+
+    def subject(self) -> str:
+        return str(self.job_id)
+
+
+@decides(RequestJob)
+def _request(shop: Shop, command: RequestJob, who: Who) -> Decision:
+    if command.job_id in shop.of(Job):
+        raise ValueError("a job is requested once: its id is taken")
+    return (JobRequested(command.job_id, command.kind, command.params, who.principal),)
+
+
+@decides(FinishJob)
+def _finish(shop: Shop, command: FinishJob, who: Who) -> Decision:
+    job = shop.of(Job).get(command.job_id)
+    if job is None:
+        return Rejection("job_not_found", "There is no such job.", {"job_id": str(command.job_id)})
+    if job.status != QUEUED:
+        return Rejection("job_finished", "The job is finished already.", {"job_id": str(job.id)})
+    return (JobFinished(job.id, job.kind, job.requested_by, command.status, command.run, command.summary),)
+
+
+@evolves(JobRequested)
+def _requested(shop: Shop, event: JobRequested) -> None:
+    shop.of(Job)[event.job_id] = Job(event.job_id, event.kind, event.params, event.requested_by, QUEUED, 0, {})
+
+
+@evolves(JobFinished)
+def _finished(shop: Shop, event: JobFinished) -> None:
+    if job := shop.of(Job).get(event.job_id):
+        shop.of(Job)[job.id] = msgspec.structs.replace(job, status=event.status, run=event.run, summary=event.summary)

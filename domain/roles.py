@@ -1,0 +1,45 @@
+"""Roles and scopes: who may do what at most. A role includes those before it; a scope names one kind of doing.
+
+A session or an API key may carry fewer scopes than its role allows, never more.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+GUEST: Final = "guest"
+CUSTOMER: Final = "customer"
+STAFF: Final = "staff"
+ADMIN: Final = "admin"
+
+ROLES: Final = (GUEST, CUSTOMER, STAFF, ADMIN)
+"""Each includes those before it."""
+
+ACCOUNT_ROLES: Final = (CUSTOMER, STAFF, ADMIN)
+"""Those that an account or an API key can have; a guest has neither."""
+
+_GUEST_SCOPES: Final = frozenset({"orders:read", "orders:write"})
+_STAFF_SCOPES: Final = _GUEST_SCOPES | {
+    "inventory:read",
+    "inventory:write",
+    "events:read",
+    "reports:write",
+    "exports:read",
+    "webhooks:write",
+}
+SCOPES_OF_ROLE: Final = {
+    GUEST: _GUEST_SCOPES,
+    CUSTOMER: _GUEST_SCOPES | {"profile:write"},
+    STAFF: _STAFF_SCOPES | {"profile:write"},
+    ADMIN: _STAFF_SCOPES | {"profile:write", "catalogue:write", "imports:write", "users:write", "keys:write"},
+}
+"""What each role may do at most."""
+
+
+def is_staff(role: str) -> bool:
+    """Whether the role includes that of staff."""
+    return ROLES.index(role) >= ROLES.index(STAFF)
+
+
+def allowed(role: str, scopes: Iterable[str]) -> bool:
+    """Whether the role may do all of it."""
+    return SCOPES_OF_ROLE[role].issuperset(scopes)

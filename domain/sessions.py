@@ -1,0 +1,199 @@
+"""Sessions: what a sign-in opens, and refresh tokens keep going.
+
+A session's id carries the slot of its account, so that all that is said about the two comes one after another. Its
+`generation` counts its refreshes, and only the newest refresh token is good: an older one that turns up again was
+stolen, from its owner or by the one who used it first, so the session ends for both (RFC 9700, section 4.14.2).
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+import msgspec
+
+from domain.accounts import Account
+from domain.ids import slot_of_id
+from domain.model import Command, Decision, Event, Rejection, Shop, Who, decides, evolves
+from domain.roles import allowed
+
+SIGNED_OUT: Final = "signed_out"
+REUSED: Final = "reused"
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A session as it stands. `scopes` are what was granted; `epoch` is the account's that it belongs to; `closed` says
+    why it ended before it `expires_at`, if it did."""
+
+    id: UUID
+    account_id: UUID
+    scopes: tuple[str, ...]
+    generation: int
+    epoch: int
+    expires_at: datetime
+    closed: str | None
+
+    def is_open(self, epoch: int) -> bool:
+        """Whether it goes on, the account being at `epoch`. When it expires, its refresh tokens say."""
+        return self.closed is None and self.epoch == epoch
+
+
+class OpenSession(Command, frozen=True):
+    """`epoch` is that of the account whose password was checked."""
+
+    session_id: UUID
+    account_id: UUID
+    epoch: int
+    scopes: tuple[str, ...]
+    expires_at: datetime
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class RefreshSession(Command, frozen=True):
+    """`generation` is what the refresh token that was presented says."""
+
+    session_id: UUID
+    account_id: UUID
+    generation: int
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class CloseSession(Command, frozen=True):
+    session_id: UUID
+    account_id: UUID
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class SessionOpened(Event, frozen=True):
+    """With all that the first tokens say."""
+
+    type: ClassVar[str] = "session.opened"
+    session_id: UUID
+    account_id: UUID
+    role: str
+    scopes: tuple[str, ...]
+    epoch: int
+    expires_at: datetime
+
+    def subject(self) -> str:
+        return str(self.session_id)
+
+
+class SessionRefreshed(Event, frozen=True):
+    """With all that the next tokens say."""
+
+    type: ClassVar[str] = "session.refreshed"
+    session_id: UUID
+    account_id: UUID
+    generation: int
+    role: str
+    scopes: tuple[str, ...]
+    epoch: int
+    expires_at: datetime
+
+    def subject(self) -> str:
+        return str(self.session_id)
+
+
+class SessionKept(Event, frozen=True):
+    """The account's epoch rose, and this session goes on all the same."""
+
+    type: ClassVar[str] = "session.kept"
+    session_id: UUID
+    account_id: UUID
+    epoch: int
+
+    def subject(self) -> str:
+        return str(self.session_id)
+
+
+class SessionClosed(Event, frozen=True):
+    """`reason`: signed_out, or reused: an old refresh token turned up."""
+
+    type: ClassVar[str] = "session.closed"
+    session_id: UUID
+    account_id: UUID
+    reason: str
+
+    def subject(self) -> str:
+        return str(self.session_id)
+
+
+@decides(OpenSession)
+def _open(shop: Shop, command: OpenSession, who: Who) -> Decision:
+    account = shop.of(Account).get(command.account_id)
+    if account is None or not account.active or account.epoch != command.epoch:
+        return Rejection("account_changed", "The account is not active, or was changed meanwhile.")
+    if not allowed(account.role, command.scopes):
+        return Rejection("account_changed", "The account's role does not allow these scopes.")
+    opened = SessionOpened(
+        command.session_id, account.id, account.role, command.scopes, account.epoch, command.expires_at
+    )
+    return (opened,)
+
+
+@decides(RefreshSession)
+def _refresh(shop: Shop, command: RefreshSession, who: Who) -> Decision:
+    account, session = shop.of(Account).get(command.account_id), shop.of(Session).get(command.session_id)
+    if account is None or session is None or session.account_id != account.id or not session.is_open(account.epoch):
+        return _ended()
+    if command.generation < session.generation:
+        return (SessionClosed(session.id, account.id, REUSED),)
+    if command.generation > session.generation:
+        return _ended()  # signed by us, and yet never handed out: the log was put back to an earlier day
+    refreshed = SessionRefreshed(
+        session.id,
+        account.id,
+        session.generation + 1,
+        account.role,
+        session.scopes,
+        account.epoch,
+        session.expires_at,
+    )
+    return (refreshed,)
+
+
+@decides(CloseSession)
+def _close(shop: Shop, command: CloseSession, who: Who) -> Decision:
+    session = shop.of(Session).get(command.session_id)
+    if session is None or session.account_id != command.account_id or session.closed is not None:
+        return _ended()
+    return (SessionClosed(session.id, session.account_id, SIGNED_OUT),)
+
+
+def _ended() -> Rejection:
+    return Rejection("session_closed", "The session has ended: sign in again.")
+
+
+@evolves(SessionOpened)
+def _opened(shop: Shop, event: SessionOpened) -> None:
+    shop.of(Session)[event.session_id] = Session(
+        event.session_id, event.account_id, event.scopes, 0, event.epoch, event.expires_at, None
+    )
+
+
+@evolves(SessionRefreshed)
+def _refreshed(shop: Shop, event: SessionRefreshed) -> None:
+    _put(shop, event.session_id, generation=event.generation)
+
+
+@evolves(SessionKept)
+def _kept(shop: Shop, event: SessionKept) -> None:
+    _put(shop, event.session_id, epoch=event.epoch)
+
+
+@evolves(SessionClosed)
+def _closed(shop: Shop, event: SessionClosed) -> None:
+    _put(shop, event.session_id, closed=event.reason)
+
+
+def _put(shop: Shop, session_id: UUID, **changes: Any) -> None:
+    """Changes the session, if it is among what is looked at."""
+    sessions = shop.of(Session)
+    if session_id in sessions:
+        sessions[session_id] = msgspec.structs.replace(sessions[session_id], **changes)

@@ -1,0 +1,17 @@
+"""Slugs: what a product or a category is called in an address, made from its name."""
+
+import re
+import unicodedata
+from typing import Final
+
+from domain.limits import SLUG_MAX_CHARS
+
+_BETWEEN: Final = re.compile(r"[^a-z0-9]+")
+_APOSTROPHES: Final = re.compile(r"['\u2019]")
+
+
+def slug_from(name: str) -> str:
+    """The name in lower case letters and digits, accents taken off, words joined by hyphens; empty if nothing of it can
+    be said so."""
+    plain = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", name)).encode("ascii", "ignore").decode().lower()
+    return _BETWEEN.sub("-", plain).strip("-")[:SLUG_MAX_CHARS].rstrip("-")

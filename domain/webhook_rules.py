@@ -1,0 +1,175 @@
+"""The rules of webhooks: what may be said of an endpoint, who gives it up and when not, and what that changes."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain.limits import WEBHOOKS_MAX
+from domain.model import Decision, Rejection, Shop, Who, decides, evolves
+from domain.webhooks import (
+    ACTIVE,
+    DELETED,
+    DISABLED,
+    PAUSED,
+    ChangeWebhook,
+    DeleteWebhook,
+    DisableWebhook,
+    RedeliverEvents,
+    RegisterWebhook,
+    RotateWebhookSecret,
+    Webhook,
+    WebhookChanged,
+    WebhookCreated,
+    WebhookDeleted,
+    WebhookDisabled,
+    WebhookEvent,
+    WebhookFields,
+    WebhookRedelivered,
+    WebhookSecretRotated,
+    types_meant,
+)
+
+
+@decides(RegisterWebhook)
+def _register(shop: Shop, command: RegisterWebhook, who: Who) -> Decision:
+    if sum(webhook.status != DELETED for webhook in shop.of(Webhook).values()) >= WEBHOOKS_MAX:
+        return Rejection("too_many_webhooks", f"There are at most {WEBHOOKS_MAX} webhooks.")
+    fields = command.webhook
+    return _misunderstood(fields) or (
+        WebhookCreated(
+            command.webhook_id, fields.url, fields.event_types, fields.description, fields.active, command.secret
+        ),
+    )
+
+
+@decides(ChangeWebhook)
+def _change(shop: Shop, command: ChangeWebhook, who: Who) -> Decision:
+    webhook = _found(shop, command.webhook_id)
+    if isinstance(webhook, Rejection):
+        return webhook
+    said = {
+        "url": webhook.url,
+        "event_types": webhook.event_types,
+        "description": webhook.description,
+        "active": webhook.status == ACTIVE,
+    }
+    fields = msgspec.convert([*{**said, **command.changes}.values()], WebhookFields)
+    return _misunderstood(fields) or (WebhookChanged(webhook.id, *msgspec.structs.astuple(fields)),)
+
+
+@decides(RotateWebhookSecret)
+def _rotate(shop: Shop, command: RotateWebhookSecret, who: Who) -> Decision:
+    webhook = _found(shop, command.webhook_id)
+    if isinstance(webhook, Rejection):
+        return webhook
+    return (WebhookSecretRotated(webhook.id, command.overlap_until, command.secret),)
+
+
+@decides(RedeliverEvents)
+def _redeliver(shop: Shop, command: RedeliverEvents, who: Who) -> Decision:
+    webhook = _found(shop, command.webhook_id)
+    if isinstance(webhook, Rejection):
+        return webhook
+    return (WebhookRedelivered(webhook.id, command.from_seq),)
+
+
+@decides(DisableWebhook)
+def _disable(shop: Shop, command: DisableWebhook, who: Who) -> Decision:
+    webhook = _found(shop, command.webhook_id)
+    if isinstance(webhook, Rejection):
+        return webhook
+    if webhook.status != ACTIVE or webhook.version != command.version:
+        return Rejection(
+            "version_conflict",
+            "It was changed meanwhile: try it again as it is now.",
+            {"version": webhook.version, "expected_version": command.version},
+        )
+    return (WebhookDisabled(webhook.id, webhook.url, command.reason),)
+
+
+@decides(DeleteWebhook)
+def _delete(shop: Shop, command: DeleteWebhook, who: Who) -> Decision:
+    webhook = _found(shop, command.webhook_id)
+    if isinstance(webhook, Rejection):
+        return webhook
+    return (WebhookDeleted(webhook.id),)
+
+
+def _found(shop: Shop, webhook_id: UUID) -> Webhook | Rejection:
+    webhook = shop.of(Webhook).get(webhook_id)
+    if webhook is None or webhook.status == DELETED:
+        return Rejection("webhook_not_found", "There is no such webhook.", {"webhook_id": str(webhook_id)})
+    return webhook
+
+
+def _misunderstood(fields: WebhookFields) -> Rejection | None:
+    """Why an endpoint cannot be as said."""
+    unknown = [choice for choice in fields.event_types if not types_meant([choice])]
+    if unknown:
+        return Rejection("unknown_event_type", "There are no such event types.", {"event_types": unknown})
+    return None
+
+
+@evolves(WebhookCreated)
+def _created(shop: Shop, event: WebhookCreated) -> None:
+    status = ACTIVE if event.active else PAUSED
+    shop.of(Webhook)[event.webhook_id] = Webhook(
+        event.webhook_id,
+        event.url,
+        event.event_types,
+        event.description,
+        status,
+        disabled_reason=None,
+        secret=event.secret,
+        previous_secret=None,
+        previous_secret_until=None,
+        version=1,
+    )
+
+
+@evolves(WebhookChanged)
+def _changed(shop: Shop, event: WebhookChanged) -> None:
+    webhook = shop.of(Webhook).get(event.webhook_id)
+    stays_disabled = webhook is not None and webhook.status == DISABLED and not event.active
+    _now(
+        shop,
+        event,
+        url=event.url,
+        event_types=event.event_types,
+        description=event.description,
+        status=DISABLED if stays_disabled else ACTIVE if event.active else PAUSED,
+        disabled_reason=webhook.disabled_reason if webhook and stays_disabled else None,
+    )
+
+
+@evolves(WebhookSecretRotated)
+def _rotated(shop: Shop, event: WebhookSecretRotated) -> None:
+    webhook = shop.of(Webhook).get(event.webhook_id)
+    _now(
+        shop,
+        event,
+        secret=event.secret,
+        previous_secret=webhook.secret if webhook else None,
+        previous_secret_until=event.overlap_until,
+    )
+
+
+@evolves(WebhookRedelivered)
+def _redelivered(shop: Shop, event: WebhookRedelivered) -> None:
+    _now(shop, event, status=ACTIVE, disabled_reason=None)
+
+
+@evolves(WebhookDisabled)
+def _disabled(shop: Shop, event: WebhookDisabled) -> None:
+    _now(shop, event, status=DISABLED, disabled_reason=event.reason)
+
+
+@evolves(WebhookDeleted)
+def _deleted(shop: Shop, event: WebhookDeleted) -> None:
+    _now(shop, event, status=DELETED, secret=None, previous_secret=None, previous_secret_until=None)
+
+
+def _now(shop: Shop, event: WebhookEvent, **changes: Any) -> None:
+    if webhook := shop.of(Webhook).get(event.webhook_id):
+        shop.of(Webhook)[webhook.id] = msgspec.structs.replace(webhook, **changes, version=webhook.version + 1)

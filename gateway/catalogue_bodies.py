@@ -1,0 +1,200 @@
+"""What staff may say of products, variants and categories: the bodies of requests, and the fields they become.
+
+They refuse whatever the domain would refuse of a single value, and say where; what depends on the rest of the
+catalogue (a slug that is taken, a category that is not there) is decided in the mailbox.
+"""
+
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from domain.catalogue import DRAFT, ProductFields, VariantFields
+from domain.categories import CategoryFields
+from domain.limits import (
+    ATTRIBUTE_MAX_CHARS,
+    BARCODE_MAX_CHARS,
+    CATEGORY_MAX_POSITION,
+    DESCRIPTION_MAX_CHARS,
+    NAME_MAX_CHARS,
+    NAME_MIN_CHARS,
+    PRICE_MAX_MINOR,
+    PRODUCT_MAX_VARIANTS,
+    SKU_MAX_CHARS,
+    SLUG_MAX_CHARS,
+    SLUG_PATTERN,
+    VARIANT_MAX_ATTRIBUTES,
+    WEIGHT_MAX_GRAMS,
+    canonical_sku,
+    is_text,
+)
+from domain.money import CURRENCIES
+from domain.slugs import slug_from
+from gateway.requests import Body
+
+
+def _text(given: str) -> str:
+    if not is_text(given):
+        raise ValueError("This holds control characters.")
+    return given
+
+
+def _sku(given: str) -> str:
+    sku = canonical_sku(given)
+    if sku is None:
+        raise ValueError("This is no SKU: letters, digits, `.`, `_` and `-`, a letter or digit first.")
+    return sku
+
+
+def _currency(given: str) -> str:
+    if given not in CURRENCIES:
+        raise ValueError("This is no currency of ISO 4217.")
+    return given
+
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=NAME_MIN_CHARS, max_length=NAME_MAX_CHARS),
+    AfterValidator(_text),
+]
+Slug = Annotated[str, Field(pattern=SLUG_PATTERN, max_length=SLUG_MAX_CHARS)]
+Description = Annotated[str, Field(max_length=DESCRIPTION_MAX_CHARS), AfterValidator(_text)]
+Status = Literal["draft", "active", "archived"]
+Sku = Annotated[str, Field(min_length=1, max_length=SKU_MAX_CHARS), AfterValidator(_sku)]
+Currency = Annotated[str, Field(json_schema_extra={"enum": sorted(CURRENCIES)}), AfterValidator(_currency)]
+Price = Annotated[int, Field(ge=0, le=PRICE_MAX_MINOR)]
+Word = Annotated[str, Field(max_length=ATTRIBUTE_MAX_CHARS), AfterValidator(_text)]
+Position = Annotated[int, Field(ge=-CATEGORY_MAX_POSITION, le=CATEGORY_MAX_POSITION)]
+
+_VARIANT: dict[str, Any] = {
+    "price_minor": 1250,
+    "currency": "GBP",
+    "title": "Blue",
+    "compare_at_minor": 1500,
+    "weight_grams": 340,
+    "barcode": "5012345678900",
+    "attributes": {"colour": "blue"},
+}
+
+
+class VariantBody(Body):
+    """A variant as it is to be. Prices are per piece, in the minor units of `currency` (ISO 4217)."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_VARIANT]})
+
+    price_minor: Price = Field(examples=[1250])
+    currency: Currency = Field(examples=["GBP"])
+    title: Annotated[str, Field(max_length=NAME_MAX_CHARS), AfterValidator(_text)] = ""
+    compare_at_minor: Price | None = None
+    weight_grams: Annotated[int, Field(ge=0, le=WEIGHT_MAX_GRAMS)] | None = None
+    barcode: Annotated[str, Field(min_length=1, max_length=BARCODE_MAX_CHARS), AfterValidator(_text)] | None = None
+    attributes: Annotated[dict[Word, Word], Field(max_length=VARIANT_MAX_ATTRIBUTES)] = Field({})
+    active: bool = True
+
+    def fields(self, sku: str) -> VariantFields:
+        """What the domain knows it as."""
+        return VariantFields(
+            sku,
+            self.price_minor,
+            self.currency,
+            self.title,
+            self.compare_at_minor,
+            self.weight_grams,
+            self.barcode,
+            self.attributes,
+            self.active,
+        )
+
+
+class NewVariantBody(VariantBody):
+    """A variant of a new product, with its SKU."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"sku": "MUG-BLUE", **_VARIANT}]})
+
+    sku: Sku = Field(examples=["MUG-BLUE"])
+
+
+class ProductBody(Body):
+    """A new product. Its slug is made from its name if it is not given."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "Enamel mug", "status": "active", "variants": [{"sku": "MUG-BLUE", **_VARIANT}]}]
+        }
+    )
+
+    name: Name = Field(examples=["Enamel mug"])
+    slug: Slug | None = None
+    description: Description = ""
+    category_id: UUID | None = None
+    status: Status = DRAFT
+    variants: Annotated[list[NewVariantBody], Field(max_length=PRODUCT_MAX_VARIANTS)] = Field([])
+
+    @model_validator(mode="after")
+    def _each_sku_once(self) -> Self:
+        if len({variant.sku for variant in self.variants}) < len(self.variants):
+            raise ValueError("A SKU stands in several variants.")
+        return self
+
+    def fields(self, product_id: UUID) -> ProductFields:
+        """What the domain knows it as."""
+        slug = self.slug or slug_from(self.name) or str(product_id)
+        return ProductFields(slug, self.name, self.description, self.category_id, self.status)
+
+    def variant_fields(self) -> tuple[VariantFields, ...]:
+        """Its variants, as the domain knows them."""
+        return tuple(variant.fields(variant.sku) for variant in self.variants)
+
+
+class ProductChangeBody(Body):
+    """What is to be otherwise. What is left out, or null, stays; but `category_id` null takes the product out of its
+    category."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "active"}]})
+
+    name: Name | None = None
+    slug: Slug | None = None
+    description: Description | None = None
+    category_id: UUID | None = None
+    status: Status | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that change, by name."""
+        return _changes(self, may_be_null="category_id")
+
+
+class CategoryBody(Body):
+    """A new category, below another or at the top. Its slug is made from its name if it is not given; `position` sorts
+    it among its siblings."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Kitchen", "position": 1}]})
+
+    name: Name = Field(examples=["Kitchen"])
+    slug: Slug | None = None
+    parent_id: UUID | None = None
+    position: Position = 0
+
+    def fields(self, category_id: UUID) -> CategoryFields:
+        """What the domain knows it as."""
+        slug = self.slug or slug_from(self.name) or str(category_id)
+        return CategoryFields(slug, self.name, self.parent_id, self.position)
+
+
+class CategoryChangeBody(Body):
+    """What is to be otherwise. What is left out, or null, stays; but `parent_id` null moves the category to the top."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Kitchen and table"}]})
+
+    name: Name | None = None
+    slug: Slug | None = None
+    parent_id: UUID | None = None
+    position: Position | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that change, by name."""
+        return _changes(self, may_be_null="parent_id")
+
+
+def _changes(body: Body, *, may_be_null: str) -> dict[str, Any]:
+    said = body.model_dump(mode="json", exclude_unset=True)
+    return {name: value for name, value in said.items() if value is not None or name == may_be_null}

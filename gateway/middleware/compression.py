@@ -1,0 +1,69 @@
+"""GZip for answers that are worth it, by Starlette's responder, which is entered only when one is.
+
+Whether it is shows in the head of an answer: most say their length there, and the small ones pass as they are.
+"""
+
+import re
+from typing import Final
+
+from starlette.middleware.gzip import GZipResponder, IdentityResponder
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_SEEN_TO: Final = "tidegate.compressed"
+
+_LEVEL: Final = 5
+"""Of 9. JSON and CSV are hardly smaller beyond it, and take up to three times as long."""
+
+_WITHOUT_BODY: Final = frozenset({204, 304})
+
+# RFC 9110, 12.5.3: a quality of 0 means that it is not wanted.
+_GZIP: Final = re.compile(
+    rb"(?:^|,)\s*(?:x-)?gzip\s*(?:;\s*q\s*=\s*(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)", re.IGNORECASE
+)
+
+
+def accepts_gzip(accept_encoding: bytes) -> bool:
+    """Whether an Accept-Encoding header names gzip as welcome."""
+    return accept_encoding == b"gzip" or _GZIP.search(accept_encoding) is not None
+
+
+def is_compressed(scope: Scope) -> None:
+    """The answer to this request goes out as it is: whoever made it has seen to its encoding."""
+    scope[_SEEN_TO] = True
+
+
+class Compressed:
+    """Compresses answers of `min_bytes` or more, and those that stream, for whoever accepts it; never event streams."""
+
+    def __init__(self, app: ASGIApp, *, min_bytes: int) -> None:
+        self._app = app
+        self._min_bytes = min_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        forward = send
+
+        async def send_compressed(message: Message) -> None:
+            nonlocal forward
+            if message["type"] == "http.response.start" and _SEEN_TO not in scope and not self._is_small(message):
+                responder = self._responder(scope)
+                responder.send = send
+                forward = responder.send_with_compression
+            await forward(message)
+
+        await self._app(scope, receive, send_compressed)
+
+    def _is_small(self, start: Message) -> bool:
+        for name, value in start["headers"]:
+            if name == b"content-length":
+                return int(value) < self._min_bytes
+        return start["status"] in _WITHOUT_BODY
+
+    def _responder(self, scope: Scope) -> IdentityResponder:
+        """Either one says `Vary: Accept-Encoding`."""
+        for name, value in scope["headers"]:
+            if name == b"accept-encoding" and accepts_gzip(value):
+                return GZipResponder(self._app, self._min_bytes, compresslevel=_LEVEL)
+        return IdentityResponder(self._app, self._min_bytes)

@@ -1,0 +1,38 @@
+"""What browsers are told about every answer: that it is data, to be neither run, framed, nor guessed at.
+
+The headers are made once; a page of ours that is more than data says so with `lets_run`.
+"""
+
+from typing import Final
+
+from starlette.types import Scope
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+_POLICY_OF_SCOPE: Final = "tidegate.content-security-policy"
+
+_ALWAYS: Final[RawHeaders] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_DATA: Final[RawHeaders] = (*_ALWAYS, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"))
+
+# A year. Said only over https, where browsers listen to it (RFC 6797, 7.2).
+_ONLY_HTTPS: Final = (b"strict-transport-security", b"max-age=31536000")
+_DATA_HTTPS: Final[RawHeaders] = (*_DATA, _ONLY_HTTPS)
+
+
+def lets_run(scope: Scope, policy: bytes) -> None:
+    """The answer to this request has a Content-Security-Policy of its own."""
+    scope[_POLICY_OF_SCOPE] = policy
+
+
+def security_headers(scope: Scope) -> RawHeaders:
+    """The headers of the answer to this request."""
+    policy = scope.get(_POLICY_OF_SCOPE)
+    secure = scope["scheme"] == "https"
+    if policy is None:
+        return _DATA_HTTPS if secure else _DATA
+    headers = (*_ALWAYS, (b"content-security-policy", policy))
+    return (*headers, _ONLY_HTTPS) if secure else headers

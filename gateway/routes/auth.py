@@ -1,0 +1,269 @@
+"""Signing in, staying signed in, signing out; and the public keys that our tokens can be verified with."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import jwt
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from domain.accounts import CreateAccount, canonical_email
+from domain.ids import new_id, slot_of_id
+from domain.model import Who
+from domain.roles import CUSTOMER, SCOPES_OF_ROLE
+from domain.sessions import CloseSession, OpenSession, RefreshSession, SessionClosed, SessionOpened, SessionRefreshed
+from gateway.auth import NOBODY, Caller, invalid_token, require_role, unauthenticated
+from gateway.edge import Edge
+from gateway.oauth import FORM, TokenForm, TokensView, in_oauth_terms, read_form
+from gateway.problems import Problem
+from gateway.requests import Body, body_schema, parse, read_body
+from gateway.routes import API
+from gateway.routes.documents import edge_of, headers, problems
+from gateway.routes.fields import AccountName, EmailAddress, NewPassword
+from gateway.settled import settled
+from gateway.submit import Ask
+from gateway.throttle import Attempt
+from gateway.views import accounts as views
+from gateway.views.accounts import AccountView
+from runtime.demo import is_demo
+from runtime.entropy import random_bits
+from runtime.tokens import Refresh, mint_in_session, mint_refresh, refresh_of
+
+router = APIRouter(tags=["auth"])
+
+AUTH: Final = "/api/auth"
+
+_JWKS_TYPE: Final = "application/jwk-set+json"
+_JWKS_CACHE: Final = {"Cache-Control": "public, max-age=300"}
+_BODY_PROBLEMS: Final = (400, 413, 415)
+_UNDECIDED: Final = (
+    "undecided",
+    "mailbox_full",
+    "gateway_busy",
+    "mailboxes_unavailable",
+    "database_unavailable",
+    "command_failed",
+)
+
+
+class RefreshBody(Body):
+    """The newest refresh token of a session."""
+
+    refresh_token: str = Field(min_length=1, max_length=4_096, examples=["eyJhbGciOiJIUzI1NiJ9..."])
+
+
+class RegistrationBody(Body):
+    """A new customer. The password has 8 to 256 characters of any kind."""
+
+    email: EmailAddress
+    name: AccountName
+    password: NewPassword
+
+
+class JwksView(BaseModel):
+    """A JWK Set (RFC 7517) of public keys."""
+
+    keys: list[dict[str, Any]]
+
+
+@router.post(
+    f"{AUTH}/token",
+    response_model=TokensView,
+    responses=problems(
+        *_BODY_PROBLEMS,
+        "malformed_request",
+        "invalid_grant",
+        "invalid_scope",
+        "unsupported_grant_type",
+        "too_many_attempts",
+        *_UNDECIDED,
+    ),
+    openapi_extra=body_schema(TokenForm, FORM),
+)
+async def sign_in(request: Request) -> Response:
+    """Signs in with e-mail address and password (OAuth2 password flow): opens a session, and gives its first tokens.
+
+    Errors carry OAuth's `error` and `error_description` besides what problems always have.
+    """
+    edge = edge_of(request)
+    async with in_oauth_terms():
+        form = await read_form(request, edge.config.body_max_bytes)
+        email = canonical_email(form.username)
+        attempt = await edge.throttle.sign_in(email or form.username, _host(request))
+        account = await _account_of(edge, email, form.password)
+        opened = await _open_session(edge, account, form.scope.split(), attempt)
+    return _tokens(edge, opened, 0)
+
+
+@router.post(
+    f"{AUTH}/refresh",
+    response_model=TokensView,
+    responses=problems(*_BODY_PROBLEMS, "invalid_refresh_token", "invalid_request", *_UNDECIDED),
+    openapi_extra=body_schema(RefreshBody),
+)
+async def refresh_tokens(request: Request) -> Response:
+    """The next tokens of a session. Each refresh token is good once: an old one that turns up again ends the session,
+    for one of the two who have it stole it."""
+    edge = edge_of(request)
+    async with in_oauth_terms():
+        body = await read_body(request, edge.config.body_max_bytes)
+        refresh = _refresh_token(edge, parse(RefreshBody, body))
+        command = RefreshSession(refresh.session_id, refresh.account_id, refresh.generation)
+        try:
+            outcome = await settled(edge, _owner(refresh.account_id), command, str(refresh.session_id))
+        except Problem as problem:
+            raise _invalid_refresh() if problem.code == "session_closed" else problem from None
+        if outcome.type == SessionClosed.type:
+            raise _invalid_refresh()
+        refreshed = msgspec.json.decode(outcome.data, type=SessionRefreshed)
+    return _tokens(edge, refreshed, refreshed.generation)
+
+
+@router.post(
+    f"{AUTH}/logout",
+    status_code=204,
+    responses=problems(*_BODY_PROBLEMS, 401, "invalid_refresh_token", "invalid_request", "no_session", *_UNDECIDED),
+    openapi_extra={
+        "requestBody": {**body_schema(RefreshBody)["requestBody"], "required": False},
+    },
+)
+async def sign_out(request: Request, caller: Annotated[Caller, Depends(require_role("nobody"))]) -> Response:
+    """Ends the session of the access token, or of the refresh token if one is sent: a moment later all its tokens are
+    refused everywhere. Ending it again is no error."""
+    edge = edge_of(request)
+    if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
+        async with in_oauth_terms():
+            body = await read_body(request, edge.config.body_max_bytes)
+            session_id, account_id, _ = _refresh_token(edge, parse(RefreshBody, body))
+    elif caller is NOBODY:
+        raise unauthenticated("Send the access token or the refresh token of the session to end.")
+    elif caller.session_id is None:
+        raise Problem("no_session", "This token belongs to no session; it ends when it expires.")
+    else:
+        session_id, account_id = caller.session_id, UUID(caller.who.principal)
+    try:
+        await settled(edge, _owner(account_id), CloseSession(session_id, account_id), str(session_id))
+    except Problem as problem:
+        if problem.code != "session_closed":
+            raise
+    return Response(status_code=204)
+
+
+@router.post(
+    f"{AUTH}/register",
+    status_code=201,
+    response_model=AccountView,
+    responses={
+        201: headers("Location"),
+        **problems(*_BODY_PROBLEMS, 422, "email_taken", "too_many_attempts", *_UNDECIDED),
+    },
+    openapi_extra=body_schema(RegistrationBody),
+)
+async def register(request: Request) -> Response:
+    """Makes an account for a new customer, who then signs in."""
+    edge = edge_of(request)
+    registration = parse(RegistrationBody, await read_body(request, edge.config.body_max_bytes))
+    await edge.throttle.registration(_host(request))
+    password_hash = await edge.passwords.hash(registration.password)
+    account_id = edge.submitter.new_resource_id(Ask(NOBODY.who, None, None, None, False))
+    command = CreateAccount(account_id, registration.email, registration.name, CUSTOMER, password_hash)
+    await settled(edge, _owner(account_id), command, str(account_id))
+    async with edge.engine.connect() as connection:
+        account = await views.find(connection, account_id)
+    assert account is not None, "an account that was made is there"
+    return Response(account.model_dump_json(), 201, {"Location": f"{API}/me"}, "application/json")
+
+
+@router.get(
+    "/.well-known/jwks.json",
+    response_class=Response,
+    responses={200: {"model": JwksView, "content": {_JWKS_TYPE: {"schema": JwksView.model_json_schema()}}}},
+)
+async def get_jwks(request: Request) -> Response:
+    """The public keys of our access tokens, for whoever wants to verify one. There are none while a shared secret signs
+    them, as in development."""
+    document = msgspec.json.encode(edge_of(request).keys.public())
+    return Response(document, 200, _JWKS_CACHE, _JWKS_TYPE)
+
+
+async def _account_of(edge: Edge, email: str | None, password: str) -> views.SignIn:
+    """The account whose e-mail address and password these are. Raises a 400 Problem that does not say which was wrong,
+    after a time that does not, either."""
+    account = None
+    if email is not None:
+        async with edge.engine.connect() as connection:
+            account = await views.sign_in_as(connection, email)
+    right = await edge.passwords.check(password, None if account is None else account.password_hash)
+    if account is None or not right or (edge.config.mode == "production" and is_demo(account.email, password)):
+        raise Problem("invalid_grant", "E-mail address or password is wrong.")
+    return account
+
+
+async def _open_session(edge: Edge, account: views.SignIn, asked: list[str], attempt: Attempt) -> SessionOpened:
+    """The session, opened in the account's own mailbox."""
+    allowed = SCOPES_OF_ROLE[account.role]
+    if not allowed.issuperset(asked):
+        refused = " ".join(sorted({*asked} - allowed))
+        raise Problem("invalid_scope", "The role does not allow these scopes.", extensions={"refused": refused})
+    session_id = new_id(time.time_ns() // 1_000_000, slot_of_id(account.account_id), random_bits())
+    expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=edge.config.session_seconds)
+    scopes = tuple(sorted(set(asked) or allowed))
+    command = OpenSession(session_id, account.account_id, account.epoch, scopes, expires_at)
+    try:
+        outcome = await settled(edge, _owner(account.account_id), command, str(session_id))
+    except Problem as problem:
+        if problem.code == "account_changed":
+            raise Problem("invalid_grant", "The account is not active.") from None
+        raise
+    await attempt.succeeded()
+    return msgspec.json.decode(outcome.data, type=SessionOpened)
+
+
+def _refresh_token(edge: Edge, body: RefreshBody) -> Refresh:
+    """What the refresh token says. Raises a 401 Problem for one that is not good, as far as is known here."""
+    try:
+        refresh = refresh_of(body.refresh_token, edge.keys)
+    except jwt.InvalidTokenError:
+        raise _invalid_refresh() from None
+    if edge.revocations.is_ended(refresh.session_id):
+        raise _invalid_refresh()
+    return refresh
+
+
+def _invalid_refresh() -> Problem:
+    challenge = invalid_token("").headers
+    return Problem("invalid_refresh_token", "The refresh token is not good, or no longer: sign in.", headers=challenge)
+
+
+def _tokens(edge: Edge, session: SessionOpened | SessionRefreshed, generation: int) -> Response:
+    """The tokens of a session as it is now."""
+    refresh = Refresh(session.session_id, session.account_id, generation)
+    lifetime_seconds = edge.config.access_token_seconds
+    access_token = mint_in_session(
+        edge.keys,
+        session.account_id,
+        session.role,
+        session_id=session.session_id,
+        scopes=session.scopes,
+        epoch=session.epoch,
+        lifetime_seconds=lifetime_seconds,
+    )
+    return TokensView(
+        access_token=access_token,
+        token_type="bearer",  # noqa: S106 - the name of a kind
+        expires_in=lifetime_seconds,
+        refresh_token=mint_refresh(edge.keys, refresh, session.expires_at),
+        scope=" ".join(session.scopes),
+    ).response()
+
+
+def _owner(account_id: UUID) -> Who:
+    """Whoever holds an account's credentials speaks for it, and for nothing else."""
+    return Who(str(account_id), staff=False)
+
+
+def _host(request: Request) -> str | None:
+    return None if request.client is None else request.client.host

@@ -1,0 +1,164 @@
+"""Imports: a file is sent, a job brings it in, and one may look how far it is and what was wrong. Admins only."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from domain.jobs import IMPORT, RequestJob
+from gateway.auth import Caller, require_role
+from gateway.edge import Edge
+from gateway.jobs import check_room
+from gateway.pages import Page, page_of
+from gateway.problems import Problem
+from gateway.routes import API
+from gateway.routes.documents import WRITE_HEADERS, AcceptedView, edge_of, headers, problems, read
+from gateway.submit import Accepted, ask
+from gateway.views import imports as views
+from gateway.views import jobs
+from gateway.views.imports import ImportView, RowErrorView
+from gateway.views.jobs import JobRow
+from runtime.listings.columns import COLUMNS, CSV, FORMATS, BadHeader, read_header
+
+router = APIRouter(prefix=f"{API}/imports", tags=["imports"])
+
+Admin = Annotated[Caller, Depends(require_role("admin", "imports:write"))]
+
+# An import is asked for in a moment; bringing it in is what takes its time.
+_WAIT_SECONDS: Final = 5
+_UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
+
+_EXAMPLE: Final = ",".join(COLUMNS) + (
+    "\r\nlantern,White metal lantern,For four tea lights,garden,active,LANTERN-WHITE,,339,GBP,,850,,,true,40\r\n"
+)
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "text/csv": {"schema": {"type": "string", "examples": [_EXAMPLE]}},
+            "application/x-ndjson": {"schema": {"type": "string"}},
+            "application/jsonl": {"schema": {"type": "string"}},
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=AcceptedView,
+    responses={
+        202: {"description": "The file is kept and will be brought in.", **headers("Location")},
+        **problems(
+            *(400, 401, 403, 413, 415, 422, 500, 503, "upload_stalled", "bad_header", "too_many_jobs", "uploads_busy"),
+            *("idempotency_key_reused", "mailbox_full", "gateway_busy", "mailboxes_unavailable"),
+        ),
+    },
+    openapi_extra={**_BODY, "parameters": WRITE_HEADERS},
+)
+async def request_import(
+    request: Request,
+    caller: Admin,
+    dry_run: Annotated[bool, Query(description="Say what would become of each row, and change nothing.")] = False,
+) -> Response:
+    """Takes a file of products, variants and stock, and brings it in in the background. 202 and where to look.
+
+    CSV (RFC 4180, UTF-8, with a line that names its columns) or JSON Lines, with the columns of
+    `/exports/products.csv`. A row with a `slug` and a `name` is the product as it is to be; with a `sku` and a price,
+    the variant; with `on_hand`, what was counted on the shelf. What has no column stays as it is. A row that cannot be
+    applied is listed under the import's errors, with its line; the others are applied, each once.
+    """
+    edge, who = edge_of(request), caller.who
+    form = _format(request)
+    job_id = edge.submitter.new_resource_id(ask(request, who, b""))
+    await check_room(edge, who.principal)
+    upload = await edge.uploads.keep(request, job_id, _check_header if form == CSV else _check_nothing)
+    asked = ask(request, who, f"{form} {dry_run}\n".encode() + upload.digest, wait_seconds=_WAIT_SECONDS)
+    params = {"format": form, "size_bytes": upload.size_bytes, "dry_run": dry_run}
+    try:
+        accepted = await edge.submitter.submit(asked, RequestJob(job_id, IMPORT, params), str(job_id))
+    except Problem as problem:
+        if problem.code != "mailboxes_unavailable":  # else the job may be on its way, and needs its file
+            await edge.uploads.forget(job_id)
+        raise
+    if accepted.replayed:
+        await edge.uploads.forget(job_id)
+    return accepted.response() if accepted.outcome is None else _requested(accepted)
+
+
+@router.get("", response_model=Page[ImportView], responses=read())
+async def list_imports(
+    request: Request,
+    caller: Admin,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1)] = 20,
+) -> Response:
+    """Your imports, newest first. `limit` is cut to the page's bound."""
+    edge = edge_of(request)
+    limit = min(limit, edge.config.page_max_rows)
+    async with edge.engine.connect() as connection:
+        found = await jobs.newest(connection, IMPORT, caller.who.principal, cursor, limit)
+    page = page_of([views.shown(job) for job in found], limit, lambda job: str(job.id))
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
+@router.get("/{import_id}", response_model=ImportView, responses=read())
+async def get_import(request: Request, caller: Admin, import_id: UUID) -> Response:
+    """How far an import is, and what came of its rows."""
+    job = await _find(edge_of(request), import_id)
+    return Response(views.shown(job).model_dump_json(), media_type="application/json")
+
+
+@router.get("/{import_id}/errors", response_model=Page[RowErrorView], responses=read())
+async def list_import_errors(
+    request: Request,
+    caller: Admin,
+    import_id: UUID,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1)] = 100,
+) -> Response:
+    """The rows that were rejected, in the order of their lines. `limit` is cut to the page's bound."""
+    edge = edge_of(request)
+    await _find(edge, import_id)
+    async with edge.engine.connect() as connection:
+        page = await views.errors(connection, import_id, cursor, min(limit, edge.config.page_max_rows))
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
+def _format(request: Request) -> str:
+    """The format that the Content-Type says. Raises a 415 Problem."""
+    media_type, *parameters = request.headers.get("content-type", "").lower().split(";")
+    form = FORMATS.get(media_type.strip())
+    said = dict(parameter.strip().partition("=")[::2] for parameter in parameters)
+    encoding = request.headers.get("content-encoding", "identity")
+    if form is None or said.get("charset", "utf-8").strip('"') not in _UTF8 or encoding != "identity":
+        accepted = ", ".join(FORMATS)
+        raise Problem("unsupported_media_type", f"Send {accepted}, as UTF-8.", headers={"Accept": accepted})
+    return form
+
+
+def _check_header(first_part: bytes) -> None:
+    try:
+        read_header(first_part.partition(b"\n")[0].rstrip(b"\r"))
+    except BadHeader as error:
+        raise Problem("bad_header", str(error), headers={"Connection": "close"}) from None
+
+
+def _check_nothing(first_part: bytes) -> None:
+    """A file of JSON Lines has nothing but rows."""
+
+
+def _requested(accepted: Accepted) -> Response:
+    """202: the import is there, and where to see how far it is."""
+    url = views.url(accepted.resource)
+    body = AcceptedView(id=accepted.resource, command_id=str(accepted.command_id), status_url=url)
+    sent = {"Location": url, **accepted.headers()}
+    return Response(body.model_dump_json(exclude_none=True), 202, sent, "application/json")
+
+
+async def _find(edge: Edge, import_id: UUID) -> JobRow:
+    async with edge.engine.connect() as connection:
+        job = await jobs.find(connection, IMPORT, import_id, owner=None)
+    if job is None:
+        raise Problem("not_found", "There is no such import.")
+    return job

@@ -1,0 +1,125 @@
+"""API keys, for admins: make one, list them, revoke one."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AfterValidator, Field
+
+from domain.api_keys import CreateApiKey, RevokeApiKey
+from domain.limits import KEY_NAME_MAX_CHARS
+from domain.model import Secret
+from domain.roles import SCOPES_OF_ROLE
+from gateway.api_keys import new_secret
+from gateway.auth import Caller, require_role
+from gateway.oauth import NO_STORE
+from gateway.pages import Page
+from gateway.problems import Problem, invalid_request
+from gateway.requests import Body, body_schema, parse, read_body
+from gateway.routes import API
+from gateway.routes.documents import WRITE_HEADERS, edge_of, headers, problems, read, write
+from gateway.routes.fields import Role, printable
+from gateway.settled import WAIT_SECONDS, settled
+from gateway.submit import Ask, ask
+from gateway.views import accounts as views
+from gateway.views.accounts import KeyView
+
+router = APIRouter(prefix=f"{API}/keys", tags=["keys"])
+
+Admin = Annotated[Caller, Depends(require_role("admin", "keys:write"))]
+
+_SCOPES_MAX = 50
+
+
+class KeyBody(Body):
+    """A new API key: what it is for, its role, and what it may do of that."""
+
+    name: Annotated[str, AfterValidator(printable)] = Field(
+        min_length=1, max_length=KEY_NAME_MAX_CHARS, examples=["Warehouse scanner"]
+    )
+    role: Role = Field(examples=["staff"])
+    scopes: list[str] = Field(min_length=1, max_length=_SCOPES_MAX, examples=[["inventory:read", "inventory:write"]])
+
+
+class NewKeyView(KeyView):
+    """An API key with the `key` itself, to be sent as bearer token. Nobody can show it again."""
+
+    key: str
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=NewKeyView,
+    responses={
+        201: headers("Location"),
+        **problems(400, 401, 403, 413, 415, 422, 500, 503, "undecided"),
+    },
+    openapi_extra=body_schema(KeyBody),
+)
+async def create_key(request: Request, caller: Admin) -> Response:
+    """Makes an API key and shows it, this once. It can do no more than whoever makes it. It always waits for the
+    outcome, and cannot be repeated by an Idempotency-Key, for the key could not be shown again."""
+    edge = edge_of(request)
+    body = parse(KeyBody, await read_body(request, edge.config.body_max_bytes))
+    scopes = tuple(sorted(set(body.scopes)))
+    if not SCOPES_OF_ROLE[body.role].issuperset(scopes):
+        error = {"loc": ("scopes",), "msg": "The role does not allow all of these.", "type": "scopes_not_allowed"}
+        raise invalid_request([error])
+    if not caller.scopes.issuperset(scopes):
+        raise Problem("forbidden", "Nobody hands out more than they may do themselves.")
+    key_id = edge.submitter.new_resource_id(Ask(caller.who, None, None, None, False))
+    secret = new_secret(key_id)
+    command = CreateApiKey(key_id, body.name, body.role, scopes, Secret(secret.secret_hash))
+    await settled(edge, caller.who, command, str(key_id))
+    async with edge.engine.connect() as connection:
+        shown = await views.find_key(connection, key_id)
+    assert shown is not None, "a key that was made is there"
+    made = NewKeyView(**shown.model_dump(), key=secret.key)
+    return Response(
+        made.model_dump_json(), 201, {"Location": f"{router.prefix}/{key_id}", **NO_STORE}, "application/json"
+    )
+
+
+@router.get("", response_model=Page[KeyView], responses=read())
+async def list_keys(
+    request: Request,
+    caller: Admin,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1)] = 20,
+) -> Response:
+    """API keys, newest first, revoked ones among them; when each was last used is known to the minute. `limit` is cut
+    to the page's bound."""
+    edge = edge_of(request)
+    async with edge.engine.connect() as connection:
+        page = await views.newest_keys(connection, cursor, min(limit, edge.config.page_max_rows))
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
+@router.get("/{key_id}", response_model=KeyView, responses=read("api_key_not_found"))
+async def get_key(request: Request, caller: Admin, key_id: UUID) -> Response:
+    """One API key, without its secret."""
+    return await _shown(request, key_id, {})
+
+
+@router.post(
+    "/{key_id}/revoke",
+    response_model=KeyView,
+    responses=write("api_key_not_found", "api_key_revoked"),
+    openapi_extra={"parameters": WRITE_HEADERS},
+)
+async def revoke_key(request: Request, caller: Admin, key_id: UUID) -> Response:
+    """Ends an API key: a moment later it is refused everywhere. Waits for the outcome by default."""
+    asked = ask(request, caller.who, b"", wait_seconds=WAIT_SECONDS)
+    accepted = await edge_of(request).submitter.submit(asked, RevokeApiKey(key_id), str(key_id))
+    if accepted.outcome is None:
+        return accepted.response()
+    return await _shown(request, key_id, accepted.headers())
+
+
+async def _shown(request: Request, key_id: UUID, said: dict[str, str]) -> Response:
+    async with edge_of(request).engine.connect() as connection:
+        key = await views.find_key(connection, key_id)
+    if key is None:
+        raise Problem("api_key_not_found", "There is no such API key.")
+    return Response(key.model_dump_json(), 200, said, "application/json")

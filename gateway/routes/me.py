@@ -1,0 +1,140 @@
+"""One's own account: see it, change the name, change the password."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import Field
+
+from domain.accounts import ChangeAccount
+from domain.passwords import ChangePassword
+from gateway.auth import Caller, require_role
+from gateway.oauth import TokensView
+from gateway.problems import Problem
+from gateway.requests import Body, body_schema, parse, read_body
+from gateway.routes import API
+from gateway.routes.documents import WRITE_HEADERS, edge_of, problems, read, write
+from gateway.routes.fields import AccountName, NewPassword
+from gateway.settled import WAIT_SECONDS, settled
+from gateway.submit import ask
+from gateway.views import accounts as views
+from gateway.views.accounts import AccountView
+from runtime.tokens import mint_in_session
+
+router = APIRouter(prefix=f"{API}/me", tags=["accounts"])
+
+Reader = Annotated[Caller, Depends(require_role("customer"))]
+Writer = Annotated[Caller, Depends(require_role("customer", "profile:write"))]
+
+
+class ProfileBody(Body):
+    """What people may change of their own account; what is left out stays."""
+
+    name: AccountName | None = None
+
+
+class PasswordBody(Body):
+    """The password until now, and the one from now on: 8 to 256 characters of any kind."""
+
+    current_password: str = Field(examples=["demo-customer"], json_schema_extra={"format": "password"})
+    new_password: NewPassword
+
+
+@router.get("", response_model=AccountView, responses=read("account_not_found"))
+async def get_me(request: Request, caller: Reader) -> Response:
+    """Your account. A token that belongs to none, as an API key, has none."""
+    return await _shown(request, _account_id(caller), {})
+
+
+@router.patch(
+    "",
+    response_model=AccountView,
+    responses=write("account_not_found"),
+    openapi_extra={**body_schema(ProfileBody), "parameters": WRITE_HEADERS},
+)
+async def change_me(request: Request, caller: Writer) -> Response:
+    """Changes your name. The e-mail address is what you sign in with, and stays. Waits for the outcome by default."""
+    edge, account_id = edge_of(request), _account_id(caller)
+    body = await read_body(request, edge.config.body_max_bytes)
+    command = ChangeAccount(account_id, parse(ProfileBody, body).name)
+    asked = ask(request, caller.who, body, wait_seconds=WAIT_SECONDS)
+    accepted = await edge.submitter.submit(asked, command, str(account_id))
+    if accepted.outcome is None:
+        return accepted.response()
+    return await _shown(request, account_id, accepted.headers())
+
+
+@router.post(
+    "/password",
+    response_model=TokensView,
+    responses={
+        204: {"description": "Changed. The token that asked belongs to no session, so there is no new one."},
+        **problems(
+            *(400, 401, 403, 404, 409, 413, 415, 422, 500, 503),
+            "account_not_found",
+            "account_changed",
+            "wrong_password",
+            "too_many_attempts",
+            "undecided",
+        ),
+    },
+    openapi_extra=body_schema(PasswordBody),
+)
+async def change_password(request: Request, caller: Writer) -> Response:
+    """Changes your password and ends all your sessions but this one, which gets an access token anew: its old one is
+    refused a moment later, its refresh token stays good."""
+    edge, account_id = edge_of(request), _account_id(caller)
+    passwords = parse(PasswordBody, await read_body(request, edge.config.body_max_bytes))
+    async with edge.engine.connect() as connection:
+        account = await views.sign_in_of(connection, account_id)
+    if account is None:
+        raise _not_found()
+    attempt = await edge.throttle.sign_in(account.email, None if request.client is None else request.client.host)
+    if not await edge.passwords.check(passwords.current_password, account.password_hash):
+        raise Problem("wrong_password", "The current password is another.")
+    await attempt.succeeded()
+    password_hash = await edge.passwords.hash(passwords.new_password)
+    command = ChangePassword(account_id, account.epoch, password_hash, caller.session_id)
+    await settled(edge, caller.who, command, str(account_id))
+    if caller.session_id is None:
+        return Response(status_code=204)
+    async with edge.engine.connect() as connection:
+        session = await views.session_now(connection, caller.session_id)
+    if session is None:
+        raise Problem("account_changed", "The password is changed, and this session ended meanwhile: sign in again.")
+    lifetime_seconds = edge.config.access_token_seconds
+    access_token = mint_in_session(
+        edge.keys,
+        account_id,
+        session.role,
+        session_id=caller.session_id,
+        scopes=session.scopes,
+        epoch=session.epoch,
+        lifetime_seconds=lifetime_seconds,
+    )
+    return TokensView(
+        access_token=access_token,
+        token_type="bearer",  # noqa: S106 - the name of a kind
+        expires_in=lifetime_seconds,
+        scope=" ".join(session.scopes),
+    ).response()
+
+
+async def _shown(request: Request, account_id: UUID, headers: dict[str, str]) -> Response:
+    async with edge_of(request).engine.connect() as connection:
+        account = await views.find(connection, account_id)
+    if account is None:
+        raise _not_found()
+    return Response(account.model_dump_json(), 200, headers, "application/json")
+
+
+def _account_id(caller: Caller) -> UUID:
+    """The account that the caller speaks for. Raises a 404 Problem if it is none."""
+    try:
+        return UUID(caller.who.principal)
+    except ValueError:
+        raise _not_found() from None
+
+
+def _not_found() -> Problem:
+    return Problem("account_not_found", "This token belongs to no account.")

@@ -1,0 +1,187 @@
+"""Products: found and seen by all, made and changed by admins."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, CreateProduct, SetVariant, VariantAdded
+from gateway import product_pages
+from gateway.auth import NOBODY, NOBODY_ROLE, Caller, Requirement, require_role, unauthenticated
+from gateway.catalogue_bodies import ProductBody, ProductChangeBody, Sku, VariantBody
+from gateway.etags import conditional, expected_version, version_tag
+from gateway.fastlane import ready
+from gateway.problems import Problem
+from gateway.product_pages import PRODUCTS, ProductsPage
+from gateway.product_query import ProductsQuery
+from gateway.queries import parse_query, query_parameters
+from gateway.requests import body_schema, parse, read_body
+from gateway.routes.documents import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    NOT_MODIFIED,
+    WRITE_HEADERS,
+    edge_of,
+    headers,
+    problems,
+    write,
+)
+from gateway.submit import Accepted, ask
+from gateway.views import products as views
+from gateway.views.products import ProductView
+
+router = APIRouter(prefix=PRODUCTS, tags=["products"])
+
+Reader = Annotated[Caller, Depends(require_role(NOBODY_ROLE))]
+Writer = Annotated[Caller, Depends(require_role("admin", "catalogue:write"))]
+IdOrSlug = Annotated[str, Path(description="Its id, or its slug.")]
+_STAFF: Final = Requirement("staff")
+
+# A write answers with what it has made, unless `Prefer` says otherwise or it takes longer.
+_WAIT_SECONDS: Final = 10
+
+_CHANGE_HEADERS: Final = [IF_MATCH, *WRITE_HEADERS]
+
+
+@router.get(
+    "",
+    response_model=ProductsPage,
+    responses={
+        200: headers("ETag", "Link", "X-Total-Count"),
+        **NOT_MODIFIED,
+        **problems(401, 403, 422, 503),
+    },
+    openapi_extra={"parameters": [*query_parameters(ProductsQuery), IF_NONE_MATCH]},
+)
+@ready(product_pages.kept_page)
+async def list_products(request: Request, caller: Reader) -> Response:
+    """Finds products, page by page.
+
+    A changed price is seen within a second. `total` is exact for lists; a search looks at no more than 5,000 matches
+    and says so in `total_is_exact`. Pages are weakly tagged: ask again with If-None-Match.
+    """
+    edge = edge_of(request)
+    asked = request.scope["query_string"]
+    page = edge.catalogue.get(asked)
+    if page is None:
+        query = parse_query(ProductsQuery, asked)
+        if query.status != ACTIVE:
+            if caller is NOBODY:
+                raise unauthenticated("What is not active is for staff.")
+            _STAFF.check(caller)
+        page = await product_pages.page(edge, query, asked)
+    return product_pages.respond(product_pages.form(request.scope, page))
+
+
+@router.get(
+    "/{product_id}",
+    response_model=ProductView,
+    responses={200: headers("ETag"), **NOT_MODIFIED, **problems(401, 403, 422, 503, "product_not_found")},
+    openapi_extra={"parameters": [IF_NONE_MATCH]},
+)
+async def get_product(request: Request, caller: Reader, product_id: IdOrSlug) -> Response:
+    """One product, by its id or its slug. What is not active is found by staff only."""
+    async with edge_of(request).engine.connect() as connection:
+        product = await views.find(connection, product_id, all_statuses=caller.who.staff)
+    if product is None:
+        raise Problem("product_not_found", "There is no such product.")
+    body = product.model_dump_json().encode()
+    return conditional(request, body, version_tag(product.version), private=product.status != ACTIVE)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=ProductView,
+    responses={201: headers("ETag"), **write("slug_taken", "sku_taken", "unknown_category")},
+    openapi_extra={**body_schema(ProductBody), "parameters": WRITE_HEADERS},
+)
+async def create_product(request: Request, caller: Writer) -> Response:
+    """Puts a product into the catalogue, with its variants. Admins only.
+
+    Waits for the outcome unless `Prefer` says otherwise.
+    """
+    edge = edge_of(request)
+    body = await read_body(request, edge.config.body_max_bytes)
+    said = parse(ProductBody, body)
+    asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
+    product_id = edge.submitter.new_resource_id(asked)
+    command = CreateProduct(product_id, said.fields(product_id), said.variant_fields())
+    accepted = await edge.submitter.submit(asked, command, str(product_id))
+    return await _written(request, accepted, status=201)
+
+
+@router.patch(
+    "/{product_id}",
+    response_model=ProductView,
+    responses={
+        200: headers("ETag"),
+        **write("product_not_found", "version_conflict", "slug_taken", "unknown_category"),
+    },
+    openapi_extra={**body_schema(ProductChangeBody), "parameters": _CHANGE_HEADERS},
+)
+async def change_product(request: Request, caller: Writer, product_id: UUID) -> Response:
+    """Changes what is said of a product. Admins only. Variants are changed one by one.
+
+    With If-Match only if nobody changed it since; without, the last writer wins.
+    """
+    body = await read_body(request, edge_of(request).config.body_max_bytes)
+    changes = parse(ProductChangeBody, body).changes()
+    return await _change(request, caller, body, ChangeProduct(product_id, changes, expected_version(request)))
+
+
+@router.put(
+    "/{product_id}/variants/{sku}",
+    response_model=ProductView,
+    responses={
+        200: headers("ETag"),
+        201: {"model": ProductView, "description": "The variant is new.", **headers("ETag")},
+        **write("product_not_found", "version_conflict", "sku_taken", "too_many_variants"),
+    },
+    openapi_extra={**body_schema(VariantBody), "parameters": _CHANGE_HEADERS},
+)
+async def put_variant(request: Request, caller: Writer, product_id: UUID, sku: Sku) -> Response:
+    """Adds a variant to a product, or says anew what it is. Admins only. Answers with the product.
+
+    A new price counts for every order that is applied after it. If-Match is about the product.
+    """
+    body = await read_body(request, edge_of(request).config.body_max_bytes)
+    fields = parse(VariantBody, body).fields(sku)
+    return await _change(request, caller, body, SetVariant(product_id, fields, expected_version(request)))
+
+
+@router.post(
+    "/{product_id}/archive",
+    response_model=ProductView,
+    responses={200: headers("ETag"), **write("product_not_found", "version_conflict")},
+    openapi_extra={"parameters": _CHANGE_HEADERS},
+)
+async def archive_product(request: Request, caller: Writer, product_id: UUID) -> Response:
+    """Takes a product out of the catalogue: it is neither found nor ordered any more. Admins only.
+
+    It stays where orders know it; changing its status brings it back.
+    """
+    command = ChangeProduct(product_id, {"status": ARCHIVED}, expected_version(request))
+    return await _change(request, caller, b"", command)
+
+
+async def _change(request: Request, caller: Caller, body: bytes, command: ChangeProduct | SetVariant) -> Response:
+    asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
+    accepted = await edge_of(request).submitter.submit(asked, command, str(command.product_id))
+    added = accepted.outcome is not None and accepted.outcome.type == VariantAdded.type
+    return await _written(request, accepted, status=201 if added else 200)
+
+
+async def _written(request: Request, accepted: Accepted, *, status: int) -> Response:
+    """The product as it is now that the command is applied; 202 if that is not known yet."""
+    if accepted.outcome is None:
+        return accepted.response()
+    edge = edge_of(request)
+    edge.catalogue.empty()  # whoever has written sees it at once, at least here
+    async with edge.engine.connect() as connection:
+        product = await views.find(connection, accepted.resource, all_statuses=True)
+    assert product is not None, "what a command was applied to is there"
+    said = {"ETag": version_tag(product.version), **accepted.headers()}
+    if status == 201:
+        said["Location"] = f"{PRODUCTS}/{product.id}"
+    return Response(product.model_dump_json(), status, said, "application/json")

@@ -1,0 +1,158 @@
+"""Reports: asked for, looked at, and read when they are done. Staff only; each sees their own, admins everyone's."""
+
+from datetime import date
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import Field, model_validator
+
+from domain.jobs import REPORT, RequestJob
+from domain.limits import REPORT_MAX_DAYS
+from domain.orders import CONFIRMED, FULFILLED
+from gateway.auth import Caller, require_role
+from gateway.edge import Edge
+from gateway.jobs import check_room
+from gateway.pages import Page, page_of
+from gateway.problems import Problem
+from gateway.requests import Body, body_schema, parse, read_body
+from gateway.routes import API
+from gateway.routes.documents import WRITE_HEADERS, edge_of, headers, read, write
+from gateway.submit import ask
+from gateway.views import jobs
+from gateway.views import reports as views
+from gateway.views.jobs import JobRow
+from gateway.views.reports import By, Format, Kind, ReportView, Status
+
+router = APIRouter(prefix=f"{API}/reports", tags=["reports"])
+
+Staff = Annotated[Caller, Depends(require_role("staff", "reports:write"))]
+
+# A report is asked for in a moment; making it is what takes its time.
+_WAIT_SECONDS: Final = 5
+_MEDIA_TYPES: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+
+
+class ReportBody(Body):
+    """Which sales to sum, and how: the orders placed on the days (UTC) from `from` on and before `to`, that have one of
+    the `statuses` when the report is made. Amounts are never added across currencies."""
+
+    kind: Kind = Field(examples=["sales"])
+    by: By = Field(examples=["day"])
+    first: date = Field(alias="from", strict=False, examples=["2010-12-01"])
+    end: date = Field(alias="to", strict=False, description="The first day that is not in it.", examples=["2011-03-01"])
+    format: Format = "csv"
+    statuses: list[Status] = Field([CONFIRMED, FULFILLED], min_length=1, max_length=5)
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "ReportBody":
+        if not self.first < self.end:
+            raise ValueError("`to` is the first day that is not in it, so it is later than `from`.")
+        if (self.end - self.first).days > REPORT_MAX_DAYS:
+            raise ValueError(f"A report has at most {REPORT_MAX_DAYS} days.")
+        return self
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=ReportView,
+    responses={201: {"description": "The report is in the making.", **headers("Location")}, **write("too_many_jobs")},
+    openapi_extra={**body_schema(ReportBody), "parameters": WRITE_HEADERS},
+)
+async def request_report(request: Request, caller: Staff) -> Response:
+    """Asks for a report. 201 and its status at once; the result is made in the background.
+
+    CSV has a header line and is safe to open in a spreadsheet: text that would be a formula stands behind an
+    apostrophe. JSON is one document, its sums in `rows`.
+    """
+    edge, who = edge_of(request), caller.who
+    body = await read_body(request, edge.config.body_max_bytes)
+    wanted = parse(ReportBody, body)
+    asked = ask(request, who, body, wait_seconds=_WAIT_SECONDS)
+    await check_room(edge, who.principal)
+    job_id = edge.submitter.new_resource_id(asked)
+    params = wanted.model_dump(mode="json", by_alias=True)
+    params["statuses"] = list(dict.fromkeys(wanted.statuses))
+    accepted = await edge.submitter.submit(asked, RequestJob(job_id, REPORT, params), str(job_id))
+    if accepted.outcome is None:
+        return accepted.response()
+    report = views.shown(await _find(edge, caller, UUID(accepted.resource)), edge.config.job_result_seconds)
+    sent = {"Location": views.url(report.id), **accepted.headers()}
+    return Response(report.model_dump_json(by_alias=True), 201, sent, "application/json")
+
+
+@router.get("", response_model=Page[ReportView], responses=read())
+async def list_reports(
+    request: Request,
+    caller: Staff,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1)] = 20,
+) -> Response:
+    """Your reports, newest first. `limit` is cut to the page's bound."""
+    edge = edge_of(request)
+    limit = min(limit, edge.config.page_max_rows)
+    async with edge.engine.connect() as connection:
+        found = await jobs.newest(connection, REPORT, caller.who.principal, cursor, limit)
+    reports = [views.shown(job, edge.config.job_result_seconds) for job in found]
+    page = page_of(reports, limit, lambda report: str(report.id))
+    return Response(page.model_dump_json(by_alias=True), media_type="application/json")
+
+
+@router.get("/{report_id}", response_model=ReportView, responses=read())
+async def get_report(request: Request, caller: Staff, report_id: UUID) -> Response:
+    """A report's status and progress, and where its result is."""
+    edge = edge_of(request)
+    report = views.shown(await _find(edge, caller, report_id), edge.config.job_result_seconds)
+    return Response(report.model_dump_json(by_alias=True), media_type="application/json")
+
+
+@router.get(
+    "/{report_id}/result",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The result, in the format that was asked for.",
+            "content": {
+                "text/csv": {"schema": {"type": "string"}},
+                "application/json": {"schema": {"type": "object"}},
+            },
+            **headers("Content-Disposition"),
+        },
+        **read("report_not_ready", "report_failed", "result_expired"),
+    },
+)
+async def get_report_result(request: Request, caller: Staff, report_id: UUID) -> Response:
+    """The result of a report that has succeeded, streamed; 409 until then, and 410 when it has expired."""
+    edge = edge_of(request)
+    job = await _find(edge, caller, report_id)
+    if not job.finished:
+        raise Problem(
+            "report_not_ready", "The report is still in the making.", extensions={"status_url": views.url(job.id)}
+        )
+    report = views.shown(job, edge.config.job_result_seconds)
+    if report.failure is not None:
+        raise Problem("report_failed", report.failure.detail, extensions={"reason": report.failure.code})
+    if report.result_url is None:
+        raise Problem("result_expired", "The result is gone; ask for the report again.")
+    asked = report.report
+    name = f"{asked.kind}-by-{asked.by}-{asked.first}-{asked.end}.{asked.format}"
+    return StreamingResponse(
+        jobs.result(edge.engine, job),
+        media_type=_MEDIA_TYPES[asked.format],
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Content-Length": str(report.size_bytes),
+            "Cache-Control": "private, no-store",
+        },
+    )
+
+
+async def _find(edge: Edge, caller: Caller, report_id: UUID) -> JobRow:
+    owner = None if caller.role == "admin" else caller.who.principal
+    async with edge.engine.connect() as connection:
+        job = await jobs.find(connection, REPORT, report_id, owner)
+    if job is None:
+        raise Problem("not_found", "There is no such report.")
+    return job

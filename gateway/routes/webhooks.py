@@ -1,0 +1,262 @@
+"""Webhooks: staff register endpoints of others, see what was delivered to them, and deliver it again."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from domain.limits import WEBHOOK_DESCRIPTION_MAX_CHARS, WEBHOOK_MAX_EVENT_TYPES, WEBHOOK_URL_MAX_CHARS
+from domain.model import Secret
+from domain.urls import host_of
+from domain.webhooks import (
+    ChangeWebhook,
+    DeleteWebhook,
+    RedeliverEvents,
+    RegisterWebhook,
+    RotateWebhookSecret,
+    WebhookFields,
+    choices,
+)
+from gateway.auth import Caller, require_role
+from gateway.edge import Edge
+from gateway.pages import Page
+from gateway.problems import Problem
+from gateway.requests import Body, body_schema, parse, read_body
+from gateway.routes import API
+from gateway.routes.documents import READ, WRITE_HEADERS, edge_of, headers, read, write
+from gateway.submit import ask
+from gateway.views import webhooks as views
+from gateway.views.webhooks import DeliveryView, RegisteredView, SecretView, WebhooksView, WebhookView
+from runtime.addresses import is_ones_own
+from runtime.webhooks import new_secret
+
+router = APIRouter(prefix=f"{API}/webhooks", tags=["webhooks"])
+
+Staff = Annotated[Caller, Depends(require_role("staff", "webhooks:write"))]
+
+_WAIT_SECONDS = 10
+_SEQ_MAX = 2**63 - 1
+
+
+def _deliverable(text: str) -> str:
+    if host_of(text) is None:
+        raise ValueError("This is no plain http or https URL.")
+    return text
+
+
+def _known(choice: str) -> str:
+    if choice not in choices():
+        raise ValueError("No event is of such a type.")
+    return choice
+
+
+# As far as a pattern can say it: a host with letters, and nothing that is read differently by different readers.
+_URL_PATTERN = (
+    r"^https?://[A-Za-z]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?(\.[A-Za-z]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?){0,4}"
+    r"(:[1-9][0-9]{0,3})?(/[A-Za-z0-9/._~-]*)?$"
+)
+Url = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=WEBHOOK_URL_MAX_CHARS,
+        examples=["https://shop.example/tidegate"],
+        json_schema_extra={"format": "uri", "pattern": _URL_PATTERN},
+    ),
+    AfterValidator(_deliverable),
+]
+EventTypes = Annotated[
+    list[Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": choices()})]],
+    Field(min_length=1, max_length=WEBHOOK_MAX_EVENT_TYPES, examples=[["order.*", "product.created"]]),
+]
+Description = Annotated[str, Field(max_length=WEBHOOK_DESCRIPTION_MAX_CHARS, examples=["The warehouse"])]
+
+
+class WebhookBody(Body):
+    """An endpoint: where to deliver, and events of which types: names, `order.*` for all of a noun, `*` for all."""
+
+    url: Url
+    event_types: EventTypes
+    description: Description = ""
+    active: bool = True
+
+
+class WebhookChangeBody(Body):
+    """What is to be otherwise; what is left out, or null, stays. `active`: false pauses the endpoint, true lets it go
+    on where it stopped."""
+
+    url: Url | None = None
+    event_types: EventTypes | None = None
+    description: Description | None = None
+    active: bool | None = None
+
+
+class RedeliveryBody(Body):
+    """The event to go on from, by its `seq`, further back or ahead."""
+
+    from_seq: int = Field(ge=1, le=_SEQ_MAX, examples=[1])
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=RegisteredView,
+    responses={
+        201: headers("Location"),
+        **write("too_many_webhooks", "unknown_event_type", "webhook_address_refused"),
+    },
+    openapi_extra={**body_schema(WebhookBody), "parameters": WRITE_HEADERS},
+)
+async def register_webhook(request: Request, caller: Staff) -> Response:
+    """Registers an endpoint; it is delivered what happens from now on. Staff only.
+
+    The answer holds the secret that deliveries are signed with, this once: if it got lost, ask for another. Waits for
+    the outcome unless `Prefer` says otherwise.
+    """
+    edge = edge_of(request)
+    body = await read_body(request, edge.config.body_max_bytes)
+    wanted = parse(WebhookBody, body)
+    _refuse_private(edge, wanted.url)
+    asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
+    webhook_id = edge.submitter.new_resource_id(asked)
+    secret = new_secret()
+    fields = WebhookFields(wanted.url, tuple(wanted.event_types), wanted.description, wanted.active)
+    accepted = await edge.submitter.submit(asked, RegisterWebhook(webhook_id, fields, Secret(secret)), str(webhook_id))
+    if accepted.outcome is None:
+        return accepted.response()
+    webhook_id = UUID(accepted.resource)
+    found = await _webhook(request, webhook_id)
+    view = RegisteredView(**found.model_dump(), secret=None if accepted.replayed else secret)
+    said = {"Location": f"{router.prefix}/{webhook_id}", **accepted.headers()}
+    return Response(view.model_dump_json(), 201, said, "application/json")
+
+
+@router.get("", response_model=WebhooksView, responses=READ)
+async def list_webhooks(request: Request, caller: Staff) -> Response:
+    """All endpoints, and how far each is. Staff only."""
+    async with edge_of(request).engine.connect() as connection:
+        found = await views.list_all(connection)
+    return Response(found.model_dump_json(), media_type="application/json")
+
+
+@router.get("/{webhook_id}", response_model=WebhookView, responses=read("webhook_not_found"))
+async def get_webhook(request: Request, caller: Staff, webhook_id: UUID) -> Response:
+    """One endpoint, and how far it is. Staff only."""
+    found = await _webhook(request, webhook_id)
+    return Response(found.model_dump_json(), media_type="application/json")
+
+
+@router.patch(
+    "/{webhook_id}",
+    response_model=WebhookView,
+    responses=write("webhook_not_found", "unknown_event_type", "webhook_address_refused"),
+    openapi_extra={**body_schema(WebhookChangeBody), "parameters": WRITE_HEADERS},
+)
+async def change_webhook(request: Request, caller: Staff, webhook_id: UUID) -> Response:
+    """Changes, pauses or resumes an endpoint. Staff only. Waits for the outcome unless `Prefer` says otherwise."""
+    edge = edge_of(request)
+    body = await read_body(request, edge.config.body_max_bytes)
+    changes = parse(WebhookChangeBody, body).model_dump(exclude_none=True)
+    if "url" in changes:
+        _refuse_private(edge, changes["url"])
+    return await _changed(request, caller, body, ChangeWebhook(webhook_id, changes))
+
+
+@router.delete(
+    "/{webhook_id}",
+    status_code=204,
+    response_class=Response,
+    responses=write("webhook_not_found"),
+    openapi_extra={"parameters": WRITE_HEADERS},
+)
+async def delete_webhook(request: Request, caller: Staff, webhook_id: UUID) -> Response:
+    """Delivers nothing more there, and forgets the secrets. Staff only. Waits for the outcome unless `Prefer` says
+    otherwise."""
+    edge = edge_of(request)
+    asked = ask(request, caller.who, b"", wait_seconds=_WAIT_SECONDS)
+    accepted = await edge.submitter.submit(asked, DeleteWebhook(webhook_id), str(webhook_id))
+    return accepted.response() if accepted.outcome is None else Response(None, 204, accepted.headers())
+
+
+@router.post(
+    "/{webhook_id}/secret",
+    response_model=SecretView,
+    responses=write("webhook_not_found"),
+    openapi_extra={"parameters": WRITE_HEADERS},
+)
+async def rotate_webhook_secret(request: Request, caller: Staff, webhook_id: UUID) -> Response:
+    """Another secret, shown this once. For a while (a setting, a day) deliveries are signed with both, so that the
+    receiver can change over in its own time. Staff only. Waits for the outcome unless `Prefer` says otherwise."""
+    edge = edge_of(request)
+    secret = new_secret()
+    until = datetime.now(UTC) + timedelta(seconds=edge.config.webhook_secret_overlap_seconds)
+    asked = ask(request, caller.who, b"", wait_seconds=_WAIT_SECONDS)
+    accepted = await edge.submitter.submit(
+        asked, RotateWebhookSecret(webhook_id, Secret(secret), until), str(webhook_id)
+    )
+    if accepted.outcome is None:
+        return accepted.response()
+    found = await _webhook(request, webhook_id)
+    view = SecretView(
+        id=webhook_id,
+        secret=None if accepted.replayed else secret,
+        previous_secret_until=found.previous_secret_until,
+    )
+    return Response(view.model_dump_json(), 200, accepted.headers(), "application/json")
+
+
+@router.post(
+    "/{webhook_id}/redeliver",
+    response_model=WebhookView,
+    responses=write("webhook_not_found"),
+    openapi_extra={**body_schema(RedeliveryBody), "parameters": WRITE_HEADERS},
+)
+async def redeliver_events(request: Request, caller: Staff, webhook_id: UUID) -> Response:
+    """Goes on delivering from an event of the log, further back or ahead; a paused or disabled endpoint is active
+    again. What was delivered before has the same `webhook-id` as then. Staff only. Waits for the outcome unless
+    `Prefer` says otherwise."""
+    body = await read_body(request, edge_of(request).config.body_max_bytes)
+    from_seq = parse(RedeliveryBody, body).from_seq
+    return await _changed(request, caller, body, RedeliverEvents(webhook_id, from_seq))
+
+
+@router.get("/{webhook_id}/deliveries", response_model=Page[DeliveryView], responses=read("webhook_not_found"))
+async def list_deliveries(
+    request: Request,
+    caller: Staff,
+    webhook_id: UUID,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1)] = 20,
+) -> Response:
+    """What was delivered to an endpoint, or tried, newest first; only so many are kept. Staff only."""
+    edge = edge_of(request)
+    await _webhook(request, webhook_id)
+    async with edge.engine.connect() as connection:
+        page = await views.list_deliveries(connection, webhook_id, cursor, min(limit, edge.config.page_max_rows))
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
+async def _changed(request: Request, caller: Caller, body: bytes, command: ChangeWebhook | RedeliverEvents) -> Response:
+    asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
+    accepted = await edge_of(request).submitter.submit(asked, command, str(command.webhook_id))
+    if accepted.outcome is None:
+        return accepted.response()
+    found = await _webhook(request, command.webhook_id)
+    return Response(found.model_dump_json(), 200, accepted.headers(), "application/json")
+
+
+async def _webhook(request: Request, webhook_id: UUID) -> WebhookView:
+    async with edge_of(request).engine.connect() as connection:
+        found = await views.find(connection, webhook_id)
+    if found is None:
+        raise Problem("webhook_not_found", "There is no such webhook.")
+    return found
+
+
+def _refuse_private(edge: Edge, url: str) -> None:
+    """Refuses at once what would be refused at every delivery. What a name leads to is seen only then."""
+    host = host_of(url) or ""
+    if is_ones_own(host) and not edge.config.webhooks_may_be_private:
+        raise Problem("webhook_address_refused", "Webhooks go to public addresses only.", extensions={"host": host})

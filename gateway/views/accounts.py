@@ -1,0 +1,122 @@
+"""Accounts and API keys as the API shows them, and what a sign-in needs to know of an account."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import Column, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.pages import Page, decode_cursor, page_of
+from runtime.tables import accounts, api_keys, sessions
+
+
+class AccountView(BaseModel):
+    """An account. `email` is what its owner signs in with."""
+
+    id: UUID
+    email: str
+    name: str
+    role: str
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class KeyView(BaseModel):
+    """An API key, without its secret, which nobody can show again. `created_by` is a principal."""
+
+    id: UUID
+    name: str
+    role: str
+    scopes: list[str]
+    created_by: str
+    revoked: bool
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class SignIn(NamedTuple):
+    """What a password is checked against."""
+
+    account_id: UUID
+    email: str
+    role: str
+    active: bool
+    epoch: int
+    password_hash: str
+
+
+class SessionNow(NamedTuple):
+    """What the next access token of a session says."""
+
+    role: str
+    scopes: list[str]
+    epoch: int
+
+
+_SHOWN = [accounts.c[name] for name in AccountView.model_fields]
+_KEY_SHOWN = [api_keys.c[name] for name in KeyView.model_fields]
+_SIGN_IN = [accounts.c[name] for name in ("id", "email", "role", "active", "epoch", "password_hash")]
+
+
+async def find(connection: AsyncConnection, account_id: UUID) -> AccountView | None:
+    """The account, if there is one."""
+    row = (await connection.execute(select(*_SHOWN).where(accounts.c.id == account_id))).mappings().first()
+    return None if row is None else AccountView(**row)
+
+
+async def newest(
+    connection: AsyncConnection, cursor: str | None, limit: int, *, email: str | None, role: str | None
+) -> Page[AccountView]:
+    """Accounts, newest first: their ids are UUIDv7, so id order is the order of their making."""
+    query = _page(select(*_SHOWN), accounts.c.id, cursor, limit)
+    if email is not None:
+        query = query.where(accounts.c.email == email)
+    if role is not None:
+        query = query.where(accounts.c.role == role)
+    rows = (await connection.execute(query)).mappings()
+    return page_of([AccountView(**row) for row in rows], limit, lambda account: str(account.id))
+
+
+async def sign_in_as(connection: AsyncConnection, email: str) -> SignIn | None:
+    """The account of this e-mail address in its one spelling."""
+    row = (await connection.execute(select(*_SIGN_IN).where(accounts.c.email == email))).first()
+    return None if row is None else SignIn(*row)
+
+
+async def sign_in_of(connection: AsyncConnection, account_id: UUID) -> SignIn | None:
+    """The same, of an account that is known already."""
+    row = (await connection.execute(select(*_SIGN_IN).where(accounts.c.id == account_id))).first()
+    return None if row is None else SignIn(*row)
+
+
+async def session_now(connection: AsyncConnection, session_id: UUID) -> SessionNow | None:
+    """The session, if it is open."""
+    query = (
+        select(accounts.c.role, sessions.c.scopes, accounts.c.epoch)
+        .join_from(sessions, accounts, accounts.c.id == sessions.c.account_id)
+        .where(sessions.c.id == session_id, sessions.c.closed.is_(None), sessions.c.epoch == accounts.c.epoch)
+    )
+    row = (await connection.execute(query)).first()
+    return None if row is None else SessionNow(*row)
+
+
+async def find_key(connection: AsyncConnection, key_id: UUID) -> KeyView | None:
+    """The API key, if there is one."""
+    row = (await connection.execute(select(*_KEY_SHOWN).where(api_keys.c.id == key_id))).mappings().first()
+    return None if row is None else KeyView(**row)
+
+
+async def newest_keys(connection: AsyncConnection, cursor: str | None, limit: int) -> Page[KeyView]:
+    """API keys, revoked ones among them, newest first."""
+    rows = (await connection.execute(_page(select(*_KEY_SHOWN), api_keys.c.id, cursor, limit))).mappings()
+    return page_of([KeyView(**row) for row in rows], limit, lambda key: str(key.id))
+
+
+def _page(
+    query: Select[tuple[object, ...]], id_column: Column[UUID], cursor: str | None, limit: int
+) -> Select[tuple[object, ...]]:
+    query = query.order_by(id_column.desc()).limit(limit + 1)
+    return query if cursor is None else query.where(id_column < decode_cursor(cursor, UUID))

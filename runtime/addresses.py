@@ -1,0 +1,60 @@
+"""Which addresses anyone on the internet may be reached at, as opposed to those of one's own machine or network.
+
+An address that carries another within it (IPv4-mapped, 6to4, NAT64, Teredo) is as public as that one: the packet goes
+there. Whoever connects asks about the address it connects to, at that moment; names can change their minds.
+"""
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+# RFC 6052, and the block of RFC 8215 for one's own translators, which is never public.
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_NAT64_LOCAL: Final = IPv6Network("64:ff9b:1::/48")
+# RFC 4291 once had IPv4 addresses in here; and ISATAP (RFC 5214) marks interfaces that lead to one.
+_IPV4_COMPATIBLE: Final = IPv6Network("::/96")
+_ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
+_LOW_32_BITS: Final = 0xFFFF_FFFF
+# RFC 6761 and RFC 6762, and what ICANN has set aside for networks of one's own.
+_OWN_NAMES: Final = ("localhost", "localdomain", "local", "internal")
+
+
+def is_public(text: str) -> bool:
+    """Whether this is an IP address, and one that is reachable for everyone. A scope (`%eth0`) makes it local."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    return _is_public(address)
+
+
+def is_ones_own(host: str) -> bool:
+    """Whether one knows of a host, without looking its name up, that it is not public."""
+    try:
+        return not _is_public(ip_address(host))
+    except ValueError:
+        return host.lower().rstrip(".").rpartition(".")[2] in _OWN_NAMES
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None or address in _NAT64_LOCAL or address.is_site_local:
+            return False
+        carried = _carried(address)
+        if carried:
+            return all(_is_public(each) for each in carried)
+    return address.is_global and not (
+        address.is_multicast or address.is_reserved or address.is_loopback or address.is_link_local
+    )
+
+
+def _carried(address: IPv6Address) -> list[IPv4Address]:
+    """The IPv4 addresses within an IPv6 address, to which it may lead."""
+    number = int(address)
+    last = IPv4Address(number & _LOW_32_BITS)
+    if address.ipv4_mapped is not None:
+        return [address.ipv4_mapped]
+    if address in _NAT64 or address in _IPV4_COMPATIBLE or (number >> 32) & _LOW_32_BITS in _ISATAP:
+        return [last]
+    if address.sixtofour is not None:
+        return [address.sixtofour]
+    return list(address.teredo or ())

@@ -1,0 +1,22 @@
+"""Passwords to hashes and back: Argon2id, as pwdlib sets it up (64 MiB, 3 passes: some 50 ms of a core, on purpose).
+
+Plain functions that block: the gateway calls them in threads (`gateway/passwords.py`), the CLI as it is. They take
+passwords in their one spelling, see `domain.passwords.normal_password`.
+"""
+
+from typing import Final
+
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+_ARGON2: Final = PasswordHash((Argon2Hasher(),))
+
+
+def hash_password(password: str) -> str:
+    """The hash, with its salt and cost, as text."""
+    return _ARGON2.hash(password)
+
+
+def is_password(password: str, password_hash: str) -> bool:
+    """Whether it is the password that was hashed."""
+    return _ARGON2.verify(password, password_hash)

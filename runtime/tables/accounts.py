@@ -1,0 +1,57 @@
+"""The tables of who may come in: accounts, their sessions, and API keys.
+
+Columns are named as the fields of the states in `domain/accounts.py`, `domain/sessions.py` and `domain/api_keys.py`.
+"""
+
+from sqlalchemy import ARRAY, Boolean, Column, ForeignKey, Index, Integer, Table, Text, Uuid
+
+from runtime.tables.base import metadata, when
+
+# `epoch` rises with every change that must end sessions and tokens from before it.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("email", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    when("created_at"),
+    when("updated_at"),
+    # A gateway that starts asks what has changed in the last minutes.
+    Index(None, "updated_at"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account_id", Uuid, ForeignKey("accounts.id", name="sessions_account_id_fkey"), nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    when("expires_at"),
+    # Why it ended, if it did: see domain/sessions.py.
+    Column("closed", Text),
+    when("created_at"),
+    when("updated_at"),
+    Index("sessions_closed_updated_at", "updated_at", postgresql_where="closed IS NOT NULL"),
+)
+
+# `last_used_at` is telemetry: gateways write it, at most once a minute each, and no event says so.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("secret_hash", Text, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+    when("last_used_at", nullable=True),
+    when("created_at"),
+    when("updated_at"),
+)

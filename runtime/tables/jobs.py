@@ -1,0 +1,69 @@
+"""The tables of jobs: the jobs themselves, the bytes that were given to them or that they gave, and the errors that
+they noted line by line.
+
+A job's first columns are named as the fields of its state in `domain/jobs.py` and written with its events. All else is
+telemetry of the background processes, written by them directly, and gone when its time is over.
+"""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from runtime.tables.base import metadata, when
+
+# `leases` counts the runs that were begun: who holds the lease until `lease_until` is the run of that number, and all
+# before it have lost theirs. `attempts` counts the runs since the last headway, `due_at` is the earliest next one.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("params", JSONB, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("summary", JSONB, nullable=False),
+    when("created_at"),
+    when("updated_at"),
+    Column("leases", Integer, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    when("lease_until", nullable=True),
+    when("due_at", nullable=True),
+    Column("progress_done", BigInteger, nullable=False, server_default="0"),
+    Column("progress_total", BigInteger),
+    Column("checkpoint", JSONB),
+    Index("jobs_queued", "id", postgresql_where=text("status = 'queued'")),
+    # Ids are UUIDv7: their order is the order of asking, so this serves "my reports, newest first".
+    Index(None, "requested_by", "kind", "id"),
+)
+
+UPLOAD_RUN: Final = 0
+"""The run whose parts are the upload: whoever uploads comes before all runs."""
+
+PART_BYTES: Final = 262_144
+"""Of one row of `job_parts`: large enough to be few, small enough to be sent on whole. All of an upload but the last
+have exactly this size, so that an offset leads to its part."""
+
+# Bytes in the order of `part`: with run 0 what was uploaded for the job, before there is a row in `jobs`; with any
+# other what that run made of it.
+job_parts = Table(
+    "job_parts",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+    when("created_at"),
+)
+
+# What was wrong with a line of an upload, counted from 1; `particulars` are JSON-ready, as a rejection's.
+job_errors = Table(
+    "job_errors",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("line", BigInteger, primary_key=True, autoincrement=False),
+    Column("code", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("particulars", JSONB, nullable=False),
+)

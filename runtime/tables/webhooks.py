@@ -1,0 +1,46 @@
+"""The webhooks' tables: the endpoints, and the log of what was delivered to them.
+
+`webhooks` has the columns of the state in `domain/webhooks.py`; how far each endpoint is stands in `reactions`.
+Deliveries are no effects of the shop: whoever delivers writes them directly, and the oldest go.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, SmallInteger, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from runtime.tables.base import metadata, when
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("event_types", ARRAY(Text), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("disabled_reason", Text),
+    Column("secret", Text),
+    Column("previous_secret", Text),
+    when("previous_secret_until", nullable=True),
+    Column("version", Integer, nullable=False),
+    when("created_at"),
+    when("updated_at"),
+    Index(None, "status"),
+)
+
+# One attempt each, the `attempt`th of its event: the answer's `status`, if there was one, and the `error`, if it was
+# not delivered; `duration_ms` is until then.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("webhook_id", Uuid, primary_key=True),
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("delivered", Boolean, nullable=False),
+    Column("status", SmallInteger),
+    Column("error", Text),
+    Column("duration_ms", Integer, nullable=False),
+    when("at"),
+    Index(None, "webhook_id", "seq"),
+)

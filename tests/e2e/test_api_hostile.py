@@ -1,0 +1,228 @@
+"""Bad bodies, headers and paths sent to every operation of the OpenAPI document: each is told what is wrong with it.
+
+What is sent comes from the document, so a new route is tried, too. The shop's fixture sees to it afterwards that no
+gateway logged a traceback and that every table agrees with the log.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from tests.e2e.api import Answer, Client
+from tests.e2e.people import newcomer
+from tests.e2e.shop import Shop
+
+_JSON: Final = "application/json"
+_DEPTH: Final = 20_000
+_REFUSED: Final = {400, 401, 403, 404, 408, 412, 413, 415, 422, 429}
+
+
+class Operation(NamedTuple):
+    """A documented operation that takes JSON: an example of the body, its fields, and those of them that are text."""
+
+    method: str
+    path: str
+    body: dict[str, Any]
+    fields: frozenset[str]
+    texts: list[str]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@pytest.fixture(scope="module")
+async def document(shop: Shop) -> Any:
+    return (await shop.anybody.request("GET", "/api/openapi.json")).ok()
+
+
+@pytest.fixture(scope="module")
+def operations(document: Any) -> list[Operation]:
+    """Every operation that needs a JSON body."""
+    found = list(_operations(document))
+    assert len(found) >= 10
+    return found
+
+
+@pytest.fixture(scope="module")
+async def admin(shop: Shop) -> Client:
+    """An admin with an account, whose token is of no session: nothing that is sent here signs it out."""
+    return shop.client("admin", (await newcomer(shop, "admin")).account_id)
+
+
+def _resolved(document: Any, schema: Any) -> Any:
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    return schema
+
+
+def _operations(document: Any) -> Iterator[Operation]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            body_said = operation.get("requestBody", {})
+            schema = body_said.get("content", {}).get(_JSON, {}).get("schema")
+            if schema is not None and body_said.get("required"):
+                schema = _resolved(document, schema)
+                fields = schema["properties"]
+                texts = [name for name, field in fields.items() if _is_text(document, field)]
+                yield Operation(method.upper(), path, _example(schema), frozenset(fields), texts)
+
+
+def _example(schema: Any) -> dict[str, Any]:
+    """A body as the examples of the schema, or of its fields, make it."""
+    whole: dict[str, Any] = (schema.get("examples") or [{}])[0]
+    parts = {name: field["examples"][0] for name, field in schema["properties"].items() if field.get("examples")}
+    return {**parts, **whole}
+
+
+def _is_text(document: Any, field: Any) -> bool:
+    kinds = [_resolved(document, kind) for kind in field.get("anyOf", [field])]
+    return any(kind.get("type") == "string" and "enum" not in kind for kind in kinds)
+
+
+def _filled(path: str) -> str:
+    """Of something that is not there, so that nothing comes of it."""
+    return re.sub(r"{\w+}", lambda _: str(uuid.uuid4()), path)
+
+
+async def _send(client: Client, operation: Operation, body: bytes) -> Answer:
+    return await client.request(
+        operation.method, _filled(operation.path), data=body, headers={"Content-Type": _JSON, "Prefer": "wait=10"}
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b'{"a":', id="cut_short"),
+        pytest.param(b"[" * _DEPTH + b"]" * _DEPTH, id="deep_arrays"),
+        pytest.param(b'{"a":' * _DEPTH + b"1" + b"}" * _DEPTH, id="deep_objects"),
+        pytest.param(b'{"\xff\xfe":"\xc0\xaf"}', id="invalid_utf_8"),
+        pytest.param(rb'{"a":"\ud800"}', id="lone_surrogate"),
+        pytest.param(b'{"a":"\x00"}', id="raw_nul"),
+        pytest.param('{"a":1}'.encode("utf-16"), id="utf_16"),
+    ],
+)
+async def test_what_is_no_json_is_malformed(admin: Client, operations: list[Operation], body: bytes) -> None:
+    for operation in operations:
+        answer = await _send(admin, operation, body)
+        assert answer.status == 400, (str(operation), answer)
+        answer.problem(400, "malformed_json")
+
+
+async def test_what_is_too_large_is_not_read(admin: Client, operations: list[Operation]) -> None:
+    body = b'{"a":"' + b"x" * 1_000_000 + b'"}'
+    for operation in operations:
+        answer = await _send(admin, operation, body)
+        assert answer.status == 413, (str(operation), answer)
+
+
+async def test_a_field_that_nobody_documented_is_refused(admin: Client, operations: list[Operation]) -> None:
+    """Mass assignment: whatever an object has inside, a body sets only what it is said to set."""
+    extra = (
+        "role",
+        "is_admin",
+        "id",
+        "account_id",
+        "customer_id",
+        "status",
+        "epoch",
+        "version",
+        "password_hash",
+        "total",
+    )
+    for operation in operations:
+        for name in extra:
+            if name in operation.fields:
+                continue
+            answer = await _send(admin, operation, json.dumps({**operation.body, name: "admin"}).encode())
+            assert answer.status == 422, (str(operation), name, answer)
+            assert f"/{name}" in answer.pointers(), (str(operation), name, answer)
+
+
+async def test_nul_is_in_no_text(admin: Client, operations: list[Operation]) -> None:
+    """Postgres cannot hold it; so it is refused at the door, and not by a command that fails."""
+    for operation in operations:
+        for name in operation.texts:
+            answer = await _send(admin, operation, json.dumps({**operation.body, name: "a\0b"}).encode())
+            assert answer.status == 422, (str(operation), name, answer)
+            assert answer.json()["code"] == "invalid_request"
+
+
+async def test_text_that_is_code_elsewhere_is_text_here(admin: Client, operations: list[Operation]) -> None:
+    for operation in operations:
+        for name in operation.texts:
+            for text in (
+                "'; DROP TABLE orders; --",
+                "=cmd|' /C calc'!A0",
+                "../../etc/passwd",
+                "<script>",
+                "\u202e\ufeff",
+            ):
+                answer = await _send(admin, operation, json.dumps({**operation.body, name: text}).encode())
+                assert answer.status < 500, (str(operation), name, text, answer)
+
+
+@pytest.mark.parametrize(
+    "segment",
+    ["%00", "..%2f..%2fetc%2fpasswd", "%0d%0aSet-Cookie:a=b", "'%20OR%201=1--", "%ff%fe", "x" * 2_000, "%F0%9F%98%80"],
+)
+async def test_paths_that_are_none(admin: Client, document: Any, segment: str) -> None:
+    for path, item in document["paths"].items():
+        if "{" not in path:
+            continue
+        for method in item:
+            answer = await admin.request(
+                method.upper(),
+                re.sub(r"{\w+}", lambda _: segment, path),
+                data=None if method == "get" else b"{}",
+                headers={"Content-Type": _JSON},
+            )
+            assert answer.status in _REFUSED | {405}, (method, path, answer)
+            assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("value", ["%00", "%ff", "'%20OR%201=1--", "%0d%0aX-Evil:1", "9" * 400, "\u202e"])
+async def test_queries_that_are_none(admin: Client, document: Any, value: str) -> None:
+    for path, item in document["paths"].items():
+        for parameter in item.get("get", {}).get("parameters", ()):
+            if parameter["in"] == "query":
+                answer = await admin.request("GET", f"{_filled(path)}?{parameter['name']}={value}")
+                assert answer.status < 500, (path, parameter["name"], answer)
+                assert "X-Evil" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Prefer", "wait=99999999999999999999"),
+        ("Prefer", ";;;,,,wait==;"),
+        ("Idempotency-Key", "\u00e9"),
+        ("Idempotency-Key", "x" * 10_000),
+        ("If-Match", '"'),
+        ("If-Match", "W/" * 1_000),
+        ("If-None-Match", '"a", b, "c'),
+        ("Accept-Encoding", "gzip;q=banana, *;q=-1"),
+        ("Accept", "*" * 5_000),
+        ("X-Request-ID", "a b<script>"),
+        ("Range", "bytes=-1-,0-0,1-"),
+        ("Host", "evil.example"),
+        ("X-Forwarded-For", "' OR 1=1"),
+        ("Authorization", "Bearer \u00e9"),
+    ],
+)
+async def test_headers_that_are_none(admin: Client, document: Any, name: str, value: str) -> None:
+    for path, item in document["paths"].items():
+        for method in item:
+            answer = await admin.request(
+                method.upper(),
+                _filled(path),
+                data=None if method == "get" else b"{}",
+                headers={"Content-Type": _JSON, name: value},
+            )
+            assert answer.status < 500, (method, path, answer)
+            assert "<script>" not in str(answer.headers)

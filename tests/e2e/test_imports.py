@@ -1,0 +1,283 @@
+"""Import and export: files of listings brought in row by row, and the catalogue and the orders as files."""
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import aiohttp
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from runtime.database import asyncpg_dsn
+from runtime.listings.columns import COLUMNS
+from tests.e2e.api import Client
+from tests.e2e.importing import CSV, JSON_LINES, article, brought_in, counts, errors, finished, send, sheet
+from tests.system import System
+
+EXPORT: Final = "/exports/products.csv"
+# Windows are small, so that a short file has many.
+SETTINGS: Final = MappingProxyType({"TIDEGATE_IMPORT_WINDOW_ROWS": "40"})
+
+
+@pytest_asyncio.fixture(scope="module")
+async def system() -> AsyncIterator[System]:
+    """A system to bring files into; afterwards every table agrees with the log, and nobody was surprised."""
+    with System(SETTINGS) as running:
+        yield running
+        code, found = running.verify()
+        assert code == 0, found
+        assert not running.tracebacks()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+def admin(system: System, http: aiohttp.ClientSession) -> Client:
+    return Client(http, system.url, system.token("admin", "importer"), "importer")
+
+
+@pytest_asyncio.fixture
+async def database(system: System) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    connection = await asyncpg.connect(asyncpg_dsn(system.postgres.url))
+    yield connection
+    await connection.close()
+
+
+def rows_of(body: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(body.decode(), newline="")))
+
+
+async def exported(admin: Client) -> dict[str, dict[str, str]]:
+    """The rows of an export by SKU, or slug for products without variants."""
+    return {row["sku"] or row["slug"]: row for row in rows_of((await admin.get(EXPORT)).body)}
+
+
+async def test_a_file_is_brought_in_and_again_changes_nothing(admin: Client) -> None:
+    data = sheet(article(number) for number in range(100))
+    assert counts(await brought_in(admin, data)) == (100, 100, 0, 0)
+    assert counts(await brought_in(admin, data)) == (100, 0, 100, 0)
+    row = (await exported(admin))["ARTICLE-7"]
+    assert row == {
+        **dict.fromkeys(COLUMNS, ""),
+        **{column: str(value) for column, value in article(7).items()},
+        "active": "true",
+    }
+
+
+async def test_an_export_brought_in_again_changes_nothing(admin: Client, database: "asyncpg.Connection[Any]") -> None:
+    category = {"slug": "odd-things", "name": "Odd things"}
+    rows: list[dict[str, object]] = [
+        {"slug": "odd", "name": "=1+1", "description": '+"two"\r\nlines, and\ta tab', "sku": "ODD-1", "price_minor": 0,
+         "currency": "JPY", "title": "''-quoted", "attributes": '{"colour": "rot, grün", "=": "@x"}', "active": "no"},
+        {"slug": "odd", "sku": "ODD-2", "price_minor": 10**10, "currency": "KWD", "compare_at_minor": 5,
+         "weight_grams": 1, "barcode": "-400", "on_hand": 2_000_000_000},
+        {"slug": "bare", "name": "Bare", "status": "archived"},
+    ]  # fmt: skip
+    (await admin.post("/categories", category)).ok(201)
+    rows[0]["category"] = category["slug"]
+    assert counts(await brought_in(admin, sheet(rows))) == (3, 3, 0, 0)
+    export = await admin.get(EXPORT)
+    assert export.headers["Content-Disposition"] == 'attachment; filename="products.csv"'
+    assert list(rows_of(export.body)[0]) == list(COLUMNS)
+    assert {"'=1+1", "''-quoted", "'-400"} <= {cell for row in rows_of(export.body) for cell in row.values()}
+    again = await brought_in(admin, export.body)
+    assert counts(again) == (len(rows_of(export.body)), 0, len(rows_of(export.body)), 0)
+    assert (await admin.get(EXPORT)).body == export.body
+    stored = await database.fetchrow("SELECT name, description FROM products WHERE slug = 'odd'")
+    assert tuple(stored) == ("=1+1", '+"two"\r\nlines, and\ta tab')
+
+
+async def test_lines_of_json_say_the_same(admin: Client) -> None:
+    rows = [
+        {
+            "slug": "json",
+            "name": "Jason",
+            "sku": "json-1",
+            "price_minor": 5,
+            "currency": "EUR",
+            "attributes": {"a": "b"},
+        },
+        {"sku": "JSON-1", "on_hand": 4},
+        {"sku": "JSON-1", "price_minor": 6},
+    ]
+    data = b"\n".join(json.dumps(row).encode() for row in rows)
+    assert counts(await brought_in(admin, data, JSON_LINES)) == (3, 3, 0, 0)
+    row = (await exported(admin))["JSON-1"]
+    assert (row["price_minor"], row["on_hand"], row["attributes"], row["currency"]) == ("6", "4", '{"a": "b"}', "EUR")
+
+
+async def test_bad_rows_are_told_by_their_lines_and_the_rest_applies(admin: Client) -> None:
+    lines = [
+        b"slug,name,category,sku,price_minor,currency,on_hand",
+        b"good-1,Good,,GOOD-1,5,GBP,1",
+        b'two-lines,"Two',
+        b'lines",,TWO-1,5,GBP,1',
+        b"bad-price,Bad,,BAD-1,5.5,GBP,1",
+        b"no-category,Bad,nowhere,BAD-2,5,GBP,1",
+        b"",
+        b"too,many,,BAD-3,5,GBP,1,x",
+        b"bad-\xff,Bad,,BAD-4,5,GBP,1",
+        b'open,"quote,,BAD-5,5,GBP,1',
+        b"other-product,Other,,GOOD-1,5,GBP,1",
+        b",,,NO-SUCH-SKU,,,1",
+        b"good-2,Good,,GOOD-2,5,GBP,1",
+        b"long," + b"x" * 300_000,
+        b"good-1,,,GOOD-1,,,7",
+    ]
+    found = await brought_in(admin, b"\n".join(lines))
+    assert await errors(admin, found) == [
+        (5, "invalid_value", "price_minor"),
+        (6, "unknown_category", "category"),
+        (8, "wrong_cell_count", None),
+        (9, "invalid_utf8", None),
+        (10, "row_too_long", None),
+        (11, "sku_taken", "sku"),
+        (12, "unknown_sku", "sku"),
+        (14, "row_too_long", None),
+    ]
+    assert counts(found) == (12, 4, 0, 8)
+    rows = await exported(admin)
+    assert (rows["GOOD-1"]["on_hand"], rows["TWO-1"]["name"], rows["GOOD-2"]["on_hand"]) == ("7", "Two\nlines", "1")
+
+
+async def test_a_count_below_what_is_reserved_is_refused(admin: Client, system: System, http: Any) -> None:
+    await brought_in(admin, sheet([article(9_000, on_hand=5)]))
+    customer = Client(http, system.url, system.token("customer"))
+    await customer.placed({"ARTICLE-9000": 3})
+    found = await brought_in(admin, b"sku,on_hand\nARTICLE-9000,2\nARTICLE-9000,3\n")
+    assert await errors(admin, found) == [(2, "insufficient_stock", "on_hand")]
+    assert await customer.inventory("ARTICLE-9000") == (3, 3, 0)
+
+
+async def test_what_a_file_says_last_is_what_stays(admin: Client) -> None:
+    rows = [article(8_000, price_minor=price, on_hand=price) for price in range(1, 120)]
+    assert counts(await brought_in(admin, sheet(rows))) == (119, 119, 0, 0)
+    row = (await exported(admin))["ARTICLE-8000"]
+    assert (row["price_minor"], row["on_hand"]) == ("119", "119")
+
+
+async def test_a_dry_run_says_what_would_be_and_changes_nothing(
+    admin: Client, database: "asyncpg.Connection[Any]"
+) -> None:
+    rows = [
+        *(article(7_000 + number) for number in range(50)),
+        *(article(7_000 + number) for number in range(50)),  # in another window, and as it would be by then
+        article(7_001, slug="another"),
+        {"sku": "ARTICLE-7002", "on_hand": 9},
+        article(7_003, category="nowhere"),
+    ]
+    seq = await database.fetchval("SELECT last_seq FROM event_counter")
+    rehearsed = await brought_in(admin, sheet(rows), dry_run="true")
+    assert rehearsed["dry_run"] is True
+    told = await database.fetch("SELECT DISTINCT type FROM events WHERE seq > $1", seq)
+    assert {row["type"] for row in told} == {"job.requested", "job.finished"}
+    assert "ARTICLE-7000" not in await exported(admin)
+    applied = await brought_in(admin, sheet(rows))
+    assert counts(rehearsed) == counts(applied) == (103, 51, 50, 2)
+    assert await errors(admin, rehearsed) == await errors(admin, applied)
+
+
+async def test_a_repeated_request_is_one_import(admin: Client) -> None:
+    keyed = {**CSV, "Idempotency-Key": "import-once"}
+    first = (await send(admin, sheet([article(1)]), keyed)).ok(202)
+    again = await send(admin, sheet([article(1)]), keyed)
+    assert again.ok(202) == first
+    assert again.headers["Idempotency-Replayed"] == "true"
+    (await send(admin, sheet([article(2)]), keyed)).problem(422, "idempotency_key_reused")
+    (await send(admin, sheet([article(1)]), keyed, dry_run="true")).problem(422, "idempotency_key_reused")
+    assert (await finished(admin, first["status_url"]))["status"] == "succeeded"
+
+
+async def test_an_import_without_rows_is_done(admin: Client) -> None:
+    assert counts(await brought_in(admin, b"slug,name\n")) == (0, 0, 0, 0)
+    assert counts(await brought_in(admin, b"", JSON_LINES)) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "status", "code"),
+    [
+        (b"slug,colour\n", "text/csv", 422, "bad_header"),
+        (b"", "text/csv", 422, "bad_header"),
+        (b"slug;name\n", "text/csv", 422, "bad_header"),
+        (b"slug,name\n", "application/json", 415, "unsupported_media_type"),
+        (b"slug,name\n", "text/csv; charset=iso-8859-1", 415, "unsupported_media_type"),
+        (b"slug,name\n", "", 415, "unsupported_media_type"),
+    ],
+)
+async def test_files_that_are_refused_at_once(
+    admin: Client, data: bytes, content_type: str, status: int, code: str
+) -> None:
+    (await send(admin, data, {"Content-Type": content_type})).problem(status, code)
+
+
+async def test_only_admins_import_and_staff_export(system: System, http: aiohttp.ClientSession) -> None:
+    staff, customer = (Client(http, system.url, system.token(role)) for role in ("staff", "customer"))
+    (await send(staff, sheet([]))).problem(403, "forbidden")
+    assert (await staff.get(EXPORT)).status == 200
+    (await customer.get(EXPORT)).problem(403, "forbidden")
+    (await staff.get("/imports/00000000-0000-0000-0000-000000000000")).problem(403, "forbidden")
+
+
+async def test_imports_are_listed_newest_first(admin: Client) -> None:
+    first, second = [(await send(admin, b"slug,name\n")).ok(202)["id"] for _ in range(2)]
+    listed = [found["id"] for found in (await admin.get("/imports", limit=2)).ok()["items"]]
+    assert listed == [second, first]
+    (await admin.get("/imports/00000000-0000-0000-0000-000000000000")).problem(404, "not_found")
+    (await admin.get(f"/imports/{first}/errors", cursor="bm9uZQ")).problem(422, "invalid_request")
+
+
+async def test_orders_are_exported_line_by_line(admin: Client, system: System, http: aiohttp.ClientSession) -> None:
+    await brought_in(admin, sheet(article(6_000 + number, on_hand=9) for number in range(2)))
+    customer = Client(http, system.url, system.token("customer", "=cmd"), "=cmd")
+    order = await customer.placed({"ARTICLE-6000": 2, "ARTICLE-6001": 1})
+    rows = [row for row in rows_of((await admin.get("/exports/orders.csv")).body) if row["order_id"] == order["id"]]
+    assert [(row["sku"], row["quantity"], row["unit_price_minor"]) for row in rows] == [
+        ("ARTICLE-6000", "2", str(100 + 6_000 % 900)),
+        ("ARTICLE-6001", "1", str(100 + 6_001 % 900)),
+    ]
+    assert {(row["customer_id"], row["status"], row["currency"]) for row in rows} == {("'=cmd", "placed", "GBP")}
+    placed_at = rows[0]["placed_at"]
+    for params, found in (
+        ({"from": placed_at}, True),
+        ({"to": placed_at}, False),
+        ({"from": "2000-01-01", "to": "2001-01-01"}, False),
+        ({"status": "cancelled"}, False),
+        ({"status": "placed"}, True),
+    ):
+        body = (await admin.get("/exports/orders.csv", **params)).body
+        assert (order["id"].encode() in body) is found, params
+    (await admin.get("/exports/orders.csv", status="lost")).problem(422, "invalid_request")
+
+
+async def test_the_cli_exports_and_imports(system: System, tmp_path: Path) -> None:
+    file = tmp_path / "goods.csv"
+    file.write_bytes(sheet(article(5_000 + number) for number in range(3)))
+    done = system.tidegate("import", str(file), "--dry-run")
+    assert (done.returncode, done.stdout) == (0, "3 rows: 3 would change something, 0 unchanged, 0 rejected.\n")
+    done = system.tidegate("import", str(file))
+    assert (done.returncode, done.stdout) == (0, "3 rows: 3 applied, 0 unchanged, 0 rejected.\n")
+    out = tmp_path / "out.csv"
+    assert system.tidegate("export", "products", "-o", str(out)).returncode == 0
+    assert b"ARTICLE-5002" in out.read_bytes()
+    assert system.tidegate("export", "orders", "-o", "-", "--status", "expired").stdout.startswith("order_id,")
+    file.write_bytes(b"sku,on_hand\nNOWHERE,5\n")
+    done = system.tidegate("import", str(file))
+    assert done.returncode == 1
+    assert "NOWHERE" not in done.stdout
+    assert "unknown_sku" in done.stdout
+    file.write_bytes(b"colour\n")
+    done = system.tidegate("import", str(file))
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "Error: The first line names no columns of ours: 'colour'. (bad_header)",
+    )
+    assert "Error" in system.tidegate("import", str(file), "--url", "http://127.0.0.1:9").stderr

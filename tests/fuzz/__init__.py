@@ -1,0 +1,1 @@
+"""Schemathesis against a whole running Tidegate: what the OpenAPI document says, held against what is answered."""

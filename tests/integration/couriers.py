@@ -1,0 +1,152 @@
+"""Webhooks delivered in this process: the reactions as a background process runs them, over a shop floor whose
+mailboxes are drained meanwhile, and what tests need to register endpoints and to see what became of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from domain.model import Command, Secret
+from domain.stock import ReceiveStock
+from domain.webhooks import RegisterWebhook, WebhookFields
+from runtime.mailboxes.sender import Sender
+from runtime.settings import Settings
+from runtime.webhooks import new_secret, reaction_name
+from tests.integration.shopfloor import STAFF, Shopfloor
+from tests.system import eventually_seen
+from workers.reactions.core import Tools
+from workers.reactions.delivery import Deliverer
+from workers.reactions.positions import Positions
+from workers.reactions.run import Runner
+from workers.reactions.webhooks import Webhooks
+
+SKU: Final = "LAMP"
+WITHIN_SECONDS: Final = 20.0
+_LOOK_SECONDS: Final = 0.01
+_LEASE_SECONDS: Final = 30.0
+
+
+class Endpoint(NamedTuple):
+    """A registered endpoint, and the secret that its deliveries are signed with."""
+
+    id: UUID
+    secret: str
+
+
+class Couriers:
+    """Delivers over one floor, as long as the context lasts."""
+
+    def __init__(self, floor: Shopfloor, tools: Tools, deliverer: Deliverer) -> None:
+        self.floor = floor
+        self.stop = asyncio.Event()
+        self._source = Webhooks(tools, deliverer)
+        self._positions = Positions(floor.pool, lease_seconds=_LEASE_SECONDS)
+        self._runner = Runner(floor.pool, lease_seconds=_LEASE_SECONDS)
+
+    async def go_on(self) -> None:
+        """Drains all mailboxes and runs whoever is due, again and again, until `stop` is set."""
+        runs: dict[str, asyncio.Task[bool]] = {}
+        try:
+            while not self.stop.is_set():
+                await self.floor.drain()
+                reactions = {reaction.name: reaction for reaction in await self._source.reactions()}
+                await self._positions.know(reactions.values())
+                for name in await self._positions.due(reactions):
+                    if name not in runs or runs[name].done():
+                        runs[name] = asyncio.create_task(self._runner.run(reactions[name]))
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            for run in runs.values():
+                run.cancel()
+            await asyncio.gather(*runs.values(), return_exceptions=True)
+
+    async def done(self, command: Command) -> None:
+        """The command, applied."""
+        command_id = await self.floor.post(command, who=STAFF)
+
+        async def applied() -> bool:
+            return (await self.floor.statuses([command_id]))[0] != "not recorded"
+
+        await eventually_seen(f"{type(command).__name__} applied", applied, within_seconds=WITHIN_SECONDS)
+        assert await self.floor.statuses([command_id]) == ["applied"]
+
+    async def register(self, url: str, *event_types: str) -> Endpoint:
+        endpoint = Endpoint(self.floor.new_id(), new_secret())
+        fields = WebhookFields(url, event_types or ("stock.*",))
+        await self.done(RegisterWebhook(endpoint.id, fields, Secret(endpoint.secret)))
+        return endpoint
+
+    async def happen(self, count: int = 1) -> list[int]:
+        """Has so many events happen, of stock received; returns their seqs."""
+        before = await self.floor.log()
+        for _ in range(count):
+            await self.done(ReceiveStock(SKU, 1))
+        return [seq for seq in await self.floor.log() if seq not in before]
+
+    async def row(self, endpoint: Endpoint) -> dict[str, Any]:
+        row = await self.floor.pool.fetchrow("SELECT * FROM webhooks WHERE id = $1", endpoint.id)
+        assert row is not None
+        return dict(row)
+
+    async def state(self, endpoint: Endpoint) -> dict[str, Any]:
+        """How far it is."""
+        row = await self.floor.pool.fetchrow("SELECT * FROM reactions WHERE name = $1", reaction_name(endpoint.id))
+        return dict(row or {})
+
+    async def deliveries(self, endpoint: Endpoint) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self.floor.pool.fetch(
+            "SELECT seq, attempt, delivered, status, error FROM webhook_deliveries WHERE webhook_id = $1 ORDER BY id",
+            endpoint.id,
+        )
+        return rows
+
+    async def has_failed(self, endpoint: Endpoint, times: int = 1) -> dict[str, Any]:
+        """Its state, once so many tries in a row have failed."""
+
+        async def failed() -> dict[str, Any]:
+            state = await self.state(endpoint)
+            return state if state["failures"] >= times else {}
+
+        return await eventually_seen(f"{times} failures", failed, within_seconds=WITHIN_SECONDS)
+
+    async def becomes(self, endpoint: Endpoint, status: str) -> dict[str, Any]:
+        """The endpoint's row, once it has this status."""
+
+        async def is_so() -> dict[str, Any]:
+            row = await self.row(endpoint)
+            return row if row["status"] == status else {}
+
+        return await eventually_seen(f"a webhook that is {status}", is_so, within_seconds=WITHIN_SECONDS)
+
+
+@asynccontextmanager
+async def couriers(floor: Shopfloor, **settings: Any) -> AsyncIterator[Couriers]:
+    """Deliveries over this floor, with these settings; SKU is in its catalogue. Nothing may go wrong meanwhile but
+    what the test does, and afterwards all tables say what the log says."""
+    config = Settings.model_construct(
+        **{
+            **Settings().model_dump(),
+            "database_url": floor.database_url,
+            "redis_url": floor.redis_url,
+            "mailbox_count": floor.mailbox_count,
+            "webhook_retry_max_seconds": 0.2,
+            **settings,
+        }
+    )
+    await floor.fill(**{SKU: 0})
+    async with Sender(config) as sender, Deliverer(config) as deliverer:
+        running = Couriers(floor, Tools(config, floor.pool, sender), deliverer)
+        going_on = asyncio.create_task(running.go_on())
+        try:
+            yield running
+        finally:
+            running.stop.set()
+            await going_on
+    await floor.drain()
+    await floor.verified()

@@ -1,0 +1,152 @@
+"""Reactions are asked for when something happens and when they are due, no more often than that, and those that come in
+numbers leave room for the others."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from domain.stock import ReceiveStock
+from runtime.activation import BACKGROUND, REACT_TASK, ActivationBroker
+from runtime.feed import EVENTS_CHANNEL
+from runtime.records import EventRecord
+from tests.integration.reacting import Told, tools
+from tests.integration.shopfloor import STAFF, Shopfloor
+from tests.system import eventually_seen
+from workers.reactions import crew as crews
+from workers.reactions.core import Fixed, Reaction, Source
+from workers.reactions.crew import Crew
+
+
+@asynccontextmanager
+async def crew(floor: Shopfloor, *names: str, sources: Sequence[Source] = (), **settings: Any) -> AsyncIterator[Any]:
+    """A crew that has started, and its reactions by name."""
+    async with tools(floor, **settings) as given:
+        reactions = {name: Told(given.config) for name in names}
+        for name, reaction in reactions.items():
+            reaction.name = name
+        broker = ActivationBroker(floor.redis_url, BACKGROUND)
+        found = Crew(given, broker, [*sources, Fixed(*reactions.values())])
+        await found.start()
+        try:
+            yield found, reactions
+        finally:
+            await found.stop()
+            await broker.shutdown()
+
+
+async def asked_for(floor: Shopfloor) -> list[str]:
+    """The reactions that are asked for in the queue, oldest first."""
+    messages: Any = await floor.redis.lrange(BACKGROUND, 0, -1)
+    decoded = [json.loads(message) for message in reversed(messages)]
+    return [message["args"][0] for message in decoded if message["task_name"] == REACT_TASK]
+
+
+async def receive(floor: Shopfloor, count: int = 1) -> None:
+    await floor.post_all((ReceiveStock("TEA", 1) for _ in range(count)), who=STAFF)
+    await floor.drain()
+
+
+async def test_whoever_is_interested_is_asked_for_when_it_happens(floor: Shopfloor) -> None:
+    await floor.fill(TEA=0)
+    async with crew(floor, "told", "other") as (_, reactions):
+        reactions["other"].interests = frozenset({"order.placed"})
+        await floor.redis.delete(BACKGROUND)
+        await receive(floor)
+
+        async def is_asked_for() -> bool:
+            return bool(await asked_for(floor))
+
+        await eventually_seen("a reaction asked for", is_asked_for, within_seconds=5)
+        assert await asked_for(floor) == ["told"]
+
+
+async def test_however_much_happens_it_is_asked_for_now_and_then(floor: Shopfloor) -> None:
+    await floor.fill(TEA=0)
+    async with crew(floor, "told", "last") as (_, reactions):
+        reactions["last"].interests = frozenset({"the.end"})
+        await floor.redis.delete(BACKGROUND)
+        message = '[[1,"stock.received"]]'
+        begun = asyncio.get_running_loop().time()
+        await floor.publisher.publish([(EVENTS_CHANNEL, message)] * 2_000 + [(EVENTS_CHANNEL, '[[2,"the.end"]]')])
+
+        async def is_over() -> bool:
+            return "last" in await asked_for(floor)
+
+        await eventually_seen("all of it heard", is_over, within_seconds=10)
+        took = asyncio.get_running_loop().time() - begun
+        asked = (await asked_for(floor)).count("told")
+        assert 1 <= asked <= took / crews.KICK_INTERVAL_SECONDS + 2
+
+
+async def test_one_that_waits_for_events_to_grow_old_is_not_asked_for_when_they_happen(floor: Shopfloor) -> None:
+    await floor.fill(TEA=0)
+    async with crew(floor, "told", "slow") as (_, reactions):
+        reactions["slow"].delay_seconds = 60.0
+        await floor.redis.delete(BACKGROUND)
+        await receive(floor)
+
+        async def is_asked_for() -> bool:
+            return bool(await asked_for(floor))
+
+        await eventually_seen("a reaction asked for", is_asked_for, within_seconds=5)
+        assert await asked_for(floor) == ["told"]
+
+
+async def test_tending_asks_for_those_that_are_due_once_a_second(floor: Shopfloor) -> None:
+    await floor.fill(TEA=3)
+    async with crew(floor, "told", "told:1") as (found, _):
+        assert sorted(await asked_for(floor)) == ["told", "told:1"]  # what was there when it started
+        for _ in range(20):
+            await found.tend()
+        assert len(await asked_for(floor)) == 2
+        await found.react("told")
+        await found.react("told:1")
+        await floor.redis.delete(BACKGROUND)
+        found._refreshed_at = float("-inf")  # a second later
+        await found.tend()
+        assert await asked_for(floor) == []
+
+
+async def test_a_source_that_fails_holds_up_no_other(floor: Shopfloor) -> None:
+    class Broken:
+        async def reactions(self) -> Sequence[Reaction]:
+            raise ValueError("no idea")
+
+    await floor.fill(TEA=3)
+    async with crew(floor, "told", sources=[Broken()]) as (found, reactions):
+        await found.react("told")
+        assert len(reactions["told"].handled) == 1
+
+
+async def test_those_that_come_in_numbers_leave_room_for_the_others(floor: Shopfloor) -> None:
+    await floor.fill(TEA=3)
+    many = [f"hook:{number}" for number in range(5)]
+    async with crew(floor, "told", *many, background_concurrency=4) as (found, reactions):
+        entered = asyncio.Semaphore(0)
+
+        async def hang(record: EventRecord) -> None:
+            entered.release()
+            await asyncio.Event().wait()
+
+        for name in many:
+            reactions[name].before = hang
+        hanging = [asyncio.create_task(found.react(name)) for name in many[:3]]
+        for _ in hanging:
+            await entered.acquire()
+        # No room for a fourth; what comes alone has its own.
+        await found.react(many[3])
+        assert reactions[many[3]].tried == []
+        await found.react("told")
+        assert len(reactions["told"].handled) == 1
+    # Those that hung were ended, and have given back what they held.
+    await asyncio.gather(*hanging)
+    assert await floor.pool.fetchval("SELECT count(*) FROM reactions WHERE lease_token IS NOT NULL") == 0
+
+
+async def test_one_that_nobody_knows_any_more_is_not_run(floor: Shopfloor) -> None:
+    await floor.fill(TEA=3)
+    async with crew(floor, "told") as (found, _):
+        await found.react("gone:1")
+        assert await asked_for(floor) == ["told"]

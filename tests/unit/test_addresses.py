@@ -1,0 +1,90 @@
+"""Which addresses are public, and which only pretend to be."""
+
+import pytest
+
+from runtime.addresses import is_ones_own, is_public
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "8.8.8.8",
+        "1.1.1.1",
+        "172.32.0.1",
+        "2606:4700::1111",
+        "::ffff:8.8.8.8",
+        "64:ff9b::808:808",
+        "2002:808:808::1",
+    ],
+)
+def test_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        # One's own machine and network.
+        "127.0.0.1",
+        "127.255.255.254",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.0.1",
+        "100.64.0.1",
+        "::",
+        "::1",
+        "fc00::1",
+        "fd12:3456::1",
+        "fec0::1",
+        # The link, where clouds keep their metadata.
+        "169.254.169.254",
+        "fe80::1",
+        "fe80::1%eth0",
+        "2606:4700::1111%eth0",
+        # Many at once, and nobody.
+        "224.0.0.1",
+        "239.1.1.1",
+        "255.255.255.255",
+        "ff02::1",
+        "240.0.0.1",
+        "192.0.2.1",
+        "198.18.0.1",
+        "2001:db8::1",
+        # Another within it.
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "::ffff:a9fe:a9fe",
+        "::127.0.0.1",
+        "2002:7f00:1::1",
+        "2002:a00:1::",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::808:808",
+        "2001:0:7f00:1::",
+        "2606:4700::5efe:127.0.0.1",
+        "2606:4700::200:5efe:10.0.0.1",
+        # No address at all.
+        "",
+        "localhost",
+        "127.1",
+        "0x7f.1",
+        "2130706433",
+        "8.8.8.8/32",
+        "8.8.8.8 ",
+    ],
+)
+def test_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST.", "a.localhost", "printer.local", "metadata.google.internal", "10.0.0.1", "::1"]
+)
+def test_some_hosts_are_known_to_be_ones_own(host: str) -> None:
+    assert is_ones_own(host)
+
+
+@pytest.mark.parametrize("host", ["shop.example", "localhost.example", "local.example", "8.8.8.8", "2606:4700::1111"])
+def test_others_must_be_looked_up(host: str) -> None:
+    assert not is_ones_own(host)

@@ -1,0 +1,188 @@
+"""The cache of ready pages: what it keeps, when it forgets, and that each page is made once."""
+
+import asyncio
+import gzip
+import time
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from gateway.catalogue_cache import CatalogueCache, Page, page_of
+from runtime.records import EventRecord
+
+
+class Clockwork:
+    """A cache whose tail is level with the log as long as the test says so."""
+
+    def __init__(self, *, max_bytes: int = 10**6, level_seconds: float = 5.0) -> None:
+        self.level = True
+        self.made: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.cache = CatalogueCache(max_bytes=max_bytes, level_seconds=level_seconds, level_at=self._level_at)
+
+    def _level_at(self) -> float:
+        return time.monotonic() if self.level else 0.0
+
+    def maker(self, text: str) -> Callable[[], Awaitable[Page]]:
+        async def make() -> Page:
+            self.made.append(text)
+            await self.gate.wait()
+            return await page_of(text.encode(), {})
+
+        return make
+
+    async def ask(self, key: str, text: str, *, good_seconds: float = float("inf")) -> str:
+        page = await self.cache.get_or_make(key.encode(), self.maker(text), good_seconds=good_seconds)
+        return page.plain.body.decode()
+
+
+def event(event_type: str) -> list[EventRecord]:
+    return [EventRecord(1, event_type, "subject", UUID(int=1), "ada", 0, msgspec.Raw(b"{}"))]
+
+
+async def test_a_page_is_made_once_and_kept() -> None:
+    works = Clockwork()
+    assert [await works.ask("a", text) for text in ("first", "second")] == ["first", "first"]
+    assert works.cache.get(b"a") is not None
+    assert works.cache.get(b"b") is None
+
+
+async def test_it_is_known_by_other_spellings() -> None:
+    works = Clockwork()
+    await works.ask("a", "page")
+    works.cache.spell(b"A", b"a")
+    works.cache.spell(b"x" * 5_000, b"a")
+    assert works.cache.get(b"A") is works.cache.get(b"a")
+    assert works.cache.get(b"x" * 5_000) is None
+    works.cache.empty()
+    assert works.cache.get(b"A") is None
+
+
+@pytest.mark.parametrize("event_type", ["product.created", "product.variant_changed", "category.changed"])
+async def test_what_happens_to_the_catalogue_empties_it(event_type: str) -> None:
+    works = Clockwork()
+    await works.ask("a", "old")
+    works.cache.take([*event("order.placed"), *event(event_type)])
+    assert works.cache.get(b"a") is None
+    assert await works.ask("a", "new") == "new"
+
+
+@pytest.mark.parametrize("event_type", ["order.placed", "stock.received", "product.unchanged", "category.unchanged"])
+async def test_what_happens_elsewhere_does_not(event_type: str) -> None:
+    works = Clockwork()
+    await works.ask("a", "page")
+    works.cache.take(event(event_type))
+    assert works.cache.get(b"a") is not None
+
+
+async def test_while_much_happens_it_is_emptied_now_and_then() -> None:
+    works = Clockwork()
+    works.cache.take(event("product.created"))
+    await works.ask("a", "old")
+    works.cache.take(event("product.changed"))
+    works.cache.take(event("product.changed"))
+    assert works.cache.get(b"a") is not None, "it was emptied only just now"
+    async with asyncio.timeout(5):
+        while works.cache.get(b"a") is not None:
+            await asyncio.sleep(0.01)
+
+
+async def test_nothing_is_taken_for_true_when_the_tail_is_not_level() -> None:
+    works = Clockwork(level_seconds=0.0)
+    await works.ask("a", "old")
+    works.level = False
+    assert works.cache.get(b"a") is None
+    assert await works.ask("a", "new") == "new"
+    works.level = True
+    assert await works.ask("a", "newer") == "new"
+
+
+async def test_what_was_just_read_is_true_whether_the_tail_is_level_or_not() -> None:
+    works = Clockwork()
+    works.level = False
+    assert [await works.ask("a", text) for text in ("first", "second")] == ["first", "first"]
+
+
+async def test_what_is_read_before_the_tail_follows_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    works = Clockwork()
+    monkeypatch.setattr(works.cache, "_level_at", lambda: float("-inf"))
+    assert [await works.ask("a", text) for text in ("first", "second")] == ["first", "second"]
+
+
+async def test_a_page_that_is_good_for_a_while_only() -> None:
+    works = Clockwork()
+    await works.ask("a", "old", good_seconds=0.0)
+    assert await works.ask("a", "new") == "new"
+
+
+async def test_who_asks_for_the_same_at_once_waits_for_one_look() -> None:
+    works = Clockwork()
+    works.gate.clear()
+    asking = [asyncio.create_task(works.ask("a", "page")) for _ in range(50)]
+    other = asyncio.create_task(works.ask("b", "other"))
+    while len(works.made) < 2:
+        await asyncio.sleep(0)
+    asking[0].cancel()  # whoever came first may go before it is there
+    works.gate.set()
+    assert list(await asyncio.gather(*asking[1:], other)) == ["page"] * 49 + ["other"]
+    assert works.made == ["page", "other"]
+
+
+async def test_what_was_being_made_when_something_changed_is_not_kept() -> None:
+    works = Clockwork()
+    works.gate.clear()
+    early = asyncio.create_task(works.ask("a", "old"))
+    while not works.made:
+        await asyncio.sleep(0)
+    works.cache.take(event("product.changed"))
+    late = asyncio.create_task(works.ask("a", "new"))
+    while len(works.made) < 2:
+        await asyncio.sleep(0)
+    works.gate.set()
+    assert list(await asyncio.gather(early, late)) == ["old", "new"]
+    assert await works.ask("a", "newer") == "new"
+
+
+async def test_what_cannot_be_made_is_told_to_all_who_wait_and_tried_again() -> None:
+    works = Clockwork()
+
+    async def fail() -> Page:
+        await works.gate.wait()
+        raise OSError("away")
+
+    works.gate.clear()
+    asking = [asyncio.create_task(works.cache.get_or_make(b"a", fail)) for _ in range(3)]
+    asyncio.get_running_loop().call_soon(works.gate.set)
+    assert [type(error) for error in await asyncio.gather(*asking, return_exceptions=True)] == [OSError] * 3
+    assert await works.ask("a", "page") == "page"
+
+
+async def test_what_nobody_asked_for_the_longest_goes_first() -> None:
+    works = Clockwork(max_bytes=10_000)
+    for key in "abc":
+        await works.ask(key, key * 500)
+    works.cache.get(b"a")
+    for key in "de":
+        await works.ask(key, key * 500)
+    assert {key for key in "abcde" if works.cache.get(key.encode())} == {"a", "d", "e"}
+    await works.ask("f", "f" * 20_000)
+    assert works.cache.get(b"f") is None, "more than all that may be kept"
+
+
+async def test_a_page_comes_in_all_the_forms_it_is_asked_for() -> None:
+    page = await page_of(b'{"items":[]}', {"X-Total-Count": "0"})
+    plain = page.answer(if_none_match=None, takes_gzip=False)
+    assert (plain.status, plain.body, dict(plain.headers)[b"x-total-count"]) == (200, b'{"items":[]}', b"0")
+    zipped = page.answer(if_none_match=b'W/"other"', takes_gzip=True)
+    assert gzip.decompress(zipped.body) == plain.body
+    assert dict(zipped.headers)[b"content-encoding"] == b"gzip"
+    spared = page.answer(if_none_match=page.tag.encode(), takes_gzip=True)
+    assert (spared.status, spared.body) == (304, b"")
+    for ready in (plain, zipped, spared):
+        assert dict(ready.headers)[b"etag"] == page.tag.encode()
+        assert dict(ready.headers)[b"vary"] == b"Accept-Encoding"
+    large = b"x" * 100_000
+    assert gzip.decompress((await page_of(large, {})).gzipped.body) == large

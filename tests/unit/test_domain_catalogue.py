@@ -1,0 +1,251 @@
+"""Products and variants: what may be said of them, what that changes, and each reason to refuse it."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from domain.catalogue import (
+    ACTIVE,
+    ARCHIVED,
+    DRAFT,
+    ChangeProduct,
+    CreateProduct,
+    ListingUnchanged,
+    Product,
+    ProductChanged,
+    ProductCreated,
+    ProductFields,
+    PutListing,
+    SetVariant,
+    Variant,
+    VariantAdded,
+    VariantChanged,
+    VariantFields,
+)
+from domain.categories import Category
+from domain.limits import PRODUCT_MAX_VARIANTS
+from domain.model import Command, Event, Offer, Rejection, Shop, Stock, Who, decide, evolve
+from domain.slugs import slug_from
+from domain.stock import StockAdjusted
+
+ADMIN = Who("ada", staff=True)
+KITCHEN, MUG, POT = UUID(int=1), UUID(int=2), UUID(int=3)
+
+
+def shop() -> Shop:
+    """A kitchen category, an active mug with one variant, and a pot that is a draft without any."""
+    stands = Shop()
+    stands.of(Category)[KITCHEN] = Category(KITCHEN, "kitchen", "Kitchen", None, 0, 1)
+    apply(
+        stands,
+        CreateProduct(MUG, ProductFields("mug", "A mug", "", KITCHEN, ACTIVE), (VariantFields("M1", 100, "GBP"),)),
+    )
+    apply(stands, CreateProduct(POT, ProductFields("pot", "A pot")))
+    return stands
+
+
+def apply(stands: Shop, command: Command) -> list[Event]:
+    """What happens; the shop has changed accordingly."""
+    decision = decide(stands, command, ADMIN)
+    assert not isinstance(decision, Rejection), decision
+    for event in decision:
+        evolve(stands, event)
+    return list(decision)
+
+
+def refused(stands: Shop, command: Command) -> str:
+    """The code of the refusal."""
+    decision = decide(stands, command, ADMIN)
+    assert isinstance(decision, Rejection), decision
+    return decision.code
+
+
+def test_a_product_is_made_with_its_variants() -> None:
+    stands = shop()
+    assert stands.of(Product)[MUG] == Product(MUG, "mug", "A mug", "", KITCHEN, ACTIVE, 2)
+    variant = stands.of(Variant)["M1"]
+    assert (variant.product_id, variant.price_minor, variant.on_sale) == (MUG, 100, True)
+    assert stands.offers == {"M1": Offer("M1", 100, "GBP", True)}
+
+
+def test_what_is_sold_follows_product_and_variant() -> None:
+    stands = shop()
+
+    def sold() -> tuple[bool, bool]:
+        return stands.of(Variant)["M1"].on_sale, stands.offers["M1"].on_sale
+
+    for status in (ARCHIVED, DRAFT, ACTIVE):
+        (changed,) = apply(stands, ChangeProduct(MUG, {"status": status}))
+        assert isinstance(changed, ProductChanged)
+        assert sold() == (status == ACTIVE,) * 2
+    apply(stands, SetVariant(MUG, VariantFields("M1", 100, "GBP", active=False)))
+    assert sold() == (False, False)
+    apply(stands, ChangeProduct(MUG, {"status": DRAFT}))
+    apply(stands, ChangeProduct(MUG, {"status": ACTIVE}))
+    assert sold() == (False, False)
+
+
+def test_a_change_of_one_product_leaves_the_others_alone() -> None:
+    stands = shop()
+    apply(stands, SetVariant(POT, VariantFields("P1", 500, "GBP")))
+    apply(stands, ChangeProduct(MUG, {"status": ARCHIVED}))
+    apply(stands, ChangeProduct(POT, {"status": ACTIVE}))
+    assert {sku: offer.on_sale for sku, offer in stands.offers.items()} == {"M1": False, "P1": True}
+
+
+def test_a_price_is_changed_and_another_variant_added() -> None:
+    stands = shop()
+    (changed,) = apply(stands, SetVariant(MUG, VariantFields("M1", 90, "GBP", compare_at_minor=100)))
+    assert isinstance(changed, VariantChanged)
+    (added,) = apply(stands, SetVariant(MUG, VariantFields("M2", 95, "GBP")))
+    assert isinstance(added, VariantAdded)
+    assert stands.of(Product)[MUG].version == 4
+    assert {sku: offer.price_minor for sku, offer in stands.offers.items()} == {"M1": 90, "M2": 95}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ChangeProduct(MUG, {}),
+        ChangeProduct(MUG, {"name": "A mug", "slug": "mug", "category_id": str(KITCHEN), "status": ACTIVE}),
+        SetVariant(MUG, VariantFields("M1", 100, "GBP")),
+        PutListing(MUG, ProductFields("mug", "A mug", "", KITCHEN, ACTIVE), VariantFields("M1", 100, "GBP")),
+    ],
+)
+def test_what_is_so_already_is_no_change(command: Command) -> None:
+    stands = shop()
+    before = stands.of(Product)[MUG]
+    assert apply(stands, command) == [ListingUnchanged(MUG)]
+    assert stands.of(Product)[MUG] is before
+
+
+def test_a_slug_belongs_to_one_product() -> None:
+    stands = shop()
+    assert refused(stands, CreateProduct(UUID(int=9), ProductFields("mug", "Another"))) == "slug_taken"
+    assert refused(stands, ChangeProduct(POT, {"slug": "mug"})) == "slug_taken"
+    assert refused(stands, PutListing(UUID(int=9), ProductFields("mug", "Another"))) == "slug_taken"
+    apply(stands, ChangeProduct(MUG, {"slug": "cup"}))
+    apply(stands, ChangeProduct(POT, {"slug": "mug"}))
+    assert refused(stands, CreateProduct(UUID(int=9), ProductFields("cup", "Another"))) == "slug_taken"
+    assert refused(stands, ChangeProduct(MUG, {"slug": "mug"})) == "slug_taken"
+    apply(stands, CreateProduct(UUID(int=9), ProductFields("pot", "Another")))
+
+
+def test_a_product_that_was_loaded_after_another_was_made_has_its_slug_too() -> None:
+    stands = shop()
+    other = UUID(int=9)
+    stands.of(Product)[other] = Product(other, "kettle", "Kettle", "", None, ACTIVE, 1)
+    assert refused(stands, ChangeProduct(POT, {"slug": "kettle"})) == "slug_taken"
+
+
+def test_a_sku_belongs_to_one_product() -> None:
+    stands = shop()
+    variant = VariantFields("M1", 1, "GBP")
+    assert refused(stands, SetVariant(POT, variant)) == "sku_taken"
+    assert refused(stands, PutListing(POT, None, variant)) == "sku_taken"
+    assert refused(stands, CreateProduct(UUID(int=9), ProductFields("new", "New"), (variant,))) == "sku_taken"
+    twice = (VariantFields("N1", 1, "GBP"), VariantFields("N1", 2, "GBP"))
+    assert refused(stands, CreateProduct(UUID(int=9), ProductFields("new", "New"), twice)) == "sku_taken"
+
+
+def test_a_product_has_so_many_variants_and_not_one_more() -> None:
+    stands = shop()
+    for number in range(PRODUCT_MAX_VARIANTS - 1):
+        apply(stands, SetVariant(MUG, VariantFields(f"N{number}", 1, "GBP")))
+    more = VariantFields("MORE", 1, "GBP")
+    assert refused(stands, SetVariant(MUG, more)) == "too_many_variants"
+    assert refused(stands, PutListing(MUG, None, more)) == "too_many_variants"
+    apply(stands, SetVariant(MUG, VariantFields("N0", 2, "GBP")))
+    apply(stands, SetVariant(POT, more))
+
+
+def test_a_category_must_be_there_when_it_is_entered() -> None:
+    stands = shop()
+    nowhere = UUID(int=9)
+    assert refused(stands, CreateProduct(nowhere, ProductFields("new", "New", "", nowhere))) == "unknown_category"
+    assert refused(stands, ChangeProduct(POT, {"category_id": str(nowhere)})) == "unknown_category"
+    stands.of(Category).clear()  # of a product that stays where it is, no category is loaded
+    apply(stands, ChangeProduct(MUG, {"name": "Another name"}))
+    apply(stands, ChangeProduct(MUG, {"category_id": None}))
+
+
+def test_whoever_knows_an_older_version_changes_nothing() -> None:
+    stands = shop()
+    version = stands.of(Product)[MUG].version
+    apply(stands, ChangeProduct(MUG, {"name": "First"}, version))
+    assert refused(stands, ChangeProduct(MUG, {"name": "Late"}, version)) == "version_conflict"
+    assert refused(stands, SetVariant(MUG, VariantFields("M1", 1, "GBP"), version)) == "version_conflict"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ChangeProduct(UUID(int=9), {"name": "Nothing"}),
+        SetVariant(UUID(int=9), VariantFields("N1", 1, "GBP")),
+        PutListing(UUID(int=9), None, VariantFields("N1", 1, "GBP")),
+    ],
+)
+def test_what_is_not_there_cannot_change(command: Command) -> None:
+    assert refused(shop(), command) == "product_not_found"
+
+
+def test_a_listing_makes_what_is_missing_and_counts_what_is_there() -> None:
+    stands, new = shop(), UUID(int=9)
+    listing = PutListing(new, ProductFields("new", "New", status=ACTIVE), VariantFields("N1", 5, "GBP"), 7)
+    assert [type(event) for event in apply(stands, listing)] == [ProductCreated, VariantAdded, StockAdjusted]
+    assert (stands.stock["N1"], stands.offers["N1"].on_sale) == (Stock(7), True)
+    assert apply(stands, listing) == [ListingUnchanged(new)]
+    (moved,) = apply(stands, PutListing(new, None, VariantFields("N1", 5, "GBP"), 4))
+    assert moved == StockAdjusted("N1", -3, "counted")
+
+
+def fields(**said: Any) -> VariantFields:
+    """As a worker reads them from the wire, which checks them."""
+    complete = {**msgspec.structs.asdict(VariantFields("N1", 5, "GBP")), **said}
+    return msgspec.convert([*complete.values()], VariantFields)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"sku": "n1"},
+        {"sku": "N 1"},
+        {"price_minor": -1},
+        {"price_minor": 10**10 + 1},
+        {"currency": "gbp"},
+        {"currency": "XXX"},
+        {"title": "\x00"},
+        {"title": "x" * 256},
+        {"compare_at_minor": -1},
+        {"weight_grams": -1},
+        {"barcode": ""},
+        {"barcode": "x" * 65},
+        {"attributes": {"\x00": "x"}},
+        {"attributes": {"x": "\x1b"}},
+        {"attributes": {"x": "x" * 101}},
+        {"attributes": {str(number): "x" for number in range(21)}},
+    ],
+)
+def test_a_variant_that_cannot_be(said: dict[str, Any]) -> None:
+    fields()
+    with pytest.raises(msgspec.ValidationError):
+        fields(**said)
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("A mug", "a-mug"),
+        ("  Crème brûlée, 2 l! ", "creme-brulee-2-l"),
+        ("Cook's & Sons\u2019", "cooks-sons"),
+        ("\ufb01ne", "fine"),
+        ("茶碗", ""),
+        ("-- --", ""),
+        ("x" * 119 + " y", "x" * 119),
+        ("x" * 300, "x" * 120),
+    ],
+)
+def test_a_slug_from_a_name(name: str, slug: str) -> None:
+    assert slug_from(name) == slug

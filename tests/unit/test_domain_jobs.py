@@ -1,0 +1,62 @@
+"""Jobs: asked for once, finished once, by whoever says so first."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.jobs import FAILED, QUEUED, SUCCEEDED, FinishJob, Job, RequestJob
+from domain.model import Rejection, Shop, Who, decide, evolve
+
+_ID = UUID(int=7)
+_ANN = Who("ann", staff=True)
+_JOBS = Who("jobs", staff=True)
+
+
+def _shop() -> Shop:
+    shop = Shop()
+    _do(shop, RequestJob(_ID, "report", {"by": "day"}), _ANN)
+    return shop
+
+
+def _do(shop: Shop, command: Any, who: Who) -> None:
+    decision = decide(shop, command, who)
+    assert not isinstance(decision, Rejection), decision
+    for event in decision:
+        evolve(shop, event)
+
+
+def test_whoever_asks_has_the_job() -> None:
+    assert _shop().of(Job) == {_ID: Job(_ID, "report", {"by": "day"}, "ann", QUEUED, 0, {})}
+
+
+@pytest.mark.parametrize("status", [SUCCEEDED, FAILED])
+def test_it_ends_with_the_run_that_ended_it(status: str) -> None:
+    shop = _shop()
+    _do(shop, FinishJob(_ID, status, 3, {"rows": 2}), _JOBS)
+    assert shop.of(Job)[_ID] == Job(_ID, "report", {"by": "day"}, "ann", status, 3, {"rows": 2})
+
+
+def test_it_ends_once() -> None:
+    shop = _shop()
+    _do(shop, FinishJob(_ID, SUCCEEDED, 1, {}), _JOBS)
+    refused = decide(shop, FinishJob(_ID, FAILED, 2, {}), _JOBS)
+    assert isinstance(refused, Rejection)
+    assert refused.code == "job_finished"
+
+
+def test_what_nobody_asked_for_does_not_end() -> None:
+    refused = decide(Shop(), FinishJob(_ID, SUCCEEDED, 1, {}), _JOBS)
+    assert isinstance(refused, Rejection)
+    assert refused.code == "job_not_found"
+
+
+def test_an_id_is_used_once() -> None:
+    with pytest.raises(ValueError, match="its id is taken"):
+        decide(_shop(), RequestJob(_ID, "import", {}), _ANN)
+
+
+@pytest.mark.parametrize("make", [lambda: RequestJob(_ID, "dance", {}), lambda: FinishJob(_ID, QUEUED, 1, {})])
+def test_what_is_no_kind_and_no_end(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"dance|queued"):
+        make()

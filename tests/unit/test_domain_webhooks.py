@@ -1,0 +1,227 @@
+"""Webhooks: what staff may register, how an endpoint changes, and who gives up on it."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from domain.limits import WEBHOOK_MAX_EVENT_TYPES, WEBHOOK_URL_MAX_CHARS, WEBHOOKS_MAX
+from domain.model import EVENTS, Command, Event, Rejection, Secret, Shop, Who, decide, evolve
+from domain.urls import host_of
+from domain.webhooks import (
+    ChangeWebhook,
+    DeleteWebhook,
+    DisableWebhook,
+    RedeliverEvents,
+    RegisterWebhook,
+    RotateWebhookSecret,
+    Webhook,
+    WebhookCreated,
+    WebhookDisabled,
+    WebhookFields,
+    types_meant,
+)
+
+SAM = Who("sam", staff=True)
+HOOK = UUID(int=7)
+URL = "https://shop.example/hook"
+SECRET = Secret("whsec_first")
+LATER = datetime(2026, 12, 1, tzinfo=UTC)
+
+
+def register(number: int = 7, *event_types: str) -> RegisterWebhook:
+    return RegisterWebhook(UUID(int=number), WebhookFields(URL, event_types or ("order.*",)), SECRET)
+
+
+def after(shop: Shop, *commands: Command) -> Webhook:
+    """The endpoint when the commands have been applied."""
+    for command in commands:
+        decision = decide(shop, command, SAM)
+        assert not isinstance(decision, Rejection), decision
+        for event in decision:
+            evolve(shop, event)
+    return shop.of(Webhook)[HOOK]
+
+
+def refused(shop: Shop, command: Command) -> str:
+    decision = decide(shop, command, SAM)
+    assert isinstance(decision, Rejection)
+    return decision.code
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://shop.example", "shop.example"),
+        ("http://shop.example:8080/a/b?c=d&e=%20", "shop.example"),
+        ("http://xn--mnchen-3ya.example/", "xn--mnchen-3ya.example"),
+        ("http://localhost:9000/", "localhost"),
+        ("http://receiver_1:9000", "receiver_1"),
+        ("http://127.0.0.1/", "127.0.0.1"),
+        ("https://[2606:4700::1111]:8443/x", "2606:4700::1111"),
+    ],
+)
+def test_a_plain_url(url: str, host: str) -> None:
+    assert host_of(url) == host
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "shop.example",
+        "//shop.example/",
+        "ftp://shop.example/",
+        "file:///etc/passwd",
+        "gopher://shop.example/",
+        "HTTPS://shop.example",
+        "https://",
+        "https:///path",
+        "https://user:password@shop.example/",
+        "https://user@shop.example/",
+        "https://shop.example@127.0.0.1/",
+        "https://shop.example\\@127.0.0.1/",
+        "https://shop.example#@127.0.0.1/",
+        "https://shop.example/#fragment",
+        "https://shop.example/a b",
+        "https://shop.example/\r\nX-Injected: 1",
+        "https://shop.example/\n",
+        "https://shop.example\n",
+        "https://shop..example/",
+        "https://-shop.example/",
+        "https://shop.example:0/",
+        "https://shop.example:65536/",
+        "https://shop.example:http/",
+        "https://münchen.example/",
+        "https://shop.example/ü",
+        "https://127.1/",
+        "https://0x7f000001/",
+        "https://2130706433/",
+        "https://0177.0.0.1/",
+        "https://1.2.3.4.5/",
+        "https://[::1/",
+        "https://[::1%25eth0]/",
+        "https://[12]/",
+        "https://shop.example/" + "a" * WEBHOOK_URL_MAX_CHARS,
+    ],
+)
+def test_no_url_to_deliver_to(url: str) -> None:
+    assert host_of(url) is None
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert([url, ["*"]], WebhookFields)
+
+
+def test_event_types_are_meant_by_name_noun_or_all() -> None:
+    assert types_meant(["*"]) == set(EVENTS)
+    assert types_meant(["order.placed"]) == {"order.placed"}
+    orders = types_meant(["order.*"])
+    assert {"order.placed", "order.confirmed"} <= orders
+    assert all(name.startswith("order.") for name in orders)
+    for nothing in ("", ".", ".*", "**", "order", "orders.*", "order.*.*", "ORDER.*", "order.nothing"):
+        assert types_meant([nothing]) == frozenset()
+
+
+def test_what_is_registered_is_active_and_its_secret_kept() -> None:
+    assert decide(Shop(), register(), SAM) == (WebhookCreated(HOOK, URL, ("order.*",), "", True, SECRET),)
+    webhook = after(Shop(), register())
+    assert (webhook.status, webhook.secret, webhook.version) == ("active", SECRET, 1)
+
+
+def test_there_are_only_so_many() -> None:
+    shop = Shop()
+    for number in range(1, WEBHOOKS_MAX + 1):
+        after(shop, register(7), *([] if number == 1 else [register(100 + number)]))
+    assert refused(shop, register(8)) == "too_many_webhooks"
+    after(shop, DeleteWebhook(HOOK), register(8))
+    assert refused(shop, register(9)) == "too_many_webhooks"
+
+
+@pytest.mark.parametrize("count", [0, WEBHOOK_MAX_EVENT_TYPES + 1])
+def test_an_endpoint_has_some_event_types_and_not_too_many(count: int) -> None:
+    with pytest.raises(ValueError, match="event types"):
+        WebhookFields(URL, ("*",) * count)
+
+
+def test_event_types_that_there_are_not_are_refused() -> None:
+    assert refused(Shop(), register(7, "order.placed", "order.plcaed")) == "unknown_event_type"
+    shop = Shop()
+    after(shop, register())
+    assert refused(shop, ChangeWebhook(HOOK, {"event_types": ["nothing.*"]})) == "unknown_event_type"
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [({}, "active"), ({"description": "ours"}, "active"), ({"active": False}, "paused"), ({"active": True}, "active")],
+)
+def test_a_change_leaves_the_rest(changes: dict[str, Any], status: str) -> None:
+    webhook = after(Shop(), register(), ChangeWebhook(HOOK, changes))
+    assert (webhook.url, webhook.event_types, webhook.status, webhook.version) == (URL, ("order.*",), status, 2)
+    assert webhook.secret == SECRET
+
+
+def test_a_rotated_secret_keeps_the_one_before() -> None:
+    second = Secret("whsec_second")
+    webhook = after(Shop(), register(), RotateWebhookSecret(HOOK, second, LATER))
+    assert (webhook.secret, webhook.previous_secret, webhook.previous_secret_until) == (second, SECRET, LATER)
+
+
+def test_what_is_disabled_stays_so_until_staff_say_otherwise() -> None:
+    shop = Shop()
+    disabled = after(shop, register(), DisableWebhook(HOOK, "dead", 1))
+    assert (disabled.status, disabled.disabled_reason) == ("disabled", "dead")
+    assert after(shop, ChangeWebhook(HOOK, {"description": "dead"})).disabled_reason == "dead"
+    again = after(shop, ChangeWebhook(HOOK, {"active": True}))
+    assert (again.status, again.disabled_reason) == ("active", None)
+    after(shop, DisableWebhook(HOOK, "dead", again.version))
+    again = after(shop, RedeliverEvents(HOOK, 1))
+    assert (again.status, again.disabled_reason) == ("active", None)
+
+
+def test_an_endpoint_that_was_changed_is_not_given_up() -> None:
+    shop = Shop()
+    after(shop, register(), ChangeWebhook(HOOK, {"url": "https://elsewhere.example/"}))
+    assert refused(shop, DisableWebhook(HOOK, "dead", 1)) == "version_conflict"
+    assert decide(shop, DisableWebhook(HOOK, "dead", 2), SAM) == (
+        WebhookDisabled(HOOK, "https://elsewhere.example/", "dead"),
+    )
+    after(shop, ChangeWebhook(HOOK, {"active": False}))
+    assert refused(shop, DisableWebhook(HOOK, "dead", 3)) == "version_conflict"
+
+
+def test_what_is_deleted_is_not_there_and_has_no_secrets() -> None:
+    shop = Shop()
+    webhook = after(shop, register(), RotateWebhookSecret(HOOK, SECRET, LATER), DeleteWebhook(HOOK))
+    assert (webhook.status, webhook.secret, webhook.previous_secret) == ("deleted", None, None)
+    for command in (
+        ChangeWebhook(HOOK, {"active": True}),
+        RotateWebhookSecret(HOOK, SECRET, LATER),
+        RedeliverEvents(HOOK, 1),
+        DisableWebhook(HOOK, "dead", webhook.version),
+        DeleteWebhook(HOOK),
+    ):
+        assert refused(shop, command) == "webhook_not_found"
+
+
+def test_the_log_can_be_folded_without_secrets() -> None:
+    shop, folded = Shop(), Shop()
+    events: list[Event] = []
+    for command in (
+        register(),
+        RotateWebhookSecret(HOOK, Secret("whsec_second"), LATER),
+        ChangeWebhook(HOOK, {"active": False}),
+        RedeliverEvents(HOOK, 3),
+        DisableWebhook(HOOK, "dead", 4),
+    ):
+        decision = decide(shop, command, SAM)
+        assert not isinstance(decision, Rejection)
+        for event in decision:
+            evolve(shop, event)
+            events.append(event)
+    for event in events:
+        said = msgspec.json.encode(event, enc_hook=lambda secret: None)
+        assert b"whsec" not in said
+        evolve(folded, msgspec.json.decode(said, type=type(event)))
+    mine, theirs = shop.of(Webhook)[HOOK], folded.of(Webhook)[HOOK]
+    assert theirs == msgspec.structs.replace(mine, secret=None, previous_secret=None)

@@ -1,0 +1,134 @@
+"""Records of a listing: cut from any stream of bytes, told by their lines, and never the end of the others."""
+
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.listings.columns import CSV, JSON_LINES, ROW_MAX_BYTES, BadHeader, read_header
+from runtime.listings.records import Record, Records
+
+
+async def pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+async def records(data: bytes, form: str = CSV, *, size: int = 7, offset: int = 0, line: int = 1) -> list[Record]:
+    return [record async for record in Records(pieces(data[offset:], size), form, offset=offset, line=line)]
+
+
+def told(found: list[Record]) -> list[tuple[int, list[str] | str]]:
+    return [(record.line, record.problem.code if record.problem else record.cells) for record in found]
+
+
+async def test_a_record_is_told_by_the_line_it_begins_on() -> None:
+    data = b'a,b\r\n"one\nand\nthree",2\n\nx,y'
+    assert told(await records(data)) == [(1, ["a", "b"]), (2, ["one\nand\nthree", "2"]), (5, []), (6, ["x", "y"])]
+
+
+async def test_reading_goes_on_at_any_record() -> None:
+    data = 'a,b\n"ein\nzwei",ü\nc,d\n"""",e'.encode()
+    whole = await records(data)
+    assert whole[-1].next_offset == len(data)
+    for before, after in pairwise(whole):
+        rest = await records(data, offset=before.next_offset, line=before.next_line)
+        assert rest[0] == after
+
+
+async def test_a_byte_order_mark_is_no_part_of_the_first_cell() -> None:
+    (first,) = await records(b"\xef\xbb\xbfslug,name\n")
+    assert first.cells == ["slug", "name"]
+    assert read_header(b"\xef\xbb\xbfslug,name") == ("slug", "name")
+
+
+async def test_an_open_quote_costs_one_row() -> None:
+    rows = b"".join(b"row-%d,x\n" % number for number in range(3))
+    assert told(await records(b'one,"open\n' + rows)) == [
+        (1, "malformed_csv"),
+        (2, ["row-0", "x"]),
+        (3, ["row-1", "x"]),
+        (4, ["row-2", "x"]),
+    ]
+
+
+async def test_an_open_quote_before_a_long_file_costs_one_row() -> None:
+    rows = b"row,x\n" * (ROW_MAX_BYTES // 3)
+    found = await records(b'one,"open\n' + rows, size=65_536)
+    assert found[0].problem is not None
+    assert len(found) == 1 + ROW_MAX_BYTES // 3
+    assert all(record.problem is None for record in found[1:])
+
+
+async def test_text_behind_a_closing_quote_is_malformed() -> None:
+    assert told(await records(b'"a"b,c\nd,e')) == [(1, "malformed_csv"), (2, ["d", "e"])]
+
+
+@pytest.mark.parametrize("form", [CSV, JSON_LINES])
+@pytest.mark.parametrize("length", [ROW_MAX_BYTES + 3, 5 * ROW_MAX_BYTES])
+async def test_an_overlong_line_is_passed_over(form: str, length: int) -> None:
+    found = await records(b"x" * length + b"\nb\n" + b"y" * length, form, size=100_000)
+    assert [(record.line, record.problem and record.problem.code) for record in found] == [
+        (1, "row_too_long"),
+        (2, None),
+        (3, "row_too_long"),
+    ]
+    assert found[0].data == b""
+    assert found[-1].next_offset == 2 * length + 3
+
+
+async def test_the_longest_line_is_none_too_many() -> None:
+    (record,) = await records(b"x" * ROW_MAX_BYTES + b"\r\n", JSON_LINES, size=100_000)
+    assert record.problem is None
+
+
+async def test_bytes_that_are_no_utf8_cost_their_row() -> None:
+    found = await records(b'a,b\n\xff,c\n"d\n\xfe",e\nf,g')
+    assert told(found) == [(1, ["a", "b"]), (2, "invalid_utf8"), (3, "invalid_utf8"), (5, ["f", "g"])]
+
+
+@pytest.mark.parametrize("data", [b"", b"   ", b",,,", b"\t"])
+async def test_rows_without_anything_are_blank(data: bytes) -> None:
+    assert all(record.blank for record in await records(data + b"\n"))
+
+
+async def test_lines_of_json_end_where_lines_end() -> None:
+    found = await records(b'{"slug": "\\"a"}\r\n\n{"slug": "b"}', JSON_LINES)
+    assert [(record.line, record.data) for record in found] == [
+        (1, b'{"slug": "\\"a"}'),
+        (2, b""),
+        (3, b'{"slug": "b"}'),
+    ]
+
+
+@given(st.binary(max_size=400).map(lambda data: data.replace(b"z", b'"').replace(b"y", b"\n")), st.integers(1, 50))
+async def test_every_byte_belongs_to_one_record(data: bytes, size: int) -> None:
+    for form in (CSV, JSON_LINES):
+        found = await records(data, form, size=size)
+        offsets = [record.next_offset for record in found]
+        assert offsets == sorted(set(offsets))
+        assert (offsets or [0])[-1] == len(data) or data == b"\xef\xbb\xbf"
+        assert [record.next_line for record in found[:-1]] == [record.line for record in found[1:]]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"slug,colour", "'colour'"),
+        (b"slug,slug", "twice"),
+        (b"name,status", "neither"),
+        (b"slug;name", "'slug;name'"),
+        (b"", "neither"),
+        (b"\xff", "cannot be read"),
+        (b'"slug', "cannot be read"),
+    ],
+)
+def test_a_header_that_names_no_listing(line: bytes, said: str) -> None:
+    with pytest.raises(BadHeader, match=said):
+        read_header(line)
+
+
+def test_a_header_may_be_written_as_people_do() -> None:
+    assert read_header(b" SKU ,On_Hand") == ("sku", "on_hand")

@@ -1,0 +1,145 @@
+"""A mail says what happened in headers and bodies that no name, address or title can break out of."""
+
+import email
+import email.policy
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.money import minor_digits, written
+from workers.reactions.mail.message import Item, NoAddress, Subject, Writer, item
+
+_ORDER = UUID("01a20422-d325-7a37-a371-bc7ac806917b")
+
+
+def subject(**changes: Any) -> Subject:
+    usual = Subject(
+        seq=33,
+        kind="order.confirmed",
+        at=datetime(2026, 11, 22, 16, 42, 1, tzinfo=UTC),
+        order_id=_ORDER,
+        name="Ann Smith",
+        address="ann@example.com",
+        items=[item("TEA", "Green tea, 100 g", 3, 450, "GBP")],
+        total="GBP 13.50",
+        was_confirmed=False,
+    )
+    return usual._replace(**changes)
+
+
+def sent(about: Subject) -> EmailMessage:
+    """The mail as the one who receives it reads it."""
+    wire = Writer("The Shop <orders@shop.example>").write(about).as_bytes()
+    received = email.message_from_bytes(wire, policy=email.policy.default)
+    assert isinstance(received, EmailMessage)
+    assert not received.defects
+    return received
+
+
+def bodies(mail: EmailMessage) -> tuple[str, str]:
+    """Plain text and HTML."""
+    plain, html = mail.get_body(["plain"]), mail.get_body(["html"])
+    assert isinstance(plain, EmailMessage)
+    assert isinstance(html, EmailMessage)
+    return plain.get_content(), html.get_content()
+
+
+def test_a_confirmation_says_what_was_ordered_twice_over() -> None:
+    mail = sent(subject())
+    assert mail["Message-ID"] == f"<{_ORDER}.33@shop.example>"
+    assert mail["Date"].datetime == datetime(2026, 11, 22, 16, 42, 1, tzinfo=UTC)
+    assert (mail["From"], mail["To"]) == ("The Shop <orders@shop.example>", "Ann Smith <ann@example.com>")
+    assert mail["Subject"] == f"Your order {_ORDER} is confirmed"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    for body in bodies(mail):
+        for words in ("Hello Ann Smith,", "Green tea, 100 g", "GBP 4.50", "GBP 13.50", str(_ORDER), "The Shop"):
+            assert words in body
+
+
+@pytest.mark.parametrize("was_confirmed", [True, False])
+def test_a_cancellation_says_whether_it_had_been_confirmed(was_confirmed: bool) -> None:
+    mail = sent(subject(kind="order.cancelled", was_confirmed=was_confirmed))
+    assert mail["Subject"] == f"Your order {_ORDER} is cancelled"
+    for body in bodies(mail):
+        assert ("had been confirmed" in body) == was_confirmed
+
+
+def test_a_repeat_is_the_same_to_the_byte() -> None:
+    writer = Writer("orders@shop.example")
+    assert writer.write(subject()).as_bytes() == writer.write(subject()).as_bytes()
+
+
+def test_what_stands_in_html_is_escaped() -> None:
+    title = '<script>alert("1")</script>'
+    mail = sent(subject(name="<b>Ann</b>", items=[Item("TEA", title, 1, "GBP 1.00", "GBP 1.00")]))
+    plain, html = bodies(mail)
+    assert title in plain
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert "&lt;script&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Ann\r\nBcc: everybody@example.com", "Ann Bcc: everybody@example.com"),
+        ("Ann\x00\x1b[31m", "Ann [31m"),
+        ('Ann" <eve@example.com>, "', 'Ann" <eve@example.com>, "'),
+        ("Zoë Ångström 茶", "Zoë Ångström 茶"),
+        ("A" * 500, "A" * 100),
+        ("", ""),
+    ],
+)
+def test_a_name_cannot_become_a_header(name: str, shown: str) -> None:
+    mail = sent(subject(name=name))
+    (recipient,) = mail["To"].addresses
+    assert (recipient.display_name, recipient.addr_spec) == (shown, "ann@example.com")
+    assert "Bcc" not in mail
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "ann",
+        "@example.com",
+        "ann@",
+        "ann@example.com\r\nBcc: eve@example.com",
+        "a b@example.com",
+        "ann@ex\nample.com",
+        "ann@example..com",
+        "ann@example.com, eve@example.com",
+        "<ann@example.com>",
+        "ann@example.com>",
+        "zoë@example.com",
+    ],
+)
+def test_what_is_no_address_gets_no_mail(address: str) -> None:
+    with pytest.raises(NoAddress):
+        Writer("orders@shop.example").write(subject(address=address))
+
+
+def test_a_host_beyond_ascii_is_written_as_the_net_knows_it() -> None:
+    assert sent(subject(address="ann@bücher.example"))["To"].addresses[0].addr_spec == "ann@xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        (123_450, "GBP", "GBP 1,234.50"),
+        (5, "EUR", "EUR 0.05"),
+        (0, "USD", "USD 0.00"),
+        (1_234, "JPY", "JPY 1,234"),
+        (1_234, "KWD", "KWD 1.234"),
+        (-250, "GBP", "GBP -2.50"),
+    ],
+)
+def test_amounts_are_written_in_the_currencys_own_digits(amount: int, currency: str, text: str) -> None:
+    assert written(amount, currency) == text
+
+
+def test_most_currencies_have_two_digits() -> None:
+    assert [minor_digits(currency) for currency in ("GBP", "CLP", "TND")] == [2, 0, 3]

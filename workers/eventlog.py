@@ -1,0 +1,113 @@
+"""What a batch writes into the log: its events, each at its place, and the record of each command beside them.
+
+Places are taken with the event counter, the last lock of a batch (see `workers/rows.py`), and held until the commit: so
+`seq` has no gaps, and follows commit order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from runtime.envelope import Envelope
+from runtime.records import moment
+from workers.rows import Connection
+
+
+class CommandRow(msgspec.Struct, frozen=True, gc=False):
+    """One command as its row in `commands` records it; `first_event` is the place of its first event in the batch."""
+
+    envelope: Envelope
+    entry_id: str
+    request: bytes
+    type: str
+    status: str
+    first_event: int
+    event_count: int
+    owns_key: bool
+
+
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """One event of the batch, before it has its place in the log. `data` is its JSON."""
+
+    type: str
+    subject: str
+    command_id: UUID
+    actor: str
+    data: bytes
+
+
+class Places(msgspec.Struct, frozen=True, gc=False):
+    """Places in the log, from `first` on, and the seq at which a price had last changed when they were taken."""
+
+    first: int
+    prices_seq: int
+
+
+async def take_places(connection: Connection, count: int, *, prices_moved: bool) -> Places:
+    """Takes the next `count` places in the log, and with them the counter, until the commit."""
+    first, prices_seq = await connection.fetchrow(
+        "UPDATE event_counter SET last_seq = last_seq + $1 RETURNING last_seq - $1 + 1, prices_seq", count
+    )
+    if prices_moved:
+        await connection.execute("UPDATE event_counter SET prices_seq = last_seq")
+    return Places(first, prices_seq)
+
+
+async def write_log(
+    connection: Connection, mailbox: int, first: int, told: Sequence[Told], applied: Sequence[CommandRow], at: datetime
+) -> None:
+    """Writes the events to their places in the log, from `first` on, and with them the commands' records."""
+    await connection.copy_records_to_table(
+        "events",
+        records=[
+            (seq, event.type, event.subject, event.command_id, event.actor, at, event.data.decode())
+            for seq, event in enumerate(told, start=first)
+        ],
+        columns=_EVENT_COLUMNS,
+    )
+    await connection.copy_records_to_table(
+        "commands",
+        records=[_command_row(command, mailbox, first, at) for command in applied],
+        columns=_COMMAND_COLUMNS,
+    )
+
+
+def _command_row(command: CommandRow, mailbox: int, first_seq: int, at: datetime) -> tuple[object, ...]:
+    envelope = command.envelope
+    return (
+        envelope.command_id,
+        command.type,
+        envelope.principal,
+        moment(envelope.accepted_at),
+        at,
+        mailbox,
+        command.entry_id,
+        command.status,
+        first_seq + command.first_event,
+        command.event_count,
+        envelope.idempotency_key if command.owns_key else None,
+        envelope.fingerprint if command.owns_key else None,
+        command.request,
+    )
+
+
+_EVENT_COLUMNS = ("seq", "type", "subject", "command_id", "actor", "occurred_at", "data")
+_COMMAND_COLUMNS = (
+    "id",
+    "type",
+    "principal",
+    "accepted_at",
+    "applied_at",
+    "mailbox",
+    "entry_id",
+    "status",
+    "seq",
+    "event_count",
+    "idempotency_key",
+    "fingerprint",
+    "request",
+)

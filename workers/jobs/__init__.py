@@ -1,0 +1,11 @@
+"""Jobs: long work in the background, one file a kind. `core.py` is what a kind of job is written against, `runner.py`
+sees to it that each is done, and `leases.py` holds what both keep in Postgres.
+
+Importing the package imports every module in it: a new kind is a new file and no list to keep.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

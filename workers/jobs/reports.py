@@ -1,0 +1,196 @@
+"""Reports: sales by day, SKU, category or customer, over a range of UTC days, summed in Postgres.
+
+Everything is read in one read-only snapshot, so a report never shows half of anything. It is summed slice by slice of
+time, with rests while the shop is busy, into a temporary table, and from there streamed: memory is flat here and there.
+A run that broke off leaves nothing; the next begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final, NamedTuple, Protocol
+
+import asyncpg
+import msgspec
+
+from domain.jobs import REPORT
+from domain.orders import GUEST_PREFIX
+from runtime.csvcells import escape_cell
+from workers.jobs.core import Job, Tools, job
+
+_Rows = Sequence[tuple[Any, ...]]
+
+# Slices are at most so many and at least so long: enough to see progress and to make way, few enough to cost nothing.
+_SLICES_MAX: Final = 400
+_SLICE_MIN: Final = timedelta(minutes=15)
+_ROWS_AT_ONCE: Final = 2_000
+
+# While batches are at work a report rests three times as long as it worked: a quarter of one core is what it takes from
+# them. No rest is so long that Postgres would take the snapshot for forgotten.
+_WORK_SECONDS: Final = 0.05
+_REST_FACTOR: Final = 3.0
+_REST_MAX_SECONDS: Final = 5.0
+_BATCHES_AT_WORK: Final = """
+    SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'tidegate-batch' AND state <> 'idle')
+"""
+
+
+class _By(NamedTuple):
+    """How sales are grouped: SQL for the key of a line, and for the name that a key goes by, if it has one."""
+
+    columns: tuple[str, ...]
+    key: str
+    joins: str = ""
+    name: str = ""
+
+
+BY: Final = {
+    "day": _By(("day",), "(o.placed_at AT TIME ZONE 'UTC')::date::text"),
+    "sku": _By(
+        ("sku", "name"),
+        "l.sku",
+        name="(SELECT p.name FROM variants v JOIN products p ON p.id = v.product_id WHERE v.sku = s.key)",
+    ),
+    # The category that the product is in now; what is in none, or is sold no more, has an empty key.
+    "category": _By(
+        ("category_id", "name"),
+        "coalesce(p.category_id::text, '')",
+        "LEFT JOIN variants v ON v.sku = l.sku LEFT JOIN products p ON p.id = v.product_id",
+        "(SELECT c.name FROM categories c WHERE c.id::text = s.key)",
+    ),
+    # Every guest is somebody else, so they stand together.
+    "customer": _By(
+        ("customer_id",),
+        f"CASE WHEN o.customer_id LIKE '{GUEST_PREFIX}%' THEN '{GUEST_PREFIX}' ELSE o.customer_id END",
+    ),
+}
+_SUMS: Final = ("currency", "orders", "pieces", "revenue_minor")
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"first": "from", "end": "to"}):
+    """The params of a report: the days from `first` up to, and without, `end`."""
+
+    kind: str
+    by: str
+    first: date
+    end: date
+    format: str
+    statuses: tuple[str, ...]
+
+
+@job(REPORT)
+async def run(job: Job, tools: Tools) -> dict[str, Any]:
+    """Makes the report; its summary counts its rows and bytes."""
+    asked = msgspec.convert(job.params, Asked)
+    by = BY[asked.by]
+    written = _csv if asked.format == "csv" else _json
+    rows = 0
+    async with _snapshot(tools) as connection:
+        slices = list(pairwise(_bounds(asked.first, asked.end)))
+        began = time.monotonic()
+        for done, (start, end) in enumerate(slices):
+            tools.progress(done, len(slices))
+            await connection.execute(_sum(by), start, end, list(asked.statuses))
+            if (worked := time.monotonic() - began) > _WORK_SECONDS:
+                await _make_way(tools, worked)
+                began = time.monotonic()
+        head, encode, foot = written(asked, (*by.columns, *_SUMS))
+        await tools.result.write(head)
+        async for found in _summed(connection, by):
+            await tools.result.write(encode(found, first=rows == 0))
+            rows += len(found)
+        await tools.result.write(foot)
+    tools.progress(len(slices), len(slices))
+    return {"rows": rows, "bytes": tools.result.size_bytes}
+
+
+def _bounds(first: date, end: date) -> list[datetime]:
+    """Where the slices begin, and where the last one ends."""
+    start, last = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (first, end))
+    slices = min(_SLICES_MAX, (last - start) // _SLICE_MIN)
+    return [start + (last - start) * number // slices for number in range(slices + 1)]
+
+
+async def _make_way(tools: Tools, worked_seconds: float) -> None:
+    """Rests after so much work, if there is somebody to rest for."""
+    if await tools.pool.fetchval(_BATCHES_AT_WORK):
+        await asyncio.sleep(min(_REST_FACTOR * worked_seconds, _REST_MAX_SECONDS))
+
+
+@asynccontextmanager
+async def _snapshot(tools: Tools) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Any]]:
+    """A connection that sees one moment of the shop, and has a table for its sums that is gone afterwards."""
+    async with tools.pool.acquire() as connection:
+        # Before the transaction, which may create nothing. What a broken-off report left here goes.
+        await connection.execute(
+            "DROP TABLE IF EXISTS pg_temp.sums; CREATE TEMPORARY TABLE sums"
+            " (key text, currency text, orders bigint, pieces bigint, revenue_minor numeric)"
+        )
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            yield connection
+        await connection.execute("DROP TABLE pg_temp.sums")
+
+
+def _sum(by: _By) -> str:
+    """Adds the sums of one slice. An order lies in one slice as a whole, so orders can be counted slice by slice."""
+    return f"""
+        INSERT INTO pg_temp.sums
+        SELECT {by.key}, o.currency, count(DISTINCT o.id), sum(l.quantity),
+            sum(l.quantity::numeric * l.unit_price_minor)
+        FROM orders o JOIN order_lines l ON l.order_id = o.id {by.joins}
+        WHERE o.placed_at >= $1 AND o.placed_at < $2 AND o.status = ANY($3::text[])
+        GROUP BY 1, 2
+    """  # noqa: S608 - only our own SQL goes in
+
+
+async def _summed(connection: asyncpg.pool.PoolConnectionProxy[Any], by: _By) -> AsyncIterator[_Rows]:
+    """The rows of the report, in the order of their keys, some at a time."""
+    cursor = await connection.cursor(
+        f"""
+        SELECT s.key{f", coalesce({by.name}, '')" if by.name else ""}, s.currency, s.orders, s.pieces, s.revenue_minor
+        FROM (
+            SELECT key, currency, sum(orders)::bigint AS orders, sum(pieces)::bigint AS pieces,
+                sum(revenue_minor) AS revenue_minor
+            FROM pg_temp.sums GROUP BY key, currency
+        ) AS s ORDER BY s.key COLLATE "C", s.currency COLLATE "C"
+        """  # noqa: S608 - only our own SQL goes in
+    )
+    while rows := await cursor.fetch(_ROWS_AT_ONCE):
+        yield [(*row[:-1], int(row[-1])) for row in map(tuple, rows)]
+
+
+class _Encode(Protocol):
+    def __call__(self, rows: _Rows, *, first: bool) -> bytes: ...
+
+
+_Form = tuple[bytes, _Encode, bytes]
+
+
+def _csv(asked: Asked, columns: Sequence[str]) -> _Form:
+    """RFC 4180, UTF-8, with a header line."""
+
+    def encode(rows: _Rows, *, first: bool) -> bytes:
+        text = io.StringIO()
+        csv.writer(text).writerows(
+            [escape_cell(value) if isinstance(value, str) else value for value in row] for row in rows
+        )
+        return text.getvalue().encode()
+
+    return encode([tuple(columns)], first=True), encode, b""
+
+
+def _json(asked: Asked, columns: Sequence[str]) -> _Form:
+    """One document: what was asked for, and the rows."""
+
+    def encode(rows: _Rows, *, first: bool) -> bytes:
+        documents = b",\n".join(msgspec.json.encode(dict(zip(columns, row, strict=True))) for row in rows)
+        return documents if first else b",\n" + documents
+
+    return msgspec.json.encode(asked)[:-1] + b',"rows":[\n', encode, b"\n]}\n"

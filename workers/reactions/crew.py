@@ -1,0 +1,154 @@
+"""The reactions of one background process: which there are, who is told when something happens, and who runs.
+
+The feed tells of events the moment they are committed, and each reaction that may be interested is asked for through
+Taskiq, so that any background process can take it. Asking is only a hint: once a second whoever is due is found in
+Postgres. Those that come in numbers (a webhook for every endpoint) share a part of the process, so that however many
+hang, there is room for the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from runtime.activation import REACT_TASK, ActivationBroker, kick
+from runtime.database import LOST_CONNECTION
+from runtime.feed import EVENTS_CHANNEL, Listener
+from workers.reactions.core import Reaction, Source, Tools
+from workers.reactions.positions import Positions
+from workers.reactions.run import Runner
+
+REFRESH_SECONDS: Final = 0.9
+"""How old the list of reactions may be; a little less than the second between two calls to tend."""
+KICK_INTERVAL_SECONDS: Final = 0.05
+"""However much happens, a reaction is asked for at most so often by one process."""
+
+_DATABASE_TROUBLE: Final[tuple[type[BaseException], ...]] = (asyncpg.PostgresError, *LOST_CONNECTION)
+
+_log = logging.getLogger(__name__)
+
+
+class _Headline(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The beginning of an event record; the rest is not looked at."""
+
+    seq: int
+    type: str
+
+
+_headlines = msgspec.json.Decoder(list[_Headline])
+
+
+class Crew:
+    """Finds, wakes and runs the reactions that the sources name."""
+
+    def __init__(self, tools: Tools, broker: ActivationBroker, sources: Sequence[Source]) -> None:
+        config = tools.config
+        self._broker = broker
+        self._sources = sources
+        self._found: dict[Source, Sequence[Reaction]] = {}
+        self._reactions: dict[str, Reaction] = {}
+        self._refreshed_at = float("-inf")
+        self._refreshing = asyncio.Lock()
+        self._positions = Positions(tools.pool, lease_seconds=config.reaction_lease_seconds)
+        self._runner = Runner(tools.pool, lease_seconds=config.reaction_lease_seconds)
+        self._many_max = max(1, config.background_concurrency * 3 // 4)
+        self._many = 0
+        self._runs: set[asyncio.Task[bool]] = set()
+        self._heard: set[str] = set()
+        self._has_heard = asyncio.Event()
+        self._listener = Listener(config.redis_url, {EVENTS_CHANNEL: self._hear}, on_reconnect=lambda: None)
+        self._kicking: asyncio.Task[None]
+
+    async def start(self) -> None:
+        self._kicking = asyncio.create_task(self._kick_whoever_is_interested())
+        await self._listener.start()
+        await self.tend()
+
+    async def stop(self) -> None:
+        """Ends what runs, whose leases are given back."""
+        await self._listener.stop()
+        self._kicking.cancel()
+        for run in self._runs:
+            run.cancel()
+        await asyncio.gather(self._kicking, *self._runs, return_exceptions=True)
+
+    async def tend(self) -> None:
+        """Asks for every reaction that has something to do. However often it is called, it looks once a second."""
+        try:
+            if await self._refresh():
+                for name in await self._positions.due(self._reactions):
+                    await kick(self._broker, REACT_TASK, name)
+        except _DATABASE_TROUBLE as error:
+            _log.warning("reactions not tended, Postgres is away (%s)", type(error).__name__)
+
+    async def react(self, name: str) -> None:
+        """Runs the reaction for a while; asks for it again if there is more to do."""
+        comes_in_numbers = ":" in name
+        if comes_in_numbers and self._many >= self._many_max:
+            return  # it is found again when others are done
+        self._many += comes_in_numbers
+        try:
+            await self._refresh()
+            reaction = self._reactions.get(name)
+            if reaction is not None and await self._run(reaction):
+                await kick(self._broker, REACT_TASK, name)
+        except _DATABASE_TROUBLE as error:
+            _log.warning("reaction %s waits, Postgres is away (%s)", name, type(error).__name__)
+        finally:
+            self._many -= comes_in_numbers
+
+    async def _run(self, reaction: Reaction) -> bool:
+        """The run is a task of its own, so that `stop` can end it."""
+        run = asyncio.create_task(self._runner.run(reaction))
+        self._runs.add(run)
+        run.add_done_callback(self._runs.discard)
+        await asyncio.wait({run})
+        return not run.cancelled() and run.result()
+
+    async def _refresh(self) -> bool:
+        """Asks the sources again, unless they were asked just now; whether it did."""
+        async with self._refreshing:
+            if time.monotonic() - self._refreshed_at < REFRESH_SECONDS:
+                return False
+            for source in self._sources:
+                try:
+                    self._found[source] = await source.reactions()
+                except _DATABASE_TROUBLE:
+                    raise
+                except Exception:
+                    _log.exception("%s does not say which reactions it has; those of before go on", source)
+            reactions = {reaction.name: reaction for found in self._found.values() for reaction in found}
+            if _known(reactions.values()) != _known(self._reactions.values()):
+                await self._positions.know(reactions.values())
+            self._reactions = reactions
+            self._refreshed_at = time.monotonic()
+            return True
+
+    def _hear(self, message: str) -> None:
+        """Notes who may be interested in what has just been committed."""
+        types = {headline.type for headline in _headlines.decode(message)}
+        for name, reaction in self._reactions.items():
+            # One that waits until events are old is found when they are.
+            if not reaction.delay_seconds and (reaction.interests is None or not types.isdisjoint(reaction.interests)):
+                self._heard.add(name)
+        if self._heard:
+            self._has_heard.set()
+
+    async def _kick_whoever_is_interested(self) -> None:
+        while True:
+            await self._has_heard.wait()
+            self._has_heard.clear()
+            heard, self._heard = self._heard, set()
+            for name in heard:
+                await kick(self._broker, REACT_TASK, name)
+            await asyncio.sleep(KICK_INTERVAL_SECONDS)
+
+
+def _known(reactions: Iterable[Reaction]) -> set[tuple[str, float]]:
+    return {(reaction.name, reaction.delay_seconds) for reaction in reactions}

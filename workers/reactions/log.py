@@ -1,0 +1,66 @@
+"""Reading the log for a reaction: the events that interest it, as far as they are old enough, and how far that is.
+
+A page looks at a bounded stretch of the log, so one reaction that wants little of it does not read for minutes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from runtime.records import EventRecord, microseconds
+from workers.reactions.core import Reaction
+
+# Of the log, in one page: what a reaction passes over costs Postgres a microsecond or less.
+STRETCH_MAX_EVENTS: Final = 20_000
+# Handed over, in one page: an order of 1,000 lines is some 80 KB by itself.
+PAGE_MAX_EVENTS: Final = 200
+
+_END: Final = "SELECT last_seq, now() FROM event_counter"
+
+_EVENTS: Final = """
+    SELECT seq, type, subject, command_id, actor, occurred_at, data::text FROM events
+    WHERE seq > $1 AND seq <= $2 AND ($3::text[] IS NULL OR type = ANY($3::text[])) ORDER BY seq LIMIT $4
+"""
+
+
+class Page(NamedTuple):
+    """Events to handle, in order. When they are handled, all up to `upto` is done with; `is_last` if that was the log's
+    end. `due_at` is when the next event is old enough, if there is one that is not."""
+
+    records: list[EventRecord]
+    upto: int
+    is_last: bool
+    due_at: datetime | None = None
+
+
+async def read_page(pool: asyncpg.Pool[Any], reaction: Reaction, position: int) -> Page:
+    """What comes behind `position`."""
+    last_seq, now = await pool.fetchrow(_END)
+    upto = min(last_seq, position + STRETCH_MAX_EVENTS)
+    if upto <= position:
+        return Page([], position, is_last=True)
+    limit = max(PAGE_MAX_EVENTS, reaction.handle_max_events)
+    interests = None if reaction.interests is None else list(reaction.interests)
+    rows = await pool.fetch(_EVENTS, position, upto, interests, limit)
+    if len(rows) == limit:
+        upto = rows[-1]["seq"]
+    records: list[EventRecord] = []
+    delay = timedelta(seconds=reaction.delay_seconds)
+    for row in rows:
+        if delay and row["occurred_at"] + delay > now:
+            return Page(records, row["seq"] - 1, is_last=False, due_at=row["occurred_at"] + delay)
+        records.append(_record(*row))
+    return Page(records, upto, is_last=upto == last_seq)
+
+
+def _record(
+    seq: int, kind: str, subject: str, command_id: UUID, actor: str, occurred_at: datetime, data: str
+) -> EventRecord:
+    return EventRecord(
+        seq, kind, subject, UUID(int=command_id.int), actor, microseconds(occurred_at), msgspec.Raw(data.encode())
+    )

@@ -1,0 +1,115 @@
+"""The mail itself: headers, and the same text as plain text and as HTML (Jinja, which escapes what stands in HTML).
+
+Everything in it follows from the event and what is known about the order, so a repeat has the same Message-ID, by which
+mail programs and people recognise it. Headers are made by the standard library's policy, which refuses line breaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from domain.money import written
+from domain.orders import OrderCancelled, OrderConfirmed
+
+
+class Item(NamedTuple):
+    """One line of the order; prices are written out."""
+
+    sku: str
+    title: str
+    quantity: int
+    unit_price: str
+    price: str
+
+
+class Subject(NamedTuple):
+    """What a mail is about: an event of an order, and whom it is told. `title` of an item is what the shop calls it."""
+
+    seq: int
+    kind: str
+    at: datetime
+    order_id: UUID
+    name: str
+    address: str
+    items: Sequence[Item]
+    total: str
+    was_confirmed: bool
+
+
+class NoAddress(ValueError):
+    """What is on file is no address that mail can be sent to."""
+
+
+_TITLES: Final = {
+    OrderConfirmed.type: "Your order {} is confirmed",
+    OrderCancelled.type: "Your order {} is cancelled",
+}
+_TEMPLATES: Final = {OrderConfirmed.type: "confirmed", OrderCancelled.type: "cancelled"}
+
+# Names stand in a header; whoever signs up chooses them.
+_NAME_MAX_CHARS: Final = 100
+
+
+def item(sku: str, title: str, quantity: int, unit_price_minor: int, currency: str) -> Item:
+    return Item(
+        sku, title, quantity, written(unit_price_minor, currency), written(unit_price_minor * quantity, currency)
+    )
+
+
+class Writer:
+    """Writes mails of one shop, from `sender` (`Name <address>`)."""
+
+    def __init__(self, sender: str) -> None:
+        name, address = parseaddr(sender)
+        self._sender = Address(name, addr_spec=address)
+        self._templates = Environment(
+            loader=PackageLoader("workers.reactions.mail"),
+            autoescape=select_autoescape(["html.j2"]),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+
+    def write(self, subject: Subject) -> EmailMessage:
+        """The mail. Raises NoAddress."""
+        message = EmailMessage(policy=SMTP)
+        message["Message-ID"] = f"<{subject.order_id}.{subject.seq}@{self._sender.domain}>"
+        message["Date"] = format_datetime(subject.at)
+        message["From"] = self._sender
+        message["To"] = _recipient(subject)
+        message["Subject"] = title = _TITLES[subject.kind].format(subject.order_id)
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday reply, please
+        template = _TEMPLATES[subject.kind]
+        message.set_content(self._render(f"{template}.txt.j2", subject, title))
+        message.add_alternative(self._render(f"{template}.html.j2", subject, title), subtype="html")
+        message.set_boundary(f"=_tidegate_{subject.seq}")
+        return message
+
+    def _render(self, template: str, subject: Subject, title: str) -> str:
+        shop = self._sender.display_name or self._sender.domain
+        return self._templates.get_template(template).render(subject._asdict(), title=title, shop=shop)
+
+
+def _recipient(subject: Subject) -> Address:
+    """Raises NoAddress for whatever the library takes for no address. A host may have a name beyond ASCII (IDNA)."""
+    name = "".join(char if char.isprintable() else " " for char in subject.name)
+    user, _, host = subject.address.rpartition("@")
+    try:
+        address = f"{user}@{host.encode('idna').decode()}"
+        recipient = Address(" ".join(name.split())[:_NAME_MAX_CHARS], addr_spec=address)
+    except (ValueError, IndexError, MessageError) as error:  # the parser runs off the end of some addresses
+        raise NoAddress(str(error)) from None
+    if not recipient.username or not recipient.domain:
+        raise NoAddress("an address has a user and a host")
+    return recipient

@@ -1,0 +1,147 @@
+"""Where mails go: into a folder, or to an SMTP server. Both return when the mail is safe there.
+
+An SMTP server that is away, or refuses us, is waited for: no mail is given up because of it. One that refuses this very
+mail for good is believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import unquote, urlsplit
+
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPConnectError,
+    SMTPException,
+    SMTPHeloError,
+    SMTPNotSupported,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+    SMTPSenderRefused,
+    SMTPServerDisconnected,
+    SMTPTimeoutError,
+)
+
+from runtime.settings import Settings
+from workers.reactions.core import Away, GiveUp, NotNow
+
+SEND_MAX_SECONDS: Final = 25.0
+"""For the whole of one mail, however slowly the server answers."""
+
+_NOT_THE_MAIL: Final = (
+    SMTPConnectError,
+    SMTPServerDisconnected,
+    SMTPTimeoutError,
+    SMTPAuthenticationError,
+    SMTPHeloError,
+)
+_FIRST_PERMANENT_CODE: Final = 500
+_SERVICE_NOT_AVAILABLE: Final = 421
+_EXCEEDED_STORAGE: Final = 552
+
+
+class Transport(Protocol):
+    """Takes mails over. `seq` is that of the event a mail is about."""
+
+    async def send(self, message: EmailMessage, seq: int) -> None:
+        """Raises Away if it cannot be taken over now, GiveUp if it never can."""
+
+    async def close(self) -> None: ...
+
+
+def transport(config: Settings) -> Transport:
+    """The one that the settings ask for."""
+    if config.smtp_url is None:
+        return Folder(config.home / "mail")
+    return Smtp(config.smtp_url.get_secret_value(), timeout_seconds=config.smtp_timeout_seconds)
+
+
+class Folder:
+    """Files that any mail program opens, named by the event's seq: a repeat takes the place of the first."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def send(self, message: EmailMessage, seq: int) -> None:
+        await asyncio.to_thread(self._write, self._folder / f"{seq:012}.eml", message.as_bytes())
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+    @staticmethod
+    def _write(path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}.part")
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+
+
+class Smtp:
+    """An SMTP server. The connection is kept from mail to mail, for as long as the server likes that; one mail at a
+    time."""
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        parts = urlsplit(url)
+        self._client = SMTP(
+            hostname=parts.hostname,
+            port=parts.port,
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+            local_hostname=socket.gethostname(),
+            use_tls=parts.scheme == "smtps",
+            start_tls=parts.scheme == "smtp+starttls",
+            timeout=timeout_seconds,
+        )
+
+    async def send(self, message: EmailMessage, seq: int) -> None:
+        was_connected = self._client.is_connected
+        try:
+            async with asyncio.timeout(SEND_MAX_SECONDS):
+                try:
+                    await self._send(message)
+                except SMTPServerDisconnected:
+                    if not was_connected:
+                        raise
+                    await self._send(message)  # it had hung up on an idle connection
+        except BaseException as error:
+            self._client.close()  # nobody knows where the conversation stood
+            if isinstance(error, SMTPException):
+                raise _said(error) from error
+            raise
+
+    async def close(self) -> None:
+        self._client.close()
+
+    async def _send(self, message: EmailMessage) -> None:
+        if not self._client.is_connected:
+            self._client.close()
+            await self._client.connect()
+        await self._client.send_message(message)
+
+
+def _said(error: SMTPException) -> Exception:
+    """What the server's answer means for the mail: wait, or never, or try again so many times."""
+    if isinstance(error, SMTPNotSupported):
+        return GiveUp(str(error))
+    if isinstance(error, SMTPRecipientsRefused):
+        codes = [refused.code for refused in error.recipients]
+    elif isinstance(error, SMTPResponseException):
+        codes = [error.code]
+    else:
+        codes = []
+    if isinstance(error, _NOT_THE_MAIL) or _SERVICE_NOT_AVAILABLE in codes:
+        return Away(f"{type(error).__name__}: {error}")
+    if isinstance(error, SMTPSenderRefused) and error.code != _EXCEEDED_STORAGE:
+        return Away(f"{type(error).__name__}: {error}")
+    if codes and min(codes) >= _FIRST_PERMANENT_CODE:
+        return GiveUp(str(error))
+    return NotNow(f"{type(error).__name__}: {error}")

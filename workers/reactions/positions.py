@@ -1,0 +1,178 @@
+"""How far each reaction has come, as its row in `reactions` says, and who may take it further.
+
+Whoever runs a reaction holds its lease: a token, and how long it is believed without a sign of life. Every step is
+fenced by the token and by the position it starts from, so a run that was overtaken, or whose position was moved by a
+command, changes nothing any more. All times are Postgres's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from workers.reactions.core import Reaction
+from workers.reactions.log import STRETCH_MAX_EVENTS
+
+ERROR_MAX_CHARS: Final = 1_000
+
+_IS_FREE: Final = "(r.lease_until IS NULL OR r.lease_until < now()) AND (r.due_at IS NULL OR r.due_at <= now())"
+
+
+class LeaseLost(Exception):
+    """Somebody else runs the reaction by now, or its position was moved: whoever sees this goes away."""
+
+
+class Held(NamedTuple):
+    """A reaction's row as it was when its lease was taken."""
+
+    name: str
+    token: UUID
+    position: int
+    failures: int
+    failing_since: datetime | None
+
+
+class Positions:
+    """The rows of all reactions. Each method is one statement."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], *, lease_seconds: float) -> None:
+        self._pool = pool
+        self._lease_seconds = lease_seconds
+
+    async def know(self, reactions: Collection[Reaction]) -> None:
+        """Makes rows for those that have none, and notes which reactions there are and how old their events must be."""
+        await self._pool.execute(
+            """
+            INSERT INTO reactions AS r (name, position, delay_seconds, updated_at)
+            SELECT v.name, CASE WHEN v.at_end THEN c.last_seq ELSE 0 END, v.delay_seconds, now()
+            FROM unnest($1::text[], $2::bool[], $3::float8[]) AS v (name, at_end, delay_seconds), event_counter c
+            ON CONFLICT (name) DO UPDATE SET active = true, delay_seconds = excluded.delay_seconds, due_at = NULL
+            WHERE NOT r.active OR r.delay_seconds <> excluded.delay_seconds
+            """,
+            [reaction.name for reaction in reactions],
+            [reaction.begins_at_end for reaction in reactions],
+            [float(reaction.delay_seconds) for reaction in reactions],
+        )
+        await self._pool.execute(
+            "UPDATE reactions SET active = false WHERE active AND name <> ALL($1::text[])",
+            [reaction.name for reaction in reactions],
+        )
+
+    async def due(self, names: Iterable[str]) -> list[str]:
+        """Those that have events before them, may go on now, and are run by nobody."""
+        rows = await self._pool.fetch(
+            f"""
+            SELECT r.name FROM reactions r, event_counter c
+            WHERE r.name = ANY($1::text[]) AND r.position < c.last_seq AND {_IS_FREE}
+            ORDER BY r.due_at NULLS FIRST
+            """,  # noqa: S608 - only our own constants go in
+            list(names),
+        )
+        return [row["name"] for row in rows]
+
+    async def take(self, name: str) -> Held | None:
+        """Takes the lease; None if another holds it, or nothing may be done before later."""
+        row = await self._pool.fetchrow(
+            f"""
+            UPDATE reactions r SET lease_token = $2, lease_until = now() + $3 * interval '1 second'
+            WHERE r.name = $1 AND {_IS_FREE}
+            RETURNING r.name, r.lease_token, r.position, r.failures, r.failing_since
+            """,  # noqa: S608 - only our own constants go in
+            name,
+            uuid4(),
+            self._lease_seconds,
+        )
+        return Held(*row) if row is not None else None
+
+    async def renew(self, held: Held) -> None:
+        """Says that the holder is still at work. Raises LeaseLost."""
+        await self._must(
+            """
+            UPDATE reactions SET lease_until = now() + $3 * interval '1 second' WHERE name = $1 AND lease_token = $2
+            """,
+            held.name,
+            held.token,
+            self._lease_seconds,
+        )
+
+    async def move(self, held: Held, to: int) -> Held:
+        """Everything up to `to` is handled, or of no interest. Raises LeaseLost."""
+        await self._must(
+            """
+            UPDATE reactions SET position = $4, failures = 0, failing_since = NULL, last_error = NULL,
+                updated_at = now()
+            WHERE name = $1 AND lease_token = $2 AND position = $3
+            """,
+            held.name,
+            held.token,
+            held.position,
+            to,
+        )
+        return held._replace(position=to, failures=0, failing_since=None)
+
+    async def note_failure(self, held: Held, since: datetime, error: str, retry_seconds: float) -> None:
+        """Records that the event behind the position could not be handled, and gives the lease back until it is time
+        for another try. Raises LeaseLost."""
+        await self._must(
+            """
+            UPDATE reactions SET failures = failures + 1, failing_since = $4, last_error = $5,
+                due_at = now() + $6 * interval '1 second', lease_token = NULL, lease_until = NULL, updated_at = now()
+            WHERE name = $1 AND lease_token = $2 AND position = $3
+            """,
+            held.name,
+            held.token,
+            held.position,
+            since,
+            error[:ERROR_MAX_CHARS],
+            retry_seconds,
+        )
+
+    async def bury(self, held: Held, seq: int, error: str) -> Held:
+        """Puts an event aside as a dead letter, and moves the position behind it. Raises LeaseLost."""
+        await self._must(
+            """
+            WITH buried AS (
+                UPDATE reactions SET position = $4, failures = 0, failing_since = NULL, last_error = $5,
+                    updated_at = now()
+                WHERE name = $1 AND lease_token = $2 AND position = $3 RETURNING name
+            )
+            INSERT INTO reaction_dead_letters AS d (reaction, seq, error, at) SELECT name, $4, $5, now() FROM buried
+            ON CONFLICT (reaction, seq) DO UPDATE SET error = excluded.error, at = excluded.at
+            """,
+            held.name,
+            held.token,
+            held.position,
+            seq,
+            error[:ERROR_MAX_CHARS],
+        )
+        return held._replace(position=seq, failures=0, failing_since=None)
+
+    async def leave(self, held: Held, interests: Collection[str] | None, due_at: datetime | None = None) -> bool:
+        """Gives the lease back; nothing is to be done before `due_at`. Returns whether the log holds something of
+        interest behind the position: that has come in just now, and whoever was told of it found the lease taken. If
+        there is much behind it, that is not looked through here. A lease that was lost already is left alone."""
+        more: bool | None = await self._pool.fetchval(
+            """
+            UPDATE reactions r SET lease_token = NULL, lease_until = NULL, due_at = $3
+            FROM event_counter c WHERE r.name = $1 AND r.lease_token = $2
+            RETURNING c.last_seq > r.position + $5 OR EXISTS (
+                SELECT FROM events e WHERE e.seq > r.position AND e.seq <= r.position + $5
+                    AND ($4::text[] IS NULL OR e.type = ANY($4::text[]))
+            )
+            """,
+            held.name,
+            held.token,
+            due_at,
+            None if interests is None else list(interests),
+            STRETCH_MAX_EVENTS,
+        )
+        return bool(more)
+
+    async def _must(self, statement: str, *arguments: object) -> None:
+        done: str = await self._pool.execute(statement, *arguments)
+        if done.endswith(" 0"):
+            raise LeaseLost(arguments[0])

@@ -1,0 +1,195 @@
+"""One run of a reaction: from its position through the log, until it has seen the end or its time is up.
+
+The lease is renewed while it is at work. A run that cannot renew it in time is cancelled before another may begin, so
+even then an event is hardly handled by two at once; and whatever it did not write down is done once more. No
+transaction is open while an event is handled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import asyncpg
+
+from runtime.database import LOST_CONNECTION
+from runtime.metrics import REACTION_DEAD_LETTERS, REACTION_FAILURES, REACTION_HANDLED
+from runtime.records import EventRecord
+from workers.reactions.core import Failure, GiveUp, NotNow, Reaction, TookTooLong
+from workers.reactions.log import read_page
+from workers.reactions.positions import Held, LeaseLost, Positions
+
+RUN_MAX_SECONDS: Final = 2.0
+"""A run that has more to do after so long lets others come first."""
+_RENEWALS_PER_LEASE: Final = 3
+
+_log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Runs reactions for one background process."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], *, lease_seconds: float) -> None:
+        self._pool = pool
+        self._lease_seconds = lease_seconds
+        self._positions = Positions(pool, lease_seconds=lease_seconds)
+
+    async def run(self, reaction: Reaction) -> bool:
+        """Takes the reaction further. True if it should be run again at once; False when it has nothing to do, must
+        wait, or is in other hands."""
+        asked_at = asyncio.get_running_loop().time()
+        held = await self._positions.take(reaction.name)
+        if held is None:
+            return False
+        try:
+            async with self._keeping(held, asked_at):
+                return await _Run(self._pool, self._positions, reaction, held).go()
+        except LeaseLost:
+            _log.info("reaction %s is in other hands", reaction.name)
+            return False
+
+    @asynccontextmanager
+    async def _keeping(self, held: Held, since: float) -> AsyncIterator[None]:
+        """Renews the lease meanwhile, and cancels what is inside when the lease is over: then LeaseLost is raised.
+        `since` is when it was asked for, on the loop's clock."""
+        deadline = asyncio.timeout_at(since + self._lease_seconds)
+        try:
+            async with deadline:
+                renewing = asyncio.create_task(self._renew(held, deadline))
+                try:
+                    yield
+                finally:
+                    renewing.cancel()
+                    await asyncio.gather(renewing, return_exceptions=True)
+        except TimeoutError:
+            if deadline.expired():
+                raise LeaseLost(held.name) from None
+            raise
+
+    async def _renew(self, held: Held, deadline: asyncio.Timeout) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._lease_seconds / _RENEWALS_PER_LEASE)
+            asked_at = loop.time()
+            try:
+                await self._positions.renew(held)
+            except LeaseLost:
+                deadline.reschedule(asked_at)
+                return
+            except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
+                _log.warning("the lease of %s was not renewed (%s)", held.name, type(error).__name__)
+            else:
+                deadline.reschedule(asked_at + self._lease_seconds)
+
+
+class _Run:
+    """What one run knows while it holds the lease."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], positions: Positions, reaction: Reaction, held: Held) -> None:
+        self._pool = pool
+        self._positions = positions
+        self._reaction = reaction
+        self._held = held
+        # Metrics do not tell one webhook from another: the log of its deliveries does.
+        self._kind = reaction.name.partition(":")[0]
+
+    async def go(self) -> bool:
+        """Page after page. A lost connection leaves the lease to expire; whatever else ends the run gives it back."""
+        try:
+            return await self._go()
+        except asyncio.CancelledError:
+            with suppress(asyncpg.PostgresError, *LOST_CONNECTION):
+                await self._leave()
+            raise
+
+    async def _go(self) -> bool:
+        until = time.monotonic() + RUN_MAX_SECONDS
+        while time.monotonic() < until:
+            page = await read_page(self._pool, self._reaction, self._held.position)
+            if not await self._handle(page.records, until):
+                return False
+            if page.records and self._held.position < page.records[-1].seq:
+                break  # the time was up in the middle of the page
+            if page.upto > self._held.position:
+                self._held = await self._positions.move(self._held, page.upto)
+            if page.due_at is not None:
+                await self._leave(page.due_at)
+                return False
+            if page.is_last:
+                break
+        return await self._leave()
+
+    async def _leave(self, due_at: datetime | None = None) -> bool:
+        return await self._positions.leave(self._held, self._reaction.interests, due_at)
+
+    async def _handle(self, records: Sequence[EventRecord], until: float) -> bool:
+        """Handles as many of the events as there is time for, one at least, and keeps the position behind each. False
+        if one failed: then the lease is given back."""
+        one_by_one = self._held.failures > 0
+        begins_at = self._held.position
+        while records and (time.monotonic() < until or self._held.position == begins_at):
+            count = 1 if one_by_one else self._reaction.handle_max_events
+            together = records[:count]
+            try:
+                await self._call(together)
+            except Exception as error:
+                if len(together) > 1:
+                    _log.info("reaction %s: %d events failed together (%s)", self._reaction.name, len(together), error)
+                    one_by_one = True
+                    continue
+                if not await self._go_on_behind(together[0], error):
+                    return False
+            else:
+                REACTION_HANDLED.labels(self._kind).inc(len(together))
+                self._held = await self._positions.move(self._held, together[-1].seq)
+            records = records[count:]
+        return True
+
+    async def _call(self, records: Sequence[EventRecord]) -> None:
+        """Calls the reaction for its time. Raises whatever it raises, or TookTooLong."""
+        allowed = self._reaction.handle_max_seconds
+        try:
+            async with asyncio.timeout(allowed) as deadline:
+                if len(records) > 1:
+                    await self._reaction.handle_many(records)
+                else:
+                    await self._reaction.handle(records[0])
+        except TimeoutError as error:
+            if deadline.expired():
+                raise TookTooLong(f"not done within {allowed} s") from error
+            raise
+
+    async def _go_on_behind(self, record: EventRecord, error: Exception) -> bool:
+        """What a failure leads to. True if the event was given up: it is a dead letter, and the run goes on."""
+        said = f"{type(error).__name__}: {error}"
+        failure = Failure(error, self._held.failures + 1, self._held.failing_since or datetime.now(UTC))
+        REACTION_FAILURES.labels(self._kind).inc()
+        retry_seconds = None if isinstance(error, GiveUp) else self._reaction.retry_seconds(failure)
+        await self._tell(record, failure)
+        if retry_seconds is None:
+            _log.warning("reaction %s gave up event %d: %s", self._reaction.name, record.seq, said)
+            self._held = await self._positions.bury(self._held, record.seq, said)
+            REACTION_DEAD_LETTERS.labels(self._kind).inc()
+            return True
+        unexpected = failure.blames_event and failure.failures == 1 and not isinstance(error, NotNow)
+        _log.warning(
+            "reaction %s: event %d failed (%s); again in %.1f s",
+            self._reaction.name,
+            record.seq,
+            said,
+            retry_seconds,
+            exc_info=error if unexpected else None,
+        )
+        await self._positions.note_failure(self._held, failure.since, said, retry_seconds)
+        return False
+
+    async def _tell(self, record: EventRecord, failure: Failure) -> None:
+        try:
+            await self._reaction.failed(record, failure)
+        except Exception:
+            _log.exception("reaction %s could not be told of its failure", self._reaction.name)
