@@ -1,88 +1,22 @@
-"""The WebSocket: the log for staff, live and from any seq, and the codes that it is closed with."""
+"""The WebSocket: what is asked for is what comes, each event once, in order, from where one says, as far as one may."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import aiohttp
 import pytest
 
-from tests.e2e.api import WAIT_SECONDS
-from tests.e2e.conftest import SHOP_SETTINGS
 from tests.e2e.faults import workers_stopped
-from tests.e2e.shop import STAFF, Shop
-from tests.system import eventually_seen
+from tests.e2e.feed import Feeds, contract_of, last_seq, log, visible
+from tests.e2e.people import newcomer, sign_in
+from tests.e2e.shop import Shop
 
-QUEUE_MAX_EVENTS: Final = int(SHOP_SETTINGS["TIDEGATE_SOCKET_QUEUE_MAX_EVENTS"])
-GATEWAYS: Final = int(SHOP_SETTINGS["TIDEGATE_GATEWAY_PROCESSES"])
-SOCKETS_MAX: Final = GATEWAYS * int(SHOP_SETTINGS["TIDEGATE_SOCKET_MAX_CONNECTIONS"])
-
-# The Procfile's bound for what a client may say at a time.
-FRAME_MAX_BYTES: Final = 65_536
-
-# The Procfile gives the gateway 3 seconds for what it has begun; sockets need none of them.
-STOP_MAX_SECONDS: Final = 3.0
+NOWHERE: Final = "0192f5e0-0000-7000-8000-000000000000"
 
 
-class Socket:
-    """One open WebSocket, and what came over it."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.raw = socket
-        self.events: list[dict[str, Any]] = []
-        self.closed_with: tuple[int, str | None] = (0, None)
-
-    async def more(self) -> bool:
-        """Takes the next frame; False if it closes the socket."""
-        message = await self.raw.receive(WAIT_SECONDS)
-        if message.type is not aiohttp.WSMsgType.TEXT:
-            assert message.type is aiohttp.WSMsgType.CLOSE, message
-            self.closed_with = message.data, message.extra
-            return False
-        frame = json.loads(message.data)
-        assert frame, "no frame is empty"
-        self.events += frame
-        return True
-
-    async def up_to(self, seq: int) -> list[dict[str, Any]]:
-        """The events so far, once that of `seq` is there."""
-        while not self.events or self.events[-1]["seq"] < seq:
-            assert await self.more(), f"closed with {self.closed_with}"
-        return self.events
-
-    async def closed(self) -> tuple[int, str | None]:
-        """Code and reason, once it is closed."""
-        while await self.more():
-            pass
-        return self.closed_with
-
-
-@asynccontextmanager
-async def opened(
-    shop: Shop, *, token: str | None = None, headers: dict[str, str] | None = None, **params: str | int
-) -> AsyncIterator[Socket]:
-    """A socket of staff, unless `token` (or an empty one and `headers`) says otherwise."""
-    if token is None:
-        token = shop.system.token("staff", STAFF)
-    if token:
-        params["token"] = token
-    async with shop.http.ws_connect(f"{shop.system.url}/ws", params=params, headers=headers) as socket:
-        yield Socket(socket)
-
-
-async def last_seq(shop: Shop) -> int:
-    return int(await shop.database.fetchval("SELECT last_seq FROM event_counter"))
-
-
-async def log(shop: Shop, after: int) -> list[dict[str, Any]]:
-    """The log behind `after`, as the API pages it."""
-    events: list[dict[str, Any]] = []
-    while page := (await shop.staff.get("/events", after=after + len(events), limit=50)).ok()["items"]:
-        events += page
-    return events
+@pytest.fixture
+async def feeds(shop: Shop) -> Feeds:
+    return Feeds(shop.system, shop.http, await contract_of(shop.system, shop.http))
 
 
 async def burst(shop: Shop, count: int) -> None:
@@ -95,203 +29,285 @@ async def burst(shop: Shop, count: int) -> None:
         await shop.staff.settled(answer.ok(202)["command_id"])
 
 
-@pytest.mark.parametrize(
-    ("token", "code", "reason"),
-    [
-        ("", 4401, "unauthenticated"),
-        ("abc", 4401, "invalid_token"),
-        ("expired", 4401, "invalid_token"),
-        ("customer", 4403, "forbidden"),
-        ("nobody", 4403, "forbidden"),
-    ],
-)
-async def test_only_staff_are_served(shop: Shop, token: str, code: int, reason: str) -> None:
-    made = {"customer": shop.system.token("customer"), "nobody": shop.system.token("nobody")}
-    async with opened(shop, token=made.get(token, token)) as socket:
-        assert await socket.closed() == (code, reason)
-
-
-async def test_the_token_may_come_as_a_header(shop: Shop) -> None:
-    before = await last_seq(shop)
-    authorization = f"Bearer {shop.system.token('staff')}"
-    async with opened(shop, token="", headers={"Authorization": authorization}, after=before) as socket:
-        await shop.product(on_hand=1)
-        assert (await socket.up_to(before + 1))[0]["type"] == "stock.received"
-
-
-@pytest.mark.parametrize("after", ["-1", "abc", "1.5", "0x10", "9" * 20, "9" * 5_000, "²", "1_000", " "])
-async def test_a_seq_that_is_none_closes_the_socket(shop: Shop, after: str) -> None:
-    async with opened(shop, after=after) as socket:
-        assert await socket.closed() == (4400, "`after` is a seq")
-
-
-async def test_events_come_live_and_in_order(shop: Shop) -> None:
-    async with opened(shop) as socket, opened(shop) as other:
+async def test_events_come_live_and_in_order(shop: Shop, feeds: Feeds) -> None:
+    async with feeds.staff() as socket, feeds.staff() as other:
+        after = (await socket.subscribe("log"))["after"]
+        await other.subscribe("log", after=after)
         sku = await shop.product(on_hand=100)
         customer = shop.customer()
         order = await customer.placed({sku: 1})
         (await customer.cancel(order["id"])).ok()
         await asyncio.gather(*(customer.place({sku: 1}) for _ in range(20)))
-        last = await last_seq(shop)
-        events = await socket.up_to(last)
-        assert events == await other.up_to(last)
-    assert events == (await log(shop, 0))[-len(events) :]
-    assert [event["type"] for event in events] == ["stock.received", "order.placed", "order.cancelled"] + [
-        "order.placed"
-    ] * 20
+        last = await last_seq(shop.database)
+        await asyncio.gather(socket.up_to(last), other.up_to(last))
+    assert socket.events["s"] == other.events["s"] == await log(shop.database, after, last)
+    types = [event["type"] for event in socket.events["s"]]
+    assert types[-23:] == ["stock.received", "order.placed", "order.cancelled"] + ["order.placed"] * 20
+    pages = [await shop.staff.get("/events", after=seq, limit=50) for seq in range(after, last, 50)]
+    assert [event for page in pages for event in page.ok()["items"]] == socket.events["s"]
 
 
-async def test_an_event_comes_soon_after_its_commit(shop: Shop) -> None:
-    """Over the feed, not by looking into the log after a silence of a second."""
+async def test_an_event_comes_soon_after_its_commit(shop: Shop, feeds: Feeds) -> None:
+    """Over the feed, not by looking into the log after a silence."""
     sku = await shop.product(on_hand=1)
-    async with opened(shop, after=await last_seq(shop) - 1) as socket:
-        await socket.more()
+    async with feeds.staff() as socket:
+        await socket.subscribe(f"inventory/{sku}")
         seconds = []
         for _ in range(5):
             (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1})).ok()
             answered = time.monotonic()
-            await socket.more()
+            await socket.next("events")
             seconds.append(time.monotonic() - answered)
-    assert min(seconds) < 0.5
+    assert min(seconds) < 0.25
 
 
-@pytest.mark.parametrize("behind", [0, 1, 60])
-async def test_resuming_gives_exactly_what_the_log_has(shop: Shop, behind: int) -> None:
-    """From the very beginning, from the last but one, and from far enough back for several pages of the log."""
-    if await last_seq(shop) < 100:
+@pytest.mark.parametrize("behind", [0, 1, 60, None])
+async def test_resuming_gives_exactly_what_the_log_has(shop: Shop, feeds: Feeds, behind: int | None) -> None:
+    """From the end, from the last but one, from further back, and from the very beginning."""
+    if await last_seq(shop.database) < 100:
         await burst(shop, 99)
         await shop.product(on_hand=1)
-    last = await last_seq(shop)
-    after = last - behind if behind else 0
-    async with opened(shop, after=after) as socket:
-        assert await socket.up_to(last) == await log(shop, after)
+    last = await last_seq(shop.database)
+    after = 0 if behind is None else last - behind
+    async with feeds.staff() as socket:
+        assert (await socket.subscribe("log", after=after))["after"] == after
+        await socket.up_to(last)
+        assert socket.events["s"] == await log(shop.database, after, last)
         await shop.product(on_hand=1)
-        assert await socket.up_to(last + 1) == await log(shop, after)
+        last = await last_seq(shop.database)
+        await socket.up_to(last)
+    assert socket.events["s"] == await log(shop.database, after, last)
 
 
-async def test_resuming_while_events_come_neither_repeats_nor_misses_one(shop: Shop) -> None:
+async def test_resuming_while_events_come_neither_repeats_nor_misses_one(shop: Shop, feeds: Feeds) -> None:
     sku = await shop.product(on_hand=1_000)
     customer = shop.customer()
-    first = await last_seq(shop)
+    first = await last_seq(shop.database)
 
     async def placing() -> None:
         for _ in range(10):
             await asyncio.gather(*(customer.place({sku: 1}) for _ in range(5)))
 
-    async def following() -> list[int]:
-        seqs: list[int] = []
-        while len(seqs) < 50:
-            async with opened(shop, after=first + len(seqs)) as socket:
-                await socket.more()
-                seqs += [event["seq"] for event in socket.events]
-        return seqs
+    async def following() -> list[Any]:
+        events: list[Any] = []
+        while len(events) < 50:
+            async with feeds.staff() as socket:
+                await socket.subscribe("log", after=events[-1]["seq"] if events else first)
+                await socket.next("events")
+                events += socket.events["s"]
+        return events
 
-    seqs, _ = await asyncio.gather(following(), placing())
-    assert seqs == list(range(first + 1, first + 51))
+    events, _ = await asyncio.gather(following(), placing())
+    assert events == (await log(shop.database, first))[: len(events)]
 
 
-async def test_from_a_seq_that_is_yet_to_come(shop: Shop) -> None:
+async def test_from_a_seq_that_is_yet_to_come(shop: Shop, feeds: Feeds) -> None:
     sku = await shop.product()
-    last = await last_seq(shop)
-    async with opened(shop, after=last + 2) as socket:
+    last = await last_seq(shop.database)
+    async with feeds.staff() as socket:
+        await socket.subscribe("log", after=last + 2)
+        assert (await socket.next("heartbeat"))["seq"] >= last + 2, "it would be wrong to resume from before"
         for _ in range(3):
             (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1})).ok()
-        assert [event["seq"] for event in await socket.up_to(last + 3)] == [last + 3]
+        await socket.up_to(last + 3)
+    assert socket.seqs() == [last + 3]
 
 
-async def test_what_the_client_says_is_ignored(shop: Shop) -> None:
-    before = await last_seq(shop)
-    async with opened(shop, after=before) as socket:
-        for garbage in ("", "hello", '{"type":"subscribe"}', "[" * FRAME_MAX_BYTES, "🌊" * 1_000):
-            await socket.raw.send_str(garbage)
-        for binary in (b"", b"\x00\xff" * 1_000):
-            await socket.raw.send_bytes(binary)
-        await socket.raw.ping(b"are you there")
-        await shop.product(on_hand=1)
-        assert [event["seq"] for event in await socket.up_to(before + 1)] == [before + 1]
+async def test_each_subscription_of_a_socket_has_its_own_once_and_in_order(shop: Shop, feeds: Feeds) -> None:
+    """Each topic by itself, some together, the same twice; some from now on, some from before."""
+    before = await last_seq(shop.database)
+    ada, ben = shop.customer(), shop.customer()
+    sku, other_sku = await shop.product(on_hand=50), await shop.product(on_hand=50)
+    hers, his = await ada.placed({sku: 1, other_sku: 2}), await ben.placed({other_sku: 1})
+    wanted = {
+        "log": ["log"],
+        "all": ["orders", "inventory", "catalogue"],
+        "again": ["orders", "inventory", "catalogue"],
+        "orders": ["orders"],
+        "hers": [f"orders/{hers['id']}"],
+        "both": [f"orders/{hers['id']}", f"orders/{his['id']}"],
+        "stock": ["inventory"],
+        "sku": [f"inventory/{sku.lower()}"],
+        "catalogue": ["catalogue"],
+    }
+    async with feeds.staff() as socket:
+        began = {}
+        for number, (name, topics) in enumerate(wanted.items()):
+            began[name] = (await socket.subscribe(*topics, after="now" if number % 2 else before, name=name))["after"]
+        await asyncio.gather(*(buyer.placed({sku: 1, other_sku: 1}) for buyer in (ada, ben) for _ in range(5)))
+        (await ada.cancel(hers["id"])).ok()
+        await shop.product(on_hand=3)
+        last = await last_seq(shop.database)
+        await socket.up_to(last)
+    for name, topics in wanted.items():
+        canonical = [topic.replace(sku.lower(), sku) for topic in topics]
+        expected = visible(await log(shop.database, began[name], last), *canonical)
+        assert socket.events[name] == expected, name
+        assert expected, f"{name}: there is something to see"
 
 
-async def test_a_frame_that_is_too_large_closes_the_socket(shop: Shop) -> None:
-    async with opened(shop) as socket:
-        await socket.raw.send_str("x" * (FRAME_MAX_BYTES + 1))
-        assert (await socket.closed())[0] == 1009
+async def test_a_customer_sees_what_is_theirs_and_nothing_else(shop: Shop, feeds: Feeds) -> None:
+    person, somebody = await newcomer(shop), shop.customer()
+    tokens = await sign_in(shop, person)
+    sku = await shop.product(on_hand=50)
+    theirs = await somebody.placed({sku: 1})
+    async with feeds.opened(tokens.access_token) as socket:
+        await socket.subscribe("me", after=0)
+        await socket.subscribe("catalogue", after=0, name="catalogue")
+        mine = await tokens.client.placed({sku: 1})
+        await socket.subscribe(f"orders/{mine['id']}", after=0, name="order")
+        await socket.subscribe(f"orders/{NOWHERE}", after=0, name="nowhere")
+        assert (await tokens.client.place({sku: 1_000})).status == 409
+        (await tokens.client.cancel(mine["id"])).ok()
+        (await somebody.cancel(theirs["id"])).ok()
+        last = await last_seq(shop.database)
+        await socket.up_to(last)
+    events = await log(shop.database, 0, last)
+    assert socket.events["s"] == visible(events, "me", to=person.account_id)
+    kinds = [event["type"] for event in socket.events["s"]]
+    assert kinds == ["account.created", "session.opened", "order.placed", "command.rejected", "order.cancelled"]
+    assert socket.events["order"] == visible(events, f"orders/{mine['id']}", to=person.account_id)
+    assert socket.events["catalogue"] == visible(events, "catalogue", to=person.account_id)
+    assert socket.events["nowhere"] == []
 
 
-async def test_a_client_that_goes_without_a_word_harms_nobody(shop: Shop) -> None:
-    before = await last_seq(shop)
-    async with opened(shop, after=before) as stays:
-        for _ in range(4):
-            async with opened(shop) as goes:
-                connection = goes.raw.get_extra_info("socket")
-                assert connection is not None
-                goes.raw._response.connection.transport.abort()  # type: ignore[union-attr]
-        await shop.product(on_hand=1)
-        await stays.up_to(before + 1)
+@pytest.mark.parametrize(
+    ("topic", "code"),
+    [
+        ("orders", "forbidden"),
+        ("log", "forbidden"),
+        ("inventory", "forbidden"),
+        ("inventory/KETTLE", "forbidden"),
+        ("stats", "forbidden"),
+        ("theirs", "order_not_found"),
+        ("order", "unknown_topic"),
+        ("orders/", "unknown_topic"),
+        ("orders/1", "unknown_topic"),
+        ("orders@public", "unknown_topic"),
+        ("me/somebody", "unknown_topic"),
+        ("catalogue/1", "unknown_topic"),
+        ("LOG", "unknown_topic"),
+        ("log\n", "unknown_topic"),
+        ("", "unknown_topic"),
+        ("🌊", "unknown_topic"),
+    ],
+)
+async def test_topics_that_are_none_or_not_for_customers(shop: Shop, feeds: Feeds, topic: str, code: str) -> None:
+    sku = await shop.product(on_hand=2)
+    if topic == "theirs":
+        topic = f"orders/{(await shop.customer().placed({sku: 1}))['id']}"
+    async with feeds.customer("curious") as socket:
+        assert await socket.refused("me", topic) == code
+        await socket.subscribe("me")  # the socket goes on, and nothing was begun by half
+        await shop.customer().placed({sku: 1})
+        await socket.up_to(await last_seq(shop.database))
+    assert not socket.events
 
 
-async def test_more_sockets_than_allowed_are_told_to_come_later(shop: Shop) -> None:
-    await eventually_seen("no socket of earlier tests", lambda: _open_sockets(shop, 0), within_seconds=WAIT_SECONDS)
-    before = await last_seq(shop)
-    sockets: list[Any] = [opened(shop, after=before) for _ in range(SOCKETS_MAX + 1)]
-    try:
-        entered = [await socket.__aenter__() for socket in sockets]
-        await shop.product(on_hand=1)
-        served = [await socket.more() for socket in entered]
-        assert 1 <= sum(served) <= SOCKETS_MAX
-        refused = [socket for socket, ok in zip(entered, served, strict=True) if not ok]
-        assert refused
-        for socket in refused:
-            assert socket.closed_with == (1013, "too many sockets")
-    finally:
-        for socket in sockets:
-            await socket.__aexit__(None, None, None)
+async def test_subscriptions_begin_and_end(shop: Shop, feeds: Feeds) -> None:
+    sku = await shop.product()
+    async with feeds.staff() as socket:
+        first = await socket.ask("subscribe", topics=["log", f"inventory/{sku}"])
+        assert first["subscription"] == f"inventory/{sku},log", "named after its topics, in order"
+        assert first["topics"] == ["log", f"inventory/{sku}"]
+        assert (await socket.ask("subscribe", topics=[f"inventory/{sku}", "log"]))["code"] == "subscription_exists"
+        (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1})).ok()
+        await socket.up_to(await last_seq(shop.database))
+        ended = await socket.ask("unsubscribe", subscription=first["subscription"])
+        assert ended["subscription"] == first["subscription"]
+        (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1})).ok()
+        await socket.up_to(await last_seq(shop.database))
+        assert len(socket.events[first["subscription"]]) == 1, "the event has two topics, and came once"
+        assert (await socket.ask("unsubscribe", subscription="log"))["code"] == "no_such_subscription"
+        await socket.subscribe("log", name=first["subscription"])
 
 
-async def _open_sockets(shop: Shop, count: int) -> bool:
-    metrics = (await shop.anybody.request("GET", "/metrics")).body.decode()
-    return f"\ntidegate_sockets {float(count)}\n" in metrics
+async def test_an_unsubscription_in_the_middle_of_a_replay_ends_it(shop: Shop, feeds: Feeds) -> None:
+    if await last_seq(shop.database) < 100:
+        await burst(shop, 99)
+    async with feeds.staff() as socket:
+        for turn in range(10):
+            await socket.subscribe("log", after=0, name=f"s{turn % 2}")
+            await socket.ask("unsubscribe", subscription=f"s{turn % 2}")
+            heard = len(socket.events[f"s{turn % 2}"])
+            await socket.ask("ping")
+            assert len(socket.events[f"s{turn % 2}"]) == heard
+        before = await last_seq(shop.database)
+        await socket.subscribe("log", after=0)
+        await socket.up_to(before)
+    assert socket.events["s"] == await log(shop.database, 0, before)
 
 
-async def test_a_reader_that_is_too_slow_is_told_where_to_resume(shop: Shop) -> None:
-    """A batch of more events than fit the socket's queue is a reader too slow, however fast it reads."""
-    before = await last_seq(shop)
-    async with opened(shop, after=before) as socket:
-        await shop.product(on_hand=1)
-        await socket.up_to(before + 1)
-        await burst(shop, QUEUE_MAX_EVENTS + 1)
-        code, reason = await socket.closed()
-        seen = [event["seq"] for event in socket.events]
-    assert code == 4008
-    assert reason == f"too slow; resume after {seen[-1]}"
-    assert seen == list(range(before + 1, before + 1 + len(seen)))
-
-    async with opened(shop, after=seen[-1]) as socket:
-        last = await last_seq(shop)
-        assert [event["seq"] for event in await socket.up_to(last)] == list(range(seen[-1] + 1, last + 1))
-
-
-async def test_at_shutdown_sockets_are_closed_and_the_gateway_ends_at_once(shop: Shop) -> None:
-    system = shop.system
-    before = await last_seq(shop)
-    async with opened(shop, after=before) as socket, opened(shop, after=before) as other:
-        await shop.product(on_hand=1)
-        await socket.up_to(before + 1)
-        await other.up_to(before + 1)
-        begun = time.monotonic()
-        stopping = asyncio.create_task(asyncio.to_thread(system.stop_process, "gateway"))
-        assert (await socket.closed())[0] == 1012
-        assert (await other.closed())[0] == 1012
-        await stopping
-        assert time.monotonic() - begun < STOP_MAX_SECONDS
-
-    system.start_process("gateway")
-    await eventually_seen("the gateway again", lambda: _answers(shop), within_seconds=WAIT_SECONDS)
-    async with opened(shop, after=before) as socket:
-        assert [event["seq"] for event in await socket.up_to(before + 1)] == [before + 1]
+async def test_a_heartbeat_is_safe_to_resume_from(shop: Shop, feeds: Feeds) -> None:
+    """Whatever was committed up to its seq has come before it; what comes behind it is behind its seq."""
+    sku = await shop.product(on_hand=100)
+    customer = shop.customer()
+    async with feeds.staff() as socket:
+        await socket.subscribe(f"inventory/{sku}", after=await last_seq(shop.database))
+        await socket.subscribe("orders", after=0, name="orders")
+        placing = asyncio.gather(*(customer.placed({sku: 1}) for _ in range(30)))
+        heartbeats = 0
+        while heartbeats < 2:
+            message = await socket.more()
+            assert message is not None
+            if message["type"] == "heartbeat":
+                heartbeats += 1
+                events = await log(shop.database, 0, message["seq"])
+                assert socket.events["orders"] == visible(events, "orders")
+        await placing
 
 
-async def _answers(shop: Shop) -> bool:
-    try:
-        return (await shop.anybody.request("GET", "/health/ready")).status == 200
-    except aiohttp.ClientConnectionError:
-        return False
+@pytest.mark.parametrize("token_comes", ["in_the_header", "in_the_query", "in_the_first_message"])
+async def test_a_first_subscription_in_the_request(shop: Shop, feeds: Feeds, token_comes: str) -> None:
+    before = await last_seq(shop.database)
+    token = shop.system.token("staff", "feed-staff")
+    sku = await shop.product(on_hand=1)
+    last = await last_seq(shop.database)
+    query: dict[str, str | int] = {"topics": f"orders,inventory/{sku}", "after": before}
+    if token_comes == "in_the_query":
+        query["token"] = token
+    async with feeds.opened(token if token_comes == "in_the_header" else None, **query) as socket:
+        if token_comes == "in_the_first_message":
+            answer = await socket.ask("authenticate", token=token)
+            assert (answer["type"], answer["principal"], answer["role"]) == ("authenticated", "feed-staff", "staff")
+        assert (await socket.next("subscribed"))["after"] == before
+        await socket.up_to(last)
+    expected = visible(await log(shop.database, before, last), f"inventory/{sku}", "orders")
+    assert socket.events[f"inventory/{sku},orders"] == expected
+
+
+async def test_notifications_are_the_customers_events_without_a_protocol(shop: Shop, feeds: Feeds) -> None:
+    sku = await shop.product(on_hand=10)
+    customer = shop.customer()
+    order = await customer.placed({sku: 1})
+    before = await last_seq(shop.database)
+    token = shop.system.token("customer", customer.principal)
+    async with feeds.opened(None, "/ws/notifications", token=token, after=0) as socket:
+        (await customer.cancel(order["id"])).ok()
+        await shop.customer().placed({sku: 1})
+        await socket.raw.send_str("what is said here means nothing")
+        await customer.placed({sku: 1})
+        got: list[Any] = []
+        while len(got) < 3:
+            frame = await socket.raw.receive_json(timeout=10)
+            assert feeds.contract is not None
+            feeds.contract.notify(frame)
+            got += frame
+    assert got == visible(await log(shop.database), "me", to=customer.principal)
+    async with feeds.opened(token, "/ws/notifications") as socket:
+        await customer.placed({sku: 1})
+        (only,) = await socket.raw.receive_json(timeout=10)
+        assert only["seq"] > before
+
+
+async def test_stats_come_each_second(shop: Shop, feeds: Feeds) -> None:
+    sku = await shop.product(on_hand=10)
+    await shop.customer().placed({sku: 2})
+    async with feeds.staff() as socket:
+        await socket.subscribe("stats")
+        first, _, third = [(await socket.next("stats"))["stats"] for _ in range(3)]
+        assert first["at"] < third["at"] <= first["at"] + 3
+        assert third["orders_per_minute"] >= 1
+        assert first["seq"] <= third["seq"]
+        await socket.ask("unsubscribe", subscription="s")
+        assert (await socket.ask("ping"))["type"] == "pong"

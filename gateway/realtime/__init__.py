@@ -1,0 +1,2 @@
+"""The realtime side of the gateway: one tail of the log, handed to topics in memory, and from there to sockets and
+event streams, each through a bounded outbox of its own. What a subscriber gets is the log, as far as it may see it."""

@@ -1,0 +1,36 @@
+"""Who may subscribe to what: topics to addresses, with a look at the orders that a customer names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.auth import Caller
+from gateway.realtime.topics import ORDERS, TopicRefused, address
+from runtime.engine import VIEW_FAILED
+from runtime.tables import orders
+
+
+async def addresses(engine: AsyncEngine, caller: Caller, topics: Iterable[str]) -> frozenset[str]:
+    """Where the topics' events arrive for this caller. Raises TopicRefused for the first that is refused."""
+    asked = frozenset(topics)
+    found = frozenset(address(topic, caller) for topic in asked)
+    named = [UUID(topic.partition("/")[2]) for topic in asked if topic.startswith(f"{ORDERS}/")]
+    if named and not caller.who.staff:
+        await _refuse_orders_of_others(engine, caller, named)
+    return found
+
+
+async def _refuse_orders_of_others(engine: AsyncEngine, caller: Caller, order_ids: list[UUID]) -> None:
+    """An order that does not exist yet may be subscribed to: it may be on its way. Nobody sees another's anyway."""
+    theirs = select(orders.c.id).where(orders.c.id.in_(order_ids), orders.c.customer_id != caller.who.principal)
+    try:
+        async with engine.connect() as connection:
+            order_id = await connection.scalar(theirs.limit(1))
+    except VIEW_FAILED:
+        raise TopicRefused("database_unavailable", "Whose order this is cannot be seen now; try again.") from None
+    if order_id is not None:
+        raise TopicRefused("order_not_found", f"There is no order {order_id}.")

@@ -1,0 +1,216 @@
+"""The hub of one gateway process: every event of the tail, to every subscription that it belongs to.
+
+Subscriptions to the same addresses share an audience: what it sees is picked once, encoded once, and put into the
+outboxes of all. Whoever resumes reads the log up to where the hub is, and joins without a gap and without a repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.realtime.packets import Packet, encode, packets
+from gateway.realtime.topics import LOG, addresses_of
+from gateway.tail import Tail
+from gateway.views import log
+from runtime.records import CHUNK_MAX_EVENTS, EventRecord
+
+_PAGE_EVENTS: Final = 2_000
+_PAGES_AT_A_TIME: Final = 2
+"""Pages of the log that are read at a time, however many resume: the database's other connections are for others."""
+
+_log = logging.getLogger(__name__)
+
+Deliver = Callable[[Packet], None]
+Room = Callable[[], Awaitable[None]]
+
+
+class FellBehind(Exception):
+    """More came in than may wait, while the log was read: too slow."""
+
+
+class Audience:
+    """All subscriptions to the same addresses."""
+
+    def __init__(self, addresses: frozenset[str]) -> None:
+        self.addresses = addresses
+        self.subscriptions: set[Subscription] = set()
+        self.gathering: list[tuple[int, str]] = []
+
+    def sees(self, record: EventRecord) -> bool:
+        """Whether the event belongs to any of the addresses."""
+        return any(address in self.addresses for address in _addresses(record))
+
+
+def _addresses(record: EventRecord) -> Iterable[str]:
+    """Where the event belongs. One that says something nobody understands must not keep others from arriving."""
+    try:
+        return list(addresses_of(record))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        _log.exception("event %d (%s) cannot be read; only the topic `%s` has it", record.seq, record.type, LOG)
+        return (LOG,)
+
+
+class Subscription:
+    """One subscription: what it is for, and where its packets go. What it sees up to `seq` was delivered."""
+
+    __slots__ = ("_deliver", "_held", "_live", "audience", "left", "seq")
+
+    def __init__(self, audience: Audience, deliver: Deliver) -> None:
+        self.audience = audience
+        self.seq = 0
+        self.left = False
+        self._live = False
+        self._deliver = deliver
+        self._held: list[Packet] | None = None
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether all that was handed on has been delivered."""
+        return self._live and self._held is None
+
+    @property
+    def held_events(self) -> int:
+        """How many events it keeps for later."""
+        return sum(len(packet.bodies) for packet in self._held or ())
+
+    def go_live(self) -> None:
+        """From now on it is given what is new."""
+        self._live = True
+
+    def take(self, packet: Packet) -> None:
+        """Takes what of the packet is behind `seq`."""
+        if self._held is not None:
+            self._held.append(packet)
+        elif not self.left and (news := packet.behind(self.seq)) is not None:
+            self.pass_on(news)
+
+    def pass_on(self, packet: Packet) -> None:
+        """Delivers a packet that begins behind `seq`."""
+        self.seq = packet.seq
+        self._deliver(packet)
+
+    def hold(self) -> None:
+        """Keeps what it takes for later."""
+        self._held = []
+
+    def release(self) -> None:
+        """Delivers what was kept, and goes on."""
+        held, self._held = self._held or [], None
+        for packet in held:
+            self.take(packet)
+
+    def leave(self) -> None:
+        """Takes nothing more."""
+        self.left = True
+        self._live = False
+        self._held = None
+
+
+class Hub:
+    """Hands the tail's events to subscriptions."""
+
+    def __init__(self, engine: AsyncEngine, tail: Tail) -> None:
+        self._engine = engine
+        self._tail = tail
+        self._audiences: dict[frozenset[str], Audience] = {}
+        self._by_address: dict[str, set[Audience]] = {}
+        self._reading = asyncio.Semaphore(_PAGES_AT_A_TIME)
+        tail.watch(self._hand_on)
+
+    @property
+    def seq(self) -> int:
+        """The last event that was handed on."""
+        return self._tail.seq
+
+    async def ready(self) -> None:
+        """Returns when the tail follows the log."""
+        await self._tail.watching.wait()
+
+    def subscription(self, addresses: Iterable[str], deliver: Deliver) -> Subscription:
+        """A subscription that gets nothing yet: `join` or `resume` it."""
+        key = frozenset(addresses)
+        return Subscription(self._audiences.get(key) or Audience(key), deliver)
+
+    def join(self, subscription: Subscription) -> None:
+        """From now on the subscription gets what is new."""
+        audience = self._audiences.setdefault(subscription.audience.addresses, subscription.audience)
+        subscription.audience = audience
+        subscription.go_live()
+        audience.subscriptions.add(subscription)
+        for address in audience.addresses:
+            self._by_address.setdefault(address, set()).add(audience)
+
+    async def resume(self, subscription: Subscription, after: int, room: Room, *, max_events: int) -> None:
+        """Delivers the log behind `after`, and joins; a subscription that leaves meanwhile is let go of. `room` is
+        awaited before each packet. Raises what a view raises, and FellBehind if more than `max_events` came in while
+        the last of it was read."""
+        subscription.seq = after
+        while self.seq - subscription.seq > _PAGE_EVENTS:
+            if not await self._page(subscription, room):
+                return
+        # Close to the end: what comes in from here on is kept, until all before it is read.
+        until = self.seq
+        subscription.hold()
+        self.join(subscription)
+        while subscription.seq < until:
+            if not await self._page(subscription, room, until):
+                return
+            if subscription.held_events > max_events:
+                raise FellBehind
+        await room()
+        if subscription.held_events > max_events:
+            raise FellBehind
+        subscription.release()
+
+    async def _page(self, subscription: Subscription, room: Room, until: int | None = None) -> bool:
+        """Delivers one page of the log, not beyond `until`; False if the subscription has left."""
+        async with self._reading, self._engine.connect() as connection:
+            records = await log.read(connection, subscription.seq, _PAGE_EVENTS)
+        while records and not subscription.left:
+            part, records = records[:CHUNK_MAX_EVENTS], records[CHUNK_MAX_EVENTS:]
+            if until is not None:
+                part = [record for record in part if record.seq <= until]
+            seen = [(record.seq, encode(record)) for record in part if subscription.audience.sees(record)]
+            for packet in packets(seen):
+                await room()
+                if subscription.left:
+                    return False
+                subscription.pass_on(packet)
+            if part:
+                subscription.seq = part[-1].seq
+        return not subscription.left
+
+    def leave(self, subscription: Subscription) -> None:
+        """Ends a subscription; more than once does no harm."""
+        audience = subscription.audience
+        audience.subscriptions.discard(subscription)
+        subscription.leave()
+        if not audience.subscriptions and self._audiences.get(audience.addresses) is audience:
+            del self._audiences[audience.addresses]
+            for address in audience.addresses:
+                self._by_address[address].discard(audience)
+                if not self._by_address[address]:
+                    del self._by_address[address]
+
+    def _hand_on(self, records: Sequence[EventRecord]) -> None:
+        if not self._audiences:
+            return
+        hit: set[Audience] = set()
+        for record in records:
+            audiences = {audience for address in _addresses(record) for audience in self._by_address.get(address, ())}
+            if audiences:
+                event = record.seq, encode(record)
+                for audience in audiences:
+                    audience.gathering.append(event)
+                hit |= audiences
+        for audience in hit:
+            gathered, audience.gathering = audience.gathering, []
+            for packet in packets(gathered):
+                for subscription in list(audience.subscriptions):
+                    subscription.take(packet)

@@ -1,0 +1,143 @@
+"""The messages of the WebSocket `/ws`: what a client may say, and what it is told. JSON objects, told apart by `type`.
+
+The AsyncAPI document is made from these structs, so what stands there is what is sent.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from gateway.realtime.figures import Figures
+
+SUBSCRIPTIONS_MAX: Final = 64
+"""Of one socket."""
+TOPICS_MAX: Final = 100
+"""Of one subscription."""
+SOCKET_TOPICS_MAX: Final = 256
+"""Of all subscriptions of one socket."""
+
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, description="The client's own name for it.")]
+_Reference = Annotated[str, msgspec.Meta(max_length=64, description="Comes back with the answer.")]
+_Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _Said(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fields=True):
+    """What a client says."""
+
+
+class Authenticate(_Said, frozen=True, tag="authenticate"):
+    """The first message of a client that sent no token with its request, and later one before the token expires. It
+    must speak for the same principal."""
+
+    token: Annotated[str, msgspec.Meta(max_length=8_192)]
+    id: _Reference | None = None
+
+
+class Subscribe(_Said, frozen=True, tag="subscribe"):
+    """Asks for the events of some topics, those behind the seq `after` or those from now on. Without a name for it, a
+    subscription is called by its topics, sorted and joined with commas."""
+
+    topics: Annotated[list[Annotated[str, msgspec.Meta(max_length=100)]], msgspec.Meta(min_length=1, max_length=100)]
+    after: _Seq | Literal["now"] = "now"
+    subscription: _Name | None = None
+    id: _Reference | None = None
+
+
+class Unsubscribe(_Said, frozen=True, tag="unsubscribe"):
+    """Ends a subscription."""
+
+    subscription: Annotated[str, msgspec.Meta(max_length=16_384)]
+    id: _Reference | None = None
+
+
+class Ping(_Said, frozen=True, tag="ping"):
+    """Asks for a pong."""
+
+    id: _Reference | None = None
+
+
+Said = Authenticate | Subscribe | Unsubscribe | Ping
+
+
+class _Told(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+    """What a client is told."""
+
+
+class Authenticated(_Told, frozen=True, tag="authenticated"):
+    """The token is accepted, and good until `expires_at` (seconds of Unix time)."""
+
+    principal: str
+    role: str
+    expires_at: float | None = None
+    id: str | None = None
+
+
+class Subscribed(_Told, frozen=True, tag="subscribed"):
+    """The subscription begins behind the seq `after`."""
+
+    subscription: str
+    topics: list[str]
+    after: int
+    id: str | None = None
+
+
+class Unsubscribed(_Told, frozen=True, tag="unsubscribed"):
+    """Nothing more comes of the subscription."""
+
+    subscription: str
+    id: str | None = None
+
+
+class Events(_Told, frozen=True, tag="events"):
+    """Events of a subscription, in order; each comes once. `seq` is the last one's."""
+
+    subscription: str
+    seq: int
+    events: list[dict[str, Any]]
+
+
+class Stats(_Told, frozen=True, tag="stats"):
+    """The topic `stats`, each second: of the last 60 seconds, and of this moment."""
+
+    subscription: str
+    stats: Figures
+
+
+class Heartbeat(_Told, frozen=True, tag="heartbeat"):
+    """Every event of the socket's subscriptions up to `seq` was sent: it is safe to resume from there."""
+
+    seq: int
+
+
+class Pong(_Told, frozen=True, tag="pong"):
+    """The answer to a ping."""
+
+    seq: int
+    id: str | None = None
+
+
+class Error(_Told, frozen=True, tag="error"):
+    """A message was refused; the socket goes on. `code` is stable."""
+
+    code: str
+    detail: str
+    id: str | None = None
+
+
+TOLD: Final = (Authenticated, Subscribed, Unsubscribed, Events, Stats, Heartbeat, Pong, Error)
+
+_said = msgspec.json.Decoder(Said)
+_json = msgspec.json.Encoder()
+
+
+def decode(text: str | bytes) -> Said:
+    """What the client said. Raises msgspec.MsgspecError, UnicodeDecodeError or RecursionError."""
+    said: Said = _said.decode(text)
+    return said
+
+
+def encode(message: msgspec.Struct) -> str:
+    """The message as it is sent."""
+    return _json.encode(message).decode()

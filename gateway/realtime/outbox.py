@@ -1,0 +1,199 @@
+"""An outbox: what is on its way to one socket or stream, bounded, in order, and nobody else's trouble.
+
+A task that sends exists only while there is something to send, so that an idle socket costs little; what gathers
+meanwhile goes out together. What was sent is noted only when it was: whoever is cut off is told where to resume.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple
+
+from gateway.realtime.packets import Form, Packet
+from runtime.records import CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS
+
+# A client that takes nothing for so long is too slow.
+SEND_MAX_SECONDS: Final = 20.0
+
+NOTICES_MAX: Final = 200
+"""Answers to the client's own messages that may wait; who asks more and reads nothing is too slow."""
+
+Send = Callable[[str], Awaitable[None]]
+
+
+class Lane:
+    """The way of one subscription's events. Up to the seq `sent`, all of them were sent."""
+
+    __slots__ = ("name", "sent")
+
+    def __init__(self, name: str, began: int) -> None:
+        """`name` is JSON, as it is sent; `began` is the seq behind which the subscription begins."""
+        self.name = name
+        self.sent = began
+
+
+class _Events(NamedTuple):
+    lane: Lane
+    packet: Packet
+
+
+class _Notice(NamedTuple):
+    """A message that is no event. When it is sent, so is everything up to `seq` of these lanes."""
+
+    text: str
+    seq: int
+    lanes: Sequence[Lane]
+
+
+class _Frame(NamedTuple):
+    """What is sent at once: so many items."""
+
+    text: str
+    seq: int
+    lanes: Sequence[Lane]
+    items: int
+
+
+class Outbox:
+    """Sends packets and notices to one receiver, in the order they were put in. Of one packet there is always room;
+    beyond that, for `max_events` and `max_bytes`."""
+
+    def __init__(self, send: Send, ended: Callable[[], None], form: Form, *, max_events: int, max_bytes: int) -> None:
+        """`ended` is called when nothing can be sent any more: there is no room, or the receiver is gone, or takes
+        nothing. Events are sent in `form`."""
+        self._send = send
+        self._form = form
+        self._ended = ended
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._items: deque[_Events | _Notice] = deque()
+        self._events = 0
+        self._bytes = 0
+        self._notices = 0
+        self._put_in = 0
+        self._sent = 0
+        self._flushing: deque[tuple[int, asyncio.Future[None]]] | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._sealed = False
+        self.overflowed = False
+        """Whether it ended because its receiver takes too little, and not because it is gone."""
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not sent yet."""
+        return self._events
+
+    def put(self, lane: Lane, packet: Packet) -> None:
+        """Takes events. Once some did not fit, nothing more is taken."""
+        if self._sealed:
+            return
+        events, size = self._events + len(packet.bodies), self._bytes + packet.size
+        if self._events and (events > self._max_events or size > self._max_bytes):
+            self._overflow()
+            return
+        self._events, self._bytes = events, size
+        self._append(_Events(lane, packet))
+
+    def notify(self, message: str, seq: int = 0, lanes: Sequence[Lane] = ()) -> None:
+        """Takes a notice; it may say that everything up to `seq` of some lanes was put in before."""
+        if self._sealed:
+            return
+        if self._notices >= NOTICES_MAX:
+            self._overflow()
+            return
+        self._notices += 1
+        self._append(_Notice(message, seq, lanes))
+
+    def seal(self) -> None:
+        """Takes nothing more; what was put in before still goes out."""
+        self._sealed = True
+
+    def close(self) -> None:
+        """Sends nothing more."""
+        self._sealed = True
+        self._items.clear()
+        if self._writing is not None:
+            self._writing.cancel()
+        self._wake()
+
+    async def flushed(self) -> None:
+        """Returns when all that was put in before is sent, or cannot be."""
+        if self._writing is None:
+            return
+        if self._flushing is None:
+            self._flushing = deque()
+        sent = asyncio.get_running_loop().create_future()
+        self._flushing.append((self._put_in, sent))
+        await sent
+
+    def _append(self, item: _Events | _Notice) -> None:
+        self._put_in += 1
+        self._items.append(item)
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all())
+
+    def _overflow(self) -> None:
+        self._sealed = True
+        self.overflowed = True
+        self._ended()
+
+    async def _write_all(self) -> None:
+        try:
+            while self._items:
+                frame = self._next()
+                async with asyncio.timeout(SEND_MAX_SECONDS):
+                    await self._send(frame.text)
+                for lane in frame.lanes:
+                    lane.sent = max(lane.sent, frame.seq)
+                self._sent += frame.items
+                self._wake(self._sent)
+        except Exception as error:
+            self.overflowed = isinstance(error, TimeoutError)
+            self._sealed = True
+            self._items.clear()
+            self._ended()
+        finally:
+            self._writing = None
+            if not self._items:
+                self._wake()
+
+    def _wake(self, sent: int | None = None) -> None:
+        """Tells who waits for so many items to be sent, or all."""
+        while self._flushing and (sent is None or self._flushing[0][0] <= sent):
+            _, waiting = self._flushing.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _next(self) -> _Frame:
+        """A notice, or as many events of one subscription as go together."""
+        item = self._items.popleft()
+        if isinstance(item, _Notice):
+            self._notices -= 1
+            return _Frame(item.text, item.seq, item.lanes, 1)
+        lane, packet = item
+        self._take_off(packet)
+        if not self._goes_together(lane, len(packet.bodies), packet.size):
+            return _Frame(packet.written(self._form, lane.name), packet.seq, (lane,), 1)
+        seqs, bodies, size, items = list(packet.seqs), list(packet.bodies), packet.size, 1
+        while self._goes_together(lane, len(bodies), size):
+            more = self._items.popleft()
+            assert isinstance(more, _Events)
+            self._take_off(more.packet)
+            seqs += more.packet.seqs
+            bodies += more.packet.bodies
+            size += more.packet.size
+            items += 1
+        return _Frame(self._form(lane.name, seqs, bodies), seqs[-1], (lane,), items)
+
+    def _take_off(self, packet: Packet) -> None:
+        self._events -= len(packet.bodies)
+        self._bytes -= packet.size
+
+    def _goes_together(self, lane: Lane, count: int, size: int) -> bool:
+        """Whether the next item are events of the same subscription, and there is room for them in a frame."""
+        if not self._items or isinstance(self._items[0], _Notice) or self._items[0].lane is not lane:
+            return False
+        packet = self._items[0].packet
+        return count + len(packet.bodies) <= CHUNK_MAX_EVENTS and size + packet.size <= CHUNK_MAX_BYTES

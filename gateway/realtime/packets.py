@@ -1,0 +1,90 @@
+"""Packets: runs of events, encoded once for everybody who gets them, in whichever form they are sent."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from runtime.records import CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS, EventRecord, cloud_event
+
+# What one packet is kept as. Whoever calls a subscription by a name of their own shares it with nobody.
+_WRITTEN_MAX: Final = 4
+
+_json: Final = msgspec.json.Encoder()
+
+Form = Callable[[str, Sequence[int], Sequence[str]], str]
+"""How a run of events (subscription, seqs, bodies) is written for whoever gets it."""
+
+
+class Packet:
+    """Some events in the order of the log, by seq, encoded: what one audience sees of a run of it."""
+
+    __slots__ = ("_written", "bodies", "seqs", "size")
+
+    def __init__(self, seqs: Sequence[int], bodies: Sequence[str]) -> None:
+        self.seqs = seqs
+        self.bodies = bodies
+        self.size = sum(map(len, bodies))
+        self._written: dict[tuple[Form, str], str] = {}
+
+    @property
+    def seq(self) -> int:
+        """The last event's."""
+        return self.seqs[-1]
+
+    def behind(self, seq: int) -> Packet | None:
+        """What of it is behind `seq`, if anything is."""
+        if self.seqs[0] > seq:
+            return self
+        start = bisect_right(self.seqs, seq)
+        return Packet(self.seqs[start:], self.bodies[start:]) if start < len(self.seqs) else None
+
+    def written(self, form: Form, subscription: str) -> str:
+        """In a form, for subscriptions of that name: all of them share it, if names are few."""
+        key = form, subscription
+        text = self._written.get(key)
+        if text is None:
+            text = form(subscription, self.seqs, self.bodies)
+            if len(self._written) < _WRITTEN_MAX:
+                self._written[key] = text
+        return text
+
+
+def events_message(subscription: str, seqs: Sequence[int], bodies: Sequence[str]) -> str:
+    """The message `events` of `/ws`; `subscription` is JSON already."""
+    return f'{{"type":"events","subscription":{subscription},"seq":{seqs[-1]},"events":[{",".join(bodies)}]}}'
+
+
+def array(subscription: str, seqs: Sequence[int], bodies: Sequence[str]) -> str:
+    """A JSON array of CloudEvents, and nothing else."""
+    return f"[{','.join(bodies)}]"
+
+
+def server_sent(subscription: str, seqs: Sequence[int], bodies: Sequence[str]) -> str:
+    """Server-sent events, each with its seq as id to resume from."""
+    return "".join(f"id: {seq}\ndata: {body}\n\n" for seq, body in zip(seqs, bodies, strict=True))
+
+
+def encode(record: EventRecord) -> str:
+    """The event in the form that everybody gets: a CloudEvent."""
+    return _json.encode(cloud_event(record)).decode()
+
+
+def packets(events: Sequence[tuple[int, str]]) -> Iterator[Packet]:
+    """Encoded events (seq, body) in packets that are no burden to whoever takes them."""
+    start = size = 0
+    for index, (_, body) in enumerate(events):
+        if index > start and (index - start == CHUNK_MAX_EVENTS or size + len(body) > CHUNK_MAX_BYTES):
+            yield _packet(events[start:index])
+            start, size = index, 0
+        size += len(body)
+    if start < len(events):
+        yield _packet(events[start:])
+
+
+def _packet(events: Sequence[tuple[int, str]]) -> Packet:
+    seqs, bodies = zip(*events, strict=True)
+    return Packet(seqs, bodies)

@@ -1,0 +1,57 @@
+"""Subscriptions without a protocol: what to send is in the request, and the client says nothing more.
+
+`/ws/notifications` is everything about the signed-in customer, each frame a JSON array of CloudEvents; the event stream
+of `/api/v1/events/stream` is the same for any topics, as server-sent events.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from gateway.realtime.closing import FORBIDDEN, STOPPING, TOO_MANY_MESSAGES, TRY_LATER, Closing
+from gateway.realtime.messages import Error, Subscribed
+from gateway.realtime.packets import Form, array, server_sent
+from gateway.realtime.session import Session
+
+
+class Notifications(Session):
+    """A socket that only gets events. What its client says means nothing, and is not kept."""
+
+    form: ClassVar[Form] = array
+
+    async def hear(self, text: str | bytes) -> None:
+        if not self._allowance.take():
+            self._end(Closing(TOO_MANY_MESSAGES, "too many messages"))
+
+    def heartbeat(self) -> None:
+        pass
+
+    def _tell(self, message: msgspec.Struct) -> None:
+        if isinstance(message, Error):
+            code = TRY_LATER if message.code == "database_unavailable" else FORBIDDEN
+            self._end(Closing(code, message.code))
+
+
+class Stream(Notifications):
+    """An event stream. Its heartbeats keep proxies from closing it, and are events without data: no listener is told of
+    them, but a browser resumes from there."""
+
+    form: ClassVar[Form] = server_sent
+
+    def heartbeat(self) -> None:
+        if self._served:
+            self._tell_position(self.seq)
+
+    def stop(self) -> None:
+        """The gateway stops."""
+        self._end(Closing(STOPPING, "the gateway stops"))
+
+    def _tell(self, message: msgspec.Struct) -> None:
+        if isinstance(message, Subscribed):
+            self._tell_position(message.after)
+        super()._tell(message)
+
+    def _tell_position(self, seq: int) -> None:
+        self._outbox.notify(f": heartbeat\nid: {seq}\n\n", seq, [lane for _, lane in self._served.values()])

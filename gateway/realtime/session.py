@@ -1,0 +1,319 @@
+"""One WebSocket of `/ws`: its caller, its subscriptions, and what is said and told.
+
+It promises that every subscription gets what it sees of the log, once and in order, or the socket is closed with a
+code and the seq to resume from. A client's mistakes are answered and counted; they harm nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+
+import msgspec
+
+from gateway.auth import Caller
+from gateway.problems import Problem
+from gateway.realtime import admission
+from gateway.realtime.closing import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    TOO_MANY_MESSAGES,
+    TOO_SLOW,
+    TRY_LATER,
+    UNAUTHENTICATED,
+    Closing,
+)
+from gateway.realtime.figures import Figures
+from gateway.realtime.hub import FellBehind, Subscription
+from gateway.realtime.messages import (
+    SOCKET_TOPICS_MAX,
+    SUBSCRIPTIONS_MAX,
+    Authenticate,
+    Authenticated,
+    Error,
+    Heartbeat,
+    Ping,
+    Pong,
+    Said,
+    Stats,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+    decode,
+    encode,
+)
+from gateway.realtime.outbox import Lane, Outbox, Send
+from gateway.realtime.packets import Form, events_message
+from gateway.realtime.rate import Allowance
+from gateway.realtime.topics import STATS, TopicRefused
+from runtime.engine import VIEW_FAILED
+
+if TYPE_CHECKING:
+    from gateway.edge import Edge
+
+# So many messages that could not be understood are answered; one more ends the socket.
+MISTAKES_MAX: Final = 20
+_LATEST_TIMER_SECONDS: Final = 30 * 86_400.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Served(NamedTuple):
+    subscription: Subscription
+    lane: Lane
+
+
+class Session:
+    """The protocol of one socket. `send` sends a text frame; `end` is called once, when `closing` says how it ends."""
+
+    form: ClassVar[Form] = events_message
+
+    def __init__(self, edge: Edge, caller: Caller | None, send: Send, end: Callable[[], object]) -> None:
+        self._edge = edge
+        self._config = edge.config
+        self._caller = caller
+        self._on_end = end
+        self.closing: Closing | None = None
+        self._outbox = Outbox(
+            send,
+            self._cannot_send,
+            type(self).form,
+            max_events=self._config.socket_queue_max_events,
+            max_bytes=self._config.socket_queue_max_bytes,
+        )
+        self._served: dict[str, _Served] = {}
+        self._stats: set[str] = set()
+        self._to_resume: deque[Subscription] = deque()
+        self._resuming: asyncio.Task[None] | None = None
+        self._first: Subscribe | None = None
+        self._allowance = Allowance(self._config.socket_messages_per_second, self._config.socket_messages_burst)
+        self._mistakes = 0
+        self._expiry: asyncio.TimerHandle | None = None
+        self._watch_expiry()
+
+    @property
+    def caller(self) -> Caller | None:
+        """Who it is, once that is known."""
+        return self._caller
+
+    @property
+    def seq(self) -> int:
+        """Every event of every subscription up to here is sent, or is in the outbox."""
+        handed_on = self._edge.hub.seq
+        # One that begins behind an event which is yet to come is ahead of the hub.
+        return min(
+            (max(handed_on, s.seq) if s.up_to_date else s.seq for s, _ in self._served.values()), default=handed_on
+        )
+
+    async def begin(self, first: Subscribe) -> None:
+        """The request itself asks for a subscription: it begins when it is known who asks."""
+        if self._caller is None:
+            self._first = first
+        else:
+            await self.subscribe(first)
+
+    async def hear(self, text: str | bytes) -> None:
+        """Takes one message of the client."""
+        if not self._allowance.take():
+            self._end(Closing(TOO_MANY_MESSAGES, "too many messages"))
+            return
+        try:
+            said = decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._mistakes += 1
+            self._tell(Error("invalid_message", str(error)[:200]))
+            if self._mistakes > MISTAKES_MAX:
+                self._end(Closing(BAD_REQUEST, "too many messages that are none"))
+            return
+        if self._caller is None and not isinstance(said, Authenticate):
+            self._end(Closing(UNAUTHENTICATED, "unauthenticated"))
+            return
+        await self._obey(said)
+
+    async def _obey(self, said: Said) -> None:
+        if isinstance(said, Ping):
+            self._tell(Pong(self.seq, said.id))
+        elif isinstance(said, Authenticate):
+            await self._authenticate(said)
+        elif isinstance(said, Unsubscribe):
+            self._unsubscribe(said)
+        else:
+            await self.subscribe(said)
+
+    async def _authenticate(self, said: Authenticate) -> None:
+        try:
+            caller = await self._edge.authenticator.authenticate(said.token)
+        except Problem as problem:
+            if self._caller is None:
+                self._end(Closing(FORBIDDEN if problem.code == "forbidden" else UNAUTHENTICATED, problem.code))
+            else:
+                self._tell(Error(problem.code, problem.detail, said.id))
+            return
+        except VIEW_FAILED:
+            self._end(Closing(TRY_LATER, "database_unavailable"))
+            return
+        if self._caller is None:
+            if not self._edge.sockets.enter(caller):
+                self._end(Closing(TRY_LATER, "too many sockets of yours"))
+                return
+        elif caller.who != self._caller.who:
+            self._tell(Error("forbidden", "The token speaks for somebody else: open another socket.", said.id))
+            return
+        elif not caller.scopes.issuperset(self._caller.scopes):
+            self._tell(Error("forbidden", "The token allows less than the one before: open another socket.", said.id))
+            return
+        self._caller = caller
+        self._watch_expiry()
+        expires_at = caller.expires_at if caller.expires_at < float("inf") else None
+        self._tell(Authenticated(caller.who.principal, caller.role, expires_at, said.id))
+        if self._first is not None:
+            first, self._first = self._first, None
+            await self.subscribe(first)
+
+    async def subscribe(self, said: Subscribe) -> None:
+        """Begins a subscription, or says why not."""
+        assert self._caller is not None
+        name = said.subscription or ",".join(sorted(set(said.topics)))
+        try:
+            self._check_room(name, said.topics)
+            addresses = await admission.addresses(self._edge.engine, self._caller, said.topics)
+        except TopicRefused as refused:
+            self._tell(Error(refused.code, str(refused), said.id))
+            return
+        hub = self._edge.hub
+        await hub.ready()
+        if STATS in addresses:
+            self._stats.add(name)
+            self._edge.stats.watch(self, name)
+        after = hub.seq if said.after == "now" else said.after
+        lane = Lane(json.dumps(name), after)
+        subscription = hub.subscription(addresses, partial(self._outbox.put, lane))
+        subscription.seq = after
+        self._served[name] = _Served(subscription, lane)
+        self._tell(Subscribed(name, said.topics, after, said.id))
+        if after >= hub.seq:
+            hub.join(subscription)
+        else:
+            self._resume(subscription)
+
+    def _check_room(self, name: str, topics: list[str]) -> None:
+        """Raises TopicRefused if there is no room for a subscription of that name."""
+        if name in self._served:
+            raise TopicRefused("subscription_exists", f"There is a subscription `{name[:100]}`: end it first.")
+        if len(self._served) >= SUBSCRIPTIONS_MAX:
+            raise TopicRefused("too_many_subscriptions", f"A socket has at most {SUBSCRIPTIONS_MAX} subscriptions.")
+        if len(topics) + sum(len(s.audience.addresses) for s, _ in self._served.values()) > SOCKET_TOPICS_MAX:
+            raise TopicRefused("too_many_topics", f"A socket has at most {SOCKET_TOPICS_MAX} topics.")
+
+    def _resume(self, subscription: Subscription) -> None:
+        """Subscriptions resume one after another, so that what they read takes the room of one."""
+        self._to_resume.append(subscription)
+        if self._resuming is None:
+            self._resuming = asyncio.create_task(self._resume_all())
+
+    async def _resume_all(self) -> None:
+        try:
+            while self._to_resume:
+                subscription = self._to_resume.popleft()
+                if not subscription.left:
+                    await self._edge.hub.resume(
+                        subscription,
+                        subscription.seq,
+                        self._outbox.flushed,
+                        max_events=self._config.socket_queue_max_events,
+                    )
+        except FellBehind:
+            self._end(Closing(TOO_SLOW, f"too slow; resume after {self._resume_from}"))
+        except VIEW_FAILED:
+            self._end(Closing(TRY_LATER, f"the log cannot be read now; resume after {self._resume_from}"))
+        except Exception:
+            _log.exception("a replay ended by a bug")
+            self._end(Closing(INTERNAL_ERROR, "internal_error"))
+        finally:
+            self._resuming = None
+
+    def _unsubscribe(self, said: Unsubscribe) -> None:
+        name = said.subscription
+        if name not in self._served:
+            self._tell(Error("no_such_subscription", f"There is no subscription `{name[:100]}`.", said.id))
+            return
+        self._forget(name)
+        self._tell(Unsubscribed(name, said.id))
+
+    def _forget(self, name: str) -> None:
+        self._edge.hub.leave(self._served.pop(name).subscription)
+        if name in self._stats:
+            self._stats.discard(name)
+            self._edge.stats.unwatch(self, name)
+
+    def heartbeat(self) -> None:
+        """Tells how far it has come."""
+        if self._served:
+            seq = self.seq
+            self._outbox.notify(encode(Heartbeat(seq)), seq, [lane for _, lane in self._served.values()])
+
+    def tell_stats(self, name: str, stats: Figures) -> None:
+        """Tells a subscription to `stats` what there is this second; one that is behind misses some."""
+        if self._outbox.waiting <= self._config.socket_queue_max_events // 2:
+            self._tell(Stats(name, stats))
+
+    def revoke(self) -> None:
+        """The token counts no more, or did not come in time."""
+        self._end(Closing(UNAUTHENTICATED, "unauthenticated" if self._caller is None else "invalid_token"))
+
+    def close(self) -> None:
+        """Lets go of everything."""
+        self._leave()
+        self._outbox.close()
+
+    async def flushed(self) -> None:
+        """Returns when all that was told is sent, or cannot be."""
+        await self._outbox.flushed()
+
+    def _watch_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._caller is None:
+            seconds = self._config.socket_authenticate_seconds
+        else:
+            seconds = self._caller.expires_at - time.time()
+        if seconds < _LATEST_TIMER_SECONDS:
+            loop = asyncio.get_running_loop()
+            self._expiry = loop.call_later(max(0.0, seconds), self.revoke)
+
+    def _tell(self, message: msgspec.Struct) -> None:
+        self._outbox.notify(encode(message))
+
+    def _cannot_send(self) -> None:
+        if self._outbox.overflowed:
+            self._end(Closing(TOO_SLOW, f"too slow; resume after {self._resume_from}"))
+        else:
+            self._end(Closing(None, "gone"))
+
+    @property
+    def _resume_from(self) -> int:
+        """What every subscription was sent for certain."""
+        return min((lane.sent for _, lane in self._served.values()), default=self._edge.hub.seq)
+
+    def _end(self, closing: Closing) -> None:
+        """Nothing more is said from here on than what was, and how it ends."""
+        if self.closing is None:
+            self.closing = closing
+            self._leave()
+            self._outbox.seal()
+            self._on_end()
+
+    def _leave(self) -> None:
+        for name in list(self._served):
+            self._forget(name)
+        self._to_resume.clear()
+        if self._expiry is not None:
+            self._expiry.cancel()

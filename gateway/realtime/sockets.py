@@ -1,0 +1,242 @@
+"""The WebSockets `/ws` and `/ws/notifications`, straight on ASGI: an idle one costs a task that listens, and no more.
+
+Here sockets are admitted, counted, kept informed and closed; what they say and are told is the session's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from gateway.auth import Caller, bearer_token
+from gateway.problems import Problem
+from gateway.realtime.closing import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    TOO_SLOW,
+    TRY_LATER,
+    UNAUTHENTICATED,
+    Closing,
+)
+from gateway.realtime.messages import TOPICS_MAX, Subscribe
+from gateway.realtime.plain import Notifications
+from gateway.realtime.session import Session
+from gateway.realtime.topics import ME
+from runtime.engine import VIEW_FAILED
+from runtime.metrics import SOCKETS
+
+if TYPE_CHECKING:
+    from gateway.edge import Edge
+
+SocketKind = type[Session]
+SOCKETS_BY_PATH: Final[dict[str, SocketKind]] = {"/ws": Session, "/ws/notifications": Notifications}
+
+_SEQ: Final = re.compile("[0-9]{1,18}")
+_QUERY_FIELDS_MAX: Final = 10
+_TOPIC_MAX_CHARS: Final = 100
+
+# Of all sockets, those whose clients have not said yet who they are: anybody can open those.
+_UNKNOWN_SHARE: Final = 1 / 4
+
+# What was told last is worth so long a wait for a client that takes it slowly.
+_FLUSH_SECONDS: Final = 1.0
+
+# Between two looks at whatever else there is to do.
+_HEARTBEATS_AT_ONCE: Final = 50
+
+_log = logging.getLogger(__name__)
+
+
+class Sockets:
+    """All sockets of this process."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self._config = edge.config
+        self._open: set[Session] = set()
+        self._of: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Tells every socket from time to time how far it has come, until cancelled."""
+        while True:
+            await asyncio.sleep(self._config.socket_heartbeat_seconds)
+            for number, session in enumerate(list(self._open), 1):
+                session.heartbeat()
+                if number % _HEARTBEATS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+
+    def revoke(self) -> None:
+        """Something was revoked: ends the sockets of callers that count no more."""
+        for session in list(self._open):
+            if session.caller is not None and not self._edge.authenticator.stands(session.caller):
+                session.revoke()
+
+    async def serve(self, kind: SocketKind, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one WebSocket, from its request to its end."""
+        if (await receive())["type"] != "websocket.connect":
+            return
+        await send({"type": "websocket.accept"})
+        try:
+            query = _query(scope)
+            caller = await self._admit(scope, query, needs_token=kind is Notifications)
+        except _Refused as refused:
+            await _close(send, refused.closing)
+            return
+
+        async def send_text(text: str) -> None:
+            await send({"type": "websocket.send", "text": text})
+
+        session = kind(self._edge, caller, send_text, interrupting())
+        with self.counted(session):
+            try:
+                await self._listen(session, query, receive)
+                closing = session.closing or Closing(None, "gone")
+                await _flush(session)
+            except asyncio.CancelledError:
+                closing = ended(session)
+                await _flush(session)
+            except Exception:
+                _log.exception("a socket ended by a bug")
+                closing = Closing(INTERNAL_ERROR, "internal_error")
+            finally:
+                session.close()
+        await _close(send, closing)
+
+    async def _listen(self, session: Session, query: dict[str, str], receive: Receive) -> None:
+        """Hands on what the client says, until one side has enough. The request itself may ask for a subscription."""
+        if isinstance(session, Notifications):
+            await session.begin(Subscribe([ME], _after(query)))
+        elif topics := query.get("topics"):
+            await session.begin(Subscribe(topics.split(","), _after(query)))
+        while session.closing is None and (message := await receive())["type"] != "websocket.disconnect":
+            text: Any = message.get("text")
+            await session.hear(message["bytes"] if text is None else text)
+
+    async def _admit(self, scope: Scope, query: dict[str, str], *, needs_token: bool) -> Caller | None:
+        """The caller, if the request says who it is. Raises _Refused."""
+        _check(query)
+        headers = Headers(scope=scope)
+        try:
+            token = query.get("token")
+            if token is None and (needs_token or "authorization" in headers):
+                token = bearer_token(headers)
+            if not self.has_room(known=token is not None):
+                raise _Refused(TRY_LATER, "too many sockets")
+            caller = None if token is None else await self._edge.authenticator.authenticate(token)
+        except Problem as problem:
+            raise _Refused(FORBIDDEN if problem.code == "forbidden" else UNAUTHENTICATED, problem.code) from None
+        except VIEW_FAILED:
+            raise _Refused(TRY_LATER, "database_unavailable") from None
+        if caller is not None and not self.enter(caller):
+            raise _Refused(TRY_LATER, "too many sockets of yours")
+        return caller
+
+    def has_room(self, *, known: bool) -> bool:
+        """Whether there may be one more socket, of somebody who said who they are or did not yet."""
+        room = self._config.socket_max_connections
+        if len(self._open) >= room:
+            return False
+        return known or sum(session.caller is None for session in self._open) < max(1, int(room * _UNKNOWN_SHARE))
+
+    def enter(self, caller: Caller) -> bool:
+        """Counts one more socket of the caller's principal, if there may be one more."""
+        principal = caller.who.principal
+        if self._of[principal] >= self._config.socket_max_per_principal:
+            return False
+        self._of[principal] += 1
+        return True
+
+    def leave(self, caller: Caller) -> None:
+        """Counts one less."""
+        principal = caller.who.principal
+        self._of[principal] -= 1
+        if not self._of[principal]:
+            del self._of[principal]
+
+    @contextmanager
+    def counted(self, session: Session) -> Iterator[None]:
+        """Counts a socket while it is open; its principal was counted when it became known."""
+        self._open.add(session)
+        SOCKETS.inc()
+        try:
+            yield
+        finally:
+            SOCKETS.dec()
+            if session.caller is not None:
+                self.leave(session.caller)
+            self._open.discard(session)
+
+
+class _Refused(Exception):
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.closing = Closing(code, reason)
+
+
+def interrupting() -> Callable[[], None]:
+    """What interrupts the current task when its session ends. What the task does itself need not be interrupted."""
+    task = asyncio.current_task()
+    assert task is not None
+
+    def interrupt() -> None:
+        if asyncio.current_task() is not task:
+            task.cancel()
+
+    return interrupt
+
+
+def ended(session: Session) -> Closing:
+    """How a session ended that interrupted the current task; if something else did, the cancellation goes on."""
+    task = asyncio.current_task()
+    if session.closing is None or task is None:
+        raise asyncio.CancelledError
+    task.uncancel()
+    return session.closing
+
+
+async def _flush(session: Session) -> None:
+    """Lets out what was told before the end, unless it is the reader who takes nothing."""
+    if session.closing is not None and session.closing.code not in (None, TOO_SLOW):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await session.flushed()
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    """The query's fields; of several, the last. Raises _Refused for one that is none."""
+    try:
+        fields = parse_qs(scope["query_string"].decode(), keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX)
+    except (ValueError, UnicodeDecodeError):
+        raise _Refused(BAD_REQUEST, "the query cannot be read") from None
+    return {name: values[-1] for name, values in fields.items()}
+
+
+def _check(query: dict[str, str]) -> None:
+    """Raises _Refused for a query that asks for what there is not."""
+    if not _SEQ.fullmatch(query.get("after", "0")):
+        raise _Refused(BAD_REQUEST, "`after` is a seq")
+    topics = query.get("topics", "").split(",")
+    if len(topics) > TOPICS_MAX or any(len(topic) > _TOPIC_MAX_CHARS for topic in topics):
+        raise _Refused(BAD_REQUEST, "too many topics, or too long ones")
+
+
+def _after(query: dict[str, str]) -> int | Literal["now"]:
+    return int(query["after"]) if "after" in query else "now"
+
+
+async def _close(send: Send, closing: Closing) -> None:
+    if closing.code is None:
+        return
+    with suppress(Exception):  # gone meanwhile: nobody to tell
+        async with asyncio.timeout(1.0):
+            await send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})

@@ -1,0 +1,125 @@
+"""The feed as server-sent events: what `/ws` sends, for clients that only listen (WHATWG HTML, 9.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.auth import Caller, require_role
+from gateway.edge import Edge
+from gateway.http1 import CONNECTION, BoundedHttp
+from gateway.problems import Problem, invalid_request
+from gateway.realtime import admission
+from gateway.realtime.closing import Closing
+from gateway.realtime.messages import TOPICS_MAX, Subscribe
+from gateway.realtime.plain import Stream
+from gateway.realtime.sockets import ended, interrupting
+from gateway.realtime.topics import STATS, TopicRefused
+from gateway.routes import API
+from gateway.routes.documents import edge_of, problems
+
+router = APIRouter(prefix=API, tags=["events"])
+
+_MEDIA_TYPE: Final = "text/event-stream"
+_SEQ: Final = re.compile("[0-9]{1,18}")
+_SEQ_MAX: Final = 10**18 - 1
+
+# How long a reader has to take the end of its stream.
+_END_SECONDS: Final = 1.0
+
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Events as they come: `id` is the seq, `data` a CloudEvent. Comments tell how far it has come.",
+        "content": {_MEDIA_TYPE: {"schema": {"type": "string"}}},
+    },
+    **problems(401, 403, 404, 422, 503),
+}
+
+
+class _EventStream(Response):
+    """An answer that goes on until one side has enough."""
+
+    media_type = _MEDIA_TYPE
+
+    def __init__(self, edge: Edge, caller: Caller, first: Subscribe) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._edge = edge
+        self._caller = caller
+        self._first = first
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection: BoundedHttp = scope[CONNECTION]
+
+        async def send_text(text: str) -> None:
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+        stream = Stream(self._edge, self._caller, send_text, interrupting())
+        connection.at_shutdown = stream.stop
+        with self._edge.sockets.counted(stream):
+            try:
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                await self._serve(stream, receive)
+                closing = stream.closing or Closing(None, "gone")
+            except asyncio.CancelledError:
+                closing = ended(stream)
+            finally:
+                connection.at_shutdown = None
+                stream.close()
+        try:
+            async with asyncio.timeout(0 if closing.code is None else _END_SECONDS):
+                await send({"type": "http.response.body", "body": b""})
+        except TimeoutError:
+            connection.cut()
+            await _gone(receive)
+
+    async def _serve(self, stream: Stream, receive: Receive) -> None:
+        if not self._edge.authenticator.stands(self._caller):
+            stream.revoke()
+        else:
+            await stream.begin(self._first)
+        if stream.closing is None:
+            await _gone(receive)
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when there is nobody any more."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+@router.get("/events/stream", response_class=Response, responses=_ANSWERS)
+async def stream_events(
+    request: Request,
+    caller: Annotated[Caller, Depends(require_role("guest"))],
+    topics: Annotated[str, Query(max_length=4_000, examples=["orders,inventory"])],
+    after: Annotated[int | None, Query(ge=0, le=_SEQ_MAX)] = None,
+) -> Response:
+    """The events of some topics (as on `/ws`, but for `stats`), behind `after`, or behind the `Last-Event-ID` that a
+    browser sends when it comes back, or from now on."""
+    edge = edge_of(request)
+    asked = topics.split(",")
+    if len(asked) > TOPICS_MAX or STATS in asked:
+        raise _invalid("topics", f"At most {TOPICS_MAX} topics, and not `{STATS}`.")
+    last_event_id = request.headers.get("last-event-id")
+    if last_event_id is not None:
+        if not _SEQ.fullmatch(last_event_id):
+            raise _invalid("Last-Event-ID", "This is no seq.")
+        after = int(last_event_id)
+    try:
+        await admission.addresses(edge.engine, caller, asked)
+    except TopicRefused as refused:
+        if refused.code == "unknown_topic":
+            raise _invalid("topics", str(refused)) from None
+        raise Problem(refused.code, str(refused)) from None
+    if not edge.sockets.has_room(known=True) or not edge.sockets.enter(caller):
+        raise Problem("gateway_busy", "Too many streams and sockets, of yours or of all.")
+    return _EventStream(edge, caller, Subscribe(asked, "now" if after is None else after))
+
+
+def _invalid(field: str, message: str) -> Problem:
+    return invalid_request([{"loc": ("query", field), "msg": message, "type": "topic_invalid"}])

@@ -1,0 +1,103 @@
+"""Many WebSockets that only listen, as cheap as Python makes them: what they are sent is counted, not parsed.
+
+    python -m loadtests.feedload HOST PORT PATH SOCKETS EXPECTED_EVENTS
+
+prints `ready` when all are open and subscribed, and then one line of JSON: when the last of the expected events had
+come to the last socket (seconds of the system's monotonic clock), how many came in all, and how long they took from
+their commit, if they say when that was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import resource
+import sys
+import time
+from typing import Final, cast
+
+import msgspec
+import uvloop
+
+# Once in every CloudEvent.
+_MARK: Final = b'"specversion"'
+_COMMITTED: Final = re.compile(rb'"committed":([0-9.]+)')
+_SUBSCRIBED: Final = b'"subscribed"'
+_AT_ONCE: Final = 100
+_SPARE_FILES: Final = 200
+
+
+class Heard(msgspec.Struct):
+    """What all sockets together were told. Times are seconds."""
+
+    events: int = 0
+    at: float = 0.0
+    waits: list[float] = []
+
+
+class Listener(asyncio.Protocol):
+    """One socket. What lies across two reads is looked at once more with the second."""
+
+    def __init__(self, heard: Heard, request: bytes) -> None:
+        self._heard = heard
+        self._request = request
+        self._rest = b""
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._open = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        text = self._rest + data
+        self._rest = text[1 - len(_MARK) :]
+        count = text.count(_MARK)
+        if count:
+            now = time.monotonic()
+            self._heard.events += count
+            self._heard.at = now
+            if b"committed" in text:
+                self._heard.waits += [now - float(at) for at in _COMMITTED.findall(data)]
+        if not self._open and (_SUBSCRIBED in text or b"101 Switching" in text):
+            self._open = True
+            self.ready.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(error or ConnectionError("closed before it was subscribed"))
+
+
+async def _listen(host: str, port: int, path: str, sockets: int, expected: int) -> Heard:
+    heard = Heard()
+    loop = asyncio.get_running_loop()
+    key = base64.b64encode(os.urandom(16)).decode()
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
+    listeners: list[Listener] = []
+    for start in range(0, sockets, _AT_ONCE):
+        some = [Listener(heard, request) for _ in range(start, min(sockets, start + _AT_ONCE))]
+        for listener in some:
+            await loop.create_connection(lambda listener=listener: listener, host, port)  # type: ignore[misc]
+        await asyncio.gather(*(listener.ready for listener in some))
+        listeners += some
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while heard.events < expected:
+        await asyncio.sleep(0.005)
+    return heard
+
+
+def main() -> None:
+    host, port, path, sockets, expected = sys.argv[1:]
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, int(sockets) + _SPARE_FILES), most))
+    heard = uvloop.run(_listen(host, int(port), path, int(sockets), int(expected)))
+    sys.stdout.buffer.write(msgspec.json.encode(heard) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""The dashboard in a terminal: what it shows, for whichever width and height there is."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.panel import Panel
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from domain.money import written
+from tidegate.client import Event
+
+_SPARKS: Final = "▁▂▃▄▅▆▇█"
+_PAST_SECONDS: Final = 600
+_LATEST_MAX: Final = 40
+_RANKED_MAX: Final = 6
+_NARROW_COLUMNS: Final = 100
+_LIST_LINES: Final = _RANKED_MAX + 2
+_LATEST_MIN_LINES: Final = 5
+_MARKS: Final = {
+    "placed": ("●", "cyan"),
+    "confirmed": ("■", "green"),
+    "fulfilled": ("○", "green"),
+    "cancelled": ("○", "red"),
+    "expired": ("○", "red"),
+}
+_STATES: Final = {"connected": ("live", "green"), "connecting": ("connecting", "yellow")}
+_LOST: Final = ("connection lost, trying again", "bold red")
+
+
+class Board:
+    """What was told last, and how it is shown."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._state = "connecting"
+        self._seq = 0
+        self._stats: dict[str, Any] | None = None
+        self._latest: deque[Event] = deque(maxlen=_LATEST_MAX)
+        self._orders: dict[int, int] = {}
+        """A minute's orders, by second of Unix time; of the last ten minutes."""
+
+    def state(self, state: str) -> None:
+        """Takes news of the connection."""
+        self._state = state
+
+    def counted(self, stats: dict[str, Any]) -> None:
+        """Takes what is told each second."""
+        if past := stats.get("past"):
+            self._orders = dict(zip(past["at"], past["orders_per_minute"], strict=True))
+        self._stats = stats
+        self._seq = max(self._seq, stats["seq"])
+        self._orders[stats["at"]] = stats["orders_per_minute"]
+        self._orders = {at: orders for at, orders in self._orders.items() if at > stats["at"] - _PAST_SECONDS}
+
+    def happened(self, event: Event) -> None:
+        """Takes an event."""
+        self._seq = event["seq"]
+        self._latest.appendleft(event)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
+        width, height = options.max_width, options.height or console.height
+        narrow = width < _NARROW_COLUMNS
+        yield self._head()
+        if self._stats is None:
+            yield Panel("Waiting for the first figures …", border_style="dim")
+            return
+        yield self._figures(self._stats, width)
+        lists = self._lists(self._stats)
+        left = height - (10 if narrow else 7) - 1
+        if narrow:
+            # One below another, as far as there is room.
+            lists = lists[: max(0, (left - _LATEST_MIN_LINES) // _LIST_LINES)]
+            left -= len(lists) * _LIST_LINES
+            yield from lists
+        else:
+            side_by_side = Table.grid(expand=True)
+            for _ in lists:
+                side_by_side.add_column(ratio=1)
+            side_by_side.add_row(*lists)
+            left -= _LIST_LINES
+            yield side_by_side
+        yield self._latest_orders(max(1, left - 2))
+
+    def _head(self) -> Text:
+        said, colour = _STATES.get(self._state, _LOST)
+        return Text.assemble(
+            ("≋ Tidegate ", "bold cyan"),
+            (self._url, "dim"),
+            "  ",
+            (f"● {said}", colour),
+            f"  event {self._seq:,}",
+            overflow="ellipsis",
+            no_wrap=True,
+        )
+
+    def _figures(self, stats: dict[str, Any], width: int) -> Panel:
+        takings = sorted(stats["revenue_minor_per_minute"].items(), key=lambda item: -item[1])
+        latency = stats["accept_to_commit_ms"]
+        asked = stats["orders_per_minute"] + stats["refused_orders_per_minute"]
+        share = 100 * stats["refused_orders_per_minute"] / asked if asked else 0
+        backlog = "?" if stats["backlog"] is None else f"{stats['backlog']:,}"
+        figures = (
+            ("Orders a minute", f"{stats['orders_per_minute']:,}", f"{stats['orders_last_second']:,} last second"),
+            ("Revenue a minute", _money(takings[:1]), _money(takings[1:3]) if len(takings) > 1 else ""),
+            ("Confirmed", f"{stats['confirmed_per_minute']:,}", f"{stats['cancelled_per_minute']:,} cancelled"),
+            ("Refused", f"{sum(stats['rejections'].values()):,}", f"{share:.0f} % of orders"),
+            ("Backlog", backlog, "commands wait"),
+            ("Accept to commit", _ms(latency["p50"]), f"99 % in {_ms(latency['p99'])}"),
+        )
+        table = Table.grid(expand=True, padding=(0, 2))
+        columns = len(figures) if width >= _NARROW_COLUMNS else len(figures) // 2
+        for _ in range(columns):
+            table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        for start in range(0, len(figures), columns):
+            row = figures[start : start + columns]
+            table.add_row(*(Text(title, "dim") for title, _, _ in row))
+            table.add_row(*(Text(figure, "bold") for _, figure, _ in row))
+            table.add_row(*(Text(note, "dim") for _, _, note in row))
+        spark = Text(_sparkline(self._orders, width - 4), "cyan", no_wrap=True)
+        grid = Table.grid(expand=True)
+        grid.add_row(table)
+        grid.add_row(spark)
+        return Panel(
+            grid, border_style="dim", subtitle="orders a minute, up to ten minutes back", subtitle_align="left"
+        )
+
+    def _lists(self, stats: dict[str, Any]) -> list[Panel]:
+        shelf = stats["shelf"]
+        fast = [
+            (row["name"] or row["sku"], f"{row['pieces']:,}", _left(row["available"]), row["pieces"])
+            for row in stats["top_skus"]
+        ]
+        low = [
+            (row["name"], f"{row['available']:,}", _gone_in(row["available"], row["pieces"]), row["available"])
+            for row in shelf["low"]
+        ]
+        refused = [(code.replace("_", " "), f"{count:,}", "", count) for code, count in stats["rejections"].items()]
+        missed = [
+            (f"for want of {row['name'] or row['sku']}", f"{row['orders']:,}", "", row["orders"])
+            for row in stats["missed_skus"][:3]
+        ]
+        sold_out = f" · {shelf['sold_out_skus']:,} sold out" if shelf["sold_out_skus"] else ""
+        return [
+            _ranked("Selling fast", fast, "cyan", "Nothing in the last minute."),
+            _ranked(f"Running low{sold_out}", low, "yellow", "There is enough."),
+            _ranked("Refused, and why", refused[: _RANKED_MAX - len(missed)] + missed, "red", "Nothing was refused."),
+        ]
+
+    def _latest_orders(self, rows: int) -> Panel:
+        table = Table.grid(padding=(0, 2))
+        for event in islice(self._latest, rows):
+            what = event["type"].partition(".")[2]
+            mark, colour = _MARKS.get(what, ("·", "dim"))
+            data = event["data"]
+            total = written(data["total_minor"], data["currency"]) if "total_minor" in data else ""
+            pieces = sum(line["quantity"] for line in data["lines"]) if "lines" in data else 0
+            at = datetime.fromisoformat(event["time"]).astimezone().strftime("%H:%M:%S")
+            table.add_row(
+                Text(at, "dim"),
+                Text(event["subject"][-6:], "bold"),
+                Text(f"{mark} {what}", colour),
+                Text(f"{pieces:,} piece{'s' * (pieces != 1)}" if pieces else ""),
+                Text(total, justify="right"),
+            )
+        shown: RenderableType = table if self._latest else Text("All quiet.", "dim")
+        return Panel(shown, title="Orders as they come", title_align="left", border_style="dim", height=rows + 2)
+
+
+def _ranked(title: str, rows: Sequence[tuple[str, str, str, int]], colour: str, empty: str) -> Panel:
+    table = Table.grid(expand=True, padding=(0, 1))
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(width=5, no_wrap=True)
+    most = max((share for *_, share in rows), default=1) or 1
+    for name, figure, note, share in rows[:_RANKED_MAX]:
+        bar = Text("█" * max(1, round(5 * share / most)), colour)
+        table.add_row(Text(name), Text(figure, "bold"), Text(note, "dim"), bar)
+    shown: RenderableType = table if rows else Text(empty, "dim")
+    return Panel(shown, title=title, title_align="left", border_style="dim", height=_RANKED_MAX + 2)
+
+
+def _sparkline(values: Mapping[int, int], width: int) -> str:
+    """Values by time, the times ascending, over so many columns of equal time; from nothing to the most of them."""
+    times = sorted(values)
+    most = max(values.values(), default=0) or 1
+    columns = range(1, width + 1) if times else ()
+    moments = (times[0] + (times[-1] - times[0]) * column / width for column in columns)
+    seen = (values[times[bisect_right(times, moment) - 1]] for moment in moments)
+    return "".join(_SPARKS[round((len(_SPARKS) - 1) * value / most)] for value in seen)
+
+
+def _money(takings: Iterable[tuple[str, int]]) -> str:
+    return "  ".join(written(minor, code) for code, minor in takings) or "0"
+
+
+def _left(available: int | None) -> str:
+    if available is None:
+        return ""
+    return f"{available:,} left" if available > 0 else "sold out"
+
+
+def _gone_in(available: int, pieces: int) -> str:
+    if not pieces:
+        return ""
+    seconds = 60 * available / pieces
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"

@@ -1,0 +1,93 @@
+"""`/api/asyncapi.json`: it is a valid AsyncAPI document, and what is said over the feed is what stands there.
+
+Every message of the feed's other tests is held against it, too (`tests.e2e.feed.Contract`).
+"""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from gateway.realtime.closing import MEANINGS
+from tests.e2e.feed import Contract, Feeds, contract_of, last_seq
+from tests.e2e.shop import Shop
+from tests.needs import missing, program
+
+CHECK: Final = Path(__file__).parents[1] / "asyncapi"
+INSTALLED: Final = CHECK.parents[1] / "build" / "asyncapi"
+INSTALL_SECONDS: Final = 100.0
+CHECK_SECONDS: Final = 30.0
+
+
+@pytest.fixture
+async def document(shop: Shop) -> Any:
+    return (await shop.anybody.request("GET", "/api/asyncapi.json")).ok()
+
+
+def test_the_official_parser_finds_nothing_wrong(document: dict[str, Any]) -> None:
+    found = _parser_says(document)
+    assert found["parsed"], found["diagnostics"]
+    # It hints at newer versions of the specification; everything else would be ours to mend.
+    assert [said for said in found["diagnostics"] if said["code"] != "asyncapi-latest-version"] == []
+
+
+def test_the_official_parser_would_find_something(document: dict[str, Any]) -> None:
+    broken = json.loads(json.dumps(document))
+    broken["operations"]["tell"]["channel"]["$ref"] = "#/channels/nowhere"
+    assert not _parser_says(broken)["parsed"]
+
+
+async def test_every_message_of_the_document_is_said_as_it_stands_there(shop: Shop) -> None:
+    contract: Contract = await contract_of(shop.system, shop.http)
+    feeds = Feeds(shop.system, shop.http, contract)
+    sku = await shop.product(on_hand=3)
+    async with feeds.opened() as socket:
+        await socket.ask("authenticate", token=shop.system.token("staff"))
+        await socket.ask("subscribe", topics=["stats"])
+        await socket.subscribe("log", after=0)
+        (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1})).ok()
+        await socket.up_to(await last_seq(shop.database))
+        await socket.next("stats")
+        await socket.next("heartbeat")
+        await socket.ask("unsubscribe", subscription="s")
+        assert (await socket.ask("unsubscribe", subscription="s"))["type"] == "error"
+    assert contract.seen == contract.names
+
+
+async def test_every_code_that_closes_a_socket_is_explained(document: dict[str, Any]) -> None:
+    for code in MEANINGS:
+        assert f"- {code}: " in document["info"]["description"]
+
+
+def _parser_says(document: dict[str, Any]) -> dict[str, Any]:
+    node, npm = program("node", "node"), program("node", "npm")
+    _install_parser(npm)
+    said = subprocess.run(
+        [node, "validate.mjs"],
+        cwd=INSTALLED,
+        input=json.dumps(document),
+        capture_output=True,
+        text=True,
+        timeout=CHECK_SECONDS,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(said.stdout)
+    return found
+
+
+def _install_parser(npm: str) -> None:
+    """Once, for as long as what is to be installed stays the same."""
+    wanted = b"".join(file.read_bytes() for file in sorted(CHECK.iterdir()))
+    stamp = INSTALLED / "installed"
+    if stamp.exists() and stamp.read_bytes() == wanted:
+        return
+    shutil.rmtree(INSTALLED, ignore_errors=True)
+    shutil.copytree(CHECK, INSTALLED)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=INSTALLED, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+    if done.returncode:
+        missing("node", f"npm could not install AsyncAPI's parser: {done.stderr[-500:]}")
+    stamp.write_bytes(wanted)

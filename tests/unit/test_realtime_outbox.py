@@ -1,0 +1,198 @@
+"""Outboxes: in order, together what is there together, bounded, and no trouble of anybody else's."""
+
+import asyncio
+
+import pytest
+
+from gateway.realtime import outbox as outboxes
+from gateway.realtime.outbox import NOTICES_MAX, Lane, Outbox
+from gateway.realtime.packets import Packet, array, events_message, packets, server_sent
+from runtime.records import CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS
+
+
+def packet(*seqs: int) -> Packet:
+    return Packet(seqs, [str(seq) for seq in seqs])
+
+
+class Receiver:
+    """Takes what is sent while `open`, and notes it."""
+
+    def __init__(self) -> None:
+        self.got: list[str] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.ended = 0
+
+    async def send(self, text: str) -> None:
+        await self.open.wait()
+        self.got.append(text)
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+def outbox(receiver: Receiver, max_events: int = 10, max_bytes: int = 1_000) -> Outbox:
+    return Outbox(receiver.send, receiver.end, array, max_events=max_events, max_bytes=max_bytes)
+
+
+async def test_what_is_put_in_is_sent_in_order_and_together() -> None:
+    receiver = Receiver()
+    box, a, b = outbox(receiver), Lane('"a"', 0), Lane('"b"', 0)
+    box.put(a, packet(1, 2))
+    box.put(a, packet(3))
+    box.notify("hello")
+    box.put(a, packet(4))
+    box.put(b, packet(4))
+    await box.flushed()
+    assert receiver.got == ["[1,2,3]", "hello", "[4]", "[4]"]
+    assert (a.sent, b.sent) == (4, 4)
+    assert box.waiting == 0
+
+
+@pytest.mark.parametrize("bounds", [(3, 1_000), (1_000, 3)], ids=["events", "bytes"])
+async def test_who_reads_too_slowly_is_ended_and_gets_nothing_from_behind_a_gap(bounds: tuple[int, int]) -> None:
+    receiver = Receiver()
+    receiver.open.clear()
+    box, lane = outbox(receiver, *bounds), Lane('"a"', 0)
+    box.put(lane, packet(1))
+    await asyncio.sleep(0)  # the first is on its way, and stuck
+    box.put(lane, packet(2, 3))
+    box.put(lane, packet(4, 5))
+    box.put(lane, packet(6))
+    assert (receiver.ended, box.overflowed) == (1, True)
+    assert lane.sent == 0, "what is stuck was not sent"
+    receiver.open.set()
+    await box.flushed()
+    assert receiver.got == ["[1]", "[2,3]"]
+    assert lane.sent == 3
+
+
+async def test_what_was_not_sent_at_the_end_is_not_said_to_be() -> None:
+    receiver = Receiver()
+    box, lane = outbox(receiver), Lane('"a"', 7)
+    box.put(lane, packet(8))
+    await box.flushed()
+    receiver.open.clear()
+    box.put(lane, packet(9))
+    await asyncio.sleep(0)
+    box.close()
+    receiver.open.set()
+    await box.flushed()
+    assert (receiver.got, lane.sent) == (["[8]"], 8)
+
+
+async def test_of_one_packet_there_is_room_however_large() -> None:
+    receiver = Receiver()
+    box = outbox(receiver, max_events=1, max_bytes=1)
+    box.put(Lane('"a"', 0), packet(1, 2, 3))
+    await box.flushed()
+    assert receiver.got == ["[1,2,3]"]
+
+
+async def test_a_notice_can_say_how_far_it_has_come() -> None:
+    """Where a subscription sees nothing for long, it need not resume from long ago."""
+    receiver = Receiver()
+    box, quiet, busy = outbox(receiver), Lane('"a"', 0), Lane('"b"', 0)
+    box.put(busy, packet(5, 9))
+    box.notify("heartbeat", 8, [quiet, busy])
+    assert (quiet.sent, busy.sent) == (0, 0)
+    await box.flushed()
+    assert (quiet.sent, busy.sent) == (8, 9)
+
+
+async def test_who_waits_for_what_was_put_in_does_not_wait_for_what_comes_later() -> None:
+    receiver = Receiver()
+    receiver.open.clear()
+    box, lane = outbox(receiver), Lane('"a"', 0)
+    box.put(lane, packet(1))
+    await asyncio.sleep(0)
+    flushed = asyncio.create_task(box.flushed())
+    await asyncio.sleep(0)
+    receiver.open.set()
+    seq = 1
+    while not flushed.done():
+        seq += 1
+        box.put(lane, packet(seq))
+        await asyncio.sleep(0)
+    assert seq < 10
+    box.close()
+
+
+async def test_what_is_sealed_takes_nothing_more_and_sends_the_rest() -> None:
+    receiver = Receiver()
+    box, lane = outbox(receiver), Lane('"a"', 0)
+    box.put(lane, packet(1))
+    box.seal()
+    box.put(lane, packet(2))
+    box.notify("hello")
+    await box.flushed()
+    assert receiver.got == ["[1]"]
+
+
+async def test_answers_are_bounded_too() -> None:
+    receiver = Receiver()
+    receiver.open.clear()
+    box = outbox(receiver)
+    for _ in range(NOTICES_MAX + 1):
+        box.notify("pong")
+    assert receiver.ended == 1
+    box.close()
+
+
+async def test_a_receiver_that_is_gone_ends_it_once() -> None:
+    receiver = Receiver()
+
+    async def broken(text: str) -> None:
+        raise OSError("gone")
+
+    box, lane = Outbox(broken, receiver.end, array, max_events=10, max_bytes=10), Lane('"a"', 0)
+    box.put(lane, packet(1))
+    await box.flushed()
+    box.put(lane, packet(2))
+    assert receiver.ended == 1
+    assert not box.overflowed
+    assert lane.sent == 0
+
+
+async def test_a_receiver_that_takes_nothing_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outboxes, "SEND_MAX_SECONDS", 0.01)
+    receiver = Receiver()
+    receiver.open.clear()
+    box = outbox(receiver)
+    box.put(Lane('"a"', 0), packet(1))
+    await box.flushed()
+    assert (receiver.ended, box.overflowed) == (1, True)
+
+
+def test_packets_are_no_burden() -> None:
+    many = list(packets([(seq, "{}") for seq in range(1, 2 * CHUNK_MAX_EVENTS + 2)]))
+    assert [len(each.bodies) for each in many] == [CHUNK_MAX_EVENTS, CHUNK_MAX_EVENTS, 1]
+    large = list(packets([(seq, "x" * (CHUNK_MAX_BYTES - 1)) for seq in (1, 2)]))
+    assert [each.seq for each in large] == [1, 2]
+    assert list(packets([])) == []
+
+
+def test_what_was_seen_is_taken_off_a_packet() -> None:
+    whole = packet(3, 5, 8)
+    assert whole.behind(2) is whole
+    assert [whole.behind(seq).seqs for seq in (3, 4, 5, 7)] == [(5, 8), (5, 8), (8,), (8,)]  # type: ignore[union-attr]  # there is some
+    assert whole.behind(8) is None
+
+
+def test_the_forms() -> None:
+    assert (
+        events_message('"a"', [1, 2], ["{}", "{}"]) == '{"type":"events","subscription":"a","seq":2,"events":[{},{}]}'
+    )
+    assert array('"a"', [1], ["{}"]) == "[{}]"
+    assert server_sent('"a"', [1, 2], ["{}", "[]"]) == "id: 1\ndata: {}\n\nid: 2\ndata: []\n\n"
+    shared = packet(1)
+    assert shared.written(array, "x") is shared.written(array, "x")
+
+
+def test_names_of_ones_own_are_not_kept() -> None:
+    shared = packet(1)
+    names = [str(number) for number in range(100)]
+    assert {shared.written(events_message, name) for name in names} == {
+        events_message(name, [1], ["1"]) for name in names
+    }
+    assert len(shared._written) < 10

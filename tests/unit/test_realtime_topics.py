@@ -1,0 +1,132 @@
+"""Topics: who may ask for what, and which events arrive where. Nothing of another's ever does."""
+
+import json
+import uuid
+from typing import Any
+
+import msgspec
+import pytest
+
+from domain.model import Who
+from domain.roles import SCOPES_OF_ROLE
+from gateway.auth import Caller
+from gateway.realtime.topics import TopicRefused, address, addresses_of
+from runtime.records import EventRecord
+
+ORDER = "01a2040d-e920-7a82-a826-61bfcbccac00"
+PLACED = {"customer_id": "ann", "lines": [{"sku": "MUG", "quantity": 2}, {"sku": "CLOCK", "quantity": 1}]}
+
+
+def caller(principal: str, role: str = "customer", scopes: frozenset[str] | None = None) -> Caller:
+    who = Who(principal, staff=role in ("staff", "admin"))
+    return Caller(who, role, SCOPES_OF_ROLE[role] if scopes is None else scopes, float("inf"))
+
+
+ANN, BOB, SAM = caller("ann"), caller("bob"), caller("sam", "staff")
+
+
+def event(kind: str, subject: str, data: dict[str, Any], actor: str = "ann") -> EventRecord:
+    return EventRecord(1, kind, subject, uuid.UUID(int=1), actor, 0, msgspec.Raw(json.dumps(data).encode()))
+
+
+def hears(who: Caller, topic: str, record: EventRecord) -> bool:
+    return address(topic, who) in set(addresses_of(record))
+
+
+@pytest.mark.parametrize("topic", ["log", "orders", "inventory", "inventory/MUG", "stats"])
+def test_what_is_for_staff_is_refused_to_others(topic: str) -> None:
+    assert address(topic, SAM)
+    for who in (ANN, caller("guest:1", "guest"), caller("sam", "staff", frozenset({"orders:read"}))):
+        with pytest.raises(TopicRefused) as refused:
+            address(topic, who)
+        assert refused.value.code == "forbidden"
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "",
+        "order",
+        "orders/",
+        "orders/1",
+        "orders/MUG",
+        "me/ann",
+        "inventory/ ",
+        "catalogue/x",
+        "stats/x",
+        "LOG",
+        "a" * 200,
+    ],
+)
+def test_a_topic_that_is_none_is_refused_to_all(topic: str) -> None:
+    for who in (ANN, SAM):
+        with pytest.raises(TopicRefused) as refused:
+            address(topic, who)
+        assert refused.value.code == "unknown_topic"
+
+
+def test_an_order_is_heard_by_staff_and_by_its_customer() -> None:
+    placed = event("order.placed", ORDER, PLACED)
+    for topic in ("log", "orders", f"orders/{ORDER}", f"orders/{ORDER.upper()}", "inventory", "inventory/mug"):
+        assert hears(SAM, topic, placed)
+    assert hears(ANN, f"orders/{ORDER}", placed)
+    assert hears(ANN, "me", placed)
+    assert not hears(BOB, f"orders/{ORDER}", placed)
+    assert not hears(BOB, "me", placed)
+    assert not hears(SAM, "inventory/DOOR", placed)
+    assert not hears(SAM, "me", placed)
+
+
+def test_a_fulfilled_order_moves_no_stock() -> None:
+    fulfilled = event("order.fulfilled", ORDER, {"customer_id": "ann"}, actor="sam")
+    assert hears(SAM, "orders", fulfilled)
+    assert hears(ANN, "me", fulfilled)
+    assert not hears(SAM, "inventory", fulfilled)
+
+
+def test_stock_is_heard_by_its_sku() -> None:
+    received = event("stock.received", "MUG", {"sku": "MUG", "quantity": 3})
+    assert hears(SAM, "inventory", received)
+    assert hears(SAM, "inventory/MUG", received)
+    assert not hears(SAM, "inventory/CLOCK", received)
+    assert not hears(ANN, "me", received)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "public"),
+    [
+        ("product.created", {"status": "draft"}, False),
+        ("product.created", {"status": "active"}, True),
+        ("product.changed", {"status": "archived"}, False),
+        ("product.variant_added", {"product_status": "draft", "active": True}, False),
+        ("product.variant_changed", {"product_status": "active", "active": False}, True),
+        ("product.unchanged", {}, False),
+        ("category.created", {"name": "Mugs"}, True),
+    ],
+)
+def test_of_what_is_not_public_only_staff_hear(kind: str, data: dict[str, Any], public: bool) -> None:
+    record = event(kind, ORDER, data, actor="admin")
+    assert hears(SAM, "catalogue", record)
+    assert hears(ANN, "catalogue", record) is public
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "data"),
+    [
+        ("account.changed", "ann", {"account_id": "ann"}),
+        ("session.opened", ORDER, {"account_id": "ann"}),
+        ("command.rejected", ORDER, {"code": "insufficient_stock"}),
+    ],
+)
+def test_what_concerns_somebody_is_heard_by_that_one(kind: str, subject: str, data: dict[str, Any]) -> None:
+    record = event(kind, subject, data)
+    assert hears(ANN, "me", record)
+    assert not hears(BOB, "me", record)
+    assert not hears(SAM, "me", record)
+    assert hears(SAM, "log", record)
+
+
+def test_what_concerns_staff_alone_is_heard_by_nobody_else() -> None:
+    for kind in ("webhook.created", "job.requested", "api_key.created"):
+        record = event(kind, ORDER, {}, actor="admin")
+        assert set(addresses_of(record)) == {"log"}

@@ -1,0 +1,1 @@
+"""What programs that use a Tidegate import. It stands on nothing of the server's."""
