@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import pytest
 import pytest_asyncio
 import redis
 
@@ -63,6 +64,7 @@ async def test_full_mailbox(small: System) -> None:
     await verified(small)
 
 
+@pytest.mark.campaign
 async def test_redis_that_keeps_less_than_promised(small: System) -> None:
     log = small.log("gateway")
     async with FaultsClient(small) as client:

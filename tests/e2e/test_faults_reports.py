@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import pytest
 import pytest_asyncio
 
 from tests.e2e.faults import kill
@@ -110,6 +111,7 @@ async def test_postgres_restarted_while_a_report_is_made(system: System) -> None
         await _proved(system, client, report_id)
 
 
+@pytest.mark.campaign
 async def test_the_longest_report_does_not_stop_orders(system: System) -> None:
     async with FaultsClient(system) as client, Load(system, SKUS) as load:
         await load.accepts(ORDERS)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import aiohttp
+import pytest
 import pytest_asyncio
 from aiohttp import web
 
@@ -82,6 +83,7 @@ async def test_background_killed_while_delivering(busy: System) -> None:
     await verified(busy)
 
 
+@pytest.mark.campaign
 async def test_private_addresses_are_refused_where_they_are_not_allowed() -> None:
     """At once for what is known to be private; at connection, whatever the name says, for the rest."""
     with System({"TIDEGATE_WEBHOOK_PRIVATE_ADDRESSES": "false"}) as system:

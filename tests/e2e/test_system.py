@@ -65,6 +65,7 @@ def test_a_system_outlives_its_workers_and_servers(system: System) -> None:
     assert code == 0, found
 
 
+@pytest.mark.campaign
 def test_it_stops_a_stopped_worker_too() -> None:
     with System() as system:
         paused = system.pause_worker()
