@@ -18,6 +18,7 @@ NO_ANSWER: Final = 0
 
 # Longer than anything the gateway waits for by itself: who runs into it was forgotten.
 _ANSWER_TIMEOUT_SECONDS: Final = 15.0
+_IDLE_SECONDS: Final = 2.0
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -50,8 +51,10 @@ class FaultsClient:
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
+        # An idle connection is let go before the gateway does so (after 5 s), or a request might run into its end.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=_ANSWER_TIMEOUT_SECONDS)
+            connector=connector, timeout=aiohttp.ClientTimeout(total=_ANSWER_TIMEOUT_SECONDS)
         )
         return self
 
