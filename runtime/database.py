@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import make_url
+
+from runtime import database_url as urls
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 _JOB_IDLE_SECONDS: Final = 30
@@ -31,8 +32,13 @@ LOST_CONNECTION: Final[tuple[type[BaseException], ...]] = (
 
 
 def asyncpg_dsn(database_url: str) -> str:
-    """The URL as asyncpg itself takes it."""
-    return make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    """The URL as asyncpg takes it. Raises BadDatabaseUrl."""
+    return urls.read(database_url)[0]
+
+
+def application_name(database_url: str, part: str) -> str:
+    """What the server lists a part's connections as: the name that the URL gives, or ours, then the part's."""
+    return f"{urls.read(database_url)[1].get('application_name', 'tidegate')}-{part}"
 
 
 async def _keep_session(connection: Any) -> None:
@@ -52,7 +58,7 @@ async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: 
         command_timeout=batch_max_seconds,
         reset=_keep_session,
         server_settings={
-            "application_name": "tidegate-batch",
+            "application_name": application_name(database_url, "batch"),
             "jit": "off",
             "idle_in_transaction_session_timeout": str(int(min(batch_max_seconds, 3.0) * 1000)),
             "transaction_timeout": str(int(batch_max_seconds * 1000)),
@@ -70,7 +76,7 @@ async def create_job_pool(database_url: str, *, size: int, job_max_seconds: floa
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=job_max_seconds,
         server_settings={
-            "application_name": "tidegate-job",
+            "application_name": application_name(database_url, "job"),
             "jit": "off",
             "max_parallel_workers_per_gather": "0",
             "plan_cache_mode": "force_custom_plan",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import make_url
+import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from runtime.database import CONNECT_TIMEOUT_SECONDS, LOST_CONNECTION
+from runtime.database import CONNECT_TIMEOUT_SECONDS, LOST_CONNECTION, application_name, asyncpg_dsn
 
 VIEW_TIMEOUT_SECONDS: Final = 10.0
 
@@ -22,16 +22,23 @@ def create_engine(
 ) -> AsyncEngine:
     """The engine for views; it connects when first asked, and checks a connection only after it has failed. A statement
     may take `statement_timeout` seconds."""
+    dsn, name = asyncpg_dsn(database_url), application_name(database_url, "view")
+
+    async def connect() -> Any:
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=statement_timeout,
+            server_settings={"application_name": name, "jit": "off"},
+        )
+
+    # SQLAlchemy would read the URL by rules of its own, and hand asyncpg arguments that it does not take (sslmode).
     return create_async_engine(
-        make_url(database_url).set(drivername="postgresql+asyncpg"),
+        "postgresql+asyncpg://",
+        async_creator=connect,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT_SECONDS,
-            "command_timeout": statement_timeout,
-            "server_settings": {"application_name": "tidegate-view", "jit": "off"},
-        },
     )
 
 

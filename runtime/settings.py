@@ -4,6 +4,9 @@ The README's table is checked against this file, and printed by `python -m runti
 to the client when they are reached.
 """
 
+import difflib
+import os
+import re
 import sys
 from email.utils import parseaddr
 from functools import lru_cache
@@ -16,8 +19,18 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from runtime import database_url as database_urls
+
 DEVELOPMENT_SECRET = "tidegate-development-secret-not-for-production"  # noqa: S105 - refused in production, below
 SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
+
+# What else is read from variables of our prefix: by commands of the CLI, by the bench and by the tests.
+OTHER_VARIABLES = frozenset(
+    {"TIDEGATE_TOKEN", "TIDEGATE_WEBHOOK_SECRET", "TIDEGATE_BENCH_BODY_BYTES", "TIDEGATE_TESTS_REQUIRE"}
+)
+
+# Kubernetes tells every container of a service called "tidegate" so.
+_OF_KUBERNETES = re.compile(r"TIDEGATE_(SERVICE|PORT)_")
 
 
 def _bare(name: str) -> AliasChoices:
@@ -287,6 +300,12 @@ class Settings(BaseSettings):
         except ValueError:
             return known and self.host != "localhost"
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database_url(cls, value: str) -> str:
+        database_urls.read(value)
+        return value
+
     @field_validator("smtp_url")
     @classmethod
     def _names_a_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
@@ -318,8 +337,28 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """This process's settings."""
+    """This process's settings. Raises pydantic's ValidationError for a value that cannot be, and UnknownSettings for a
+    variable that is none: a misspelt bound would otherwise be a bound that nobody set."""
+    if unknown := sorted(name for name in map(str.upper, os.environ) if _is_ours(name) and name not in _known()):
+        raise UnknownSettings("; ".join(_unknown(name) for name in unknown))
     return Settings()
+
+
+class UnknownSettings(ValueError):
+    """Environment variables that begin with TIDEGATE_ and mean nothing; the message suggests what was meant."""
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith("TIDEGATE_") and not _OF_KUBERNETES.match(name)
+
+
+def _known() -> set[str]:
+    return {name for field in Settings.model_fields.items() for name in _names(*field)} | OTHER_VARIABLES
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, _known(), n=1)
+    return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def markdown_table() -> str:
@@ -331,11 +370,14 @@ def markdown_table() -> str:
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows, ""])
 
 
-def _variables(name: str, field: FieldInfo) -> str:
+def _names(name: str, field: FieldInfo) -> list[str]:
     """The environment variables that set a field; the first wins."""
     alias = field.validation_alias
-    names = alias.choices if isinstance(alias, AliasChoices) else [f"TIDEGATE_{name.upper()}"]
-    return " or ".join(f"`{variable}`" for variable in names)
+    return list(map(str, alias.choices)) if isinstance(alias, AliasChoices) else [f"TIDEGATE_{name.upper()}"]
+
+
+def _variables(name: str, field: FieldInfo) -> str:
+    return " or ".join(f"`{variable}`" for variable in _names(name, field))
 
 
 def _default(field: FieldInfo) -> str:

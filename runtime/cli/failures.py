@@ -2,13 +2,17 @@
 stay tracebacks.
 """
 
+import ssl
+
 import asyncpg
 import redis.exceptions
 from pydantic import ValidationError
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
 from runtime.engine import is_unavailable
 from runtime.keys import BadKeys
+from runtime.server_versions import UnsupportedServer
+from runtime.settings import UnknownSettings
 
 
 def explanation(error: BaseException) -> str | None:
@@ -19,7 +23,11 @@ def explanation(error: BaseException) -> str | None:
         return f"TIDEGATE_SIGNING_KEYS: {error}"
     if isinstance(error, redis.exceptions.RedisError):
         return f"Redis (REDIS_URL): {error}"
-    if isinstance(error, ArgumentError):
+    if isinstance(error, (UnsupportedServer, UnknownSettings)):
+        return str(error)
+    if isinstance(error, ssl.SSLError) or "SSL upgrade" in str(error):  # asyncpg's words for a server without TLS
+        return f"Postgres (DATABASE_URL) over TLS: {error}"
+    if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
         return f"Postgres (DATABASE_URL): {error}"
     if isinstance(error, OSError):
         # One that names a file is about that file, and its command's own business.

@@ -29,6 +29,7 @@ from runtime.engine import create_engine
 from runtime.home import HomeTaken, announced, taken
 from runtime.ports import is_free
 from runtime.processes import ProcessError, Processes
+from runtime.server_versions import require_redis
 from runtime.settings import Settings, settings
 from runtime.stopping import Stopped, StopRequest, stop_request
 from runtime.tables import accounts, products, stock, variants
@@ -70,6 +71,7 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
         if not is_free(config.port, config.host):
             raise click.ClickException(f"port {config.port} is taken: set PORT to another, or stop what listens there")
         database_url, redis_url = given or _embedded_servers(home, console, stop, running)
+        require_redis(redis_url)
         with step(console, "Database") as current:
             migrations.upgrade(database_url)
             current.detail = f"at migration {migrations.head()}"

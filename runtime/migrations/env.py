@@ -6,12 +6,14 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from runtime.engine import create_engine
+from runtime.server_versions import require_postgres
 from runtime.tables import metadata
 
 _MIGRATION_LOCK = 7_431_984_410_312  # any number, as long as it is always this one
 
 
 def _migrate(connection: Connection) -> None:
+    require_postgres(connection)
     context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})

@@ -1,9 +1,11 @@
 """Settings: read from the environment, checked when read, and safe in production."""
 
+import re
+
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from runtime.settings import DEVELOPMENT_SECRET, Settings, settings
+from runtime.settings import DEVELOPMENT_SECRET, Settings, UnknownSettings, settings
 
 OWN_SECRET = "a-secret-of-at-least-thirty-two-bytes"
 
@@ -130,3 +132,26 @@ def test_whom_mails_come_from_is_an_address(monkeypatch: pytest.MonkeyPatch, sen
 )
 def test_the_development_secret_is_for_one_s_own_machine(host: str, secret: str, open_to_all: bool) -> None:
     assert Settings(host=host, jwt_secret=SecretStr(secret)).everybody_is_admin is open_to_all
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("TIDEGATE_MAILBOX_MAX_COMAND", "not a setting; did you mean TIDEGATE_MAILBOX_MAX_COMMANDS?"),
+        ("TIDEGATE_PORTT", "did you mean TIDEGATE_PORT?"),
+        ("tidegate_worker_proceses", "did you mean TIDEGATE_WORKER_PROCESSES?"),
+        ("TIDEGATE_QQQQ", "TIDEGATE_QQQQ is not a setting"),
+    ],
+)
+def test_a_misspelt_setting_is_an_error_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(UnknownSettings, match=re.escape(said)):
+        settings()
+
+
+@pytest.mark.parametrize("name", ["TIDEGATE_TOKEN", "TIDEGATE_SERVICE_HOST", "TIDEGATE_PORT_8000_TCP", "tidegate_port"])
+def test_what_belongs_to_others_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "8000")
+    settings()

@@ -38,7 +38,10 @@ _WORK_SECONDS: Final = 0.05
 _REST_FACTOR: Final = 3.0
 _REST_MAX_SECONDS: Final = 5.0
 _BATCHES_AT_WORK: Final = """
-    SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'tidegate-batch' AND state <> 'idle')
+    SELECT EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name LIKE '%-batch' AND state <> 'idle'
+    )
 """
 
 

@@ -1,0 +1,88 @@
+"""One reading of Postgres URLs, for the views' engine, the batches' pools, migrations, `verify` and the CLI alike.
+
+asyncpg takes the URL itself and knows libpq's parameters, but sends every one that it does not know to the server as a
+run-time setting, where `connect_timeout` or a misspelt `sslmod` ends in a puzzling refusal, or in a connection without
+TLS. So only the parameters named here pass. `ssl`, which other Python drivers take, is read as `sslmode`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+SCHEMES: Final = ("postgresql", "postgres", "postgresql+asyncpg")
+
+SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS, as far as asyncpg acts on them; the
+# last two it hands to the server, which knows them.
+PARAMETERS: Final = frozenset(
+    {
+        "host",
+        "port",
+        "dbname",
+        "database",
+        "user",
+        "password",
+        "passfile",
+        "service",
+        "sslmode",
+        "sslcert",
+        "sslkey",
+        "sslpassword",
+        "sslrootcert",
+        "sslcrl",
+        "sslnegotiation",
+        "ssl_min_protocol_version",
+        "ssl_max_protocol_version",
+        "target_session_attrs",
+        "krbsrvname",
+        "gsslib",
+        "application_name",
+        "options",
+    }
+)
+
+_SSL: Final = "ssl"
+_ENCRYPTED: Final = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
+
+
+class BadDatabaseUrl(ValueError):
+    """The URL cannot be used, and why. The message never repeats the password."""
+
+
+def read(database_url: str) -> tuple[str, dict[str, str]]:
+    """The URL as asyncpg takes it, and its parameters. Raises BadDatabaseUrl."""
+    try:
+        parts = urlsplit(database_url)
+    except ValueError:
+        raise BadDatabaseUrl("it is not a URL") from None
+    if parts.scheme not in SCHEMES or not database_url.startswith(f"{parts.scheme}://"):
+        raise BadDatabaseUrl("it has to begin with postgresql://")
+    if parts.fragment:
+        raise BadDatabaseUrl("a # in the password is written %23")
+    parameters: dict[str, str] = {}
+    try:
+        given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query), max_num_fields=100)
+    except ValueError:
+        raise BadDatabaseUrl("what follows the ? has to be name=value, with & between") from None
+    for name, value in given:
+        known, meant = _parameter(name, value)
+        if known in parameters:
+            raise BadDatabaseUrl(f"it says {known} twice")
+        parameters[known] = meant
+    query = f"?{urlencode(parameters)}" if parameters else ""
+    return f"postgresql://{parts.netloc}{parts.path}{query}", parameters
+
+
+def _parameter(name: str, value: str) -> tuple[str, str]:
+    if name == _SSL:
+        name, value = "sslmode", _ENCRYPTED.get(value.lower(), value)
+    if name not in PARAMETERS:
+        near = difflib.get_close_matches(name, [*PARAMETERS, _SSL], n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; these are known: {', '.join(sorted(PARAMETERS))}"
+        raise BadDatabaseUrl(f"the parameter {name!r} is not supported{hint}")
+    if name == "sslmode" and value not in SSL_MODES:
+        raise BadDatabaseUrl(f"sslmode is one of {', '.join(SSL_MODES)}, not {value!r}")
+    return name, value

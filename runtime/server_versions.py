@@ -1,0 +1,44 @@
+"""Which servers Tidegate runs on. An older one would fail later, at the first statement or command that it lacks, so
+`tidegate migrate` and `tidegate up` look first, and say it in one sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import redis
+from sqlalchemy import Connection, text
+
+POSTGRES_MIN_VERSION: Final = 17  # transaction_timeout
+REDIS_MIN_VERSION: Final = 7  # Lua scripts with flags; Valkey says it speaks as Redis 7.2
+_ANSWER_TIMEOUT_SECONDS: Final = 2.0
+
+
+class UnsupportedServer(Exception):
+    """A server is too old; the message names it, its version, and the one that is needed."""
+
+
+def require_postgres(connection: Connection) -> None:
+    """Raises UnsupportedServer if this Postgres is older than the oldest that will do."""
+    number = int(connection.scalar(text("SHOW server_version_num")))  # 170002 is 17.2
+    if number // 10_000 < POSTGRES_MIN_VERSION:
+        raise UnsupportedServer(
+            f"Postgres (DATABASE_URL) is version {number // 10_000}.{number % 10_000}; "
+            f"Tidegate needs {POSTGRES_MIN_VERSION} or newer."
+        )
+
+
+def require_redis(redis_url: str) -> None:
+    """Raises UnsupportedServer if this Redis is older than the oldest that will do, and redis-py's errors if it cannot
+    be reached."""
+    with redis.Redis.from_url(
+        redis_url,
+        protocol=2,  # the oldest servers know no other
+        socket_connect_timeout=_ANSWER_TIMEOUT_SECONDS,
+        socket_timeout=_ANSWER_TIMEOUT_SECONDS,
+    ) as client:
+        version = str(client.info("server")["redis_version"])
+    if int(version.partition(".")[0]) < REDIS_MIN_VERSION:
+        raise UnsupportedServer(
+            f"Redis (REDIS_URL) is version {version}; Tidegate needs Redis {REDIS_MIN_VERSION} or Valkey 8, or newer."
+        )

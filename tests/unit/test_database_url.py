@@ -1,0 +1,65 @@
+"""Database URLs: read once, the same for every part, and refused by name where a driver would guess."""
+
+import pytest
+from pydantic import ValidationError
+
+from runtime.database import application_name, asyncpg_dsn
+from runtime.database_url import BadDatabaseUrl, read
+from runtime.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("postgres://u@h/d", "postgresql://u@h/d"),
+        ("postgresql+asyncpg://u:p%40ss@h:6432/d", "postgresql://u:p%40ss@h:6432/d"),
+        ("postgresql://u@one:1,two:2/d", "postgresql://u@one:1,two:2/d"),
+        ("postgresql:///d?host=/run/postgresql", "postgresql:///d?host=%2Frun%2Fpostgresql"),
+        ("postgresql://u@h/d?sslmode=require", "postgresql://u@h/d?sslmode=require"),
+        ("postgresql://u@h/d?ssl=true", "postgresql://u@h/d?sslmode=require"),
+        ("postgresql://u@h/d?ssl=verify-full", "postgresql://u@h/d?sslmode=verify-full"),
+        (
+            "postgresql://u@h/d?ssl=false&application_name=shop",
+            "postgresql://u@h/d?sslmode=disable&application_name=shop",
+        ),
+        ("postgresql://u@h/d?options=-c%20search_path%3Dshop", "postgresql://u@h/d?options=-c+search_path%3Dshop"),
+    ],
+)
+def test_a_url_is_brought_into_asyncpgs_form(given: str, taken: str) -> None:
+    assert asyncpg_dsn(given) == taken
+    Settings(database_url=given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("mysql://u@h/d", "begin with postgresql://"),
+        ("h:5432/d", "begin with postgresql://"),
+        ("postgresql:d", "begin with postgresql://"),
+        ("postgresql://u:p#w@h/d", "%23"),
+        ("postgresql://[::1/d", "not a URL"),
+        ("postgresql://u@h/d?sslmode", "name=value"),
+        ("postgresql://u@h/d?connect_timeout=3", "'connect_timeout' is not supported"),
+        ("postgresql://u@h/d?sslmod=require", "did you mean sslmode"),
+        ("postgresql://u@h/d?sslmode=yes", "sslmode is one of disable"),
+        ("postgresql://u@h/d?ssl=require&sslmode=require", "sslmode twice"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(given: str, said: str) -> None:
+    with pytest.raises(BadDatabaseUrl, match=said):
+        read(given)
+    with pytest.raises(ValidationError, match="DATABASE_URL"):
+        Settings(database_url=given)
+
+
+def test_no_refusal_repeats_the_password() -> None:
+    for given in ("postgresql://u:hush#w@h/d", "postgresql://u:hush@h/d?passwort=hush", "hush://u:hush@h"):
+        with pytest.raises(BadDatabaseUrl) as refused:
+            read(given)
+        assert "hush" not in str(refused.value)
+
+
+def test_connections_are_listed_under_the_name_that_the_url_gives() -> None:
+    assert application_name("postgresql://u@h/d", "batch") == "tidegate-batch"
+    assert application_name("postgresql://u@h/d?application_name=shop", "batch") == "shop-batch"
