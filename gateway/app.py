@@ -31,6 +31,7 @@ from gateway.routes import (
     users,
     webhooks,
 )
+from gateway.surface import surface_of
 from runtime import files, garbage, logs
 from runtime.settings import Settings, settings
 
@@ -69,6 +70,12 @@ def create_app(config: Settings | None = None) -> ASGIApp:
             "make an admin's; set TIDEGATE_MODE=production, and a secret or keys of your own",
             config.host,
         )
+    app = api(config)
+    return around(FastLane(app, _API_ROUTERS, SOCKETS_BY_PATH), config, surface_of(app))
+
+
+def api(config: Settings) -> FastAPI:
+    """The routes, and what they say of themselves; `openapi()` is the document."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -96,4 +103,4 @@ def create_app(config: Settings | None = None) -> ASGIApp:
     for pages in (apidocs, asyncapi, dashboard):
         pages.install(app)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
-    return around(FastLane(app, _API_ROUTERS, SOCKETS_BY_PATH), config)
+    return app

@@ -65,6 +65,10 @@ SCOPES: Final[Mapping[str, str]] = {
 _OAUTH2: Final = "oauth2"
 _BEARER: Final = "bearer"
 _SCHEMA: Final = "#/components/schemas/{model}"
+_SERVERS: Final = [{"url": "/", "description": "The gateway that serves this document."}]
+VALUES: Final = frozenset({"default", "example", "examples", "enum", "const"})
+"""Members that hold values, and no schemas."""
+
 _SUCCESSES: Final = ("200", "201", "202")
 
 
@@ -77,12 +81,14 @@ def document(app: FastAPI) -> dict[str, Any]:
         operations = [operation for item in made["paths"].values() for operation in item.values()]
         used = {tag for operation in operations for tag in operation.get("tags", ())}
         made["tags"] = [{"name": tag, "description": text} for tag, text in TAGS.items() if tag in used]
+        made["servers"] = _SERVERS
         components = made.setdefault("components", {})
         components["securitySchemes"] = _security_schemes()
         components.setdefault("schemas", {}).update(body_schemas(), **_problem_schemas())
         for route, operation in _operations(app, made):
             _say_who_may(operation, _requirement(route.dependant))
             _name_headers(operation)
+        _leave_out_null_defaults(made)
         app.openapi_schema = made
     return app.openapi_schema
 
@@ -135,6 +141,20 @@ def _name_headers(operation: dict[str, Any]) -> None:
             names.append("Location")
         for name in names:
             response.setdefault("headers", {}).setdefault(name, HEADERS[name])
+
+
+def _leave_out_null_defaults(part: Any) -> None:
+    """Takes `"default": null` out of every schema. What may be left out is not `required`; but generators of clients
+    take a default for a value that is always there, and send it: null where the caller said nothing."""
+    if isinstance(part, dict):
+        if part.get("default", ...) is None:
+            del part["default"]
+        for name, value in part.items():
+            if name not in VALUES:
+                _leave_out_null_defaults(value)
+    elif isinstance(part, list):
+        for value in part:
+            _leave_out_null_defaults(value)
 
 
 def _security_schemes() -> dict[str, Any]:

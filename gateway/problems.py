@@ -13,11 +13,10 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
+from gateway.surface import methods_of
 from runtime.database import LOST_CONNECTION
 from runtime.engine import is_unavailable
 from runtime.metrics import PROBLEMS
@@ -168,16 +167,9 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODE_OF_STATUS.get(error.status_code, "invalid_request")
     headers = dict(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(request)):
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := methods_of(request.app, request.scope)):
         headers["Allow"] = ", ".join(sorted(methods))
     return _counted(Problem(code, f"{request.method} {request.url.path}: {error.detail}", headers=headers))
-
-
-def _methods(request: Request) -> set[str]:
-    """The methods of all routes of this path; Starlette names those of the first one only."""
-    contexts = iter_route_contexts(request.app.routes)
-    found = (context.methods for context in contexts if context.original_route.matches(request.scope)[0] != Match.NONE)
-    return {method for methods in found for method in methods or ()}
 
 
 async def _database(_: Request, error: Exception) -> Response:

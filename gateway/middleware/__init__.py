@@ -4,41 +4,32 @@
 what costs more (compressing, CORS) is entered only by the requests that ask for it.
 """
 
+from typing import Final
+
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from gateway.middleware.compression import Compressed
+from gateway.middleware.head import HeadAsGet
 from gateway.middleware.observed import Observed
+from gateway.routes.documents import HEADERS
+from gateway.surface import Surface
 from runtime.settings import Settings
 
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_SENT = ("Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "Prefer", "X-Request-ID")
-_SHOWN = (
-    "Content-Disposition",
-    "ETag",
-    "Idempotency-Replayed",
-    "Link",
-    "Location",
-    "Preference-Applied",
-    "RateLimit",
-    "RateLimit-Policy",
-    "Retry-After",
-    "X-Process-Time",
-    "X-Request-ID",
-    "X-Total-Count",
-)
+_EXPOSED: Final = ("X-Process-Time", "X-Request-ID")
+"""Headers of every answer; those of single operations are named by the OpenAPI document."""
 
 
-def around(app: ASGIApp, config: Settings) -> ASGIApp:
-    """The app, compressed, shared with the origins of the settings if there are any, and observed."""
+def around(app: ASGIApp, config: Settings, surface: Surface) -> ASGIApp:
+    """The app, compressed, shared with the origins of the settings if there are any, observed, and with HEAD."""
     app = Compressed(app, min_bytes=config.compress_min_bytes)
     if config.cors_origins:
         # Tokens come in a header that scripts set themselves, so no browser need be trusted with credentials.
         app = CORSMiddleware(
             app,
             allow_origins=config.cors_origins,
-            allow_methods=_METHODS,
-            allow_headers=_SENT,
-            expose_headers=_SHOWN,
+            allow_methods=surface.methods,
+            allow_headers=surface.request_headers,
+            expose_headers=sorted({*HEADERS, *_EXPOSED}),
         )
-    return Observed(app)
+    return HeadAsGet(Observed(app), surface.endless)

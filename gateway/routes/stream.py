@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.types import Receive, Scope, Send
@@ -28,6 +28,14 @@ _MEDIA_TYPE: Final = "text/event-stream"
 _SEQ: Final = re.compile("[0-9]{1,18}")
 _SEQ_MAX: Final = 10**18 - 1
 
+_LAST_EVENT_ID: Final[dict[str, Any]] = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The `id` of the last event that came, as browsers send it when they come back: it goes on behind"
+    " that one, whatever `after` says.",
+    "schema": {"type": "string", "pattern": f"^{_SEQ.pattern}$", "examples": ["1041"]},
+}
+
 # How long a reader has to take the end of its stream.
 _END_SECONDS: Final = 1.0
 
@@ -40,9 +48,10 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-class _EventStream(Response):
+class EventStream(Response):
     """An answer that goes on until one side has enough."""
 
+    endless: ClassVar = True
     media_type = _MEDIA_TYPE
 
     def __init__(self, edge: Edge, caller: Caller, first: Subscribe) -> None:
@@ -92,7 +101,13 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-@router.get("/events/stream", response_class=Response, responses=_ANSWERS)
+@router.get(
+    "/events/stream",
+    status_code=200,
+    response_class=EventStream,
+    responses=_ANSWERS,
+    openapi_extra={"parameters": [_LAST_EVENT_ID]},
+)
 async def stream_events(
     request: Request,
     caller: Annotated[Caller, Depends(require_role("guest"))],
@@ -118,7 +133,7 @@ async def stream_events(
         raise Problem(refused.code, str(refused)) from None
     if not edge.sockets.has_room(known=True) or not edge.sockets.enter(caller):
         raise Problem("gateway_busy", "Too many streams and sockets, of yours or of all.")
-    return _EventStream(edge, caller, Subscribe(asked, "now" if after is None else after))
+    return EventStream(edge, caller, Subscribe(asked, "now" if after is None else after))
 
 
 def _invalid(field: str, message: str) -> Problem:

@@ -83,7 +83,7 @@ class Client:
         ) as response:
             answer = Answer(response.status, response.headers, await response.read())
         assert len(answer.headers.getall("X-Request-ID")) == 1
-        if answer.status >= 400:
+        if answer.status >= 400 and method != "HEAD":
             answer.problem(answer.status, answer.json()["code"])
         return answer
 

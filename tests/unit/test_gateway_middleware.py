@@ -12,10 +12,16 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.middleware import around
 from gateway.middleware.compression import accepts_gzip
 from gateway.middleware.security import lets_run
+from gateway.surface import Surface
 from runtime.settings import Settings
 
 SMALL = "x" * 1_023
 LARGE = "x" * 1_024
+SURFACE = Surface(
+    ("GET", "HEAD", "PATCH", "POST"),
+    ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Prefer"),
+    (re.compile("^/endless$"),),
+)
 
 
 class Answered:
@@ -36,11 +42,13 @@ class Answered:
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-async def ask(app: App, *, scheme: str = "http", method: str = "GET", settings: Any = None, **headers: str) -> Answered:
+async def ask(
+    app: App, *, scheme: str = "http", method: str = "GET", path: str = "/", settings: Any = None, **headers: str
+) -> Answered:
     """Sends a request through the middleware to `app`; underscores in header names are hyphens."""
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     asgi = {"version": "3.0", "spec_version": "2.4"}
-    scope = {"type": "http", "asgi": asgi, "method": method, "path": "/", "scheme": scheme, "headers": raw}
+    scope = {"type": "http", "asgi": asgi, "method": method, "path": path, "scheme": scheme, "headers": raw}
     messages: list[Message] = []
 
     async def receive() -> Message:
@@ -49,7 +57,7 @@ async def ask(app: App, *, scheme: str = "http", method: str = "GET", settings: 
     async def send(message: Message) -> None:
         messages.append(message)
 
-    await around(app, Settings(**(settings or {})))(scope, receive, send)
+    await around(app, Settings(**(settings or {})), SURFACE)(scope, receive, send)
     return Answered(messages)
 
 
@@ -204,3 +212,27 @@ async def test_what_a_browser_asks_first(origin: str, method: str, headers: str,
     )
     assert answer.status == status
     assert b"the app" not in answer.body
+
+
+@pytest.mark.parametrize("settings", [None, SHARED])
+async def test_head_is_answered_as_get_is_without_the_body(settings: Any) -> None:
+    apps: list[Callable[[], App]] = [
+        lambda: text(SMALL),
+        lambda: text(LARGE),
+        lambda: stream("text/csv"),
+        lambda: Response(status_code=204),
+    ]
+    for app in apps:
+        got = await ask(app(), settings=settings, accept_encoding="gzip")
+        headed = await ask(app(), settings=settings, accept_encoding="gzip", method="HEAD")
+        assert (headed.status, headed.body, len(headed.chunks)) == (got.status, b"", 1)
+        assert headed.headers.keys() == got.headers.keys()
+        assert headed.headers.get("content-length") == got.headers.get("content-length")
+
+
+async def test_head_of_an_endless_answer_is_the_app_s_to_refuse() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(scope["method"])(scope, receive, send)
+
+    assert (await ask(app, method="HEAD", path="/endless")).body == b"HEAD"
+    assert (await ask(app, method="POST", path="/")).body == b"POST"
