@@ -108,7 +108,11 @@ async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUI
     )
     lines: dict[UUID, list[Line]] = defaultdict(list)
     for order_id, *line in await connection.fetch(
-        "SELECT order_id, sku, quantity, unit_price_minor FROM order_lines WHERE order_id = ANY($1::uuid[])", ids
+        """
+        SELECT order_id, sku, quantity, unit_price_minor FROM order_lines
+        WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, position
+        """,
+        ids,
     ):
         lines[order_id].append(Line(*line))
     return {
@@ -146,7 +150,7 @@ class Rows:
     def __init__(self) -> None:
         self.orders: list[tuple[UUID, str, str, str, int, datetime, datetime, str | None]] = []
         self.order_statuses: dict[UUID, tuple[str, datetime]] = {}
-        self.lines: list[tuple[UUID, str, int, int]] = []
+        self.lines: list[tuple[UUID, int, str, int, int]] = []
         self.stock: dict[str, StockMove] = {}
         self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, datetime]] = []
         self.reactions: dict[str, int | None] = {}
@@ -243,5 +247,5 @@ def _offer(variant: Variant) -> tuple[int, str, bool]:
 
 
 _ORDER_COLUMNS = ("id", "customer_id", "status", "currency", "total_minor", "placed_at", "updated_at", "email")
-_LINE_COLUMNS = ("order_id", "sku", "quantity", "unit_price_minor")
+_LINE_COLUMNS = ("order_id", "position", "sku", "quantity", "unit_price_minor")
 _DEAD_LETTER_COLUMNS = ("mailbox", "entry_id", "command_id", "code", "detail", "entry", "failed_at")

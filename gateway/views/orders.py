@@ -141,7 +141,7 @@ async def _read(connection: AsyncConnection, query: Select[tuple[object, ...]]) 
         wanted = (
             select(order_lines)
             .where(order_lines.c.order_id.in_([row["id"] for row in rows]))
-            .order_by(order_lines.c.order_id, order_lines.c.sku)
+            .order_by(order_lines.c.order_id, order_lines.c.position)
         )
         for line in (await connection.execute(wanted)).mappings():
             lines[line["order_id"]].append(LineView.model_validate(dict(line)))

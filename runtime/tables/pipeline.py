@@ -50,11 +50,14 @@ orders = Table(
     Index("orders_placed_at", "placed_at", postgresql_using="brin"),
 )
 
+# `position` counts an order's lines from 0, in the order in which they were asked for. The rule that places an order
+# sees to it that no SKU stands in it twice.
 order_lines = Table(
     "order_lines",
     metadata,
     Column("order_id", Uuid, primary_key=True),
-    Column("sku", Text, primary_key=True),
+    Column("position", SmallInteger, primary_key=True),
+    Column("sku", Text, nullable=False),
     Column("quantity", Integer, nullable=False),
     Column("unit_price_minor", BigInteger, nullable=False),
 )

@@ -28,7 +28,7 @@ _ORDERS: Final = """
     SELECT id::text, customer_id, status, currency, total_minor, email, placed_at, updated_at FROM orders ORDER BY id
 """
 _LINES: Final = """
-    SELECT order_id::text, sku, quantity, unit_price_minor FROM order_lines ORDER BY order_id, sku
+    SELECT order_id::text, position, sku, quantity, unit_price_minor FROM order_lines ORDER BY order_id, position
 """
 
 
@@ -86,8 +86,8 @@ def _compare(
         )
     if folded.total_minor != sum(line.quantity * line.unit_price_minor for line in folded.lines):
         report.differ("orders", order_id, "has another total than its lines", total_minor=folded.total_minor)
-    expected_lines = sorted((line.sku, line.quantity, line.unit_price_minor) for line in folded.lines)
-    found_lines = sorted((sku, quantity, price) for _, sku, quantity, price in lines)
+    expected_lines = [(at, *msgspec.structs.astuple(line)) for at, line in enumerate(folded.lines)]
+    found_lines = [tuple(line)[1:] for line in lines]
     if found_lines != expected_lines:
         report.differ("lines", order_id, "are not what the log says", table=found_lines, log=expected_lines)
 

@@ -176,6 +176,46 @@ async def test_a_shop_of_the_first_days_goes_on(databases: Databases, redis_url:
             assert counts["commands_applied"] == counts["commands"]
 
 
+# Two orders as they were kept before lines had positions, and what the log said of them. Of the second's last line it
+# says nothing.
+_LINES_BY_SKU: Final = """
+    INSERT INTO events
+    SELECT seq, 'order.placed', '0170876e-8001-7000-8000-00000000000' || seq, gen_random_uuid(), 'ann', now(),
+        format('{"order_id":"0170876e-8001-7000-8000-00000000000%s","lines":%s}', seq, lines)::json
+    FROM (VALUES
+        (1, '[{"sku":"MUG","quantity":1},{"sku":"ZEBRA","quantity":2},{"sku":"APPLE","quantity":3}]'),
+        (2, '[{"sku":"ZEBRA","quantity":4},{"sku":"APPLE","quantity":5}]')
+    ) AS told (seq, lines);
+    INSERT INTO order_lines
+    SELECT ('0170876e-8001-7000-8000-00000000000' || number)::uuid, sku, quantity, 100 FROM (VALUES
+        (1, 'APPLE', 3), (1, 'MUG', 1), (1, 'ZEBRA', 2), (2, 'APPLE', 5), (2, 'LOST', 6), (2, 'ZEBRA', 4)
+    ) AS lines (number, sku, quantity);
+"""
+
+
+async def test_lines_that_had_no_position_are_put_as_they_were_asked_for(databases: Databases) -> None:
+    with databases.empty() as url:
+        await asyncio.to_thread(migrations.upgrade, url, "0007")
+        connection = await asyncpg.connect(asyncpg_dsn(url))
+        await connection.execute(_LINES_BY_SKU)
+        await connection.close()
+        await _upgrade(url)
+        assert await _differences(url) == []
+        found = await _ask(
+            url,
+            "SELECT right(order_id::text, 1), position, sku, quantity, unit_price_minor FROM order_lines"
+            " ORDER BY order_id, position",
+        )
+        assert found == [
+            ("1", 0, "MUG", 1, 100),
+            ("1", 1, "ZEBRA", 2, 100),
+            ("1", 2, "APPLE", 3, 100),
+            ("2", 0, "ZEBRA", 4, 100),
+            ("2", 1, "APPLE", 5, 100),
+            ("2", 2, "LOST", 6, 100),
+        ]
+
+
 _OLD_ORDER: Final = UUID("0170876e-8001-7000-8000-000000000001")
 
 

@@ -314,9 +314,16 @@ async def _change_a_lines_quantity(shop: Shop) -> set[tuple[str, str, str]]:
     return {("lines", str(shop.order_id), "are not what the log says")}
 
 
+async def _change_the_order_of_the_lines(shop: Shop) -> set[tuple[str, str, str]]:
+    changed = "UPDATE order_lines SET position = $3 WHERE order_id = $1 AND sku = $2"
+    for sku, position in (("MUG", 2), ("LAMP", 0), ("MUG", 1)):
+        await shop.run(changed, shop.order_id, sku, position)
+    return {("lines", str(shop.order_id), "are not what the log says")}
+
+
 async def _make_up_a_line(shop: Shop) -> set[tuple[str, str, str]]:
     made_up = UUID(int=2**128 - 1)
-    await shop.run("INSERT INTO order_lines VALUES ($1, 'MUG', 1, 100)", made_up)
+    await shop.run("INSERT INTO order_lines VALUES ($1, 0, 'MUG', 1, 100)", made_up)
     return {("orders", str(made_up), "has no event")}
 
 
@@ -379,6 +386,7 @@ PLANTED: list[Plant] = [
     _make_up_an_order,
     _delete_an_order_line,
     _change_a_lines_quantity,
+    _change_the_order_of_the_lines,
     _make_up_a_line,
     _delete_a_commands_record,
     _change_an_outcome,

@@ -110,7 +110,7 @@ _HISTORY: Final = """
     INSERT INTO commands SELECT command_id, 'PlaceOrder', 'ann', at, at, 0, seq || '-1', 'applied', seq, 1, NULL, NULL,
         '' FROM history;
     INSERT INTO orders SELECT order_id, 'ann', 'placed', 'GBP', 100, at, at FROM history;
-    INSERT INTO order_lines SELECT order_id, 'MUG', 1, 100 FROM history;
+    INSERT INTO order_lines SELECT order_id, 0, 'MUG', 1, 100 FROM history;
 """
 
 

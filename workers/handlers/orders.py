@@ -41,8 +41,8 @@ def _move(command: ConfirmOrder | FulfilOrder | CancelOrder | ExpireOrder, into:
 def _placed(event: OrderPlaced, into: Rows, at: datetime) -> None:
     order_id = event.order_id
     into.orders.append((order_id, event.customer_id, PLACED, event.currency, event.total_minor, at, at, event.email))
-    for line in event.lines:
-        into.lines.append((order_id, line.sku, line.quantity, line.unit_price_minor))
+    for position, line in enumerate(event.lines):
+        into.lines.append((order_id, position, line.sku, line.quantity, line.unit_price_minor))
         into.move_stock(line.sku, 0, line.quantity)
 
 

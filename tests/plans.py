@@ -1,0 +1,44 @@
+"""The ways in which Postgres can be made to carry out a query, by switching off those that it would prefer.
+
+What a query promises about order must hold under every one of them: a table that grows, or a fresh ANALYZE, changes the
+plan of a query overnight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import asyncpg
+
+from runtime.database import asyncpg_dsn
+
+_INDEX_SCANS: Final = ("enable_indexscan", "enable_indexonlyscan")
+
+# The name of a plan, and what is switched off for it. What nothing else can do, Postgres does all the same.
+PLANS: Final[dict[str, tuple[str, ...]]] = {
+    "as it likes": (),
+    "no sequential scans": ("enable_seqscan",),
+    "no index scans": _INDEX_SCANS,
+    "no bitmap scans": ("enable_bitmapscan",),
+    "only sequential scans": (*_INDEX_SCANS, "enable_bitmapscan"),
+    "only index scans": ("enable_seqscan", "enable_bitmapscan"),
+    "only bitmap scans": ("enable_seqscan", *_INDEX_SCANS),
+    "no hashing": ("enable_hashjoin", "enable_hashagg"),
+    "no merge joins": ("enable_mergejoin",),
+    "no nested loops": ("enable_nestloop",),
+    "no sorting": ("enable_sort", "enable_incremental_sort"),
+}
+
+
+async def force(database_url: str, switched_off: Iterable[str]) -> None:
+    """Has every later connection to the database plan without these; and with statistics of what is in the tables."""
+    connection = await asyncpg.connect(asyncpg_dsn(database_url))
+    try:
+        database = await connection.fetchval("SELECT quote_ident(current_database())")
+        await connection.execute(f"ALTER DATABASE {database} RESET ALL")
+        for name in switched_off:
+            await connection.execute(f"ALTER DATABASE {database} SET {name} = off")
+        await connection.execute("ANALYZE")
+    finally:
+        await connection.close()
