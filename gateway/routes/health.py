@@ -142,7 +142,7 @@ async def _lag(edge: Edge) -> list[Metric]:
     except VIEW_FAILED:
         return []
     for lag in found:
-        behind.add_metric([lag.reaction], lag.events)
-        late.add_metric([lag.reaction], lag.seconds)
-        failing.add_metric([lag.reaction], lag.failures)
+        behind.add_metric([lag.kind], lag.events)
+        late.add_metric([lag.kind], lag.seconds)
+        failing.add_metric([lag.kind], lag.failures)
     return [behind, late, failing]

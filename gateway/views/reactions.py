@@ -2,34 +2,44 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from runtime.tables import event_counter, events, reactions
+from domain.webhooks import ACTIVE
+from runtime.tables import event_counter, events, reactions, webhooks
+from runtime.webhooks import REACTION_PREFIX
 
 
 class Lag(NamedTuple):
-    """`events` it has not passed yet; `seconds` since it could have handled the first; `failures` of that one."""
+    """Of the reaction of this kind that is furthest behind: `events` it has not passed yet; `seconds` since it could
+    have handled the first; `failures` of the event that has failed most often."""
 
-    reaction: str
+    kind: str
     events: int
     seconds: float
     failures: int
 
 
 async def lags(engine: AsyncEngine) -> list[Lag]:
-    """The lag of every active reaction."""
+    """The lag of every kind of reaction that is at work, under the names that the counters have. All webhooks are one
+    kind, however many there are; those that are paused or disabled wait for nobody."""
+    kind = func.split_part(reactions.c.name, ":", 1)
     next_seq = reactions.c.position + 1
     waiting = func.extract("epoch", func.now() - events.c.occurred_at) - reactions.c.delay_seconds
+    delivered = exists().where(
+        webhooks.c.status == ACTIVE, reactions.c.name == literal(REACTION_PREFIX) + cast(webhooks.c.id, Text)
+    )
+    at_work = reactions.c.active & or_(~reactions.c.name.startswith(REACTION_PREFIX), delivered)
     query = (
         select(
-            reactions.c.name,
-            event_counter.c.last_seq - reactions.c.position,
-            func.greatest(0.0, func.coalesce(waiting, 0.0)),
-            reactions.c.failures,
+            kind,
+            func.max(event_counter.c.last_seq - reactions.c.position),
+            func.max(func.greatest(0.0, func.coalesce(waiting, 0.0))),
+            func.max(reactions.c.failures),
         )
-        .select_from(reactions.join(event_counter, reactions.c.active).outerjoin(events, events.c.seq == next_seq))
-        .order_by(reactions.c.name)
+        .select_from(reactions.join(event_counter, at_work).outerjoin(events, events.c.seq == next_seq))
+        .group_by(kind)
+        .order_by(kind)
     )
     async with engine.connect() as connection:
         return [Lag(name, behind, float(s), failures) for name, behind, s, failures in await connection.execute(query)]

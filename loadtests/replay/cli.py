@@ -14,7 +14,7 @@ import asyncpg
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from domain.limits import STOCK_MAX_ON_HAND
 from loadtests import baskets
@@ -23,6 +23,7 @@ from loadtests.replay import report
 from loadtests.replay.client import Client
 from loadtests.replay.report import Findings
 from loadtests.replay.shop import NotPrepared, Replay, command_id
+from runtime.cli.progress import bars
 from runtime.database import asyncpg_dsn
 from runtime.keys import key_ring
 from runtime.mailboxes.sender import Sender, wait_for_outcomes
@@ -136,7 +137,7 @@ async def _replay(
         if not await client.is_ready():
             raise click.ClickException(f"nothing is ready at {options.url}: start Tidegate with `make up`")
         run = Replay(client, sender, pool, concurrency=options.concurrency)
-        with Progress(*columns, console=console) as progress:
+        with bars(*columns) as progress:
             wanted = baskets.demand(orders)
             added = await run.load_products(product for product in invoices.products if product.sku in wanted)
             pieces = wanted if options.stock is None else dict.fromkeys(wanted if options.stock else (), options.stock)

@@ -30,8 +30,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends quietly when nobody reads any more what is printed (`tidegate export … | head`)
         except Exception as error:
             from runtime.cli.failures import explanation  # it knows the drivers, which take long to import
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import IO, Final
 
 import click
-from rich.console import Console
-from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
 from runtime.cli.gateway import API, Access, access, access_options, checked, gateway
+from runtime.cli.progress import bars
 
 _STDOUT: Final = "-"
 _CHUNK_BYTES: Final = 262_144
@@ -71,7 +71,7 @@ def _export(to: Access, name: str, params: dict[str, str], output: str | None) -
 
 async def _copy(to: Access, name: str, params: dict[str, str], file: IO[bytes]) -> None:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+    with bars(*columns, TimeElapsedColumn()) as progress:
         bar = progress.add_task(name, total=None)
         async with gateway(to) as session, session.get(f"{API}/exports/{name}", params=params) as response:
             async for chunk in (await checked(response)).content.iter_chunked(_CHUNK_BYTES):

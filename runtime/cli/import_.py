@@ -12,10 +12,11 @@ from uuid import uuid4
 import aiohttp
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from runtime.cli.gateway import API, Access, access, access_options, checked, gateway
+from runtime.cli.progress import bars
 from runtime.listings.columns import CSV, JSON_LINES
 
 _MEDIA_TYPES: Final = {CSV: "text/csv", JSON_LINES: "application/x-ndjson"}
@@ -49,7 +50,7 @@ async def _import(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What became of the import of a file of `size` bytes, and its first errors."""
     columns = (TextColumn("{task.description:>10}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with bars(*columns) as progress:
         async with gateway(to) as session:
             sending = progress.add_task("sending", total=size)
             url = await _send(session, file, form, dry_run, lambda sent: progress.advance(sending, sent))

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from rich.text import Text
 
 
@@ -26,3 +27,9 @@ def step(console: Console, name: str) -> Iterator[Step]:
     seconds = time.monotonic() - begun
     line = Text.assemble(("✓ ", "green"), f"{name:<12} {current.detail}  ", (f"{seconds:.1f} s", "dim"))
     console.print(line, soft_wrap=True)
+
+
+def bars(*columns: str | ProgressColumn) -> Progress:
+    """Progress bars on standard error; none at all where that is not a terminal, for nobody watches a file."""
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal)

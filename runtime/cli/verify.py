@@ -6,9 +6,11 @@ import sys
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from runtime.cli import differences
+from runtime.cli.progress import bars
 from runtime.settings import settings
 from runtime.verify import Report
 from runtime.verify import verify as run_verification
@@ -21,11 +23,11 @@ def verify(as_json: bool) -> None:
 
     Exit code 0 with the counts, or 1 with the differences. It may run beside a busy system.
     """
-    with _Bars() as bars:
+    with _Bars() as progress:
         config = settings()
         report = asyncio.run(
             run_verification(
-                config.database_url, config.redis_url, mailbox_count=config.mailbox_count, progress=bars.show
+                config.database_url, config.redis_url, mailbox_count=config.mailbox_count, progress=progress.show
             )
         )
     if as_json:
@@ -39,12 +41,8 @@ class _Bars:
     """One progress bar a check, on standard error."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:>10}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
+        self._progress = bars(
+            TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -67,9 +65,5 @@ def _print(report: Report) -> None:
     for name, count in report.counts.items():
         table.add_row(name.replace("_", " "), f"{count:,}")
     console.print(table)
-    for difference in report.differences:
-        particulars = {k: v for k, v in difference.items() if k not in ("check", "subject", "problem")}
-        console.print(
-            f"[red]{difference['check']}[/red] {difference['subject']}: {difference['problem']} {particulars or ''}",
-            soft_wrap=True,
-        )
+    document = report.document()
+    differences.show(console, document["differences"], document["difference_counts"])

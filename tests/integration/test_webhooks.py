@@ -12,6 +12,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from domain.model import Secret
 from domain.webhooks import ChangeWebhook, DeleteWebhook, RedeliverEvents, RotateWebhookSecret
+from gateway.views.reactions import Lag, lags
+from runtime.engine import create_engine
 from runtime.envelope import read_request
 from runtime.webhooks import new_secret
 from tests import receiver as receivers
@@ -300,3 +302,27 @@ async def test_a_deleted_endpoint_is_forgotten(courier: Couriers, receiver: Rece
     await eventually_seen("nothing left", forgotten, within_seconds=WITHIN_SECONDS)
     await courier.happen()
     assert len(receiver.received) == 1
+
+
+async def test_the_lag_is_of_what_is_delivered_and_goes_by_the_counters_names(
+    courier: Couriers, receiver: Receiver
+) -> None:
+    """One that is paused stands still, and waits for nobody; its id is no label."""
+    await courier.register(receiver.url)
+    paused = await courier.register(receiver.url)
+    await courier.done(ChangeWebhook(paused.id, {"active": False}))
+    seqs = await courier.happen(3)
+    await receiver.has(3)
+    engine = create_engine(courier.floor.database_url, pool_size=1)
+    try:
+
+        async def caught_up() -> list[Lag]:
+            found = [lag for lag in await lags(engine) if lag.kind == "webhook"]
+            return found if found and found[0].events == 0 else []
+
+        assert await eventually_seen("no lag", caught_up, within_seconds=WITHIN_SECONDS) == [Lag("webhook", 0, 0.0, 0)]
+        assert (await courier.state(paused))["position"] < seqs[0]
+        await courier.floor.pool.execute("UPDATE reactions SET active = true")  # whatever the last process thought
+        assert [lag.events for lag in await lags(engine) if lag.kind == "webhook"] == [0]
+    finally:
+        await engine.dispose()

@@ -4,6 +4,8 @@ import json
 import re
 import signal
 import stat
+import subprocess
+import sys
 import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -249,3 +251,30 @@ def test_validation_errors_of_other_models_are_bugs() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(port=-1)
     assert explanation(caught.value) == "TIDEGATE_PORT: Input should be greater than or equal to 1"
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
+    """As `tidegate export orders -o - | head` does; the command prints more than a pipe holds."""
+    program = (
+        "import click, sys; from runtime import cli\n"
+        "cli._load = lambda entry: click.Command('token', callback=lambda: [sys.stdout.buffer.write(b'x' * 65536)"
+        " for _ in range(64)])\n"
+        "cli.main(['token'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 1
+
+
+def test_bars_are_for_terminals() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from runtime.cli.progress import bars\nwith bars() as b: b.add_task('x', total=3)"],
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+    assert (done.stdout, done.stderr) == (b"", b"")
