@@ -108,16 +108,23 @@ class Processes:
             child.wait_stopped(max(0.0, deadline - time.monotonic()))
         self._children.clear()
 
-    def wait_until_ready(self, host: str, port: int, check: Callable[[], None] = lambda: None) -> None:
+    def wait_until_ready(
+        self,
+        host: str,
+        port: int,
+        check: Callable[[], None] = lambda: None,
+        *,
+        within_seconds: float = READY_TIMEOUT_SECONDS,
+    ) -> None:
         """Returns when the gateway says it is ready. `check` is called meanwhile, and may raise."""
-        deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+        deadline = time.monotonic() + within_seconds
         while not _says_ready(host, port):
             check()
             ended = self.ended()
             if ended is not None:
                 raise ProcessError(f"{ended.name} ended while starting, with exit code {ended.returncode}")
             if time.monotonic() > deadline:
-                raise ProcessError(f"the gateway was not ready within {READY_TIMEOUT_SECONDS:.0f} s")
+                raise ProcessError(f"the gateway was not ready within {within_seconds:.0f} s")
             time.sleep(_POLL_SECONDS)
 
 

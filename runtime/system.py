@@ -22,7 +22,7 @@ import click
 from runtime import migrations, processes
 from runtime.children import Child
 from runtime.embedded.postgres import PostgresServer
-from runtime.embedded.server import ServerError, records_folder
+from runtime.embedded.server import START_TIMEOUT_SECONDS, ServerError, records_folder
 from runtime.embedded.valkey import ValkeyServer
 from runtime.ports import free_port
 from runtime.processes import ProcessError, Processes
@@ -45,13 +45,16 @@ class LocalSystem:
         settings: Mapping[str, str] = _NOTHING,
         postgres_settings: Mapping[str, str] = _NOTHING,
         valkey_settings: Mapping[str, str] = _NOTHING,
+        start_timeout_seconds: float = START_TIMEOUT_SECONDS,
     ) -> None:
-        """`settings` are environment variables for the processes, on top of our own environment."""
+        """`settings` are environment variables for the processes, on top of our own environment. Each server, and then
+        all processes together, may take `start_timeout_seconds` to start."""
         self.home = home
         self.port = free_port()
-        self.postgres = PostgresServer(home, settings=postgres_settings)
-        self.valkey = ValkeyServer(home, settings=valkey_settings)
+        self.postgres = PostgresServer(home, settings=postgres_settings, start_timeout_seconds=start_timeout_seconds)
+        self.valkey = ValkeyServer(home, settings=valkey_settings, start_timeout_seconds=start_timeout_seconds)
         self._settings = settings
+        self._start_timeout_seconds = start_timeout_seconds
         self._processes: Processes
         self._running = ExitStack()
 
@@ -84,7 +87,7 @@ class LocalSystem:
             running.callback(self._processes.stop)
             for name in processes.commands():
                 self.start_process(name)
-            self._processes.wait_until_ready(HOST, self.port, check)
+            self._processes.wait_until_ready(HOST, self.port, check, within_seconds=self._start_timeout_seconds)
             self._running = running.pop_all()
 
     def stop(self) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from runtime.settings import settings
-from tests import needs, servers
+from tests import needs, pace, servers
+from tests.offline import sitecustomize as sitecustomize  # a resolver without names outside
 from tests.servers import Databases
 from tests.system import System
 
@@ -63,6 +64,15 @@ def system() -> Iterator[System]:
     """A whole Tidegate of the test's own: gateway, two workers, background, scheduler, and fully durable servers."""
     with System() as running:
         yield running
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test has the seconds of its mark, or those of all, at this machine's pace."""
+    mark = item.get_closest_marker("timeout")
+    allowed = float(mark.args[0] if mark else item.config.getoption("timeout") or item.config.getini("timeout"))
+    item.add_marker(pytest.mark.timeout(pace.seconds(allowed)), append=False)
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

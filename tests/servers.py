@@ -16,7 +16,9 @@ import redis
 from runtime import migrations
 from runtime.embedded import postgres, valkey
 from runtime.embedded.postgres import PostgresServer
+from runtime.embedded.server import START_TIMEOUT_SECONDS
 from runtime.embedded.valkey import ValkeyServer
+from tests import pace
 
 _TEMPLATE: Final = "tidegate_template"
 
@@ -62,7 +64,7 @@ def folder() -> Iterator[Path]:
 @contextmanager
 def databases() -> Iterator[Databases]:
     with folder() as home:
-        server = PostgresServer(home, settings=postgres.NOT_DURABLE)
+        server = PostgresServer(home, settings=postgres.NOT_DURABLE, start_timeout_seconds=_start_timeout())
         server.start()
         try:
             yield Databases(server)
@@ -73,12 +75,16 @@ def databases() -> Iterator[Databases]:
 @contextmanager
 def shared_valkey() -> Iterator[ValkeyServer]:
     with folder() as home:
-        server = ValkeyServer(home, settings=valkey.NOT_DURABLE)
+        server = ValkeyServer(home, settings=valkey.NOT_DURABLE, start_timeout_seconds=_start_timeout())
         server.start()
         try:
             yield server
         finally:
             server.stop()
+
+
+def _start_timeout() -> float:
+    return pace.seconds(START_TIMEOUT_SECONDS)
 
 
 def empty(redis_url: str) -> None:

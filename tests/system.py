@@ -19,10 +19,14 @@ from typing import Any, ClassVar, Final, TypeVar
 import psutil
 
 from runtime import processes
+from runtime.embedded.server import START_TIMEOUT_SECONDS
 from runtime.keys import KeyRing
 from runtime.settings import DEVELOPMENT_SECRET
 from runtime.system import LocalSystem
 from runtime.tokens import mint
+from tests import offline, pace
+from tests.beside import all_go_on
+from tests.pace import Patience
 
 VERIFY_TIMEOUT_SECONDS: Final = 60.0
 _TOKEN_SECONDS: Final = 3600
@@ -32,19 +36,21 @@ _T = TypeVar("_T")
 
 
 def eventually(what: str, look: Callable[[], _T], *, within_seconds: float) -> _T:
-    """Looks until it sees something true, and returns that. Fails with `what` was not seen in time."""
-    deadline = time.monotonic() + within_seconds
+    """Looks until it sees something true, and returns that. Fails with `what` was not seen in time, which is measured
+    at this machine's pace (see `tests.pace`)."""
+    patience = Patience(within_seconds)
     while not (seen := look()):
-        assert time.monotonic() < deadline, f"{what}: not within {within_seconds} s"
+        assert not patience.is_over(), f"{what}: not within {patience}"
         time.sleep(_POLL_SECONDS)
     return seen
 
 
 async def eventually_seen(what: str, look: Callable[[], Awaitable[_T]], *, within_seconds: float) -> _T:
     """The same for a look that is awaited; other tasks of the test go on meanwhile."""
-    deadline = time.monotonic() + within_seconds
+    patience = Patience(within_seconds)
     while not (seen := await look()):
-        assert time.monotonic() < deadline, f"{what}: not within {within_seconds} s"
+        all_go_on()
+        assert not patience.is_over(), f"{what}: not within {patience}"
         await asyncio.sleep(_POLL_SECONDS)
     return seen
 
@@ -56,7 +62,11 @@ class System(LocalSystem):
 
     def __init__(self, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tidegate-", ignore_cleanup_errors=True)
-        super().__init__(Path(self._folder.name), settings=settings)
+        super().__init__(
+            Path(self._folder.name),
+            settings={"PYTHONPATH": str(offline.FOLDER), **settings},
+            start_timeout_seconds=pace.seconds(START_TIMEOUT_SECONDS),
+        )
 
     def start(self, check: Callable[[], None] = lambda: None) -> None:
         self.running.append(self)
@@ -131,7 +141,7 @@ class System(LocalSystem):
             capture_output=True,
             text=True,
             check=False,
-            timeout=timeout_seconds,
+            timeout=pace.seconds(timeout_seconds),
         )
 
     def verify(self) -> tuple[int, dict[str, Any]]:

@@ -35,7 +35,12 @@ class EmbeddedServer(ABC):
     stop_timeout_seconds: ClassVar[float]
 
     def __init__(
-        self, home: Path, *, port: int | None = None, settings: Mapping[str, str] = MappingProxyType({})
+        self,
+        home: Path,
+        *,
+        port: int | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        start_timeout_seconds: float = START_TIMEOUT_SECONDS,
     ) -> None:
         """`home` is the folder for data, log and password. `settings` change the server's defaults."""
         self.home = home.resolve()
@@ -43,6 +48,7 @@ class EmbeddedServer(ABC):
         self.log = self.home / f"{self.name}.log"
         self.port = port or free_port()
         self.settings = settings
+        self._start_timeout_seconds = start_timeout_seconds
         self._child: Child | None = None
 
     @property
@@ -108,14 +114,14 @@ class EmbeddedServer(ABC):
 
     def _wait_until_ready(self, check: Callable[[], None]) -> None:
         assert self._child is not None
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + self._start_timeout_seconds
         while not self._answers():
             check()
             if self._child.returncode is not None:
                 raise ServerError(f"{self.title} ended while starting:\n{self._log_tail()}")
             if time.monotonic() > deadline:
                 raise ServerError(
-                    f"{self.title} did not answer within {START_TIMEOUT_SECONDS:.0f} s:\n{self._log_tail()}"
+                    f"{self.title} did not answer within {self._start_timeout_seconds:.0f} s:\n{self._log_tail()}"
                 )
             time.sleep(_POLL_SECONDS)
 

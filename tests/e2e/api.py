@@ -12,11 +12,13 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from tests import pace
+
 API: Final = "/api/v1"
 PROBLEM: Final = "application/problem+json"
 
 # Long enough for a busy machine. A test that runs into it has found something.
-WAIT_SECONDS: Final = 15
+WAIT_SECONDS: Final = 30  # the most that the gateway grants
 _LOOK_SECONDS: Final = 0.02
 
 Headers = Mapping[str, str] | list[tuple[str, str]]
@@ -142,7 +144,7 @@ class Client:
 
     async def settled(self, command_id: str) -> dict[str, Any]:
         """The command, once it has an outcome."""
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with pace.timeout(WAIT_SECONDS):
             while (command := (await self.get(f"/commands/{command_id}")).ok())["status"] == "accepted":
                 await asyncio.sleep(_LOOK_SECONDS)
         assert isinstance(command, dict)

@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 import psutil
 
 from tests.e2e.ledger import Ledger
+from tests.pace import Patience
 from tests.system import System, eventually_seen
 
 _BUSY_WITHIN_SECONDS: Final = 10.0
@@ -37,8 +37,8 @@ _COMMITS_HELD_BACK: Final = """
 
 async def stop_in_batch(system: System, ledger: Ledger) -> int:
     """SIGSTOP for a worker process that has a batch's transaction open and unfinished; returns its pid."""
-    until = time.monotonic() + _BUSY_WITHIN_SECONDS
-    while time.monotonic() < until:
+    patience = Patience(_BUSY_WITHIN_SECONDS)
+    while not patience.is_over():
         for pid in system.worker_pids():
             await stop(pid)
             open_at_first = await _open_transactions(system, ledger, pid)
@@ -46,7 +46,7 @@ async def stop_in_batch(system: System, ledger: Ledger) -> int:
                 return pid
             system.resume(pid)
         await asyncio.sleep(random.uniform(0, _TRY_MAX_SECONDS))
-    raise AssertionError(f"no worker was seen in a batch within {_BUSY_WITHIN_SECONDS} s")
+    raise AssertionError(f"no worker was seen in a batch within {patience}")
 
 
 async def kill(*pids: int) -> None:

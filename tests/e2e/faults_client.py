@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import aiohttp
 
+from tests import pace
 from tests.e2e.api import API, PROBLEM, order_body
 from tests.system import System
 
@@ -54,7 +55,7 @@ class FaultsClient:
         # An idle connection is let go before the gateway does so (after 5 s), or a request might run into its end.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS)
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=aiohttp.ClientTimeout(total=_ANSWER_TIMEOUT_SECONDS)
+            connector=connector, timeout=aiohttp.ClientTimeout(total=pace.seconds(_ANSWER_TIMEOUT_SECONDS))
         )
         return self
 

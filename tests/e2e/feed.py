@@ -14,6 +14,7 @@ import aiohttp
 import asyncpg
 import jsonschema_rs
 
+from tests import pace
 from tests.e2e.api import WAIT_SECONDS
 from tests.system import System
 
@@ -84,7 +85,7 @@ class Socket:
 
     async def more(self) -> Message | None:
         """The next message; None if the socket is closed instead."""
-        frame = await self.raw.receive(WAIT_SECONDS)
+        frame = await self.raw.receive(pace.seconds(WAIT_SECONDS))
         if frame.type is not aiohttp.WSMsgType.TEXT:
             code = frame.data if frame.type is aiohttp.WSMsgType.CLOSE else self.raw.close_code
             self.closed_with = code or 1006, frame.extra
@@ -134,7 +135,7 @@ class Socket:
 
     async def up_to(self, seq: int) -> None:
         """Returns when it has been told all that it may see up to `seq`, by the gateway's own word."""
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with pace.timeout(WAIT_SECONDS):
             while (await self.ask("ping"))["seq"] < seq:
                 await asyncio.sleep(_PING_SECONDS)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import Any, Final
 
 from runtime.listings.columns import COLUMNS
+from tests import pace
 from tests.e2e.api import API, Answer, Client
 
 CSV: Final = {"Content-Type": "text/csv"}
@@ -53,7 +54,7 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
 
 async def finished(client: Client, url: str) -> dict[str, Any]:
     """The import, once it is."""
-    async with asyncio.timeout(_IN_WITHIN_SECONDS):
+    async with pace.timeout(_IN_WITHIN_SECONDS):
         while (found := (await client.request("GET", url)).ok())["finished_at"] is None:
             await asyncio.sleep(_LOOK_SECONDS)
     assert isinstance(found, dict)

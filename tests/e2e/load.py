@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from tests import pace
 from tests.e2e.faults_client import NO_ANSWER, FaultsClient, Reply
 from tests.system import System, eventually_seen
 
@@ -72,7 +73,7 @@ class Load:
     ) -> None:
         self._stopping = True
         try:
-            await asyncio.wait(self._connections, timeout=_SETTLE_SECONDS if error is None else 0)
+            await asyncio.wait(self._connections, timeout=pace.seconds(_SETTLE_SECONDS) if error is None else 0)
         finally:
             for connection in self._connections:
                 connection.cancel()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES
+from tests import pace
 from tests.e2e.api import API, order_body
 from tests.e2e.shop import Shop
 
@@ -225,13 +226,13 @@ async def _raw(shop: Shop, *lines: str) -> tuple[bytes, asyncio.StreamReader, as
     reader, writer = await asyncio.open_connection(host, int(port))
     head = [f"Host: {host}", f"Authorization: Bearer {shop.system.token()}", "Content-Type: application/json"]
     writer.write("\r\n".join([lines[0], *head, *lines[1:], "", ""]).encode())
-    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10), reader, writer
+    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), pace.seconds(10)), reader, writer
 
 
 async def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(shop: Shop) -> None:
     head, reader, writer = await _raw(shop, f"POST {ORDERS} HTTP/1.1", "Content-Length: 1000000000000")
     assert head.startswith(b"HTTP/1.1 413 ")
-    await asyncio.wait_for(reader.read(), 10)  # to its end: the gateway closes the connection
+    await asyncio.wait_for(reader.read(), pace.seconds(10))  # to its end: the gateway closes the connection
     writer.close()
 
 
@@ -243,7 +244,7 @@ async def test_a_body_that_nobody_read_does_not_spoil_the_connection(shop: Shop)
     request = f"POST {ORDERS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer no\r\nContent-Length: {len(body)}\r\n\r\n"
     for _ in range(3):
         writer.write(request.encode() + body)
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), pace.seconds(10))
         assert head.startswith(b"HTTP/1.1 401 ")
         await reader.readuntil(b"}")
     writer.close()

@@ -14,8 +14,10 @@ import pytest_asyncio
 from standardwebhooks import Webhook
 
 from runtime.ports import free_port
+from tests import pace
 from tests.e2e.api import API, Answer, Client
 from tests.e2e.shop import Shop
+from tests.offline.sitecustomize import NOT_LOOKED_UP
 from tests.receiver import Receiver, with_status
 from tests.system import eventually_seen
 
@@ -100,6 +102,18 @@ async def test_a_failing_endpoint_shows_its_state(shop: Shop, receiver: Receiver
         assert state["lag"] >= 1
         assert "answered 500" in state["last_error"]
         assert state["next_attempt_at"] > state["failing_since"]
+
+
+async def test_no_test_looks_up_a_name_outside(shop: Shop) -> None:
+    """Names of nobody stand in many tests, and webhooks are tried again and again."""
+    sku = await shop.product()
+    async with registered(shop, url=URL) as webhook:
+        (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 3})).ok()
+
+        async def failed() -> str:
+            return (await shop.staff.get(f"/webhooks/{webhook['id']}")).ok()["delivery"]["last_error"] or ""
+
+        assert NOT_LOOKED_UP in await eventually_seen("a failure", failed, within_seconds=WITHIN_SECONDS)
 
 
 async def test_changing_and_pausing(shop: Shop) -> None:
@@ -212,7 +226,7 @@ async def test_the_receiver_for_people_prints_what_arrives(shop: Shop) -> None:
         )
         try:
             assert process.stdout is not None
-            async with asyncio.timeout(WITHIN_SECONDS):
+            async with pace.timeout(WITHIN_SECONDS):
                 assert b"Receiving at" in await process.stdout.readline()
                 (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 3})).ok()
                 assert f"stock.received {sku}".encode() in await process.stdout.readline()

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from gateway.realtime.closing import MEANINGS
+from tests import pace
 from tests.e2e.feed import Contract, Feeds, contract_of, last_seq
 from tests.e2e.shop import Shop
 from tests.needs import missing, program
@@ -71,7 +72,7 @@ def _parser_says(document: dict[str, Any]) -> dict[str, Any]:
         input=json.dumps(document),
         capture_output=True,
         text=True,
-        timeout=CHECK_SECONDS,
+        timeout=pace.seconds(CHECK_SECONDS),
         check=True,
     )
     found: dict[str, Any] = json.loads(said.stdout)
@@ -87,7 +88,9 @@ def _install_parser(npm: str) -> None:
     shutil.rmtree(INSTALLED, ignore_errors=True)
     shutil.copytree(CHECK, INSTALLED)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=INSTALLED, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+    done = subprocess.run(
+        command, cwd=INSTALLED, capture_output=True, text=True, timeout=pace.seconds(INSTALL_SECONDS), check=False
+    )
     if done.returncode:
         missing("node", f"npm could not install AsyncAPI's parser: {done.stderr[-500:]}")
     stamp.write_bytes(wanted)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from runtime.demo import DEMO_ACCOUNTS
+from tests import pace
 from tests.e2e.people import Person, ask_for_tokens, sign_in
 from tests.e2e.shop import Shop
 from tests.system import eventually_seen
@@ -19,7 +20,7 @@ def create(shop: Shop, *arguments: str, password: str) -> "subprocess.CompletedP
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=pace.seconds(60),
     )
 
 

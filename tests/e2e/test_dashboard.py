@@ -16,6 +16,7 @@ from playwright.async_api import expect
 
 from runtime.catalogue import Article
 from runtime.database import asyncpg_dsn
+from tests import pace
 from tests.e2e.browser import NOBODY_THERE, PHONE, SIGN_IN_REFUSED, WIDE, Chromium, Scheme, Visitor
 from tests.e2e.people import Person, newcomer
 from tests.e2e.shop import Shop
@@ -27,7 +28,7 @@ CONTRAST: Final = (Path(__file__).parent / "contrast.js").read_text()
 
 # Long enough for a busy machine. The figures come each second, what runs low every three.
 SHOWN_WITHIN_SECONDS: Final = 15.0
-expect.set_options(timeout=SHOWN_WITHIN_SECONDS * 1000)
+expect.set_options(timeout=pace.seconds(SHOWN_WITHIN_SECONDS) * 1000)
 
 LANTERN: Final = Article("LANTERN", "White metal lantern", 339, "GBP")
 TEAPOT: Final = Article("TEAPOT", "Teapot for one", 1250, "GBP")
@@ -131,7 +132,7 @@ async def test_it_goes_on_without_a_gap_when_the_gateway_is_killed(floor: Floor)
         await expect(visitor.at("connection-text")).to_contain_text("Connection lost")
         assert all(answer.status == 202 for answer in waiting)
         floor.system.start_process("gateway")
-        await expect(visitor.at("connection")).to_have_attribute("data-state", "live", timeout=30_000)
+        await expect(visitor.at("connection")).to_have_attribute("data-state", "live", timeout=pace.seconds(30) * 1000)
         last = await customer.placed({TEAPOT.sku: 1})
         await expect(visitor.page.get_by_role("row", name=last["id"][-6:])).to_be_visible()
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
+from tests import pace
 from tests.e2e.api import API, WAIT_SECONDS
 from tests.e2e.conftest import SHOP_SETTINGS
 from tests.e2e.feed import last_seq, log, visible
@@ -32,7 +33,7 @@ class EventSource:
 
     async def block(self) -> bool:
         """Takes what comes up to the next empty line; False at the end."""
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with pace.timeout(WAIT_SECONDS):
             block = await self.response.content.readuntil(b"\n\n")
         data: list[str] = []
         for line in block.decode().split("\n"):
@@ -164,7 +165,7 @@ async def test_streams_are_bounded_and_a_slot_is_free_when_its_client_is_gone(sh
             """Opens one more, until each gateway has refused: then there is no room in any."""
             try:
                 source = await asyncio.wait_for(
-                    stack.enter_async_context(stream(shop, token, topics="log")), WAIT_SECONDS
+                    stack.enter_async_context(stream(shop, token, topics="log")), pace.seconds(WAIT_SECONDS)
                 )
             except AssertionError:
                 return True

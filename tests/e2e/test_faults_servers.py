@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
+from tests import pace
 from tests.e2e.faults import workers_stopped
 from tests.e2e.faults_client import NO_ANSWER, FaultsClient
 from tests.e2e.follower import Follower
@@ -134,7 +135,7 @@ async def _waits_again(client: FaultsClient) -> None:
 
     async def gets_it() -> bool:
         try:
-            async with asyncio.timeout(1):
+            async with pace.timeout(1):
                 return (await client.place({SKUS[0]: 1}, wait=10)).status == 201
         except TimeoutError:
             return False

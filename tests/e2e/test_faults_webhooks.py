@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from tests import pace
 from tests.e2e.api import API, Client
 from tests.e2e.ledger import Ledger, stock_up, verified
 from tests.receiver import Receiver
@@ -64,7 +65,7 @@ async def test_background_killed_while_delivering(busy: System) -> None:
                 *(staff.post(f"/inventory/{SKU}/receipts", {"quantity": 1}) for _ in range(EVENTS_PER_KILL))
             )
             # The receiver has the request, and the process that sent it never learns what became of it.
-            await asyncio.wait_for(door.holds_one.wait(), 20)
+            await asyncio.wait_for(door.holds_one.wait(), pace.seconds(20))
             busy.kill_process("background")
             door.let_go()
             busy.start_process("background")

@@ -13,6 +13,7 @@ import redis
 from runtime.activation import ActivationBroker, activate
 from runtime.mailboxes.keys import awake_key
 from runtime.settings import Settings
+from tests import pace
 from tests.e2e.faults import commits_held_back, kill, ports, stop_in_batch
 from tests.e2e.faults_client import FaultsClient
 from tests.e2e.ledger import Ledger, prove, stock_up, verified
@@ -67,7 +68,7 @@ async def test_worker_killed_between_commit_and_answer(busy: System) -> None:
         cancelled = await cancelling
     assert (cancelled.status, cancelled.body["status"]) == (200, "cancelled")
     # Nobody told the gateway; it looked by itself, long before the client would have given up.
-    assert cancelled.at - committed < GOES_ON_SECONDS
+    assert cancelled.at - committed < pace.seconds(GOES_ON_SECONDS)
     await verified(busy)
 
 

@@ -12,12 +12,13 @@ import psutil
 import pytest
 
 from runtime import processes
+from tests import pace
 from tests.system import System, eventually
 
 
 def _is_ready(system: System) -> bool:
     try:
-        with urllib.request.urlopen(f"{system.url}/health/ready", timeout=5) as answer:
+        with urllib.request.urlopen(f"{system.url}/health/ready", timeout=pace.seconds(5)) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -83,7 +84,7 @@ def test_a_command_is_run_against_a_system_and_its_exit_code_returned() -> None:
         "sys.exit(7)"
     )
     with _run(sys.executable, "-c", look, "{url}/health/ready") as running:
-        output, _ = running.communicate(timeout=60)
+        output, _ = running.communicate(timeout=pace.seconds(60))
     assert running.returncode == 7, output
     status, home = output.split()[-2:]
     assert status == "200"
@@ -97,6 +98,6 @@ def test_a_signal_ends_the_command_and_the_system(how: signal.Signals) -> None:
         assert any("at work" in line for line in running.stdout)
         family = psutil.Process(running.pid).children(recursive=True)
         running.send_signal(how)
-        running.communicate(timeout=60)
+        running.communicate(timeout=pace.seconds(60))
     assert running.returncode == 130
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)

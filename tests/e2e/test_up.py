@@ -18,7 +18,7 @@ import pytest
 
 from runtime.ports import free_port
 from runtime.processes import commands
-from tests import servers
+from tests import pace, servers
 from tests.servers import Databases
 from tests.system import eventually
 
@@ -74,14 +74,16 @@ class Up:
         return self.wait_ended()
 
     def wait_ended(self) -> int:
-        code = self.process.wait(_STOP_SECONDS)
-        self._reader.join(_STOP_SECONDS)
+        code = self.process.wait(pace.seconds(_STOP_SECONDS))
+        self._reader.join(pace.seconds(_STOP_SECONDS))
         return code
 
     def curl(self) -> dict[str, object]:
         """Runs the `curl` that was printed, as if pasted, and returns the answer."""
         command = next(line for line in self.lines if line.startswith("curl "))
-        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30)
+        done = subprocess.run(
+            ["sh", "-c", command], capture_output=True, text=True, check=True, timeout=pace.seconds(30)
+        )
         answer = json.loads(done.stdout)
         assert isinstance(answer, dict)
         return answer
@@ -149,7 +151,7 @@ def test_from_nothing_to_an_order_and_back_with_the_data_kept(home: Path) -> Non
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=pace.seconds(30),
     )
     assert json.loads(kept.stdout) == order
     assert second.stop(signal.SIGTERM) == 0
@@ -165,7 +167,7 @@ def test_other_commands_find_its_servers_and_it_ends_when_a_process_does(home: P
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=pace.seconds(60),
     )
     assert verified.returncode == 0, verified.stdout + verified.stderr
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests import pace
 from tests.e2e.faults import workers_stopped
 from tests.e2e.feed import Feeds, contract_of, last_seq, log, visible
 from tests.e2e.people import newcomer, sign_in
@@ -58,7 +59,7 @@ async def test_an_event_comes_soon_after_its_commit(shop: Shop, feeds: Feeds) ->
             answered = time.monotonic()
             await socket.next("events")
             seconds.append(time.monotonic() - answered)
-    assert min(seconds) < 0.25
+    assert min(seconds) < pace.seconds(0.25)
 
 
 @pytest.mark.parametrize("behind", [0, 1, 60, None])
@@ -289,14 +290,14 @@ async def test_notifications_are_the_customers_events_without_a_protocol(shop: S
         await customer.placed({sku: 1})
         got: list[Any] = []
         while len(got) < 3:
-            frame = await socket.raw.receive_json(timeout=10)
+            frame = await socket.raw.receive_json(timeout=pace.seconds(10))
             assert feeds.contract is not None
             feeds.contract.notify(frame)
             got += frame
     assert got == visible(await log(shop.database), "me", to=customer.principal)
     async with feeds.opened(token, "/ws/notifications") as socket:
         await customer.placed({sku: 1})
-        (only,) = await socket.raw.receive_json(timeout=10)
+        (only,) = await socket.raw.receive_json(timeout=pace.seconds(10))
         assert only["seq"] > before
 
 

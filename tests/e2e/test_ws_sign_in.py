@@ -1,6 +1,5 @@
 """Who may open a WebSocket, for how long, and how it ends when they may no more."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -10,6 +9,7 @@ import pytest
 from runtime.keys import KeyRing
 from runtime.settings import DEVELOPMENT_SECRET
 from runtime.tokens import mint
+from tests import pace
 from tests.e2e.conftest import SHOP_SETTINGS
 from tests.e2e.feed import Feeds, Socket, contract_of, last_seq, log, visible
 from tests.e2e.people import admin, newcomer, refresh, sign_in, sign_out
@@ -32,7 +32,7 @@ def short_token(seconds: int, subject: str = "short", role: str = "staff", scope
 
 async def ends(socket: Socket) -> tuple[int, str | None]:
     """How a socket is closed that is to be closed at once."""
-    async with asyncio.timeout(ENDS_WITHIN_SECONDS):
+    async with pace.timeout(ENDS_WITHIN_SECONDS):
         return await socket.closed()
 
 
@@ -68,7 +68,7 @@ async def test_who_never_says_who_they_are_is_not_waited_for(feeds: Feeds) -> No
     begun = time.monotonic()
     async with feeds.opened(topics="catalogue") as socket:
         assert await socket.closed() == (4401, "unauthenticated")
-    assert time.monotonic() - begun < AUTHENTICATE_SECONDS + ENDS_WITHIN_SECONDS
+    assert time.monotonic() - begun < AUTHENTICATE_SECONDS + pace.seconds(ENDS_WITHIN_SECONDS)
 
 
 async def test_notifications_need_their_token_at_once(feeds: Feeds) -> None:
@@ -135,7 +135,7 @@ async def test_a_sign_out_closes_the_socket_and_nobody_elses(shop: Shop, feeds: 
         await stays.subscribe("me", after=before)
         assert (await sign_out(here.client)).status == 204
         assert await ends(socket) == (4401, "invalid_token")
-        assert (await notifications.raw.receive_json(timeout=5))[0]["type"] == "session.closed"
+        assert (await notifications.raw.receive_json(timeout=pace.seconds(5)))[0]["type"] == "session.closed"
         assert await ends(notifications) == (4401, "invalid_token")
         again = await refresh(shop, there)
         await stays.ask("authenticate", token=again.access_token)

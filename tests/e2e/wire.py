@@ -8,6 +8,7 @@ import struct
 from types import TracebackType
 from typing import Any, Final, Self
 
+from tests import pace
 from tests.e2e.api import WAIT_SECONDS
 from tests.system import System
 
@@ -85,7 +86,7 @@ class Wire:
         """All events that come until the server closes, and how it does: code and reason, None if without a word."""
         events: list[dict[str, Any]] = []
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with pace.timeout(WAIT_SECONDS):
                 while True:
                     opcode, payload = await self.read()
                     if opcode == CLOSE:

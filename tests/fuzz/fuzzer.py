@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests import pace
 from tests.system import System, eventually
 
 ROLES: Final = ("customer", "admin")
@@ -57,7 +58,7 @@ def fuzz(system: System, role: str, wanted: Pass) -> tuple[bool, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=wanted.seconds + _STOP_SECONDS,
+        timeout=wanted.seconds + pace.seconds(_STOP_SECONDS),
     )
     return done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 

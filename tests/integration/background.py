@@ -4,10 +4,9 @@ meanwhile, because jobs wait for what becomes of their commands.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -17,10 +16,12 @@ from domain.model import Who
 from runtime.database import create_job_pool
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings
+from tests.beside import beside
 from tests.integration.shopfloor import STAFF, Shopfloor
+from tests.system import eventually_seen
 from workers.jobs.runner import Runner
 
-_DRAIN_SECONDS = 0.01
+_WITHIN_SECONDS: Final = 20.0
 
 
 class Background:
@@ -44,8 +45,7 @@ class Background:
         """Asks for a job; returns its id when it is there."""
         job_id = self.floor.new_id()
         await self.floor.post(RequestJob(job_id, kind, params), who=who)
-        while await self.row(job_id) is None:
-            await asyncio.sleep(_DRAIN_SECONDS)
+        await eventually_seen(f"a {kind}", lambda: self.row(job_id), within_seconds=_WITHIN_SECONDS)
         return job_id
 
     async def row(self, job_id: UUID) -> asyncpg.Record | None:
@@ -81,26 +81,13 @@ async def background(floor: Shopfloor, **settings: Any) -> AsyncIterator[Backgro
         }
     )
     pool = await create_job_pool(floor.database_url, size=10, job_max_seconds=60)
-    enough = asyncio.Event()
-    draining = asyncio.create_task(_drain_until(enough, floor))
     try:
-        async with Sender(config) as sender:
+        async with beside(floor.work), Sender(config) as sender:
             yield Background(floor, sender, pool, config)
     finally:
-        enough.set()
-        await draining
         pool.terminate()
 
 
-async def _drain_until(enough: asyncio.Event, floor: Shopfloor) -> None:
-    """What a worker does."""
-    while not enough.is_set():
-        await floor.drain()
-        await asyncio.sleep(_DRAIN_SECONDS)
-
-
-async def until(look: Callable[[], Any]) -> None:
+async def until(look: Callable[[], Awaitable[object]]) -> None:
     """Waits until `look` sees something true."""
-    async with asyncio.timeout(20):
-        while not await look():
-            await asyncio.sleep(_DRAIN_SECONDS)
+    await eventually_seen("what is waited for", look, within_seconds=_WITHIN_SECONDS)

@@ -18,6 +18,7 @@ from domain.webhooks import RegisterWebhook, WebhookFields
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings
 from runtime.webhooks import new_secret, reaction_name
+from tests.beside import beside
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.system import eventually_seen
 from workers.reactions.core import Tools
@@ -28,7 +29,6 @@ from workers.reactions.webhooks import Webhooks
 
 SKU: Final = "LAMP"
 WITHIN_SECONDS: Final = 20.0
-_LOOK_SECONDS: Final = 0.01
 _LEASE_SECONDS: Final = 30.0
 
 
@@ -44,27 +44,25 @@ class Couriers:
 
     def __init__(self, floor: Shopfloor, tools: Tools, deliverer: Deliverer) -> None:
         self.floor = floor
-        self.stop = asyncio.Event()
+        self._runs: dict[str, asyncio.Task[bool]] = {}
         self._source = Webhooks(tools, deliverer)
         self._positions = Positions(floor.pool, lease_seconds=_LEASE_SECONDS)
         self._runner = Runner(floor.pool, lease_seconds=_LEASE_SECONDS)
 
-    async def go_on(self) -> None:
-        """Drains all mailboxes and runs whoever is due, again and again, until `stop` is set."""
-        runs: dict[str, asyncio.Task[bool]] = {}
-        try:
-            while not self.stop.is_set():
-                await self.floor.drain()
-                reactions = {reaction.name: reaction for reaction in await self._source.reactions()}
-                await self._positions.know(reactions.values())
-                for name in await self._positions.due(reactions):
-                    if name not in runs or runs[name].done():
-                        runs[name] = asyncio.create_task(self._runner.run(reactions[name]))
-                await asyncio.sleep(_LOOK_SECONDS)
-        finally:
-            for run in runs.values():
-                run.cancel()
-            await asyncio.gather(*runs.values(), return_exceptions=True)
+    async def work(self) -> None:
+        """Drains all mailboxes and runs whoever is due."""
+        await self.floor.work()
+        reactions = {reaction.name: reaction for reaction in await self._source.reactions()}
+        await self._positions.know(reactions.values())
+        for name in await self._positions.due(reactions):
+            if name not in self._runs or self._runs[name].done():
+                self._runs[name] = asyncio.create_task(self._runner.run(reactions[name]))
+
+    async def stop(self) -> None:
+        """Breaks off whatever is on its way."""
+        for run in self._runs.values():
+            run.cancel()
+        await asyncio.gather(*self._runs.values(), return_exceptions=True)
 
     async def done(self, command: Command) -> None:
         """The command, applied."""
@@ -142,11 +140,10 @@ async def couriers(floor: Shopfloor, **settings: Any) -> AsyncIterator[Couriers]
     await floor.fill(**{SKU: 0})
     async with Sender(config) as sender, Deliverer(config) as deliverer:
         running = Couriers(floor, Tools(config, floor.pool, sender), deliverer)
-        going_on = asyncio.create_task(running.go_on())
         try:
-            yield running
+            async with beside(running.work):
+                yield running
         finally:
-            running.stop.set()
-            await going_on
+            await running.stop()
     await floor.drain()
     await floor.verified()

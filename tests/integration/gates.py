@@ -6,8 +6,6 @@ real locks at a known place, whatever the code around it looks like; nothing sle
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -15,9 +13,9 @@ from typing import Any, Final
 import asyncpg
 
 from runtime.database import asyncpg_dsn
+from tests.system import eventually_seen
 
-_WAIT_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.005
+_WITHIN_SECONDS: Final = 10.0
 
 # A sequence counts who comes even if their transactions are rolled back.
 _GATEKEEPER: Final = """
@@ -69,10 +67,7 @@ class Gate:
         await self._connection.execute("SELECT pg_advisory_unlock_all()")
 
     async def _wait_until(self, what: str, question: str, count: int) -> None:
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while not await self._connection.fetchval(question, count):
-            assert time.monotonic() < deadline, f"{what}: not within {_WAIT_SECONDS} s"
-            await asyncio.sleep(_POLL_SECONDS)
+        await eventually_seen(what, lambda: self._connection.fetchval(question, count), within_seconds=_WITHIN_SECONDS)
 
 
 @asynccontextmanager

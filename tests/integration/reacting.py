@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final
@@ -12,6 +11,7 @@ from runtime.mailboxes.sender import Sender
 from runtime.records import EventRecord
 from runtime.settings import Settings
 from tests.integration.shopfloor import Shopfloor
+from tests.pace import Patience
 from workers.reactions.core import Reaction, Tools
 from workers.reactions.positions import Positions
 from workers.reactions.run import Runner
@@ -107,9 +107,9 @@ class Stage:
 
     async def run_to_the_end(self) -> None:
         """Runs it again and again, as the background process does, until it has passed the whole log."""
-        deadline = time.monotonic() + _WITHIN_SECONDS
+        patience = Patience(_WITHIN_SECONDS)
         while await self.position() < await self.end():
-            assert time.monotonic() < deadline, f"not at the log's end within {_WITHIN_SECONDS} s: {await self.row()}"
+            assert not patience.is_over(), f"not at the log's end within {patience}: {await self.row()}"
             if not await self.run():
                 await asyncio.sleep(_POLL_SECONDS)
 

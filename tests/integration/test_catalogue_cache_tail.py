@@ -12,6 +12,7 @@ from gateway.catalogue_cache import CatalogueCache, Page, page_of
 from gateway.tail import Tail
 from runtime.catalogue import Article, listing
 from runtime.engine import create_engine
+from tests import pace
 from tests.integration.shopfloor import PRICE_MINOR, STAFF, Shopfloor
 from tests.system import eventually_seen
 
@@ -80,7 +81,7 @@ async def test_a_new_price_is_seen_though_the_feed_lost_it(floor: Shopfloor, win
 
 
 async def test_while_nothing_changes_it_is_read_once(window: Window) -> None:
-    async with asyncio.timeout(5):
+    async with pace.timeout(5):
         loop = asyncio.get_running_loop()
         until = loop.time() + 10 * SILENCE_SECONDS
         while loop.time() < until:

@@ -14,6 +14,7 @@ from runtime import envelope as envelopes
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD
 from runtime.mailboxes.keys import stream_key
 from runtime.records import FAILED
+from tests import pace
 from tests.integration.shopfloor import ANN, STAFF, Shopfloor, retries
 
 
@@ -244,7 +245,7 @@ async def test_a_dead_letter_that_was_waited_for_is_told_to_who_waits(floor: Sho
     await floor.drain(0)
     messages: Sequence[bytes] = []
     while not messages:
-        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5)
+        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=pace.seconds(5))
         messages = [message["data"]] if message else []
     await pubsub.aclose()  # type: ignore[no-untyped-call]  # the library has no types here
     ((command_id, status, *_),) = msgspec.json.decode(messages[0])

@@ -22,7 +22,7 @@ from runtime.embedded import programs
 from runtime.embedded.postgres import PostgresServer
 from runtime.embedded.server import EmbeddedServer, ServerError, records_folder
 from runtime.embedded.valkey import ValkeyServer
-from tests import servers
+from tests import pace, servers
 from tests.system import eventually
 
 _AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account to run a server as")
@@ -73,7 +73,7 @@ def _leave_running(kind: str, home: Path) -> int:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=pace.seconds(60),
     )
     assert starter.returncode == -signal.SIGKILL, starter.stderr
     pid = int(starter.stdout)
@@ -152,7 +152,7 @@ def test_nobody_gets_in_without_the_password(postgres: PostgresServer, valkey: V
         capture_output=True,
         text=True,
         check=False,
-        timeout=10,
+        timeout=pace.seconds(10),
     )
     assert "password authentication failed" in refused.stderr
     once = Retry(NoBackoff(), 0)

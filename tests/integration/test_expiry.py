@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from domain.orders import CancelOrder, ConfirmOrder
+from tests.beside import beside
 from tests.integration.reacting import Stage, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.system import eventually_seen
 from workers.reactions.expiry import Expiry
 from workers.reactions.log import read_page
 
-_DRAIN_SECONDS = 0.01
 _MOMENTS = {
     "events": ["occurred_at"],
     "commands": ["accepted_at", "applied_at"],
@@ -27,22 +27,10 @@ _MOMENTS = {
 async def expiring(floor: Shopfloor) -> AsyncIterator[Stage]:
     """The reaction, in a shop whose workers are at work."""
     await floor.fill(TEA=1_000)
-    closing = asyncio.Event()
-    working = asyncio.create_task(_drain_until(closing, floor))
-    try:
-        async with tools(floor, hold_seconds=900) as given:
-            stage = Stage(floor, Expiry(given))
-            await stage.begin()
-            yield stage
-    finally:
-        closing.set()
-        await working
-
-
-async def _drain_until(closing: asyncio.Event, floor: Shopfloor) -> None:
-    while not closing.is_set():
-        await floor.drain()
-        await asyncio.sleep(_DRAIN_SECONDS)
+    async with beside(floor.work), tools(floor, hold_seconds=900) as given:
+        stage = Stage(floor, Expiry(given))
+        await stage.begin()
+        yield stage
 
 
 async def applied(floor: Shopfloor) -> None:

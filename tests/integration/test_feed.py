@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -19,16 +18,16 @@ from runtime.feed import EVENTS_CHANNEL, Listener, Publisher
 from runtime.records import APPLIED, CHUNK_MAX_EVENTS, REJECTED, EventRecord, Outcome
 from tests import servers
 from tests.integration.shopfloor import Shopfloor
+from tests.system import eventually_seen
 
-_WAIT_SECONDS: Final = 15.0
-_POLL_SECONDS: Final = 0.01
+_WITHIN_SECONDS: Final = 15.0
 
 
 async def _eventually(what: str, seen: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _WAIT_SECONDS
-    while not seen():
-        assert time.monotonic() < deadline, f"{what}: not within {_WAIT_SECONDS} s"
-        await asyncio.sleep(_POLL_SECONDS)
+    async def look() -> object:
+        return seen()
+
+    await eventually_seen(what, look, within_seconds=_WITHIN_SECONDS)
 
 
 class Heard:
@@ -67,11 +66,12 @@ async def _publisher(redis_url: str) -> AsyncIterator[Publisher]:
 
 async def _until_heard(publisher: Publisher, heard: Heard, message: str) -> None:
     """Publishes the message again and again until it is heard: whoever subscribes anew needs a moment."""
-    deadline = time.monotonic() + _WAIT_SECONDS
-    while message not in heard.events:
-        assert time.monotonic() < deadline, f"{message!r} was not heard within {_WAIT_SECONDS} s"
+
+    async def is_heard() -> bool:
         await publisher.publish([(EVENTS_CHANNEL, message)])
-        await asyncio.sleep(_POLL_SECONDS)
+        return message in heard.events
+
+    await eventually_seen(f"{message!r} heard", is_heard, within_seconds=_WITHIN_SECONDS)
 
 
 @pytest.fixture

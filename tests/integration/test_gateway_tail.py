@@ -15,6 +15,7 @@ from gateway.tail import Tail
 from runtime.database import asyncpg_dsn
 from runtime.engine import create_engine
 from runtime.records import EventRecord, encode, microseconds
+from tests import pace
 from tests.system import eventually_seen
 
 NOBODY = UUID(int=0)
@@ -84,7 +85,7 @@ class Watcher:
 
     async def begins(self) -> int:
         """Returns when the tail follows the log, and behind which seq."""
-        async with asyncio.timeout(WITHIN):
+        async with pace.timeout(WITHIN):
             await self._tail.watching.wait()
         return self._tail.seq
 
@@ -174,6 +175,6 @@ async def test_it_ends_when_told_even_as_news_come_in(database_url: str, log: Lo
     for _ in range(turns):
         await asyncio.sleep(0)
     running.cancel()
-    await asyncio.wait([running], timeout=WITHIN)
+    await asyncio.wait([running], timeout=pace.seconds(WITHIN))
     assert running.cancelled()
     await engine.dispose()

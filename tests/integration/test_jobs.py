@@ -9,8 +9,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import redis
 
 from domain.jobs import FinishJob
+from runtime.mailboxes.inbox import Entry
 from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull
 from runtime.tables.jobs import PART_BYTES
 from tests.integration.background import Background, background, until
@@ -53,6 +55,23 @@ async def _plain(job: Job, tools: Tools) -> dict[str, Any]:
     await tools.result.write(json.dumps(job.params).encode())
     tools.progress(3, 3)
     return {"done": True}
+
+
+async def test_whoever_drains_beside_a_test_goes_on_after_a_lost_connection(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that came too late for a busy event loop ended the draining here, and whoever waited for it hung."""
+    lost, read = [redis.exceptions.TimeoutError(), OSError()], floor.inbox.read
+
+    async def unreliable(mailbox: int, position: str, count: int) -> list[Entry]:
+        if lost:
+            raise lost.pop()
+        return await read(mailbox, position, count)
+
+    monkeypatch.setattr(floor.inbox, "read", unreliable)
+    async with background(floor) as jobs:
+        assert await jobs.request("report", {})
+    assert not lost
 
 
 async def _row(jobs: Background, job_id: UUID) -> dict[str, Any]:

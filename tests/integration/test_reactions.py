@@ -10,6 +10,7 @@ import pytest
 
 from domain.stock import ReceiveStock
 from runtime.records import EventRecord
+from tests import pace
 from tests.integration.reacting import LEASE_SECONDS, Stage, Told, ToldMany, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.system import eventually_seen
@@ -281,7 +282,7 @@ async def test_one_that_loses_its_lease_while_at_work_is_stopped(floor: Shopfloo
         await entered.wait()
         before = await on_stage.position()
         await floor.pool.execute("UPDATE reactions SET lease_token = gen_random_uuid()")
-        assert not await asyncio.wait_for(run, LEASE_SECONDS * 3)
+        assert not await asyncio.wait_for(run, pace.seconds(LEASE_SECONDS * 3))
         assert (told.handled, await on_stage.position()) == ([], before)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import asyncpg
 
 from runtime.database import asyncpg_dsn
+from tests import pace
 from tests.integration.shopfloor import Shopfloor
 from tests.servers import Databases
 
@@ -29,7 +30,7 @@ def _run(floor: Shopfloor, *options: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=_TIMEOUT_SECONDS,
+        timeout=pace.seconds(_TIMEOUT_SECONDS),
     )
 
 
@@ -140,7 +141,7 @@ def _peak_memory(database_url: str, redis_url: str) -> tuple[dict[str, Any], int
         capture_output=True,
         text=True,
         check=True,
-        timeout=_TIMEOUT_SECONDS,
+        timeout=pace.seconds(_TIMEOUT_SECONDS),
     )
     peak, said = done.stdout.splitlines()
     return json.loads(said), int(peak) * (1 if sys.platform == "darwin" else 1024)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -25,6 +24,7 @@ from runtime.mailboxes.post import Claim, MailboxesUnavailable, MailboxFull
 from runtime.redis_client import REDIS_UNAVAILABLE
 from runtime.verify import verify
 from tests.integration.shopfloor import Shopfloor
+from tests.pace import Patience
 from tests.simulation import faults
 from tests.simulation.auditor import Asked, Auditor
 from tests.simulation.clients import PRICES, Clients
@@ -221,9 +221,9 @@ class World:
         self._see_how_drains_ended()
         await self._floor.poster.close()
         self._floor.woken.clear()
-        deadline = time.monotonic() + _RECOVERY_MAX_SECONDS
+        patience = Patience(_RECOVERY_MAX_SECONDS)
         while any([await self._floor.waiting(mailbox) for mailbox in range(self._floor.mailbox_count)]):
-            assert time.monotonic() < deadline, f"not recovered within {_RECOVERY_MAX_SECONDS} s"
+            assert not patience.is_over(), f"not recovered within {patience}"
             await self._sweep()
             woken, self._floor.woken[:] = self._floor.woken[:], []
             for mailbox in woken:

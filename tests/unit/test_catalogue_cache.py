@@ -11,6 +11,7 @@ import pytest
 
 from gateway.catalogue_cache import CatalogueCache, Page, page_of
 from runtime.records import EventRecord
+from tests import pace
 
 
 class Clockwork:
@@ -85,7 +86,7 @@ async def test_while_much_happens_it_is_emptied_now_and_then() -> None:
     works.cache.take(event("product.changed"))
     works.cache.take(event("product.changed"))
     assert works.cache.get(b"a") is not None, "it was emptied only just now"
-    async with asyncio.timeout(5):
+    async with pace.timeout(5):
         while works.cache.get(b"a") is not None:
             await asyncio.sleep(0.01)
 

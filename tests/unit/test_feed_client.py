@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests import pace
 from tidegate import client
 from tidegate.client import Feed, FeedRefused
 
@@ -105,7 +106,7 @@ def events(*seqs: int) -> dict[str, Any]:
 async def first(feed: Feed, count: int) -> list[int]:
     """The seqs of the first so many events."""
     seqs: list[int] = []
-    async with asyncio.timeout(5):
+    async with pace.timeout(5):
         async for said in feed:
             seqs.append(said["seq"])
             if len(seqs) == count:
@@ -226,5 +227,5 @@ async def test_whoever_stops_listening_closes_the_socket(play: Player, http: aio
     feed = aiter(Feed(http, gateway.url, "t", ["log"]))
     await anext(feed)
     await feed.aclose()
-    async with asyncio.timeout(5):
+    async with pace.timeout(5):
         await closed.wait()

@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 
 from gateway import websocket
 from gateway.websocket import FRAMES_BURST, BoundedWebSocket
+from tests import pace
 from tests.e2e.wire import CONTINUED, PING, TEXT, frame
 from tests.unit.test_gateway_http1 import Wire
 
@@ -105,7 +106,7 @@ async def test_the_code_goes_out_to_who_takes_nothing_and_then_it_is_let_go_of(
     protocol.data_received(frame(TEXT, b"close"))
     await turns()
     assert wire.written.endswith((4008).to_bytes(2, "big") + b"slow")
-    async with asyncio.timeout(5):
+    async with pace.timeout(5):
         await wire.aborted.wait()
     await ended(protocol)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import AliasChoices, SecretStr
 
 from runtime.settings import Settings, markdown_table
+from tests import pace
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -40,7 +41,7 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
 
 def test_the_table_is_printed() -> None:
     printed = subprocess.run(
-        [sys.executable, "-m", "runtime.settings"], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-m", "runtime.settings"], capture_output=True, text=True, check=True, timeout=pace.seconds(30)
     )
     assert printed.stdout == markdown_table()
     assert rows(printed.stdout) == declared()
