@@ -25,6 +25,7 @@ _STAFF_SCOPES: Final = _GUEST_SCOPES | {
     "reports:write",
     "exports:read",
     "webhooks:write",
+    "metrics:read",
 }
 SCOPES_OF_ROLE: Final = {
     GUEST: _GUEST_SCOPES,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp
 
 from gateway import apidocs, asyncapi, openapi, problems
@@ -31,8 +32,10 @@ from gateway.routes import (
     users,
     webhooks,
 )
+from gateway.scraping import listening
 from gateway.surface import surface_of
 from runtime import files, garbage, logs
+from runtime.metrics import REQUEST_SECONDS
 from runtime.settings import Settings, settings
 
 _log = logging.getLogger(__name__)
@@ -83,7 +86,8 @@ def api(config: Settings) -> FastAPI:
         app.state.edge = Edge(config)
         await app.state.edge.start()
         garbage.calm()
-        yield
+        async with listening(app.state.edge.scraper, config):
+            yield
         await app.state.edge.stop()
 
     app = FastAPI(
@@ -102,5 +106,6 @@ def api(config: Settings) -> FastAPI:
     problems.install(app)
     for pages in (apidocs, asyncapi, dashboard):
         pages.install(app)
+    REQUEST_SECONDS.allow(route=(route.path for route in iter_route_contexts(app.routes) if route.path))
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

@@ -18,6 +18,7 @@ from gateway.realtime.hub import Hub
 from gateway.realtime.sockets import Sockets
 from gateway.realtime.stats import Statistics
 from gateway.revocations import Revocations
+from gateway.scraping import Scraper
 from gateway.submit import Submitter
 from gateway.tail import Tail
 from gateway.throttle import Throttle
@@ -72,6 +73,7 @@ class Edge:
         self.hub = Hub(self.engine, self.tail)
         self.stats = Statistics(self.engine, self.redis, self.tail, mailbox_count=config.mailbox_count)
         self.sockets = Sockets(self)
+        self.scraper = Scraper(self.engine, self.redis, config)
         self.tail.watch(self.revocations.take)
         self.catalogue = CatalogueCache(
             max_bytes=config.catalogue_cache_max_bytes,

@@ -56,6 +56,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "reports:write": "Request and read reports.",
     "exports:read": "Export catalogue and orders.",
     "webhooks:write": "Manage webhook endpoints.",
+    "metrics:read": "Scrape metrics.",
     "catalogue:write": "Change products and categories.",
     "imports:write": "Import products and stock.",
     "users:write": "Manage accounts.",

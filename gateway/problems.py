@@ -111,6 +111,9 @@ TITLES: Final[Mapping[str, str]] = {
 }
 
 
+PROBLEMS.allow(code=STATUS_OF_CODE)
+
+
 class Problem(Exception):
     """An answer that is an error. `extensions` become members of the problem; `headers` go with it."""
 

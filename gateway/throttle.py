@@ -10,7 +10,7 @@ and a metric says so. E-mail addresses are kept as digests, whether there is suc
 import hashlib
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from redis.asyncio import Redis
 
@@ -28,10 +28,14 @@ _DIGEST_BYTES: Final = 16
 _GIVE_BACK: Final = "if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('DECR', KEYS[1]) end"
 
 
+Policy = Literal["address", "account-and-address", "account", "registrations", "guest-orders"]
+THROTTLED.allow(policy=get_args(Policy))
+
+
 class _Count(NamedTuple):
     """What is counted where, and how far it may go. `policy` is its name for clients."""
 
-    policy: str
+    policy: Policy
     key: str
     limit: int
 

@@ -1,18 +1,26 @@
 """Prometheus metrics of all processes of one machine.
 
 With PROMETHEUS_MULTIPROC_DIR set before the first import (as `tidegate up` does), every process keeps its numbers in
-files there and one scrape of the gateway's `/metrics` shows the sum of all; without it, the scraped process's own.
+files there and a scrape of any gateway process shows the sum of all; without it, the scraped process's own.
+
+Every label has a closed set of values. Whoever knows the set names it with `allow`; whatever is not in it counts as
+`other`. So nothing that a client makes up (a method, a path, a code) can become a time series.
 """
 
 import os
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from http import HTTPMethod, HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.values import MultiProcessValue
+
+from domain.jobs import FAILED, JOB_KINDS, SUCCEEDED
+from domain.model import COMMANDS
+from runtime.records import OUTCOME_STATUSES
 
 _MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 _pid = os.getpid()
@@ -28,9 +36,58 @@ if _MULTIPROCESS in os.environ:
     os.register_at_fork(after_in_child=_renew_pid)
     values.ValueClass = MultiProcessValue(lambda: _pid)  # type: ignore[no-untyped-call]  # the library has no types here
 
-ACCEPTED = Counter("tidegate_commands_accepted_total", "Commands that are durable in a mailbox.", ["type"])
-PROBLEMS = Counter("tidegate_problems_total", "Requests answered with an error, by its code.", ["code"])
-FINISHED = Counter("tidegate_commands_finished_total", "Commands with an outcome.", ["type", "status"])
+OTHER: Final = "other"
+
+
+class _Closed:
+    """Makes a metric's labels closed sets. The metrics of one combination of values are objects of the same class, and
+    made by its constructor, so the sets are kept in an attribute."""
+
+    _labelnames: Sequence[str]
+    _allowed: tuple[set[str], ...] = ()
+
+    def allow(self, **values: Iterable[str]) -> Self:
+        """Adds to the values that the labels named here may have."""
+        for name, allowed in values.items():
+            self._sets()[self._labelnames.index(name)].update(allowed)
+        return self
+
+    def allowed(self, name: str) -> frozenset[str]:
+        """The values that the label may have."""
+        return frozenset({OTHER, *self._sets()[self._labelnames.index(name)]})
+
+    def labels(self, *labelvalues: object, **labelkwargs: object) -> Self:
+        """The metric of these values; those that are not allowed count as `other`."""
+        values = labelvalues or [labelkwargs[name] for name in self._labelnames]
+        pairs = zip(map(str, values), self._sets(), strict=True)
+        found: Self = super().labels(*(value if value in allowed else OTHER for value, allowed in pairs))  # type: ignore[misc]
+        return found
+
+    def _sets(self) -> tuple[set[str], ...]:
+        if not self._allowed:
+            self._allowed = tuple(set[str]() for _ in self._labelnames)
+        return self._allowed
+
+
+class ClosedCounter(_Closed, Counter):
+    """A counter whose labels have closed sets of values."""
+
+
+class ClosedHistogram(_Closed, Histogram):
+    """A histogram whose labels have closed sets of values."""
+
+
+_COMMAND_TYPES: Final = frozenset(command_type.__name__ for command_type in COMMANDS)
+UNREADABLE_COMMAND_TYPE: Final = "unreadable"
+"""What a command counts as whose type could not be read."""
+
+ACCEPTED = ClosedCounter("tidegate_commands_accepted_total", "Commands that are durable in a mailbox.", ["type"]).allow(
+    type=_COMMAND_TYPES
+)
+PROBLEMS = ClosedCounter("tidegate_problems_total", "Requests answered with an error, by its code.", ["code"])
+FINISHED = ClosedCounter("tidegate_commands_finished_total", "Commands with an outcome.", ["type", "status"]).allow(
+    type=(*_COMMAND_TYPES, UNREADABLE_COMMAND_TYPE), status=OUTCOME_STATUSES
+)
 BATCH_COMMANDS = Histogram(
     "tidegate_batch_commands", "Commands of one batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 )
@@ -60,32 +117,54 @@ ACCEPT_TO_COMMIT_SECONDS = BatchHistogram(
     "From a command's acceptance to the commit of its effects.",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
-BATCH_RETRIES = Counter("tidegate_batch_retries_total", "Batches tried again, by reason.", ["reason"])
-DEAD_LETTERS = Counter("tidegate_dead_letters_total", "Entries put aside, by code.", ["code"])
-JOB_RUNS = Counter("tidegate_job_runs_total", "Runs of jobs, by how they ended.", ["kind", "end"])
-JOB_SECONDS = Histogram(
+BATCH_RETRIES = ClosedCounter("tidegate_batch_retries_total", "Batches tried again, by reason.", ["reason"]).allow(
+    reason=(
+        "repeated",
+        "bisected",
+        "gave_way",
+        "stock_ran_short",
+        "prices_moved",
+        "postgres_refused",
+        "connection_lost",
+    )
+)
+DEAD_LETTERS = ClosedCounter("tidegate_dead_letters_total", "Entries put aside, by code.", ["code"]).allow(
+    code=(
+        "unknown_schema_version",
+        "unreadable_envelope",
+        "unreadable_command",
+        "rule_raised",
+        "write_refused",
+    )
+)
+JOB_RUNS = ClosedCounter("tidegate_job_runs_total", "Runs of jobs, by how they ended.", ["kind", "end"]).allow(
+    kind=JOB_KINDS, end=(SUCCEEDED, FAILED, "retried", "lost", "broken off")
+)
+JOB_SECONDS = ClosedHistogram(
     "tidegate_job_seconds",
     "Runs of jobs, from lease to end.",
     ["kind"],
     buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600),
-)
+).allow(kind=JOB_KINDS)
 REJOINED = Counter("tidegate_mailboxes_rejoined_total", "Times a mailbox had to be brought back into step with Redis.")
 SWEEPS = Counter("tidegate_mailboxes_swept_total", "Mailboxes that the sweep had to wake.")
-WEBHOOK_SECONDS = Histogram(
+WEBHOOK_SECONDS = ClosedHistogram(
     "tidegate_webhook_delivery_seconds",
     "Attempts to deliver an event to a webhook, by what came of them.",
     ["result"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+).allow(result=("delivered", "failed"))
+REACTION_HANDLED = ClosedCounter("tidegate_reaction_handled_total", "Events that reactions have handled.", ["reaction"])
+REACTION_FAILURES = ClosedCounter("tidegate_reaction_failures_total", "Tries of an event that failed.", ["reaction"])
+REACTION_DEAD_LETTERS = ClosedCounter(
+    "tidegate_reaction_dead_letters_total", "Events that reactions gave up.", ["reaction"]
 )
-REACTION_HANDLED = Counter("tidegate_reaction_handled_total", "Events that reactions have handled.", ["reaction"])
-REACTION_FAILURES = Counter("tidegate_reaction_failures_total", "Tries of an event that failed.", ["reaction"])
-REACTION_DEAD_LETTERS = Counter("tidegate_reaction_dead_letters_total", "Events that reactions gave up.", ["reaction"])
-REQUEST_SECONDS = Histogram(
+REQUEST_SECONDS = ClosedHistogram(
     "tidegate_http_request_seconds",
     "HTTP requests, by route and status.",
     ["method", "route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-)
+).allow(method=[method.value for method in HTTPMethod], status=[str(status.value) for status in HTTPStatus])
 CATALOGUE_PAGES = Counter(
     "tidegate_catalogue_pages_made_total", "Pages of the catalogue that gateways had to read from Postgres."
 )
@@ -94,12 +173,25 @@ ACCEPT_DURABLE = Gauge(
     "1: Redis has every accepted command on disk before 202 is sent; 0: its settings are weaker or unknown.",
     multiprocess_mode="livemostrecent",
 )
-THROTTLED = Counter("tidegate_throttled_total", "Attempts refused because there were too many, by policy.", ["policy"])
+THROTTLED = ClosedCounter(
+    "tidegate_throttled_total", "Attempts refused because there were too many, by policy.", ["policy"]
+)
 THROTTLE_BLIND = Counter(
     "tidegate_throttle_blind_total", "Attempts that were let through uncounted because Redis was away."
 )
 SOCKETS = Gauge("tidegate_sockets", "Open WebSockets.", multiprocess_mode="livesum")
 FEED_GAPS = Counter("tidegate_feed_gaps_total", "Times a gateway had to read the log because the feed had a gap.")
+
+
+def reaction_kind(name: str) -> str:
+    """What a reaction counts as: those whose names differ only behind a colon (one for each webhook) are one kind."""
+    return name.partition(":")[0]
+
+
+def allow_reaction(kind: str) -> None:
+    """A kind of reaction becomes a value of the label `reaction`."""
+    for metric in (REACTION_HANDLED, REACTION_FAILURES, REACTION_DEAD_LETTERS):
+        metric.allow(reaction=[kind])
 
 
 def _forget_dead_processes(folder: Path) -> None:

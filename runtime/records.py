@@ -20,6 +20,8 @@ FAILED: Final = "failed"
 REPEATED: Final = "repeated"
 ACCEPTED: Final = "accepted"
 
+OUTCOME_STATUSES: Final = (APPLIED, REJECTED, FAILED, REPEATED)
+
 CLOUDEVENTS_SOURCE: Final = "/tidegate"
 
 # Of one message of the feed and of one frame to a client. One order of 1,000 lines is some 80 KB by itself.

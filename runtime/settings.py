@@ -59,6 +59,21 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the gateway listens on.")
     port: int = Field(8000, validation_alias=_bare("PORT"), description="Port the gateway listens on.", ge=1, le=65535)
+    metrics_port: int | None = Field(
+        None,
+        description="Port of its own that serves `/metrics` without a sign-in; unset: only the gateway's port does.",
+        ge=1,
+        le=65535,
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address that the metrics' port is on.")
+    metrics_public: bool | None = Field(
+        None,
+        description="Whether `/metrics` on the gateway's port is for everybody; unset: only in development. If not, it"
+        " takes the scope `metrics:read` of staff.",
+    )
+    metrics_fresh_seconds: float = Field(
+        1.0, description="How long a gateway process answers scrapes with the same numbers.", ge=0
+    )
     home: Path = Field(Path(".tidegate"), description="Folder of the embedded servers' data and of the metrics files.")
     gateway_processes: int = Field(1, description="Gateway processes.", ge=1, le=64)
     worker_processes: int = Field(2, description="Worker processes: the actors.", ge=1, le=64)
@@ -283,6 +298,11 @@ class Settings(BaseSettings):
     webhook_deliveries_kept: int = Field(
         1_000, description="Deliveries kept in the log of one webhook; the oldest go first.", ge=1, le=100_000
     )
+
+    @property
+    def metrics_are_public(self) -> bool:
+        """Whether the gateway's own port shows metrics to everybody."""
+        return self.mode == "development" if self.metrics_public is None else self.metrics_public
 
     @property
     def webhooks_may_be_private(self) -> bool:

@@ -64,7 +64,8 @@ class System(LocalSystem):
         self._folder = tempfile.TemporaryDirectory(prefix="tidegate-", ignore_cleanup_errors=True)
         super().__init__(
             Path(self._folder.name),
-            settings={"PYTHONPATH": str(offline.FOLDER), **settings},
+            # A test reads metrics that it has just caused.
+            settings={"PYTHONPATH": str(offline.FOLDER), "TIDEGATE_METRICS_FRESH_SECONDS": "0", **settings},
             start_timeout_seconds=pace.seconds(START_TIMEOUT_SECONDS),
         )
 

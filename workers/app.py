@@ -73,7 +73,9 @@ class Worker:
             if not await self._drainer.drain(mailbox):
                 await activate(self._broker, mailbox)
         except (*LOST_CONNECTION, *REDIS_UNAVAILABLE, asyncpg.PostgresError) as error:
-            BATCH_RETRIES.labels(type(error).__name__).inc()
+            BATCH_RETRIES.labels(
+                "postgres_refused" if isinstance(error, asyncpg.PostgresError) else "connection_lost"
+            ).inc()
             _log.warning("mailbox %d waits (%s: %s); it will be tried again", mailbox, type(error).__name__, error)
             await asyncio.sleep(_RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
 

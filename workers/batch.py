@@ -20,6 +20,7 @@ from domain.stock import INSUFFICIENT_STOCK
 from runtime import envelope as envelopes
 from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, Envelope, UnreadableEntry
 from runtime.mailboxes.inbox import Entry, entry_order
+from runtime.metrics import UNREADABLE_COMMAND_TYPE
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
 from workers.earlier import Earlier
 from workers.eventlog import CommandRow, Told, take_places, write_log
@@ -34,8 +35,6 @@ def _hide(value: object) -> None:
 
 
 _json = msgspec.json.Encoder(enc_hook=_hide)
-
-UNREADABLE_COMMAND_TYPE = "unreadable"
 
 
 class Letter(NamedTuple):

@@ -10,11 +10,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.fastlane import FAST_ROUTE
 from gateway.middleware.security import security_headers
 from runtime.entropy import random_bits
-from runtime.metrics import REQUEST_SECONDS
+from runtime.metrics import OTHER, REQUEST_SECONDS
 
 _ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
 _REQUEST_ID: Final = b"x-request-id"
 _PROCESS_TIME: Final = b"x-process-time"
+_REMEMBERED_MAX: Final = 4_096
+_OF_FILES: Final = frozenset({"GET"})
 
 
 class Observed:
@@ -53,9 +55,20 @@ class Observed:
             self._observe(scope, status, time.perf_counter() - started)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", None) or scope.get(FAST_ROUTE, "unknown")
+        route = getattr(scope.get("route"), "path", None) or scope.get(FAST_ROUTE, OTHER)
         key = (scope["method"], route, status)
         metric = self._seconds.get(key)
         if metric is None:
-            metric = self._seconds[key] = REQUEST_SECONDS.labels(*key)
+            metric = REQUEST_SECONDS.labels(_method(scope), route, str(status))
+            if len(self._seconds) < _REMEMBERED_MAX:  # a client may make up as many methods as it likes
+                self._seconds[key] = metric
         metric.observe(seconds)
+
+
+def _method(scope: Scope) -> str:
+    """The request's method, if that is one of its route's: a refused one is of the client's choosing."""
+    method: str = scope["method"]
+    if FAST_ROUTE in scope:
+        return method
+    methods = getattr(scope.get("route"), "methods", None) or _OF_FILES
+    return method if method in methods else OTHER

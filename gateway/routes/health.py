@@ -1,30 +1,21 @@
 """For operators: is the process alive, can it serve, and its metrics."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request, Response
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import text
 
+from gateway.auth import NOBODY, Caller, require_role, unauthenticated
 from gateway.edge import Edge
-from gateway.routes.documents import edge_of
-from gateway.views.reactions import lags
-from runtime import metrics
-from runtime.engine import VIEW_FAILED
-from runtime.mailboxes.inbox import entry_order
-from runtime.mailboxes.keys import stream_key
-from runtime.redis_client import REDIS_UNAVAILABLE
+from gateway.routes.documents import edge_of, problems
 
 router = APIRouter(tags=["health"])
 
-_CHECK_SECONDS = 2.0
+_CHECK_SECONDS: Final = 2.0
+_READERS: Final = require_role("staff", "metrics:read")
 
 
 class HealthView(BaseModel):
@@ -68,81 +59,13 @@ async def _ping_postgres(edge: Edge) -> None:
         await connection.execute(text("SELECT 1"))
 
 
-class _Families(Collector):
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._families
-
-
-@router.get("/metrics", response_class=Response)
-async def scrape(request: Request) -> Response:
-    """Prometheus text or OpenMetrics, as asked for; of all processes of this machine."""
-    registry = metrics.registry()
+@router.get("/metrics", response_class=Response, responses=problems(401, 403))
+async def scrape(request: Request, caller: Annotated[Caller, Depends(require_role("nobody"))]) -> Response:
+    """Prometheus text or OpenMetrics, as asked for; of all processes of this machine. In production for staff with the
+    scope `metrics:read`, unless a setting opens it. A port of its own, which another setting names, asks nobody."""
     edge = edge_of(request)
-    backlog = _Families([*await _backlog(edge), *await _lag(edge)])
-    registry.register(backlog)
-    try:
-        encode, content_type = _encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), media_type=content_type)
-    finally:
-        registry.unregister(backlog)
-
-
-def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
-    try:
-        return choose_encoder(accept)
-    except (TypeError, ValueError):  # it asks for a version that is no number
-        return choose_encoder("")
-
-
-async def _backlog(edge: Edge) -> list[Metric]:
-    """What waits in the mailboxes, asked of Redis at the moment of the scrape."""
-    waiting = GaugeMetricFamily("tidegate_mailbox_commands", "Commands waiting, by mailbox.", labels=["mailbox"])
-    oldest = GaugeMetricFamily(
-        "tidegate_mailbox_oldest_seconds", "Age of the oldest waiting command, 0 for none.", labels=["mailbox"]
-    )
-    up = GaugeMetricFamily("tidegate_redis_up", "Whether Redis answered this scrape.")
-    count = edge.config.mailbox_count
-    pipeline = edge.redis.pipeline(transaction=False)
-    for mailbox in range(count):
-        pipeline.xlen(stream_key(mailbox))
-        pipeline.xrange(stream_key(mailbox), count=1)
-    try:
-        answers = await pipeline.execute()
-    except REDIS_UNAVAILABLE:
-        up.add_metric([], 0)
-        return [up]
-    up.add_metric([], 1)
-    now = time.time()
-    for mailbox in range(count):
-        length, first = answers[2 * mailbox : 2 * mailbox + 2]
-        age = max(0.0, now - entry_order(first[0][0].decode())[0] / 1000) if first else 0.0
-        waiting.add_metric([str(mailbox)], length)
-        oldest.add_metric([str(mailbox)], age)
-    return [up, waiting, oldest]
-
-
-async def _lag(edge: Edge) -> list[Metric]:
-    """How far each reaction is behind, asked of Postgres at the moment of the scrape."""
-    behind = GaugeMetricFamily(
-        "tidegate_reaction_lag_events", "Events of the log that a reaction has not passed yet.", labels=["reaction"]
-    )
-    late = GaugeMetricFamily(
-        "tidegate_reaction_lag_seconds",
-        "Since when a reaction could have handled the first event that it has not passed yet.",
-        labels=["reaction"],
-    )
-    failing = GaugeMetricFamily(
-        "tidegate_reaction_failing", "Tries of the event before a reaction that have failed.", labels=["reaction"]
-    )
-    try:
-        found = await lags(edge.engine)
-    except VIEW_FAILED:
-        return []
-    for lag in found:
-        behind.add_metric([lag.kind], lag.events)
-        late.add_metric([lag.kind], lag.seconds)
-        failing.add_metric([lag.kind], lag.failures)
-    return [behind, late, failing]
+    if not edge.config.metrics_are_public:
+        if caller is NOBODY:
+            raise unauthenticated("Send a bearer token, or scrape TIDEGATE_METRICS_PORT.")
+        _READERS.check(caller)
+    return (await edge.scraper.page(request.headers.get("accept", ""))).response()

@@ -19,8 +19,7 @@ def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | No
     """Lines for the terminal. In production no token is minted and no server's password shown. `sku` is one that can
     be ordered; without it, no order is proposed.
     """
-    host = reachable(config.host)
-    base = f"http://{f'[{host}]' if ':' in host else host}:{config.port}"
+    base = f"http://{_in_url(reachable(config.host))}:{config.port}"
     lines = [
         "",
         "Tidegate is ready.",
@@ -28,7 +27,7 @@ def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | No
         f"  API         {base}/api/v1",
         f"  API docs    {base}/api/docs",
         f"  Dashboard   {base}/dashboard",
-        f"  Metrics     {base}/metrics",
+        f"  Metrics     {_metrics_url(config, base)}",
     ]
     if config.mode == "development":
         customer = _token(config, "customer")
@@ -49,6 +48,17 @@ def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | No
             lines += ["", "  Place an order:", _order(base, customer, sku)]
     lines += ["", f"  Ctrl-C stops everything; the data stays in {config.home}.", ""]
     return "\n".join(lines)
+
+
+def _metrics_url(config: Settings, base: str) -> str:
+    """Where a scraper finds metrics; on the gateway's own port it may have to sign in."""
+    if config.metrics_port is not None:
+        return f"http://{_in_url(reachable(config.metrics_host))}:{config.metrics_port}/metrics"
+    return f"{base}/metrics" + ("" if config.metrics_are_public else "  (with a token that has the scope metrics:read)")
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _token(config: Settings, role: str) -> str:

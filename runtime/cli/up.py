@@ -70,6 +70,8 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
             console.print(f"Ended {name}, left running by a `tidegate up` that was killed.")
         if not is_free(config.port, config.host):
             raise click.ClickException(f"port {config.port} is taken: set PORT to another, or stop what listens there")
+        if config.metrics_port is not None and not is_free(config.metrics_port, config.metrics_host):
+            raise click.ClickException(f"port {config.metrics_port} is taken: set TIDEGATE_METRICS_PORT to another")
         database_url, redis_url = given or _embedded_servers(home, console, stop, running)
         require_redis(redis_url)
         with step(console, "Database") as current:

@@ -1,17 +1,28 @@
 """/metrics: what SREs are promised is there, and moves with what happens, over all processes together."""
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
+import aiohttp
+import psutil
 import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from gateway.app import create_app
+from runtime import metrics
+from runtime.metrics import OTHER, REACTION_HANDLED, ClosedCounter, ClosedHistogram
+from runtime.ports import free_port
+from runtime.settings import Settings
 from tests.e2e.api import Answer
 from tests.e2e.faults import workers_stopped
 from tests.e2e.shop import Shop
+from tests.system import System, eventually_seen
+from workers import background
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
@@ -171,3 +182,80 @@ async def test_what_clients_make_up_does_not_become_a_label(shop: Shop) -> None:
     for path in ("/made-up-1", "/made-up-2", "/api/v1/orders/made-up-3", "/inventory/made-up-4"):
         await shop.staff.request("GET", path)
     assert b"made-up" not in (await scrape(shop)).body
+
+
+# Of those that the parser takes, some that no route has.
+_STRANGE_METHODS: Final = ("PROPFIND", "MKCOL", "REPORT", "LOCK", "PURGE", "SUBSCRIBE", "M-SEARCH", "SOURCE")
+_SCRAPE_MAX_BYTES: Final = 400_000
+
+
+async def test_whatever_clients_send_labels_stay_within_their_sets(shop: Shop) -> None:
+    """Strange methods on every path there is, and statuses that a client can bring about."""
+    paths = list((await shop.anybody.request("GET", "/api/openapi.json")).json()["paths"])
+    for path in paths:
+        filled = re.sub(r"\{[^}]*\}", "made-up", path)
+        for method in _STRANGE_METHODS:
+            (await shop.anybody.request(method, filled)).problem(405, "method_not_allowed")
+    answer = await scrape(shop)
+    assert b"made-up" not in answer.body
+    assert len(answer.body) < _SCRAPE_MAX_BYTES
+    closed = {
+        metric._name: metric for metric in vars(metrics).values() if isinstance(metric, ClosedCounter | ClosedHistogram)
+    }
+    create_app(Settings())  # it names the routes
+    assert background  # and this the reactions
+    looked_at = set()
+    for family in parse_text(answer.body.decode()):
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                if family.name in closed and label != "le":
+                    assert value in closed[family.name].allowed(label), sample
+                    looked_at.add((family.name, label))
+                else:
+                    assert label in ("le", "mailbox") or value in REACTION_HANDLED.allowed(label), sample
+    assert ("tidegate_http_request_seconds", "method") in looked_at
+    others = {
+        sample.labels["method"]
+        for family in parse_text(answer.body.decode())
+        for sample in family.samples
+        if sample.name == "tidegate_http_request_seconds_count" and sample.labels["status"] == "405"
+    }
+    assert others == {OTHER}
+
+
+@pytest.mark.campaign
+async def test_in_production_metrics_take_a_right_or_a_port_of_their_own() -> None:
+    """Two gateway processes serve that port together: it goes on when one of them is gone."""
+    port = free_port()
+    settings = {
+        "TIDEGATE_GATEWAY_PROCESSES": "2",
+        "TIDEGATE_METRICS_PUBLIC": "false",
+        "TIDEGATE_METRICS_PORT": str(port),
+    }
+    with System(settings) as system:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
+
+            async def status(url: str, role: str | None = None) -> int:
+                headers = {} if role is None else {"Authorization": f"Bearer {system.token(role)}"}
+                async with http.get(url, headers=headers) as answer:
+                    body = await answer.read()
+                assert (b"tidegate_redis_up 1.0" in body) == (answer.status == 200)
+                return answer.status
+
+            public, own = f"{system.url}/metrics", f"http://127.0.0.1:{port}/metrics"
+            assert await status(public) == 401
+            assert await status(public, "customer") == 403
+            assert await status(public, "staff") == 200
+            assert await status(own) == 200
+            async with http.get(f"http://127.0.0.1:{port}/api/v1/products") as answer:
+                assert answer.status == 404
+            children = psutil.Process(system.pid("gateway")).children()
+            next(child for child in children if "spawn_main" in " ".join(child.cmdline())).kill()
+
+            async def answers() -> bool:
+                try:
+                    return await status(own) == 200
+                except aiohttp.ClientError:  # what the killed one had taken from the port's queue
+                    return False
+
+            await eventually_seen("the port served by the other", answers, within_seconds=10)

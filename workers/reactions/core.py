@@ -17,6 +17,7 @@ import asyncpg
 from runtime.database import LOST_CONNECTION
 from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull, PostQueueFull
 from runtime.mailboxes.sender import Sender
+from runtime.metrics import allow_reaction, reaction_kind
 from runtime.records import EventRecord
 from runtime.redis_client import REDIS_UNAVAILABLE
 from runtime.settings import Settings
@@ -89,6 +90,11 @@ class Reaction:
     begins_at_end: ClassVar[bool] = False
     handle_max_seconds: ClassVar[float] = HANDLE_MAX_SECONDS
     handle_max_events: ClassVar[int] = 1
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" in cls.__dict__:
+            allow_reaction(reaction_kind(cls.name))
 
     def __init__(self, config: Settings) -> None:
         self._failures_max = config.reaction_failures_max

@@ -18,7 +18,7 @@ from typing import Any, Final
 import asyncpg
 
 from runtime.database import LOST_CONNECTION
-from runtime.metrics import REACTION_DEAD_LETTERS, REACTION_FAILURES, REACTION_HANDLED
+from runtime.metrics import REACTION_DEAD_LETTERS, REACTION_FAILURES, REACTION_HANDLED, reaction_kind
 from runtime.records import EventRecord
 from workers.reactions.core import Failure, GiveUp, NotNow, Reaction, TookTooLong
 from workers.reactions.log import read_page
@@ -96,7 +96,7 @@ class _Run:
         self._reaction = reaction
         self._held = held
         # Metrics do not tell one webhook from another: the log of its deliveries does.
-        self._kind = reaction.name.partition(":")[0]
+        self._kind = reaction_kind(reaction.name)
 
     async def go(self) -> bool:
         """Page after page. A lost connection leaves the lease to expire; whatever else ends the run gives it back."""

@@ -16,6 +16,7 @@ from domain.limits import REASON_MAX_CHARS
 from domain.webhooks import ACTIVE, ANY, DELETED, DisableWebhook, Webhook, types_meant
 from runtime import nouns
 from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull, PostQueueFull
+from runtime.metrics import allow_reaction, reaction_kind
 from runtime.records import EventRecord
 from runtime.webhooks import REACTION_PREFIX, reaction_name
 from workers.reactions.core import Away, Failure, Reaction, Tools, backoff_seconds
@@ -25,6 +26,8 @@ from workers.reactions.expiry import SEND_PATIENCE_SECONDS, TIDEGATE
 _SECONDS_PER_HOUR: Final = 3_600
 
 _log = logging.getLogger(__name__)
+
+allow_reaction(reaction_kind(REACTION_PREFIX))
 
 
 class NotDelivered(Away):
