@@ -3,14 +3,20 @@
 import base64
 import binascii
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel
+from sqlalchemy import Select, Table, tuple_
 
 from gateway.problems import invalid_request
+from runtime.envelope import MOMENT_MAX_MICROSECONDS
+from runtime.records import microseconds, moment
 
 _T = TypeVar("_T")
 _K = TypeVar("_K")
+_Q = TypeVar("_Q", bound=Select[Any])
 
 
 class Page(BaseModel, Generic[_T]):
@@ -38,3 +44,24 @@ def decode_cursor(cursor: str, kind: Callable[[str], _K]) -> _K:
     except (ValueError, binascii.Error):
         error = {"loc": ("query", "cursor"), "msg": "This is no cursor of ours.", "type": "cursor_invalid"}
         raise invalid_request([error]) from None
+
+
+def newest_first(query: _Q, table: Table, cursor: str | None, limit: int) -> _Q:
+    """The query for one page of what was made, and one row more. Moments of making follow the log, so whoever pages
+    until a row that is known has missed none; ids do not, for they are given before a command is applied."""
+    made = (table.c.created_at, table.c.id)
+    query = query.order_by(*(column.desc() for column in made)).limit(limit + 1)
+    return query if cursor is None else query.where(tuple_(*made) < decode_cursor(cursor, _made))
+
+
+def made_key(created_at: datetime, identifier: UUID) -> str:
+    """The place of a row in such a list, for `page_of`."""
+    return f"{microseconds(created_at)} {identifier}"
+
+
+def _made(key: str) -> tuple[datetime, UUID]:
+    at, _, identifier = key.partition(" ")
+    since = int(at)
+    if not 0 <= since <= MOMENT_MAX_MICROSECONDS:
+        raise ValueError(f"{since} is no moment of ours")
+    return moment(since), UUID(identifier)

@@ -135,5 +135,21 @@ async def write(
     )
 
 
+async def move(
+    connection: asyncpg.Connection[Any], noun: Noun, states: Iterable[msgspec.Struct], at: datetime, *, new: bool
+) -> None:
+    """Makes the rows of these states, which were just written, say that they were changed `at`, and made then if they
+    are `new`."""
+    kind = noun.table.c[noun.key].type.compile(_DIALECT)
+    await connection.execute(
+        f"""
+        UPDATE {noun.table.name} SET updated_at = $2{", created_at = $2" if new else ""}
+        WHERE {noun.key} = ANY($1::{kind}[])
+        """,  # noqa: S608 - names of ours
+        [getattr(state, noun.key) for state in states],
+        at,
+    )
+
+
 def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Secret) else value

@@ -25,7 +25,7 @@ from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Ou
 from workers.earlier import Earlier
 from workers.eventlog import CommandRow, Told, take_places, write_log
 from workers.handlers import gather_needs, gather_rows
-from workers.rows import Connection, Loaded, Needs, Rows, load, write_nouns
+from workers.rows import Connection, Loaded, Needs, Rows, load, move_nouns, write_nouns
 
 _log = logging.getLogger(__name__)
 
@@ -148,9 +148,10 @@ class Batch:
             rejected = CommandRejected(envelope.command_id, kind, decision.code, decision.detail, decision.particulars)
             self._record(letter, kind, REJECTED, (rejected,), owns_key=first is None)
             return
-        for event in decision:
+        for place, event in enumerate(decision, start=len(self._told)):
             evolve(self._shop, event)
-            gather_rows(event, self._rows, self._at)
+            self._rows.place = place
+            gather_rows(event, self._rows)
         self._record(letter, kind, APPLIED, decision)
 
     async def write(self, connection: Connection) -> Result:
@@ -158,15 +159,19 @@ class Batch:
         await self._rows.write(connection)
         prices_moved = bool(self._shop.others) and await write_nouns(connection, self._loaded, self._at)
         if not self._told:
+            await self._rows.write_placed(connection, 0, self._at)
             return Result(0, [], [], self._buried, self._at)
-        places = await take_places(connection, len(self._told), prices_moved=prices_moved)
-        first = places.first
+        places = await take_places(connection, len(self._told), self._at, prices_moved=prices_moved)
+        first, at = places.first, places.at
         if self._loaded.prices_seq is not None and places.prices_seq != self._loaded.prices_seq:
             raise PricesMoved
         if not await self._rows.write_stock(connection, self._loaded.counted):
             raise StockRanShort
-        await write_log(connection, self._mailbox, first, self._told, self._applied, self._at)
-        return Result(first, self._told, self._applied, self._buried, self._at)
+        await self._rows.write_placed(connection, first, at)
+        if at != self._at and self._shop.others:
+            await move_nouns(connection, self._loaded, at)
+        await write_log(connection, self._mailbox, first, self._told, self._applied, at)
+        return Result(first, self._told, self._applied, self._buried, at)
 
     def _record(
         self, letter: Letter | DeadLetter, kind: str, status: str, events: Sequence[Event], *, owns_key: bool = True
@@ -202,7 +207,6 @@ class Batch:
                 letter.code,
                 letter.detail,
                 msgspec.msgpack.encode(letter.entry.fields),
-                self._at,
             )
         )
         if envelope.command_id in self._earlier.command_ids:

@@ -1,7 +1,7 @@
 """What a batch writes into the log: its events, each at its place, and the record of each command beside them.
 
 Places are taken with the event counter, the last lock of a batch (see `workers/rows.py`), and held until the commit: so
-`seq` has no gaps, and follows commit order.
+`seq` has no gaps, and follows commit order; and so do the moments that events happened at, whatever clocks say.
 """
 
 from __future__ import annotations
@@ -41,20 +41,29 @@ class Told(msgspec.Struct, frozen=True, gc=False):
 
 
 class Places(msgspec.Struct, frozen=True, gc=False):
-    """Places in the log, from `first` on, and the seq at which a price had last changed when they were taken."""
+    """Places in the log from `first` on, their moment, and the seq at which a price had last changed
+    when they were taken."""
 
     first: int
+    at: datetime
     prices_seq: int
 
 
-async def take_places(connection: Connection, count: int, *, prices_moved: bool) -> Places:
-    """Takes the next `count` places in the log, and with them the counter, until the commit."""
-    first, prices_seq = await connection.fetchrow(
-        "UPDATE event_counter SET last_seq = last_seq + $1 RETURNING last_seq - $1 + 1, prices_seq", count
+async def take_places(connection: Connection, count: int, at: datetime, *, prices_moved: bool) -> Places:
+    """Takes the next `count` places in the log, and with them the counter, until the commit. Their moment is `at`, or
+    just behind that of the places before, if those were taken by a batch that began later, or by a faster clock."""
+    first, moment, prices_seq = await connection.fetchrow(
+        """
+        UPDATE event_counter
+        SET last_seq = last_seq + $1, last_at = greatest($2, last_at + interval '1 microsecond')
+        RETURNING last_seq - $1 + 1, last_at, prices_seq
+        """,
+        count,
+        at,
     )
     if prices_moved:
         await connection.execute("UPDATE event_counter SET prices_seq = last_seq")
-    return Places(first, prices_seq)
+    return Places(first, moment, prices_seq)
 
 
 async def write_log(

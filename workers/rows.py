@@ -2,10 +2,10 @@
 Orders and stock stand here, the log in `workers/eventlog.py`; every other noun is carried by `runtime/nouns.py`.
 
 The lock order of the whole system stands here: mailbox position, then orders by id, then the rows of nouns, then the
-event counter. Whoever writes stock or the log holds the counter, until the commit; so seq follows commit order, and
-stock needs no locks of its own. A reaction's row is locked by whoever runs it, for one statement, and by the commands
-of one mailbox only: it can come anywhere. Only a batch that holds the counter from the start comes to its nouns late:
-it gives way at once to whoever has them and waits for the counter.
+event counter. Whoever writes orders, stock or the log holds the counter, until the commit; so seq follows commit order,
+an order knows its place in the log, and stock needs no locks of its own. A reaction's row is locked by whoever runs it,
+for one statement, and by the commands of one mailbox only: it can come anywhere. Only a batch that holds the counter
+from the start comes to its nouns late: it gives way at once to whoever has them and waits for the counter.
 
 Stock is written as changes to what is there, not as what was seen there. So a batch may decide before it holds the
 counter: if everybody got what they asked for, and there still is as much as the batch needed at its worst moment, it
@@ -144,15 +144,30 @@ _MOVE_COUNTED = """
 """
 
 
+class NewOrder(msgspec.Struct, frozen=True, gc=False):
+    """An order that was placed; `place` is that of its event in the batch."""
+
+    order_id: UUID
+    customer_id: str
+    status: str
+    currency: str
+    total_minor: int
+    email: str | None
+    place: int
+
+
 class Rows:
-    """Everything a batch writes, gathered by the handlers, written at once."""
+    """Everything a batch writes, gathered by the handlers. What says when it happened, or where in the log, is written
+    when the batch has its places there."""
 
     def __init__(self) -> None:
-        self.orders: list[tuple[UUID, str, str, str, int, datetime, datetime, str | None]] = []
-        self.order_statuses: dict[UUID, tuple[str, datetime]] = {}
+        self.place = 0
+        """The place in the batch of the event whose rows are being gathered."""
+        self.orders: list[NewOrder] = []
+        self.order_statuses: dict[UUID, str] = {}
         self.lines: list[tuple[UUID, int, str, int, int]] = []
         self.stock: dict[str, StockMove] = {}
-        self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, datetime]] = []
+        self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes]] = []
         self.reactions: dict[str, int | None] = {}
 
     def move_reaction(self, name: str, position: int | None) -> None:
@@ -172,25 +187,9 @@ class Rows:
             move.most_taken = taken
 
     async def write(self, connection: Connection) -> None:
-        """Writes all but stock and the log."""
-        if self.orders:
-            await connection.copy_records_to_table("orders", records=self.orders, columns=_ORDER_COLUMNS)
+        """Writes what can be written before the batch has its places in the log."""
         if self.lines:
             await connection.copy_records_to_table("order_lines", records=self.lines, columns=_LINE_COLUMNS)
-        if self.order_statuses:
-            await connection.execute(
-                """
-                UPDATE orders o SET status = v.status, updated_at = v.at
-                FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS v (id, status, at) WHERE o.id = v.id
-                """,
-                list(self.order_statuses),
-                [status for status, _ in self.order_statuses.values()],
-                [at for _, at in self.order_statuses.values()],
-            )
-        if self.dead_letters:
-            await connection.copy_records_to_table(
-                "dead_letters", records=self.dead_letters, columns=_DEAD_LETTER_COLUMNS
-            )
         if self.reactions:
             await connection.execute(
                 """
@@ -202,6 +201,42 @@ class Rows:
                 """,
                 list(self.reactions),
                 list(self.reactions.values()),
+            )
+
+    async def write_placed(self, connection: Connection, first: int, at: datetime) -> None:
+        """Writes what says when it happened, and where in the log, whose places from `first` on are the batch's."""
+        if self.orders:
+            await connection.copy_records_to_table(
+                "orders",
+                records=[
+                    (
+                        order.order_id,
+                        order.customer_id,
+                        order.status,
+                        order.currency,
+                        order.total_minor,
+                        at,
+                        at,
+                        order.email,
+                        first + order.place,
+                    )
+                    for order in self.orders
+                ],
+                columns=_ORDER_COLUMNS,
+            )
+        if self.order_statuses:
+            await connection.execute(
+                """
+                UPDATE orders o SET status = v.status, updated_at = $3
+                FROM unnest($1::uuid[], $2::text[]) AS v (id, status) WHERE o.id = v.id
+                """,
+                list(self.order_statuses),
+                list(self.order_statuses.values()),
+                at,
+            )
+        if self.dead_letters:
+            await connection.copy_records_to_table(
+                "dead_letters", records=[(*letter, at) for letter in self.dead_letters], columns=_DEAD_LETTER_COLUMNS
             )
 
     async def write_stock(self, connection: Connection, counted: Mapping[str, int]) -> bool:
@@ -229,11 +264,10 @@ async def write_nouns(connection: Connection, loaded: Loaded, at: datetime) -> b
     """Writes every state that is another than was loaded; returns whether something is now sold for another price, or
     no longer."""
     for noun in nouns.NOUNS:
-        before = loaded.before.get(noun.state, {})
-        states = loaded.shop.of(noun.state)
-        if made := [state for key, state in states.items() if key not in before]:
+        made, changed = _written(noun, loaded)
+        if made:
             await nouns.write(connection, noun, made, at, new=True)
-        if changed := [state for key, state in states.items() if key in before and before[key] is not state]:
+        if changed:
             await nouns.write(connection, noun, changed, at, new=False)
     variants: dict[str, Variant] = loaded.shop.of(Variant)
     known: dict[str, Variant] = loaded.before.get(Variant, {})
@@ -242,10 +276,39 @@ async def write_nouns(connection: Connection, loaded: Loaded, at: datetime) -> b
     return any(_offer(variants[sku]) != _offer(variant) for sku, variant in known.items())
 
 
+async def move_nouns(connection: Connection, loaded: Loaded, at: datetime) -> None:
+    """What `write_nouns` wrote happened `at`, as it turned out when the batch got its places in the log."""
+    for noun in nouns.NOUNS:
+        made, changed = _written(noun, loaded)
+        if made:
+            await nouns.move(connection, noun, made, at, new=True)
+        if changed:
+            await nouns.move(connection, noun, changed, at, new=False)
+
+
+def _written(noun: nouns.Noun, loaded: Loaded) -> tuple[list[msgspec.Struct], list[msgspec.Struct]]:
+    """The states of a noun that are new, and those that are others than were loaded."""
+    before = loaded.before.get(noun.state, {})
+    states = loaded.shop.of(noun.state)
+    made = [state for key, state in states.items() if key not in before]
+    changed = [state for key, state in states.items() if key in before and before[key] is not state]
+    return made, changed
+
+
 def _offer(variant: Variant) -> tuple[int, str, bool]:
     return variant.price_minor, variant.currency, variant.on_sale
 
 
-_ORDER_COLUMNS = ("id", "customer_id", "status", "currency", "total_minor", "placed_at", "updated_at", "email")
+_ORDER_COLUMNS = (
+    "id",
+    "customer_id",
+    "status",
+    "currency",
+    "total_minor",
+    "placed_at",
+    "updated_at",
+    "email",
+    "placed_seq",
+)
 _LINE_COLUMNS = ("order_id", "position", "sku", "quantity", "unit_price_minor")
 _DEAD_LETTER_COLUMNS = ("mailbox", "entry_id", "command_id", "code", "detail", "entry", "failed_at")

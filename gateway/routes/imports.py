@@ -9,7 +9,7 @@ from domain.jobs import IMPORT, RequestJob
 from gateway.auth import Caller, require_role
 from gateway.edge import Edge
 from gateway.jobs import check_room
-from gateway.pages import Page, page_of
+from gateway.pages import Page, made_key, page_of
 from gateway.problems import Problem
 from gateway.routes import API
 from gateway.routes.documents import WRITE_HEADERS, AcceptedView, edge_of, headers, problems, read
@@ -98,7 +98,7 @@ async def list_imports(
     limit = min(limit, edge.config.page_max_rows)
     async with edge.engine.connect() as connection:
         found = await jobs.newest(connection, IMPORT, caller.who.principal, cursor, limit)
-    page = page_of([views.shown(job) for job in found], limit, lambda job: str(job.id))
+    page = page_of([views.shown(job) for job in found], limit, lambda job: made_key(job.requested_at, job.id))
     return Response(page.model_dump_json(), media_type="application/json")
 
 

@@ -14,7 +14,7 @@ from domain.orders import CONFIRMED, FULFILLED
 from gateway.auth import Caller, require_role
 from gateway.edge import Edge
 from gateway.jobs import check_room
-from gateway.pages import Page, page_of
+from gateway.pages import Page, made_key, page_of
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
@@ -96,7 +96,7 @@ async def list_reports(
     async with edge.engine.connect() as connection:
         found = await jobs.newest(connection, REPORT, caller.who.principal, cursor, limit)
     reports = [views.shown(job, edge.config.job_result_seconds) for job in found]
-    page = page_of(reports, limit, lambda report: str(report.id))
+    page = page_of(reports, limit, lambda report: made_key(report.requested_at, report.id))
     return Response(page.model_dump_json(by_alias=True), media_type="application/json")
 
 

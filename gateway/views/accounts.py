@@ -5,10 +5,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import Column, Select, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.pages import Page, decode_cursor, page_of
+from gateway.pages import Page, made_key, newest_first, page_of
 from runtime.tables import accounts, api_keys, sessions
 
 
@@ -70,14 +70,15 @@ async def find(connection: AsyncConnection, account_id: UUID) -> AccountView | N
 async def newest(
     connection: AsyncConnection, cursor: str | None, limit: int, *, email: str | None, role: str | None
 ) -> Page[AccountView]:
-    """Accounts, newest first: their ids are UUIDv7, so id order is the order of their making."""
-    query = _page(select(*_SHOWN), accounts.c.id, cursor, limit)
+    """Accounts, newest first."""
+    query = newest_first(select(*_SHOWN), accounts, cursor, limit)
     if email is not None:
         query = query.where(accounts.c.email == email)
     if role is not None:
         query = query.where(accounts.c.role == role)
     rows = (await connection.execute(query)).mappings()
-    return page_of([AccountView(**row) for row in rows], limit, lambda account: str(account.id))
+    found = [AccountView(**row) for row in rows]
+    return page_of(found, limit, lambda account: made_key(account.created_at, account.id))
 
 
 async def sign_in_as(connection: AsyncConnection, email: str) -> SignIn | None:
@@ -111,12 +112,5 @@ async def find_key(connection: AsyncConnection, key_id: UUID) -> KeyView | None:
 
 async def newest_keys(connection: AsyncConnection, cursor: str | None, limit: int) -> Page[KeyView]:
     """API keys, revoked ones among them, newest first."""
-    rows = (await connection.execute(_page(select(*_KEY_SHOWN), api_keys.c.id, cursor, limit))).mappings()
-    return page_of([KeyView(**row) for row in rows], limit, lambda key: str(key.id))
-
-
-def _page(
-    query: Select[tuple[object, ...]], id_column: Column[UUID], cursor: str | None, limit: int
-) -> Select[tuple[object, ...]]:
-    query = query.order_by(id_column.desc()).limit(limit + 1)
-    return query if cursor is None else query.where(id_column < decode_cursor(cursor, UUID))
+    rows = (await connection.execute(newest_first(select(*_KEY_SHOWN), api_keys, cursor, limit))).mappings()
+    return page_of([KeyView(**row) for row in rows], limit, lambda key: made_key(key.created_at, key.id))

@@ -92,7 +92,7 @@ def order_lines_between(since: datetime | None, until: datetime | None, status: 
             order_lines.c.unit_price_minor,
         )
         .join_from(orders, order_lines, order_lines.c.order_id == orders.c.id)
-        .order_by(orders.c.id, order_lines.c.position)
+        .order_by(orders.c.placed_seq, order_lines.c.position)
     )
     if since is not None:
         query = query.where(orders.c.placed_at >= since)

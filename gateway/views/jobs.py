@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain.jobs import QUEUED, SUCCEEDED
-from gateway.pages import decode_cursor
+from gateway.pages import newest_first
 from runtime.tables import job_parts, jobs
 
 Status = Literal["queued", "running", "succeeded", "failed"]
@@ -104,14 +104,8 @@ async def find(connection: AsyncConnection, kind: str, job_id: UUID, owner: str 
 
 async def newest(connection: AsyncConnection, kind: str, owner: str, cursor: str | None, limit: int) -> list[JobRow]:
     """The owner's jobs of a kind, newest first, and one more than `limit` if there are more."""
-    query = (
-        sa.select(*_COLUMNS)
-        .where(jobs.c.requested_by == owner, jobs.c.kind == kind)
-        .order_by(jobs.c.id.desc())
-        .limit(limit + 1)
-    )
-    if cursor is not None:
-        query = query.where(jobs.c.id < decode_cursor(cursor, UUID))
+    query = sa.select(*_COLUMNS).where(jobs.c.requested_by == owner, jobs.c.kind == kind)
+    query = newest_first(query, jobs, cursor, limit)
     return [JobRow(*row) for row in await connection.execute(query)]
 
 

@@ -1,8 +1,9 @@
 """Orders as the API shows them."""
 
+import re
 from collections import defaultdict
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -16,6 +17,8 @@ from gateway.pages import Page, decode_cursor, page_of
 from runtime.records import Outcome, moment
 from runtime.tables import events, order_lines, orders
 from runtime.tables.pipeline import MOVES
+
+_SEQ: Final = re.compile("[0-9]{1,18}")
 
 
 class LineView(BaseModel):
@@ -97,31 +100,38 @@ def just_placed(outcome: Outcome, guest_token: str | None = None) -> PlacedView:
 async def find(connection: AsyncConnection, who: Who, order_id: UUID) -> OrderView | None:
     """The order, if there is one that `who` may see."""
     found = await _read(connection, _visible_to(who).where(orders.c.id == order_id))
-    return found[0] if found else None
+    return found[0].order if found else None
 
 
 async def newest(
     connection: AsyncConnection, who: Who, wanted: Wanted, cursor: str | None, limit: int
 ) -> Page[OrderView]:
-    """The wanted orders that `who` may see, newest first. Their ids are UUIDv7, so id order is the order of placing."""
-    query = _visible_to(who).order_by(orders.c.id.desc()).limit(limit + 1)
+    """The wanted orders that `who` may see, newest first: in the order of the log, so that whoever reads until an order
+    that is known has missed none."""
+    query = _visible_to(who).order_by(orders.c.placed_seq.desc()).limit(limit + 1)
     if wanted.status is not None:
         query = query.where(orders.c.status == wanted.status)
     if wanted.customer_id is not None:
         query = query.where(orders.c.customer_id == wanted.customer_id)
     if cursor is not None:
-        query = query.where(orders.c.id < decode_cursor(cursor, UUID))
-    return page_of(await _read(connection, query), limit, lambda order: str(order.id))
+        query = query.where(orders.c.placed_seq < decode_cursor(cursor, _seq))
+    page = page_of(await _read(connection, query), limit, lambda row: str(row.placed_seq))
+    return Page(items=[row.order for row in page.items], next_cursor=page.next_cursor)
+
+
+def _seq(key: str) -> int:
+    if not _SEQ.fullmatch(key):
+        raise ValueError(f"{key!r} is no seq")
+    return int(key)
 
 
 async def history(connection: AsyncConnection, order: OrderView) -> HistoryView:
-    """The order's events. The first is found by its time, the others by an index of their own: most orders have but one
+    """The order's events. The first is found by its seq, the others by an index of their own: most orders have but one
     event, and an index over all of them would cost every order its place."""
     columns = select(events.c.seq, events.c.type, events.c.occurred_at, events.c.actor, events.c.data)
     subject = str(order.id)
-    placed = columns.where(
-        events.c.occurred_at == order.placed_at, events.c.type == OrderPlaced.type, events.c.subject == subject
-    )
+    placed_seq = select(orders.c.placed_seq).where(orders.c.id == order.id).scalar_subquery()
+    placed = columns.where(events.c.seq == placed_seq)
     moved = columns.where(events.c.type.in_(MOVES), events.c.subject == subject)
     rows = await connection.execute(placed.union_all(moved).order_by("seq"))
     return HistoryView(
@@ -134,7 +144,12 @@ def _visible_to(who: Who) -> Select[tuple[object, ...]]:
     return query if who.staff else query.where(orders.c.customer_id == who.principal)
 
 
-async def _read(connection: AsyncConnection, query: Select[tuple[object, ...]]) -> list[OrderView]:
+class _Row(NamedTuple):
+    placed_seq: int
+    order: OrderView
+
+
+async def _read(connection: AsyncConnection, query: Select[tuple[object, ...]]) -> list[_Row]:
     rows = (await connection.execute(query)).mappings().all()
     lines: dict[UUID, list[LineView]] = defaultdict(list)
     if rows:
@@ -145,4 +160,4 @@ async def _read(connection: AsyncConnection, query: Select[tuple[object, ...]]) 
         )
         for line in (await connection.execute(wanted)).mappings():
             lines[line["order_id"]].append(LineView.model_validate(dict(line)))
-    return [OrderView(**row, lines=lines[row["id"]]) for row in rows]
+    return [_Row(row["placed_seq"], OrderView(**row, lines=lines[row["id"]])) for row in rows]

@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.ids import new_id
 from runtime.tables import orders, products, stock, variants
 
 LOW_STOCK_PIECES: Final = 20
@@ -16,8 +15,6 @@ LOW_STOCK_PIECES: Final = 20
 _LOW_ROWS: Final = 30
 # Of very full minutes, only the end is looked at: so many orders.
 _ORDERS_MAX: Final = 200_000
-# An order's id says when it was accepted; few wait longer than this to be placed.
-_WAITED_MAX_SECONDS: Final = 60
 
 _available = stock.c.on_hand - stock.c.reserved
 
@@ -42,11 +39,10 @@ class OnShelf(NamedTuple):
 async def sales(connection: AsyncConnection, since: int, step_seconds: int) -> tuple[list[Sales], int]:
     """The orders placed since a moment (seconds of Unix time), by step and currency; and since when all are there,
     which is later if there were very many."""
-    first_id = new_id((since - _WAITED_MAX_SECONDS) * 1000, 0, 0)
     newest = (
         select(orders.c.placed_at, orders.c.currency, orders.c.total_minor)
-        .where(orders.c.id >= first_id, orders.c.placed_at >= datetime.fromtimestamp(since, UTC))
-        .order_by(orders.c.id.desc())
+        .where(orders.c.placed_at >= datetime.fromtimestamp(since, UTC))
+        .order_by(orders.c.placed_seq.desc())
         .limit(_ORDERS_MAX)
         .subquery()
     )

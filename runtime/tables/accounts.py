@@ -20,6 +20,7 @@ accounts = Table(
     Column("password_hash", Text, nullable=False),
     when("created_at"),
     when("updated_at"),
+    Index(None, "created_at", "id"),
     # A gateway that starts asks what has changed in the last minutes.
     Index(None, "updated_at"),
 )

@@ -11,6 +11,6 @@ metadata = MetaData(
 )
 
 
-def when(name: str, *, nullable: bool = False) -> Column[object]:
+def when(name: str, *, nullable: bool = False, server_default: str | None = None) -> Column[object]:
     """A moment, with its time zone."""
-    return Column(name, DateTime(timezone=True), nullable=nullable)
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=server_default)

@@ -35,7 +35,7 @@ jobs = Table(
     Column("checkpoint", JSONB),
     Index("jobs_queued", "id", postgresql_where=text("status = 'queued'")),
     # Ids are UUIDv7: their order is the order of asking, so this serves "my reports, newest first".
-    Index(None, "requested_by", "kind", "id"),
+    Index(None, "requested_by", "kind", "created_at", "id"),
 )
 
 UPLOAD_RUN: Final = 0

@@ -44,8 +44,11 @@ orders = Table(
     when("updated_at"),
     # Where a guest wants mail; a customer's address is in the account.
     Column("email", Text),
-    # Ids are UUIDv7: their order is the order of placing, so this serves "my orders, newest first".
-    Index(None, "customer_id", "id"),
+    # The seq of its first event. The order of placing is the log's: ids follow the order of acceptance, and whoever was
+    # accepted first may wait longer.
+    Column("placed_seq", BigInteger, nullable=False),
+    Index("orders_placed_seq", "placed_seq", unique=True),
+    Index(None, "customer_id", "placed_seq"),
     # For reports over days.
     Index("orders_placed_at", "placed_at", postgresql_using="brin"),
 )
@@ -86,14 +89,17 @@ events = Table(
     Index("events_occurred_at", "occurred_at", postgresql_using="brin"),
 )
 
-# One row: the last seq given out, and the seq at which something last was sold for another price, or no longer. Locking
-# it is the last thing a transaction does.
+# One row: the last seq given out and its moment, and the seq at which something last was sold for another price, or no
+# longer. Locking it is the last thing a transaction does. Moments follow seq behind `ordered_after`: before that they
+# were written by releases that did not see to it.
 event_counter = Table(
     "event_counter",
     metadata,
     Column("only_row", SmallInteger, CheckConstraint("only_row = 1", name="event_counter_one_row"), primary_key=True),
     Column("last_seq", BigInteger, nullable=False),
     Column("prices_seq", BigInteger, nullable=False, server_default="0"),
+    when("last_at", server_default="epoch"),
+    Column("ordered_after", BigInteger, nullable=False, server_default="0"),
 )
 
 # The auditable record: who asked for what (`request` is the mailbox entry as it was accepted), when, and the outcome.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
@@ -32,9 +33,37 @@ class _Shelves(dict[str, Stock]):
         super().__setitem__(sku, stock)
 
 
+class _Moments:
+    """The moments of events: those of one command are one, and they never run backwards along `seq`."""
+
+    def __init__(self, report: Report, ordered_after: int) -> None:
+        self._report = report
+        self._ordered_after = ordered_after
+        self._last: datetime | None = None
+
+    def follow(self, row: asyncpg.Record) -> None:
+        """Takes the log's next event."""
+        seq, at = row["seq"], row["occurred_at"]
+        if self._last is not None and at < self._last and seq > self._ordered_after:
+            self._report.differ(
+                "log", f"seq {seq}", "happened before the event before it", at=str(at), before=str(self._last)
+            )
+        self._last = at if self._last is None else max(at, self._last)
+
+    def compare(self, last_at: datetime) -> None:
+        """At the log's end: the counter must know of the last moment."""
+        if self._last is not None and self._last != last_at:
+            self._report.differ(
+                "log", "event_counter", "is not at the last event's moment", counter=str(last_at), last=str(self._last)
+            )
+
+
 async def check_log(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
     """Folds all events in order; compares the counter, every stock row and the prices of every order."""
-    last_seq, prices_seq = await connection.fetchrow("SELECT last_seq, prices_seq FROM event_counter")
+    last_seq, prices_seq, last_at, ordered_after = await connection.fetchrow(
+        "SELECT last_seq, prices_seq, last_at, ordered_after FROM event_counter"
+    )
+    moments = _Moments(report, ordered_after)
     shelves = _Shelves(report)
     prices = Prices(report)
     expected = 1
@@ -46,6 +75,7 @@ async def check_log(connection: asyncpg.Connection[Any], report: Report, progres
             report.differ("log", f"seq {expected}", "events are missing", first=expected, last=seq - 1)
         expected = seq + 1
         shelves.seq = seq
+        moments.follow(row)
         if (event := _read(row, report)) is not None:
             if isinstance(event, VariantAdded):
                 shelves.setdefault(event.sku, NOTHING)
@@ -55,6 +85,7 @@ async def check_log(connection: asyncpg.Connection[Any], report: Report, progres
             progress("log", seq, last_seq)
     if expected - 1 != last_seq:
         report.differ("log", "event_counter", "is not the last event's seq", counter=last_seq, last=expected - 1)
+    moments.compare(last_at)
     prices.compare(prices_seq, last_seq)
     report.counts["events"] = last_seq
     await _compare_stock(connection, shelves, report)

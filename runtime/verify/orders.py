@@ -21,11 +21,12 @@ _PROGRESS_ORDERS: Final = 10_000
 
 # As text in byte order, ids sort as uuids do.
 _EVENTS: Final = """
-    SELECT subject, type, data::text, occurred_at FROM events
+    SELECT subject, type, data::text, occurred_at, seq FROM events
     WHERE type LIKE 'order.%' ORDER BY subject COLLATE "C", seq
 """
 _ORDERS: Final = """
-    SELECT id::text, customer_id, status, currency, total_minor, email, placed_at, updated_at FROM orders ORDER BY id
+    SELECT id::text, customer_id, status, currency, total_minor, email, placed_at, updated_at, placed_seq FROM orders
+    ORDER BY id
 """
 _LINES: Final = """
     SELECT order_id::text, position, sku, quantity, unit_price_minor FROM order_lines ORDER BY order_id, position
@@ -78,6 +79,7 @@ def _compare(
         folded.email,
         said[0]["occurred_at"],
         said[-1]["occurred_at"],
+        said[0]["seq"],
     )
     found = tuple(rows[0])[1:]
     if found != expected:
@@ -95,7 +97,7 @@ def _compare(
 def _fold(order_id: str, said: Sequence[asyncpg.Record], report: Report) -> Order | None:
     shop = Shop()
     placed = 0
-    for _, event_type, data, _ in said:
+    for _, event_type, data, *_ in said:
         try:
             event: Event = msgspec.json.decode(data, type=EVENTS[event_type])
         except (KeyError, msgspec.MsgspecError):

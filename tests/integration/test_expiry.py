@@ -15,6 +15,7 @@ from workers.reactions.log import read_page
 
 _MOMENTS = {
     "events": ["occurred_at"],
+    "event_counter": ["last_at"],
     "commands": ["accepted_at", "applied_at"],
     "orders": ["placed_at", "updated_at"],
     "products": ["created_at", "updated_at"],

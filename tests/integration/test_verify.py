@@ -215,8 +215,20 @@ async def _drop_the_last_event(shop: Shop) -> set[tuple[str, str, str]]:
     await shop.run("DELETE FROM events WHERE seq = $1", last)
     return {
         ("log", "event_counter", "is not the last event's seq"),
+        ("log", "event_counter", "is not at the last event's moment"),
         ("outcomes", str(command_id), "has a record but left no event"),
     }
+
+
+async def _have_an_event_happen_too_early(shop: Shop) -> set[tuple[str, str, str]]:
+    seq = (await shop.floor.settled())[shop.adjust].seq
+    await shop.run("UPDATE events SET occurred_at = occurred_at - interval '1 hour' WHERE seq = $1", seq)
+    return {("log", f"seq {seq}", "happened before the event before it")}
+
+
+async def _move_an_order_in_the_order_of_placing(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE orders SET placed_seq = placed_seq + 1000 WHERE id = $1", shop.order_id)
+    return {("orders", str(shop.order_id), DISAGREES)}
 
 
 async def _set_the_counter_ahead(shop: Shop) -> set[tuple[str, str, str]]:
@@ -253,6 +265,7 @@ async def _apply_an_order_twice(shop: Shop) -> set[tuple[str, str, str]]:
     await shop.run("UPDATE stock SET reserved = reserved + 3 WHERE sku = 'MUG'")
     await shop.run("UPDATE stock SET reserved = reserved + 1 WHERE sku = 'LAMP'")
     return {
+        ("log", f"seq {(await shop.floor.log())[-1]}", "happened before the event before it"),
         ("orders", str(shop.order_id), "was placed another number of times than once"),
         # The second time the catalogue is another.
         ("prices", str(shop.order_id), "was placed for what was not on sale"),
@@ -300,7 +313,7 @@ async def _give_back_more_than_was_sold(shop: Shop) -> set[tuple[str, str, str]]
 
 async def _make_up_an_order(shop: Shop) -> set[tuple[str, str, str]]:
     made_up = UUID(int=7)
-    await shop.run("INSERT INTO orders VALUES ($1, 'ann', 'placed', 'GBP', 0, now(), now())", made_up)
+    await shop.run("INSERT INTO orders VALUES ($1, 'ann', 'placed', 'GBP', 0, now(), now(), NULL, 0)", made_up)
     return {("orders", str(made_up), "has no event")}
 
 
@@ -413,7 +426,7 @@ async def test_every_fault_is_found_beside_the_others(shop: Shop) -> None:
 
 async def test_a_thousand_differences_are_counted_and_the_first_ones_shown(shop: Shop) -> None:
     await shop.floor.pool.execute(
-        "INSERT INTO orders SELECT lpad(to_hex(n), 32, '0')::uuid, 'ann', 'placed', 'GBP', 0, now(), now()"
+        "INSERT INTO orders SELECT lpad(to_hex(n), 32, '0')::uuid, 'ann', 'placed', 'GBP', 0, now(), now(), NULL, -n"
         " FROM generate_series(1, 1000) n"
     )
     document = (await shop.report()).document()

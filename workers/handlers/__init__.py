@@ -6,7 +6,6 @@ Importing the package imports every module in it: a new noun is a new file and n
 """
 
 from collections.abc import Callable
-from datetime import datetime
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, TypeVar
@@ -17,7 +16,7 @@ from workers.rows import Needs, Rows
 _Gather = TypeVar("_Gather", bound=Callable[..., None])
 
 _NEEDS: dict[type[Command], Callable[[Any, Needs], None]] = {}
-_WRITES: dict[type[Event], Callable[[Any, Rows, datetime], None]] = {}
+_WRITES: dict[type[Event], Callable[[Any, Rows], None]] = {}
 
 
 def needs(command_type: type[Command]) -> Callable[[_Gather], _Gather]:
@@ -31,7 +30,7 @@ def needs(command_type: type[Command]) -> Callable[[_Gather], _Gather]:
 
 
 def writes(event_type: type[Event]) -> Callable[[_Gather], _Gather]:
-    """Registers the rows of an event type: `(event, into: Rows, at) -> None`; `at` is when its batch is applied."""
+    """Registers the rows of an event type: `(event, into: Rows) -> None`. When it happened is known later."""
 
     def register(handler: _Gather) -> _Gather:
         _WRITES[event_type] = handler
@@ -45,10 +44,10 @@ def gather_needs(command: Command, into: Needs) -> None:
     _NEEDS[type(command)](command, into)
 
 
-def gather_rows(event: Event, into: Rows, at: datetime) -> None:
+def gather_rows(event: Event, into: Rows) -> None:
     """Adds the rows that `event` writes."""
     if handler := _WRITES.get(type(event)):
-        handler(event, into, at)
+        handler(event, into)
 
 
 for _module in iter_modules(__path__):

@@ -1,7 +1,5 @@
 """What orders are decided on, and what they write."""
 
-from datetime import datetime
-
 from domain.orders import (
     CANCELLED,
     CONFIRMED,
@@ -20,7 +18,7 @@ from domain.orders import (
     PlaceOrder,
 )
 from workers.handlers import needs, writes
-from workers.rows import Needs, Rows
+from workers.rows import Needs, NewOrder, Rows
 
 
 @needs(PlaceOrder)
@@ -38,17 +36,19 @@ def _move(command: ConfirmOrder | FulfilOrder | CancelOrder | ExpireOrder, into:
 
 
 @writes(OrderPlaced)
-def _placed(event: OrderPlaced, into: Rows, at: datetime) -> None:
+def _placed(event: OrderPlaced, into: Rows) -> None:
     order_id = event.order_id
-    into.orders.append((order_id, event.customer_id, PLACED, event.currency, event.total_minor, at, at, event.email))
+    into.orders.append(
+        NewOrder(order_id, event.customer_id, PLACED, event.currency, event.total_minor, event.email, into.place)
+    )
     for position, line in enumerate(event.lines):
         into.lines.append((order_id, position, line.sku, line.quantity, line.unit_price_minor))
         into.move_stock(line.sku, 0, line.quantity)
 
 
 @writes(OrderCancelled)
-def _cancelled(event: OrderCancelled, into: Rows, at: datetime) -> None:
-    into.order_statuses[event.order_id] = (CANCELLED, at)
+def _cancelled(event: OrderCancelled, into: Rows) -> None:
+    into.order_statuses[event.order_id] = CANCELLED
     for line in event.lines:
         if event.confirmed:
             into.move_stock(line.sku, line.quantity, 0)
@@ -57,19 +57,19 @@ def _cancelled(event: OrderCancelled, into: Rows, at: datetime) -> None:
 
 
 @writes(OrderConfirmed)
-def _confirmed(event: OrderConfirmed, into: Rows, at: datetime) -> None:
-    into.order_statuses[event.order_id] = (CONFIRMED, at)
+def _confirmed(event: OrderConfirmed, into: Rows) -> None:
+    into.order_statuses[event.order_id] = CONFIRMED
     for line in event.lines:
         into.move_stock(line.sku, -line.quantity, -line.quantity)
 
 
 @writes(OrderFulfilled)
-def _fulfilled(event: OrderFulfilled, into: Rows, at: datetime) -> None:
-    into.order_statuses[event.order_id] = (FULFILLED, at)
+def _fulfilled(event: OrderFulfilled, into: Rows) -> None:
+    into.order_statuses[event.order_id] = FULFILLED
 
 
 @writes(OrderExpired)
-def _expired(event: OrderExpired, into: Rows, at: datetime) -> None:
-    into.order_statuses[event.order_id] = (EXPIRED, at)
+def _expired(event: OrderExpired, into: Rows) -> None:
+    into.order_statuses[event.order_id] = EXPIRED
     for line in event.lines:
         into.move_stock(line.sku, 0, -line.quantity)

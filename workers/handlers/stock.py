@@ -1,7 +1,5 @@
 """What stock movements are decided on, and what they write."""
 
-from datetime import datetime
-
 from domain.stock import AdjustStock, ReceiveStock, SetStock, StockAdjusted, StockReceived
 from workers.handlers import needs, writes
 from workers.rows import Needs, Rows
@@ -20,10 +18,10 @@ def _set(command: SetStock, into: Needs) -> None:
 
 
 @writes(StockReceived)
-def _received(event: StockReceived, into: Rows, at: datetime) -> None:
+def _received(event: StockReceived, into: Rows) -> None:
     into.move_stock(event.sku, event.quantity, 0)
 
 
 @writes(StockAdjusted)
-def _adjusted(event: StockAdjusted, into: Rows, at: datetime) -> None:
+def _adjusted(event: StockAdjusted, into: Rows) -> None:
     into.move_stock(event.sku, event.change, 0)

@@ -1,8 +1,6 @@
 """What the webhooks' commands are decided on, and from where in the log endpoints are delivered to. What else they
 change is written as it is (see `runtime/nouns.py`)."""
 
-from datetime import datetime
-
 from domain.webhooks import (
     ACTIVE,
     DISABLED,
@@ -40,10 +38,10 @@ def _known(
 
 
 @writes(WebhookCreated)
-def _created(event: WebhookCreated, into: Rows, at: datetime) -> None:
+def _created(event: WebhookCreated, into: Rows) -> None:
     into.move_reaction(reaction_name(event.webhook_id), None)
 
 
 @writes(WebhookRedelivered)
-def _redelivered(event: WebhookRedelivered, into: Rows, at: datetime) -> None:
+def _redelivered(event: WebhookRedelivered, into: Rows) -> None:
     into.move_reaction(reaction_name(event.webhook_id), event.from_seq - 1)
