@@ -144,6 +144,19 @@ class SetVariant(Command, frozen=True):
         return slot_of_id(self.product_id)
 
 
+class ChangeVariant(Command, frozen=True):
+    """`changes` are fields of VariantFields by name; those of `attributes` are merged into the ones that are there, and
+    null takes one away (RFC 7396). With `version`, only if the product still has that one."""
+
+    product_id: UUID
+    sku: str
+    changes: dict[str, Any]
+    version: int | None = None
+
+    def slot(self) -> int:
+        return slot_of_id(self.product_id)
+
+
 class PutListing(Command, frozen=True):
     """One row of an import: the product as it is to be, one of its variants, and how many pieces of it were counted;
     each may be left out. What already is so is left as it is. Of a product or variant that is there, the fields named

@@ -14,6 +14,7 @@ from domain.catalogue import (
     ACTIVE,
     DRAFT,
     ChangeProduct,
+    ChangeVariant,
     CreateProduct,
     ListingUnchanged,
     Product,
@@ -28,7 +29,7 @@ from domain.catalogue import (
     VariantFields,
 )
 from domain.categories import Category
-from domain.limits import PRODUCT_MAX_VARIANTS
+from domain.limits import PRODUCT_MAX_VARIANTS, VARIANT_MAX_ATTRIBUTES
 from domain.lookups import owners_of_slugs, skus_of_products
 from domain.model import Decision, Event, Offer, Rejection, Shop, Who, decides, evolves
 from domain.stock import COUNTED, NOTHING, StockAdjusted, moved
@@ -77,6 +78,27 @@ def _set_variant(shop: Shop, command: SetVariant, who: Who) -> Decision:
     told = _variant_put(shop, product.id, command.variant, product.status)
     if isinstance(told, Rejection):
         return told
+    return (told or ListingUnchanged(product.id),)
+
+
+@decides(ChangeVariant)
+def _change_variant(shop: Shop, command: ChangeVariant, who: Who) -> Decision:
+    product = shop.of(Product).get(command.product_id)
+    if product is None:
+        return _not_found(command.product_id)
+    if (conflict := _version_conflict(product, command.version)) is not None:
+        return conflict
+    variant = shop.of(Variant).get(command.sku)
+    if variant is None or variant.product_id != product.id:
+        return Rejection("variant_not_found", "The product has no such variant.", {"sku": command.sku})
+    said = {name: getattr(variant, name) for name in VariantFields.__struct_fields__} | command.changes
+    merged = {**variant.attributes, **command.changes.get("attributes", {})}
+    said["attributes"] = {name: value for name, value in merged.items() if value is not None}
+    if len(said["attributes"]) > VARIANT_MAX_ATTRIBUTES:
+        return Rejection("too_many_attributes", f"A variant has at most {VARIANT_MAX_ATTRIBUTES} attributes.")
+    fields = msgspec.convert([*said.values()], VariantFields)
+    told = _variant_put(shop, product.id, fields, product.status)
+    assert not isinstance(told, Rejection), "the variant is there, and the product's own"
     return (told or ListingUnchanged(product.id),)
 
 

@@ -10,10 +10,8 @@ from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
-from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
+from gateway.files import Files
 from gateway.middleware.security import lets_run
 
 OPENAPI_PATH: Final = "/api/openapi.json"
@@ -58,21 +56,13 @@ _REDOC: Final = _PAGE.format(
 )
 
 
-class _Assets(StaticFiles):
-    """Files that browsers keep for a day, and ask after by their ETag then."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers["Cache-Control"] = _CACHE_CONTROL
-        return response
-
-
 def install(app: FastAPI) -> None:
     """Serves both pages and their assets."""
     app.add_api_route("/api/docs", _page(_SWAGGER_UI), include_in_schema=False)
     app.add_api_route("/api/redoc", _page(_REDOC), include_in_schema=False)
     ours = Path(__file__).parent / "assets"
-    app.mount(_ASSETS_PATH, _Assets(directory=ours, packages=[("fastapi_offline", "static")]))
+    packages = [("fastapi_offline", "static")]
+    app.mount(_ASSETS_PATH, Files(directory=ours, packages=packages, cache_control=_CACHE_CONTROL))
 
 
 def _page(html: str) -> Callable[[Request], Awaitable[HTMLResponse]]:

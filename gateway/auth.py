@@ -19,6 +19,9 @@ _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="tidegate"'}
 _INVALID: Final = {"WWW-Authenticate": 'Bearer realm="tidegate", error="invalid_token"'}
 _SCHEME: Final = "bearer "
 
+TOKEN_IN_QUERY: Final = "token"  # noqa: S105 - its name, not its value
+"""The part of a query that holds a token, where it may."""
+
 NOBODY_ROLE: Final = "nobody"
 _RANK: Final = {role: rank for rank, role in enumerate((NOBODY_ROLE, *ROLES))}
 
@@ -43,9 +46,10 @@ NOBODY: Final = Caller(Who("", staff=False), NOBODY_ROLE, frozenset(), float("in
 class Requirement:
     """What a route requires of its caller: at least `role`, and `scope` if it names one. A FastAPI dependency."""
 
-    def __init__(self, role: str, scope: str | None = None) -> None:
+    def __init__(self, role: str, scope: str | None = None, *, also_in_query: bool = False) -> None:
         self.role = role
         self.scope = scope
+        self._also_in_query = also_in_query
 
     async def __call__(self, request: Request) -> Caller:
         """The caller. Raises a 401 or 403 Problem, and for an API key that is new here what a view raises."""
@@ -53,7 +57,8 @@ class Requirement:
         headers = request.headers
         if self.role == NOBODY_ROLE and "authorization" not in headers:
             return NOBODY
-        caller = await authenticator.authenticate(bearer_token(headers))
+        token = request.query_params.get(TOKEN_IN_QUERY) if self._also_in_query else None
+        caller = await authenticator.authenticate(bearer_token(headers) if token is None else token)
         self.check(caller)
         return caller
 
@@ -65,10 +70,11 @@ class Requirement:
             raise Problem("forbidden", f"This needs the scope `{self.scope}`.")
 
 
-def require_role(role: str, scope: str | None = None) -> Requirement:
+def require_role(role: str, scope: str | None = None, *, also_in_query: bool = False) -> Requirement:
     """For `Annotated[Caller, Depends(require_role("staff", "inventory:write"))]`. Roles include those below them:
-    nobody (no token needed), guest, customer, staff, admin."""
-    return Requirement(role, scope)
+    nobody (no token needed), guest, customer, staff, admin. `also_in_query` is for what browsers can send no header
+    with: the token may then be in `?token=`, which gets into histories and into proxies' logs."""
+    return Requirement(role, scope, also_in_query=also_in_query)
 
 
 def unauthenticated(detail: str) -> Problem:

@@ -114,6 +114,26 @@ class NewVariantBody(VariantBody):
     sku: Sku = Field(examples=["MUG-BLUE"])
 
 
+class VariantChangeBody(Body):
+    """What is to be otherwise of a variant (RFC 7396). What is left out stays. Null takes away what a variant need not
+    have: `compare_at_minor`, `weight_grams`, `barcode`, and single attributes; of all else it stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"price_minor": 1150, "attributes": {"size": "L"}}]})
+
+    price_minor: Price | None = None
+    currency: Currency | None = None
+    title: Annotated[str, Field(max_length=NAME_MAX_CHARS), AfterValidator(_text)] | None = None
+    compare_at_minor: Price | None = None
+    weight_grams: Annotated[int, Field(ge=0, le=WEIGHT_MAX_GRAMS)] | None = None
+    barcode: Annotated[str, Field(min_length=1, max_length=BARCODE_MAX_CHARS), AfterValidator(_text)] | None = None
+    attributes: Annotated[dict[Word, Word | None], Field(max_length=VARIANT_MAX_ATTRIBUTES)] | None = None
+    active: bool | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that change, by name."""
+        return _changes(self, "compare_at_minor", "weight_grams", "barcode")
+
+
 class ProductBody(Body):
     """A new product. Its slug is made from its name if it is not given."""
 
@@ -160,7 +180,7 @@ class ProductChangeBody(Body):
 
     def changes(self) -> dict[str, Any]:
         """The fields that change, by name."""
-        return _changes(self, may_be_null="category_id")
+        return _changes(self, "category_id")
 
 
 class CategoryBody(Body):
@@ -192,9 +212,9 @@ class CategoryChangeBody(Body):
 
     def changes(self) -> dict[str, Any]:
         """The fields that change, by name."""
-        return _changes(self, may_be_null="parent_id")
+        return _changes(self, "parent_id")
 
 
-def _changes(body: Body, *, may_be_null: str) -> dict[str, Any]:
+def _changes(body: Body, *may_be_null: str) -> dict[str, Any]:
     said = body.model_dump(mode="json", exclude_unset=True)
-    return {name: value for name, value in said.items() if value is not None or name == may_be_null}
+    return {name: value for name, value in said.items() if value is not None or name in may_be_null}

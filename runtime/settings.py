@@ -202,6 +202,13 @@ class Settings(BaseSettings):
     wait_max_requests: int = Field(
         5_000, description="Requests of one gateway process waiting for outcomes; more get 202 at once.", ge=1
     )
+    keep_alive_seconds: int = Field(
+        80,
+        description="How long an idle connection is kept: longer than a proxy in front keeps it (75 s is common), or"
+        " the proxy sends now and then into one that is just being closed, and answers 502.",
+        ge=1,
+        le=3_600,
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins of sites whose scripts may call the API, with commas between; `*` is any."
     )

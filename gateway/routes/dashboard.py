@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse
 from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
 
+from gateway.files import Files
 from gateway.middleware.security import lets_run
 
 _FOLDER: Final = Path(__file__).parents[1] / "dashboard"
@@ -19,10 +18,11 @@ _POLICY: Final = (
 
 def install(app: FastAPI) -> None:
     """Serves the page and its files. Browsers ask after both each time, so that an update is there at once."""
-    app.add_api_route("/dashboard", _page, include_in_schema=False)
-    app.mount("/dashboard/assets", StaticFiles(directory=_FOLDER))
+    files = Files(directory=_FOLDER, cache_control="no-cache")
 
+    async def page(request: Request) -> Response:
+        lets_run(request.scope, _POLICY)
+        return await files.get_response("index.html", request.scope)
 
-async def _page(request: Request) -> Response:
-    lets_run(request.scope, _POLICY)
-    return FileResponse(_FOLDER / "index.html", headers={"Cache-Control": "no-cache"})
+    app.add_api_route("/dashboard", page, include_in_schema=False)
+    app.mount("/dashboard/assets", files)

@@ -1,14 +1,16 @@
 """Stock: see, receive, adjust."""
 
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, field_validator
 
-from domain.limits import MOVEMENT_MAX_QUANTITY, REASON_MAX_CHARS, canonical_sku
+from domain.limits import MOVEMENT_MAX_QUANTITY, REASON_MAX_CHARS, SKU_MAX_CHARS, STOCK_MAX_ON_HAND, canonical_sku
 from domain.model import Who
 from domain.stock import AdjustStock, ReceiveStock
 from gateway.auth import Caller, require_role
+from gateway.pages import Page
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
@@ -20,6 +22,7 @@ from gateway.views.inventory import InventoryView
 router = APIRouter(prefix=API, tags=["inventory"])
 
 Reader = Annotated[Caller, Depends(require_role("customer"))]
+Staff = Annotated[Caller, Depends(require_role("staff", "inventory:read"))]
 Writer = Annotated[Caller, Depends(require_role("staff", "inventory:write"))]
 
 
@@ -44,6 +47,32 @@ class AdjustmentBody(Body):
         if change == 0:
             raise ValueError("A correction by 0 is none.")
         return change
+
+
+@router.get("/inventory", response_model=Page[InventoryView], responses=READ)
+async def list_inventory(
+    request: Request,
+    caller: Staff,
+    prefix: Annotated[
+        str | None, Query(min_length=1, max_length=SKU_MAX_CHARS, description="SKUs that begin so.", examples=["BAG-"])
+    ] = None,
+    product_id: Annotated[UUID | None, Query(description="Only the variants of this product.")] = None,
+    available_below: Annotated[
+        int | None, Query(description="Fewer pieces than this are available.", ge=1, le=STOCK_MAX_ON_HAND, examples=[5])
+    ] = None,
+    available_from: Annotated[
+        int | None, Query(description="So many pieces or more are available.", ge=0, le=STOCK_MAX_ON_HAND, examples=[1])
+    ] = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="The `next_cursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, description="SKUs on a page; cut to the page's bound.")] = 100,
+) -> Response:
+    """The stock of all SKUs, by SKU; or of some. Staff only."""
+    edge = edge_of(request)
+    begins = None if prefix is None else prefix.strip().upper()
+    wanted = views.Wanted(begins, product_id, available_below, available_from)
+    async with edge.engine.connect() as connection:
+        page = await views.inventories(connection, wanted, cursor, min(limit, edge.config.page_max_rows))
+    return Response(page.model_dump_json(), media_type="application/json")
 
 
 @router.get("/inventory/{sku}", response_model=InventoryView, responses=READ)

@@ -19,12 +19,22 @@ from domain.model import Who
 from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, Wanted
 from gateway import guests
 from gateway.auth import NOBODY, Caller, require_role, unauthenticated
+from gateway.etags import body_tag, conditional
 from gateway.fastlane import fast
 from gateway.pages import Page
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
-from gateway.routes.documents import READ, WRITE_HEADERS, edge_of, read, write
+from gateway.routes.documents import (
+    IF_NONE_MATCH,
+    NOT_MODIFIED,
+    READ,
+    WRITE_HEADERS,
+    edge_of,
+    headers,
+    read,
+    write,
+)
 from gateway.submit import ask
 from gateway.views import orders as views
 from gateway.views.orders import HistoryView, OrderView, PlacedView
@@ -42,7 +52,7 @@ Status = Literal["placed", "confirmed", "fulfilled", "cancelled", "expired"]
 _PRINTABLE = r"^[^\x00-\x1f]+$"
 _WRITE_HEADERS = {"parameters": WRITE_HEADERS}
 _FOUND: Final = read("order_not_found")
-_MOVED: Final = write("order_not_found", "order_state_conflict")
+_MOVED: Final = {200: headers("ETag"), **write("order_not_found", "order_state_conflict")}
 
 
 def _canonical(text: str) -> str:
@@ -122,8 +132,8 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     if accepted.outcome is None:
         return accepted.response(guest_token)
     order = views.just_placed(accepted.outcome, guest_token)
-    headers = {"Location": f"{request.scope['path']}/{order.id}", **accepted.headers()}
-    return Response(order.body(), 201, headers, "application/json")
+    said = {"Location": f"{request.scope['path']}/{order.id}", **accepted.headers()}
+    return Response(order.body(), 201, said, "application/json")
 
 
 @router.get("", response_model=Page[OrderView], responses=READ)
@@ -143,14 +153,20 @@ async def list_orders(
     return Response(page.model_dump_json(), media_type="application/json")
 
 
-@router.get("/{order_id}", response_model=OrderView, responses=_FOUND)
+@router.get(
+    "/{order_id}",
+    response_model=OrderView,
+    responses={200: headers("ETag"), **NOT_MODIFIED, **_FOUND},
+    openapi_extra={"parameters": [IF_NONE_MATCH]},
+)
 async def get_order(request: Request, caller: Reader, order_id: UUID) -> Response:
-    """One order. Another customer's is not found."""
+    """One order. Another customer's is not found. Who asks again and again does so with If-None-Match."""
     async with edge_of(request).engine.connect() as connection:
         order = await views.find(connection, caller.who, order_id)
     if order is None:
         raise _not_found()
-    return Response(order.model_dump_json(), media_type="application/json")
+    body = order.model_dump_json().encode()
+    return conditional(request, body, body_tag(body), private=True)
 
 
 @router.get("/{order_id}/history", response_model=HistoryView, responses=_FOUND)
@@ -189,7 +205,8 @@ async def _move(request: Request, who: Who, command: ConfirmOrder | FulfilOrder 
     async with edge.engine.connect() as connection:
         order = await views.find(connection, who, command.order_id)
     assert order is not None, "an order that was moved is there"
-    return Response(order.model_dump_json(), 200, accepted.headers(), "application/json")
+    body = order.model_dump_json().encode()
+    return Response(body, 200, {"ETag": body_tag(body), **accepted.headers()}, "application/json")
 
 
 def _not_found() -> Problem:

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, CreateProduct, SetVariant, VariantAdded
+from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, ChangeVariant, CreateProduct, SetVariant, VariantAdded
 from gateway import product_pages
 from gateway.auth import NOBODY, NOBODY_ROLE, Caller, Requirement, require_role, unauthenticated
-from gateway.catalogue_bodies import ProductBody, ProductChangeBody, Sku, VariantBody
+from gateway.catalogue_bodies import ProductBody, ProductChangeBody, Sku, VariantBody, VariantChangeBody
 from gateway.etags import conditional, expected_version, version_tag
 from gateway.fastlane import ready
 from gateway.problems import Problem
@@ -150,6 +150,25 @@ async def put_variant(request: Request, caller: Writer, product_id: UUID, sku: S
     return await _change(request, caller, body, SetVariant(product_id, fields, expected_version(request)))
 
 
+@router.patch(
+    "/{product_id}/variants/{sku}",
+    response_model=ProductView,
+    responses={
+        200: headers("ETag"),
+        **write("product_not_found", "variant_not_found", "version_conflict", "too_many_attributes"),
+    },
+    openapi_extra={**body_schema(VariantChangeBody), "parameters": _CHANGE_HEADERS},
+)
+async def change_variant(request: Request, caller: Writer, product_id: UUID, sku: Sku) -> Response:
+    """Changes what is said of a variant, and nothing else. Admins only. Answers with the product.
+
+    A new price counts for every order that is applied after it. If-Match is about the product.
+    """
+    body = await read_body(request, edge_of(request).config.body_max_bytes)
+    changes = parse(VariantChangeBody, body).changes()
+    return await _change(request, caller, body, ChangeVariant(product_id, sku, changes, expected_version(request)))
+
+
 @router.post(
     "/{product_id}/archive",
     response_model=ProductView,
@@ -165,7 +184,9 @@ async def archive_product(request: Request, caller: Writer, product_id: UUID) ->
     return await _change(request, caller, b"", command)
 
 
-async def _change(request: Request, caller: Caller, body: bytes, command: ChangeProduct | SetVariant) -> Response:
+async def _change(
+    request: Request, caller: Caller, body: bytes, command: ChangeProduct | SetVariant | ChangeVariant
+) -> Response:
     asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
     accepted = await edge_of(request).submitter.submit(asked, command, str(command.product_id))
     added = accepted.outcome is not None and accepted.outcome.type == VariantAdded.type

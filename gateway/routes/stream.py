@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Final
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.auth import Caller, require_role
+from gateway.auth import TOKEN_IN_QUERY, Caller, require_role
 from gateway.edge import Edge
 from gateway.http1 import CONNECTION, BoundedHttp
 from gateway.problems import Problem, invalid_request
@@ -35,6 +35,9 @@ _LAST_EVENT_ID: Final[dict[str, Any]] = {
     " that one, whatever `after` says.",
     "schema": {"type": "string", "pattern": f"^{_SEQ.pattern}$", "examples": ["1041"]},
 }
+
+# How long a browser waits until it comes back. A gateway that is started anew takes about so long.
+_RETRY_MILLISECONDS: Final = 2_000
 
 # How long a reader has to take the end of its stream.
 _END_SECONDS: Final = 1.0
@@ -72,6 +75,7 @@ class EventStream(Response):
         with self._edge.sockets.counted(stream):
             try:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                await send_text(f"retry: {_RETRY_MILLISECONDS}\n\n")
                 await self._serve(stream, receive)
                 closing = stream.closing or Closing(None, "gone")
             except asyncio.CancelledError:
@@ -110,9 +114,19 @@ async def _gone(receive: Receive) -> None:
 )
 async def stream_events(
     request: Request,
-    caller: Annotated[Caller, Depends(require_role("guest"))],
-    topics: Annotated[str, Query(max_length=4_000, examples=["orders,inventory"])],
-    after: Annotated[int | None, Query(ge=0, le=_SEQ_MAX)] = None,
+    caller: Annotated[Caller, Depends(require_role("guest", also_in_query=True))],
+    topics: Annotated[
+        str, Query(max_length=4_000, description="Topics, with commas between.", examples=["orders,inventory"])
+    ],
+    after: Annotated[int | None, Query(ge=0, le=_SEQ_MAX, description="The seq to begin behind; or now.")] = None,
+    token: Annotated[
+        str | None,
+        Query(
+            alias=TOKEN_IN_QUERY,
+            description="A bearer token, for a browser's EventSource, which can send no Authorization header. Who can"
+            " send one does: addresses get into histories and into proxies' logs.",
+        ),
+    ] = None,
 ) -> Response:
     """The events of some topics (as on `/ws`, but for `stats`), behind `after`, or behind the `Last-Event-ID` that a
     browser sends when it comes back, or from now on."""

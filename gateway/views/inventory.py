@@ -1,10 +1,15 @@
 """Stock as the API shows it."""
 
+from typing import NamedTuple
+from uuid import UUID
+
 from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from runtime.tables import stock
+from domain.limits import canonical_sku
+from gateway.pages import Page, decode_cursor, page_of
+from runtime.tables import stock, variants
 
 
 class InventoryView(BaseModel):
@@ -16,9 +21,46 @@ class InventoryView(BaseModel):
     available: int
 
 
+class Wanted(NamedTuple):
+    """Which SKUs: those that begin so, those of one product, and those of which fewer, or at least so many, are
+    available."""
+
+    prefix: str | None = None
+    product_id: UUID | None = None
+    available_below: int | None = None
+    available_from: int | None = None
+
+
+async def inventories(
+    connection: AsyncConnection, wanted: Wanted, cursor: str | None, limit: int
+) -> Page[InventoryView]:
+    """The stock of the wanted SKUs, in the order of their letters."""
+    available = stock.c.on_hand - stock.c.reserved
+    query = select(stock.c.sku, stock.c.on_hand, stock.c.reserved, available.label("available"))
+    if wanted.prefix is not None:
+        query = query.where(stock.c.sku.startswith(wanted.prefix, autoescape=True))
+    if wanted.product_id is not None:
+        query = query.join(variants, variants.c.sku == stock.c.sku).where(variants.c.product_id == wanted.product_id)
+    if wanted.available_below is not None:
+        query = query.where(available < wanted.available_below)
+    if wanted.available_from is not None:
+        query = query.where(available >= wanted.available_from)
+    if cursor is not None:
+        query = query.where(stock.c.sku > decode_cursor(cursor, _sku))
+    rows = (await connection.execute(query.order_by(stock.c.sku).limit(limit + 1))).mappings()
+    return page_of([InventoryView(**row) for row in rows], limit, lambda one: one.sku)
+
+
 async def inventory(connection: AsyncConnection, sku: str) -> InventoryView | None:
     """The stock of one SKU, if the catalogue has it."""
     row = (await connection.execute(select(stock).where(stock.c.sku == sku))).first()
     if row is None:
         return None
     return InventoryView(sku=row.sku, on_hand=row.on_hand, reserved=row.reserved, available=row.on_hand - row.reserved)
+
+
+def _sku(key: str) -> str:
+    sku = canonical_sku(key)
+    if sku is None:
+        raise ValueError(f"{key!r} is no SKU")
+    return sku

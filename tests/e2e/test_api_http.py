@@ -5,12 +5,20 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
+import pytest
+
+from runtime.processes import commands
+from runtime.settings import Settings
 from tests.e2e.api import API, Client
+from tests.e2e.catalogue import conditional
 from tests.e2e.shop import Shop
 
 UNDOCUMENTED: Final = ("/api/openapi.json", "/api/asyncapi.json", "/api/docs", "/api/redoc", "/dashboard")
 FILES: Final = ("/api/docs/assets/docs.js", "/dashboard/assets/main.js")
 ENDLESS: Final = f"{API}/events/stream"
+
+# nginx by default, and most load balancers less.
+PROXIES_KEEP_SECONDS: Final = 75
 
 # Another value each time; and of a body that grows while it is looked at, and is sent in chunks.
 VOLATILE: Final = frozenset({"date", "x-request-id", "x-process-time", "content-length", "transfer-encoding"})
@@ -67,3 +75,38 @@ async def test_allow_names_head_where_it_names_get(shop: Shop) -> None:
 
 def _steady(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items() if name.lower() not in VOLATILE}
+
+
+@pytest.mark.parametrize("path", ["/dashboard", *FILES])
+async def test_a_file_that_the_browser_has_is_not_sent_again(shop: Shop, path: str) -> None:
+    first = await shop.anybody.request("GET", path)
+    assert first.headers["Cache-Control"] in ("no-cache", "public, max-age=86400")
+    for sent in (first.headers["ETag"], f'"another", {first.headers["ETag"]}', "*"):
+        again = await shop.anybody.request("GET", path, headers={"If-None-Match": sent})
+        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
+        assert again.headers["Cache-Control"] == first.headers["Cache-Control"]
+    changed = await shop.anybody.request("GET", path, headers={"If-None-Match": '"another"'})
+    assert (changed.status, changed.body) == (200, first.body)
+
+
+async def test_an_order_that_is_as_it_was_is_not_sent_again(shop: Shop) -> None:
+    customer = shop.customer()
+    order = await customer.placed({await shop.product(on_hand=1): 1})
+    path = f"/orders/{order['id']}"
+    placed = await customer.get(path)
+    tag = placed.headers["ETag"]
+    assert placed.headers["Cache-Control"].startswith("private")
+    same = await conditional(customer, path, tag)
+    assert (same.status, same.body, same.headers["ETag"]) == (304, b"", tag)
+    confirmed = await customer.post(f"{path}/confirm")
+    assert confirmed.headers["ETag"] != tag
+    assert (await conditional(customer, path, tag)).ok()["status"] == "confirmed"
+    assert (await conditional(customer, path, confirmed.headers["ETag"])).status == 304
+    (await conditional(shop.customer(), path, tag)).problem(404, "order_not_found")
+
+
+async def test_an_idle_connection_is_kept_longer_than_proxies_keep_it() -> None:
+    command = commands()["gateway"]
+    default = Settings.model_fields["keep_alive_seconds"].default
+    assert f'--timeout-keep-alive "${{TIDEGATE_KEEP_ALIVE_SECONDS:-{default}}}"' in command
+    assert default > PROXIES_KEEP_SECONDS

@@ -135,3 +135,45 @@ async def _last_event(shop: Shop, sku: str) -> dict[str, Any]:
     seq = await shop.database.fetchval("SELECT max(seq) FROM events WHERE subject = $1", sku)
     event: dict[str, Any] = (await shop.staff.get("/events", after=seq - 1, limit=1)).ok()["items"][0]
     return event
+
+
+async def test_staff_see_the_stock_of_all_skus_by_sku(shop: Shop) -> None:
+    made = [await shop.product(on_hand=number) for number in (0, 3, 7)]
+    pages = await shop.staff.pages("/inventory", limit=2)
+    assert all(len(page) == 2 for page in pages[:-1])
+    listed = [one for page in pages for one in page]
+    skus = [one["sku"] for one in listed]
+    assert skus == sorted(set(skus))
+    assert [one for one in listed if one["sku"] in made] == [
+        {"sku": sku, "on_hand": number, "reserved": 0, "available": number}
+        for sku, number in sorted(zip(made, (0, 3, 7), strict=True))
+    ]
+
+
+async def test_stock_is_listed_by_what_is_left_and_by_what_it_is_of(shop: Shop) -> None:
+    low, sold_out, high = [await shop.product(on_hand=number) for number in (3, 2, 7)]
+    await shop.customer().placed({sold_out: 2})
+
+    async def listed(**query: str | int) -> set[str]:
+        return {one["sku"] for one in (await shop.staff.get("/inventory", limit=20, **query)).ok()["items"]} & {
+            low,
+            sold_out,
+            high,
+        }
+
+    assert await listed(prefix=low.lower()) == {low}
+    assert await listed(prefix=f"{low}-NOTHING") == set()
+    assert await listed(prefix="%") == await listed(prefix="_") == set()
+    assert await listed(product_id=await shop.product_id(high)) == {high}
+    for sku, left in ((low, 3), (sold_out, 0), (high, 7)):
+        assert await listed(prefix=sku, available_below=left + 1) == {sku}
+        assert await listed(prefix=sku, available_from=left) == {sku}
+        assert await listed(prefix=sku, available_from=left + 1) == set()
+    assert await listed(prefix=sold_out, available_below=1, available_from=0) == {sold_out}
+
+
+async def test_the_stock_of_all_is_for_staff_and_a_page_is_bounded(shop: Shop) -> None:
+    (await shop.customer().get("/inventory")).problem(403, "forbidden")
+    for query in ({"limit": 0}, {"available_below": 0}, {"prefix": ""}, {"product_id": "x"}, {"cursor": "?"}):
+        assert (await shop.staff.get("/inventory", **query)).status == 422, query
+    assert len((await shop.staff.get("/inventory", limit=10_000)).ok()["items"]) <= 20

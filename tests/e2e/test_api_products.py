@@ -371,3 +371,37 @@ async def test_a_name_is_kept_as_it_was_given(shop: Shop, catalogue: Catalogue, 
     assert (seen["variants"][0]["title"], seen["variants"][0]["attributes"]) == (text, attributes)
     customer: Client = shop.customer()
     assert (await customer.get("/products", q=text[:200], limit=1)).status == 200
+
+
+async def test_a_variant_is_changed_in_one_thing_and_keeps_the_others(catalogue: Catalogue) -> None:
+    sku = unique("SKU")
+    whole = variant(
+        sku, title="Blue", barcode="5012345678900", weight_grams=3, attributes={"colour": "blue", "size": "S"}
+    )
+    product = await catalogue.create(variants=[whole])
+    path = f"/products/{product['id']}/variants/{sku}"
+
+    async def changed(body: dict[str, Any]) -> Any:
+        return (await catalogue.patch(path, body)).ok()["variants"][0]
+
+    before = product["variants"][0]
+    assert await changed({"price_minor": 240}) == {**before, "price_minor": 240}
+    assert await changed({"title": None, "price_minor": None}) == {**before, "price_minor": 240}
+    bare = await changed({"barcode": None, "attributes": {"size": None, "fit": "wide"}})
+    assert bare == {**before, "price_minor": 240, "barcode": None, "attributes": {"colour": "blue", "fit": "wide"}}
+    assert (await catalogue.patch(f"/products/{product['id']}/variants/{sku.lower()}", {"active": False})).ok()
+
+
+async def test_a_variant_is_changed_only_where_it_is_and_as_it_was_known(catalogue: Catalogue) -> None:
+    sku = unique("SKU")
+    product, other = await catalogue.create(variants=[variant(sku)]), await catalogue.create()
+    path = f"/products/{product['id']}/variants"
+    stale = await catalogue.patch(f"{path}/{sku}", {"price_minor": 1}, version=product["version"] + 1)
+    stale.problem(412, "version_conflict")
+    fresh = await catalogue.patch(f"{path}/{sku}", {"price_minor": 1}, version=product["version"])
+    assert fresh.headers["ETag"] == f'"{fresh.ok()["version"]}"'
+    (await catalogue.patch(f"{path}/{unique('SKU')}", {})).problem(404, "variant_not_found")
+    (await catalogue.patch(f"/products/{other['id']}/variants/{sku}", {})).problem(404, "variant_not_found")
+    (await catalogue.patch(f"/products/{uuid4()}/variants/{sku}", {})).problem(404, "product_not_found")
+    for body in ({"sku": "OTHER"}, {"price_minor": -1}, {"currency": "XXX"}, {"attributes": {"a": 1}}, {"active": 1}):
+        assert (await catalogue.patch(f"{path}/{sku}", body)).status == 422, body

@@ -30,6 +30,7 @@ class EventSource:
         self.response = response
         self.last_event_id = ""
         self.events: list[Any] = []
+        self.retry_milliseconds: int | None = None
 
     async def block(self) -> bool:
         """Takes what comes up to the next empty line; False at the end."""
@@ -38,7 +39,9 @@ class EventSource:
         data: list[str] = []
         for line in block.decode().split("\n"):
             field, _, value = line.partition(": ")
-            assert field in ("", "id", "data"), line  # a comment begins with a colon
+            assert field in ("", "id", "data", "retry"), line  # a comment begins with a colon
+            if field == "retry":
+                self.retry_milliseconds = int(value)
             if field == "id":
                 self.last_event_id = value
             elif field == "data":
@@ -191,3 +194,20 @@ async def test_a_stream_ends_with_its_session(shop: Shop) -> None:
         while await source.block():
             pass
     assert [event["type"] for event in source.events] == ["session.closed"]
+
+
+async def test_a_browser_s_eventsource_sends_its_token_in_the_address(shop: Shop) -> None:
+    """It can set no header. The token is nowhere in the logs then, and no answer that it led to is kept."""
+    token = shop.system.token("customer", "eventsource")
+    url = f"{shop.system.url}{API}/events/stream"
+    async with shop.http.get(url, params={"topics": "me", "token": token}) as response:
+        assert (response.status, response.headers["Cache-Control"]) == (200, "no-store")
+        source = EventSource(response)
+        await source.block()
+        assert source.retry_milliseconds == 2_000
+    for wrong, status in ((f"{token}x", 401), ("", 401)):
+        async with shop.http.get(url, params={"topics": "me", "token": wrong}) as response:
+            assert response.status == status
+    async with shop.http.get(f"{shop.system.url}{API}/orders", params={"token": token}) as response:
+        assert response.status in (401, 422), "nowhere but where there is no other way"
+    assert token.encode() not in shop.system.log("gateway").read_bytes()

@@ -11,6 +11,7 @@ from domain.catalogue import (
     ARCHIVED,
     DRAFT,
     ChangeProduct,
+    ChangeVariant,
     CreateProduct,
     ListingUnchanged,
     Product,
@@ -25,7 +26,7 @@ from domain.catalogue import (
     VariantFields,
 )
 from domain.categories import Category
-from domain.limits import PRODUCT_MAX_VARIANTS
+from domain.limits import PRODUCT_MAX_VARIANTS, VARIANT_MAX_ATTRIBUTES
 from domain.model import Command, Event, Offer, Rejection, Shop, Stock, Who, decide, evolve
 from domain.slugs import slug_from
 from domain.stock import StockAdjusted
@@ -111,6 +112,8 @@ def test_a_price_is_changed_and_another_variant_added() -> None:
         ChangeProduct(MUG, {}),
         ChangeProduct(MUG, {"name": "A mug", "slug": "mug", "category_id": str(KITCHEN), "status": ACTIVE}),
         SetVariant(MUG, VariantFields("M1", 100, "GBP")),
+        ChangeVariant(MUG, "M1", {}),
+        ChangeVariant(MUG, "M1", {"price_minor": 100, "barcode": None, "attributes": {"size": None}}),
         PutListing(MUG, ProductFields("mug", "A mug", "", KITCHEN, ACTIVE), VariantFields("M1", 100, "GBP")),
     ],
 )
@@ -119,6 +122,32 @@ def test_what_is_so_already_is_no_change(command: Command) -> None:
     before = stands.of(Product)[MUG]
     assert apply(stands, command) == [ListingUnchanged(MUG)]
     assert stands.of(Product)[MUG] is before
+
+
+def test_what_is_not_said_of_a_variant_stays() -> None:
+    stands = shop()
+    whole = VariantFields("M1", 90, "GBP", "Blue", 100, 340, "5012345678900", {"colour": "blue", "size": "S"}, True)
+    apply(stands, SetVariant(MUG, whole))
+    (changed,) = apply(stands, ChangeVariant(MUG, "M1", {"price_minor": 80}))
+    assert isinstance(changed, VariantChanged)
+    assert (changed.price_minor, changed.title, changed.barcode) == (80, "Blue", "5012345678900")
+    apply(stands, ChangeVariant(MUG, "M1", {"barcode": None, "attributes": {"size": None, "fit": "wide"}}))
+    variant = stands.of(Variant)["M1"]
+    assert (variant.barcode, variant.weight_grams) == (None, 340)
+    assert variant.attributes == {"colour": "blue", "fit": "wide"}
+    assert stands.offers["M1"].price_minor == 80
+
+
+def test_a_variant_is_changed_where_it_is() -> None:
+    stands = shop()
+    assert refused(stands, ChangeVariant(POT, "M1", {"price_minor": 1})) == "variant_not_found"
+    assert refused(stands, ChangeVariant(MUG, "M9", {"price_minor": 1})) == "variant_not_found"
+    assert refused(stands, ChangeVariant(UUID(int=9), "M1", {})) == "product_not_found"
+    assert refused(stands, ChangeVariant(MUG, "M1", {}, version=1)) == "version_conflict"
+    attributes = {str(number): "x" for number in range(VARIANT_MAX_ATTRIBUTES)}
+    apply(stands, ChangeVariant(MUG, "M1", {"attributes": attributes}))
+    assert refused(stands, ChangeVariant(MUG, "M1", {"attributes": {"one": "more"}})) == "too_many_attributes"
+    apply(stands, ChangeVariant(MUG, "M1", {"attributes": {"0": None, "one": "more"}}))
 
 
 def test_a_slug_belongs_to_one_product() -> None:

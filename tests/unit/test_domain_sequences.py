@@ -12,6 +12,7 @@ from domain.catalogue import (
     ACTIVE,
     PRODUCT_STATUSES,
     ChangeProduct,
+    ChangeVariant,
     CreateProduct,
     Product,
     ProductFields,
@@ -133,6 +134,17 @@ listings: st.SearchStrategy[Command] = st.one_of(
         versions,
     ),
     st.builds(SetVariant, product_ids, variants, versions),
+    st.builds(
+        ChangeVariant,
+        product_ids,
+        skus,
+        st.one_of(
+            st.fixed_dictionaries({"price_minor": st.integers(0, 50)}),
+            st.fixed_dictionaries({"active": st.booleans()}),
+            st.fixed_dictionaries({"attributes": st.dictionaries(st.sampled_from("abc"), st.none() | st.just("x"))}),
+        ),
+        versions,
+    ),
     st.builds(
         PutListing,
         product_ids,

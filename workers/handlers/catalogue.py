@@ -1,6 +1,6 @@
 """What the catalogue's commands are decided on. What they change is written as it is (see `runtime/nouns.py`)."""
 
-from domain.catalogue import ChangeProduct, CreateProduct, Product, PutListing, SetVariant, Variant
+from domain.catalogue import ChangeProduct, ChangeVariant, CreateProduct, Product, PutListing, SetVariant, Variant
 from domain.categories import Category, ChangeCategory, CreateCategory
 from workers.handlers import needs
 from workers.rows import Needs
@@ -35,6 +35,13 @@ def _set_variant(command: SetVariant, into: Needs) -> None:
     into.need(Product, command.product_id)
     into.need(Variant, command.product_id, by="product_id")
     into.need(Variant, command.variant.sku)
+
+
+@needs(ChangeVariant)
+def _change_variant(command: ChangeVariant, into: Needs) -> None:
+    into.need(Product, command.product_id)
+    into.need(Variant, command.product_id, by="product_id")
+    into.need(Variant, command.sku)
 
 
 @needs(PutListing)

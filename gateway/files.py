@@ -1,0 +1,18 @@
+"""Files of ours that browsers fetch: with an ETag, how long to keep them, and 304 for who has them."""
+
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+
+class Files(StaticFiles):
+    """Starlette's, with a Cache-Control of our choice."""
+
+    def __init__(self, *, cache_control: str, **where: object) -> None:
+        super().__init__(**where)  # type: ignore[arg-type]  # passed on as they are
+        self._cache_control = cache_control
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = self._cache_control
+        return response
