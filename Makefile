@@ -21,6 +21,11 @@ SEEDS ?= 200
 SECONDS ?= 300
 SEED ?= 1
 
+# What the caller's shell is set up for is not for .venv: pip must install into it, and Python find nothing elsewhere.
+export PIP_USER := 0
+export PYTHONNOUSERSITE := 1
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_VIRTUALENV PYTHONPATH PYTHONHOME PYTHONSTARTUP
+
 bin := .venv/bin
 installed := .venv/.installed
 
@@ -76,8 +81,8 @@ clean: ## Remove what was built and installed; the data in .tidegate stays
 lock: ## Write constraints.txt anew with the newest versions
 	$(call require-python)
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --disable-pip-version-check '.[dev]'
-	{ sed '/^[^#]/d' constraints.txt; build/lock/bin/python -m pip freeze --exclude tidegate; } > build/constraints.txt
+	build/lock/bin/python -m pip install --disable-pip-version-check ./tidegate '.[dev]'
+	{ sed '/^[^#]/d' constraints.txt; build/lock/bin/python -m pip freeze --exclude tidegate --exclude tidegate-client; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 	rm -rf build/lock
 
@@ -86,11 +91,11 @@ define require-python
 endef
 
 # Debian and Ubuntu keep what `venv` needs for pip in a package of its own; a pip outside can stand in for it.
-$(installed): pyproject.toml constraints.txt
+$(installed): pyproject.toml tidegate/pyproject.toml constraints.txt
 	$(call require-python)
 	@echo "Making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv \
 		|| { $(PYTHON) -m venv --without-pip --clear .venv && $(PYTHON) -m pip --python $(bin)/python install pip; } \
 		|| { echo "Python's venv or pip is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	$(bin)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(bin)/python -m pip install --disable-pip-version-check -c constraints.txt -e ./tidegate -e '.[dev]'
 	@touch $@

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
@@ -40,7 +41,7 @@ from runtime.settings import Settings, settings
 
 _log = logging.getLogger(__name__)
 
-_VERSION = "0.1.0"
+_VERSION = version("tidegate")
 _API_ROUTERS = [
     noun.router
     for noun in (

@@ -8,6 +8,8 @@ TLS. So only the parameters named here pass. `ssl`, which other Python drivers t
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -44,6 +46,9 @@ PARAMETERS: Final = frozenset(
     }
 )
 
+_FILES: Final = ("passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl")
+_SYSTEMS_OWN: Final = "system"  # sslrootcert=system is no file
+
 _SSL: Final = "ssl"
 _ENCRYPTED: Final = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
 
@@ -72,8 +77,22 @@ def read(database_url: str) -> tuple[str, dict[str, str]]:
         if known in parameters:
             raise BadDatabaseUrl(f"it says {known} twice")
         parameters[known] = meant
+    return _composed(parts.netloc, parts.path, parameters), parameters
+
+
+def with_absolute_files(database_url: str) -> str:
+    """The URL for a process that stands in another folder than we do. Raises BadDatabaseUrl."""
+    url, parameters = read(database_url)
+    for name in _FILES:
+        if parameters.get(name, _SYSTEMS_OWN) != _SYSTEMS_OWN:
+            parameters[name] = str(Path(parameters[name]).absolute())
+    parts = urlsplit(url)
+    return _composed(parts.netloc, parts.path, parameters)
+
+
+def _composed(host: str, path: str, parameters: Mapping[str, str]) -> str:
     query = f"?{urlencode(parameters)}" if parameters else ""
-    return f"postgresql://{parts.netloc}{parts.path}{query}", parameters
+    return f"postgresql://{host}{path}{query}"
 
 
 def _parameter(name: str, value: str) -> tuple[str, str]:

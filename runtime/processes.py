@@ -1,24 +1,28 @@
 """The Procfile's processes: what they are, the environment they share, their start and their end, and when they are
 ready. They run as children (see `runtime.children`); who shows or keeps their output is the caller's to say.
 
-Of honcho, only its reading of a Procfile is used. Its Manager forgets a process that it is told to stop while that one
-is starting, and puts a process of its own between us and each of them, which a SIGKILL of ours would leave behind.
+The Procfile is read here and not by honcho: its Manager forgets a process that it is told to stop while that one is
+starting, and puts a process of its own between us and each of them, which a SIGKILL of ours would leave behind; and
+what is left of it then is one line.
 """
 
 import http.client
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Final
 
-from honcho.environ import parse_procfile
-
 from runtime.children import Child
+from runtime.database_url import with_absolute_files
 from runtime.embedded.server import records_folder
 
-PROCFILE: Final = Path(__file__).resolve().parents[1] / "Procfile"
+PROCFILE: Final = Path(__file__).parent / "Procfile"
+"""A link to the checkout's own; in an installed package it is the file."""
+
+_PROCFILE_LINE: Final = re.compile(r"^([A-Za-z0-9_-]+):\s*(.+)$", re.MULTILINE)
 
 # Longer than what the Procfile allows gateway (3 s) and workers (3 s, and 1 s more) for what they have begun.
 STOP_TIMEOUT_SECONDS: Final = 6.0
@@ -30,6 +34,12 @@ _ANSWER_TIMEOUT_SECONDS: Final = 2.0
 _PREFIX: Final = "TIDEGATE_"
 _ALSO_WITHOUT_PREFIX: Final = ("DATABASE_URL", "REDIS_URL", "PORT")
 
+# Another project's modules would be found before ours.
+_OF_OTHER_PYTHONS: Final = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")
+
+# Settings that name files, which the caller means from where it stands; the processes stand elsewhere.
+_FILES: Final = ("TIDEGATE_SIGNING_KEYS",)
+
 
 class ProcessError(Exception):
     """A process of the Procfile ended, or did not become ready."""
@@ -37,21 +47,23 @@ class ProcessError(Exception):
 
 def commands() -> dict[str, str]:
     """The Procfile's processes by name, each a line for the shell."""
-    try:
-        text = PROCFILE.read_text()
-    except FileNotFoundError:
-        raise ProcessError(f"{PROCFILE} is missing: start Tidegate from a checkout") from None
-    return dict(parse_procfile(text).processes)
+    return dict(_PROCFILE_LINE.findall(PROCFILE.read_text()))
 
 
 def environment(
     base: Mapping[str, str], *, database_url: str, redis_url: str, host: str, port: int, home: Path
 ) -> dict[str, str]:
     """What every process is told, on top of `base`: the servers, the port, the home, and where metrics are shared."""
-    chosen = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "PORT": str(port)}
+    chosen = {"DATABASE_URL": with_absolute_files(database_url), "REDIS_URL": redis_url, "PORT": str(port)}
     home = home.resolve()
+    kept = {name: value for name, value in base.items() if name.removeprefix(_PREFIX) not in _ALSO_WITHOUT_PREFIX}
+    for name in _OF_OTHER_PYTHONS:
+        kept.pop(name, None)
+    for name in _FILES:
+        if kept.get(name):
+            kept[name] = str(Path(kept[name]).resolve())
     return {
-        **{name: value for name, value in base.items() if name.removeprefix(_PREFIX) not in _ALSO_WITHOUT_PREFIX},
+        **kept,
         **chosen,
         "TIDEGATE_HOST": host,
         "TIDEGATE_HOME": str(home),
@@ -87,7 +99,7 @@ class Processes:
             records=records_folder(self._home),
             output=output,
             environment=self._environment,
-            folder=PROCFILE.parent,
+            folder=self._home,  # holds no modules: uvicorn, taskiq and `python -m` import from where they stand
         )
         self._children[name] = child
         return child

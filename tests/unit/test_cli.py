@@ -278,3 +278,19 @@ def test_bars_are_for_terminals() -> None:
         timeout=30,
     )
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_processes_find_our_modules_and_their_callers_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stand in the home, which holds no modules; what the caller named from where it stands is still found."""
+    monkeypatch.chdir(tmp_path)
+    told = processes.environment(
+        {"PYTHONPATH": "/another/project", "TIDEGATE_SIGNING_KEYS": "keys.json"},
+        database_url="postgresql://db/shop?sslrootcert=ca.pem",
+        redis_url="redis://ours/0",
+        host="127.0.0.1",
+        port=8123,
+        home=Path("home"),
+    )
+    assert "PYTHONPATH" not in told
+    assert told["TIDEGATE_SIGNING_KEYS"] == str(tmp_path / "keys.json")
+    assert told["DATABASE_URL"].endswith(str(tmp_path / "ca.pem").replace("/", "%2F"))

@@ -1,10 +1,12 @@
 """Database URLs: read once, the same for every part, and refused by name where a driver would guess."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from runtime.database import application_name, asyncpg_dsn
-from runtime.database_url import BadDatabaseUrl, read
+from runtime.database_url import BadDatabaseUrl, read, with_absolute_files
 from runtime.settings import Settings
 
 
@@ -63,3 +65,15 @@ def test_no_refusal_repeats_the_password() -> None:
 def test_connections_are_listed_under_the_name_that_the_url_gives() -> None:
     assert application_name("postgresql://u@h/d", "batch") == "tidegate-batch"
     assert application_name("postgresql://u@h/d?application_name=shop", "batch") == "shop-batch"
+
+
+def test_files_are_found_from_another_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = with_absolute_files("postgres://u:p%40@h/d?sslrootcert=ca.pem&sslcert=/etc/c.pem&sslmode=verify-full")
+    assert read(url)[1] == {
+        "sslrootcert": str(tmp_path / "ca.pem"),
+        "sslcert": "/etc/c.pem",
+        "sslmode": "verify-full",
+    }
+    assert url.startswith("postgresql://u:p%40@h/d?")
+    assert with_absolute_files("postgresql://h/d?sslrootcert=system") == "postgresql://h/d?sslrootcert=system"
