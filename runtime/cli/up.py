@@ -1,14 +1,15 @@
 """`tidegate up`: the whole of Tidegate on this machine, from nothing to ready, and back to nothing.
 
 What it starts, it stops, in order: the Procfile's processes, then Valkey, then Postgres; when asked to, when one of
-the processes ends, and when it fails half way. What a killed one left running, the next one ends first.
+the processes ends, and when it fails half way. A server that ends is started again, for its data is kept and everybody
+finds it again. What a killed `up` left running, the next one ends first.
 """
 
 import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +23,9 @@ from runtime.children import Child, end_leftovers
 from runtime.cli.banner import banner
 from runtime.cli.output import Output
 from runtime.cli.progress import step
+from runtime.embedded.keeper import Keeper
 from runtime.embedded.postgres import PostgresServer
-from runtime.embedded.server import ServerError, records_folder
+from runtime.embedded.server import EmbeddedServer, ServerError, records_folder
 from runtime.embedded.valkey import ValkeyServer
 from runtime.engine import create_engine
 from runtime.home import HomeTaken, announced, taken
@@ -72,7 +74,14 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
             raise click.ClickException(f"port {config.port} is taken: set PORT to another, or stop what listens there")
         if config.metrics_port is not None and not is_free(config.metrics_port, config.metrics_host):
             raise click.ClickException(f"port {config.metrics_port} is taken: set TIDEGATE_METRICS_PORT to another")
-        database_url, redis_url = given or _embedded_servers(home, console, stop, running)
+        servers = [] if given else _embedded_servers(home, console, stop, running)
+        keeper = Keeper(servers, console.print)
+
+        def check() -> None:
+            stop.check()
+            keeper.look(stop.check)
+
+        database_url, redis_url = given or tuple(server.url for server in servers)
         require_redis(redis_url)
         with step(console, "Database") as current:
             migrations.upgrade(database_url)
@@ -90,18 +99,18 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
             commands = processes.commands()
             for name, command in commands.items():
                 output.show(procfile.start(name, command, subprocess.PIPE))
-            procfile.wait_until_ready(config.host, config.port, stop.check)
+            procfile.wait_until_ready(config.host, config.port, check)
             current.detail = ", ".join(commands)
         if asyncio.run(_value(database_url, _lacks_demo(config))):
             with step(console, "Demo") as current:
-                _load_demo(home, environment, output, stop)
-                _wait_for_stock(database_url, stop)
+                _load_demo(home, environment, output, check)
+                _wait_for_stock(database_url, check)
                 current.detail = "loaded"
         sku = asyncio.run(_value(database_url, _MOST_AVAILABLE))
         console.print(f"Ready in {time.monotonic() - begun:.1f} s.")
         click.echo(banner(config, database_url=database_url, redis_url=redis_url, sku=sku))
         while True:
-            stop.check()
+            check()
             ended = procfile.ended()
             if ended is not None:
                 raise ProcessError(f"{ended.name} ended by itself, with exit code {ended.returncode}")
@@ -116,16 +125,16 @@ def _given_servers(config: Settings) -> tuple[str, str] | None:
     return (config.database_url, config.redis_url) if given else None
 
 
-def _embedded_servers(home: Path, console: Console, stop: StopRequest, running: ExitStack) -> tuple[str, str]:
-    """Starts both, and has `running` stop them."""
-    postgres, valkey = PostgresServer(home), ValkeyServer(home)
-    for server in (postgres, valkey):
+def _embedded_servers(home: Path, console: Console, stop: StopRequest, running: ExitStack) -> list[EmbeddedServer]:
+    """Starts Postgres and Valkey, and has `running` stop them."""
+    servers: list[EmbeddedServer] = [PostgresServer(home), ValkeyServer(home)]
+    for server in servers:
         with step(console, server.title) as current:
             server.start(stop.check)
             running.callback(server.stop)
             current.detail = f"on port {server.port}"
         stop.check()
-    return postgres.url, valkey.url
+    return servers
 
 
 def _lacks_demo(config: Settings) -> Select[tuple[bool]]:
@@ -136,7 +145,7 @@ def _lacks_demo(config: Settings) -> Select[tuple[bool]]:
     return select(lacks)
 
 
-def _load_demo(home: Path, environment: Mapping[str, str], output: Output, stop: StopRequest) -> None:
+def _load_demo(home: Path, environment: Mapping[str, str], output: Output, check: Callable[[], None]) -> None:
     child = Child(
         "demo",
         ["tidegate", "demo"],
@@ -147,7 +156,7 @@ def _load_demo(home: Path, environment: Mapping[str, str], output: Output, stop:
     try:
         output.show(child)
         while child.returncode is None:
-            stop.check()
+            check()
             time.sleep(_POLL_SECONDS)
     finally:
         child.stop(_DEMO_STOP_TIMEOUT_SECONDS)
@@ -155,11 +164,11 @@ def _load_demo(home: Path, environment: Mapping[str, str], output: Output, stop:
         raise ProcessError(f"`tidegate demo` failed with exit code {child.returncode}")
 
 
-def _wait_for_stock(database_url: str, stop: StopRequest) -> None:
+def _wait_for_stock(database_url: str, check: Callable[[], None]) -> None:
     """The demo has posted its stock; workers, which may still be starting, apply it. Without any, `up` goes on."""
     deadline = time.monotonic() + _DEMO_STOCK_TIMEOUT_SECONDS
     while asyncio.run(_value(database_url, _MOST_AVAILABLE)) is None and time.monotonic() < deadline:
-        stop.check()
+        check()
         time.sleep(_POLL_SECONDS)
 
 

@@ -86,6 +86,7 @@ class PostgresServer(EmbeddedServer):
         self._child = None
 
     def _prepare(self) -> Account | None:
+        end_processes(self._orphans())
         account = accounts.server_account()
         if account is not None:
             accounts.open_way(account, self.data)
@@ -167,6 +168,13 @@ class PostgresServer(EmbeddedServer):
             check=False,
             timeout=_QUERY_TIMEOUT_SECONDS,
         )
+
+    def _orphans(self) -> list[psutil.Process]:
+        """What a killed server left running. Its children are in sessions of their own; a busy one ends only after its
+        statement, and until then no new server can open the data."""
+        program, data = str(postgres_program("postgres")), str(self.data)
+        running = psutil.process_iter(["exe", "cwd"])
+        return [each for each in running if each.info["exe"] == program and each.info["cwd"] == data]
 
     def _setting(self, name: str) -> str:
         return self.settings.get(name, SETTINGS[name])

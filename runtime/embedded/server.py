@@ -59,6 +59,12 @@ class EmbeddedServer(ABC):
         return self._child.pid
 
     @property
+    def ended_by_itself(self) -> int | None:
+        """The exit code of a server that nobody stopped (negative: the signal that ended it); None if it runs, or was
+        stopped."""
+        return None if self._child is None else self._child.returncode
+
+    @property
     @abstractmethod
     def url(self) -> str:
         """How clients reach it, password included."""

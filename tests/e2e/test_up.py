@@ -63,6 +63,10 @@ class Up:
         )
         assert text in self.output, self.output
 
+    def wait_for_more(self, text: str, seen: int) -> None:
+        """Waits until it was printed once more than so often."""
+        eventually(f"{text!r} once more", lambda: self.output.count(text) > seen, within_seconds=_READY_SECONDS)
+
     def wait_until_ready(self) -> float:
         """Seconds from its start to the whole banner."""
         self.wait_for("Ctrl-C stops everything")
@@ -87,6 +91,22 @@ class Up:
         answer = json.loads(done.stdout)
         assert isinstance(answer, dict)
         return answer
+
+    def tries_to_order(self) -> dict[str, object]:
+        """The same once more; nothing while no order comes of it."""
+        order = self.curl()
+        return order if order.get("status") == "placed" else {}
+
+    def tidegate(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another command, which finds it by its home."""
+        return subprocess.run(
+            [_TIDEGATE, *arguments],
+            env={**os.environ, "TIDEGATE_HOME": str(self.home)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=pace.seconds(60),
+        )
 
     def family(self) -> list[psutil.Process]:
         """It and every process it has started, directly or not."""
@@ -161,14 +181,7 @@ def test_from_nothing_to_an_order_and_back_with_the_data_kept(home: Path) -> Non
 def test_other_commands_find_its_servers_and_it_ends_when_a_process_does(home: Path) -> None:
     running = Up(home)
     running.wait_until_ready()
-    verified = subprocess.run(
-        [_TIDEGATE, "verify", "--json"],
-        env={**os.environ, "TIDEGATE_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=pace.seconds(60),
-    )
+    verified = running.tidegate("verify", "--json")
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
     family = running.family()
@@ -178,6 +191,27 @@ def test_other_commands_find_its_servers_and_it_ends_when_a_process_does(home: P
     assert running.wait_ended() == 1
     assert "Error: scheduler ended by itself, with exit code -9" in running.output
     assert _ended(family)
+
+
+@pytest.mark.parametrize("name", ["postgres", "valkey"])
+def test_a_server_that_is_killed_is_started_again_with_its_data(home: Path, name: str) -> None:
+    running = Up(home)
+    running.wait_until_ready()
+    order = running.curl()
+    title = name.title()
+    for _ in range(2):
+        pid = json.loads((home / "run" / f"{name}.json").read_text())["pid"]
+        os.kill(pid, signal.SIGKILL)
+        seen = running.output.count(f"{title} ended by itself (SIGKILL); it runs again after")
+        running.wait_for_more(f"{title} ended by itself (SIGKILL); it runs again after", seen)
+    again = eventually("an order placed", running.tries_to_order, within_seconds=20)
+    assert again["status"] == "placed"
+    assert again["id"] != order["id"]
+    verified = running.tidegate("verify", "--json")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert json.loads(verified.stdout)["counts"]["orders"] >= 2
+    assert running.stop() == 0
+    assert _running_in(home) == []
 
 
 def test_after_a_kill_the_next_one_ends_what_was_left_running(home: Path) -> None:

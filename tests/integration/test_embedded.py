@@ -19,9 +19,11 @@ from runtime.children import end_leftovers
 from runtime.embedded import account as accounts
 from runtime.embedded import postgres as embedded_postgres
 from runtime.embedded import programs
+from runtime.embedded.keeper import Keeper
 from runtime.embedded.postgres import PostgresServer
 from runtime.embedded.server import EmbeddedServer, ServerError, records_folder
 from runtime.embedded.valkey import ValkeyServer
+from runtime.stopping import Stopped
 from tests import pace, servers
 from tests.system import eventually
 
@@ -141,6 +143,75 @@ def test_valkey_restarts_on_the_same_port_with_its_data(valkey: ValkeyServer, en
     assert valkey.url == url
     with _client(valkey) as client:
         assert client.xlen("mailbox:{0}") == 1
+
+
+def _no_check() -> None:
+    pass
+
+
+@pytest.mark.parametrize("name", ["postgres", "valkey"])
+def test_a_server_that_ends_is_started_again(name: str, request: pytest.FixtureRequest) -> None:
+    server: EmbeddedServer = request.getfixturevalue(name)
+    said: list[str] = []
+    keeper = Keeper([server], said.append)
+    keeper.look(_no_check)
+    assert not said
+    before = server.pid
+    os.kill(before, signal.SIGKILL)
+    eventually("its end", lambda: server.ended_by_itself is not None, within_seconds=10)
+    keeper.look(_no_check)
+    (line,) = said
+    assert line.startswith(f"{server.title} ended by itself (SIGKILL); it runs again after ")
+    assert server.pid != before
+    server.stop()
+    keeper.look(_no_check)
+    assert said == [line], "what was stopped is not started again"
+
+
+def test_a_killed_postgres_is_started_again_while_its_children_are_still_busy(postgres: PostgresServer) -> None:
+    busy = subprocess.Popen(
+        [programs.postgres_program("psql"), "--no-psqlrc", postgres.url, "--command=SELECT pg_sleep(60)"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    eventually(
+        "the client's statement",
+        lambda: postgres.psql("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'") == "1",
+        within_seconds=10,
+    )
+    os.kill(postgres.pid, signal.SIGKILL)
+    eventually("its end", lambda: postgres.ended_by_itself is not None, within_seconds=10)
+    said: list[str] = []
+    Keeper([postgres], said.append).look(_no_check)
+    assert len(said) == 1
+    assert busy.wait(pace.seconds(10)) != 0
+
+
+def test_a_server_that_cannot_be_kept_running_is_given_up_in_words(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.embedded.keeper.FIRST_PAUSE_SECONDS", 0.01)
+    os.kill(valkey.pid, signal.SIGKILL)
+    eventually("its end", lambda: valkey.ended_by_itself is not None, within_seconds=10)
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", valkey.port))
+        squatter.listen()
+        keeper = Keeper([valkey], lambda line: pytest.fail(line))
+        with pytest.raises(ServerError, match=r"^Valkey ended by itself \(SIGKILL\), and could not be kept"):
+            keeper.look(_no_check)
+
+
+def test_whoever_asks_for_an_end_meanwhile_is_heard(valkey: ValkeyServer) -> None:
+    os.kill(valkey.pid, signal.SIGKILL)
+    eventually("its end", lambda: valkey.ended_by_itself is not None, within_seconds=10)
+
+    def stop() -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        Keeper([valkey], lambda line: pytest.fail(line)).look(stop)
+    assert valkey.ended_by_itself is None
 
 
 def test_nobody_gets_in_without_the_password(postgres: PostgresServer, valkey: ValkeyServer) -> None:

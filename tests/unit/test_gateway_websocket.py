@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -9,6 +10,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from gateway import websocket
+from gateway.realtime import rate
 from gateway.websocket import FRAMES_BURST, BoundedWebSocket
 from tests import pace
 from tests.e2e.wire import CONTINUED, PING, TEXT, frame
@@ -73,7 +75,8 @@ async def test_a_message_comes_through_however_it_is_cut() -> None:
 
 
 @pytest.mark.parametrize("opcode", [PING, TEXT, CONTINUED])
-async def test_frames_have_a_bound(opcode: int) -> None:
+async def test_frames_have_a_bound(opcode: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate, "time", SimpleNamespace(monotonic=lambda: 0.0))  # nothing is allowed anew meanwhile
     protocol, wire = await connected(Heard())
     if opcode == CONTINUED:
         protocol.data_received(frame(TEXT, last=False))
