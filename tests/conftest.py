@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Generator, Iterator
 
+import hypothesis
 import pytest
 
 from runtime.settings import settings
@@ -23,6 +24,11 @@ for _name in list(os.environ):
         del os.environ[_name]
 # Nor is a `tidegate up` that happens to run in this checkout, whose servers the CLI would join.
 os.environ["TIDEGATE_HOME"] = f"{tempfile.gettempdir()}/tidegate-tests-have-no-home"
+
+
+# How fast an example is, depends on the machine; pytest's timeout ends what hangs.
+hypothesis.settings.register_profile("any pace", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("any pace")
 
 
 @pytest.fixture(autouse=True)

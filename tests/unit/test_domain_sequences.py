@@ -294,7 +294,7 @@ def check_categories(shop: Shop) -> None:
 )
 @example([(CreateProduct(PRODUCT_IDS[0], ProductFields("fancy", "Fancy things")), STAFF)])
 @example([(CreateProduct(PRODUCT_IDS[1], ProductFields("fancy", "Fancy things"), (VARIANTS[0],) * 2), STAFF)])
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_no_sequence_of_commands_breaks_an_invariant(sequence: list[tuple[Command, Who]]) -> None:
     shop = open_shop()
     log = run(shop, sequence)
@@ -305,7 +305,7 @@ def test_no_sequence_of_commands_breaks_an_invariant(sequence: list[tuple[Comman
 
 
 @given(sequences, st.tuples(commands, people))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_the_same_command_on_the_same_shop_is_decided_alike(
     sequence: list[tuple[Command, Who]], asked: tuple[Command, Who]
 ) -> None:
@@ -319,7 +319,7 @@ def test_the_same_command_on_the_same_shop_is_decided_alike(
     order_ids,
     st.sampled_from([(CancelOrder,), (ExpireOrder,), (ConfirmOrder, CancelOrder)]),
 )
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_an_order_that_comes_to_nothing_leaves_no_trace_in_what_is_available(
     sequence: list[tuple[Command, Who]], order_id: UUID, moves: tuple[Callable[[UUID], Command], ...]
 ) -> None:
