@@ -12,11 +12,11 @@ import msgspec
 
 from domain.ids import slot_of_id
 from domain.limits import ACCOUNT_NAME_MAX_CHARS, EMAIL_MAX_CHARS, is_email
-from domain.model import Command, Decision, Event, Rejection, Secret, Shop, Who, decides, evolves
+from domain.model import Command, Decision, Entity, Event, Rejection, Secret, Shop, Who, decides, evolves
 from domain.roles import ACCOUNT_ROLES
 
 
-class Account(msgspec.Struct, frozen=True):
+class Account(Entity, frozen=True):
     """An account as it stands. Its password's hash is not in the log, so what is folded from there has none."""
 
     id: UUID
@@ -26,6 +26,9 @@ class Account(msgspec.Struct, frozen=True):
     active: bool
     epoch: int
     password_hash: Secret | None
+
+    def slot(self) -> int:
+        return slot_of_id(self.id)
 
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=ACCOUNT_NAME_MAX_CHARS)]

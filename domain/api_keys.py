@@ -10,7 +10,7 @@ import msgspec
 
 from domain.ids import slot_of_id
 from domain.limits import KEY_NAME_MAX_CHARS
-from domain.model import Command, Decision, Event, Rejection, Secret, Shop, Who, decides, evolves
+from domain.model import Command, Decision, Entity, Event, Rejection, Secret, Shop, Who, decides, evolves
 from domain.roles import ACCOUNT_ROLES, allowed
 
 PRINCIPAL_PREFIX: Final = "key:"
@@ -21,7 +21,7 @@ def key_principal(key_id: UUID) -> str:
     return f"{PRINCIPAL_PREFIX}{key_id}"
 
 
-class ApiKey(msgspec.Struct, frozen=True):
+class ApiKey(Entity, frozen=True):
     """A key as it stands. `created_by` is a principal. What is folded from the log has no `secret_hash`."""
 
     id: UUID
@@ -31,6 +31,9 @@ class ApiKey(msgspec.Struct, frozen=True):
     created_by: str
     secret_hash: Secret | None
     revoked: bool
+
+    def slot(self) -> int:
+        return slot_of_id(self.id)
 
 
 class CreateApiKey(Command, frozen=True):

@@ -24,7 +24,7 @@ from domain.limits import (
     is_slug,
     is_text,
 )
-from domain.model import Command, Event
+from domain.model import Command, Entity, Event
 from domain.money import CURRENCIES
 
 DRAFT: Final = "draft"
@@ -33,7 +33,7 @@ ARCHIVED: Final = "archived"
 PRODUCT_STATUSES: Final = (DRAFT, ACTIVE, ARCHIVED)
 
 
-class Product(msgspec.Struct, frozen=True):
+class Product(Entity, frozen=True):
     """A product as it stands. `version` counts its changes, those of its variants among them."""
 
     id: UUID
@@ -44,8 +44,11 @@ class Product(msgspec.Struct, frozen=True):
     status: str
     version: int
 
+    def slot(self) -> int:
+        return slot_of_id(self.id)
 
-class Variant(msgspec.Struct, frozen=True):
+
+class Variant(Entity, frozen=True):
     """A SKU of a product. Prices are per piece, in the minor units of `currency` (ISO 4217); `compare_at_minor` is the
     price it is shown reduced from. `on_sale` is whether it can be ordered: it and its product are active."""
 
@@ -60,6 +63,9 @@ class Variant(msgspec.Struct, frozen=True):
     attributes: dict[str, str]
     active: bool
     on_sale: bool
+
+    def slot(self) -> int:
+        return slot_of_id(self.product_id)
 
 
 _Price = Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAX_MINOR)]

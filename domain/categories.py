@@ -16,10 +16,10 @@ from domain.limits import (
     is_slug,
     is_text,
 )
-from domain.model import Command, Decision, Event, Rejection, Shop, Who, decides, evolves
+from domain.model import Command, Decision, Entity, Event, Rejection, Shop, Who, decides, evolves
 
 
-class Category(msgspec.Struct, frozen=True):
+class Category(Entity, frozen=True):
     """A category as it stands. `position` sorts it among its siblings; `version` counts its changes."""
 
     id: UUID
@@ -28,6 +28,9 @@ class Category(msgspec.Struct, frozen=True):
     parent_id: UUID | None
     position: int
     version: int
+
+    def slot(self) -> int:
+        return categories_slot()
 
 
 class CategoryFields(msgspec.Struct, frozen=True, array_like=True):

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from domain.ids import slot_of_id
-from domain.model import Command, Decision, Event, Rejection, Shop, Who, decides, evolves
+from domain.model import Command, Decision, Entity, Event, Rejection, Shop, Who, decides, evolves
 
 REPORT: Final = "report"
 IMPORT: Final = "import"
@@ -22,7 +22,7 @@ SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(Entity, frozen=True):
     """A job as it stands. `params` say what is asked for, `summary` what came of it; both are JSON objects. Of the runs
     that it took, the `run`-th finished it, 0 for none yet."""
 
@@ -33,6 +33,9 @@ class Job(msgspec.Struct, frozen=True):
     status: str
     run: int
     summary: dict[str, Any]
+
+    def slot(self) -> int:
+        return slot_of_id(self.id)
 
 
 class RequestJob(Command, frozen=True):

@@ -13,6 +13,8 @@ from uuid import UUID
 
 import msgspec
 
+from domain.ids import slot_of_id
+
 _State = TypeVar("_State", bound=msgspec.Struct)
 
 
@@ -95,7 +97,17 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     unit_price_minor: int
 
 
-class Order(msgspec.Struct, frozen=True, gc=False):
+class Entity(msgspec.Struct, frozen=True):
+    """One thing that has a life: an order, a product, an account. It has one owner, its slot, and only commands of that
+    slot may change it. Two mailboxes that wrote it would each write what they had read before the other's change, and
+    one of the changes would be lost without a word."""
+
+    def slot(self) -> int:
+        """The slot that owns it, 0..4095. It never changes."""
+        raise NotImplementedError(type(self).__name__)  # every kind says its own
+
+
+class Order(Entity, frozen=True, gc=False):
     """An order as it stands. `status` is one of OrderStatus."""
 
     order_id: UUID
@@ -105,6 +117,9 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     total_minor: int
     lines: tuple[Line, ...]
     email: str | None = None
+
+    def slot(self) -> int:
+        return slot_of_id(self.order_id)
 
 
 class Shop(msgspec.Struct, gc=False):

@@ -4,7 +4,7 @@ Placing reserves all lines or nothing, for a while: what nobody confirms in time
 sells: the pieces leave the stock. Cancelling gives back whatever the order held. Fulfilled is when they were sent.
 """
 
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -139,6 +139,22 @@ class OrderExpired(Event, frozen=True):
         return str(self.order_id)
 
 
+class Move(NamedTuple):
+    """The statuses from which an event may take an order, and the one to which it takes it."""
+
+    sources: tuple[str, ...]
+    target: str
+
+
+MOVES: Final[dict[type[Event], Move]] = {
+    OrderConfirmed: Move((PLACED,), CONFIRMED),
+    OrderFulfilled: Move((CONFIRMED,), FULFILLED),
+    OrderCancelled: Move((PLACED, CONFIRMED), CANCELLED),
+    OrderExpired: Move((PLACED,), EXPIRED),
+}
+"""The events that move an order. Whatever else happens to one leaves its status as it is."""
+
+
 @decides(PlaceOrder)
 def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
     offers, stock = shop.offers, shop.stock
@@ -180,7 +196,7 @@ def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
 
 @decides(ConfirmOrder)
 def _confirm(shop: Shop, command: ConfirmOrder, who: Who) -> Decision:
-    order = _movable(shop, command.order_id, who, (PLACED,), "confirmed")
+    order = _movable(shop, command.order_id, who, OrderConfirmed)
     if isinstance(order, Rejection):
         return order
     return (OrderConfirmed(order.order_id, order.customer_id, order.lines),)
@@ -188,7 +204,7 @@ def _confirm(shop: Shop, command: ConfirmOrder, who: Who) -> Decision:
 
 @decides(FulfilOrder)
 def _fulfil(shop: Shop, command: FulfilOrder, who: Who) -> Decision:
-    order = _movable(shop, command.order_id, who, (CONFIRMED,), "fulfilled")
+    order = _movable(shop, command.order_id, who, OrderFulfilled)
     if isinstance(order, Rejection):
         return order
     return (OrderFulfilled(order.order_id, order.customer_id),)
@@ -196,7 +212,7 @@ def _fulfil(shop: Shop, command: FulfilOrder, who: Who) -> Decision:
 
 @decides(CancelOrder)
 def _cancel(shop: Shop, command: CancelOrder, who: Who) -> Decision:
-    order = _movable(shop, command.order_id, who, (PLACED, CONFIRMED), "cancelled")
+    order = _movable(shop, command.order_id, who, OrderCancelled)
     if isinstance(order, Rejection):
         return order
     return (OrderCancelled(order.order_id, order.customer_id, order.lines, order.status == CONFIRMED),)
@@ -204,22 +220,31 @@ def _cancel(shop: Shop, command: CancelOrder, who: Who) -> Decision:
 
 @decides(ExpireOrder)
 def _expire(shop: Shop, command: ExpireOrder, who: Who) -> Decision:
-    order = _movable(shop, command.order_id, who, (PLACED,), "expired")
+    order = _movable(shop, command.order_id, who, OrderExpired)
     if isinstance(order, Rejection):
         return order
     return (OrderExpired(order.order_id, order.customer_id, order.lines),)
 
 
-def _movable(shop: Shop, order_id: UUID, who: Who, statuses: tuple[str, ...], moved: str) -> Order | Rejection:
-    """The order, if `who` may move it and it is in one of the statuses from which it can be `moved`."""
+def order_of(shop: Shop, order_id: UUID, who: Who) -> Order | Rejection:
+    """The order, if there is one that `who` may do something to."""
     order = shop.orders.get(order_id)
     if order is None or not (who.staff or order.customer_id == who.principal):
         # The same answer for both: whether another customer's order exists is not for this one to learn.
         return Rejection("order_not_found", "There is no such order.", {"order_id": str(order_id)})
-    if order.status not in statuses:
+    return order
+
+
+def _movable(shop: Shop, order_id: UUID, who: Who, event: type[Event]) -> Order | Rejection:
+    """The order, if `who` may do something to it and it is in a status from which the event may take it."""
+    order = order_of(shop, order_id, who)
+    if isinstance(order, Rejection):
+        return order
+    sources, target = MOVES[event]
+    if order.status not in sources:
         return Rejection(
             "order_state_conflict",
-            f"Only a {' or '.join(statuses)} order can be {moved}; this one is {order.status}.",
+            f"Only a {' or '.join(sources)} order can be {target}; this one is {order.status}.",
             {"order_id": str(order_id), "order_status": order.status},
         )
     return order
@@ -236,7 +261,7 @@ def _placed(shop: Shop, event: OrderPlaced) -> None:
 
 @evolves(OrderConfirmed)
 def _confirmed(shop: Shop, event: OrderConfirmed) -> None:
-    _now(shop, event.order_id, CONFIRMED)
+    _move(shop, event)
     for line in event.lines:
         move_reserved(shop, line.sku, -line.quantity)
         move_on_hand(shop, line.sku, -line.quantity)
@@ -244,12 +269,12 @@ def _confirmed(shop: Shop, event: OrderConfirmed) -> None:
 
 @evolves(OrderFulfilled)
 def _fulfilled(shop: Shop, event: OrderFulfilled) -> None:
-    _now(shop, event.order_id, FULFILLED)
+    _move(shop, event)
 
 
 @evolves(OrderCancelled)
 def _cancelled(shop: Shop, event: OrderCancelled) -> None:
-    _now(shop, event.order_id, CANCELLED)
+    _move(shop, event)
     for line in event.lines:
         if event.confirmed:
             move_on_hand(shop, line.sku, line.quantity)
@@ -259,11 +284,11 @@ def _cancelled(shop: Shop, event: OrderCancelled) -> None:
 
 @evolves(OrderExpired)
 def _expired(shop: Shop, event: OrderExpired) -> None:
-    _now(shop, event.order_id, EXPIRED)
+    _move(shop, event)
     for line in event.lines:
         move_reserved(shop, line.sku, -line.quantity)
 
 
-def _now(shop: Shop, order_id: UUID, status: str) -> None:
-    if order := shop.orders.get(order_id):
-        shop.orders[order_id] = msgspec.structs.replace(order, status=status)
+def _move(shop: Shop, event: OrderConfirmed | OrderFulfilled | OrderCancelled | OrderExpired) -> None:
+    if order := shop.orders.get(event.order_id):
+        shop.orders[order.order_id] = msgspec.structs.replace(order, status=MOVES[type(event)].target)

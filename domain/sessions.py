@@ -13,14 +13,14 @@ import msgspec
 
 from domain.accounts import Account
 from domain.ids import slot_of_id
-from domain.model import Command, Decision, Event, Rejection, Shop, Who, decides, evolves
+from domain.model import Command, Decision, Entity, Event, Rejection, Shop, Who, decides, evolves
 from domain.roles import allowed
 
 SIGNED_OUT: Final = "signed_out"
 REUSED: Final = "reused"
 
 
-class Session(msgspec.Struct, frozen=True):
+class Session(Entity, frozen=True):
     """A session as it stands. `scopes` are what was granted; `epoch` is the account's that it belongs to; `closed` says
     why it ended before it `expires_at`, if it did."""
 
@@ -31,6 +31,9 @@ class Session(msgspec.Struct, frozen=True):
     epoch: int
     expires_at: datetime
     closed: str | None
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
 
     def is_open(self, epoch: int) -> bool:
         """Whether it goes on, the account being at `epoch`. When it expires, its refresh tokens say."""

@@ -14,7 +14,7 @@ import msgspec
 
 from domain.ids import slot_of_key
 from domain.limits import REASON_MAX_CHARS, WEBHOOK_DESCRIPTION_MAX_CHARS, WEBHOOK_MAX_EVENT_TYPES
-from domain.model import EVENTS, Command, Event, Secret
+from domain.model import EVENTS, Command, Entity, Event, Secret
 from domain.urls import host_of
 
 # Staff pause an endpoint; it is disabled when it has failed for too long. Both go on later where they stopped.
@@ -27,7 +27,12 @@ ANY: Final = "*"
 _ANY_OF_NOUN: Final = ".*"
 
 
-class Webhook(msgspec.Struct, frozen=True):
+def webhooks_slot() -> int:
+    """All endpoints share one mailbox, so that there never are too many."""
+    return slot_of_key("webhooks")
+
+
+class Webhook(Entity, frozen=True):
     """An endpoint as it stands. `previous_secret` signs beside the new one until `previous_secret_until`. `version`
     counts all changes."""
 
@@ -41,6 +46,9 @@ class Webhook(msgspec.Struct, frozen=True):
     previous_secret: Secret | None
     previous_secret_until: datetime | None
     version: int
+
+    def slot(self) -> int:
+        return webhooks_slot()
 
 
 class WebhookFields(msgspec.Struct, frozen=True, array_like=True):
@@ -81,7 +89,7 @@ class _AboutWebhook(Command, frozen=True):
     webhook_id: UUID
 
     def slot(self) -> int:
-        return slot_of_key("webhooks")
+        return webhooks_slot()
 
 
 class RegisterWebhook(_AboutWebhook, frozen=True):

@@ -23,7 +23,7 @@ from domain.api_keys import ApiKey
 from domain.catalogue import Product, Variant
 from domain.categories import Category
 from domain.jobs import Job
-from domain.model import Secret
+from domain.model import Entity, Secret
 from domain.sessions import Session
 from domain.webhooks import Webhook
 from runtime import tables
@@ -33,7 +33,7 @@ class Noun(NamedTuple):
     """A kind of state, its table (the first column is the key), the prefix of the events that change it, the columns
     that hold secrets, which the log does not know, and the one that is the events' subject, if that is not the key."""
 
-    state: type[msgspec.Struct]
+    state: type[Entity]
     table: Table
     events: str
     secrets: Collection[str] = ()
@@ -52,11 +52,11 @@ class Noun(NamedTuple):
         """The column whose value, as text, is the subject of the events."""
         return self.told_under or self.key
 
-    def read(self, row: Mapping[str, Any]) -> msgspec.Struct:
+    def read(self, row: Mapping[str, Any]) -> Entity:
         """The state in a row."""
         return self.state(*(self._value(name, row[name]) for name in self.fields))
 
-    def row(self, state: msgspec.Struct) -> dict[str, Any]:
+    def row(self, state: Entity) -> dict[str, Any]:
         """The state as a row, without the moments of its making and changing."""
         return {name: _plain(getattr(state, name)) for name in self.fields}
 
@@ -90,35 +90,43 @@ _NOUN_OF: Final = {noun.state: noun for noun in NOUNS}
 _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # the library has no types here
 
 
-def noun_of(kind: type[msgspec.Struct]) -> Noun:
+def noun_of(kind: type[Entity]) -> Noun:
     """The noun of a kind of state."""
     return _NOUN_OF[kind]
 
 
+def type_of(table: Table, column: str) -> str:
+    """The column's type, in SQL."""
+    compiled: str = table.c[column].type.compile(_DIALECT)
+    return compiled
+
+
 async def load(
     connection: asyncpg.Connection[Any], noun: Noun, column: str | None, values: Iterable[Any]
-) -> list[msgspec.Struct]:
-    """The states whose `column` has one of the values; all there are for no column."""
+) -> list[Entity]:
+    """The states whose `column` has one of the values, by their keys; all there are for no column."""
     columns = ", ".join(noun.fields)
     if column is None:
-        rows = await connection.fetch(f"SELECT {columns} FROM {noun.table.name}")  # noqa: S608 - names of ours
-    else:
-        kind = noun.table.c[column].type.compile(_DIALECT)
         rows = await connection.fetch(
-            f"SELECT {columns} FROM {noun.table.name} WHERE {column} = ANY($1::{kind}[])",  # noqa: S608 - names of ours
+            f"SELECT {columns} FROM {noun.table.name} ORDER BY {noun.key}"  # noqa: S608 - names of ours
+        )
+    else:
+        rows = await connection.fetch(
+            f"SELECT {columns} FROM {noun.table.name}"  # noqa: S608 - names of ours
+            f" WHERE {column} = ANY($1::{type_of(noun.table, column)}[]) ORDER BY {noun.key}",
             list(values),
         )
     return [noun.read(row) for row in rows]
 
 
 async def write(
-    connection: asyncpg.Connection[Any], noun: Noun, states: Iterable[msgspec.Struct], at: datetime, *, new: bool
+    connection: asyncpg.Connection[Any], noun: Noun, states: Iterable[Entity], at: datetime, *, new: bool
 ) -> None:
     """Makes the rows say what the states say. Those that are `new` must not be there: two mailboxes that make the same
     thing at once break a unique constraint, and the later one is decided again. They are written in the order of their
     keys, so that neither waits for the other in turn."""
     columns = [*noun.fields, "created_at", "updated_at"]
-    typed = ", ".join(f"{name} {noun.table.c[name].type.compile(_DIALECT)}" for name in columns)
+    typed = ", ".join(f"{name} {type_of(noun.table, name)}" for name in columns)
     updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in (noun.key, "created_at"))
     await connection.execute(
         f"""
@@ -136,11 +144,11 @@ async def write(
 
 
 async def move(
-    connection: asyncpg.Connection[Any], noun: Noun, states: Iterable[msgspec.Struct], at: datetime, *, new: bool
+    connection: asyncpg.Connection[Any], noun: Noun, states: Iterable[Entity], at: datetime, *, new: bool
 ) -> None:
     """Makes the rows of these states, which were just written, say that they were changed `at`, and made then if they
     are `new`."""
-    kind = noun.table.c[noun.key].type.compile(_DIALECT)
+    kind = type_of(noun.table, noun.key)
     await connection.execute(
         f"""
         UPDATE {noun.table.name} SET updated_at = $2{", created_at = $2" if new else ""}

@@ -28,6 +28,7 @@ from runtime.records import chunks, encode
 from workers import batch as batches
 from workers.batch import DeadLetter, Letter, PricesMoved, Result, StockRanShort
 from workers.earlier import Earlier
+from workers.ownership import ForeignWrite
 from workers.rows import Connection
 
 _log = logging.getLogger(__name__)
@@ -104,7 +105,8 @@ class Applier:
         if len(letters) == 1:
             letter = letters[0]
             detail = f"{type(culprit).__name__}: {_reason(culprit)}"
-            buried = DeadLetter(letter.entry, "write_refused", detail, letter.envelope)
+            code = "foreign_write" if isinstance(culprit, ForeignWrite) else "write_refused"
+            buried = DeadLetter(letter.entry, code, detail, letter.envelope)
             await self._apply_together(mailbox, position, [buried], look_up=True)
             return
         middle = len(letters) // 2

@@ -25,7 +25,7 @@ from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Ou
 from workers.earlier import Earlier
 from workers.eventlog import CommandRow, Told, take_places, write_log
 from workers.handlers import gather_needs, gather_rows
-from workers.rows import Connection, Loaded, Needs, Rows, load, move_nouns, write_nouns
+from workers.rows import Connection, Loaded, Needs, Rows, load, move_nouns, write_lines, write_nouns, write_orders
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +117,8 @@ class Batch:
         self._buried: list[str] = []
 
     def take(self, letter: Letter | DeadLetter) -> None:
-        """Decides one letter on the shop as its predecessors left it. Raises StockRanShort."""
+        """Decides one letter on the shop as its predecessors left it. Raises StockRanShort; ForeignWrite if its rule
+        changes what another mailbox may change."""
         if isinstance(letter, DeadLetter):
             self._bury(letter)
             return
@@ -152,14 +153,16 @@ class Batch:
             evolve(self._shop, event)
             self._rows.place = place
             gather_rows(event, self._rows)
+        self._loaded.writes.settle(command)
         self._record(letter, kind, APPLIED, decision)
 
     async def write(self, connection: Connection) -> Result:
         """Writes everything. Raises StockRanShort before it oversells, PricesMoved before it sells at an old price."""
         await self._rows.write(connection)
-        prices_moved = bool(self._shop.others) and await write_nouns(connection, self._loaded, self._at)
+        await write_lines(connection, self._loaded)
+        prices_moved = await write_nouns(connection, self._loaded, self._at)
         if not self._told:
-            await self._rows.write_placed(connection, 0, self._at)
+            await self._rows.write_placed(connection, self._at)
             return Result(0, [], [], self._buried, self._at)
         places = await take_places(connection, len(self._told), self._at, prices_moved=prices_moved)
         first, at = places.first, places.at
@@ -167,8 +170,10 @@ class Batch:
             raise PricesMoved
         if not await self._rows.write_stock(connection, self._loaded.counted):
             raise StockRanShort
-        await self._rows.write_placed(connection, first, at)
-        if at != self._at and self._shop.others:
+        seqs = {order_id: first + place for order_id, place in self._rows.places_of_orders.items()}
+        await write_orders(connection, self._loaded, seqs, at)
+        await self._rows.write_placed(connection, at)
+        if at != self._at:
             await move_nouns(connection, self._loaded, at)
         await write_log(connection, self._mailbox, first, self._told, self._applied, at)
         return Result(first, self._told, self._applied, self._buried, at)

@@ -27,13 +27,25 @@ import asyncpg
 import msgspec
 
 from domain.catalogue import Variant
-from domain.model import Line, Offer, Order, Shop, Stock
-from runtime import nouns
+from domain.model import Entity, Line, Offer, Order, Shop, Stock
+from runtime import nouns, orders
+from runtime.tables import orders as orders_table
+from workers.ownership import Writes
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
 # Everybody waits behind who holds the counter, so it waits for no row for longer.
 _GIVE_WAY = "SET LOCAL lock_timeout = '50ms'"
+
+
+_COLUMNS = ", ".join(orders.COLUMNS)
+_ORDERS = f"SELECT {_COLUMNS} FROM orders WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"  # noqa: S608 - names of ours
+
+_CHANGE_ORDERS = f"""
+    UPDATE orders o SET {", ".join(f"{name} = v.{name}" for name in orders.COLUMNS[1:])}, updated_at = $1
+    FROM unnest({", ".join(f"${n}::{nouns.type_of(orders_table, c)}[]" for n, c in enumerate(orders.COLUMNS, start=2))})
+        AS v ({_COLUMNS}) WHERE o.id = v.id
+"""  # noqa: S608 - names of ours
 
 
 class Needs(msgspec.Struct):
@@ -42,24 +54,25 @@ class Needs(msgspec.Struct):
 
     skus: set[str] = msgspec.field(default_factory=set)
     order_ids: set[UUID] = msgspec.field(default_factory=set)
-    nouns: dict[tuple[type[msgspec.Struct], str | None], set[Any]] = msgspec.field(default_factory=dict)
+    nouns: dict[tuple[type[Entity], str | None], set[Any]] = msgspec.field(default_factory=dict)
     counted: set[str] = msgspec.field(default_factory=set)
 
-    def need(self, kind: type[msgspec.Struct], key: Any, *, by: str | None = None) -> None:
+    def need(self, kind: type[Entity], key: Any, *, by: str | None = None) -> None:
         """Asks for the states of a noun with this key, or this value in the column `by`."""
         self.nouns.setdefault((kind, by or nouns.noun_of(kind).key), set()).add(key)
 
-    def need_all(self, kind: type[msgspec.Struct]) -> None:
+    def need_all(self, kind: type[Entity]) -> None:
         """Asks for every state of a noun; only for those that are few."""
         self.nouns[kind, None] = set()
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
-    """The shop as it was loaded, the states of its nouns as they were then, the seq of the last change of a price that
-    it knows of, and what was on hand of what must be known exactly."""
+    """The shop as it was loaded; its orders and the states of its nouns as they were then, and what was written to them
+    since; the seq of the last change of a price that it knows of; what was on hand of what must be known exactly."""
 
     shop: Shop
     before: dict[type, dict[Any, Any]]
+    writes: Writes
     prices_seq: int | None
     counted: dict[str, int]
 
@@ -67,7 +80,7 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
 async def load(connection: Connection, needs: Needs, *, alone: bool) -> Loaded:
     """The shop as far as `needs` goes. Its orders are locked until the commit, and with `alone` the event counter, so
     that nobody else writes stock; then writing a noun raises LockNotAvailableError if another batch is at it."""
-    shop = Shop()
+    shop, before = Shop(), dict[type, dict[Any, Any]]()
     prices_seq: int | None = None
     skus = set(needs.skus)
     if needs.order_ids:
@@ -91,21 +104,18 @@ async def load(connection: Connection, needs: Needs, *, alone: bool) -> Loaded:
     for (kind, column), values in needs.nouns.items():
         noun = nouns.noun_of(kind)
         for state in await nouns.load(connection, noun, column, values):
-            shop.of(kind)[getattr(state, noun.key)] = state
-    before = {kind: dict(states) for kind, states in shop.others.items()}
+            before.setdefault(kind, {})[getattr(state, noun.key)] = state
+    before[Order] = shop.orders
+    writes = Writes()
+    shop.orders = writes.watched(shop.orders)
+    shop.others = {noun.state: writes.watched(before.get(noun.state, {})) for noun in nouns.NOUNS}
     counted = {sku: shop.stock[sku].on_hand for sku in needs.counted if sku in shop.stock}
-    return Loaded(shop, before, prices_seq, counted)
+    return Loaded(shop, before, writes, prices_seq, counted)
 
 
 async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUID, Order]:
     ids = list(order_ids)
-    orders = await connection.fetch(
-        """
-        SELECT id, customer_id, status, currency, total_minor, email FROM orders
-        WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
-        """,
-        ids,
-    )
+    rows = await connection.fetch(_ORDERS, ids)
     lines: dict[UUID, list[Line]] = defaultdict(list)
     for order_id, *line in await connection.fetch(
         """
@@ -115,10 +125,7 @@ async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUI
         ids,
     ):
         lines[order_id].append(Line(*line))
-    return {
-        order_id: Order(order_id, customer_id, status, currency, total_minor, tuple(lines[order_id]), email)
-        for order_id, customer_id, status, currency, total_minor, email in orders
-    }
+    return {row["id"]: orders.order(row, lines[row["id"]]) for row in rows}
 
 
 class StockMove(msgspec.Struct, gc=False):
@@ -144,28 +151,15 @@ _MOVE_COUNTED = """
 """
 
 
-class NewOrder(msgspec.Struct, frozen=True, gc=False):
-    """An order that was placed; `place` is that of its event in the batch."""
-
-    order_id: UUID
-    customer_id: str
-    status: str
-    currency: str
-    total_minor: int
-    email: str | None
-    place: int
-
-
 class Rows:
-    """Everything a batch writes, gathered by the handlers. What says when it happened, or where in the log, is written
-    when the batch has its places there."""
+    """What a batch writes besides the states that it changed, gathered by the handlers. What says when it happened, or
+    where in the log, is written when the batch has its places there."""
 
     def __init__(self) -> None:
         self.place = 0
         """The place in the batch of the event whose rows are being gathered."""
-        self.orders: list[NewOrder] = []
-        self.order_statuses: dict[UUID, str] = {}
-        self.lines: list[tuple[UUID, int, str, int, int]] = []
+        self.places_of_orders: dict[UUID, int] = {}
+        """Of every order that was placed, the place of that event in the batch."""
         self.stock: dict[str, StockMove] = {}
         self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes]] = []
         self.reactions: dict[str, int | None] = {}
@@ -188,8 +182,6 @@ class Rows:
 
     async def write(self, connection: Connection) -> None:
         """Writes what can be written before the batch has its places in the log."""
-        if self.lines:
-            await connection.copy_records_to_table("order_lines", records=self.lines, columns=_LINE_COLUMNS)
         if self.reactions:
             await connection.execute(
                 """
@@ -203,37 +195,8 @@ class Rows:
                 list(self.reactions.values()),
             )
 
-    async def write_placed(self, connection: Connection, first: int, at: datetime) -> None:
-        """Writes what says when it happened, and where in the log, whose places from `first` on are the batch's."""
-        if self.orders:
-            await connection.copy_records_to_table(
-                "orders",
-                records=[
-                    (
-                        order.order_id,
-                        order.customer_id,
-                        order.status,
-                        order.currency,
-                        order.total_minor,
-                        at,
-                        at,
-                        order.email,
-                        first + order.place,
-                    )
-                    for order in self.orders
-                ],
-                columns=_ORDER_COLUMNS,
-            )
-        if self.order_statuses:
-            await connection.execute(
-                """
-                UPDATE orders o SET status = v.status, updated_at = $3
-                FROM unnest($1::uuid[], $2::text[]) AS v (id, status) WHERE o.id = v.id
-                """,
-                list(self.order_statuses),
-                list(self.order_statuses.values()),
-                at,
-            )
+    async def write_placed(self, connection: Connection, at: datetime) -> None:
+        """Writes what says when it happened."""
         if self.dead_letters:
             await connection.copy_records_to_table(
                 "dead_letters", records=[(*letter, at) for letter in self.dead_letters], columns=_DEAD_LETTER_COLUMNS
@@ -258,6 +221,30 @@ class Rows:
         else:
             done = await connection.execute(_MOVE, *arrays)
         return done == f"UPDATE {len(moves)}"
+
+
+async def write_lines(connection: Connection, loaded: Loaded) -> None:
+    """Writes the lines of every order that is new."""
+    before = loaded.before[Order]
+    lines = [
+        (order.order_id, position, line.sku, line.quantity, line.unit_price_minor)
+        for key, order in loaded.shop.orders.items()
+        if key not in before
+        for position, line in enumerate(order.lines)
+    ]
+    if lines:
+        await connection.copy_records_to_table("order_lines", records=lines, columns=orders.LINE_COLUMNS)
+
+
+async def write_orders(connection: Connection, loaded: Loaded, seqs: Mapping[UUID, int], at: datetime) -> None:
+    """Writes every order that is new, placed at its seq, and every one that is another than was loaded."""
+    before = loaded.before[Order]
+    new = [(*orders.row(order), at, at, seqs[key]) for key, order in loaded.shop.orders.items() if key not in before]
+    if new:
+        await connection.copy_records_to_table("orders", records=new, columns=_ORDER_COLUMNS)
+    changed = [order for key, order in loaded.shop.orders.items() if key in before and before[key] is not order]
+    if changed:
+        await connection.execute(_CHANGE_ORDERS, at, *map(list, zip(*map(orders.row, changed), strict=True)))
 
 
 async def write_nouns(connection: Connection, loaded: Loaded, at: datetime) -> bool:
@@ -286,7 +273,7 @@ async def move_nouns(connection: Connection, loaded: Loaded, at: datetime) -> No
             await nouns.move(connection, noun, changed, at, new=False)
 
 
-def _written(noun: nouns.Noun, loaded: Loaded) -> tuple[list[msgspec.Struct], list[msgspec.Struct]]:
+def _written(noun: nouns.Noun, loaded: Loaded) -> tuple[list[Entity], list[Entity]]:
     """The states of a noun that are new, and those that are others than were loaded."""
     before = loaded.before.get(noun.state, {})
     states = loaded.shop.of(noun.state)
@@ -299,16 +286,5 @@ def _offer(variant: Variant) -> tuple[int, str, bool]:
     return variant.price_minor, variant.currency, variant.on_sale
 
 
-_ORDER_COLUMNS = (
-    "id",
-    "customer_id",
-    "status",
-    "currency",
-    "total_minor",
-    "placed_at",
-    "updated_at",
-    "email",
-    "placed_seq",
-)
-_LINE_COLUMNS = ("order_id", "position", "sku", "quantity", "unit_price_minor")
+_ORDER_COLUMNS = (*orders.COLUMNS, "placed_at", "updated_at", "placed_seq")
 _DEAD_LETTER_COLUMNS = ("mailbox", "entry_id", "command_id", "code", "detail", "entry", "failed_at")

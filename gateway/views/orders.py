@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from pydantic import BaseModel
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.model import Who
@@ -16,7 +16,7 @@ from domain.orders import PLACED, OrderPlaced
 from gateway.pages import Page, decode_cursor, page_of
 from runtime.records import Outcome, moment
 from runtime.tables import events, order_lines, orders
-from runtime.tables.pipeline import MOVES
+from runtime.tables.pipeline import AFTER_PLACING
 
 _SEQ: Final = re.compile("[0-9]{1,18}")
 
@@ -132,8 +132,8 @@ async def history(connection: AsyncConnection, order: OrderView) -> HistoryView:
     subject = str(order.id)
     placed_seq = select(orders.c.placed_seq).where(orders.c.id == order.id).scalar_subquery()
     placed = columns.where(events.c.seq == placed_seq)
-    moved = columns.where(events.c.type.in_(MOVES), events.c.subject == subject)
-    rows = await connection.execute(placed.union_all(moved).order_by("seq"))
+    later = columns.where(text(AFTER_PLACING), events.c.subject == subject)
+    rows = await connection.execute(placed.union_all(later).order_by("seq"))
     return HistoryView(
         items=[HappeningView(seq=seq, type=kind, at=at, actor=actor, data=data) for seq, kind, at, actor, data in rows]
     )

@@ -37,7 +37,7 @@ async def _trade(floor: Shopfloor) -> list[UUID]:
     await floor.drain()
     await floor.post_all([FulfilOrder(ids[2]), CancelOrder(ids[3])], who=STAFF)
     await floor.post(floor.place(0, NEVER=1, HEARD=1, OF=1))
-    await floor.post(floor.place(0, **dict.fromkeys(ASKED, 9_999)))
+    await floor.post(PlaceOrder(floor.new_id(), "ann", tuple(Wanted(sku, 9_999) for sku in ASKED)))
     await floor.drain()
     return ids
 
@@ -49,7 +49,7 @@ async def _restock_the_catalogue(floor: Shopfloor) -> None:
     await floor.post(CreateProduct(product_id, ProductFields("cup", "Cup", status=ACTIVE), variants), who=STAFF)
     await floor.drain()
     await floor.post(ChangeProduct(product_id, {"status": ARCHIVED}), who=STAFF)
-    await floor.post(floor.place(0, **{f"CUP-{colour.upper()}": 1 for colour in colours}))
+    await floor.post(PlaceOrder(floor.new_id(), "ann", tuple(Wanted(variant.sku, 1) for variant in variants)))
     await floor.drain()
 
 

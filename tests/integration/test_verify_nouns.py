@@ -15,7 +15,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from domain import model
 from domain.categories import CategoryFields, CreateCategory
-from domain.model import Event, Secret
+from domain.ids import slot_of_id
+from domain.model import Entity, Event, Secret
 from runtime.database import asyncpg_dsn
 from runtime.nouns import NOUNS, Noun
 from runtime.tables.base import when
@@ -102,11 +103,14 @@ async def test_a_row_that_was_made_up_is_found(filled: Shopfloor) -> None:
 # A noun of tomorrow: with a secret, a value that is no plain one, and a column that is none of the state's.
 
 
-class Locker(msgspec.Struct, frozen=True):
+class Locker(Entity, frozen=True):
     id: UUID
     owner: str
     contents: dict[str, Any]
     key_hash: Secret | None
+
+    def slot(self) -> int:
+        return slot_of_id(self.id)
 
 
 class LockerRented(Event, frozen=True):

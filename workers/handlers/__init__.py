@@ -1,7 +1,8 @@
-"""Handlers: for each command type the rows it is decided on, for each event type the rows it writes.
+"""Handlers: for each command type the rows it is decided on, for some event types what they write besides states.
 
 A handler is two small functions beside each other: `@needs(PlaceOrder)` gathers keys before anything is loaded,
-`@writes(OrderPlaced)` gathers rows after it was decided. Events that change no table need none.
+`@writes(OrderPlaced)` gathers what is written besides the states that it changed: stock, and where reactions stand.
+Most events need none.
 Importing the package imports every module in it: a new noun is a new file and no list to keep.
 """
 
@@ -30,7 +31,7 @@ def needs(command_type: type[Command]) -> Callable[[_Gather], _Gather]:
 
 
 def writes(event_type: type[Event]) -> Callable[[_Gather], _Gather]:
-    """Registers the rows of an event type: `(event, into: Rows) -> None`. When it happened is known later."""
+    """Registers what an event type writes besides the states that it changed: `(event, into: Rows) -> None`."""
 
     def register(handler: _Gather) -> _Gather:
         _WRITES[event_type] = handler
@@ -45,7 +46,7 @@ def gather_needs(command: Command, into: Needs) -> None:
 
 
 def gather_rows(event: Event, into: Rows) -> None:
-    """Adds the rows that `event` writes."""
+    """Adds what `event` writes besides the states that it changed."""
     if handler := _WRITES.get(type(event)):
         handler(event, into)
 
