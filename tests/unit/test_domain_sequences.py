@@ -72,6 +72,7 @@ CODES = {
     "stock_limit_exceeded",
     "unknown_category",
     "unknown_sku",
+    "variant_not_found",
     "version_conflict",
 }
 
