@@ -143,7 +143,7 @@ class Submitter:
             claimed = Claimed(asked.fingerprint, envelope.command_id, resource)
             claim = Claim(asked.who.principal, asked.key, claimed.encode())
         try:
-            known = await self._poster.post(mailbox, encode(envelope), claim)
+            first = await self._poster.post_once(mailbox, encode(envelope), claim, self._waiters.is_applied)
         except MailboxFull:
             raise Problem("mailbox_full", "Too many commands are waiting; try again soon.") from None
         except PostQueueFull:
@@ -154,10 +154,7 @@ class Submitter:
                 "Commands cannot be accepted now. Whether this one was is not known; an Idempotency-Key makes it safe "
                 "to send it again.",
             ) from None
-        if known is None:
-            return None
-        first = Claimed.decode(known)
-        if first.fingerprint != asked.fingerprint:
+        if first is not None and first.fingerprint != asked.fingerprint:
             raise _key_reused()
         return first
 

@@ -9,9 +9,10 @@ import logging
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.problems import Problem
 from gateway.rawjson import as_text
 from runtime import tables
 from runtime.engine import VIEW_FAILED
@@ -119,6 +120,18 @@ class Waiters:
             return next(iter(await self._read([command_id])), None)
         except VIEW_FAILED:
             return None
+
+    async def is_applied(self, command_id: UUID) -> bool:
+        """Whether the log has the command. Raises a 503 Problem if Postgres does not say."""
+        query = select(exists().where(tables.commands.c.id == command_id))
+        try:
+            async with self._engine.connect() as connection:
+                return bool(await connection.scalar(query))
+        except VIEW_FAILED:
+            raise Problem(
+                "database_unavailable",
+                "This idempotency key was used before; what became of the first request cannot be seen now.",
+            ) from None
 
     async def _look_for(self, command_ids: list[UUID]) -> None:
         try:

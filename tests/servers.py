@@ -45,6 +45,12 @@ class Databases:
             yield url
 
     @contextmanager
+    def copy(self, database_url: str) -> Iterator[str]:
+        """The URL of a database that holds what that one holds now; nobody may be connected to it."""
+        with self._database(f"TEMPLATE {database_url.rpartition('/')[2]}") as url:
+            yield url
+
+    @contextmanager
     def _database(self, options: str) -> Iterator[str]:
         name = next(self._names)
         self._server.psql(f"CREATE DATABASE {name} {options}")

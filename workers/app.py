@@ -17,12 +17,12 @@ from runtime.activation import BACKGROUND, DRAIN_TASK, SWEEP_TASK, TEND_TASK, Ac
 from runtime.database import LOST_CONNECTION, create_batch_pool
 from runtime.feed import Publisher
 from runtime.mailboxes.inbox import Inbox
+from runtime.mailboxes.rejoin import rejoin
 from runtime.metrics import BATCH_RETRIES, SWEEPS
 from runtime.redis_client import REDIS_UNAVAILABLE, connect
 from runtime.settings import Settings, settings
 from workers.apply import Applier
 from workers.drain import Drainer
-from workers.rejoin import rejoin
 
 _SWEEP_INTERVAL_SECONDS: Final = 1
 _RETRY_SECONDS: Final = 0.2
@@ -84,7 +84,7 @@ class Worker:
         the background look after its own."""
         await kick(self._background, TEND_TASK)
         try:
-            known = await rejoin(self._pool, self._redis, self._inbox)
+            known = (await rejoin(self._pool, self._redis, self._inbox, range(self._config.mailbox_count))).mailboxes
         except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
             _log.warning("positions not compared, Postgres is away (%s)", type(error).__name__)
             known = []

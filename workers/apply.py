@@ -15,7 +15,7 @@ import asyncpg
 
 from runtime.database import LOST_CONNECTION
 from runtime.feed import EVENTS_CHANNEL, Publisher
-from runtime.mailboxes.inbox import Entry
+from runtime.mailboxes.inbox import Bookmark, Entry
 from runtime.metrics import (
     ACCEPT_TO_COMMIT_SECONDS,
     BATCH_COMMANDS,
@@ -59,13 +59,19 @@ class Applier:
         self._publisher = publisher
         self._cautious_batches = 0
 
-    async def position(self, mailbox: int) -> str:
-        """The id of the last entry applied."""
-        position: str | None = await self._pool.fetchval("SELECT position FROM mailboxes WHERE mailbox = $1", mailbox)
-        if position is None:
+    async def bookmark(self, mailbox: int) -> Bookmark:
+        """The id of the last entry applied, and the log that it was applied to."""
+        row = await self._pool.fetchrow(
+            """
+            SELECT m.position, b.identity FROM mailboxes m
+            CROSS JOIN (SELECT identity FROM log_branches ORDER BY number DESC LIMIT 1) b WHERE m.mailbox = $1
+            """,
+            mailbox,
+        )
+        if row is None:
             await self._pool.execute("INSERT INTO mailboxes (mailbox) VALUES ($1) ON CONFLICT DO NOTHING", mailbox)
-            return await self.position(mailbox)
-        return position
+            return await self.bookmark(mailbox)
+        return Bookmark(row["position"], row["identity"])
 
     async def apply(self, mailbox: int, position: str, entries: Sequence[Entry]) -> None:
         """Applies all the entries, which were read behind `position`. Raises MailboxTaken or PositionMoved; what a

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from runtime.mailboxes.inbox import Entry, Inbox
+from runtime.mailboxes.inbox import Bookmark, Entry, Inbox, OutOfStep
 from workers.apply import Applier, MailboxTaken, PositionMoved
 
 
@@ -43,39 +43,45 @@ class Drainer:
         until = time.monotonic() + self._drain_max_seconds
         try:
             while True:
-                position = await self._applier.position(mailbox)
-                position = await self._drain_from(mailbox, position, until)
+                bookmark = await self._applier.bookmark(mailbox)
+                bookmark = await self._drain_from(mailbox, bookmark, until)
                 if time.monotonic() >= until:
                     return False
-                if not await self._inbox.trim(mailbox, position) or await self._inbox.fall_asleep(mailbox):
+                if not await self._inbox.trim(mailbox, bookmark) or await self._inbox.fall_asleep(mailbox):
                     return True
-        except MailboxTaken:
+        except (MailboxTaken, OutOfStep):
             return True
 
-    async def _drain_from(self, mailbox: int, position: str, until: float) -> str:
-        """Batch after batch behind `position`, until none comes or the time is up; returns the last position."""
+    async def _drain_from(self, mailbox: int, bookmark: Bookmark, until: float) -> Bookmark:
+        """Batch after batch behind the bookmark, until none comes or the time is up; returns the last one. Raises
+        OutOfStep if it is Postgres, and not another worker, who knows of less than Redis."""
         following: asyncio.Task[list[Entry]] | None = None
         try:
             while time.monotonic() < until:
                 async with self._turns:
-                    entries = await (following or self._read(mailbox, position))
+                    entries = await (following or self._read(mailbox, bookmark))
                     following = None
                     if entries:
                         if len(entries) == self._batch_max_commands:
                             # There is more: it is read while these are applied, and good while nobody else moves on.
-                            following = asyncio.create_task(self._read(mailbox, entries[-1].entry_id))
-                        await self._applier.apply(mailbox, position, entries)
+                            ahead = bookmark._replace(position=entries[-1].entry_id)
+                            following = asyncio.create_task(self._read(mailbox, ahead))
+                        await self._applier.apply(mailbox, bookmark.position, entries)
                 if entries:
-                    position = entries[-1].entry_id
-                    await self._inbox.trim(mailbox, position)
-                elif not await self._inbox.wait(mailbox, position, self._linger_milliseconds):
+                    bookmark = bookmark._replace(position=entries[-1].entry_id)
+                    await self._inbox.trim(mailbox, bookmark)
+                elif not await self._inbox.wait(mailbox, bookmark.position, self._linger_milliseconds):
                     break
         except PositionMoved:
-            return await self._applier.position(mailbox)
+            return await self._applier.bookmark(mailbox)
+        except OutOfStep:
+            if (today := await self._applier.bookmark(mailbox)) == bookmark:
+                raise
+            return today
         finally:
             if following is not None:
                 following.cancel()
-        return position
+        return bookmark
 
-    async def _read(self, mailbox: int, position: str) -> list[Entry]:
-        return await self._inbox.read(mailbox, position, self._batch_max_commands)
+    async def _read(self, mailbox: int, bookmark: Bookmark) -> list[Entry]:
+        return await self._inbox.read_on(mailbox, bookmark, self._batch_max_commands)

@@ -6,10 +6,11 @@ Nothing here decides what is applied: that is the position row in Postgres. Redi
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from redis.asyncio import Redis
 
-from runtime.mailboxes.keys import awake_key, stream_key
+from runtime.mailboxes.keys import awake_key, log_key, stream_key
 
 _SCRIPTS: Final = Path(__file__).parent
 
@@ -19,6 +20,36 @@ class Entry(NamedTuple):
 
     entry_id: str
     fields: dict[bytes, bytes]
+
+
+class Bookmark(NamedTuple):
+    """How far a mailbox is applied, and to which log (its identity)."""
+
+    position: str
+    identity: UUID
+
+
+class OutOfStep(Exception):
+    """Redis has seen more of this mailbox applied than Postgres knows of, or to another log."""
+
+
+class Remembered(NamedTuple):
+    """What Redis knows of the log, beside a mailbox."""
+
+    identity: UUID
+    position: str
+
+    def fits(self, bookmark: Bookmark) -> bool:
+        """Whether Postgres knows of all this."""
+        return self.identity == bookmark.identity and entry_order(self.position) <= entry_order(bookmark.position)
+
+
+def remembered(fields: list[bytes | None]) -> Remembered | None:
+    """From the fields `identity` and `position`; None if Redis knows nothing yet."""
+    identity, position = fields
+    if identity is None or position is None:
+        return None
+    return Remembered(UUID(identity.decode()), position.decode())
 
 
 def entry_order(entry_id: str) -> tuple[int, int]:
@@ -41,25 +72,42 @@ class Inbox:
         found: Any = await self._client.xrange(stream_key(mailbox), min=f"({position}", count=count)
         return [Entry(entry_id.decode(), fields) for entry_id, fields in found]
 
+    async def read_on(self, mailbox: int, bookmark: Bookmark, count: int) -> list[Entry]:
+        """The same for whoever applies them. Raises OutOfStep if Redis knows of more than the bookmark says: somebody
+        else has moved on meanwhile, or Postgres was put back or begun anew."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.hmget(log_key(mailbox), "identity", "position")
+        pipeline.xrange(stream_key(mailbox), min=f"({bookmark.position}", count=count)
+        fields, found = await pipeline.execute()
+        known = remembered(fields)
+        if known is not None and not known.fits(bookmark):
+            raise OutOfStep(f"mailbox {mailbox} is at {bookmark}, Redis knows of {known}")
+        return [Entry(entry_id.decode(), entry) for entry_id, entry in found]
+
     async def wait(self, mailbox: int, position: str, milliseconds: int) -> bool:
         """Waits until there is an entry behind `position`, at most so long; whether there is."""
         found = await self._client.xread({stream_key(mailbox): position}, count=1, block=milliseconds)
         return bool(found)
 
-    async def trim(self, mailbox: int, position: str) -> bool:
-        """Removes the entries up to and with `position`: they are applied. Tells that somebody is at work.
+    async def trim(self, mailbox: int, bookmark: Bookmark) -> bool:
+        """Removes the entries up to and with the position: they are applied. Tells that somebody is at work.
 
-        False if the stream is out of step with the position: then nothing was removed, and `rejoin` must come first.
+        False if the stream is out of step with the bookmark: then nothing was removed, and `rejoin` must come first.
         """
-        keys = [stream_key(mailbox), awake_key(mailbox)]
-        return bool(await self._trim(keys=keys, args=[*entry_order(position), self._awake_milliseconds]))
+        keys = [stream_key(mailbox), awake_key(mailbox), log_key(mailbox)]
+        milliseconds, sequence = entry_order(bookmark.position)
+        args = [milliseconds, sequence, self._awake_milliseconds, str(bookmark.identity)]
+        return bool(await self._trim(keys=keys, args=args))
 
-    async def rejoin(self, mailbox: int, position: str, applied: int) -> int:
-        """Brings a stream back into step with `position` and the number of entries ever applied. Returns how many
-        entries came behind the position again. The position must be locked meanwhile."""
-        milliseconds, sequence = entry_order(position)
-        again: int = await self._rejoin(keys=[stream_key(mailbox)], args=[position, milliseconds, sequence, applied])
-        return again
+    async def rejoin(self, mailbox: int, bookmark: Bookmark, applied: int) -> int:
+        """Brings a stream back into step with the bookmark and the number of entries ever applied. Returns how many
+        entries wait behind the position now. The position must be locked meanwhile."""
+        milliseconds, sequence = entry_order(bookmark.position)
+        waiting: int = await self._rejoin(
+            keys=[stream_key(mailbox), log_key(mailbox)],
+            args=[bookmark.position, milliseconds, sequence, applied, str(bookmark.identity)],
+        )
+        return waiting
 
     async def fall_asleep(self, mailbox: int) -> bool:
         """Says that nobody drains the mailbox any more. False if something came in just now: then stay awake."""

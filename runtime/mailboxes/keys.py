@@ -11,6 +11,11 @@ def awake_key(mailbox: int) -> str:
     return f"mailbox:{{{mailbox}}}:awake"
 
 
+def log_key(mailbox: int) -> str:
+    """Which log the mailbox's commands were applied to, and how far: `identity`, and the `position` it had come to."""
+    return f"mailbox:{{{mailbox}}}:log"
+
+
 def idempotency_key(mailbox: int, principal: str, key: str) -> str:
     """Remembers the first command that used `key`. Length first: no principal can name another's key."""
     return f"mailbox:{{{mailbox}}}:idempotency:{len(principal)}:{principal}:{key}"

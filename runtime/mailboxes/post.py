@@ -23,8 +23,10 @@ from runtime.mailboxes.keys import awake_key, idempotency_key, stream_key
 _log = logging.getLogger(__name__)
 
 _SCRIPT: Final = (Path(__file__).parent / "post.lua").read_text()
+_FORGET: Final = (Path(__file__).parent / "forget.lua").read_text()
 _POSTED: Final = b"posted"
 _FULL: Final = b"full"
+_WAITS: Final = b"w"
 
 
 class Claim(NamedTuple):
@@ -51,6 +53,13 @@ class Claimed(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.msgpack.decode(value, type=Claimed)
 
 
+class Known(NamedTuple):
+    """What the first command that used an idempotency key left there, and whether it still waits in the mailbox."""
+
+    value: bytes
+    waits: bool
+
+
 class MailboxFull(Exception):
     """The mailbox holds as many commands as it may; later there will be room."""
 
@@ -66,7 +75,7 @@ class MailboxesUnavailable(Exception):
 class _Post(NamedTuple):
     entry: bytes
     claim: Claim | None
-    answer: asyncio.Future[bytes | None]
+    answer: asyncio.Future[Known | None]
 
 
 class Poster:
@@ -98,22 +107,48 @@ class Poster:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waking: set[asyncio.Task[None]] = set()
 
-    async def post(self, mailbox: int, entry: bytes, claim: Claim | None = None) -> bytes | None:
+    async def post(self, mailbox: int, entry: bytes, claim: Claim | None = None) -> Known | None:
         """Accepts one command: on return it is on Redis's disk, behind all that were posted there before.
 
-        Returns None, or the value that an earlier command with the same idempotency key left: then nothing was
-        posted. Raises MailboxFull, PostQueueFull or MailboxesUnavailable.
+        Returns None, or what an earlier command with the same idempotency key left: then nothing was posted. Raises
+        MailboxFull, PostQueueFull or MailboxesUnavailable.
         """
         if self._queued >= self._queue_max_commands:
             raise PostQueueFull
         if self._loop is None:
             self._loop = asyncio.get_running_loop()  # which costs a system call (getpid) each time it is asked for
-        answer: asyncio.Future[bytes | None] = self._loop.create_future()
+        answer: asyncio.Future[Known | None] = self._loop.create_future()
         self._gathering.setdefault(mailbox, []).append(_Post(entry, claim, answer))
         self._queued += 1
         if self._sending is None:
             self._sending = self._loop.create_task(self._send_all())
         return await answer
+
+    async def post_once(
+        self, mailbox: int, entry: bytes, claim: Claim | None, is_applied: Callable[[UUID], Awaitable[bool]]
+    ) -> Claimed | None:
+        """The same for claims that are `Claimed`; returns the first command, if the key was used by one that waits or,
+        as `is_applied` says of those that do not, was applied. What Redis remembers of a history that is gone (Postgres
+        was begun anew, or put back) is forgotten, and the command is posted. Raises what either raises."""
+        while (known := await self.post(mailbox, entry, claim)) is not None and claim is not None:
+            first = Claimed.decode(known.value)
+            if known.waits or await is_applied(first.command_id):
+                return first
+            _log.warning(
+                "mailbox %d: command %s, by which an idempotency key was used, is neither waiting nor in the log: "
+                "Redis remembered another log than Postgres has; the key is free again",
+                mailbox,
+                first.command_id,
+            )
+            await self._forget(mailbox, claim, known.value)
+        return None
+
+    async def _forget(self, mailbox: int, claim: Claim, value: bytes) -> None:
+        key = idempotency_key(mailbox, claim.principal, claim.key)
+        try:
+            await self._client.eval(_FORGET, 1, key, value)  # type: ignore[arg-type]  # it takes bytes as well
+        except (RedisError, OSError) as error:
+            raise MailboxesUnavailable(str(error)) from error
 
     async def close(self) -> None:
         """Waits for what is on its way."""
@@ -190,7 +225,7 @@ class Poster:
             if result == _FULL:
                 post.answer.set_exception(MailboxFull())
             else:
-                post.answer.set_result(None if result == _POSTED else result)
+                post.answer.set_result(None if result == _POSTED else Known(result[1:], result.startswith(_WAITS)))
 
     def _wake_soon(self, mailbox: int) -> None:
         task = asyncio.create_task(self._wake_quietly(mailbox))

@@ -1,7 +1,9 @@
--- Brings a stream back into step with the position that Postgres has, after Redis was replaced or restored.
--- KEYS: the stream. ARGV: the position, its milliseconds and sequence, how many entries were ever applied.
--- Entries at or before the position would never be read: they are added again, behind it. Whether they were applied
--- before, the worker sees by their ids. And the count of entries ever added becomes what it must be.
+-- Brings a stream into step with the position that Postgres has, after either of them was replaced or put back.
+-- KEYS: the stream, what Redis knows of the log. ARGV: the position, its milliseconds and sequence, how many entries
+-- were ever applied, the log's identity.
+-- What is behind the position waits, and stays. If the stream has never come so far as the position, what it holds would
+-- never be read: it is added again, behind it; whether it was applied before, the worker sees by the commands' ids. And
+-- the count of entries ever added becomes what it must be.
 local stream, position = KEYS[1], ARGV[1]
 local milliseconds, sequence, applied = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if redis.call('EXISTS', stream) == 0 then
@@ -27,4 +29,5 @@ redis.call('XSETID', stream, last, 'ENTRIESADDED', applied + redis.call('XLEN', 
 for _, entry in ipairs(stranded) do
     redis.call('XADD', stream, '*', unpack(entry[2]))
 end
-return #stranded
+redis.call('HSET', KEYS[2], 'identity', ARGV[5], 'position', position)
+return redis.call('XLEN', stream)

@@ -19,7 +19,7 @@ from domain.ids import mailbox_of_slot
 from domain.model import Command, Who
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from runtime.activation import ActivationBroker, activate
-from runtime.database import LOST_CONNECTION
+from runtime.database import CONNECT_TIMEOUT_SECONDS, LOST_CONNECTION, asyncpg_dsn
 from runtime.envelope import encode, seal
 from runtime.mailboxes.post import Claim, Claimed, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
 from runtime.records import REPEATED
@@ -66,6 +66,7 @@ class Sender:
 
     def __init__(self, config: Settings) -> None:
         self._mailbox_count = config.mailbox_count
+        self._database_url = config.database_url
         self._redis = connect(config.redis_url)
         self._broker = ActivationBroker(config.redis_url)
         self._poster = Poster(
@@ -111,18 +112,26 @@ class Sender:
         mailbox = mailbox_of_slot(command.slot(), self._mailbox_count)
         while True:
             try:
-                known = await self._poster.post(mailbox, encode(envelope), claim)
+                first = await self._poster.post_once(mailbox, encode(envelope), claim, self._is_applied)
             except (MailboxFull, PostQueueFull, MailboxesUnavailable) as error:
                 if time.monotonic() > until or (isinstance(error, MailboxesUnavailable) and key is None):
                     raise
                 await asyncio.sleep(_RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
                 continue
-            if known is None:
+            if first is None:
                 return envelope.command_id
-            first = Claimed.decode(known)
             if first.fingerprint != fingerprint:
                 raise KeyReused(key)
             return first.command_id
+
+    async def _is_applied(self, command_id: UUID) -> bool:
+        """Whether the log has the command; asked so rarely that it takes a connection of its own."""
+        connection = await asyncpg.connect(asyncpg_dsn(self._database_url), timeout=CONNECT_TIMEOUT_SECONDS)
+        try:
+            found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM commands WHERE id = $1)", command_id)
+        finally:
+            await connection.close()
+        return found
 
     async def _wake(self, mailbox: int) -> None:
         await activate(self._broker, mailbox)

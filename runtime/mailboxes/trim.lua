@@ -1,23 +1,31 @@
--- Removes what is applied from a mailbox, and says that somebody is at work.
--- KEYS: the stream, the awake key. ARGV: the position's milliseconds and sequence, awake (ms).
+-- Removes what is applied from a mailbox, notes how far that is, and says that somebody is at work.
+-- KEYS: the stream, the awake key, what Redis knows of the log. ARGV: the position's milliseconds and sequence,
+-- awake (ms), the log's identity.
 -- A stream whose last id lies before the position knows nothing of it (Redis was replaced): what it holds was not
--- applied, and is left for `rejoin`. Answers 1, or 0 for such a stream.
+-- applied. One that knows of another log may hold what this one has not applied. Both are left for `rejoin`.
+-- Answers 1, or 0 for such a stream.
 if redis.call('EXISTS', KEYS[1]) == 0 then
     return 1
 end
 local milliseconds, sequence = tonumber(ARGV[1]), tonumber(ARGV[2])
-local info = redis.call('XINFO', 'STREAM', KEYS[1])
-local last
-for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then
-        last = info[i + 1]
-    end
-end
-local last_milliseconds, last_sequence = string.match(last, '^(%d+)-(%d+)$')
-last_milliseconds, last_sequence = tonumber(last_milliseconds), tonumber(last_sequence)
-if last_milliseconds < milliseconds or (last_milliseconds == milliseconds and last_sequence < sequence) then
+local known = redis.call('HMGET', KEYS[3], 'identity', 'position')
+if known[1] and known[1] ~= ARGV[4] then
     return 0
 end
+local function is_before(id)
+    local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+    ms, seq = tonumber(ms), tonumber(seq)
+    return ms < milliseconds or (ms == milliseconds and seq < sequence)
+end
+local info = redis.call('XINFO', 'STREAM', KEYS[1])
+for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' and is_before(info[i + 1]) then
+        return 0
+    end
+end
 redis.call('XTRIM', KEYS[1], 'MINID', string.format('%d-%d', milliseconds, sequence + 1))
+if not known[2] or is_before(known[2]) then
+    redis.call('HSET', KEYS[3], 'identity', ARGV[4], 'position', string.format('%d-%d', milliseconds, sequence))
+end
 redis.call('SET', KEYS[2], '1', 'XX', 'PX', ARGV[3])
 return 1

@@ -2,6 +2,7 @@
 
 from runtime.tables.accounts import accounts, api_keys, sessions
 from runtime.tables.base import metadata
+from runtime.tables.branches import log_branches
 from runtime.tables.catalogue import categories, products, variants
 from runtime.tables.jobs import job_errors, job_parts, jobs
 from runtime.tables.pipeline import (
@@ -28,6 +29,7 @@ __all__ = [
     "job_errors",
     "job_parts",
     "jobs",
+    "log_branches",
     "mailboxes",
     "metadata",
     "order_lines",

@@ -13,7 +13,9 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from runtime.mailboxes.keys import awake_key, stream_key
+from runtime.branches import read_branches
+from runtime.mailboxes.inbox import Bookmark, Remembered, remembered
+from runtime.mailboxes.keys import awake_key, log_key, stream_key
 from runtime.verify.report import Progress, Report
 
 _LOCK_TIMEOUT_MS: Final = 15_000
@@ -33,12 +35,21 @@ async def check_mailboxes(
             position, entries, times = await connection.fetchrow(
                 "SELECT position, entries, rejoined FROM mailboxes WHERE mailbox = $1 FOR UPDATE", mailbox
             )
-            added, waits = await _added_and_waiting(redis, mailbox, position)
+            bookmark = Bookmark(position, (await read_branches(connection)).identity)
+            added, waits, knows = await _added_and_waiting(redis, mailbox, position)
         # Whoever came to drain it meanwhile went away again: let the sweep see that nobody is at work.
         await redis.delete(awake_key(mailbox))
         rejoined += times
         applied += entries
         waiting += waits
+        if knows is not None and not knows.fits(bookmark):
+            report.differ(
+                "mailboxes",
+                f"mailbox {mailbox}",
+                "Redis has seen commands applied that Postgres does not know of",
+                redis=[str(knows.identity), knows.position],
+                postgres=[str(bookmark.identity), bookmark.position],
+            )
         missing = added - waits - entries
         if missing:
             report.differ(
@@ -55,17 +66,19 @@ async def check_mailboxes(
     report.counts["mailboxes_rejoined"] = rejoined
 
 
-async def _added_and_waiting(redis: Redis, mailbox: int, position: str) -> tuple[int, int]:
-    """How many entries were ever added to the stream, and how many of them lie behind `position`."""
+async def _added_and_waiting(redis: Redis, mailbox: int, position: str) -> tuple[int, int, Remembered | None]:
+    """How many entries were ever added to the stream, how many of them lie behind `position`, and what Redis knows of
+    the log."""
     stream = stream_key(mailbox)
     pipeline = redis.pipeline(transaction=True)
     pipeline.xinfo_stream(stream)
     pipeline.xlen(stream)
     pipeline.xrange(stream, max=position)
-    info, length, applied = await pipeline.execute(raise_on_error=False)
+    pipeline.hmget(log_key(mailbox), "identity", "position")
+    info, length, applied, fields = await pipeline.execute(raise_on_error=False)
     if isinstance(info, ResponseError):
-        return 0, 0  # there is no such stream: nothing was ever posted to it
-    for answer in (info, length, applied):
+        return 0, 0, None  # there is no such stream: nothing was ever posted to it
+    for answer in (info, length, applied, fields):
         if isinstance(answer, Exception):
             raise answer
-    return info["entries-added"], length - len(applied)
+    return info["entries-added"], length - len(applied), remembered(fields)

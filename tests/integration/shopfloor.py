@@ -77,6 +77,7 @@ class Shopfloor:
         queue_max_commands: int = 10_000,
         batch_max_commands: int = 64,
         awake_milliseconds: int = 60_000,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self.database_url = database_url
         self.redis_url = redis_url
@@ -91,7 +92,8 @@ class Shopfloor:
         self.inbox = self.new_inbox(Inbox)
         self.poster = self.new_poster(self.redis)
         self.pool: asyncpg.Pool[Any]
-        self._numbers: Iterator[int] = itertools.count(1)
+        self.numbers = numbers or itertools.count(1)
+        """Of what ids are made here; floors that share them never make one twice."""
 
     async def __aenter__(self) -> Self:
         self.pool = await create_batch_pool(self.database_url, size=_CONNECTIONS, batch_max_seconds=_BATCH_MAX_SECONDS)
@@ -138,7 +140,7 @@ class Shopfloor:
 
     def new_id(self, mailbox: int = 0) -> UUID:
         """An id whose commands go to that mailbox."""
-        number = next(self._numbers)
+        number = next(self.numbers)
         first_slot = -(-mailbox * SLOT_COUNT // self.mailbox_count)
         return new_id(_FIRST_MS + number, first_slot, number)
 

@@ -8,7 +8,7 @@ import msgspec
 from domain.orders import CancelOrder
 from domain.stock import AdjustStock, ReceiveStock
 from runtime.database import LOST_CONNECTION
-from runtime.mailboxes.inbox import Entry, Inbox
+from runtime.mailboxes.inbox import Bookmark, Entry, Inbox
 from runtime.mailboxes.keys import awake_key
 from tests.integration.gates import gate_before
 from tests.integration.shopfloor import STAFF, Shopfloor
@@ -112,8 +112,8 @@ class _HeldInbox(Inbox):
     def hold(self) -> None:
         self.has_read, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
-        entries = await super().read(mailbox, position, count)
+    async def read_on(self, mailbox: int, bookmark: Bookmark, count: int) -> list[Entry]:
+        entries = await super().read_on(mailbox, bookmark, count)
         self.has_read.set()
         await self.go_on.wait()
         return entries

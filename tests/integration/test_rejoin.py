@@ -8,10 +8,10 @@ import pytest
 from redis.asyncio import Redis
 
 from runtime.database import asyncpg_dsn
-from runtime.mailboxes.inbox import Inbox, entry_order
+from runtime.mailboxes.inbox import Bookmark, Inbox, entry_order
 from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.rejoin import rejoin
 from runtime.verify import verify
-from workers.rejoin import rejoin
 
 MAILBOX = 3
 APPLIED = 40
@@ -63,7 +63,8 @@ async def test_who_drains_before_the_mailbox_has_rejoined_removes_nothing(
     await post(client, "accepted meanwhile")
     inbox = Inbox(client, awake_milliseconds=1_000)
 
-    assert not await inbox.trim(MAILBOX, AHEAD)
+    identity = await pool.fetchval("SELECT identity FROM log_branches")
+    assert not await inbox.trim(MAILBOX, Bookmark(AHEAD, identity))
     await rejoin(pool, client, inbox)
 
     assert [entry.fields[b"e"] for entry in await inbox.read(MAILBOX, AHEAD, 10)] == [b"accepted meanwhile"]
@@ -78,7 +79,7 @@ async def test_an_empty_redis_counts_on_from_what_was_applied(
     await position_at(pool, AHEAD)
     assert not (await verify(database_url, redis_url, mailbox_count=16)).clean
 
-    assert MAILBOX in await rejoin(pool, client, Inbox(client, awake_milliseconds=1_000))
+    assert (await rejoin(pool, client, Inbox(client, awake_milliseconds=1_000))).mended == [MAILBOX]
 
     assert (await verify(database_url, redis_url, mailbox_count=16)).clean
     added = await post(client, "new")

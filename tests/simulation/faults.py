@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from runtime.database import asyncpg_dsn
 from runtime.feed import Publisher
-from runtime.mailboxes.inbox import Entry, Inbox
+from runtime.mailboxes.inbox import Bookmark, Entry, Inbox
 from runtime.mailboxes.keys import awake_key
 
 BEFORE_READ: Final = "before reading"
@@ -54,13 +54,13 @@ fate: ContextVar[Fate] = ContextVar("fate", default=Fate())  # noqa: B039 - a fa
 class MortalInbox(Inbox):
     """The inbox of workers that may crash over it."""
 
-    async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
+    async def read_on(self, mailbox: int, bookmark: Bookmark, count: int) -> list[Entry]:
         fate.get().meet(BEFORE_READ)
-        return await super().read(mailbox, position, count)
+        return await super().read_on(mailbox, bookmark, count)
 
-    async def trim(self, mailbox: int, position: str) -> bool:
+    async def trim(self, mailbox: int, bookmark: Bookmark) -> bool:
         fate.get().meet(BEFORE_TRIM)
-        return await super().trim(mailbox, position)
+        return await super().trim(mailbox, bookmark)
 
     async def fall_asleep(self, mailbox: int) -> bool:
         if fate.get().strikes(HALF_ASLEEP):

@@ -20,7 +20,8 @@ import asyncpg
 from domain.model import Command, Who
 from runtime import envelope as envelopes
 from runtime.database import LOST_CONNECTION, asyncpg_dsn
-from runtime.mailboxes.post import Claim, MailboxesUnavailable, MailboxFull
+from runtime.mailboxes.post import Claim, Known, MailboxesUnavailable, MailboxFull
+from runtime.mailboxes.rejoin import rejoin
 from runtime.redis_client import REDIS_UNAVAILABLE
 from runtime.verify import verify
 from tests.integration.shopfloor import Shopfloor
@@ -29,7 +30,6 @@ from tests.simulation import faults
 from tests.simulation.auditor import Asked, Auditor
 from tests.simulation.clients import PRICES, Clients
 from tests.simulation.faults import CRASH_POINTS, HALF_ASLEEP, Crash, Doom, Fate, MortalInbox, MortalPublisher
-from workers.rejoin import rejoin
 
 STEPS: Final = 60
 
@@ -113,12 +113,12 @@ class World:
                 self.happened["answer lost"] += 1
             elif isinstance(answer, MailboxFull):
                 self.happened["mailbox full"] += 1
-            elif isinstance(answer, bytes):
+            elif isinstance(answer, Known):
                 self.happened["answered by its idempotency key"] += 1
             else:
                 raise answer
 
-    async def _post_one(self, asked: Asked, command: Command) -> bytes | None:
+    async def _post_one(self, asked: Asked, command: Command) -> Known | None:
         envelope = self._floor.envelope(
             command,
             who=Who(asked.principal, asked.staff),
@@ -174,8 +174,9 @@ class World:
 
     async def _sweep(self) -> None:
         try:
-            known = await rejoin(self._floor.pool, self._floor.redis, self._inbox)
-            for mailbox in await self._inbox.forgotten({*range(self._floor.mailbox_count), *known}):
+            everyone = range(self._floor.mailbox_count)
+            known = (await rejoin(self._floor.pool, self._floor.redis, self._inbox, everyone)).mailboxes
+            for mailbox in await self._inbox.forgotten({*everyone, *known}):
                 if await self._inbox.wake(mailbox):
                     self._floor.woken.append(mailbox)
         except (*LOST_CONNECTION, *REDIS_UNAVAILABLE):

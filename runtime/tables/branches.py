@@ -1,0 +1,14 @@
+"""The table of the log's branches: under which identity it was written, from where on. See `runtime/branches.py`."""
+
+from sqlalchemy import BigInteger, Column, Integer, Table, Uuid
+
+from runtime.tables.base import metadata, when
+
+log_branches = Table(
+    "log_branches",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("identity", Uuid, nullable=False, unique=True),
+    Column("after_seq", BigInteger, nullable=False),
+    when("begun_at"),
+)

@@ -1,0 +1,208 @@
+"""Postgres is begun anew or put back from an older backup, and Redis stays: both are brought into step, and said so.
+
+What only Redis has is applied; what Redis remembers of a history that is gone counts for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from domain.model import Command
+from runtime import migrations
+from runtime.branches import Branches, read_branches
+from runtime.database import asyncpg_dsn
+from runtime.envelope import encode
+from runtime.mailboxes.inbox import Bookmark
+from runtime.mailboxes.post import Claim, Claimed
+from runtime.mailboxes.rejoin import Rejoined, rejoin
+from runtime.verify import verify
+from tests.integration.shopfloor import ANN, STAFF, Shopfloor
+from tests.servers import Databases
+
+FINGERPRINT = b"the same request"
+
+
+async def branches(database_url: str) -> Branches:
+    connection = await asyncpg.connect(asyncpg_dsn(database_url))
+    try:
+        return await read_branches(connection)
+    finally:
+        await connection.close()
+
+
+async def brought_into_step(floor: Shopfloor) -> Rejoined:
+    """What a worker's sweep does, and `tidegate up`."""
+    return await rejoin(floor.pool, floor.redis, floor.inbox, range(floor.mailbox_count))
+
+
+async def post_once(floor: Shopfloor, command: Command, key: str) -> UUID | None:
+    """Posts as a gateway does; the id of the first command with that key, if it was not this one."""
+    envelope = floor.envelope(command, key=key, fingerprint=FINGERPRINT)
+    claim = Claim(ANN.principal, key, Claimed(FINGERPRINT, envelope.command_id, "").encode())
+
+    async def is_applied(command_id: UUID) -> bool:
+        found: bool = await floor.pool.fetchval("SELECT EXISTS (SELECT FROM commands WHERE id = $1)", command_id)
+        return found
+
+    first = await floor.poster.post_once(floor.mailbox_of(command), encode(envelope), claim, is_applied)
+    return None if first is None else first.command_id
+
+
+@pytest.fixture
+async def anew(databases: Databases) -> AsyncIterator[str]:
+    """The URL of a database that was begun anew: its log is another."""
+    with databases.empty() as url:
+        await asyncio.to_thread(migrations.upgrade, url)
+        yield url
+
+
+@asynccontextmanager
+async def put_back(databases: Databases, database_url: str, redis_url: str) -> AsyncIterator[Shopfloor]:
+    """A shop that sold three mugs of a hundred, was backed up, sold four more, and was put back: the fifth order waits
+    in a mailbox."""
+    async with Shopfloor(database_url, redis_url) as floor:
+        await floor.fill(MUG=100)
+        for number in range(3):
+            assert await post_once(floor, floor.place(number, MUG=1), f"before-{number}") is None
+        await floor.drain()
+    numbers = floor.numbers
+    with databases.copy(database_url) as backup:
+        async with Shopfloor(database_url, redis_url, numbers=numbers) as floor:
+            for number in range(4):
+                assert await post_once(floor, floor.place(number, MUG=1), f"lost-{number}") is None
+            await floor.drain()
+            assert await post_once(floor, floor.place(0, MUG=1), "waiting") is None
+        async with Shopfloor(backup, redis_url, numbers=numbers) as restored:
+            yield restored
+
+
+async def test_a_log_that_was_begun_anew_takes_what_waits_and_nothing_else(
+    floor: Shopfloor, anew: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await floor.fill(MUG=100)
+    await floor.post_all(floor.place(number, MUG=1) for number in range(4))
+    await floor.drain()
+    waiting = await floor.post(floor.listing("LAMP", 7), who=STAFF)
+    async with Shopfloor(anew, floor.redis_url) as shop:
+        before = (await branches(anew)).identity
+        await shop.drain()
+        assert await shop.settled() == {}, "nothing is applied before both sides are in step"
+        caplog.set_level(logging.ERROR)
+        mended = await brought_into_step(shop)
+        assert (mended.mended, mended.waiting) == ([0, 1, 2, 3], 1)
+        assert "not in the log (was Postgres put back, or begun anew?)" in caplog.text
+        await shop.drain()
+        assert await shop.statuses([waiting]) == ["applied"]
+        assert await shop.stock("LAMP") == (7, 0)
+        assert (await branches(anew)).identity != before, "whoever heard of the log before is told it is another"
+        assert (await brought_into_step(shop)).mended == []
+        counts = await shop.verified()
+        assert (counts["commands"], counts["mailboxes_rejoined"]) == (1, 4)
+
+
+async def test_what_is_put_back_goes_on_under_another_identity(
+    databases: Databases, database_url: str, redis_url: str
+) -> None:
+    async with put_back(databases, database_url, redis_url) as restored:
+        (first,) = await branches(restored.database_url)
+        report = await verify(restored.database_url, redis_url, mailbox_count=4)
+        assert "Redis has seen commands applied that Postgres does not know of" in {
+            difference["problem"] for difference in report.differences
+        }
+        last_seq = (await restored.log())[-1]
+        assert (await brought_into_step(restored)).waiting == 1
+        known = await branches(restored.database_url)
+        assert known[0] == first
+        assert known[1].after_seq == last_seq
+        await restored.drain()
+        assert await restored.stock("MUG") == (100, 4), "three from before the backup, and the one that waited"
+        await restored.verified()
+
+
+async def test_a_key_of_the_part_that_is_gone_is_free_and_one_of_the_part_that_stands_is_not(
+    databases: Databases, database_url: str, redis_url: str
+) -> None:
+    """Also before anybody has found that the two are out of step."""
+    async with put_back(databases, database_url, redis_url) as restored:
+        assert await post_once(restored, restored.place(0, MUG=1), "lost-0") is None
+        assert await post_once(restored, restored.place(0, MUG=1), "before-0") is not None
+        assert await post_once(restored, restored.place(0, MUG=1), "waiting") is not None
+        await brought_into_step(restored)
+        assert await post_once(restored, restored.place(1, MUG=1), "lost-1") is None
+        assert await post_once(restored, restored.place(1, MUG=1), "lost-1") is not None
+        await restored.drain()
+        assert await restored.stock("MUG") == (100, 6), "three, one that waited, and two that were asked for again"
+        await restored.verified()
+
+
+async def test_nothing_is_applied_while_redis_knows_of_more_than_postgres(
+    databases: Databases, database_url: str, redis_url: str
+) -> None:
+    """A batch that came first would move the position past what tells that the log was put back."""
+    async with put_back(databases, database_url, redis_url) as restored:
+        before = await restored.log()
+        await restored.drain()
+        assert await restored.log() == before
+        await brought_into_step(restored)
+        await restored.drain()
+        assert len(await restored.log()) == len(before) + 1
+        await restored.verified()
+
+
+async def test_a_worker_of_the_log_before_removes_nothing_that_the_new_one_needs(
+    databases: Databases, database_url: str, redis_url: str
+) -> None:
+    """It has applied a batch before Postgres was put back, and comes to trim it afterwards."""
+    async with Shopfloor(database_url, redis_url) as floor:
+        await floor.fill(MUG=100)
+        bookmark = Bookmark("0-0", (await branches(database_url)).identity)
+    with databases.copy(database_url) as backup:
+        async with Shopfloor(database_url, redis_url, numbers=floor.numbers) as floor:
+            await floor.post(floor.place(0, MUG=1))
+            await floor.drain(0)
+            posted = await floor.post(floor.place(0, MUG=1))
+            (entry,) = await floor.inbox.read(0, "0-0", 10)
+        async with Shopfloor(backup, redis_url) as restored:
+            await brought_into_step(restored)
+            assert not await restored.inbox.trim(0, bookmark._replace(position=entry.entry_id))
+            await restored.drain(0)
+            assert await restored.statuses([posted]) == ["applied"]
+            await restored.verified()
+
+
+async def test_two_who_find_it_at_once_begin_one_branch(
+    databases: Databases, database_url: str, redis_url: str
+) -> None:
+    async with put_back(databases, database_url, redis_url) as restored:
+        await asyncio.gather(*(brought_into_step(restored) for _ in range(5)))
+        await brought_into_step(restored)
+        assert len(await branches(restored.database_url)) == 2
+        await restored.drain()
+        await restored.verified()
+
+
+async def test_busy_mailboxes_are_left_alone(floor: Shopfloor) -> None:
+    """Whoever looks whether all is in step takes no mailbox from a worker."""
+    await floor.fill(MUG=10_000)
+    rejoined = 0
+
+    async def trade() -> None:
+        for _ in range(10):
+            await floor.post_all(floor.place(number % 4, MUG=1) for number in range(100))
+            await asyncio.gather(*(floor.new_drainer().drain(mailbox) for mailbox in range(4)))
+
+    trading = asyncio.create_task(trade())
+    while not trading.done():
+        rejoined += len((await brought_into_step(floor)).mended)
+        await asyncio.sleep(0)
+    await trading
+    assert rejoined == 0
+    assert len(await branches(floor.database_url)) == 1
+    await floor.verified()
