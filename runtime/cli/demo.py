@@ -21,7 +21,7 @@ DEMO_SKU: Final = "LANTERN-WHITE"
 _DEMO: Final = Who(DEMO_PRINCIPAL, staff=True)
 _PIECES: Final = 1_000
 _PATIENCE_SECONDS: Final = 10.0
-_ARTICLES: Final = (
+DEMO_ARTICLES: Final = (
     Article(DEMO_SKU, "White metal lantern", 339, "GBP"),
     Article("LANTERN-GREEN", "Green metal lantern", 339, "GBP"),
     Article("TEALIGHT-12", "Tea lights, box of 12", 255, "GBP"),
@@ -72,9 +72,9 @@ async def load_demo(config: Settings, *, force: bool = False) -> Loaded:
                 )
             if not force and await connection.fetchval("SELECT EXISTS (SELECT FROM products)"):
                 return Loaded(0, posted_accounts)
-            for article in _ARTICLES:
+            for article in DEMO_ARTICLES:
                 key = f"demo:{article.sku}"
                 await sender.send(listing(article, _PIECES), _DEMO, key=key, patience_seconds=_PATIENCE_SECONDS)
     finally:
         await connection.close()
-    return Loaded(len(_ARTICLES), posted_accounts)
+    return Loaded(len(DEMO_ARTICLES), posted_accounts)

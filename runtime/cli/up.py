@@ -16,29 +16,35 @@ from typing import Any, Final
 
 import click
 from rich.console import Console
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Select, exists, func, select
 
 from runtime import migrations, processes
 from runtime.children import Child, end_leftovers
 from runtime.cli.banner import banner
+from runtime.cli.demo import DEMO_PRINCIPAL
 from runtime.cli.output import Output
 from runtime.cli.progress import step
+from runtime.database import create_batch_pool
 from runtime.embedded.keeper import Keeper
 from runtime.embedded.postgres import PostgresServer
 from runtime.embedded.server import EmbeddedServer, ServerError, records_folder
 from runtime.embedded.valkey import ValkeyServer
 from runtime.engine import create_engine
 from runtime.home import HomeTaken, announced, taken
+from runtime.mailboxes.inbox import Inbox
+from runtime.mailboxes.rejoin import Rejoined, rejoin
 from runtime.ports import is_free
 from runtime.processes import ProcessError, Processes
+from runtime.records import FAILED, REJECTED
+from runtime.redis_client import connect
 from runtime.server_versions import require_redis
 from runtime.settings import Settings, settings
 from runtime.stopping import Stopped, StopRequest, stop_request
-from runtime.tables import accounts, products, stock, variants
+from runtime.tables import accounts, commands, products, stock, variants
 
 _LEFTOVER_TIMEOUT_SECONDS: Final = 20.0
 _DEMO_STOP_TIMEOUT_SECONDS: Final = 2.0
-_DEMO_STOCK_TIMEOUT_SECONDS: Final = 10.0
+_DEMO_TIMEOUT_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.1
 
 
@@ -87,6 +93,7 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
             migrations.upgrade(database_url)
             current.detail = f"at migration {migrations.head()}"
         stop.check()
+        _bring_into_step(config, console, database_url, redis_url)
         environment = processes.environment(
             os.environ, database_url=database_url, redis_url=redis_url, host=config.host, port=config.port, home=home
         )
@@ -96,16 +103,17 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
         procfile = Processes(home, environment)
         running.callback(procfile.stop)
         with step(console, "Processes") as current:
-            commands = processes.commands()
-            for name, command in commands.items():
+            programs = processes.commands()
+            for name, command in programs.items():
                 output.show(procfile.start(name, command, subprocess.PIPE))
             procfile.wait_until_ready(config.host, config.port, check)
-            current.detail = ", ".join(commands)
+            current.detail = ", ".join(programs)
         if asyncio.run(_value(database_url, _lacks_demo(config))):
+            stocked = asyncio.run(_value(database_url, _HAS_PRODUCTS))  # a catalogue of one's own may have no stock
             with step(console, "Demo") as current:
                 _load_demo(home, environment, output, check)
-                _wait_for_stock(database_url, check)
-                current.detail = "loaded"
+                missing = _wait_for_demo(database_url, _lacks_demo(config), check, stocked=stocked)
+                current.detail = f"not all there: {missing}" if missing else "loaded"
         sku = asyncio.run(_value(database_url, _MOST_AVAILABLE))
         console.print(f"Ready in {time.monotonic() - begun:.1f} s.")
         click.echo(banner(config, database_url=database_url, redis_url=redis_url, sku=sku))
@@ -115,6 +123,30 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
             if ended is not None:
                 raise ProcessError(f"{ended.name} ended by itself, with exit code {ended.returncode}")
             time.sleep(_POLL_SECONDS)
+
+
+def _bring_into_step(config: Settings, console: Console, database_url: str, redis_url: str) -> None:
+    """A Postgres that was begun anew or put back and a Redis that stayed, or the other way round, do not agree on what
+    is applied: says so, and has them agree before anything is posted."""
+
+    async def look() -> Rejoined:
+        client = connect(redis_url)
+        pool = await create_batch_pool(database_url, size=2, batch_max_seconds=config.batch_max_seconds)
+        try:
+            inbox = Inbox(client, awake_milliseconds=config.awake_milliseconds)
+            return await rejoin(pool, client, inbox, range(config.mailbox_count))
+        finally:
+            pool.terminate()
+            await client.aclose()
+
+    rejoined = asyncio.run(look())
+    if rejoined.mended:
+        console.print(
+            "Redis and Postgres did not agree on what is applied: one of them was replaced, or put back. "
+            f"{len(rejoined.mended)} mailboxes were brought into step; the {rejoined.waiting} commands that wait in "
+            "them will be applied.",
+            soft_wrap=True,
+        )
 
 
 def _given_servers(config: Settings) -> tuple[str, str] | None:
@@ -137,7 +169,7 @@ def _embedded_servers(home: Path, console: Console, stop: StopRequest, running: 
     return servers
 
 
-def _lacks_demo(config: Settings) -> Select[tuple[bool]]:
+def _lacks_demo(config: Settings) -> Select[Any]:
     """Whether there are no products, or in development nobody to sign in as."""
     lacks = ~exists(products.select())
     if config.mode == "development":
@@ -164,13 +196,24 @@ def _load_demo(home: Path, environment: Mapping[str, str], output: Output, check
         raise ProcessError(f"`tidegate demo` failed with exit code {child.returncode}")
 
 
-def _wait_for_stock(database_url: str, check: Callable[[], None]) -> None:
-    """The demo has posted its stock; workers, which may still be starting, apply it. Without any, `up` goes on."""
-    deadline = time.monotonic() + _DEMO_STOCK_TIMEOUT_SECONDS
-    while asyncio.run(_value(database_url, _MOST_AVAILABLE)) is None and time.monotonic() < deadline:
+def _wait_for_demo(database_url: str, lacks: Select[Any], check: Callable[[], None], *, stocked: bool) -> str:
+    """The demo is posted; workers, which may still be starting, apply it. Returns what is missing of it and why, when
+    the patience is over; nothing if it is there."""
+    deadline = time.monotonic() + _DEMO_TIMEOUT_SECONDS
+    while asyncio.run(_value(database_url, lacks)) or not (stocked or asyncio.run(_value(database_url, _IN_STOCK))):
+        if time.monotonic() > deadline:
+            refused = asyncio.run(_value(database_url, _REFUSED))
+            return f"{refused} of its commands were refused" if refused else "its commands are not applied yet"
         check()
         time.sleep(_POLL_SECONDS)
+    return ""
 
+
+_HAS_PRODUCTS: Final = select(exists(products.select()))
+_IN_STOCK: Final = select(exists().where(stock.c.on_hand > 0))
+_REFUSED: Final = select(func.count()).where(
+    commands.c.principal == DEMO_PRINCIPAL, commands.c.status.in_((REJECTED, FAILED))
+)
 
 _MOST_AVAILABLE: Final = (
     select(stock.c.sku)
@@ -181,7 +224,7 @@ _MOST_AVAILABLE: Final = (
 )
 
 
-async def _value(database_url: str, query: Select[tuple[Any]]) -> Any:
+async def _value(database_url: str, query: Select[Any]) -> Any:
     engine = create_engine(database_url, pool_size=1)
     try:
         async with engine.connect() as connection:

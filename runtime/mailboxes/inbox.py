@@ -96,7 +96,7 @@ class Inbox:
         """
         keys = [stream_key(mailbox), awake_key(mailbox), log_key(mailbox)]
         milliseconds, sequence = entry_order(bookmark.position)
-        args = [milliseconds, sequence, self._awake_milliseconds, str(bookmark.identity)]
+        args: list[int | str] = [milliseconds, sequence, self._awake_milliseconds, str(bookmark.identity)]
         return bool(await self._trim(keys=keys, args=args))
 
     async def rejoin(self, mailbox: int, bookmark: Bookmark, applied: int) -> int:

@@ -146,7 +146,7 @@ class Poster:
     async def _forget(self, mailbox: int, claim: Claim, value: bytes) -> None:
         key = idempotency_key(mailbox, claim.principal, claim.key)
         try:
-            await self._client.eval(_FORGET, 1, key, value)  # type: ignore[arg-type]  # it takes bytes as well
+            await self._client.eval(_FORGET, 1, key, value)
         except (RedisError, OSError) as error:
             raise MailboxesUnavailable(str(error)) from error
 

@@ -82,9 +82,11 @@ class Up:
         self._reader.join(pace.seconds(_STOP_SECONDS))
         return code
 
-    def curl(self) -> dict[str, object]:
+    def curl(self, idempotency_key: str | None = None) -> dict[str, object]:
         """Runs the `curl` that was printed, as if pasted, and returns the answer."""
         command = next(line for line in self.lines if line.startswith("curl "))
+        if idempotency_key is not None:
+            command = command.replace("curl ", f"curl -H 'Idempotency-Key: {idempotency_key}' ", 1)
         done = subprocess.run(
             ["sh", "-c", command], capture_output=True, text=True, check=True, timeout=pace.seconds(30)
         )
@@ -270,3 +272,34 @@ def test_with_servers_given_none_is_embedded(home: Path, databases: Databases, r
         assert "✓ Postgres" not in running.output
         assert not (home / "postgres").exists()
         assert running.stop() == 0
+
+
+def test_over_a_database_begun_anew_and_a_redis_that_stayed_the_demo_is_there(
+    home: Path, databases: Databases, redis_url: str
+) -> None:
+    """What Redis remembers speaks of a log that is gone: it is said so, and no used key keeps anything from coming."""
+    with databases.empty() as database_url:
+        first = Up(home, DATABASE_URL=database_url, REDIS_URL=redis_url)
+        first.wait_until_ready()
+        order = first.curl("used-before")
+        assert order["status"] == "placed"
+        assert first.curl("used-before") == order
+        assert first.stop() == 0
+    with databases.empty() as database_url:
+        second = Up(home, DATABASE_URL=database_url, REDIS_URL=redis_url)
+        second.wait_until_ready()
+        assert "Redis and Postgres did not agree on what is applied" in second.output
+        assert re.search(r"Demo +loaded", second.output)
+        again = second.curl("used-before")
+        assert again["status"] == "placed"
+        assert again["id"] != order["id"]
+        verified = subprocess.run(
+            [_TIDEGATE, "verify", "--json"],
+            env={**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=pace.seconds(60),
+        )
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        assert second.stop() == 0
