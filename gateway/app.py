@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp
 
-from gateway import apidocs, asyncapi, openapi, problems
+from gateway import apidocs, asyncapi, connections, openapi, problems
 from gateway.edge import Edge
 from gateway.fastlane import FastLane
 from gateway.middleware import around
@@ -35,7 +35,7 @@ from gateway.routes import (
 )
 from gateway.scraping import listening
 from gateway.surface import surface_of
-from runtime import files, garbage, logs
+from runtime import garbage, logs
 from runtime.metrics import REQUEST_SECONDS
 from runtime.settings import Settings, settings
 
@@ -83,7 +83,7 @@ def api(config: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        files.allow_many()
+        connections.crowd()
         app.state.edge = Edge(config)
         await app.state.edge.start()
         garbage.calm()

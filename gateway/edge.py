@@ -60,6 +60,7 @@ class Edge:
             self.engine,
             max_bytes=config.import_max_bytes,
             idle_seconds=config.import_idle_seconds,
+            max_seconds=config.import_max_seconds,
             max_uploads=config.import_max_uploads,
         )
         self.exports = Exports(

@@ -3,12 +3,17 @@
 `uvicorn --http gateway.http1:BoundedHttp`. Bodies have their bound in `gateway.requests`, where it can be told nicely.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import ClassVar, Final, get_args
 
-from gateway.patience import PatientHttp
+from gateway import connections
+from gateway.patience import Part, PatientHttp
 from gateway.problems import Problem
+from gateway.websocket import BoundedWebSocket
+from runtime.addresses import network_of
 
 HEAD_MAX_BYTES: Final = 65_536
 """Request line and headers together; looked at whenever more arrives, so one read (some 256 KiB) may come on top."""
@@ -35,16 +40,77 @@ _UPGRADE_REFUSED: Final = _refusal(
     "upgrade_not_supported",
     "Send this without an Upgrade header: HTTP/1.1 is spoken here, and WebSocket is begun with GET.",
 )
+_TOO_SLOW: Final[Mapping[Part, bytes]] = {
+    part: _refusal("request_timeout", f"The {part} of the request did not come in time.") for part in get_args(Part)
+}
+_CROWDED: Final[Mapping[connections.Refused, bytes]] = {
+    "all": _refusal("too_many_connections", "There are too many connections; try again soon."),
+    "address": _refusal("too_many_connections", "There are too many connections from your address."),
+}
+
+# So many of those who are turned away have so long to read why.
+_LINGERING_MAX: Final = 32
+_TURNED_AWAY_SECONDS: Final = 1.0
 
 
 class BoundedHttp(PatientHttp):
     """Answers what it refuses with a problem document, and closes the connection."""
+
+    limited: ClassVar[bool] = True
+    """Whether its connections count among those of clients."""
 
     at_shutdown: Callable[[], None] | None = None
     """Called when the gateway stops, for an answer that would go on."""
 
     _in_head = True
     _head_bytes = 0
+    _address: str | None = None
+    _entered = False
+    _turned_away = False
+    _parting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        if not self.limited:
+            return
+        # Connections of a proxy are those of everybody behind it.
+        if self.client is not None and self.client[0] not in getattr(self.app, "trusted_hosts", ()):
+            self._address = network_of(self.client[0])
+        refused = connections.crowd().enter(self._address)
+        self._entered = refused is None
+        if refused is not None:
+            self._turn_away(transport, _CROWDED[refused])
+
+    def _turn_away(self, transport: asyncio.Transport, answer: bytes) -> None:
+        """Says why; and leaves a few of many the time to read it, because what a client has sent meanwhile and nobody
+        has read lets its system drop the answer when the connection is closed."""
+        self._turned_away = True
+        transport.write(answer)
+        if connections.crowd().lingering < _LINGERING_MAX:
+            connections.crowd().lingering += 1
+            transport.write_eof()
+            self._parting = self.loop.call_later(_TURNED_AWAY_SECONDS, transport.abort)
+        else:
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._parting is not None:
+            connections.crowd().lingering -= 1
+            self._parting.cancel()
+        if self._entered:
+            connections.crowd().leave(self._address)
+
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        protocol = self.transport.get_protocol()
+        if self._entered and isinstance(protocol, BoundedWebSocket):
+            protocol.at_end = partial(connections.crowd().leave, self._address)
+
+    def time_out(self, part: Part) -> None:
+        if part == "head" or not self.cycle.response_started:
+            self.transport.write(_TOO_SLOW[part])
+        super().time_out(part)
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -56,7 +122,7 @@ class BoundedHttp(PatientHttp):
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self._turned_away or self.transport.is_closing():
             return
         if self._in_head and self._head_bytes > HEAD_MAX_BYTES:
             self._refuse(_HEAD_TOO_LARGE)

@@ -1,33 +1,42 @@
 """How long a client may hold a connection for nothing: uvicorn itself waits for ever for a request to go on, and for an
 answer to be taken.
 
-Each connection is looked at now and then. That costs a request nothing; so a client is let go after one or two times
-the pause between looks. A connection between two requests is uvicorn's to close, and a WebSocket is `websocket`'s.
+The head of a request and its body each have a deadline, however steadily they drip. Each connection is looked at every
+few seconds, which costs a request nothing; so a client is let go up to one such pause late. A connection between two
+requests is uvicorn's to close, and a WebSocket is `websocket`'s.
 """
 
 import asyncio
-from typing import Final
+from typing import Final, Literal
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-LOOK_SECONDS: Final = 60.0
-LOOK_MIN_BYTES: Final = 4_096
-"""A request that was unfinished at two looks, and got fewer bytes in between, is given up; and so is a reader who took
-nothing of an answer. An upload may pause no longer than `import_idle_seconds`, which is never more than one pause."""
+from runtime.metrics import REQUESTS_TIMED_OUT
+from runtime.settings import settings
+
+LOOK_SECONDS: Final = 5.0
+"""An upload may pause no longer than `import_idle_seconds`, and has a deadline of its own."""
+
+STUCK_LOOKS: Final = 12
+"""A reader who took nothing of an answer from one look to the next, so many times, is let go."""
+
+Part = Literal["head", "body"]
 
 
 class PatientHttp(HttpToolsProtocol):
     """Lets go of who neither sends nor takes."""
 
     _looking: asyncio.TimerHandle | None = None
-    _begun = 0  # requests; and so many when it was looked at last
-    _begun_before = -1
-    _whole = False  # is the last of them
-    _came_bytes = 0  # since then
-    _untaken_bytes = 0  # of answers, then
+    _awaited: Part = "head"
+    _since = 0.0  # when that was begun, or could be
+    _body_seconds: float | None = None  # of this request, if it has a deadline of its own
+    _whole = False  # is the last request
+    _untaken_bytes = 0  # of answers, when it was looked at last
+    _stuck = 0  # looks at which that was not less than before
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
+        self._since = self.loop.time()
         self._looking = self.loop.call_later(LOOK_SECONDS, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -38,33 +47,52 @@ class PatientHttp(HttpToolsProtocol):
         self._look_no_more()
         super().handle_websocket_upgrade()
 
-    def data_received(self, data: bytes) -> None:
-        self._came_bytes += len(data)
-        super().data_received(data)
+    def may_send_for(self, seconds: float) -> None:
+        """The body of the request that is being sent may take so long."""
+        self._body_seconds = seconds
 
     def on_message_begin(self) -> None:
-        self._begun += 1
         self._whole = False
+        self._awaited, self._since = "head", self.loop.time()
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._awaited, self._since, self._body_seconds = "body", self.loop.time(), None
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._whole = True
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()  # while an answer was on its way, the next request could take its time
+        super().on_response_complete()
+
+    def time_out(self, part: Part) -> None:
+        """Ends the connection: this part of a request did not come in time."""
+        REQUESTS_TIMED_OUT.labels(part).inc()
+        self.transport.close()
+
     def _look(self) -> None:
         """Ends the connection if it is only held; else looks again later."""
         untaken_bytes = self.transport.get_write_buffer_size() if self.flow.write_paused else 0
-        if untaken_bytes and untaken_bytes >= self._untaken_bytes > 0:
-            self.transport.abort()
-        elif self._is_awaited() and self._begun == self._begun_before and self._came_bytes < LOOK_MIN_BYTES:
-            self.transport.close()
-        self._untaken_bytes, self._begun_before, self._came_bytes = untaken_bytes, self._begun, 0
+        self._stuck = self._stuck + 1 if untaken_bytes >= self._untaken_bytes > 0 else 0
+        self._untaken_bytes = untaken_bytes
         self._looking = self.loop.call_later(LOOK_SECONDS, self._look)
+        if self._stuck >= STUCK_LOOKS:
+            self.transport.abort()
+        elif self._is_awaited() and self.loop.time() - self._since > self._deadline_seconds():
+            self.time_out(self._awaited)
+
+    def _deadline_seconds(self) -> float:
+        config = settings()
+        if self._awaited == "head":
+            return config.request_head_seconds
+        return self._body_seconds or config.request_body_seconds
 
     def _is_awaited(self) -> bool:
-        """Whether it is the client's turn: what it began is not whole, or it never began anything. While an answer is
-        on its way, the next request may take its time."""
-        if self._whole or self.flow.read_paused:
+        """Whether it is the client's turn: what it began is not whole, or it never began anything."""
+        if self._whole or self.flow.read_paused or self.transport.is_closing():
             return False
         return self.cycle is None or self.cycle.more_body or bool(self.cycle.response_complete)
 

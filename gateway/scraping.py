@@ -29,6 +29,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.http1 import BoundedHttp
 from gateway.views.reactions import lags
 from runtime import metrics
 from runtime.engine import VIEW_FAILED
@@ -155,6 +156,12 @@ def _encoder(accept: str) -> tuple[_Encoder, str]:
         return choose_encoder("")
 
 
+class _Unlimited(BoundedHttp):
+    """Scrapes go on while clients fill up what there is for them."""
+
+    limited = False
+
+
 class _Listener(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -175,7 +182,7 @@ async def listening(scraper: Scraper, config: Settings) -> AsyncIterator[None]:
     server = _Listener(
         uvicorn.Config(
             Starlette(routes=[Route(PATH, scrape)]),
-            http="gateway.http1:BoundedHttp",
+            http=_Unlimited,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -9,19 +9,18 @@ and a metric says so. E-mail addresses are kept as digests, whether there is suc
 
 import hashlib
 from collections.abc import Sequence
-from ipaddress import IPv6Address, ip_address
 from typing import Final, Literal, NamedTuple, get_args
 
 from redis.asyncio import Redis
 
 from gateway.problems import Problem
+from runtime.addresses import network_of
 from runtime.metrics import THROTTLE_BLIND, THROTTLED
 from runtime.redis_client import REDIS_UNAVAILABLE
 from runtime.settings import Settings
 
 # How long an address is known to an account that signed in from there.
 _KNOWN_SECONDS: Final = 90 * 86_400
-_IPV6_NETWORK_BITS: Final = 64
 _DIGEST_BYTES: Final = 16
 
 # A count that is over must not come back without its end.
@@ -62,7 +61,7 @@ class Throttle:
     async def sign_in(self, email: str, host: str | None) -> Attempt:
         """Counts an attempt to sign in as `email` from `host`. Raises a 429 Problem."""
         config = self._config
-        address, account = _address(host), _digest(email)
+        address, account = network_of(host), _digest(email)
         known_key = f"guess:known:{account}:{address}"
         by_address = _Count("address", f"guess:address:{address}", config.guess_max_per_address)
         by_both = _Count(
@@ -81,7 +80,7 @@ class Throttle:
 
     async def registration(self, host: str | None) -> None:
         """Counts a registration from `host`. Raises a 429 Problem."""
-        key = f"register:address:{_address(host)}"
+        key = f"register:address:{network_of(host)}"
         try:
             await self._count([_Count("registrations", key, self._config.registrations_max_per_address)])
         except REDIS_UNAVAILABLE:
@@ -89,7 +88,7 @@ class Throttle:
 
     async def guest_order(self, host: str | None) -> None:
         """Counts an order without an account from `host`. Raises a 429 Problem."""
-        key = f"guest-order:address:{_address(host)}"
+        key = f"guest-order:address:{network_of(host)}"
         try:
             await self._count([_Count("guest-orders", key, self._config.guest_orders_max_per_address)])
         except REDIS_UNAVAILABLE:
@@ -133,19 +132,6 @@ def _too_many(count: _Count, window_seconds: int, seconds_left: int) -> Problem:
             "RateLimit": f'"{count.policy}";r=0;t={seconds_left}',
         },
     )
-
-
-def _address(host: str | None) -> str:
-    """What counts as one address: of IPv6 the whole network, for everybody there has as many as they like."""
-    try:
-        address = ip_address(host or "")
-    except ValueError:
-        return host or "unknown"
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return f"{IPv6Address(int(address) >> _IPV6_NETWORK_BITS << _IPV6_NETWORK_BITS)}/{_IPV6_NETWORK_BITS}"
-    return str(address)
 
 
 def _digest(email: str) -> str:

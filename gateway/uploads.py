@@ -16,6 +16,7 @@ from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import ClientDisconnect
 
+from gateway.http1 import CONNECTION, BoundedHttp
 from gateway.problems import Problem
 from runtime.engine import VIEW_FAILED
 from runtime.tables import job_parts
@@ -37,10 +38,13 @@ class Uploaded(NamedTuple):
 class Uploads:
     """Takes uploads in, for one gateway process."""
 
-    def __init__(self, engine: AsyncEngine, *, max_bytes: int, idle_seconds: float, max_uploads: int) -> None:
+    def __init__(
+        self, engine: AsyncEngine, *, max_bytes: int, idle_seconds: float, max_seconds: float, max_uploads: int
+    ) -> None:
         self._engine = engine
         self._max_bytes = max_bytes
         self._idle_seconds = idle_seconds
+        self._max_seconds = max_seconds
         self._max_uploads = max_uploads
         self._running = 0
 
@@ -53,6 +57,8 @@ class Uploads:
         if self._running >= self._max_uploads:
             raise Problem("uploads_busy", "Too many files are being sent; try again soon.", headers=_CLOSE)
         self._running += 1
+        connection: BoundedHttp = request.scope[CONNECTION]
+        connection.may_send_for(self._max_seconds)
         try:
             return await self._keep(request, job_id, check)
         except BaseException:

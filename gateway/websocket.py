@@ -6,6 +6,7 @@ stays open because its client takes nothing. What messages say, and how many may
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from uvicorn._types import ASGISendEvent
@@ -28,6 +29,9 @@ _SLICE_BYTES: Final = 4_096
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
     """Ends who says too much, and lets go of who takes nothing."""
+
+    at_end: Callable[[], None] | None = None
+    """Called when the connection is gone."""
 
     _letting_go: asyncio.TimerHandle | None = None
     _allowance: Allowance | None = None
@@ -82,6 +86,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self.at_end is not None:
+            self.at_end()
         if self._letting_go is not None:
             self._letting_go.cancel()
 

@@ -15,7 +15,23 @@ _IPV4_COMPATIBLE: Final = IPv6Network("::/96")
 _ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
 _LOW_32_BITS: Final = 0xFFFF_FFFF
 # RFC 6761 and RFC 6762, and what ICANN has set aside for networks of one's own.
+# What one client of IPv6 has for itself.
+_CLIENT_BITS: Final = 64
 _OWN_NAMES: Final = ("localhost", "localdomain", "local", "internal")
+
+
+def network_of(host: str | None) -> str:
+    """What counts as one address where clients are counted: of IPv6 the whole network, for everybody there has as many
+    addresses as they like."""
+    try:
+        address = ip_address(host or "")
+    except ValueError:
+        return host or "unknown"
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return f"{IPv6Address(int(address) >> _CLIENT_BITS << _CLIENT_BITS)}/{_CLIENT_BITS}"
+    return str(address)
 
 
 def is_public(text: str) -> bool:

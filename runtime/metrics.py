@@ -180,6 +180,16 @@ THROTTLE_BLIND = Counter(
     "tidegate_throttle_blind_total", "Attempts that were let through uncounted because Redis was away."
 )
 SOCKETS = Gauge("tidegate_sockets", "Open WebSockets.", multiprocess_mode="livesum")
+SOCKETS_REFUSED = ClosedCounter(
+    "tidegate_sockets_refused_total", "WebSockets and event streams that were turned away, by the bound.", ["bound"]
+).allow(bound=("all", "kind", "address", "principal", "unknown"))
+CONNECTIONS = Gauge("tidegate_connections", "Open connections of clients.", multiprocess_mode="livesum")
+CONNECTIONS_REFUSED = ClosedCounter(
+    "tidegate_connections_refused_total", "Connections that were turned away, by the bound.", ["bound"]
+).allow(bound=("all", "address"))
+REQUESTS_TIMED_OUT = ClosedCounter(
+    "tidegate_requests_timed_out_total", "Requests that were not sent in time, by the part that was awaited.", ["part"]
+).allow(part=("head", "body"))
 FEED_GAPS = Counter("tidegate_feed_gaps_total", "Times a gateway had to read the log because the feed had a gap.")
 
 

@@ -218,8 +218,34 @@ class Settings(BaseSettings):
     body_max_bytes: int = Field(131_072, description="Request body; a larger one gets 413 `body_too_large`.", ge=1_024)
     page_max_rows: int = Field(100, description="Rows of one page of orders.", ge=1, le=1_000)
     events_page_max: int = Field(1_000, description="Events of one page of the log.", ge=1, le=10_000)
+    connections_max: int = Field(
+        10_000,
+        description="Connections of one gateway process, less if it may open fewer files; more get 503"
+        " `too_many_connections`.",
+        ge=1,
+    )
+    connections_max_per_address: int = Field(
+        1_000,
+        description="The same from one address (of IPv6: one /64), unless it is a proxy's of `FORWARDED_ALLOW_IPS`.",
+        ge=1,
+    )
+    descriptors_reserved: int = Field(
+        256, description="Open files of a gateway process that connections of clients leave to others.", ge=64
+    )
+    request_head_seconds: float = Field(
+        20.0, description="How long the head of a request may take, or its beginning; then 408 `request_timeout`.", gt=0
+    )
+    request_body_seconds: float = Field(
+        60.0, description="How long its body may take, if it is no upload; then 408 `request_timeout`.", gt=0
+    )
+    import_max_seconds: float = Field(
+        3_600.0, description="Longest upload of an import; then 408 `request_timeout`.", gt=0
+    )
     socket_max_connections: int = Field(
-        2_000, description="WebSockets of one gateway process; more are closed with 1013.", ge=1
+        2_000,
+        description="WebSockets of one gateway process; more are closed with 1013. At most an eighth is for those who"
+        " have yet to say who they are, five for customers, two of these for guests; a quarter is left to staff.",
+        ge=1,
     )
     socket_queue_max_events: int = Field(
         10_000,
@@ -234,6 +260,15 @@ class Settings(BaseSettings):
     )
     socket_max_per_principal: int = Field(
         100, description="WebSockets of one principal in one gateway process; more are closed with 1013.", ge=1
+    )
+    socket_max_per_guest: int = Field(
+        5, description="WebSockets of one guest in one gateway process; more are closed with 1013.", ge=1
+    )
+    socket_max_per_address: int = Field(
+        200,
+        description="WebSockets from one address in one gateway process, those of staff not counted; more are closed"
+        " with 1013.",
+        ge=1,
     )
     socket_authenticate_seconds: float = Field(
         10.0, description="How long a WebSocket without a token may take for its first message; then 4401.", gt=0

@@ -52,6 +52,7 @@ from gateway.realtime.messages import (
 )
 from gateway.realtime.outbox import Lane, Outbox, Send
 from gateway.realtime.packets import Form, events_message
+from gateway.realtime.places import NoPlace, Place
 from gateway.realtime.rate import Allowance
 from gateway.realtime.topics import STATS, TopicRefused
 from runtime.engine import VIEW_FAILED
@@ -76,7 +77,9 @@ class Session:
 
     form: ClassVar[Form] = events_message
 
-    def __init__(self, edge: Edge, caller: Caller | None, send: Send, end: Callable[[], object]) -> None:
+    def __init__(self, edge: Edge, caller: Caller | None, send: Send, end: Callable[[], object], place: Place) -> None:
+        self.place = place
+        place.give_up = self._give_up
         self._edge = edge
         self._config = edge.config
         self._caller = caller
@@ -161,8 +164,10 @@ class Session:
             self._end(Closing(TRY_LATER, "database_unavailable"))
             return
         if self._caller is None:
-            if not self._edge.sockets.enter(caller):
-                self._end(Closing(TRY_LATER, "too many sockets of yours"))
+            try:
+                self._edge.sockets.places.name(self.place, caller)
+            except NoPlace as full:
+                self._end(Closing(TRY_LATER, str(full)))
                 return
         elif caller.who != self._caller.who:
             self._tell(Error("forbidden", "The token speaks for somebody else: open another socket.", said.id))
@@ -268,6 +273,10 @@ class Session:
     def revoke(self) -> None:
         """The token counts no more, or did not come in time."""
         self._end(Closing(UNAUTHENTICATED, "unauthenticated" if self._caller is None else "invalid_token"))
+
+    def _give_up(self) -> None:
+        """Others need the place."""
+        self._end(Closing(TRY_LATER, "too many sockets that have not said whose they are"))
 
     def close(self) -> None:
         """Lets go of everything."""

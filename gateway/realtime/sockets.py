@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -29,11 +28,11 @@ from gateway.realtime.closing import (
     Closing,
 )
 from gateway.realtime.messages import TOPICS_MAX, Subscribe
+from gateway.realtime.places import NoPlace, Place, Places
 from gateway.realtime.plain import Notifications
 from gateway.realtime.session import Session
 from gateway.realtime.topics import ME
 from runtime.engine import VIEW_FAILED
-from runtime.metrics import SOCKETS
 
 if TYPE_CHECKING:
     from gateway.edge import Edge
@@ -44,9 +43,6 @@ SOCKETS_BY_PATH: Final[dict[str, SocketKind]] = {"/ws": Session, "/ws/notificati
 _SEQ: Final = re.compile("[0-9]{1,18}")
 _QUERY_FIELDS_MAX: Final = 10
 _TOPIC_MAX_CHARS: Final = 100
-
-# Of all sockets, those whose clients have not said yet who they are: anybody can open those.
-_UNKNOWN_SHARE: Final = 1 / 4
 
 # What was told last is worth so long a wait for a client that takes it slowly.
 _FLUSH_SECONDS: Final = 1.0
@@ -64,7 +60,7 @@ class Sockets:
         self._edge = edge
         self._config = edge.config
         self._open: set[Session] = set()
-        self._of: Counter[str] = Counter()
+        self.places = Places(edge.config)
 
     async def run(self) -> None:
         """Tells every socket from time to time how far it has come, until cancelled."""
@@ -89,6 +85,7 @@ class Sockets:
         try:
             query = _query(scope)
             caller = await self._admit(scope, query, needs_token=kind is Notifications)
+            place = self.place(scope, caller)
         except _Refused as refused:
             await _close(send, refused.closing)
             return
@@ -96,7 +93,7 @@ class Sockets:
         async def send_text(text: str) -> None:
             await send({"type": "websocket.send", "text": text})
 
-        session = kind(self._edge, caller, send_text, interrupting())
+        session = kind(self._edge, caller, send_text, interrupting(), place)
         with self.counted(session):
             try:
                 await self._listen(session, query, receive)
@@ -130,50 +127,28 @@ class Sockets:
             token = query.get("token")
             if token is None and (needs_token or "authorization" in headers):
                 token = bearer_token(headers)
-            if not self.has_room(known=token is not None):
-                raise _Refused(TRY_LATER, "too many sockets")
             caller = None if token is None else await self._edge.authenticator.authenticate(token)
         except Problem as problem:
             raise _Refused(FORBIDDEN if problem.code == "forbidden" else UNAUTHENTICATED, problem.code) from None
         except VIEW_FAILED:
             raise _Refused(TRY_LATER, "database_unavailable") from None
-        if caller is not None and not self.enter(caller):
-            raise _Refused(TRY_LATER, "too many sockets of yours")
         return caller
 
-    def has_room(self, *, known: bool) -> bool:
-        """Whether there may be one more socket, of somebody who said who they are or did not yet."""
-        room = self._config.socket_max_connections
-        if len(self._open) >= room:
-            return False
-        return known or sum(session.caller is None for session in self._open) < max(1, int(room * _UNKNOWN_SHARE))
-
-    def enter(self, caller: Caller) -> bool:
-        """Counts one more socket of the caller's principal, if there may be one more."""
-        principal = caller.who.principal
-        if self._of[principal] >= self._config.socket_max_per_principal:
-            return False
-        self._of[principal] += 1
-        return True
-
-    def leave(self, caller: Caller) -> None:
-        """Counts one less."""
-        principal = caller.who.principal
-        self._of[principal] -= 1
-        if not self._of[principal]:
-            del self._of[principal]
+    def place(self, scope: Scope, caller: Caller | None) -> Place:
+        """A place for whoever sent this request. Raises _Refused."""
+        try:
+            return self.places.take(caller, host_of(scope))
+        except NoPlace as full:
+            raise _Refused(TRY_LATER, str(full)) from None
 
     @contextmanager
     def counted(self, session: Session) -> Iterator[None]:
-        """Counts a socket while it is open; its principal was counted when it became known."""
+        """Has a socket informed while it is open, and frees its place then."""
         self._open.add(session)
-        SOCKETS.inc()
         try:
             yield
         finally:
-            SOCKETS.dec()
-            if session.caller is not None:
-                self.leave(session.caller)
+            self.places.free(session.place)
             self._open.discard(session)
 
 
@@ -181,6 +156,12 @@ class _Refused(Exception):
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.closing = Closing(code, reason)
+
+
+def host_of(scope: Scope) -> str | None:
+    """Where the request came from, if that is known."""
+    client = scope.get("client")
+    return client[0] if client else None
 
 
 def interrupting() -> Callable[[], None]:

@@ -16,8 +16,9 @@ from gateway.problems import Problem, invalid_request
 from gateway.realtime import admission
 from gateway.realtime.closing import Closing
 from gateway.realtime.messages import TOPICS_MAX, Subscribe
+from gateway.realtime.places import NoPlace, Place
 from gateway.realtime.plain import Stream
-from gateway.realtime.sockets import ended, interrupting
+from gateway.realtime.sockets import ended, host_of, interrupting
 from gateway.realtime.topics import STATS, TopicRefused
 from gateway.routes import API
 from gateway.routes.documents import edge_of, problems
@@ -57,12 +58,13 @@ class EventStream(Response):
     endless: ClassVar = True
     media_type = _MEDIA_TYPE
 
-    def __init__(self, edge: Edge, caller: Caller, first: Subscribe) -> None:
+    def __init__(self, edge: Edge, caller: Caller, first: Subscribe, place: Place) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._edge = edge
         self._caller = caller
         self._first = first
+        self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection: BoundedHttp = scope[CONNECTION]
@@ -70,7 +72,7 @@ class EventStream(Response):
         async def send_text(text: str) -> None:
             await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
-        stream = Stream(self._edge, self._caller, send_text, interrupting())
+        stream = Stream(self._edge, self._caller, send_text, interrupting(), self._place)
         connection.at_shutdown = stream.stop
         with self._edge.sockets.counted(stream):
             try:
@@ -145,9 +147,11 @@ async def stream_events(
         if refused.code == "unknown_topic":
             raise _invalid("topics", str(refused)) from None
         raise Problem(refused.code, str(refused)) from None
-    if not edge.sockets.has_room(known=True) or not edge.sockets.enter(caller):
-        raise Problem("gateway_busy", "Too many streams and sockets, of yours or of all.")
-    return EventStream(edge, caller, Subscribe(asked, "now" if after is None else after))
+    try:
+        place = edge.sockets.places.take(caller, host_of(request.scope))
+    except NoPlace as full:
+        raise Problem("gateway_busy", f"{str(full).capitalize()}; streams count as well.") from None
+    return EventStream(edge, caller, Subscribe(asked, "now" if after is None else after), place)
 
 
 def _invalid(field: str, message: str) -> Problem:

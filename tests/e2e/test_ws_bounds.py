@@ -227,14 +227,43 @@ async def test_more_sockets_than_allowed_are_told_to_come_later(shop: Shop, feed
 
 
 async def test_strangers_do_not_keep_those_out_who_say_who_they_are(shop: Shop, feeds: Feeds) -> None:
+    """Whether they send a token at once, or in their first message, as the dashboard does. One that says nothing goes
+    when another needs its place."""
     async with AsyncExitStack() as stack:
         strangers = [await stack.enter_async_context(feeds.opened()) for _ in range(2 * SOCKETS_MAX)]
         for number in range(GATEWAYS):
             async with feeds.opened(shop.system.token("customer", f"known-{number}")) as socket:
                 await socket.subscribe("me")
+            async with feeds.opened() as socket:
+                await socket.ask("authenticate", token=shop.system.token("staff", "wall"))
+                await socket.subscribe("log")
         codes = [await socket.closed() for socket in strangers]
-    assert set(codes) == {(1013, "too many sockets"), (4401, "unauthenticated")}
+    assert set(codes) <= {(1013, "too many sockets that have not said whose they are"), (4401, "unauthenticated")}
     assert codes.count((4401, "unauthenticated")) <= GATEWAYS
+
+
+@pytest.mark.parametrize("role", ["guest", "customer"])
+async def test_guests_and_customers_do_not_keep_staff_out(shop: Shop, feeds: Feeds, role: str) -> None:
+    async with AsyncExitStack() as stack:
+        crowd = [
+            await stack.enter_async_context(feeds.opened(shop.system.token(role, f"{role}-{number}"), topics="me"))
+            for number in range(2 * SOCKETS_MAX)
+        ]
+        served = [await socket.more() is not None for socket in crowd]
+        refused = [socket.closed_with for socket, ok in zip(crowd, served, strict=True) if not ok]
+        assert set(refused) == {(1013, "too many sockets of your kind")}
+        assert sum(served) >= GATEWAYS
+        for _ in range(4 * GATEWAYS):
+            async with feeds.staff(topics="log") as socket:
+                assert await socket.more() is not None
+
+
+async def test_one_guest_has_few_sockets(shop: Shop, feeds: Feeds) -> None:
+    guest = shop.system.token("guest", "one-guest")
+    async with AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(feeds.opened(guest, topics="me")) for _ in range(4 * GATEWAYS)]
+        refused = [socket.closed_with for socket in crowd if await socket.more() is None]
+    assert set(refused) == {(1013, "too many sockets of yours")}
 
 
 async def test_a_client_that_goes_without_a_word_harms_nobody(shop: Shop, feeds: Feeds) -> None:

@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 
 from gateway import patience
 from gateway.http1 import HEAD_MAX_BYTES, PIPELINE_MAX_REQUESTS, BoundedHttp
+from runtime.settings import settings
 
 
 class Wire(asyncio.Transport):
@@ -164,38 +165,65 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Looks:
     "begun",
     [
         pytest.param(b"", id="nothing"),
-        pytest.param(b"GET / HTT", id="half_a_head"),
+        pytest.param(b"GET /half", id="half_a_head"),
         pytest.param(b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n{", id="half_a_body"),
         pytest.param(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;", id="half_a_chunk"),
-        pytest.param(b"GET / HTTP/1.1\r\n\r\nGET / HTT", id="half_a_second_head"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\nGET /half", id="half_a_second_head"),
     ],
 )
-async def test_who_begins_a_request_and_does_not_go_on_is_let_go(look: Looks, begun: bytes) -> None:
+async def test_who_does_not_send_a_whole_request_in_time_is_let_go(look: Looks, begun: bytes) -> None:
+    """However steadily the rest drips."""
     protocol, wire = connection()
     if begun:
         protocol.data_received(begun)
     if begun.startswith(b"GET / HTTP/1.1"):
         await asyncio.gather(*protocol.tasks)
-    look(protocol)
-    assert not wire.closed, "it may have begun just now"
+    config = settings()
+    in_body = begun.startswith(b"POST")
+    protocol._since -= (config.request_body_seconds if in_body else config.request_head_seconds) - 1
     if begun:
         protocol.data_received(b"1")
     look(protocol)
+    assert not wire.closed
+    protocol._since -= 2
+    look(protocol)
     assert wire.closed
+    assert b"HTTP/1.1 408 " in wire.written
+    assert b"The body of" in wire.written if in_body else b"The head of" in wire.written
     protocol.connection_lost(None)
     await asyncio.gather(*protocol.tasks)
 
 
-async def test_who_sends_slowly_or_only_waits_is_left_alone(look: Looks) -> None:
+async def test_an_upload_has_a_deadline_of_its_own_and_only_that_one(look: Looks) -> None:
     protocol, wire = connection()
-    protocol.data_received(b"POST / HTTP/1.1\r\ncontent-length: 20480\r\n\r\n")
-    for _ in range(5):
+    for seconds_over, allowed in ((0, 100_000.0), (1, None)):
+        protocol.data_received(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{")
+        if allowed is not None:
+            protocol.may_send_for(allowed)
+        protocol._since -= settings().request_body_seconds + 1
         look(protocol)
-        protocol.data_received(b"x" * patience.LOOK_MIN_BYTES)
+        assert wire.closed == bool(seconds_over)
+        if not wire.closed:
+            protocol.data_received(b"}")
+            await asyncio.gather(*protocol.tasks)
+    protocol.connection_lost(None)
     await asyncio.gather(*protocol.tasks)
-    for _ in range(3):
-        look(protocol)
-    assert wire.written.startswith(b"HTTP/1.1 204 ")
+
+
+async def test_who_is_waited_for_by_nobody_is_left_alone(look: Looks) -> None:
+    """Between two requests, and behind an answer that took its time."""
+    protocol, wire = connection()
+    protocol.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    protocol.data_received(b"GET / HTT")
+    protocol._since -= 100_000
+    look(protocol)
+    await asyncio.gather(*protocol.tasks)
+    look(protocol)
+    assert not wire.closed
+    protocol.data_received(b"P/1.1\r\n\r\n")
+    await asyncio.gather(*protocol.tasks)
+    protocol._since -= 100_000
+    look(protocol)
     assert not wire.closed
     protocol.connection_lost(None)
 
@@ -206,8 +234,9 @@ async def test_who_takes_nothing_of_an_answer_is_let_go(look: Looks) -> None:
     await asyncio.gather(*protocol.tasks)
     protocol.pause_writing()
     for wire.untaken_bytes in (300_000, 200_000, 100_000):
-        look(protocol)
-        assert not wire.aborted.is_set(), "something is taken each time"
+        for _ in range(patience.STUCK_LOOKS):
+            look(protocol)
+            assert not wire.aborted.is_set(), "something is taken now and then"
     look(protocol)
     assert wire.aborted.is_set()
     protocol.connection_lost(None)

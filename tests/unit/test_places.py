@@ -1,0 +1,96 @@
+"""Who gets a place for a socket: bounds by kind, by address, by principal, and a share that is left to staff."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from domain.model import Who
+from gateway.auth import Caller
+from gateway.realtime.places import NoPlace, Place, Places
+from runtime.settings import Settings
+
+ROOM = 40
+
+
+def places(**settings: Any) -> Places:
+    return Places(Settings(socket_max_connections=ROOM, **settings))
+
+
+def caller(role: str, principal: str = "somebody") -> Caller:
+    return Caller(Who(principal, staff=role == "staff"), role, frozenset(), float("inf"))
+
+
+def fill(take: Callable[[int], Place]) -> tuple[int, str]:
+    """How many places there were, and what was said then."""
+    for number in range(10 * ROOM):
+        try:
+            take(number)
+        except NoPlace as full:
+            return number, str(full)
+    raise AssertionError("there was no end to them")
+
+
+def test_whoever_fills_the_others_shares_leaves_a_quarter_to_staff() -> None:
+    there = places(socket_max_per_address=1_000)
+    for number in range(ROOM):
+        there.take(None, f"10.0.0.{number}")
+    assert fill(lambda n: there.take(caller("guest", f"g{n}"), f"10.1.{n}.1")) == (10, "too many sockets of your kind")
+    assert fill(lambda n: there.take(caller("customer", f"c{n}"), f"10.2.{n}.1")) == (
+        15,
+        "too many sockets of your kind",
+    )
+    assert fill(lambda n: there.take(caller("staff", f"s{n}"), "10.3.0.1")) == (10, "too many sockets")
+
+
+def test_customers_leave_a_place_to_those_who_have_yet_to_say_that_they_are_staff() -> None:
+    there = places()
+    fill(lambda n: there.take(caller("customer", f"c{n}"), f"10.2.{n}.1"))
+    place = there.take(None, "10.9.9.9")
+    there.name(place, caller("staff"))
+    assert place.kind == "staff"
+
+
+def test_of_the_unknown_the_oldest_of_the_busiest_address_goes() -> None:
+    there = places()
+    gone: list[str] = []
+    busy = "10.6.6.6"
+    for name, host in {"first": "10.0.0.1", "a": busy, "b": busy, "c": busy, "last": "10.0.0.2"}.items():
+        there.take(None, host).give_up = partial(gone.append, name)
+    for number in range(2):
+        there.take(None, f"10.7.0.{number}")
+    assert gone == ["a", "b"]
+
+
+def test_an_address_has_so_many_sockets_but_those_of_staff() -> None:
+    there = places(socket_max_per_address=3)
+    reason = "too many sockets of your address"
+    assert fill(lambda n: there.take(caller("customer", f"c{n}"), f"2001:db8::{n:x}")) == (3, reason)
+    with pytest.raises(NoPlace, match=reason):
+        there.take(None, "2001:db8::ffff")
+    there.take(caller("staff"), "2001:db8::1")
+    there.take(None, "2001:db9::1")
+
+
+def test_a_principal_has_so_many_and_a_guest_fewer() -> None:
+    there = places(socket_max_per_principal=4, socket_max_per_guest=2)
+    assert fill(lambda n: there.take(caller("guest"), None)) == (2, "too many sockets of yours")
+    assert fill(lambda n: there.take(caller("customer", "ada"), None)) == (4, "too many sockets of yours")
+    assert fill(lambda n: there.take(caller("staff", "eve"), None)) == (4, "too many sockets of yours")
+
+
+def test_a_place_that_is_freed_is_free_whoever_had_it() -> None:
+    there = places(socket_max_per_address=1, socket_max_per_principal=1)
+    for _ in range(3):
+        place = there.take(None, "10.0.0.1")
+        with pytest.raises(NoPlace):
+            there.take(None, "10.0.0.1")
+        there.name(place, caller("customer"))
+        with pytest.raises(NoPlace):
+            there.take(caller("customer"), "10.0.0.2")
+        there.free(place)
+        there.free(place)
+    assert there._taken == 0
+    assert not there._of_address
+    assert not there._of_principal
