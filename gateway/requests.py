@@ -40,15 +40,17 @@ async def read_body(request: Request, max_bytes: int, media_type: str = _JSON) -
     length = headers.get("content-length")
     if length is not None and length.isdecimal() and int(length) > max_bytes:
         raise _too_large(max_bytes)
-    body = b""
+    chunks: list[bytes] = []
+    size = 0
     try:
         async for chunk in request.stream():
-            body = body + chunk if body else chunk
-            if len(body) > max_bytes:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > max_bytes:
                 raise _too_large(max_bytes)
     except ClientDisconnect:
         raise Problem("incomplete_body", "The body ended before it was whole.") from None
-    return body
+    return b"".join(chunks)
 
 
 def parse(model: type[_B], body: bytes) -> _B:

@@ -49,8 +49,8 @@ class Uploads:
         self._running = 0
 
     async def keep(self, request: Request, job_id: UUID, check: Callable[[bytes], None]) -> Uploaded:
-        """Keeps the request's body as the upload of a job; `check` looks at its first part, and may raise a Problem.
-        Raises 400, 408, 413 and 503 Problems."""
+        """Keeps the request's body as the upload of a job; `check` looks at its first part, in a thread of its own,
+        and may raise a Problem. Raises 400, 408, 413 and 503 Problems."""
         length = request.headers.get("content-length")
         if length is not None and length.isdecimal() and int(length) > self._max_bytes:
             raise self._too_large()
@@ -89,11 +89,11 @@ class Uploads:
                 part = bytes(buffer[:PART_BYTES])
                 del buffer[:PART_BYTES]
                 if parts == 0:
-                    check(part)
+                    await asyncio.to_thread(check, part)
                 await self._keep_part(job_id, parts, part)
                 parts += 1
         if parts == 0:
-            check(bytes(buffer))
+            await asyncio.to_thread(check, bytes(buffer))
         if buffer:
             await self._keep_part(job_id, parts, bytes(buffer))
         return Uploaded(size, digest.digest())

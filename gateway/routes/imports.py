@@ -1,8 +1,10 @@
 """Imports: a file is sent, a job brings it in, and one may look how far it is and what was wrong. Admins only."""
 
-from typing import Annotated, Final
+from functools import partial
+from typing import Annotated, Any, Final
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from domain.jobs import IMPORT, RequestJob
@@ -18,7 +20,9 @@ from gateway.views import imports as views
 from gateway.views import jobs
 from gateway.views.imports import ImportView, RowErrorView
 from gateway.views.jobs import JobRow
-from runtime.listings.columns import COLUMNS, CSV, FORMATS, BadHeader, read_header
+from runtime.listings.columns import COLUMNS, CSV, FORMATS
+from runtime.listings.encodings import ENCODINGS, UTF_8, encoding_of_label, head_as_utf8
+from runtime.listings.headers import BadHeader, columns_of, find_header, is_column
 
 router = APIRouter(prefix=f"{API}/imports", tags=["imports"])
 
@@ -26,7 +30,6 @@ Admin = Annotated[Caller, Depends(require_role("admin", "imports:write"))]
 
 # An import is asked for in a moment; bringing it in is what takes its time.
 _WAIT_SECONDS: Final = 5
-_UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 
 _EXAMPLE: Final = ",".join(COLUMNS) + (
     "\r\nlantern,White metal lantern,For four tea lights,garden,active,LANTERN-WHITE,,339,GBP,,850,,,true,40\r\n"
@@ -69,12 +72,15 @@ async def request_import(
     applied is listed under the import's errors, with its line; the others are applied, each once.
     """
     edge, who = edge_of(request), caller.who
-    form = _format(request)
+    form, encoding = _format(request)
     job_id = edge.submitter.new_resource_id(ask(request, who, b""))
     await check_room(edge, who.principal)
-    upload = await edge.uploads.keep(request, job_id, _check_header if form == CSV else _check_nothing)
-    asked = ask(request, who, f"{form} {dry_run}\n".encode() + upload.digest, wait_seconds=_WAIT_SECONDS)
-    params = {"format": form, "size_bytes": upload.size_bytes, "dry_run": dry_run}
+    upload = await edge.uploads.keep(
+        request, job_id, partial(_check_header, encoding) if form == CSV else _check_nothing
+    )
+    params: dict[str, Any] = {"format": form, "dry_run": dry_run, "encoding": encoding}
+    asked = ask(request, who, msgspec.json.encode(params) + upload.digest, wait_seconds=_WAIT_SECONDS)
+    params["size_bytes"] = upload.size_bytes
     try:
         accepted = await edge.submitter.submit(asked, RequestJob(job_id, IMPORT, params), str(job_id))
     except Problem as problem:
@@ -125,21 +131,28 @@ async def list_import_errors(
     return Response(page.model_dump_json(), media_type="application/json")
 
 
-def _format(request: Request) -> str:
-    """The format that the Content-Type says. Raises a 415 Problem."""
+def _format(request: Request) -> tuple[str, str | None]:
+    """The format that the Content-Type says, and the encoding, if it says which. Raises a 415 Problem."""
     media_type, *parameters = request.headers.get("content-type", "").lower().split(";")
     form = FORMATS.get(media_type.strip())
     said = dict(parameter.strip().partition("=")[::2] for parameter in parameters)
-    encoding = request.headers.get("content-encoding", "identity")
-    if form is None or said.get("charset", "utf-8").strip('"') not in _UTF8 or encoding != "identity":
+    charset = said.get("charset")
+    encoding = None if charset is None else encoding_of_label(charset)
+    readable = encoding is not None if form == CSV else encoding == UTF_8
+    if (
+        form is None
+        or not (charset is None or readable)
+        or request.headers.get("content-encoding", "identity") != "identity"
+    ):
         accepted = ", ".join(FORMATS)
-        raise Problem("unsupported_media_type", f"Send {accepted}, as UTF-8.", headers={"Accept": accepted})
-    return form
+        detail = f"Send {accepted}; lines of JSON as UTF-8, and CSV as one of {', '.join(ENCODINGS)}."
+        raise Problem("unsupported_media_type", detail, headers={"Accept": accepted})
+    return form, encoding
 
 
-def _check_header(first_part: bytes) -> None:
+def _check_header(encoding: str | None, first_part: bytes) -> None:
     try:
-        read_header(first_part.partition(b"\n")[0].rstrip(b"\r"))
+        columns_of(find_header(head_as_utf8(first_part, encoding), is_column))
     except BadHeader as error:
         raise Problem("bad_header", str(error), headers={"Connection": "close"}) from None
 

@@ -18,11 +18,13 @@ _LINE = re.compile(r"[0-9]{1,18}")
 
 class ImportView(JobView):
     """An import. `rows` have been read so far; of these `applied` changed something (in a dry run: would), `unchanged`
-    said nothing new, and `rejected` are listed at `errors_url`, as far as `errors_kept` goes."""
+    said nothing new, and `rejected` are listed at `errors_url`, as far as `errors_kept` goes. `encoding` is what the
+    file was read in: as it was named, or as it seemed to be."""
 
     dry_run: bool
     format: Literal["csv", "jsonl"]
     size_bytes: int
+    encoding: str | None = None
     rows: int = 0
     applied: int = 0
     unchanged: int = 0
@@ -50,7 +52,8 @@ def shown(job: JobRow) -> ImportView:
     counts: dict[str, Any] = job.summary if job.succeeded else job.checkpoint or {}
     return ImportView(
         **job.common(),
-        **job.params,
+        **{name: job.params[name] for name in ("dry_run", "format", "size_bytes")},
+        encoding=counts.get("encoding", job.params.get("encoding")),
         **{name: counts.get(name, 0) for name in ("rows", "applied", "unchanged", "rejected", "errors_kept")},
         errors_url=f"{url(job.id)}/errors",
     )

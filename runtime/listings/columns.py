@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from typing import Final
 
 COLUMNS: Final = (
@@ -28,6 +27,7 @@ CSV: Final = "csv"
 JSON_LINES: Final = "jsonl"
 FORMATS: Final = {
     "text/csv": CSV,
+    "text/tab-separated-values": CSV,
     "application/x-ndjson": JSON_LINES,
     "application/ndjson": JSON_LINES,
     "application/jsonl": JSON_LINES,
@@ -37,24 +37,13 @@ FORMATS: Final = {
 ROW_MAX_BYTES: Final = 262_144
 """One row, with its quotes. The longest description, in four-byte characters and with room for the rest, fits."""
 
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+HEADER_MAX_BYTES: Final = 65_536
+"""The line that names the columns."""
 
+HEADER_MAX_COLUMNS: Final = 1_000
+"""The widest shop exports, with a column or three for every custom attribute, have some hundreds."""
 
-class BadHeader(Exception):
-    """The first line of a CSV file does not say which columns follow."""
+MARK: Final = "\ufeff"
+"""The byte order mark, as a character. Some programs write it where they please: twice, or behind an empty line."""
 
-
-def read_header(line: bytes) -> tuple[str, ...]:
-    """The columns that the first line of a CSV file names. Raises BadHeader."""
-    try:
-        cells = next(csv.reader([line.removeprefix(BYTE_ORDER_MARK).decode()], strict=True), [])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadHeader(f"The first line cannot be read: {error}.") from None
-    names = tuple(cell.strip().lower() for cell in cells)
-    if unknown := [name[:40] for name in names if name not in COLUMNS]:
-        raise BadHeader(f"The first line names no columns of ours: {', '.join(map(repr, unknown[:5]))}.")
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise BadHeader(f"The first line names a column twice: {', '.join(sorted(twice))}.")
-    if not {"slug", "sku"} & set(names):
-        raise BadHeader("The first line names neither `slug` nor `sku`: what is each row about?")
-    return names
+UTF8_MARK: Final = MARK.encode()

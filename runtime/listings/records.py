@@ -4,6 +4,10 @@ A CSV record (RFC 4180) may go on over several lines inside quotes; a record of 
 file holds ends the reading: behind a record that cannot be read the next one begins on the line after the one where it
 began, so an open quote costs one row and not the rest of the file. No more is kept in memory than the longest row and
 two pieces of the stream.
+
+The time is linear in the file, whatever it holds. How a line goes on from within quotes does not depend on where they
+were opened: each line is read at most once as the beginning of a record, once as the inside of one that is never
+closed, and once as the inside of one that is.
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ import csv
 from collections.abc import AsyncIterator, Iterator
 from typing import Final, NamedTuple
 
-from runtime.listings.columns import BYTE_ORDER_MARK, CSV, ROW_MAX_BYTES
+from runtime.listings.columns import CSV, ROW_MAX_BYTES, UTF8_MARK
+from runtime.listings.encodings import UTF_8
 
 # In the buffer before a record is read: then a line that does not end in it is too long.
 _AHEAD_BYTES: Final = ROW_MAX_BYTES + len(b"\r\n")
@@ -39,26 +44,52 @@ class Record(NamedTuple):
     @property
     def blank(self) -> bool:
         """Whether there is nothing in it: an empty line, or one of empty cells, as spreadsheets leave them."""
-        return self.problem is None and not self.data.strip(b" \t\r\n,")
+        if self.problem is not None:
+            return False
+        return not any(map(str.strip, self.cells)) if self.cells else not self.data.strip()
+
+
+class _Unclosed(NamedTuple):
+    """A quote that is open at the beginning of any line before `until` (an offset in the file) is open there, too; if
+    `error` says so, the line there does not close it as a quote is closed."""
+
+    until: int
+    error: str | None
 
 
 class Records:
     """The records of a file from `offset` (bytes) and `line` on: async-iterate over it, once. `pieces` are the file's
-    bytes from that offset on."""
+    bytes from that offset on, in UTF-8; `encoding` is what they were before."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], form: str, *, offset: int = 0, line: int = 1) -> None:
+    def __init__(
+        self,
+        pieces: AsyncIterator[bytes],
+        form: str,
+        *,
+        offset: int = 0,
+        line: int = 1,
+        separator: str = ",",
+        line_end: bytes = b"\n",
+        encoding: str = UTF_8,
+    ) -> None:
+        # A field is as long as its row may be; the module's own bound is less, and would depend on where one begins.
+        csv.field_size_limit(ROW_MAX_BYTES)
         self._pieces = pieces
         self._is_csv = form == CSV
+        self._separator = separator
+        self._line_end = line_end
+        self._encoding = encoding
         self._buffer = b""
         self._begin = 0  # in the buffer, of the record that comes next
         self._offset = offset  # in the file, of the buffer's first byte
         self._line = line
         self._whole = False  # the buffer holds the file's end
+        self._unclosed = _Unclosed(0, None)
 
     async def __aiter__(self) -> AsyncIterator[Record]:
         await self._read_more()
-        if self._offset == 0 and self._buffer.startswith(BYTE_ORDER_MARK):
-            self._begin = len(BYTE_ORDER_MARK)
+        while self._offset + self._begin == 0 and self._buffer.startswith(UTF8_MARK, self._begin):
+            self._begin += len(UTF8_MARK)
         while True:
             if not self._whole and len(self._buffer) - self._begin <= _AHEAD_BYTES:
                 await self._read_more()
@@ -81,7 +112,7 @@ class Records:
     async def _skip_line(self) -> Record:
         """Passes over a line that is longer than any row, however long it is."""
         line = self._line
-        while (end := self._buffer.find(b"\n", self._begin)) < 0 and not self._whole:
+        while (end := self._buffer.find(self._line_end, self._begin)) < 0 and not self._whole:
             self._begin = len(self._buffer)
             await self._read_more()
         self._begin = len(self._buffer) if end < 0 else end + 1
@@ -94,7 +125,7 @@ class Records:
         problem: Problem | None = None
         if self._is_csv:
             try:
-                cells = next(csv.reader(self._lines(begin), strict=True), [])
+                cells = self._read(begin)
             except csv.Error as error:
                 problem = Problem("malformed_csv", f"{str(error).capitalize()}.")
             except _RowTooLong:
@@ -103,24 +134,94 @@ class Records:
             self._begin = self._end_of_line(begin)
             self._line = line + 1
         data = self._buffer[begin : self._begin].rstrip(b"\r\n")
-        return Record(line, data, self._line, self._offset + self._begin, cells, problem or _unreadable(data))
+        return Record(line, data, self._line, self._offset + self._begin, cells, problem or self._unreadable(data))
 
-    def _lines(self, begin: int) -> Iterator[str]:
-        """The physical lines from `begin` on, as far as the reader of one record asks for them: it has read up to
-        `self._begin`. Bytes that are no UTF-8 come through as surrogates, so that they end no record."""
-        end = begin
-        while end < len(self._buffer):
-            start, end = end, self._end_of_line(end)
-            if end - begin > _AHEAD_BYTES:
-                raise _RowTooLong
-            self._begin = end
-            self._line += 1
-            yield self._buffer[start:end].decode(errors="surrogateescape")
+    def _read(self, begin: int) -> list[str]:
+        """The cells of the record that begins there; then `self._begin` and `self._line` are behind it. Raises
+        csv.Error and _RowTooLong."""
+        line = self._line
+        lines = _Lines(self, begin)
+        try:
+            cells = next(self._reader(lines), [])
+        except csv.Error as error:
+            if lines.went_on:
+                # At the file's end nothing comes behind the quote that is open.
+                self._unclosed = _Unclosed(self._offset + lines.last, str(error))
+            raise
+        except _RowTooLong:
+            self._unclosed = _Unclosed(self._offset + lines.end, None)
+            raise
+        if lines.jumped:  # it is closed after all, so read what lies between
+            self._unclosed = _Unclosed(0, None)
+            lines = _Lines(self, begin)
+            cells = next(self._reader(lines), [])
+        self._begin = lines.end
+        self._line = line + lines.taken
+        return cells
+
+    def _reader(self, lines: _Lines) -> Iterator[list[str]]:
+        return csv.reader(lines, delimiter=self._separator, strict=True)
 
     def _end_of_line(self, begin: int) -> int:
         """Where the line that begins there ends, with its line break; of one that has no end, where the buffer ends."""
-        end = self._buffer.find(b"\n", begin)
+        end = self._buffer.find(self._line_end, begin)
         return len(self._buffer) if end < 0 else end + 1
+
+    def _unreadable(self, data: bytes) -> Problem | None:
+        """Why a record's bytes are no text, if so."""
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            if self._encoding != UTF_8:
+                return Problem("undecodable", f"The row is no text in {self._encoding}.")
+            return Problem("invalid_utf8", f"Byte {error.start + 1} of the row is no UTF-8: {error.reason}.")
+        return None
+
+
+class _Lines:
+    """The physical lines of one record, as far as its reader asks for them: it has taken so many, up to `end` in the
+    buffer, the last of which begins at `last`. Bytes that are no UTF-8 come through as surrogates, so that they end no
+    record."""
+
+    def __init__(self, records: Records, begin: int) -> None:
+        self._records = records
+        self._begin = begin
+        self.last = self.end = begin
+        self.taken = 0
+        self.jumped = False
+
+    @property
+    def went_on(self) -> bool:
+        """Whether the first line left a quote open."""
+        return self.taken > 1 or self.end == len(self._records._buffer)
+
+    def __iter__(self) -> Iterator[str]:
+        records = self._records
+        buffer = records._buffer
+        old_line_end = records._line_end == b"\r"
+        while self.end < len(buffer):
+            if self.taken == 1:
+                self._jump()
+            start, end = self.end, records._end_of_line(self.end)
+            if end - self._begin > _AHEAD_BYTES:
+                raise _RowTooLong
+            self.last, self.end = start, end
+            self.taken += 1
+            text = buffer[start:end].decode(errors="surrogateescape")
+            yield text.replace("\r", "\n") if old_line_end else text
+
+    def _jump(self) -> None:
+        """Passes over the lines that are known to leave the quote open."""
+        until, error = self._records._unclosed
+        if self.end > (until := until - self._records._offset):
+            return
+        if error is not None:
+            self.last = until
+            self.taken += 1
+            raise csv.Error(error)
+        if until > self.end:
+            self.end = until
+            self.jumped = True
 
 
 class _RowTooLong(Exception):
@@ -128,12 +229,3 @@ class _RowTooLong(Exception):
 
 
 _ROW_TOO_LONG: Final = Problem("row_too_long", f"A row has at most {ROW_MAX_BYTES} bytes; is a quote left open?")
-
-
-def _unreadable(data: bytes) -> Problem | None:
-    """Why a record's bytes are no text, if so."""
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return Problem("invalid_utf8", f"Byte {error.start + 1} of the row is no UTF-8: {error.reason}.")
-    return None

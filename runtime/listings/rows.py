@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain.catalogue import PRODUCT_STATUSES
+from domain.damage import DAMAGED, is_damaged_code
 from domain.limits import (
     ATTRIBUTE_MAX_CHARS,
     BARCODE_MAX_CHARS,
@@ -82,19 +83,34 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_cells(columns: Sequence[str], cells: Sequence[str]) -> Row:
     """The row in the cells of a CSV record. Raises BadRow."""
-    if len(cells) != len(columns):
-        raise BadRow(
-            "wrong_cell_count", f"The row has {len(cells)} cells, and the first line names {len(columns)} columns."
-        )
+    cells = fitting(columns, cells)
     said: dict[str, Any] = {}
     for column, cell in zip(columns, cells, strict=True):
-        if not cell:
+        if not column:
+            if cell.strip():
+                raise BadRow("wrong_cell_count", f"{_shown(cell)} stands under a column that has no name.")
+        elif not cell:
             said[column] = None
         elif convert := _FROM_TEXT.get(column):
             said[column] = convert(column, cell.strip())
         else:
-            said[column] = unescape_cell(cell)
+            said[column] = text_of(cell)
     return _checked(Row(**said))
+
+
+def fitting(columns: Sequence[str], cells: Sequence[str]) -> Sequence[str]:
+    """As many cells as there are columns: spreadsheets leave empty ones behind the last. Raises BadRow."""
+    if len(cells) == len(columns):
+        return cells
+    if len(cells) < len(columns) or any(map(str.strip, cells[len(columns) :])):
+        raise BadRow("wrong_cell_count", f"The row has {len(cells)} cells, and the file has {len(columns)} columns.")
+    return cells[: len(columns)]
+
+
+def text_of(cell: str) -> str:
+    """What a cell says. `="0123"` is how people have a spreadsheet keep a code as it is."""
+    forced = _FORCED_TEXT.fullmatch(cell)
+    return forced[1] if forced else unescape_cell(cell)
 
 
 def read_json(line: bytes) -> Row:
@@ -112,6 +128,7 @@ _json: Final = msgspec.json.Decoder(Row)
 
 # Where msgspec says that a value does not fit.
 _PLACE = re.compile(r" - at `\$\.([a-z_]+)")
+_FORCED_TEXT = re.compile(r'="([^"]*)"')
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
@@ -150,6 +167,10 @@ def _checked(row: Row) -> Row:
     """The row with its SKU in its one spelling. Raises BadRow for a value that no product or variant can have."""
     if not row.slug and not row.sku:
         raise BadRow("nothing_named", "The row names neither a product (slug) nor a variant (sku).")
+    for column in _CODES:
+        code = getattr(row, column)
+        if code and is_damaged_code(code):
+            raise BadRow("damaged_value", f"{_shown(code)}: {DAMAGED}.", column)
     for column, fits, demand in _TEXTS:
         text = getattr(row, column)
         if text and not (fits(text) and is_text(text)):
@@ -185,6 +206,8 @@ _TEXTS: Final[tuple[tuple[str, Callable[[str], bool], str], ...]] = (
     ("currency", CURRENCIES.__contains__, "a currency of ISO 4217"),
     ("barcode", *_chars(1, BARCODE_MAX_CHARS)),
 )
+# What a spreadsheet takes for a number.
+_CODES: Final = ("sku", "barcode")
 _NUMBERS: Final = (
     ("price_minor", PRICE_MAX_MINOR),
     ("compare_at_minor", PRICE_MAX_MINOR),

@@ -81,3 +81,9 @@ async def errors(client: Client, found: Mapping[str, Any]) -> list[tuple[int, st
 def counts(found: Mapping[str, Any]) -> tuple[int, int, int, int]:
     """Rows; applied, unchanged and rejected."""
     return found["rows"], found["applied"], found["unchanged"], found["rejected"]
+
+
+async def details(client: Client, found: Mapping[str, Any]) -> list[str]:
+    """The sentence of each error that is kept."""
+    pages = await client.pages(found["errors_url"].removeprefix(API), limit=100)
+    return [error["detail"] for page in pages for error in page]

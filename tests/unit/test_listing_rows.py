@@ -114,6 +114,31 @@ def test_a_row_must_name_what_it_is_about(said: dict[str, str]) -> None:
     assert bad.value.code == "nothing_named"
 
 
+def test_cells_beyond_the_columns_may_be_empty() -> None:
+    assert read_cells(("sku", ""), ["a", " ", "", ""]).sku == "A"
+    with pytest.raises(BadRow, match="no name") as bad:
+        read_cells(("sku", ""), ["a", "b"])
+    assert bad.value.code == "wrong_cell_count"
+
+
+@pytest.mark.parametrize(
+    "damaged", ["5.01235E+12", "5,01235E+12", "5.01e12", "5E+12", "5012345678900.0", "5012345678900,00"]
+)
+@pytest.mark.parametrize("column", ["sku", "barcode"])
+def test_codes_that_a_spreadsheet_made_numbers_are_refused_by_name(damaged: str, column: str) -> None:
+    with pytest.raises(BadRow, match="a spreadsheet has rounded or reformatted the code") as bad:
+        row(**{"slug": "a", "sku": "A", column: damaged})
+    assert (bad.value.code, bad.value.column) == ("damaged_value", column)
+    with pytest.raises(BadRow, match="a spreadsheet has rounded or reformatted the code"):
+        read_json(msgspec.json.encode({"slug": "a", "sku": "A", column: damaged}))
+
+
+@pytest.mark.parametrize("code", ["5012345678900", "0012345678905", "LOT-7E12", "7E12", "12.5", "1.0"])
+def test_codes_that_only_look_like_it_are_kept(code: str) -> None:
+    assert row(sku="A", barcode=code).barcode == code
+    assert row(sku="A", barcode=f'="{code}"').barcode == code
+
+
 @pytest.mark.parametrize("cells", [["a"], ["a", "b", "c"]])
 def test_a_row_has_as_many_cells_as_there_are_columns(cells: list[str]) -> None:
     with pytest.raises(BadRow) as bad:

@@ -22,15 +22,17 @@ from domain.jobs import IMPORT
 from domain.limits import is_text
 from domain.model import Who
 from domain.stock import StockUnchanged
-from runtime.listings.columns import CSV, BadHeader, read_header
-from runtime.listings.records import Record, Records
+from runtime.listings.columns import CSV
+from runtime.listings.encodings import UTF_8
+from runtime.listings.headers import BadHeader, Header, columns_of, is_column
+from runtime.listings.records import Record
 from runtime.listings.rows import BadRow, Row, read_cells, read_json
 from runtime.mailboxes.sender import Settled, wait_for_outcomes
 from runtime.records import APPLIED
-from runtime.tables.jobs import PART_BYTES
 from workers.jobs.core import Job, JobFailed, Tools, WorkersAway, job, upload_incomplete
 from workers.jobs.planning import Planned, Window, known_of
 from workers.jobs.rehearsal import Rehearsal
+from workers.jobs.uploads import Upload
 
 # A window ends with so many bytes of rows, too: two thousand descriptions of the longest kind are much to keep.
 _WINDOW_MAX_BYTES: Final = 4_194_304
@@ -53,16 +55,18 @@ _COLUMN_OF_CODE: Final = {
 
 
 class Params(msgspec.Struct, frozen=True):
-    """What was asked for. `format` is one of `runtime.listings.columns`."""
+    """What was asked for: `format` is one of `listings.columns`, `encoding` (if it was named) one of `encodings`."""
 
     format: str
     size_bytes: int
     dry_run: bool
+    encoding: str | None = None
 
 
 class Progress(msgspec.Struct):
     """How far an import is, and what came of its rows: its checkpoint, and in the end its summary. The next row begins
-    at `offset` (bytes) and `line`. Of those `rejected`, `errors_kept` can be looked at one by one."""
+    at `offset` (bytes of the file in UTF-8) and `line`. Of those `rejected`, `errors_kept` can be looked at one by one.
+    """
 
     offset: int = 0
     line: int = 1
@@ -71,6 +75,7 @@ class Progress(msgspec.Struct):
     unchanged: int = 0
     rejected: int = 0
     errors_kept: int = 0
+    encoding: str = UTF_8
 
 
 class RowError(NamedTuple):
@@ -92,36 +97,31 @@ async def run(job: Job, tools: Tools) -> dict[str, object]:
     """Brings the uploaded file in. Returns what came of its rows."""
     params = msgspec.convert(job.params, Params)
     who = Who(job.requested_by, staff=True)
-    columns, begin = await _columns(params, tools)
+    upload = await Upload.opened(tools, params.format, params.encoding)
+    header, columns = await _header(params, upload)
+    begin = Progress(encoding=upload.encoding)
     if job.checkpoint is not None:
         begin = msgspec.convert(job.checkpoint, Progress)
+    elif header is not None:
+        begin = Progress(header.next_offset, header.next_line, encoding=upload.encoding)
     await _forget_errors(job, tools, begin.line)
     with Rehearsal(tools.pool, job.id, who) if params.dry_run else nullcontext() as rehearsal:
-        importer = Importer(job, tools, params, columns, begin, rehearsal, who)
+        importer = Importer(job, tools, params, upload, header, columns, begin, rehearsal, who)
         await importer.run()
-    if importer.progress.offset != params.size_bytes:
+    if upload.read_bytes != params.size_bytes:
         raise upload_incomplete()
     return {"dry_run": params.dry_run, **msgspec.to_builtins(importer.progress)}
 
 
-async def _columns(params: Params, tools: Tools) -> tuple[tuple[str, ...], Progress]:
-    """The columns that a CSV file names, and where its rows begin."""
+async def _header(params: Params, upload: Upload) -> tuple[Header | None, tuple[str, ...]]:
+    """What a CSV file says of itself, and its columns; lines of JSON say nothing."""
     if params.format != CSV:
-        return (), Progress()
-    async for header in Records(_pieces(tools, 0), CSV):
-        try:
-            return read_header(header.data), Progress(offset=header.next_offset, line=header.next_line)
-        except BadHeader as error:
-            raise JobFailed("bad_header", str(error)) from None
-    raise JobFailed("bad_header", "The file is empty.")
-
-
-async def _pieces(tools: Tools, offset: int) -> AsyncIterator[bytes]:
-    """The file from `offset` (bytes) on."""
-    part, skipped = divmod(offset, PART_BYTES)
-    async for _, data in tools.upload(after_part=part - 1):
-        yield data[skipped:]
-        skipped = 0
+        return None, ()
+    try:
+        header = await upload.header(is_column, None)
+        return header, columns_of(header)
+    except BadHeader as error:
+        raise JobFailed("bad_header", str(error)) from None
 
 
 class Importer:
@@ -132,6 +132,8 @@ class Importer:
         job: Job,
         tools: Tools,
         params: Params,
+        upload: Upload,
+        header: Header | None,
         columns: Sequence[str],
         progress: Progress,
         rehearsal: Rehearsal | None,
@@ -141,16 +143,18 @@ class Importer:
         self._job = job
         self._tools = tools
         self._params = params
+        self._upload = upload
+        self._header = header
         self._columns = columns
         self._rehearsal = rehearsal
         self._who = who
 
     async def run(self) -> None:
         """Window after window, to the file's end."""
-        self._tools.progress(self.progress.offset, self._params.size_bytes)
+        self._tools.progress(self._upload.read_bytes, self._params.size_bytes)
         async for records in self._windows():
             await self._take(records)
-            self._tools.progress(self.progress.offset, self._params.size_bytes)
+            self._tools.progress(self._upload.read_bytes, self._params.size_bytes)
             if self._rehearsal is None:
                 await self._tools.checkpoint(msgspec.to_builtins(self.progress))
 
@@ -158,8 +162,7 @@ class Importer:
         at = self.progress
         window: list[Record] = []
         size = 0
-        pieces = _pieces(self._tools, at.offset)
-        async for record in Records(pieces, self._params.format, offset=at.offset, line=at.line):
+        async for record in self._upload.records(self._header, offset=at.offset, line=at.line):
             window.append(record)
             size += len(record.data)
             if len(window) == self._tools.config.import_window_rows or size >= _WINDOW_MAX_BYTES:

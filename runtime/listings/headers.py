@@ -1,0 +1,131 @@
+"""Where a CSV file begins to speak, and how it is written: empty lines and byte order marks before the line that names
+the columns are passed over, the separator and the line ends are found.
+
+Reads UTF-8, and no more than the first piece of a file. Linear in it, whatever it holds.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from runtime.listings.columns import COLUMNS, HEADER_MAX_BYTES, HEADER_MAX_COLUMNS, MARK, UTF8_MARK
+
+SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+"""By the names that they go by in a request."""
+
+_NOTHING: Final = " \t\r\n,;|\"'\u00a0" + MARK
+_SEPARATOR_LINE: Final = "sep="
+"""Excel's own way to say it, on a line of its own before the header."""
+
+
+class BadHeader(Exception):
+    """A CSV file does not say which columns it has."""
+
+
+class Header(NamedTuple):
+    """The columns as they are named, how the file is written, and where its rows begin (bytes of the UTF-8)."""
+
+    names: tuple[str, ...]
+    separator: str
+    line_end: bytes
+    next_line: int
+    next_offset: int
+
+
+def find_header(data: bytes, is_known: Callable[[str], bool], separator: str | None = None) -> Header:
+    """The header in the first piece of a file, or in all of it. Of the separators the one counts that finds most of the
+    columns `is_known` knows, and then the one that finds most columns. Raises BadHeader."""
+    line_end = b"\n" if b"\n" in data or b"\r" not in data else b"\r"
+    offset, line = 0, 1
+    while offset < len(data):
+        while data.startswith(UTF8_MARK, offset):
+            offset += len(UTF8_MARK)
+        end = _end_of_line(data, offset, line_end)
+        if end - offset > HEADER_MAX_BYTES:
+            raise _too_long()
+        text = data[offset:end].decode(errors="replace")
+        if text.lower().startswith(_SEPARATOR_LINE) and len(text.strip("\r\n")) == len(_SEPARATOR_LINE) + 1:
+            separator = separator or text[len(_SEPARATOR_LINE)]
+        elif text.strip(_NOTHING):
+            return _read(data, offset, line, line_end, is_known, separator)
+        offset, line = end, line + 1
+    raise BadHeader("The file is empty." if not data.strip() else "The file has no line that names its columns.")
+
+
+def _read(
+    data: bytes, offset: int, line: int, line_end: bytes, is_known: Callable[[str], bool], separator: str | None
+) -> Header:
+    found: list[tuple[int, int, Header]] = []
+    mistake = ""
+    for one in [separator] if separator else SEPARATORS.values():
+        lines = _Lines(data, offset, line_end)
+        try:
+            cells = next(csv.reader(lines, delimiter=one, strict=True), [])
+        except csv.Error as error:
+            mistake = mistake or str(error)
+            continue
+        names = tuple(cell.strip().strip(MARK).strip() for cell in cells[: HEADER_MAX_COLUMNS + 1])
+        header = Header(names, one, line_end, line + lines.taken, lines.end)
+        found.append((sum(map(is_known, set(names))), len(names), header))
+    if not found:
+        raise BadHeader(f"The line that names the columns cannot be read: {mistake}.")
+    _, columns, header = max(found, key=lambda each: each[:2])
+    if columns > HEADER_MAX_COLUMNS:
+        raise BadHeader(f"A file has at most {HEADER_MAX_COLUMNS:,} columns.")
+    if any("\ufffd" in name for name in header.names):
+        raise BadHeader("The line that names the columns is no text in the file's encoding.")
+    return header
+
+
+class _Lines:
+    """The physical lines from an offset on, as far as a reader of one record asks for them."""
+
+    def __init__(self, data: bytes, offset: int, line_end: bytes) -> None:
+        self._data = data
+        self._begin = self.end = offset
+        self._line_end = line_end
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while self.end < len(self._data):
+            start, self.end = self.end, _end_of_line(self._data, self.end, self._line_end)
+            if self.end - self._begin > HEADER_MAX_BYTES:
+                raise _too_long()
+            self.taken += 1
+            yield self._data[start : self.end].decode(errors="replace")
+
+
+def _end_of_line(data: bytes, begin: int, line_end: bytes) -> int:
+    end = data.find(line_end, begin)
+    return len(data) if end < 0 else end + 1
+
+
+def _too_long() -> BadHeader:
+    return BadHeader(f"The line that names the columns has at most {HEADER_MAX_BYTES:,} bytes; is a quote left open?")
+
+
+def is_column(name: str) -> bool:
+    """Whether a listing has a column of this name."""
+    return name.lower() in COLUMNS
+
+
+def columns_of(header: Header) -> tuple[str, ...]:
+    """The columns of a listing in a header that names them; empty for one without a name. Raises BadHeader."""
+    names = tuple(map(str.lower, header.names))
+    if unknown := [name for name in header.names if name and name.lower() not in COLUMNS]:
+        known = listed(COLUMNS, len(COLUMNS))
+        raise BadHeader(f"No columns of ours: {listed(unknown, 5)}. The columns that we know are {known}.")
+    if twice := [name for name, count in Counter(names).items() if name and count > 1]:
+        raise BadHeader(f"Named twice: {listed(sorted(twice), 5)}.")
+    if not {"slug", "sku"} & set(names):
+        raise BadHeader("There is neither `slug` nor `sku`: what is each row about?")
+    return names
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Names as a sentence has them, the first `most` of them."""
+    shown = ", ".join(f"`{name[:40]}`" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
