@@ -5,33 +5,32 @@ Sessions and tokens of an older epoch are refused. Whoever may ask for these com
 takes the own account's rights away, these rules say.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
 
 from domain.ids import slot_of_id
-from domain.limits import ACCOUNT_NAME_MAX_CHARS, EMAIL_MAX_CHARS, is_email
-from domain.model import Command, Decision, Entity, Event, Rejection, Secret, Shop, Who, decides, evolves
+from domain.limits import ACCOUNT_NAME_MAX_CHARS, is_email
+from domain.model import Command, Decision, Entity, Event, Personal, Rejection, Secret, Shop, Who, decides, evolves
 from domain.roles import ACCOUNT_ROLES
 
 
 class Account(Entity, frozen=True):
-    """An account as it stands. Its password's hash is not in the log, so what is folded from there has none."""
+    """An account as it stands. Who it belongs to and its password's hash are not in the log, so what is folded from
+    there has neither. Production lets nobody in to one that was made in `development`."""
 
     id: UUID
-    email: str
-    name: str
+    email: Personal | None
+    name: Personal | None
     role: str
     active: bool
     epoch: int
     password_hash: Secret | None
+    development: bool = False
 
     def slot(self) -> int:
         return slot_of_id(self.id)
-
-
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=ACCOUNT_NAME_MAX_CHARS)]
 
 
 def canonical_email(text: str) -> str | None:
@@ -41,16 +40,22 @@ def canonical_email(text: str) -> str | None:
     return email.lower() if is_email(email) else None
 
 
+def _check_name(name: Personal) -> None:
+    if not 1 <= len(name.value) <= ACCOUNT_NAME_MAX_CHARS:
+        raise ValueError("no name of an account")
+
+
 class CreateAccount(Command, frozen=True):
     account_id: UUID
-    email: Annotated[str, msgspec.Meta(max_length=EMAIL_MAX_CHARS)]
-    name: _Name
+    email: Personal
+    name: Personal
     role: str
     password_hash: Secret
 
     def __post_init__(self) -> None:
-        if canonical_email(self.email) != self.email:
+        if canonical_email(self.email.value) != self.email.value:
             raise ValueError("not an e-mail address in its one spelling")
+        _check_name(self.name)
         if self.role not in ACCOUNT_ROLES:
             raise ValueError(f"{self.role!r} is no role of an account")
 
@@ -62,10 +67,12 @@ class ChangeAccount(Command, frozen=True):
     """What is None stays as it is."""
 
     account_id: UUID
-    name: _Name | None = None
+    name: Personal | None = None
     role: str | None = None
 
     def __post_init__(self) -> None:
+        if self.name is not None:
+            _check_name(self.name)
         if self.role is not None and self.role not in ACCOUNT_ROLES:
             raise ValueError(f"{self.role!r} is no role of an account")
 
@@ -90,10 +97,11 @@ class ReactivateAccount(Command, frozen=True):
 class AccountCreated(Event, frozen=True):
     type: ClassVar[str] = "account.created"
     account_id: UUID
-    email: str
-    name: str
+    email: Personal | None
+    name: Personal | None
     role: str
     password_hash: Secret | None
+    development: bool = False
 
     def subject(self) -> str:
         return str(self.account_id)
@@ -104,7 +112,7 @@ class AccountChanged(Event, frozen=True):
 
     type: ClassVar[str] = "account.changed"
     account_id: UUID
-    name: str
+    name: Personal | None
     role: str
     epoch: int
 
@@ -133,7 +141,10 @@ class AccountReactivated(Event, frozen=True):
 def _create(shop: Shop, command: CreateAccount, who: Who) -> Decision:
     if any(account.email == command.email for account in shop.of(Account).values()):
         return Rejection("email_taken", "There is an account with this e-mail address.")
-    return (AccountCreated(command.account_id, command.email, command.name, command.role, command.password_hash),)
+    created = AccountCreated(
+        command.account_id, command.email, command.name, command.role, command.password_hash, who.development
+    )
+    return (created,)
 
 
 @decides(ChangeAccount)
@@ -182,7 +193,7 @@ def not_found(account_id: UUID) -> Rejection:
 @evolves(AccountCreated)
 def _created(shop: Shop, event: AccountCreated) -> None:
     shop.of(Account)[event.account_id] = Account(
-        event.account_id, event.email, event.name, event.role, True, 0, event.password_hash
+        event.account_id, event.email, event.name, event.role, True, 0, event.password_hash, event.development
     )
 
 

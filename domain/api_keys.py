@@ -22,7 +22,8 @@ def key_principal(key_id: UUID) -> str:
 
 
 class ApiKey(Entity, frozen=True):
-    """A key as it stands. `created_by` is a principal. What is folded from the log has no `secret_hash`."""
+    """A key as it stands. `created_by` is a principal. What is folded from the log has no `secret_hash`. Production
+    refuses one that was made in `development`."""
 
     id: UUID
     name: str
@@ -31,6 +32,7 @@ class ApiKey(Entity, frozen=True):
     created_by: str
     secret_hash: Secret | None
     revoked: bool
+    development: bool = False
 
     def slot(self) -> int:
         return slot_of_id(self.id)
@@ -68,6 +70,7 @@ class ApiKeyCreated(Event, frozen=True):
     scopes: tuple[str, ...]
     created_by: str
     secret_hash: Secret | None
+    development: bool = False
 
     def subject(self) -> str:
         return str(self.key_id)
@@ -84,7 +87,13 @@ class ApiKeyRevoked(Event, frozen=True):
 @decides(CreateApiKey)
 def _create(shop: Shop, command: CreateApiKey, who: Who) -> Decision:
     created = ApiKeyCreated(
-        command.key_id, command.name, command.role, command.scopes, who.principal, command.secret_hash
+        command.key_id,
+        command.name,
+        command.role,
+        command.scopes,
+        who.principal,
+        command.secret_hash,
+        who.development,
     )
     return (created,)
 
@@ -101,7 +110,16 @@ def _revoke(shop: Shop, command: RevokeApiKey, who: Who) -> Decision:
 
 @evolves(ApiKeyCreated)
 def _created(shop: Shop, event: ApiKeyCreated) -> None:
-    shop.of(ApiKey)[event.key_id] = ApiKey(*(*msgspec.structs.astuple(event), False))
+    shop.of(ApiKey)[event.key_id] = ApiKey(
+        event.key_id,
+        event.name,
+        event.role,
+        event.scopes,
+        event.created_by,
+        event.secret_hash,
+        revoked=False,
+        development=event.development,
+    )
 
 
 @evolves(ApiKeyRevoked)

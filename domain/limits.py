@@ -45,6 +45,9 @@ EMAIL_MAX_CHARS: Final = 254
 # Ten years.
 REPORT_MAX_DAYS: Final = 3_653
 
+# A refresh token is forgiven a second use for so long: two tabs, an answer that was lost and is asked for again.
+REFRESH_AGAIN_SECONDS: Final = 10
+
 ACCOUNT_NAME_MAX_CHARS: Final = 100
 # Longer ones than anybody types are welcome, as password managers make them; beyond that they only cost.
 PASSWORD_MIN_CHARS: Final = 8

@@ -7,8 +7,10 @@ mailbox order by a worker, and again by `tidegate verify`, which folds the log f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, ClassVar, Final, TypeVar, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -44,15 +46,23 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
     particulars: dict[str, Any] = {}
 
 
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class Who(msgspec.Struct, frozen=True, gc=False):
-    """The principal on whose behalf a command runs. Staff may act on what belongs to others."""
+    """The principal on whose behalf a command runs, and when. Staff may act on what belongs to others. `development`:
+    it was accepted by a process in development, whose credentials production refuses. `at` is the moment of the batch
+    that applies the command: the only clock that rules know."""
 
     principal: str
     staff: bool
+    development: bool = False
+    at: datetime = _LONG_AGO
 
 
-class Secret:
-    """Something that is kept but never shown: it travels in commands, and is null in the log and hidden in views."""
+class Private:
+    """Something that is kept in rows, where it can be blanked, and nowhere else: it travels in commands, is null in the
+    log, and blank in the record of its command. It does not show in the text of an error either."""
 
     __slots__ = ("value",)
 
@@ -60,13 +70,42 @@ class Secret:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self.value == other.value
+        return type(other) is type(self) and isinstance(other, Private) and self.value == other.value
 
     def __hash__(self) -> int:
         return hash(self.value)
 
     def __repr__(self) -> str:
-        return "Secret(...)"
+        return f"{type(self).__name__}(...)"
+
+
+class Secret(Private):
+    """What lets somebody in, or proves who somebody is: a hash, a key. It is shown to nobody."""
+
+    __slots__ = ()
+
+
+class Personal(Private):
+    """What tells people who somebody is: a name, an address. It is shown to those who may know it."""
+
+    __slots__ = ()
+
+
+@cache
+def private_fields(kind: type[msgspec.Struct]) -> Mapping[str, type[Private]]:
+    """The fields of a command, event or state that are private, and as what."""
+    hints = get_type_hints(kind)
+    found = {}
+    for name in kind.__struct_fields__:
+        for part in (hints[name], *get_args(hints[name])):
+            if isinstance(part, type) and issubclass(part, Private):
+                found[name] = part
+    return found
+
+
+def holds_private(said: msgspec.Struct) -> bool:
+    """Whether a command, event or state says anything private."""
+    return any(getattr(said, name) is not None for name in private_fields(type(said)))
 
 
 class Offer(msgspec.Struct, frozen=True, gc=False):
@@ -116,7 +155,7 @@ class Order(Entity, frozen=True, gc=False):
     currency: str
     total_minor: int
     lines: tuple[Line, ...]
-    email: str | None = None
+    email: Personal | None = None
 
     def slot(self) -> int:
         return slot_of_id(self.order_id)

@@ -11,13 +11,13 @@ import msgspec
 
 from domain.ids import slot_of_id
 from domain.limits import (
-    EMAIL_MAX_CHARS,
     LINE_MAX_QUANTITY,
     ORDER_MAX_LINES,
     ORDER_MAX_TOTAL_MINOR,
     PRINCIPAL_MAX_CHARS,
+    is_email,
 )
-from domain.model import Command, Decision, Event, Line, Order, Rejection, Shop, Who, decides, evolves
+from domain.model import Command, Decision, Event, Line, Order, Personal, Rejection, Shop, Who, decides, evolves
 from domain.stock import NOTHING, insufficient_stock, move_on_hand, move_reserved, unknown_sku
 
 PLACED: Final = "placed"
@@ -44,7 +44,11 @@ class PlaceOrder(Command, frozen=True):
     order_id: UUID
     customer_id: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
     lines: Annotated[tuple[Wanted, ...], msgspec.Meta(min_length=1, max_length=ORDER_MAX_LINES)]
-    email: Annotated[str, msgspec.Meta(max_length=EMAIL_MAX_CHARS)] | None = None
+    email: Personal | None = None
+
+    def __post_init__(self) -> None:
+        if self.email is not None and not is_email(self.email.value):
+            raise ValueError("this is no e-mail address")
 
     def slot(self) -> int:
         return slot_of_id(self.order_id)
@@ -81,13 +85,15 @@ class ExpireOrder(Command, frozen=True):
 
 
 class OrderPlaced(Event, frozen=True):
+    """`email` is in the order's row only: see Private."""
+
     type: ClassVar[str] = "order.placed"
     order_id: UUID
     customer_id: str
     currency: str
     total_minor: int
     lines: tuple[Line, ...]
-    email: str | None = None
+    email: Personal | None = None
 
     def subject(self) -> str:
         return str(self.order_id)

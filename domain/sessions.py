@@ -2,10 +2,12 @@
 
 A session's id carries the slot of its account, so that all that is said about the two comes one after another. Its
 `generation` counts its refreshes, and only the newest refresh token is good: an older one that turns up again was
-stolen, from its owner or by the one who used it first, so the session ends for both (RFC 9700, section 4.14.2).
+stolen, from its owner or by the one who used it first, so the session ends for both (RFC 9700, section 4.14.2). The one
+before the newest is forgiven for some seconds: two tabs refresh at once, and a lost answer is asked for again.
+Both get tokens of the newest generation, so that neither is the thief when the next refresh comes.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -13,6 +15,7 @@ import msgspec
 
 from domain.accounts import Account
 from domain.ids import slot_of_id
+from domain.limits import REFRESH_AGAIN_SECONDS
 from domain.model import Command, Decision, Entity, Event, Rejection, Shop, Who, decides, evolves
 from domain.roles import allowed
 
@@ -22,7 +25,8 @@ REUSED: Final = "reused"
 
 class Session(Entity, frozen=True):
     """A session as it stands. `scopes` are what was granted; `epoch` is the account's that it belongs to; `closed` says
-    why it ended before it `expires_at`, if it did."""
+    why it ended before it `expires_at`, if it did; `refreshed_at` is when the newest refresh token was first given.
+    Production refuses one that was opened in `development`."""
 
     id: UUID
     account_id: UUID
@@ -31,6 +35,8 @@ class Session(Entity, frozen=True):
     epoch: int
     expires_at: datetime
     closed: str | None
+    refreshed_at: datetime | None = None
+    development: bool = False
 
     def slot(self) -> int:
         return slot_of_id(self.account_id)
@@ -82,13 +88,15 @@ class SessionOpened(Event, frozen=True):
     scopes: tuple[str, ...]
     epoch: int
     expires_at: datetime
+    development: bool = False
 
     def subject(self) -> str:
         return str(self.session_id)
 
 
 class SessionRefreshed(Event, frozen=True):
-    """With all that the next tokens say."""
+    """With all that the next tokens say. A refresh that is forgiven has the generation and `refreshed_at` of the one
+    before it."""
 
     type: ClassVar[str] = "session.refreshed"
     session_id: UUID
@@ -98,6 +106,7 @@ class SessionRefreshed(Event, frozen=True):
     scopes: tuple[str, ...]
     epoch: int
     expires_at: datetime
+    refreshed_at: datetime | None = None
 
     def subject(self) -> str:
         return str(self.session_id)
@@ -132,10 +141,18 @@ def _open(shop: Shop, command: OpenSession, who: Who) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None or not account.active or account.epoch != command.epoch:
         return Rejection("account_changed", "The account is not active, or was changed meanwhile.")
+    if account.development and not who.development:
+        return Rejection("account_changed", "The account was made in development; production lets nobody in to it.")
     if not allowed(account.role, command.scopes):
         return Rejection("account_changed", "The account's role does not allow these scopes.")
     opened = SessionOpened(
-        command.session_id, account.id, account.role, command.scopes, account.epoch, command.expires_at
+        command.session_id,
+        account.id,
+        account.role,
+        command.scopes,
+        account.epoch,
+        command.expires_at,
+        who.development,
     )
     return (opened,)
 
@@ -145,20 +162,33 @@ def _refresh(shop: Shop, command: RefreshSession, who: Who) -> Decision:
     account, session = shop.of(Account).get(command.account_id), shop.of(Session).get(command.session_id)
     if account is None or session is None or session.account_id != account.id or not session.is_open(account.epoch):
         return _ended()
-    if command.generation < session.generation:
-        return (SessionClosed(session.id, account.id, REUSED),)
+    if session.development and not who.development:
+        return _ended()
     if command.generation > session.generation:
         return _ended()  # signed by us, and yet never handed out: the log was put back to an earlier day
+    again = command.generation < session.generation
+    if again and not _is_forgiven(command, session, who.at):
+        return (SessionClosed(session.id, account.id, REUSED),)
     refreshed = SessionRefreshed(
         session.id,
         account.id,
-        session.generation + 1,
+        session.generation if again else session.generation + 1,
         account.role,
         session.scopes,
         account.epoch,
         session.expires_at,
+        session.refreshed_at if again else who.at,
     )
     return (refreshed,)
+
+
+def _is_forgiven(command: RefreshSession, session: Session, at: datetime) -> bool:
+    """Whether it asks once more for what somebody was given just now."""
+    return (
+        command.generation == session.generation - 1
+        and session.refreshed_at is not None
+        and at - session.refreshed_at <= timedelta(seconds=REFRESH_AGAIN_SECONDS)
+    )
 
 
 @decides(CloseSession)
@@ -176,13 +206,20 @@ def _ended() -> Rejection:
 @evolves(SessionOpened)
 def _opened(shop: Shop, event: SessionOpened) -> None:
     shop.of(Session)[event.session_id] = Session(
-        event.session_id, event.account_id, event.scopes, 0, event.epoch, event.expires_at, None
+        event.session_id,
+        event.account_id,
+        event.scopes,
+        0,
+        event.epoch,
+        event.expires_at,
+        None,
+        development=event.development,
     )
 
 
 @evolves(SessionRefreshed)
 def _refreshed(shop: Shop, event: SessionRefreshed) -> None:
-    _put(shop, event.session_id, generation=event.generation)
+    _put(shop, event.session_id, generation=event.generation, refreshed_at=event.refreshed_at)
 
 
 @evolves(SessionKept)

@@ -38,7 +38,13 @@ def _register(shop: Shop, command: RegisterWebhook, who: Who) -> Decision:
     fields = command.webhook
     return _misunderstood(fields) or (
         WebhookCreated(
-            command.webhook_id, fields.url, fields.event_types, fields.description, fields.active, command.secret
+            command.webhook_id,
+            fields.url,
+            fields.event_types,
+            fields.description,
+            fields.active,
+            command.secret,
+            who.development,
         ),
     )
 
@@ -63,7 +69,7 @@ def _rotate(shop: Shop, command: RotateWebhookSecret, who: Who) -> Decision:
     webhook = _found(shop, command.webhook_id)
     if isinstance(webhook, Rejection):
         return webhook
-    return (WebhookSecretRotated(webhook.id, command.overlap_until, command.secret),)
+    return (WebhookSecretRotated(webhook.id, command.overlap_until, command.secret, who.development),)
 
 
 @decides(RedeliverEvents)
@@ -125,6 +131,7 @@ def _created(shop: Shop, event: WebhookCreated) -> None:
         previous_secret=None,
         previous_secret_until=None,
         version=1,
+        development=event.development,
     )
 
 
@@ -146,12 +153,15 @@ def _changed(shop: Shop, event: WebhookChanged) -> None:
 @evolves(WebhookSecretRotated)
 def _rotated(shop: Shop, event: WebhookSecretRotated) -> None:
     webhook = shop.of(Webhook).get(event.webhook_id)
+    # What was made in development signs nothing that production sends, not even for a while.
+    overlaps = webhook is not None and (event.development or not webhook.development)
     _now(
         shop,
         event,
         secret=event.secret,
-        previous_secret=webhook.secret if webhook else None,
-        previous_secret_until=event.overlap_until,
+        previous_secret=webhook.secret if webhook and overlaps else None,
+        previous_secret_until=event.overlap_until if overlaps else None,
+        development=event.development,
     )
 
 

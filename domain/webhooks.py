@@ -34,7 +34,7 @@ def webhooks_slot() -> int:
 
 class Webhook(Entity, frozen=True):
     """An endpoint as it stands. `previous_secret` signs beside the new one until `previous_secret_until`. `version`
-    counts all changes."""
+    counts all changes. Production signs nothing with a secret that was made in `development`."""
 
     id: UUID
     url: str
@@ -46,6 +46,7 @@ class Webhook(Entity, frozen=True):
     previous_secret: Secret | None
     previous_secret_until: datetime | None
     version: int
+    development: bool = False
 
     def slot(self) -> int:
         return webhooks_slot()
@@ -143,6 +144,7 @@ class WebhookCreated(WebhookEvent, frozen=True):
     description: str
     active: bool
     secret: Secret | None = None
+    development: bool = False
 
 
 class WebhookChanged(WebhookEvent, frozen=True):
@@ -159,6 +161,7 @@ class WebhookSecretRotated(WebhookEvent, frozen=True):
     type: ClassVar[str] = "webhook.secret_rotated"
     overlap_until: datetime
     secret: Secret | None = None
+    development: bool = False
 
 
 class WebhookRedelivered(WebhookEvent, frozen=True):

@@ -57,10 +57,18 @@ class ApiKeys:
     """The API keys that this process has seen."""
 
     def __init__(
-        self, engine: AsyncEngine, revocations: Revocations, *, trusted_seconds: float, cache_max_entries: int
+        self,
+        engine: AsyncEngine,
+        revocations: Revocations,
+        *,
+        development: bool,
+        trusted_seconds: float,
+        cache_max_entries: int,
     ) -> None:
+        """Keys that were made in development are good in `development` only."""
         self._engine = engine
         self._revocations = revocations
+        self._development = development
         self._trusted_seconds = trusted_seconds
         self._cache_max_entries = cache_max_entries
         self._known: dict[UUID, _Known] = {}
@@ -93,6 +101,8 @@ class ApiKeys:
         query = select(api_keys.c.role, api_keys.c.scopes, api_keys.c.secret_hash).where(
             api_keys.c.id == key_id, ~api_keys.c.revoked
         )
+        if not self._development:
+            query = query.where(~api_keys.c.development)
         async with self._engine.connect() as connection:
             row = (await connection.execute(query)).first()
         self._known.pop(key_id, None)

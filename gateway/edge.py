@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.api_keys import ApiKeys
 from gateway.authenticator import Authenticator
 from gateway.catalogue_cache import CatalogueCache
+from gateway.development import say_what_is_refused
 from gateway.exporting import Exports
 from gateway.passwords import Passwords
 from gateway.realtime.hub import Hub
@@ -48,6 +49,7 @@ class Edge:
         self._api_keys = ApiKeys(
             self.engine,
             self.revocations,
+            development=config.mode == "development",
             trusted_seconds=config.access_token_seconds,
             cache_max_entries=config.token_cache_max_entries,
         )
@@ -99,6 +101,7 @@ class Edge:
             reply_channel=reply_channel,
             mailbox_count=config.mailbox_count,
             wait_max_seconds=config.wait_max_seconds,
+            development=config.mode == "development",
         )
         self._listener = Listener(
             config.redis_url,
@@ -116,6 +119,8 @@ class Edge:
             asyncio.create_task(self.revocations.load(self.tail)),
             asyncio.create_task(self.waiters.run(self.config.silence_seconds)),
         ]
+        if self.config.mode == "production":
+            self._looking.append(asyncio.create_task(say_what_is_refused(self.engine)))
         await self._check_durability()
 
     def _look_again(self) -> None:

@@ -87,12 +87,15 @@ class Submitter:
         reply_channel: str,
         mailbox_count: int,
         wait_max_seconds: float,
+        development: bool,
     ) -> None:
+        """`development`: commands that are accepted here make credentials for development only."""
         self._poster = poster
         self._waiters = waiters
         self._reply_channel = reply_channel
         self._mailbox_count = mailbox_count
         self._wait_max_seconds = int(wait_max_seconds)
+        self._development = development
 
     def new_resource_id(self, asked: Ask) -> UUID:
         """An id for what a write creates. With an idempotency key its slot comes from the key, so that a repetition
@@ -116,6 +119,7 @@ class Submitter:
             reply_to=self._reply_channel if wait else None,
             idempotency_key=asked.key,
             fingerprint=asked.fingerprint,
+            development=self._development,
         )
         command_id = envelope.command_id
         if wait:

@@ -1,5 +1,5 @@
-"""The people of the demo, one of each role, to sign in as. Everybody knows their passwords, so production has none, and
-lets nobody in as one that was left over from development.
+"""The people of the demo, one of each role, to sign in as. Everybody knows their passwords, so they are made in
+development only; production refuses all that was.
 """
 
 from typing import Final, NamedTuple
@@ -21,8 +21,3 @@ DEMO_ACCOUNTS: Final = (
     DemoAccount("staff@tidegate.example", "demo-staff", "Sam Staff", STAFF),
     DemoAccount("customer@tidegate.example", "demo-customer", "Cora Customer", CUSTOMER),
 )
-
-
-def is_demo(email: str, password: str) -> bool:
-    """Whether these are what everybody knows."""
-    return any((account.email, account.password) == (email, password) for account in DEMO_ACCOUNTS)

@@ -5,14 +5,15 @@ until the envelope is read, so that a command nobody can read still has an id, a
 """
 
 import time
-from typing import Annotated, Final, Union, get_args, get_type_hints
+from datetime import datetime
+from typing import Annotated, Final, NamedTuple, Union
 from uuid import UUID
 
 import msgspec
 
 from domain.ids import new_id
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, PRINCIPAL_MAX_CHARS
-from domain.model import COMMANDS, Command, Secret, Who
+from domain.model import COMMANDS, Command, Private, Who, holds_private, private_fields
 from runtime.entropy import random_bits
 
 SCHEMA_VERSION: Final = b"1"
@@ -25,7 +26,8 @@ MOMENT_MAX_MICROSECONDS: Final = 253_402_300_799_999_999
 
 class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`accepted_at` is in microseconds of Unix time. `fingerprint` is the digest of the request that used the
-    idempotency key; `reply_to` the channel of the gateway that waits for the outcome, if one does."""
+    idempotency key; `reply_to` the channel of the gateway that waits for the outcome, if one does; `development` is
+    whether the process that accepted it was in development."""
 
     command_id: UUID
     principal: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
@@ -35,10 +37,11 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     reply_to: str | None = None
     idempotency_key: Annotated[str, msgspec.Meta(max_length=IDEMPOTENCY_KEY_MAX_CHARS)] | None = None
     fingerprint: bytes | None = None
+    development: bool = False
 
-    @property
-    def who(self) -> Who:
-        return Who(self.principal, self.staff)
+    def who(self, at: datetime) -> Who:
+        """Who asks, if the command is applied at that moment."""
+        return Who(self.principal, self.staff, self.development, at)
 
 
 class UnreadableEntry(Exception):
@@ -53,21 +56,24 @@ class UnreadableEntry(Exception):
 
 _HIDDEN: Final = "(hidden)"
 
+EVERYTHING: Final = "*"
+"""In place of the fields that a record lost: of a command that nobody can read, nothing is kept but its name."""
+
 # What bytes that are no message of ours make msgspec raise: besides its own errors, for text that is no UTF-8 and for
 # nesting without end.
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def _reveal(value: object) -> str:
-    assert isinstance(value, Secret), f"{value!r} has no place in a command"
+    assert isinstance(value, Private), f"{value!r} has no place in a command"
     return value.value
 
 
-def _conceal(kind: type, value: object) -> Secret:
-    assert kind is Secret, f"{kind} has no place in a command"
+def _conceal(kind: type, value: object) -> Private:
+    assert issubclass(kind, Private), f"{kind} has no place in a command"
     if not isinstance(value, str):
-        raise ValueError("a secret is text")
-    return Secret(value)
+        raise ValueError("what is private is text")
+    return kind(value)
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_reveal)
@@ -85,6 +91,7 @@ def seal(
     reply_to: str | None = None,
     idempotency_key: str | None = None,
     fingerprint: bytes | None = None,
+    development: bool = False,
 ) -> Envelope:
     """The envelope of a command that is accepted now; its id carries the command's slot."""
     accepted_at = time.time_ns() // 1_000
@@ -98,6 +105,7 @@ def seal(
         reply_to,
         idempotency_key,
         fingerprint,
+        development,
     )
 
 
@@ -135,7 +143,7 @@ def _named(struct: msgspec.Struct) -> dict[str, object]:
 
 
 def _shown(value: object) -> object:
-    if isinstance(value, Secret):
+    if isinstance(value, Private):
         return _HIDDEN
     if isinstance(value, msgspec.Struct):
         return _named(value)
@@ -156,29 +164,52 @@ def read_request(request: bytes) -> dict[str, object]:
     else:
         return {"type": type(known).__name__, **_named(known)}
     name, *fields = msgspec.msgpack.decode(command)
-    command_type = next((known for known in COMMANDS if known.__name__ == name), None)
+    command_type = _COMMANDS_BY_NAME.get(name) if isinstance(name, str) else None
     if command_type is None:
         return {"type": msgspec.to_builtins(name)}
-    secrets = _secrets_of(command_type)
+    private = private_fields(command_type)
     shown = {
-        field: _HIDDEN if field in secrets else value
+        field: _HIDDEN if field in private and value is not None else value
         for field, value in zip(command_type.__struct_fields__, fields, strict=False)
     }
     said: dict[str, object] = msgspec.to_builtins({"type": name, **shown}, str_keys=True)
     return said
 
 
-def holds_secret(request: bytes) -> bool:
-    """Whether an envelope's bytes must not be shown as they are, for its command is of a type that carries secrets. Of
-    one that cannot be read, nobody can tell."""
+class Record(NamedTuple):
+    """What may be kept of a command: its envelope's bytes without what is private, and the fields that are `lost` with
+    that: sent again, the command would lack them."""
+
+    envelope: bytes
+    lost: tuple[str, ...] = ()
+
+
+def record(envelope: Envelope, accepted: bytes, command: Command | None) -> Record:
+    """What may be kept of a command that was `accepted` in these bytes. Of a command that could not be read, and so is
+    None, all is blanked that is private in its type or that its type does not know; of a type that is not known, only
+    the name is kept, for nobody can tell what else there is."""
+    if command is not None and not holds_private(command):
+        return Record(accepted)
     try:
-        name = msgspec.msgpack.decode(_envelopes.decode(request).command)[0]
-    except (*_UNREADABLE, TypeError, LookupError):
-        return False
-    return any(known.__name__ == name and _secrets_of(known) for known in COMMANDS)
+        name, *fields = msgspec.msgpack.decode(envelope.command)
+    except (*_UNREADABLE, TypeError, ValueError):
+        return Record(_without(envelope, None), (EVERYTHING,))
+    kind = _COMMANDS_BY_NAME.get(name) if isinstance(name, str) else None
+    if kind is None:
+        is_name = isinstance(name, str) and name.isidentifier()
+        return Record(_without(envelope, [name] if is_name else None), (EVERYTHING,))
+    known, private = kind.__struct_fields__, private_fields(kind)
+    lost = []
+    for place, value in enumerate(fields):
+        field = known[place] if place < len(known) else f"field {place + 1}"
+        if value is not None and (field in private or place >= len(known)):
+            fields[place] = ""
+            lost.append(field)
+    return Record(_without(envelope, [name, *fields]), tuple(lost)) if lost else Record(accepted)
 
 
-def _secrets_of(command_type: type[Command]) -> set[str]:
-    """The fields of a type of command that hold secrets."""
-    kinds = get_type_hints(command_type)
-    return {field for field in command_type.__struct_fields__ if Secret in (kinds[field], *get_args(kinds[field]))}
+def _without(envelope: Envelope, command: object) -> bytes:
+    return encode(msgspec.structs.replace(envelope, command=msgspec.Raw(msgspec.msgpack.encode(command))))
+
+
+_COMMANDS_BY_NAME: Final = {command.__name__: command for command in COMMANDS}

@@ -52,7 +52,10 @@ class KeyRing:
     """The keys of this installation, the first of which signs. With a `path` they are read from there, and read again
     when the file has changed; if then they are no good, those from before stay."""
 
-    def __init__(self, keys: Sequence[Key], path: Path | None = None) -> None:
+    def __init__(self, keys: Sequence[Key], path: Path | None = None, *, development: bool = False) -> None:
+        """In `development` the tokens that are signed say so, and production refuses them even where it has the same
+        keys."""
+        self.development = development
         self._keys = {key.kid: key for key in keys}
         self._signer = keys[0]
         self._path = path
@@ -62,14 +65,14 @@ class KeyRing:
         """Rises when the keys change: what was verified before may not be any more."""
 
     @classmethod
-    def shared(cls, secret: str) -> "KeyRing":
+    def shared(cls, secret: str, *, development: bool = False) -> "KeyRing":
         """The ring of a shared secret."""
-        return cls([Key(None, HS256, secret, secret, None)])
+        return cls([Key(None, HS256, secret, secret, None)], development=development)
 
     @classmethod
-    def from_file(cls, path: Path) -> "KeyRing":
+    def from_file(cls, path: Path, *, development: bool = False) -> "KeyRing":
         """The ring of a private JWK Set. Raises BadKeys."""
-        return cls(read_keys(path), path)
+        return cls(read_keys(path), path, development=development)
 
     @property
     def signer(self) -> Key:
@@ -116,9 +119,10 @@ class KeyRing:
 
 def key_ring(config: Settings) -> KeyRing:
     """The keys that the settings name. Raises BadKeys."""
+    development = config.mode == "development"
     if config.signing_keys is not None:
-        return KeyRing.from_file(config.signing_keys)
-    return KeyRing.shared(config.jwt_secret.get_secret_value())
+        return KeyRing.from_file(config.signing_keys, development=development)
+    return KeyRing.shared(config.jwt_secret.get_secret_value(), development=development)
 
 
 def read_jwks(path: Path) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ the rows their commands need, and write those that changed; `verify` folds them 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -23,25 +23,29 @@ from domain.api_keys import ApiKey
 from domain.catalogue import Product, Variant
 from domain.categories import Category
 from domain.jobs import Job
-from domain.model import Entity, Secret
+from domain.model import Entity, Private, private_fields
 from domain.sessions import Session
 from domain.webhooks import Webhook
 from runtime import tables
 
 
 class Noun(NamedTuple):
-    """A kind of state, its table (the first column is the key), the prefix of the events that change it, the columns
-    that hold secrets, which the log does not know, and the one that is the events' subject, if that is not the key."""
+    """A kind of state, its table (the first column is the key), the prefix of the events that change it, and the column
+    that is the events' subject, if that is not the key. Fields that are private are unknown to the log."""
 
     state: type[Entity]
     table: Table
     events: str
-    secrets: Collection[str] = ()
     told_under: str | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
         return self.state.__struct_fields__
+
+    @property
+    def private(self) -> Mapping[str, type[Private]]:
+        """The columns that the log does not know."""
+        return private_fields(self.state)
 
     @property
     def key(self) -> str:
@@ -63,8 +67,8 @@ class Noun(NamedTuple):
     def _value(self, name: str, value: Any) -> Any:
         if value is None:
             return None
-        if name in self.secrets:
-            return Secret(value)
+        if private := self.private.get(name):
+            return private(value)
         if isinstance(value, UUID):
             return UUID(int=value.int)  # asyncpg has a class of its own
         if isinstance(value, list):
@@ -79,11 +83,11 @@ NOUNS: Final[tuple[Noun, ...]] = (
     Noun(Category, tables.categories, "category."),
     Noun(Product, tables.products, "product."),
     Noun(Variant, tables.variants, "product.", told_under="product_id"),
-    Noun(Account, tables.accounts, "account.", secrets=("password_hash",)),
+    Noun(Account, tables.accounts, "account."),
     Noun(Session, tables.sessions, "session."),
-    Noun(ApiKey, tables.api_keys, "api_key.", secrets=("secret_hash",)),
+    Noun(ApiKey, tables.api_keys, "api_key."),
     Noun(Job, tables.jobs, "job."),
-    Noun(Webhook, tables.webhooks, "webhook.", secrets=("secret", "previous_secret")),
+    Noun(Webhook, tables.webhooks, "webhook."),
 )
 
 _NOUN_OF: Final = {noun.state: noun for noun in NOUNS}
@@ -160,4 +164,4 @@ async def move(
 
 
 def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Secret) else value
+    return value.value if isinstance(value, Private) else value

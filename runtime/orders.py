@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, Final
 
-from domain.model import Line, Order
+from domain.model import Line, Order, Private, holds_private, private_fields
 
 _LINES: Final = "lines"
 _KEY: Final = "order_id"
@@ -24,10 +24,24 @@ the last event that made another order of it."""
 
 LINE_COLUMNS: Final = ("order_id", "position", *Line.__struct_fields__)
 
-row: Final[Callable[[Order], tuple[Any, ...]]] = attrgetter(*FIELDS)
-"""The values of an order's COLUMNS."""
+PRIVATE_PLACES: Final = frozenset(FIELDS.index(name) for name in private_fields(Order))
+"""Where in its COLUMNS an order has what the log does not know."""
+
+_values: Final[Callable[[Order], tuple[Any, ...]]] = attrgetter(*FIELDS)
+
+
+def row(order: Order) -> tuple[Any, ...]:
+    """The values of an order's COLUMNS."""
+    values = _values(order)
+    if not holds_private(order):
+        return values
+    return tuple(value.value if isinstance(value, Private) else value for value in values)
 
 
 def order(values: Iterable[Any], lines: Iterable[Line]) -> Order:
     """The order that has these values in its COLUMNS, and these lines."""
-    return Order(**dict(zip(FIELDS, values, strict=True)), lines=tuple(lines))
+    named = dict(zip(FIELDS, values, strict=True))
+    for name, private in private_fields(Order).items():
+        if named[name] is not None:
+            named[name] = private(named[name])
+    return Order(**named, lines=tuple(lines))

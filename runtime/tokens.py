@@ -19,6 +19,9 @@ from runtime.keys import KeyRing
 ISSUER: Final = "tidegate"
 AUDIENCE: Final = "tidegate"
 REFRESH_AUDIENCE: Final = "tidegate:refresh"
+DEVELOPMENT: Final = "development"
+"""What the claim `mode` of a token says that was minted in development."""
+
 CLOCKS_APART_SECONDS: Final = 5
 """Whoever mints a token may be ahead of us by so much; how long it is valid is the gateway's to say, to the second."""
 
@@ -97,6 +100,8 @@ def refresh_of(token: str, keys: KeyRing) -> Refresh:
 def _signed(keys: KeyRing, claims: dict[str, Any], audience: str, issued_at: int) -> str:
     key = keys.signer
     claims = {"iss": ISSUER, "aud": audience, "iat": issued_at, **claims}
+    if keys.development:
+        claims["mode"] = DEVELOPMENT
     headers = None if key.kid is None else {"kid": key.kid}
     return jwt.encode(claims, key.signs, algorithm=key.algorithm, headers=headers)
 
@@ -105,7 +110,7 @@ def _verified(token: str, keys: KeyRing, audience: str) -> dict[str, Any]:
     key = keys.find(jwt.get_unverified_header(token).get("kid"))
     if key is None:
         raise jwt.InvalidTokenError("signed with a key that is not ours")
-    return jwt.decode(
+    claims: dict[str, Any] = jwt.decode(
         token,
         key.verifies,
         algorithms=[key.algorithm],  # the key's own: the token has no say in it
@@ -114,3 +119,6 @@ def _verified(token: str, keys: KeyRing, audience: str) -> dict[str, Any]:
         leeway=CLOCKS_APART_SECONDS,
         options={"require": ["exp", "iat", "sub"]},
     )
+    if claims.get("mode") == DEVELOPMENT and not keys.development:
+        raise jwt.InvalidTokenError("made in development")
+    return claims

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncpg
 
+from domain.model import holds_private
 from runtime.database import LOST_CONNECTION
 from runtime.feed import EVENTS_CHANNEL, Publisher
 from runtime.mailboxes.inbox import Bookmark, Entry
@@ -104,15 +106,16 @@ class Applier:
                 raise
             culprit = error
         except Exception as error:
-            _log.exception("mailbox %d: a batch of %d could not be worked out", mailbox, len(letters))
+            where = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("mailbox %d: a batch of %d could not be worked out\n%s", mailbox, len(letters), where)
             culprit = error
-        _log.warning("mailbox %d: a batch of %d was refused: %s", mailbox, len(letters), _reason(culprit))
+        reason = _reason(culprit, letters)
+        _log.warning("mailbox %d: a batch of %d was refused: %s", mailbox, len(letters), reason)
         BATCH_RETRIES.labels("bisected").inc()
         if len(letters) == 1:
             letter = letters[0]
-            detail = f"{type(culprit).__name__}: {_reason(culprit)}"
             code = "foreign_write" if isinstance(culprit, ForeignWrite) else "write_refused"
-            buried = DeadLetter(letter.entry, code, detail, letter.envelope)
+            buried = DeadLetter(letter.entry, code, reason, letter.envelope)
             await self._apply_together(mailbox, position, [buried], look_up=True)
             return
         middle = len(letters) // 2
@@ -181,9 +184,15 @@ async def _hold(connection: Connection, mailbox: int, position: str) -> None:
         raise PositionMoved
 
 
-def _reason(error: Exception) -> str:
-    """What an error says, without the rows that Postgres shows in its DETAIL: a password's hash may be in them."""
-    return str(error).partition("\nDETAIL:")[0]
+def _reason(error: Exception, letters: Sequence[Letter | DeadLetter]) -> str:
+    """What an error says, without the rows that Postgres shows in its DETAIL. Where something is private in what was
+    to be written, only its kind and place: drivers and servers like to quote the value that they did not take."""
+    kind = type(error).__name__
+    quotes = not isinstance(error, asyncpg.IntegrityConstraintViolationError)
+    if quotes and any(isinstance(letter, Letter) and holds_private(letter.command) for letter in letters):
+        known = [getattr(error, name, None) for name in ("sqlstate", "constraint_name", "column_name")]
+        return " ".join([kind, *(str(part) for part in known if part)])
+    return f"{kind}: {error}".partition("\nDETAIL:")[0]
 
 
 def _messages(result: Result) -> list[tuple[str, str]]:

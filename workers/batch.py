@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from domain.ids import new_id
-from domain.model import Command, Event, Rejection, Secret, decide, evolve
+from domain.model import Command, Event, Private, Rejection, decide, evolve
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from domain.stock import INSUFFICIENT_STOCK
 from runtime import envelope as envelopes
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 def _hide(value: object) -> None:
-    assert isinstance(value, Secret), f"{value!r} has no place in the log"
+    assert isinstance(value, Private), f"{value!r} has no place in the log"
 
 
 _json = msgspec.json.Encoder(enc_hook=_hide)
@@ -136,7 +136,7 @@ class Batch:
             )
         else:
             try:
-                decision = decide(self._shop, command, envelope.who)
+                decision = decide(self._shop, command, envelope.who(self._at))
             except Exception as error:
                 _log.exception("the rule of %s raised; command %s is a dead letter", kind, envelope.command_id)
                 self._bury(DeadLetter(letter.entry, "rule_raised", f"{type(error).__name__}: {error}", envelope), kind)
@@ -183,11 +183,12 @@ class Batch:
     ) -> None:
         envelope = letter.envelope
         assert envelope is not None
+        command = letter.command if isinstance(letter, Letter) else None
         self._applied.append(
             CommandRow(
                 envelope,
                 letter.entry.entry_id,
-                letter.entry.fields.get(ENVELOPE_FIELD, b""),
+                envelopes.record(envelope, letter.entry.fields.get(ENVELOPE_FIELD, b""), command).envelope,
                 kind,
                 status,
                 len(self._told),
@@ -201,8 +202,15 @@ class Batch:
             self._told.append(Told(event.type, event.subject(), envelope.command_id, envelope.principal, data))
 
     def _bury(self, letter: DeadLetter, kind: str = UNREADABLE_COMMAND_TYPE) -> None:
-        """Puts the entry aside as it came. Its command, if it has one, has failed, and that is in the log."""
+        """Puts the entry aside, without what is private in it. Its command, if it has one, has failed, and that is in
+        the log. An entry that nobody can read is kept as it came, for a while."""
         envelope = letter.envelope or _stand_in(self._mailbox, letter.entry)
+        entry, kept = letter.entry.fields, None
+        if letter.envelope is not None:
+            kept = envelopes.record(letter.envelope, entry[ENVELOPE_FIELD], None)
+        understood = kept is not None and envelopes.EVERYTHING not in kept.lost
+        if kept is not None and understood:
+            entry = {**entry, ENVELOPE_FIELD: kept.envelope}
         self._buried.append(letter.code)
         self._rows.dead_letters.append(
             (
@@ -211,7 +219,9 @@ class Batch:
                 envelope.command_id,
                 letter.code,
                 letter.detail,
-                msgspec.msgpack.encode(letter.entry.fields),
+                msgspec.msgpack.encode(entry),
+                kept.lost if kept is not None and understood else (),
+                understood,
             )
         )
         if envelope.command_id in self._earlier.command_ids:

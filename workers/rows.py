@@ -161,7 +161,7 @@ class Rows:
         self.places_of_orders: dict[UUID, int] = {}
         """Of every order that was placed, the place of that event in the batch."""
         self.stock: dict[str, StockMove] = {}
-        self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes]] = []
+        self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, tuple[str, ...], bool]] = []
         self.reactions: dict[str, int | None] = {}
 
     def move_reaction(self, name: str, position: int | None) -> None:
@@ -287,4 +287,14 @@ def _offer(variant: Variant) -> tuple[int, str, bool]:
 
 
 _ORDER_COLUMNS = (*orders.COLUMNS, "placed_at", "updated_at", "placed_seq")
-_DEAD_LETTER_COLUMNS = ("mailbox", "entry_id", "command_id", "code", "detail", "entry", "failed_at")
+_DEAD_LETTER_COLUMNS = (
+    "mailbox",
+    "entry_id",
+    "command_id",
+    "code",
+    "detail",
+    "entry",
+    "lost",
+    "understood",
+    "failed_at",
+)

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 
 from domain.accounts import canonical_email
 from domain.limits import ACCOUNT_NAME_MAX_CHARS, EMAIL_MAX_CHARS, PASSWORD_MAX_CHARS, PASSWORD_MIN_CHARS
+from domain.model import Personal
 from domain.passwords import normal_password
 
 _PRINTABLE: Final = "This has characters that cannot be shown."
@@ -31,6 +32,11 @@ def printable(text: str) -> str:
     if not shown or not shown.isprintable():
         raise ValueError(_PRINTABLE)
     return shown
+
+
+def personal(text: str | None) -> Personal | None:
+    """What is said about a person, as it travels in commands."""
+    return None if text is None else Personal(text)
 
 
 EmailAddress = Annotated[str, Field(max_length=EMAIL_MAX_CHARS, examples=["ada@example.com"]), AfterValidator(_email)]

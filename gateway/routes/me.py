@@ -14,7 +14,7 @@ from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
 from gateway.routes.documents import WRITE_HEADERS, edge_of, problems, read, write
-from gateway.routes.fields import AccountName, NewPassword
+from gateway.routes.fields import AccountName, NewPassword, personal
 from gateway.settled import WAIT_SECONDS, settled
 from gateway.submit import ask
 from gateway.views import accounts as views
@@ -56,7 +56,7 @@ async def change_me(request: Request, caller: Writer) -> Response:
     """Changes your name. The e-mail address is what you sign in with, and stays. Waits for the outcome by default."""
     edge, account_id = edge_of(request), _account_id(caller)
     body = await read_body(request, edge.config.body_max_bytes)
-    command = ChangeAccount(account_id, parse(ProfileBody, body).name)
+    command = ChangeAccount(account_id, personal(parse(ProfileBody, body).name))
     asked = ask(request, caller.who, body, wait_seconds=WAIT_SECONDS)
     accepted = await edge.submitter.submit(asked, command, str(account_id))
     if accepted.outcome is None:

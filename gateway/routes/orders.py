@@ -35,6 +35,7 @@ from gateway.routes.documents import (
     read,
     write,
 )
+from gateway.routes.fields import personal
 from gateway.submit import ask
 from gateway.views import orders as views
 from gateway.views.orders import HistoryView, OrderView, PlacedView
@@ -127,11 +128,11 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     asked = ask(request, who, body)
     order_id = edge.submitter.new_resource_id(asked)
     lines = tuple(Wanted(sku, quantity) for sku, quantity in quantities.items())
-    command = PlaceOrder(order_id, who.principal, lines, order_body.email)
+    command = PlaceOrder(order_id, who.principal, lines, personal(order_body.email))
     accepted = await edge.submitter.submit(asked, command, str(order_id))
     if accepted.outcome is None:
         return accepted.response(guest_token)
-    order = views.just_placed(accepted.outcome, guest_token)
+    order = views.just_placed(accepted.outcome, order_body.email, guest_token)
     said = {"Location": f"{request.scope['path']}/{order.id}", **accepted.headers()}
     return Response(order.body(), 201, said, "application/json")
 

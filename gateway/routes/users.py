@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from domain.accounts import ChangeAccount, CreateAccount, DeactivateAccount, ReactivateAccount
+from domain.model import Personal
 from domain.roles import CUSTOMER, SCOPES_OF_ROLE
 from gateway.auth import Caller, require_role
 from gateway.pages import Page
@@ -13,7 +14,7 @@ from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
 from gateway.routes.documents import WRITE_HEADERS, edge_of, read, write
-from gateway.routes.fields import AccountName, EmailAddress, NewPassword, Role
+from gateway.routes.fields import AccountName, EmailAddress, NewPassword, Role, personal
 from gateway.settled import WAIT_SECONDS
 from gateway.submit import ask
 from gateway.views import accounts as views
@@ -73,7 +74,7 @@ async def create_user(request: Request, caller: Admin) -> Response:
     asked = ask(request, caller.who, told, wait_seconds=WAIT_SECONDS)
     account_id = edge.submitter.new_resource_id(asked)
     password_hash = await edge.passwords.hash(user.password)
-    command = CreateAccount(account_id, user.email, user.name, user.role, password_hash)
+    command = CreateAccount(account_id, Personal(user.email), Personal(user.name), user.role, password_hash)
     accepted = await edge.submitter.submit(asked, command, str(account_id))
     if accepted.outcome is None:
         return accepted.response()
@@ -100,7 +101,7 @@ async def change_user(request: Request, caller: Admin, user_id: UUID) -> Respons
     changes = parse(UserChangesBody, body)
     if changes.role is not None:
         _check_may_give(caller, changes.role)
-    return await _change(request, caller, body, ChangeAccount(user_id, changes.name, changes.role))
+    return await _change(request, caller, body, ChangeAccount(user_id, personal(changes.name), changes.role))
 
 
 @router.post(

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.model import Who
 from gateway.pages import Page, decode_cursor, page_of
 from gateway.rawjson import as_text
-from runtime.envelope import ENVELOPE_FIELD, holds_secret, read_request
+from runtime.envelope import read_request
 from runtime.records import ACCEPTED, microseconds, moment
 from runtime.tables import commands, dead_letters, events
 
@@ -42,14 +42,17 @@ class CommandView(BaseModel):
 
 
 class DeadLetterView(BaseModel):
-    """An entry that could not be applied. `entry` is what lay in the mailbox, base64; null if it holds a secret."""
+    """An entry that could not be applied. `entry` is what lay in the mailbox, base64, without what was secret or
+    personal: sent again, its command would lack the fields that are `lost`. `*` stands for all of an entry that nobody
+    could read, once it is gone."""
 
     mailbox: int
     entry_id: str
     command_id: UUID | None
     code: str
     detail: str
-    entry: str | None
+    entry: str
+    lost: list[str]
     failed_at: datetime
 
 
@@ -104,14 +107,8 @@ async def list_dead_letters(connection: AsyncConnection, cursor: str | None, lim
     if cursor is not None:
         query = query.where(place < decode_cursor(cursor, _place))
     rows = await connection.execute(query)
-    found = [DeadLetterView(**{**row, "entry": _shown(row["entry"])}) for row in rows.mappings()]
+    found = [DeadLetterView(**{**row, "entry": base64.b64encode(row["entry"]).decode()}) for row in rows.mappings()]
     return page_of(found, limit, lambda letter: f"{microseconds(letter.failed_at)} {letter.mailbox} {letter.entry_id}")
-
-
-def _shown(entry: bytes) -> str | None:
-    """An entry for people to look at, base64."""
-    fields = msgspec.msgpack.decode(entry, type=dict[bytes, bytes])
-    return None if holds_secret(fields.get(ENVELOPE_FIELD, b"")) else base64.b64encode(entry).decode()
 
 
 def _place(key: str) -> tuple[datetime, int, str]:

@@ -76,8 +76,8 @@ class Wanted(NamedTuple):
     customer_id: str | None = None
 
 
-def just_placed(outcome: Outcome, guest_token: str | None = None) -> PlacedView:
-    """The order as it was placed, from its event alone."""
+def just_placed(outcome: Outcome, email: str | None, guest_token: str | None = None) -> PlacedView:
+    """The order as it was placed, from its event; the log does not know its `email`."""
     event = msgspec.json.decode(outcome.data, type=OrderPlaced)
     at = moment(outcome.occurred_at)
     return PlacedView(
@@ -92,7 +92,7 @@ def just_placed(outcome: Outcome, guest_token: str | None = None) -> PlacedView:
             LineView(sku=line.sku, quantity=line.quantity, unit_price_minor=line.unit_price_minor)
             for line in event.lines
         ],
-        email=event.email,
+        email=email,
         guest_token=guest_token,
     )
 

@@ -7,7 +7,7 @@ import asyncpg
 
 from domain.accounts import CreateAccount
 from domain.ids import new_id, slot_of_key
-from domain.model import Secret, Who
+from domain.model import Personal, Secret, Who
 from runtime.demo import DEMO_ACCOUNTS
 from runtime.entropy import random_bits
 from runtime.mailboxes.sender import Sender
@@ -25,6 +25,8 @@ async def post_demo_accounts(
         key = f"demo:{account.email}"
         account_id = new_id(time.time_ns() // 1_000_000, slot_of_key(key), random_bits())
         password_hash = Secret(hash_password(account.password))
-        command = CreateAccount(account_id, account.email, account.name, account.role, password_hash)
+        command = CreateAccount(
+            account_id, Personal(account.email), Personal(account.name), account.role, password_hash
+        )
         await sender.send(command, who, key=key, patience_seconds=patience_seconds)
     return len(missing)

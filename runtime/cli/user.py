@@ -11,7 +11,7 @@ import click
 from domain.accounts import CreateAccount, canonical_email
 from domain.ids import new_id
 from domain.limits import ACCOUNT_NAME_MAX_CHARS, PASSWORD_MAX_CHARS, PASSWORD_MIN_CHARS
-from domain.model import Secret, Who
+from domain.model import Personal, Secret, Who
 from domain.passwords import normal_password
 from domain.roles import ACCOUNT_ROLES, CUSTOMER
 from runtime.database import asyncpg_dsn
@@ -49,7 +49,7 @@ def create(email: str, name: str | None, role: str) -> None:
     if password is None:
         raise click.ClickException(f"a password has {PASSWORD_MIN_CHARS} to {PASSWORD_MAX_CHARS} characters")
     account_id = new_id(time.time_ns() // 1_000_000, random_bits() >> 52, random_bits())
-    command = CreateAccount(account_id, canonical, shown, role, Secret(hash_password(password)))
+    command = CreateAccount(account_id, Personal(canonical), Personal(shown), role, Secret(hash_password(password)))
     refused = asyncio.run(_create(settings(), command))
     if refused is not None:
         raise click.ClickException(refused)

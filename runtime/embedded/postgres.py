@@ -41,6 +41,9 @@ SETTINGS: Final = {
     "unix_socket_directories": "",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # Without the rows that it would quote: whose address was taken is nobody's business who reads the log.
+    "log_error_verbosity": "terse",
+    "log_parameter_max_length_on_error": "0",
 }
 
 # What Settings leave out of durability, for tests that ask other questions.

@@ -67,6 +67,7 @@ class Sender:
     def __init__(self, config: Settings) -> None:
         self._mailbox_count = config.mailbox_count
         self._database_url = config.database_url
+        self._development = config.mode == "development"
         self._redis = connect(config.redis_url)
         self._broker = ActivationBroker(config.redis_url)
         self._poster = Poster(
@@ -104,7 +105,13 @@ class Sender:
         has an id of its own, and the outcome of the first. For keys by the hundred thousand, hardly ever used again.
         """
         until = time.monotonic() + patience_seconds
-        envelope = seal(command, who, idempotency_key=key, fingerprint=fingerprint if key else None)
+        envelope = seal(
+            command,
+            who,
+            idempotency_key=key,
+            fingerprint=fingerprint if key else None,
+            development=self._development,
+        )
         claim = None
         if key is not None and remembered:
             claimed = Claimed(fingerprint, envelope.command_id, "")

@@ -7,7 +7,8 @@ from sqlalchemy import ARRAY, Boolean, Column, ForeignKey, Index, Integer, Table
 
 from runtime.tables.base import metadata, when
 
-# `epoch` rises with every change that must end sessions and tokens from before it.
+# `epoch` rises with every change that must end sessions and tokens from before it. What was made in `development`,
+# production refuses: that holds for all tables here.
 accounts = Table(
     "accounts",
     metadata,
@@ -18,6 +19,7 @@ accounts = Table(
     Column("active", Boolean, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("password_hash", Text, nullable=False),
+    Column("development", Boolean, nullable=False, server_default="false"),
     when("created_at"),
     when("updated_at"),
     Index(None, "created_at", "id"),
@@ -36,6 +38,8 @@ sessions = Table(
     when("expires_at"),
     # Why it ended, if it did: see domain/sessions.py.
     Column("closed", Text),
+    when("refreshed_at", nullable=True),
+    Column("development", Boolean, nullable=False, server_default="false"),
     when("created_at"),
     when("updated_at"),
     Index("sessions_closed_updated_at", "updated_at", postgresql_where="closed IS NOT NULL"),
@@ -52,6 +56,7 @@ api_keys = Table(
     Column("created_by", Text, nullable=False),
     Column("secret_hash", Text, nullable=False),
     Column("revoked", Boolean, nullable=False),
+    Column("development", Boolean, nullable=False, server_default="false"),
     when("last_used_at", nullable=True),
     when("created_at"),
     when("updated_at"),

@@ -6,7 +6,9 @@ line of every order would cost more than it could find.
 """
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Index,
@@ -98,7 +100,8 @@ event_counter = Table(
     Column("ordered_after", BigInteger, nullable=False, server_default="0"),
 )
 
-# The auditable record: who asked for what (`request` is the mailbox entry as it was accepted), when, and the outcome.
+# The auditable record: who asked for what (`request` is the mailbox entry as it was accepted, without what was private
+# in it), when, and the outcome.
 # `seq` is the first of the command's events, which follow one another.
 commands = Table(
     "commands",
@@ -136,7 +139,9 @@ mailboxes = Table(
     Column("rejoined", Integer, nullable=False, server_default="0"),
 )
 
-# Entries that could not be applied, as they came: garbage, unknown versions, commands whose rule raised.
+# Entries that could not be applied: garbage, unknown versions, commands whose rule raised. What was private in them is
+# blanked: `lost` names the fields that the command would lack if it were sent again. What was not `understood` may hold
+# anything; it is kept as it came, for a while.
 dead_letters = Table(
     "dead_letters",
     metadata,
@@ -147,4 +152,6 @@ dead_letters = Table(
     Column("detail", Text, nullable=False),
     Column("entry", LargeBinary, nullable=False),
     when("failed_at"),
+    Column("lost", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("understood", Boolean, nullable=False, server_default="true"),
 )

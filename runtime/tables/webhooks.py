@@ -22,6 +22,7 @@ webhooks = Table(
     Column("previous_secret", Text),
     when("previous_secret_until", nullable=True),
     Column("version", Integer, nullable=False),
+    Column("development", Boolean, nullable=False, server_default="false"),
     when("created_at"),
     when("updated_at"),
     Index(None, "status"),

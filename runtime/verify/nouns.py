@@ -116,5 +116,5 @@ def _compare(noun: Noun, folded: dict[Any, _Folded], rows: Iterable[asyncpg.Reco
 
 def _columns(noun: Noun, state: msgspec.Struct, created_at: datetime, updated_at: datetime) -> dict[str, Any]:
     """What is compared."""
-    known = {name: getattr(state, name) for name in noun.fields if name not in noun.secrets}
+    known = {name: getattr(state, name) for name in noun.fields if name not in noun.private}
     return {**known, "created_at": created_at, "updated_at": updated_at}

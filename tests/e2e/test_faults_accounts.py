@@ -4,10 +4,13 @@ while gateways run.
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import aiohttp
 import asyncpg
@@ -16,15 +19,24 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from domain.accounts import CreateAccount
+from domain.api_keys import CreateApiKey
+from domain.ids import new_id, slot_of_id
+from domain.model import Command, Personal, Secret, Who
+from domain.sessions import OpenSession
+from domain.webhooks import RegisterWebhook, WebhookFields
+from gateway.api_keys import new_secret
 from runtime.cli.keys import new_jwk
 from runtime.database import asyncpg_dsn
 from runtime.demo import DEMO_ACCOUNTS, DemoAccount
+from runtime.entropy import random_bits
 from runtime.keys import EDDSA, RS256, KeyRing, read_jwks
-from runtime.settings import DEVELOPMENT_SECRET
-from runtime.tokens import AUDIENCE, ISSUER, mint
+from runtime.mailboxes.sender import Sender, wait_for_outcomes
+from runtime.passwords import hash_password
+from runtime.settings import DEVELOPMENT_SECRET, Settings
+from runtime.tokens import AUDIENCE, ISSUER, Refresh, mint, mint_refresh
 from tests.e2e.faults import workers_stopped
 from tests.e2e.people import (
-    Person,
     Tokens,
     admin,
     ask_for_tokens,
@@ -227,13 +239,70 @@ def _kid(token: str) -> str:
 
 
 @pytest.mark.parametrize("account", DEMO_ACCOUNTS, ids=lambda account: account.role)
-async def test_in_production_nobody_is_let_in_with_what_everybody_knows(shop: Shop, account: DemoAccount) -> None:
-    """A database that was filled in development may still hold the people of the demo."""
-    body = {"email": account.email, "name": account.name, "password": account.password, "role": account.role}
-    left_over = Person((await admin(shop).post("/users", body)).ok(201)["id"], account.email, account.password)
-    answer = await ask_for_tokens(shop, username=account.email, password=account.password)
-    answer.problem(400, "invalid_grant")
-    owner = shop.client("admin", left_over.account_id)
-    passwords = {"current_password": account.password, "new_password": "what nobody knows"}
+async def test_production_lets_nobody_in_as_an_account_of_development(shop: Shop, account: DemoAccount) -> None:
+    """A password that everybody knows is the same password with a fullwidth letter in it, and whoever knew the first
+    one may have set the next."""
+    await _have_applied(shop, [_demo_account(account)])
+    email, known, other = account.email, account.password, "what nobody knows"
+    fullwidth = known.replace("d", "\uff44")
+    for password in (known, fullwidth):
+        (await ask_for_tokens(shop, username=email, password=password)).problem(400, "invalid_grant")
+    (found,) = (await admin(shop).get(f"/users?email={email}")).ok()["items"]
+    passwords = {"current_password": fullwidth, "new_password": other}
+    owner = shop.client("admin", found["id"])
     assert (await owner.post("/me/password", passwords, wait=None)).status == 204
-    await sign_in(shop, left_over._replace(password="what nobody knows"))
+    (await ask_for_tokens(shop, username=email, password=other)).problem(400, "invalid_grant")
+
+
+async def test_production_refuses_what_was_made_in_development_and_says_so_when_it_starts(shop: Shop) -> None:
+    person = await newcomer(shop)
+    account_id = UUID(person.account_id)
+    key_id, hook_id = new_id(1, 1, random_bits()), new_id(1, 1, random_bits())
+    session_id = new_id(1, slot_of_id(account_id), random_bits())
+    key = new_secret(key_id)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    await _have_applied(
+        shop,
+        [
+            CreateApiKey(key_id, "of development", "staff", ("orders:read",), Secret(key.secret_hash)),
+            RegisterWebhook(hook_id, WebhookFields("http://127.0.0.1:9/", ("*",)), Secret("whsec_AAAA")),
+            OpenSession(session_id, account_id, 0, ("orders:read",), tomorrow),
+        ],
+    )
+    (await shop.with_token(key.key).get("/orders")).problem(401, "invalid_token")
+    # Signed with production's own keys: what is refused is the session.
+    keys = KeyRing.from_file(Path(shop.system.environment["TIDEGATE_SIGNING_KEYS"]))
+    (await ask_to_refresh(shop, mint_refresh(keys, Refresh(session_id, account_id, 0), tomorrow))).problem(
+        401, "invalid_refresh_token"
+    )
+
+    await asyncio.to_thread(shop.system.kill_process, "gateway")
+    shop.system.start_process("gateway")
+    await _answers(shop, "ready")
+
+    async def is_said() -> bool:
+        said = shop.system.log("gateway").read_text()
+        return bool(
+            re.search(r"made in development, and refused in production: .*1 API keys, 1 sessions, 1 webhook se", said)
+        )
+
+    await eventually_seen("what production refuses", is_said, within_seconds=_RECOVERS_SECONDS)
+
+
+def _demo_account(account: DemoAccount) -> CreateAccount:
+    password_hash = Secret(hash_password(account.password))
+    account_id = new_id(1, 1, random_bits())
+    return CreateAccount(account_id, Personal(account.email), Personal(account.name), account.role, password_hash)
+
+
+async def _have_applied(shop: Shop, commands: Sequence[Command]) -> None:
+    """As processes in development have commands applied, that have the same servers."""
+    developing = Settings.model_validate({"REDIS_URL": shop.system.valkey.url, "mode": "development"})
+    async with (
+        Sender(developing) as sender,
+        asyncpg.create_pool(asyncpg_dsn(shop.system.postgres.url), min_size=0, max_size=1) as pool,
+    ):
+        who = Who("developer", staff=True)
+        posted = [await sender.send(command, who, patience_seconds=_RECOVERS_SECONDS) for command in commands]
+        outcomes = await wait_for_outcomes(pool, posted)
+    assert {outcome.status for outcome in outcomes.values()} == {"applied"}, outcomes

@@ -64,9 +64,9 @@ class Couriers:
             run.cancel()
         await asyncio.gather(*self._runs.values(), return_exceptions=True)
 
-    async def done(self, command: Command) -> None:
-        """The command, applied."""
-        command_id = await self.floor.post(command, who=STAFF)
+    async def done(self, command: Command, *, development: bool = False) -> None:
+        """The command, applied; accepted by a process in development or in production."""
+        command_id = await self.floor.post(command, who=STAFF, development=development)
 
         async def applied() -> bool:
             return (await self.floor.statuses([command_id]))[0] != "not recorded"
@@ -74,10 +74,10 @@ class Couriers:
         await eventually_seen(f"{type(command).__name__} applied", applied, within_seconds=WITHIN_SECONDS)
         assert await self.floor.statuses([command_id]) == ["applied"]
 
-    async def register(self, url: str, *event_types: str) -> Endpoint:
+    async def register(self, url: str, *event_types: str, development: bool = False) -> Endpoint:
         endpoint = Endpoint(self.floor.new_id(), new_secret())
         fields = WebhookFields(url, event_types or ("stock.*",))
-        await self.done(RegisterWebhook(endpoint.id, fields, Secret(endpoint.secret)))
+        await self.done(RegisterWebhook(endpoint.id, fields, Secret(endpoint.secret)), development=development)
         return endpoint
 
     async def happen(self, count: int = 1) -> list[int]:

@@ -166,6 +166,7 @@ class Shopfloor:
         key: str | None = None,
         fingerprint: bytes | None = None,
         reply_to: str | None = None,
+        development: bool = False,
     ) -> Envelope:
         return Envelope(
             command_id or self.new_id(),
@@ -176,6 +177,7 @@ class Shopfloor:
             reply_to,
             key,
             fingerprint if fingerprint is not None or key is None else b"the same request",
+            development,
         )
 
     async def post(

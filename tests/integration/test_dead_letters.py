@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from domain.ids import new_id
+from domain.model import Personal
 from domain.orders import CancelOrder, PlaceOrder, Wanted
 from domain.stock import ReceiveStock
 from runtime import envelope as envelopes
@@ -112,6 +113,34 @@ async def test_a_command_that_nobody_can_read_fails_under_its_own_id(floor: Shop
     assert await floor.statuses([unreadable.command_id]) == [f"failed: {code}"]
     principal = await floor.pool.fetchval("SELECT principal FROM commands WHERE id = $1", unreadable.command_id)
     assert principal == ANN.principal
+    await floor.verified()
+
+
+async def test_a_dead_letter_is_kept_without_what_is_private_and_says_what_it_lacks(
+    floor: Shopfloor, caplog: pytest.LogCaptureFixture
+) -> None:
+    await floor.fill(MUG=100)
+    twice = (Wanted("MUG", 1), Wanted("MUG", 1))  # whose rule raises
+    guest = PlaceOrder(floor.new_id(0), "guest:1", twice, Personal("guest@example.com"))
+    customer = PlaceOrder(floor.new_id(0), "ann", twice)
+    newer = _raw("CreateAccount", str(floor.new_id(0)), "ada@example.com", "Ada", "customer", "the hash", "more of ada")
+    await floor.post_all([guest, customer])
+    await floor.put(0, floor.entry(floor.envelope(newer)))
+    await floor.drain(0)
+
+    rows = await floor.pool.fetch("SELECT lost, entry, understood FROM dead_letters ORDER BY failed_at, entry_id")
+    assert [(row["lost"], row["understood"]) for row in rows] == [
+        (["email"], True),
+        ([], True),
+        (["email", "name", "password_hash", "field 6"], True),
+    ]
+    for table in ("dead_letters", "commands", "events"):
+        kept = str(await floor.pool.fetch(f"SELECT * FROM {table}"))
+        assert not [each for each in ("@example.com", "the hash", "more of ada") if each in kept], table
+    assert "@example.com" not in caplog.text
+    # What lacks nothing can be sent again.
+    again = msgspec.msgpack.decode(rows[1]["entry"], type=dict[bytes, bytes])
+    assert envelopes.decode(again)[1] == customer
     await floor.verified()
 
 

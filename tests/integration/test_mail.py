@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr
 
-from domain.model import Who
+from domain.model import Personal, Who
 from domain.orders import CancelOrder, ConfirmOrder, PlaceOrder, Wanted
 from tests.integration.reacting import Stage, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
@@ -49,7 +49,10 @@ async def mailing_to(server: MailServer, floor: Shopfloor) -> AsyncIterator[Stag
 async def confirmed(floor: Shopfloor, customer: str = str(_ANN), email: str | None = None) -> UUID:
     """An order that is placed and confirmed."""
     order_id = floor.new_id()
-    await floor.post(PlaceOrder(order_id, customer, (Wanted("TEA", 2),), email), who=Who(customer, staff=False))
+    await floor.post(
+        PlaceOrder(order_id, customer, (Wanted("TEA", 2),), Personal(email) if email else None),
+        who=Who(customer, staff=False),
+    )
     await floor.post(ConfirmOrder(order_id), who=STAFF)
     await floor.drain()
     return order_id
@@ -89,12 +92,13 @@ async def test_a_guest_at_the_orders_and_who_left_none_is_not(floor: Shopfloor) 
 
 async def test_an_address_that_is_none_holds_up_nobody(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
-        await confirmed(floor, "guest:a", "not an address")
+        order_id = await confirmed(floor, "guest:a", "guest@example.com")
+        await floor.pool.execute("UPDATE orders SET email = 'not an address' WHERE id = $1", order_id)
         await confirmed(floor)
         await stage.run_to_the_end()
         assert [mail["To"] for mail in server.mails] == ["Ann <ann@example.com>"]
         ((_, error),) = await stage.dead_letters()
-        assert error.startswith("GiveUp: no mail can be sent")
+        assert error == f"GiveUp: no mail can be sent to the customer of order {order_id}"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +126,26 @@ async def test_while_the_server_is_away_or_hangs_mails_wait(floor: Shopfloor, st
         await stage.run_to_the_end()
         assert [mail["Subject"] for mail in server.mails] == [f"Your order {order_id} is confirmed"]
         assert await stage.dead_letters() == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        ("550 5.1.1 <ann@example.com>: no such user", "<(the recipient)>: no such user"),
+        ("450 Ann@Example.COM is over quota", "(the recipient) is over quota"),
+        ("421 ann is unknown", "(the recipient) is unknown"),
+    ],
+)
+async def test_what_a_server_says_of_a_recipient_is_kept_without_the_address(
+    floor: Shopfloor, caplog: pytest.LogCaptureFixture, answer: str, kept: str
+) -> None:
+    async with MailServer() as server, mailing_to(server, floor) as stage:
+        server.trouble["RCPT"] = answer
+        await confirmed(floor)
+        await stage.run()
+        said = [error for _, error in await stage.dead_letters()] + [(await stage.row())["last_error"]]
+        assert any(kept in str(error) for error in said)
+        assert "ann@" not in f"{said} {caplog.text}".lower()
 
 
 @pytest.mark.parametrize(("step", "answer"), [("RCPT", "550 no such user"), ("taken", "554 spam")])

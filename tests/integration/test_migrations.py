@@ -1,13 +1,16 @@
 """Migrations: they make the tables that the code knows, from nothing or from what there was, once, one at a time."""
 
 import asyncio
+import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -18,6 +21,7 @@ from domain.orders import ConfirmOrder
 from runtime import migrations, tables
 from runtime.database import asyncpg_dsn
 from runtime.engine import create_engine
+from runtime.envelope import read_request
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.servers import Databases
 
@@ -214,6 +218,112 @@ async def test_lines_that_had_no_position_are_put_as_they_were_asked_for(databas
             ("2", 1, "APPLE", 5, 100),
             ("2", 2, "LOST", 6, 100),
         ]
+
+
+def _accepted(command: list[object]) -> bytes:
+    """An envelope as the mailboxes had it then."""
+    envelope = [str(UUID(int=1)), "ann", False, 1, msgspec.Raw(msgspec.msgpack.encode(command)), None, None, b"16"]
+    return msgspec.msgpack.encode(envelope)
+
+
+_ADA: Final = str(UUID("01a20000-0000-7000-8000-0000000000ad"))
+_GUEST_ORDER: Final = str(UUID("01a20000-0000-7000-8000-0000000000fe"))
+_TOLD_OF_ADA: Final = ("ada@example.com", "Ada Lovelace", "$argon2id$old", "$argon2id$new", "whsec_hook", "key-hash")
+_OF_ADA: Final[list[tuple[str, list[object], str, str, dict[str, object]]]] = [
+    (
+        "CreateAccount",
+        [_ADA, "ada@example.com", "Ada", "customer", "$argon2id$old"],
+        "account.created",
+        _ADA,
+        {"account_id": _ADA, "email": "ada@example.com", "name": "Ada", "role": "customer", "password_hash": None},
+    ),
+    (
+        "ChangeAccount",
+        [_ADA, "Ada Lovelace"],
+        "account.changed",
+        _ADA,
+        {"account_id": _ADA, "name": "Ada Lovelace", "role": "customer", "epoch": 0},
+    ),
+    (
+        "ChangePassword",
+        [_ADA, 0, "$argon2id$new"],
+        "account.password_changed",
+        _ADA,
+        {"account_id": _ADA, "epoch": 1, "password_hash": None},
+    ),
+    (
+        "PlaceOrder",
+        [_GUEST_ORDER, "guest:1", [["MUG", 1]], "ada@example.com"],
+        "order.placed",
+        _GUEST_ORDER,
+        {
+            "order_id": _GUEST_ORDER,
+            "customer_id": "guest:1",
+            "currency": "GBP",
+            "total_minor": 100,
+            "lines": [{"sku": "MUG", "quantity": 1, "unit_price_minor": 100}],
+            "email": "ada@example.com",
+        },
+    ),
+]
+
+
+async def test_what_was_private_in_the_log_and_in_records_is_blanked(databases: Databases, redis_url: str) -> None:
+    with databases.empty() as url:
+        await asyncio.to_thread(migrations.upgrade, url, "0001")
+        connection = await asyncpg.connect(asyncpg_dsn(url))
+        await connection.execute(_EARLIER)
+        await asyncio.to_thread(migrations.upgrade, url, "0007")
+        first = await connection.fetchval("SELECT last_seq + 1 FROM event_counter")
+        at = await connection.fetchval("SELECT max(occurred_at) FROM events")
+        for seq, (kind, fields, event, subject, data) in enumerate(_OF_ADA, first):
+            command_id = UUID(int=seq)
+            await connection.execute(
+                "INSERT INTO events VALUES ($1, $2, $3, $4, 'demo', $5, $6)",
+                *(seq, event, subject, command_id, at, json.dumps(data)),
+            )
+            await connection.execute(
+                "INSERT INTO commands VALUES ($1, $2, 'demo', $3, $3, 0, $4, 'applied', $5, 1, NULL, NULL, $6)",
+                *(command_id, kind, at, f"{seq}-1", seq, _accepted([kind, *fields])),
+            )
+        await connection.execute("UPDATE event_counter SET last_seq = last_seq + $1", len(_OF_ADA))
+        await connection.execute(
+            "INSERT INTO accounts VALUES ($1, 'ada@example.com', 'Ada Lovelace', 'customer', true, 1, 'new', $2, $2)",
+            *(_ADA, at),
+        )
+        await connection.execute(
+            "INSERT INTO orders VALUES ($1, 'guest:1', 'placed', 'GBP', 100, $2, $2, 'ada@example.com')",
+            *(_GUEST_ORDER, at),
+        )
+        await connection.execute("INSERT INTO order_lines VALUES ($1, 'MUG', 1, 100)", _GUEST_ORDER)
+        await connection.execute("UPDATE stock SET reserved = reserved + 1 WHERE sku = 'MUG'")
+        letters: list[tuple[str, list[object]]] = [
+            *((kind, fields) for kind, fields, *_ in _OF_ADA),
+            ("CreateApiKey", [_ADA, "scanner", "staff", ["orders:read"], "key-hash"]),
+            ("RegisterWebhook", [_ADA, ["https://shop.example/", ["*"]], "whsec_hook"]),
+            ("RotateWebhookSecret", [_ADA, "whsec_hook", datetime(2026, 11, 1, tzinfo=UTC)]),
+        ]
+        for place, (kind, fields) in enumerate(letters):
+            letter = msgspec.msgpack.encode({b"v": b"1", b"e": _accepted([kind, *fields])})
+            await connection.execute(
+                "INSERT INTO dead_letters VALUES (0, $1, NULL, 'rule_raised', '', $2, now())", f"9-{place}", letter
+            )
+        await connection.close()
+        await _upgrade(url)
+
+        assert await _differences(url) == []
+        for table, column in (("events", "data::text::bytea"), ("commands", "request"), ("dead_letters", "entry")):
+            kept = b"".join(bytes(row[0]) for row in await _ask(url, f"SELECT {column} FROM {table}"))
+            assert not [each for each in _TOLD_OF_ADA if each.encode() in kept], table
+        requests = await _ask(url, "SELECT request FROM commands WHERE principal = 'demo' ORDER BY seq")
+        assert [read_request(bytes(request))["type"] for (request,) in requests] == [kind for kind, *_ in _OF_ADA]
+        assert await _ask(url, "SELECT email, name, development FROM accounts") == [
+            ("ada@example.com", "Ada Lovelace", True)
+        ]
+        assert await _ask(url, "SELECT email FROM orders WHERE email IS NOT NULL") == [("ada@example.com",)]
+        assert await _ask(url, "SELECT DISTINCT lost <> '{}' FROM dead_letters") == [(True,)]
+        async with Shopfloor(url, redis_url) as floor:
+            await floor.verified()
 
 
 _OLD_ORDER: Final = UUID("0170876e-8001-7000-8000-000000000001")

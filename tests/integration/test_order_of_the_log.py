@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.accounts import CreateAccount
 from domain.catalogue import ChangeProduct, CreateProduct, ProductFields, VariantFields
-from domain.model import Command, Secret
+from domain.model import Command, Personal, Secret
 from domain.orders import CancelOrder
 from gateway.views import accounts as account_views
 from gateway.views import exports
@@ -106,7 +106,9 @@ async def test_an_export_is_in_the_order_of_placing(floor: Shopfloor) -> None:
 
 def _account(floor: Shopfloor, mailbox: int) -> CreateAccount:
     account_id = floor.new_id(mailbox)
-    return CreateAccount(account_id, f"{account_id}@shop.example", "Ann", "customer", Secret("hash"))
+    return CreateAccount(
+        account_id, Personal(f"{account_id}@shop.example"), Personal("Ann"), "customer", Secret("hash")
+    )
 
 
 async def test_so_do_accounts_and_whatever_else_is_made(floor: Shopfloor) -> None:

@@ -18,7 +18,7 @@ from domain.catalogue import ChangeProduct, Product, PutListing, SetVariant, Var
 from domain.categories import Category, ChangeCategory
 from domain.ids import new_id, slot_of_key
 from domain.jobs import SUCCEEDED, FinishJob, Job
-from domain.model import Command, Decision, Entity, Event, Order, Shop, Who
+from domain.model import Command, Decision, Entity, Event, Order, Personal, Shop, Who
 from domain.orders import CancelOrder, ConfirmOrder
 from domain.sessions import CloseSession, RefreshSession, Session
 from domain.webhooks import DeleteWebhook, Webhook
@@ -124,7 +124,7 @@ OWNED: Final[dict[type[Entity], tuple[Entity, list[Command]]]] = {
         Variant("A", _ID, "", 1, "GBP", None, None, None, {}, True, True),
         [ChangeProduct(_ID, {}), PutListing(_ID), SetVariant(_ID, VariantFields("A", 1, "GBP"))],
     ),
-    Account: (Account(_ID, "a@example.org", "A", "customer", True, 0, None), [ChangeAccount(_ID)]),
+    Account: (Account(_ID, Personal("a@example.org"), Personal("A"), "customer", True, 0, None), [ChangeAccount(_ID)]),
     Session: (
         Session(_OTHER, _ID, (), 0, 0, datetime(2030, 1, 1, tzinfo=UTC), None),
         [RefreshSession(_OTHER, _ID, 0), CloseSession(_OTHER, _ID)],

@@ -9,6 +9,7 @@ import pytest
 
 from domain.catalogue import ARCHIVED, ChangeProduct, SetVariant, VariantFields
 from domain.categories import CategoryFields, ChangeCategory, CreateCategory
+from domain.model import Personal
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
 from runtime.mailboxes.keys import stream_key
@@ -48,7 +49,7 @@ class Shop:
         """The rest of an order's life, and what staff do to the catalogue; at the end no lamps are sold any more."""
         floor = self.floor
         sold, returned, forgotten = floor.place(0, MUG=2), floor.place(0, MUG=5), floor.place(0, MUG=6)
-        guest = PlaceOrder(floor.new_id(0), "guest:1", (Wanted("MUG", 1),), "guest@example.org")
+        guest = PlaceOrder(floor.new_id(0), "guest:1", (Wanted("MUG", 1),), Personal("guest@example.org"))
         self.sold_id, self.returned_id, self.guest_id = sold.order_id, returned.order_id, guest.order_id
         await floor.post_all([sold, returned, forgotten, guest])
         (self.confirm, *_) = await floor.post_all(
@@ -296,9 +297,20 @@ async def _charge_more_than_the_lines_say(shop: Shop) -> set[tuple[str, str, str
     return {("orders", str(shop.order_id), "has another total than its lines")}
 
 
-async def _change_where_a_guest_wants_mail(shop: Shop) -> set[tuple[str, str, str]]:
-    await shop.run("UPDATE orders SET email = 'eve@example.org' WHERE id = $1", shop.guest_id)
-    return {("orders", str(shop.guest_id), DISAGREES)}
+async def _have_mail_sent_nowhere(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE orders SET email = 'eve' WHERE id = $1", shop.guest_id)
+    return {("orders", str(shop.guest_id), "has an e-mail address that can be none")}
+
+
+async def _tell_the_log_who_a_guest_is(shop: Shop) -> set[tuple[str, str, str]]:
+    seq = await shop.floor.pool.fetchval(
+        """
+        UPDATE events SET data = (data::jsonb || '{"email": "guest@example.org"}')::json
+        WHERE type = 'order.placed' AND subject = $1 RETURNING seq
+        """,
+        str(shop.guest_id),
+    )
+    return {("log", f"seq {seq}", "is no event"), ("stock", "MUG", DISAGREES)}
 
 
 async def _fulfil_an_order_that_has_expired(shop: Shop) -> set[tuple[str, str, str]]:
@@ -393,7 +405,8 @@ PLANTED: list[Plant] = [
     _change_an_orders_status,
     _change_an_orders_total,
     _charge_more_than_the_lines_say,
-    _change_where_a_guest_wants_mail,
+    _have_mail_sent_nowhere,
+    _tell_the_log_who_a_guest_is,
     _fulfil_an_order_that_has_expired,
     _give_back_more_than_was_sold,
     _make_up_an_order,

@@ -163,7 +163,7 @@ async def lockers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     for event_type, evolver in ((LockerRented, _rented), (LockerCleared, _cleared)):
         monkeypatch.setitem(model.EVENTS, event_type.type, event_type)
         monkeypatch.setitem(model._EVOLVERS, event_type, evolver)
-    monkeypatch.setattr(checked, "NOUNS", (Noun(Locker, _LOCKERS, "locker.", ["key_hash"]),))
+    monkeypatch.setattr(checked, "NOUNS", (Noun(Locker, _LOCKERS, "locker."),))
     connection = await asyncpg.connect(asyncpg_dsn(database_url))
     await connection.execute(
         f"""

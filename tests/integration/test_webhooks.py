@@ -326,3 +326,23 @@ async def test_the_lag_is_of_what_is_delivered_and_goes_by_the_counters_names(
         assert [lag.events for lag in await lags(engine) if lag.kind == "webhook"] == [0]
     finally:
         await engine.dispose()
+
+
+async def test_production_signs_nothing_with_a_secret_of_development(floor: Shopfloor, receiver: Receiver) -> None:
+    private = {"mode": "production", "webhook_private_addresses": True}
+    async with couriers(floor, **private) as courier:
+        ours = await courier.register(receiver.url)
+        endpoint = await courier.register(receiver.url, development=True)
+        (seq,) = await courier.happen()
+        await receiver.has(1)
+        assert [event["seq"] for event in receiver.events(ours.secret)] == [seq]
+        assert await courier.deliveries(endpoint) == []
+        # A secret that is made in production signs, and the one before it does not, not even for a while.
+        secret = new_secret()
+        await courier.done(RotateWebhookSecret(endpoint.id, Secret(secret), datetime.now(UTC) + timedelta(hours=1)))
+        delivered = (await receiver.has(2))[-1]
+        assert delivered.verified(secret)["seq"] == seq
+        with pytest.raises(WebhookVerificationError):
+            delivered.verified(endpoint.secret)
+        row = await courier.row(endpoint)
+        assert (row["development"], row["previous_secret"], row["previous_secret_until"]) == (False, None, None)

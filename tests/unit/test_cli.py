@@ -80,7 +80,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 
 
 def test_token_is_a_customers_by_default() -> None:
-    claims = claims_of(_tidegate("token").output.strip(), KeyRing.shared(DEVELOPMENT_SECRET))
+    claims = claims_of(_tidegate("token").output.strip(), KeyRing.shared(DEVELOPMENT_SECRET, development=True))
     assert (claims["sub"], claims["roles"]) == ("demo-customer", ["customer"])
     assert claims["exp"] - claims["iat"] == 12 * 3600
 
@@ -88,7 +88,7 @@ def test_token_is_a_customers_by_default() -> None:
 def test_token_as_json_says_whose_it_is_and_until_when() -> None:
     shown = _tidegate("token", "--role", "staff", "--subject", "ops", "--hours", "0.5", "--json")
     document = json.loads(shown.output)
-    claims = claims_of(document["token"], KeyRing.shared(DEVELOPMENT_SECRET))
+    claims = claims_of(document["token"], KeyRing.shared(DEVELOPMENT_SECRET, development=True))
     assert document["subject"] == claims["sub"] == "ops"
     assert document["roles"] == claims["roles"] == ["staff"]
     assert document["expires_at"] == claims["exp"]
@@ -98,7 +98,7 @@ def test_token_as_json_says_whose_it_is_and_until_when() -> None:
 def test_token_is_signed_with_the_secret_that_is_set() -> None:
     secret = "another-secret-of-thirty-two-bytes-or-more"
     shown = _tidegate("token", TIDEGATE_JWT_SECRET=secret)
-    assert claims_of(shown.output.strip(), KeyRing.shared(secret))["aud"] == "tidegate"
+    assert claims_of(shown.output.strip(), KeyRing.shared(secret, development=True))["aud"] == "tidegate"
 
 
 @pytest.mark.parametrize("arguments", [("--role", "king"), ("--hours", "0"), ("--hours", "-1"), ("extra",)])

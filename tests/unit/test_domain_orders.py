@@ -6,7 +6,21 @@ import pytest
 
 from domain.ids import new_id, slot_of_id
 from domain.limits import ORDER_MAX_TOTAL_MINOR
-from domain.model import Command, Decision, Event, Line, Offer, Order, Rejection, Shop, Stock, Who, decide, evolve
+from domain.model import (
+    Command,
+    Decision,
+    Event,
+    Line,
+    Offer,
+    Order,
+    Personal,
+    Rejection,
+    Shop,
+    Stock,
+    Who,
+    decide,
+    evolve,
+)
 from domain.orders import (
     CANCELLED,
     CONFIRMED,
@@ -111,11 +125,12 @@ def test_an_order_of_what_is_not_for_sale_is_refused_and_it_is_named() -> None:
 
 
 def test_a_guest_s_order_says_where_the_guest_wants_mail() -> None:
-    command = PlaceOrder(ORDER, "guest:1", (Wanted("LAMP", 1),), "guest@example.org")
+    command = PlaceOrder(ORDER, "guest:1", (Wanted("LAMP", 1),), Personal("guest@example.org"))
     event = happened(decide(shop(), command, Who("guest:1", staff=False)))
     assert isinstance(event, OrderPlaced)
-    assert event.email == "guest@example.org"
-    assert evolve(shop(), event).orders[ORDER].email == "guest@example.org"
+    assert event.email == Personal("guest@example.org")
+    with pytest.raises(ValueError, match="no e-mail"):
+        PlaceOrder(ORDER, "guest:1", (Wanted("LAMP", 1),), Personal("guest"))
 
 
 def test_an_order_has_one_currency() -> None:

@@ -4,8 +4,10 @@ import base64
 import hmac
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jwt
 import pytest
@@ -13,12 +15,13 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
+from pydantic import SecretStr
 
 from runtime.cli.keys import keys as keys_command
 from runtime.cli.keys import new_jwk
 from runtime.keys import EDDSA, RS256, BadKeys, KeyRing, key_ring, thumbprint
 from runtime.settings import DEVELOPMENT_SECRET, Settings
-from runtime.tokens import AUDIENCE, ISSUER, claims_of, mint
+from runtime.tokens import AUDIENCE, ISSUER, Refresh, claims_of, mint, mint_refresh, refresh_of
 
 NOW = 1_790_000_000
 DAY = 86_400
@@ -246,3 +249,24 @@ class TestRotate:
         path.write_text("my diary")
         assert CliRunner().invoke(keys_command, ["rotate"]).exit_code == 1
         assert path.read_text() == "my diary"
+
+
+def test_production_refuses_what_was_minted_in_development_with_the_very_same_keys(path: Path) -> None:
+    put(path, new_jwk(EDDSA, NOW))
+    development, production = KeyRing.from_file(path, development=True), KeyRing.from_file(path)
+    session = Refresh(UUID(int=1), UUID(int=2), 0)
+    ends_at = datetime.now(UTC) + timedelta(hours=1)
+    minted, refresh = token(development), mint_refresh(development, session, ends_at)
+    assert claims_of(minted, development)["sub"] == "ada"
+    with pytest.raises(jwt.InvalidTokenError, match="development"):
+        claims_of(minted, production)
+    with pytest.raises(jwt.InvalidTokenError, match="development"):
+        refresh_of(refresh, production)
+    assert claims_of(token(production), development)["sub"] == "ada"
+    assert refresh_of(mint_refresh(production, session, ends_at), production) == session
+
+
+def test_the_mode_of_the_settings_is_the_ring_s() -> None:
+    secret = SecretStr("a secret of thirty-two bytes or more")
+    assert key_ring(Settings(jwt_secret=secret)).development
+    assert not key_ring(Settings(jwt_secret=secret, mode="production")).development

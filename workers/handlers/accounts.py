@@ -11,7 +11,7 @@ from workers.rows import Needs
 
 @needs(CreateAccount)
 def _create(command: CreateAccount, into: Needs) -> None:
-    into.need(Account, command.email, by="email")
+    into.need(Account, command.email.value, by="email")
 
 
 @needs(ChangeAccount)

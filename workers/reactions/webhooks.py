@@ -54,6 +54,8 @@ class Delivering(Reaction):
         webhook = await self._webhook()
         if webhook is None or webhook.status != ACTIVE:
             raise Away("the endpoint is not active any more")
+        if webhook.development and self._tools.config.mode == "production":
+            raise Away("the endpoint's secret was made in development")
         if ANY not in webhook.event_types and record.type not in types_meant(webhook.event_types):
             return
         answer = await self._deliverer.deliver(webhook, record)
@@ -129,7 +131,7 @@ class Delivering(Reaction):
 
 
 class Webhooks:
-    """The source of these reactions: one for each active endpoint."""
+    """The source of these reactions: one for each active endpoint whose secret may sign here."""
 
     def __init__(self, tools: Tools, deliverer: Deliverer) -> None:
         self._tools = tools
@@ -137,7 +139,11 @@ class Webhooks:
         self._known: set[UUID] | None = None
 
     async def reactions(self) -> Sequence[Reaction]:
-        rows = await self._tools.pool.fetch("SELECT id, event_types FROM webhooks WHERE status = $1", ACTIVE)
+        rows = await self._tools.pool.fetch(
+            "SELECT id, event_types FROM webhooks WHERE status = $1 AND (NOT development OR $2)",
+            ACTIVE,
+            self._tools.config.mode == "development",
+        )
         if rows:
             await self._try_changed_ones_now()
         ids = {row["id"] for row in rows}

@@ -7,14 +7,16 @@ then, Message-ID and all.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
+from email.message import EmailMessage
 from uuid import UUID
 
 from domain.model import Line
 from domain.money import written
 from domain.orders import OrderCancelled, OrderConfirmed
 from runtime.records import EventRecord, moment
-from workers.reactions.core import GiveUp, Reaction, Tools
+from workers.reactions.core import Away, GiveUp, NotNow, Reaction, Tools
 from workers.reactions.mail.message import Item, NoAddress, Subject, Writer, item
 from workers.reactions.mail.transport import transport
 
@@ -67,10 +69,13 @@ class Mail(Reaction):
         )
         try:
             message = self._writer.write(subject)
-        except NoAddress as error:
-            raise GiveUp(f"no mail can be sent to the customer of order {event.order_id}: {error}") from None
+        except NoAddress:
+            raise GiveUp(f"no mail can be sent to the customer of order {event.order_id}") from None
         async with self._sending:  # a run that was overtaken may still be at it
-            await self._transport.send(message, record.seq)
+            try:
+                await self._transport.send(message, record.seq)
+            except (Away, GiveUp, NotNow) as error:
+                raise type(error)(_anonymous(str(error), message)) from None
 
     async def _items(self, lines: Sequence[Line], currency: str) -> list[Item]:
         """The lines under the names they have in the catalogue today."""
@@ -82,6 +87,14 @@ class Mail(Reaction):
             item(line.sku, titles.get(line.sku, line.sku), line.quantity, line.unit_price_minor, currency)
             for line in lines
         ]
+
+
+def _anonymous(said: str, message: EmailMessage) -> str:
+    """What a server said of a mail, without whom it was for: servers repeat addresses, and what they say is kept."""
+    for recipient in message["To"].addresses:
+        for part in (recipient.addr_spec, recipient.username):
+            said = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "(the recipient)", said, flags=re.IGNORECASE)
+    return said
 
 
 def _account_id(customer_id: str) -> UUID | None:
