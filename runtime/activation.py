@@ -21,9 +21,9 @@ from taskiq_redis import ListQueueBroker
 
 from runtime.redis_client import (
     ANSWER_TIMEOUT_SECONDS,
-    CONNECT_TIMEOUT_SECONDS,
-    NO_MAINTENANCE_NOTIFICATIONS,
     REDIS_UNAVAILABLE,
+    BlockingPool,
+    connection_options,
 )
 
 DRAIN_TASK: Final = "tidegate.drain"
@@ -48,13 +48,10 @@ class ActivationBroker(ListQueueBroker):
     """A Redis list of activations; sending and listening survive the loss of Redis."""
 
     def __init__(self, redis_url: str, queue: str = ACTORS) -> None:
-        super().__init__(
-            redis_url,
-            queue_name=queue,
-            socket_timeout=ANSWER_TIMEOUT_SECONDS,
-            socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            socket_keepalive=True,
-            maint_notifications_config=NO_MAINTENANCE_NOTIFICATIONS,
+        super().__init__(redis_url, queue_name=queue)
+        # In place of the one that it has made and not yet used: ours does not hand out dead connections.
+        self.connection_pool = BlockingPool.from_url(
+            redis_url, socket_timeout=ANSWER_TIMEOUT_SECONDS, **connection_options()
         )
 
     async def kick(self, message: BrokerMessage) -> None:

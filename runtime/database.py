@@ -11,6 +11,7 @@ from typing import Any, Final
 import asyncpg
 
 from runtime import database_url as urls
+from runtime.postgres_connections import create_pool
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 _JOB_IDLE_SECONDS: Final = 30
@@ -50,11 +51,10 @@ async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: 
     """Connections for batches, opened when first used. A stopped worker's transaction is ended by Postgres itself,
     so that it cannot hold a mailbox: soon if it sits idle between statements, and in any case after the batch's time.
     """
-    return await asyncpg.create_pool(
-        dsn=asyncpg_dsn(database_url),
-        min_size=0,
-        max_size=size,
-        timeout=CONNECT_TIMEOUT_SECONDS,
+    return await create_pool(
+        asyncpg_dsn(database_url),
+        size=size,
+        connect_seconds=CONNECT_TIMEOUT_SECONDS,
         command_timeout=batch_max_seconds,
         reset=_keep_session,
         server_settings={
@@ -69,11 +69,10 @@ async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: 
 async def create_job_pool(database_url: str, *, size: int, job_max_seconds: float) -> asyncpg.Pool[Any]:
     """Connections for jobs, opened when first used. A job may read for long, but on one core and with little memory, so
     that batches keep theirs; a stopped process's transaction is ended by Postgres, as a batch's is."""
-    return await asyncpg.create_pool(
-        dsn=asyncpg_dsn(database_url),
-        min_size=0,
-        max_size=size,
-        timeout=CONNECT_TIMEOUT_SECONDS,
+    return await create_pool(
+        asyncpg_dsn(database_url),
+        size=size,
+        connect_seconds=CONNECT_TIMEOUT_SECONDS,
         command_timeout=job_max_seconds,
         server_settings={
             "application_name": application_name(database_url, "job"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import AdaptedConnection, event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from runtime.database import CONNECT_TIMEOUT_SECONDS, LOST_CONNECTION, application_name, asyncpg_dsn
+from runtime.liveness import Liveness
+from runtime.postgres_connections import Connection, Peer
 
 VIEW_TIMEOUT_SECONDS: Final = 10.0
 
@@ -20,26 +23,45 @@ VIEW_FAILED: Final[tuple[type[BaseException], ...]] = (SQLAlchemyError, *LOST_CO
 def create_engine(
     database_url: str, *, pool_size: int, statement_timeout: float | None = VIEW_TIMEOUT_SECONDS
 ) -> AsyncEngine:
-    """The engine for views; it connects when first asked, and checks a connection only after it has failed. A statement
-    may take `statement_timeout` seconds."""
+    """The engine for views; it connects when first asked, and asks a connection that was idle whether it is alive. A
+    statement may take `statement_timeout` seconds."""
     dsn, name = asyncpg_dsn(database_url), application_name(database_url, "view")
+    doubts, peer = Liveness.configured(), Peer()
 
-    async def connect() -> Any:
-        return await asyncpg.connect(
+    async def connect() -> Connection:
+        connection: Connection = await asyncpg.connect(
             dsn,
+            connection_class=Connection,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=statement_timeout,
             server_settings={"application_name": name, "jit": "off"},
         )
+        connection.begin(doubts, peer)
+        return connection
 
     # SQLAlchemy would read the URL by rules of its own, and hand asyncpg arguments that it does not take (sslmode).
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
     )
+    event.listen(engine.sync_engine, "checkout", _doubt)
+    event.listen(engine.sync_engine, "checkin", _rest)
+    return engine
+
+
+def _doubt(connection: AdaptedConnection, *_: object) -> None:
+    """Before a view gets a connection. SQLAlchemy's own check, `pool_pre_ping`, asks every time, and waits for ever."""
+    if not connection.run_async(Connection.is_alive):
+        raise InvalidatePoolError
+
+
+def _rest(connection: AdaptedConnection | None, _: object) -> None:
+    """When a view gives it back; None is one that was lost."""
+    if connection is not None:
+        connection.driver_connection.rests()
 
 
 def is_unavailable(error: BaseException) -> bool:

@@ -5,13 +5,21 @@ so that is switched off here: whoever calls decides what a lost answer means. On
 travel by a client that taskiq-redis makes.
 """
 
+import asyncio
+import logging
+import time
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import redis.exceptions
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
+
+from runtime.liveness import Liveness
+
+_log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS: Final = 1.0
 ANSWER_TIMEOUT_SECONDS: Final = 3.0
@@ -35,14 +43,62 @@ REDIS_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
 
 def connect(redis_url: str, *, answer_timeout: float | None = ANSWER_TIMEOUT_SECONDS) -> Redis:
     """A client; it connects when first used. `answer_timeout` in seconds, None for one that listens."""
-    return Redis.from_url(
-        redis_url,
-        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        socket_timeout=answer_timeout,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
-        maint_notifications_config=NO_MAINTENANCE_NOTIFICATIONS,
+    return Redis.from_pool(
+        Pool.from_url(redis_url, socket_timeout=answer_timeout, retry=Retry(NoBackoff(), 0), **connection_options())
     )
+
+
+def connection_options() -> dict[str, Any]:
+    """What all connections to Redis have in common, as arguments for redis-py's pools."""
+    return {
+        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "socket_keepalive": True,
+        "socket_keepalive_options": Liveness.configured().tcp_options(),
+        "maint_notifications_config": NO_MAINTENANCE_NOTIFICATIONS,
+    }
+
+
+class _Doubting:
+    """For redis-py's pools: a connection that was idle for a moment is asked before it is used; one that does not
+    answer in time is closed, with all that are idle beside it, and opened anew (see `runtime.liveness`)."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._liveness = Liveness.configured()
+        self._rests_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+    async def ensure_connection(self, connection: Any) -> None:
+        rests_since = self._rests_since.get(connection)
+        if (
+            rests_since is not None
+            and connection.is_connected
+            and time.monotonic() - rests_since >= self._liveness.idle_seconds
+            and not await self._answers(connection)
+        ):
+            _log.info("a connection to Redis was found dead; another is opened")
+            await connection.disconnect(nowait=True)
+            await self.disconnect(inuse_connections=False)  # type: ignore[attr-defined]  # redis-py's pools have it
+        await super().ensure_connection(connection)  # type: ignore[misc]
+
+    async def _answers(self, connection: Any) -> bool:
+        try:
+            async with asyncio.timeout(self._liveness.answer_seconds):
+                await connection.send_command("PING", check_health=False)
+                return await connection.read_response() in (b"PONG", "PONG")
+        except (redis.exceptions.RedisError, TimeoutError, OSError):
+            return False
+
+    async def release(self, connection: Any) -> None:
+        self._rests_since[connection] = time.monotonic()
+        await super().release(connection)  # type: ignore[misc]
+
+
+class Pool(_Doubting, ConnectionPool):
+    """As many connections as are needed at a time."""
+
+
+class BlockingPool(_Doubting, BlockingConnectionPool):
+    """So many connections; whoever comes when all are in use, waits."""
 
 
 def database_number(client: Redis) -> int:

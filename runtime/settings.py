@@ -289,6 +289,23 @@ class Settings(BaseSettings):
     catalogue_cache_max_bytes: int = Field(
         33_554_432, description="Ready pages of products kept per gateway process; those not asked for go first.", ge=0
     )
+    connection_idle_seconds: float = Field(
+        0.5,
+        description="A connection to Postgres or Redis that was idle for so long is asked whether it is alive before"
+        " it is used.",
+        ge=0,
+    )
+    connection_answer_seconds: float = Field(
+        1.0,
+        description="How long that answer, and the network's word that what was sent has arrived (TCP_USER_TIMEOUT),"
+        " may take; then another connection is opened.",
+        gt=0,
+    )
+    keepalive_idle_seconds: int = Field(
+        10, description="After so long without a packet, TCP itself asks whether the other side is there.", ge=1
+    )
+    keepalive_interval_seconds: int = Field(2, description="How often it asks again.", ge=1)
+    keepalive_count: int = Field(3, description="Questions without an answer; then the connection is lost.", ge=1)
     database_pool_size: int = Field(10, description="Postgres connections of one gateway process.", ge=1, le=1_000)
 
     @field_validator("cors_origins", mode="before")

@@ -1,0 +1,175 @@
+"""Connections that died without a word cost whoever comes next a moment, and everybody after them nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import text
+
+from runtime.activation import ActivationBroker, activate
+from runtime.database import create_batch_pool, create_job_pool
+from runtime.engine import create_engine
+from runtime.postgres_connections import Connection
+from runtime.redis_client import connect
+from tests import pace
+from tests.proxy import Proxy
+
+CONNECTIONS: Final = 5
+ANSWER_SECONDS: Final = 0.5
+# What the others take who come after the first, on the reference machine: a connection of their own.
+CONNECT_SECONDS: Final = 1.0
+
+Ask = Callable[[], Awaitable[object]]
+
+
+@pytest.fixture(autouse=True)
+def _doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every connection is asked, however short it was idle."""
+    monkeypatch.setenv("TIDEGATE_CONNECTION_IDLE_SECONDS", "0")
+    monkeypatch.setenv("TIDEGATE_CONNECTION_ANSWER_SECONDS", str(ANSWER_SECONDS))
+
+
+@asynccontextmanager
+async def batches(url: str) -> AsyncIterator[Ask]:
+    pool = await create_batch_pool(url, size=CONNECTIONS, batch_max_seconds=60)
+    yield lambda: pool.fetchval("SELECT pg_sleep(0.05)")
+    pool.terminate()
+
+
+@asynccontextmanager
+async def jobs(url: str) -> AsyncIterator[Ask]:
+    pool = await create_job_pool(url, size=CONNECTIONS, job_max_seconds=60)
+    yield lambda: pool.fetchval("SELECT pg_sleep(0.05)")
+    pool.terminate()
+
+
+@asynccontextmanager
+async def views(url: str) -> AsyncIterator[Ask]:
+    engine = create_engine(url, pool_size=CONNECTIONS, statement_timeout=60)
+
+    async def ask() -> None:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_sleep(0.05)"))
+
+    yield ask
+    await engine.dispose()
+
+
+@asynccontextmanager
+async def mailboxes(url: str) -> AsyncIterator[Ask]:
+    client = connect(url, answer_timeout=60)
+    yield lambda: client.blpop(["nothing"], timeout=0.05)
+    await client.aclose()
+
+
+@asynccontextmanager
+async def activations(url: str) -> AsyncIterator[Ask]:
+    broker = ActivationBroker(url)
+    yield lambda: activate(broker, 1)
+    await broker.shutdown()
+
+
+@pytest.fixture
+def urls(database_url: str, redis_url: str) -> dict[str, str]:
+    return {"postgres": database_url, "redis": redis_url}
+
+
+@pytest.fixture
+def proxy_of() -> Iterator[Callable[[str], tuple[Proxy, str]]]:
+    proxies = []
+
+    def made(url: str) -> tuple[Proxy, str]:
+        port = urlsplit(url).port
+        assert port is not None
+        proxy = Proxy(port).__enter__()
+        proxies.append(proxy)
+        return proxy, proxy.leads_to(url)
+
+    yield made
+    for proxy in proxies:
+        proxy.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("server", "asking"),
+    [
+        ("postgres", batches),
+        ("postgres", jobs),
+        ("postgres", views),
+        ("redis", mailboxes),
+        ("redis", activations),
+    ],
+)
+async def test_only_the_first_waits_and_not_for_long(
+    urls: dict[str, str], proxy_of: Any, server: str, asking: Any
+) -> None:
+    proxy, url = proxy_of(urls[server])
+    async with asking(url) as ask:
+        await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
+        assert proxy.forget() == CONNECTIONS
+        took = [await _seconds(ask) for _ in range(CONNECTIONS)]
+        assert took[0] >= ANSWER_SECONDS, "there was something to find out"
+        assert took[0] < ANSWER_SECONDS + pace.seconds(CONNECT_SECONDS)
+        assert sum(took[1:]) < pace.seconds(CONNECT_SECONDS), "nobody else waits for dead ones"
+
+
+async def _seconds(ask: Ask) -> float:
+    begun = time.monotonic()
+    await ask()
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize("server", ["postgres", "redis"])
+async def test_whoever_does_not_wait_for_it_leaves_nothing_behind(
+    urls: dict[str, str], proxy_of: Any, server: str
+) -> None:
+    """One that is asked, while whoever wanted it gives up, is not handed out, and its place in the pool is free."""
+    proxy, url = proxy_of(urls[server])
+    async with (batches if server == "postgres" else mailboxes)(url) as ask:
+        await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
+        proxy.forget()
+        impatient = [asyncio.ensure_future(ask()) for _ in range(CONNECTIONS)]
+        await asyncio.sleep(0)
+        for task in impatient:
+            task.cancel()
+        await asyncio.gather(*impatient, return_exceptions=True)
+        async with pace.timeout(CONNECTIONS * (ANSWER_SECONDS + CONNECT_SECONDS)):
+            await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
+
+
+async def test_a_connection_in_use_until_now_is_not_asked(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_CONNECTION_IDLE_SECONDS", "60")
+    pool = await create_batch_pool(database_url, size=1, batch_max_seconds=60)
+    assert await pool.fetchval("SELECT 1") == 1
+
+    async def asked(*_: object) -> None:
+        pytest.fail("it was asked")
+
+    monkeypatch.setattr(Connection, "execute", asked)
+    assert await pool.fetchval("SELECT 2") == 2
+    pool.terminate()
+
+
+async def test_sockets_have_the_options_of_the_settings(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEGATE_KEEPALIVE_IDLE_SECONDS", "7")
+    pool = await create_batch_pool(database_url, size=1, batch_max_seconds=60)
+    client = connect(redis_url)
+    async with pool.acquire() as connection, client.client() as single:
+        await single.ping()
+        to_redis: Any = single.connection
+        sockets = [each.get_extra_info("socket") for each in (connection._transport, to_redis._writer.transport)]
+        for each in sockets:
+            assert each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert each.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+            assert each.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == ANSWER_SECONDS * 1_000
+    await client.aclose()
+    pool.terminate()
