@@ -63,12 +63,14 @@ class Order(Base):
     placed_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     email: Mapped[str | None]
+    placed_seq: Mapped[int]
 
 
 class OrderLine(Base):
     __tablename__ = "order_lines"
     order_id: Mapped[UUID] = mapped_column(primary_key=True)
-    sku: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    sku: Mapped[str]
     quantity: Mapped[int] = mapped_column(Integer)
     unit_price_minor: Mapped[int]
 
@@ -183,8 +185,11 @@ async def place_order(
     )
     command_id = uuid4()
     seq = await session.scalar(EVENT_SEQ)
-    session.add(Order(**placed.model_dump(exclude={"lines"}), updated_at=now))
-    session.add_all(OrderLine(order_id=placed.id, **line.model_dump()) for line in placed.lines)
+    session.add(Order(**placed.model_dump(exclude={"lines"}), updated_at=now, placed_seq=seq))
+    session.add_all(
+        OrderLine(order_id=placed.id, position=position, **line.model_dump())
+        for position, line in enumerate(placed.lines)
+    )
     session.add(
         Event(
             seq=seq,

@@ -20,13 +20,16 @@ UPDATE stock SET reserved = reserved + :quantity_2 FROM variants
     WHERE stock.sku = :sku_2 AND on_hand - reserved >= :quantity_2 AND variants.sku = stock.sku AND on_sale
     RETURNING price_minor AS price_2 \gset
 \set total :quantity_1 * :price_1 + :quantity_2 * :price_2
-INSERT INTO orders (id, customer_id, status, currency, total_minor, placed_at, updated_at)
-    VALUES (uuidv7(), 'c' || :customer, 'placed', 'GBP', :total, now(), now())
-    RETURNING id AS order_id, uuidv7() AS command_id \gset
-INSERT INTO order_lines (order_id, sku, quantity, unit_price_minor)
-    VALUES (:order_id, :sku_1, :quantity_1, :price_1), (:order_id, :sku_2, :quantity_2, :price_2);
+INSERT INTO order_lines (order_id, position, sku, quantity, unit_price_minor)
+    VALUES (uuidv7(), 0, :sku_1, :quantity_1, :price_1)
+    RETURNING order_id, uuidv7() AS command_id \gset
+INSERT INTO order_lines (order_id, position, sku, quantity, unit_price_minor)
+    VALUES (:order_id, 1, :sku_2, :quantity_2, :price_2);
 WITH counted AS (
     $counter
+), placed AS (
+    INSERT INTO orders (id, customer_id, status, currency, total_minor, placed_at, updated_at, placed_seq)
+    SELECT :order_id::uuid, 'c' || :customer, 'placed', 'GBP', :total, now(), now(), seq FROM counted
 ), logged AS (
     INSERT INTO events (seq, type, subject, command_id, actor, occurred_at, data)
     SELECT seq, 'order.placed', :order_id, :command_id::uuid, 'c' || :customer, now(), (

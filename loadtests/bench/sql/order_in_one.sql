@@ -19,15 +19,16 @@ WITH line_1 AS (
     RETURNING stock.sku, :quantity_2::int AS quantity, variants.price_minor,
         line_1.sku AS sku_1, line_1.quantity AS quantity_1, line_1.price_minor AS price_1
 ), placed AS (
-    INSERT INTO orders (id, customer_id, status, currency, total_minor, placed_at, updated_at)
-    SELECT uuidv7(), 'c' || :customer, 'placed', 'GBP', quantity_1 * price_1 + quantity * price_minor, now(), now()
+    INSERT INTO orders (id, customer_id, status, currency, total_minor, placed_at, updated_at, placed_seq)
+    SELECT uuidv7(), 'c' || :customer, 'placed', 'GBP', quantity_1 * price_1 + quantity * price_minor, now(), now(),
+        nextval('event_seq')
     FROM line_2
-    RETURNING id, total_minor, uuidv7() AS command_id, nextval('event_seq') AS seq
+    RETURNING id, total_minor, uuidv7() AS command_id, placed_seq AS seq
 ), lines AS (
-    INSERT INTO order_lines (order_id, sku, quantity, unit_price_minor)
-    SELECT id, sku_1, quantity_1, price_1 FROM placed, line_2
+    INSERT INTO order_lines (order_id, position, sku, quantity, unit_price_minor)
+    SELECT id, 0, sku_1, quantity_1, price_1 FROM placed, line_2
     UNION ALL
-    SELECT id, sku, quantity, price_minor FROM placed, line_2
+    SELECT id, 1, sku, quantity, price_minor FROM placed, line_2
 ), logged AS (
     INSERT INTO events (seq, type, subject, command_id, actor, occurred_at, data)
     SELECT seq, 'order.placed', id, command_id, 'c' || :customer, now(), (

@@ -10,12 +10,13 @@ WITH made AS MATERIALIZED (
         FROM generate_series($1::bigint, $2) AS n
     ) AS drawn
 ), placed AS (
-    INSERT INTO orders (id, customer_id, status, currency, total_minor, placed_at, updated_at)
-    SELECT order_id, customer, 'placed', 'GBP', v_1.price_minor + v_2.price_minor, at, at
+    INSERT INTO orders (id, customer_id, status, currency, total_minor, placed_at, updated_at, placed_seq)
+    SELECT order_id, customer, 'placed', 'GBP', v_1.price_minor + v_2.price_minor, at, at, seq
     FROM made JOIN variants v_1 ON v_1.sku = sku_1 JOIN variants v_2 ON v_2.sku = sku_2 ORDER BY n
 ), lines AS (
-    INSERT INTO order_lines (order_id, sku, quantity, unit_price_minor)
-    SELECT order_id, sku, 1, price_minor FROM made JOIN variants ON sku IN (sku_1, sku_2) ORDER BY n
+    INSERT INTO order_lines (order_id, position, sku, quantity, unit_price_minor)
+    SELECT order_id, (sku = sku_2)::int, sku, 1, price_minor
+    FROM made JOIN variants ON sku IN (sku_1, sku_2) ORDER BY n
 ), logged AS (
     INSERT INTO events (seq, type, subject, command_id, actor, occurred_at, data)
     SELECT seq, 'order.placed', order_id, command_id, customer, at, (
