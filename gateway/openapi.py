@@ -14,9 +14,13 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
 from domain.roles import SCOPES_OF_ROLE
+from gateway import problem_members
 from gateway.auth import NOBODY_ROLE, Requirement
+from gateway.deliveries import deliveries
+from gateway.event_schemas import any_event, event_kinds, event_schemas
+from gateway.glossary import explain, meaning
 from gateway.requests import body_schemas
-from gateway.routes.documents import HEADERS, ProblemView
+from gateway.routes.documents import HEADERS, InvalidPartView, ProblemView
 
 _SUMMARY: Final = "Commands go in and are durable at 202; every effect is an event in one gapless log."
 
@@ -66,6 +70,8 @@ SCOPES: Final[Mapping[str, str]] = {
 _OAUTH2: Final = "oauth2"
 _BEARER: Final = "bearer"
 _SCHEMA: Final = "#/components/schemas/{model}"
+_LICENSE: Final = {"name": "MIT", "url": "https://spdx.org/licenses/MIT.html"}
+_CONTACT: Final = {"name": "Whoever operates this gateway"}
 _SERVERS: Final = [{"url": "/", "description": "The gateway that serves this document."}]
 VALUES: Final = frozenset({"default", "example", "examples", "enum", "const"})
 """Members that hold values, and no schemas."""
@@ -82,13 +88,19 @@ def document(app: FastAPI) -> dict[str, Any]:
         operations = [operation for item in made["paths"].values() for operation in item.values()]
         used = {tag for operation in operations for tag in operation.get("tags", ())}
         made["tags"] = [{"name": tag, "description": text} for tag, text in TAGS.items() if tag in used]
+        made["info"] |= {"license": _LICENSE, "contact": _CONTACT}
         made["servers"] = _SERVERS
         components = made.setdefault("components", {})
         components["securitySchemes"] = _security_schemes()
-        components.setdefault("schemas", {}).update(body_schemas(), **_problem_schemas())
+        schemas = components.setdefault("schemas", {})
+        schemas.update(body_schemas(), **_problem_schemas())
+        _describe_events(made, schemas)
+        for name, schema in schemas.items():
+            explain(name, schema)
         for route, operation in _operations(app, made):
             _say_who_may(operation, _requirement(route.dependant))
             _name_headers(operation)
+            _explain_parameters(operation)
         _leave_out_null_defaults(made)
         app.openapi_schema = made
     return app.openapi_schema
@@ -144,6 +156,27 @@ def _name_headers(operation: dict[str, Any]) -> None:
             response.setdefault("headers", {}).setdefault(name, HEADERS[name])
 
 
+def _explain_parameters(operation: dict[str, Any]) -> None:
+    """What a parameter means, where the route says nothing of its own."""
+    for parameter in operation.get("parameters", ()):
+        said = parameter.get("description") or meaning(parameter["name"], operation["operationId"])
+        if said:
+            parameter["description"] = said
+
+
+def _describe_events(made: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Events as their structs have them: in the log, in an order's history, and as they are delivered to webhooks."""
+    events = event_schemas()
+    assert not events.keys() & schemas.keys(), f"two schemas of one name: {events.keys() & schemas.keys()}"
+    schemas.update(events)
+    schemas["EventView"] = any_event("An event of the log, in CloudEvents 1.0 form.")
+    of_orders = [kind.__name__ for kind in event_kinds() if kind.type.startswith("order.")]
+    schemas["HappeningView"]["properties"]["data"] = {
+        "anyOf": [{"$ref": _SCHEMA.format(model=name)} for name in of_orders]
+    }
+    made["webhooks"] = deliveries()
+
+
 def _leave_out_null_defaults(part: Any) -> None:
     """Takes `"default": null` out of every schema. What may be left out is not `required`; but generators of clients
     take a default for a value that is always there, and send it: null where the caller said nothing."""
@@ -177,5 +210,9 @@ def _security_schemes() -> dict[str, Any]:
 
 
 def _problem_schemas() -> dict[str, Any]:
-    schemas: dict[str, Any] = models_json_schema([(ProblemView, "validation")], ref_template=_SCHEMA)[1]["$defs"]
+    models = (ProblemView, InvalidPartView)
+    schemas: dict[str, Any] = models_json_schema([(model, "validation") for model in models], ref_template=_SCHEMA)[1][
+        "$defs"
+    ]
+    schemas[ProblemView.__name__]["properties"] |= problem_members.properties()
     return schemas

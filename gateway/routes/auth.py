@@ -181,7 +181,10 @@ async def register(request: Request) -> Response:
 @router.get(
     "/.well-known/jwks.json",
     response_class=Response,
-    responses={200: {"model": JwksView, "content": {_JWKS_TYPE: {"schema": JwksView.model_json_schema()}}}},
+    responses={
+        200: {"model": JwksView, "content": {_JWKS_TYPE: {"schema": JwksView.model_json_schema()}}},
+        **problems(431),
+    },
 )
 async def get_jwks(request: Request) -> Response:
     """The public keys of our access tokens, for whoever wants to verify one. There are none while a shared secret signs

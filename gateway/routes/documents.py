@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
 from gateway.edge import Edge
+from gateway.problem_members import example
 from gateway.problems import MEDIA_TYPE, STATUS_OF_CODE, TITLES, Problem
 
 
@@ -34,14 +35,13 @@ class InvalidPartView(BaseModel):
 
 
 class ProblemView(BaseModel):
-    """RFC 9457 problem details. `code` is stable; further members depend on it."""
+    """RFC 9457 problem details. `code` is stable; further members depend on it (see `gateway.problem_members`)."""
 
     type: str
     title: str
     status: int
     detail: str
     code: str
-    errors: list[InvalidPartView] = []
 
 
 Responses = dict[int | str, dict[str, Any]]
@@ -128,7 +128,9 @@ def _problem(codes: list[str], status: int) -> dict[str, Any]:
     codes = list(dict.fromkeys(codes))
     content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/ProblemView"}}
     if codes:
-        content["examples"] = {code: {"value": Problem(code, f"{TITLES[code]}.").document()} for code in codes}
+        content["examples"] = {
+            code: {"value": Problem(code, f"{TITLES[code]}.", extensions=example(code)).document()} for code in codes
+        }
     return {
         "description": f"A problem: {', '.join(f'`{code}`' for code in codes) or 'see its `code`'}.",
         "content": {MEDIA_TYPE: content},

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from gateway.auth import Caller, require_role
 from gateway.routes import API
@@ -25,7 +25,11 @@ def _no_number(text: object) -> object:
     return text
 
 
-Moment = Annotated[datetime | None, BeforeValidator(_no_number)]
+Moment = Annotated[
+    datetime | None,
+    BeforeValidator(_no_number),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
+]
 
 
 def _file(description: str, *said: int) -> Responses:

@@ -26,13 +26,13 @@ class HealthView(BaseModel):
     postgres: bool
 
 
-@router.get("/health/live")
+@router.get("/health/live", responses=problems(431))
 async def live() -> dict[str, str]:
     """The process answers."""
     return {"status": "alive"}
 
 
-@router.get("/health/ready", response_model=HealthView, responses={503: {"model": HealthView}})
+@router.get("/health/ready", response_model=HealthView, responses={503: {"model": HealthView}, **problems(431)})
 async def ready(request: Request) -> Response:
     """Whether to send requests here. Yes, while either commands can be accepted or views be read."""
     edge = edge_of(request)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from domain.limits import WEBHOOK_DESCRIPTION_MAX_CHARS, WEBHOOK_MAX_EVENT_TYPES, WEBHOOK_URL_MAX_CHARS
 from domain.model import Secret
-from domain.urls import host_of
+from domain.urls import URL_PATTERN, host_of
 from domain.webhooks import (
     ChangeWebhook,
     DeleteWebhook,
@@ -52,18 +52,13 @@ def _known(choice: str) -> str:
     return choice
 
 
-# As far as a pattern can say it: a host with letters, and nothing that is read differently by different readers.
-_URL_PATTERN = (
-    r"^https?://[A-Za-z]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?(\.[A-Za-z]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?){0,4}"
-    r"(:[1-9][0-9]{0,3})?(/[A-Za-z0-9/._~-]*)?$"
-)
 Url = Annotated[
     str,
     Field(
         min_length=1,
         max_length=WEBHOOK_URL_MAX_CHARS,
         examples=["https://shop.example/tidegate"],
-        json_schema_extra={"format": "uri", "pattern": _URL_PATTERN},
+        json_schema_extra={"format": "uri", "pattern": URL_PATTERN},
     ),
     AfterValidator(_deliverable),
 ]

@@ -12,10 +12,13 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from gateway.problem_members import members_of
 from tests import pace
 
 API: Final = "/api/v1"
 PROBLEM: Final = "application/problem+json"
+
+MEMBERS_OF_ALL: Final = frozenset({"type", "title", "status", "detail", "code"})
 
 # Long enough for a busy machine. A test that runs into it has found something.
 WAIT_SECONDS: Final = 30  # the most that the gateway grants
@@ -49,6 +52,7 @@ class Answer(NamedTuple):
         assert document["type"] == f"urn:tidegate:problem:{code}"
         assert document["title"]
         assert document["detail"]
+        assert document.keys() - MEMBERS_OF_ALL <= members_of(code), f"say so in gateway/problem_members.py: {document}"
         assert ("WWW-Authenticate" in self.headers) == (status == 401)
         assert ("Retry-After" in self.headers) == (status in (429, 503))
         return document

@@ -4,23 +4,14 @@ Every message of the feed's other tests is held against it, too (`tests.e2e.feed
 """
 
 import json
-import shutil
-import subprocess
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 from gateway.realtime.closing import MEANINGS
-from tests import pace
+from tests import nodetools
 from tests.e2e.feed import Contract, Feeds, contract_of, last_seq
 from tests.e2e.shop import Shop
-from tests.needs import missing, program
-
-CHECK: Final = Path(__file__).parents[1] / "asyncapi"
-INSTALLED: Final = CHECK.parents[1] / "build" / "asyncapi"
-INSTALL_SECONDS: Final = 100.0
-CHECK_SECONDS: Final = 30.0
 
 
 @pytest.fixture
@@ -29,7 +20,7 @@ async def document(shop: Shop) -> Any:
 
 
 def test_the_official_parser_finds_nothing_wrong(document: dict[str, Any]) -> None:
-    found = _parser_says(document)
+    found = nodetools.says("asyncapi.mjs", document)
     assert found["parsed"], found["diagnostics"]
     # It hints at newer versions of the specification; everything else would be ours to mend.
     assert [said for said in found["diagnostics"] if said["code"] != "asyncapi-latest-version"] == []
@@ -38,7 +29,7 @@ def test_the_official_parser_finds_nothing_wrong(document: dict[str, Any]) -> No
 def test_the_official_parser_would_find_something(document: dict[str, Any]) -> None:
     broken = json.loads(json.dumps(document))
     broken["operations"]["tell"]["channel"]["$ref"] = "#/channels/nowhere"
-    assert not _parser_says(broken)["parsed"]
+    assert not nodetools.says("asyncapi.mjs", broken)["parsed"]
 
 
 async def test_every_message_of_the_document_is_said_as_it_stands_there(shop: Shop) -> None:
@@ -61,36 +52,3 @@ async def test_every_message_of_the_document_is_said_as_it_stands_there(shop: Sh
 async def test_every_code_that_closes_a_socket_is_explained(document: dict[str, Any]) -> None:
     for code in MEANINGS:
         assert f"- {code}: " in document["info"]["description"]
-
-
-def _parser_says(document: dict[str, Any]) -> dict[str, Any]:
-    node, npm = program("node", "node"), program("node", "npm")
-    _install_parser(npm)
-    said = subprocess.run(
-        [node, "validate.mjs"],
-        cwd=INSTALLED,
-        input=json.dumps(document),
-        capture_output=True,
-        text=True,
-        timeout=pace.seconds(CHECK_SECONDS),
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(said.stdout)
-    return found
-
-
-def _install_parser(npm: str) -> None:
-    """Once, for as long as what is to be installed stays the same."""
-    wanted = b"".join(file.read_bytes() for file in sorted(CHECK.iterdir()))
-    stamp = INSTALLED / "installed"
-    if stamp.exists() and stamp.read_bytes() == wanted:
-        return
-    shutil.rmtree(INSTALLED, ignore_errors=True)
-    shutil.copytree(CHECK, INSTALLED)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(
-        command, cwd=INSTALLED, capture_output=True, text=True, timeout=pace.seconds(INSTALL_SECONDS), check=False
-    )
-    if done.returncode:
-        missing("node", f"npm could not install AsyncAPI's parser: {done.stderr[-500:]}")
-    stamp.write_bytes(wanted)

@@ -1,11 +1,15 @@
 """Webhooks: what staff may register, how an endpoint changes, and who gives up on it."""
 
+import re
 from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain.limits import WEBHOOK_MAX_EVENT_TYPES, WEBHOOK_URL_MAX_CHARS, WEBHOOKS_MAX
 from domain.model import EVENTS, Command, Event, Rejection, Secret, Shop, Who, decide, evolve
@@ -225,3 +229,38 @@ def test_the_log_can_be_folded_without_secrets() -> None:
         evolve(folded, msgspec.json.decode(said, type=type(event)))
     mine, theirs = shop.of(Webhook)[HOOK], folded.of(Webhook)[HOOK]
     assert theirs == msgspec.structs.replace(mine, secret=None, previous_secret=None)
+
+
+_HOSTS = st.one_of(
+    st.ip_addresses(v=6).map(lambda address: f"[{address}]"),
+    st.lists(st.sampled_from([":", "::", "1", "ffff", "g", "1.2.3.4"]), max_size=16).map(lambda on: f"[{''.join(on)}]"),
+    st.lists(st.sampled_from(["1", "255", "256", "01", "0x1", "0xg", "1a", "a", "x_y", "-", ""]), max_size=5).map(
+        ".".join
+    ),
+)
+_PORTS = st.sampled_from(["", ":", ":0", ":1", ":80", ":65535", ":65536", ":00080", ":000080", ":99999"])
+
+
+@given(_HOSTS, _PORTS, st.sampled_from(["", "/", "/a?b=1", "?b", "#", "/ ", "\n"]))
+@settings(max_examples=1_000)
+def test_the_pattern_of_urls_is_what_the_standard_library_takes_for_addresses(host: str, port: str, rest: str) -> None:
+    """One pattern is both the rule and what the API's document says of it."""
+    number = port.removeprefix(":")
+    fits = (
+        (port == "" or (0 < len(number) <= 5 and 1 <= int(number) <= 65_535))
+        and rest not in ("#", "/ ", "\n")
+        and _is_host(host)
+    )
+    assert host_of(f"https://{host}{port}{rest}") == (host.strip("[]") if fits else None)
+
+
+def _is_host(host: str) -> bool:
+    *_, last = host.split(".")
+    try:
+        if host.startswith("["):
+            IPv6Address(host[1:-1])
+        elif re.fullmatch("[0-9]+|0x[0-9a-f]*", last):
+            IPv4Address(host)
+    except ValueError:
+        return False
+    return host.startswith("[") or (host[:1].isalnum() and host[-1:].isalnum() and ".." not in host)

@@ -3,15 +3,25 @@ place, as in `get /api/v1/orders` or `OrderBody.email`."""
 
 import ast
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, get_args, get_origin
+from uuid import UUID
 
+import jsonschema_rs
+import msgspec
 import pytest
+from msgspec.structs import fields
 from starlette.types import ASGIApp, Message
 
+from domain.model import EVENTS, Line, Secret
 from gateway.app import api, create_app
 from gateway.openapi import VALUES
+from gateway.problem_members import members_of
+from gateway.problems import MEDIA_TYPE, Problem
 from gateway.surface import Surface, surface_of
+from runtime.records import EventRecord, cloud_event, moment
 from runtime.settings import Settings
 
 GATEWAY: Final = Path(__file__).parents[2] / "gateway"
@@ -20,6 +30,10 @@ GATEWAY: Final = Path(__file__).parents[2] / "gateway"
 OF_HTTP: Final = frozenset(
     {"accept", "accept-encoding", "content-encoding", "content-length", "expect", "host", "origin", "transfer-encoding"}
 )
+
+
+# As batches write events: without secrets.
+IN_THE_LOG: Final = msgspec.json.Encoder(enc_hook=lambda secret: None)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +58,12 @@ def parts(part: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from parts(inner, f"{place}/{index}")
 
 
+def operations(document: Any) -> Iterator[dict[str, Any]]:
+    """Every operation, and every delivery to webhooks."""
+    for item in (*document["paths"].values(), *document["webhooks"].values()):
+        yield from item.values()
+
+
 def test_nothing_that_may_be_left_out_is_null_by_default(document: Any) -> None:
     """Generated clients would send the null: a PATCH of one member then takes the others away."""
     assert [place for place, part in parts(document) if part.get("default", ...) is None] == []
@@ -51,6 +71,126 @@ def test_nothing_that_may_be_left_out_is_null_by_default(document: Any) -> None:
 
 def test_the_document_says_where_the_api_is(document: Any) -> None:
     assert [server["url"] for server in document["servers"]] == ["/"]
+
+
+def test_every_property_says_what_it_means(document: Any) -> None:
+    """In its field, or in `gateway.glossary`."""
+    assert [
+        f"{name}.{word}"
+        for name, schema in document["components"]["schemas"].items()
+        for word, said in schema.get("properties", {}).items()
+        if not said.get("description")
+    ] == []
+
+
+def test_every_parameter_says_what_it_means(document: Any) -> None:
+    assert [
+        f"{operation['operationId']}: {parameter['name']}"
+        for operation in operations(document)
+        for parameter in operation.get("parameters", ())
+        if not parameter.get("description")
+    ] == []
+
+
+# Words whose values are closed sets wherever they stand, but for these places.
+CLOSED: Final = frozenset(
+    {"status", "role", "scopes", "currency", "kind", "type", "code", "by", "format", "event_types"}
+)
+OPEN: Final = {
+    "DeadLetterView.code": "what a library raised has a name of its own",
+    "FailureView.code": "each kind of job has its own",
+    "RowErrorView.code": "each kind of row has its own",
+    "InvalidPartView.type": "pydantic's words, and ours",
+    "ProblemView.type": "a URI made from the code",
+    "CommandFailed.code": "what a library raised has a name of its own",
+    "WebhookChanged.event_types": "old ones may name what there is no more",
+}
+
+
+def test_closed_sets_are_listed(document: Any) -> None:
+    assert [
+        place
+        for name, schema in document["components"]["schemas"].items()
+        for word, said in schema.get("properties", {}).items()
+        if word in CLOSED and (place := f"{name}.{word}") not in OPEN and not _is_closed(said)
+    ] == []
+
+
+def _is_closed(schema: dict[str, Any]) -> bool:
+    if "anyOf" in schema:
+        return all(map(_is_closed, schema["anyOf"]))
+    if schema.get("type") == "array":
+        return _is_closed(schema["items"])
+    return schema.get("type") != "string" or bool(schema.keys() & {"enum", "const"})
+
+
+def test_every_example_fits_its_schema(document: Any) -> None:
+    wrong = [
+        f"{place}: {error.message}"
+        for place, schema, example in examples(document)
+        for error in validator(document, schema).iter_errors(example)
+    ]
+    assert wrong == []
+    assert len(list(examples(document))) > 300
+
+
+def examples(document: Any) -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """(place, schema, example) of each: those in schemas are a list, those of media types named."""
+    for place, part in parts(document):
+        if isinstance(part.get("examples"), list):
+            for example in part["examples"]:
+                yield place, part, example
+        elif isinstance(part.get("examples"), dict):
+            for name, example in part["examples"].items():
+                yield f"{place}/examples/{name}", part["schema"], example["value"]
+
+
+def validator(document: Any, schema: dict[str, Any]) -> "jsonschema_rs.Validator":
+    return jsonschema_rs.validator_for({**schema, "components": document["components"]}, validate_formats=True)
+
+
+def test_no_example_of_a_problem_has_a_member_of_another_code(document: Any) -> None:
+    known = set(Problem("x", "").document())
+    for operation in operations(document):
+        for response in operation["responses"].values():
+            for code, example in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {}).items():
+                assert example["value"].keys() - known <= members_of(code), f"{operation['operationId']}: {code}"
+
+
+@pytest.mark.parametrize("empty", [False, True], ids=["full", "with nulls"])
+def test_every_type_of_event_is_described_as_it_is_written(document: Any, *, empty: bool) -> None:
+    """The CloudEvent of each fits the schema of its type, in the log and as it is delivered, and no other type's."""
+    schemas = document["components"]["schemas"]
+    log = validator(document, schemas["EventView"])
+    assert set(document["webhooks"]) == set(EVENTS)
+    for kind in EVENTS.values():
+        said = schemas[kind.__name__]["properties"]
+        event = kind(**{field.name: sample(field.type, said[field.name], empty=empty) for field in fields(kind)})
+        record = EventRecord(7, kind.type, "x", UUID(int=1), "ada", 0, msgspec.Raw(IN_THE_LOG.encode(event)))
+        sent = msgspec.json.decode(msgspec.json.encode(cloud_event(record)))
+        log.validate(sent)
+        body = document["webhooks"][kind.type]["post"]["requestBody"]["content"]["application/cloudevents+json"]
+        validator(document, body["schema"]).validate(sent)
+        assert sent["data"].keys() == said.keys()
+        assert sent.keys() == schemas[f"{kind.__name__}Event"]["properties"].keys()
+        assert not log.is_valid({**sent, "data": {}}) or not said
+
+
+def sample(kind: Any, schema: dict[str, Any], *, empty: bool) -> Any:
+    """A value of the type, from the closed set if the schema has one; null if that may be and is wanted."""
+    for one in schema.get("anyOf", ()):
+        if (one == {"type": "null"}) == empty:
+            return (
+                None if empty else sample(next(arg for arg in get_args(kind) if arg is not NoneType), one, empty=empty)
+            )
+    if "enum" in schema:
+        return schema["enum"][0]
+    if get_origin(kind) is tuple:
+        return (sample(get_args(kind)[0], schema["items"], empty=empty),)
+    if get_origin(kind) is dict:
+        return {}
+    samples = {UUID: UUID(int=1), str: "x", int: 1, bool: True, datetime: moment(0), Line: Line("A", 1, 2)}
+    return None if Secret in get_args(kind) else samples[kind]
 
 
 async def test_scripts_of_other_origins_may_send_every_header_that_an_operation_takes(document: Any) -> None:

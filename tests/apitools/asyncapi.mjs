@@ -1,6 +1,6 @@
 // Reads an AsyncAPI document from standard input and prints, as JSON, what AsyncAPI's own parser has to say about it.
 import { Parser } from '@asyncapi/parser';
-import { readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
 
-const { document, diagnostics } = await new Parser().parse(readFileSync(0, 'utf8'));
+const { document, diagnostics } = await new Parser().parse(await text(process.stdin));
 console.log(JSON.stringify({ parsed: document !== undefined, diagnostics }));

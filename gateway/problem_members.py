@@ -1,0 +1,141 @@
+"""The members that problems have besides those of RFC 9457 and `code`: which codes bring which.
+
+The API's document is made from this, and the tests hold every problem that is answered against it.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Final
+
+from domain.orders import ORDER_STATUSES
+
+_Schema = Mapping[str, Any]
+
+_TEXT: Final[_Schema] = {"type": "string"}
+_ID: Final[_Schema] = {"type": "string", "format": "uuid", "examples": ["01a203dc-fb6e-7f19-b198-be458dd22687"]}
+_COUNT: Final[_Schema] = {"type": "integer", "minimum": 0}
+
+_SKU: Final = {"type": "string", "description": "Stock keeping unit.", "examples": ["BAG-JUMBO"]}
+_SKUS: Final = {"type": "array", "items": _TEXT, "description": "The SKUs to blame.", "examples": [["BAG-JUMBO"]]}
+_SHORT: Final = {
+    "type": "array",
+    "description": "Of which lines there is not enough.",
+    "items": {
+        "type": "object",
+        "properties": {
+            "sku": {**_SKU},
+            "requested": {**_COUNT, "description": "Pieces that were asked for."},
+            "available": {**_COUNT, "description": "Pieces that can be had."},
+        },
+        "required": ["sku", "requested", "available"],
+    },
+    "examples": [[{"sku": "BAG-JUMBO", "requested": 2, "available": 1}]],
+}
+_VERSIONS: Final = {
+    "version": {**_COUNT, "description": "The version that it has.", "examples": [4]},
+    "expected_version": {**_COUNT, "description": "The version that was insisted on.", "examples": [3]},
+}
+
+OF_REFUSALS: Final[Mapping[str, _Schema]] = {
+    "command_id": {**_ID, "description": "The command that was refused or failed, if it became one."},
+}
+"""Of every problem that is the outcome of a command."""
+
+OF_SIGNING_IN: Final[Mapping[str, _Schema]] = {
+    "error": {**_TEXT, "description": "OAuth's word for it (RFC 6749).", "examples": ["invalid_grant"]},
+    "error_description": {**_TEXT, "description": "The same as `detail`, under OAuth's name."},
+}
+"""Of every problem of `/api/auth/token`, `/refresh` and `/logout`."""
+
+MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
+    "invalid_request": {
+        "errors": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/InvalidPartView"},
+            "description": "Which parts of the request do not fit, and why.",
+            "examples": [[{"pointer": "/lines/0/quantity", "detail": "Input should be at least 1", "type": "min"}]],
+        }
+    },
+    "account_not_found": {"account_id": {**_ID, "description": "The account that was asked for."}},
+    "account_state_conflict": {
+        "active": {"type": "boolean", "description": "Whether the account is active.", "examples": [False]}
+    },
+    "api_key_not_found": {"key_id": {**_ID, "description": "The key that was asked for."}},
+    "api_key_revoked": {"key_id": {**_ID, "description": "The key that was asked for."}},
+    "category_cycle": {"parent_id": {**_ID, "description": "The category that was to be above."}},
+    "category_not_found": {"category_id": {**_ID, "description": "The category that was asked for."}},
+    "category_too_deep": {"depth": {**_COUNT, "description": "How deep it would lie.", "examples": [7]}},
+    "insufficient_stock": {"lines": _SHORT},
+    "invalid_scope": {"refused": {**_TEXT, "description": "The scopes that the role does not allow."}},
+    "job_finished": {"job_id": {**_ID, "description": "The job."}},
+    "job_not_found": {"job_id": {**_ID, "description": "The job that was asked for."}},
+    "mixed_currencies": {
+        "currencies": {
+            "type": "array",
+            "items": _TEXT,
+            "description": "The currencies of the lines (ISO 4217).",
+            "examples": [["EUR", "GBP"]],
+        }
+    },
+    "not_on_sale": {"skus": _SKUS},
+    "order_not_found": {"order_id": {**_ID, "description": "The order that was asked for."}},
+    "order_state_conflict": {
+        "order_id": {**_ID, "description": "The order that was asked for."},
+        "order_status": {
+            "type": "string",
+            "enum": list(ORDER_STATUSES),
+            "description": "How the order stands.",
+            "examples": ["cancelled"],
+        },
+    },
+    "order_total_exceeded": {
+        "total_minor": {**_TEXT, "description": "The total, as text: it may be too large for a number."},
+        "limit_minor": {**_COUNT, "description": "The largest total of an order, in minor units."},
+    },
+    "product_not_found": {"product_id": {**_ID, "description": "The product that was asked for."}},
+    "report_failed": {"reason": {**_TEXT, "description": "Why the report failed, as a stable word."}},
+    "report_not_ready": {
+        "status_url": {**_TEXT, "format": "uri-reference", "description": "Where the report's status is."}
+    },
+    "sku_taken": {"sku": _SKU},
+    "slug_taken": {"slug": {**_TEXT, "description": "The slug that is taken.", "examples": ["enamel-mug"]}},
+    "stock_limit_exceeded": {
+        "sku": _SKU,
+        "on_hand": {**_COUNT, "description": "Pieces on the shelf.", "examples": [12]},
+        "limit": {**_COUNT, "description": "The most pieces that one SKU may have on the shelf."},
+    },
+    "unknown_category": {"category_id": {**_ID, "description": "The category that was asked for."}},
+    "unknown_event_type": {
+        "event_types": {"type": "array", "items": _TEXT, "description": "Those that there are none of."}
+    },
+    "unknown_sku": {"skus": _SKUS},
+    "variant_not_found": {"sku": _SKU},
+    "version_conflict": _VERSIONS,
+    "webhook_address_refused": {"host": {**_TEXT, "description": "The host that is not public."}},
+    "webhook_not_found": {"webhook_id": {**_ID, "description": "The endpoint that was asked for."}},
+}
+"""Of the problems with a code."""
+
+
+def members_of(code: str) -> set[str]:
+    """The members that a problem with this code may have, besides those that all have."""
+    return {*OF_REFUSALS, *OF_SIGNING_IN, *MEMBERS.get(code, ())}
+
+
+def properties() -> dict[str, dict[str, Any]]:
+    """All of them as properties of one schema; each says with which codes it comes."""
+    found: dict[str, dict[str, Any]] = {name: dict(said) for name, said in {**OF_REFUSALS, **OF_SIGNING_IN}.items()}
+    codes: dict[str, list[str]] = {}
+    for code, members in MEMBERS.items():
+        for name, said in members.items():
+            found.setdefault(name, dict(said))
+            codes.setdefault(name, []).append(code)
+    for name, those in codes.items():
+        with_codes = ", ".join(f"`{code}`" for code in those)
+        found[name]["description"] = f"{found[name]['description']} With {with_codes}."
+    return {name: copy.deepcopy(said) for name, said in found.items()}  # each its own: they are written to
+
+
+def example(code: str) -> dict[str, Any]:
+    """Values for the members of a code, where there are examples."""
+    return {name: said["examples"][0] for name, said in MEMBERS.get(code, {}).items() if "examples" in said}
