@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import msgspec
 
-from domain.model import EVENTS, Event, Secret
+from domain.model import EVENTS, Event, Private, private_fields
 from gateway.glossary import explain
 from runtime.records import CloudEvent
 
 _SCHEMA: Final = "#/components/schemas/{name}"
-_NULL: Final = {"type": "null"}
+_HIDDEN: Final = {"type": "null", "description": "Null: the log knows nothing private."}
 
 
 def event_kinds() -> list[type[Event]]:
@@ -36,9 +36,7 @@ def event_schemas() -> dict[str, Any]:
     for kind in event_kinds():
         schema = schemas[kind.__name__]
         schema["description"] = (kind.__doc__ and inspect.getdoc(kind)) or f"What `{kind.type}` says."
-        for name, said in schema["properties"].items():
-            if _NULL in said.get("anyOf", ()) and all(one == _NULL for one in said["anyOf"]):
-                schema["properties"][name] = dict(_NULL)
+        schema["properties"] |= {name: dict(_HIDDEN) for name in private_fields(kind)}
         explain(kind.type, schema)
     for name, schema in schemas.items():
         explain(name, schema)
@@ -72,6 +70,6 @@ def _cloud_event(kind: type[Event], around: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hidden(kind: type) -> dict[str, Any]:
-    """The log has null where a command had a secret."""
-    assert kind is Secret, f"{kind} has no place in an event"
-    return dict(_NULL)
+    """The log has null where a command had something private."""
+    assert issubclass(kind, Private), f"{kind} has no place in an event"
+    return dict(_HIDDEN)
