@@ -4,7 +4,8 @@
 
 prints `ready` when all are open and subscribed, and then one line of JSON: when the last of the expected events had
 come to the last socket (seconds of the system's monotonic clock), how many came in all, and how long they took from
-their commit, if they say when that was.
+their commit, if they say when that was. A socket that is closed before that ends it with exit code 1, and a sentence on
+standard error.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _COMMITTED: Final = re.compile(rb'"committed":([0-9.]+)')
 _SUBSCRIBED: Final = b'"subscribed"'
 _AT_ONCE: Final = 100
 _SPARE_FILES: Final = 200
+_LOOK_SECONDS: Final = 0.005
 
 
 class Heard(msgspec.Struct):
@@ -35,6 +37,10 @@ class Heard(msgspec.Struct):
     events: int = 0
     at: float = 0.0
     waits: list[float] = []
+
+
+class Closed(Exception):
+    """A socket was closed that should have been told more."""
 
 
 class Listener(asyncio.Protocol):
@@ -46,6 +52,7 @@ class Listener(asyncio.Protocol):
         self._rest = b""
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._open = False
+        self.is_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast(asyncio.Transport, transport).write(self._request)
@@ -66,7 +73,8 @@ class Listener(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.ready.done():
-            self.ready.set_exception(error or ConnectionError("closed before it was subscribed"))
+            self.ready.set_exception(error or Closed("a socket was closed before it was subscribed"))
+        self.is_closed = True
 
 
 async def _listen(host: str, port: int, path: str, sockets: int, expected: int) -> Heard:
@@ -87,7 +95,9 @@ async def _listen(host: str, port: int, path: str, sockets: int, expected: int) 
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while heard.events < expected:
-        await asyncio.sleep(0.005)
+        if any(listener.is_closed for listener in listeners):
+            raise Closed(f"a socket was closed when {heard.events:,} of {expected:,} events had come")
+        await asyncio.sleep(_LOOK_SECONDS)
     return heard
 
 
@@ -95,7 +105,10 @@ def main() -> None:
     host, port, path, sockets, expected = sys.argv[1:]
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, int(sockets) + _SPARE_FILES), most))
-    heard = uvloop.run(_listen(host, int(port), path, int(sockets), int(expected)))
+    try:
+        heard = uvloop.run(_listen(host, int(port), path, int(sockets), int(expected)))
+    except (Closed, OSError) as error:
+        sys.exit(str(error))
     sys.stdout.buffer.write(msgspec.json.encode(heard) + b"\n")
 
 

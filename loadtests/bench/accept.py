@@ -4,7 +4,7 @@ answers the same requests on the same uvicorn and does nothing. No worker runs m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from random import Random
@@ -39,7 +39,7 @@ class Accept:
     def titles(self) -> list[str]:
         return ["accept: gateway", "accept: raw ASGI"]
 
-    def measure(self) -> Iterator[list[Measured]]:
+    def measure(self) -> Generator[list[Measured]]:
         yield [Measured("accept: gateway", self._gateway())]
         yield [Measured("accept: raw ASGI", self._raw(), REQUESTS)]
 

@@ -7,7 +7,7 @@ committing, telling the feed, trimming.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
 from random import Random
 from typing import Final, NamedTuple
@@ -50,7 +50,7 @@ class Apply:
     def titles(self) -> list[str]:
         return [f"apply {shape}" for shape in self._shapes]
 
-    def measure(self) -> Iterator[list[Measured]]:
+    def measure(self) -> Generator[list[Measured]]:
         for shape, (purchases, count) in self._shapes.items():
             database_url = self._stage.fresh(_DATABASE)
             applied = drain(self._stage, database_url, purchases, count)

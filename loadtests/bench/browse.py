@@ -5,7 +5,7 @@ with as many bytes on the same uvicorn. Nothing changes meanwhile, and nobody se
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import repeat
 from random import Random
@@ -38,7 +38,7 @@ class Browse:
     def titles(self) -> list[str]:
         return ["browse: gateway", "browse: raw ASGI"]
 
-    def measure(self) -> Iterator[list[Measured]]:
+    def measure(self) -> Generator[list[Measured]]:
         with self._serving(processes.commands()["gateway"]) as (client, port):
             body_bytes = _body_bytes(port)
             yield [Measured("browse: gateway", self._rate(client), REQUESTS)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from loadtests.bench.end_to_end import EndToEnd
 from loadtests.bench.feed import Feed
 from loadtests.bench.imports import Imports
 from loadtests.bench.pgbench import Pgbench
-from loadtests.bench.plan import Plan, Results, Section
+from loadtests.bench.plan import Failure, Plan, Results, Section
 from loadtests.bench.rows import Rows
 from loadtests.bench.search import Search
 from loadtests.bench.stage import BenchError, Stage
@@ -67,6 +68,9 @@ def bench(quick: bool, only: Sequence[str], rows: int | None, seconds: float | N
 
     Starts a Postgres and a Valkey of its own, with full durability, and leaves others alone. Needs a machine with
     nothing else to do: each side is given what the machine has. Settings (TIDEGATE_...) count as for `tidegate up`.
+
+    Results are written after every section. One that fails says why and is left out from then on, the others go on, and
+    the exit code is 1.
     """
     plan = _plan(quick, only, rows, seconds)
     console = Console(stderr=True)
@@ -84,16 +88,24 @@ def bench(quick: bool, only: Sequence[str], rows: int | None, seconds: float | N
             home.chmod(0o711)  # Postgres may have to run as another user, who must pass through
             with Stage(home, settings(), baskets.read()) as stage:
                 facts = configuration(stage, busy)
-                _measure(_sections(stage, plan, only), plan, results, console, stop)
+
+                def keep() -> None:
+                    document = report.document(
+                        results, targets(results, plan.rows), facts, plan, time.monotonic() - begun
+                    )
+                    _replace(json_file, msgspec.json.format(msgspec.json.encode(document)) + b"\n")
+
+                _measure(_sections(stage, plan, only), plan, results, console, stop, keep)
     except Stopped:
-        raise click.ClickException("stopped; nothing was written") from None
+        kept = f"what was measured is in {json_file}" if results.series else "nothing was measured yet"
+        raise click.ClickException(f"stopped; {kept}") from None
     except (BenchError, ServerError, ProcessError) as error:
         raise click.ClickException(str(error)) from error
-    reached = targets(results, plan.rows)
-    document = report.document(results, reached, facts, plan, time.monotonic() - begun)
-    json_file.write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
-    Console().print(report.tables(results, reached, facts))
+    Console().print(report.tables(results, targets(results, plan.rows), facts))
     console.print(f"{time.monotonic() - begun:.0f} s; written to {json_file}")
+    if results.failures:
+        names = ", ".join(failure.section for failure in results.failures)
+        raise click.ClickException(f"failed: {names}; the reasons are above, and in {json_file}")
 
 
 def _plan(quick: bool, only: Sequence[str], rows: int | None, seconds: float | None) -> Plan:
@@ -112,21 +124,56 @@ def _sections(stage: Stage, plan: Plan, only: Sequence[str]) -> list[Section]:
     return chosen
 
 
-def _measure(sections: Sequence[Section], plan: Plan, results: Results, console: Console, stop: StopRequest) -> None:
-    """All rounds. The bar is drawn between measurements only, so that it takes no time from any."""
+def _replace(path: Path, data: bytes) -> None:
+    """Writes the file as a whole: whoever reads it meanwhile, or after a crash, finds the one before or this one."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_bytes(data)
+    beside.replace(path)
+
+
+def _measure(
+    sections: Sequence[Section],
+    plan: Plan,
+    results: Results,
+    console: Console,
+    stop: StopRequest,
+    keep: Callable[[], None],
+) -> None:
+    """All rounds; `keep` is called after each section. The bar is drawn between measurements only, so that it takes no
+    time from any."""
     steps = plan.rounds * sum(len(section.titles()) for section in sections)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, auto_refresh=False) as progress:
         task = progress.add_task("starting", total=steps)
         for round_number in range(1, plan.rounds + 1):
             for section in sections:
-                titles = section.titles()
+                if results.has_failed(section.name):
+                    progress.advance(task, len(section.titles()))
+                    continue
                 measuring = section.measure()
-                for title in titles:
-                    stop.check()
-                    progress.update(task, description=f"round {round_number} of {plan.rounds}: {title}", refresh=True)
-                    for measured in next(measuring):
-                        results.add(measured)
-                    progress.advance(task)
-                assert next(measuring, None) is None, f"{section.name} measures more than its titles say"
+                try:
+                    for title in section.titles():
+                        stop.check()
+                        said = f"round {round_number} of {plan.rounds}: {title}"
+                        progress.update(task, description=said, refresh=True)
+                        for measured in next(measuring):
+                            results.add(measured)
+                        progress.advance(task)
+                    assert next(measuring, None) is None, f"{section.name} measures more than its titles say"
+                except Stopped:
+                    raise
+                except Exception as error:  # whatever it is, the others are worth measuring
+                    results.failures.append(Failure(section.name, round_number, _reason(error)))
+                    progress.console.print(f"{section.name} failed: {_reason(error)}", style="red", markup=False)
+                finally:
+                    measuring.close()
+                keep()
         progress.update(task, description="done", refresh=True)
+
+
+def _reason(error: Exception) -> str:
+    """In one line, for who measures; one that we did not foresee, also by its kind and place."""
+    if isinstance(error, (BenchError, ServerError, ProcessError)):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"

@@ -8,7 +8,7 @@ two processes, since it uses the cores that Tidegate's workers have.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from random import Random
 from typing import Final
 
@@ -40,7 +40,7 @@ class EndToEnd:
     def titles(self) -> list[str]:
         return ["end to end: tidegate", *(_baseline_title(count) for count in BASELINE_PROCESSES)]
 
-    def measure(self) -> Iterator[list[Measured]]:
+    def measure(self) -> Generator[list[Measured]]:
         yield [Measured("end to end: tidegate", self._tidegate())]
         for count in BASELINE_PROCESSES:
             yield [Measured(_baseline_title(count), self._baseline(count))]

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ import psutil
 from domain.ids import new_id
 from loadtests.bench.plan import Measured, Plan
 from loadtests.bench.served import serving
-from loadtests.bench.stage import HOST, BenchError, Stage
+from loadtests.bench.stage import HOST, BenchError, Stage, ending
 from loadtests.bench.targets import DELIVERIES, KILOBYTES, MILLISECONDS, SECONDS
 from loadtests.feedload import Heard
 from runtime import processes
@@ -65,7 +65,7 @@ class Feed:
     def titles(self) -> list[str]:
         return ["feed: 1,000 sockets", "feed: Node's ws", "feed: commit to socket", "feed: resume 100,000 events"]
 
-    def measure(self) -> Iterator[list[Measured]]:
+    def measure(self) -> Generator[list[Measured]]:
         yield self._burst()
         yield self._node_burst()
         yield self._latency()
@@ -217,11 +217,11 @@ def _records(first: int, count: int) -> list[EventRecord]:
 def _listening(port: int, path: str, sockets: int, expected: int) -> Iterator[subprocess.Popen[bytes]]:
     """So many sockets, in a process of their own; inside, they are all open."""
     command = [sys.executable, "-m", "loadtests.feedload", HOST, str(port), path, str(sockets), str(expected)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as clients:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as clients:
         assert clients.stdout is not None
         try:
             if clients.stdout.readline() != b"ready\n":
-                raise BenchError("the sockets could not be opened")
+                raise BenchError(f"the sockets could not be opened: {_last_words(clients)}")
             yield clients
         finally:
             clients.kill()
@@ -229,10 +229,17 @@ def _listening(port: int, path: str, sockets: int, expected: int) -> Iterator[su
 
 def _result(clients: subprocess.Popen[bytes]) -> Heard:
     try:
-        output, _ = clients.communicate(timeout=_TIMEOUT_SECONDS)
+        output, said = clients.communicate(timeout=_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         raise BenchError("not every socket was told of every event") from None
+    if clients.returncode:
+        raise BenchError(f"the process of the sockets did not finish: {ending(clients.returncode, said)}")
     return msgspec.json.decode(output, type=Heard)
+
+
+def _last_words(clients: subprocess.Popen[bytes]) -> str:
+    _, said = clients.communicate(timeout=_TIMEOUT_SECONDS)
+    return ending(clients.returncode, said)
 
 
 def _process_on(port: int) -> psutil.Process:
@@ -265,6 +272,7 @@ def _install_ws(folder: Path) -> Path | None:
         [npm, "install", "--no-audit", "--no-fund", f"ws@{_WS_VERSION}"], cwd=folder, capture_output=True, check=False
     )
     if done.returncode:
-        sys.stderr.write(f"`ws` cannot be installed: the feed is measured without its baseline\n{done.stderr.decode()}")
+        why = ending(done.returncode, done.stderr)
+        sys.stderr.write(f"`ws` cannot be installed: the feed is measured without its baseline ({why})\n")
         return None
     return folder

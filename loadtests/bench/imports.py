@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -64,7 +64,7 @@ class Imports:
     def titles(self) -> list[str]:
         return [f"import of {self._rows:,} rows", "the same, killed in the middle"]
 
-    def measure(self) -> Iterator[list[Measured]]:
+    def measure(self) -> Generator[list[Measured]]:
         taken = self._take_in(kill=False)
         growth = taken.most_mib - taken.settled_mib
         if growth > _GROWTH_MAX_MIB:

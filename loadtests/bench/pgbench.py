@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from random import Random
 from string import Template
@@ -75,7 +75,7 @@ class Pgbench:
         scouting = "" if self._clients else ", with 4, 8 or 16 clients"
         return [f"pgbench {shape}: {script.name}{scouting}" for shape in SHAPES for script in SCRIPTS]
 
-    def measure(self) -> Iterator[list[Measured]]:
+    def measure(self) -> Generator[list[Measured]]:
         for shape in SHAPES:
             for script in SCRIPTS:
                 clients = self._best_clients(shape, script)

@@ -6,7 +6,7 @@ machine that is slower for a minute is slower for all, and a series' median forg
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from statistics import median
 from typing import Final, NamedTuple, Protocol
 
@@ -70,11 +70,23 @@ class Series(msgspec.Struct):
         return median(self.values)
 
 
+class Failure(msgspec.Struct, frozen=True):
+    """Why a section was measured no further, and in which round that was."""
+
+    section: str
+    round: int
+    reason: str
+
+
 class Results:
-    """All series by name, in the order of their first measurement."""
+    """All series by name, in the order of their first measurement, and the sections that failed."""
 
     def __init__(self) -> None:
         self.series: dict[str, Series] = {}
+        self.failures: list[Failure] = []
+
+    def has_failed(self, section: str) -> bool:
+        return any(failure.section == section for failure in self.failures)
 
     def add(self, measured: Measured) -> None:
         self.series.setdefault(measured.series, Series(measured.unit)).values.append(measured.value)
@@ -101,5 +113,5 @@ class Section(Protocol):
     def titles(self) -> list[str]:
         """What `measure` will measure in one round, one title for each number or group of numbers it yields."""
 
-    def measure(self) -> Iterator[list[Measured]]:
+    def measure(self) -> Generator[list[Measured]]:
         """One round: as many groups as there are titles, in their order."""

@@ -5,7 +5,7 @@ N orders, turn by turn.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -45,7 +45,7 @@ class Rows:
         filling = [] if self._filled else [f"placing {self._plan.rows:,} orders of the past"]
         return [*filling, EMPTY, full(self._plan.rows)]
 
-    def measure(self) -> Iterator[list[Measured]]:
+    def measure(self) -> Generator[list[Measured]]:
         stage, count = self._stage, self._plan.apply_orders
         if not self._filled:
             asyncio.run(_fill(stage.fresh(_FULL_DATABASE), self._plan.rows, stage.config.mailbox_count))

@@ -7,7 +7,7 @@ of a product's name, two have two letters of one of them changed places, and one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final, NamedTuple
@@ -59,7 +59,7 @@ class Search:
     def titles(self) -> list[str]:
         return [f"search: {PRODUCTS:,} products"]
 
-    def measure(self) -> Iterator[list[Measured]]:
+    def measure(self) -> Generator[list[Measured]]:
         if not self._goods:
             self._goods = made_up([product.name for product in self._stage.invoices.products], PRODUCTS)
             asyncio.run(_fill(self._stage.fresh(_DATABASE), self._goods))

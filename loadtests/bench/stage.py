@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,7 @@ HOST: Final = "127.0.0.1"
 READY_TIMEOUT_SECONDS: Final = 30.0
 DRAIN_TIMEOUT_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.01
+_LAST_LINES: Final = 5
 _FILL_PIPELINE_COMMANDS: Final = 2_000
 _TEMPLATE: Final = "bench_template"
 _ENTRIES_APPLIED: Final = "SELECT coalesce(sum(entries), 0)::bigint AS entries FROM mailboxes"
@@ -45,6 +47,13 @@ _ENTRIES_APPLIED: Final = "SELECT coalesce(sum(entries), 0)::bigint AS entries F
 
 class BenchError(Exception):
     """A measurement that did not do what it was to measure; its number would be worthless."""
+
+
+def ending(returncode: int, said: bytes) -> str:
+    """How a process ended, and the last lines it said on standard error."""
+    how = signal.Signals(-returncode).name if returncode < 0 else f"exit code {returncode}"
+    lines = said.decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
+    return "; ".join([how, *lines])
 
 
 class Stage:
@@ -110,7 +119,8 @@ class Stage:
                     running.start(name, command, log)
             yield port
             if (ended := running.ended()) is not None:
-                raise BenchError(f"{ended.name} ended by itself, with exit code {ended.returncode}")
+                said = (self.home / f"{ended.name}.log").read_bytes()
+                raise BenchError(f"{ended.name} ended by itself: {ending(ended.returncode or 0, said)}")
         finally:
             running.stop()
 

@@ -16,7 +16,7 @@ MILLISECONDS: Final = "ms"
 SECONDS: Final = "s"
 KILOBYTES: Final = "KB"
 DELIVERIES: Final = "deliveries/s"
-_LESS_IS_BETTER: Final = frozenset({MILLISECONDS, SECONDS, KILOBYTES})
+LESS_IS_BETTER: Final = frozenset({MILLISECONDS, SECONDS, KILOBYTES})
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class Target(msgspec.Struct, frozen=True):
 
     def _reaches(self, bound: float) -> bool:
         assert self.value is not None
-        return self.value < bound if self.unit in _LESS_IS_BETTER else self.value >= bound
+        return self.value < bound if self.unit in LESS_IS_BETTER else self.value >= bound
 
 
 def targets(results: Results, past_orders: int) -> list[Target]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from random import Random
 from typing import Final
 
@@ -31,7 +31,7 @@ class Wait:
     def titles(self) -> list[str]:
         return ["wait: one order at a time"]
 
-    def measure(self) -> Iterator[list[Measured]]:
+    def measure(self) -> Generator[list[Measured]]:
         database_url = self._stage.fresh(_DATABASE)
         with serving(self._stage, processes.commands(), database_url) as port:
             client = Client(self._stage, port, self._random, wait_seconds=_WAIT_SECONDS)
