@@ -10,8 +10,9 @@ from uuid import UUID
 
 import msgspec
 
+from domain.fields.people import EMAIL
 from domain.ids import slot_of_id
-from domain.limits import ACCOUNT_NAME_MAX_CHARS, is_email
+from domain.limits import ACCOUNT_NAME_MAX_CHARS
 from domain.model import Command, Decision, Entity, Event, Personal, Rejection, Secret, Shop, Who, decides, evolves
 from domain.roles import ACCOUNT_ROLES
 
@@ -33,13 +34,6 @@ class Account(Entity, frozen=True):
         return slot_of_id(self.id)
 
 
-def canonical_email(text: str) -> str | None:
-    """The address in its one spelling (lower case), or None if it can be none. Mail providers tell no cases apart, and
-    people do not remember how they wrote it."""
-    email = text.strip()
-    return email.lower() if is_email(email) else None
-
-
 def _check_name(name: Personal) -> None:
     if not 1 <= len(name.value) <= ACCOUNT_NAME_MAX_CHARS:
         raise ValueError("no name of an account")
@@ -53,7 +47,7 @@ class CreateAccount(Command, frozen=True):
     password_hash: Secret
 
     def __post_init__(self) -> None:
-        if canonical_email(self.email.value) != self.email.value:
+        if not EMAIL.keeps(self.email.value):
             raise ValueError("not an e-mail address in its one spelling")
         _check_name(self.name)
         if self.role not in ACCOUNT_ROLES:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.fields.catalogue import SKU, SLUG, STATUS
 from domain.ids import slot_of_id
 from domain.limits import (
     ATTRIBUTE_MAX_CHARS,
@@ -20,8 +21,6 @@ from domain.limits import (
     STOCK_MAX_ON_HAND,
     VARIANT_MAX_ATTRIBUTES,
     WEIGHT_MAX_GRAMS,
-    canonical_sku,
-    is_slug,
     is_text,
 )
 from domain.model import Command, Entity, Event
@@ -31,6 +30,7 @@ DRAFT: Final = "draft"
 ACTIVE: Final = "active"
 ARCHIVED: Final = "archived"
 PRODUCT_STATUSES: Final = (DRAFT, ACTIVE, ARCHIVED)
+assert tuple(STATUS.words) == PRODUCT_STATUSES, "the field says which there are"
 
 
 class Product(Entity, frozen=True):
@@ -82,7 +82,7 @@ class ProductFields(msgspec.Struct, frozen=True, array_like=True):
     status: str = DRAFT
 
     def __post_init__(self) -> None:
-        if not is_slug(self.slug):
+        if not SLUG.keeps(self.slug):
             raise ValueError(f"{self.slug!r} is no slug")
         if self.status not in PRODUCT_STATUSES:
             raise ValueError(f"{self.status!r} is no status of a product")
@@ -104,7 +104,7 @@ class VariantFields(msgspec.Struct, frozen=True, array_like=True):
     active: bool = True
 
     def __post_init__(self) -> None:
-        if canonical_sku(self.sku) != self.sku:
+        if not SKU.keeps(self.sku):
             raise ValueError(f"{self.sku!r} is no SKU")
         if self.currency not in CURRENCIES:
             raise ValueError(f"{self.currency!r} is no currency")

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.fields.catalogue import SLUG
 from domain.ids import slot_of_key
 from domain.limits import (
     CATEGORIES_MAX,
@@ -13,7 +14,6 @@ from domain.limits import (
     CATEGORY_MAX_POSITION,
     NAME_MAX_CHARS,
     NAME_MIN_CHARS,
-    is_slug,
     is_text,
 )
 from domain.model import Command, Decision, Entity, Event, Rejection, Shop, Who, decides, evolves
@@ -42,7 +42,7 @@ class CategoryFields(msgspec.Struct, frozen=True, array_like=True):
     position: Annotated[int, msgspec.Meta(ge=-CATEGORY_MAX_POSITION, le=CATEGORY_MAX_POSITION)] = 0
 
     def __post_init__(self) -> None:
-        if not is_slug(self.slug):
+        if not SLUG.keeps(self.slug):
             raise ValueError(f"{self.slug!r} is no slug")
         if not is_text(self.name):
             raise ValueError("a control character is no text")

@@ -1,4 +1,4 @@
-"""The bounds of the shop itself, each with its unit and its reason.
+"""The bounds of the shop itself, each with its unit and its reason; `domain/fields` says what a value may be within.
 
 Bounds of the machinery (queues, batches, pages) are settings; these are rules and the same everywhere.
 """
@@ -59,42 +59,14 @@ IDEMPOTENCY_KEY_MAX_CHARS: Final = 200
 
 SKU_MAX_CHARS: Final = 40
 SKU_PATTERN: Final = rf"^[A-Z0-9][A-Z0-9._-]{{0,{SKU_MAX_CHARS - 1}}}$"
-_SKU = re.compile(SKU_PATTERN)
 
 SLUG_MAX_CHARS: Final = 120
 SLUG_PATTERN: Final = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
-_SLUG = re.compile(SLUG_PATTERN)
-
-# No quoted or commented forms, no address literals, no spaces: what people have, and no header can be broken with.
-_EMAIL = re.compile(
-    r"(?=.{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
-)
-
-
-def canonical_sku(text: str) -> str | None:
-    """The SKU in its one spelling (upper case), or None if no SKU can be written so.
-
-    Codes that differ only by case mean the same shelf: the real data has both `85123A` and `85123a`.
-    """
-    sku = text.upper()
-    # Some letters beyond ASCII have upper cases within it, and `$` would let a line break pass.
-    return sku if text.isascii() and _SKU.fullmatch(sku) else None
-
-
-def is_email(text: str) -> bool:
-    """Whether the text can be an e-mail address. Whether it is one, only mail can tell."""
-    return len(text) <= EMAIL_MAX_CHARS and _EMAIL.fullmatch(text) is not None
-
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def is_text(text: str) -> bool:
-    """Whether the text can be kept and shown: line breaks and tabs, but no other control characters. Postgres has no
-    text with a zero in it."""
+    """Whether the text can be kept at all: line breaks and tabs, but no other control characters. Postgres has no text
+    with a zero in it. This is what commands are held to; what may come in, say `domain/fields`."""
     return _CONTROL.search(text) is None
-
-
-def is_slug(text: str) -> bool:
-    """Whether the text can stand in an address: lower case letters and digits, and single hyphens between them."""
-    return len(text) <= SLUG_MAX_CHARS and _SLUG.fullmatch(text) is not None

@@ -9,13 +9,13 @@ from uuid import UUID
 
 import msgspec
 
+from domain.fields.people import canonical_email
 from domain.ids import slot_of_id
 from domain.limits import (
     LINE_MAX_QUANTITY,
     ORDER_MAX_LINES,
     ORDER_MAX_TOTAL_MINOR,
     PRINCIPAL_MAX_CHARS,
-    is_email,
 )
 from domain.model import Command, Decision, Event, Line, Order, Personal, Rejection, Shop, Who, decides, evolves
 from domain.stock import NOTHING, insufficient_stock, move_on_hand, move_reserved, unknown_sku
@@ -47,7 +47,7 @@ class PlaceOrder(Command, frozen=True):
     email: Personal | None = None
 
     def __post_init__(self) -> None:
-        if self.email is not None and not is_email(self.email.value):
+        if self.email is not None and canonical_email(self.email.value) is None:
             raise ValueError("this is no e-mail address")
 
     def slot(self) -> int:

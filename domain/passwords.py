@@ -1,30 +1,16 @@
-"""Passwords: what may be one, and its change, which ends all sessions but the one that it was changed in.
+"""Passwords: their change, which ends all sessions but the one that it was changed in.
 
-A password itself is never here: commands carry its hash, made by `runtime/passwords.py`, and the log not even that.
+A password itself (`domain/fields/people.py`) is never here: commands carry its hash, made by `runtime/passwords.py`;
+the log has not even that.
 """
 
-import unicodedata
-from typing import ClassVar, Final
+from typing import ClassVar
 from uuid import UUID
 
 from domain.accounts import Account, not_found, put
 from domain.ids import slot_of_id
-from domain.limits import PASSWORD_MAX_CHARS, PASSWORD_MIN_CHARS
 from domain.model import Command, Decision, Event, Rejection, Secret, Shop, Who, decides, evolves
 from domain.sessions import Session, SessionKept
-
-# No letter is written with more characters than four. Ordering the accents of a letter takes time that grows with the
-# square of their number, so what is longer than any password is not even looked at.
-_SPELLING_MAX_CHARS: Final = 4 * PASSWORD_MAX_CHARS
-
-
-def normal_password(text: str) -> str | None:
-    """The password in its one spelling (NFKC, as RFC 8265 and NIST SP 800-63B have it): keyboards write the same letter
-    in several ways. None if it is too short or too long."""
-    if len(text) > _SPELLING_MAX_CHARS:
-        return None
-    password = unicodedata.normalize("NFKC", text)
-    return password if PASSWORD_MIN_CHARS <= len(password) <= PASSWORD_MAX_CHARS else None
 
 
 class ChangePassword(Command, frozen=True):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp
 
@@ -13,6 +13,7 @@ from gateway import apidocs, asyncapi, connections, openapi, problems
 from gateway.edge import Edge
 from gateway.fastlane import FastLane
 from gateway.middleware import around
+from gateway.queries import only_known
 from gateway.realtime.sockets import SOCKETS_BY_PATH
 from gateway.routes import (
     auth,
@@ -63,6 +64,8 @@ _API_ROUTERS = [
     )
 ]
 
+_FOR_ALL = [Depends(only_known)]
+
 
 def create_app(config: Settings | None = None) -> ASGIApp:
     """One gateway process. Nothing is connected before it starts."""
@@ -102,8 +105,8 @@ def api(config: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     for router in _API_ROUTERS:
-        app.include_router(router)
-    app.include_router(health.router)
+        app.include_router(router, dependencies=_FOR_ALL)
+    app.include_router(health.router, dependencies=_FOR_ALL)
     problems.install(app)
     for pages in (apidocs, asyncapi, dashboard):
         pages.install(app)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import jwt
 
-from domain.limits import PRINCIPAL_MAX_CHARS
+from domain.fields.people import PRINCIPAL
 from domain.model import Who
 from domain.roles import ROLES, SCOPES_OF_ROLE, is_staff
 from gateway import api_keys
@@ -87,7 +87,7 @@ class Authenticator:
         subject, roles, expires_at = claims["sub"], claims.get("roles"), claims["exp"]
         if not isinstance(expires_at, int | float) or not expires_at <= _LATEST_EXPIRY:
             raise invalid_token("The token's expiry is no time.")
-        if not 1 <= len(subject) <= PRINCIPAL_MAX_CHARS or not subject.isprintable():
+        if not PRINCIPAL.keeps(subject):
             raise invalid_token("The token's subject is no principal of ours.")
         known = [role for role in ROLES if role in roles] if isinstance(roles, list) else []
         if not known:

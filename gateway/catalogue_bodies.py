@@ -4,67 +4,30 @@ They refuse whatever the domain would refuse of a single value, and say where; w
 catalogue (a slug that is taken, a category that is not there) is decided in the mailbox.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from domain.catalogue import DRAFT, ProductFields, VariantFields
 from domain.categories import CategoryFields
-from domain.limits import (
-    ATTRIBUTE_MAX_CHARS,
-    BARCODE_MAX_CHARS,
-    CATEGORY_MAX_POSITION,
-    DESCRIPTION_MAX_CHARS,
-    NAME_MAX_CHARS,
-    NAME_MIN_CHARS,
-    PRICE_MAX_MINOR,
-    PRODUCT_MAX_VARIANTS,
-    SKU_MAX_CHARS,
-    SLUG_MAX_CHARS,
-    SLUG_PATTERN,
-    VARIANT_MAX_ATTRIBUTES,
-    WEIGHT_MAX_GRAMS,
-    canonical_sku,
-    is_text,
-)
-from domain.money import CURRENCIES
+from domain.limits import PRODUCT_MAX_VARIANTS, VARIANT_MAX_ATTRIBUTES
 from domain.slugs import slug_from
+from gateway.fields import (
+    Attribute,
+    Barcode,
+    Currency,
+    Description,
+    Name,
+    Position,
+    Price,
+    ProductStatus,
+    Sku,
+    Slug,
+    Title,
+    Weight,
+)
 from gateway.requests import Body
-
-
-def _text(given: str) -> str:
-    if not is_text(given):
-        raise ValueError("This holds control characters.")
-    return given
-
-
-def _sku(given: str) -> str:
-    sku = canonical_sku(given)
-    if sku is None:
-        raise ValueError("This is no SKU: letters, digits, `.`, `_` and `-`, a letter or digit first.")
-    return sku
-
-
-def _currency(given: str) -> str:
-    if given not in CURRENCIES:
-        raise ValueError("This is no currency of ISO 4217.")
-    return given
-
-
-Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=NAME_MIN_CHARS, max_length=NAME_MAX_CHARS),
-    AfterValidator(_text),
-]
-Slug = Annotated[str, Field(pattern=SLUG_PATTERN, max_length=SLUG_MAX_CHARS)]
-Description = Annotated[str, Field(max_length=DESCRIPTION_MAX_CHARS), AfterValidator(_text)]
-Status = Literal["draft", "active", "archived"]
-Sku = Annotated[str, Field(min_length=1, max_length=SKU_MAX_CHARS), AfterValidator(_sku)]
-Currency = Annotated[str, Field(json_schema_extra={"enum": sorted(CURRENCIES)}), AfterValidator(_currency)]
-Price = Annotated[int, Field(ge=0, le=PRICE_MAX_MINOR)]
-Word = Annotated[str, Field(max_length=ATTRIBUTE_MAX_CHARS), AfterValidator(_text)]
-Position = Annotated[int, Field(ge=-CATEGORY_MAX_POSITION, le=CATEGORY_MAX_POSITION)]
 
 _VARIANT: dict[str, Any] = {
     "price_minor": 1250,
@@ -84,11 +47,11 @@ class VariantBody(Body):
 
     price_minor: Price = Field(examples=[1250])
     currency: Currency = Field(examples=["GBP"])
-    title: Annotated[str, Field(max_length=NAME_MAX_CHARS), AfterValidator(_text)] = ""
+    title: Title = ""
     compare_at_minor: Price | None = None
-    weight_grams: Annotated[int, Field(ge=0, le=WEIGHT_MAX_GRAMS)] | None = None
-    barcode: Annotated[str, Field(min_length=1, max_length=BARCODE_MAX_CHARS), AfterValidator(_text)] | None = None
-    attributes: Annotated[dict[Word, Word], Field(max_length=VARIANT_MAX_ATTRIBUTES)] = Field({})
+    weight_grams: Weight | None = None
+    barcode: Barcode | None = None
+    attributes: Annotated[dict[Attribute, Attribute], Field(max_length=VARIANT_MAX_ATTRIBUTES)] = Field({})
     active: bool = True
 
     def fields(self, sku: str) -> VariantFields:
@@ -122,11 +85,11 @@ class VariantChangeBody(Body):
 
     price_minor: Price | None = None
     currency: Currency | None = None
-    title: Annotated[str, Field(max_length=NAME_MAX_CHARS), AfterValidator(_text)] | None = None
+    title: Title | None = None
     compare_at_minor: Price | None = None
-    weight_grams: Annotated[int, Field(ge=0, le=WEIGHT_MAX_GRAMS)] | None = None
-    barcode: Annotated[str, Field(min_length=1, max_length=BARCODE_MAX_CHARS), AfterValidator(_text)] | None = None
-    attributes: Annotated[dict[Word, Word | None], Field(max_length=VARIANT_MAX_ATTRIBUTES)] | None = None
+    weight_grams: Weight | None = None
+    barcode: Barcode | None = None
+    attributes: Annotated[dict[Attribute, Attribute | None], Field(max_length=VARIANT_MAX_ATTRIBUTES)] | None = None
     active: bool | None = None
 
     def changes(self) -> dict[str, Any]:
@@ -147,7 +110,7 @@ class ProductBody(Body):
     slug: Slug | None = None
     description: Description = ""
     category_id: UUID | None = None
-    status: Status = DRAFT
+    status: ProductStatus = DRAFT
     variants: Annotated[list[NewVariantBody], Field(max_length=PRODUCT_MAX_VARIANTS)] = Field([])
 
     @model_validator(mode="after")
@@ -176,7 +139,7 @@ class ProductChangeBody(Body):
     slug: Slug | None = None
     description: Description | None = None
     category_id: UUID | None = None
-    status: Status | None = None
+    status: ProductStatus | None = None
 
     def changes(self) -> dict[str, Any]:
         """The fields that change, by name."""

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import problems
 from gateway.auth import Caller, Requirement
+from gateway.queries import check_known, names_of
 from gateway.realtime.sockets import SocketKind
 
 _FAST: Final = "_tidegate_fast"
@@ -60,6 +61,7 @@ class _Lane(NamedTuple):
     endpoint: Endpoint
     requirement: Requirement
     look: ReadyOrNot | None
+    query: frozenset[str]
 
 
 class FastLane:
@@ -70,7 +72,9 @@ class FastLane:
         self._app = app
         self._sockets = sockets
         self._routes = {
-            (method, route.path): _Lane(route.endpoint, _requirement(route), getattr(route.endpoint, _FAST))
+            (method, route.path): _Lane(
+                route.endpoint, _requirement(route), getattr(route.endpoint, _FAST), names_of(route)
+            )
             for router in routers
             for route in router.routes
             if isinstance(route, APIRoute) and hasattr(route.endpoint, _FAST)
@@ -85,7 +89,7 @@ class FastLane:
             else:
                 await self._app(scope, receive, send)
             return
-        endpoint, requirement, look = found
+        endpoint, requirement, look, known = found
         scope["app"] = self._app
         scope[FAST_ROUTE] = scope["path"]
         if look is not None and (answer := look(scope)) is not None:
@@ -94,10 +98,15 @@ class FastLane:
             return
         request = Request(scope, receive)
         try:
+            check_known(scope["query_string"], known)
             response = await endpoint(request, await requirement(request))
         except Exception as error:
             response = await problems.answer(request, error)
         await response(scope, receive, send)
+
+
+def _lane(route: APIRoute) -> _Lane:
+    return _Lane(route.endpoint, _requirement(route), getattr(route.endpoint, _FAST), names_of(route))
 
 
 def _requirement(route: APIRoute) -> Requirement:

@@ -20,7 +20,7 @@ from gateway.deliveries import deliveries
 from gateway.event_schemas import any_event, event_kinds, event_schemas
 from gateway.glossary import explain, meaning
 from gateway.requests import body_schemas
-from gateway.routes.documents import HEADERS, InvalidPartView, ProblemView
+from gateway.routes.documents import HEADERS, InvalidPartView, ProblemView, problems
 
 _SUMMARY: Final = "Commands go in and are durable at 202; every effect is an event in one gapless log."
 
@@ -101,6 +101,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             _say_who_may(operation, _requirement(route.dependant))
             _name_headers(operation)
             _explain_parameters(operation)
+            operation["responses"].setdefault("422", problems(422)[422])  # a query may have a part that nobody knows
         _leave_out_null_defaults(made)
         app.openapi_schema = made
     return app.openapi_schema

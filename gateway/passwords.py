@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from domain.fields.people import normal_password
 from domain.model import Secret
-from domain.passwords import normal_password
 from gateway.problems import Problem
 from runtime.passwords import hash_password, is_password
 

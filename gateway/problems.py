@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from gateway.surface import methods_of
+from gateway.wording import unfit
 from runtime.database import LOST_CONNECTION
 from runtime.engine import is_unavailable
 from runtime.metrics import PROBLEMS
@@ -167,7 +168,7 @@ async def _problem(_: Request, error: Exception) -> Response:
 
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _counted(invalid_request(error.errors()))
+    return _counted(invalid_request(unfit(error.errors())))
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -10,8 +10,8 @@ import msgspec
 from pydantic import AfterValidator, Field, model_validator
 
 from domain.catalogue import ACTIVE
-from domain.limits import PRICE_MAX_MINOR, PRODUCTS_PAGE_MAX, SEARCH_MAX_CHARS, is_text
-from domain.money import CURRENCIES
+from domain.limits import PRICE_MAX_MINOR, PRODUCTS_PAGE_MAX, is_text
+from gateway.fields import Currency, Price, Searched
 from gateway.queries import Query
 from runtime.envelope import MOMENT_MAX_MICROSECONDS
 from runtime.records import microseconds, moment
@@ -20,19 +20,11 @@ PAGE_NUMBER_MAX: Final = 100_000
 _CURSOR_MAX_CHARS: Final = 1_000
 
 
-def _searched(given: str) -> str | None:
-    if not is_text(given):
-        raise ValueError("This holds control characters.")
-    words = given.split()
+def _searched(text: str) -> str | None:
+    words = text.split()
     if all(word.startswith("-") for word in words):
         words = [word.lstrip("-") for word in words]  # all that lacks something is nothing to search for
     return " ".join(words).strip() or None
-
-
-def _currency(given: str) -> str:
-    if given not in CURRENCIES:
-        raise ValueError("This is no currency of ISO 4217.")
-    return given
 
 
 Sort = Literal["name", "-name", "price", "-price", "newest", "-newest", "relevance"]
@@ -41,20 +33,16 @@ Sort = Literal["name", "-name", "price", "-price", "newest", "-newest", "relevan
 class ProductsQuery(Query):
     """Which products, in which order, and which page of them."""
 
-    q: Annotated[str, Field(max_length=SEARCH_MAX_CHARS), AfterValidator(_searched)] | None = Field(
+    q: Annotated[Searched, AfterValidator(_searched)] | None = Field(
         None,
         description="Words of name or description, a SKU, or a barcode. Quotes, `or` and `-` as on the web; if nothing"
         " is found, names that are written alike.",
         examples=["hanging heart"],
     )
     category_id: UUID | None = Field(None, description="Of this category, or one below it.")
-    min_price: int | None = Field(
-        None, ge=0, le=PRICE_MAX_MINOR, description="With a variant that costs at least this, in minor units."
-    )
-    max_price: int | None = Field(
-        None, ge=0, le=PRICE_MAX_MINOR, description="With a variant that costs at most this, in minor units."
-    )
-    currency: Annotated[str, AfterValidator(_currency)] | None = Field(
+    min_price: Price | None = Field(None, description="With a variant that costs at least this, in minor units.")
+    max_price: Price | None = Field(None, description="With a variant that costs at most this, in minor units.")
+    currency: Currency | None = Field(
         None, description="With a variant of this currency (ISO 4217), whose price is then meant.", examples=["GBP"]
     )
     in_stock: bool = Field(False, description="With a variant of which a piece is available; a second old at most.")

@@ -12,10 +12,12 @@ from starlette.requests import ClientDisconnect
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
 from gateway.problems import Problem, invalid_request
+from gateway.wording import unfit
 
 _JSON: Final = "application/json"
 _NUL: Final = rb"\u0000"
 _SCHEMA: Final = "#/components/schemas/{model}"
+_PLACE = re.compile(r"line (\d+) column (\d+)")
 _KEY = re.compile(rf"^[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_MAX_CHARS}}}$")
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=[,;]|$)", re.IGNORECASE)
 _ASYNC = re.compile(r"(?:^|,)\s*respond-async\s*(?=[,;]|$)", re.IGNORECASE)
@@ -58,13 +60,25 @@ def parse(model: type[_B], body: bytes) -> _B:
     try:
         parsed = model.model_validate_json(body)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        errors = error.errors(include_url=False, include_input=False)
         if errors[0]["type"] == "json_invalid":
-            raise Problem("malformed_json", errors[0]["msg"]) from None
-        raise invalid_request(errors) from None
+            raise Problem("malformed_json", _not_json(str(errors[0]["ctx"]["error"]))) from None
+        raise invalid_request(unfit(errors)) from None
     if _NUL in body and (places := list(_places_of_nul(from_json(body), ()))):
-        raise invalid_request({"loc": place, "msg": "Text has no NUL.", "type": "nul_character"} for place in places)
+        said = {"msg": "This holds the control character U+0000.", "type": "control_character"}
+        raise invalid_request({"loc": place, **said} for place in places)
     return parsed
+
+
+def _not_json(said: str) -> str:
+    """Why a body is no JSON, of what the parser says: where it stopped, and the mistakes that are hard to see."""
+    found = _PLACE.search(said)
+    place = f", as seen at line {found[1]}, column {found[2]}" if found else ""
+    if "hex escape" in said:
+        return f"The body is no JSON: an escape is half of a surrogate pair, or cut short{place}."
+    if "unicode" in said:
+        return f"The body is no JSON: it is not in UTF-8{place}."
+    return f"The body is no JSON{place}."
 
 
 def _places_of_nul(part: Any, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:

@@ -34,7 +34,8 @@ from typing import Final
 
 import msgspec
 
-from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, PRICE_MAX_MINOR, canonical_sku
+from domain.fields.catalogue import canonical_sku
+from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, PRICE_MAX_MINOR
 from domain.orders import Wanted
 from runtime.catalogue import Article
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from domain.catalogue import ACTIVE
-from domain.limits import canonical_sku
+from domain.fields.catalogue import canonical_sku
 from gateway.auth import Caller
 from runtime.records import EventRecord
 

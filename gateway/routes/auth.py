@@ -10,19 +10,20 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from domain.accounts import CreateAccount, canonical_email
+from domain.accounts import CreateAccount
+from domain.fields.people import canonical_email
 from domain.ids import new_id, slot_of_id
 from domain.model import Personal, Who
 from domain.roles import CUSTOMER, SCOPES_OF_ROLE
 from domain.sessions import CloseSession, OpenSession, RefreshSession, SessionClosed, SessionOpened, SessionRefreshed
 from gateway.auth import NOBODY, Caller, invalid_token, require_role, unauthenticated
 from gateway.edge import Edge
+from gateway.fields import AccountName, EmailAddress, NewPassword
 from gateway.oauth import FORM, TokenForm, TokensView, in_oauth_terms, read_form
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
 from gateway.routes.documents import edge_of, headers, problems
-from gateway.routes.fields import AccountName, EmailAddress, NewPassword
 from gateway.settled import settled
 from gateway.submit import Ask
 from gateway.throttle import Attempt

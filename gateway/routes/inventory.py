@@ -6,10 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, field_validator
 
-from domain.limits import MOVEMENT_MAX_QUANTITY, REASON_MAX_CHARS, SKU_MAX_CHARS, STOCK_MAX_ON_HAND, canonical_sku
+from domain.fields.catalogue import canonical_sku
+from domain.limits import MOVEMENT_MAX_QUANTITY, SKU_MAX_CHARS, STOCK_MAX_ON_HAND
 from domain.model import Who
 from domain.stock import AdjustStock, ReceiveStock
 from gateway.auth import Caller, require_role
+from gateway.fields import Reason, Received, Reference
 from gateway.pages import Page
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
@@ -29,8 +31,8 @@ Writer = Annotated[Caller, Depends(require_role("staff", "inventory:write"))]
 class ReceiptBody(Body):
     """Goods that came in; `reference` is the delivery's, if it has one."""
 
-    quantity: int = Field(ge=1, le=MOVEMENT_MAX_QUANTITY, examples=[100])
-    reference: str | None = Field(None, max_length=REASON_MAX_CHARS)
+    quantity: Received = Field(examples=[100])
+    reference: Reference | None = None
 
 
 class AdjustmentBody(Body):
@@ -39,7 +41,7 @@ class AdjustmentBody(Body):
     change: int = Field(
         ge=-MOVEMENT_MAX_QUANTITY, le=MOVEMENT_MAX_QUANTITY, examples=[-1], json_schema_extra={"not": {"const": 0}}
     )
-    reason: str = Field(min_length=1, max_length=REASON_MAX_CHARS, examples=["Broken"])
+    reason: Reason
 
     @field_validator("change")
     @classmethod

@@ -4,21 +4,20 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from domain.api_keys import CreateApiKey, RevokeApiKey
-from domain.limits import KEY_NAME_MAX_CHARS
 from domain.model import Secret
 from domain.roles import SCOPES_OF_ROLE
 from gateway.api_keys import new_secret
 from gateway.auth import Caller, require_role
+from gateway.fields import KeyName, Role
 from gateway.oauth import NO_STORE
 from gateway.pages import Page
 from gateway.problems import Problem, invalid_request
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
 from gateway.routes.documents import WRITE_HEADERS, edge_of, headers, problems, read, write
-from gateway.routes.fields import Role, printable
 from gateway.settled import WAIT_SECONDS, settled
 from gateway.submit import Ask, ask
 from gateway.views import accounts as views
@@ -34,9 +33,7 @@ _SCOPES_MAX = 50
 class KeyBody(Body):
     """A new API key: what it is for, its role, and what it may do of that."""
 
-    name: Annotated[str, AfterValidator(printable)] = Field(
-        min_length=1, max_length=KEY_NAME_MAX_CHARS, examples=["Warehouse scanner"]
-    )
+    name: KeyName
     role: Role = Field(examples=["staff"])
     scopes: list[str] = Field(min_length=1, max_length=_SCOPES_MAX, examples=[["inventory:read", "inventory:write"]])
 

@@ -9,12 +9,12 @@ from pydantic import Field
 from domain.accounts import ChangeAccount
 from domain.passwords import ChangePassword
 from gateway.auth import Caller, require_role
+from gateway.fields import AccountName, NewPassword, personal
 from gateway.oauth import TokensView
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
 from gateway.routes.documents import WRITE_HEADERS, edge_of, problems, read, write
-from gateway.routes.fields import AccountName, NewPassword, personal
 from gateway.settled import WAIT_SECONDS, settled
 from gateway.submit import ask
 from gateway.views import accounts as views

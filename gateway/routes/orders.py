@@ -4,23 +4,16 @@ from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from domain.limits import (
-    EMAIL_MAX_CHARS,
-    LINE_MAX_QUANTITY,
-    ORDER_MAX_LINES,
-    PRINCIPAL_MAX_CHARS,
-    SKU_MAX_CHARS,
-    canonical_sku,
-    is_email,
-)
+from domain.limits import ORDER_MAX_LINES
 from domain.model import Who
 from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, Wanted
 from gateway import guests
 from gateway.auth import NOBODY, Caller, require_role, unauthenticated
 from gateway.etags import body_tag, conditional
 from gateway.fastlane import fast
+from gateway.fields import EmailAddress, Principal, Quantity, Sku, personal
 from gateway.pages import Page
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
@@ -35,7 +28,6 @@ from gateway.routes.documents import (
     read,
     write,
 )
-from gateway.routes.fields import personal
 from gateway.submit import ask
 from gateway.views import orders as views
 from gateway.views.orders import HistoryView, OrderView, PlacedView
@@ -50,35 +42,16 @@ Staff = Annotated[Caller, Depends(require_role("staff", "orders:write"))]
 
 Status = Literal["placed", "confirmed", "fulfilled", "cancelled", "expired"]
 
-_PRINTABLE = r"^[^\x00-\x1f]+$"
 _WRITE_HEADERS = {"parameters": WRITE_HEADERS}
 _FOUND: Final = read("order_not_found")
 _MOVED: Final = {200: headers("ETag"), **write("order_not_found", "order_state_conflict")}
-
-
-def _canonical(text: str) -> str:
-    sku = canonical_sku(text)
-    if sku is None:
-        raise ValueError("This is no SKU: letters, digits, `.`, `_` and `-`, a letter or digit first.")
-    return sku
-
-
-def _email(text: str) -> str:
-    if not is_email(text):
-        raise ValueError("This is no e-mail address.")
-    return text
-
-
-Email = Annotated[str, Field(max_length=EMAIL_MAX_CHARS), AfterValidator(_email)]
-
-Sku = Annotated[str, Field(min_length=1, max_length=SKU_MAX_CHARS), AfterValidator(_canonical)]
 
 
 class LineBody(Body):
     """A SKU and how many pieces of it."""
 
     sku: Sku = Field(examples=["85123A"])
-    quantity: int = Field(ge=1, le=LINE_MAX_QUANTITY)
+    quantity: Quantity
 
 
 class OrderBody(Body):
@@ -88,7 +61,7 @@ class OrderBody(Body):
     lines: list[LineBody] = Field(
         min_length=1, max_length=ORDER_MAX_LINES, examples=[[{"sku": "LANTERN-WHITE", "quantity": 2}]]
     )
-    email: Email | None = Field(None, examples=["guest@example.com"])
+    email: EmailAddress | None = Field(None, examples=["guest@example.com"])
 
 
 @router.post(
@@ -144,7 +117,7 @@ async def list_orders(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 20,
     status: Annotated[Status | None, Query()] = None,
-    customer_id: Annotated[str | None, Query(max_length=PRINCIPAL_MAX_CHARS, pattern=_PRINTABLE)] = None,
+    customer_id: Annotated[Principal | None, Query()] = None,
 ) -> Response:
     """Your orders, newest first; staff see everyone's, or one customer's. `limit` is cut to the page's bound."""
     edge = edge_of(request)

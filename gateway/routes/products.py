@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, ChangeVariant, CreateProduct, SetVariant, VariantAdded
 from gateway import product_pages
 from gateway.auth import NOBODY, NOBODY_ROLE, Caller, Requirement, require_role, unauthenticated
-from gateway.catalogue_bodies import ProductBody, ProductChangeBody, Sku, VariantBody, VariantChangeBody
+from gateway.catalogue_bodies import ProductBody, ProductChangeBody, VariantBody, VariantChangeBody
 from gateway.etags import conditional, expected_version, version_tag
 from gateway.fastlane import ready
+from gateway.fields import Sku
 from gateway.problems import Problem
 from gateway.product_pages import PRODUCTS, ProductsPage
 from gateway.product_query import ProductsQuery

@@ -1,6 +1,5 @@
 """Reports: asked for, looked at, and read when they are done. Staff only; each sees their own, admins everyone's."""
 
-from datetime import date
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from domain.limits import REPORT_MAX_DAYS
 from domain.orders import CONFIRMED, FULFILLED
 from gateway.auth import Caller, require_role
 from gateway.edge import Edge
+from gateway.fields import Day
 from gateway.jobs import check_room
 from gateway.pages import Page, made_key, page_of
 from gateway.problems import Problem
@@ -40,8 +40,8 @@ class ReportBody(Body):
 
     kind: Kind = Field(examples=["sales"])
     by: By = Field(examples=["day"])
-    first: date = Field(alias="from", strict=False, examples=["2010-12-01"])
-    end: date = Field(alias="to", strict=False, description="The first day that is not in it.", examples=["2011-03-01"])
+    first: Day = Field(alias="from", examples=["2010-12-01"])
+    end: Day = Field(alias="to", description="The first day that is not in it.", examples=["2011-03-01"])
     format: Format = "csv"
     statuses: list[Status] = Field([CONFIRMED, FULFILLED], min_length=1, max_length=5)
 

@@ -9,12 +9,12 @@ from domain.accounts import ChangeAccount, CreateAccount, DeactivateAccount, Rea
 from domain.model import Personal
 from domain.roles import CUSTOMER, SCOPES_OF_ROLE
 from gateway.auth import Caller, require_role
+from gateway.fields import AccountName, EmailAddress, NewPassword, Role, personal
 from gateway.pages import Page
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
 from gateway.routes.documents import WRITE_HEADERS, edge_of, read, write
-from gateway.routes.fields import AccountName, EmailAddress, NewPassword, Role, personal
 from gateway.settled import WAIT_SECONDS
 from gateway.submit import ask
 from gateway.views import accounts as views

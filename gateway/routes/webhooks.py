@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from domain.limits import WEBHOOK_DESCRIPTION_MAX_CHARS, WEBHOOK_MAX_EVENT_TYPES, WEBHOOK_URL_MAX_CHARS
+from domain.limits import WEBHOOK_MAX_EVENT_TYPES
 from domain.model import Secret
-from domain.urls import URL_PATTERN, host_of
+from domain.urls import host_of
 from domain.webhooks import (
     ChangeWebhook,
     DeleteWebhook,
@@ -21,6 +21,7 @@ from domain.webhooks import (
 )
 from gateway.auth import Caller, require_role
 from gateway.edge import Edge
+from gateway.fields import EndpointDescription, Url
 from gateway.pages import Page
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
@@ -40,33 +41,16 @@ _WAIT_SECONDS = 10
 _SEQ_MAX = 2**63 - 1
 
 
-def _deliverable(text: str) -> str:
-    if host_of(text) is None:
-        raise ValueError("This is no plain http or https URL.")
-    return text
-
-
 def _known(choice: str) -> str:
     if choice not in choices():
         raise ValueError("No event is of such a type.")
     return choice
 
 
-Url = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=WEBHOOK_URL_MAX_CHARS,
-        examples=["https://shop.example/tidegate"],
-        json_schema_extra={"format": "uri", "pattern": URL_PATTERN},
-    ),
-    AfterValidator(_deliverable),
-]
 EventTypes = Annotated[
     list[Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": choices()})]],
     Field(min_length=1, max_length=WEBHOOK_MAX_EVENT_TYPES, examples=[["order.*", "product.created"]]),
 ]
-Description = Annotated[str, Field(max_length=WEBHOOK_DESCRIPTION_MAX_CHARS, examples=["The warehouse"])]
 
 
 class WebhookBody(Body):
@@ -74,7 +58,7 @@ class WebhookBody(Body):
 
     url: Url
     event_types: EventTypes
-    description: Description = ""
+    description: EndpointDescription = Field("", examples=["The warehouse"])
     active: bool = True
 
 
@@ -84,7 +68,7 @@ class WebhookChangeBody(Body):
 
     url: Url | None = None
     event_types: EventTypes | None = None
-    description: Description | None = None
+    description: EndpointDescription | None = None
     active: bool | None = None
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.limits import canonical_sku
+from domain.fields.catalogue import canonical_sku
 from gateway.pages import Page, decode_cursor, page_of
 from runtime.tables import stock, variants
 

@@ -11,7 +11,7 @@ from sqlalchemy import Select, Table, false, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.catalogue import ACTIVE
-from domain.limits import is_slug
+from domain.fields.catalogue import SLUG
 from runtime.tables import products, variants
 
 
@@ -65,7 +65,7 @@ def matches_key(query: Select[Any], table: Table, key: str) -> Select[Any]:
     try:
         identifier = UUID(key)
     except ValueError:
-        return query.where(table.c.slug == key) if is_slug(key) else query.where(false())
+        return query.where(table.c.slug == key) if SLUG.keeps(key) else query.where(false())
     return query.where((table.c.id == identifier) | (table.c.slug == key)).order_by(table.c.id != identifier).limit(1)
 
 

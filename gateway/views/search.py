@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.limits import canonical_sku
+from domain.fields.catalogue import canonical_sku
 from gateway.pages import decode_cursor, encode_cursor
 from gateway.product_query import ProductsQuery, read_cursor, write_cursor
 from runtime.tables import categories, products, stock, variants

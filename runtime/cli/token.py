@@ -2,16 +2,21 @@
 
 import json
 import time
+from math import isnan
 from typing import Final
 
 import click
 
+from domain.fields.people import PRINCIPAL
 from domain.roles import ROLES
+from runtime.cli.values import taken
 from runtime.keys import key_ring
 from runtime.settings import settings
 from runtime.tokens import mint
 
 DEFAULT_HOURS: Final = 12.0
+HOURS_MAX: Final = 876_000
+"""A hundred years."""
 _SECONDS_PER_HOUR: Final = 3600
 
 
@@ -20,7 +25,7 @@ _SECONDS_PER_HOUR: Final = 3600
 @click.option("--subject", metavar="NAME", help="Whom it speaks for.  [default: demo-ROLE]")
 @click.option(
     "--hours",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(0, HOURS_MAX, min_open=True),
     default=DEFAULT_HOURS,
     show_default=True,
     help="How long it is good for.",
@@ -31,7 +36,9 @@ def token(role: str, subject: str | None, hours: float, as_json: bool) -> None:
 
     Anyone who has these can mint one: keep them, and change them, as you would a password.
     """
-    subject = subject or demo_subject(role)
+    subject = demo_subject(role) if subject is None else taken("--subject", PRINCIPAL, subject)
+    if isnan(hours):
+        raise click.BadParameter("This is no number.", param_hint="--hours")
     lifetime_seconds = max(1, round(hours * _SECONDS_PER_HOUR))
     now = int(time.time())
     minted = mint(key_ring(settings()), subject, [role], lifetime_seconds=lifetime_seconds, now=now)

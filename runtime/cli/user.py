@@ -8,12 +8,13 @@ from typing import Final
 import asyncpg
 import click
 
-from domain.accounts import CreateAccount, canonical_email
+from domain.accounts import CreateAccount
+from domain.fields.people import ACCOUNT_NAME, EMAIL, PASSWORD
 from domain.ids import new_id
-from domain.limits import ACCOUNT_NAME_MAX_CHARS, PASSWORD_MAX_CHARS, PASSWORD_MIN_CHARS
+from domain.limits import ACCOUNT_NAME_MAX_CHARS
 from domain.model import Personal, Secret, Who
-from domain.passwords import normal_password
 from domain.roles import ACCOUNT_ROLES, CUSTOMER
+from runtime.cli.values import taken
 from runtime.database import asyncpg_dsn
 from runtime.entropy import random_bits
 from runtime.mailboxes.sender import Sender, wait_for_outcomes
@@ -39,15 +40,9 @@ def create(email: str, name: str | None, role: str) -> None:
 
     It is made by the workers, so Tidegate must be running.
     """
-    canonical = canonical_email(email)
-    if canonical is None:
-        raise click.BadParameter(f"{email!r} is no e-mail address.")
-    shown = (name or canonical)[:ACCOUNT_NAME_MAX_CHARS].strip()
-    if not shown or not shown.isprintable():
-        raise click.BadParameter("A name is something to show.", param_hint="--name")
-    password = normal_password(_ask_for_password())
-    if password is None:
-        raise click.ClickException(f"a password has {PASSWORD_MIN_CHARS} to {PASSWORD_MAX_CHARS} characters")
+    canonical = taken("EMAIL", EMAIL, email)
+    shown = canonical[:ACCOUNT_NAME_MAX_CHARS] if name is None else taken("--name", ACCOUNT_NAME, name)
+    password = taken("password", PASSWORD, _ask_for_password())
     account_id = new_id(time.time_ns() // 1_000_000, random_bits() >> 52, random_bits())
     command = CreateAccount(account_id, Personal(canonical), Personal(shown), role, Secret(hash_password(password)))
     refused = asyncio.run(_create(settings(), command))

@@ -1,8 +1,8 @@
 """Reads one record of a listing: what the row says, each value checked by itself.
 
 A column that the file does not have says nothing, and neither does an empty cell (in JSON, a null) where there must be
-a value (name, price, currency, ...): what is there stays. Elsewhere an empty cell empties. Whether the row makes sense
-in the shop as it stands is not asked here.
+a value (name, price, currency, ...): what is there stays. Elsewhere an empty cell empties. `domain/fields` says what a
+value may be, as at every other door. Whether the row makes sense in the shop as it stands is not asked here.
 """
 
 from __future__ import annotations
@@ -14,24 +14,14 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from domain.catalogue import PRODUCT_STATUSES
-from domain.damage import DAMAGED, is_damaged_code
-from domain.limits import (
-    ATTRIBUTE_MAX_CHARS,
-    BARCODE_MAX_CHARS,
-    DESCRIPTION_MAX_CHARS,
-    NAME_MAX_CHARS,
-    NAME_MIN_CHARS,
-    PRICE_MAX_MINOR,
-    STOCK_MAX_ON_HAND,
-    VARIANT_MAX_ATTRIBUTES,
-    WEIGHT_MAX_GRAMS,
-    canonical_sku,
-    is_slug,
-    is_text,
-)
-from domain.money import CURRENCIES
+from domain.fields import catalogue as fields
+from domain.fields import stock
+from domain.fields.characters import stripped
+from domain.fields.core import NOT_BOOLEAN, NOT_OBJECT, BadValue, too_many
+from domain.fields.damage import DAMAGED, whole_code
+from domain.limits import VARIANT_MAX_ATTRIBUTES
 from runtime.csvcells import unescape_cell
+from runtime.listings.columns import COLUMNS
 
 _Text: TypeAlias = str | UnsetType | None
 _Number: TypeAlias = int | UnsetType | None
@@ -47,7 +37,7 @@ class BadRow(Exception):
         self.column = column
 
 
-class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Row(msgspec.Struct, frozen=True):
     """What a row says; the columns are those of `columns.COLUMNS`. None is an empty cell, and UNSET no cell at all,
     where that is a difference: what may be empty can be emptied, everything else stays."""
 
@@ -83,19 +73,13 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_cells(columns: Sequence[str], cells: Sequence[str]) -> Row:
     """The row in the cells of a CSV record. Raises BadRow."""
-    cells = fitting(columns, cells)
     said: dict[str, Any] = {}
-    for column, cell in zip(columns, cells, strict=True):
-        if not column:
-            if cell.strip():
-                raise BadRow("wrong_cell_count", f"{_shown(cell)} stands under a column that has no name.")
-        elif not cell:
-            said[column] = None
-        elif convert := _FROM_TEXT.get(column):
-            said[column] = convert(column, cell.strip())
-        else:
-            said[column] = text_of(cell)
-    return _checked(Row(**said))
+    for column, cell in zip(columns, fitting(columns, cells), strict=True):
+        if column:
+            said[column] = _of_cell(column, cell)
+        elif stripped(cell):
+            raise BadRow("wrong_cell_count", f"{_shown(cell)} stands under a column that has no name.")
+    return _row(said)
 
 
 def fitting(columns: Sequence[str], cells: Sequence[str]) -> Sequence[str]:
@@ -116,114 +100,93 @@ def text_of(cell: str) -> str:
 def read_json(line: bytes) -> Row:
     """The row in a line of JSON. Raises BadRow."""
     try:
-        return _checked(_json.decode(line))
-    except msgspec.ValidationError as error:
-        found = _PLACE.search(str(error))
-        raise BadRow("invalid_value", f"{error}.", found[1] if found else None) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise BadRow("malformed_json", f"{error}.") from None
+        said = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        surrogate = ": an escape is half of a surrogate pair" if "surrogate" in str(error) else ""
+        raise BadRow("malformed_json", f"The line is no JSON{surrogate}.") from None
+    if not isinstance(said, dict):
+        raise BadRow("invalid_value", NOT_OBJECT[1])
+    for name in said:
+        if name not in COLUMNS:
+            raise BadRow("invalid_value", f"There is no column {name[:40]!r}; there are {', '.join(COLUMNS)}.")
+    return _row(said)
 
 
-_json: Final = msgspec.json.Decoder(Row)
-
-# Where msgspec says that a value does not fit.
-_PLACE = re.compile(r" - at `\$\.([a-z_]+)")
 _FORCED_TEXT = re.compile(r'="([^"]*)"')
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
-def _integer(column: str, text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise BadRow("invalid_value", f"{_shown(text)} is no whole number.", column)
-    return int(text)
+def _of_cell(column: str, cell: str) -> object:
+    """The value in a cell of a spreadsheet, as JSON would say it; what cannot be one stays text, and is refused."""
+    if not cell:
+        return None
+    if column in _NUMBERS:
+        number = stripped(cell)
+        return int(number) if _INTEGER.fullmatch(number) else number or None
+    if column == "active":
+        return _BOOLEANS.get(stripped(cell).lower(), stripped(cell) or None)
+    if column == "attributes" and stripped(cell):
+        try:
+            return msgspec.json.decode(cell)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise BadRow("invalid_value", "This is no JSON object of texts.", column) from None
+    return text_of(cell)
 
 
-def _boolean(column: str, text: str) -> bool:
-    value = _BOOLEANS.get(text.lower())
-    if value is None:
-        raise BadRow("invalid_value", f"{_shown(text)} is neither true nor false.", column)
-    return value
-
-
-def _attributes(column: str, text: str) -> dict[str, str]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, str])
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadRow("invalid_value", f"This is no JSON object of texts: {error}.", column) from None
-
-
-_FROM_TEXT: Final[dict[str, Callable[[str, str], Any]]] = {
-    "price_minor": _integer,
-    "compare_at_minor": _integer,
-    "weight_grams": _integer,
-    "on_hand": _integer,
-    "active": _boolean,
-    "attributes": _attributes,
-}
-
-
-def _checked(row: Row) -> Row:
-    """The row with its SKU in its one spelling. Raises BadRow for a value that no product or variant can have."""
+def _row(said: dict[str, Any]) -> Row:
+    """The row that says this, each value in its one spelling. Raises BadRow."""
+    values: dict[str, Any] = {}
+    for column, given in said.items():
+        if given is None or (isinstance(given, str) and not stripped(given)):
+            values[column] = None
+            continue
+        try:
+            values[column] = _READ[column](given)
+        except BadValue as bad:
+            code = bad.code if bad.code == DAMAGED[0] else "invalid_value"
+            raise BadRow(code, bad.detail, column) from None
+    row = Row(**values)
     if not row.slug and not row.sku:
         raise BadRow("nothing_named", "The row names neither a product (slug) nor a variant (sku).")
-    for column in _CODES:
-        code = getattr(row, column)
-        if code and is_damaged_code(code):
-            raise BadRow("damaged_value", f"{_shown(code)}: {DAMAGED}.", column)
-    for column, fits, demand in _TEXTS:
-        text = getattr(row, column)
-        if text and not (fits(text) and is_text(text)):
-            raise BadRow("invalid_value", f"{_shown(text)} is not {demand}.", column)
-    for column, most in _NUMBERS:
-        number = getattr(row, column)
-        if type(number) is int and not 0 <= number <= most:
-            raise BadRow("invalid_value", f"{number} is not within 0 and {most}.", column)
-    if row.attributes:
-        _check_attributes(row.attributes)
-    if not row.sku:
-        if row.speaks_of_variant or row.on_hand is not None:
-            raise BadRow("nothing_named", "The row says something of a variant, and not which (sku).", "sku")
-        return row
-    sku = canonical_sku(row.sku)
-    if sku is None:
-        raise BadRow("invalid_value", f"{_shown(row.sku)} is no SKU: letters, digits, `.`, `_`, `-`.", "sku")
-    return row if sku == row.sku else msgspec.structs.replace(row, sku=sku)
+    if not row.sku and (row.speaks_of_variant or row.on_hand is not None):
+        raise BadRow("nothing_named", "The row says something of a variant, and not which (sku).", "sku")
+    return row
 
 
-def _chars(least: int, most: int) -> tuple[Callable[[str], bool], str]:
-    return lambda text: least <= len(text) <= most, f"text of {least} to {most} characters"
+def _boolean(given: object) -> bool:
+    if not isinstance(given, bool):
+        raise BadValue(*NOT_BOOLEAN)
+    return given
 
 
-# Which texts fit, and what is said of one that does not.
-_TEXTS: Final[tuple[tuple[str, Callable[[str], bool], str], ...]] = (
-    ("slug", is_slug, "lower case letters and digits with single hyphens between them"),
-    ("name", *_chars(NAME_MIN_CHARS, NAME_MAX_CHARS)),
-    ("description", *_chars(0, DESCRIPTION_MAX_CHARS)),
-    ("category", is_slug, "a category's slug"),
-    ("status", PRODUCT_STATUSES.__contains__, f"one of {', '.join(PRODUCT_STATUSES)}"),
-    ("title", *_chars(0, NAME_MAX_CHARS)),
-    ("currency", CURRENCIES.__contains__, "a currency of ISO 4217"),
-    ("barcode", *_chars(1, BARCODE_MAX_CHARS)),
-)
-# What a spreadsheet takes for a number.
-_CODES: Final = ("sku", "barcode")
-_NUMBERS: Final = (
-    ("price_minor", PRICE_MAX_MINOR),
-    ("compare_at_minor", PRICE_MAX_MINOR),
-    ("weight_grams", WEIGHT_MAX_GRAMS),
-    ("on_hand", STOCK_MAX_ON_HAND),
-)
+def _attributes(given: object) -> dict[str, str]:
+    if not isinstance(given, dict):
+        raise BadValue(*NOT_OBJECT)
+    if len(given) > VARIANT_MAX_ATTRIBUTES:
+        raise BadValue(*too_many(VARIANT_MAX_ATTRIBUTES))
+    return {fields.ATTRIBUTE.parse(name): fields.ATTRIBUTE.parse(value) for name, value in given.items()}
 
 
-def _check_attributes(attributes: dict[str, str]) -> None:
-    if len(attributes) > VARIANT_MAX_ATTRIBUTES:
-        raise BadRow("invalid_value", f"A variant has at most {VARIANT_MAX_ATTRIBUTES} attributes.", "attributes")
-    for text in (*attributes, *attributes.values()):
-        if len(text) > ATTRIBUTE_MAX_CHARS or not is_text(text):
-            raise BadRow(
-                "invalid_value", f"{_shown(text)} is not text of 0 to {ATTRIBUTE_MAX_CHARS} characters.", "attributes"
-            )
+_NUMBERS: Final = frozenset({"price_minor", "compare_at_minor", "weight_grams", "on_hand"})
+_READ: Final[dict[str, Callable[[object], Any]]] = {
+    "slug": fields.SLUG.parse,
+    "name": fields.NAME.parse,
+    "description": fields.DESCRIPTION.parse,
+    "category": fields.SLUG.parse,
+    "status": fields.STATUS.parse,
+    "sku": lambda given: fields.SKU.parse(whole_code(given)),  # what is there already may be called anything
+    "title": fields.TITLE.parse,
+    "price_minor": fields.PRICE.parse,
+    "currency": fields.CURRENCY.parse,
+    "compare_at_minor": fields.PRICE.parse,
+    "weight_grams": fields.WEIGHT.parse,
+    "barcode": fields.BARCODE.parse,
+    "attributes": _attributes,
+    "active": _boolean,
+    "on_hand": stock.ON_HAND.parse,
+}
+"""What each column may hold; a mapping or a preset that fills a column goes through the same."""
 
 
 def _shown(text: str) -> str:

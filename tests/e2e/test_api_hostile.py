@@ -196,6 +196,19 @@ async def test_queries_that_are_none(admin: Client, document: Any, value: str) -
                 assert "X-Evil" not in answer.headers
 
 
+async def test_a_part_of_a_query_that_nobody_reads_is_refused(admin: Client, document: Any) -> None:
+    """A filter that is misspelt would filter nothing, and nobody be told."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            known = [part["name"] for part in operation.get("parameters", ()) if part["in"] == "query"]
+            for name in ("no_such_part", *(f"{name}x" for name in known), *(name.upper() for name in known)):
+                answer = await admin.request(
+                    method.upper(), f"{_filled(path)}?{name}=1", data=b"{}", headers={"Content-Type": _JSON}
+                )
+                errors = answer.problem(422, "invalid_request")["errors"]
+                assert f"/query/{name}" in {error["pointer"] for error in errors}, (method, path, name)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

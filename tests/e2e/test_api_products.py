@@ -302,7 +302,7 @@ FITTING = {"name": "Fits", "variants": []}
         ({"name": 7}, "/name"),
         ({"slug": "Not-A-Slug"}, "/slug"),
         ({"slug": "a--b"}, "/slug"),
-        ({"slug": "a\n"}, "/slug"),
+        ({"slug": "a\nb"}, "/slug"),
         ({"slug": "x" * (SLUG_MAX_CHARS + 1)}, "/slug"),
         ({"description": "x" * (DESCRIPTION_MAX_CHARS + 1)}, "/description"),
         ({"description": "\x1b[2J"}, "/description"),

@@ -60,7 +60,7 @@ async def test_an_admin_is_made_by_the_cli(shop: Shop) -> None:
         (["nobody"], "long enough", "no e-mail address"),
         (["a@example.com"], "short", "8 to 256 characters"),
         (["a@example.com", "--role", "guest"], "long enough", "guest"),
-        (["a@example.com", "--name", "\x1b[2J"], "long enough", "something to show"),
+        (["a@example.com", "--name", "\x1b[2J"], "long enough", "--name: This holds the control character U+001B."),
     ],
 )
 def test_what_is_no_account(shop: Shop, arguments: list[str], password: str, said: str) -> None:

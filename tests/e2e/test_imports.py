@@ -146,7 +146,7 @@ async def test_bad_rows_are_told_by_their_lines_and_the_rest_applies(admin: Clie
     ]
     assert counts(found) == (12, 4, 0, 8)
     rows = await exported(admin)
-    assert (rows["GOOD-1"]["on_hand"], rows["TWO-1"]["name"], rows["GOOD-2"]["on_hand"]) == ("7", "Two\nlines", "1")
+    assert (rows["GOOD-1"]["on_hand"], rows["TWO-1"]["name"], rows["GOOD-2"]["on_hand"]) == ("7", "Two lines", "1")
 
 
 async def test_a_count_below_what_is_reserved_is_refused(admin: Client, system: System, http: Any) -> None:

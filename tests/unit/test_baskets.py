@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.limits import ORDER_MAX_LINES, canonical_sku
+from domain.fields.catalogue import canonical_sku
+from domain.limits import ORDER_MAX_LINES
 from domain.orders import Wanted
 from loadtests import baskets
 from loadtests.baskets import Basket, InvoiceFileError, Invoices

@@ -12,13 +12,13 @@ from domain.accounts import (
     CreateAccount,
     DeactivateAccount,
     ReactivateAccount,
-    canonical_email,
 )
 from domain.api_keys import ApiKey, CreateApiKey, RevokeApiKey
+from domain.fields.people import canonical_email, normal_password
 from domain.ids import new_id, slot_of_id
 from domain.limits import REFRESH_AGAIN_SECONDS
 from domain.model import Command, Event, Personal, Rejection, Secret, Shop, Who, decide, evolve
-from domain.passwords import ChangePassword, normal_password
+from domain.passwords import ChangePassword
 from domain.sessions import (
     REUSED,
     SIGNED_OUT,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from domain.fields.people import normal_password
 from domain.limits import PASSWORD_MAX_CHARS
-from domain.passwords import normal_password
 from gateway import passwords as module
 from gateway.passwords import Passwords
 from gateway.problems import Problem

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.problems import Problem
 from gateway.product_query import ProductsQuery
-from gateway.queries import parse_query, query_parameters
+from gateway.queries import check_known, parse_query, query_parameters
 
 
 def read(query_string: str) -> ProductsQuery:
@@ -23,7 +23,6 @@ def read(query_string: str) -> ProductsQuery:
         ("limit=5&page=2", "limit=5&page=2"),
         ("page=2&limit=5", "limit=5&page=2"),
         ("page=1&page=2", "page=2"),
-        ("utm_source=nowhere&page=2", "page=2"),
         ("in_stock=1", "in_stock=true"),
         ("q=%20red++heart%0A", "q=red+heart"),
         ("q=gr%C3%B6%C3%9Fe", "q=gr%C3%B6%C3%9Fe"),
@@ -74,6 +73,29 @@ def test_what_does_not_fit_is_refused(query_string: str, pointer: str) -> None:
     with pytest.raises(Problem) as refused:
         read(query_string)
     assert [error["pointer"] for error in refused.value.extensions["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("query_string", "pointers"),
+    [
+        ("", []),
+        ("page=2&page=3", []),
+        ("pages=2", ["/query/pages"]),
+        ("page=2&Page=2&_=1", ["/query/Page", "/query/_"]),
+        ("=1", ["/query/"]),
+        ("p%61ge=1", []),
+        ("&&", []),
+        ("&".join(["page=1"] * 101), ["/query"]),
+    ],
+)
+def test_a_part_that_nobody_reads_is_refused(query_string: str, pointers: list[str]) -> None:
+    known = frozenset({"page"})
+    if not pointers:
+        check_known(query_string.encode(), known)
+        return
+    with pytest.raises(Problem) as refused:
+        check_known(query_string.encode(), known)
+    assert [error["pointer"] for error in refused.value.extensions["errors"]] == pointers
 
 
 def test_openapi_is_told_of_every_part() -> None:

@@ -1,0 +1,111 @@
+"""Fields of products, variants and categories."""
+
+import re
+from typing import Final
+
+from domain.fields.characters import check_unicode, lines, one_line, shows_something, stripped
+from domain.fields.core import BadValue, Text, Whole, Word
+from domain.fields.damage import whole_code
+from domain.limits import (
+    ATTRIBUTE_MAX_CHARS,
+    BARCODE_MAX_CHARS,
+    CATEGORY_MAX_POSITION,
+    DESCRIPTION_MAX_CHARS,
+    LINE_MAX_QUANTITY,
+    NAME_MAX_CHARS,
+    NAME_MIN_CHARS,
+    PRICE_MAX_MINOR,
+    SEARCH_MAX_CHARS,
+    SKU_MAX_CHARS,
+    SKU_PATTERN,
+    SLUG_MAX_CHARS,
+    SLUG_PATTERN,
+    WEIGHT_MAX_GRAMS,
+)
+from domain.money import CURRENCIES
+
+_SKU = re.compile(SKU_PATTERN)
+_SLUG = re.compile(SLUG_PATTERN)
+
+
+def _upper(text: str) -> str:
+    if _SKU.fullmatch(text) is not None:  # as nearly all are
+        return text
+    check_unicode(text)
+    text = stripped(text)
+    # Some letters beyond ASCII have upper cases within it.
+    text = text.upper() if text.isascii() else text
+    return text if _SKU.fullmatch(text) is not None else whole_code(text)
+
+
+def _code(text: str) -> str:
+    check_unicode(text)
+    return stripped(text)
+
+
+SKU: Final = Text(
+    "A SKU",
+    most=SKU_MAX_CHARS,
+    spelling=_upper,
+    fits=lambda text: _SKU.fullmatch(text) is not None,
+    code="not_sku",
+    demand="This is no SKU: letters, digits, `.`, `_` and `-`, a letter or digit first.",
+    examples=["MUG-BLUE"],
+)
+"""In upper case: codes that differ only by case mean the same shelf, as 85123A and 85123a in the real data."""
+
+
+def canonical_sku(text: str) -> str | None:
+    """The SKU in its one spelling, or None if the text is no SKU."""
+    try:
+        return SKU.parse(text)
+    except BadValue:
+        return None
+
+
+SLUG: Final = Text(
+    "A slug",
+    most=SLUG_MAX_CHARS,
+    spelling=_code,
+    fits=lambda text: _SLUG.fullmatch(text) is not None,
+    code="not_slug",
+    demand="This is no slug: lower case letters and digits, with single hyphens between them.",
+    pattern=SLUG_PATTERN.replace("^", r"^\s*").replace("$", r"\s*$"),
+    examples=["enamel-mug"],
+)
+"""What stands in an address: of a product, or of a category."""
+
+_NOTHING_SHOWN: Final = "This has nothing in it that could be shown."
+
+NAME: Final = Text(
+    "A name",
+    least=NAME_MIN_CHARS,
+    most=NAME_MAX_CHARS,
+    spelling=one_line,
+    fits=shows_something,
+    code="nothing_shown",
+    demand=_NOTHING_SHOWN,
+)
+"""Of a product or a category."""
+TITLE: Final = Text("A title", least=0, most=NAME_MAX_CHARS, spelling=one_line)
+"""Of a variant; it may be empty."""
+DESCRIPTION: Final = Text("A description", least=0, most=DESCRIPTION_MAX_CHARS, spelling=lines)
+ATTRIBUTE: Final = Text("An attribute", least=0, most=ATTRIBUTE_MAX_CHARS, spelling=lines)
+"""The name of an attribute, or its value."""
+
+
+BARCODE: Final = Text("A barcode", most=BARCODE_MAX_CHARS, spelling=lambda text: whole_code(one_line(text)))
+"""A GTIN or any other code; what a spreadsheet has left of one is refused, for the digits that are gone stay gone."""
+
+CURRENCY: Final = Word(
+    sorted(CURRENCIES), spelling=stripped, said=("unknown_currency", "This is no currency of ISO 4217, as `GBP`.")
+)
+STATUS: Final = Word(("draft", "active", "archived"), spelling=stripped)
+"""Of a product."""
+PRICE: Final = Whole(0, PRICE_MAX_MINOR)
+"""In minor units of its currency, per piece."""
+WEIGHT: Final = Whole(0, WEIGHT_MAX_GRAMS)
+POSITION: Final = Whole(-CATEGORY_MAX_POSITION, CATEGORY_MAX_POSITION)
+QUANTITY: Final = Whole(1, LINE_MAX_QUANTITY)
+"""Pieces in one line of an order."""
+SEARCHED: Final = Text("What is searched for", least=0, most=SEARCH_MAX_CHARS, spelling=one_line)
