@@ -10,10 +10,10 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from domain.model import EVENTS
+from gateway.event_schemas import any_event, event_schemas
+from gateway.glossary import explain
 from gateway.realtime import messages
 from gateway.realtime.closing import MEANINGS
-from runtime.records import CloudEvent
 
 ASYNCAPI_PATH: Final = "/api/asyncapi.json"
 _SCHEMAS: Final = "#/components/schemas/{name}"
@@ -120,16 +120,20 @@ def _query(**wanted: bool) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    kinds = (*_SAID, *messages.TOLD, CloudEvent)
-    _, schemas = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS)
-    event = schemas["CloudEvent"]["properties"]
-    event["type"] = {"type": "string", "examples": sorted(EVENTS)}
-    event["data"] = {"type": "object"}
+    _, schemas = msgspec.json.schema_components((*_SAID, *messages.TOLD), ref_template=_SCHEMAS)
+    events = event_schemas()
+    assert not events.keys() & schemas.keys(), f"two schemas of one name: {events.keys() & schemas.keys()}"
+    schemas |= events
+    # AsyncAPI's discriminator is the bare name of a member.
+    event = any_event("An event, in CloudEvents 1.0 form.")
+    schemas["CloudEvent"] = {**event, "discriminator": event["discriminator"]["propertyName"]}
     schemas["Events"]["properties"]["events"] = {
         "type": "array",
         "minItems": 1,
         "items": {"$ref": _SCHEMAS.format(name="CloudEvent")},
     }
+    for name, schema in schemas.items():
+        explain(name, schema)
     return schemas
 
 

@@ -16,6 +16,7 @@ from domain.roles import ACCOUNT_ROLES, ROLES, SCOPES_OF_ROLE
 from domain.sessions import REUSED, SIGNED_OUT
 from domain.webhooks import choices
 from gateway.problems import STATUS_OF_CODE
+from gateway.realtime.messages import ERROR_CODES
 from runtime.records import ACCEPTED, OUTCOME_STATUSES
 
 _WORDS: Final[Mapping[str, str]] = {
@@ -190,6 +191,29 @@ _WORDS: Final[Mapping[str, str]] = {
     "stats": "The figures.",
     "subscription": "The subscription that it is about.",
     "topics": "The topics of the subscription.",
+    "cancelled_per_minute": "Orders cancelled in the last minute.",
+    "confirmed_per_minute": "Orders confirmed in the last minute.",
+    "events_per_minute": "Events of the last minute, of every type.",
+    "expired_per_minute": "Orders that expired in the last minute.",
+    "orders_last_second": "Orders placed in the last second.",
+    "orders_per_minute": "Orders placed in the last minute.",
+    "refused_orders_per_minute": "Orders that were refused in the last minute.",
+    "rejections": "Refused commands of the last minute, by code.",
+    "revenue_minor_per_minute": "What the orders of the last minute cost, in minor units by currency.",
+    "accept_to_commit_ms": "How long commands of the last minute took from accepted to committed, in milliseconds.",
+    "backlog": "Commands that wait in all mailboxes; null while that cannot be seen.",
+    "low": "SKUs on sale of which few are left, the most urgent first.",
+    "low_skus": "Of how many SKUs few are left.",
+    "missed_skus": "SKUs for want of which orders were refused.",
+    "orders": "How many orders.",
+    "p50": "Half took no longer; null where nothing happened.",
+    "p99": "Of a hundred, ninety-nine took no longer; null where nothing happened.",
+    "past": "How the ten minutes before went; with the first figures of a subscription alone.",
+    "pieces": "Pieces ordered in the last minute.",
+    "shelf": "What runs low.",
+    "sold_out_skus": "Of how many SKUs none are left.",
+    "top_skus": "What was ordered most.",
+    "window_seconds": "How far back the figures look, in seconds.",
     # What a word means in one place only.
     "AcceptedView.id": "What the command is about, or will create.",
     "AccountView.active": "Whether its owner may sign in.",
@@ -212,7 +236,12 @@ _WORDS: Final[Mapping[str, str]] = {
     "PlacedView.email": "Where mail about this order goes; null for the account's own address.",
     "status": "How it stands.",
     "type": "What happened.",
-    "Figures.orders_per_minute": "Orders placed in the last minute.",
+    "Figures.at": "When, in seconds of Unix time.",
+    "Figures.seq": "The last event that is counted.",
+    "Heartbeat.seq": "All up to here was sent: it is safe to resume from there.",
+    "Past.at": "The moments, in seconds of Unix time, oldest first.",
+    "Past.orders_per_minute": "At each of the moments.",
+    "Past.revenue_minor_per_minute": "At each of the moments, by currency.",
 }
 
 
@@ -232,6 +261,7 @@ def _sets() -> Mapping[str, Sequence[str]]:
         "datacontenttype": ("application/json",),
         "token_type": ("bearer",),
         "grant_type": ("password",),
+        "Error.code": ERROR_CODES,
         "Authenticated.role": ROLES,
         "CommandView.status": (ACCEPTED, *OUTCOME_STATUSES),
         "CommandView.type": sorted(kind.__name__ for kind in COMMANDS),

@@ -118,6 +118,21 @@ class Pong(_Told, frozen=True, tag="pong"):
     id: str | None = None
 
 
+ERROR_CODES: Final = (
+    "invalid_message",
+    "invalid_token",
+    "forbidden",
+    "order_not_found",
+    "unknown_topic",
+    "too_many_topics",
+    "too_many_subscriptions",
+    "subscription_exists",
+    "no_such_subscription",
+    "database_unavailable",
+)
+"""All that `Error.code` can be."""
+
+
 class Error(_Told, frozen=True, tag="error"):
     """A message was refused; the socket goes on. `code` is stable."""
 

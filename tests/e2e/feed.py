@@ -30,6 +30,7 @@ class Contract:
     """The AsyncAPI document, as a judge of messages, and a note of those it has judged."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
+        document = nothing_more(document)
         self.seen: set[str] = set()
         self.names = _names(document, "say") | _names(document, "tell")
         self._said = _judges(document, "say")
@@ -52,6 +53,16 @@ class Contract:
         name, judge = judges[message["type"]]
         judge.validate(message)
         self.seen.add(name)
+
+
+def nothing_more(part: Any) -> Any:
+    """The same document, but that no object may have a member which it does not name: what is sent has none."""
+    if isinstance(part, list):
+        return [nothing_more(inner) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    closed = {name: nothing_more(inner) for name, inner in part.items()}
+    return {"additionalProperties": False, **closed} if isinstance(part.get("properties"), dict) else closed
 
 
 def _names(document: Mapping[str, Any], operation: str) -> set[str]:

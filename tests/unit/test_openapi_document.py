@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message
 
 from domain.model import EVENTS, Line, Private, private_fields
 from gateway.app import api, create_app
+from gateway.asyncapi import asyncapi
 from gateway.openapi import VALUES
 from gateway.problem_members import members_of
 from gateway.problems import MEDIA_TYPE, Problem
@@ -74,11 +75,17 @@ def test_the_document_says_where_the_api_is(document: Any) -> None:
     assert [server["url"] for server in document["servers"]] == ["/"]
 
 
-def test_every_property_says_what_it_means(document: Any) -> None:
+@pytest.fixture(scope="module")
+def schemas(document: Any) -> dict[str, Any]:
+    """Those of the feed's document among them: it has the same events."""
+    return {**document["components"]["schemas"], **asyncapi("1.0.0")["components"]["schemas"]}
+
+
+def test_every_property_says_what_it_means(schemas: dict[str, Any]) -> None:
     """In its field, or in `gateway.glossary`."""
     assert [
         f"{name}.{word}"
-        for name, schema in document["components"]["schemas"].items()
+        for name, schema in schemas.items()
         for word, said in schema.get("properties", {}).items()
         if not said.get("description")
     ] == []
@@ -108,10 +115,10 @@ OPEN: Final = {
 }
 
 
-def test_closed_sets_are_listed(document: Any) -> None:
+def test_closed_sets_are_listed(schemas: dict[str, Any]) -> None:
     assert [
         place
-        for name, schema in document["components"]["schemas"].items()
+        for name, schema in schemas.items()
         for word, said in schema.get("properties", {}).items()
         if word in CLOSED and (place := f"{name}.{word}") not in OPEN and not _is_closed(said)
     ] == []
