@@ -77,9 +77,9 @@ async def _much_happens(shop: Shop, webhook_id: str) -> set[str]:
     report = {"kind": "sales", "by": "day", "from": "2026-01-01", "to": "2026-01-02"}
     (await shop.staff.post("/reports", report)).ok(201)
     (await shop.staff.post(f"/webhooks/{webhook_id}/secret")).ok()
-    repeated = {"key": str(uuid.uuid4())}
+    key_of_both = str(uuid.uuid4())
     for _ in range(2):
-        (await customer.place({sku: 1}, **repeated)).ok(201)
+        (await customer.place({sku: 1}, key=key_of_both)).ok(201)
     (await catalogue.patch(f"/webhooks/{webhook_id}", {"description": "All of it"}, client=shop.staff)).ok()
     return {"order.fulfilled", "order.cancelled", "command.rejected", "account.created", "session.closed"}
 
