@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from typing import Final
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -36,6 +37,8 @@ from runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
 
+_CHECK_AGAIN_SECONDS: Final = 1.0
+
 
 class Edge:
     """The parts, by name. `start` and `stop` are the process's lifespan."""
@@ -43,6 +46,7 @@ class Edge:
     def __init__(self, config: Settings) -> None:
         self.config = config
         self.redis: Redis = connect(config.redis_url)
+        self._checking: asyncio.Task[None] | None = None
         self.engine: AsyncEngine = create_engine(config.database_url, pool_size=config.database_pool_size)
         self.keys = key_ring(config)
         self.revocations = Revocations(self.engine, token_seconds=config.access_token_seconds)
@@ -121,19 +125,26 @@ class Edge:
         ]
         if self.config.mode == "production":
             self._looking.append(asyncio.create_task(say_what_is_refused(self.engine)))
-        await self._check_durability()
+        if not await self._check_durability():
+            self._check_soon()
 
     def _look_again(self) -> None:
         """Redis was away: outcomes and events may have been missed, and it may not be the Redis it was."""
         self.waiters.look_again()
         self.tail.look_again()
-        self._checking = asyncio.create_task(self._check_durability())
+        self._check_soon()
+
+    def _check_soon(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
+        self._checking = asyncio.create_task(self._check_until_known())
 
     async def stop(self) -> None:
         """Stops listening and lets go of everything."""
-        for looking in self._looking:
-            looking.cancel()
-        await asyncio.gather(*self._looking, return_exceptions=True)
+        running = [*self._looking, *filter(None, [self._checking])]
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await self._api_keys.close()
         self.passwords.close()
         await self._poster.close()
@@ -145,19 +156,25 @@ class Edge:
     async def _wake(self, mailbox: int) -> None:
         await activate(self._broker, mailbox)
 
-    async def _check_durability(self) -> None:
-        """Says loudly when 202 would promise more than Redis keeps."""
+    async def _check_until_known(self) -> None:
+        """A moment without Redis must not be all that is ever said of it."""
+        while not await self._check_durability():
+            await asyncio.sleep(_CHECK_AGAIN_SECONDS)
+
+    async def _check_durability(self) -> bool:
+        """Says loudly when 202 would promise more than Redis keeps; whether Redis could be asked."""
         try:
             durable = await is_durable(self.redis)
         except REDIS_UNAVAILABLE as error:
             _log.error("Redis cannot be reached (%s): whether accepted commands are durable is not known", error)
-            durable = None
-        else:
-            if durable is None:
-                _log.warning("Redis does not say whether it keeps commands on disk; 202 may promise too much")
-            elif not durable:
-                _log.error(
-                    "Redis is not set to `appendonly yes` and `appendfsync always`, or may evict streams: "
-                    "commands that were answered with 202 can be lost when it stops"
-                )
+            ACCEPT_DURABLE.set(0)
+            return False
+        if durable is None:
+            _log.warning("Redis does not say whether it keeps commands on disk; 202 may promise too much")
+        elif not durable:
+            _log.error(
+                "Redis is not set to `appendonly yes` and `appendfsync always`, or may evict streams: "
+                "commands that were answered with 202 can be lost when it stops"
+            )
         ACCEPT_DURABLE.set(1 if durable else 0)
+        return True

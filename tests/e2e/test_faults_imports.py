@@ -9,6 +9,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -102,19 +103,20 @@ async def test_background_killed_in_the_middle_of_an_import(system: System, admi
     seq = await ledger.last_seq()
     accepted = (await send(admin, sheet(article(number) for number in range(ROWS)))).ok(202)
 
-    async def is_at(offset: float) -> bool:
-        return bool((await admin.request("GET", accepted["status_url"])).ok()["progress"] >= offset)
+    async def is_at(run: int, offset: float) -> bool:
+        found = (await admin.request("GET", accepted["status_url"])).ok()
+        return bool(found["attempts"] >= run and found["progress"] >= offset)
 
     for kills in range(KILLS):
-        progress = (kills + moments.random()) / (KILLS + 1)
-        await eventually_seen("headway", lambda progress=progress: is_at(progress), within_seconds=SOON_SECONDS)  # type: ignore[misc]
+        headway = partial(is_at, kills + 1, (kills + 0.8 * moments.random()) / (KILLS + 1))
+        await eventually_seen("headway of another run", headway, within_seconds=SOON_SECONDS)
         # A window is posted, wholly or in part, and nobody applies it before its job is dead.
         async with workers_stopped(system):
             await eventually_seen("a window", lambda: commands_wait(system), within_seconds=SOON_SECONDS)
             await kill(*system.background_pids())
     found = await finished(admin, accepted["status_url"])
     assert (found["status"], counts(found)) == ("succeeded", (ROWS, ROWS, 0, 0)), found
-    assert found["attempts"] == KILLS + 1
+    assert found["attempts"] > KILLS, "a busy machine may lose a lease besides"
 
     told = await ledger.connection.fetch("SELECT type, count(*) FROM events WHERE seq > $1 GROUP BY type", seq)
     by_type = {kind: count for kind, count in told if kind != "command.repeated"}
