@@ -56,13 +56,13 @@ def asyncapi(version: str) -> dict[str, Any]:
             "feed": {
                 "address": "/ws",
                 "title": "The feed, by subscriptions",
-                "bindings": {"ws": {"method": "GET", "query": _query(token=True, topics=True, after=True)}},
+                "bindings": {"ws": {"method": "GET", "query": _query(token=True, topics=True, after=True, log=True)}},
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _names()},
             },
             "notifications": {
                 "address": "/ws/notifications",
                 "title": "What concerns the caller, without a protocol",
-                "bindings": {"ws": {"method": "GET", "query": _query(token=True, after=True)}},
+                "bindings": {"ws": {"method": "GET", "query": _query(token=True, after=True, log=True)}},
                 "messages": {"CloudEvents": {"$ref": "#/components/messages/CloudEvents"}},
             },
         },
@@ -113,8 +113,9 @@ def _query(**wanted: bool) -> dict[str, Any]:
         "token": "A bearer token, for clients that can send no header; else the header, or the first message.",
         "topics": "Topics of a first subscription, joined with commas.",
         "after": "The seq behind which it begins; without it, now.",
+        "log": "Which log that seq is of; if it is not this one, the socket is told so.",
     }
-    kinds = {"token": "string", "topics": "string", "after": "integer"}
+    kinds = {"token": "string", "topics": "string", "after": "integer", "log": "string"}
     properties = {name: {"type": kinds[name], "description": said[name]} for name in wanted}
     return {"type": "object", "properties": properties}
 

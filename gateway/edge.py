@@ -89,6 +89,13 @@ class Edge:
         )
         self.tail.watch(self.catalogue.take)
         self.revocations.watch(self.sockets.revoke)
+        for begin_anew in (
+            self.sockets.begin_anew,
+            self.catalogue.empty,
+            self.stats.begin_anew,
+            self._learn_revocations,
+        ):
+            self.tail.watch_anew(begin_anew)
         self._broker = ActivationBroker(config.redis_url)
         self._poster = Poster(
             self.redis,
@@ -127,6 +134,10 @@ class Edge:
             self._looking.append(asyncio.create_task(say_what_is_refused(self.engine)))
         if not await self._check_durability():
             self._check_soon()
+
+    def _learn_revocations(self) -> None:
+        """What was revoked in a log that is another one."""
+        self._looking.append(asyncio.create_task(self.revocations.load(self.tail)))
 
     def _look_again(self) -> None:
         """Redis was away: outcomes and events may have been missed, and it may not be the Redis it was."""

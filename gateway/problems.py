@@ -95,6 +95,8 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "report_not_ready": 409,
     "report_failed": 409,
     "result_expired": 410,
+    "ahead_of_log": 410,
+    "another_log": 410,
     "too_many_jobs": 429,
     "upload_stalled": 408,
     "bad_header": 422,

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.views import log
+from runtime.branches import Branches
 from runtime.engine import VIEW_FAILED
 from runtime.metrics import FEED_GAPS
 from runtime.records import CHUNK_MAX_EVENTS, EventRecord, decode_records
@@ -24,6 +26,8 @@ from runtime.records import CHUNK_MAX_EVENTS, EventRecord, decode_records
 # Messages of the feed that wait for a gap before them to be read; more are dropped, the log has them all.
 _AHEAD_MAX_MESSAGES: Final = 1_000
 _READ_MAX_EVENTS: Final = 1_000
+# So often it is looked whether this still is the same log, also when the feed brings more and more.
+_LOOK_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +39,9 @@ class Tail:
         self._engine = engine
         self._silence_seconds = silence_seconds
         self._seq = 0
+        self._branches = Branches()
+        self._looked_at = -inf
+        self._anew: list[Callable[[], None]] = []
         self._watchers: list[Callable[[list[EventRecord]], None]] = []
         self._interrupted = False
         self.watching = asyncio.Event()
@@ -58,6 +65,20 @@ class Tail:
         """The last event that was handed on."""
         return self._seq
 
+    @property
+    def branches(self) -> Branches:
+        """Which log it is; nothing before `watching`."""
+        return self._branches
+
+    async def check_place(self, after: int, identity: UUID | None) -> None:
+        """Raises NotThisLog for whoever is to go on behind `after`, of the log `identity` if that is known. Others may
+        have heard of more than this process has, or sooner of another log: so only Postgres can say. Raises what a
+        view raises."""
+        if identity is None and after <= self._seq:
+            return
+        async with self._engine.connect() as connection:
+            log.check_place(await log.state(connection), after, identity)
+
     def look_again(self) -> None:
         """The feed was interrupted: events may have been missed."""
         self._interrupted = True
@@ -67,6 +88,10 @@ class Tail:
         """Calls `watcher` with all that is new, in order, for as long as the tail runs; the first time when the log can
         be read, see `watching`."""
         self._watchers.append(watcher)
+
+    def watch_anew(self, watcher: Callable[[], None]) -> None:
+        """Calls `watcher` when the log turns out to be another one, or to end before what was handed on."""
+        self._anew.append(watcher)
 
     async def run(self) -> None:
         """Follows the log until cancelled."""
@@ -91,16 +116,40 @@ class Tail:
                 self._ahead.clear()
 
     async def _advance(self, *, silent: bool) -> None:
-        if not self.watching.is_set():
-            async with self._engine.connect() as connection:
-                self._seq = await log.last_seq(connection)
-            self.watching.set()
+        if silent or time.monotonic() - self._looked_at > _LOOK_SECONDS:
+            await self._look()
         gap = await self._deliver_ahead()
         if gap:
             FEED_GAPS.inc()
+            await self._look()
         if gap or silent:
             await self._catch_up()
             await self._deliver_ahead()
+
+    async def _look(self) -> None:
+        """Looks which log it is. At the first look, and when it is not the one that was followed, the tail begins at
+        its end: whoever has seen the other must begin anew."""
+        async with self._engine.connect() as connection:
+            state = await log.state(connection)
+        self._looked_at = time.monotonic()
+        if not self.watching.is_set():
+            self._seq, self._branches = state.last_seq, state.branches
+            self.watching.set()
+        elif state.last_seq < self._seq or state.branches.identity != self._branches.identity:
+            _log.error(
+                "the log is another one, or was put back: it ends at seq %d, as %s; the tail had come to %d, of %s",
+                state.last_seq,
+                state.branches.identity,
+                self._seq,
+                self._branches.identity,
+            )
+            self._seq, self._branches = state.last_seq, state.branches
+            self._ahead.clear()
+            for watcher in self._anew:
+                try:
+                    watcher()
+                except Exception:  # the others must be told all the same
+                    _log.exception("a watcher stumbled over another log")
 
     async def _deliver_ahead(self) -> bool:
         """Hands on what follows without a gap; True if something lies behind one."""

@@ -9,12 +9,13 @@ is what makes a CloudEvent's `source` and `id` name one event in all the world.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
-Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
+Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any] | asyncpg.Pool[Any]"
 
 BRANCHES = "SELECT identity, after_seq FROM log_branches ORDER BY number"
 
@@ -42,7 +43,7 @@ class Branches(tuple[Branch, ...]):
     def source(self, seq: int) -> str:
         """Where the event came from, as CloudEvents have it: the branch that it was written in."""
         identity = next((branch.identity for branch in reversed(self) if branch.after_seq < seq), self[0].identity)
-        return f"urn:uuid:{identity}"
+        return _urn(identity)
 
     def hold(self, identity: UUID, seq: int) -> bool:
         """Whether what was seen of the log `identity` up to `seq` is a part of this one."""
@@ -52,12 +53,19 @@ class Branches(tuple[Branch, ...]):
         return False
 
 
+@lru_cache(maxsize=64)
+def _urn(identity: UUID) -> str:
+    return f"urn:uuid:{identity}"
+
+
 async def read_branches(connection: Connection) -> Branches:
     """The branches as they stand in Postgres."""
     return Branches.of(await connection.fetch(BRANCHES))
 
 
-async def begin_branch(connection: Connection, known: UUID) -> UUID:
+async def begin_branch(
+    connection: asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any], known: UUID
+) -> UUID:
     """The log goes on under a new identity, unless it has done so since it was `known`; returns today's. The counter is
     held meanwhile, so that nothing is written between."""
     async with connection.transaction():

@@ -24,6 +24,8 @@ LOST_CONNECTION: Final[tuple[type[BaseException], ...]] = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that broke in the middle of something, used once more
     asyncpg.CannotConnectNowError,
+    asyncpg.InvalidCatalogNameError,  # the database is being put back: for a moment there is none,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # or one that takes no connections
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
@@ -49,8 +51,8 @@ async def _keep_session(connection: Any) -> None:
 
 async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: float) -> asyncpg.Pool[Any]:
     """Connections for batches, opened when first used. A stopped worker's transaction is ended by Postgres itself,
-    so that it cannot hold a mailbox: soon if it sits idle between statements, and in any case after the batch's time.
-    """
+    so that it cannot hold a mailbox: soon if it sits idle between statements, and else after the batch's time; for one
+    that waits for rows to copy, see `workers/overdue.py`."""
     return await create_pool(
         asyncpg_dsn(database_url),
         size=size,

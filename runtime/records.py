@@ -22,8 +22,6 @@ ACCEPTED: Final = "accepted"
 
 OUTCOME_STATUSES: Final = (APPLIED, REJECTED, FAILED, REPEATED)
 
-CLOUDEVENTS_SOURCE: Final = "/tidegate"
-
 # Of one message of the feed and of one frame to a client. One order of 1,000 lines is some 80 KB by itself.
 CHUNK_MAX_EVENTS: Final = 256
 CHUNK_MAX_BYTES: Final = 262_144
@@ -57,7 +55,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class CloudEvent(msgspec.Struct, frozen=True, gc=False):
-    """The CloudEvents 1.0 form, for everyone outside. `id` is the seq as text; `seq` orders and resumes."""
+    """The CloudEvents 1.0 form, for everyone outside. `id` is the seq as text; `seq` orders and resumes. `source` is
+    the log's identity: at a seq, another log has another event."""
 
     id: str
     type: str
@@ -67,8 +66,8 @@ class CloudEvent(msgspec.Struct, frozen=True, gc=False):
     commandid: str
     actor: str
     data: msgspec.Raw
+    source: str
     specversion: str = "1.0"
-    source: str = CLOUDEVENTS_SOURCE
     datacontenttype: str = "application/json"
 
 
@@ -121,8 +120,8 @@ def timestamp(microseconds: int) -> str:
     return moment(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def cloud_event(record: EventRecord) -> CloudEvent:
-    """The record as the world outside sees it."""
+def cloud_event(record: EventRecord, source: str) -> CloudEvent:
+    """The record as the world outside sees it; for its `source`, see `runtime/branches.py`."""
     return CloudEvent(
         id=str(record.seq),
         type=record.type,
@@ -132,4 +131,5 @@ def cloud_event(record: EventRecord) -> CloudEvent:
         commandid=str(record.command_id),
         actor=record.actor,
         data=record.data,
+        source=source,
     )

@@ -5,7 +5,8 @@
             print(event["seq"], event["type"])
 
 Each event comes once and in order, whatever happens to the connection, the gateway, or what lies between: the feed
-connects again behind the last event it has seen. Only what would be refused again ends it, with FeedRefused. Events are
+connects again behind the last event it has seen. Only what would be refused again ends it, with FeedRefused; as when
+the log was begun anew or put back from a backup, so that what was seen is no part of it any more. Events are
 CloudEvents, as dictionaries.
 """
 
@@ -22,6 +23,8 @@ import aiohttp
 BAD_REQUEST: Final = 4400
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
+NOT_THIS_LOG: Final = 4410
+NOT_THIS_LOG_CODES: Final = frozenset({"ahead_of_log", "another_log"})
 
 # Between two attempts to connect: at first so long, then twice as long each time, up to the most; half of it by chance.
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -33,6 +36,8 @@ SILENCE_SECONDS: Final = 45.0
 # An error that passes: the feed tries again.
 _PASSING: Final = "database_unavailable"
 
+_REFUSALS: Final = {BAD_REQUEST: "bad_request", FORBIDDEN: "forbidden", NOT_THIS_LOG: "another_log"}
+
 _SUBSCRIPTION: Final = "feed"
 
 Event = dict[str, Any]
@@ -40,7 +45,8 @@ Token = str | Callable[[], Awaitable[str]]
 
 
 class FeedRefused(Exception):
-    """The gateway will not serve this feed: the token does not hold, or may not see a topic. `code` is stable."""
+    """The gateway will not serve this feed: the token does not hold, or may not see a topic; or what was seen is no
+    part of the log (`ahead_of_log`, `another_log`), and whoever follows must begin anew. `code` is stable."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -59,11 +65,13 @@ class Feed:
         topics: Sequence[str],
         after: int | Literal["now"] = "now",
         *,
+        log: str | None = None,
         on_state: Callable[[str], None] = lambda state: None,
         on_stats: Callable[[dict[str, Any]], None] = lambda stats: None,
     ) -> None:
-        """`on_state` is told "connected" and "disconnected"; `on_stats` what the topic `stats` says each second. A feed
-        of `stats` alone has no events, and goes on until it is cancelled."""
+        """`log` is which log `after` is a seq of, as an earlier feed knew: so one with other events is told apart.
+        `on_state` is told "connected" and "disconnected"; `on_stats` what the topic `stats` says each second. A feed of
+        `stats` alone has no events, and goes on until it is cancelled."""
         self._http = http
         self._url = url.rstrip("/") + "/ws"
         self._token = token
@@ -72,6 +80,8 @@ class Feed:
         self._on_stats = on_stats
         self.seq: int | Literal["now"] = after
         """Everything up to here was handed out; where it resumes."""
+        self.log = log
+        """Which log that seq is of, once it is known."""
         self.connections = 0
         """How often it has connected."""
 
@@ -103,6 +113,8 @@ class Feed:
         headers = {"Authorization": f"Bearer {token}"}
         async with self._http.ws_connect(self._url, headers=headers, max_msg_size=0) as socket:
             request = {"type": "subscribe", "topics": self._topics, "after": self.seq, "subscription": _SUBSCRIPTION}
+            if self.log is not None and self.seq != "now":
+                request["log"] = self.log
             await socket.send_json(request)
             while True:
                 message = await socket.receive(SILENCE_SECONDS)
@@ -122,6 +134,7 @@ class Feed:
         kind = said["type"]
         if kind == "subscribed":
             self.seq = said["after"]
+            self.log = said.get("log", self.log)
             self.connections += 1
             self._on_state("connected")
         elif kind == "heartbeat":
@@ -138,5 +151,5 @@ class Feed:
         """Raises FeedRefused if the socket was closed for good: a token that cannot be renewed, or may not."""
         if close_code == UNAUTHENTICATED and isinstance(self._token, str):
             raise FeedRefused("unauthenticated", reason)
-        if close_code in (BAD_REQUEST, FORBIDDEN):
-            raise FeedRefused("forbidden" if close_code == FORBIDDEN else "bad_request", reason)
+        if close_code in _REFUSALS:
+            raise FeedRefused(_REFUSALS[close_code], reason)

@@ -23,6 +23,7 @@ from runtime.redis_client import REDIS_UNAVAILABLE, connect
 from runtime.settings import Settings, settings
 from workers.apply import Applier
 from workers.drain import Drainer
+from workers.overdue import end_overdue
 
 _SWEEP_INTERVAL_SECONDS: Final = 1
 _RETRY_SECONDS: Final = 0.2
@@ -84,6 +85,7 @@ class Worker:
         the background look after its own."""
         await kick(self._background, TEND_TASK)
         try:
+            await end_overdue(self._pool, self._config.batch_max_seconds)
             known = (await rejoin(self._pool, self._redis, self._inbox, range(self._config.mailbox_count))).mailboxes
         except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
             _log.warning("positions not compared, Postgres is away (%s)", type(error).__name__)

@@ -10,6 +10,8 @@ const SILENCE_MS = 45_000; // the gateway says something every 15 seconds, whate
 const RENEW_BEFORE_MS = 45_000;
 const UNAUTHENTICATED = 4401;
 const FORBIDDEN = 4403;
+const NOT_THIS_LOG = 4410;
+const NOT_THIS_LOG_CODES = ["ahead_of_log", "another_log"];
 
 const FIGURES = "figures";
 const EVENTS = "events";
@@ -20,12 +22,13 @@ export class Feed {
   #closed = false;
   #pause = FIRST_PAUSE_MS;
   #seq = null;
+  #log = null;
   #timers = { retry: 0, renew: 0, silence: 0 };
   #authenticated = false;
 
   // `topic` is followed from `lookBack` events before the first connection on. `token` gives one that is good now.
-  // Told are: onEvents, onStats, onSeq (all up to there was seen), onState (connecting, live, lost), and onRefused,
-  // when connecting again would not help.
+  // Told are: onEvents, onStats, onSeq (all up to there was seen), onState (connecting, live, lost), onAnew, when the
+  // log is another one than was followed, and onRefused, when connecting again would not help.
   constructor(options) {
     this.#options = options;
   }
@@ -104,11 +107,13 @@ export class Feed {
   }
 
   // The figures' subscription tells where the log is now; the events' begins a little before, or where we were.
-  #subscribed({ subscription, after }) {
+  #subscribed({ subscription, after, log }) {
     if (subscription === FIGURES) {
+      const known = this.#seq === null ? {} : { log: this.#log };
       const from = this.#seq ?? Math.max(0, after - this.#options.lookBack);
-      this.#say({ type: "subscribe", subscription: EVENTS, topics: [this.#options.topic], after: from });
+      this.#say({ type: "subscribe", subscription: EVENTS, topics: [this.#options.topic], after: from, ...known });
     } else {
+      this.#log = log;
       this.#pause = FIRST_PAUSE_MS;
       this.#reached(after);
       this.#options.onState("live");
@@ -124,8 +129,16 @@ export class Feed {
     if (code === "forbidden") {
       this.#refused(code, detail);
     } else {
+      if (NOT_THIS_LOG_CODES.includes(code)) {
+        this.#beginAnew();
+      }
       this.#abandon();
     }
+  }
+
+  #beginAnew() {
+    this.#seq = this.#log = null;
+    this.#options.onAnew();
   }
 
   #ended(socket, event) {
@@ -137,6 +150,9 @@ export class Feed {
     } else if (event.code === UNAUTHENTICATED && !this.#authenticated) {
       this.#refused("signed-out", "Your sign-in counts no more. Please sign in again.");
     } else {
+      if (event.code === NOT_THIS_LOG) {
+        this.#beginAnew();
+      }
       this.#again();
     }
   }

@@ -39,6 +39,7 @@ function follow() {
       board.counted(stats);
     },
     onSeq: (seq) => orders.reached(seq),
+    onAnew: () => orders.clear(),
     onState: (state) => connection.is(state),
     onRefused: (why, detail) => signOut(REFUSED[why] ?? detail),
   });

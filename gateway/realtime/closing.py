@@ -10,6 +10,7 @@ TOO_SLOW: Final = 4008
 BAD_REQUEST: Final = 4400
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
+NOT_THIS_LOG: Final = 4410
 TOO_MANY_MESSAGES: Final = 4429
 
 MEANINGS: Final = {
@@ -23,6 +24,7 @@ MEANINGS: Final = {
     BAD_REQUEST: "What the client said could not be understood.",
     UNAUTHENTICATED: "There is no token, or it expired, or counts no more.",
     FORBIDDEN: "The token may not do that.",
+    NOT_THIS_LOG: "What the client has seen is no part of the log (any more): begin anew.",
     TOO_MANY_MESSAGES: "The client says too much.",
 }
 

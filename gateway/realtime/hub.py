@@ -176,7 +176,11 @@ class Hub:
             part, records = records[:CHUNK_MAX_EVENTS], records[CHUNK_MAX_EVENTS:]
             if until is not None:
                 part = [record for record in part if record.seq <= until]
-            seen = [(record.seq, encode(record)) for record in part if subscription.audience.sees(record)]
+            seen = [
+                (record.seq, encode(record, self._tail.branches))
+                for record in part
+                if subscription.audience.sees(record)
+            ]
             for packet in packets(seen):
                 await room()
                 if subscription.left:
@@ -205,7 +209,7 @@ class Hub:
         for record in records:
             audiences = {audience for address in _addresses(record) for audience in self._by_address.get(address, ())}
             if audiences:
-                event = record.seq, encode(record)
+                event = record.seq, encode(record, self._tail.branches)
                 for audience in audiences:
                     audience.gathering.append(event)
                 hit |= audiences

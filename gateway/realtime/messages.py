@@ -6,6 +6,7 @@ The AsyncAPI document is made from these structs, so what stands there is what i
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -37,12 +38,14 @@ class Authenticate(_Said, frozen=True, tag="authenticate"):
 
 class Subscribe(_Said, frozen=True, tag="subscribe"):
     """Asks for the events of some topics, those behind the seq `after` or those from now on. Without a name for it, a
-    subscription is called by its topics, sorted and joined with commas."""
+    subscription is called by its topics, sorted and joined with commas. Whoever says of which `log` the seq is, as an
+    earlier answer said, is told if that log is not this one any more."""
 
     topics: Annotated[list[Annotated[str, msgspec.Meta(max_length=100)]], msgspec.Meta(min_length=1, max_length=100)]
     after: _Seq | Literal["now"] = "now"
     subscription: _Name | None = None
     id: _Reference | None = None
+    log: UUID | None = None
 
 
 class Unsubscribe(_Said, frozen=True, tag="unsubscribe"):
@@ -75,12 +78,13 @@ class Authenticated(_Told, frozen=True, tag="authenticated"):
 
 
 class Subscribed(_Told, frozen=True, tag="subscribed"):
-    """The subscription begins behind the seq `after`."""
+    """The subscription begins behind the seq `after` of `log`."""
 
     subscription: str
     topics: list[str]
     after: int
     id: str | None = None
+    log: str | None = None
 
 
 class Unsubscribed(_Told, frozen=True, tag="unsubscribed"):
@@ -134,11 +138,14 @@ ERROR_CODES: Final = (
 
 
 class Error(_Told, frozen=True, tag="error"):
-    """A message was refused; the socket goes on. `code` is stable."""
+    """A message was refused; the socket goes on. `code` is stable. If what the client has seen is no part of the log
+    (`ahead_of_log`, `another_log`), `log` is what it is called now, and `seq` where it ends."""
 
     code: str
     detail: str
     id: str | None = None
+    seq: int | None = None
+    log: str | None = None
 
 
 TOLD: Final = (Authenticated, Subscribed, Unsubscribed, Events, Stats, Heartbeat, Pong, Error)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
+from runtime.branches import Branches
 from runtime.records import CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS, EventRecord, cloud_event
 
 # What one packet is kept as. Whoever calls a subscription by a name of their own shares it with nobody.
@@ -63,14 +66,27 @@ def array(subscription: str, seqs: Sequence[int], bodies: Sequence[str]) -> str:
     return f"[{','.join(bodies)}]"
 
 
-def server_sent(subscription: str, seqs: Sequence[int], bodies: Sequence[str]) -> str:
-    """Server-sent events, each with its seq as id to resume from."""
-    return "".join(f"id: {seq}\ndata: {body}\n\n" for seq, body in zip(seqs, bodies, strict=True))
+@lru_cache(maxsize=8)
+def server_sent(identity: UUID) -> Form:
+    """Server-sent events of the log `identity`, each with its place there as id to resume from. There is one form for
+    all who follow one log."""
+
+    def written(subscription: str, seqs: Sequence[int], bodies: Sequence[str]) -> str:
+        return "".join(
+            f"id: {event_id(seq, identity)}\ndata: {body}\n\n" for seq, body in zip(seqs, bodies, strict=True)
+        )
+
+    return written
 
 
-def encode(record: EventRecord) -> str:
+def event_id(seq: int, identity: UUID) -> str:
+    """The place of an event in an event stream: its seq, and which log's."""
+    return f"{seq}@{identity}"
+
+
+def encode(record: EventRecord, branches: Branches) -> str:
     """The event in the form that everybody gets: a CloudEvent."""
-    return _json.encode(cloud_event(record)).decode()
+    return _json.encode(cloud_event(record, branches.source(record.seq))).decode()
 
 
 def packets(events: Sequence[tuple[int, str]]) -> Iterator[Packet]:

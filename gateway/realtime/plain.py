@@ -6,20 +6,23 @@ of `/api/v1/events/stream` is the same for any topics, as server-sent events.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Final
 
 import msgspec
 
-from gateway.realtime.closing import FORBIDDEN, STOPPING, TOO_MANY_MESSAGES, TRY_LATER, Closing
+from gateway.realtime.closing import FORBIDDEN, NOT_THIS_LOG, STOPPING, TOO_MANY_MESSAGES, TRY_LATER, Closing
 from gateway.realtime.messages import Error, Subscribed
-from gateway.realtime.packets import Form, array, server_sent
+from gateway.realtime.packets import Form, array, event_id, server_sent
 from gateway.realtime.session import Session
+
+_CLOSES: Final = {"database_unavailable": TRY_LATER, "ahead_of_log": NOT_THIS_LOG, "another_log": NOT_THIS_LOG}
 
 
 class Notifications(Session):
     """A socket that only gets events. What its client says means nothing, and is not kept."""
 
-    form: ClassVar[Form] = array
+    def _form(self) -> Form:
+        return array
 
     async def hear(self, text: str | bytes) -> None:
         if not self._allowance.take():
@@ -30,15 +33,15 @@ class Notifications(Session):
 
     def _tell(self, message: msgspec.Struct) -> None:
         if isinstance(message, Error):
-            code = TRY_LATER if message.code == "database_unavailable" else FORBIDDEN
-            self._end(Closing(code, message.code))
+            self._end(Closing(_CLOSES.get(message.code, FORBIDDEN), message.code))
 
 
 class Stream(Notifications):
     """An event stream. Its heartbeats keep proxies from closing it, and are events without data: no listener is told of
     them, but a browser resumes from there."""
 
-    form: ClassVar[Form] = server_sent
+    def _form(self) -> Form:
+        return server_sent(self._edge.tail.branches.identity)
 
     def heartbeat(self) -> None:
         if self._served:
@@ -54,4 +57,5 @@ class Stream(Notifications):
         super()._tell(message)
 
     def _tell_position(self, seq: int) -> None:
-        self._outbox.notify(f": heartbeat\nid: {seq}\n\n", seq, [lane for _, lane in self._served.values()])
+        place = event_id(seq, self._edge.tail.branches.identity)
+        self._outbox.notify(f": heartbeat\nid: {place}\n\n", seq, [lane for _, lane in self._served.values()])

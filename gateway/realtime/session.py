@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,7 @@ from gateway.realtime.closing import (
     BAD_REQUEST,
     FORBIDDEN,
     INTERNAL_ERROR,
+    NOT_THIS_LOG,
     TOO_MANY_MESSAGES,
     TOO_SLOW,
     TRY_LATER,
@@ -55,6 +56,7 @@ from gateway.realtime.packets import Form, events_message
 from gateway.realtime.places import NoPlace, Place
 from gateway.realtime.rate import Allowance
 from gateway.realtime.topics import STATS, TopicRefused
+from gateway.views.log import NotThisLog
 from runtime.engine import VIEW_FAILED
 
 if TYPE_CHECKING:
@@ -75,8 +77,6 @@ class _Served(NamedTuple):
 class Session:
     """The protocol of one socket. `send` sends a text frame; `end` is called once, when `closing` says how it ends."""
 
-    form: ClassVar[Form] = events_message
-
     def __init__(self, edge: Edge, caller: Caller | None, send: Send, end: Callable[[], object], place: Place) -> None:
         self.place = place
         place.give_up = self._give_up
@@ -88,7 +88,7 @@ class Session:
         self._outbox = Outbox(
             send,
             self._cannot_send,
-            type(self).form,
+            self._form(),
             max_events=self._config.socket_queue_max_events,
             max_bytes=self._config.socket_queue_max_bytes,
         )
@@ -101,6 +101,10 @@ class Session:
         self._mistakes = 0
         self._expiry: asyncio.TimerHandle | None = None
         self._watch_expiry()
+
+    def _form(self) -> Form:
+        """How events are written."""
+        return events_message
 
     @property
     def caller(self) -> Caller | None:
@@ -195,6 +199,16 @@ class Session:
             return
         hub = self._edge.hub
         await hub.ready()
+        try:
+            if said.after != "now":
+                await self._edge.tail.check_place(said.after, said.log)
+        except NotThisLog as error:
+            identity = str(error.state.branches.identity)
+            self._tell(Error(error.code, str(error), said.id, error.state.last_seq, identity))
+            return
+        except VIEW_FAILED:
+            self._tell(Error("database_unavailable", "The log cannot be read now; try again.", said.id))
+            return
         if STATS in addresses:
             self._stats.add(name)
             self._edge.stats.watch(self, name)
@@ -203,7 +217,7 @@ class Session:
         subscription = hub.subscription(addresses, partial(self._outbox.put, lane))
         subscription.seq = after
         self._served[name] = _Served(subscription, lane)
-        self._tell(Subscribed(name, said.topics, after, said.id))
+        self._tell(Subscribed(name, said.topics, after, said.id, str(self._edge.tail.branches.identity)))
         if after >= hub.seq:
             hub.join(subscription)
         else:
@@ -269,6 +283,11 @@ class Session:
         """Tells a subscription to `stats` what there is this second; one that is behind misses some."""
         if self._outbox.waiting <= self._config.socket_queue_max_events // 2:
             self._tell(Stats(name, stats))
+
+    def begin_anew(self) -> None:
+        """The log is another one: what was subscribed to is no more."""
+        if self._served:
+            self._end(Closing(NOT_THIS_LOG, "another_log"))
 
     def revoke(self) -> None:
         """The token counts no more, or did not come in time."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import parse_qs
+from uuid import UUID
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
@@ -77,6 +78,11 @@ class Sockets:
             if session.caller is not None and not self._edge.authenticator.stands(session.caller):
                 session.revoke()
 
+    def begin_anew(self) -> None:
+        """The log is another one: ends the sockets of all who follow it."""
+        for session in list(self._open):
+            session.begin_anew()
+
     async def serve(self, kind: SocketKind, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one WebSocket, from its request to its end."""
         if (await receive())["type"] != "websocket.connect":
@@ -112,9 +118,9 @@ class Sockets:
     async def _listen(self, session: Session, query: dict[str, str], receive: Receive) -> None:
         """Hands on what the client says, until one side has enough. The request itself may ask for a subscription."""
         if isinstance(session, Notifications):
-            await session.begin(Subscribe([ME], _after(query)))
+            await session.begin(Subscribe([ME], _after(query), log=_log_of(query)))
         elif topics := query.get("topics"):
-            await session.begin(Subscribe(topics.split(","), _after(query)))
+            await session.begin(Subscribe(topics.split(","), _after(query), log=_log_of(query)))
         while session.closing is None and (message := await receive())["type"] != "websocket.disconnect":
             text: Any = message.get("text")
             await session.hear(message["bytes"] if text is None else text)
@@ -206,6 +212,10 @@ def _check(query: dict[str, str]) -> None:
     """Raises _Refused for a query that asks for what there is not."""
     if not _SEQ.fullmatch(query.get("after", "0")):
         raise _Refused(BAD_REQUEST, "`after` is a seq")
+    try:
+        _log_of(query)
+    except ValueError:
+        raise _Refused(BAD_REQUEST, "`log` is a UUID") from None
     topics = query.get("topics", "").split(",")
     if len(topics) > TOPICS_MAX or any(len(topic) > _TOPIC_MAX_CHARS for topic in topics):
         raise _Refused(BAD_REQUEST, "too many topics, or too long ones")
@@ -213,6 +223,10 @@ def _check(query: dict[str, str]) -> None:
 
 def _after(query: dict[str, str]) -> int | Literal["now"]:
     return int(query["after"]) if "after" in query else "now"
+
+
+def _log_of(query: dict[str, str]) -> UUID | None:
+    return UUID(query["log"]) if "log" in query else None
 
 
 async def _close(send: Send, closing: Closing) -> None:

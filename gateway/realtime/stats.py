@@ -85,6 +85,11 @@ class Statistics:
             self._counting = None
             self._meanwhile = []
 
+    def begin_anew(self) -> None:
+        """The log is another one: what was counted is forgotten."""
+        self._counting = None
+        self._meanwhile = []
+
     async def run(self) -> None:
         """Tells watchers each second, until cancelled."""
         await asyncio.gather(

@@ -1,20 +1,27 @@
 """The event log over HTTP."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from gateway.auth import Caller, require_role
+from gateway.problems import Problem
 from gateway.routes import API
-from gateway.routes.documents import READ, edge_of
+from gateway.routes.documents import edge_of, read
 from gateway.views import log as views
 from runtime.records import cloud_event
 
 router = APIRouter(prefix=API, tags=["events"])
 
 _SEQ_MAX = 2**63 - 1
+
+LOG_DESCRIPTION: Final = (
+    "Which log the seq is of: the UUID in `source` of its events. If it is not this one (the log was begun anew, or put"
+    " back from a backup, since), the answer is 410 instead of other events under the same seqs."
+)
 
 
 class EventView(BaseModel):
@@ -34,25 +41,40 @@ class EventView(BaseModel):
 
 
 class EventsView(BaseModel):
-    """Some events in order, and the seq of the last of them (or what was asked behind, if there are none)."""
+    """Some events in order, the seq of the last of them (or what was asked behind, if there are none), and which `log`
+    they are of: its identity, to be handed back with the seq."""
 
     items: list[EventView]
     last_seq: int
+    log: UUID
 
 
-@router.get("/events", response_model=EventsView, responses=READ)
+def not_this_log(error: views.NotThisLog) -> Problem:
+    """The 410 Problem of a client that has seen what is no part of the log."""
+    state = error.state
+    return Problem(error.code, str(error), extensions={"last_seq": state.last_seq, "log": str(state.branches.identity)})
+
+
+@router.get("/events", response_model=EventsView, responses=read("ahead_of_log", "another_log"))
 async def list_events(
     request: Request,
     caller: Annotated[Caller, Depends(require_role("staff", "events:read"))],
     after: Annotated[int, Query(ge=0, le=_SEQ_MAX)] = 0,
     limit: Annotated[int, Query(ge=1)] = 100,
+    log: Annotated[UUID | None, Query(description=LOG_DESCRIPTION)] = None,
 ) -> Response:
     """The log behind `after`, in order. Staff only. `limit` is cut to the page's bound."""
     edge = edge_of(request)
     async with edge.engine.connect() as connection:
+        state = await views.state(connection)
+        try:
+            views.check_place(state, after, log)
+        except views.NotThisLog as error:
+            raise not_this_log(error) from None
         records = await views.read(connection, after, min(limit, edge.config.events_page_max))
     document = {
-        "items": [cloud_event(record) for record in records],
+        "items": [cloud_event(record, state.branches.source(record.seq)) for record in records],
         "last_seq": records[-1].seq if records else after,
+        "log": state.branches.identity,
     }
     return Response(msgspec.json.encode(document), media_type="application/json")

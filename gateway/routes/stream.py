@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import Annotated, Any, ClassVar, Final
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.types import Receive, Scope, Send
@@ -22,11 +23,13 @@ from gateway.realtime.sockets import ended, host_of, interrupting
 from gateway.realtime.topics import STATS, TopicRefused
 from gateway.routes import API
 from gateway.routes.documents import edge_of, problems
+from gateway.routes.log import LOG_DESCRIPTION, not_this_log
+from gateway.views.log import NotThisLog
 
 router = APIRouter(prefix=API, tags=["events"])
 
 _MEDIA_TYPE: Final = "text/event-stream"
-_SEQ: Final = re.compile("[0-9]{1,18}")
+_PLACE: Final = re.compile("([0-9]{1,18})(?:@([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?")
 _SEQ_MAX: Final = 10**18 - 1
 
 _LAST_EVENT_ID: Final[dict[str, Any]] = {
@@ -34,7 +37,11 @@ _LAST_EVENT_ID: Final[dict[str, Any]] = {
     "in": "header",
     "description": "The `id` of the last event that came, as browsers send it when they come back: it goes on behind"
     " that one, whatever `after` says.",
-    "schema": {"type": "string", "pattern": f"^{_SEQ.pattern}$", "examples": ["1041"]},
+    "schema": {
+        "type": "string",
+        "pattern": f"^{_PLACE.pattern}$",
+        "examples": ["1041", "1041@6e8bc430-9c3a-4d9c-8f0e-0c9b5a6d1f27"],
+    },
 }
 
 # How long a browser waits until it comes back. A gateway that is started anew takes about so long.
@@ -45,10 +52,11 @@ _END_SECONDS: Final = 1.0
 
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "Events as they come: `id` is the seq, `data` a CloudEvent. Comments tell how far it has come.",
+        "description": "Events as they come: `id` is the seq, `@` and the log's identity; `data` a CloudEvent. Comments"
+        " tell how far it has come.",
         "content": {_MEDIA_TYPE: {"schema": {"type": "string"}}},
     },
-    **problems(401, 403, 404, 422, 503),
+    **problems(401, 403, 404, 422, 503, "ahead_of_log", "another_log"),
 }
 
 
@@ -121,6 +129,7 @@ async def stream_events(
         str, Query(max_length=4_000, description="Topics, with commas between.", examples=["orders,inventory"])
     ],
     after: Annotated[int | None, Query(ge=0, le=_SEQ_MAX, description="The seq to begin behind; or now.")] = None,
+    log: Annotated[UUID | None, Query(description=LOG_DESCRIPTION)] = None,
     token: Annotated[
         str | None,
         Query(
@@ -138,20 +147,28 @@ async def stream_events(
         raise _invalid("topics", f"At most {TOPICS_MAX} topics, and not `{STATS}`.")
     last_event_id = request.headers.get("last-event-id")
     if last_event_id is not None:
-        if not _SEQ.fullmatch(last_event_id):
-            raise _invalid("Last-Event-ID", "This is no seq.")
-        after = int(last_event_id)
+        known = _PLACE.fullmatch(last_event_id)
+        if known is None:
+            raise _invalid("Last-Event-ID", "This is no place in the log.")
+        after = int(known[1])
+        log = UUID(known[2]) if known[2] else None
     try:
         await admission.addresses(edge.engine, caller, asked)
     except TopicRefused as refused:
         if refused.code == "unknown_topic":
             raise _invalid("topics", str(refused)) from None
         raise Problem(refused.code, str(refused)) from None
+    await edge.hub.ready()
+    if after is not None:
+        try:
+            await edge.tail.check_place(after, log)
+        except NotThisLog as error:
+            raise not_this_log(error) from None
     try:
         place = edge.sockets.places.take(caller, host_of(request.scope))
     except NoPlace as full:
         raise Problem("gateway_busy", f"{str(full).capitalize()}; streams count as well.") from None
-    return EventStream(edge, caller, Subscribe(asked, "now" if after is None else after), place)
+    return EventStream(edge, caller, Subscribe(asked, "now" if after is None else after, log=log), place)
 
 
 def _invalid(field: str, message: str) -> Problem:

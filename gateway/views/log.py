@@ -1,19 +1,47 @@
 """The event log, read from any seq."""
 
 from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.rawjson import as_text
+from runtime.branches import Branches
 from runtime.records import EventRecord, microseconds
-from runtime.tables import event_counter, events
+from runtime.tables import event_counter, events, log_branches
 
 
-async def last_seq(connection: AsyncConnection) -> int:
-    """The seq of the newest event, 0 if there is none."""
-    seq: int = (await connection.execute(select(event_counter.c.last_seq))).scalar_one()
-    return seq
+class LogState(NamedTuple):
+    """The seq of the newest event, 0 if there is none, and which log it is."""
+
+    last_seq: int
+    branches: Branches
+
+
+class NotThisLog(Exception):
+    """What somebody has seen is no part of this log: it is beyond its end, or of another one. `code` is stable."""
+
+    def __init__(self, code: str, detail: str, state: LogState) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.state = state
+
+
+async def state(connection: AsyncConnection) -> LogState:
+    """The log as it is now."""
+    query = select(event_counter.c.last_seq, log_branches.c.identity, log_branches.c.after_seq)
+    rows = (await connection.execute(query.join_from(event_counter, log_branches, true()).order_by("number"))).all()
+    return LogState(rows[0].last_seq, Branches.of([row[1:] for row in rows]))
+
+
+def check_place(log: LogState, after: int, identity: UUID | None) -> None:
+    """Raises NotThisLog for a client that is to go on behind `after`, of the log `identity` if it says so."""
+    if identity is not None and not log.branches.hold(identity, after):
+        raise NotThisLog("another_log", "This is another log than the one that was seen: begin anew.", log)
+    if after > log.last_seq:
+        raise NotThisLog("ahead_of_log", f"The log ends at seq {log.last_seq}: begin anew, or behind that.", log)
 
 
 async def first_since(connection: AsyncConnection, since: datetime) -> int | None:

@@ -39,6 +39,7 @@ SOCKETS: Final = 1_000
 BURST_EVENTS: Final = 1_000
 BATCH_EVENTS: Final = 50
 NODE_EVENTS: Final = 300
+_SOURCE: Final = "urn:uuid:00000000-0000-0000-0000-000000000000"
 LATENCY_SOCKETS: Final = 100
 LATENCY_PER_SECOND: Final = 500
 _LATENCY_BATCH_EVENTS: Final = 5
@@ -91,7 +92,9 @@ class Feed:
         if folder is None:
             return []
         port = free_port()
-        lines = b"".join(msgspec.json.encode(cloud_event(record)) + b"\n" for record in _records(1, NODE_EVENTS))
+        lines = b"".join(
+            msgspec.json.encode(cloud_event(record, _SOURCE)) + b"\n" for record in _records(1, NODE_EVENTS)
+        )
         node = subprocess.Popen(
             [shutil.which("node") or "node", "broadcast.mjs", str(port)], cwd=folder, stdin=subprocess.PIPE
         )

@@ -18,7 +18,7 @@ from runtime.keys import key_ring
 from runtime.processes import reachable
 from runtime.settings import Settings, settings
 from runtime.tokens import mint
-from tidegate.client import Feed, FeedRefused
+from tidegate.client import NOT_THIS_LOG_CODES, Feed, FeedRefused
 
 _REFRESH_PER_SECOND: Final = 4
 _TOKEN_SECONDS: Final = 900
@@ -57,8 +57,14 @@ async def _watch(
 ) -> None:
     """Follows until it is refused, or the time is over (TimeoutError)."""
     async with asyncio.timeout(seconds), aiohttp.ClientSession() as http:
-        feed = Feed(http, url, token, ["orders", "stats"], on_state=board.state, on_stats=board.counted)
         live = Live(board, console=console, refresh_per_second=_REFRESH_PER_SECOND, screen=True)
         with live if console.is_terminal else nullcontext():
-            async for event in feed:
-                board.happened(event)
+            while True:
+                feed = Feed(http, url, token, ["orders", "stats"], on_state=board.state, on_stats=board.counted)
+                try:
+                    async for event in feed:
+                        board.happened(event)
+                except FeedRefused as refused:
+                    if refused.code not in NOT_THIS_LOG_CODES:
+                        raise
+                    board.begin_anew()

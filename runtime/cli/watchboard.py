@@ -52,6 +52,12 @@ class Board:
         """Takes news of the connection."""
         self._state = state
 
+    def begin_anew(self) -> None:
+        """The log is another one: what was shown is no part of it."""
+        self._seq = 0
+        self._latest.clear()
+        self._orders = {}
+
     def counted(self, stats: dict[str, Any]) -> None:
         """Takes what is told each second."""
         if past := stats.get("past"):

@@ -207,8 +207,14 @@ async def last_seq(database: "asyncpg.Connection[Any]") -> int:
     return int(await database.fetchval("SELECT last_seq FROM event_counter"))
 
 
+async def log_identity(database: "asyncpg.Connection[Any]") -> str:
+    """What the log is called, in a test that does not put it back."""
+    return str(await database.fetchval("SELECT identity FROM log_branches"))
+
+
 async def log(database: "asyncpg.Connection[Any]", after: int = 0, until: int | None = None) -> list[Event]:
     """The log between two seqs, as CloudEvents, straight from its table."""
+    identity = await log_identity(database)
     rows = await database.fetch(
         "SELECT *, to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS time FROM events"
         " WHERE seq > $1 AND seq <= coalesce($2, 9223372036854775807) ORDER BY seq",
@@ -219,7 +225,7 @@ async def log(database: "asyncpg.Connection[Any]", after: int = 0, until: int | 
         {
             "specversion": "1.0",
             "id": str(row["seq"]),
-            "source": "/tidegate",
+            "source": f"urn:uuid:{identity}",
             "type": row["type"],
             "subject": row["subject"],
             "time": row["time"],

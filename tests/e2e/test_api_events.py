@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.feed import last_seq, log_identity
 from tests.e2e.shop import Shop
 
 
@@ -48,7 +49,7 @@ async def test_events_are_cloudevents(shop: Shop) -> None:
     for event in events:
         assert event["specversion"] == "1.0"
         assert event["id"] == str(event["seq"])
-        assert event["source"] == "/tidegate"
+        assert event["source"] == f"urn:uuid:{await log_identity(shop.database)}"
         assert re.fullmatch(r"[a-z_]+\.[a-z_]+", event["type"])
         assert event["subject"]
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event["time"])
@@ -59,8 +60,10 @@ async def test_events_are_cloudevents(shop: Shop) -> None:
     assert max(times) == times[-1]
 
 
-async def test_behind_the_end_there_is_nothing(shop: Shop) -> None:
-    assert (await shop.staff.get("/events", after=2**63 - 1)).ok() == {"items": [], "last_seq": 2**63 - 1}
+async def test_at_the_end_there_is_nothing(shop: Shop) -> None:
+    last = await last_seq(shop.database)
+    identity = await log_identity(shop.database)
+    assert (await shop.staff.get("/events", after=last)).ok() == {"items": [], "last_seq": last, "log": identity}
 
 
 async def test_a_page_has_at_most_so_many_events(shop: Shop) -> None:

@@ -44,12 +44,13 @@ async def put_order(
 ) -> None:
     moment = datetime.fromtimestamp(at, UTC)
     await rows.execute(
-        "INSERT INTO orders (id, customer_id, status, currency, total_minor, placed_at, updated_at)"
-        " VALUES ($1, 'ann', 'placed', $2, $3, $4, $4)",
+        "INSERT INTO orders (id, customer_id, status, currency, total_minor, placed_at, updated_at, placed_seq)"
+        " VALUES ($1, 'ann', 'placed', $2, $3, $4, $4, $5)",
         new_id((at - waited) * 1000, 0, number),
         currency,
         total,
         moment,
+        at * 1_000 + number,
     )
 
 

@@ -13,6 +13,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from domain.model import Secret
 from domain.webhooks import ChangeWebhook, DeleteWebhook, RedeliverEvents, RotateWebhookSecret
 from gateway.views.reactions import Lag, lags
+from runtime.branches import read_branches
 from runtime.engine import create_engine
 from runtime.envelope import read_request
 from runtime.webhooks import new_secret
@@ -60,7 +61,7 @@ async def test_events_come_in_order_and_signed(courier: Couriers, receiver: Rece
         **events[0],
         "specversion": "1.0",
         "id": str(seqs[0]),
-        "source": "/tidegate",
+        "source": (await read_branches(courier.floor.pool)).source(seqs[0]),
         "type": "stock.received",
         "subject": SKU,
         "datacontenttype": "application/json",

@@ -1,6 +1,7 @@
 """Outboxes: in order, together what is there together, bounded, and no trouble of anybody else's."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
@@ -184,7 +185,10 @@ def test_the_forms() -> None:
         events_message('"a"', [1, 2], ["{}", "{}"]) == '{"type":"events","subscription":"a","seq":2,"events":[{},{}]}'
     )
     assert array('"a"', [1], ["{}"]) == "[{}]"
-    assert server_sent('"a"', [1, 2], ["{}", "[]"]) == "id: 1\ndata: {}\n\nid: 2\ndata: []\n\n"
+    log = UUID(int=7)
+    sent = f"id: 1@{log}\ndata: {{}}\n\nid: 2@{log}\ndata: []\n\n"
+    assert server_sent(log)('"a"', [1, 2], ["{}", "[]"]) == sent
+    assert server_sent(log) is server_sent(UUID(int=7)), "who follow one log share what is written"
     shared = packet(1)
     assert shared.written(array, "x") is shared.written(array, "x")
 

@@ -69,11 +69,11 @@ def test_data_that_is_no_such_event_is_refused() -> None:
 
 
 def test_the_world_outside_sees_cloud_events() -> None:
-    shown = msgspec.json.decode(msgspec.json.encode(records.cloud_event(record(StockReceived("MUG", 5)))))
+    shown = msgspec.json.decode(msgspec.json.encode(records.cloud_event(record(StockReceived("MUG", 5)), "urn:uuid:1")))
     assert shown == {
         "specversion": "1.0",
         "id": "7",
-        "source": "/tidegate",
+        "source": "urn:uuid:1",
         "type": "stock.received",
         "subject": "MUG",
         "time": "2023-11-14T22:13:20.123456Z",

@@ -72,10 +72,10 @@ class Deliverer:
         await self._session.close()
         await self._resolver.close()
 
-    async def deliver(self, webhook: Webhook, record: EventRecord) -> Answer:
-        """Sends one event once. Whatever goes wrong on the way is in the answer."""
+    async def deliver(self, webhook: Webhook, record: EventRecord, source: str) -> Answer:
+        """Sends one event of the log `source` once. Whatever goes wrong on the way is in the answer."""
         at = datetime.now(UTC)
-        body = msgspec.json.encode(cloud_event(record)).decode()
+        body = msgspec.json.encode(cloud_event(record, source)).decode()
         headers = signed(message_id(webhook.id, record.seq), body, _valid_secrets(webhook, at), at)
         # All that follows from one command is one trace (W3C Trace Context); nobody samples it.
         headers["traceparent"] = f"00-{record.command_id.hex}-{record.seq:016x}-00"

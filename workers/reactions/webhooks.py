@@ -15,6 +15,7 @@ from uuid import UUID
 from domain.limits import REASON_MAX_CHARS
 from domain.webhooks import ACTIVE, ANY, DELETED, DisableWebhook, Webhook, types_meant
 from runtime import nouns
+from runtime.branches import read_branches
 from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull, PostQueueFull
 from runtime.metrics import allow_reaction, reaction_kind
 from runtime.records import EventRecord
@@ -58,7 +59,8 @@ class Delivering(Reaction):
             raise Away("the endpoint's secret was made in development")
         if ANY not in webhook.event_types and record.type not in types_meant(webhook.event_types):
             return
-        answer = await self._deliverer.deliver(webhook, record)
+        source = (await read_branches(self._tools.pool)).source(record.seq)
+        answer = await self._deliverer.deliver(webhook, record, source)
         await self._log_delivery(record, answer)
         if not answer.delivered:
             raise NotDelivered(answer)
