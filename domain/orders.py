@@ -18,7 +18,7 @@ from domain.limits import (
     PRINCIPAL_MAX_CHARS,
 )
 from domain.model import Command, Decision, Event, Line, Order, Personal, Rejection, Shop, Who, decides, evolves
-from domain.stock import NOTHING, insufficient_stock, move_on_hand, move_reserved, unknown_sku
+from domain.stock import NOTHING, insufficient_stock, move_lines, unknown_sku
 
 PLACED: Final = "placed"
 CONFIRMED: Final = "confirmed"
@@ -261,16 +261,13 @@ def _placed(shop: Shop, event: OrderPlaced) -> None:
     shop.orders[event.order_id] = Order(
         event.order_id, event.customer_id, PLACED, event.currency, event.total_minor, event.lines, event.email
     )
-    for line in event.lines:
-        move_reserved(shop, line.sku, line.quantity)
+    move_lines(shop, event.lines, on_hand=0, reserved=1)
 
 
 @evolves(OrderConfirmed)
 def _confirmed(shop: Shop, event: OrderConfirmed) -> None:
     _move(shop, event)
-    for line in event.lines:
-        move_reserved(shop, line.sku, -line.quantity)
-        move_on_hand(shop, line.sku, -line.quantity)
+    move_lines(shop, event.lines, on_hand=-1, reserved=-1)
 
 
 @evolves(OrderFulfilled)
@@ -281,18 +278,16 @@ def _fulfilled(shop: Shop, event: OrderFulfilled) -> None:
 @evolves(OrderCancelled)
 def _cancelled(shop: Shop, event: OrderCancelled) -> None:
     _move(shop, event)
-    for line in event.lines:
-        if event.confirmed:
-            move_on_hand(shop, line.sku, line.quantity)
-        else:
-            move_reserved(shop, line.sku, -line.quantity)
+    if event.confirmed:
+        move_lines(shop, event.lines, on_hand=1, reserved=0)
+    else:
+        move_lines(shop, event.lines, on_hand=0, reserved=-1)
 
 
 @evolves(OrderExpired)
 def _expired(shop: Shop, event: OrderExpired) -> None:
     _move(shop, event)
-    for line in event.lines:
-        move_reserved(shop, line.sku, -line.quantity)
+    move_lines(shop, event.lines, on_hand=0, reserved=-1)
 
 
 def _move(shop: Shop, event: OrderConfirmed | OrderFulfilled | OrderCancelled | OrderExpired) -> None:

@@ -1,12 +1,13 @@
 """Stock: what is on hand, what of it is reserved, and how goods come in or are corrected."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 
 from domain.ids import slot_of_key
 from domain.limits import MOVEMENT_MAX_QUANTITY, STOCK_MAX_ON_HAND
-from domain.model import Command, Decision, Event, Rejection, Shop, Stock, Who, decides, evolves
+from domain.model import Command, Decision, Event, Line, Rejection, Shop, Stock, Who, decides, evolves
 
 
 class ReceiveStock(Command, frozen=True):
@@ -136,10 +137,13 @@ def move_on_hand(shop: Shop, sku: str, change: int) -> None:
     shop.stock[sku] = Stock(stock.on_hand + change, stock.reserved)
 
 
-def move_reserved(shop: Shop, sku: str, change: int) -> None:
-    """Reserves `change` pieces more; a negative change releases them."""
-    stock = shop.stock.get(sku, NOTHING)
-    shop.stock[sku] = Stock(stock.on_hand, stock.reserved + change)
+def move_lines(shop: Shop, lines: Iterable[Line], *, on_hand: int, reserved: int) -> None:
+    """Adds each line's pieces so many times (-1, 0 or 1) to what is on hand of it, and to what is reserved."""
+    stock = shop.stock
+    for line in lines:
+        sku, quantity = line.sku, line.quantity
+        was = stock.get(sku, NOTHING)
+        stock[sku] = Stock(was.on_hand + on_hand * quantity, was.reserved + reserved * quantity)
 
 
 @evolves(StockReceived)

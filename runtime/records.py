@@ -6,7 +6,7 @@ as JSON arrays; `data` is the event itself, encoded once, when it was decided, a
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -22,7 +22,8 @@ ACCEPTED: Final = "accepted"
 
 OUTCOME_STATUSES: Final = (APPLIED, REJECTED, FAILED, REPEATED)
 
-# Of one message of the feed and of one frame to a client. One order of 1,000 lines is some 80 KB by itself.
+# Of one message of the feed and of one frame to a client. One order of as many lines as it may have is up to 250 KB by
+# itself.
 CHUNK_MAX_EVENTS: Final = 256
 CHUNK_MAX_BYTES: Final = 262_144
 
@@ -39,8 +40,8 @@ class EventRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
     data: msgspec.Raw
 
     def event(self) -> Event:
-        """The event itself. Raises msgspec.ValidationError if the log says something that is none."""
-        return msgspec.json.decode(self.data, type=EVENTS[self.type])
+        """The event itself. Raises what `read_event` raises."""
+        return read_event(self.type, self.data)
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -76,6 +77,17 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _encoder = msgspec.json.Encoder()
 _records = msgspec.json.Decoder(list[EventRecord])
 _outcomes = msgspec.json.Decoder(list[Outcome])
+
+
+@cache
+def _decoder(event_type: str) -> msgspec.json.Decoder[Event]:
+    return msgspec.json.Decoder(EVENTS[event_type])
+
+
+def read_event(event_type: str, data: str | msgspec.Raw) -> Event:
+    """The event in a line of the log. Raises KeyError for a type that there is not, msgspec.MsgspecError for data that
+    are none of that type."""
+    return _decoder(event_type).decode(data)
 
 
 def chunks(records: Sequence[EventRecord]) -> Iterator[Sequence[EventRecord]]:

@@ -174,6 +174,9 @@ class Settings(BaseSettings):
         10_000, description="Commands of one gateway process on their way to Redis; more get 503 `gateway_busy`.", ge=1
     )
     batch_max_commands: int = Field(512, description="Commands applied in one transaction.", ge=1, le=10_000)
+    batch_max_bytes: int = Field(
+        524_288, description="The same in bytes of the mailbox's entries; one is taken however large it is.", ge=1
+    )
     batch_max_seconds: float = Field(
         5.0, description="Longest transaction of a batch; Postgres ends a longer one and it is tried again.", gt=0
     )
@@ -215,7 +218,7 @@ class Settings(BaseSettings):
     compress_min_bytes: int = Field(
         1_024, description="Answers of this size and more are compressed for clients that accept gzip.", ge=1
     )
-    body_max_bytes: int = Field(131_072, description="Request body; a larger one gets 413 `body_too_large`.", ge=1_024)
+    body_max_bytes: int = Field(262_144, description="Request body; a larger one gets 413 `body_too_large`.", ge=1_024)
     page_max_rows: int = Field(100, description="Rows of one page of orders.", ge=1, le=1_000)
     events_page_max: int = Field(1_000, description="Events of one page of the log.", ge=1, le=10_000)
     connections_max: int = Field(

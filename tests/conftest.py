@@ -10,12 +10,13 @@ import pytest
 from runtime.settings import settings
 from tests import needs, pace, servers
 from tests.offline import sitecustomize as sitecustomize  # a resolver without names outside
+from tests.plans import PLANS_VARIABLE
 from tests.servers import Databases
 from tests.system import System
 
 # What the shell that runs the tests is set up for is not what they are about.
 for _name in list(os.environ):
-    if (_name.startswith("TIDEGATE_") and _name != needs.REQUIRED_BY) or _name in {
+    if (_name.startswith("TIDEGATE_") and _name not in (needs.REQUIRED_BY, PLANS_VARIABLE)) or _name in {
         "DATABASE_URL",
         "REDIS_URL",
         "PORT",

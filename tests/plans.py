@@ -6,6 +6,7 @@ plan of a query overnight.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Final
 
@@ -29,6 +30,15 @@ PLANS: Final[dict[str, tuple[str, ...]]] = {
     "no nested loops": ("enable_nestloop",),
     "no sorting": ("enable_sort", "enable_incremental_sort"),
 }
+
+
+PLANS_VARIABLE: Final = "TIDEGATE_TESTS_SWITCH_OFF"
+"""Names what the tests' Postgres plans without, with commas between, for a run of the suite under such a plan."""
+
+
+def switched_off() -> dict[str, str]:
+    """What PLANS_VARIABLE says, as settings of the server."""
+    return {name: "off" for name in os.environ.get(PLANS_VARIABLE, "").split(",") if name}
 
 
 async def force(database_url: str, switched_off: Iterable[str]) -> None:

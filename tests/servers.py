@@ -19,6 +19,7 @@ from runtime.embedded.postgres import PostgresServer
 from runtime.embedded.server import START_TIMEOUT_SECONDS
 from runtime.embedded.valkey import ValkeyServer
 from tests import pace
+from tests.plans import switched_off
 
 _TEMPLATE: Final = "tidegate_template"
 
@@ -70,7 +71,8 @@ def folder() -> Iterator[Path]:
 @contextmanager
 def databases() -> Iterator[Databases]:
     with folder() as home:
-        server = PostgresServer(home, settings=postgres.NOT_DURABLE, start_timeout_seconds=_start_timeout())
+        chosen = {**postgres.NOT_DURABLE, **switched_off()}
+        server = PostgresServer(home, settings=chosen, start_timeout_seconds=_start_timeout())
         server.start()
         try:
             yield Databases(server)

@@ -50,7 +50,9 @@ class Worker:
         self._pool = await create_batch_pool(
             config.database_url, size=config.batch_concurrency + 1, batch_max_seconds=config.batch_max_seconds
         )
-        self._inbox = Inbox(self._redis, awake_milliseconds=config.awake_milliseconds)
+        self._inbox = Inbox(
+            self._redis, awake_milliseconds=config.awake_milliseconds, read_max_bytes=config.batch_max_bytes
+        )
         self._drainer = Drainer(
             Applier(self._pool, self._publisher),
             self._inbox,

@@ -7,7 +7,7 @@ whole row as it had read it, and the earlier change would be gone; `verify` woul
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from domain.model import Command, Entity
 
@@ -40,6 +40,9 @@ class Writes:
         self._entities.clear()
 
 
+_put: Final = dict.__setitem__
+
+
 class _Watched(dict[Any, Any]):
     """States that may be added and replaced, one by one; none is taken away, for no row ever is."""
 
@@ -49,7 +52,7 @@ class _Watched(dict[Any, Any]):
 
     def __setitem__(self, key: Any, state: Any) -> None:
         self._written.append(state)
-        super().__setitem__(key, state)
+        _put(self, key, state)
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("put states in their places one by one; what comes to an end says so in a field")

@@ -70,7 +70,7 @@ async def _waiting(edge: Edge, who: Who, command_id: UUID) -> CommandView | None
     """Looks into the command's mailbox, which its id names, around the time that its id names. Entries are only decoded
     when the id stands in them: whoever waits in a rush asks again and again."""
     config = edge.config
-    inbox = Inbox(edge.redis, awake_milliseconds=config.awake_milliseconds)
+    inbox = Inbox(edge.redis, awake_milliseconds=config.awake_milliseconds, read_max_bytes=config.batch_max_bytes)
     mailbox = mailbox_of_slot(slot_of_id(command_id), config.mailbox_count)
     accepted_ms = command_id.int >> 80
     position = f"{max(0, accepted_ms - _CLOCKS_APART_MS)}-0"

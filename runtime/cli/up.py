@@ -133,7 +133,7 @@ def _bring_into_step(config: Settings, console: Console, database_url: str, redi
         client = connect(redis_url)
         pool = await create_batch_pool(database_url, size=2, batch_max_seconds=config.batch_max_seconds)
         try:
-            inbox = Inbox(client, awake_milliseconds=config.awake_milliseconds)
+            inbox = Inbox(client, awake_milliseconds=config.awake_milliseconds, read_max_bytes=config.batch_max_bytes)
             return await rejoin(pool, client, inbox, range(config.mailbox_count))
         finally:
             pool.terminate()

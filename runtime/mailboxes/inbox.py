@@ -3,6 +3,7 @@
 Nothing here decides what is applied: that is the position row in Postgres. Redis may forget or repeat any of this.
 """
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -13,6 +14,10 @@ from redis.asyncio import Redis
 from runtime.mailboxes.keys import awake_key, log_key, stream_key
 
 _SCRIPTS: Final = Path(__file__).parent
+
+
+# Entries; as many of the largest are some megabytes.
+_LEAST_ASKED_FOR: Final = 16
 
 
 class Entry(NamedTuple):
@@ -61,16 +66,33 @@ def entry_order(entry_id: str) -> tuple[int, int]:
 class Inbox:
     """The mailboxes as a worker sees them."""
 
-    def __init__(self, client: Redis, *, awake_milliseconds: int) -> None:
+    def __init__(self, client: Redis, *, awake_milliseconds: int, read_max_bytes: int) -> None:
         self._client = client
+        self._read_max_bytes = read_max_bytes
+        self._fit_lately = sys.maxsize
         self._awake_milliseconds = awake_milliseconds
         self._trim = client.register_script((_SCRIPTS / "trim.lua").read_text())
         self._rejoin = client.register_script((_SCRIPTS / "rejoin.lua").read_text())
 
     async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
-        """Up to `count` entries behind `position`, oldest first."""
-        found: Any = await self._client.xrange(stream_key(mailbox), min=f"({position}", count=count)
-        return [Entry(entry_id.decode(), fields) for entry_id, fields in found]
+        """Up to `count` entries behind `position`, oldest first; of them no more than fit, but one however large it is.
+
+        It asks for twice as many as fit lately: Redis knows no bound in bytes, and what does not fit was read in vain.
+        """
+        asked = min(count, 2 * self._fit_lately)
+        found: Any = await self._client.xrange(stream_key(mailbox), min=f"({position}", count=asked)
+        entries: list[Entry] = []
+        size = 0
+        for entry_id, fields in found:
+            size += sum(map(len, fields.values()))
+            if entries and size > self._read_max_bytes:
+                break
+            entries.append(Entry(entry_id.decode(), fields))
+        if len(entries) < len(found):
+            self._fit_lately = max(len(entries), _LEAST_ASKED_FOR)
+        elif len(found) == asked:
+            self._fit_lately = max(asked, self._fit_lately)
+        return entries
 
     async def read_on(self, mailbox: int, bookmark: Bookmark, count: int) -> list[Entry]:
         """The same for whoever applies them. Raises OutOfStep if Redis knows of more than the bookmark says: somebody

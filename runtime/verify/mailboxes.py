@@ -7,18 +7,20 @@ replaced cannot say what was lost with it: then the mailboxes were rejoined, whi
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
+from runtime import mailboxes
 from runtime.branches import read_branches
-from runtime.mailboxes.inbox import Bookmark, Remembered, remembered
+from runtime.mailboxes.inbox import Bookmark, remembered
 from runtime.mailboxes.keys import awake_key, log_key, stream_key
 from runtime.verify.report import Progress, Report
 
 _LOCK_TIMEOUT_MS: Final = 15_000
+_COUNT: Final = (Path(mailboxes.__file__).parent / "count.lua").read_text()
 
 
 async def check_mailboxes(
@@ -26,9 +28,10 @@ async def check_mailboxes(
 ) -> None:
     """Compares each mailbox with its position."""
     known = await connection.fetch("SELECT mailbox FROM mailboxes WHERE mailbox >= $1 ORDER BY mailbox", mailbox_count)
-    mailboxes = [*range(mailbox_count), *(row["mailbox"] for row in known)]
+    all_there_are = [*range(mailbox_count), *(row["mailbox"] for row in known)]
+    count = redis.register_script(_COUNT)
     applied = waiting = rejoined = 0
-    for done, mailbox in enumerate(mailboxes, start=1):
+    for done, mailbox in enumerate(all_there_are, start=1):
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
             await connection.execute("INSERT INTO mailboxes (mailbox) VALUES ($1) ON CONFLICT DO NOTHING", mailbox)
@@ -36,7 +39,8 @@ async def check_mailboxes(
                 "SELECT position, entries, rejoined FROM mailboxes WHERE mailbox = $1 FOR UPDATE", mailbox
             )
             bookmark = Bookmark(position, (await read_branches(connection)).identity)
-            added, waits, knows = await _added_and_waiting(redis, mailbox, position)
+            added, waits, fields = await count(keys=[stream_key(mailbox), log_key(mailbox)], args=[position])
+            knows = remembered(fields)
         # Whoever came to drain it meanwhile went away again: let the sweep see that nobody is at work.
         await redis.delete(awake_key(mailbox))
         rejoined += times
@@ -60,25 +64,7 @@ async def check_mailboxes(
                 applied=entries,
                 waiting=waits,
             )
-        progress("mailboxes", done, len(mailboxes))
+        progress("mailboxes", done, len(all_there_are))
     report.counts["mailbox_entries_applied"] = applied
     report.counts["mailbox_entries_waiting"] = waiting
     report.counts["mailboxes_rejoined"] = rejoined
-
-
-async def _added_and_waiting(redis: Redis, mailbox: int, position: str) -> tuple[int, int, Remembered | None]:
-    """How many entries were ever added to the stream, how many of them lie behind `position`, and what Redis knows of
-    the log."""
-    stream = stream_key(mailbox)
-    pipeline = redis.pipeline(transaction=True)
-    pipeline.xinfo_stream(stream)
-    pipeline.xlen(stream)
-    pipeline.xrange(stream, max=position)
-    pipeline.hmget(log_key(mailbox), "identity", "position")
-    info, length, applied, fields = await pipeline.execute(raise_on_error=False)
-    if isinstance(info, ResponseError):
-        return 0, 0, None  # there is no such stream: nothing was ever posted to it
-    for answer in (info, length, applied, fields):
-        if isinstance(answer, Exception):
-            raise answer
-    return info["entries-added"], length - len(applied), remembered(fields)

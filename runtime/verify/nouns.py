@@ -8,17 +8,19 @@ are no fields of the state are left alone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 import msgspec
 
-from domain.model import EVENTS, Event, Shop, evolve
+from domain.catalogue import Product, VariantAdded, VariantChanged
+from domain.model import Shop, evolve
 from runtime.nouns import NOUNS, Noun
+from runtime.records import read_event
 from runtime.verify.report import Progress, Report
-from runtime.verify.streams import Groups, stream
+from runtime.verify.streams import Block, Groups, blocks
 
 _EVENTS: Final = """
     SELECT subject, type, data::text, occurred_at FROM events
@@ -50,11 +52,11 @@ async def check_nouns(connection: asyncpg.Connection[Any], report: Report, progr
 
 
 async def _check(connection: asyncpg.Connection[Any], prefix: str, nouns: Sequence[Noun], report: Report) -> None:
-    events = Groups(stream(connection, _EVENTS, prefix))
-    tables = [(noun, Groups(stream(connection, _rows_of(noun)))) for noun in nouns]
+    events = Groups(blocks(connection, _EVENTS, prefix))
+    tables = [(noun, Groups(blocks(connection, _rows_of(noun)))) for noun in nouns]
     while keys := [key for key in [await each.key() for each in (events, *(rows for _, rows in tables))] if key]:
         subject = min(keys)
-        folded = _fold(nouns, await events.take(subject))
+        folded = await _fold(nouns, events.runs(subject), report)
         for noun, rows in tables:
             found = await rows.take(subject)
             report.counts[noun.table.name] += len(found)
@@ -71,24 +73,47 @@ def _rows_of(noun: Noun) -> str:
     )
 
 
-def _fold(nouns: Iterable[Noun], said: Iterable[asyncpg.Record]) -> _States | None:
+async def _fold(nouns: Iterable[Noun], said: AsyncIterator[Block], report: Report) -> _States | None:
     """What one subject's events have made; None if one of them is none, as the log's own check says."""
     shop = Shop()
-    folded: _States = {noun.state: {} for noun in nouns}
-    for _, event_type, data, at in said:
-        try:
-            event: Event = msgspec.json.decode(data, type=EVENTS[event_type])
-        except (KeyError, msgspec.MsgspecError):
-            return None
-        evolve(shop, event)
-        for kind, known in folded.items():
-            for key, state in shop.of(kind).items():
-                before = known.get(key)
-                if before is None:
-                    known[key] = _Folded(state, at, at)
-                elif before.state is not state:
-                    known[key] = _Folded(state, before.created_at, at)
+    folded: _States | None = {noun.state: {} for noun in nouns}
+    async for run in said:
+        for _, event_type, data, at in run:
+            try:
+                event = read_event(event_type, data)
+            except (KeyError, msgspec.MsgspecError):
+                folded = None
+            if folded is not None:
+                evolve(shop, event)
+                _note(folded, shop, at)
+                if isinstance(event, VariantAdded | VariantChanged):
+                    _check_status(shop, event, report)
     return folded
+
+
+def _check_status(shop: Shop, event: VariantAdded | VariantChanged, report: Report) -> None:
+    """What follows from a variant's event for its sale rests on the status that it says its product has."""
+    product = shop.of(Product).get(event.product_id)
+    if product is not None and product.status != event.product_status:
+        report.differ(
+            "products",
+            str(product.id),
+            "has another status than its variant's event says",
+            sku=event.sku,
+            product=product.status,
+            event=event.product_status,
+        )
+
+
+def _note(folded: _States, shop: Shop, at: datetime) -> None:
+    """Takes over what became another just now."""
+    for kind, known in folded.items():
+        for key, state in shop.of(kind).items():
+            before = known.get(key)
+            if before is None:
+                known[key] = _Folded(state, at, at)
+            elif before.state is not state:
+                known[key] = _Folded(state, before.created_at, at)
 
 
 def _compare(noun: Noun, folded: dict[Any, _Folded], rows: Iterable[asyncpg.Record], report: Report) -> None:

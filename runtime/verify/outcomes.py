@@ -9,7 +9,7 @@ import asyncpg
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED
 from runtime.verify.report import Progress, Report
-from runtime.verify.streams import stream
+from runtime.verify.streams import blocks
 
 _STATUS_OF_TYPE: Final = {
     CommandRejected.type: REJECTED,
@@ -35,22 +35,9 @@ _DIFFERENT: Final = f"""
 
 async def check_outcomes(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
     """Compares every command's record with the events it left."""
-    async for row in stream(connection, _DIFFERENT):
-        command_id = str(row["command_id"] or row["event_command_id"])
-        if row["command_id"] is None:
-            report.differ("outcomes", command_id, "left events but has no record", seq=row["first"])
-        elif row["event_command_id"] is None:
-            report.differ("outcomes", command_id, "has a record but left no event", seq=row["seq"])
-        elif row["events"] > row["event_count"]:
-            report.differ("outcomes", command_id, "was applied more than once", first=row["first"], last=row["last"])
-        else:
-            report.differ(
-                "outcomes",
-                command_id,
-                "the record does not say what the log says",
-                record=[row["status"], row["seq"], row["event_count"], row["principal"]],
-                log=[row["log_status"], row["first"], row["events"], row["actor"]],
-            )
+    async for block in blocks(connection, _DIFFERENT):
+        for row in block:
+            _tell(row, report)
     counts = await connection.fetch("SELECT status, count(*) FROM commands GROUP BY status")
     total = 0
     for status, count in counts:
@@ -58,3 +45,21 @@ async def check_outcomes(connection: asyncpg.Connection[Any], report: Report, pr
         total += count
     report.counts["commands"] = total
     progress("outcomes", total, total)
+
+
+def _tell(row: asyncpg.Record, report: Report) -> None:
+    command_id = str(row["command_id"] or row["event_command_id"])
+    if row["command_id"] is None:
+        report.differ("outcomes", command_id, "left events but has no record", seq=row["first"])
+    elif row["event_command_id"] is None:
+        report.differ("outcomes", command_id, "has a record but left no event", seq=row["seq"])
+    elif row["events"] > row["event_count"]:
+        report.differ("outcomes", command_id, "was applied more than once", first=row["first"], last=row["last"])
+    else:
+        report.differ(
+            "outcomes",
+            command_id,
+            "the record does not say what the log says",
+            record=[row["status"], row["seq"], row["event_count"], row["principal"]],
+            log=[row["log_status"], row["first"], row["events"], row["actor"]],
+        )

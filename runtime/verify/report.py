@@ -8,6 +8,10 @@ from typing import Any, Final
 # Of each check; a broken database can have millions, and the first ones tell.
 DIFFERENCES_MAX: Final = 50
 
+# Of what is told of one; an order can have thousands of lines.
+ITEMS_MAX: Final = 50
+TEXT_MAX_CHARS: Final = 2_000
+
 Progress = Callable[[str, int, int], None]
 """Called with the check's name, how much of it is done, and how much there is (0: not known)."""
 
@@ -32,7 +36,8 @@ class Report:
         """Notes a difference: which check, about what, and what is wrong."""
         self._found[check] = self._found.get(check, 0) + 1
         if self._found[check] <= DIFFERENCES_MAX:
-            self.differences.append({"check": check, "subject": subject, "problem": problem, **particulars})
+            shown = {name: _shortened(value) for name, value in particulars.items()}
+            self.differences.append({"check": check, "subject": subject, "problem": problem, **shown})
 
     def document(self) -> dict[str, Any]:
         """The report as JSON-ready data."""
@@ -42,3 +47,12 @@ class Report:
             "differences": self.differences,
             "difference_counts": self._found,
         }
+
+
+def _shortened(value: Any) -> Any:
+    """The value, or as much of it as tells."""
+    if isinstance(value, str) and len(value) > TEXT_MAX_CHARS:
+        return f"{value[:TEXT_MAX_CHARS]}… ({len(value):,} characters)"
+    if isinstance(value, list) and len(value) > ITEMS_MAX:
+        return [*value[:ITEMS_MAX], f"… ({len(value):,} in all)"]
+    return value

@@ -14,7 +14,7 @@ from tests.e2e.shop import Shop
 
 ORDERS = f"{API}/orders"
 JSON_TYPE = {"Content-Type": "application/json"}
-BODY_MAX_BYTES = 131_072
+BODY_MAX_BYTES = 262_144
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ class Shopfloor:
         mailbox_max_commands: int = 10_000,
         queue_max_commands: int = 10_000,
         batch_max_commands: int = 64,
+        batch_max_bytes: int = 524_288,
         awake_milliseconds: int = 60_000,
         numbers: Iterator[int] | None = None,
     ) -> None:
@@ -83,6 +84,7 @@ class Shopfloor:
         self.redis_url = redis_url
         self.mailbox_count = mailbox_count
         self.batch_max_commands = batch_max_commands
+        self.batch_max_bytes = batch_max_bytes
         self.awake_milliseconds = awake_milliseconds
         self.mailbox_max_commands = mailbox_max_commands
         self.queue_max_commands = queue_max_commands
@@ -110,7 +112,7 @@ class Shopfloor:
     # What processes are made of.
 
     def new_inbox(self, kind: type[Inbox]) -> Inbox:
-        return kind(self.redis, awake_milliseconds=self.awake_milliseconds)
+        return kind(self.redis, awake_milliseconds=self.awake_milliseconds, read_max_bytes=self.batch_max_bytes)
 
     def new_poster(self, client: Redis) -> Poster:
         return Poster(

@@ -1,11 +1,13 @@
 """Draining a mailbox: in order, once, by one at a time, and nobody falls asleep over a command."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import msgspec
+import pytest
 
-from domain.orders import CancelOrder
+from domain.orders import CancelOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
 from runtime.database import LOST_CONNECTION
 from runtime.mailboxes.inbox import Bookmark, Entry, Inbox
@@ -224,3 +226,47 @@ async def test_the_log_is_read_back_byte_for_byte(floor: Shopfloor) -> None:
     data = await floor.pool.fetchval("SELECT data::text FROM events ORDER BY seq DESC LIMIT 1")
     assert msgspec.json.decode(data)["reference"] == said
     await floor.verified()
+
+
+async def test_a_batch_has_a_bound_in_bytes(database_url: str, redis_url: str) -> None:
+    async with Shopfloor(database_url, redis_url, batch_max_bytes=2_000) as floor:
+        skus = {f"SKU-{number:030}": 1_000 for number in range(60)}
+        await floor.fill(MUG=1_000, **skus)
+        large = PlaceOrder(floor.new_id(), "ann", tuple(Wanted(sku, 1) for sku in skus))
+        small = [floor.place(0, MUG=1) for _ in range(30)]
+        posted = await floor.post_all([*small[:15], large, *small[15:]])
+
+        position, sizes = "0-0", []
+        while entries := await floor.inbox.read(0, position, 20):
+            sizes.append([sum(map(len, entry.fields.values())) for entry in entries])
+            position = entries[-1].entry_id
+        assert sum(map(len, sizes)) == len(posted)
+        assert all(sum(batch) <= 2_000 or len(batch) == 1 for batch in sizes), sizes
+        assert max(map(sum, sizes)) > 2_000, "the large order, alone"
+        assert max(map(len, sizes)) > 5, sizes
+
+        await floor.drain()
+        assert await floor.statuses(posted) == ["applied"] * len(posted)
+        await floor.verified()
+
+
+async def test_what_did_not_fit_is_hardly_read_in_vain_again(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Shopfloor(database_url, redis_url, batch_max_bytes=10_000) as floor:
+        for _ in range(400):
+            await floor.put(0, {b"e": b"x" * 1_000})
+        asked: list[int] = []
+        plain = floor.redis.xrange
+
+        async def counted(name: str, **bounds: Any) -> Any:
+            asked.append(bounds["count"])
+            return await plain(name, **bounds)
+
+        monkeypatch.setattr(floor.redis, "xrange", counted)
+        position = "0-0"
+        while entries := await floor.inbox.read(0, position, 200):
+            assert len(entries) <= 10
+            position = entries[-1].entry_id
+        assert asked[0] == 200
+        assert set(asked[1:]) == {32}

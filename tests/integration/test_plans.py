@@ -1,19 +1,32 @@
 """Whatever plan Postgres chooses, the same commands leave the same log, and what is in an order stays in order."""
 
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from secrets import randbits
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, CreateProduct, ProductFields, VariantFields
+from domain.ids import new_id
+from domain.model import Command
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
 from gateway.views.exports import order_lines_between
 from gateway.views.orders import Wanted as WantedOrders
 from gateway.views.orders import find, newest
 from runtime.engine import create_engine
+from tests import pace
+from tests.integration.bigshop import open_big_shop
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.integration.test_verify import Shop
-from tests.plans import PLANS, force
+from tests.integration.test_verify_cli import peak_memory
+from tests.plans import PLANS, PLANS_VARIABLE, force
 from tests.servers import Databases
 
 # Neither in the order of the alphabet nor against it.
@@ -118,3 +131,74 @@ async def test_the_log_is_the_same_whatever_the_plan(
     with databases.migrated() as url:
         await force(url, PLANS[plan])
         assert await _everything_at(url, redis_url) == usual_log
+
+
+BIG_SHOP_ORDERS: Final = 100_000
+VERIFY_MAX_BYTES: Final = 150 * 2**20
+
+
+@pytest.fixture(scope="module")
+async def big_shop(databases: Databases, _shared_redis_url: str) -> AsyncIterator[str]:
+    """The URL of a database with 100,000 orders of the real baskets, 2.7 million lines."""
+    with databases.migrated() as url:
+        async with Shopfloor(url, _shared_redis_url) as floor:
+            await open_big_shop(floor, BIG_SHOP_ORDERS)
+        yield url
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("plan", PLANS)
+async def test_a_big_shop_trades_and_is_clean_whatever_the_plan(big_shop: str, redis_url: str, plan: str) -> None:
+    await force(big_shop, PLANS[plan])
+    async with Shopfloor(big_shop, redis_url) as floor:
+        asked = [*reversed(await floor.pool.fetch("SELECT sku FROM stock ORDER BY sku LIMIT 50"))]
+        lines = tuple(Wanted(row["sku"], 1) for row in asked)
+        orders = [PlaceOrder(new_id(time.time_ns() // 10**6, n, randbits(62)), "ann", lines) for n in range(6)]
+        ids = [order.order_id for order in orders]
+        posted = await _posted_anew(floor, orders)
+        posted += await _posted_anew(floor, [ConfirmOrder(ids[0]), ConfirmOrder(ids[1]), ConfirmOrder(ids[2])])
+        posted += await _posted_anew(
+            floor, [FulfilOrder(ids[0]), CancelOrder(ids[1]), CancelOrder(ids[3]), ExpireOrder(ids[4])]
+        )
+        assert set(await floor.statuses(posted)) == {"applied"}
+        told = await floor.pool.fetch(
+            "SELECT data::json->'lines' AS lines FROM events WHERE command_id = ANY($1::uuid[])", posted
+        )
+        said = [json.loads(row["lines"]) for row in told if row["lines"]]
+        assert len(said) == 6 + 3 + 3
+        assert {tuple(line["sku"] for line in of_one) for of_one in said} == {tuple(line.sku for line in lines)}
+
+        report, peak = await asyncio.to_thread(peak_memory, big_shop, redis_url)
+        assert report["clean"], report["differences"]
+        assert report["counts"]["orders"] >= BIG_SHOP_ORDERS + len(ids)
+        assert peak < VERIFY_MAX_BYTES, f"{peak / 2**20:.0f} MiB"
+
+
+async def _posted_anew(floor: Shopfloor, commands: Sequence[Command]) -> list[UUID]:
+    """Posts and drains, under ids that no earlier plan has used."""
+    posted = [await floor.post(command, who=STAFF, command_id=uuid4()) for command in commands]
+    await floor.drain()
+    return posted
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("plan", [name for name in PLANS if PLANS[name]])
+def test_the_suites_core_passes_whatever_the_plan(plan: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "not campaign", *CORE],
+        env={**os.environ, PLANS_VARIABLE: ",".join(PLANS[plan])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=pace.seconds(900),
+    )
+    assert done.returncode == 0, done.stdout[-20_000:]
+
+
+CORE: Final = [
+    f"tests/integration/test_{name}.py"
+    for name in ("races", "repeats", "dead_letters", "expiry", "catalogue_races", "ownership", "verify", "verify_nouns")
+]

@@ -49,9 +49,9 @@ async def test_what_a_replaced_redis_would_strand_is_read(
     for number in range(3):
         await post(client, f"entry {number}")
 
-    await rejoin(pool, client, Inbox(client, awake_milliseconds=1_000))
+    await rejoin(pool, client, Inbox(client, awake_milliseconds=1_000, read_max_bytes=1_000_000))
 
-    found = await Inbox(client, awake_milliseconds=1_000).read(MAILBOX, AHEAD, 10)
+    found = await Inbox(client, awake_milliseconds=1_000, read_max_bytes=1_000_000).read(MAILBOX, AHEAD, 10)
     assert [entry.fields[b"e"] for entry in found] == [b"entry 0", b"entry 1", b"entry 2"]
     assert (await verify(database_url, redis_url, mailbox_count=16)).clean
 
@@ -61,7 +61,7 @@ async def test_who_drains_before_the_mailbox_has_rejoined_removes_nothing(
 ) -> None:
     await position_at(pool, AHEAD)
     await post(client, "accepted meanwhile")
-    inbox = Inbox(client, awake_milliseconds=1_000)
+    inbox = Inbox(client, awake_milliseconds=1_000, read_max_bytes=1_000_000)
 
     identity = await pool.fetchval("SELECT identity FROM log_branches")
     assert not await inbox.trim(MAILBOX, Bookmark(AHEAD, identity))
@@ -79,7 +79,8 @@ async def test_an_empty_redis_counts_on_from_what_was_applied(
     await position_at(pool, AHEAD)
     assert not (await verify(database_url, redis_url, mailbox_count=16)).clean
 
-    assert (await rejoin(pool, client, Inbox(client, awake_milliseconds=1_000))).mended == [MAILBOX]
+    inbox = Inbox(client, awake_milliseconds=1_000, read_max_bytes=1_000_000)
+    assert (await rejoin(pool, client, inbox)).mended == [MAILBOX]
 
     assert (await verify(database_url, redis_url, mailbox_count=16)).clean
     added = await post(client, "new")
@@ -92,7 +93,7 @@ async def test_what_fits_is_left_alone(
     added = [await post(client, "x") for _ in range(APPLIED + 2)]
     await position_at(pool, added[APPLIED - 1])
 
-    await rejoin(pool, client, Inbox(client, awake_milliseconds=1_000))
+    await rejoin(pool, client, Inbox(client, awake_milliseconds=1_000, read_max_bytes=1_000_000))
 
     assert await client.xlen(stream_key(MAILBOX)) == APPLIED + 2
     assert (await verify(database_url, redis_url, mailbox_count=16)).clean

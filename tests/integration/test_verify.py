@@ -14,7 +14,7 @@ from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, P
 from domain.stock import AdjustStock, ReceiveStock
 from runtime.mailboxes.keys import stream_key
 from runtime.nouns import NOUNS
-from runtime.verify import Report, verify
+from runtime.verify import Report, parts, streams, verify
 from tests.integration.shopfloor import STAFF, Shopfloor
 
 
@@ -192,12 +192,20 @@ async def _sell_at_another_price(shop: Shop) -> set[tuple[str, str, str]]:
 
 async def _sell_what_is_not_on_sale(shop: Shop) -> set[tuple[str, str, str]]:
     """As if lamps had been a draft until they were archived."""
+    status = "UPDATE events SET data = replace(data::text, $3, $4)::json WHERE type = $2 AND subject = $1"
+    lamp = str(shop.lamp_id)
+    await shop.run(status, lamp, "product.created", '"status":"active"', '"status":"draft"')
+    await shop.run(status, lamp, "product.variant_added", '_status":"active"', '_status":"draft"')
+    return {("prices", str(shop.order_id), "was placed for what was not on sale")}
+
+
+async def _say_another_status_of_a_product(shop: Shop) -> set[tuple[str, str, str]]:
     await shop.run(
         "UPDATE events SET data = replace(data::text, '\"active\"', '\"draft\"')::json"
         " WHERE type = 'product.created' AND subject = $1",
         str(shop.lamp_id),
     )
-    return {("prices", str(shop.order_id), "was placed for what was not on sale")}
+    return {("products", str(shop.lamp_id), "has another status than its variant's event says")}
 
 
 async def _drop_an_event(shop: Shop) -> set[tuple[str, str, str]]:
@@ -394,6 +402,7 @@ PLANTED: list[Plant] = [
     _say_that_a_price_will_change,
     _sell_at_another_price,
     _sell_what_is_not_on_sale,
+    _say_another_status_of_a_product,
     _drop_an_event,
     _drop_the_last_event,
     _set_the_counter_ahead,
@@ -429,6 +438,45 @@ async def test_a_planted_fault_is_found(shop: Shop, plant: Plant) -> None:
     report = await shop.report()
     assert not report.clean
     assert found(report) == expected
+
+
+# The log is folded once for each part of the SKUs.
+IN_PARTS: list[Plant] = [
+    _change_what_is_on_hand,
+    _change_what_is_reserved,
+    _oversell,
+    _delete_a_stock_row,
+    _make_up_a_stock_row,
+    _forget_that_a_price_changed,
+    _say_that_a_price_will_change,
+    _sell_at_another_price,
+    _sell_what_is_not_on_sale,
+    _drop_an_event,
+    _garble_an_event,
+    _apply_an_order_twice,
+]
+
+
+@pytest.mark.parametrize("plant", IN_PARTS, ids=lambda plant: plant.__name__.strip("_").replace("_", " "))
+async def test_with_more_skus_than_fit_every_fault_is_found_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, plant: Plant
+) -> None:
+    monkeypatch.setattr(parts, "SKUS_AT_ONCE", 1)
+    assert len(await parts.parts_of(shop.floor.pool)) == 2
+    assert (await shop.floor.verified())["stock_rows"] == 2
+    expected = await plant(shop)
+    report = await shop.report()
+    assert found(report) == expected
+    assert sum(report.document()["difference_counts"].values()) == len(report.differences) >= len(expected)
+
+
+async def test_more_events_of_one_thing_than_a_block_holds_are_one_story(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "BLOCK_ROWS", 1)
+    await shop.floor.verified()
+    expected = await _give_back_more_than_was_sold(shop)
+    assert found(await shop.report()) == expected
 
 
 async def test_every_fault_is_found_beside_the_others(shop: Shop) -> None:

@@ -121,6 +121,14 @@ def test_an_order_has_no_more_lines_than_it_may(tmp_path: Path) -> None:
     assert skipped(invoices) == {baskets.BEYOND_LIMITS: 1}
 
 
+def test_the_longest_invoice_of_all_the_real_data_is_an_order_with_room_to_spare(tmp_path: Path) -> None:
+    """Invoice 573585, which the shipped months have not, has 1,114 lines."""
+    invoices = read(tmp_path, *(line(StockCode=str(code)) for code in range(10_000, 11_114)))
+    assert len(invoices.baskets[0].lines) == 1_114
+    assert skipped(invoices) == {}
+    assert ORDER_MAX_LINES > 2 * 1_114
+
+
 def test_price_and_name_are_the_most_frequent_and_the_first_wins_a_tie(tmp_path: Path) -> None:
     rows = [
         ("1", "2.55", ""),

@@ -17,7 +17,7 @@ from workers.reactions.core import Reaction
 
 # Of the log, in one page: what a reaction passes over costs Postgres a microsecond or less.
 STRETCH_MAX_EVENTS: Final = 20_000
-# Handed over, in one page: an order of 1,000 lines is some 80 KB by itself.
+# Handed over, in one page: an order of as many lines as it may have is up to 250 KB by itself.
 PAGE_MAX_EVENTS: Final = 200
 
 _END: Final = "SELECT last_seq, now() FROM event_counter"
