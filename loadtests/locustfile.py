@@ -2,49 +2,37 @@
 
     locust -f loadtests/locustfile.py --host http://127.0.0.1:8000 [--headless -u 50 -r 10 -t 1m]
 
-or `make load`, which brings its own system. Before the first customer comes, staff receive stock for all baskets,
-`--rounds` times over; when the last has left, `verify` looks at everything, and a difference is a failed run. It needs
-the settings (environment) that the system runs with, to mint tokens and to list the products.
+or `make load`, which brings its own system. Before the run, staff receive stock for all baskets, `--rounds` times over;
+when the last customer has left, `verify` looks at everything (see `loadtests.loadrun`). It needs the settings that the
+system runs with, to mint tokens and to list the products; beside `make up` it finds them.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import os
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import asyncpg
 import msgspec
-import uvloop
 from locust import FastHttpUser, between, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
-from locust.runners import WorkerRunner
 
-from loadtests import baskets
-from loadtests.baskets import Basket, Invoices
-from loadtests.replay.client import Client
-from loadtests.replay.shop import Replay
-from runtime.database import asyncpg_dsn
+from loadtests.baskets import Basket
+from loadtests.loadrun import LoadRun, invoices, leads
+from runtime.home import join_running
 from runtime.keys import key_ring
-from runtime.mailboxes.sender import Sender
 from runtime.settings import settings
 from runtime.tokens import mint
-from runtime.verify import Report, verify
 
 WAIT_SECONDS: Final = 5
 TOKEN_LIFETIME_SECONDS: Final = 86_400
-RECEIPTS_AT_A_TIME: Final = 32
 REMEMBERED_ORDERS: Final = 20
 
 # What the API may answer to an order that is well-formed: placed, or not enough left.
 _SETTLED: Final = (201, 409)
-
-_log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 
 class Customer(FastHttpUser):
@@ -112,50 +100,31 @@ class Customer(FastHttpUser):
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust has no types there
 def _add_options(parser: LocustArgumentParser) -> None:
-    parser.add_argument("--rounds", type=int, default=10, help="Receive stock for all baskets this many times over")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=10,
+        include_in_web_ui=True,
+        help="Before the run, receive stock for all baskets this many times over",
+    )
+    parser.add_argument(
+        "--least-requests",
+        type=int,
+        default=0,
+        include_in_web_ui=True,
+        help="A run with fewer requests has failed; 0: than one for each customer",
+    )
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust has no types there
 def _open_the_shop(environment: Environment, **_: Any) -> None:
-    options = environment.parsed_options
-    assert options is not None
-    if isinstance(environment.runner, WorkerRunner):
-        return  # the master has done so
-    assert options.host, "say which --host"
-    _run(_receive_stock(options.host, options.rounds))
-
-
-@events.quitting.add_listener  # type: ignore[untyped-decorator]  # Locust has no types there
-def _verify(environment: Environment, **_: Any) -> None:
-    if isinstance(environment.runner, WorkerRunner):
-        return
-    config = settings()
-    report: Report = _run(verify(config.database_url, config.redis_url, mailbox_count=config.mailbox_count))
-    if report.clean:
-        _log.info("verify is clean: %s", report.counts)
+    if leads(environment):
+        run = LoadRun(environment)
+        run.open()
+        quitting: Any = environment.events.quitting
+        quitting.add_listener(lambda **_: run.close())
     else:
-        _log.error("verify found differences: %s", report.differences)
-        environment.process_exit_code = 1
-
-
-async def _receive_stock(url: str, rounds: int) -> None:
-    config = settings()
-    pieces = {sku: quantity * rounds for sku, quantity in baskets.demand(_invoices().baskets).items()}
-    async with (
-        asyncpg.create_pool(asyncpg_dsn(config.database_url), min_size=0, max_size=1) as pool,
-        Client(url, key_ring(config), connections=RECEIPTS_AT_A_TIME) as client,
-        Sender(config) as sender,
-    ):
-        replay = Replay(client, sender, pool, concurrency=RECEIPTS_AT_A_TIME)
-        await replay.load_products(_invoices().products)
-        await replay.receive(pieces, lambda: None)
-
-
-def _run(work: Coroutine[Any, Any, _T]) -> _T:
-    """Runs asyncio code to its end while no customer is about. uvloop, because gevent has replaced what the standard
-    event loop is made of."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+        join_running(os.environ)
 
 
 def _key() -> str:
@@ -163,13 +132,8 @@ def _key() -> str:
 
 
 @lru_cache(maxsize=1)
-def _invoices() -> Invoices:
-    return baskets.read()
-
-
-@lru_cache(maxsize=1)
 def _baskets_by_customer() -> Sequence[Sequence[Basket]]:
     found: dict[str, list[Basket]] = {}
-    for basket in _invoices().baskets:
+    for basket in invoices().baskets:
         found.setdefault(basket.customer_id, []).append(basket)
     return list(found.values())

@@ -1,0 +1,162 @@
+"""What is around a Locust run: stock on the shelves before it, and afterwards whether it was a run at all.
+
+Stock is received before Locust's clock starts, so a slow machine's run is as long as any. A run that did less than it
+was asked to (not all customers came, hardly anything was requested) has failed, however few failures it counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Coroutine
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+import asyncpg
+import flask
+import gevent
+import uvloop
+from locust.env import Environment
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
+
+from loadtests import baskets
+from loadtests.baskets import Invoices
+from loadtests.replay.client import Client
+from loadtests.replay.shop import NotPrepared, Replay
+from runtime.cli.failures import explanation
+from runtime.database import asyncpg_dsn
+from runtime.home import join_running
+from runtime.keys import key_ring
+from runtime.mailboxes.sender import Sender
+from runtime.settings import settings
+from runtime.verify import Report, verify
+
+RECEIPTS_AT_A_TIME: Final = 32
+_LACKS: Final = (
+    "Locust needs the settings that the system runs with, to mint tokens and to list products: run it in the folder of"
+    " `make up` (or name its TIDEGATE_HOME), or set DATABASE_URL, REDIS_URL and TIDEGATE_JWT_SECRET as it has them"
+)
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@lru_cache(maxsize=1)
+def invoices() -> Invoices:
+    """The baskets that customers place."""
+    return baskets.read()
+
+
+class LoadRun:
+    """Of one Locust process that leads: a local one, or the master."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._all_came = False
+
+    def open(self) -> None:
+        """Before anything else. Without a web page, the run begins afterwards; with one, at every start from there.
+        Ends the process with one sentence if there is nothing to run against."""
+        events: Any = self._environment.events  # Locust has no types there
+        events.test_start.add_listener(lambda **_: self._begin())
+        events.spawning_complete.add_listener(lambda **_: self._note_all())
+        events.test_stop.add_listener(lambda **_: self._end())
+        join_running(os.environ)
+        if (web_ui := self._environment.web_ui) is None:
+            if lack := self._stock_up():
+                sys.exit(lack)
+        elif web_ui.app is not None:
+            web_ui.app.before_request(self._before_a_page)
+
+    def close(self) -> None:
+        """`verify`, when the last customer has left."""
+        config = settings()
+        report: Report = _run(verify(config.database_url, config.redis_url, mailbox_count=config.mailbox_count))
+        if report.clean:
+            _log.info("verify is clean: %s", report.counts)
+        else:
+            self._fail(f"verify found differences: {report.differences}")
+
+    def _before_a_page(self) -> flask.Response | None:
+        """The web page's start button: its form has the options, and what is wrong is said there."""
+        starts = flask.request.method == "POST" and flask.request.path.endswith("/swarm")
+        runner = self._environment.runner
+        if not starts or runner is None or runner.state in (STATE_SPAWNING, STATE_RUNNING):
+            return None
+        form = flask.request.form
+        lack = self._stock_up(host=form.get("host"), rounds=form.get("rounds"))
+        return flask.jsonify({"success": False, "message": lack, "host": form.get("host")}) if lack else None
+
+    def _stock_up(self, *, host: str | None = None, rounds: str | None = None) -> str | None:
+        """Receives stock for all baskets; what was missing for that, in a sentence, or None."""
+        options = self._environment.parsed_options
+        assert options is not None
+        url = host or options.host
+        if not url:
+            return "say which --host"
+        try:
+            times = int(options.rounds if rounds is None else rounds)
+            _run(_receive_stock(url, times))
+        except NotPrepared as error:
+            return f"{error}. {_LACKS}" if "unauthenticated" in str(error) or "token" in str(error) else str(error)
+        except Exception as error:
+            reason = explanation(error)
+            if reason is None:
+                raise
+            return f"{reason}. {_LACKS}"
+        return None
+
+    def _begin(self) -> None:
+        self._all_came = False
+
+    def _note_all(self) -> None:
+        self._all_came = True
+
+    def _end(self) -> None:
+        options, runner = self._environment.parsed_options, self._environment.runner
+        assert options is not None
+        assert runner is not None
+        wanted = options.num_users or 1
+        least = options.least_requests or wanted
+        made = runner.stats.total.num_requests
+        if not self._all_came:
+            self._fail(f"the run was over before all of its {wanted} customers had come ({made} requests were made)")
+        elif made < least:
+            self._fail(f"{made} requests were made, and {least} should have been, by {wanted} customers")
+
+    def _fail(self, why: str) -> None:
+        _log.error("The run has failed: %s.", why)
+        self._environment.process_exit_code = 1
+
+
+def leads(environment: Environment) -> bool:
+    """Whether this process is not one of a master's workers."""
+    return not isinstance(environment.runner, WorkerRunner)
+
+
+async def _receive_stock(url: str, rounds: int) -> None:
+    config = settings()
+    pieces = {sku: quantity * rounds for sku, quantity in baskets.demand(invoices().baskets).items()}
+    async with (
+        asyncpg.create_pool(asyncpg_dsn(config.database_url), min_size=0, max_size=1) as pool,
+        Client(url, key_ring(config), connections=RECEIPTS_AT_A_TIME) as client,
+        Sender(config) as sender,
+    ):
+        if not await client.is_ready():
+            raise NotPrepared(f"nothing is ready at {url}: start Tidegate with `make up`")
+        replay = Replay(client, sender, pool, concurrency=RECEIPTS_AT_A_TIME)
+        await replay.load_products(invoices().products)
+        await replay.receive(pieces, lambda: None)
+
+
+def _run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Runs asyncio code to its end while no customer is about. uvloop, because gevent has replaced what the standard
+    event loop is made of. gevent, which stood still meanwhile, would count that time as part of whatever is timed
+    next: of the run."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
+    finally:
+        gevent.get_hub().loop.update_now()
