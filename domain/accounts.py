@@ -19,7 +19,8 @@ from domain.roles import ACCOUNT_ROLES
 
 class Account(Entity, frozen=True):
     """An account as it stands. Who it belongs to and its password's hash are not in the log, so what is folded from
-    there has neither. Production lets nobody in to one that was made in `development`."""
+    there has neither. Nobody signs in to one whose address is not `confirmed`, nor in production to one that was made
+    in `development`."""
 
     id: UUID
     email: Personal | None
@@ -29,27 +30,32 @@ class Account(Entity, frozen=True):
     epoch: int
     password_hash: Secret | None
     development: bool = False
+    confirmed: bool = True
 
     def slot(self) -> int:
         return slot_of_id(self.id)
 
 
-def _check_name(name: Personal) -> None:
+def check_name(name: Personal) -> None:
+    """Raises ValueError for what can be no account's name."""
     if not 1 <= len(name.value) <= ACCOUNT_NAME_MAX_CHARS:
         raise ValueError("no name of an account")
 
 
 class CreateAccount(Command, frozen=True):
+    """`confirmed`: whether somebody vouches for the address, who is not just anybody."""
+
     account_id: UUID
     email: Personal
     name: Personal
     role: str
     password_hash: Secret
+    confirmed: bool = True
 
     def __post_init__(self) -> None:
         if not EMAIL.keeps(self.email.value):
             raise ValueError("not an e-mail address in its one spelling")
-        _check_name(self.name)
+        check_name(self.name)
         if self.role not in ACCOUNT_ROLES:
             raise ValueError(f"{self.role!r} is no role of an account")
 
@@ -66,7 +72,7 @@ class ChangeAccount(Command, frozen=True):
 
     def __post_init__(self) -> None:
         if self.name is not None:
-            _check_name(self.name)
+            check_name(self.name)
         if self.role is not None and self.role not in ACCOUNT_ROLES:
             raise ValueError(f"{self.role!r} is no role of an account")
 
@@ -96,6 +102,7 @@ class AccountCreated(Event, frozen=True):
     role: str
     password_hash: Secret | None
     development: bool = False
+    confirmed: bool = True
 
     def subject(self) -> str:
         return str(self.account_id)
@@ -136,7 +143,13 @@ def _create(shop: Shop, command: CreateAccount, who: Who) -> Decision:
     if any(account.email == command.email for account in shop.of(Account).values()):
         return Rejection("email_taken", "There is an account with this e-mail address.")
     created = AccountCreated(
-        command.account_id, command.email, command.name, command.role, command.password_hash, who.development
+        command.account_id,
+        command.email,
+        command.name,
+        command.role,
+        command.password_hash,
+        who.development,
+        command.confirmed,
     )
     return (created,)
 
@@ -187,7 +200,15 @@ def not_found(account_id: UUID) -> Rejection:
 @evolves(AccountCreated)
 def _created(shop: Shop, event: AccountCreated) -> None:
     shop.of(Account)[event.account_id] = Account(
-        event.account_id, event.email, event.name, event.role, True, 0, event.password_hash, event.development
+        event.account_id,
+        event.email,
+        event.name,
+        event.role,
+        True,
+        0,
+        event.password_hash,
+        event.development,
+        event.confirmed,
     )
 
 

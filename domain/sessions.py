@@ -141,6 +141,8 @@ def _open(shop: Shop, command: OpenSession, who: Who) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None or not account.active or account.epoch != command.epoch:
         return Rejection("account_changed", "The account is not active, or was changed meanwhile.")
+    if not account.confirmed:
+        return Rejection("account_changed", "The account's address is not confirmed.")
     if account.development and not who.development:
         return Rejection("account_changed", "The account was made in development; production lets nobody in to it.")
     if not allowed(account.role, command.scopes):

@@ -29,6 +29,7 @@ from gateway.routes import (
     me,
     orders,
     products,
+    registration,
     reports,
     stream,
     users,
@@ -47,6 +48,7 @@ _API_ROUTERS = [
     noun.router
     for noun in (
         auth,
+        registration,
         me,
         users,
         keys,

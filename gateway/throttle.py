@@ -27,7 +27,9 @@ _DIGEST_BYTES: Final = 16
 _GIVE_BACK: Final = "if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('DECR', KEYS[1]) end"
 
 
-Policy = Literal["address", "account-and-address", "account", "registrations", "guest-orders"]
+Policy = Literal[
+    "address", "account-and-address", "account", "registrations", "guest-orders", "guest-mails", "password-resets"
+]
 THROTTLED.allow(policy=get_args(Policy))
 
 
@@ -91,6 +93,22 @@ class Throttle:
         key = f"guest-order:address:{network_of(host)}"
         try:
             await self._count([_Count("guest-orders", key, self._config.guest_orders_max_per_address)])
+        except REDIS_UNAVAILABLE:
+            THROTTLE_BLIND.inc()
+
+    async def guest_mail(self, host: str | None) -> None:
+        """Counts what a guest does to an order that is mailed about, from `host`. Raises a 429 Problem."""
+        key = f"guest-mail:address:{network_of(host)}"
+        try:
+            await self._count([_Count("guest-mails", key, self._config.guest_mails_max_per_address)])
+        except REDIS_UNAVAILABLE:
+            THROTTLE_BLIND.inc()
+
+    async def password_reset(self, host: str | None) -> None:
+        """Counts a password reset that is asked for from `host`. Raises a 429 Problem."""
+        key = f"reset:address:{network_of(host)}"
+        try:
+            await self._count([_Count("password-resets", key, self._config.resets_max_per_address)])
         except REDIS_UNAVAILABLE:
             THROTTLE_BLIND.inc()
 

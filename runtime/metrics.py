@@ -176,6 +176,9 @@ ACCEPT_DURABLE = Gauge(
 THROTTLED = ClosedCounter(
     "tidegate_throttled_total", "Attempts refused because there were too many, by policy.", ["policy"]
 )
+MAILS_WITHHELD = ClosedCounter(
+    "tidegate_mails_withheld_total", "Mails that were not sent, by the bound that they went beyond.", ["policy"]
+)
 THROTTLE_BLIND = Counter(
     "tidegate_throttle_blind_total", "Attempts that were let through uncounted because Redis was away."
 )

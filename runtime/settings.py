@@ -162,6 +162,15 @@ class Settings(BaseSettings):
     registrations_max_per_address: int = Field(20, description="Registrations from one address.", ge=1)
     guest_orders_max_per_address: int = Field(200, description="Orders without an account from one address.", ge=1)
 
+    guest_mails_max_per_address: int = Field(
+        60, description="Orders that guests confirm or cancel from one address, each of which is mailed about.", ge=1
+    )
+    resets_max_per_address: int = Field(20, description="Password resets asked for from one address.", ge=1)
+    confirm_link_seconds: int = Field(
+        86_400, description="How long the link that confirms a new account's address is good for.", ge=60
+    )
+    reset_link_seconds: int = Field(3_600, description="How long the link that resets a password is good for.", ge=60)
+
     guest_token_seconds: int = Field(
         90 * 86_400, description="How long a guest's link to an order is good for.", ge=3_600
     )
@@ -340,6 +349,18 @@ class Settings(BaseSettings):
     )
     smtp_timeout_seconds: float = Field(10.0, description="Longest wait for one answer of the SMTP server.", gt=0)
     mail_from: str = Field("Tidegate <orders@tidegate.example>", description="Whom mails to customers come from.")
+    site_url: str | None = Field(
+        None,
+        description="The shop's site: mails link to its pages `/confirm` and `/reset-password`, with the token behind"
+        " `#token=`; without it they give the token alone.",
+    )
+    mail_window_seconds: int = Field(
+        3_600, description="How long a mail counts; beyond the bounds below it is not sent, and counted.", ge=1
+    )
+    mails_max_per_recipient: int = Field(20, description="Mails to one address, whatever about.", ge=1)
+    mails_max_per_sender: int = Field(
+        50, description="Mails that one principal, who is not staff, has sent to whomever.", ge=1
+    )
     webhook_private_addresses: bool | None = Field(
         None,
         description="Whether webhooks may go to private, loopback and other addresses of one's own; unset: only in"
@@ -395,6 +416,16 @@ class Settings(BaseSettings):
             url = urlsplit(value.get_secret_value())
             if url.scheme not in SMTP_SCHEMES or not url.hostname:
                 raise ValueError(f"TIDEGATE_SMTP_URL is no {', '.join(SMTP_SCHEMES)} address of a host")
+        return value
+
+    @field_validator("site_url")
+    @classmethod
+    def _is_a_site(cls, value: str | None) -> str | None:
+        if value is not None:
+            url = urlsplit(value)
+            if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+                raise ValueError("TIDEGATE_SITE_URL is no http or https address of a site")
+            return value.rstrip("/")
         return value
 
     @field_validator("mail_from")

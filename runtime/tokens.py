@@ -19,6 +19,8 @@ from runtime.keys import KeyRing
 ISSUER: Final = "tidegate"
 AUDIENCE: Final = "tidegate"
 REFRESH_AUDIENCE: Final = "tidegate:refresh"
+CONFIRM_AUDIENCE: Final = "tidegate:confirm"
+RESET_AUDIENCE: Final = "tidegate:reset"
 DEVELOPMENT: Final = "development"
 """What the claim `mode` of a token says that was minted in development."""
 
@@ -34,6 +36,13 @@ class Refresh(NamedTuple):
     session_id: UUID
     account_id: UUID
     generation: int
+
+
+class Link(NamedTuple):
+    """What the token in a mailed link says: it is good while the account is at this epoch."""
+
+    account_id: UUID
+    epoch: int
 
 
 def mint(
@@ -76,6 +85,24 @@ def mint_refresh(keys: KeyRing, refresh: Refresh, expires_at: datetime) -> str:
         "exp": int(expires_at.timestamp()),
     }
     return _signed(keys, claims, REFRESH_AUDIENCE, int(time.time()))
+
+
+def mint_link(keys: KeyRing, audience: str, link: Link, *, issued_at: int, lifetime_seconds: int) -> str:
+    """The token of a link; minted again at the same moment (Unix seconds) it is the same."""
+    claims = {"sub": str(link.account_id), "epoch": link.epoch, "exp": issued_at + lifetime_seconds}
+    return _signed(keys, claims, audience, issued_at)
+
+
+def link_of(token: str, keys: KeyRing, audience: str) -> Link:
+    """What a valid link's token says. Raises jwt.InvalidTokenError for every other."""
+    claims = _verified(token, keys, audience)
+    try:
+        link = Link(UUID(claims["sub"]), claims["epoch"])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise jwt.InvalidTokenError("no link of ours") from None
+    if not isinstance(link.epoch, int):
+        raise jwt.InvalidTokenError("no link of ours")
+    return link
 
 
 def claims_of(token: str, keys: KeyRing) -> dict[str, Any]:

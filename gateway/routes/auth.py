@@ -10,25 +10,20 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from domain.accounts import CreateAccount
 from domain.fields.people import canonical_email
 from domain.ids import new_id, slot_of_id
-from domain.model import Personal, Who
-from domain.roles import CUSTOMER, SCOPES_OF_ROLE
+from domain.model import Who
+from domain.roles import SCOPES_OF_ROLE
 from domain.sessions import CloseSession, OpenSession, RefreshSession, SessionClosed, SessionOpened, SessionRefreshed
 from gateway.auth import NOBODY, Caller, invalid_token, require_role, unauthenticated
 from gateway.edge import Edge
-from gateway.fields import AccountName, EmailAddress, NewPassword
 from gateway.oauth import FORM, TokenForm, TokensView, in_oauth_terms, read_form
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
-from gateway.routes import API
-from gateway.routes.documents import edge_of, headers, problems
+from gateway.routes.documents import edge_of, problems
 from gateway.settled import settled
-from gateway.submit import Ask
 from gateway.throttle import Attempt
 from gateway.views import accounts as views
-from gateway.views.accounts import AccountView
 from runtime.entropy import random_bits
 from runtime.tokens import Refresh, mint_in_session, mint_refresh, refresh_of
 
@@ -39,7 +34,7 @@ AUTH: Final = "/api/auth"
 _JWKS_TYPE: Final = "application/jwk-set+json"
 _JWKS_CACHE: Final = {"Cache-Control": "public, max-age=300"}
 _BODY_PROBLEMS: Final = (400, 413, 415)
-_UNDECIDED: Final = (
+UNDECIDED: Final = (
     "undecided",
     "mailbox_full",
     "gateway_busy",
@@ -53,14 +48,6 @@ class RefreshBody(Body):
     """The newest refresh token of a session."""
 
     refresh_token: str = Field(min_length=1, max_length=4_096, examples=["eyJhbGciOiJIUzI1NiJ9..."])
-
-
-class RegistrationBody(Body):
-    """A new customer. The password has 8 to 256 characters of any kind."""
-
-    email: EmailAddress
-    name: AccountName
-    password: NewPassword
 
 
 class JwksView(BaseModel):
@@ -79,7 +66,7 @@ class JwksView(BaseModel):
         "invalid_scope",
         "unsupported_grant_type",
         "too_many_attempts",
-        *_UNDECIDED,
+        *UNDECIDED,
     ),
     openapi_extra=body_schema(TokenForm, FORM),
 )
@@ -92,7 +79,7 @@ async def sign_in(request: Request) -> Response:
     async with in_oauth_terms():
         form = await read_form(request, edge.config.body_max_bytes)
         email = canonical_email(form.username)
-        attempt = await edge.throttle.sign_in(email or form.username, _host(request))
+        attempt = await edge.throttle.sign_in(email or form.username, host_of(request))
         account = await _account_of(edge, email, form.password)
         opened = await _open_session(edge, account, form.scope.split(), attempt)
     return _tokens(edge, opened, 0)
@@ -101,7 +88,7 @@ async def sign_in(request: Request) -> Response:
 @router.post(
     f"{AUTH}/refresh",
     response_model=TokensView,
-    responses=problems(*_BODY_PROBLEMS, "invalid_refresh_token", "invalid_request", *_UNDECIDED),
+    responses=problems(*_BODY_PROBLEMS, "invalid_refresh_token", "invalid_request", *UNDECIDED),
     openapi_extra=body_schema(RefreshBody),
 )
 async def refresh_tokens(request: Request) -> Response:
@@ -113,7 +100,7 @@ async def refresh_tokens(request: Request) -> Response:
         refresh = _refresh_token(edge, parse(RefreshBody, body))
         command = RefreshSession(refresh.session_id, refresh.account_id, refresh.generation)
         try:
-            outcome = await settled(edge, _owner(refresh.account_id), command, str(refresh.session_id))
+            outcome = await settled(edge, owner(refresh.account_id), command, str(refresh.session_id))
         except Problem as problem:
             raise _invalid_refresh() if problem.code == "session_closed" else problem from None
         if outcome.type == SessionClosed.type:
@@ -125,7 +112,7 @@ async def refresh_tokens(request: Request) -> Response:
 @router.post(
     f"{AUTH}/logout",
     status_code=204,
-    responses=problems(*_BODY_PROBLEMS, 401, "invalid_refresh_token", "invalid_request", "no_session", *_UNDECIDED),
+    responses=problems(*_BODY_PROBLEMS, 401, "invalid_refresh_token", "invalid_request", "no_session", *UNDECIDED),
     openapi_extra={
         "requestBody": {**body_schema(RefreshBody)["requestBody"], "required": False},
     },
@@ -145,38 +132,11 @@ async def sign_out(request: Request, caller: Annotated[Caller, Depends(require_r
     else:
         session_id, account_id = caller.session_id, UUID(caller.who.principal)
     try:
-        await settled(edge, _owner(account_id), CloseSession(session_id, account_id), str(session_id))
+        await settled(edge, owner(account_id), CloseSession(session_id, account_id), str(session_id))
     except Problem as problem:
         if problem.code != "session_closed":
             raise
     return Response(status_code=204)
-
-
-@router.post(
-    f"{AUTH}/register",
-    status_code=201,
-    response_model=AccountView,
-    responses={
-        201: headers("Location"),
-        **problems(*_BODY_PROBLEMS, 422, "email_taken", "too_many_attempts", *_UNDECIDED),
-    },
-    openapi_extra=body_schema(RegistrationBody),
-)
-async def register(request: Request) -> Response:
-    """Makes an account for a new customer, who then signs in."""
-    edge = edge_of(request)
-    registration = parse(RegistrationBody, await read_body(request, edge.config.body_max_bytes))
-    await edge.throttle.registration(_host(request))
-    password_hash = await edge.passwords.hash(registration.password)
-    account_id = edge.submitter.new_resource_id(Ask(NOBODY.who, None, None, None, False))
-    command = CreateAccount(
-        account_id, Personal(registration.email), Personal(registration.name), CUSTOMER, password_hash
-    )
-    await settled(edge, _owner(account_id), command, str(account_id))
-    async with edge.engine.connect() as connection:
-        account = await views.find(connection, account_id)
-    assert account is not None, "an account that was made is there"
-    return Response(account.model_dump_json(), 201, {"Location": f"{API}/me"}, "application/json")
 
 
 @router.get(
@@ -202,8 +162,8 @@ async def _account_of(edge: Edge, email: str | None, password: str) -> views.Sig
         async with edge.engine.connect() as connection:
             account = await views.sign_in_as(connection, email)
     right = await edge.passwords.check(password, None if account is None else account.password_hash)
-    if account is None or not right:
-        raise Problem("invalid_grant", "E-mail address or password is wrong.")
+    if account is None or not right or not account.confirmed or not account.active:
+        raise Problem("invalid_grant", "E-mail address or password is wrong, or the address is not confirmed yet.")
     return account
 
 
@@ -218,10 +178,10 @@ async def _open_session(edge: Edge, account: views.SignIn, asked: list[str], att
     scopes = tuple(sorted(set(asked) or allowed))
     command = OpenSession(session_id, account.account_id, account.epoch, scopes, expires_at)
     try:
-        outcome = await settled(edge, _owner(account.account_id), command, str(session_id))
+        outcome = await settled(edge, owner(account.account_id), command, str(session_id))
     except Problem as problem:
         if problem.code == "account_changed":
-            raise Problem("invalid_grant", "The account is not active.") from None
+            raise Problem("invalid_grant", "The account was changed at this moment.") from None
         raise
     await attempt.succeeded()
     return msgspec.json.decode(outcome.data, type=SessionOpened)
@@ -265,10 +225,11 @@ def _tokens(edge: Edge, session: SessionOpened | SessionRefreshed, generation: i
     ).response()
 
 
-def _owner(account_id: UUID) -> Who:
+def owner(account_id: UUID) -> Who:
     """Whoever holds an account's credentials speaks for it, and for nothing else."""
     return Who(str(account_id), staff=False)
 
 
-def _host(request: Request) -> str | None:
+def host_of(request: Request) -> str | None:
+    """The address that asks, as far as it is known."""
     return None if request.client is None else request.client.host

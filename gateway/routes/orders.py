@@ -8,7 +8,7 @@ from pydantic import Field
 
 from domain.limits import ORDER_MAX_LINES
 from domain.model import Who
-from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, Wanted
+from domain.orders import GUEST_PREFIX, CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, Wanted
 from gateway import guests
 from gateway.auth import NOBODY, Caller, require_role, unauthenticated
 from gateway.etags import body_tag, conditional
@@ -44,7 +44,7 @@ Status = Literal["placed", "confirmed", "fulfilled", "cancelled", "expired"]
 
 _WRITE_HEADERS = {"parameters": WRITE_HEADERS}
 _FOUND: Final = read("order_not_found")
-_MOVED: Final = {200: headers("ETag"), **write("order_not_found", "order_state_conflict")}
+_MOVED: Final = {200: headers("ETag"), **write("order_not_found", "order_state_conflict", "too_many_attempts")}
 
 
 class LineBody(Body):
@@ -173,6 +173,8 @@ async def cancel_order(request: Request, caller: Writer, order_id: UUID) -> Resp
 
 async def _move(request: Request, who: Who, command: ConfirmOrder | FulfilOrder | CancelOrder) -> Response:
     edge = edge_of(request)
+    if who.principal.startswith(GUEST_PREFIX):
+        await edge.throttle.guest_mail(request.client.host if request.client else None)
     accepted = await edge.submitter.submit(ask(request, who, b""), command, str(command.order_id))
     if accepted.outcome is None:
         return accepted.response()

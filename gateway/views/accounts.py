@@ -46,6 +46,7 @@ class SignIn(NamedTuple):
     active: bool
     epoch: int
     password_hash: str
+    confirmed: bool
 
 
 class SessionNow(NamedTuple):
@@ -58,7 +59,7 @@ class SessionNow(NamedTuple):
 
 _SHOWN = [accounts.c[name] for name in AccountView.model_fields]
 _KEY_SHOWN = [api_keys.c[name] for name in KeyView.model_fields]
-_SIGN_IN = [accounts.c[name] for name in ("id", "email", "role", "active", "epoch", "password_hash")]
+_SIGN_IN = [accounts.c[name] for name in ("id", "email", "role", "active", "epoch", "password_hash", "confirmed")]
 
 
 async def find(connection: AsyncConnection, account_id: UUID) -> AccountView | None:

@@ -20,6 +20,7 @@ accounts = Table(
     Column("epoch", Integer, nullable=False),
     Column("password_hash", Text, nullable=False),
     Column("development", Boolean, nullable=False, server_default="false"),
+    Column("confirmed", Boolean, nullable=False, server_default="true"),
     when("created_at"),
     when("updated_at"),
     Index(None, "created_at", "id"),

@@ -3,6 +3,10 @@
 import asyncio
 import itertools
 import json
+import re
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -15,6 +19,7 @@ FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON: Final = {"Content-Type": "application/json"}
 
 REFUSED_WITHIN_SECONDS: Final = 1.0
+_MAIL_SECONDS: Final = 15.0
 # Enough requests at once, each on a connection of its own, that both gateways get some.
 _ASKED_AT_ONCE: Final = 12
 
@@ -75,6 +80,50 @@ async def sign_out(client: Client, refresh_token: str | None = None) -> Answer:
 
 async def register(shop: Shop, body: Any) -> Answer:
     return await _post(shop.anybody, "/register", body)
+
+
+async def confirm(shop: Shop, token: str, password: str) -> Answer:
+    return await _post(shop.anybody, "/confirm", {"token": token, "password": password})
+
+
+async def forget(shop: Shop, email: str) -> Answer:
+    return await _post(shop.anybody, "/password/forgot", {"email": email})
+
+
+async def reset(shop: Shop, token: str, new_password: str) -> Answer:
+    return await _post(shop.anybody, "/password/reset", {"token": token, "new_password": new_password})
+
+
+async def mails(shop: Shop, email: str, count: int) -> list[EmailMessage]:
+    """The mails to this address, oldest first, once they are so many; there may be no more."""
+    folder = shop.system.home / "mail"
+
+    async def arrived() -> list[EmailMessage]:
+        found = [message_from_bytes(path.read_bytes(), policy=default) for path in sorted(folder.glob("*.eml"))]
+        to = [mail for mail in found if isinstance(mail, EmailMessage) and mail["To"].addresses[0].addr_spec == email]
+        assert len(to) <= count, [mail["Subject"] for mail in to]
+        return to if len(to) == count else []
+
+    return await eventually_seen(f"{count} mails to {email}", arrived, within_seconds=_MAIL_SECONDS)
+
+
+def token_in(mail: EmailMessage) -> str:
+    """The token that a mail gives its reader."""
+    plain = mail.get_body(["plain"])
+    assert isinstance(plain, EmailMessage)
+    found = re.search(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", plain.get_content())
+    assert found is not None, plain.get_content()
+    return found[0]
+
+
+async def registered(shop: Shop, body: dict[str, str]) -> Person:
+    """Somebody who has registered, and confirmed the address by the mail that came."""
+    (await register(shop, body)).ok()
+    email = body["email"].lower()
+    (mail,) = await mails(shop, email, 1)
+    assert (await confirm(shop, token_in(mail), body["password"])).status == 204
+    account_id = await shop.database.fetchval("SELECT id FROM accounts WHERE email = $1", email)
+    return Person(str(account_id), email, body["password"])
 
 
 async def is_refused_everywhere(client: Client, path: str = "/me") -> None:

@@ -9,7 +9,6 @@ import pytest
 from tests.e2e.api import API, Client
 from tests.e2e.people import (
     JSON,
-    Person,
     admin,
     ask_for_tokens,
     ask_to_refresh,
@@ -19,6 +18,7 @@ from tests.e2e.people import (
     newcomer,
     refresh,
     register,
+    registered,
     sign_in,
 )
 from tests.e2e.shop import Shop
@@ -30,14 +30,10 @@ async def patch(client: Client, path: str, body: Any) -> Any:
 
 async def test_who_registers_is_a_customer_and_signs_in(shop: Shop) -> None:
     said = {"email": "Grace@Example.com", "name": " Grace Hopper ", "password": "nanoseconds"}
-    answer = await register(shop, said)
-    account = answer.ok(201)
-    assert answer.headers["Location"] == "/api/v1/me"
+    tokens = await sign_in(shop, await registered(shop, said))
+    account = (await tokens.client.get("/me")).ok()
     assert (account["email"], account["name"]) == ("grace@example.com", "Grace Hopper")
     assert (account["role"], account["active"]) == ("customer", True)
-    tokens = await sign_in(shop, Person(account["id"], account["email"], said["password"]))
-    assert (await tokens.client.get("/me")).ok() == account
-    (await register(shop, {**said, "email": "grace@example.COM"})).problem(409, "email_taken")
 
 
 @pytest.mark.parametrize(
@@ -126,10 +122,8 @@ async def test_of_registrations_at_the_same_time_one_gets_the_address(shop: Shop
     """Their accounts lie in different mailboxes, so nobody but the table itself can tell."""
     body = {"email": "many@example.com", "name": "One of Many", "password": "all at once"}
     answers = await asyncio.gather(*(register(shop, body) for _ in range(12)))
-    assert sorted(answer.status for answer in answers) == [201] + [409] * 11
-    for answer in answers:
-        if answer.status == 409:
-            answer.problem(409, "email_taken")
+    assert {(answer.status, answer.body) for answer in answers} == {(200, answers[0].body)}
+    assert await shop.database.fetchval("SELECT count(*) FROM accounts WHERE email = $1", body["email"]) == 1
 
 
 async def test_without_waiting_the_answer_is_where_to_ask(shop: Shop) -> None:

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import FormData
 
 from tests.e2e.api import Answer
+from tests.e2e.people import registered
 from tests.e2e.shop import Shop
 
 PAGES: Final = ("/api/docs", "/api/redoc")
@@ -97,13 +98,7 @@ async def test_no_other_file_is_an_asset(shop: Shop, name: str) -> None:
 async def test_the_authorize_button_s_request_signs_in(shop: Shop) -> None:
     """As Swagger UI sends it: a form, with no scope ticked, and Basic with an empty client id and secret."""
     email, password = "docs@example.com", "a-password-of-some-length"
-    registered = await shop.anybody.request(
-        "POST",
-        "/api/auth/register",
-        data=f'{{"email":"{email}","password":"{password}","name":"Docs"}}'.encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    registered.ok(201)
+    await registered(shop, {"email": email, "password": password, "name": "Docs"})
     document = (await shop.anybody.request("GET", "/api/openapi.json")).ok()
     flow = document["components"]["securitySchemes"]["oauth2"]["flows"]["password"]
     form = FormData({"grant_type": "password", "scope": "", "username": email, "password": password})()

@@ -123,7 +123,9 @@ async def test_a_dead_letter_is_kept_without_what_is_private_and_says_what_it_la
     twice = (Wanted("MUG", 1), Wanted("MUG", 1))  # whose rule raises
     guest = PlaceOrder(floor.new_id(0), "guest:1", twice, Personal("guest@example.com"))
     customer = PlaceOrder(floor.new_id(0), "ann", twice)
-    newer = _raw("CreateAccount", str(floor.new_id(0)), "ada@example.com", "Ada", "customer", "the hash", "more of ada")
+    newer = _raw(
+        "CreateAccount", str(floor.new_id(0)), "ada@example.com", "Ada", "customer", "the hash", True, "more of ada"
+    )
     await floor.post_all([guest, customer])
     await floor.put(0, floor.entry(floor.envelope(newer)))
     await floor.drain(0)
@@ -132,7 +134,7 @@ async def test_a_dead_letter_is_kept_without_what_is_private_and_says_what_it_la
     assert [(row["lost"], row["understood"]) for row in rows] == [
         (["email"], True),
         ([], True),
-        (["email", "name", "password_hash", "field 6"], True),
+        (["email", "name", "password_hash", "field 7"], True),
     ]
     for table in ("dead_letters", "commands", "events"):
         kept = str(await floor.pool.fetch(f"SELECT * FROM {table}"))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.message import EmailMessage
 from uuid import UUID, uuid4
 
 import pytest
@@ -41,19 +42,21 @@ async def mailing(floor: Shopfloor, **settings: object) -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
-async def mailing_to(server: MailServer, floor: Shopfloor) -> AsyncIterator[Stage]:
-    async with mailing(floor, smtp_url=SecretStr(server.url), smtp_timeout_seconds=0.3) as stage:
+async def mailing_to(server: MailServer, floor: Shopfloor, **settings: object) -> AsyncIterator[Stage]:
+    async with mailing(floor, smtp_url=SecretStr(server.url), smtp_timeout_seconds=0.3, **settings) as stage:
         yield stage
 
 
-async def confirmed(floor: Shopfloor, customer: str = str(_ANN), email: str | None = None) -> UUID:
-    """An order that is placed and confirmed."""
+async def confirmed(
+    floor: Shopfloor, customer: str = str(_ANN), email: str | None = None, *, by: str | None = None
+) -> UUID:
+    """An order that is placed and confirmed, by staff unless somebody else is named."""
     order_id = floor.new_id()
     await floor.post(
         PlaceOrder(order_id, customer, (Wanted("TEA", 2),), Personal(email) if email else None),
         who=Who(customer, staff=False),
     )
-    await floor.post(ConfirmOrder(order_id), who=STAFF)
+    await floor.post(ConfirmOrder(order_id), who=STAFF if by is None else Who(by, staff=False))
     await floor.drain()
     return order_id
 
@@ -90,6 +93,50 @@ async def test_a_guest_at_the_orders_and_who_left_none_is_not(floor: Shopfloor) 
         assert await stage.dead_letters() == []
 
 
+async def test_so_many_mails_go_to_one_address_and_no_more(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor, mails_max_per_recipient=3) as stage:
+        for number in range(6):
+            await confirmed(floor, f"guest:{number}", "stranger@example.com")
+        await confirmed(floor, "guest:other", "other@example.com")
+        await stage.run_to_the_end()
+        to = [mail["To"] for mail in server.mails]
+        assert (to.count("stranger@example.com"), to.count("other@example.com")) == (3, 1)
+        assert await stage.dead_letters() == []
+
+
+async def test_so_many_mails_are_sent_by_one_principal_but_staff_may_send_to_all(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor, mails_max_per_sender=2) as stage:
+        for number in range(5):
+            await confirmed(floor, "machine", f"stranger-{number}@example.com", by="machine")
+        assert len(await sent(stage, server)) == 2
+        for number in range(5):
+            await confirmed(floor, f"guest:{number}", f"customer-{number}@example.com")
+        assert len(await sent(stage, server)) == 2 + 5
+
+
+async def test_a_mail_that_is_tried_again_counts_once(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor, mails_max_per_recipient=1) as stage:
+        server.trouble["MAIL"] = "451 later"
+        await confirmed(floor)
+        for _ in range(3):
+            await stage.run()
+            await floor.pool.execute("UPDATE reactions SET due_at = NULL WHERE name = 'mail'")
+        server.trouble.clear()
+        assert len(await sent(stage, server)) == 1
+
+
+async def test_an_account_that_is_not_confirmed_gets_no_mail_about_orders(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor) as stage:
+        await floor.pool.execute("UPDATE accounts SET confirmed = false WHERE id = $1", _ANN)
+        await confirmed(floor)
+        assert await sent(stage, server) == []
+
+
+async def sent(stage: Stage, server: MailServer) -> list[EmailMessage]:
+    await stage.run_to_the_end()
+    return server.mails
+
+
 async def test_an_address_that_is_none_holds_up_nobody(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
         order_id = await confirmed(floor, "guest:a", "guest@example.com")
@@ -98,7 +145,8 @@ async def test_an_address_that_is_none_holds_up_nobody(floor: Shopfloor) -> None
         await stage.run_to_the_end()
         assert [mail["To"] for mail in server.mails] == ["Ann <ann@example.com>"]
         ((_, error),) = await stage.dead_letters()
-        assert error == f"GiveUp: no mail can be sent to the customer of order {order_id}"
+        seq = await seq_of(floor, "order.confirmed", order_id)
+        assert error == f"GiveUp: no mail can be sent to the recipient of event {seq}"
 
 
 @pytest.mark.parametrize(

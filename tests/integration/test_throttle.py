@@ -21,6 +21,8 @@ LIMITS = Settings(
     guess_max_by_strangers=5,
     registrations_max_per_address=2,
     guest_orders_max_per_address=3,
+    guest_mails_max_per_address=2,
+    resets_max_per_address=2,
 )
 
 
@@ -155,6 +157,18 @@ async def test_guests_orders_of_one_address_are_bounded(throttle: Throttle) -> N
     with pytest.raises(Problem, match="Too many"):
         await throttle.guest_order(HOME)
     await throttle.guest_order(stranger(1))
+
+
+async def test_what_has_mails_sent_is_bounded_by_address(throttle: Throttle) -> None:
+    for count, most in (
+        (throttle.guest_mail, LIMITS.guest_mails_max_per_address),
+        (throttle.password_reset, LIMITS.resets_max_per_address),
+    ):
+        for _ in range(most):
+            await count(HOME)
+        with pytest.raises(Problem, match="Too many"):
+            await count(HOME)
+        await count(stranger(1))
 
 
 async def test_without_redis_nobody_is_held_back_and_a_metric_says_so() -> None:

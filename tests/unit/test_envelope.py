@@ -215,7 +215,7 @@ CREATES = ["CreateAccount", str(ORDER), *PRIVATE[:2], "customer", PRIVATE[2]]
     ("command", "lost"),
     [
         (CREATES, ("email", "name", "password_hash")),
-        ([*CREATES, "a field to come"], ("email", "name", "password_hash", "field 6")),
+        ([*CREATES, False, "Ada Lovelace"], ("email", "name", "password_hash", "field 7")),
         (["ChangeAccount", str(ORDER), "Ada Lovelace"], ("name",)),
         (["ChangeAccount", str(ORDER), None, "staff"], ()),
         (["PlaceOrder", str(ORDER), "guest:1", [["MUG", 1]], "ada@example.com"], ("email",)),
@@ -236,7 +236,7 @@ def test_what_is_kept_of_a_command_is_without_what_is_private(command: object, l
     assert not any(each.encode() in kept.envelope for each in PRIVATE)
     if lost and lost != ("*",):
         shown = envelopes.read_request(kept.envelope)
-        assert {field for field, value in shown.items() if value == "(hidden)"} == {*lost} - {"field 6"}
+        assert {field for field, value in shown.items() if value == "(hidden)"} == {*lost} - {"field 7"}
     with suppress(UnreadableEntry):
         read, known = envelopes.decode(entry(accepted))
         assert envelopes.record(read, accepted, known) == kept

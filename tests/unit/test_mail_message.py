@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from domain.money import minor_digits, written
-from workers.reactions.mail.message import Item, NoAddress, Subject, Writer, item
+from workers.reactions.mail.message import Item, NoAddress, Notice, Subject, Writer, item, shown_name
 
 _ORDER = UUID("01a20422-d325-7a37-a371-bc7ac806917b")
 
@@ -30,7 +30,7 @@ def subject(**changes: Any) -> Subject:
     return usual._replace(**changes)
 
 
-def sent(about: Subject) -> EmailMessage:
+def sent(about: Subject | Notice) -> EmailMessage:
     """The mail as the one who receives it reads it."""
     wire = Writer("The Shop <orders@shop.example>").write(about).as_bytes()
     received = email.message_from_bytes(wire, policy=email.policy.default)
@@ -85,9 +85,11 @@ def test_what_stands_in_html_is_escaped() -> None:
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("Ann\r\nBcc: everybody@example.com", "Ann Bcc: everybody@example.com"),
+        ("Ann\r\nBcc", "Ann Bcc"),
+        ("Ann\r\nBcc: everybody@example.com", ""),
         ("Ann\x00\x1b[31m", "Ann [31m"),
-        ('Ann" <eve@example.com>, "', 'Ann" <eve@example.com>, "'),
+        ('Ann" <eve>, "', 'Ann" <eve>, "'),
+        ('Ann" <eve@example.com>, "', ""),
         ("Zoë Ångström 茶", "Zoë Ångström 茶"),
         ("A" * 500, "A" * 100),
         ("", ""),
@@ -98,6 +100,53 @@ def test_a_name_cannot_become_a_header(name: str, shown: str) -> None:
     (recipient,) = mail["To"].addresses
     assert (recipient.display_name, recipient.addr_spec) == (shown, "ann@example.com")
     assert "Bcc" not in mail
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://win.example/prize",
+        "www.win.example",
+        "Your prize: win.example",
+        "win.EXAMPLE now",
+        "win\u3002example",
+        "\uff57\uff49\uff4e\uff0e\uff45\uff58ample",
+        "call tel:0900",
+        "write to prize@win",
+        "\\\\win\\share",
+    ],
+)
+def test_a_name_that_looks_like_a_link_is_left_out(name: str) -> None:
+    mail = sent(subject(name=name))
+    assert mail["To"] == "ann@example.com"
+    for body in bodies(mail):
+        assert "Hello," in body
+        assert "win" not in body
+
+
+@pytest.mark.parametrize("name", ["J. R. R. Tolkien", "St. John", "Anne-Marie O'Neil", "Zoë 茶", "Dr. M. L. King, Jr."])
+def test_a_name_that_is_one_is_kept(name: str) -> None:
+    assert shown_name(name) == name
+
+
+@pytest.mark.parametrize("link", [None, "https://shop.example/confirm#token=abc.def"])
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [
+        ("account.created", "Confirm your address"),
+        ("account.registered_again", "Confirm your address"),
+        ("account.password_reset_requested", "Set another password"),
+    ],
+)
+def test_a_notice_gives_its_reader_the_link_or_the_token(kind: str, title: str, link: str | None) -> None:
+    at = datetime(2026, 11, 22, 16, 42, 1, tzinfo=UTC)
+    notice = Notice(7, kind, at, UUID(int=7), "Ann", "ann@example.com", "abc.def", link, 24)
+    mail = sent(notice)
+    assert mail["Subject"] == title
+    for body in bodies(mail):
+        assert (link or "abc.def") in body
+        assert "24 hours" in body
+    assert "Hello Ann," in bodies(mail)[0]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,20 @@
 from domain.accounts import Account, ChangeAccount, CreateAccount, DeactivateAccount, ReactivateAccount
 from domain.api_keys import ApiKey, CreateApiKey, RevokeApiKey
 from domain.passwords import ChangePassword
+from domain.registration import ConfirmAddress, RegisterAgain, RequestPasswordReset, ResetPassword
 from domain.sessions import CloseSession, OpenSession, RefreshSession, Session
 from workers.handlers import needs
 from workers.rows import Needs
+
+_AboutAccount = (
+    ChangeAccount
+    | DeactivateAccount
+    | ReactivateAccount
+    | RegisterAgain
+    | ConfirmAddress
+    | RequestPasswordReset
+    | ResetPassword
+)
 
 
 @needs(CreateAccount)
@@ -17,7 +28,11 @@ def _create(command: CreateAccount, into: Needs) -> None:
 @needs(ChangeAccount)
 @needs(DeactivateAccount)
 @needs(ReactivateAccount)
-def _change(command: ChangeAccount | DeactivateAccount | ReactivateAccount, into: Needs) -> None:
+@needs(RegisterAgain)
+@needs(ConfirmAddress)
+@needs(RequestPasswordReset)
+@needs(ResetPassword)
+def _change(command: _AboutAccount, into: Needs) -> None:
     into.need(Account, command.account_id)
 
 

@@ -6,6 +6,8 @@ mail programs and people recognise it. Headers are made by the standard library'
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from email.errors import MessageError
@@ -18,8 +20,10 @@ from uuid import UUID
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from domain.accounts import AccountCreated
 from domain.money import written
 from domain.orders import OrderCancelled, OrderConfirmed
+from domain.registration import AccountRegisteredAgain, PasswordResetRequested, RegistrationRepeated
 
 
 class Item(NamedTuple):
@@ -46,6 +50,21 @@ class Subject(NamedTuple):
     was_confirmed: bool
 
 
+class Notice(NamedTuple):
+    """What a mail about an account is about: an event of it, and whom it is told. `token` is what lets its reader go
+    on, for so many hours, and `link` leads to where."""
+
+    seq: int
+    kind: str
+    at: datetime
+    account_id: UUID
+    name: str
+    address: str
+    token: str | None = None
+    link: str | None = None
+    hours: int = 0
+
+
 class NoAddress(ValueError):
     """What is on file is no address that mail can be sent to."""
 
@@ -53,11 +72,32 @@ class NoAddress(ValueError):
 _TITLES: Final = {
     OrderConfirmed.type: "Your order {} is confirmed",
     OrderCancelled.type: "Your order {} is cancelled",
+    AccountCreated.type: "Confirm your address",
+    AccountRegisteredAgain.type: "Confirm your address",
+    RegistrationRepeated.type: "You have an account already",
+    PasswordResetRequested.type: "Set another password",
 }
-_TEMPLATES: Final = {OrderConfirmed.type: "confirmed", OrderCancelled.type: "cancelled"}
+_TEMPLATES: Final = {
+    OrderConfirmed.type: "confirmed",
+    OrderCancelled.type: "cancelled",
+    AccountCreated.type: "confirm",
+    AccountRegisteredAgain.type: "confirm",
+    RegistrationRepeated.type: "known",
+    PasswordResetRequested.type: "reset",
+}
 
 # Names stand in a header; whoever signs up chooses them.
 _NAME_MAX_CHARS: Final = 100
+
+# What mail programs make a link of, or people would: an address of any kind, or a host's name.
+_LIKE_A_LINK: Final = re.compile(r"[:/\\@]|www|\w[.\u3002\uff0e\uff61]\w{2,}", re.IGNORECASE)
+
+
+def shown_name(name: str) -> str:
+    """The name as a mail calls its reader: nothing for one that looks like a link, by which somebody would have us
+    invite a stranger to wherever it leads."""
+    printable = " ".join("".join(char if char.isprintable() else " " for char in name).split())
+    return "" if _LIKE_A_LINK.search(unicodedata.normalize("NFKC", printable)) else printable[:_NAME_MAX_CHARS]
 
 
 def item(sku: str, title: str, quantity: int, unit_price_minor: int, currency: str) -> Item:
@@ -81,14 +121,15 @@ class Writer:
             auto_reload=False,
         )
 
-    def write(self, subject: Subject) -> EmailMessage:
+    def write(self, subject: Subject | Notice) -> EmailMessage:
         """The mail. Raises NoAddress."""
+        about = subject.order_id if isinstance(subject, Subject) else subject.account_id
         message = EmailMessage(policy=SMTP)
-        message["Message-ID"] = f"<{subject.order_id}.{subject.seq}@{self._sender.domain}>"
+        message["Message-ID"] = f"<{about}.{subject.seq}@{self._sender.domain}>"
         message["Date"] = format_datetime(subject.at)
         message["From"] = self._sender
         message["To"] = _recipient(subject)
-        message["Subject"] = title = _TITLES[subject.kind].format(subject.order_id)
+        message["Subject"] = title = _TITLES[subject.kind].format(about)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday reply, please
         template = _TEMPLATES[subject.kind]
         message.set_content(self._render(f"{template}.txt.j2", subject, title))
@@ -96,18 +137,19 @@ class Writer:
         message.set_boundary(f"=_tidegate_{subject.seq}")
         return message
 
-    def _render(self, template: str, subject: Subject, title: str) -> str:
+    def _render(self, template: str, subject: Subject | Notice, title: str) -> str:
         shop = self._sender.display_name or self._sender.domain
-        return self._templates.get_template(template).render(subject._asdict(), title=title, shop=shop)
+        return self._templates.get_template(template).render(
+            {**subject._asdict(), "name": shown_name(subject.name)}, title=title, shop=shop
+        )
 
 
-def _recipient(subject: Subject) -> Address:
+def _recipient(subject: Subject | Notice) -> Address:
     """Raises NoAddress for whatever the library takes for no address. A host may have a name beyond ASCII (IDNA)."""
-    name = "".join(char if char.isprintable() else " " for char in subject.name)
     user, _, host = subject.address.rpartition("@")
     try:
         address = f"{user}@{host.encode('idna').decode()}"
-        recipient = Address(" ".join(name.split())[:_NAME_MAX_CHARS], addr_spec=address)
+        recipient = Address(shown_name(subject.name), addr_spec=address)
     except (ValueError, IndexError, MessageError) as error:  # the parser runs off the end of some addresses
         raise NoAddress(str(error)) from None
     if not recipient.username or not recipient.domain:

@@ -1,12 +1,15 @@
-"""Writes to customers when their order is confirmed or cancelled: to the account's address, or the one a guest left.
+"""Writes to customers when their order is confirmed or cancelled, to the account's address or the one a guest left; and
+to whoever registers, or wants another password.
 
-Whoever has neither is not written to. A mail may come twice, when a process dies at the wrong moment; it is the same
+Nothing but the link that confirms it is sent to an address that is not confirmed. So many mails go to one address, and
+are caused by one principal, and no more. A mail may come twice, when a process dies at the wrong moment; it is the same
 then, Message-ID and all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Sequence
 from email.message import EmailMessage
@@ -16,12 +19,16 @@ from domain.model import Line
 from domain.money import written
 from domain.orders import OrderCancelled, OrderConfirmed
 from runtime.records import EventRecord, moment
+from runtime.redis_client import connect
 from workers.reactions.core import Away, GiveUp, NotNow, Reaction, Tools
-from workers.reactions.mail.message import Item, NoAddress, Subject, Writer, item
+from workers.reactions.mail.message import Item, NoAddress, Notice, Subject, Writer, item
+from workers.reactions.mail.notices import NOTICES, Notices
+from workers.reactions.mail.quota import RECIPIENT, SENDER, Quota
 from workers.reactions.mail.transport import transport
 
 _ORDER = """
-    SELECT o.currency, o.total_minor, coalesce(a.email, o.email) AS address, coalesce(a.name, '') AS name
+    SELECT o.currency, o.total_minor, coalesce(CASE WHEN a.confirmed THEN a.email END, o.email) AS address,
+        coalesce(a.name, '') AS name
     FROM orders o LEFT JOIN accounts a ON a.id = $2 WHERE o.id = $1
 """
 
@@ -30,33 +37,67 @@ _TITLES = """
 """
 
 
+_log = logging.getLogger(__name__)
+
+
 class Mail(Reaction):
-    """Confirmation and cancellation mails."""
+    """Mails about orders and accounts."""
 
     name = "mail"
-    interests = frozenset({OrderConfirmed.type, OrderCancelled.type})
+    interests = frozenset({OrderConfirmed.type, OrderCancelled.type, *NOTICES})
     begins_at_end = True
 
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools.config)
         self._pool = tools.pool
         self._writer = Writer(tools.config.mail_from)
+        self._notices = Notices(tools)
         self._transport = transport(tools.config)
         self._sending = asyncio.Lock()
+        config = tools.config
+        self._redis = connect(config.redis_url)
+        window = config.mail_window_seconds
+        self._to_recipient = Quota(self._redis, RECIPIENT, most=config.mails_max_per_recipient, window_seconds=window)
+        self._by_sender = Quota(self._redis, SENDER, most=config.mails_max_per_sender, window_seconds=window)
 
     async def close(self) -> None:
         await self._transport.close()
+        await self._redis.aclose()
 
     async def handle(self, record: EventRecord) -> None:
         event = record.event()
-        assert isinstance(event, OrderConfirmed | OrderCancelled)
+        if isinstance(event, OrderConfirmed | OrderCancelled):
+            subject: Subject | Notice | None = await self._about_order(record, event)
+            # Staff may have as many sent as there are orders.
+            sender = event.customer_id if event.customer_id == record.actor else None
+        else:
+            subject, sender = await self._notices.about(record, event), record.actor
+        if subject is None:
+            return
+        try:
+            message = self._writer.write(subject)
+        except NoAddress:
+            raise GiveUp(f"no mail can be sent to the recipient of event {record.seq}") from None
+        async with self._sending:  # a run that was overtaken may still be at it
+            if not await self._to_recipient.takes(subject.address, record.seq) or (
+                sender is not None and not await self._by_sender.takes(sender, record.seq)
+            ):
+                _log.warning("the mail about event %d is not sent: too many", record.seq)
+                return
+            try:
+                await self._transport.send(message, record.seq)
+            except (Away, GiveUp, NotNow) as error:
+                raise type(error)(_anonymous(str(error), message)) from None
+
+    async def _about_order(self, record: EventRecord, event: OrderConfirmed | OrderCancelled) -> Subject | None:
+        """What the customer is told; None if nobody knows where to."""
         order = await self._pool.fetchrow(_ORDER, event.order_id, _account_id(event.customer_id))
         if order is None:
             raise GiveUp(f"there is no order {event.order_id}")
         currency, total_minor, address, name = order
         if address is None:
-            return
-        subject = Subject(
+            return None
+        return Subject(
             seq=record.seq,
             kind=record.type,
             at=moment(record.occurred_at),
@@ -67,15 +108,6 @@ class Mail(Reaction):
             total=written(total_minor, currency),
             was_confirmed=isinstance(event, OrderCancelled) and event.confirmed,
         )
-        try:
-            message = self._writer.write(subject)
-        except NoAddress:
-            raise GiveUp(f"no mail can be sent to the customer of order {event.order_id}") from None
-        async with self._sending:  # a run that was overtaken may still be at it
-            try:
-                await self._transport.send(message, record.seq)
-            except (Away, GiveUp, NotNow) as error:
-                raise type(error)(_anonymous(str(error), message)) from None
 
     async def _items(self, lines: Sequence[Line], currency: str) -> list[Item]:
         """The lines under the names they have in the catalogue today."""

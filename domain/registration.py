@@ -1,0 +1,154 @@
+"""Registration: an account that its owner made is confirmed by a link in a mail before anybody can sign in to it, and
+before anything else is mailed there. Password resets go the same way, and confirm the address as well.
+
+Links name the account and its epoch, which every change of password and every new registration raises; so each is good
+once, and the newest only. Nobody is told whether there is an account but the owner of the address, by mail.
+"""
+
+from typing import ClassVar
+from uuid import UUID
+
+from domain.accounts import Account, check_name, not_found, put
+from domain.ids import slot_of_id
+from domain.model import Command, Decision, Event, Personal, Rejection, Secret, Shop, Who, decides, evolves
+from domain.passwords import PasswordChanged
+
+
+class RegisterAgain(Command, frozen=True):
+    """Somebody registers an address that has an account. One that was never confirmed takes the new name and password:
+    whoever has the mailbox says which registration is the true one."""
+
+    account_id: UUID
+    name: Personal
+    password_hash: Secret
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class ConfirmAddress(Command, frozen=True):
+    """`epoch` is what the link says."""
+
+    account_id: UUID
+    epoch: int
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class RequestPasswordReset(Command, frozen=True):
+    account_id: UUID
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class ResetPassword(Command, frozen=True):
+    """`epoch` is what the link says."""
+
+    account_id: UUID
+    epoch: int
+    password_hash: Secret
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class AccountRegisteredAgain(Event, frozen=True):
+    """The account as it is now; it still is to be confirmed."""
+
+    type: ClassVar[str] = "account.registered_again"
+    account_id: UUID
+    epoch: int
+    name: Personal | None
+    password_hash: Secret | None
+
+    def subject(self) -> str:
+        return str(self.account_id)
+
+
+class RegistrationRepeated(Event, frozen=True):
+    """Somebody, perhaps the owner, registered the address of an account that is confirmed. Nothing changes."""
+
+    type: ClassVar[str] = "account.registration_repeated"
+    account_id: UUID
+
+    def subject(self) -> str:
+        return str(self.account_id)
+
+
+class AccountConfirmed(Event, frozen=True):
+    type: ClassVar[str] = "account.confirmed"
+    account_id: UUID
+
+    def subject(self) -> str:
+        return str(self.account_id)
+
+
+class PasswordResetRequested(Event, frozen=True):
+    """`epoch` is the account's, for the link. Nothing changes."""
+
+    type: ClassVar[str] = "account.password_reset_requested"
+    account_id: UUID
+    epoch: int
+
+    def subject(self) -> str:
+        return str(self.account_id)
+
+
+@decides(RegisterAgain)
+def _register_again(shop: Shop, command: RegisterAgain, who: Who) -> Decision:
+    account = shop.of(Account).get(command.account_id)
+    if account is None:
+        return not_found(command.account_id)
+    if account.confirmed:
+        return (RegistrationRepeated(account.id),)
+    return (AccountRegisteredAgain(account.id, account.epoch + 1, command.name, command.password_hash),)
+
+
+@decides(ConfirmAddress)
+def _confirm(shop: Shop, command: ConfirmAddress, who: Who) -> Decision:
+    account = shop.of(Account).get(command.account_id)
+    if account is None or account.confirmed or not account.active or account.epoch != command.epoch:
+        return _invalid_link()
+    return (AccountConfirmed(account.id),)
+
+
+@decides(RequestPasswordReset)
+def _request_reset(shop: Shop, command: RequestPasswordReset, who: Who) -> Decision:
+    account = shop.of(Account).get(command.account_id)
+    if account is None or not account.active or (account.development and not who.development):
+        return not_found(command.account_id)
+    return (PasswordResetRequested(account.id, account.epoch),)
+
+
+@decides(ResetPassword)
+def _reset(shop: Shop, command: ResetPassword, who: Who) -> Decision:
+    account = shop.of(Account).get(command.account_id)
+    if account is None or not account.active or account.epoch != command.epoch:
+        return _invalid_link()
+    changed = PasswordChanged(account.id, account.epoch + 1, command.password_hash)
+    return (changed,) if account.confirmed else (changed, AccountConfirmed(account.id))
+
+
+def _invalid_link() -> Rejection:
+    return Rejection("invalid_link", "The link is not good, or no longer: ask for another.")
+
+
+@evolves(AccountRegisteredAgain)
+def _registered_again(shop: Shop, event: AccountRegisteredAgain) -> None:
+    put(shop, event.account_id, epoch=event.epoch, name=event.name, password_hash=event.password_hash)
+
+
+@evolves(AccountConfirmed)
+def _confirmed(shop: Shop, event: AccountConfirmed) -> None:
+    put(shop, event.account_id, confirmed=True)
+
+
+@evolves(RegistrationRepeated)
+@evolves(PasswordResetRequested)
+def _nothing_changed(shop: Shop, event: RegistrationRepeated | PasswordResetRequested) -> None:
+    pass

@@ -1,0 +1,189 @@
+"""Registering, confirming one's address, and setting another password by mail.
+
+What is answered never says whether there is an account; each answer takes the same steps, and so about the same time,
+either way: a password is hashed, a row looked up, a command applied. The owner of the address learns the rest by mail.
+"""
+
+import time
+from typing import Annotated, Final
+
+import jwt
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from domain.accounts import CreateAccount
+from domain.ids import new_id
+from domain.model import Personal
+from domain.registration import ConfirmAddress, RegisterAgain, RequestPasswordReset, ResetPassword
+from domain.roles import CUSTOMER
+from gateway.auth import NOBODY
+from gateway.edge import Edge
+from gateway.fields import AccountName, EmailAddress, NewPassword
+from gateway.oauth import NO_STORE
+from gateway.problems import Problem
+from gateway.requests import Body, body_schema, parse, read_body
+from gateway.routes.auth import AUTH, UNDECIDED, host_of, owner
+from gateway.routes.documents import edge_of, problems
+from gateway.settled import settled
+from gateway.submit import Ask
+from gateway.views import accounts as views
+from runtime.entropy import random_bits
+from runtime.tokens import CONFIRM_AUDIENCE, RESET_AUDIENCE, Link, link_of
+
+router = APIRouter(tags=["auth"])
+
+_BODY_PROBLEMS: Final = (400, 413, 415, 422)
+_TOKEN_MAX_CHARS: Final = 4_096
+
+LinkToken = Annotated[str, Field(min_length=1, max_length=_TOKEN_MAX_CHARS, examples=["eyJhbGciOiJIUzI1NiJ9..."])]
+
+
+class RegistrationBody(Body):
+    """A new customer. The password has 8 to 256 characters of any kind."""
+
+    email: EmailAddress = Field(description="What the customer will sign in with.")
+    name: AccountName = Field(description="What to call the customer.")
+    password: NewPassword = Field(description="What the address is confirmed with, and then signed in with.")
+
+
+class ConfirmationBody(Body):
+    """The token of the mail, and the password that was registered: whoever has but one of them confirms nothing."""
+
+    token: LinkToken = Field(description="The token of the newest mail.")
+    password: str = Field(
+        description="The password that was registered.",
+        examples=["correct horse battery staple"],
+        json_schema_extra={"format": "password"},
+    )
+
+
+class ForgottenBody(Body):
+    """Whose password is forgotten."""
+
+    email: EmailAddress = Field(description="What the account is signed in to with.")
+
+
+class ResetBody(Body):
+    """The token of the mail, and the password from now on: 8 to 256 characters of any kind."""
+
+    token: LinkToken = Field(description="The token of the newest mail.")
+    new_password: NewPassword = Field(description="The password from now on.")
+
+
+class MailedView(BaseModel):
+    """What happens next; the same whether or not there is an account."""
+
+    detail: str = Field(description="A sentence for whoever asked.")
+
+
+@router.post(
+    f"{AUTH}/register",
+    response_model=MailedView,
+    responses=problems(*_BODY_PROBLEMS, "too_many_attempts", *UNDECIDED),
+    openapi_extra=body_schema(RegistrationBody),
+)
+async def register(request: Request) -> Response:
+    """Registers a new customer, who can sign in once the address is confirmed: a mail tells how. If there is an account
+    already, its owner is told so by mail, and nobody else."""
+    edge = edge_of(request)
+    registration = parse(RegistrationBody, await read_body(request, edge.config.body_max_bytes))
+    await edge.throttle.registration(host_of(request))
+    name, password_hash = Personal(registration.name), await edge.passwords.hash(registration.password)
+    async with edge.engine.connect() as connection:
+        known = await views.sign_in_as(connection, registration.email)
+    if known is None:
+        account_id = edge.submitter.new_resource_id(Ask(NOBODY.who, None, None, None, False))
+        made = CreateAccount(account_id, Personal(registration.email), name, CUSTOMER, password_hash, confirmed=False)
+        try:
+            await settled(edge, owner(account_id), made, str(account_id))
+        except Problem as problem:
+            if problem.code != "email_taken":  # by another registration, at the same moment: it has its mail
+                raise
+    else:
+        again = RegisterAgain(known.account_id, name, password_hash)
+        await settled(edge, owner(known.account_id), again, str(known.account_id))
+    return _mailed("We have sent a mail to this address: it tells how to go on.")
+
+
+@router.post(
+    f"{AUTH}/confirm",
+    status_code=204,
+    responses=problems(*_BODY_PROBLEMS, "invalid_link", "wrong_password", "too_many_attempts", *UNDECIDED),
+    openapi_extra=body_schema(ConfirmationBody),
+)
+async def confirm_address(request: Request) -> Response:
+    """Confirms the address of a new account, which can be signed in to from then on. The link is good once, and so is
+    only the newest one."""
+    edge = edge_of(request)
+    body = parse(ConfirmationBody, await read_body(request, edge.config.body_max_bytes))
+    link = _link(edge, body.token, CONFIRM_AUDIENCE)
+    async with edge.engine.connect() as connection:
+        account = await views.sign_in_of(connection, link.account_id)
+    if account is None or account.confirmed or account.epoch != link.epoch:
+        raise _invalid_link()
+    attempt = await edge.throttle.sign_in(account.email, host_of(request))
+    if not await edge.passwords.check(body.password, account.password_hash):
+        raise Problem("wrong_password", "This is not the password that was registered.")
+    await attempt.succeeded()
+    await settled(edge, owner(link.account_id), ConfirmAddress(*link), str(link.account_id))
+    return Response(status_code=204)
+
+
+@router.post(
+    f"{AUTH}/password/forgot",
+    response_model=MailedView,
+    responses=problems(*_BODY_PROBLEMS, "too_many_attempts", *UNDECIDED),
+    openapi_extra=body_schema(ForgottenBody),
+)
+async def forgot_password(request: Request) -> Response:
+    """Has a mail sent to the address, if there is an account, with a link that sets another password."""
+    edge = edge_of(request)
+    body = parse(ForgottenBody, await read_body(request, edge.config.body_max_bytes))
+    await edge.throttle.password_reset(host_of(request))
+    async with edge.engine.connect() as connection:
+        known = await views.sign_in_as(connection, body.email)
+    # Nobody's account is asked about all the same: that takes as long.
+    account_id = new_id(time.time_ns() // 1_000_000, random_bits() >> 52, random_bits()) if known is None else known[0]
+    try:
+        await settled(edge, owner(account_id), RequestPasswordReset(account_id), str(account_id))
+    except Problem as problem:
+        if problem.code != "account_not_found":
+            raise
+    return _mailed("If there is an account with this address, we have sent a mail there: it tells how to go on.")
+
+
+@router.post(
+    f"{AUTH}/password/reset",
+    status_code=204,
+    responses=problems(*_BODY_PROBLEMS, "invalid_link", *UNDECIDED),
+    openapi_extra=body_schema(ResetBody),
+)
+async def reset_password(request: Request) -> Response:
+    """Sets another password by the link of a mail, which is good once, and ends all sessions of the account. It
+    confirms the address as well."""
+    edge = edge_of(request)
+    body = parse(ResetBody, await read_body(request, edge.config.body_max_bytes))
+    link = _link(edge, body.token, RESET_AUDIENCE)
+    async with edge.engine.connect() as connection:
+        account = await views.sign_in_of(connection, link.account_id)
+    if account is None or account.epoch != link.epoch:
+        raise _invalid_link()  # before a password is hashed for it
+    password_hash = await edge.passwords.hash(body.new_password)
+    await settled(edge, owner(link.account_id), ResetPassword(*link, password_hash), str(link.account_id))
+    return Response(status_code=204)
+
+
+def _mailed(detail: str) -> Response:
+    return Response(MailedView(detail=detail).model_dump_json(), 200, dict(NO_STORE), "application/json")
+
+
+def _link(edge: Edge, token: str, audience: str) -> Link:
+    """What a link's token says. Raises a 400 Problem for one that is not good."""
+    try:
+        return link_of(token, edge.keys, audience)
+    except jwt.InvalidTokenError:
+        raise _invalid_link() from None
+
+
+def _invalid_link() -> Problem:
+    return Problem("invalid_link", "The link is not good, or no longer: ask for another.")

@@ -1,0 +1,12 @@
+"""Accounts say whether their address is confirmed. Those that are there are taken at their word."""
+
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE accounts ADD COLUMN confirmed boolean NOT NULL DEFAULT true")

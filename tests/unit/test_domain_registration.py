@@ -1,0 +1,111 @@
+"""Registration as the rules have it: which link is good, how often, and what a second registration does."""
+
+import pytest
+
+from domain.accounts import Account, AccountCreated, CreateAccount, DeactivateAccount
+from domain.ids import new_id, slot_of_id
+from domain.model import Command, Event, Personal, Rejection, Secret, Shop, Who, decide, evolve
+from domain.passwords import PasswordChanged
+from domain.registration import (
+    AccountConfirmed,
+    AccountRegisteredAgain,
+    ConfirmAddress,
+    PasswordResetRequested,
+    RegisterAgain,
+    RegistrationRepeated,
+    RequestPasswordReset,
+    ResetPassword,
+)
+from domain.sessions import OpenSession, RefreshSession
+from tests.unit.test_domain_accounts import EXPIRES
+
+ADA = new_id(1, 7, 1)
+SESSION = new_id(2, slot_of_id(ADA), 2)
+OWNER = Who(str(ADA), staff=False)
+FIRST, SECOND = Secret("first"), Secret("second")
+
+
+def done(shop: Shop, command: Command, who: Who = OWNER) -> list[Event]:
+    decision = decide(shop, command, who)
+    assert not isinstance(decision, Rejection), decision
+    for event in decision:
+        evolve(shop, event)
+    return list(decision)
+
+
+def refused(shop: Shop, command: Command, who: Who = OWNER) -> str:
+    decision = decide(shop, command, who)
+    assert isinstance(decision, Rejection)
+    return decision.code
+
+
+@pytest.fixture
+def shop() -> Shop:
+    """In which Ada has registered, and confirmed nothing yet."""
+    shop = Shop()
+    registers = CreateAccount(ADA, Personal("ada@example.com"), Personal("Ada"), "customer", FIRST, confirmed=False)
+    (created,) = done(shop, registers)
+    assert isinstance(created, AccountCreated)
+    assert not created.confirmed
+    return shop
+
+
+def account(shop: Shop) -> Account:
+    return shop.of(Account)[ADA]
+
+
+def opening(epoch: int) -> OpenSession:
+    return OpenSession(SESSION, ADA, epoch, ("orders:read",), EXPIRES)
+
+
+def test_nobody_signs_in_before_the_address_is_confirmed(shop: Shop) -> None:
+    assert refused(shop, opening(0)) == "account_changed"
+    assert done(shop, ConfirmAddress(ADA, 0)) == [AccountConfirmed(ADA)]
+    done(shop, opening(0))
+
+
+def test_a_link_is_good_once_and_only_the_newest(shop: Shop) -> None:
+    again = AccountRegisteredAgain(ADA, 1, Personal("Ada L."), SECOND)
+    assert done(shop, RegisterAgain(ADA, Personal("Ada L."), SECOND)) == [again]
+    assert refused(shop, ConfirmAddress(ADA, 0)) == "invalid_link"
+    done(shop, ConfirmAddress(ADA, 1))
+    assert (account(shop).name, account(shop).password_hash) == (Personal("Ada L."), SECOND)
+    assert refused(shop, ConfirmAddress(ADA, 1)) == "invalid_link"
+
+
+def test_registering_what_is_confirmed_changes_nothing(shop: Shop) -> None:
+    done(shop, ConfirmAddress(ADA, 0))
+    before = account(shop)
+    assert done(shop, RegisterAgain(ADA, Personal("Eve"), SECOND)) == [RegistrationRepeated(ADA)]
+    assert account(shop) == before
+
+
+def test_a_reset_is_good_once_confirms_the_address_and_ends_all_sessions(shop: Shop) -> None:
+    assert done(shop, RequestPasswordReset(ADA)) == [PasswordResetRequested(ADA, 0)]
+    assert done(shop, ResetPassword(ADA, 0, SECOND)) == [PasswordChanged(ADA, 1, SECOND), AccountConfirmed(ADA)]
+    assert refused(shop, ResetPassword(ADA, 0, FIRST)) == "invalid_link"
+    done(shop, opening(1))
+    assert done(shop, ResetPassword(ADA, 1, FIRST)) == [PasswordChanged(ADA, 2, FIRST)]
+    assert refused(shop, RefreshSession(SESSION, ADA, 0)) == "session_closed"
+
+
+def test_who_is_not_active_gets_nothing_by_mail(shop: Shop) -> None:
+    done(shop, DeactivateAccount(ADA), Who("root", staff=True))
+    assert refused(shop, RequestPasswordReset(ADA)) == "account_not_found"
+    assert refused(shop, ConfirmAddress(ADA, 1)) == "invalid_link"
+    assert refused(shop, ResetPassword(ADA, 1, SECOND)) == "invalid_link"
+
+
+def test_production_resets_no_password_of_development() -> None:
+    shop = Shop()
+    developer = Who("demo", staff=True, development=True)
+    done(shop, CreateAccount(ADA, Personal("ada@example.com"), Personal("Ada"), "customer", FIRST), developer)
+    assert refused(shop, RequestPasswordReset(ADA)) == "account_not_found"
+    assert done(shop, RequestPasswordReset(ADA), developer)
+
+
+def test_nobody_s_account_is_the_same_as_none() -> None:
+    assert refused(Shop(), RequestPasswordReset(ADA)) == refused(Shop(), RegisterAgain(ADA, Personal("A"), FIRST))
+    assert refused(Shop(), ConfirmAddress(ADA, 0)) == refused(Shop(), ResetPassword(ADA, 0, FIRST)) == "invalid_link"
+    for event in (AccountRegisteredAgain(ADA, 1, None, None), AccountConfirmed(ADA), RegistrationRepeated(ADA)):
+        evolve(Shop(), event)
