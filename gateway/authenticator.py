@@ -37,9 +37,9 @@ class Authenticator:
         self._verified: dict[str, Caller] = {}
         self._look_at = 0.0
 
-    def mint(self, subject: str, role: str, *, lifetime_seconds: int) -> str:
-        """A token of ours that belongs to no session: a guest's link."""
-        return mint(self.keys, subject, [role], lifetime_seconds=lifetime_seconds)
+    def mint(self, subject: str, role: str, *, lifetime_seconds: int, now: float | None = None) -> str:
+        """A token of ours that belongs to no session: a guest's link. It counts from `now` (Unix seconds)."""
+        return mint(self.keys, subject, [role], lifetime_seconds=lifetime_seconds, now=now)
 
     async def authenticate(self, token: str) -> Caller:
         """Whose token or API key it is. Raises a 401 or 403 Problem, and for a key what a view raises."""

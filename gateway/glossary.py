@@ -56,6 +56,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "cursor": "The `next_cursor` of the page before.",
     "items": "What is on this page, in the order that the operation names.",
     "last_seq": "The seq of the last event here, to ask behind next; what was asked behind if there is none.",
+    "log": "Which log a seq is of: the UUID in `source` of its events, to be handed back with the seq.",
     "limit": "How many on a page; cut to the page's bound.",
     "next_cursor": "Where the next page begins; null on the last.",
     "page": "Which page, from 1.",

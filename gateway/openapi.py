@@ -146,9 +146,9 @@ def _name_headers(operation: dict[str, Any]) -> None:
         response = operation["responses"].get(status)
         if response is None:
             continue
-        names = []
+        names: list[str] = []
         if "Prefer" in taken and status != "202":
-            names.append("Preference-Applied")
+            names += ("Preference-Applied", "Tidegate-Seq", "Tidegate-Command")
         if "Idempotency-Key" in taken:
             names.append("Idempotency-Replayed")
         if status == "201":

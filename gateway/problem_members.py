@@ -36,8 +36,14 @@ _VERSIONS: Final = {
     "expected_version": {**_COUNT, "description": "The version that was insisted on.", "examples": [3]},
 }
 
+_THE_LOG: Final = {
+    "last_seq": {**_COUNT, "description": "Where the log ends.", "examples": [1041]},
+    "log": {**_ID, "description": "What the log is called now."},
+}
+
 OF_REFUSALS: Final[Mapping[str, _Schema]] = {
     "command_id": {**_ID, "description": "The command that was refused or failed, if it became one."},
+    "seq": {**_COUNT, "description": "The seq of the event that says so.", "examples": [1041]},
 }
 """Of every problem that is the outcome of a command."""
 
@@ -56,6 +62,8 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
             "examples": [[{"pointer": "/lines/0/quantity", "detail": "Input should be at least 1", "type": "min"}]],
         }
     },
+    "ahead_of_log": _THE_LOG,
+    "another_log": _THE_LOG,
     "account_not_found": {"account_id": {**_ID, "description": "The account that was asked for."}},
     "account_state_conflict": {
         "active": {"type": "boolean", "description": "Whether the account is active.", "examples": [False]}

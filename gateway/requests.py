@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
+import msgspec
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
@@ -127,6 +128,15 @@ def preferred_wait(request: Request) -> int | None:
     if found:
         return int(found[1])
     return 0 if _ASYNC.search(prefer) else None
+
+
+def canonical(body: bytes) -> bytes:
+    """What tells one request from another: JSON without regard to white space and the order of members (as RFC 8785 has
+    it, for the numbers that bodies hold), anything else as it is."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(body), order="deterministic")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return body
 
 
 def body_schema(model: type[Body], media_type: str = _JSON) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from domain.ids import mailbox_of_slot, new_id, slot_of_id, slot_of_key
 from domain.model import Command, Who
 from gateway.problems import Problem
-from gateway.requests import idempotency_key, preferred_wait
+from gateway.requests import canonical, idempotency_key, preferred_wait
 from gateway.routes import API
 from gateway.waiting import Waiters
 from runtime.entropy import random_bits
@@ -39,8 +39,11 @@ class Accepted(NamedTuple):
         headers = {}
         if self.replayed:
             headers["Idempotency-Replayed"] = "true"
-        if self.applied_wait is not None and self.outcome is not None:
-            headers["Preference-Applied"] = f"wait={self.applied_wait}"
+        if self.outcome is not None:
+            if self.applied_wait is not None:
+                headers["Preference-Applied"] = f"wait={self.applied_wait}"
+            headers["Tidegate-Seq"] = str(self.outcome.seq)
+            headers["Tidegate-Command"] = str(self.command_id)
         return headers
 
     def response(self, guest_token: str | None = None) -> Response:
@@ -70,7 +73,7 @@ def ask(request: Request, who: Who, body: bytes, *, wait_seconds: int | None = N
     key = idempotency_key(request)
     fingerprint = None
     if key is not None:
-        said = f"{request.method} {request.scope['path']}\n".encode() + body
+        said = f"{request.method} {request.scope['path']}\n".encode() + canonical(body)
         fingerprint = hashlib.blake2b(said, digest_size=16).digest()
     wait = preferred_wait(request)
     return Ask(who, key, fingerprint, wait_seconds if wait is None else wait, wait is not None)
@@ -185,7 +188,7 @@ def _key_reused() -> Problem:
 def _refused(outcome: Outcome, headers: dict[str, str]) -> Problem:
     """The problem that a rejected or failed command is answered with."""
     data = msgspec.json.decode(outcome.data)
-    extensions = {"command_id": str(outcome.command_id), **data.get("particulars", {})}
+    extensions = {"command_id": str(outcome.command_id), "seq": outcome.seq, **data.get("particulars", {})}
     if outcome.status == REJECTED:
         return Problem(data["code"], data["detail"], extensions=extensions, headers=headers)
     return Problem(

@@ -133,6 +133,8 @@ ERROR_CODES: Final = (
     "subscription_exists",
     "no_such_subscription",
     "database_unavailable",
+    "ahead_of_log",
+    "another_log",
 )
 """All that `Error.code` can be."""
 

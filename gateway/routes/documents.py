@@ -58,6 +58,8 @@ HEADERS: Final[Mapping[str, dict[str, Any]]] = {
         ("X-Total-Count", "How many there are on all pages.", {"type": "integer", "minimum": 0}),
         ("Link", "The neighbouring pages (RFC 8288).", {"type": "string"}),
         ("Preference-Applied", "`wait=N`, if the answer was waited for (RFC 7240).", {"type": "string"}),
+        ("Tidegate-Seq", "The seq of the first event that the write left, if it was waited for.", {"type": "integer"}),
+        ("Tidegate-Command", "The command that the write was, if it was waited for.", {"type": "string"}),
         ("Idempotency-Replayed", "`true` if this repeats the answer to an earlier request.", {"type": "string"}),
         ("Content-Disposition", "The name to save it under (RFC 6266).", {"type": "string"}),
         ("Retry-After", "Seconds after which to try again.", {"type": "integer", "minimum": 0}),

@@ -91,18 +91,17 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     quantities: dict[str, int] = {}
     for line in order_body.lines:
         quantities[line.sku] = quantities.get(line.sku, 0) + line.quantity
-    guest_token = None
     if caller is NOBODY:
         if order_body.email is None:
             raise unauthenticated("Send a bearer token; or an `email`, to order as a guest.")
         await edge.throttle.guest_order(request.client.host if request.client else None)
         who = guests.principal(request, body)
-        guest_token = guests.token(edge, who)
     asked = ask(request, who, body)
     order_id = edge.submitter.new_resource_id(asked)
     lines = tuple(Wanted(sku, quantity) for sku, quantity in quantities.items())
     command = PlaceOrder(order_id, who.principal, lines, personal(order_body.email))
     accepted = await edge.submitter.submit(asked, command, str(order_id))
+    guest_token = guests.token(edge, who, accepted.command_id) if caller is NOBODY else None
     if accepted.outcome is None:
         return accepted.response(guest_token)
     order = views.just_placed(accepted.outcome, order_body.email, guest_token)
@@ -179,7 +178,7 @@ async def _move(request: Request, who: Who, command: ConfirmOrder | FulfilOrder 
     if accepted.outcome is None:
         return accepted.response()
     async with edge.engine.connect() as connection:
-        order = await views.find(connection, who, command.order_id)
+        order = await views.just_moved(connection, who, command.order_id, accepted.outcome)
     assert order is not None, "an order that was moved is there"
     body = order.model_dump_json().encode()
     return Response(body, 200, {"ETag": body_tag(body), **accepted.headers()}, "application/json")

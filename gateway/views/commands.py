@@ -76,8 +76,14 @@ async def find(connection: AsyncConnection, who: Who, command_id: UUID) -> Comma
         seq=row.seq,
         subject=row.subject,
         request=_request(row.request),
-        outcome=msgspec.json.decode(row.data),
+        outcome=_outcome(row.data),
     )
+
+
+def _outcome(data: msgspec.Raw) -> dict[str, Any]:
+    """The data of an event. The particulars of a refusal are its own members here, as they are in its problem."""
+    said: dict[str, Any] = msgspec.json.decode(data)
+    return {**said.get("particulars", {}), **said}
 
 
 def waiting(command_id: UUID, command_type: str, principal: str, accepted_at: datetime, request: bytes) -> CommandView:

@@ -12,7 +12,18 @@ from sqlalchemy import Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.model import Who
-from domain.orders import PLACED, OrderPlaced
+from domain.orders import (
+    CANCELLED,
+    CONFIRMED,
+    EXPIRED,
+    FULFILLED,
+    PLACED,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderExpired,
+    OrderFulfilled,
+    OrderPlaced,
+)
 from gateway.pages import Page, decode_cursor, page_of
 from runtime.records import Outcome, moment
 from runtime.tables import events, order_lines, orders
@@ -95,6 +106,23 @@ def just_placed(outcome: Outcome, email: str | None, guest_token: str | None = N
         email=email,
         guest_token=guest_token,
     )
+
+
+_STATUS_OF: Final = {
+    OrderConfirmed.type: CONFIRMED,
+    OrderFulfilled.type: FULFILLED,
+    OrderCancelled.type: CANCELLED,
+    OrderExpired.type: EXPIRED,
+}
+
+
+async def just_moved(connection: AsyncConnection, who: Who, order_id: UUID, outcome: Outcome) -> OrderView | None:
+    """The order as that event left it, whatever became of it since: so a repetition is answered as the first was."""
+    order = await find(connection, who, order_id)
+    if order is None:
+        return None
+    moved = {"status": _STATUS_OF[outcome.type], "updated_at": moment(outcome.occurred_at)}
+    return order.model_copy(update=moved)
 
 
 async def find(connection: AsyncConnection, who: Who, order_id: UUID) -> OrderView | None:

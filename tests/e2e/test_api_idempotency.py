@@ -272,3 +272,55 @@ async def test_a_refused_request_leaves_its_key_unused(shop: Shop, customer: Cli
     sku = await shop.product(on_hand=1)
     (await customer.post("/orders", order_body({sku: 0}), key=key)).problem(422, "invalid_request")
     (await customer.place({sku: 1}, key=key)).ok(201)
+
+
+async def test_a_move_repeated_after_the_next_is_answered_as_the_first_was(
+    shop: Shop, customer: Client, key: str
+) -> None:
+    """Byte for byte, whatever became of the order since."""
+    order = await customer.placed({await shop.product(on_hand=1): 1})
+    path = f"/orders/{order['id']}"
+    first = await customer.post(f"{path}/confirm", key=key)
+    assert first.ok()["status"] == "confirmed"
+    (await shop.staff.post(f"{path}/fulfil")).ok()
+    again = await customer.post(f"{path}/confirm", key=key)
+    assert again.body == first.body
+    for header in ("Tidegate-Seq", "Tidegate-Command", "ETag"):
+        assert again.headers[header] == first.headers[header]
+    assert (await customer.get(path)).ok()["status"] == "fulfilled"
+
+
+async def test_a_guests_repetition_gets_the_same_token(shop: Shop, key: str) -> None:
+    body = order_body({await shop.product(on_hand=2): 1}) | {"email": "guest@example.com"}
+    answers = [await shop.anybody.post("/orders", body, key=key) for _ in range(2)]
+    waited = [await shop.anybody.post("/orders", body, key=key, wait=None) for _ in range(2)]
+    assert answers[0].ok(201)["guest_token"]
+    assert answers[0].body == answers[1].body
+    assert waited[0].body == waited[1].body
+    assert waited[0].ok(202)["guest_token"] == answers[0].ok(201)["guest_token"]
+
+
+async def test_the_same_json_in_another_order_of_members_is_the_same_request(
+    shop: Shop, customer: Client, key: str
+) -> None:
+    sku = await shop.product(on_hand=5)
+    bodies = [
+        f'{{"lines":[{{"sku":"{sku}","quantity":1}}]}}',
+        f'{{ "lines" : [ {{ "quantity" : 1, "sku" : "{sku}" }} ] }}',
+    ]
+    headers = {"Content-Type": "application/json", "Prefer": "wait=10", "Idempotency-Key": key}
+    answers = [await customer.request("POST", "/api/v1/orders", data=body.encode(), headers=headers) for body in bodies]
+    assert answers[0].ok(201) == answers[1].ok(201)
+    assert replayed(answers) == 1
+    assert await customer.inventory(sku) == (5, 1, 4)
+
+
+async def test_a_waited_write_says_where_it_stands_in_the_log(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=1)
+    placed = await customer.place({sku: 1})
+    command = await customer.settled(placed.headers["Tidegate-Command"])
+    assert command["seq"] == int(placed.headers["Tidegate-Seq"])
+    refused = (await customer.place({sku: 1})).problem(409, "insufficient_stock")
+    command = await customer.settled(refused["command_id"])
+    assert command["seq"] == refused["seq"]
+    assert command["outcome"]["lines"] == refused["lines"], "the same members as in the 409"
