@@ -76,8 +76,10 @@ async def test_whoever_waits_for_a_helper_hears_of_its_end() -> None:
         return False
 
     async def waits() -> None:
-        async with asyncio.timeout(60), beside(fails):
-            await eventually_seen("its work", never, within_seconds=600)
+        async with beside(fails):
+            with pytest.raises(LookupError, match="gone"):
+                async with asyncio.timeout(60):
+                    await eventually_seen("its work", never, within_seconds=600)
 
     with pytest.raises(LookupError, match="gone"):
         await waits()
