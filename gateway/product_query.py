@@ -17,7 +17,8 @@ from runtime.envelope import MOMENT_MAX_MICROSECONDS
 from runtime.records import microseconds, moment
 
 PAGE_NUMBER_MAX: Final = 100_000
-_CURSOR_MAX_CHARS: Final = 1_000
+# A key of a name to sort by is the longest.
+_CURSOR_MAX_CHARS: Final = 4_000
 
 
 def _searched(text: str) -> str | None:

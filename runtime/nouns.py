@@ -7,7 +7,7 @@ the rows their commands need, and write those that changed; `verify` folds them 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -27,16 +27,19 @@ from domain.model import Entity, Private, private_fields
 from domain.sessions import Session
 from domain.webhooks import Webhook
 from runtime import tables
+from runtime.searched import searched_by
 
 
 class Noun(NamedTuple):
     """A kind of state, its table (the first column is the key), the prefix of the events that change it, and the column
-    that is the events' subject, if that is not the key. Fields that are private are unknown to the log."""
+    that is the events' subject, if that is not the key; and what makes the columns that follow from a state without
+    being its fields. Fields that are private are unknown to the log."""
 
     state: type[Entity]
     table: Table
     events: str
     told_under: str | None = None
+    derived: Callable[[Any], Mapping[str, Any]] | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -62,7 +65,11 @@ class Noun(NamedTuple):
 
     def row(self, state: Entity) -> dict[str, Any]:
         """The state as a row, without the moments of its making and changing."""
-        return {name: _plain(getattr(state, name)) for name in self.fields}
+        return {**{name: _plain(getattr(state, name)) for name in self.fields}, **self.following(state)}
+
+    def following(self, state: Entity) -> Mapping[str, Any]:
+        """The columns that follow from the state."""
+        return self.derived(state) if self.derived is not None else {}
 
     def _value(self, name: str, value: Any) -> Any:
         if value is None:
@@ -81,7 +88,12 @@ class Noun(NamedTuple):
 # Parents before children: they are written in this order.
 NOUNS: Final[tuple[Noun, ...]] = (
     Noun(Category, tables.categories, "category."),
-    Noun(Product, tables.products, "product."),
+    Noun(
+        Product,
+        tables.products,
+        "product.",
+        derived=lambda product: searched_by(product.name, product.description),
+    ),
     Noun(Variant, tables.variants, "product.", told_under="product_id"),
     Noun(Account, tables.accounts, "account."),
     Noun(Session, tables.sessions, "session."),
@@ -129,7 +141,11 @@ async def write(
     """Makes the rows say what the states say. Those that are `new` must not be there: two mailboxes that make the same
     thing at once break a unique constraint, and the later one is decided again. They are written in the order of their
     keys, so that neither waits for the other in turn."""
-    columns = [*noun.fields, "created_at", "updated_at"]
+    rows = [
+        {**noun.row(state), "created_at": at, "updated_at": at}
+        for state in sorted(states, key=lambda state: getattr(state, noun.key))
+    ]
+    columns = list(rows[0]) if rows else []
     typed = ", ".join(f"{name} {type_of(noun.table, name)}" for name in columns)
     updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in (noun.key, "created_at"))
     await connection.execute(
@@ -138,12 +154,7 @@ async def write(
         SELECT {", ".join(columns)} FROM jsonb_to_recordset($1::jsonb) AS given ({typed})
         {"" if new else f"ON CONFLICT ({noun.key}) DO UPDATE SET {updates}"}
         """,  # noqa: S608 - names of ours
-        msgspec.json.encode(
-            [
-                {**noun.row(state), "created_at": at, "updated_at": at}
-                for state in sorted(states, key=lambda state: getattr(state, noun.key))
-            ]
-        ).decode(),
+        msgspec.json.encode(rows).decode(),
     )
 
 

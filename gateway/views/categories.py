@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.folding import order_key
 from gateway.views.products import matches_key
 from runtime.tables import categories
 
@@ -47,9 +48,9 @@ async def find(connection: AsyncConnection, key: str) -> CategoryView | None:
 
 async def tree(connection: AsyncConnection) -> CategoryTree:
     """All categories."""
-    ordered = select(categories).order_by(categories.c.position, categories.c.name, categories.c.id)
     below: dict[UUID | None, list[RowMapping]] = defaultdict(list)
-    for row in (await connection.execute(ordered)).mappings():
+    rows = (await connection.execute(select(categories))).mappings()
+    for row in sorted(rows, key=lambda row: (row["position"], order_key(row["name"]), row["id"])):
         below[row["parent_id"]].append(row)
 
     def nodes(parent_id: UUID | None) -> list[CategoryNode]:  # CATEGORY_MAX_DEPTH bounds how deep this goes

@@ -1,7 +1,8 @@
 """Finding products: by full text, by code, by category, price and stock; page by page, in every order.
 
-Words are looked up as Postgres's full text knows them (quotes, `or` and `-` as on the web); a SKU or a barcode is found
-as a whole. If that finds nothing, names that are written alike are looked for. A word that nearly all products have
+Words are looked up by their English stems, whatever their case, accents and script (`domain/folding.py`), with quotes,
+`or` and `-` as on the web; a SKU or a barcode is found as a whole. If that finds nothing, names that are written alike
+are looked for. A word that nearly all products have
 must cost no more than another: of what fits it, the newest COUNTED_MAX products are ranked, and no more are counted.
 """
 
@@ -33,8 +34,10 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.fields.catalogue import canonical_sku
+from domain.folding import alike
 from gateway.pages import decode_cursor, encode_cursor
 from gateway.product_query import ProductsQuery, read_cursor, write_cursor
+from gateway.views.terms import tsquery
 from runtime.tables import categories, products, stock, variants
 
 COUNTED_MAX: Final = 5_000
@@ -68,8 +71,8 @@ async def search(connection: AsyncConnection, query: ProductsQuery) -> Found:
     if query.q is None:
         return await _page(connection, query, below, None, after)
     found = await _page(connection, query, below, _by_text(query.q), after)
-    if found.total == 0 and any(letter.isalnum() for letter in query.q):
-        found = await _page(connection, query, below, _by_likeness(query.q), after)
+    if found.total == 0 and (letters := alike(query.q)):
+        found = await _page(connection, query, below, _by_likeness(letters), after)
     return found
 
 
@@ -91,7 +94,7 @@ _SETTINGS: Final = select(
 
 def _by_text(words: str) -> _Match:
     """Its words, by their stems, in name or description; or its code."""
-    wanted = func.websearch_to_tsquery(text("'english'"), words)
+    wanted = func.to_tsquery(text("'english'"), tsquery(words))
     has_code = (variants.c.sku == (canonical_sku(words) or words)) | (variants.c.barcode == words)
     coded = products.c.id == any_(func.array(select(variants.c.product_id).where(has_code).scalar_subquery()))
     rank = func.ts_rank(products.c.search, wanted, _RANK_BY_LENGTH)
@@ -103,12 +106,12 @@ def _by_text(words: str) -> _Match:
     )
 
 
-def _by_likeness(words: str) -> _Match:
+def _by_likeness(letters: str) -> _Match:
     """A part of the name that is written alike."""
-    given = literal(words, Text)
+    given = literal(letters, Text)
     return _Match(
-        given.op("<%", is_comparison=True)(products.c.name),
-        cast(func.word_similarity(given, products.c.name), Double),
+        given.op("<%", is_comparison=True)(products.c.name_alike),
+        cast(func.word_similarity(given, products.c.name_alike), Double),
         ALIKE_MAX,
     )
 
@@ -143,7 +146,7 @@ def _selection(query: ProductsQuery, conditions: Sequence[Any], match: _Match | 
         assert match is not None, "nothing is relevant to nothing"
         selected = select(products.c.id, match.rank.label("key")).where(*conditions, *_offered(query))
         return selected.order_by(*match.foremost).limit(match.at_most)
-    key = products.c.created_at if name == "newest" else func.lower(products.c.name)
+    key = products.c.created_at if name == "newest" else products.c.name_order
     return select(products.c.id, key.label("key")).where(*conditions, *_offered(query))
 
 

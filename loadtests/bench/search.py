@@ -23,6 +23,7 @@ from loadtests.bench.stage import HOST, Stage
 from loadtests.bench.targets import MILLISECONDS
 from loadtests.loadgen import request
 from runtime import processes
+from runtime.searched import searched_by
 
 PRODUCTS: Final = 100_000
 
@@ -118,11 +119,17 @@ async def _fill(database_url: str, among: list[Good]) -> None:
         await connection.copy_records_to_table(
             "products",
             records=[
-                (good.product_id, good.sku.lower(), good.name, good.description, "active", 2, moment, moment)
+                (
+                    *(good.product_id, good.sku.lower(), good.name, good.description, "active", 2, moment, moment),
+                    *searched_by(good.name, good.description).values(),
+                )
                 for number, good in enumerate(among)
                 for moment in (_FIRST_DAY + timedelta(seconds=number),)
             ],
-            columns=("id", "slug", "name", "description", "status", "version", "created_at", "updated_at"),
+            columns=(
+                *("id", "slug", "name", "description", "status", "version", "created_at", "updated_at"),
+                *searched_by("", ""),
+            ),
         )
         await connection.copy_records_to_table(
             "variants",

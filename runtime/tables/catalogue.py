@@ -1,7 +1,7 @@
 """The catalogue's tables: categories (a tree), products, and their variants, each of which is a SKU.
 
 Columns are named as the fields of the states in `domain/catalogue.py`; `runtime/nouns.py` carries one to the other.
-What is searched is made by Postgres itself from the row, and no field of any state.
+What is searched is no field of any state: `runtime/searched.py` makes it, and Postgres the full-text index of it.
 """
 
 from typing import Any
@@ -18,7 +18,6 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
@@ -38,7 +37,9 @@ categories = Table(
 )
 
 # A word of the name weighs more than one of the description.
-_SEARCHED = "setweight(to_tsvector('english', name), 'A') || setweight(to_tsvector('english', description), 'D')"
+_SEARCHED = (
+    "setweight(to_tsvector('english', name_words), 'A') || setweight(to_tsvector('english', description_words), 'D')"
+)
 
 # What a write adds to these waits in a list that every search reads to its end: it is kept short (KiB).
 _GIN: dict[str, Any] = {"postgresql_using": "gin", "postgresql_with": {"gin_pending_list_limit": "256"}}
@@ -55,12 +56,16 @@ products = Table(
     Column("version", Integer, nullable=False),
     when("created_at"),
     when("updated_at"),
+    Column("name_order", Text(collation="C"), nullable=False, server_default=""),
+    Column("name_alike", Text, nullable=False, server_default=""),
+    Column("name_words", Text, nullable=False, server_default=""),
+    Column("description_words", Text, nullable=False, server_default=""),
     Column("search", TSVECTOR, Computed(_SEARCHED, persisted=True)),
     Index("products_search", "search", **_GIN),
-    Index("products_name_trigrams", "name", postgresql_ops={"name": "gin_trgm_ops"}, **_GIN),
+    Index("products_name_trigrams", "name_alike", postgresql_ops={"name_alike": "gin_trgm_ops"}, **_GIN),
     # The orders in which the catalogue is listed.
     Index("products_newest", "status", "created_at", "id"),
-    Index("products_by_name", "status", text("lower(name)"), "id"),
+    Index("products_by_name", "status", "name_order", "id"),
     Index(None, "category_id"),
 )
 
