@@ -138,7 +138,7 @@ class CatalogueCache:
         if task is None:
             CATALOGUE_PAGES.inc()
             # A task of its own: whoever asked first may go away before the others.
-            task = self._making[key] = asyncio.create_task(self._make(key, make, good_seconds))
+            task = self._making[key] = asyncio.create_task(self._make(key, make, good_seconds, self._generation))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(task)
 
@@ -163,8 +163,11 @@ class CatalogueCache:
         else:
             self._emptying = asyncio.get_running_loop().call_later(wait, self.empty)
 
-    async def _make(self, key: bytes, make: Callable[[], Awaitable[Page]], good_seconds: float) -> Page:
-        generation, begun = self._generation, time.monotonic()
+    async def _make(
+        self, key: bytes, make: Callable[[], Awaitable[Page]], good_seconds: float, generation: int
+    ) -> Page:
+        """`generation` is that of the moment when it was asked for: all may be forgotten before this begins."""
+        begun = time.monotonic()
         # What is read before the tail begins to follow may change unheard.
         followed = self._level_at() > -inf
         try:

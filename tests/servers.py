@@ -40,9 +40,9 @@ class Databases:
             yield url
 
     @contextmanager
-    def empty(self) -> Iterator[str]:
-        """The URL of a database without tables."""
-        with self._database("") as url:
+    def empty(self, options: str = "") -> Iterator[str]:
+        """The URL of a database without tables, made with these options of CREATE DATABASE."""
+        with self._database(options) as url:
             yield url
 
     @contextmanager

@@ -18,6 +18,8 @@ from sqlalchemy import Connection, text
 
 from domain.catalogue import ChangeProduct
 from domain.orders import ConfirmOrder
+from gateway.product_query import ProductsQuery
+from gateway.views.search import search
 from runtime import migrations, tables
 from runtime.database import asyncpg_dsn
 from runtime.engine import create_engine
@@ -348,3 +350,40 @@ async def test_an_idempotency_key_is_used_once_by_each_principal(database_url: s
     )
     assert "UNIQUE" in definition
     assert "(principal, idempotency_key)" in definition
+
+
+# Products as they were kept before text was folded.
+_UNFOLDED: Final = """
+    INSERT INTO products (id, slug, name, description, status, version, created_at, updated_at)
+    SELECT ('0170876e-8001-7000-8000-00000000000' || number)::uuid, 'p' || number, name, description, 'active', 1,
+        now(), now()
+    FROM (VALUES
+        (1, 'Zebra', ''), (2, 'éclair', ''), (3, 'Crème brûlée', 'Smørrebrød'), (4, 'Керосиновая лампа', ''),
+        (5, '红木灯笼', '')
+    ) AS named (number, name, description)
+"""
+
+
+@pytest.mark.parametrize("locale", ["LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'", "LOCALE_PROVIDER libc"])
+async def test_what_was_named_before_is_found_and_sorted_in_any_locale(databases: Databases, locale: str) -> None:
+    with databases.empty(f"TEMPLATE template0 LOCALE 'C' {locale}") as url:
+        await asyncio.to_thread(migrations.upgrade, url, "0012")
+        connection = await asyncpg.connect(asyncpg_dsn(url))
+        await connection.execute(_UNFOLDED)
+        await connection.close()
+        await _upgrade(url)
+        assert await _differences(url) == []
+        engine = create_engine(url, pool_size=1)
+        try:
+            async with engine.connect() as views:
+
+                async def found(**asked: Any) -> list[int]:
+                    page = await search(views, ProductsQuery.model_validate(asked))
+                    return [product_id.int & 0xF for product_id in page.ids]
+
+                assert await found(sort="name") == [3, 2, 1, 4, 5]
+                assert await found(q="CREME") == await found(q="smorrebrod") == await found(q="brulle") == [3]
+                assert await found(q="ЛАМПА") == await found(q="керосниовая") == [4]
+                assert await found(q="灯笼") == await found(q="木灯") == [5]
+        finally:
+            await engine.dispose()

@@ -187,3 +187,13 @@ async def test_a_page_comes_in_all_the_forms_it_is_asked_for() -> None:
         assert dict(ready.headers)[b"vary"] == b"Accept-Encoding"
     large = b"x" * 100_000
     assert gzip.decompress((await page_of(large, {})).gzipped.body) == large
+
+
+async def test_a_page_that_is_forgotten_before_it_is_begun_is_answered_all_the_same() -> None:
+    works = Clockwork()
+    asking = asyncio.create_task(works.ask("a", "page"))
+    await asyncio.sleep(0)
+    assert works.made == []
+    works.cache.empty()
+    assert await asking == "page"
+    assert works.cache.get(b"a") is None
