@@ -155,7 +155,7 @@ class Problem(Exception):
         """The answer with the problem document."""
         document = self.document()
         status = document["status"]
-        headers = dict(self.headers)
+        headers = {"Cache-Control": "no-store", **self.headers}
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
         return Response(msgspec.json.encode(document), status, headers, MEDIA_TYPE)

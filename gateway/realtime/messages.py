@@ -132,6 +132,8 @@ ERROR_CODES: Final = (
     "too_many_subscriptions",
     "subscription_exists",
     "no_such_subscription",
+    "ahead_of_log",
+    "another_log",
     "database_unavailable",
     "ahead_of_log",
     "another_log",

@@ -56,7 +56,13 @@ async def list_inventory(
     request: Request,
     caller: Staff,
     prefix: Annotated[
-        str | None, Query(min_length=1, max_length=SKU_MAX_CHARS, description="SKUs that begin so.", examples=["BAG-"])
+        str | None,
+        Query(
+            max_length=SKU_MAX_CHARS,
+            pattern="^[A-Za-z0-9._-]+$",
+            description="SKUs that begin so.",
+            examples=["BAG-"],
+        ),
     ] = None,
     product_id: Annotated[UUID | None, Query(description="Only the variants of this product.")] = None,
     available_below: Annotated[
@@ -70,7 +76,7 @@ async def list_inventory(
 ) -> Response:
     """The stock of all SKUs, by SKU; or of some. Staff only."""
     edge = edge_of(request)
-    begins = None if prefix is None else prefix.strip().upper()
+    begins = None if prefix is None else prefix.upper()
     wanted = views.Wanted(begins, product_id, available_below, available_from)
     async with edge.engine.connect() as connection:
         page = await views.inventories(connection, wanted, cursor, min(limit, edge.config.page_max_rows))

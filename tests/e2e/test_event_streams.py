@@ -203,7 +203,7 @@ async def test_a_browser_s_eventsource_sends_its_token_in_the_address(shop: Shop
         assert source.retry_milliseconds == 2_000
     for wrong, status in ((f"{token}x", 401), ("", 401)):
         async with shop.http.get(url, params={"topics": "me", "token": wrong}) as response:
-            assert response.status == status
+            assert (response.status, response.headers["Cache-Control"]) == (status, "no-store")
     async with shop.http.get(f"{shop.system.url}{API}/orders", params={"token": token}) as response:
         assert response.status in (401, 422), "nowhere but where there is no other way"
     assert token.encode() not in shop.system.log("gateway").read_bytes()
