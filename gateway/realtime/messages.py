@@ -135,8 +135,6 @@ ERROR_CODES: Final = (
     "ahead_of_log",
     "another_log",
     "database_unavailable",
-    "ahead_of_log",
-    "another_log",
 )
 """All that `Error.code` can be."""
 
