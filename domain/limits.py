@@ -14,6 +14,8 @@ LINE_MAX_QUANTITY: Final = 100_000
 # One receipt or adjustment; and what one SKU may hold on hand. Both fit a 32-bit column with room to add.
 MOVEMENT_MAX_QUANTITY: Final = 10_000_000
 STOCK_MAX_ON_HAND: Final = 2_000_000_000
+AVAILABLE_SHOWN_MAX: Final = 10
+"""Customers see whether there is enough, and how few are left; how much there is, is the shop's own business."""
 
 # Minor units. A whole order stays far inside a 64-bit column and inside what JSON readers hold exactly (2**53).
 PRICE_MAX_MINOR: Final = 10**10

@@ -12,6 +12,7 @@ import msgspec
 from domain.fields.people import canonical_email
 from domain.ids import slot_of_id
 from domain.limits import (
+    AVAILABLE_SHOWN_MAX,
     LINE_MAX_QUANTITY,
     ORDER_MAX_LINES,
     ORDER_MAX_TOTAL_MINOR,
@@ -177,7 +178,8 @@ def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
             continue
         quantity, available = wanted.quantity, stock.get(wanted.sku, NOTHING).available
         if quantity > available:
-            short.append({"sku": wanted.sku, "requested": quantity, "available": available})
+            shown = available if who.staff else min(available, AVAILABLE_SHOWN_MAX)
+            short.append({"sku": wanted.sku, "requested": quantity, "available": shown})
         lines.append(Line(wanted.sku, quantity, offer.price_minor))
         total += quantity * offer.price_minor
         currencies.add(offer.currency)

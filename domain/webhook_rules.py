@@ -1,10 +1,12 @@
 """The rules of webhooks: what may be said of an endpoint, who gives it up and when not, and what that changes."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from domain.disclosure import lacking
 from domain.limits import WEBHOOKS_MAX
 from domain.model import Decision, Rejection, Shop, Who, decides, evolves
 from domain.webhooks import (
@@ -15,6 +17,7 @@ from domain.webhooks import (
     ChangeWebhook,
     DeleteWebhook,
     DisableWebhook,
+    Ownership,
     RedeliverEvents,
     RegisterWebhook,
     RotateWebhookSecret,
@@ -36,16 +39,21 @@ def _register(shop: Shop, command: RegisterWebhook, who: Who) -> Decision:
     if sum(webhook.status != DELETED for webhook in shop.of(Webhook).values()) >= WEBHOOKS_MAX:
         return Rejection("too_many_webhooks", f"There are at most {WEBHOOKS_MAX} webhooks.")
     fields = command.webhook
-    return _misunderstood(fields) or (
-        WebhookCreated(
-            command.webhook_id,
-            fields.url,
-            fields.event_types,
-            fields.description,
-            fields.active,
-            command.secret,
-            who.development,
-        ),
+    return (
+        _misunderstood(fields)
+        or _unreadable(fields.event_types, command.scopes)
+        or (
+            WebhookCreated(
+                command.webhook_id,
+                fields.url,
+                fields.event_types,
+                fields.description,
+                fields.active,
+                command.secret,
+                who.development,
+                Ownership(who.principal, command.scopes),
+            ),
+        )
     )
 
 
@@ -61,7 +69,14 @@ def _change(shop: Shop, command: ChangeWebhook, who: Who) -> Decision:
         "active": webhook.status == ACTIVE,
     }
     fields = msgspec.convert([*{**said, **command.changes}.values()], WebhookFields)
-    return _misunderstood(fields) or (WebhookChanged(webhook.id, *msgspec.structs.astuple(fields)),)
+    refused = _misunderstood(fields)
+    if refused is not None or not fields.active:  # anybody who manages endpoints may have one deliver nothing
+        return refused or (WebhookChanged(webhook.id, *msgspec.structs.astuple(fields)),)
+    ownership = Ownership(who.principal, command.scopes)
+    changed = WebhookChanged(
+        webhook.id, fields.url, fields.event_types, fields.description, fields.active, ownership=ownership
+    )
+    return _unreadable(fields.event_types, command.scopes) or (changed,)
 
 
 @decides(RotateWebhookSecret)
@@ -77,7 +92,9 @@ def _redeliver(shop: Shop, command: RedeliverEvents, who: Who) -> Decision:
     webhook = _found(shop, command.webhook_id)
     if isinstance(webhook, Rejection):
         return webhook
-    return (WebhookRedelivered(webhook.id, command.from_seq),)
+    return _unreadable(webhook.event_types, command.scopes) or (
+        WebhookRedelivered(webhook.id, command.from_seq, Ownership(who.principal, command.scopes)),
+    )
 
 
 @decides(DisableWebhook)
@@ -117,6 +134,15 @@ def _misunderstood(fields: WebhookFields) -> Rejection | None:
     return None
 
 
+def _unreadable(event_types: Sequence[str], scopes: Sequence[str]) -> Rejection | None:
+    """Why somebody with these scopes may not have events of these types delivered."""
+    lacks = lacking(types_meant(event_types), scopes)
+    if lacks:
+        needed = ", ".join(f"`{scope}`" for scope in lacks)
+        return Rejection("forbidden", f"To have these events delivered takes the right to read them: {needed}.")
+    return None
+
+
 @evolves(WebhookCreated)
 def _created(shop: Shop, event: WebhookCreated) -> None:
     status = ACTIVE if event.active else PAUSED
@@ -132,6 +158,7 @@ def _created(shop: Shop, event: WebhookCreated) -> None:
         previous_secret_until=None,
         version=1,
         development=event.development,
+        **_owned(event.ownership),
     )
 
 
@@ -147,6 +174,7 @@ def _changed(shop: Shop, event: WebhookChanged) -> None:
         description=event.description,
         status=DISABLED if stays_disabled else ACTIVE if event.active else PAUSED,
         disabled_reason=webhook.disabled_reason if webhook and stays_disabled else None,
+        **_owned(event.ownership),
     )
 
 
@@ -167,7 +195,7 @@ def _rotated(shop: Shop, event: WebhookSecretRotated) -> None:
 
 @evolves(WebhookRedelivered)
 def _redelivered(shop: Shop, event: WebhookRedelivered) -> None:
-    _now(shop, event, status=ACTIVE, disabled_reason=None)
+    _now(shop, event, status=ACTIVE, disabled_reason=None, **_owned(event.ownership))
 
 
 @evolves(WebhookDisabled)
@@ -178,6 +206,10 @@ def _disabled(shop: Shop, event: WebhookDisabled) -> None:
 @evolves(WebhookDeleted)
 def _deleted(shop: Shop, event: WebhookDeleted) -> None:
     _now(shop, event, status=DELETED, secret=None, previous_secret=None, previous_secret_until=None)
+
+
+def _owned(ownership: Ownership | None) -> dict[str, Any]:
+    return {} if ownership is None else {"owner": ownership.owner, "scopes": ownership.scopes}
 
 
 def _now(shop: Shop, event: WebhookEvent, **changes: Any) -> None:

@@ -34,7 +34,9 @@ def webhooks_slot() -> int:
 
 class Webhook(Entity, frozen=True):
     """An endpoint as it stands. `previous_secret` signs beside the new one until `previous_secret_until`. `version`
-    counts all changes. Production signs nothing with a secret that was made in `development`."""
+    counts all changes. Production signs nothing with a secret that was made in `development`. `owner` is the principal
+    who last had it deliver something, and `scopes` what that one was allowed then: it delivers what its owner may read.
+    Both are None if nobody has touched it since there are owners."""
 
     id: UUID
     url: str
@@ -47,6 +49,8 @@ class Webhook(Entity, frozen=True):
     previous_secret_until: datetime | None
     version: int
     development: bool = False
+    owner: str | None = None
+    scopes: tuple[str, ...] | None = None
 
     def slot(self) -> int:
         return webhooks_slot()
@@ -94,14 +98,18 @@ class _AboutWebhook(Command, frozen=True):
 
 
 class RegisterWebhook(_AboutWebhook, frozen=True):
+    """`scopes` are those that the one who asks is allowed; so in the other commands."""
+
     webhook: WebhookFields
     secret: Secret
+    scopes: tuple[str, ...] = ()
 
 
 class ChangeWebhook(_AboutWebhook, frozen=True):
     """`changes` are fields of WebhookFields by name."""
 
     changes: dict[str, Any]
+    scopes: tuple[str, ...] = ()
 
 
 class RotateWebhookSecret(_AboutWebhook, frozen=True):
@@ -115,6 +123,7 @@ class RedeliverEvents(_AboutWebhook, frozen=True):
     """Goes on from `from_seq`, wherever the endpoint was; one that was paused or disabled is active again."""
 
     from_seq: Annotated[int, msgspec.Meta(ge=1)]
+    scopes: tuple[str, ...] = ()
 
 
 class DisableWebhook(_AboutWebhook, frozen=True):
@@ -137,6 +146,13 @@ class WebhookEvent(Event, frozen=True):
         return str(self.webhook_id)
 
 
+class Ownership(msgspec.Struct, frozen=True):
+    """Whose rights an endpoint has from now on."""
+
+    owner: str
+    scopes: tuple[str, ...]
+
+
 class WebhookCreated(WebhookEvent, frozen=True):
     type: ClassVar[str] = "webhook.created"
     url: str
@@ -145,16 +161,18 @@ class WebhookCreated(WebhookEvent, frozen=True):
     active: bool
     secret: Secret | None = None
     development: bool = False
+    ownership: Ownership | None = None
 
 
 class WebhookChanged(WebhookEvent, frozen=True):
-    """The endpoint as it is now."""
+    """The endpoint as it is now. Without an `ownership` it stays with whom it was."""
 
     type: ClassVar[str] = "webhook.changed"
     url: str
     event_types: tuple[str, ...]
     description: str
     active: bool
+    ownership: Ownership | None = None
 
 
 class WebhookSecretRotated(WebhookEvent, frozen=True):
@@ -169,6 +187,7 @@ class WebhookRedelivered(WebhookEvent, frozen=True):
 
     type: ClassVar[str] = "webhook.redelivered"
     from_seq: int
+    ownership: Ownership | None = None
 
 
 class WebhookDisabled(WebhookEvent, frozen=True):

@@ -73,12 +73,6 @@ def create_app(config: Settings | None = None) -> ASGIApp:
     """One gateway process. Nothing is connected before it starts."""
     config = config or settings()
     logs.configure(config.log_level, as_json=config.mode == "production")
-    if config.everybody_is_admin:
-        _log.error(
-            "TIDEGATE_HOST=%s lets others in, and tokens are signed with the development secret: whoever comes can "
-            "make an admin's; set TIDEGATE_MODE=production, and a secret or keys of your own",
-            config.host,
-        )
     app = api(config)
     return around(FastLane(app, _API_ROUTERS, SOCKETS_BY_PATH), config, surface_of(app))
 

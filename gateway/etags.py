@@ -49,8 +49,9 @@ def is_known(if_none_match: str, tag: str) -> bool:
 
 
 def conditional(request: Request, body: bytes, tag: str, *, private: bool = False) -> Response:
-    """The JSON body with its tag; 304 for a client that has it. It may be kept, but not shown without asking."""
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache" if private else "no-cache"}
+    """The JSON body with its tag; 304 for a client that has it. It may be kept, but not shown without asking;
+    not by caches, if it is `private`."""
+    headers = {"ETag": tag, "Cache-Control": "no-store" if private else "no-cache"}
     if is_known(", ".join(request.headers.getlist("if-none-match")), tag):
         return Response(None, 304, headers)
     return Response(body, 200, headers, "application/json")

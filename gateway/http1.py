@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -17,6 +18,10 @@ from runtime.addresses import network_of
 
 HEAD_MAX_BYTES: Final = 65_536
 """Request line and headers together; looked at whenever more arrives, so one read (some 256 KiB) may come on top."""
+
+QUERY_MAX_BYTES: Final = 8_192
+QUERY_MAX_FIELDS: Final = 100
+"""Of a query, before anybody reads it: also who has no right to ask would have it taken apart."""
 
 PIPELINE_MAX_REQUESTS: Final = 1_000
 """Requests of one connection that wait for those before them. Reading pauses while any wait; a single read may bring
@@ -36,6 +41,10 @@ def _refusal(code: str, detail: str) -> bytes:
 
 _HEAD_TOO_LARGE: Final = _refusal("head_too_large", f"Request line and headers have at most {HEAD_MAX_BYTES} bytes.")
 _MALFORMED: Final = _refusal("malformed_request", "This is no HTTP/1.1 request.")
+_INVALID_HOST: Final = _refusal("invalid_host", "A request has one Host header, which names a host (RFC 9112, 3.2).")
+_QUERY_TOO_LONG: Final = _refusal(
+    "query_too_long", f"A query has at most {QUERY_MAX_BYTES} bytes and {QUERY_MAX_FIELDS} fields."
+)
 _UPGRADE_REFUSED: Final = _refusal(
     "upgrade_not_supported",
     "Send this without an Upgrade header: HTTP/1.1 is spoken here, and WebSocket is begun with GET.",
@@ -47,6 +56,9 @@ _CROWDED: Final[Mapping[connections.Refused, bytes]] = {
     "all": _refusal("too_many_connections", "There are too many connections; try again soon."),
     "address": _refusal("too_many_connections", "There are too many connections from your address."),
 }
+
+# RFC 3986, 3.2.2: a name, an address, or an IPv6 address in brackets; and a port.
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 # So many of those who are turned away have so long to read why.
 _LINGERING_MAX: Final = 32
@@ -139,6 +151,13 @@ class BoundedHttp(PatientHttp):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if not self._names_a_host():
+            self._refuse(_INVALID_HOST)
+            raise ValueError("the parser is to stop here")
+        query = self.url.partition(b"?")[2]
+        if query and (len(query) > QUERY_MAX_BYTES or query.count(b"&") >= QUERY_MAX_FIELDS):
+            self._refuse(_QUERY_TOO_LONG)
+            raise ValueError("the parser is to stop here")
         upgrades = self.parser.should_upgrade()
         if upgrades and not self._may_upgrade():
             self._refuse(_UPGRADE_REFUSED)
@@ -161,6 +180,13 @@ class BoundedHttp(PatientHttp):
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():
             self._refuse(_MALFORMED)
+
+    def _names_a_host(self) -> bool:
+        """RFC 9112, 3.2: exactly one Host, and a valid one; HTTP/1.0 may do without."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if not hosts:
+            return bool(self.parser.get_http_version() == "1.0")
+        return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
     def _may_upgrade(self) -> bool:
         """Behind the head of a request with an Upgrade header httptools parses nothing, not even its body."""

@@ -34,6 +34,7 @@ much."""
 STATUS_OF_CODE: Final[Mapping[str, int]] = {
     # The request itself.
     "malformed_request": 400,
+    "invalid_host": 400,
     "upgrade_not_supported": 400,
     "malformed_json": 400,
     "incomplete_body": 400,
@@ -49,6 +50,7 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "invalid_request": 422,
     "idempotency_key_reused": 422,
     "too_many_attempts": 429,
+    "query_too_long": 414,
     "head_too_large": 431,
     # Signing in; OAuth's own words are in the problem's member `error`.
     "invalid_grant": 400,

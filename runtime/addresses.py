@@ -4,12 +4,36 @@ An address that carries another within it (IPv4-mapped, 6to4, NAT64, Teredo) is 
 there. Whoever connects asks about the address it connects to, at that moment; names can change their minds.
 """
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 # RFC 6052, and the block of RFC 8215 for one's own translators, which is never public.
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL: Final = IPv6Network("64:ff9b:1::/48")
+# All of IPv6 that is given out to anybody, and what of it is not; the registries of special-purpose addresses (IANA)
+# are newer than Python's: documentation, benchmarks, AS112, AMT, and the blocks of protocols.
+_GIVEN_OUT: Final = IPv6Network("2000::/3")
+_SPECIAL: Final = tuple(
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "100.64.0.0/10",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "2001::/23",
+        "2001:db8::/32",
+        "2620:4f:8000::/48",
+        "3fff::/20",
+    )
+)
 # RFC 4291 once had IPv4 addresses in here; and ISATAP (RFC 5214) marks interfaces that lead to one.
 _IPV4_COMPATIBLE: Final = IPv6Network("::/96")
 _ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
@@ -58,9 +82,9 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
         carried = _carried(address)
         if carried:
             return all(_is_public(each) for each in carried)
-    return address.is_global and not (
-        address.is_multicast or address.is_reserved or address.is_loopback or address.is_link_local
-    )
+        if address not in _GIVEN_OUT:
+            return False
+    return address.is_global and not any(address in block for block in _SPECIAL if block.version == address.version)
 
 
 def _carried(address: IPv6Address) -> list[IPv4Address]:

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     mode: Literal["development", "production"] = Field(
         "development", description="`production` refuses the development secret and logs JSON."
     )
+    development_open: bool = Field(
+        False,
+        description="Lets development listen on an address that others can reach, as in a container: whoever reaches it"
+        " can be an admin. Otherwise it does not start.",
+    )
     database_url: str = Field(
         "postgresql://postgres@127.0.0.1:5432/postgres",
         validation_alias=_bare("DATABASE_URL"),
@@ -394,15 +399,6 @@ class Settings(BaseSettings):
             return self.mode == "development"
         return self.webhook_private_addresses
 
-    @property
-    def everybody_is_admin(self) -> bool:
-        """Whether tokens are signed with the secret that everybody knows, where others than this machine may come."""
-        known = self.signing_keys is None and self.jwt_secret.get_secret_value() == DEVELOPMENT_SECRET
-        try:
-            return known and not ip_address(self.host).is_loopback
-        except ValueError:
-            return known and self.host != "localhost"
-
     @field_validator("database_url")
     @classmethod
     def _is_a_database_url(cls, value: str) -> str:
@@ -437,15 +433,34 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
+    def _development_is_for_one_s_own_machine(self) -> Self:
+        """In development everybody knows the secret that tokens are signed with, and the passwords of the demo."""
+        try:
+            alone = ip_address(self.host).is_loopback
+        except ValueError:
+            alone = self.host == "localhost"
+        if self.mode == "development" and not alone and not self.development_open:
+            raise ValueError(
+                f"TIDEGATE_HOST={self.host} lets others in, and in development whoever comes can be an admin: set"
+                " TIDEGATE_MODE=production, or, if only you can reach it, TIDEGATE_DEVELOPMENT_OPEN=true"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _production_has_its_own_secret(self) -> Self:
         secret = self.jwt_secret.get_secret_value()
         if len(secret.encode()) < 32:
             raise ValueError("TIDEGATE_JWT_SECRET is shorter than 32 bytes")
-        if self.mode == "production" and secret == DEVELOPMENT_SECRET and self.signing_keys is None:
+        if self.mode == "production" and _is_known(secret) and self.signing_keys is None:
             raise ValueError(
                 "TIDEGATE_MODE=production needs TIDEGATE_SIGNING_KEYS, or a TIDEGATE_JWT_SECRET of its own"
             )
         return self
+
+
+def _is_known(secret: str) -> bool:
+    """Whether this is the development secret, or that one made longer."""
+    return DEVELOPMENT_SECRET in "".join(secret.split()).lower()
 
 
 @lru_cache(maxsize=1)

@@ -15,13 +15,16 @@ from runtime.metrics import OTHER, REQUEST_SECONDS
 _ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
 _REQUEST_ID: Final = b"x-request-id"
 _PROCESS_TIME: Final = b"x-process-time"
+_CACHE_CONTROL: Final = b"cache-control"
+_NO_STORE: Final = (_CACHE_CONTROL, b"no-store")
 _REMEMBERED_MAX: Final = 4_096
 _OF_FILES: Final = frozenset({"GET"})
 
 
 class Observed:
     """Answers with X-Request-ID (the client's own, if it sent a decent one), X-Process-Time (seconds until the answer
-    began) and the security headers; measures by route and status."""
+    began) and the security headers; measures by route and status. What does not say that it may be kept, is not to be:
+    most answers are somebody's own, or hold a secret, or are an error of the moment."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -46,7 +49,10 @@ class Observed:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 seconds = b"%.6f" % (time.perf_counter() - started)
-                message["headers"] += ((_REQUEST_ID, request_id), (_PROCESS_TIME, seconds), *security_headers(scope))
+                headers = message["headers"]
+                headers += ((_REQUEST_ID, request_id), (_PROCESS_TIME, seconds), *security_headers(scope))
+                if not any(name == _CACHE_CONTROL for name, _ in headers):
+                    headers += (_NO_STORE,)
             await send(message)
 
         try:

@@ -1,6 +1,6 @@
 """Stock: see, receive, adjust."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -19,12 +19,13 @@ from gateway.routes import API
 from gateway.routes.documents import READ, WRITE_HEADERS, edge_of, write
 from gateway.submit import ask
 from gateway.views import inventory as views
-from gateway.views.inventory import InventoryView
+from gateway.views.inventory import InventoryView, ShelfView
 
 router = APIRouter(prefix=API, tags=["inventory"])
 
 Reader = Annotated[Caller, Depends(require_role("customer"))]
-Staff = Annotated[Caller, Depends(require_role("staff", "inventory:read"))]
+_READ: Final = "inventory:read"
+Staff = Annotated[Caller, Depends(require_role("staff", _READ))]
 Writer = Annotated[Caller, Depends(require_role("staff", "inventory:write"))]
 
 
@@ -83,10 +84,14 @@ async def list_inventory(
     return Response(page.model_dump_json(), media_type="application/json")
 
 
-@router.get("/inventory/{sku}", response_model=InventoryView, responses=READ)
+@router.get("/inventory/{sku}", response_model=InventoryView | ShelfView, responses=READ)
 async def get_inventory(request: Request, caller: Reader, sku: str) -> Response:
-    """The stock of one SKU."""
-    return await _inventory(request, _known(sku), {})
+    """The stock of one SKU. Staff with the scope `inventory:read` see what is on hand and reserved; others, of what is
+    on sale, whether there is enough: up to ten pieces of what is available."""
+    if caller.who.staff and _READ in caller.scopes:
+        return await _inventory(request, _known(sku), {})
+    async with edge_of(request).engine.connect() as connection:
+        return _found(await views.shelf(connection, _known(sku)), {})
 
 
 @router.post(
@@ -127,10 +132,13 @@ async def _move(request: Request, who: Who, body: bytes, command: ReceiveStock |
 
 async def _inventory(request: Request, sku: str, headers: dict[str, str]) -> Response:
     async with edge_of(request).engine.connect() as connection:
-        found = await views.inventory(connection, sku)
-    if found is None:
+        return _found(await views.inventory(connection, sku), headers)
+
+
+def _found(view: InventoryView | ShelfView | None, headers: dict[str, str]) -> Response:
+    if view is None:
         raise Problem("not_found", "The catalogue has no such SKU.")
-    return Response(found.model_dump_json(), 200, headers, "application/json")
+    return Response(view.model_dump_json(), 200, headers, "application/json")
 
 
 def _known(sku: str) -> str:

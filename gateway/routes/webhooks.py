@@ -89,7 +89,9 @@ class RedeliveryBody(Body):
     openapi_extra={**body_schema(WebhookBody), "parameters": WRITE_HEADERS},
 )
 async def register_webhook(request: Request, caller: Staff) -> Response:
-    """Registers an endpoint; it is delivered what happens from now on. Staff only.
+    """Registers an endpoint; it is delivered what happens from now on. Staff only, who may read what it delivers: for
+    `order.*` that takes the scope `orders:read`, for `stock.*` `inventory:read`, for the catalogue and webhooks nothing
+    more, for anything else `events:read`, which is good for all. An endpoint whose owner may not any more is disabled.
 
     The answer holds the secret that deliveries are signed with, this once: if it got lost, ask for another. Waits for
     the outcome unless `Prefer` says otherwise.
@@ -102,7 +104,8 @@ async def register_webhook(request: Request, caller: Staff) -> Response:
     webhook_id = edge.submitter.new_resource_id(asked)
     secret = new_secret()
     fields = WebhookFields(wanted.url, tuple(wanted.event_types), wanted.description, wanted.active)
-    accepted = await edge.submitter.submit(asked, RegisterWebhook(webhook_id, fields, Secret(secret)), str(webhook_id))
+    command = RegisterWebhook(webhook_id, fields, Secret(secret), _scopes(caller))
+    accepted = await edge.submitter.submit(asked, command, str(webhook_id))
     if accepted.outcome is None:
         return accepted.response()
     webhook_id = UUID(accepted.resource)
@@ -134,13 +137,14 @@ async def get_webhook(request: Request, caller: Staff, webhook_id: UUID) -> Resp
     openapi_extra={**body_schema(WebhookChangeBody), "parameters": WRITE_HEADERS},
 )
 async def change_webhook(request: Request, caller: Staff, webhook_id: UUID) -> Response:
-    """Changes, pauses or resumes an endpoint. Staff only. Waits for the outcome unless `Prefer` says otherwise."""
+    """Changes, pauses or resumes an endpoint. Staff only; whoever leaves it active becomes its owner, and must be
+    allowed to read what it delivers. Waits for the outcome unless `Prefer` says otherwise."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     changes = parse(WebhookChangeBody, body).model_dump(exclude_none=True)
     if "url" in changes:
         _refuse_private(edge, changes["url"])
-    return await _changed(request, caller, body, ChangeWebhook(webhook_id, changes))
+    return await _changed(request, caller, body, ChangeWebhook(webhook_id, changes, _scopes(caller)))
 
 
 @router.delete(
@@ -198,7 +202,7 @@ async def redeliver_events(request: Request, caller: Staff, webhook_id: UUID) ->
     `Prefer` says otherwise."""
     body = await read_body(request, edge_of(request).config.body_max_bytes)
     from_seq = parse(RedeliveryBody, body).from_seq
-    return await _changed(request, caller, body, RedeliverEvents(webhook_id, from_seq))
+    return await _changed(request, caller, body, RedeliverEvents(webhook_id, from_seq, _scopes(caller)))
 
 
 @router.get("/{webhook_id}/deliveries", response_model=Page[DeliveryView], responses=read("webhook_not_found"))
@@ -215,6 +219,10 @@ async def list_deliveries(
     async with edge.engine.connect() as connection:
         page = await views.list_deliveries(connection, webhook_id, cursor, min(limit, edge.config.page_max_rows))
     return Response(page.model_dump_json(), media_type="application/json")
+
+
+def _scopes(caller: Caller) -> tuple[str, ...]:
+    return tuple(sorted(caller.scopes))
 
 
 async def _changed(request: Request, caller: Caller, body: bytes, command: ChangeWebhook | RedeliverEvents) -> Response:

@@ -1,13 +1,14 @@
 """Stock as the API shows it."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.fields.catalogue import canonical_sku
+from domain.limits import AVAILABLE_SHOWN_MAX
 from gateway.pages import Page, decode_cursor, page_of
 from runtime.tables import stock, variants
 
@@ -19,6 +20,13 @@ class InventoryView(BaseModel):
     on_hand: int
     reserved: int
     available: int
+
+
+class ShelfView(BaseModel):
+    """What customers see of a SKU: how many pieces are `available`, where ten stands for any number from there on."""
+
+    sku: str
+    available: Annotated[int, Field(ge=0, le=AVAILABLE_SHOWN_MAX)]
 
 
 class Wanted(NamedTuple):
@@ -57,6 +65,13 @@ async def inventory(connection: AsyncConnection, sku: str) -> InventoryView | No
     if row is None:
         return None
     return InventoryView(sku=row.sku, on_hand=row.on_hand, reserved=row.reserved, available=row.on_hand - row.reserved)
+
+
+async def shelf(connection: AsyncConnection, sku: str) -> ShelfView | None:
+    """What customers see of one SKU, if it is on sale."""
+    query = select(stock.c.on_hand - stock.c.reserved).join(variants, variants.c.sku == stock.c.sku)
+    available = await connection.scalar(query.where(stock.c.sku == sku, variants.c.on_sale))
+    return None if available is None else ShelfView(sku=sku, available=min(available, AVAILABLE_SHOWN_MAX))
 
 
 def _sku(key: str) -> str:

@@ -32,7 +32,8 @@ class DeliveryStateView(BaseModel):
 
 class WebhookView(BaseModel):
     """An endpoint. `status` is active; paused, by staff; or disabled, after it failed for too long, for
-    `disabled_reason`. Until `previous_secret_until`, deliveries are signed with the former secret as well."""
+    `disabled_reason`. It delivers what its `owner` may read. Until `previous_secret_until`, deliveries are signed with
+    the former secret as well."""
 
     id: UUID
     url: str
@@ -41,6 +42,7 @@ class WebhookView(BaseModel):
     active: bool
     status: Literal["active", "paused", "disabled"]
     disabled_reason: str | None
+    owner: str | None
     previous_secret_until: datetime | None
     created_at: datetime
     updated_at: datetime

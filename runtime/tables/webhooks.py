@@ -23,6 +23,9 @@ webhooks = Table(
     when("previous_secret_until", nullable=True),
     Column("version", Integer, nullable=False),
     Column("development", Boolean, nullable=False, server_default="false"),
+    # Whose rights it has; none for one that nobody has touched since there are owners.
+    Column("owner", Text),
+    Column("scopes", ARRAY(Text)),
     when("created_at"),
     when("updated_at"),
     Index(None, "status"),

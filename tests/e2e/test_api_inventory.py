@@ -20,8 +20,33 @@ async def receive(shop: Shop, sku: str, quantity: Any, **more: Any) -> Answer:
 
 async def test_a_new_product_has_no_stock(shop: Shop) -> None:
     sku = await shop.product()
-    stock = (await shop.customer().get(f"/inventory/{sku}")).ok()
+    stock = (await shop.staff.get(f"/inventory/{sku}")).ok()
     assert stock == {"sku": sku, "on_hand": 0, "reserved": 0, "available": 0}
+
+
+async def test_customers_see_whether_there_is_enough_and_no_more(shop: Shop) -> None:
+    """Neither on the shelf, nor from an order that asks for too much."""
+    few, many = await shop.product(on_hand=3), await shop.product(on_hand=5_000)
+    customer = shop.customer()
+    await customer.placed({few: 1, many: 1_000})
+    assert (await customer.get(f"/inventory/{few}")).ok() == {"sku": few, "available": 2}
+    assert (await customer.get(f"/inventory/{many}")).ok() == {"sku": many, "available": 10}
+    refused = (await customer.place({few: 50, many: 90_000})).problem(409, "insufficient_stock")
+    assert [line["available"] for line in refused["lines"]] == [2, 10]
+    assert await shop.staff.inventory(many) == (5_000, 1_000, 4_000)
+    (await shop.anybody.get(f"/inventory/{many}")).problem(401, "unauthenticated")
+
+
+async def test_customers_see_nothing_of_what_is_not_on_sale(shop: Shop) -> None:
+    sku = await shop.product(on_hand=3)
+    product = await shop.product_id(sku)
+    admin = shop.client("admin", "inventory-admin")
+    headers = {"Content-Type": "application/json", "Prefer": "wait=15"}
+    (await admin.request("PATCH", f"/api/v1/products/{product}", data=b'{"status": "draft"}', headers=headers)).ok()
+    (await shop.customer().get(f"/inventory/{sku}")).problem(404, "not_found")
+    (await shop.customer().get(f"/products/{product}")).problem(404, "product_not_found")
+    (await shop.customer().get("/products", status="draft")).problem(403, "forbidden")
+    assert await shop.staff.inventory(sku) == (3, 0, 3)
 
 
 @pytest.mark.parametrize("sku", ["NO-SUCH-SKU", "%20", "%00", "A%0A", "a b", "Ä", "🌊", "x" * 41, "-", "%2F"])

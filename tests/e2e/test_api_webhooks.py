@@ -233,3 +233,20 @@ async def test_the_receiver_for_people_prints_what_arrives(shop: Shop) -> None:
         finally:
             process.terminate()
             await process.wait()
+
+
+async def test_a_key_has_nothing_delivered_that_it_may_not_read(shop: Shop) -> None:
+    """Not by its own endpoint, nor by turning another's towards itself, nor from the beginning of the log."""
+    admin = shop.client("admin", "webhooks-admin")
+    key = (await admin.post("/keys", {"name": "Sync", "role": "staff", "scopes": ["webhooks:write"]})).ok(201)
+    sync = shop.with_token(key["key"])
+    for event_types in (["*"], ["order.*"], ["stock.received"], ["account.created"]):
+        (await sync.post("/webhooks", {"url": URL, "event_types": event_types})).problem(403, "forbidden")
+    own = (await sync.post("/webhooks", {"url": URL, "event_types": ["product.*"]})).ok(201)
+    assert own["owner"] == f"key:{key['id']}"
+    (await patch(sync, own["id"], {"event_types": ["*"]})).problem(403, "forbidden")
+    assert (await delete(sync, own["id"])).status == 204
+    async with registered(shop, event_types=["*"]) as theirs:
+        (await patch(sync, theirs["id"], {"url": "https://elsewhere.example/"})).problem(403, "forbidden")
+        (await sync.post(f"/webhooks/{theirs['id']}/redeliver", {"from_seq": 1})).problem(403, "forbidden")
+        assert (await shop.staff.get(f"/webhooks/{theirs['id']}")).ok()["url"] == URL

@@ -12,7 +12,8 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.model import Command, Secret
+from domain.disclosure import READS_ALL
+from domain.model import Command, Secret, Who
 from domain.stock import ReceiveStock
 from domain.webhooks import RegisterWebhook, WebhookFields
 from runtime.mailboxes.sender import Sender
@@ -28,6 +29,7 @@ from workers.reactions.run import Runner
 from workers.reactions.webhooks import Webhooks
 
 SKU: Final = "LAMP"
+ALL: Final = (READS_ALL,)
 WITHIN_SECONDS: Final = 20.0
 _LEASE_SECONDS: Final = 30.0
 
@@ -64,9 +66,9 @@ class Couriers:
             run.cancel()
         await asyncio.gather(*self._runs.values(), return_exceptions=True)
 
-    async def done(self, command: Command, *, development: bool = False) -> None:
+    async def done(self, command: Command, who: Who = STAFF, *, development: bool = False) -> None:
         """The command, applied; accepted by a process in development or in production."""
-        command_id = await self.floor.post(command, who=STAFF, development=development)
+        command_id = await self.floor.post(command, who=who, development=development)
 
         async def applied() -> bool:
             return (await self.floor.statuses([command_id]))[0] != "not recorded"
@@ -74,10 +76,18 @@ class Couriers:
         await eventually_seen(f"{type(command).__name__} applied", applied, within_seconds=WITHIN_SECONDS)
         assert await self.floor.statuses([command_id]) == ["applied"]
 
-    async def register(self, url: str, *event_types: str, development: bool = False) -> Endpoint:
+    async def register(
+        self,
+        url: str,
+        *event_types: str,
+        who: Who = STAFF,
+        scopes: tuple[str, ...] = ALL,
+        development: bool = False,
+    ) -> Endpoint:
         endpoint = Endpoint(self.floor.new_id(), new_secret())
         fields = WebhookFields(url, event_types or ("stock.*",))
-        await self.done(RegisterWebhook(endpoint.id, fields, Secret(endpoint.secret)), development=development)
+        command = RegisterWebhook(endpoint.id, fields, Secret(endpoint.secret), scopes)
+        await self.done(command, who, development=development)
         return endpoint
 
     async def happen(self, count: int = 1) -> list[int]:

@@ -10,7 +10,9 @@ from typing import Final
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from domain.model import Secret
+from domain.accounts import ChangeAccount, CreateAccount, DeactivateAccount
+from domain.api_keys import CreateApiKey, RevokeApiKey, key_principal
+from domain.model import Personal, Secret, Who
 from domain.webhooks import ChangeWebhook, DeleteWebhook, RedeliverEvents, RotateWebhookSecret
 from gateway.views.reactions import Lag, lags
 from runtime.branches import read_branches
@@ -18,7 +20,7 @@ from runtime.engine import create_engine
 from runtime.envelope import read_request
 from runtime.webhooks import new_secret
 from tests import receiver as receivers
-from tests.integration.couriers import SKU, WITHIN_SECONDS, Couriers, couriers
+from tests.integration.couriers import ALL, SKU, WITHIN_SECONDS, Couriers, couriers
 from tests.integration.shopfloor import Shopfloor
 from tests.receiver import Receiver, with_status
 from tests.system import eventually_seen
@@ -163,7 +165,7 @@ async def test_an_endpoint_that_is_dead_is_disabled_and_goes_on_where_it_stopped
         seqs += await courier.happen()
         receiver.answer = with_status(204)
         failed = len(receiver.received)
-        await courier.done(ChangeWebhook(dead.id, {"active": True}))
+        await courier.done(ChangeWebhook(dead.id, {"active": True}, ALL))
         await receiver.has(failed + 3)
         assert [event["seq"] for event in receiver.events(dead.secret)[failed:]] == seqs
 
@@ -195,12 +197,12 @@ async def test_events_are_delivered_again_from_any_seq(courier: Couriers, receiv
     endpoint = await courier.register(receiver.url)
     seqs = await courier.happen(4)
     await receiver.has(4)
-    await courier.done(RedeliverEvents(endpoint.id, seqs[2]))
+    await courier.done(RedeliverEvents(endpoint.id, seqs[2], ALL))
     await receiver.has(6)
     ids = [received.headers["webhook-id"] for received in receiver.received]
     assert ids[4:] == ids[2:4]
     assert [event["seq"] for event in receiver.events(endpoint.secret)] == [*seqs, *seqs[2:]]
-    await courier.done(RedeliverEvents(endpoint.id, 1))
+    await courier.done(RedeliverEvents(endpoint.id, 1, ALL))
     await receiver.has(10)
     assert [row["attempt"] for row in await courier.deliveries(endpoint) if row["seq"] == seqs[2]] == [1, 2, 3]
 
@@ -210,11 +212,11 @@ async def test_redelivery_wakes_one_that_was_paused_and_may_skip_ahead(courier: 
     endpoint = await courier.register(receiver.url)
     seqs = await courier.happen(3)
     await courier.has_failed(endpoint)
-    await courier.done(ChangeWebhook(endpoint.id, {"active": False}))
+    await courier.done(ChangeWebhook(endpoint.id, {"active": False}, ALL))
     await courier.becomes(endpoint, "paused")
     receiver.answer = with_status(204)
     failed = len(receiver.received)
-    await courier.done(RedeliverEvents(endpoint.id, seqs[2]))
+    await courier.done(RedeliverEvents(endpoint.id, seqs[2], ALL))
     await receiver.has(failed + 1)
     assert receiver.events(endpoint.secret)[-1]["seq"] == seqs[2]
     assert (await courier.row(endpoint))["status"] == "active"
@@ -224,9 +226,9 @@ async def test_a_paused_endpoint_is_left_alone_and_misses_nothing(courier: Couri
     endpoint = await courier.register(receiver.url)
     first = await courier.happen()
     await receiver.has(1)
-    await courier.done(ChangeWebhook(endpoint.id, {"active": False}))
+    await courier.done(ChangeWebhook(endpoint.id, {"active": False}, ALL))
     seqs = await courier.happen(2)
-    await courier.done(ChangeWebhook(endpoint.id, {"active": True}))
+    await courier.done(ChangeWebhook(endpoint.id, {"active": True}, ALL))
     await receiver.has(3)
     assert [event["seq"] for event in receiver.events(endpoint.secret)] == first + seqs
 
@@ -237,7 +239,7 @@ async def test_a_changed_url_is_tried_without_waiting(floor: Shopfloor, receiver
         endpoint = await courier.register(receiver.url)
         (seq,) = await courier.happen()
         await courier.has_failed(endpoint)
-        await courier.done(ChangeWebhook(endpoint.id, {"url": other.url}))
+        await courier.done(ChangeWebhook(endpoint.id, {"url": other.url}, ALL))
         await other.has(1)
         assert other.events(endpoint.secret)[0]["seq"] == seq
 
@@ -311,7 +313,7 @@ async def test_the_lag_is_of_what_is_delivered_and_goes_by_the_counters_names(
     """One that is paused stands still, and waits for nobody; its id is no label."""
     await courier.register(receiver.url)
     paused = await courier.register(receiver.url)
-    await courier.done(ChangeWebhook(paused.id, {"active": False}))
+    await courier.done(ChangeWebhook(paused.id, {"active": False}, ALL))
     seqs = await courier.happen(3)
     await receiver.has(3)
     engine = create_engine(courier.floor.database_url, pool_size=1)
@@ -347,3 +349,48 @@ async def test_production_signs_nothing_with_a_secret_of_development(floor: Shop
             delivered.verified(endpoint.secret)
         row = await courier.row(endpoint)
         assert (row["development"], row["previous_secret"], row["previous_secret_until"]) == (False, None, None)
+
+
+async def test_an_endpoint_whose_owner_may_not_read_it_any_more_delivers_nothing_and_is_disabled(
+    courier: Couriers, receiver: Receiver
+) -> None:
+    """Accounts that are deactivated or demoted, keys that are revoked; somebody who may read it can have it go on."""
+    leaves, falls, key = (courier.floor.new_id() for _ in range(3))
+    for account_id in (leaves, falls):
+        email = f"{account_id.hex}@example.com"
+        await courier.done(CreateAccount(account_id, Personal(email), Personal("Somebody"), "staff", Secret("hash")))
+    await courier.done(CreateApiKey(key, "Sync", "staff", ("webhooks:write", "inventory:read"), Secret("hash")))
+    owners = {
+        Who(str(leaves), staff=True): (ALL, DeactivateAccount(leaves)),
+        Who(str(falls), staff=True): (ALL, ChangeAccount(falls, role="customer")),
+        Who(key_principal(key), staff=True): (("inventory:read",), RevokeApiKey(key)),
+    }
+    endpoints = [
+        await courier.register(receiver.url, who=owner, scopes=scopes) for owner, (scopes, _) in owners.items()
+    ]
+    await courier.happen()
+    await receiver.has(len(endpoints))
+    for _, end in owners.values():
+        await courier.done(end)
+    (missed,) = await courier.happen()
+    for endpoint in endpoints:
+        row = await courier.becomes(endpoint, "disabled")
+        assert row["disabled_reason"].startswith("Its owner may not read `stock.received`")
+        assert missed not in [delivery["seq"] for delivery in await courier.deliveries(endpoint)]
+    await courier.done(ChangeWebhook(endpoints[0].id, {"active": True}, ALL))
+    delivered = (await receiver.has(len(endpoints) + 1))[-1]
+    assert delivered.verified(endpoints[0].secret)["seq"] == missed
+
+
+async def test_an_endpoint_without_an_owner_delivers_only_what_all_staff_may_read(
+    courier: Couriers, receiver: Receiver
+) -> None:
+    """It was registered before there were owners."""
+    endpoint = await courier.register(receiver.url)
+    update = "UPDATE webhooks SET owner = $2, scopes = $3 WHERE id = $1"
+    before = await courier.row(endpoint)
+    await courier.floor.pool.execute(update, endpoint.id, None, None)
+    await courier.happen()
+    await courier.becomes(endpoint, "disabled")
+    assert receiver.received == []
+    await courier.floor.pool.execute(update, endpoint.id, before["owner"], before["scopes"])

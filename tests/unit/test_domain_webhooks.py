@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.disclosure import READS_ALL, lacking, may_read
 from domain.limits import WEBHOOK_MAX_EVENT_TYPES, WEBHOOK_URL_MAX_CHARS, WEBHOOKS_MAX
 from domain.model import EVENTS, Command, Event, Rejection, Secret, Shop, Who, decide, evolve
 from domain.urls import host_of
@@ -18,6 +19,7 @@ from domain.webhooks import (
     ChangeWebhook,
     DeleteWebhook,
     DisableWebhook,
+    Ownership,
     RedeliverEvents,
     RegisterWebhook,
     RotateWebhookSecret,
@@ -32,11 +34,12 @@ SAM = Who("sam", staff=True)
 HOOK = UUID(int=7)
 URL = "https://shop.example/hook"
 SECRET = Secret("whsec_first")
+ALL = (READS_ALL,)
 LATER = datetime(2026, 12, 1, tzinfo=UTC)
 
 
 def register(number: int = 7, *event_types: str) -> RegisterWebhook:
-    return RegisterWebhook(UUID(int=number), WebhookFields(URL, event_types or ("order.*",)), SECRET)
+    return RegisterWebhook(UUID(int=number), WebhookFields(URL, event_types or ("order.*",)), SECRET, ALL)
 
 
 def after(shop: Shop, *commands: Command) -> Webhook:
@@ -128,7 +131,9 @@ def test_event_types_are_meant_by_name_noun_or_all() -> None:
 
 
 def test_what_is_registered_is_active_and_its_secret_kept() -> None:
-    assert decide(Shop(), register(), SAM) == (WebhookCreated(HOOK, URL, ("order.*",), "", True, SECRET),)
+    assert decide(Shop(), register(), SAM) == (
+        WebhookCreated(HOOK, URL, ("order.*",), "", True, SECRET, ownership=Ownership("sam", ALL)),
+    )
     webhook = after(Shop(), register())
     assert (webhook.status, webhook.secret, webhook.version) == ("active", SECRET, 1)
 
@@ -152,7 +157,7 @@ def test_event_types_that_there_are_not_are_refused() -> None:
     assert refused(Shop(), register(7, "order.placed", "order.plcaed")) == "unknown_event_type"
     shop = Shop()
     after(shop, register())
-    assert refused(shop, ChangeWebhook(HOOK, {"event_types": ["nothing.*"]})) == "unknown_event_type"
+    assert refused(shop, ChangeWebhook(HOOK, {"event_types": ["nothing.*"]}, ALL)) == "unknown_event_type"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +165,7 @@ def test_event_types_that_there_are_not_are_refused() -> None:
     [({}, "active"), ({"description": "ours"}, "active"), ({"active": False}, "paused"), ({"active": True}, "active")],
 )
 def test_a_change_leaves_the_rest(changes: dict[str, Any], status: str) -> None:
-    webhook = after(Shop(), register(), ChangeWebhook(HOOK, changes))
+    webhook = after(Shop(), register(), ChangeWebhook(HOOK, changes, ALL))
     assert (webhook.url, webhook.event_types, webhook.status, webhook.version) == (URL, ("order.*",), status, 2)
     assert webhook.secret == SECRET
 
@@ -175,22 +180,22 @@ def test_what_is_disabled_stays_so_until_staff_say_otherwise() -> None:
     shop = Shop()
     disabled = after(shop, register(), DisableWebhook(HOOK, "dead", 1))
     assert (disabled.status, disabled.disabled_reason) == ("disabled", "dead")
-    assert after(shop, ChangeWebhook(HOOK, {"description": "dead"})).disabled_reason == "dead"
-    again = after(shop, ChangeWebhook(HOOK, {"active": True}))
+    assert after(shop, ChangeWebhook(HOOK, {"description": "dead"}, ALL)).disabled_reason == "dead"
+    again = after(shop, ChangeWebhook(HOOK, {"active": True}, ALL))
     assert (again.status, again.disabled_reason) == ("active", None)
     after(shop, DisableWebhook(HOOK, "dead", again.version))
-    again = after(shop, RedeliverEvents(HOOK, 1))
+    again = after(shop, RedeliverEvents(HOOK, 1, ALL))
     assert (again.status, again.disabled_reason) == ("active", None)
 
 
 def test_an_endpoint_that_was_changed_is_not_given_up() -> None:
     shop = Shop()
-    after(shop, register(), ChangeWebhook(HOOK, {"url": "https://elsewhere.example/"}))
+    after(shop, register(), ChangeWebhook(HOOK, {"url": "https://elsewhere.example/"}, ALL))
     assert refused(shop, DisableWebhook(HOOK, "dead", 1)) == "version_conflict"
     assert decide(shop, DisableWebhook(HOOK, "dead", 2), SAM) == (
         WebhookDisabled(HOOK, "https://elsewhere.example/", "dead"),
     )
-    after(shop, ChangeWebhook(HOOK, {"active": False}))
+    after(shop, ChangeWebhook(HOOK, {"active": False}, ALL))
     assert refused(shop, DisableWebhook(HOOK, "dead", 3)) == "version_conflict"
 
 
@@ -199,9 +204,9 @@ def test_what_is_deleted_is_not_there_and_has_no_secrets() -> None:
     webhook = after(shop, register(), RotateWebhookSecret(HOOK, SECRET, LATER), DeleteWebhook(HOOK))
     assert (webhook.status, webhook.secret, webhook.previous_secret) == ("deleted", None, None)
     for command in (
-        ChangeWebhook(HOOK, {"active": True}),
+        ChangeWebhook(HOOK, {"active": True}, ALL),
         RotateWebhookSecret(HOOK, SECRET, LATER),
-        RedeliverEvents(HOOK, 1),
+        RedeliverEvents(HOOK, 1, ALL),
         DisableWebhook(HOOK, "dead", webhook.version),
         DeleteWebhook(HOOK),
     ):
@@ -214,8 +219,8 @@ def test_the_log_can_be_folded_without_secrets() -> None:
     for command in (
         register(),
         RotateWebhookSecret(HOOK, Secret("whsec_second"), LATER),
-        ChangeWebhook(HOOK, {"active": False}),
-        RedeliverEvents(HOOK, 3),
+        ChangeWebhook(HOOK, {"active": False}, ALL),
+        RedeliverEvents(HOOK, 3, ALL),
         DisableWebhook(HOOK, "dead", 4),
     ):
         decision = decide(shop, command, SAM)
@@ -264,3 +269,37 @@ def _is_host(host: str) -> bool:
     except ValueError:
         return False
     return host.startswith("[") or (host[:1].isalnum() and host[-1:].isalnum() and ".." not in host)
+
+
+def test_every_event_takes_a_right_to_be_read_and_the_whole_log_all_of_them() -> None:
+    for event_type in EVENTS:
+        assert may_read(event_type, ALL)
+        open_to_all_staff = event_type.partition(".")[0] in ("product", "category")
+        assert may_read(event_type, ()) == open_to_all_staff
+    assert may_read("order.placed", ["orders:read"])
+    assert not may_read("order.placed", ["inventory:read", "webhooks:write"])
+    assert not may_read("account.created", ["orders:read", "inventory:read", "webhooks:write"])
+    assert not may_read("invention.made", ["orders:read", "inventory:read", "webhooks:write"])
+    assert lacking(types_meant(["*"]), ["orders:read", "inventory:read", "webhooks:write"]) == [READS_ALL]
+
+
+def test_nobody_has_delivered_what_they_may_not_read() -> None:
+    """Neither by registering, nor by pointing another's endpoint elsewhere, nor from far back."""
+    little = ("webhooks:write",)
+    for chosen in ("*", "order.*", "order.placed", "stock.*", "account.created"):
+        fields = WebhookFields(URL, (chosen,))
+        assert refused(Shop(), RegisterWebhook(HOOK, fields, SECRET, little)) == "forbidden"
+    shop = Shop()
+    theirs = after(shop, register())
+    for command in (
+        ChangeWebhook(HOOK, {"url": "https://elsewhere.example/"}, little),
+        ChangeWebhook(HOOK, {"event_types": ["*"]}, ("orders:read",)),
+        ChangeWebhook(HOOK, {"active": True}),
+        RedeliverEvents(HOOK, 1, little),
+    ):
+        assert refused(shop, command) == "forbidden"
+    paused = after(shop, ChangeWebhook(HOOK, {"active": False, "url": "https://elsewhere.example/"}, little))
+    assert (paused.status, paused.owner) == ("paused", theirs.owner)
+    assert refused(shop, ChangeWebhook(HOOK, {"active": True}, little)) == "forbidden"
+    assert after(shop, ChangeWebhook(HOOK, {"active": True}, ("orders:read",))).scopes == ("orders:read",)
+    after(Shop(), RegisterWebhook(HOOK, WebhookFields(URL, ("product.*", "webhook.*")), SECRET, little))

@@ -68,5 +68,5 @@ def test_an_answer_that_the_client_has_is_not_sent_again() -> None:
     )
     spared = conditional(request(if_none_match='"7"'), b"{}", '"7"', private=True)
     assert (spared.status_code, spared.body, spared.headers["etag"]) == (304, b"", '"7"')
-    assert spared.headers["cache-control"] == "private, no-cache"
+    assert spared.headers["cache-control"] == "no-store"
     assert "content-length" not in spared.headers

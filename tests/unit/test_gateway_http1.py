@@ -9,7 +9,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from gateway import patience
-from gateway.http1 import HEAD_MAX_BYTES, PIPELINE_MAX_REQUESTS, BoundedHttp
+from gateway.http1 import HEAD_MAX_BYTES, PIPELINE_MAX_REQUESTS, QUERY_MAX_BYTES, QUERY_MAX_FIELDS, BoundedHttp
 from runtime.settings import settings
 
 
@@ -64,7 +64,7 @@ def connection() -> tuple[BoundedHttp, Wire]:
 
 async def test_a_head_without_end_is_refused_at_its_bound() -> None:
     protocol, wire = connection()
-    protocol.data_received(b"GET / HTTP/1.1\r\nx-much: ")
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\nx-much: ")
     fed = 0
     while not wire.closed:
         assert fed <= 2 * HEAD_MAX_BYTES
@@ -79,7 +79,7 @@ async def test_bodies_do_not_count_and_every_request_counts_anew() -> None:
     protocol, wire = connection()
     for _ in range(3):
         wire.written = b""
-        protocol.data_received(b"POST / HTTP/1.1\r\ncontent-length: 400000\r\n\r\n")
+        protocol.data_received(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 400000\r\n\r\n")
         for _ in range(10):
             protocol.data_received(b"x" * 40_000)
         await asyncio.gather(*protocol.tasks)
@@ -90,7 +90,7 @@ async def test_bodies_do_not_count_and_every_request_counts_anew() -> None:
 
 async def test_trailers_are_dropped() -> None:
     protocol, wire = connection()
-    protocol.data_received(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
+    protocol.data_received(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
     heads = list(protocol.headers)
     for _ in range(1_000):
         protocol.data_received(b"abcdefgh: 1\r\n")
@@ -103,7 +103,7 @@ async def test_trailers_are_dropped() -> None:
 
 async def test_a_connection_that_piles_up_requests_is_closed() -> None:
     protocol, wire = connection()
-    protocol.data_received(b"GET / HTTP/1.1\r\n\r\n" * (PIPELINE_MAX_REQUESTS + 2))
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * (PIPELINE_MAX_REQUESTS + 2))
     assert wire.closed
     assert not protocol.pipeline
     protocol.connection_lost(None)
@@ -114,11 +114,19 @@ async def test_a_connection_that_piles_up_requests_is_closed() -> None:
     ("request_bytes", "code"),
     [
         (
-            b"POST / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\n{}",
+            b"POST / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\n{}",
             "upgrade_not_supported",
         ),
-        (b"POST /ws HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n", "upgrade_not_supported"),
-        (b"GET / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", "malformed_request"),
+        (b"POST /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n", "upgrade_not_supported"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", "malformed_request"),
+        (b"GET / HTTP/1.1\r\n\r\n", "invalid_host"),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", "invalid_host"),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n", "invalid_host"),
+        (b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n", "invalid_host"),
+        (b"GET / HTTP/1.1\r\nhost: a@b\r\n\r\n", "invalid_host"),
+        (b"GET / HTTP/1.1\r\nhost: a/b\r\n\r\n", "invalid_host"),
+        (b"GET /?" + b"a&" * QUERY_MAX_FIELDS + b" HTTP/1.1\r\nhost: a\r\n\r\n", "query_too_long"),
+        (b"GET /?" + b"a" * (QUERY_MAX_BYTES + 1) + b" HTTP/1.1\r\nhost: a\r\n\r\n", "query_too_long"),
         (b"\x00\x01\x02 nonsense\r\n\r\n", "malformed_request"),
     ],
 )
@@ -134,9 +142,27 @@ async def test_what_cannot_be_served_is_refused_with_a_problem(request_bytes: by
     protocol.connection_lost(None)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.0",
+        b"GET / HTTP/1.1\r\nhost:",
+        b"GET / HTTP/1.1\r\nhost: shop.example:8000",
+        b"GET / HTTP/1.1\r\nhost: [::1]:8000",
+        b"GET /?" + b"a&" * (QUERY_MAX_FIELDS - 1) + b" HTTP/1.1\r\nhost: 127.0.0.1",
+    ],
+)
+async def test_hosts_and_queries_within_their_bounds(head: bytes) -> None:
+    protocol, wire = connection()
+    protocol.data_received(head + b"\r\n\r\n")
+    await asyncio.gather(*protocol.tasks)
+    assert wire.written.startswith(b"HTTP/1.1 204 ")
+    protocol.connection_lost(None)
+
+
 async def test_an_upgrade_that_is_only_offered_is_ignored() -> None:
     protocol, wire = connection()
-    protocol.data_received(b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
     await asyncio.gather(*protocol.tasks)
     assert wire.written.startswith(b"HTTP/1.1 204 ")
     protocol.connection_lost(None)
@@ -166,9 +192,9 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Looks:
     [
         pytest.param(b"", id="nothing"),
         pytest.param(b"GET /half", id="half_a_head"),
-        pytest.param(b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n{", id="half_a_body"),
-        pytest.param(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;", id="half_a_chunk"),
-        pytest.param(b"GET / HTTP/1.1\r\n\r\nGET /half", id="half_a_second_head"),
+        pytest.param(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{", id="half_a_body"),
+        pytest.param(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1;", id="half_a_chunk"),
+        pytest.param(b"GET / HTTP/1.1\r\nhost: x\r\n\r\nGET /half", id="half_a_second_head"),
     ],
 )
 async def test_who_does_not_send_a_whole_request_in_time_is_let_go(look: Looks, begun: bytes) -> None:
@@ -197,7 +223,7 @@ async def test_who_does_not_send_a_whole_request_in_time_is_let_go(look: Looks, 
 async def test_an_upload_has_a_deadline_of_its_own_and_only_that_one(look: Looks) -> None:
     protocol, wire = connection()
     for seconds_over, allowed in ((0, 100_000.0), (1, None)):
-        protocol.data_received(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{")
+        protocol.data_received(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{")
         if allowed is not None:
             protocol.may_send_for(allowed)
         protocol._since -= settings().request_body_seconds + 1
@@ -213,14 +239,14 @@ async def test_an_upload_has_a_deadline_of_its_own_and_only_that_one(look: Looks
 async def test_who_is_waited_for_by_nobody_is_left_alone(look: Looks) -> None:
     """Between two requests, and behind an answer that took its time."""
     protocol, wire = connection()
-    protocol.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
     protocol.data_received(b"GET / HTT")
     protocol._since -= 100_000
     look(protocol)
     await asyncio.gather(*protocol.tasks)
     look(protocol)
     assert not wire.closed
-    protocol.data_received(b"P/1.1\r\n\r\n")
+    protocol.data_received(b"P/1.1\r\nhost: x\r\n\r\n")
     await asyncio.gather(*protocol.tasks)
     protocol._since -= 100_000
     look(protocol)
@@ -230,7 +256,7 @@ async def test_who_is_waited_for_by_nobody_is_left_alone(look: Looks) -> None:
 
 async def test_who_takes_nothing_of_an_answer_is_let_go(look: Looks) -> None:
     protocol, wire = connection()
-    protocol.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
     await asyncio.gather(*protocol.tasks)
     protocol.pause_writing()
     for wire.untaken_bytes in (300_000, 200_000, 100_000):

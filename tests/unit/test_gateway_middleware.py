@@ -74,6 +74,11 @@ async def test_every_answer_has_an_id_a_time_and_security_headers() -> None:
     assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
+async def test_what_does_not_say_that_it_may_be_kept_is_not_to_be() -> None:
+    assert (await ask(text("hi"))).headers["cache-control"] == "no-store"
+    assert (await ask(text("hi", **{"cache-control": "public, max-age=9"}))).headers["cache-control"].startswith("pub")
+
+
 async def test_https_is_to_be_kept_only_where_it_is_spoken() -> None:
     assert "strict-transport-security" not in (await ask(text("hi"))).headers
     assert (await ask(text("hi"), scheme="https")).headers["strict-transport-security"].startswith("max-age=")

@@ -118,20 +118,40 @@ def test_whom_mails_come_from_is_an_address(monkeypatch: pytest.MonkeyPatch, sen
         Settings()
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "shop.example"])
+def test_development_is_for_one_s_own_machine(host: str) -> None:
+    with pytest.raises(ValidationError, match="TIDEGATE_DEVELOPMENT_OPEN"):
+        Settings(host=host)
+    with pytest.raises(ValidationError, match="TIDEGATE_MODE=production"):
+        Settings(host=host, jwt_secret=SecretStr("a secret of one's own, of 32 bytes"))
+    assert Settings(host=host, development_open=True).host == host
+    secret = SecretStr("a secret of one's own, of 32 bytes")
+    assert Settings(host=host, mode="production", jwt_secret=secret).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_development_is_at_home_on_loopback(host: str) -> None:
+    assert Settings(host=host).host == host
+
+
 @pytest.mark.parametrize(
-    ("host", "secret", "open_to_all"),
+    "secret",
     [
-        ("127.0.0.1", DEVELOPMENT_SECRET, False),
-        ("::1", DEVELOPMENT_SECRET, False),
-        ("localhost", DEVELOPMENT_SECRET, False),
-        ("0.0.0.0", DEVELOPMENT_SECRET, True),
-        ("::", DEVELOPMENT_SECRET, True),
-        ("shop.example", DEVELOPMENT_SECRET, True),
-        ("0.0.0.0", "a secret of one's own, of 32 bytes", False),
+        DEVELOPMENT_SECRET,
+        f" {DEVELOPMENT_SECRET}",
+        f"{DEVELOPMENT_SECRET}\n",
+        f"\ufeff{DEVELOPMENT_SECRET}\u00a0",
+        f"{DEVELOPMENT_SECRET}{DEVELOPMENT_SECRET}",
+        f"{DEVELOPMENT_SECRET}=======",
+        f"{DEVELOPMENT_SECRET}\0\0\0",
+        f"prod-{DEVELOPMENT_SECRET}-1",
+        DEVELOPMENT_SECRET.upper(),
+        DEVELOPMENT_SECRET.replace("-", " - "),
     ],
 )
-def test_the_development_secret_is_for_one_s_own_machine(host: str, secret: str, open_to_all: bool) -> None:
-    assert Settings(host=host, jwt_secret=SecretStr(secret)).everybody_is_admin is open_to_all
+def test_production_refuses_the_development_secret_however_it_is_padded(secret: str) -> None:
+    with pytest.raises(ValidationError, match="TIDEGATE_JWT_SECRET of its own"):
+        Settings(mode="production", jwt_secret=SecretStr(secret))
 
 
 @pytest.mark.parametrize(

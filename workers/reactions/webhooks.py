@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from domain.disclosure import may_read
 from domain.limits import REASON_MAX_CHARS
 from domain.webhooks import ACTIVE, ANY, DELETED, DisableWebhook, Webhook, types_meant
 from runtime import nouns
@@ -23,6 +24,7 @@ from runtime.webhooks import REACTION_PREFIX, reaction_name
 from workers.reactions.core import Away, Failure, Reaction, Tools, backoff_seconds
 from workers.reactions.delivery import Answer, Deliverer
 from workers.reactions.expiry import SEND_PATIENCE_SECONDS, TIDEGATE
+from workers.reactions.rights import rights
 
 _SECONDS_PER_HOUR: Final = 3_600
 
@@ -59,6 +61,10 @@ class Delivering(Reaction):
             raise Away("the endpoint's secret was made in development")
         if ANY not in webhook.event_types and record.type not in types_meant(webhook.event_types):
             return
+        if not may_read(record.type, await rights(self._tools.pool, webhook, self._tools.config)):
+            reason = f"Its owner may not read `{record.type}`: whoever may can have it go on."
+            await self._disable(reason, webhook.version)
+            raise Away(reason)
         source = (await read_branches(self._tools.pool)).source(record.seq)
         answer = await self._deliverer.deliver(webhook, record, source)
         await self._log_delivery(record, answer)
@@ -93,8 +99,11 @@ class Delivering(Reaction):
             reason = f"Event {record.seq} could not be delivered for {hours:.1f} hours: {error}"
         else:
             return
+        await self._disable(reason, row["version"])
+
+    async def _disable(self, reason: str, version: int) -> None:
         _log.warning("webhook %s is disabled: %s", self._webhook_id, reason)
-        command = DisableWebhook(self._webhook_id, reason[:REASON_MAX_CHARS], row["version"])
+        command = DisableWebhook(self._webhook_id, reason[:REASON_MAX_CHARS], version)
         try:
             await self._tools.sender.send(command, TIDEGATE, patience_seconds=SEND_PATIENCE_SECONDS)
         except (MailboxFull, PostQueueFull, MailboxesUnavailable) as unavailable:
