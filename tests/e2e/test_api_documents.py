@@ -19,7 +19,7 @@ from gateway.routes.documents import AcceptedView, ProblemView
 from gateway.routes.health import HealthView
 from gateway.routes.log import EventsView
 from gateway.views.commands import CommandView, DeadLetterView
-from gateway.views.inventory import InventoryView
+from gateway.views.inventory import InventoryView, ShelfView
 from gateway.views.orders import OrderView, PlacedView
 from tests.e2e.api import API, PROBLEM, Answer
 from tests.e2e.shop import Shop
@@ -222,7 +222,8 @@ async def test_answers_keep_to_the_document(shop: Shop, document: Any) -> None:
     assert _documented(document, "get", f"{API}/commands/{{command_id}}", command, CommandView).status == "applied"
     _documented(document, "get", f"{API}/products", await customer.get("/products"), ProductsPage)
     inventory = f"{API}/inventory/{{sku}}"
-    _documented(document, "get", inventory, await customer.get(f"/inventory/{sku}"), InventoryView)
+    _documented(document, "get", inventory, await customer.get(f"/inventory/{sku}"), ShelfView)
+    _documented(document, "get", inventory, await shop.staff.get(f"/inventory/{sku}"), InventoryView)
     received = await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1})
     _documented(document, "post", f"{inventory}/receipts", received, InventoryView)
     adjusted = await shop.staff.post(f"/inventory/{sku}/adjustments", {"change": 1, "reason": "found"})

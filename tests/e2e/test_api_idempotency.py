@@ -45,7 +45,7 @@ async def test_the_same_request_fifty_times_at_once_is_one_order(shop: Shop, cus
     assert replayed(answers) == AT_ONCE - 1
     assert (await customer.settled(accepted["command_id"]))["status"] == "applied"
     assert [order["id"] for order in (await customer.get("/orders")).ok()["items"]] == [accepted["id"]]
-    assert await customer.inventory(sku) == (AT_ONCE, 1, AT_ONCE - 1)
+    assert await shop.staff.inventory(sku) == (AT_ONCE, 1, AT_ONCE - 1)
 
 
 async def test_the_same_request_fifty_times_at_once_and_all_wait(shop: Shop, customer: Client, key: str) -> None:
@@ -57,7 +57,7 @@ async def test_the_same_request_fifty_times_at_once_and_all_wait(shop: Shop, cus
     assert all(answer.headers["Preference-Applied"] == f"wait={WAIT_SECONDS}" for answer in answers)
     assert replayed(answers) == AT_ONCE - 1
     assert (await customer.get("/orders")).ok()["items"] == [order]
-    assert await customer.inventory(sku) == (AT_ONCE, 1, AT_ONCE - 1)
+    assert await shop.staff.inventory(sku) == (AT_ONCE, 1, AT_ONCE - 1)
 
 
 async def test_a_repetition_after_the_outcome_is_answered_alike(shop: Shop, customer: Client, key: str) -> None:
@@ -91,7 +91,7 @@ async def test_a_rejected_request_stays_rejected(shop: Shop, customer: Client, k
     again = await customer.place({sku: 2}, key=key)
     assert again.problem(409, "insufficient_stock") == first.problem(409, "insufficient_stock")
     assert replayed([first, again]) == 1
-    assert await customer.inventory(sku) == (11, 0, 11)
+    assert await shop.staff.inventory(sku) == (11, 0, 11)
 
 
 async def test_the_same_key_with_another_body_is_refused(shop: Shop, customer: Client, key: str) -> None:
@@ -99,7 +99,7 @@ async def test_the_same_key_with_another_body_is_refused(shop: Shop, customer: C
     (await customer.place({sku: 1}, key=key)).ok(201)
     (await customer.place({sku: 2}, key=key)).problem(422, "idempotency_key_reused")
     (await customer.place({sku: 2}, key=key, wait=None)).problem(422, "idempotency_key_reused")
-    assert await customer.inventory(sku) == (5, 1, 4)
+    assert await shop.staff.inventory(sku) == (5, 1, 4)
 
 
 async def test_the_same_key_with_fifty_bodies_at_once_is_one_order(shop: Shop, customer: Client, key: str) -> None:
@@ -111,7 +111,7 @@ async def test_the_same_key_with_fifty_bodies_at_once_is_one_order(shop: Shop, c
     for answer in answers:
         if answer is not placed[0]:
             answer.problem(422, "idempotency_key_reused")
-    assert (await customer.inventory(sku))[1] == placed[0].ok(201)["lines"][0]["quantity"]
+    assert (await shop.staff.inventory(sku))[1] == placed[0].ok(201)["lines"][0]["quantity"]
 
 
 async def test_the_same_key_for_another_operation_is_refused(shop: Shop, customer: Client, key: str) -> None:
@@ -122,7 +122,7 @@ async def test_the_same_key_for_another_operation_is_refused(shop: Shop, custome
     while len(mailboxes) < 3:
         order = await customer.placed({sku: 1})
         mailboxes.setdefault(shop.mailbox_of_order(order["id"]), order["id"])
-    stock = await customer.inventory(sku)
+    stock = await shop.staff.inventory(sku)
 
     here, there, elsewhere = mailboxes.values()
     (await customer.post(f"/orders/{here}/cancel", key=key)).problem(422, "idempotency_key_reused")
@@ -130,7 +130,7 @@ async def test_the_same_key_for_another_operation_is_refused(shop: Shop, custome
     accepted = (await customer.post(f"/orders/{elsewhere}/cancel", key=key, wait=None)).ok(202)
     command = await customer.settled(accepted["command_id"])
     assert (command["status"], command["outcome"]["code"]) == ("rejected", "idempotency_key_reused")
-    assert await customer.inventory(sku) == stock
+    assert await shop.staff.inventory(sku) == stock
 
 
 async def test_the_same_key_in_many_mailboxes_at_once_counts_once(shop: Shop, key: str) -> None:
@@ -174,7 +174,7 @@ async def test_a_key_that_is_none(shop: Shop, customer: Client, bad: str) -> Non
     sku = await shop.product(on_hand=1)
     (await customer.place({sku: 1}, key=bad)).problem(400, "invalid_idempotency_key")
     (await customer.post(f"/orders/{uuid.uuid4()}/cancel", key=bad)).problem(400, "invalid_idempotency_key")
-    assert await customer.inventory(sku) == (1, 0, 1)
+    assert await shop.staff.inventory(sku) == (1, 0, 1)
 
 
 @pytest.mark.parametrize("good", ["x", '"', "x" * IDEMPOTENCY_KEY_MAX_CHARS, "a:b{c}*?[d]", "~!@#$%^&()"])
@@ -197,7 +197,7 @@ async def test_what_redis_forgot_postgres_knows(shop: Shop, customer: Client, ke
     third = await customer.place({sku: 1}, key=key)
     assert third.ok(201) == first
     assert replayed([third]) == 1
-    assert await customer.inventory(sku) == (5, 1, 4)
+    assert await shop.staff.inventory(sku) == (5, 1, 4)
 
 
 async def test_what_redis_forgot_is_repeated_for_who_does_not_wait(shop: Shop, customer: Client, key: str) -> None:
@@ -210,7 +210,7 @@ async def test_what_redis_forgot_is_repeated_for_who_does_not_wait(shop: Shop, c
     command = await customer.settled(again["command_id"])
     assert command["status"] == "repeated"
     assert command["outcome"]["first_command_id"] == first["command_id"]
-    assert await customer.inventory(sku) == (5, 1, 4)
+    assert await shop.staff.inventory(sku) == (5, 1, 4)
 
 
 async def test_what_redis_forgot_is_still_refused_with_another_body(shop: Shop, customer: Client, key: str) -> None:
@@ -218,7 +218,7 @@ async def test_what_redis_forgot_is_still_refused_with_another_body(shop: Shop, 
     (await customer.place({sku: 1}, key=key)).ok(201)
     await forget(shop, key)
     (await customer.place({sku: 2}, key=key)).problem(422, "idempotency_key_reused")
-    assert await customer.inventory(sku) == (5, 1, 4)
+    assert await shop.staff.inventory(sku) == (5, 1, 4)
 
 
 async def test_a_forgotten_rejection_stays_rejected(shop: Shop, customer: Client, key: str) -> None:
@@ -241,7 +241,7 @@ async def test_repetitions_that_wait_in_one_batch_are_one_order(shop: Shop, cust
             await forget(shop, key)
     commands = [await customer.settled(each["command_id"]) for each in accepted]
     assert [command["status"] for command in commands] == ["applied", "repeated", "repeated"]
-    assert await customer.inventory(sku) == (5, 1, 4)
+    assert await shop.staff.inventory(sku) == (5, 1, 4)
 
 
 @pytest.mark.parametrize(

@@ -29,25 +29,25 @@ async def placed(customer: Client, sku: str, quantity: int = 3) -> str:
 async def test_confirming_sells_and_fulfilling_moves_nothing(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=10)
     order_id = await placed(customer, sku)
-    assert await customer.inventory(sku) == (10, 3, 7)
+    assert await shop.staff.inventory(sku) == (10, 3, 7)
 
     assert (await moved(customer, order_id, "confirm"))["status"] == "confirmed"
-    assert await customer.inventory(sku) == (7, 0, 7)
+    assert await shop.staff.inventory(sku) == (7, 0, 7)
 
     assert (await moved(shop.staff, order_id, "fulfil"))["status"] == "fulfilled"
-    assert await customer.inventory(sku) == (7, 0, 7)
+    assert await shop.staff.inventory(sku) == (7, 0, 7)
 
 
 async def test_cancelling_gives_back_what_the_order_held(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=10)
     reserved, sold = await placed(customer, sku, 1), await placed(customer, sku, 2)
     await moved(customer, sold, "confirm")
-    assert await customer.inventory(sku) == (8, 1, 7)
+    assert await shop.staff.inventory(sku) == (8, 1, 7)
 
     assert (await moved(customer, reserved, "cancel"))["status"] == "cancelled"
-    assert await customer.inventory(sku) == (8, 0, 8)
+    assert await shop.staff.inventory(sku) == (8, 0, 8)
     assert (await moved(customer, sold, "cancel"))["status"] == "cancelled"
-    assert await customer.inventory(sku) == (10, 0, 10)
+    assert await shop.staff.inventory(sku) == (10, 0, 10)
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ async def test_an_illegal_move_is_409_and_says_the_state(
     status = "placed"
     for move in moves:
         status = str((await moved(shop.staff, order_id, move))["status"])
-    stock = await customer.inventory(sku)
+    stock = await shop.staff.inventory(sku)
 
     for move in refused:
         problem = (await shop.staff.post(f"/orders/{order_id}/{move}")).problem(409, "order_state_conflict")
         assert problem["order_status"] == status
-    assert await customer.inventory(sku) == stock
+    assert await shop.staff.inventory(sku) == stock
 
 
 async def test_only_one_of_many_confirmations_wins(shop: Shop, customer: Client) -> None:
@@ -80,7 +80,7 @@ async def test_only_one_of_many_confirmations_wins(shop: Shop, customer: Client)
     order_id = await placed(customer, sku, 4)
     answers = await asyncio.gather(*(customer.post(f"/orders/{order_id}/confirm") for _ in range(8)))
     assert sorted(answer.status for answer in answers) == [200] + [409] * 7
-    assert await customer.inventory(sku) == (6, 0, 6)
+    assert await shop.staff.inventory(sku) == (6, 0, 6)
 
 
 @pytest.mark.parametrize("move", ["confirm", "fulfil", "cancel"])

@@ -33,7 +33,7 @@ async def test_an_order_is_accepted_and_then_there(shop: Shop, customer: Client)
     assert "Preference-Applied" not in answer.headers
     assert (await customer.settled(accepted["command_id"]))["status"] == "applied"
     assert (await customer.get(f"/orders/{accepted['id']}")).ok()["status"] == "placed"
-    assert await customer.inventory(sku) == (10, 3, 7)
+    assert await shop.staff.inventory(sku) == (10, 3, 7)
 
 
 async def test_who_waits_gets_the_order(shop: Shop, customer: Client) -> None:
@@ -64,7 +64,7 @@ async def test_a_sku_that_stands_twice_is_summed_whatever_its_case(shop: Shop, c
     lines = [{"sku": sku, "quantity": 1}, {"sku": sku.lower(), "quantity": 2}, {"sku": sku.title(), "quantity": 3}]
     order = (await customer.post("/orders", {"lines": lines})).ok(201)
     assert [(line["sku"], line["quantity"]) for line in order["lines"]] == [(sku, 6)]
-    assert await customer.inventory(sku.lower()) == (10, 6, 4)
+    assert await shop.staff.inventory(sku.lower()) == (10, 6, 4)
 
 
 async def test_a_sum_may_go_beyond_what_one_line_may_ask_for(shop: Shop, customer: Client) -> None:
@@ -87,7 +87,7 @@ async def test_what_falls_short_is_named_and_nothing_is_reserved(shop: Shop, cus
     command = (await customer.get(f"/commands/{problem['command_id']}")).ok()
     assert (command["status"], command["outcome"]["code"]) == ("rejected", "insufficient_stock")
     for sku, on_hand in ((plenty, 100), (short, 3), (none, 0)):
-        assert await customer.inventory(sku) == (on_hand, 0, on_hand)
+        assert await shop.staff.inventory(sku) == (on_hand, 0, on_hand)
     assert (await customer.get("/orders")).ok()["items"] == []
 
 
@@ -95,14 +95,14 @@ async def test_the_last_piece_is_sold_and_not_one_more(shop: Shop, customer: Cli
     sku = await shop.product(on_hand=2)
     await customer.placed({sku: 2})
     (await customer.place({sku: 1})).problem(409, "insufficient_stock")
-    assert await customer.inventory(sku) == (2, 2, 0)
+    assert await shop.staff.inventory(sku) == (2, 2, 0)
 
 
 async def test_an_unknown_sku_is_named(shop: Shop, customer: Client) -> None:
     known = await shop.product(on_hand=1)
     problem = (await customer.place({"NO-SUCH-1": 1, known: 1, "NO-SUCH-2": 1})).problem(422, "unknown_sku")
     assert problem["skus"] == ["NO-SUCH-1", "NO-SUCH-2"]
-    assert await customer.inventory(known) == (1, 0, 1)
+    assert await shop.staff.inventory(known) == (1, 0, 1)
 
 
 async def test_an_order_has_one_currency(shop: Shop, customer: Client) -> None:
@@ -117,7 +117,7 @@ async def test_a_total_beyond_its_limit_is_refused(shop: Shop, customer: Client)
     fits = ORDER_MAX_TOTAL_MINOR // PRICE_MAX_MINOR
     problem = (await customer.place({sku: fits, other: 1})).problem(422, "order_total_exceeded")
     assert problem["total_minor"] == str(ORDER_MAX_TOTAL_MINOR + 1)
-    assert await customer.inventory(sku) == (100_000, 0, 100_000)
+    assert await shop.staff.inventory(sku) == (100_000, 0, 100_000)
 
 
 async def test_a_rejected_order_does_not_exist(shop: Shop, customer: Client) -> None:
@@ -137,7 +137,7 @@ async def test_cancelling_releases_what_was_reserved(shop: Shop, customer: Clien
     assert cancelled == {**order, "status": "cancelled", "updated_at": cancelled["updated_at"]}
     assert cancelled["updated_at"] > order["updated_at"]
     assert (await customer.get(f"/orders/{order['id']}")).ok() == cancelled
-    assert await customer.inventory(sku) == (5, 0, 5)
+    assert await shop.staff.inventory(sku) == (5, 0, 5)
 
 
 async def test_cancelling_without_waiting_is_accepted(shop: Shop, customer: Client) -> None:
@@ -154,7 +154,7 @@ async def test_an_order_is_cancelled_once(shop: Shop, customer: Client) -> None:
     (await customer.cancel(order["id"])).ok()
     problem = (await customer.cancel(order["id"])).problem(409, "order_state_conflict")
     assert (problem["order_id"], problem["order_status"]) == (order["id"], "cancelled")
-    assert await customer.inventory(sku) == (1, 0, 1)
+    assert await shop.staff.inventory(sku) == (1, 0, 1)
 
 
 @pytest.mark.parametrize("order_id", [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1), uuid.uuid4()])

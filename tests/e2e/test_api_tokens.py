@@ -194,7 +194,7 @@ async def test_another_customer_s_order_is_not_found(shop: Shop, owner: Client) 
     assert (await stranger.get("/orders")).ok()["items"] == []
 
     assert (await owner.get(f"/orders/{order['id']}")).ok() == order
-    assert await owner.inventory(sku) == (5, 2, 3)
+    assert await shop.staff.inventory(sku) == (5, 2, 3)
 
 
 async def test_another_customer_s_order_and_no_order_look_the_same(shop: Shop, owner: Client) -> None:

@@ -155,7 +155,7 @@ async def test_a_count_below_what_is_reserved_is_refused(admin: Client, system: 
     await customer.placed({"ARTICLE-9000": 3})
     found = await brought_in(admin, b"sku,on_hand\nARTICLE-9000,2\nARTICLE-9000,3\n")
     assert await errors(admin, found) == [(2, "insufficient_stock", "on_hand")]
-    assert await customer.inventory("ARTICLE-9000") == (3, 3, 0)
+    assert await admin.inventory("ARTICLE-9000") == (3, 3, 0)
 
 
 async def test_what_a_file_says_last_is_what_stays(admin: Client) -> None:
