@@ -84,6 +84,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "version": "Counts its changes; it is the entity tag, too.",
     "weight_grams": "What one piece weighs, in grams.",
     # Stock and orders.
+    "ShelfView.available": "Pieces that can be ordered; ten is ten or more.",
     "available": "Pieces that can be ordered: on hand and not reserved.",
     "change": "Pieces more, or fewer if it is below zero.",
     "confirmed": "Whether it was confirmed before; its pieces were sold then.",
@@ -165,6 +166,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "attempt": "Which try of this event it was, from 1.",
     "delivered": "Whether the endpoint took it, with 2xx.",
     "delivery": "How far the endpoint is.",
+    "owner": "Whose rights the endpoint delivers with: the principal who last left it active, or had it go on.",
+    "ownership": "Whose rights it delivers with from now on; null if that is as it was.",
     "disabled_reason": "Why it was disabled; null if it was not.",
     "duration_ms": "How long the try took, in milliseconds.",
     "error": "Why it was not delivered; null if it was.",

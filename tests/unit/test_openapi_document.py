@@ -16,6 +16,7 @@ from msgspec.structs import fields
 from starlette.types import ASGIApp, Message
 
 from domain.model import EVENTS, Line, Private, private_fields
+from domain.webhooks import Ownership
 from gateway.app import api, create_app
 from gateway.asyncapi import asyncapi
 from gateway.openapi import VALUES
@@ -199,7 +200,15 @@ def sample(kind: Any, schema: dict[str, Any], *, empty: bool) -> Any:
         return (sample(get_args(kind)[0], schema["items"], empty=empty),)
     if get_origin(kind) is dict:
         return {}
-    samples = {UUID: UUID(int=1), str: "x", int: 1, bool: True, datetime: moment(0), Line: Line("A", 1, 2)}
+    samples = {
+        UUID: UUID(int=1),
+        str: "x",
+        int: 1,
+        bool: True,
+        datetime: moment(0),
+        Line: Line("A", 1, 2),
+        Ownership: Ownership("ada", ("events:read",)),
+    }
     return samples[kind]
 
 
