@@ -104,6 +104,7 @@ def _change_variant(shop: Shop, command: ChangeVariant, who: Who) -> Decision:
 
 @decides(PutListing)
 def _put(shop: Shop, command: PutListing, who: Who) -> Decision:
+    """What is new is told first: whether a row created anything shows in its first event."""
     events: list[Event] = []
     product_id = command.product_id
     product = shop.of(Product).get(product_id)
@@ -124,7 +125,9 @@ def _put(shop: Shop, command: PutListing, who: Who) -> Decision:
         told = _variant_put(shop, product_id, fields, status)
         if isinstance(told, Rejection):
             return told
-        if told is not None:
+        if isinstance(told, VariantAdded) and product is not None:
+            events.insert(0, told)
+        elif told is not None:
             events.append(told)
         if command.on_hand is not None:
             stock = shop.stock.get(fields.sku, NOTHING)

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.problems import Problem
 from runtime.engine import VIEW_FAILED
+from runtime.listings.columns import UTF8_MARK
 
 _log = logging.getLogger(__name__)
 
@@ -50,9 +51,9 @@ class Exports:
         self._stall_seconds = stall_seconds
         self._running = 0
 
-    async def begin(self, sheet: Sheet) -> Response:
+    async def begin(self, sheet: Sheet, *, marked: bool = False) -> Response:
         """The answer with the file, its first rows read already: what is wrong with the database is known before the
-        answer begins. Raises a 503 Problem when too many are on their way."""
+        answer begins. `marked`, it begins with a byte order mark. Raises a 503 Problem when too many are."""
         if self._running >= self._max_concurrent:
             raise Problem("exports_busy", "Too many exports are on their way; try again soon.")
         self._running += 1
@@ -62,7 +63,7 @@ class Exports:
             rows = await _snapshot(connection, sheet.query, self._max_seconds)
             # No tuple as default: CPython 3.11 takes an empty one for the arguments of the StopIteration it raises.
             first: Sequence[Any] = await anext(rows, [])
-            return _Export(sheet, first, rows, stack.pop_all(), self._max_seconds, self._stall_seconds)
+            return _Export(sheet, first, rows, stack.pop_all(), self._max_seconds, self._stall_seconds, marked)
 
     def _end(self) -> None:
         self._running -= 1
@@ -90,6 +91,7 @@ class _Export(Response):
         held: AsyncExitStack,
         max_seconds: float,
         stall_seconds: float,
+        marked: bool = False,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -106,6 +108,7 @@ class _Export(Response):
         self._held = held
         self._max_seconds = max_seconds
         self._stall_seconds = stall_seconds
+        self._mark = UTF8_MARK if marked else b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._held:
@@ -139,7 +142,7 @@ class _Export(Response):
             await send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        yield _csv([self._sheet.columns])
+        yield self._mark + _csv([self._sheet.columns])
         for piece in self._cut(self._first):
             yield piece
         async for rows in self._rows:

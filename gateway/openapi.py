@@ -41,7 +41,7 @@ TAGS: Final[Mapping[str, str]] = {
     "categories": "The tree that products hang in.",
     "orders": "Place, confirm, cancel and fulfil orders; nothing is ever oversold.",
     "inventory": "What is on hand, reserved and available of each SKU.",
-    "imports": "Catalogue and stock from CSV or JSON Lines, as a job with progress and errors by line.",
+    "imports": "Catalogue and stock from CSV (also other shops' exports) or JSON Lines, as a job with each row's fate.",
     "exports": "Catalogue and orders as CSV, streamed.",
     "reports": "Sales by day, SKU, category or customer, as a job with a result that expires.",
     "webhooks": "Endpoints that are told of events: CloudEvents, signed by the Standard Webhooks scheme.",

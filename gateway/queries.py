@@ -4,10 +4,12 @@ they are a key: read, named, and told OpenAPI.
 Every query has one canonical form, in which the order of its parts and what goes without saying do not matter.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -35,7 +37,14 @@ _Q = TypeVar("_Q", bound=Query)
 def names_of(route: APIRoute) -> frozenset[str]:
     """The parts of a query that a route takes, as it tells OpenAPI."""
     said = {part["name"] for part in (route.openapi_extra or {}).get("parameters", ()) if part["in"] == "query"}
-    return frozenset(said.union(field.alias for field in route.dependant.query_params))
+    return frozenset(said.union(_taken_by(route.dependant)))
+
+
+def _taken_by(dependant: Dependant) -> Iterator[str]:
+    """The parts of a query that an operation takes, and what it depends on."""
+    yield from (field.alias for field in dependant.query_params)
+    for other in dependant.dependencies:
+        yield from _taken_by(other)
 
 
 def check_known(query_string: bytes, known: frozenset[str]) -> None:

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime import database_url as database_urls
+from runtime.timezones import zone_of
 
 DEVELOPMENT_SECRET = "tidegate-development-secret-not-for-production"  # noqa: S105 - refused in production, below
 SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
@@ -117,6 +118,19 @@ class Settings(BaseSettings):
     )
     import_errors_max: int = Field(
         10_000, description="Rejected rows of one import that are kept one by one; all are counted.", ge=0
+    )
+    import_fates_max: int = Field(
+        10_000, description="Other rows of one dry run whose fate is kept one by one; all are counted.", ge=0
+    )
+    import_products_max: int = Field(
+        200_000,
+        description="Products of one import with a preset, which keeps in memory which rows are variants of which; "
+        "with more it fails with `too_many_products`.",
+        ge=1,
+    )
+    time_zone: str = Field(
+        "UTC",
+        description="The shop's time zone (an IANA name), in which the days of reports begin if none is asked for.",
     )
     export_max_concurrent: int = Field(
         4, description="Exports at a time in one gateway process; more get 503 `exports_busy`.", ge=1, le=100
@@ -404,6 +418,11 @@ class Settings(BaseSettings):
     def _is_a_database_url(cls, value: str) -> str:
         database_urls.read(value)
         return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_time_zone(cls, name: str) -> str:
+        return zone_of(name).key
 
     @field_validator("smtp_url")
     @classmethod

@@ -17,6 +17,15 @@ router = APIRouter(prefix=f"{API}/exports", tags=["exports"])
 Staff = Annotated[Caller, Depends(require_role("staff", "exports:read"))]
 
 
+Marked = Annotated[
+    bool,
+    Query(
+        alias="bom",
+        description="Begin with a byte order mark, by which Excel on Windows reads UTF-8. An import passes over it.",
+    ),
+]
+
+
 def _file(description: str, *said: int) -> Responses:
     return {
         200: {
@@ -28,17 +37,17 @@ def _file(description: str, *said: int) -> Responses:
     }
 
 
-_PRODUCTS: Final = _file("A line for each variant, and one for each product without.")
+_PRODUCTS: Final = _file("A line for each variant, and one for each product without.", 422)
 _ORDERS: Final = _file("A line for each line of an order.", 422)
 
 
 @router.get("/products.csv", response_class=StreamingResponse, responses=_PRODUCTS)
-async def export_products(request: Request, caller: Staff) -> Response:
+async def export_products(request: Request, caller: Staff, marked: Marked = False) -> Response:
     """The catalogue with its stock, as it is at this moment. Imported again as it is, it changes nothing.
 
     Text that a spreadsheet would take for a formula stands behind an apostrophe; an import takes that away.
     """
-    return await edge_of(request).exports.begin(views.listings())
+    return await edge_of(request).exports.begin(views.listings(), marked=marked)
 
 
 @router.get("/orders.csv", response_class=StreamingResponse, responses=_ORDERS)
@@ -52,6 +61,7 @@ async def export_orders(
         Moment | None, Query(alias="to", description="Placed before this moment.", examples=["2026-12-01T00:00:00Z"])
     ] = None,
     status: Status | None = None,
+    marked: Marked = False,
 ) -> Response:
     """Orders in the order of placing, each with its lines. Times without a zone are UTC."""
-    return await edge_of(request).exports.begin(views.order_lines_between(since, until, status))
+    return await edge_of(request).exports.begin(views.order_lines_between(since, until, status), marked=marked)

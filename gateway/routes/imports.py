@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from domain.jobs import IMPORT, RequestJob
 from gateway.auth import Caller, require_role
 from gateway.edge import Edge
+from gateway.import_layout import LayoutQuery, layout_of, layout_query
 from gateway.jobs import check_room
 from gateway.pages import Page, made_key, page_of
 from gateway.problems import Problem
@@ -18,11 +19,13 @@ from gateway.routes.documents import WRITE_HEADERS, AcceptedView, edge_of, heade
 from gateway.submit import Accepted, ask
 from gateway.views import imports as views
 from gateway.views import jobs
-from gateway.views.imports import ImportView, RowErrorView
+from gateway.views.imports import Fate, ImportView, RowErrorView, RowView
 from gateway.views.jobs import JobRow
 from runtime.listings.columns import COLUMNS, CSV, FORMATS
 from runtime.listings.encodings import ENCODINGS, UTF_8, encoding_of_label, head_as_utf8
-from runtime.listings.headers import BadHeader, columns_of, find_header, is_column
+from runtime.listings.headers import BadHeader, find_header
+from runtime.listings.layout import Layout
+from runtime.listings.sheets import Sheet, knows
 
 router = APIRouter(prefix=f"{API}/imports", tags=["imports"])
 
@@ -62,23 +65,30 @@ _BODY: Final = {
 async def request_import(
     request: Request,
     caller: Admin,
+    said: Annotated[LayoutQuery, Depends(layout_query)],
     dry_run: Annotated[bool, Query(description="Say what would become of each row, and change nothing.")] = False,
 ) -> Response:
     """Takes a file of products, variants and stock, and brings it in in the background. 202 and where to look.
 
-    CSV (RFC 4180, UTF-8, with a line that names its columns) or JSON Lines, with the columns of
-    `/exports/products.csv`. A row with a `slug` and a `name` is the product as it is to be; with a `sku` and a price,
-    the variant; with `on_hand`, what was counted on the shelf. What has no column stays as it is. A row that cannot be
-    applied is listed under the import's errors, with its line; the others are applied, each once.
+    CSV with a line that names its columns, or JSON Lines, with the columns of `/exports/products.csv`. A row with a
+    `slug` and a `name` is the product as it is to be; with a `sku` and a price, the variant; with `on_hand`, what was
+    counted on the shelf. What has no column stays as it is. A row that cannot be applied is listed under the import's
+    errors, with its line; the others are applied, each once.
+
+    CSV may have any common separator and line ends, and be in UTF-8, UTF-16, Windows-1250 to 1252 or Mac Roman: the
+    `charset` of the Content-Type names it, else it is detected and shown. The exports of other shop systems come in by
+    a `preset`, any other file by a `mapping` of its columns; a dry run tells what would become of each row.
     """
     edge, who = edge_of(request), caller.who
     form, encoding = _format(request)
+    layout = layout_of(said)
     job_id = edge.submitter.new_resource_id(ask(request, who, b""))
     await check_room(edge, who.principal)
     upload = await edge.uploads.keep(
-        request, job_id, partial(_check_header, encoding) if form == CSV else _check_nothing
+        request, job_id, partial(_check_header, encoding, layout) if form == CSV else _check_nothing
     )
     params: dict[str, Any] = {"format": form, "dry_run": dry_run, "encoding": encoding}
+    params["layout"] = msgspec.to_builtins(layout)
     asked = ask(request, who, msgspec.json.encode(params) + upload.digest, wait_seconds=_WAIT_SECONDS)
     params["size_bytes"] = upload.size_bytes
     try:
@@ -131,6 +141,24 @@ async def list_import_errors(
     return Response(page.model_dump_json(), media_type="application/json")
 
 
+@router.get("/{import_id}/rows", response_model=Page[RowView], responses=read())
+async def list_import_rows(
+    request: Request,
+    caller: Admin,
+    import_id: UUID,
+    fate: Annotated[Fate | None, Query(description="Only the rows of which this became.")] = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1)] = 100,
+) -> Response:
+    """What became of each row, in the order of their lines; or what would, of a dry run. Of an import that is applied
+    only the rows that were not taken are kept one by one. `limit` is cut to the page's bound."""
+    edge = edge_of(request)
+    await _find(edge, import_id)
+    async with edge.engine.connect() as connection:
+        page = await views.rows(connection, import_id, fate, cursor, min(limit, edge.config.page_max_rows))
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
 def _format(request: Request) -> tuple[str, str | None]:
     """The format that the Content-Type says, and the encoding, if it says which. Raises a 415 Problem."""
     media_type, *parameters = request.headers.get("content-type", "").lower().split(";")
@@ -150,9 +178,10 @@ def _format(request: Request) -> tuple[str, str | None]:
     return form, encoding
 
 
-def _check_header(encoding: str | None, first_part: bytes) -> None:
+def _check_header(encoding: str | None, layout: Layout, first_part: bytes) -> None:
     try:
-        columns_of(find_header(head_as_utf8(first_part, encoding), is_column))
+        header = find_header(head_as_utf8(first_part, encoding), knows(layout), layout.separator)
+        Sheet(header.names, layout, max_remembered=0)
     except BadHeader as error:
         raise Problem("bad_header", str(error), headers={"Connection": "close"}) from None
 

@@ -1,11 +1,12 @@
 """Reports: asked for, looked at, and read when they are done. Staff only; each sees their own, admins everyone's."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from domain.jobs import REPORT, RequestJob
 from domain.limits import REPORT_MAX_DAYS
@@ -24,6 +25,8 @@ from gateway.views import jobs
 from gateway.views import reports as views
 from gateway.views.jobs import JobRow
 from gateway.views.reports import By, Format, Kind, ReportView, Status
+from runtime.listings.columns import UTF8_MARK
+from runtime.timezones import TIME_ZONE_MAX_CHARS, zone_of
 
 router = APIRouter(prefix=f"{API}/reports", tags=["reports"])
 
@@ -35,8 +38,8 @@ _MEDIA_TYPES: Final = {"csv": "text/csv; charset=utf-8", "json": "application/js
 
 
 class ReportBody(Body):
-    """Which sales to sum, and how: the orders placed on the days (UTC) from `from` on and before `to`, that have one of
-    the `statuses` when the report is made. Amounts are never added across currencies."""
+    """Which sales to sum, and how: the orders placed on the days from `from` on and before `to`, as `time_zone` counts
+    them, that have one of the `statuses` when the report is made. Amounts are never added across currencies."""
 
     kind: Kind = Field(examples=["sales"])
     by: By = Field(examples=["day"])
@@ -44,6 +47,18 @@ class ReportBody(Body):
     end: Day = Field(alias="to", description="The first day that is not in it.", examples=["2011-03-01"])
     format: Format = "csv"
     statuses: list[Status] = Field([CONFIRMED, FULFILLED], min_length=1, max_length=5)
+    time_zone: str | None = Field(
+        None,
+        max_length=TIME_ZONE_MAX_CHARS,
+        description="The time zone in which days begin, by its IANA name; without it the shop's own, which is UTC "
+        "unless `TIDEGATE_TIME_ZONE` says otherwise.",
+        examples=["Pacific/Auckland"],
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_time_zone(cls, name: str | None) -> str | None:
+        return name if name is None else zone_of(name).key
 
     @model_validator(mode="after")
     def _is_a_range(self) -> "ReportBody":
@@ -74,6 +89,7 @@ async def request_report(request: Request, caller: Staff) -> Response:
     await check_room(edge, who.principal)
     job_id = edge.submitter.new_resource_id(asked)
     params = wanted.model_dump(mode="json", by_alias=True)
+    params["time_zone"] = wanted.time_zone or edge.config.time_zone
     params["statuses"] = list(dict.fromkeys(wanted.statuses))
     accepted = await edge.submitter.submit(asked, RequestJob(job_id, REPORT, params), str(job_id))
     if accepted.outcome is None:
@@ -123,7 +139,14 @@ async def get_report(request: Request, caller: Staff, report_id: UUID) -> Respon
         **read("report_not_ready", "report_failed", "result_expired"),
     },
 )
-async def get_report_result(request: Request, caller: Staff, report_id: UUID) -> Response:
+async def get_report_result(
+    request: Request,
+    caller: Staff,
+    report_id: UUID,
+    marked: Annotated[
+        bool, Query(alias="bom", description="Begin CSV with a byte order mark, by which Excel on Windows reads UTF-8.")
+    ] = False,
+) -> Response:
     """The result of a report that has succeeded, streamed; 409 until then, and 410 when it has expired."""
     edge = edge_of(request)
     job = await _find(edge, caller, report_id)
@@ -138,15 +161,23 @@ async def get_report_result(request: Request, caller: Staff, report_id: UUID) ->
         raise Problem("result_expired", "The result is gone; ask for the report again.")
     asked = report.report
     name = f"{asked.kind}-by-{asked.by}-{asked.first}-{asked.end}.{asked.format}"
+    mark = UTF8_MARK if marked and asked.format == "csv" else b""
     return StreamingResponse(
-        jobs.result(edge.engine, job),
+        _behind(mark, jobs.result(edge.engine, job)),
         media_type=_MEDIA_TYPES[asked.format],
         headers={
             "Content-Disposition": f'attachment; filename="{name}"',
-            "Content-Length": str(report.size_bytes),
+            "Content-Length": str(len(mark) + (report.size_bytes or 0)),
             "Cache-Control": "private, no-store",
         },
     )
+
+
+async def _behind(mark: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if mark:
+        yield mark
+    async for part in parts:
+        yield part
 
 
 async def _find(edge: Edge, caller: Caller, report_id: UUID) -> JobRow:

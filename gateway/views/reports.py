@@ -15,8 +15,8 @@ Status = Literal["placed", "confirmed", "fulfilled", "cancelled", "expired"]
 
 
 class SpecificationView(BaseModel):
-    """What a report is about: the orders placed on the days (UTC) from `from` on and before `to`, that now have one of
-    the `statuses`."""
+    """What a report is about: the orders placed on the days from `from` on and before `to`, as `time_zone` (an IANA
+    name) counts them, that now have one of the `statuses`."""
 
     kind: Kind
     by: By
@@ -24,6 +24,7 @@ class SpecificationView(BaseModel):
     end: date = Field(alias="to", description="The first day that is not in it.")
     format: Format
     statuses: list[Status]
+    time_zone: str = "UTC"
 
 
 class ReportView(JobView):

@@ -30,12 +30,18 @@ _output = click.option(
 )
 
 
+_bom = click.option(
+    "--bom", is_flag=True, help="Begin with a byte order mark, so that Excel on Windows shows letters like \u00e9."
+)
+
+
 @export.command()
 @_output
+@_bom
 @access_options
-def products(output: str | None, url: str | None, token: str | None) -> None:
+def products(output: str | None, bom: bool, url: str | None, token: str | None) -> None:
     """Products, variants and stock. `tidegate import` takes the file back."""
-    _export(access(url, token, "staff"), "products.csv", {}, output)
+    _export(access(url, token, "staff"), "products.csv", _marked(bom), output)
 
 
 @export.command()
@@ -43,14 +49,25 @@ def products(output: str | None, url: str | None, token: str | None) -> None:
 @click.option("--to", "until", metavar="TIME", help="Placed before this moment.")
 @click.option("--status", help="Only orders that are so: placed, confirmed, fulfilled, cancelled or expired.")
 @_output
+@_bom
 @access_options
 def orders(
-    since: str | None, until: str | None, status: str | None, output: str | None, url: str | None, token: str | None
+    since: str | None,
+    until: str | None,
+    status: str | None,
+    output: str | None,
+    bom: bool,
+    url: str | None,
+    token: str | None,
 ) -> None:
     """Orders, a line for each of their lines."""
     said = {"from": since, "to": until, "status": status}
-    params = {name: value for name, value in said.items() if value is not None}
+    params = {name: value for name, value in said.items() if value is not None} | _marked(bom)
     _export(access(url, token, "staff"), "orders.csv", params, output)
+
+
+def _marked(bom: bool) -> dict[str, str]:
+    return {"bom": "true"} if bom else {}
 
 
 def _export(to: Access, name: str, params: dict[str, str], output: str | None) -> None:

@@ -7,11 +7,10 @@ Reads UTF-8, and no more than the first piece of a file. Linear in it, whatever 
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from runtime.listings.columns import COLUMNS, HEADER_MAX_BYTES, HEADER_MAX_COLUMNS, MARK, UTF8_MARK
+from runtime.listings.columns import HEADER_MAX_BYTES, HEADER_MAX_COLUMNS, MARK, UTF8_MARK
 
 SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 """By the names that they go by in a request."""
@@ -105,24 +104,6 @@ def _end_of_line(data: bytes, begin: int, line_end: bytes) -> int:
 
 def _too_long() -> BadHeader:
     return BadHeader(f"The line that names the columns has at most {HEADER_MAX_BYTES:,} bytes; is a quote left open?")
-
-
-def is_column(name: str) -> bool:
-    """Whether a listing has a column of this name."""
-    return name.lower() in COLUMNS
-
-
-def columns_of(header: Header) -> tuple[str, ...]:
-    """The columns of a listing in a header that names them; empty for one without a name. Raises BadHeader."""
-    names = tuple(map(str.lower, header.names))
-    if unknown := [name for name in header.names if name and name.lower() not in COLUMNS]:
-        known = listed(COLUMNS, len(COLUMNS))
-        raise BadHeader(f"No columns of ours: {listed(unknown, 5)}. The columns that we know are {known}.")
-    if twice := [name for name, count in Counter(names).items() if name and count > 1]:
-        raise BadHeader(f"Named twice: {listed(sorted(twice), 5)}.")
-    if not {"slug", "sku"} & set(names):
-        raise BadHeader("There is neither `slug` nor `sku`: what is each row about?")
-    return names
 
 
 def listed(names: Sequence[str], most: int) -> str:

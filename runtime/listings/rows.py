@@ -19,9 +19,8 @@ from domain.fields import stock
 from domain.fields.characters import stripped
 from domain.fields.core import NOT_BOOLEAN, NOT_OBJECT, BadValue, too_many
 from domain.fields.damage import DAMAGED, whole_code
-from domain.limits import VARIANT_MAX_ATTRIBUTES
+from domain.limits import CATEGORY_MAX_DEPTH, VARIANT_MAX_ATTRIBUTES
 from runtime.csvcells import unescape_cell
-from runtime.listings.columns import COLUMNS
 
 _Text: TypeAlias = str | UnsetType | None
 _Number: TypeAlias = int | UnsetType | None
@@ -38,7 +37,8 @@ class BadRow(Exception):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """What a row says; the columns are those of `columns.COLUMNS`. None is an empty cell, and UNSET no cell at all,
+    """What a row says; the columns are those of `columns.COLUMNS`, and `category_path` has the names of
+    the categories from the top. None is an empty cell, and UNSET no cell at all,
     where that is a difference: what may be empty can be emptied, everything else stays."""
 
     slug: str | None = None
@@ -56,11 +56,12 @@ class Row(msgspec.Struct, frozen=True):
     attributes: dict[str, str] | UnsetType | None = UNSET
     active: bool | None = None
     on_hand: int | None = None
+    category_path: tuple[str, ...] | UnsetType | None = UNSET
 
     @property
     def speaks_of_product(self) -> bool:
         """Whether it says what the product is like, and not only which it is."""
-        return bool(self.name or self.description or self.category or self.status)
+        return bool(self.name or self.description or self.category or self.category_path or self.status)
 
     @property
     def speaks_of_variant(self) -> bool:
@@ -76,10 +77,10 @@ def read_cells(columns: Sequence[str], cells: Sequence[str]) -> Row:
     said: dict[str, Any] = {}
     for column, cell in zip(columns, fitting(columns, cells), strict=True):
         if column:
-            said[column] = _of_cell(column, cell)
+            said[column] = of_cell(column, cell)
         elif stripped(cell):
             raise BadRow("wrong_cell_count", f"{_shown(cell)} stands under a column that has no name.")
-    return _row(said)
+    return row_of(said)
 
 
 def fitting(columns: Sequence[str], cells: Sequence[str]) -> Sequence[str]:
@@ -107,9 +108,9 @@ def read_json(line: bytes) -> Row:
     if not isinstance(said, dict):
         raise BadRow("invalid_value", NOT_OBJECT[1])
     for name in said:
-        if name not in COLUMNS:
-            raise BadRow("invalid_value", f"There is no column {name[:40]!r}; there are {', '.join(COLUMNS)}.")
-    return _row(said)
+        if name not in _READ:
+            raise BadRow("invalid_value", f"There is no column {name[:40]!r}; there are {', '.join(_READ)}.")
+    return row_of(said)
 
 
 _FORCED_TEXT = re.compile(r'="([^"]*)"')
@@ -117,7 +118,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
-def _of_cell(column: str, cell: str) -> object:
+def of_cell(column: str, cell: str) -> object:
     """The value in a cell of a spreadsheet, as JSON would say it; what cannot be one stays text, and is refused."""
     if not cell:
         return None
@@ -134,7 +135,7 @@ def _of_cell(column: str, cell: str) -> object:
     return text_of(cell)
 
 
-def _row(said: dict[str, Any]) -> Row:
+def row_of(said: dict[str, Any]) -> Row:
     """The row that says this, each value in its one spelling. Raises BadRow."""
     values: dict[str, Any] = {}
     for column, given in said.items():
@@ -168,6 +169,14 @@ def _attributes(given: object) -> dict[str, str]:
     return {fields.ATTRIBUTE.parse(name): fields.ATTRIBUTE.parse(value) for name, value in given.items()}
 
 
+def _path(given: object) -> tuple[str, ...]:
+    if not isinstance(given, list | tuple):
+        raise BadValue("not_list", "This is no list of the names of categories.")
+    if len(given) > CATEGORY_MAX_DEPTH:
+        raise BadValue(*too_many(CATEGORY_MAX_DEPTH))
+    return tuple(map(fields.NAME.parse, given))
+
+
 _NUMBERS: Final = frozenset({"price_minor", "compare_at_minor", "weight_grams", "on_hand"})
 _READ: Final[dict[str, Callable[[object], Any]]] = {
     "slug": fields.SLUG.parse,
@@ -185,6 +194,7 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "attributes": _attributes,
     "active": _boolean,
     "on_hand": stock.ON_HAND.parse,
+    "category_path": _path,
 }
 """What each column may hold; a mapping or a preset that fills a column goes through the same."""
 

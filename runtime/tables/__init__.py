@@ -4,7 +4,7 @@ from runtime.tables.accounts import accounts, api_keys, sessions
 from runtime.tables.base import metadata
 from runtime.tables.branches import log_branches
 from runtime.tables.catalogue import categories, products, variants
-from runtime.tables.jobs import job_errors, job_parts, jobs
+from runtime.tables.jobs import job_parts, job_rows, jobs
 from runtime.tables.pipeline import (
     commands,
     dead_letters,
@@ -26,8 +26,8 @@ __all__ = [
     "dead_letters",
     "event_counter",
     "events",
-    "job_errors",
     "job_parts",
+    "job_rows",
     "jobs",
     "log_branches",
     "mailboxes",

@@ -1,5 +1,5 @@
-"""The tables of jobs: the jobs themselves, the bytes that were given to them or that they gave, and the errors that
-they noted line by line.
+"""The tables of jobs: the jobs themselves, the bytes that were given to them or that they gave, and what they noted
+line by line.
 
 A job's first columns are named as the fields of its state in `domain/jobs.py` and written with its events. All else is
 telemetry of the background processes, written by them directly, and gone when its time is over.
@@ -57,13 +57,14 @@ job_parts = Table(
     when("created_at"),
 )
 
-# What was wrong with a line of an upload, counted from 1; `particulars` are JSON-ready, as a rejection's.
-job_errors = Table(
-    "job_errors",
+# What became of a line of an upload, counted from 1; `particulars` are JSON-ready, as a rejection's.
+job_rows = Table(
+    "job_rows",
     metadata,
     Column("job_id", Uuid, primary_key=True),
     Column("line", BigInteger, primary_key=True, autoincrement=False),
     Column("code", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("particulars", JSONB, nullable=False),
+    Column("fate", Text, nullable=False),
 )

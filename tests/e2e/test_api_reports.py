@@ -57,7 +57,12 @@ async def test_what_was_sold_is_in_the_report(shop: Shop) -> None:
     assert asked.headers["Location"] == f"{API}/reports/{asked.json()['id']}"
     report = await done(clerk, asked)
     assert (report["status"], report["progress"], report["failure"]) == ("succeeded", 1, None)
-    assert report["report"] == {**body("sku"), "format": "csv", "statuses": ["confirmed", "fulfilled"]}
+    assert report["report"] == {
+        **body("sku"),
+        "format": "csv",
+        "statuses": ["confirmed", "fulfilled"],
+        "time_zone": "UTC",
+    }
     kept = datetime.fromisoformat(report["expires_at"]) - datetime.fromisoformat(report["finished_at"])
     assert kept == timedelta(days=1)
     answer = await result(clerk, report)
@@ -87,6 +92,24 @@ async def test_json_is_one_document(shop: Shop, by: str, key: str) -> None:
     if by == "customer":
         (row,) = (row for row in document["rows"] if row[key] == customer.principal)
         assert (row["orders"], row["pieces"], row["revenue_minor"]) == (1, 1, 250)
+
+
+async def test_the_answer_says_which_time_zone_its_days_are_of(shop: Shop) -> None:
+    clerk = a_clerk(shop)
+    report = await done(clerk, await clerk.post("/reports", body(format="json", time_zone="Pacific/Auckland")))
+    assert report["report"]["time_zone"] == "Pacific/Auckland"
+    assert (await result(clerk, report)).json()["time_zone"] == "Pacific/Auckland"
+    for name in ("Auckland", "pacific/auckland", "", "../../etc/passwd", "x" * 65):
+        problem = (await clerk.post("/reports", body(time_zone=name))).problem(422, "invalid_request")
+        assert problem["errors"][0]["pointer"] == "/time_zone"
+
+
+async def test_a_result_may_begin_with_a_byte_order_mark(shop: Shop) -> None:
+    clerk = a_clerk(shop)
+    report = await done(clerk, await clerk.post("/reports", body()))
+    plain = await result(clerk, report)
+    marked = await clerk.request("GET", report["result_url"], params={"bom": "true"})
+    assert marked.body == b"\xef\xbb\xbf" + plain.body
 
 
 async def test_it_is_asked_for_once_by_its_key(shop: Shop) -> None:

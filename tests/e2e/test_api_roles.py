@@ -106,6 +106,7 @@ WHO_MAY: Final = {
     "POST /api/v1/imports": _IMPORTS,
     "GET /api/v1/imports/{import_id}": _IMPORTS,
     "GET /api/v1/imports/{import_id}/errors": _IMPORTS,
+    "GET /api/v1/imports/{import_id}/rows": _IMPORTS,
     "GET /api/v1/exports/products.csv": _EXPORTS,
     "GET /api/v1/exports/orders.csv": _EXPORTS,
 }

@@ -50,7 +50,7 @@ async def done(jobs: Background, job_id: UUID) -> tuple[str, dict[str, Any]]:
 
 
 async def errors(jobs: Background, job_id: UUID) -> list[tuple[int, str, str]]:
-    rows = await jobs.pool.fetch("SELECT line, code, detail FROM job_errors WHERE job_id = $1 ORDER BY line", job_id)
+    rows = await jobs.pool.fetch("SELECT line, code, detail FROM job_rows WHERE job_id = $1 ORDER BY line", job_id)
     return [tuple(row) for row in rows]
 
 
@@ -87,7 +87,7 @@ async def test_an_error_that_a_run_noted_before_it_died_is_forgotten_if_the_row_
     job_id = await request(jobs, b"not JSON\n" + GOOD)
     # Noted behind the checkpoint that never came.
     await jobs.pool.execute(
-        "INSERT INTO job_errors VALUES ($1, 2, 'unknown_category', 'There was none.', '{}')", job_id
+        "INSERT INTO job_rows VALUES ($1, 2, 'unknown_category', 'There was none.', '{}', 'rejected')", job_id
     )
     status, summary = await done(jobs, job_id)
     assert (status, summary["applied"], summary["rejected"]) == ("succeeded", 1, 1)

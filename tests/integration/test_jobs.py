@@ -351,9 +351,9 @@ async def test_tidying_leaves_what_somebody_may_want(jobs: Background, does: Cal
     await _upload(jobs, new, b"is about to be asked for")
     for job_id in (fresh, old):
         await jobs.runner().run(job_id)
-        await jobs.pool.execute("INSERT INTO job_errors VALUES ($1, 1, 'x', 'x', '{}')", job_id)
+        await jobs.pool.execute("INSERT INTO job_rows VALUES ($1, 1, 'x', 'x', '{}', 'rejected')", job_id)
     await jobs.pool.execute("UPDATE jobs SET updated_at = now() - interval '2 hours' WHERE id = $1", old)
     await leases.tidy(jobs.pool, 3_600)
     left = {(row["job_id"], row["run"]) for row in await jobs.pool.fetch("SELECT job_id, run FROM job_parts")}
     assert left == {(waiting, 0), (fresh, 1), (new, 0)}
-    assert [row["job_id"] for row in await jobs.pool.fetch("SELECT job_id FROM job_errors")] == [fresh]
+    assert [row["job_id"] for row in await jobs.pool.fetch("SELECT job_id FROM job_rows")] == [fresh]

@@ -12,7 +12,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -198,6 +198,45 @@ async def test_days_are_utc_days_of_placing_and_the_last_is_not_in_it(shop: Back
         "2011-01-01": (2, 2, 500),
         "2011-01-02": (2, 6, 1500),
     }
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "begins", "hours"),
+    [
+        ("Pacific/Auckland", "2026-11-29", "2026-11-28T11:00:00+00:00", 24),
+        ("Europe/Berlin", "2026-03-29", "2026-03-28T23:00:00+00:00", 23),
+        ("Europe/Berlin", "2026-10-25", "2026-10-24T22:00:00+00:00", 25),
+        ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00:00+00:00", 23),  # the clocks leave midnight out
+        ("Asia/Kathmandu", "2026-06-01", "2026-05-31T18:15:00+00:00", 24),
+        ("UTC", "2026-06-01", "2026-06-01T00:00:00+00:00", 24),
+    ],
+)
+async def test_a_day_is_what_the_zone_makes_of_it(
+    shop: Background, zone: str, day: str, begins: str, hours: int
+) -> None:
+    await _put(shop.floor, _article("MUG", 250))
+    first = datetime.fromisoformat(begins)
+    end = first + timedelta(hours=hours)
+    tick = timedelta(microseconds=1)
+    for pieces, at in ((1, first - tick), (5, first), (50, end - tick), (500, end)):
+        await _order(shop.floor, at.isoformat(), "ann", ConfirmOrder, MUG=pieces)
+    before, after = (str(date.fromisoformat(day) + timedelta(days=days)) for days in (-1, 1))
+    last = str(date.fromisoformat(day) + timedelta(days=2))
+    params = {**_params("day", before, last), "time_zone": zone}
+    pieces_of = {key: pieces for key, (_, pieces, _) in _totals(await _report(shop, params), "day").items()}
+    assert pieces_of == {before: 1, day: 55, after: 500}
+    alone = {**_params("sku", day, after), "time_zone": zone}
+    assert _totals(await _report(shop, alone), "sku")["MUG"][:2] == (2, 55)
+
+
+async def test_a_day_that_never_was_has_no_orders(shop: Background) -> None:
+    await _put(shop.floor, _article("MUG", 250))
+    await _order(shop.floor, "2011-12-30T09:59:59+00:00", "ann", ConfirmOrder, MUG=1)
+    await _order(shop.floor, "2011-12-30T10:00:00+00:00", "ann", ConfirmOrder, MUG=2)
+    params = {**_params("day", "2011-12-29", "2012-01-01"), "time_zone": "Pacific/Apia"}
+    totals = _totals(await _report(shop, params), "day")
+    assert {day: pieces for day, (_, pieces, _) in totals.items()} == {"2011-12-29": 1, "2011-12-31": 2}
+    assert await _report(shop, {**params, "from": "2011-12-30", "to": "2011-12-31", "format": "csv"})
 
 
 async def test_currencies_are_never_mixed(shop: Background) -> None:

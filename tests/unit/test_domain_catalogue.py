@@ -106,6 +106,17 @@ def test_a_price_is_changed_and_another_variant_added() -> None:
     assert {sku: offer.price_minor for sku, offer in stands.offers.items()} == {"M1": 90, "M2": 95}
 
 
+def test_a_row_tells_what_is_new_before_what_is_changed() -> None:
+    """So that the first event says whether it created anything."""
+    stands = shop()
+    row = PutListing(MUG, ProductFields("mug", "Another mug", "", KITCHEN, DRAFT), VariantFields("M9", 100, "GBP"), 3)
+    told = apply(stands, row)
+    assert [type(event) for event in told] == [VariantAdded, ProductChanged, StockAdjusted]
+    assert stands.of(Variant)["M9"].on_sale is False
+    told = apply(stands, PutListing(UUID(int=99), ProductFields("pot-too", "A pot"), VariantFields("P9", 100, "GBP")))
+    assert [type(event) for event in told] == [ProductCreated, VariantAdded]
+
+
 @pytest.mark.parametrize(
     "command",
     [

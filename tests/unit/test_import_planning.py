@@ -72,6 +72,20 @@ def test_what_the_file_leaves_out_stays_as_it_is() -> None:
     )
 
 
+def test_a_category_may_be_named_by_its_path() -> None:
+    known = Known({}, {}, {}, {("Home", "Lights"): LIGHTS}, {("Home", "x" * 300): ("category_too_deep", "Too deep.")})
+    command = listing(known, slug="new", name="New", category_path=("Home", "Lights"))
+    assert command.product == ProductFields("new", "New", "", LIGHTS, DRAFT)
+    assert refusal(known, Row(slug="new", name="New", category_path=("Home", "Pots"))) == (
+        "unknown_category",
+        "category",
+    )
+    assert refusal(known, Row(slug="new", name="New", category_path=("Home", "x" * 300)))[0] == "category_too_deep"
+    command = listing(SHOP, slug="lamp", category_path=None, name="A lamp")
+    assert command.product is not None
+    assert command.product.category_id is None
+
+
 def test_an_empty_cell_empties_what_may_be_empty() -> None:
     command = listing(SHOP, slug="lamp", name="A lamp", description=None, category=None, status=None)
     assert command.product == ProductFields("lamp", "A lamp", "", None, ACTIVE)

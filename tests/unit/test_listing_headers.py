@@ -3,21 +3,29 @@
 import pytest
 
 from runtime.listings.columns import HEADER_MAX_BYTES, HEADER_MAX_COLUMNS
-from runtime.listings.headers import BadHeader, columns_of, find_header, is_column
+from runtime.listings.headers import BadHeader, find_header
+from runtime.listings.layout import Layout
+from runtime.listings.sheets import Sheet, knows
 from tests.cases import case
 
 MARK = b"\xef\xbb\xbf"
 
 
+is_column = knows(Layout())
+
+
 def columns(data: bytes, separator: str | None = None) -> tuple[str, ...]:
-    return columns_of(find_header(data, is_column, separator))
+    """The names in a header of ours, in small letters."""
+    names = find_header(data, is_column, separator).names
+    Sheet(names, Layout(), max_remembered=0)
+    return tuple(map(str.lower, names))
 
 
 @pytest.mark.parametrize("name", ["01-blank-line-then-mark.csv", "01-mark-twice.csv"])
 def test_what_stands_before_the_header_is_passed_over(name: str) -> None:
     data = case(name)
     header = find_header(data, is_column)
-    assert columns_of(header) == ("slug", "name", "sku", "price_minor", "currency", "on_hand")
+    assert header.names == ("slug", "name", "sku", "price_minor", "currency", "on_hand")
     assert data[header.next_offset :].startswith(b"case-copper-")
     assert header.next_line == 1 + data[: header.next_offset].count(b"\n")
 
@@ -27,6 +35,10 @@ def test_what_stands_before_the_header_is_passed_over(name: str) -> None:
 )
 def test_marks_and_blank_lines_in_any_order(before: bytes) -> None:
     assert columns(before + b"sku,on_hand\n") == ("sku", "on_hand")
+
+
+def test_a_mark_before_a_quoted_name() -> None:
+    assert columns(b"\n" + MARK * 2 + b'"sku","on_hand"\n') == ("sku", "on_hand")
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -48,7 +60,7 @@ def test_a_separator_may_be_named() -> None:
 def test_lines_end_as_they_do(end: bytes) -> None:
     data = end + b'sku,"on_hand"' + end + b"A,1" + end
     header = find_header(data, is_column)
-    assert (columns_of(header), header.next_line) == (("sku", "on_hand"), 3)
+    assert (header.names, header.next_line) == (("sku", "on_hand"), 3)
     assert data[header.next_offset :].lstrip(b"\n") == b"A,1" + end
 
 

@@ -109,6 +109,7 @@ OPEN: Final = {
     "DeadLetterView.code": "what a library raised has a name of its own",
     "FailureView.code": "each kind of job has its own",
     "RowErrorView.code": "each kind of row has its own",
+    "RowView.code": "each kind of row has its own",
     "InvalidPartView.type": "pydantic's words, and ours",
     "ProblemView.type": "a URI made from the code",
     "CommandFailed.code": "what a library raised has a name of its own",

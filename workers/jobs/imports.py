@@ -1,9 +1,10 @@
 """Imports: a listing, as CSV or JSON Lines, brought into the shop by commands, one a row; the domain decides each.
 
 The file is read in windows of rows. A window's commands are posted together, with an idempotency key for each line,
-and awaited; then its errors are kept, and a checkpoint behind its last line. A run that broke off in the middle of a
-window plans it again, alike, and what was posted before is told by its key: each row is applied once. However long the
-file, no more than a window is in memory.
+and awaited; then what is to be told of its rows is kept, and a checkpoint behind its last line. A run that broke off in
+the middle of a window plans it again, alike, and what was posted before is told by its key: each row is applied once.
+However long the file, no more than a window is in memory; of another system's file also which of its rows make one
+product (see `runtime/listings/presets`), for which it is read twice.
 """
 
 from __future__ import annotations
@@ -13,34 +14,38 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from itertools import groupby
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
-from domain.catalogue import ListingUnchanged
+from domain.categories import CreateCategory
 from domain.jobs import IMPORT
-from domain.limits import is_text
-from domain.model import Who
-from domain.stock import StockUnchanged
+from domain.model import Command, Who
 from runtime.listings.columns import CSV
 from runtime.listings.encodings import UTF_8
-from runtime.listings.headers import BadHeader, Header, columns_of, is_column
+from runtime.listings.headers import BadHeader, Header
+from runtime.listings.layout import Layout
+from runtime.listings.presets.base import Aside, TooMuchToRemember
 from runtime.listings.records import Record
-from runtime.listings.rows import BadRow, Row, read_cells, read_json
+from runtime.listings.rows import BadRow, Row, read_json
+from runtime.listings.sheets import Sheet, knows
 from runtime.mailboxes.sender import Settled, wait_for_outcomes
 from runtime.records import APPLIED
+from workers.jobs import fates
+from workers.jobs.category_paths import CategoryTree, Path, created, fingerprint
 from workers.jobs.core import Job, JobFailed, Tools, WorkersAway, job, upload_incomplete
-from workers.jobs.planning import Planned, Window, known_of
-from workers.jobs.rehearsal import Rehearsal
+from workers.jobs.fates import CREATED, LEFT_ASIDE, REJECTED, UNCHANGED, Note, fate_of
+from workers.jobs.planning import Known, Planned, Window, known_of, tree_of
+from workers.jobs.rehearsal import Rehearsal, Rehearsed
 from workers.jobs.uploads import Upload
 
 # A window ends with so many bytes of rows, too: two thousand descriptions of the longest kind are much to keep.
 _WINDOW_MAX_BYTES: Final = 4_194_304
 # For a mailbox that is full, or a Redis that is away.
 _PATIENCE_SECONDS: Final = 60.0
-_DETAIL_MAX_CHARS: Final = 500
 
-_UNCHANGED: Final = frozenset({ListingUnchanged.type, StockUnchanged.type})
+_NOT_TAKEN: Final = frozenset({REJECTED, LEFT_ASIDE})
+_line_of = attrgetter("line")
 
 # The column that a refusal is about.
 _COLUMN_OF_CODE: Final = {
@@ -61,35 +66,29 @@ class Params(msgspec.Struct, frozen=True):
     size_bytes: int
     dry_run: bool
     encoding: str | None = None
+    layout: Layout = Layout()
 
 
 class Progress(msgspec.Struct):
     """How far an import is, and what came of its rows: its checkpoint, and in the end its summary. The next row begins
-    at `offset` (bytes of the file in UTF-8) and `line`. Of those `rejected`, `errors_kept` can be looked at one by one.
+    at `offset` (bytes of the file in UTF-8) and `line`. `applied` are those `created` and those changed; of the
+    rejected and left aside `errors_kept` can be looked at one by one, and of the others, in a dry run, `fates_kept`.
     """
 
     offset: int = 0
     line: int = 1
     rows: int = 0
     applied: int = 0
+    created: int = 0
     unchanged: int = 0
     rejected: int = 0
+    left_aside: int = 0
+    categories_created: int = 0
     errors_kept: int = 0
+    fates_kept: int = 0
     encoding: str = UTF_8
-
-
-class RowError(NamedTuple):
-    """What was wrong with the row that begins on a line."""
-
-    line: int
-    code: str
-    detail: str
-    column: str | None
-
-    @property
-    def shown(self) -> str:
-        """The detail as it can be kept: it may repeat what the file says, which may be long, and no text."""
-        return "".join(char if is_text(char) else "\ufffd" for char in self.detail[:_DETAIL_MAX_CHARS])
+    separator: str | None = None
+    ignored_columns: Sequence[str] = ()
 
 
 @job(IMPORT)
@@ -98,30 +97,45 @@ async def run(job: Job, tools: Tools) -> dict[str, object]:
     params = msgspec.convert(job.params, Params)
     who = Who(job.requested_by, staff=True)
     upload = await Upload.opened(tools, params.format, params.encoding)
-    header, columns = await _header(params, upload)
+    header, sheet = await _sheet(params, upload, tools)
     begin = Progress(encoding=upload.encoding)
     if job.checkpoint is not None:
         begin = msgspec.convert(job.checkpoint, Progress)
-    elif header is not None:
-        begin = Progress(header.next_offset, header.next_line, encoding=upload.encoding)
-    await _forget_errors(job, tools, begin.line)
+    elif header is not None and sheet is not None:
+        begin = Progress(
+            header.next_offset,
+            header.next_line,
+            encoding=upload.encoding,
+            separator=header.separator,
+            ignored_columns=sheet.ignored,
+        )
+    await fates.forget(tools.pool, job, begin.line)
     with Rehearsal(tools.pool, job.id, who) if params.dry_run else nullcontext() as rehearsal:
-        importer = Importer(job, tools, params, upload, header, columns, begin, rehearsal, who)
+        importer = Importer(job, tools, params, upload, header, sheet, begin, rehearsal, who)
         await importer.run()
     if upload.read_bytes != params.size_bytes:
         raise upload_incomplete()
     return {"dry_run": params.dry_run, **msgspec.to_builtins(importer.progress)}
 
 
-async def _header(params: Params, upload: Upload) -> tuple[Header | None, tuple[str, ...]]:
-    """What a CSV file says of itself, and its columns; lines of JSON say nothing."""
+async def _sheet(params: Params, upload: Upload, tools: Tools) -> tuple[Header | None, Sheet | None]:
+    """How a CSV file is written, and the way to read its rows; lines of JSON need neither."""
     if params.format != CSV:
-        return None, ()
+        return None, None
     try:
-        header = await upload.header(is_column, None)
-        return header, columns_of(header)
+        header = await upload.header(knows(params.layout), params.layout.separator)
+        sheet = Sheet(header.names, params.layout, tools.config.import_products_max)
     except BadHeader as error:
         raise JobFailed("bad_header", str(error)) from None
+    if sheet.must_be_surveyed:
+        try:
+            async for record in upload.records(header, offset=header.next_offset, line=header.next_line):
+                if record.problem is None and not record.blank:
+                    sheet.survey(record.line, record.cells)
+        except TooMuchToRemember:
+            most = f"{tools.config.import_products_max:,}"
+            raise JobFailed("too_many_products", f"With a preset a file has at most {most} products.") from None
+    return header, sheet
 
 
 class Importer:
@@ -134,7 +148,7 @@ class Importer:
         params: Params,
         upload: Upload,
         header: Header | None,
-        columns: Sequence[str],
+        sheet: Sheet | None,
         progress: Progress,
         rehearsal: Rehearsal | None,
         who: Who,
@@ -145,7 +159,7 @@ class Importer:
         self._params = params
         self._upload = upload
         self._header = header
-        self._columns = columns
+        self._sheet = sheet
         self._rehearsal = rehearsal
         self._who = who
 
@@ -173,7 +187,7 @@ class Importer:
 
     async def _take(self, records: Sequence[Record]) -> None:
         """Has the rows of a window applied, and counts what came of them."""
-        errors: list[RowError] = []
+        notes: list[Note] = []
         rows: list[tuple[Record, Row]] = []
         for record in records:
             try:
@@ -181,88 +195,124 @@ class Importer:
                     self.progress.rows += 1
                     rows.append((record, self._read(record)))
             except BadRow as bad:
-                errors.append(RowError(record.line, bad.code, bad.detail, bad.column))
-        planned = await self._plan(rows, errors)
-        for row, settled in zip(planned, await self._settle(planned), strict=True):
-            if settled.status != APPLIED:
+                notes.append(Note(record.line, REJECTED, bad.code, bad.detail, bad.column))
+            except Aside as aside:
+                notes.append(Note(record.line, LEFT_ASIDE, LEFT_ASIDE, str(aside)))
+        planned = await self._plan(rows, notes)
+        said = {record.line: row for record, row in rows}
+        for row, (settled, changes) in zip(planned, await self._settle(planned), strict=True):
+            fate = fate_of(settled.type) if settled.status == APPLIED else REJECTED
+            code, detail, column = "", "", None
+            if fate == REJECTED:
                 code, detail = settled.code or settled.status, settled.detail or ""
-                errors.append(RowError(row.line, code, detail, _COLUMN_OF_CODE.get(code)))
-            elif settled.type in _UNCHANGED:
-                self.progress.unchanged += 1
-            else:
-                self.progress.applied += 1
-        await self._keep(errors)
+                column = self._column(_COLUMN_OF_CODE.get(code))
+            notes.append(Note(row.line, fate, code, detail, column, said[row.line].slug, said[row.line].sku, changes))
+        await self._note(notes)
         self.progress.offset, self.progress.line = records[-1].next_offset, records[-1].next_line
 
     def _read(self, record: Record) -> Row:
         if record.problem is not None:
             raise BadRow(*record.problem)
-        return read_cells(self._columns, record.cells) if self._params.format == CSV else read_json(record.data)
+        return read_json(record.data) if self._sheet is None else self._sheet.read(record.line, record.cells)
 
-    async def _plan(self, rows: Sequence[tuple[Record, Row]], errors: list[RowError]) -> list[Planned]:
-        """The commands of the rows, in the order of their lines; what makes no sense goes to the errors."""
+    def _column(self, field: str | None) -> str | None:
+        """What the file calls a field."""
+        return field if self._sheet is None else self._sheet.column_of(field)
+
+    async def _plan(self, rows: Sequence[tuple[Record, Row]], notes: list[Note]) -> list[Planned]:
+        """The commands of the rows, in the order of their lines; what makes no sense goes to the notes."""
         said = [row for _, row in rows]
         known = await (self._rehearsal.known(said) if self._rehearsal else known_of(self._tools.pool, said))
-        window = Window(self._job.id, known)
+        window = Window(self._job.id, await self._with_paths(known, said))
         planned: list[Planned] = []
         for record, row in rows:
             try:
                 planned.append(window.plan(record.line, record.data, row))
             except BadRow as bad:
-                errors.append(RowError(record.line, bad.code, bad.detail, bad.column))
+                column = self._column(bad.column)
+                notes.append(Note(record.line, REJECTED, bad.code, bad.detail, column, row.slug, row.sku))
             except ValueError as error:  # with what was there before, it is nothing that the domain takes
-                errors.append(RowError(record.line, "invalid_value", f"{error}.", None))
+                notes.append(Note(record.line, REJECTED, "invalid_value", f"{error}.", None, row.slug, row.sku))
         return planned
 
-    async def _settle(self, planned: Sequence[Planned]) -> list[Settled]:
+    async def _with_paths(self, known: Known, rows: Sequence[Row]) -> Known:
+        """With the categories at the paths that the rows name; those that are missing are created, if that was asked
+        for."""
+        paths = {path: None for row in rows if (path := row.category_path or None)}
+        if not paths:
+            return known
+        tree = await tree_of(self._tools.pool)
+        for category in self._rehearsal.categories.values() if self._rehearsal else ():
+            tree.add(category)
+        refused: dict[Path, tuple[str, str]] = {}
+        for path in paths if self._params.layout.create_categories else ():
+            for command in tree.missing(path, self._job.id):
+                settled = await self._create(tree, command)
+                if settled.status != APPLIED:
+                    refused[path] = settled.code or settled.status, settled.detail or ""
+                    break
+                tree.add(created(command))
+                self.progress.categories_created += 1
+        found = {path: category_id for path in paths if (category_id := tree.find(path)) is not None}
+        return msgspec.structs.replace(known, paths=found, refused=refused)
+
+    async def _create(self, tree: CategoryTree, command: CreateCategory) -> Settled:
+        if self._rehearsal is not None:
+            return await self._rehearsal.create(tree, command)
+        key = f"import:{self._job.id}:category:{command.category_id}"
+        (settled,) = await self._send([(command, key, fingerprint(command))])
+        return settled
+
+    async def _settle(self, planned: Sequence[Planned]) -> list[Rehearsed]:
         """What became of each command, in their order; or what would, in a dry run."""
         if self._rehearsal is not None:
             return await self._rehearsal.settle(planned)
         settled: dict[int, Settled] = {}
         wave_of = attrgetter("wave")
         for _, wave in groupby(sorted(planned, key=wave_of), key=wave_of):
-            settled |= await self._apply(list(wave))
-        return [settled[row.line] for row in planned]
+            rows = list(wave)
+            outcomes = await self._send(
+                [(row.command, f"import:{self._job.id}:{row.line}", row.fingerprint) for row in rows]
+            )
+            settled |= {row.line: outcome for row, outcome in zip(rows, outcomes, strict=True)}
+        return [Rehearsed(settled[row.line], ()) for row in planned]
 
-    async def _apply(self, wave: Sequence[Planned]) -> dict[int, Settled]:
-        """Posts the commands side by side and waits for what becomes of them; by line."""
+    async def _send(self, commands: Sequence[tuple[Command, str, bytes]]) -> list[Settled]:
+        """Posts the commands, each with its key and fingerprint, side by side, and waits for what becomes of them."""
         ids = await asyncio.gather(
             *(
                 self._tools.sender.send(
-                    row.command,
+                    command,
                     self._who,
-                    key=f"import:{self._job.id}:{row.line}",
-                    fingerprint=row.fingerprint,
+                    key=key,
+                    fingerprint=digest,
                     remembered=False,
                     patience_seconds=_PATIENCE_SECONDS,
                 )
-                for row in wave
+                for command, key, digest in commands
             )
         )
         outcomes = await wait_for_outcomes(self._tools.pool, ids)
         if len(outcomes) < len(ids):
             raise WorkersAway(f"{len(ids) - len(outcomes)} of {len(ids)} rows have no outcome yet")
-        return {row.line: outcomes[command_id] for row, command_id in zip(wave, ids, strict=True)}
+        return [outcomes[command_id] for command_id in ids]
 
-    async def _keep(self, errors: Sequence[RowError]) -> None:
-        """Counts all errors, and keeps as many as may be kept, those of the first lines."""
-        self.progress.rejected += len(errors)
-        kept = sorted(errors)[: max(0, self._tools.config.import_errors_max - self.progress.errors_kept)]
-        if kept:
-            await self._tools.pool.executemany(
-                """
-                INSERT INTO job_errors (job_id, line, code, detail, particulars) VALUES ($1, $2, $3, $4, $5::jsonb)
-                ON CONFLICT DO NOTHING
-                """,
-                [(self._job.id, e.line, e.code, e.shown, _particulars(e)) for e in kept],
-            )
-        self.progress.errors_kept += len(kept)
-
-
-def _particulars(error: RowError) -> str:
-    return msgspec.json.encode({} if error.column is None else {"column": error.column}).decode()
-
-
-async def _forget_errors(job: Job, tools: Tools, line: int) -> None:
-    """What a run that broke off noted from that line on is looked at anew, and the shop may be another meanwhile."""
-    await tools.pool.execute("DELETE FROM job_errors WHERE job_id = $1 AND line >= $2", job.id, line)
+    async def _note(self, notes: Sequence[Note]) -> None:
+        """Counts all notes, and keeps as many as may be kept, those of the first lines: of rows that were not taken,
+        and in a dry run of the others."""
+        counted, config = self.progress, self._tools.config
+        not_taken = sorted((note for note in notes if note.fate in _NOT_TAKEN), key=_line_of)
+        taken = sorted((note for note in notes if note.fate not in _NOT_TAKEN), key=_line_of)
+        aside = sum(note.fate == LEFT_ASIDE for note in not_taken)
+        unchanged = sum(note.fate == UNCHANGED for note in taken)
+        counted.left_aside += aside
+        counted.rejected += len(not_taken) - aside
+        counted.unchanged += unchanged
+        counted.applied += len(taken) - unchanged
+        counted.created += sum(note.fate == CREATED for note in taken)
+        errors = not_taken[: max(0, config.import_errors_max - counted.errors_kept)]
+        told = taken[: max(0, config.import_fates_max - counted.fates_kept)] if self._params.dry_run else []
+        if errors or told:
+            await fates.keep(self._tools.pool, self._job, [*errors, *told])
+        counted.errors_kept += len(errors)
+        counted.fates_kept += len(told)

@@ -169,14 +169,14 @@ _PARTS: Final = f"""
         LIMIT {_TIDIED_AT_ONCE}
     )
 """  # noqa: S608 - constants of ours
-_ERRORS: Final = f"""
-    DELETE FROM job_errors WHERE (job_id, line) IN (
-        SELECT e.job_id, e.line FROM job_errors e JOIN jobs j ON j.id = e.job_id
+_ROWS: Final = f"""
+    DELETE FROM job_rows WHERE (job_id, line) IN (
+        SELECT r.job_id, r.line FROM job_rows r JOIN jobs j ON j.id = r.job_id
         WHERE j.status <> '{QUEUED}' AND j.updated_at < now() - $1 * interval '1 second'
         LIMIT {100 * _TIDIED_AT_ONCE}
     )
 """  # noqa: S608 - constants of ours
-_TIDYING: Final[Sequence[str]] = (_PARTS, _ERRORS)
+_TIDYING: Final[Sequence[str]] = (_PARTS, _ROWS)
 
 
 async def tidy(pool: asyncpg.Pool[Any], kept_seconds: float) -> None:

@@ -21,6 +21,7 @@ from domain.ids import new_id, slot_of_key
 from domain.stock import SetStock
 from runtime import nouns
 from runtime.listings.rows import BadRow, Row
+from workers.jobs.category_paths import CategoryTree, Path, shown
 from workers.rows import Connection
 
 
@@ -34,11 +35,14 @@ class Planned(NamedTuple):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What the shop has of what a window names: products by slug, variants by SKU, ids of categories by slug."""
+    """What the shop has of what a window names: products by slug, variants by SKU, ids of categories by slug and by
+    path. Where a path leads nowhere, `refused` may say why."""
 
     products: Mapping[str, Product]
     variants: Mapping[str, Variant]
     categories: Mapping[str, UUID]
+    paths: Mapping[Path, UUID] = {}
+    refused: Mapping[Path, tuple[str, str]] = {}
 
 
 async def known_of(connection: Connection, rows: Sequence[Row]) -> Known:
@@ -53,6 +57,12 @@ async def known_of(connection: Connection, rows: Sequence[Row]) -> Known:
         {variant.sku: variant for variant in await load(Variant, "sku", (row.sku for row in rows))},
         {category.slug: category.id for category in await load(Category, "slug", (row.category for row in rows))},
     )
+
+
+async def tree_of(connection: Connection) -> CategoryTree:
+    """The categories of the shop by their paths."""
+    rows = await connection.fetch("SELECT id, slug, name, parent_id, position, version FROM categories")
+    return CategoryTree(Category(*row) for row in rows)
 
 
 class _SaidProduct(msgspec.Struct):
@@ -78,7 +88,7 @@ class Window:
 
     def __init__(self, job_id: UUID, known: Known) -> None:
         self._job_id = job_id
-        self._categories = known.categories
+        self._known = known
         self._products = {slug: _SaidProduct(it.id, _product_fields(it)) for slug, it in known.products.items()}
         self._variants = {sku: _SaidVariant(it.product_id, _variant_fields(it)) for sku, it in known.variants.items()}
 
@@ -149,11 +159,21 @@ class Window:
         if row.description is not UNSET:
             description = row.description or ""
         if row.category is not UNSET:
-            category_id = self._categories.get(row.category) if row.category else None
+            category_id = self._known.categories.get(row.category) if row.category else None
             if row.category and category_id is None:
                 raise BadRow("unknown_category", "There is no such category.", "category")
+        if row.category_path is not UNSET:
+            category_id = self._by_path(row.category_path) if row.category_path else None
         status = row.status or (before.status if before else DRAFT)
         return ProductFields(row.slug, name, description, category_id, status)
+
+    def _by_path(self, path: Path) -> UUID:
+        category_id = self._known.paths.get(path)
+        if category_id is None:
+            nowhere = f"There is no category {shown(path)!r}; the import may create it (`create_categories`)."
+            code, detail = self._known.refused.get(path, ("unknown_category", nowhere))
+            raise BadRow(code, detail, "category")
+        return category_id
 
     def _merged_variant(self, row: Row, variant: _SaidVariant | None) -> VariantFields:
         before = variant.fields if variant else None
@@ -187,7 +207,7 @@ def _kept(row: Row) -> tuple[str, ...]:
     kept = ["slug"]
     if not row.speaks_of_product:
         kept += _OF_PRODUCT
-    elif row.category is UNSET:
+    elif row.category is UNSET and row.category_path is UNSET:
         kept.append("category_id")
     if not row.speaks_of_variant:
         kept += _OF_VARIANT

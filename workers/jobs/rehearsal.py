@@ -7,26 +7,37 @@ takes disk for what the file would change, and no more memory than a window.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from domain.catalogue import Product, PutListing, Variant
-from domain.model import Offer, Rejection, Shop, Stock, Who, decide, evolve
+from domain.catalogue import Product, ProductFields, PutListing, Variant, VariantFields
+from domain.categories import Category, CreateCategory
+from domain.model import Command, Offer, Rejection, Shop, Stock, Who, decide, evolve
 from domain.refusals import CommandRejected
-from domain.stock import SetStock
+from domain.stock import NOTHING, SetStock
 from runtime.listings.rows import Row
 from runtime.mailboxes.sender import Settled
 from runtime.records import APPLIED, REJECTED
 from workers.handlers import gather_needs
+from workers.jobs.category_paths import CategoryTree
+from workers.jobs.fates import CHANGED, Change, fate_of
 from workers.jobs.planning import Known, Planned, known_of, new_product_id
 from workers.rows import Needs, load
 
 _S = TypeVar("_S", bound=msgspec.Struct)
+
+
+class Rehearsed(NamedTuple):
+    """What would become of a row; and, if it would change what is there, what of it."""
+
+    settled: Settled
+    changes: tuple[Change, ...]
 
 
 class Rehearsal:
@@ -37,6 +48,8 @@ class Rehearsal:
         self._job_id = job_id
         self._who = who
         self._scratch = _Scratch()
+        self.categories: dict[UUID, Category] = {}
+        """Those that the import would have created so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +70,16 @@ class Rehearsal:
             known.categories,
         )
 
-    async def settle(self, planned: Sequence[Planned]) -> list[Settled]:
+    async def create(self, tree: CategoryTree, command: CreateCategory) -> Settled:
+        """What would become of a category that the rows of the next window are to lie in."""
+        shop = Shop(others={Category: dict(tree.categories)})
+        settled = self._decide(shop, command)
+        if settled.status == APPLIED:
+            self.categories[command.category_id] = shop.of(Category)[command.category_id]
+        await asyncio.sleep(0)  # there may be thousands, and the lease is to be kept meanwhile
+        return settled
+
+    async def settle(self, planned: Sequence[Planned]) -> list[Rehearsed]:
         """What would become of each command, in their order."""
         needs = Needs()
         for row in planned:
@@ -66,7 +88,7 @@ class Rehearsal:
             shop = (await load(connection, needs, alone=False)).shop
         self._recall(shop, [row.command for row in planned])
         before = [dict(states) for _, states in _kept(shop)]
-        settled = [self._decide(shop, row.command) for row in planned]
+        settled = [self._rehearse(shop, row.command) for row in planned]
         for (kind, states), earlier in zip(_kept(shop), before, strict=True):
             changed = {str(key): state for key, state in states.items() if state is not earlier.get(key)}
             self._scratch.remember(kind, changed)
@@ -74,6 +96,8 @@ class Rehearsal:
 
     def _recall(self, shop: Shop, commands: Sequence[PutListing | SetStock]) -> None:
         """Puts what would be over what is."""
+        for category in self.categories.values():
+            shop.of(Category)[category.id] = category
         product_ids = {str(command.product_id) for command in commands if isinstance(command, PutListing)}
         skus = {sku for command in commands if (sku := _sku_of(command)) is not None}
         for product in self._scratch.recall(Product, product_ids).values():
@@ -83,13 +107,34 @@ class Rehearsal:
             shop.offers[sku] = Offer(sku, variant.price_minor, variant.currency, variant.on_sale)
         shop.stock.update(self._scratch.recall(Stock, skus))
 
-    def _decide(self, shop: Shop, command: PutListing | SetStock) -> Settled:
+    def _rehearse(self, shop: Shop, command: PutListing | SetStock) -> Rehearsed:
+        before = _facts(shop, command)
+        settled = self._decide(shop, command)
+        after = _facts(shop, command)
+        changes = tuple(
+            Change(field, before.get(field), value) for field, value in after.items() if before.get(field) != value
+        )
+        return Rehearsed(settled, changes if fate_of(settled.type) == CHANGED else ())
+
+    def _decide(self, shop: Shop, command: Command) -> Settled:
         decision = decide(shop, command, self._who)
         if isinstance(decision, Rejection):
             return Settled(REJECTED, 0.0, CommandRejected.type, decision.code, decision.detail)
         for event in decision:
             evolve(shop, event)
         return Settled(APPLIED, 0.0, decision[0].type)
+
+
+def _facts(shop: Shop, command: PutListing | SetStock) -> dict[str, Any]:
+    """What the shop knows of what a row speaks of, by the names of its columns."""
+    facts: dict[str, Any] = {}
+    if isinstance(command, PutListing) and (product := shop.of(Product).get(command.product_id)):
+        facts = {name: getattr(product, name) for name in ProductFields.__struct_fields__}
+    if sku := _sku_of(command):
+        if variant := shop.of(Variant).get(sku):
+            facts.update({name: getattr(variant, name) for name in VariantFields.__struct_fields__})
+        facts["on_hand"] = shop.stock.get(sku, NOTHING).on_hand
+    return facts
 
 
 def _sku_of(command: PutListing | SetStock) -> str | None:

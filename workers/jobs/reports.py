@@ -1,4 +1,4 @@
-"""Reports: sales by day, SKU, category or customer, over a range of UTC days, summed in Postgres.
+"""Reports: sales by day, SKU, category or customer, over days as a time zone counts them, summed in Postgres.
 
 Everything is read in one read-only snapshot, so a report never shows half of anything. It is summed slice by slice of
 time, with rests while the shop is busy, into a temporary table, and from there streamed: memory is flat here and there.
@@ -11,9 +11,10 @@ import asyncio
 import csv
 import io
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -23,6 +24,7 @@ import msgspec
 from domain.jobs import REPORT
 from domain.orders import GUEST_PREFIX
 from runtime.csvcells import escape_cell
+from runtime.timezones import start_of, zone_of
 from workers.jobs.core import Job, Tools, job
 
 _Rows = Sequence[tuple[Any, ...]]
@@ -46,16 +48,18 @@ _BATCHES_AT_WORK: Final = """
 
 
 class _By(NamedTuple):
-    """How sales are grouped: SQL for the key of a line, and for the name that a key goes by, if it has one."""
+    """How sales are grouped: SQL for the key of a line, and for the name that a key goes by, if it has one. With `days`
+    the key is made of the days that a slice touches ($4), and of when each begins ($5)."""
 
     columns: tuple[str, ...]
     key: str
     joins: str = ""
     name: str = ""
+    days: bool = False
 
 
 BY: Final = {
-    "day": _By(("day",), "(o.placed_at AT TIME ZONE 'UTC')::date::text"),
+    "day": _By(("day",), "($4::text[])[width_bucket(o.placed_at, $5::timestamptz[])]", days=True),
     "sku": _By(
         ("sku", "name"),
         "l.sku",
@@ -78,7 +82,7 @@ _SUMS: Final = ("currency", "orders", "pieces", "revenue_minor")
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"first": "from", "end": "to"}):
-    """The params of a report: the days from `first` up to, and without, `end`."""
+    """The params of a report: the days from `first` up to, and without, `end`, as `time_zone` counts them."""
 
     kind: str
     by: str
@@ -86,6 +90,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"fi
     end: date
     format: str
     statuses: tuple[str, ...]
+    time_zone: str = "UTC"
 
 
 @job(REPORT)
@@ -96,11 +101,13 @@ async def run(job: Job, tools: Tools) -> dict[str, Any]:
     written = _csv if asked.format == "csv" else _json
     rows = 0
     async with _snapshot(tools) as connection:
-        slices = list(pairwise(_bounds(asked.first, asked.end)))
+        days = _days(asked)
+        slices = list(pairwise(_bounds(days[0][1], days[-1][1])))
         began = time.monotonic()
         for done, (start, end) in enumerate(slices):
             tools.progress(done, len(slices))
-            await connection.execute(_sum(by), start, end, list(asked.statuses))
+            touched = _touched(days, start, end) if by.days else ()
+            await connection.execute(_sum(by), start, end, list(asked.statuses), *touched)
             if (worked := time.monotonic() - began) > _WORK_SECONDS:
                 await _make_way(tools, worked)
                 began = time.monotonic()
@@ -114,10 +121,27 @@ async def run(job: Job, tools: Tools) -> dict[str, Any]:
     return {"rows": rows, "bytes": tools.result.size_bytes}
 
 
-def _bounds(first: date, end: date) -> list[datetime]:
+def _days(asked: Asked) -> list[tuple[str, datetime]]:
+    """The days of the report, and the first that is not in it, each with the moment at which it begins."""
+    zone = zone_of(asked.time_zone)
+    days = (asked.first + timedelta(days=number) for number in range((asked.end - asked.first).days + 1))
+    return [(day.isoformat(), start_of(day, zone)) for day in days]
+
+
+def _touched(days: Sequence[tuple[str, datetime]], start: datetime, end: datetime) -> tuple[list[str], list[datetime]]:
+    """The days that the time from `start` up to `end` touches, and when each begins."""
+    first = bisect_right(days, start, key=_begin) - 1
+    last = bisect_left(days, end, key=_begin)
+    return [day for day, _ in days[first:last]], [begin for _, begin in days[first:last]]
+
+
+def _begin(day: tuple[str, datetime]) -> datetime:
+    return day[1]
+
+
+def _bounds(start: datetime, last: datetime) -> list[datetime]:
     """Where the slices begin, and where the last one ends."""
-    start, last = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (first, end))
-    slices = min(_SLICES_MAX, (last - start) // _SLICE_MIN)
+    slices = max(1, min(_SLICES_MAX, (last - start) // _SLICE_MIN))
     return [start + (last - start) * number // slices for number in range(slices + 1)]
 
 

@@ -1,0 +1,15 @@
+"""What became of a line of an upload is kept for others than the rejected: a dry run tells each row's fate."""
+
+from alembic import op
+
+revision = "0015"
+down_revision = "0014"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE job_errors RENAME TO job_rows")
+    op.execute("ALTER INDEX job_errors_pkey RENAME TO job_rows_pkey")
+    op.execute("ALTER TABLE job_rows ADD COLUMN fate text NOT NULL DEFAULT 'rejected'")
+    op.execute("ALTER TABLE job_rows ALTER COLUMN fate DROP DEFAULT")

@@ -1,0 +1,101 @@
+"""What becomes of the rows of an import, and how it is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import msgspec
+
+from domain.catalogue import ListingUnchanged, ProductCreated, VariantAdded
+from domain.limits import is_text
+from domain.stock import StockUnchanged
+from workers.jobs.core import Job
+
+CREATED: Final = "created"
+CHANGED: Final = "changed"
+UNCHANGED: Final = "unchanged"
+REJECTED: Final = "rejected"
+LEFT_ASIDE: Final = "left_aside"
+
+# By the first event of a row's command, which tells what is new before what is changed.
+_FATES: Final = {
+    ProductCreated.type: CREATED,
+    VariantAdded.type: CREATED,
+    ListingUnchanged.type: UNCHANGED,
+    StockUnchanged.type: UNCHANGED,
+}
+_DETAIL_MAX_CHARS: Final = 500
+_VALUE_MAX_CHARS: Final = 200
+
+
+class Change(NamedTuple):
+    """What a row changes of what is there."""
+
+    column: str
+    before: Any
+    after: Any
+
+
+class Note(NamedTuple):
+    """What became of the row that begins on a line; of one that was not taken why, and which column is to blame."""
+
+    line: int
+    fate: str
+    code: str = ""
+    detail: str = ""
+    column: str | None = None
+    slug: str | None = None
+    sku: str | None = None
+    changes: Sequence[Change] = ()
+
+    @property
+    def particulars(self) -> str:
+        """All but the sentence, as JSON; what the file says may be long, and no text."""
+        said: dict[str, Any] = {name: getattr(self, name) for name in ("column", "slug", "sku") if getattr(self, name)}
+        if self.changes:
+            said["changes"] = [
+                {"column": change.column, "before": _short(change.before), "after": _short(change.after)}
+                for change in self.changes
+            ]
+        return msgspec.json.encode(_texts(said)).decode()
+
+
+def fate_of(event_type: str) -> str:
+    """What became of a row whose command was applied with this first event."""
+    return _FATES.get(event_type, CHANGED)
+
+
+async def keep(pool: asyncpg.Pool[Any], job: Job, notes: Sequence[Note]) -> None:
+    """Keeps the notes; what is there of a line stays."""
+    await pool.executemany(
+        """
+        INSERT INTO job_rows (job_id, line, fate, code, detail, particulars) VALUES ($1, $2, $3, $4, $5, $6::jsonb)
+        ON CONFLICT DO NOTHING
+        """,
+        [
+            (job.id, note.line, note.fate, note.code, _texts(note.detail[:_DETAIL_MAX_CHARS]), note.particulars)
+            for note in notes
+        ],
+    )
+
+
+async def forget(pool: asyncpg.Pool[Any], job: Job, line: int) -> None:
+    """What a run that broke off noted from that line on is looked at anew, and the shop may be another meanwhile."""
+    await pool.execute("DELETE FROM job_rows WHERE job_id = $1 AND line >= $2", job.id, line)
+
+
+def _short(value: Any) -> Any:
+    return f"{value[:_VALUE_MAX_CHARS]}\u2026" if isinstance(value, str) and len(value) > _VALUE_MAX_CHARS else value
+
+
+def _texts(value: Any) -> Any:
+    """The value with nothing in its texts that Postgres could not keep."""
+    if isinstance(value, str):
+        return "".join(char if is_text(char) and not "\ud800" <= char <= "\udfff" else "\ufffd" for char in value)
+    if isinstance(value, dict):
+        return {_texts(name): _texts(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_texts(item) for item in value]
+    return value
