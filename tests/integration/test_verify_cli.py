@@ -147,6 +147,7 @@ def peak_memory(database_url: str, redis_url: str) -> tuple[dict[str, Any], int]
         check=False,
         timeout=pace.seconds(_BIG_TIMEOUT_SECONDS),
     )
+    assert len(done.stdout.splitlines()) == 2, done.stderr
     peak, said = done.stdout.splitlines()
     return json.loads(said), int(peak) * (1 if sys.platform == "darwin" else 1024)
 
