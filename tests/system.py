@@ -65,9 +65,14 @@ class System(LocalSystem):
         super().__init__(
             Path(self._folder.name),
             # A test reads metrics that it has just caused.
-            settings={"PYTHONPATH": str(offline.FOLDER), "TIDEGATE_METRICS_FRESH_SECONDS": "0", **settings},
+            settings={"TIDEGATE_METRICS_FRESH_SECONDS": "0", **settings},
             start_timeout_seconds=pace.seconds(START_TIMEOUT_SECONDS),
         )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What processes are told is not the caller's PYTHONPATH; theirs is the one that keeps them offline."""
+        return {**super().environment, "PYTHONPATH": str(offline.FOLDER)}
 
     def start(self, check: Callable[[], None] = lambda: None) -> None:
         self.running.append(self)
