@@ -31,6 +31,7 @@ class Account(Entity, frozen=True):
     password_hash: Secret | None
     development: bool = False
     confirmed: bool = True
+    erased: bool = False
 
     def slot(self) -> int:
         return slot_of_id(self.id)
@@ -157,7 +158,7 @@ def _create(shop: Shop, command: CreateAccount, who: Who) -> Decision:
 @decides(ChangeAccount)
 def _change(shop: Shop, command: ChangeAccount, who: Who) -> Decision:
     account = shop.of(Account).get(command.account_id)
-    if account is None:
+    if account is None or account.erased:
         return not_found(command.account_id)
     name, role = command.name or account.name, command.role or account.role
     if role != account.role and _is_own(account, who):
@@ -181,7 +182,7 @@ def _deactivate(shop: Shop, command: DeactivateAccount, who: Who) -> Decision:
 @decides(ReactivateAccount)
 def _reactivate(shop: Shop, command: ReactivateAccount, who: Who) -> Decision:
     account = shop.of(Account).get(command.account_id)
-    if account is None:
+    if account is None or account.erased:
         return not_found(command.account_id)
     if account.active:
         return Rejection("account_state_conflict", "The account is active.", {"active": True})

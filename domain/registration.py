@@ -102,7 +102,7 @@ class PasswordResetRequested(Event, frozen=True):
 @decides(RegisterAgain)
 def _register_again(shop: Shop, command: RegisterAgain, who: Who) -> Decision:
     account = shop.of(Account).get(command.account_id)
-    if account is None:
+    if account is None or account.erased:
         return not_found(command.account_id)
     if account.confirmed:
         return (RegistrationRepeated(account.id),)

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.accounts import AccountChanged, AccountDeactivated
 from domain.api_keys import ApiKeyRevoked
+from domain.erasure import AccountErased
 from domain.passwords import PasswordChanged
 from domain.sessions import SessionClosed
 from gateway.auth import Caller
@@ -30,7 +31,8 @@ _RETRY_SECONDS: Final = 1.0
 _CLOCKS_APART_SECONDS: Final = 60.0
 
 _INTERESTS: Final = frozenset(
-    event.type for event in (SessionClosed, AccountChanged, AccountDeactivated, PasswordChanged, ApiKeyRevoked)
+    event.type
+    for event in (SessionClosed, AccountChanged, AccountDeactivated, AccountErased, PasswordChanged, ApiKeyRevoked)
 )
 
 _log = logging.getLogger(__name__)
@@ -75,6 +77,8 @@ class Revocations:
                 case AccountChanged(account_id=account_id, epoch=epoch):
                     self._raise_epoch(str(account_id), epoch)
                 case AccountDeactivated(account_id=account_id, epoch=epoch):
+                    self._raise_epoch(str(account_id), epoch)
+                case AccountErased(account_id=account_id, epoch=epoch):
                     self._raise_epoch(str(account_id), epoch)
                 case PasswordChanged(account_id=account_id, epoch=epoch):
                     self._raise_epoch(str(account_id), epoch)

@@ -163,6 +163,9 @@ class Rows:
         self.stock: dict[str, StockMove] = {}
         self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, tuple[str, ...], bool]] = []
         self.reactions: dict[str, int | None] = {}
+        self.erased: list[UUID] = []
+        """The accounts whose orders lose the addresses on them, and so do those that guests placed with theirs."""
+        self._erased_emails: list[str] = []
 
     def move_reaction(self, name: str, position: int | None) -> None:
         """Has a reaction go on behind `position`, None for the log's end as it is before this batch; a run that is in
@@ -182,6 +185,10 @@ class Rows:
 
     async def write(self, connection: Connection) -> None:
         """Writes what can be written before the batch has its places in the log."""
+        if self.erased:
+            # Locked by id, as orders always are; the addresses themselves are about to go.
+            self._erased_emails = await connection.fetchval(_EMAILS_OF, self.erased)
+            await connection.execute(_LOCK_ORDERS_OF, [str(each) for each in self.erased], self._erased_emails)
         if self.reactions:
             await connection.execute(
                 """
@@ -201,6 +208,11 @@ class Rows:
             await connection.copy_records_to_table(
                 "dead_letters", records=[(*letter, at) for letter in self.dead_letters], columns=_DEAD_LETTER_COLUMNS
             )
+
+    async def erase(self, connection: Connection) -> None:
+        """Blanks the addresses on orders; those that the batch wrote itself among them."""
+        if self.erased:
+            await connection.execute(_ERASE_EMAILS, [str(each) for each in self.erased], self._erased_emails)
 
     async def write_stock(self, connection: Connection, counted: Mapping[str, int]) -> bool:
         """Moves the stock; the counter must be held. False if of some SKU there was less than the batch needed, or of
@@ -285,6 +297,11 @@ def _written(noun: nouns.Noun, loaded: Loaded) -> tuple[list[Entity], list[Entit
 def _offer(variant: Variant) -> tuple[int, str, bool]:
     return variant.price_minor, variant.currency, variant.on_sale
 
+
+_EMAILS_OF = "SELECT coalesce(array_agg(email), '{}') FROM accounts WHERE id = ANY($1::uuid[]) AND email IS NOT NULL"
+_ORDERS_OF = "email IS NOT NULL AND (customer_id = ANY($1::text[]) OR email = ANY($2::text[]))"
+_LOCK_ORDERS_OF = f"SELECT FROM orders WHERE {_ORDERS_OF} ORDER BY id FOR UPDATE"
+_ERASE_EMAILS = f"UPDATE orders SET email = NULL WHERE {_ORDERS_OF}"  # noqa: S608 - ours
 
 _ORDER_COLUMNS = (*orders.COLUMNS, "placed_at", "updated_at", "placed_seq")
 _DEAD_LETTER_COLUMNS = (

@@ -1,16 +1,17 @@
 """One's own account: see it, change the name, change the password."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from domain.accounts import ChangeAccount
+from domain.erasure import EraseAccount
 from domain.passwords import ChangePassword
 from gateway.auth import Caller, require_role
 from gateway.fields import AccountName, NewPassword, personal
-from gateway.oauth import TokensView
+from gateway.oauth import NO_STORE, TokensView
 from gateway.problems import Problem
 from gateway.requests import Body, body_schema, parse, read_body
 from gateway.routes import API
@@ -19,12 +20,19 @@ from gateway.settled import WAIT_SECONDS, settled
 from gateway.submit import ask
 from gateway.views import accounts as views
 from gateway.views.accounts import AccountView
+from runtime.personal_data import exported
 from runtime.tokens import mint_in_session
 
 router = APIRouter(prefix=f"{API}/me", tags=["accounts"])
 
 Reader = Annotated[Caller, Depends(require_role("customer"))]
 Writer = Annotated[Caller, Depends(require_role("customer", "profile:write"))]
+
+
+_EXPORTED: Final[dict[str, Any]] = {
+    "description": "The account, its sessions and its orders.",
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
 
 
 class ProfileBody(Body):
@@ -62,6 +70,33 @@ async def change_me(request: Request, caller: Writer) -> Response:
     if accepted.outcome is None:
         return accepted.response()
     return await _shown(request, account_id, accepted.headers())
+
+
+@router.delete(
+    "",
+    status_code=204,
+    response_class=Response,
+    responses=write("account_not_found", "own_account"),
+    openapi_extra={"parameters": WRITE_HEADERS},
+)
+async def erase_me(request: Request, caller: Writer) -> Response:
+    """Erases you: your name, your addresses and your password are gone, and all your sessions end. Your orders stay,
+    under an id that means nobody any more. Waits for the outcome by default."""
+    account_id = _account_id(caller)
+    asked = ask(request, caller.who, b"", wait_seconds=WAIT_SECONDS)
+    accepted = await edge_of(request).submitter.submit(asked, EraseAccount(account_id), str(account_id))
+    return accepted.response() if accepted.outcome is None else Response(None, 204, accepted.headers())
+
+
+@router.get("/export", response_class=Response, responses={200: _EXPORTED, **read("account_not_found")})
+async def export_me(request: Request, caller: Reader) -> Response:
+    """What is known about you, as JSON: your account, your sessions, your orders."""
+    async with edge_of(request).engine.connect() as connection:
+        known = await exported(connection, _account_id(caller))
+    if known is None:
+        raise _not_found()
+    said = {**NO_STORE, "Content-Disposition": 'attachment; filename="my-data.json"'}
+    return Response(known, 200, said, "application/json")
 
 
 @router.post(

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from domain.accounts import ChangeAccount, CreateAccount, DeactivateAccount, ReactivateAccount
+from domain.erasure import EraseAccount
 from domain.model import Personal
 from domain.roles import CUSTOMER, SCOPES_OF_ROLE
 from gateway.auth import Caller, require_role
@@ -124,6 +125,21 @@ async def deactivate_user(request: Request, caller: Admin, user_id: UUID) -> Res
 async def reactivate_user(request: Request, caller: Admin, user_id: UUID) -> Response:
     """Lets the account's owner sign in again. Waits for the outcome by default."""
     return await _change(request, caller, b"", ReactivateAccount(user_id))
+
+
+@router.delete(
+    "/{user_id}",
+    status_code=204,
+    response_class=Response,
+    responses=write("account_not_found", "own_account"),
+    openapi_extra={"parameters": WRITE_HEADERS},
+)
+async def erase_user(request: Request, caller: Admin, user_id: UUID) -> Response:
+    """Erases somebody: name, addresses and password are gone, and all sessions end. The orders stay, under an id that
+    means nobody any more. Waits for the outcome by default."""
+    asked = ask(request, caller.who, b"", wait_seconds=WAIT_SECONDS)
+    accepted = await edge_of(request).submitter.submit(asked, EraseAccount(user_id), str(user_id))
+    return accepted.response() if accepted.outcome is None else Response(None, 204, accepted.headers())
 
 
 def _check_may_give(caller: Caller, role: str) -> None:

@@ -64,7 +64,8 @@ _SIGN_IN = [accounts.c[name] for name in ("id", "email", "role", "active", "epoc
 
 async def find(connection: AsyncConnection, account_id: UUID) -> AccountView | None:
     """The account, if there is one."""
-    row = (await connection.execute(select(*_SHOWN).where(accounts.c.id == account_id))).mappings().first()
+    query = select(*_SHOWN).where(accounts.c.id == account_id, ~accounts.c.erased)
+    row = (await connection.execute(query)).mappings().first()
     return None if row is None else AccountView(**row)
 
 
@@ -72,7 +73,7 @@ async def newest(
     connection: AsyncConnection, cursor: str | None, limit: int, *, email: str | None, role: str | None
 ) -> Page[AccountView]:
     """Accounts, newest first."""
-    query = newest_first(select(*_SHOWN), accounts, cursor, limit)
+    query = newest_first(select(*_SHOWN).where(~accounts.c.erased), accounts, cursor, limit)
     if email is not None:
         query = query.where(accounts.c.email == email)
     if role is not None:
@@ -90,7 +91,7 @@ async def sign_in_as(connection: AsyncConnection, email: str) -> SignIn | None:
 
 async def sign_in_of(connection: AsyncConnection, account_id: UUID) -> SignIn | None:
     """The same, of an account that is known already."""
-    row = (await connection.execute(select(*_SIGN_IN).where(accounts.c.id == account_id))).first()
+    row = (await connection.execute(select(*_SIGN_IN).where(accounts.c.id == account_id, ~accounts.c.erased))).first()
     return None if row is None else SignIn(*row)
 
 

@@ -3,7 +3,7 @@
 Columns are named as the fields of the states in `domain/accounts.py`, `domain/sessions.py` and `domain/api_keys.py`.
 """
 
-from sqlalchemy import ARRAY, Boolean, Column, ForeignKey, Index, Integer, Table, Text, Uuid
+from sqlalchemy import ARRAY, Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text, Uuid
 
 from runtime.tables.base import metadata, when
 
@@ -13,14 +13,20 @@ accounts = Table(
     "accounts",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("email", Text, nullable=False, unique=True),
-    Column("name", Text, nullable=False),
+    Column("email", Text, unique=True),
+    Column("name", Text),
     Column("role", Text, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("epoch", Integer, nullable=False),
-    Column("password_hash", Text, nullable=False),
+    Column("password_hash", Text),
     Column("development", Boolean, nullable=False, server_default="false"),
     Column("confirmed", Boolean, nullable=False, server_default="true"),
+    Column("erased", Boolean, nullable=False, server_default="false"),
+    CheckConstraint(
+        "CASE WHEN erased THEN num_nonnulls(email, name, password_hash) = 0"
+        " ELSE num_nulls(email, name, password_hash) = 0 END",
+        name="accounts_say_who_they_are_until_erased",
+    ),
     when("created_at"),
     when("updated_at"),
     Index(None, "created_at", "id"),

@@ -3,11 +3,12 @@
 
 from domain.accounts import Account, ChangeAccount, CreateAccount, DeactivateAccount, ReactivateAccount
 from domain.api_keys import ApiKey, CreateApiKey, RevokeApiKey
+from domain.erasure import AccountErased, EraseAccount
 from domain.passwords import ChangePassword
 from domain.registration import ConfirmAddress, RegisterAgain, RequestPasswordReset, ResetPassword
 from domain.sessions import CloseSession, OpenSession, RefreshSession, Session
-from workers.handlers import needs
-from workers.rows import Needs
+from workers.handlers import needs, writes
+from workers.rows import Needs, Rows
 
 _AboutAccount = (
     ChangeAccount
@@ -17,6 +18,7 @@ _AboutAccount = (
     | ConfirmAddress
     | RequestPasswordReset
     | ResetPassword
+    | EraseAccount
 )
 
 
@@ -32,6 +34,7 @@ def _create(command: CreateAccount, into: Needs) -> None:
 @needs(ConfirmAddress)
 @needs(RequestPasswordReset)
 @needs(ResetPassword)
+@needs(EraseAccount)
 def _change(command: _AboutAccount, into: Needs) -> None:
     into.need(Account, command.account_id)
 
@@ -59,3 +62,8 @@ def _session(command: RefreshSession | CloseSession, into: Needs) -> None:
 @needs(RevokeApiKey)
 def _key(command: CreateApiKey | RevokeApiKey, into: Needs) -> None:
     into.need(ApiKey, command.key_id)
+
+
+@writes(AccountErased)
+def _erased(event: AccountErased, into: Rows) -> None:
+    into.erased.append(event.account_id)

@@ -1,0 +1,43 @@
+"""What is known about a person with an account, for that person: the account, its sessions and its orders."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_EXPORT: Final = sa.text("""
+    SELECT json_build_object(
+        'account', (
+            SELECT json_build_object('id', id, 'email', email, 'name', name, 'role', role, 'active', active,
+                'confirmed', confirmed, 'created_at', created_at, 'updated_at', updated_at)
+            FROM accounts WHERE id = :account_id
+        ),
+        'sessions', (
+            SELECT coalesce(json_agg(json_build_object('id', id, 'scopes', scopes, 'created_at', created_at,
+                'expires_at', expires_at, 'closed', closed) ORDER BY created_at, id), '[]')
+            FROM sessions WHERE account_id = :account_id
+        ),
+        'orders', (
+            SELECT coalesce(json_agg(json_build_object('id', o.id, 'status', o.status, 'currency', o.currency,
+                'total_minor', o.total_minor, 'email', o.email, 'placed_at', o.placed_at, 'lines', (
+                    SELECT json_agg(json_build_object('sku', sku, 'quantity', quantity,
+                        'unit_price_minor', unit_price_minor) ORDER BY position)
+                    FROM order_lines WHERE order_id = o.id
+                )) ORDER BY o.placed_seq), '[]')
+            FROM orders o, accounts a
+            WHERE a.id = :account_id AND (o.customer_id = a.id::text OR (a.confirmed AND o.email = a.email))
+        )
+    )::text
+    FROM accounts WHERE id = :account_id AND NOT erased
+""")
+
+
+async def exported(connection: AsyncConnection, account_id: UUID) -> bytes | None:
+    """All of it as JSON; None if there is no such account. What was ordered as a guest with the confirmed address is
+    the owner's as well."""
+    found: str | None = await connection.scalar(_EXPORT, {"account_id": account_id})
+    return None if found is None else msgspec.json.format(found.encode(), indent=2)
