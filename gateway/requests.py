@@ -145,8 +145,13 @@ def body_schema(model: type[Body], media_type: str = _JSON) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
+def _bodies() -> list[type[Body]]:
+    """The bodies of our operations; a test may have some of its own."""
+    return [model for model in Body.__subclasses__() if model.__module__.startswith(f"{__package__}.")]
+
+
 def body_schemas() -> dict[str, Any]:
     """The schemas of all bodies by name, for the components of the OpenAPI document."""
-    bodies: list[tuple[type[Body], JsonSchemaMode]] = [(model, "validation") for model in Body.__subclasses__()]
+    bodies: list[tuple[type[Body], JsonSchemaMode]] = [(model, "validation") for model in _bodies()]
     schemas: dict[str, Any] = models_json_schema(bodies, ref_template=_SCHEMA)[1]["$defs"]
     return schemas
