@@ -56,7 +56,7 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "invalid_grant": 400,
     "invalid_scope": 400,
     "unsupported_grant_type": 400,
-    "invalid_link": 400,
+    "invalid_link": 422,
     "invalid_refresh_token": 401,
     "wrong_password": 403,
     "no_session": 409,

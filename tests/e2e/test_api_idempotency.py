@@ -312,7 +312,7 @@ async def test_the_same_json_in_another_order_of_members_is_the_same_request(
     answers = [await customer.request("POST", "/api/v1/orders", data=body.encode(), headers=headers) for body in bodies]
     assert answers[0].ok(201) == answers[1].ok(201)
     assert replayed(answers) == 1
-    assert await customer.inventory(sku) == (5, 1, 4)
+    assert await shop.staff.inventory(sku) == (5, 1, 4)
 
 
 async def test_a_waited_write_says_where_it_stands_in_the_log(shop: Shop, customer: Client) -> None:

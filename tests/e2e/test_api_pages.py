@@ -51,8 +51,8 @@ async def test_staff_see_everyone_s_orders(shop: Shop) -> None:
     pages = await shop.staff.pages("/orders", PAGE_MAX_ROWS)
     ids = [order["id"] for page in pages for order in page]
     assert placed < set(ids)
-    assert ids == sorted(ids, reverse=True)
-    assert len(set(ids)) == len(ids) == await shop.database.fetchval("SELECT count(*) FROM orders")
+    in_the_log = await shop.database.fetch("SELECT id FROM orders ORDER BY placed_seq DESC")
+    assert ids == [str(row["id"]) for row in in_the_log], "the order of the log, and all of it"
 
 
 async def test_a_limit_beyond_the_page_s_bound_is_cut_to_it(shop: Shop, customer: Client) -> None:
@@ -93,7 +93,7 @@ def _cursor(text: str) -> str:
         ),
         ("/orders", ""),
         ("/orders", "!!!!"),
-        ("/orders", _cursor("7")),
+        ("/orders", _cursor("7x")),
         ("/orders", _cursor("PRODUCT-1")),
         ("/products", _cursor("\x00")),
         ("/dead-letters", _cursor("x")),

@@ -49,7 +49,7 @@ async def test_nobody_signs_in_before_the_address_is_confirmed(shop: Shop) -> No
     (await confirm(shop, token, "another password")).problem(403, "wrong_password")
     assert (await confirm(shop, token, "a password of hers")).status == 204
     (await ask_for_tokens(shop, username=email, password="a password of hers")).ok()
-    (await confirm(shop, token, "a password of hers")).problem(400, "invalid_link")
+    (await confirm(shop, token, "a password of hers")).problem(422, "invalid_link")
 
 
 async def test_registering_an_address_that_has_an_account_tells_its_owner_alone(shop: Shop) -> None:
@@ -70,10 +70,10 @@ async def test_who_has_the_mailbox_says_which_registration_is_the_true_one(shop:
     await mails(shop, email, 1)
     (await register(shop, body(email, password="what ada knows"))).ok()
     first, second = await mails(shop, email, 2)
-    (await confirm(shop, token_in(first), "what eve knows")).problem(400, "invalid_link")
+    (await confirm(shop, token_in(first), "what eve knows")).problem(422, "invalid_link")
     (await register(shop, body(email, password="what eve knows"))).ok()
     third = (await mails(shop, email, 3))[-1]
-    (await confirm(shop, token_in(second), "what ada knows")).problem(400, "invalid_link")
+    (await confirm(shop, token_in(second), "what ada knows")).problem(422, "invalid_link")
     # The owner clicks on the newest, whose password is not hers.
     (await confirm(shop, token_in(third), "what ada knows")).problem(403, "wrong_password")
     (await forget(shop, email)).ok()
@@ -90,8 +90,8 @@ async def test_a_password_is_reset_by_mail_once_and_ends_all_sessions(shop: Shop
     assert mail["Subject"] == "Set another password"
     token = token_in(mail)
     answers = await asyncio.gather(*(reset(shop, token, f"the new password {n}") for n in range(3)))
-    assert sorted(answer.status for answer in answers) == [204, 400, 400]
-    (await reset(shop, token, "one more time")).problem(400, "invalid_link")
+    assert sorted(answer.status for answer in answers) == [204, 422, 422]
+    (await reset(shop, token, "one more time")).problem(422, "invalid_link")
     await is_refused_everywhere(there.client)
     (await ask_for_tokens(shop, username=person.email, password=person.password)).problem(400, "invalid_grant")
     won = [answer.status for answer in answers].index(204)
@@ -109,7 +109,7 @@ async def test_a_link_of_another_kind_or_of_yesterday_is_not_good(shop: Shop) ->
     other = mint_link(KEYS, RESET_AUDIENCE, link, issued_at=now, lifetime_seconds=3_600)
     ahead = mint_link(KEYS, CONFIRM_AUDIENCE, Link(link.account_id, 7), issued_at=now, lifetime_seconds=3_600)
     for bad in (over, other, ahead, "abc", token[:-3], shop.system.token()):
-        (await confirm(shop, bad, "a password of hers")).problem(400, "invalid_link")
-    (await reset(shop, token, "a password of hers")).problem(400, "invalid_link")
+        (await confirm(shop, bad, "a password of hers")).problem(422, "invalid_link")
+    (await reset(shop, token, "a password of hers")).problem(422, "invalid_link")
     (await shop.with_token(token).get("/me")).problem(401, "invalid_token")
     assert (await confirm(shop, token, "a password of hers")).status == 204
