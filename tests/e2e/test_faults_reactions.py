@@ -45,7 +45,8 @@ async def town() -> AsyncIterator[Town]:
         "TIDEGATE_SMTP_TIMEOUT_SECONDS": "1",
     }
     async with MailServer(free_port()) as mail:
-        with System({**settings, "TIDEGATE_SMTP_URL": mail.url}) as system:
+        unbounded = {"TIDEGATE_MAILS_MAX_PER_RECIPIENT": "100000", "TIDEGATE_MAILS_MAX_PER_SENDER": "100000"}
+        with System({**settings, **unbounded, "TIDEGATE_SMTP_URL": mail.url}) as system:
             await stock_up(system, [SKU])
             yield Town(system, mail)
             code, found = await asyncio.to_thread(system.verify)

@@ -139,7 +139,7 @@ async def test_200_buyers_and_50_pieces(busy: System) -> None:
         left = await buyers.get("/inventory/LAST-LAMP")
     assert [reply.status for reply in replies].count(201) == 50
     assert [(reply.status, reply.code) for reply in replies].count((409, "insufficient_stock")) == 150
-    assert left.body == {"sku": "LAST-LAMP", "available": 0}
+    assert left.body == {"sku": "LAST-LAMP", "on_hand": 50, "reserved": 50, "available": 0}
     async with Ledger(busy) as ledger:
         stock = await ledger.connection.fetchrow("SELECT on_hand, reserved FROM stock WHERE sku = 'LAST-LAMP'")
         assert dict(stock or {}) == {"on_hand": 50, "reserved": 50}
