@@ -19,6 +19,7 @@ from gateway.passwords import Passwords
 from gateway.realtime.hub import Hub
 from gateway.realtime.sockets import Sockets
 from gateway.realtime.stats import Statistics
+from gateway.realtime.turns import Turns
 from gateway.revocations import Revocations
 from gateway.scraping import Scraper
 from gateway.submit import Submitter
@@ -77,7 +78,15 @@ class Edge:
         )
         self.waiters = Waiters(self.engine, max_requests=config.wait_max_requests)
         self.tail = Tail(self.engine, silence_seconds=config.silence_seconds)
-        self.hub = Hub(self.engine, self.tail)
+        self.hub = Hub(
+            self.engine,
+            self.tail,
+            Turns(
+                replays_max=config.replays_max,
+                replays_max_per_principal=config.replays_max_per_principal,
+                events_per_second=config.replay_events_per_second,
+            ),
+        )
         self.stats = Statistics(self.engine, self.redis, self.tail, mailbox_count=config.mailbox_count)
         self.sockets = Sockets(self)
         self.scraper = Scraper(self.engine, self.redis, config)

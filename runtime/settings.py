@@ -311,6 +311,19 @@ class Settings(BaseSettings):
         20.0, description="What a WebSocket's client may say in the long run; more is closed with 4429.", gt=0
     )
     socket_messages_burst: int = Field(200, description="What it may say at once.", ge=1)
+    replays_max: int = Field(
+        200,
+        description="Long replays of the log at a time in one gateway process: of more than 2,000 events, for topics"
+        " whose events no index finds; more are refused, `too_many_replays`.",
+        ge=1,
+    )
+    replays_max_per_principal: int = Field(10, description="The same of one principal.", ge=1)
+    replay_events_per_second: float = Field(
+        50_000.0,
+        description="Events that one gateway process reads for such topics in the long run; replays take turns, and"
+        " wait.",
+        gt=0,
+    )
     silence_seconds: float = Field(
         0.5,
         description="Without an event for this long the gateway looks into the log itself; if it cannot for twice as"

@@ -19,7 +19,7 @@ MEANINGS: Final = {
     1009: "A message that is too large.",
     INTERNAL_ERROR: "A ping was not answered, or a bug of the gateway: connect again, and resume.",
     STOPPING: "The gateway stops: connect again, and resume.",
-    TRY_LATER: "There is no room, or the log cannot be read now: try again later, and resume.",
+    TRY_LATER: "There is no room, or too many replays, or the log cannot be read now: try again later, and resume.",
     TOO_SLOW: "The client reads too slowly; the reason names the seq to resume from.",
     BAD_REQUEST: "What the client said could not be understood.",
     UNAUTHENTICATED: "There is no token, or it expired, or counts no more.",

@@ -6,7 +6,6 @@ outboxes of all. Whoever resumes reads the log up to where the hub is, and joins
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
@@ -15,14 +14,15 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.realtime.packets import Packet, encode, packets
-from gateway.realtime.topics import LOG, addresses_of
+from gateway.realtime.topics import LOG, addresses_of, narrow
+from gateway.realtime.turns import Replay, Turns
 from gateway.tail import Tail
 from gateway.views import log
+from gateway.views.narrow import Page
+from gateway.views.narrow import read as read_narrow
 from runtime.records import CHUNK_MAX_EVENTS, EventRecord
 
 _PAGE_EVENTS: Final = 2_000
-_PAGES_AT_A_TIME: Final = 2
-"""Pages of the log that are read at a time, however many resume: the database's other connections are for others."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Audience:
 
     def __init__(self, addresses: frozenset[str]) -> None:
         self.addresses = addresses
+        self.narrow = narrow(addresses)
         self.subscriptions: set[Subscription] = set()
         self.gathering: list[tuple[int, str]] = []
 
@@ -59,12 +60,13 @@ def _addresses(record: EventRecord) -> Iterable[str]:
 class Subscription:
     """One subscription: what it is for, and where its packets go. What it sees up to `seq` was delivered."""
 
-    __slots__ = ("_deliver", "_held", "_live", "audience", "left", "seq")
+    __slots__ = ("_deliver", "_held", "_live", "audience", "left", "replay", "seq")
 
     def __init__(self, audience: Audience, deliver: Deliver) -> None:
         self.audience = audience
         self.seq = 0
         self.left = False
+        self.replay: Replay | None = None
         self._live = False
         self._deliver = deliver
         self._held: list[Packet] | None = None
@@ -105,9 +107,15 @@ class Subscription:
         for packet in held:
             self.take(packet)
 
+    def end_replay(self) -> None:
+        """Its past is read, or not wanted any more."""
+        if self.replay is not None:
+            self.replay.end()
+
     def leave(self) -> None:
         """Takes nothing more."""
         self.left = True
+        self.end_replay()
         self._live = False
         self._held = None
 
@@ -115,12 +123,12 @@ class Subscription:
 class Hub:
     """Hands the tail's events to subscriptions."""
 
-    def __init__(self, engine: AsyncEngine, tail: Tail) -> None:
+    def __init__(self, engine: AsyncEngine, tail: Tail, turns: Turns) -> None:
         self._engine = engine
         self._tail = tail
         self._audiences: dict[frozenset[str], Audience] = {}
         self._by_address: dict[str, set[Audience]] = {}
-        self._reading = asyncio.Semaphore(_PAGES_AT_A_TIME)
+        self._turns = turns
         tail.watch(self._hand_on)
 
     @property
@@ -146,36 +154,56 @@ class Hub:
         for address in audience.addresses:
             self._by_address.setdefault(address, set()).add(audience)
 
+    def admit(self, subscription: Subscription, after: int, principal: str) -> None:
+        """Counts what is to be a long replay: of more than a page, by a look at all of the log. Raises
+        TooManyReplays."""
+        if subscription.audience.narrow is None and self.seq - after > _PAGE_EVENTS:
+            subscription.replay = self._turns.begin(principal)
+
     async def resume(self, subscription: Subscription, after: int, room: Room, *, max_events: int) -> None:
         """Delivers the log behind `after`, and joins; a subscription that leaves meanwhile is let go of. `room` is
         awaited before each packet. Raises what a view raises, and FellBehind if more than `max_events` came in while
         the last of it was read."""
         subscription.seq = after
-        while self.seq - subscription.seq > _PAGE_EVENTS:
-            if not await self._page(subscription, room):
-                return
-        # Close to the end: what comes in from here on is kept, until all before it is read.
-        until = self.seq
-        subscription.hold()
-        self.join(subscription)
-        while subscription.seq < until:
-            if not await self._page(subscription, room, until):
-                return
+        try:
+            joined = False
+            while not joined:
+                page, joined = await self._next_page(subscription)
+                if not await self._deliver(subscription, page, room):
+                    return
+            await room()
             if subscription.held_events > max_events:
                 raise FellBehind
-        await room()
-        if subscription.held_events > max_events:
-            raise FellBehind
-        subscription.release()
+            subscription.release()
+        finally:
+            subscription.end_replay()
 
-    async def _page(self, subscription: Subscription, room: Room, until: int | None = None) -> bool:
-        """Delivers one page of the log, not beyond `until`; False if the subscription has left."""
-        async with self._reading, self._engine.connect() as connection:
-            records = await log.read(connection, subscription.seq, _PAGE_EVENTS)
+    async def _next_page(self, subscription: Subscription) -> tuple[Page, bool]:
+        """A page of the log behind the subscription's seq, and whether it has joined because this is the last one.
+        What comes in from the moment of joining is kept until that page is delivered, so it joins when its turn has
+        come, and not before: nobody knows how long that takes."""
+        wanted, joined = subscription.audience.narrow, False
+        async with self._turns.turn(whole_log=wanted is None), self._engine.connect() as connection:
+            after, until = subscription.seq, self.seq
+            if subscription.left:
+                return Page([], after), joined
+            if until - after <= _PAGE_EVENTS:
+                subscription.hold()
+                self.join(subscription)
+                joined = True
+            if until <= after:
+                return Page([], after), joined
+            if wanted is not None:
+                return await read_narrow(connection, wanted, after, until, _PAGE_EVENTS), joined
+            records = await log.read(connection, after, min(until - after, _PAGE_EVENTS))
+            self._turns.spend(len(records))
+            return Page(records, records[-1].seq if records else until), joined
+
+    async def _deliver(self, subscription: Subscription, page: Page, room: Room) -> bool:
+        """Delivers what it sees of a page; False if the subscription has left."""
+        records = page.records
         while records and not subscription.left:
             part, records = records[:CHUNK_MAX_EVENTS], records[CHUNK_MAX_EVENTS:]
-            if until is not None:
-                part = [record for record in part if record.seq <= until]
             seen = [
                 (record.seq, encode(record, self._tail.branches))
                 for record in part
@@ -186,8 +214,9 @@ class Hub:
                 if subscription.left:
                     return False
                 subscription.pass_on(packet)
-            if part:
-                subscription.seq = part[-1].seq
+            subscription.seq = part[-1].seq
+        if not subscription.left:
+            subscription.seq = page.seq
         return not subscription.left
 
     def leave(self, subscription: Subscription) -> None:

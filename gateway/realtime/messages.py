@@ -132,6 +132,7 @@ ERROR_CODES: Final = (
     "too_many_subscriptions",
     "subscription_exists",
     "no_such_subscription",
+    "too_many_replays",
     "ahead_of_log",
     "another_log",
     "database_unavailable",

@@ -15,7 +15,12 @@ from gateway.realtime.messages import Error, Subscribed
 from gateway.realtime.packets import Form, array, event_id, server_sent
 from gateway.realtime.session import Session
 
-_CLOSES: Final = {"database_unavailable": TRY_LATER, "ahead_of_log": NOT_THIS_LOG, "another_log": NOT_THIS_LOG}
+_CLOSES: Final = {
+    "database_unavailable": TRY_LATER,
+    "too_many_replays": TRY_LATER,
+    "ahead_of_log": NOT_THIS_LOG,
+    "another_log": NOT_THIS_LOG,
+}
 
 
 class Notifications(Session):

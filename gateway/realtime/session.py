@@ -56,6 +56,7 @@ from gateway.realtime.packets import Form, events_message
 from gateway.realtime.places import NoPlace, Place
 from gateway.realtime.rate import Allowance
 from gateway.realtime.topics import STATS, TopicRefused
+from gateway.realtime.turns import TooManyReplays
 from gateway.views.log import NotThisLog
 from runtime.engine import VIEW_FAILED
 
@@ -209,12 +210,17 @@ class Session:
         except VIEW_FAILED:
             self._tell(Error("database_unavailable", "The log cannot be read now; try again.", said.id))
             return
-        if STATS in addresses:
-            self._stats.add(name)
-            self._edge.stats.watch(self, name)
         after = hub.seq if said.after == "now" else said.after
         lane = Lane(json.dumps(name), after)
         subscription = hub.subscription(addresses, partial(self._outbox.put, lane))
+        try:
+            hub.admit(subscription, after, self._caller.who.principal)
+        except TooManyReplays as full:
+            self._tell(Error("too_many_replays", str(full), said.id))
+            return
+        if STATS in addresses:
+            self._stats.add(name)
+            self._edge.stats.watch(self, name)
         subscription.seq = after
         self._served[name] = _Served(subscription, lane)
         self._tell(Subscribed(name, said.topics, after, said.id, str(self._edge.tail.branches.identity)))

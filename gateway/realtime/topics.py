@@ -16,6 +16,7 @@ import msgspec
 from domain.catalogue import ACTIVE
 from domain.fields.catalogue import canonical_sku
 from gateway.auth import Caller
+from gateway.views.narrow import Narrow
 from runtime.records import EventRecord
 
 LOG: Final = "log"
@@ -90,6 +91,22 @@ def _uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def narrow(addresses: Iterable[str]) -> Narrow | None:
+    """How the past of these addresses of one caller is found without a look at all of the log, if it can be."""
+    principal, order_ids, catalogue = None, [], False
+    for each in sorted(addresses):
+        noun, _, particular = each.partition("@")[0].partition("/")
+        if noun == ME and principal is None:
+            principal = each.partition("/")[2]
+        elif noun == ORDERS and particular:
+            order_ids.append(UUID(particular))
+        elif noun == CATALOGUE:
+            catalogue = True
+        elif noun != STATS:
+            return None
+    return Narrow(principal, tuple(order_ids), catalogue)
 
 
 class _Line(msgspec.Struct, gc=False):

@@ -1,16 +1,27 @@
 """The event log, read from any seq."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select, true
+from sqlalchemy import ARRAY, BigInteger, Select, any_, bindparam, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.rawjson import as_text
 from runtime.branches import Branches
 from runtime.records import EventRecord, microseconds
 from runtime.tables import event_counter, events, log_branches
+
+_LINES: Final = select(
+    events.c.seq,
+    events.c.type,
+    events.c.subject,
+    events.c.command_id,
+    events.c.actor,
+    events.c.occurred_at,
+    as_text(events.c.data),
+)
 
 
 class LogState(NamedTuple):
@@ -54,22 +65,17 @@ async def first_since(connection: AsyncConnection, since: datetime) -> int | Non
 
 async def read(connection: AsyncConnection, after: int, limit: int) -> list[EventRecord]:
     """Up to `limit` events behind `after`, in order."""
-    columns = events.c
-    rows = await connection.execute(
-        select(
-            columns.seq,
-            columns.type,
-            columns.subject,
-            columns.command_id,
-            columns.actor,
-            columns.occurred_at,
-            as_text(columns.data),
-        )
-        .where(columns.seq > after)
-        .order_by(columns.seq)
-        .limit(limit)
-    )
+    return await _records(connection, _LINES.where(events.c.seq > after).order_by(events.c.seq).limit(limit))
+
+
+async def read_some(connection: AsyncConnection, seqs: Sequence[int]) -> list[EventRecord]:
+    """The events at these seqs, in order."""
+    named = bindparam("seqs", list(seqs), type_=ARRAY(BigInteger))
+    return await _records(connection, _LINES.where(events.c.seq == any_(named)).order_by(events.c.seq))
+
+
+async def _records(connection: AsyncConnection, query: Select[Any]) -> list[EventRecord]:
     return [
         EventRecord(seq, event_type, subject, command_id, actor, microseconds(occurred_at), data)
-        for seq, event_type, subject, command_id, actor, occurred_at, data in rows
+        for seq, event_type, subject, command_id, actor, occurred_at, data in await connection.execute(query)
     ]

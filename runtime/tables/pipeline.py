@@ -73,6 +73,12 @@ order_lines = Table(
 AFTER_PLACING = "type LIKE 'order.%' AND type <> 'order.placed'"
 """The condition on an order's events after the first, word for word as its index has it."""
 
+OF_ACCOUNTS = "type LIKE 'account.%'"
+OF_SESSIONS = "type LIKE 'session.%'"
+OF_COMMANDS = "type LIKE 'command.%'"
+OF_CATALOGUE = "(type LIKE 'product.%' OR type LIKE 'category.%')"
+"""The conditions on other events that their indexes have, word for word as well."""
+
 # The log. `seq` is gapless and follows commit order; `data` is JSON text, read back byte for byte.
 events = Table(
     "events",
@@ -86,6 +92,11 @@ events = Table(
     Column("data", JSON, nullable=False),
     # For an order's history. Its first event is by far the most frequent one, and is found by its time.
     Index("events_after_placing", "subject", "seq", postgresql_where=text(AFTER_PLACING)),
+    # For the past of a principal and of the catalogue. Placing an order writes to none of these.
+    Index("events_of_accounts", "subject", "seq", postgresql_where=text(OF_ACCOUNTS)),
+    Index("events_of_sessions", text("(data->>'account_id')"), "seq", postgresql_where=text(OF_SESSIONS)),
+    Index("events_of_commands", "actor", "seq", postgresql_where=text(OF_COMMANDS)),
+    Index("events_of_catalogue", "seq", postgresql_where=text(OF_CATALOGUE)),
     Index("events_occurred_at", "occurred_at", postgresql_using="brin"),
 )
 

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.realtime.hub import FellBehind, Hub, Subscription
 from gateway.realtime.packets import Packet
+from gateway.realtime.turns import Turns
 from gateway.tail import Tail
 from runtime.database import asyncpg_dsn
 from runtime.engine import create_engine
@@ -26,6 +27,11 @@ def record(seq: int) -> EventRecord:
     """Every third event is about A, the others about B."""
     data = msgspec.Raw(b'{"sku":"x","quantity":1}')
     return EventRecord(seq, "stock.received", "A" if seq % 3 == 0 else "B", UUID(int=0), "sam", AT, data)
+
+
+def turns(*, replays_max: int = 100, of_one: int = 100, events_per_second: float = 1e9) -> Turns:
+    """Of a size that is no bound, but for what a test is about."""
+    return Turns(replays_max=replays_max, replays_max_per_principal=of_one, events_per_second=events_per_second)
 
 
 class Shop:
@@ -87,7 +93,7 @@ async def shop(database_url: str) -> AsyncIterator[Shop]:
     engine = create_engine(database_url, pool_size=4)
     connection = await asyncpg.connect(asyncpg_dsn(database_url))
     tail = Tail(engine, silence_seconds=0.1)
-    hub = Hub(engine, tail)
+    hub = Hub(engine, tail, turns())
     running = asyncio.create_task(tail.run())
     await hub.ready()
     yield Shop(connection, tail, hub)
