@@ -334,7 +334,7 @@ class Settings(BaseSettings):
         33_554_432, description="Ready pages of products kept per gateway process; those not asked for go first.", ge=0
     )
     connection_idle_seconds: float = Field(
-        0.5,
+        0.05,
         description="A connection to Postgres or Redis that was idle for so long is asked whether it is alive before"
         " it is used.",
         ge=0,
