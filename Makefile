@@ -30,7 +30,7 @@ bin := .venv/bin
 installed := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up test campaign check format bench replay load verify simulate fuzz clean lock
+.PHONY: help up test campaign plans check format bench replay load verify simulate fuzz clean lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,10 +39,13 @@ up: $(installed) ## Start everything on this machine; Ctrl-C stops it, the data 
 	@exec $(bin)/tidegate up
 
 test: $(installed) ## Run all tests, on servers of their own (JOBS=3 side by side; ARGS for pytest)
-	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not campaign" $(ARGS)
+	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not campaign and not plans" $(ARGS)
 
 campaign: $(installed) ## Run the tests that take too long for every day: what breaks under load, thousands of sockets
 	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m campaign $(ARGS)
+
+plans: $(installed) ## Run the suite's core, and a shop of 100,000 orders, under every way that Postgres may plan: hours
+	$(bin)/pytest -n $(JOBS) --dist load -m plans $(ARGS)
 
 check: $(installed) ## Lint, format, types and import rules, without changing anything
 	$(bin)/ruff check
