@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from secrets import randbits
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -146,18 +146,9 @@ async def big_shop(databases: Databases, _shared_redis_url: str) -> AsyncIterato
         yield url
 
 
-# What CI has the time for; `make plans` runs the others.
-_IN_CAMPAIGN: Final = ("no sequential scans", "no index scans", "no bitmap scans")
-
-
-def _marked(plans: Iterable[str]) -> list[Any]:
-    return [
-        pytest.param(plan, marks=pytest.mark.campaign if plan in _IN_CAMPAIGN else pytest.mark.plans) for plan in plans
-    ]
-
-
+@pytest.mark.plans
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("plan", _marked(PLANS))
+@pytest.mark.parametrize("plan", PLANS)
 async def test_a_big_shop_trades_and_is_clean_whatever_the_plan(big_shop: str, redis_url: str, plan: str) -> None:
     await force(big_shop, PLANS[plan])
     async with Shopfloor(big_shop, redis_url) as floor:
@@ -191,8 +182,9 @@ async def _posted_anew(floor: Shopfloor, commands: Sequence[Command]) -> list[UU
     return posted
 
 
+@pytest.mark.plans
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("plan", _marked(name for name in PLANS if PLANS[name]))
+@pytest.mark.parametrize("plan", [name for name in PLANS if PLANS[name]])
 def test_the_suites_core_passes_whatever_the_plan(plan: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "not campaign", *CORE],
