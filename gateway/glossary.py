@@ -17,6 +17,7 @@ from domain.sessions import REUSED, SIGNED_OUT
 from domain.webhooks import choices
 from gateway.problems import STATUS_OF_CODE
 from gateway.realtime.messages import ERROR_CODES
+from runtime.metrics import UNREADABLE_COMMAND_TYPE
 from runtime.records import ACCEPTED, OUTCOME_STATUSES
 
 _WORDS: Final[Mapping[str, str]] = {
@@ -270,7 +271,7 @@ def _sets() -> Mapping[str, Sequence[str]]:
         "event_type": sorted(EVENTS),
         "event_types": choices(),
         "product_status": PRODUCT_STATUSES,
-        "command": sorted(kind.__name__ for kind in COMMANDS),
+        "command": [*sorted(kind.__name__ for kind in COMMANDS), UNREADABLE_COMMAND_TYPE],
         "kind": JOB_KINDS,
         "specversion": ("1.0",),
         "datacontenttype": ("application/json",),
@@ -279,7 +280,7 @@ def _sets() -> Mapping[str, Sequence[str]]:
         "Error.code": ERROR_CODES,
         "Authenticated.role": ROLES,
         "CommandView.status": (ACCEPTED, *OUTCOME_STATUSES),
-        "CommandView.type": sorted(kind.__name__ for kind in COMMANDS),
+        "CommandView.type": [*sorted(kind.__name__ for kind in COMMANDS), UNREADABLE_COMMAND_TYPE],
         "HealthView.status": ("ready", "degraded", "unavailable"),
         "HappeningView.type": [name for name in sorted(EVENTS) if name.startswith("order.")],
         "OrderView.status": ORDER_STATUSES,
