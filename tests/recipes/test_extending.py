@@ -64,7 +64,7 @@ def test_the_suites_core_passes_with_what_the_page_adds(copy: Copy) -> None:
     _passed(copy, *CORE)
 
 
-@pytest.mark.campaign
+@pytest.mark.plans
 @pytest.mark.timeout(1_200)
 def test_the_rest_passes_as_well(copy: Copy) -> None:
     for test in MORE:
