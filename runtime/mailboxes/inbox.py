@@ -79,8 +79,15 @@ class Inbox:
 
         It asks for twice as many as fit lately: Redis knows no bound in bytes, and what does not fit was read in vain.
         """
-        asked = min(count, 2 * self._fit_lately)
-        found: Any = await self._client.xrange(stream_key(mailbox), min=f"({position}", count=asked)
+        asked = self._asks(count)
+        found = await self._client.xrange(stream_key(mailbox), min=f"({position}", count=asked)
+        return self._fitting(found, asked)
+
+    def _asks(self, count: int) -> int:
+        return min(count, 2 * self._fit_lately)
+
+    def _fitting(self, found: Any, asked: int) -> list[Entry]:
+        """As many of what was found as fit, by their bytes."""
         entries: list[Entry] = []
         size = 0
         for entry_id, fields in found:
@@ -99,12 +106,13 @@ class Inbox:
         else has moved on meanwhile, or Postgres was put back or begun anew."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.hmget(log_key(mailbox), "identity", "position")
-        pipeline.xrange(stream_key(mailbox), min=f"({bookmark.position}", count=count)
+        asked = self._asks(count)
+        pipeline.xrange(stream_key(mailbox), min=f"({bookmark.position}", count=asked)
         fields, found = await pipeline.execute()
         known = remembered(fields)
         if known is not None and not known.fits(bookmark):
             raise OutOfStep(f"mailbox {mailbox} is at {bookmark}, Redis knows of {known}")
-        return [Entry(entry_id.decode(), entry) for entry_id, entry in found]
+        return self._fitting(found, asked)
 
     async def wait(self, mailbox: int, position: str, milliseconds: int) -> bool:
         """Waits until there is an entry behind `position`, at most so long; whether there is."""

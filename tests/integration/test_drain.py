@@ -247,6 +247,11 @@ async def test_a_batch_has_a_bound_in_bytes(database_url: str, redis_url: str) -
 
         await floor.drain()
         assert await floor.statuses(posted) == ["applied"] * len(posted)
+        together = await floor.pool.fetch(
+            "SELECT sum(length(request)) AS bytes, count(*) FROM commands WHERE id = ANY($1) GROUP BY xmin::text",
+            posted,
+        )
+        assert all(batch["bytes"] <= 2_000 or batch["count"] == 1 for batch in together), together
         await floor.verified()
 
 
