@@ -32,6 +32,8 @@ VERIFY_TIMEOUT_SECONDS: Final = 60.0
 _TOKEN_SECONDS: Final = 3600
 _POLL_SECONDS: Final = 0.02
 _LOG_TAIL_LINES: Final = 40
+_BEFORE_TRACEBACK_CHARS: Final = 300
+_TRACEBACK_CHARS: Final = 6_000
 _T = TypeVar("_T")
 
 
@@ -159,8 +161,13 @@ class System(LocalSystem):
             raise AssertionError(f"verify printed no JSON:\n{done.stdout}\n{done.stderr}") from None
 
     def tracebacks(self) -> list[str]:
-        """The processes whose logs hold a traceback: something happened there that nobody had thought of."""
-        return [name for name in processes.commands() if "Traceback" in self.log(name).read_text(errors="replace")]
+        """The first traceback of each process whose log holds one: something happened that nobody had thought of."""
+        logs = {name: self.log(name).read_text(errors="replace") for name in processes.commands()}
+        return [
+            f"{name}: {log[max(0, at - _BEFORE_TRACEBACK_CHARS) : at + _TRACEBACK_CHARS]}"
+            for name, log in logs.items()
+            if (at := log.find("Traceback")) >= 0
+        ]
 
     def log_tails(self) -> str:
         """The last lines of every log."""

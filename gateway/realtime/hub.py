@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,7 +26,13 @@ _PAGE_EVENTS: Final = 2_000
 
 _log = logging.getLogger(__name__)
 
-Deliver = Callable[[Packet], None]
+
+class Deliver(Protocol):
+    """Takes events that are new (`live`), or of the past, for which there is `Room`."""
+
+    def __call__(self, packet: Packet, *, live: bool) -> None: ...
+
+
 Room = Callable[[], Awaitable[None]]
 
 
@@ -77,9 +83,10 @@ class Subscription:
         return self._live and self._held is None
 
     @property
-    def held_events(self) -> int:
-        """How many events it keeps for later."""
-        return sum(len(packet.bodies) for packet in self._held or ())
+    def held(self) -> tuple[int, int]:
+        """How many events it keeps for later, and of how many bytes."""
+        held = self._held or ()
+        return sum(len(packet.bodies) for packet in held), sum(packet.size for packet in held)
 
     def go_live(self) -> None:
         """From now on it is given what is new."""
@@ -89,13 +96,17 @@ class Subscription:
         """Takes what of the packet is behind `seq`."""
         if self._held is not None:
             self._held.append(packet)
-        elif not self.left and (news := packet.behind(self.seq)) is not None:
-            self.pass_on(news)
+        else:
+            self._pass_on_news(packet, live=True)
 
-    def pass_on(self, packet: Packet) -> None:
+    def pass_on(self, packet: Packet, *, live: bool) -> None:
         """Delivers a packet that begins behind `seq`."""
         self.seq = packet.seq
-        self._deliver(packet)
+        self._deliver(packet, live=live)
+
+    def _pass_on_news(self, packet: Packet, *, live: bool) -> None:
+        if not self.left and (news := packet.behind(self.seq)) is not None:
+            self.pass_on(news, live=live)
 
     def hold(self) -> None:
         """Keeps what it takes for later."""
@@ -105,7 +116,7 @@ class Subscription:
         """Delivers what was kept, and goes on."""
         held, self._held = self._held or [], None
         for packet in held:
-            self.take(packet)
+            self._pass_on_news(packet, live=False)
 
     def end_replay(self) -> None:
         """Its past is read, or not wanted any more."""
@@ -160,10 +171,12 @@ class Hub:
         if subscription.audience.narrow is None and self.seq - after > _PAGE_EVENTS:
             subscription.replay = self._turns.begin(principal)
 
-    async def resume(self, subscription: Subscription, after: int, room: Room, *, max_events: int) -> None:
+    async def resume(
+        self, subscription: Subscription, after: int, room: Room, *, max_events: int, max_bytes: int
+    ) -> None:
         """Delivers the log behind `after`, and joins; a subscription that leaves meanwhile is let go of. `room` is
-        awaited before each packet. Raises what a view raises, and FellBehind if more than `max_events` came in while
-        the last of it was read."""
+        awaited before each packet. Raises what a view raises, and FellBehind if more than `max_events` or `max_bytes`
+        came in while the last of it was read."""
         subscription.seq = after
         try:
             joined = False
@@ -172,7 +185,8 @@ class Hub:
                 if not await self._deliver(subscription, page, room):
                     return
             await room()
-            if subscription.held_events > max_events:
+            events, size = subscription.held
+            if events > max_events or size > max_bytes:
                 raise FellBehind
             subscription.release()
         finally:
@@ -213,7 +227,7 @@ class Hub:
                 await room()
                 if subscription.left:
                     return False
-                subscription.pass_on(packet)
+                subscription.pass_on(packet, live=False)
             subscription.seq = part[-1].seq
         if not subscription.left:
             subscription.seq = page.seq

@@ -18,7 +18,9 @@ from runtime.records import CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS
 SEND_MAX_SECONDS: Final = 20.0
 
 NOTICES_MAX: Final = 200
-"""Answers to the client's own messages that may wait; who asks more and reads nothing is too slow."""
+"""Notices that may wait; who reads none of so many is too slow."""
+
+_CROWDED: Final = NOTICES_MAX // 2
 
 Send = Callable[[str], Awaitable[None]]
 
@@ -37,6 +39,7 @@ class Lane:
 class _Events(NamedTuple):
     lane: Lane
     packet: Packet
+    live: bool
 
 
 class _Notice(NamedTuple):
@@ -57,8 +60,8 @@ class _Frame(NamedTuple):
 
 
 class Outbox:
-    """Sends packets and notices to one receiver, in the order they were put in. Of one packet there is always room;
-    beyond that, for `max_events` and `max_bytes`."""
+    """Sends packets and notices to one receiver, in the order they were put in. Of live events, one packet always has
+    room; beyond it, `max_events` and `max_bytes` may wait. Past events wait outside, until what is here is sent."""
 
     def __init__(self, send: Send, ended: Callable[[], None], form: Form, *, max_events: int, max_bytes: int) -> None:
         """`ended` is called when nothing can be sent any more: there is no room, or the receiver is gone, or takes
@@ -82,19 +85,26 @@ class Outbox:
 
     @property
     def waiting(self) -> int:
-        """Events that are not sent yet."""
+        """Live events that are not sent yet."""
         return self._events
 
-    def put(self, lane: Lane, packet: Packet) -> None:
-        """Takes events. Once some did not fit, nothing more is taken."""
+    @property
+    def crowded(self) -> bool:
+        """Whether so many notices wait that none should be asked for before they are sent."""
+        return self._notices >= _CROWDED
+
+    def put(self, lane: Lane, packet: Packet, *, live: bool = True) -> None:
+        """Takes events. Once live ones did not fit, nothing more is taken; past ones take no room from them, since
+        their caller awaits `flushed` before."""
         if self._sealed:
             return
-        events, size = self._events + len(packet.bodies), self._bytes + packet.size
-        if self._events and (events > self._max_events or size > self._max_bytes):
-            self._overflow()
-            return
-        self._events, self._bytes = events, size
-        self._append(_Events(lane, packet))
+        if live:
+            events, size = self._events + len(packet.bodies), self._bytes + packet.size
+            if self._events and (events > self._max_events or size > self._max_bytes):
+                self._overflow()
+                return
+            self._events, self._bytes = events, size
+        self._append(_Events(lane, packet, live))
 
     def notify(self, message: str, seq: int = 0, lanes: Sequence[Lane] = ()) -> None:
         """Takes a notice; it may say that everything up to `seq` of some lanes was put in before."""
@@ -172,24 +182,25 @@ class Outbox:
         if isinstance(item, _Notice):
             self._notices -= 1
             return _Frame(item.text, item.seq, item.lanes, 1)
-        lane, packet = item
-        self._take_off(packet)
+        lane, packet, _ = item
+        self._take_off(item)
         if not self._goes_together(lane, len(packet.bodies), packet.size):
             return _Frame(packet.written(self._form, lane.name), packet.seq, (lane,), 1)
         seqs, bodies, size, items = list(packet.seqs), list(packet.bodies), packet.size, 1
         while self._goes_together(lane, len(bodies), size):
             more = self._items.popleft()
             assert isinstance(more, _Events)
-            self._take_off(more.packet)
+            self._take_off(more)
             seqs += more.packet.seqs
             bodies += more.packet.bodies
             size += more.packet.size
             items += 1
         return _Frame(self._form(lane.name, seqs, bodies), seqs[-1], (lane,), items)
 
-    def _take_off(self, packet: Packet) -> None:
-        self._events -= len(packet.bodies)
-        self._bytes -= packet.size
+    def _take_off(self, item: _Events) -> None:
+        if item.live:
+            self._events -= len(item.packet.bodies)
+            self._bytes -= item.packet.size
 
     def _goes_together(self, lane: Lane, count: int, size: int) -> bool:
         """Whether the next item are events of the same subscription, and there is room for them in a frame."""

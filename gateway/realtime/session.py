@@ -129,7 +129,9 @@ class Session:
             await self.subscribe(first)
 
     async def hear(self, text: str | bytes) -> None:
-        """Takes one message of the client."""
+        """Takes one message of the client, once it has read enough of the answers to those before."""
+        if self._outbox.crowded:
+            await self._outbox.flushed()
         if not self._allowance.take():
             self._end(Closing(TOO_MANY_MESSAGES, "too many messages"))
             return
@@ -254,6 +256,7 @@ class Session:
                         subscription.seq,
                         self._outbox.flushed,
                         max_events=self._config.socket_queue_max_events,
+                        max_bytes=self._config.socket_queue_max_bytes,
                     )
         except FellBehind:
             self._end(Closing(TOO_SLOW, f"too slow; resume after {self._resume_from}"))

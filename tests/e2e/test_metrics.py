@@ -186,7 +186,6 @@ async def test_what_clients_make_up_does_not_become_a_label(shop: Shop) -> None:
 
 # Of those that the parser takes, some that no route has.
 _STRANGE_METHODS: Final = ("PROPFIND", "MKCOL", "REPORT", "LOCK", "PURGE", "SUBSCRIBE", "M-SEARCH", "SOURCE")
-_SCRAPE_MAX_BYTES: Final = 400_000
 
 
 async def test_whatever_clients_send_labels_stay_within_their_sets(shop: Shop) -> None:
@@ -198,7 +197,6 @@ async def test_whatever_clients_send_labels_stay_within_their_sets(shop: Shop) -
             (await shop.anybody.request(method, filled)).problem(405, "method_not_allowed")
     answer = await scrape(shop)
     assert b"made-up" not in answer.body
-    assert len(answer.body) < _SCRAPE_MAX_BYTES
     closed = {
         metric._name: metric for metric in vars(metrics).values() if isinstance(metric, ClosedCounter | ClosedHistogram)
     }
@@ -214,13 +212,14 @@ async def test_whatever_clients_send_labels_stay_within_their_sets(shop: Shop) -
                 else:
                     assert label in ("le", "mailbox") or value in REACTION_HANDLED.allowed(label), sample
     assert ("tidegate_http_request_seconds", "method") in looked_at
-    others = {
-        sample.labels["method"]
+    refused = [
+        sample.labels
         for family in parse_text(answer.body.decode())
         for sample in family.samples
         if sample.name == "tidegate_http_request_seconds_count" and sample.labels["status"] == "405"
-    }
-    assert others == {OTHER}
+    ]
+    assert {labels["method"] for labels in refused} == {OTHER}
+    assert len(refused) <= len(paths), "a series a route, whatever the method"
 
 
 @pytest.mark.campaign

@@ -21,6 +21,7 @@ from tests.system import eventually_seen
 
 AT = 1_800_000_000_000_000
 MANY = 10_000
+MANY_BYTES = 10_000_000
 
 
 def record(seq: int) -> EventRecord:
@@ -68,14 +69,14 @@ class Reader:
         self.seqs: list[int] = []
         self.subscription: Subscription = hub.subscription(addresses, self._take)
 
-    def _take(self, packet: Packet) -> None:
+    def _take(self, packet: Packet, *, live: bool) -> None:
         self.seqs += packet.seqs
 
     async def room(self) -> None:
         await asyncio.sleep(0)
 
-    async def resume(self, after: int, *, max_events: int = MANY) -> None:
-        await self.hub.resume(self.subscription, after, self.room, max_events=max_events)
+    async def resume(self, after: int, *, max_events: int = MANY, max_bytes: int = MANY_BYTES) -> None:
+        await self.hub.resume(self.subscription, after, self.room, max_events=max_events, max_bytes=max_bytes)
 
     async def up_to(self, seq: int) -> list[int]:
         await eventually_seen(f"seq {seq}", self._reached(seq), within_seconds=10)
@@ -126,8 +127,11 @@ async def test_the_filter(shop: Shop) -> None:
     assert await some.up_to(12) == [6, 9, 12]
 
 
-@pytest.mark.parametrize("max_events", [3, 100, MANY])
-async def test_resuming_while_events_pour_in_neither_repeats_nor_misses_one(shop: Shop, max_events: int) -> None:
+@pytest.mark.parametrize("bounds", [(3, MANY_BYTES), (100, MANY_BYTES), (MANY, 1_000), (MANY, MANY_BYTES)])
+async def test_resuming_while_events_pour_in_neither_repeats_nor_misses_one(
+    shop: Shop, bounds: tuple[int, int]
+) -> None:
+    max_events, max_bytes = bounds
     await shop.commit(500)
     readers = [Reader(shop.hub, "log") for _ in range(8)]
 
@@ -139,7 +143,8 @@ async def test_resuming_while_events_pour_in_neither_repeats_nor_misses_one(shop
     for number, reader in enumerate(readers):
         while True:  # one with little room may fall behind; it comes back from where it was
             try:
-                await reader.resume(reader.seqs[-1] if reader.seqs else number * 60, max_events=max_events)
+                after = reader.seqs[-1] if reader.seqs else number * 60
+                await reader.resume(after, max_events=max_events, max_bytes=max_bytes)
                 break
             except FellBehind:
                 shop.hub.leave(reader.subscription)
@@ -147,6 +152,23 @@ async def test_resuming_while_events_pour_in_neither_repeats_nor_misses_one(shop
     await pouring
     for number, reader in enumerate(readers):
         assert await reader.up_to(shop.last) == list(range(number * 60 + 1, shop.last + 1))
+
+
+@pytest.mark.parametrize("bounds", [{"max_events": 4}, {"max_bytes": 100}])
+async def test_what_comes_in_while_the_last_page_is_delivered_has_a_bound(shop: Shop, bounds: dict[str, int]) -> None:
+    await shop.commit(1)
+    await eventually_seen("the tail", lambda: _is(shop.hub.seq == 1), within_seconds=10)
+    reader = Reader(shop.hub, "log")
+
+    async def room() -> None:
+        if shop.last == 1:
+            await shop.commit(5)
+            await eventually_seen("the tail", lambda: _is(shop.hub.seq == 6), within_seconds=10)
+
+    reader.room = room  # type: ignore[method-assign]
+    with pytest.raises(FellBehind):
+        await reader.resume(0, **bounds)
+    assert reader.seqs == [1]
 
 
 async def test_lost_messages_are_read_from_the_log(shop: Shop) -> None:

@@ -257,7 +257,7 @@ async def test_replays_of_all_wait_for_their_budget_and_delay_nobody_else(
         replays.append(asyncio.create_task(close.resume(shop.last - 1)))
         await shop.commit(connection, 1)
         await _at(shop)
-        assert close.subscription.held_events == 0
+        assert close.subscription.held == (0, 0)
     finally:
         for replay in replays:
             replay.cancel()

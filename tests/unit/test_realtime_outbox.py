@@ -90,6 +90,31 @@ async def test_of_one_packet_there_is_room_however_large() -> None:
     assert receiver.got == ["[1,2,3]"]
 
 
+async def test_past_events_take_no_room_from_live_ones() -> None:
+    """Who follows one thing while another's past is on its way is not too slow, however large a page of it is."""
+    receiver = Receiver()
+    box, past, live = outbox(receiver, max_events=2), Lane('"a"', 0), Lane('"b"', 7)
+    box.put(past, packet(*range(1, 8)), live=False)
+    box.put(live, packet(8))
+    box.put(live, packet(9))
+    assert (receiver.ended, box.waiting) == (0, 2)
+    await box.flushed()
+    assert receiver.got == ["[1,2,3,4,5,6,7]", "[8,9]"]
+    assert (past.sent, live.sent, box.waiting) == (7, 9, 0)
+
+
+async def test_it_is_crowded_before_it_is_full() -> None:
+    receiver = Receiver()
+    receiver.open.clear()
+    box = outbox(receiver)
+    while not box.crowded:
+        assert not receiver.ended
+        box.notify("pong")
+    receiver.open.set()
+    await box.flushed()
+    assert (box.crowded, receiver.ended) == (False, 0)
+
+
 async def test_a_notice_can_say_how_far_it_has_come() -> None:
     """Where a subscription sees nothing for long, it need not resume from long ago."""
     receiver = Receiver()
