@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -82,7 +81,7 @@ class LocalSystem:
             for server in (self.postgres, self.valkey):
                 server.start(check)
                 running.callback(server.stop)
-            _migrate(self.postgres.url)
+            migrations.upgrade(self.postgres.url)
             self._processes = Processes(self.home, self.environment)
             running.callback(self._processes.stop)
             for name in processes.commands():
@@ -129,12 +128,6 @@ def temporary_system(
             yield system
         finally:
             system.stop()
-
-
-def _migrate(database_url: str) -> None:
-    # In a thread of its own: Alembic's run makes an event loop, and whoever calls us may be inside one.
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(migrations.upgrade, database_url).result()
 
 
 def _run(command: Sequence[str], system: LocalSystem, stop: StopRequest) -> int:

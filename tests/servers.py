@@ -4,10 +4,13 @@ They promise no durability, for speed; tests about durability use `tests.system`
 a copy of a migrated one, and an empty Redis.
 """
 
+import atexit
 import itertools
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -89,6 +92,28 @@ def shared_valkey() -> Iterator[ValkeyServer]:
             yield server
         finally:
             server.stop()
+
+
+def prepare(home: Path) -> None:
+    """Puts the data of a migrated Postgres into a home that has none: a copy of what is made once, which is faster than
+    to make it again."""
+    made = _migrated_home()
+    for name in (PostgresServer.name, f"{PostgresServer.name}.password"):
+        subprocess.run(["cp", "-a", str(made / name), str(home / name)], check=True)
+
+
+@cache
+def _migrated_home() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="tidegate-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    home = Path(folder.name)
+    server = PostgresServer(home, settings=postgres.NOT_DURABLE, start_timeout_seconds=_start_timeout())
+    server.start()
+    try:
+        migrations.upgrade(server.url)
+    finally:
+        server.stop()
+    return home
 
 
 def _start_timeout() -> float:

@@ -12,19 +12,22 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeVar
 
+import msgspec
 import psutil
 
 from runtime import processes
 from runtime.embedded.server import START_TIMEOUT_SECONDS
 from runtime.keys import KeyRing
-from runtime.settings import DEVELOPMENT_SECRET
+from runtime.settings import DEVELOPMENT_SECRET, Settings
 from runtime.system import LocalSystem
 from runtime.tokens import mint
-from tests import offline, pace
+from runtime.verify import verify
+from tests import offline, pace, servers
 from tests.beside import all_go_on
 from tests.pace import Patience
 
@@ -79,6 +82,8 @@ class System(LocalSystem):
     def start(self, check: Callable[[], None] = lambda: None) -> None:
         self.running.append(self)
         try:
+            if not self.postgres.data.exists():
+                servers.prepare(self.home)
             super().start(check)
         except BaseException as error:
             error.add_note(self.log_tails())
@@ -153,12 +158,19 @@ class System(LocalSystem):
         )
 
     def verify(self) -> tuple[int, dict[str, Any]]:
-        """`tidegate verify --json`: its exit code, and what it found."""
-        done = self.tidegate("verify", "--json")
-        try:
-            return done.returncode, json.loads(done.stdout)
-        except json.JSONDecodeError:
-            raise AssertionError(f"verify printed no JSON:\n{done.stdout}\n{done.stderr}") from None
+        """The exit code of `tidegate verify --json`, and what it would print: the proof itself, in this process."""
+        environment = self.environment
+        proof = verify(
+            environment["DATABASE_URL"],
+            environment["REDIS_URL"],
+            mailbox_count=int(
+                environment.get("TIDEGATE_MAILBOX_COUNT", Settings.model_fields["mailbox_count"].default)
+            ),
+        )
+        # In a thread of its own: a test may be inside an event loop.
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            report = thread.submit(asyncio.run, proof).result()
+        return 0 if report.clean else 1, json.loads(msgspec.json.encode(report.document()))
 
     def tracebacks(self) -> list[str]:
         """The first traceback of each process whose log holds one: something happened that nobody had thought of."""

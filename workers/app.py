@@ -1,6 +1,6 @@
 """Where a worker process is put together: the broker and its tasks, and what they stand on.
 
-`python -m workers` runs it, `taskiq scheduler workers.app:create_scheduler` sends the sweep.
+`python -m workers` runs it; the sweep is sent by `workers.schedule`.
 """
 
 import asyncio
@@ -9,8 +9,7 @@ import random
 from typing import Any, Final
 
 import asyncpg
-from taskiq import TaskiqEvents, TaskiqScheduler, TaskiqState
-from taskiq.schedule_sources import LabelScheduleSource
+from taskiq import TaskiqEvents, TaskiqState
 
 from runtime import garbage, logs
 from runtime.activation import BACKGROUND, DRAIN_TASK, SWEEP_TASK, TEND_TASK, ActivationBroker, activate, kick
@@ -25,7 +24,6 @@ from workers.apply import Applier
 from workers.drain import Drainer
 from workers.overdue import end_overdue
 
-_SWEEP_INTERVAL_SECONDS: Final = 1
 _RETRY_SECONDS: Final = 0.2
 
 _log = logging.getLogger(__name__)
@@ -117,14 +115,8 @@ def create_broker() -> ActivationBroker:
     async def drain(mailbox: int) -> None:
         await worker.drain(mailbox)
 
-    @broker.task(task_name=SWEEP_TASK, schedule=[{"interval": _SWEEP_INTERVAL_SECONDS}])
+    @broker.task(task_name=SWEEP_TASK)
     async def sweep() -> None:
         await worker.sweep()
 
     return broker
-
-
-def create_scheduler() -> TaskiqScheduler:
-    """Sends the sweep every second. One scheduler serves all workers; a second would do no harm."""
-    broker = create_broker()
-    return TaskiqScheduler(broker, [LabelScheduleSource(broker)])

@@ -1,5 +1,6 @@
 """The database's history (Alembic). `upgrade` brings a database to today's tables."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from alembic import command
@@ -16,8 +17,10 @@ def _config(database_url: str) -> Config:
 
 def upgrade(database_url: str, revision: str = "head") -> None:
     """Runs every migration the database has not seen, up to that one. Safe to run twice, and by two at once: they take
-    turns."""
-    command.upgrade(_config(database_url), revision)
+    turns; and inside an event loop, which it blocks."""
+    # In a thread of its own: Alembic's run makes an event loop.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(command.upgrade, _config(database_url), revision).result()
 
 
 def head() -> str:

@@ -1,0 +1,27 @@
+"""The scheduler, which asks for the sweep; `taskiq scheduler workers.schedule:create_scheduler` runs it. It imports
+nothing of what workers do, so that it starts at once and stays small.
+"""
+
+from typing import Final
+
+from taskiq import TaskiqScheduler
+from taskiq.schedule_sources import LabelScheduleSource
+
+from runtime import logs
+from runtime.activation import SWEEP_TASK, ActivationBroker
+from runtime.settings import settings
+
+_SWEEP_INTERVAL_SECONDS: Final = 1
+
+
+def create_scheduler() -> TaskiqScheduler:
+    """Sends the sweep every second. One scheduler serves all workers; a second would do no harm."""
+    config = settings()
+    logs.configure(config.log_level, as_json=config.mode == "production")
+    broker = ActivationBroker(config.redis_url)
+
+    @broker.task(task_name=SWEEP_TASK, schedule=[{"interval": _SWEEP_INTERVAL_SECONDS}])
+    async def sweep() -> None:
+        raise NotImplementedError("workers sweep; here it is only asked for")
+
+    return TaskiqScheduler(broker, [LabelScheduleSource(broker)])
