@@ -41,7 +41,7 @@ up: $(installed) ## Start everything on this machine; Ctrl-C stops it, the data 
 test: $(installed) ## Run all tests, on servers of their own (JOBS=3 side by side; ARGS for pytest)
 	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not campaign and not plans" $(ARGS)
 
-campaign: $(installed) ## Run the tests that take too long for every day: what breaks under load, thousands of sockets
+campaign: $(installed) ## Run the tests that take too long for every day: faults under load, other people's tools, packages
 	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m campaign $(ARGS)
 
 plans: $(installed) ## Run the suite's core, and a shop of 100,000 orders, under every way that Postgres may plan: hours

@@ -17,6 +17,8 @@ from runtime.settings import Settings
 from tests import nodetools, pace
 from tests.e2e.shop import Shop
 
+pytestmark = pytest.mark.campaign
+
 PRICE_MINOR: Final = 250
 ON_HAND: Final = 7
 ORDERED: Final = 2

@@ -7,6 +7,8 @@ import pytest
 from tests.fuzz.fuzzer import ROLES, SETTINGS, Pass, furnish, fuzz, left_behind
 from tests.system import System
 
+pytestmark = pytest.mark.campaign
+
 # Examples and coverage go through every operation, and every bound of its schema, in an order of their own.
 SHORT = Pass(seed=1, cases=3, seconds=7, phases="examples,coverage,fuzzing")
 

@@ -52,6 +52,8 @@ from tests.e2e.shop import Shop
 from tests.listings import Listings
 from tests.system import System, eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 _RECOVERS_SECONDS: Final = 10.0
 _NOTICED_SECONDS: Final = 3.0
 
@@ -117,7 +119,6 @@ async def test_a_gateway_that_begins_anew_knows_what_was_revoked(shop: Shop) -> 
     await is_refused_everywhere(deactivated.client)
 
 
-@pytest.mark.campaign
 async def test_a_gateway_that_begins_without_postgres_learns_it_when_that_is_back(shop: Shop) -> None:
     signed_out, deactivated, good = await _revoked_before(shop)
     await asyncio.to_thread(shop.system.kill_process, "gateway")

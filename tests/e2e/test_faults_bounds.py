@@ -15,6 +15,8 @@ from tests.e2e.faults_client import FaultsClient
 from tests.e2e.ledger import Ledger, stock_up, verified
 from tests.system import System, eventually, eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 SKU: Final = "KETTLE"
 ROOM: Final = 50
 TOO_MANY: Final = 80
@@ -64,7 +66,6 @@ async def test_full_mailbox(small: System) -> None:
     await verified(small)
 
 
-@pytest.mark.campaign
 async def test_redis_that_keeps_less_than_promised(small: System) -> None:
     log = small.log("gateway")
     async with FaultsClient(small) as client:

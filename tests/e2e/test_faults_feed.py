@@ -26,6 +26,8 @@ from tests.e2e.wire import BINARY, PING, TEXT, Wire, frame
 from tests.system import System, eventually_seen
 from tidegate.client import Feed
 
+pytestmark = pytest.mark.campaign
+
 OTHERS: Final = 200
 SOCKETS: Final = 2_000
 QUEUE_MAX_BYTES: Final = 3_000_000
@@ -235,7 +237,6 @@ async def _some_are_back(system: System) -> bool:
         return False
 
 
-@pytest.mark.campaign
 async def test_2000_sockets_opened_at_once(system: System) -> None:
     """Each is served, and each gets every event."""
     async with (

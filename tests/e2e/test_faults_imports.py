@@ -28,6 +28,8 @@ from tests.e2e.importing import CSV, article, brought_in, counts, errors, finish
 from tests.e2e.ledger import Ledger
 from tests.system import System, eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 ROWS: Final = 3_000
 WINDOW_ROWS: Final = 250
 MAX_BYTES: Final = 24_000_000

@@ -24,6 +24,8 @@ from tests.e2e.ledger import stock_up, verified
 from tests.system import System, eventually_seen
 from tidegate.client import NOT_THIS_LOG, NOT_THIS_LOG_CODES, Feed, FeedRefused
 
+pytestmark = pytest.mark.campaign
+
 SKU: Final = "KETTLE"
 TOLD_SECONDS: Final = 10.0
 _BACKUP: Final = "backup"

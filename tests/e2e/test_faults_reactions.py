@@ -17,6 +17,8 @@ from tests.e2e.ledger import Ledger, stock_up
 from tests.mailserver import MailServer, Step
 from tests.system import System, eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 SKU: Final = "KETTLE"
 HOLD_SECONDS: Final = 2
 # A lease runs out and is found, a wait after a failure is over, a server is back: all within a few seconds.

@@ -17,6 +17,8 @@ from tests.e2e.ledger import Ledger, prove, stock_up, verified
 from tests.e2e.load import Load
 from tests.system import System, eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 SKUS: Final = ("KETTLE", "TEAPOT")
 FINISHES_SECONDS: Final = 30.0
 ORDERS: Final = 150
@@ -111,7 +113,6 @@ async def test_postgres_restarted_while_a_report_is_made(system: System) -> None
         await _proved(system, client, report_id)
 
 
-@pytest.mark.campaign
 async def test_the_longest_report_does_not_stop_orders(system: System) -> None:
     async with FaultsClient(system) as client, Load(system, SKUS) as load:
         await load.accepts(ORDERS)

@@ -15,6 +15,8 @@ from tests.e2e.ledger import Ledger, stock_up, verified
 from tests.proxy import Proxy
 from tests.system import System, eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 SKU: Final = "KETTLE"
 READERS: Final = 5
 ANSWER_SECONDS: Final[float] = Settings.model_fields["connection_answer_seconds"].default

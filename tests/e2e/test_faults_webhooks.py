@@ -17,6 +17,8 @@ from tests.e2e.ledger import Ledger, stock_up, verified
 from tests.receiver import Receiver
 from tests.system import System
 
+pytestmark = pytest.mark.campaign
+
 SKU: Final = "KETTLE"
 KILLS: Final = 4
 EVENTS_PER_KILL: Final = 20
@@ -84,7 +86,6 @@ async def test_background_killed_while_delivering(busy: System) -> None:
     await verified(busy)
 
 
-@pytest.mark.campaign
 async def test_private_addresses_are_refused_where_they_are_not_allowed() -> None:
     """At once for what is known to be private; at connection, whatever the name says, for the rest."""
     with System({"TIDEGATE_WEBHOOK_PRIVATE_ADDRESSES": "false"}) as system:

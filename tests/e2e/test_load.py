@@ -18,6 +18,8 @@ from tests import pace
 from tests.e2e.ledger import Ledger, verified
 from tests.system import System, eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 LOCUST: Final = (str(Path(sys.executable).with_name("locust")), "-f", "loadtests/locustfile.py")
 RUN_SECONDS: Final = 4
 TIMEOUT_SECONDS: Final = 120.0
@@ -48,7 +50,6 @@ def test_a_run_lasts_as_long_as_it_was_told_to_however_long_the_shelves_took(sys
     assert "The run has failed" not in done.stderr
 
 
-@pytest.mark.campaign
 def test_a_run_with_too_few_requests_has_failed(system: System) -> None:
     done = load(system, "-u", "1", "-r", "1", "-t", f"{RUN_SECONDS}s", "--least-requests", "1000000")
     assert done.returncode == 1
@@ -80,7 +81,6 @@ def test_without_the_settings_it_says_what_it_lacks(system: System, tmp_path: Pa
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.campaign
 async def test_options_on_the_web_page_take_effect(system: System) -> None:
     port = free_port()
     (sku, demand), *_ = baskets.demand(baskets.read().baskets).items()

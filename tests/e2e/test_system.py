@@ -40,6 +40,7 @@ def _run(*command: str) -> Iterator[subprocess.Popen[str]]:
             running.terminate()
 
 
+@pytest.mark.campaign
 def test_a_system_outlives_its_workers_and_servers(system: System) -> None:
     eventually("two workers", lambda: len(system.worker_pids()) == 2, within_seconds=10)
     killed = system.kill_worker()
@@ -91,6 +92,7 @@ def test_a_command_is_run_against_a_system_and_its_exit_code_returned() -> None:
     assert not Path(home).exists()
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_command_and_the_system(how: signal.Signals) -> None:
     with _run(sys.executable, "-c", "import time; print('at work', flush=True); time.sleep(600)") as running:

@@ -180,6 +180,7 @@ def test_from_nothing_to_an_order_and_back_with_the_data_kept(home: Path) -> Non
     assert _running_in(home) == []
 
 
+@pytest.mark.campaign
 def test_other_commands_find_its_servers_and_it_ends_when_a_process_does(home: Path) -> None:
     running = Up(home)
     running.wait_until_ready()
@@ -195,6 +196,7 @@ def test_other_commands_find_its_servers_and_it_ends_when_a_process_does(home: P
     assert _ended(family)
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", ["postgres", "valkey"])
 def test_a_server_that_is_killed_is_started_again_with_its_data(home: Path, name: str) -> None:
     running = Up(home)
@@ -216,6 +218,7 @@ def test_a_server_that_is_killed_is_started_again_with_its_data(home: Path, name
     assert _running_in(home) == []
 
 
+@pytest.mark.campaign
 def test_after_a_kill_the_next_one_ends_what_was_left_running(home: Path) -> None:
     killed = Up(home)
     killed.wait_until_ready()
@@ -255,6 +258,7 @@ def test_a_taken_port_is_a_clear_error_and_nothing_is_started(home: Path) -> Non
     assert "Postgres" not in refused.output
 
 
+@pytest.mark.campaign
 def test_a_second_one_in_the_same_home_is_refused(home: Path) -> None:
     running = Up(home)
     running.wait_for("✓ Postgres")
@@ -264,6 +268,7 @@ def test_a_second_one_in_the_same_home_is_refused(home: Path) -> None:
     assert running.stop() == 0
 
 
+@pytest.mark.campaign
 def test_with_servers_given_none_is_embedded(home: Path, databases: Databases, redis_url: str) -> None:
     with databases.empty() as database_url:
         running = Up(home, DATABASE_URL=database_url, REDIS_URL=redis_url)
@@ -274,6 +279,7 @@ def test_with_servers_given_none_is_embedded(home: Path, databases: Databases, r
         assert running.stop() == 0
 
 
+@pytest.mark.campaign
 def test_over_a_database_begun_anew_and_a_redis_that_stayed_the_demo_is_there(
     home: Path, databases: Databases, redis_url: str
 ) -> None:

@@ -160,6 +160,7 @@ def _totals(data: bytes, key: str) -> dict[str, tuple[int, int, int]]:
     return {row[key]: (int(row["orders"]), int(row["pieces"]), int(row["revenue_minor"])) for row in rows}
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(300)
 async def test_three_real_months_give_the_totals_of_the_file(shop: Background, expected: Expected) -> None:
     await _sell_everything(shop.floor)

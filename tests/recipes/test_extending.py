@@ -59,6 +59,7 @@ def test_the_page_names_every_place() -> None:
             assert lines.count(block.behind) == 1, f"{block.file} has not this line once: {block.behind}"
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(600)
 def test_the_suites_core_passes_with_what_the_page_adds(copy: Copy) -> None:
     _passed(copy, *CORE)
@@ -71,6 +72,7 @@ def test_the_rest_passes_as_well(copy: Copy) -> None:
         _passed(copy, test)
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(600)
 def test_what_the_page_adds_is_clean(copy: Copy) -> None:
     for check in (("ruff", "check"), ("ruff", "format", "--check"), ("mypy",), ("lint-imports",)):
