@@ -27,7 +27,10 @@ export PYTHONNOUSERSITE := 1
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_VIRTUALENV PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
 bin := .venv/bin
+
+# What running needs, and beside it what developing does.
 installed := .venv/.installed
+equipped := .venv/.equipped
 
 .DEFAULT_GOAL := help
 .PHONY: help up test campaign plans check format bench replay load verify simulate fuzz clean lock
@@ -38,43 +41,43 @@ help: ## Show this
 up: $(installed) ## Start everything on this machine; Ctrl-C stops it, the data stays in .tidegate
 	@exec $(bin)/tidegate up
 
-test: $(installed) ## Run all tests, on servers of their own (JOBS=3 side by side; ARGS for pytest)
+test: $(equipped) ## Run all tests, on servers of their own (JOBS=3 side by side; ARGS for pytest)
 	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not campaign and not plans" $(ARGS)
 
-campaign: $(installed) ## Run the tests that take too long for every day: faults under load, other people's tools, packages
+campaign: $(equipped) ## Run the tests that take too long for every day: faults under load, other people's tools, packages
 	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m campaign $(ARGS)
 
-plans: $(installed) ## Run the suite's core, and a shop of 100,000 orders, under every way that Postgres may plan: hours
+plans: $(equipped) ## Run the suite's core, and a shop of 100,000 orders, under every way that Postgres may plan: hours
 	$(bin)/pytest -n $(JOBS) --dist load -m plans $(ARGS)
 
-check: $(installed) ## Lint, format, types and import rules, without changing anything
+check: $(equipped) ## Lint, format, types and import rules, without changing anything
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
 
-format: $(installed) ## Format the code, and mend what the linter can mend
+format: $(equipped) ## Format the code, and mend what the linter can mend
 	$(bin)/ruff check --fix
 	$(bin)/ruff format
 
-bench: $(installed) ## Measure, and print the table of targets (ARGS for `tidegate bench`)
+bench: $(equipped) ## Measure, and print the table of targets (ARGS for `tidegate bench`)
 	$(bin)/tidegate bench $(ARGS)
 
 replay: $(installed) ## Place the shipped real orders against a system of its own, at full speed
 	$(bin)/python -m runtime.system $(bin)/tidegate replay loadtests/data/online_retail_2010-12_2011-02.csv.gz \
 		--speed max --url {url} $(ARGS)
 
-load: $(installed) ## Locust, headless, against a system of its own (USERS=50 DURATION=30s; ARGS for locust)
+load: $(equipped) ## Locust, headless, against a system of its own (USERS=50 DURATION=30s; ARGS for locust)
 	$(bin)/python -m runtime.system $(bin)/locust --locustfile loadtests/locustfile.py --headless \
 		--host {url} --users $(USERS) --spawn-rate $(USERS) --run-time $(DURATION) --only-summary $(ARGS)
 
 verify: $(installed) ## Fold the event log of the running `make up`, and compare it with every table
 	@$(bin)/tidegate verify $(ARGS)
 
-simulate: $(installed) ## Run the seeded simulation at length (SEEDS=200; ARGS as in `--start 1 --keep-going`)
+simulate: $(equipped) ## Run the seeded simulation at length (SEEDS=200; ARGS as in `--start 1 --keep-going`)
 	$(bin)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)
 
-fuzz: $(installed) ## Hold every answer of the API against its OpenAPI document (SECONDS=300 SEED=1)
+fuzz: $(equipped) ## Hold every answer of the API against its OpenAPI document (SECONDS=300 SEED=1)
 	$(bin)/python -m tests.fuzz.run --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 clean: ## Remove what was built and installed; the data in .tidegate stays
@@ -93,6 +96,11 @@ define require-python
 @test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name one with PYTHON=..."; exit 1; }
 endef
 
+define install
+$(bin)/python -m pip install --disable-pip-version-check -c constraints.txt -e ./tidegate -e '$(1)'
+@touch $@
+endef
+
 # Debian and Ubuntu keep what `venv` needs for pip in a package of its own; a pip outside can stand in for it.
 $(installed): pyproject.toml tidegate/pyproject.toml constraints.txt
 	$(call require-python)
@@ -100,5 +108,7 @@ $(installed): pyproject.toml tidegate/pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv \
 		|| { $(PYTHON) -m venv --without-pip --clear .venv && $(PYTHON) -m pip --python $(bin)/python install pip; } \
 		|| { echo "Python's venv or pip is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	$(bin)/python -m pip install --disable-pip-version-check -c constraints.txt -e ./tidegate -e '.[dev]'
-	@touch $@
+	$(call install,.[embedded])
+
+$(equipped): $(installed)
+	$(call install,.[dev])
