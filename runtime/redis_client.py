@@ -60,25 +60,30 @@ def connection_options() -> dict[str, Any]:
 
 class _Doubting:
     """For redis-py's pools: a connection that was idle for a moment is asked before it is used; one that does not
-    answer in time is closed, with all that are idle beside it, and opened anew (see `runtime.liveness`)."""
+    answer in time is closed and opened anew, and so are those that were idle beside it (see `runtime.liveness`), each
+    when it is taken: until then somebody else may be about to use it."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._liveness = Liveness.configured()
         self._rests_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self._silent_at = float("-inf")
 
     async def ensure_connection(self, connection: Any) -> None:
         rests_since = self._rests_since.get(connection)
-        if (
-            rests_since is not None
-            and connection.is_connected
-            and time.monotonic() - rests_since >= self._liveness.idle_seconds
-            and not await self._answers(connection)
-        ):
-            _log.info("a connection to Redis was found dead; another is opened")
+        if rests_since is not None and connection.is_connected and not await self._can_be_used(connection, rests_since):
             await connection.disconnect(nowait=True)
-            await self.disconnect(inuse_connections=False)  # type: ignore[attr-defined]  # redis-py's pools have it
-        await super().ensure_connection(connection)  # type: ignore[misc]
+        await super().ensure_connection(connection)  # type: ignore[misc]  # redis-py's pools have it
+
+    async def _can_be_used(self, connection: Any, rests_since: float) -> bool:
+        asked_at = time.monotonic()
+        if rests_since <= self._silent_at:
+            return False
+        if asked_at - rests_since < self._liveness.idle_seconds or await self._answers(connection):
+            return True
+        _log.info("a connection to Redis was found dead; another is opened")
+        self._silent_at = max(self._silent_at, asked_at)
+        return False
 
     async def _answers(self, connection: Any) -> bool:
         try:

@@ -120,6 +120,32 @@ async def test_only_the_first_waits_and_not_for_long(
         assert sum(took[1:]) < pace.seconds(CONNECT_SECONDS), "nobody else waits for dead ones"
 
 
+async def test_finding_one_dead_takes_nothing_from_whoever_is_handed_another(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(redis_url)
+    pool: Any = client.connection_pool
+    await asyncio.gather(*(client.blpop(["nothing"], timeout=0.05) for _ in range(CONNECTIONS)))
+    others: list[asyncio.Future[Any]] = []
+    answers = pool._answers
+
+    async def after(turns: int) -> Any:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await client.ping()
+
+    async def found_dead(connection: Any) -> bool:
+        if others:
+            return bool(await answers(connection))
+        others.extend(asyncio.ensure_future(after(turns)) for turns in range(CONNECTIONS - 1))
+        return False
+
+    monkeypatch.setattr(pool, "_answers", found_dead)
+    assert await client.ping()
+    assert await asyncio.gather(*others) == [True] * (CONNECTIONS - 1)
+    await client.aclose()
+
+
 async def _seconds(ask: Ask) -> float:
     begun = time.monotonic()
     await ask()
