@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Crowd:
-    """The connections of this process. `lingering` are those that were turned away and are not gone yet."""
+    """The connections of this process. `lingering` are those that were told to go and are not gone yet."""
 
     def __init__(self, config: Settings, *, open_files_max: int) -> None:
         self.most = max(1, min(config.connections_max, open_files_max - config.descriptors_reserved))

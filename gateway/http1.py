@@ -91,19 +91,25 @@ class BoundedHttp(PatientHttp):
         refused = connections.crowd().enter(self._address)
         self._entered = refused is None
         if refused is not None:
-            self._turn_away(transport, _CROWDED[refused])
+            self._turn_away(_CROWDED[refused])
 
-    def _turn_away(self, transport: asyncio.Transport, answer: bytes) -> None:
+    def _turn_away(self, answer: bytes) -> None:
         """Says why; and leaves a few of many the time to read it, because what a client has sent meanwhile and nobody
         has read lets its system drop the answer when the connection is closed."""
         self._turned_away = True
-        transport.write(answer)
+        self._look_no_more()
+        if self.cycle is not None and not self.cycle.response_complete:  # whatever it was about to say comes too late
+            self.cycle.disconnected = True
+            self.cycle.waiting_for_100_continue = False
+            self.cycle.message_event.set()
+        self.pipeline.clear()
+        self.transport.write(answer)
         if connections.crowd().lingering < _LINGERING_MAX:
             connections.crowd().lingering += 1
-            transport.write_eof()
-            self._parting = self.loop.call_later(_TURNED_AWAY_SECONDS, transport.abort)
+            self.transport.write_eof()
+            self._parting = self.loop.call_later(_TURNED_AWAY_SECONDS, self.transport.abort)
         else:
-            transport.close()
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -119,10 +125,11 @@ class BoundedHttp(PatientHttp):
         if self._entered and isinstance(protocol, BoundedWebSocket):
             protocol.at_end = partial(connections.crowd().leave, self._address)
 
-    def time_out(self, part: Part) -> None:
+    def give_up(self, part: Part) -> None:
         if part == "head" or not self.cycle.response_started:
-            self.transport.write(_TOO_SLOW[part])
-        super().time_out(part)
+            self._turn_away(_TOO_SLOW[part])
+        else:
+            super().give_up(part)
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -137,7 +144,7 @@ class BoundedHttp(PatientHttp):
         if self._turned_away or self.transport.is_closing():
             return
         if self._in_head and self._head_bytes > HEAD_MAX_BYTES:
-            self._refuse(_HEAD_TOO_LARGE)
+            self._turn_away(_HEAD_TOO_LARGE)
             return
         self._head_bytes += len(data)
         super().data_received(data)
@@ -152,15 +159,15 @@ class BoundedHttp(PatientHttp):
     def on_headers_complete(self) -> None:
         self._in_head = False
         if not self._names_a_host():
-            self._refuse(_INVALID_HOST)
+            self._turn_away(_INVALID_HOST)
             raise ValueError("the parser is to stop here")
         query = self.url.partition(b"?")[2]
         if query and (len(query) > QUERY_MAX_BYTES or query.count(b"&") >= QUERY_MAX_FIELDS):
-            self._refuse(_QUERY_TOO_LONG)
+            self._turn_away(_QUERY_TOO_LONG)
             raise ValueError("the parser is to stop here")
         upgrades = self.parser.should_upgrade()
         if upgrades and not self._may_upgrade():
-            self._refuse(_UPGRADE_REFUSED)
+            self._turn_away(_UPGRADE_REFUSED)
             raise ValueError("the parser is to stop here")
         super().on_headers_complete()
         self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]  # the request's own, begun a moment later
@@ -178,8 +185,8 @@ class BoundedHttp(PatientHttp):
             self.flow.pause_reading()
 
     def send_400_response(self, msg: str) -> None:
-        if not self.transport.is_closing():
-            self._refuse(_MALFORMED)
+        if not self._turned_away and not self.transport.is_closing():
+            self._turn_away(_MALFORMED)
 
     def _names_a_host(self) -> bool:
         """RFC 9112, 3.2: exactly one Host, and a valid one; HTTP/1.0 may do without."""
@@ -194,7 +201,3 @@ class BoundedHttp(PatientHttp):
             return bool(self.parser.get_method() == b"GET")
         headers = dict(self.headers)
         return b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"
-
-    def _refuse(self, answer: bytes) -> None:
-        self.transport.write(answer)
-        self.transport.close()

@@ -68,9 +68,8 @@ class PatientHttp(HttpToolsProtocol):
         self._since = self.loop.time()  # while an answer was on its way, the next request could take its time
         super().on_response_complete()
 
-    def time_out(self, part: Part) -> None:
+    def give_up(self, part: Part) -> None:
         """Ends the connection: this part of a request did not come in time."""
-        REQUESTS_TIMED_OUT.labels(part).inc()
         self.transport.close()
 
     def _look(self) -> None:
@@ -82,7 +81,8 @@ class PatientHttp(HttpToolsProtocol):
         if self._stuck >= STUCK_LOOKS:
             self.transport.abort()
         elif self._is_awaited() and self.loop.time() - self._since > self._deadline_seconds():
-            self.time_out(self._awaited)
+            REQUESTS_TIMED_OUT.labels(self._awaited).inc()
+            self.give_up(self._awaited)
 
     def _deadline_seconds(self) -> float:
         config = settings()

@@ -20,11 +20,21 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.closed = False
+        self.said_all = False
         self.aborted = asyncio.Event()
         self.untaken_bytes = 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is said on it."""
+        return self.closed or self.said_all
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.said_all
         self.written += bytes(data)
+
+    def write_eof(self) -> None:
+        self.said_all = True
 
     def close(self) -> None:
         self.closed = True
@@ -66,7 +76,7 @@ async def test_a_head_without_end_is_refused_at_its_bound() -> None:
     protocol, wire = connection()
     protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\nx-much: ")
     fed = 0
-    while not wire.closed:
+    while not wire.ended:
         assert fed <= 2 * HEAD_MAX_BYTES
         protocol.data_received(b"x" * 4_096)
         fed += 4_096
@@ -84,7 +94,7 @@ async def test_bodies_do_not_count_and_every_request_counts_anew() -> None:
             protocol.data_received(b"x" * 40_000)
         await asyncio.gather(*protocol.tasks)
         assert wire.written.startswith(b"HTTP/1.1 204 ")
-    assert not wire.closed
+    assert not wire.ended
     protocol.connection_lost(None)
 
 
@@ -104,7 +114,7 @@ async def test_trailers_are_dropped() -> None:
 async def test_a_connection_that_piles_up_requests_is_closed() -> None:
     protocol, wire = connection()
     protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * (PIPELINE_MAX_REQUESTS + 2))
-    assert wire.closed
+    assert wire.ended
     assert not protocol.pipeline
     protocol.connection_lost(None)
     await asyncio.gather(*protocol.tasks, return_exceptions=True)
@@ -137,7 +147,7 @@ async def test_what_cannot_be_served_is_refused_with_a_problem(request_bytes: by
     head, _, body = wire.written.partition(b"\r\n\r\n")
     assert b"application/problem+json" in head
     assert json.loads(body)["code"] == code
-    assert wire.closed
+    assert wire.ended
     assert not protocol.tasks
     protocol.connection_lost(None)
 
@@ -210,10 +220,10 @@ async def test_who_does_not_send_a_whole_request_in_time_is_let_go(look: Looks, 
     if begun:
         protocol.data_received(b"1")
     look(protocol)
-    assert not wire.closed
+    assert not wire.ended
     protocol._since -= 2
     look(protocol)
-    assert wire.closed
+    assert wire.ended
     assert b"HTTP/1.1 408 " in wire.written
     assert b"The body of" in wire.written if in_body else b"The head of" in wire.written
     protocol.connection_lost(None)
@@ -228,8 +238,8 @@ async def test_an_upload_has_a_deadline_of_its_own_and_only_that_one(look: Looks
             protocol.may_send_for(allowed)
         protocol._since -= settings().request_body_seconds + 1
         look(protocol)
-        assert wire.closed == bool(seconds_over)
-        if not wire.closed:
+        assert wire.ended == bool(seconds_over)
+        if not wire.ended:
             protocol.data_received(b"}")
             await asyncio.gather(*protocol.tasks)
     protocol.connection_lost(None)
@@ -245,12 +255,12 @@ async def test_who_is_waited_for_by_nobody_is_left_alone(look: Looks) -> None:
     look(protocol)
     await asyncio.gather(*protocol.tasks)
     look(protocol)
-    assert not wire.closed
+    assert not wire.ended
     protocol.data_received(b"P/1.1\r\nhost: x\r\n\r\n")
     await asyncio.gather(*protocol.tasks)
     protocol._since -= 100_000
     look(protocol)
-    assert not wire.closed
+    assert not wire.ended
     protocol.connection_lost(None)
 
 
