@@ -17,6 +17,8 @@ from gateway.development import say_what_is_refused
 from gateway.exporting import Exports
 from gateway.passwords import Passwords
 from gateway.realtime.hub import Hub
+from gateway.realtime.places import Places
+from gateway.realtime.session import Parts
 from gateway.realtime.sockets import Sockets
 from gateway.realtime.stats import Statistics
 from gateway.realtime.turns import Turns
@@ -88,7 +90,9 @@ class Edge:
             ),
         )
         self.stats = Statistics(self.engine, self.redis, self.tail, mailbox_count=config.mailbox_count)
-        self.sockets = Sockets(self)
+        self.sockets = Sockets(
+            Parts(config, self.engine, self.authenticator, self.tail, self.hub, self.stats, Places(config))
+        )
         self.scraper = Scraper(self.engine, self.redis, config)
         self.tail.watch(self.revocations.take)
         self.catalogue = CatalogueCache(
@@ -136,7 +140,7 @@ class Edge:
             asyncio.create_task(self.tail.run()),
             asyncio.create_task(self.sockets.run()),
             asyncio.create_task(self.stats.run()),
-            asyncio.create_task(self.revocations.load(self.tail)),
+            asyncio.create_task(self.revocations.load(self.tail.watching)),
             asyncio.create_task(self.waiters.run(self.config.silence_seconds)),
         ]
         if self.config.mode == "production":
@@ -146,7 +150,7 @@ class Edge:
 
     def _learn_revocations(self) -> None:
         """What was revoked in a log that is another one."""
-        self._looking.append(asyncio.create_task(self.revocations.load(self.tail)))
+        self._looking.append(asyncio.create_task(self.revocations.load(self.tail.watching)))
 
     def _look_again(self) -> None:
         """Redis was away: outcomes and events may have been missed, and it may not be the Redis it was."""

@@ -21,7 +21,6 @@ from domain.erasure import AccountErased
 from domain.passwords import PasswordChanged
 from domain.sessions import SessionClosed
 from gateway.auth import Caller
-from gateway.tail import Tail
 from runtime.engine import VIEW_FAILED
 from runtime.records import EventRecord
 from runtime.tables import accounts, api_keys, sessions
@@ -85,10 +84,10 @@ class Revocations:
         if revoked:
             self._tell()
 
-    async def load(self, tail: Tail) -> None:
-        """Learns what was revoked before the tail began, once both it and Postgres are there. Until then, what was
+    async def load(self, watching: asyncio.Event) -> None:
+        """Learns what was revoked before the tail began, once it is `watching` and Postgres is there. Until then, what was
         revoked before this process started is not known here."""
-        await tail.watching.wait()
+        await watching.wait()
         while True:
             try:
                 await self._read()

@@ -46,7 +46,7 @@ class Stream(Notifications):
     them, but a browser resumes from there."""
 
     def _form(self) -> Form:
-        return server_sent(self._edge.tail.branches.identity)
+        return server_sent(self._parts.tail.branches.identity)
 
     def heartbeat(self) -> None:
         if self._served:
@@ -62,5 +62,5 @@ class Stream(Notifications):
         super()._tell(message)
 
     def _tell_position(self, seq: int) -> None:
-        place = event_id(seq, self._edge.tail.branches.identity)
+        place = event_id(seq, self._parts.tail.branches.identity)
         self._outbox.notify(f": heartbeat\nid: {place}\n\n", seq, [lane for _, lane in self._served.values()])

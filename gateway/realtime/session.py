@@ -4,8 +4,6 @@ It promises that every subscription gets what it sees of the log, once and in or
 code and the seq to resume from. A client's mistakes are answered and counted; they harm nobody else.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging
@@ -13,11 +11,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.auth import Caller
+from gateway.authenticator import Authenticator
 from gateway.problems import Problem
 from gateway.realtime import admission
 from gateway.realtime.closing import (
@@ -32,7 +32,7 @@ from gateway.realtime.closing import (
     Closing,
 )
 from gateway.realtime.figures import Figures
-from gateway.realtime.hub import FellBehind, Subscription
+from gateway.realtime.hub import FellBehind, Hub, Subscription
 from gateway.realtime.messages import (
     SOCKET_TOPICS_MAX,
     SUBSCRIPTIONS_MAX,
@@ -53,21 +53,33 @@ from gateway.realtime.messages import (
 )
 from gateway.realtime.outbox import Lane, Outbox, Send
 from gateway.realtime.packets import Form, events_message
-from gateway.realtime.places import NoPlace, Place
+from gateway.realtime.places import NoPlace, Place, Places
 from gateway.realtime.rate import Allowance
+from gateway.realtime.stats import Statistics
 from gateway.realtime.topics import STATS, TopicRefused
 from gateway.realtime.turns import TooManyReplays
+from gateway.tail import Tail
 from gateway.views.log import NotThisLog
 from runtime.engine import VIEW_FAILED
-
-if TYPE_CHECKING:
-    from gateway.edge import Edge
+from runtime.settings import Settings
 
 # So many messages that could not be understood are answered; one more ends the socket.
 MISTAKES_MAX: Final = 20
 _LATEST_TIMER_SECONDS: Final = 30 * 86_400.0
 
 _log = logging.getLogger(__name__)
+
+
+class Parts(NamedTuple):
+    """The parts of one gateway process that its sockets and event streams are served from."""
+
+    config: Settings
+    engine: AsyncEngine
+    authenticator: Authenticator
+    tail: Tail
+    hub: Hub
+    stats: Statistics
+    places: Places
 
 
 class _Served(NamedTuple):
@@ -78,11 +90,11 @@ class _Served(NamedTuple):
 class Session:
     """The protocol of one socket. `send` sends a text frame; `end` is called once, when `closing` says how it ends."""
 
-    def __init__(self, edge: Edge, caller: Caller | None, send: Send, end: Callable[[], object], place: Place) -> None:
+    def __init__(self, parts: Parts, caller: Caller | None, send: Send, end: Callable[[], object], place: Place) -> None:
         self.place = place
         place.give_up = self._give_up
-        self._edge = edge
-        self._config = edge.config
+        self._parts = parts
+        self._config = parts.config
         self._caller = caller
         self._on_end = end
         self.closing: Closing | None = None
@@ -115,7 +127,7 @@ class Session:
     @property
     def seq(self) -> int:
         """Every event of every subscription up to here is sent, or is in the outbox."""
-        handed_on = self._edge.hub.seq
+        handed_on = self._parts.hub.seq
         # One that begins behind an event which is yet to come is ahead of the hub.
         return min(
             (max(handed_on, s.seq) if s.up_to_date else s.seq for s, _ in self._served.values()), default=handed_on
@@ -160,7 +172,7 @@ class Session:
 
     async def _authenticate(self, said: Authenticate) -> None:
         try:
-            caller = await self._edge.authenticator.authenticate(said.token)
+            caller = await self._parts.authenticator.authenticate(said.token)
         except Problem as problem:
             if self._caller is None:
                 self._end(Closing(FORBIDDEN if problem.code == "forbidden" else UNAUTHENTICATED, problem.code))
@@ -172,7 +184,7 @@ class Session:
             return
         if self._caller is None:
             try:
-                self._edge.sockets.places.name(self.place, caller)
+                self._parts.places.name(self.place, caller)
             except NoPlace as full:
                 self._end(Closing(TRY_LATER, str(full)))
                 return
@@ -196,15 +208,15 @@ class Session:
         name = said.subscription or ",".join(sorted(set(said.topics)))
         try:
             self._check_room(name, said.topics)
-            addresses = await admission.addresses(self._edge.engine, self._caller, said.topics)
+            addresses = await admission.addresses(self._parts.engine, self._caller, said.topics)
         except TopicRefused as refused:
             self._tell(Error(refused.code, str(refused), said.id))
             return
-        hub = self._edge.hub
+        hub = self._parts.hub
         await hub.ready()
         try:
             if said.after != "now":
-                await self._edge.tail.check_place(said.after, said.log)
+                await self._parts.tail.check_place(said.after, said.log)
         except NotThisLog as error:
             identity = str(error.state.branches.identity)
             self._tell(Error(error.code, str(error), said.id, error.state.last_seq, identity))
@@ -222,10 +234,10 @@ class Session:
             return
         if STATS in addresses:
             self._stats.add(name)
-            self._edge.stats.watch(self, name)
+            self._parts.stats.watch(self, name)
         subscription.seq = after
         self._served[name] = _Served(subscription, lane)
-        self._tell(Subscribed(name, said.topics, after, said.id, str(self._edge.tail.branches.identity)))
+        self._tell(Subscribed(name, said.topics, after, said.id, str(self._parts.tail.branches.identity)))
         if after >= hub.seq:
             hub.join(subscription)
         else:
@@ -251,7 +263,7 @@ class Session:
             while self._to_resume:
                 subscription = self._to_resume.popleft()
                 if not subscription.left:
-                    await self._edge.hub.resume(
+                    await self._parts.hub.resume(
                         subscription,
                         subscription.seq,
                         self._outbox.flushed,
@@ -277,10 +289,10 @@ class Session:
         self._tell(Unsubscribed(name, said.id))
 
     def _forget(self, name: str) -> None:
-        self._edge.hub.leave(self._served.pop(name).subscription)
+        self._parts.hub.leave(self._served.pop(name).subscription)
         if name in self._stats:
             self._stats.discard(name)
-            self._edge.stats.unwatch(self, name)
+            self._parts.stats.unwatch(self, name)
 
     def heartbeat(self) -> None:
         """Tells how far it has come."""
@@ -338,7 +350,7 @@ class Session:
     @property
     def _resume_from(self) -> int:
         """What every subscription was sent for certain."""
-        return min((lane.sent for _, lane in self._served.values()), default=self._edge.hub.seq)
+        return min((lane.sent for _, lane in self._served.values()), default=self._parts.hub.seq)
 
     def _end(self, closing: Closing) -> None:
         """Nothing more is said from here on than what was, and how it ends."""

@@ -3,14 +3,12 @@
 Here sockets are admitted, counted, kept informed and closed; what they say and are told is the session's business.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -29,14 +27,11 @@ from gateway.realtime.closing import (
     Closing,
 )
 from gateway.realtime.messages import TOPICS_MAX, Subscribe
-from gateway.realtime.places import NoPlace, Place, Places
+from gateway.realtime.places import NoPlace, Place
 from gateway.realtime.plain import Notifications
-from gateway.realtime.session import Session
+from gateway.realtime.session import Parts, Session
 from gateway.realtime.topics import ME
 from runtime.engine import VIEW_FAILED
-
-if TYPE_CHECKING:
-    from gateway.edge import Edge
 
 SocketKind = type[Session]
 SOCKETS_BY_PATH: Final[dict[str, SocketKind]] = {"/ws": Session, "/ws/notifications": Notifications}
@@ -57,16 +52,14 @@ _log = logging.getLogger(__name__)
 class Sockets:
     """All sockets of this process."""
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
-        self._config = edge.config
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
         self._open: set[Session] = set()
-        self.places = Places(edge.config)
 
     async def run(self) -> None:
         """Tells every socket from time to time how far it has come, until cancelled."""
         while True:
-            await asyncio.sleep(self._config.socket_heartbeat_seconds)
+            await asyncio.sleep(self.parts.config.socket_heartbeat_seconds)
             for number, session in enumerate(list(self._open), 1):
                 session.heartbeat()
                 if number % _HEARTBEATS_AT_ONCE == 0:
@@ -75,7 +68,7 @@ class Sockets:
     def revoke(self) -> None:
         """Something was revoked: ends the sockets of callers that count no more."""
         for session in list(self._open):
-            if session.caller is not None and not self._edge.authenticator.stands(session.caller):
+            if session.caller is not None and not self.parts.authenticator.stands(session.caller):
                 session.revoke()
 
     def begin_anew(self) -> None:
@@ -99,7 +92,7 @@ class Sockets:
         async def send_text(text: str) -> None:
             await send({"type": "websocket.send", "text": text})
 
-        session = kind(self._edge, caller, send_text, interrupting(), place)
+        session = kind(self.parts, caller, send_text, interrupting(), place)
         with self.counted(session):
             try:
                 await self._listen(session, query, receive)
@@ -133,7 +126,7 @@ class Sockets:
             token = query.get("token")
             if token is None and (needs_token or "authorization" in headers):
                 token = bearer_token(headers)
-            caller = None if token is None else await self._edge.authenticator.authenticate(token)
+            caller = None if token is None else await self.parts.authenticator.authenticate(token)
         except Problem as problem:
             raise _Refused(FORBIDDEN if problem.code == "forbidden" else UNAUTHENTICATED, problem.code) from None
         except VIEW_FAILED:
@@ -143,7 +136,7 @@ class Sockets:
     def place(self, scope: Scope, caller: Caller | None) -> Place:
         """A place for whoever sent this request. Raises _Refused."""
         try:
-            return self.places.take(caller, host_of(scope))
+            return self.parts.places.take(caller, host_of(scope))
         except NoPlace as full:
             raise _Refused(TRY_LATER, str(full)) from None
 
@@ -154,7 +147,7 @@ class Sockets:
         try:
             yield
         finally:
-            self.places.free(session.place)
+            self.parts.places.free(session.place)
             self._open.discard(session)
 
 

@@ -80,7 +80,7 @@ class EventStream(Response):
         async def send_text(text: str) -> None:
             await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
-        stream = Stream(self._edge, self._caller, send_text, interrupting(), self._place)
+        stream = Stream(self._edge.sockets.parts, self._caller, send_text, interrupting(), self._place)
         connection.at_shutdown = stream.stop
         with self._edge.sockets.counted(stream):
             try:
@@ -165,7 +165,7 @@ async def stream_events(
         except NotThisLog as error:
             raise not_this_log(error) from None
     try:
-        place = edge.sockets.places.take(caller, host_of(request.scope))
+        place = edge.sockets.parts.places.take(caller, host_of(request.scope))
     except NoPlace as full:
         raise Problem("gateway_busy", f"{str(full).capitalize()}; streams count as well.") from None
     return EventStream(edge, caller, Subscribe(asked, "now" if after is None else after, log=log), place)
