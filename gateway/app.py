@@ -7,14 +7,14 @@ from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import iter_route_contexts
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import apidocs, asyncapi, connections, openapi, problems
 from gateway.edge import Edge
 from gateway.fastlane import FastLane
 from gateway.middleware import around
 from gateway.queries import only_known
-from gateway.realtime.sockets import SOCKETS_BY_PATH
+from gateway.realtime.sockets import SOCKETS_BY_PATH, SocketKind
 from gateway.routes import (
     auth,
     categories,
@@ -35,6 +35,7 @@ from gateway.routes import (
     users,
     webhooks,
 )
+from gateway.routes.documents import HEADERS
 from gateway.scraping import listening
 from gateway.surface import surface_of
 from runtime import garbage, logs
@@ -74,7 +75,15 @@ def create_app(config: Settings | None = None) -> ASGIApp:
     config = config or settings()
     logs.configure(config.log_level, as_json=config.mode == "production")
     app = api(config)
-    return around(FastLane(app, _API_ROUTERS, SOCKETS_BY_PATH), config, surface_of(app))
+    sockets = {path: _socket(app, kind) for path, kind in SOCKETS_BY_PATH.items()}
+    return around(FastLane(app, _API_ROUTERS, sockets), config, surface_of(app), HEADERS)
+
+
+def _socket(app: FastAPI, kind: SocketKind) -> ASGIApp:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await app.state.edge.sockets.serve(kind, scope, receive, send)
+
+    return serve
 
 
 def api(config: Settings) -> FastAPI:

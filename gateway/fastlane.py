@@ -12,12 +12,11 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import problems
 from gateway.auth import Caller, Requirement
 from gateway.queries import check_known, names_of
-from gateway.realtime.sockets import SocketKind
 
 _FAST: Final = "_tidegate_fast"
 FAST_ROUTE: Final = "tidegate.route"
@@ -67,8 +66,8 @@ class _Lane(NamedTuple):
 class FastLane:
     """Serves the WebSockets, and by one look-up the marked routes of `app`'s routers; the rest is left to `app`."""
 
-    def __init__(self, app: FastAPI, routers: Iterable[APIRouter], sockets: Mapping[str, SocketKind]) -> None:
-        """`sockets` says by path what kind of session a WebSocket there is."""
+    def __init__(self, app: FastAPI, routers: Iterable[APIRouter], sockets: Mapping[str, ASGIApp]) -> None:
+        """`sockets` says by path what serves a WebSocket there."""
         self._app = app
         self._sockets = sockets
         self._routes = {
@@ -84,10 +83,8 @@ class FastLane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if found is None:
-            if scope["type"] == "websocket" and (kind := self._sockets.get(scope["path"])) is not None:
-                await self._app.state.edge.sockets.serve(kind, scope, receive, send)
-            else:
-                await self._app(scope, receive, send)
+            app = self._sockets.get(scope["path"], self._app) if scope["type"] == "websocket" else self._app
+            await app(scope, receive, send)
             return
         endpoint, requirement, look, known = found
         scope["app"] = self._app

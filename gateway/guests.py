@@ -8,7 +8,7 @@ from fastapi import Request
 
 from domain.model import Who
 from domain.orders import GUEST_PREFIX
-from gateway.edge import Edge
+from gateway.authenticator import Authenticator
 from gateway.requests import canonical, idempotency_key
 from runtime.entropy import random_bits
 
@@ -26,10 +26,9 @@ def principal(request: Request, body: bytes) -> Who:
     return Who(GUEST_PREFIX + known.hexdigest(), staff=False)
 
 
-def token(edge: Edge, guest: Who, command_id: UUID) -> str:
+def token(authenticator: Authenticator, guest: Who, command_id: UUID, *, lifetime_seconds: int) -> str:
     """The link token: a bearer token for the guest's one order, as unguessable as any signature of ours. It counts from
     when the order was accepted, as its command's id says: so a repetition is answered with the same one, byte for byte,
     while the keys and the lifetime that it is made with stay the same."""
     accepted_at = (command_id.int >> 80) / 1000
-    lifetime_seconds = edge.config.guest_token_seconds
-    return edge.authenticator.mint(guest.principal, "guest", lifetime_seconds=lifetime_seconds, now=accepted_at)
+    return authenticator.mint(guest.principal, "guest", lifetime_seconds=lifetime_seconds, now=accepted_at)

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from gateway.edge import Edge
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from gateway.problems import Problem
 from gateway.views import jobs
 
@@ -10,12 +11,12 @@ RETRY_SECONDS: Final = 5
 """After which to ask again how a job is."""
 
 
-async def check_room(edge: Edge, principal: str) -> None:
+async def check_room(engine: AsyncEngine, principal: str, *, max_unfinished: int) -> None:
     """Raises a 429 Problem if the principal has as many unfinished jobs as one may. Two requests at the same moment may
     both find the last place; the bound is there for the thousandth."""
-    async with edge.engine.connect() as connection:
+    async with engine.connect() as connection:
         unfinished = await jobs.unfinished(connection, principal)
-    if unfinished >= edge.config.jobs_max_unfinished:
+    if unfinished >= max_unfinished:
         raise Problem(
             "too_many_jobs",
             f"You have {unfinished} unfinished jobs; wait until one is done.",

@@ -9,11 +9,11 @@ from typing import Final
 
 from fastapi import Response
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import Scope
 
 from domain.catalogue import ACTIVE
-from gateway.catalogue_cache import Page, Ready, page_of
-from gateway.edge import Edge
+from gateway.catalogue_cache import CatalogueCache, Page, Ready, page_of
 from gateway.middleware.compression import accepts_gzip, is_compressed
 from gateway.product_query import ProductsQuery
 from gateway.routes import API
@@ -37,11 +37,10 @@ class ProductsPage(BaseModel):
     next_cursor: str | None
 
 
-def kept_page(scope: Scope) -> Ready | None:
+def kept_page(cache: CatalogueCache, scope: Scope) -> Ready | None:
     """The answer to a request for a page that is here; or None. Whoever sends a token is to be heard first, if
     only to be told that it is not good."""
-    edge: Edge = scope["app"].state.edge
-    page = edge.catalogue.get(scope["query_string"])
+    page = cache.get(scope["query_string"])
     if page is None or any(name == b"authorization" for name, _ in scope["headers"]):
         return None
     return form(scope, page)
@@ -59,20 +58,20 @@ def form(scope: Scope, page: Page) -> Ready:
     return page.answer(if_none_match=if_none_match, takes_gzip=takes_gzip)
 
 
-async def page(edge: Edge, query: ProductsQuery, asked: bytes) -> Page:
+async def page(engine: AsyncEngine, cache: CatalogueCache, query: ProductsQuery, asked: bytes) -> Page:
     """The page that the query asks for, from the cache if it is one that everybody may see. `asked` is the query
     string as it came: the next who spells it so need not be read."""
     if query.status != ACTIVE:
-        return await _read(edge, query)
+        return await _read(engine, query)
     key = query.canonical()
     good_seconds = _IN_STOCK_SECONDS if query.in_stock else inf
-    made = await edge.catalogue.get_or_make(key, lambda: _read(edge, query), good_seconds=good_seconds)
-    edge.catalogue.spell(asked, key)
+    made = await cache.get_or_make(key, lambda: _read(engine, query), good_seconds=good_seconds)
+    cache.spell(asked, key)
     return made
 
 
-async def _read(edge: Edge, query: ProductsQuery) -> Page:
-    async with edge.engine.connect() as connection:
+async def _read(engine: AsyncEngine, query: ProductsQuery) -> Page:
+    async with engine.connect() as connection:
         found = await search(connection, query)
         items = await views.items(connection, found.ids)
     body = ProductsPage(

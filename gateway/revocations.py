@@ -85,8 +85,8 @@ class Revocations:
             self._tell()
 
     async def load(self, watching: asyncio.Event) -> None:
-        """Learns what was revoked before the tail began, once it is `watching` and Postgres is there. Until then, what was
-        revoked before this process started is not known here."""
+        """Learns what was revoked before the tail began, once that is `watching` and Postgres is there. What was
+        revoked before this process started is not known here until then."""
         await watching.wait()
         while True:
             try:

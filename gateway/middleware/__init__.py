@@ -4,6 +4,7 @@
 what costs more (compressing, CORS) is entered only by the requests that ask for it.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from starlette.middleware.cors import CORSMiddleware
@@ -12,16 +13,16 @@ from starlette.types import ASGIApp
 from gateway.middleware.compression import Compressed
 from gateway.middleware.head import HeadAsGet
 from gateway.middleware.observed import Observed
-from gateway.routes.documents import HEADERS
 from gateway.surface import Surface
 from runtime.settings import Settings
 
 _EXPOSED: Final = ("X-Process-Time", "X-Request-ID")
-"""Headers of every answer; those of single operations are named by the OpenAPI document."""
+"""Headers of every answer."""
 
 
-def around(app: ASGIApp, config: Settings, surface: Surface) -> ASGIApp:
-    """The app, compressed, shared with the origins of the settings if there are any, observed, and with HEAD."""
+def around(app: ASGIApp, config: Settings, surface: Surface, answered_headers: Iterable[str]) -> ASGIApp:
+    """The app, compressed, shared with the origins of the settings if there are any, observed, and with HEAD.
+    `answered_headers` are those of single operations, which scripts of other origins may read as well."""
     app = Compressed(app, min_bytes=config.compress_min_bytes)
     if config.cors_origins:
         # Tokens come in a header that scripts set themselves, so no browser need be trusted with credentials.
@@ -30,6 +31,6 @@ def around(app: ASGIApp, config: Settings, surface: Surface) -> ASGIApp:
             allow_origins=config.cors_origins,
             allow_methods=surface.methods,
             allow_headers=surface.request_headers,
-            expose_headers=sorted({*HEADERS, *_EXPOSED}),
+            expose_headers=sorted({*answered_headers, *_EXPOSED}),
         )
     return HeadAsGet(Observed(app), surface.endless)

@@ -90,7 +90,9 @@ class _Served(NamedTuple):
 class Session:
     """The protocol of one socket. `send` sends a text frame; `end` is called once, when `closing` says how it ends."""
 
-    def __init__(self, parts: Parts, caller: Caller | None, send: Send, end: Callable[[], object], place: Place) -> None:
+    def __init__(
+        self, parts: Parts, caller: Caller | None, send: Send, end: Callable[[], object], place: Place
+    ) -> None:
         self.place = place
         place.give_up = self._give_up
         self._parts = parts

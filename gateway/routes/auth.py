@@ -100,7 +100,7 @@ async def refresh_tokens(request: Request) -> Response:
         refresh = _refresh_token(edge, parse(RefreshBody, body))
         command = RefreshSession(refresh.session_id, refresh.account_id, refresh.generation)
         try:
-            outcome = await settled(edge, owner(refresh.account_id), command, str(refresh.session_id))
+            outcome = await settled(edge.submitter, owner(refresh.account_id), command, str(refresh.session_id))
         except Problem as problem:
             raise _invalid_refresh() if problem.code == "session_closed" else problem from None
         if outcome.type == SessionClosed.type:
@@ -132,7 +132,7 @@ async def sign_out(request: Request, caller: Annotated[Caller, Depends(require_r
     else:
         session_id, account_id = caller.session_id, UUID(caller.who.principal)
     try:
-        await settled(edge, owner(account_id), CloseSession(session_id, account_id), str(session_id))
+        await settled(edge.submitter, owner(account_id), CloseSession(session_id, account_id), str(session_id))
     except Problem as problem:
         if problem.code != "session_closed":
             raise
@@ -178,7 +178,7 @@ async def _open_session(edge: Edge, account: views.SignIn, asked: list[str], att
     scopes = tuple(sorted(set(asked) or allowed))
     command = OpenSession(session_id, account.account_id, account.epoch, scopes, expires_at)
     try:
-        outcome = await settled(edge, owner(account.account_id), command, str(session_id))
+        outcome = await settled(edge.submitter, owner(account.account_id), command, str(session_id))
     except Problem as problem:
         if problem.code == "account_changed":
             raise Problem("invalid_grant", "The account was changed at this moment.") from None

@@ -83,7 +83,7 @@ async def request_import(
     form, encoding = _format(request)
     layout = layout_of(said)
     job_id = edge.submitter.new_resource_id(ask(request, who, b""))
-    await check_room(edge, who.principal)
+    await check_room(edge.engine, who.principal, max_unfinished=edge.config.jobs_max_unfinished)
     upload = await edge.uploads.keep(
         request, job_id, partial(_check_header, encoding, layout) if form == CSV else _check_nothing
     )

@@ -68,7 +68,7 @@ async def create_key(request: Request, caller: Admin) -> Response:
     key_id = edge.submitter.new_resource_id(Ask(caller.who, None, None, None, False))
     secret = new_secret(key_id)
     command = CreateApiKey(key_id, body.name, body.role, scopes, Secret(secret.secret_hash))
-    await settled(edge, caller.who, command, str(key_id))
+    await settled(edge.submitter, caller.who, command, str(key_id))
     async with edge.engine.connect() as connection:
         shown = await views.find_key(connection, key_id)
     assert shown is not None, "a key that was made is there"

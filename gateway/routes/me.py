@@ -130,7 +130,7 @@ async def change_password(request: Request, caller: Writer) -> Response:
     await attempt.succeeded()
     password_hash = await edge.passwords.hash(passwords.new_password)
     command = ChangePassword(account_id, account.epoch, password_hash, caller.session_id)
-    await settled(edge, caller.who, command, str(account_id))
+    await settled(edge.submitter, caller.who, command, str(account_id))
     if caller.session_id is None:
         return Response(status_code=204)
     async with edge.engine.connect() as connection:

@@ -101,7 +101,10 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     lines = tuple(Wanted(sku, quantity) for sku, quantity in quantities.items())
     command = PlaceOrder(order_id, who.principal, lines, personal(order_body.email))
     accepted = await edge.submitter.submit(asked, command, str(order_id))
-    guest_token = guests.token(edge, who, accepted.command_id) if caller is NOBODY else None
+    guest_token = None
+    if caller is NOBODY:
+        lifetime_seconds = edge.config.guest_token_seconds
+        guest_token = guests.token(edge.authenticator, who, accepted.command_id, lifetime_seconds=lifetime_seconds)
     if accepted.outcome is None:
         return accepted.response(guest_token)
     order = views.just_placed(accepted.outcome, order_body.email, guest_token)

@@ -54,7 +54,7 @@ _CHANGE_HEADERS: Final = [IF_MATCH, *WRITE_HEADERS]
     },
     openapi_extra={"parameters": [*query_parameters(ProductsQuery), IF_NONE_MATCH]},
 )
-@ready(product_pages.kept_page)
+@ready(lambda scope: product_pages.kept_page(scope["app"].state.edge.catalogue, scope))
 async def list_products(request: Request, caller: Reader) -> Response:
     """Finds products, page by page.
 
@@ -70,7 +70,7 @@ async def list_products(request: Request, caller: Reader) -> Response:
             if caller is NOBODY:
                 raise unauthenticated("What is not active is for staff.")
             _STAFF.check(caller)
-        page = await product_pages.page(edge, query, asked)
+        page = await product_pages.page(edge.engine, edge.catalogue, query, asked)
     return product_pages.respond(product_pages.form(request.scope, page))
 
 

@@ -95,13 +95,13 @@ async def register(request: Request) -> Response:
         account_id = edge.submitter.new_resource_id(Ask(NOBODY.who, None, None, None, False))
         made = CreateAccount(account_id, Personal(registration.email), name, CUSTOMER, password_hash, confirmed=False)
         try:
-            await settled(edge, owner(account_id), made, str(account_id))
+            await settled(edge.submitter, owner(account_id), made, str(account_id))
         except Problem as problem:
             if problem.code != "email_taken":  # by another registration, at the same moment: it has its mail
                 raise
     else:
         again = RegisterAgain(known.account_id, name, password_hash)
-        await settled(edge, owner(known.account_id), again, str(known.account_id))
+        await settled(edge.submitter, owner(known.account_id), again, str(known.account_id))
     return _mailed("We have sent a mail to this address: it tells how to go on.")
 
 
@@ -125,7 +125,7 @@ async def confirm_address(request: Request) -> Response:
     if not await edge.passwords.check(body.password, account.password_hash):
         raise Problem("wrong_password", "This is not the password that was registered.")
     await attempt.succeeded()
-    await settled(edge, owner(link.account_id), ConfirmAddress(*link), str(link.account_id))
+    await settled(edge.submitter, owner(link.account_id), ConfirmAddress(*link), str(link.account_id))
     return Response(status_code=204)
 
 
@@ -145,7 +145,7 @@ async def forgot_password(request: Request) -> Response:
     # Nobody's account is asked about all the same: that takes as long.
     account_id = new_id(time.time_ns() // 1_000_000, random_bits() >> 52, random_bits()) if known is None else known[0]
     try:
-        await settled(edge, owner(account_id), RequestPasswordReset(account_id), str(account_id))
+        await settled(edge.submitter, owner(account_id), RequestPasswordReset(account_id), str(account_id))
     except Problem as problem:
         if problem.code != "account_not_found":
             raise
@@ -169,7 +169,7 @@ async def reset_password(request: Request) -> Response:
     if account is None or account.epoch != link.epoch:
         raise _invalid_link()  # before a password is hashed for it
     password_hash = await edge.passwords.hash(body.new_password)
-    await settled(edge, owner(link.account_id), ResetPassword(*link, password_hash), str(link.account_id))
+    await settled(edge.submitter, owner(link.account_id), ResetPassword(*link, password_hash), str(link.account_id))
     return Response(status_code=204)
 
 

@@ -86,7 +86,7 @@ async def request_report(request: Request, caller: Staff) -> Response:
     body = await read_body(request, edge.config.body_max_bytes)
     wanted = parse(ReportBody, body)
     asked = ask(request, who, body, wait_seconds=_WAIT_SECONDS)
-    await check_room(edge, who.principal)
+    await check_room(edge.engine, who.principal, max_unfinished=edge.config.jobs_max_unfinished)
     job_id = edge.submitter.new_resource_id(asked)
     params = wanted.model_dump(mode="json", by_alias=True)
     params["time_zone"] = wanted.time_zone or edge.config.time_zone

@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.middleware import around
 from gateway.middleware.compression import accepts_gzip
 from gateway.middleware.security import lets_run
+from gateway.routes.documents import HEADERS
 from gateway.surface import Surface
 from runtime.settings import Settings
 
@@ -57,7 +58,7 @@ async def ask(
     async def send(message: Message) -> None:
         messages.append(message)
 
-    await around(app, Settings(**(settings or {})), SURFACE)(scope, receive, send)
+    await around(app, Settings(**(settings or {})), SURFACE, HEADERS)(scope, receive, send)
     return Answered(messages)
 
 
