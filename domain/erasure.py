@@ -1,15 +1,21 @@
 """Erasing people: the rows that say who they are are blanked, and their sessions end. Their orders stay, with their
 money, under an id that means nobody any more; the addresses on them go, also on those that they placed as guests.
 
+A guest has no account, but an order with an address on it, which goes. A registration that nobody confirmed in time is
+erased without anybody's asking: whoever made it may be a stranger, so nothing but the account itself is touched.
+
 What is blanked the log never knew; that it was, the log says.
 """
 
 from typing import ClassVar
 from uuid import UUID
 
+import msgspec
+
 from domain.accounts import Account, not_found, put
 from domain.ids import slot_of_id
 from domain.model import Command, Decision, Event, Rejection, Shop, Who, decides, evolves
+from domain.orders import order_of
 from domain.roles import ADMIN
 
 
@@ -20,6 +26,26 @@ class EraseAccount(Command, frozen=True):
         return slot_of_id(self.account_id)
 
 
+class ExpireRegistration(Command, frozen=True):
+    """`epoch` is the account's as it was found unconfirmed: a registration that was repeated since has a link of its
+    own, and time of its own."""
+
+    account_id: UUID
+    epoch: int
+
+    def slot(self) -> int:
+        return slot_of_id(self.account_id)
+
+
+class EraseOrderAddress(Command, frozen=True):
+    """All that is known of a guest: the address on the order."""
+
+    order_id: UUID
+
+    def slot(self) -> int:
+        return slot_of_id(self.order_id)
+
+
 class AccountErased(Event, frozen=True):
     type: ClassVar[str] = "account.erased"
     account_id: UUID
@@ -27,6 +53,26 @@ class AccountErased(Event, frozen=True):
 
     def subject(self) -> str:
         return str(self.account_id)
+
+
+class RegistrationExpired(Event, frozen=True):
+    """An account that was never confirmed is erased."""
+
+    type: ClassVar[str] = "account.registration_expired"
+    account_id: UUID
+    epoch: int
+
+    def subject(self) -> str:
+        return str(self.account_id)
+
+
+class OrderAddressErased(Event, frozen=True):
+    type: ClassVar[str] = "order.address_erased"
+    order_id: UUID
+    customer_id: str
+
+    def subject(self) -> str:
+        return str(self.order_id)
 
 
 @decides(EraseAccount)
@@ -39,8 +85,33 @@ def _erase(shop: Shop, command: EraseAccount, who: Who) -> Decision:
     return (AccountErased(account.id, account.epoch + 1),)
 
 
+@decides(ExpireRegistration)
+def _expire(shop: Shop, command: ExpireRegistration, who: Who) -> Decision:
+    account = shop.of(Account).get(command.account_id)
+    if account is None or account.erased:
+        return not_found(command.account_id)
+    if account.confirmed or account.epoch != command.epoch:
+        return Rejection("account_changed", "The account was confirmed or registered again meanwhile.")
+    return (RegistrationExpired(account.id, account.epoch + 1),)
+
+
+@decides(EraseOrderAddress)
+def _erase_address(shop: Shop, command: EraseOrderAddress, who: Who) -> Decision:
+    order = order_of(shop, command.order_id, who)
+    if isinstance(order, Rejection):
+        return order
+    return (OrderAddressErased(order.order_id, order.customer_id),)
+
+
+@evolves(OrderAddressErased)
+def _address_erased(shop: Shop, event: OrderAddressErased) -> None:
+    if order := shop.orders.get(event.order_id):
+        shop.orders[event.order_id] = msgspec.structs.replace(order, email=None)
+
+
 @evolves(AccountErased)
-def _erased(shop: Shop, event: AccountErased) -> None:
+@evolves(RegistrationExpired)
+def _erased(shop: Shop, event: AccountErased | RegistrationExpired) -> None:
     put(
         shop,
         event.account_id,

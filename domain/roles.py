@@ -17,7 +17,8 @@ ROLES: Final = (GUEST, CUSTOMER, STAFF, ADMIN)
 ACCOUNT_ROLES: Final = (CUSTOMER, STAFF, ADMIN)
 """Those that an account or an API key can have; a guest has neither."""
 
-_GUEST_SCOPES: Final = frozenset({"orders:read", "orders:write"})
+# A profile is what is known about somebody: of a guest, the address on the order.
+_GUEST_SCOPES: Final = frozenset({"orders:read", "orders:write", "profile:write"})
 _STAFF_SCOPES: Final = _GUEST_SCOPES | {
     "inventory:read",
     "inventory:write",
@@ -29,9 +30,9 @@ _STAFF_SCOPES: Final = _GUEST_SCOPES | {
 }
 SCOPES_OF_ROLE: Final = {
     GUEST: _GUEST_SCOPES,
-    CUSTOMER: _GUEST_SCOPES | {"profile:write"},
-    STAFF: _STAFF_SCOPES | {"profile:write"},
-    ADMIN: _STAFF_SCOPES | {"profile:write", "catalogue:write", "imports:write", "users:write", "keys:write"},
+    CUSTOMER: _GUEST_SCOPES,
+    STAFF: _STAFF_SCOPES,
+    ADMIN: _STAFF_SCOPES | {"catalogue:write", "imports:write", "users:write", "keys:write"},
 }
 """What each role may do at most."""
 

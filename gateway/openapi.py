@@ -53,7 +53,7 @@ TAGS: Final[Mapping[str, str]] = {
 SCOPES: Final[Mapping[str, str]] = {
     "orders:read": "See orders.",
     "orders:write": "Place and cancel orders.",
-    "profile:write": "Change one's own profile and password.",
+    "profile:write": "Change one's own profile and password, and have oneself erased.",
     "inventory:read": "See everyone's stock movements.",
     "inventory:write": "Receive and adjust stock.",
     "events:read": "Read the event log.",

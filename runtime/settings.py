@@ -188,6 +188,16 @@ class Settings(BaseSettings):
     confirm_link_seconds: int = Field(
         86_400, description="How long the link that confirms a new account's address is good for.", ge=60
     )
+    registration_keep_days: int = Field(
+        7,
+        description="A registration that nobody has confirmed for so long is erased; its address is free again.",
+        ge=1,
+    )
+    dead_letter_keep_days: int = Field(
+        30,
+        description="How long a mailbox entry that nobody could read is kept as it came; then only that there was one.",
+        ge=1,
+    )
     reset_link_seconds: int = Field(3_600, description="How long the link that resets a password is good for.", ge=60)
 
     guest_token_seconds: int = Field(

@@ -25,6 +25,7 @@ from workers.reactions.delivery import Deliverer
 from workers.reactions.expiry import Expiry
 from workers.reactions.mail.reaction import Mail
 from workers.reactions.webhooks import Webhooks
+from workers.tidying import Tidier
 
 # Its snapshot, its lease, and what it writes meanwhile.
 _CONNECTIONS_PER_JOB: Final = 3
@@ -39,6 +40,7 @@ class Background:
         self._stack = AsyncExitStack()
         self._crew: Crew
         self._jobs: Runner
+        self._tidier: Tidier
 
     async def start(self, state: TaskiqState) -> None:
         garbage.calm()
@@ -49,6 +51,7 @@ class Background:
         stack.callback(pool.terminate)
         sender = await stack.enter_async_context(Sender(config))
         tools = Tools(config, pool, sender)
+        self._tidier = Tidier(config, pool, sender)
         mail = Mail(tools)
         stack.push_async_callback(mail.close)
         deliverer = await stack.enter_async_context(Deliverer(config))
@@ -71,6 +74,7 @@ class Background:
         """Finds whoever is due and asks for them."""
         await self._crew.tend()
         await self._jobs.tend()
+        await self._tidier.tend()
 
     async def react(self, name: str) -> None:
         """Takes a reaction further."""

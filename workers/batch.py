@@ -172,7 +172,7 @@ class Batch:
             raise StockRanShort
         seqs = {order_id: first + place for order_id, place in self._rows.places_of_orders.items()}
         await write_orders(connection, self._loaded, seqs, at)
-        await self._rows.erase(connection)
+        await self._rows.erasure.write(connection)
         await self._rows.write_placed(connection, at)
         if at != self._at:
             await move_nouns(connection, self._loaded, at)

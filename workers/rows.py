@@ -30,6 +30,7 @@ from domain.catalogue import Variant
 from domain.model import Entity, Line, Offer, Order, Shop, Stock
 from runtime import nouns, orders
 from runtime.tables import orders as orders_table
+from workers.erasing import Erasure, erased_customers
 from workers.ownership import Writes
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
@@ -163,9 +164,7 @@ class Rows:
         self.stock: dict[str, StockMove] = {}
         self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, tuple[str, ...], bool]] = []
         self.reactions: dict[str, int | None] = {}
-        self.erased: list[UUID] = []
-        """The accounts whose orders lose the addresses on them, and so do those that guests placed with theirs."""
-        self._erased_emails: list[str] = []
+        self.erasure = Erasure()
 
     def move_reaction(self, name: str, position: int | None) -> None:
         """Has a reaction go on behind `position`, None for the log's end as it is before this batch; a run that is in
@@ -185,10 +184,7 @@ class Rows:
 
     async def write(self, connection: Connection) -> None:
         """Writes what can be written before the batch has its places in the log."""
-        if self.erased:
-            # Locked by id, as orders always are; the addresses themselves are about to go.
-            self._erased_emails = await connection.fetchval(_EMAILS_OF, self.erased)
-            await connection.execute(_LOCK_ORDERS_OF, [str(each) for each in self.erased], self._erased_emails)
+        await self.erasure.lock(connection)
         if self.reactions:
             await connection.execute(
                 """
@@ -208,11 +204,6 @@ class Rows:
             await connection.copy_records_to_table(
                 "dead_letters", records=[(*letter, at) for letter in self.dead_letters], columns=_DEAD_LETTER_COLUMNS
             )
-
-    async def erase(self, connection: Connection) -> None:
-        """Blanks the addresses on orders; those that the batch wrote itself among them."""
-        if self.erased:
-            await connection.execute(_ERASE_EMAILS, [str(each) for each in self.erased], self._erased_emails)
 
     async def write_stock(self, connection: Connection, counted: Mapping[str, int]) -> bool:
         """Moves the stock; the counter must be held. False if of some SKU there was less than the batch needed, or of
@@ -251,12 +242,19 @@ async def write_lines(connection: Connection, loaded: Loaded) -> None:
 async def write_orders(connection: Connection, loaded: Loaded, seqs: Mapping[UUID, int], at: datetime) -> None:
     """Writes every order that is new, placed at its seq, and every one that is another than was loaded."""
     before = loaded.before[Order]
-    new = [(*orders.row(order), at, at, seqs[key]) for key, order in loaded.shop.orders.items() if key not in before]
+    new = {key: order for key, order in loaded.shop.orders.items() if key not in before}
     if new:
-        await connection.copy_records_to_table("orders", records=new, columns=_ORDER_COLUMNS)
+        if erased := await erased_customers(connection, new.values()):
+            new = {key: _without_address(order) if order.customer_id in erased else order for key, order in new.items()}
+        rows = [(*orders.row(order), at, at, seqs[key]) for key, order in new.items()]
+        await connection.copy_records_to_table("orders", records=rows, columns=_ORDER_COLUMNS)
     changed = [order for key, order in loaded.shop.orders.items() if key in before and before[key] is not order]
     if changed:
         await connection.execute(_CHANGE_ORDERS, at, *map(list, zip(*map(orders.row, changed), strict=True)))
+
+
+def _without_address(order: Order) -> Order:
+    return msgspec.structs.replace(order, email=None)
 
 
 async def write_nouns(connection: Connection, loaded: Loaded, at: datetime) -> bool:
@@ -297,11 +295,6 @@ def _written(noun: nouns.Noun, loaded: Loaded) -> tuple[list[Entity], list[Entit
 def _offer(variant: Variant) -> tuple[int, str, bool]:
     return variant.price_minor, variant.currency, variant.on_sale
 
-
-_EMAILS_OF = "SELECT coalesce(array_agg(email), '{}') FROM accounts WHERE id = ANY($1::uuid[]) AND email IS NOT NULL"
-_ORDERS_OF = "email IS NOT NULL AND (customer_id = ANY($1::text[]) OR email = ANY($2::text[]))"
-_LOCK_ORDERS_OF = f"SELECT FROM orders WHERE {_ORDERS_OF} ORDER BY id FOR UPDATE"
-_ERASE_EMAILS = f"UPDATE orders SET email = NULL WHERE {_ORDERS_OF}"  # noqa: S608 - ours
 
 _ORDER_COLUMNS = (*orders.COLUMNS, "placed_at", "updated_at", "placed_seq")
 _DEAD_LETTER_COLUMNS = (

@@ -1,4 +1,5 @@
-"""One's own account: see it, change the name, change the password."""
+"""One's own account: see it, change the name, change the password; and what is known about oneself, guests included:
+have it, have it erased."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -7,7 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from domain.accounts import ChangeAccount
-from domain.erasure import EraseAccount
+from domain.erasure import EraseAccount, EraseOrderAddress
+from domain.orders import GUEST_PREFIX
 from domain.passwords import ChangePassword
 from gateway.auth import Caller, require_role
 from gateway.fields import AccountName, NewPassword, personal
@@ -20,17 +22,19 @@ from gateway.settled import WAIT_SECONDS, settled
 from gateway.submit import ask
 from gateway.views import accounts as views
 from gateway.views.accounts import AccountView
-from runtime.personal_data import exported
+from runtime.personal_data import exported, exported_of_guest, order_of_guest
 from runtime.tokens import mint_in_session
 
 router = APIRouter(prefix=f"{API}/me", tags=["accounts"])
 
 Reader = Annotated[Caller, Depends(require_role("customer"))]
 Writer = Annotated[Caller, Depends(require_role("customer", "profile:write"))]
+Subject = Annotated[Caller, Depends(require_role("guest"))]
+Eraser = Annotated[Caller, Depends(require_role("guest", "profile:write"))]
 
 
 _EXPORTED: Final[dict[str, Any]] = {
-    "description": "The account, its sessions and its orders.",
+    "description": "The account, its sessions and its orders; of a guest, the order.",
     "content": {"application/json": {"schema": {"type": "object"}}},
 }
 
@@ -76,25 +80,38 @@ async def change_me(request: Request, caller: Writer) -> Response:
     "",
     status_code=204,
     response_class=Response,
-    responses=write("account_not_found", "own_account"),
+    responses=write("account_not_found", "order_not_found", "own_account"),
     openapi_extra={"parameters": WRITE_HEADERS},
 )
-async def erase_me(request: Request, caller: Writer) -> Response:
+async def erase_me(request: Request, caller: Eraser) -> Response:
     """Erases you: your name, your addresses and your password are gone, and all your sessions end. Your orders stay,
-    under an id that means nobody any more. Waits for the outcome by default."""
-    account_id = _account_id(caller)
+    under an id that means nobody any more. A guest's token erases the address on the guest's order, and stays good for
+    it. Waits for the outcome by default."""
+    edge = edge_of(request)
+    command: EraseAccount | EraseOrderAddress
+    if _is_guest(caller):
+        order_id = await _order_of_guest(request, caller)
+        command, resource = EraseOrderAddress(order_id), order_id
+    else:
+        resource = _account_id(caller)
+        command = EraseAccount(resource)
     asked = ask(request, caller.who, b"", wait_seconds=WAIT_SECONDS)
-    accepted = await edge_of(request).submitter.submit(asked, EraseAccount(account_id), str(account_id))
+    accepted = await edge.submitter.submit(asked, command, str(resource))
     return accepted.response() if accepted.outcome is None else Response(None, 204, accepted.headers())
 
 
-@router.get("/export", response_class=Response, responses={200: _EXPORTED, **read("account_not_found")})
-async def export_me(request: Request, caller: Reader) -> Response:
-    """What is known about you, as JSON: your account, your sessions, your orders."""
+@router.get(
+    "/export", response_class=Response, responses={200: _EXPORTED, **read("account_not_found", "order_not_found")}
+)
+async def export_me(request: Request, caller: Subject) -> Response:
+    """What is known about you, as JSON: your account, your sessions, your orders; with a guest's token, the order."""
     async with edge_of(request).engine.connect() as connection:
-        known = await exported(connection, _account_id(caller))
+        if _is_guest(caller):
+            known = await exported_of_guest(connection, caller.who.principal)
+        else:
+            known = await exported(connection, _account_id(caller))
     if known is None:
-        raise _not_found()
+        raise _no_order() if _is_guest(caller) else _not_found()
     said = {**NO_STORE, "Content-Disposition": 'attachment; filename="my-data.json"'}
     return Response(known, 200, said, "application/json")
 
@@ -163,6 +180,18 @@ async def _shown(request: Request, account_id: UUID, headers: dict[str, str]) ->
     return Response(account.model_dump_json(), 200, headers, "application/json")
 
 
+def _is_guest(caller: Caller) -> bool:
+    return caller.who.principal.startswith(GUEST_PREFIX)
+
+
+async def _order_of_guest(request: Request, caller: Caller) -> UUID:
+    async with edge_of(request).engine.connect() as connection:
+        found = await order_of_guest(connection, caller.who.principal)
+    if found is None:
+        raise _no_order()
+    return found
+
+
 def _account_id(caller: Caller) -> UUID:
     """The account that the caller speaks for. Raises a 404 Problem if it is none."""
     try:
@@ -173,3 +202,7 @@ def _account_id(caller: Caller) -> UUID:
 
 def _not_found() -> Problem:
     return Problem("account_not_found", "This token belongs to no account.")
+
+
+def _no_order() -> Problem:
+    return Problem("order_not_found", "There is no order of yours, or it is not placed yet: then ask again soon.")

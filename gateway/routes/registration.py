@@ -6,6 +6,7 @@ either way: a password is hashed, a row looked up, a command applied. The owner 
 
 import time
 from typing import Annotated, Final
+from uuid import UUID
 
 import jwt
 from fastapi import APIRouter, Request, Response
@@ -13,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from domain.accounts import CreateAccount
 from domain.ids import new_id
-from domain.model import Personal
+from domain.model import Personal, Secret
 from domain.registration import ConfirmAddress, RegisterAgain, RequestPasswordReset, ResetPassword
 from domain.roles import CUSTOMER
 from gateway.auth import NOBODY
@@ -91,7 +92,7 @@ async def register(request: Request) -> Response:
     name, password_hash = Personal(registration.name), await edge.passwords.hash(registration.password)
     async with edge.engine.connect() as connection:
         known = await views.sign_in_as(connection, registration.email)
-    if known is None:
+    if known is None or not await _registers_again(edge, known.account_id, name, password_hash):
         account_id = edge.submitter.new_resource_id(Ask(NOBODY.who, None, None, None, False))
         made = CreateAccount(account_id, Personal(registration.email), name, CUSTOMER, password_hash, confirmed=False)
         try:
@@ -99,9 +100,6 @@ async def register(request: Request) -> Response:
         except Problem as problem:
             if problem.code != "email_taken":  # by another registration, at the same moment: it has its mail
                 raise
-    else:
-        again = RegisterAgain(known.account_id, name, password_hash)
-        await settled(edge.submitter, owner(known.account_id), again, str(known.account_id))
     return _mailed("We have sent a mail to this address: it tells how to go on.")
 
 
@@ -171,6 +169,18 @@ async def reset_password(request: Request) -> Response:
     password_hash = await edge.passwords.hash(body.new_password)
     await settled(edge.submitter, owner(link.account_id), ResetPassword(*link, password_hash), str(link.account_id))
     return Response(status_code=204)
+
+
+async def _registers_again(edge: Edge, account_id: UUID, name: Personal, password_hash: Secret) -> bool:
+    """False if the account has been erased just now: then the address is free."""
+    again = RegisterAgain(account_id, name, password_hash)
+    try:
+        await settled(edge.submitter, owner(account_id), again, str(account_id))
+    except Problem as problem:
+        if problem.code != "account_not_found":
+            raise
+        return False
+    return True
 
 
 def _mailed(detail: str) -> Response:

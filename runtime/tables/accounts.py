@@ -32,6 +32,7 @@ accounts = Table(
     Index(None, "created_at", "id"),
     # A gateway that starts asks what has changed in the last minutes.
     Index(None, "updated_at"),
+    Index("accounts_unconfirmed", "updated_at", postgresql_where="NOT confirmed AND NOT erased"),
 )
 
 sessions = Table(

@@ -92,6 +92,36 @@ async def test_who_is_erased_is_nowhere_and_the_orders_stay(shop: Shop) -> None:
     (await register(shop, {"email": email, "name": "Another", "password": "another password"})).ok()
 
 
+async def test_a_guest_has_the_same_by_the_token_of_the_order(shop: Shop) -> None:
+    sku = await shop.product(on_hand=50)
+    email = "gone.guest@example.com"
+    body = {"lines": [{"sku": sku, "quantity": 2}], "email": email}
+    placed = (await shop.anybody.post("/orders", body)).ok(201)
+    other = (await shop.anybody.post("/orders", {**body, "email": "kept.guest@example.com"})).ok(201)
+    guest = shop.with_token(placed["guest_token"])
+    known = (await guest.get("/me/export")).ok()
+    assert [(order["id"], order["email"], order["lines"]) for order in known["orders"]] == [
+        (placed["id"], email, [{"sku": sku, "quantity": 2, "unit_price_minor": 250}])
+    ]
+    for _ in range(2):
+        assert (await guest.request("DELETE", f"{API}/me")).status == 204
+    assert await _in_tables(shop, ["gone.guest"]) == []
+    assert await _in_redis(shop, ["gone.guest"]) == []
+    (order,) = (await guest.get("/me/export")).ok()["orders"]
+    assert (order["email"], order["total_minor"]) == (None, 500)
+    # The order goes on, and so does the other guest's.
+    (await guest.post(f"/orders/{placed['id']}/confirm")).ok()
+    history = (await guest.get(f"/orders/{placed['id']}/history")).ok()["items"]
+    assert [each["type"] for each in history].count("order.address_erased") == 2
+    assert (await shop.staff.get(f"/orders/{other['id']}")).ok()["email"] == "kept.guest@example.com"
+    # Who is a guest of no order, and who is neither guest nor account, has nothing to erase.
+    for nobody, code in ((shop.client("guest", "guest:nobody"), "order_not_found"), (shop.staff, "account_not_found")):
+        (await nobody.request("DELETE", f"{API}/me")).problem(404, code)
+        (await nobody.get("/me/export")).problem(404, code)
+    # Those may not who hold a token that is for less.
+    (await shop.anybody.request("DELETE", f"{API}/me")).problem(401, "unauthenticated")
+
+
 async def test_admins_and_the_cli_erase_too_and_nobody_is_erased_twice(shop: Shop) -> None:
     admin = shop.client("admin", "erasing-admin")
     first, second = await newcomer(shop), await newcomer(shop)

@@ -53,8 +53,8 @@ WHO_MAY: Final = {
     "GET /metrics": Least("nobody"),  # in production more: see test_metrics.py
     "GET /api/v1/me": Least("customer"),
     "PATCH /api/v1/me": _PROFILE,
-    "DELETE /api/v1/me": _PROFILE,
-    "GET /api/v1/me/export": Least("customer"),
+    "DELETE /api/v1/me": Least("guest", "profile:write"),
+    "GET /api/v1/me/export": Least("guest"),
     "POST /api/v1/me/password": _PROFILE,
     "GET /api/v1/users": _USERS,
     "POST /api/v1/users": _USERS,

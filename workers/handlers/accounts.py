@@ -3,7 +3,7 @@
 
 from domain.accounts import Account, ChangeAccount, CreateAccount, DeactivateAccount, ReactivateAccount
 from domain.api_keys import ApiKey, CreateApiKey, RevokeApiKey
-from domain.erasure import AccountErased, EraseAccount
+from domain.erasure import AccountErased, EraseAccount, ExpireRegistration
 from domain.passwords import ChangePassword
 from domain.registration import ConfirmAddress, RegisterAgain, RequestPasswordReset, ResetPassword
 from domain.sessions import CloseSession, OpenSession, RefreshSession, Session
@@ -19,6 +19,7 @@ _AboutAccount = (
     | RequestPasswordReset
     | ResetPassword
     | EraseAccount
+    | ExpireRegistration
 )
 
 
@@ -35,6 +36,7 @@ def _create(command: CreateAccount, into: Needs) -> None:
 @needs(RequestPasswordReset)
 @needs(ResetPassword)
 @needs(EraseAccount)
+@needs(ExpireRegistration)
 def _change(command: _AboutAccount, into: Needs) -> None:
     into.need(Account, command.account_id)
 
@@ -66,4 +68,4 @@ def _key(command: CreateApiKey | RevokeApiKey, into: Needs) -> None:
 
 @writes(AccountErased)
 def _erased(event: AccountErased, into: Rows) -> None:
-    into.erased.append(event.account_id)
+    into.erasure.of_account(event.account_id)

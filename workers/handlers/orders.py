@@ -1,6 +1,7 @@
 """What orders are decided on, where in the log they were placed, and how they move stock. Orders themselves are written
 as they are (see `runtime/orders.py`)."""
 
+from domain.erasure import EraseOrderAddress, OrderAddressErased
 from domain.orders import (
     CancelOrder,
     ConfirmOrder,
@@ -26,7 +27,8 @@ def _place(command: PlaceOrder, into: Needs) -> None:
 @needs(FulfilOrder)
 @needs(CancelOrder)
 @needs(ExpireOrder)
-def _move(command: ConfirmOrder | FulfilOrder | CancelOrder | ExpireOrder, into: Needs) -> None:
+@needs(EraseOrderAddress)
+def _move(command: ConfirmOrder | FulfilOrder | CancelOrder | ExpireOrder | EraseOrderAddress, into: Needs) -> None:
     into.order_ids.add(command.order_id)
 
 
@@ -56,3 +58,8 @@ def _confirmed(event: OrderConfirmed, into: Rows) -> None:
 def _expired(event: OrderExpired, into: Rows) -> None:
     for line in event.lines:
         into.move_stock(line.sku, 0, -line.quantity)
+
+
+@writes(OrderAddressErased)
+def _address_erased(event: OrderAddressErased, into: Rows) -> None:
+    into.erasure.of_guest(event.customer_id)

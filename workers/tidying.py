@@ -1,0 +1,81 @@
+"""What is kept for a time, and goes by itself when it is over: entries that nobody could read, and registrations that
+nobody has confirmed. The former are no part of the log and are just blanked; the latter have a mailbox, which decides.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from domain.erasure import ExpireRegistration
+from runtime.database import LOST_CONNECTION
+from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull, PostQueueFull
+from runtime.mailboxes.sender import Sender
+from runtime.settings import Settings
+from workers.erasing import BLANK
+from workers.reactions.expiry import SEND_PATIENCE_SECONDS, TIDEGATE
+
+_EVERY_SECONDS: Final = 60.0
+# Those behind them come a minute later.
+_REGISTRATIONS_AT_ONCE: Final = 500
+
+_BLANK_OLD_LETTERS: Final = f"""
+    UPDATE dead_letters SET {BLANK}
+    WHERE NOT understood AND entry <> '' AND failed_at < now() - make_interval(days => $1)
+"""  # noqa: S608 - ours
+_OLD_REGISTRATIONS: Final = """
+    SELECT id, epoch FROM accounts
+    WHERE NOT confirmed AND NOT erased
+        AND updated_at < now() - greatest(make_interval(days => $1), make_interval(secs => $2))
+    ORDER BY updated_at LIMIT $3
+"""
+
+_AWAY: Final[tuple[type[BaseException], ...]] = (
+    *LOST_CONNECTION,
+    asyncpg.PostgresError,
+    MailboxFull,
+    PostQueueFull,
+    MailboxesUnavailable,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Tidier:
+    """Tidies for one background process. That others do too does no harm."""
+
+    def __init__(self, config: Settings, pool: asyncpg.Pool[Any], sender: Sender) -> None:
+        self._config = config
+        self._pool = pool
+        self._sender = sender
+        self._tidied_at = float("-inf")
+
+    async def tend(self) -> None:
+        """Tidies, once a minute however often it is called. Whatever it cannot do now, it does a minute later."""
+        if time.monotonic() - self._tidied_at < _EVERY_SECONDS:
+            return
+        self._tidied_at = time.monotonic()
+        try:
+            await self.tidy()
+        except _AWAY as error:
+            _log.warning("nothing tidied (%s: %s); tried again in a minute", type(error).__name__, error)
+
+    async def tidy(self) -> None:
+        """Tidies now."""
+        config = self._config
+        await self._pool.execute(_BLANK_OLD_LETTERS, config.dead_letter_keep_days)
+        # None goes while its link is good.
+        old = await self._pool.fetch(
+            _OLD_REGISTRATIONS, config.registration_keep_days, config.confirm_link_seconds, _REGISTRATIONS_AT_ONCE
+        )
+        for account_id, epoch in old:
+            await self._sender.send(
+                ExpireRegistration(UUID(int=account_id.int), epoch),
+                TIDEGATE,
+                key=f"registration:{account_id}:{epoch}",
+                patience_seconds=SEND_PATIENCE_SECONDS,
+            )
