@@ -52,7 +52,7 @@ class Worker:
             self._redis, awake_milliseconds=config.awake_milliseconds, read_max_bytes=config.batch_max_bytes
         )
         self._drainer = Drainer(
-            Applier(self._pool, self._publisher),
+            Applier(self._pool, self._publisher, self._inbox.fence),
             self._inbox,
             batch_max_commands=config.batch_max_commands,
             batch_concurrency=config.batch_concurrency,

@@ -11,12 +11,14 @@ import time
 import traceback
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 
 from domain.model import holds_private
 from runtime.database import LOST_CONNECTION
 from runtime.feed import EVENTS_CHANNEL, Publisher
+from runtime.mailboxes.fence import LOG_OF_TODAY, Confirmed, Fence, OutOfStep
 from runtime.mailboxes.inbox import Bookmark, Entry
 from runtime.metrics import (
     ACCEPT_TO_COMMIT_SECONDS,
@@ -48,7 +50,9 @@ class PositionMoved(Exception):
 
 
 # What says nothing about the letters: try again, whole.
-_NOT_THE_LETTERS: Final[tuple[type[BaseException], ...]] = (MailboxTaken, PositionMoved, *LOST_CONNECTION)
+_NOT_THE_LETTERS: Final[tuple[type[BaseException], ...]] = (MailboxTaken, PositionMoved, OutOfStep, *LOST_CONNECTION)
+
+_HOLD: Final = f"SELECT position, {LOG_OF_TODAY} FROM mailboxes WHERE mailbox = $1 FOR UPDATE SKIP LOCKED"  # noqa: S608
 
 _A_LETTERS_FAULT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
@@ -56,8 +60,9 @@ _A_LETTERS_FAULT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolati
 class Applier:
     """Applies entries for one worker process. It owns nothing of what it stands on."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], publisher: Publisher) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], publisher: Publisher, fence: Fence) -> None:
         self._pool = pool
+        self._fence = fence
         self._publisher = publisher
         self._cautious_batches = 0
 
@@ -76,8 +81,8 @@ class Applier:
         return Bookmark(row["position"], row["identity"])
 
     async def apply(self, mailbox: int, position: str, entries: Sequence[Entry]) -> None:
-        """Applies all the entries, which were read behind `position`. Raises MailboxTaken or PositionMoved; what a
-        lost connection leaves undone is not behind the position."""
+        """Applies all the entries, which were read behind `position`. Raises MailboxTaken, PositionMoved or OutOfStep;
+        what a lost connection leaves undone is not behind the position."""
         letters = [batches.read(entry) for entry in entries]
         await self._apply(mailbox, position, letters, look_up=False)
 
@@ -156,7 +161,8 @@ class Applier:
     ) -> None:
         started = time.monotonic()
         async with self._pool.acquire() as connection, connection.transaction():
-            await _hold(connection, mailbox, position)
+            log = await _hold(connection, mailbox, position)
+            self._fence.check(log)
             if look_up:
                 earlier = await Earlier.look_up(connection, [x.envelope for x in letters if x.envelope is not None])
             else:
@@ -168,20 +174,21 @@ class Applier:
                 letters[-1].entry.entry_id,
                 len(letters),
             )
+        self._fence.reach(log._replace(seq=max(log.seq, result.last_seq)))
         BATCH_SECONDS.observe(time.monotonic() - started)
         _count(letters, result)
         await self._publisher.publish(_messages(result))
 
 
-async def _hold(connection: Connection, mailbox: int, position: str) -> None:
-    """Locks the mailbox's position until the transaction ends. Raises if it is not here to be had."""
-    held = await connection.fetchval(
-        "SELECT position FROM mailboxes WHERE mailbox = $1 FOR UPDATE SKIP LOCKED", mailbox
-    )
+async def _hold(connection: Connection, mailbox: int, position: str) -> Confirmed:
+    """Locks the mailbox's position until the transaction ends; returns how far which log has come. Raises if the
+    position is not here to be had."""
+    held = await connection.fetchrow(_HOLD, mailbox)
     if held is None:
         raise MailboxTaken
-    if held != position:
+    if held["position"] != position:
         raise PositionMoved
+    return Confirmed(UUID(int=held["identity"].int), held["last_seq"])
 
 
 def _reason(error: Exception, letters: Sequence[Letter | DeadLetter]) -> str:

@@ -71,6 +71,11 @@ class Result(NamedTuple):
     buried: list[str]
     at: datetime
 
+    @property
+    def last_seq(self) -> int:
+        """The seq of its last event; 0 if it told none."""
+        return self.first_seq + len(self.told) - 1 if self.told else 0
+
     def records(self) -> list[EventRecord]:
         """The batch's part of the log."""
         at = microseconds(self.at)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from runtime.mailboxes.inbox import Bookmark, Entry, Inbox, OutOfStep
+from runtime.mailboxes.fence import OutOfStep
+from runtime.mailboxes.inbox import Bookmark, Entry, Inbox
 from workers.apply import Applier, MailboxTaken, PositionMoved
 
 

@@ -10,7 +10,9 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
+from runtime.mailboxes.fence import Fence, OutOfStep
 from runtime.mailboxes.keys import awake_key, log_key, stream_key
 
 _SCRIPTS: Final = Path(__file__).parent
@@ -32,10 +34,6 @@ class Bookmark(NamedTuple):
 
     position: str
     identity: UUID
-
-
-class OutOfStep(Exception):
-    """Redis has seen more of this mailbox applied than Postgres knows of, or to another log."""
 
 
 class Remembered(NamedTuple):
@@ -68,6 +66,7 @@ class Inbox:
 
     def __init__(self, client: Redis, *, awake_milliseconds: int, read_max_bytes: int) -> None:
         self._client = client
+        self.fence = Fence()
         self._read_max_bytes = read_max_bytes
         self._fit_lately = sys.maxsize
         self._awake_milliseconds = awake_milliseconds
@@ -106,9 +105,11 @@ class Inbox:
         else has moved on meanwhile, or Postgres was put back or begun anew."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.hmget(log_key(mailbox), "identity", "position")
+        self.fence.ask(pipeline)
         asked = self._asks(count)
         pipeline.xrange(stream_key(mailbox), min=f"({bookmark.position}", count=asked)
-        fields, found = await pipeline.execute()
+        fields, known_of_log, found = await pipeline.execute()
+        self.fence.hear(known_of_log)
         known = remembered(fields)
         if known is not None and not known.fits(bookmark):
             raise OutOfStep(f"mailbox {mailbox} is at {bookmark}, Redis knows of {known}")
@@ -127,7 +128,15 @@ class Inbox:
         keys = [stream_key(mailbox), awake_key(mailbox), log_key(mailbox)]
         milliseconds, sequence = entry_order(bookmark.position)
         args: list[int | str] = [milliseconds, sequence, self._awake_milliseconds, str(bookmark.identity)]
-        return bool(await self._trim(keys=keys, args=args))
+        pipeline = self._client.pipeline(transaction=False)
+        self.fence.confirm(pipeline)
+        pipeline.evalsha(self._trim.sha, len(keys), *keys, *args)
+        *_, trimmed = await pipeline.execute(raise_on_error=False)
+        if isinstance(trimmed, NoScriptError):  # a Redis that was restarted has forgotten it
+            trimmed = await self._trim(keys=keys, args=args)
+        if isinstance(trimmed, Exception):
+            raise trimmed
+        return bool(trimmed)
 
     async def rejoin(self, mailbox: int, bookmark: Bookmark, applied: int) -> int:
         """Brings a stream back into step with the bookmark and the number of entries ever applied. Returns how many
@@ -146,6 +155,13 @@ class Inbox:
         pipeline.xlen(stream_key(mailbox))
         _, waiting = await pipeline.execute()
         return not waiting
+
+    async def call_asleep(self, mailboxes: Iterable[int]) -> None:
+        """Has the sweep wake these mailboxes if they hold anything: whoever was awake may have left it lying."""
+        pipeline = self._client.pipeline(transaction=False)
+        for mailbox in mailboxes:
+            pipeline.delete(awake_key(mailbox))
+        await pipeline.execute()
 
     async def wake(self, mailbox: int) -> bool:
         """Takes the right to wake the mailbox; False if somebody else just has."""

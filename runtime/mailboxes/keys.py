@@ -1,5 +1,10 @@
 """The names of a mailbox's keys. The braces keep all keys of one mailbox in one Redis Cluster slot."""
 
+from typing import Final
+
+LOG_KEY: Final = "mailboxes:log"
+"""The log that all mailboxes are applied to: the newest seq that is known to be committed (the score), by identity."""
+
 
 def stream_key(mailbox: int) -> str:
     """The stream of waiting commands."""

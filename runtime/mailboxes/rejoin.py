@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from runtime.branches import Branches, begin_branch, read_branches
+from runtime.mailboxes.fence import Confirmed, known_to, make_known
 from runtime.mailboxes.inbox import Bookmark, Inbox, Remembered, entry_order, remembered
 from runtime.mailboxes.keys import log_key, stream_key
 from runtime.metrics import REJOINED
@@ -56,17 +57,23 @@ async def rejoin(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox, mailboxes
     # All that Redis knows to be applied, Postgres knew before; all that Postgres knows, Redis gave out before. So it is
     # looked at in this order that what is busy does not seem out of step.
     applied = {mailbox: stream.knows for mailbox, stream in zip(asked, await _streams(client, asked), strict=True)}
+    confirmed = await known_to(client)
     async with pool.acquire() as connection:
         rows = await connection.fetch(_ROWS, asked)
         branches = await read_branches(connection)
         identity = branches.identity
-        if _is_put_back(branches, {row["mailbox"]: row["position"] for row in rows}, applied):
+        last_seq: int = await connection.fetchval("SELECT last_seq FROM event_counter")
+        gone_back = _is_put_back(branches, last_seq, confirmed) or _has_gone_back(
+            branches, {row["mailbox"]: row["position"] for row in rows}, applied
+        )
+        if gone_back:
             identity = await begin_branch(connection, identity)
             _log.error(
                 "Redis has seen commands applied that are not in the log (was Postgres put back, or begun anew?); "
                 "the log goes on as %s",
                 identity,
             )
+    await make_known(client, Confirmed(identity, last_seq), confirmed)
     mended: list[int] = []
     waiting = 0
     known = [row["mailbox"] for row in rows]
@@ -78,13 +85,26 @@ async def rejoin(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox, mailboxes
             if waits is not None:
                 mended.append(mailbox)
                 waiting += waits
+    if gone_back:
+        await inbox.call_asleep(known)
     return Rejoined(known, mended, waiting)
 
 
-def _is_put_back(
+def _is_put_back(branches: Branches, last_seq: int, confirmed: Sequence[Confirmed]) -> bool:
+    """Whether Redis knows of another log than Postgres has, or of more of this one. That it knows a branch of before is
+    no sign: whoever began today's may not have come to telling it."""
+    ours = {branch.identity for branch in branches}
+    today = Confirmed(branches.identity, last_seq)
+    return any(
+        known.identity not in ours or (known.identity == today.identity and not known.fits(today))
+        for known in confirmed
+    )
+
+
+def _has_gone_back(
     branches: Branches, positions: Mapping[int, str | None], applied: Mapping[int, Remembered | None]
 ) -> bool:
-    """Whether Redis knows of more than Postgres does: of another log, or of more of this one."""
+    """The same, by what Redis knows of single mailboxes: it hears of them where it does not know the log yet."""
     ours = {branch.identity for branch in branches}
     for mailbox, known in applied.items():
         if known is not None:

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from runtime import mailboxes
 from runtime.branches import read_branches
+from runtime.mailboxes.fence import Confirmed, known_to
 from runtime.mailboxes.inbox import Bookmark, remembered
 from runtime.mailboxes.keys import awake_key, log_key, stream_key
 from runtime.verify.report import Progress, Report
@@ -26,7 +27,8 @@ _COUNT: Final = (Path(mailboxes.__file__).parent / "count.lua").read_text()
 async def check_mailboxes(
     connection: asyncpg.Connection[Any], redis: Redis, mailbox_count: int, report: Report, progress: Progress
 ) -> None:
-    """Compares each mailbox with its position."""
+    """Compares each mailbox with its position, and the log with what Redis knows of it."""
+    await _check_log(connection, redis, report)
     known = await connection.fetch("SELECT mailbox FROM mailboxes WHERE mailbox >= $1 ORDER BY mailbox", mailbox_count)
     all_there_are = [*range(mailbox_count), *(row["mailbox"] for row in known)]
     count = redis.register_script(_COUNT)
@@ -68,3 +70,17 @@ async def check_mailboxes(
     report.counts["mailbox_entries_applied"] = applied
     report.counts["mailbox_entries_waiting"] = waiting
     report.counts["mailboxes_rejoined"] = rejoined
+
+
+async def _check_log(connection: asyncpg.Connection[Any], redis: Redis, report: Report) -> None:
+    for known in await known_to(redis):
+        last_seq = await connection.fetchval("SELECT last_seq FROM event_counter")
+        today = Confirmed((await read_branches(connection)).identity, last_seq)
+        if not known.fits(today):
+            report.differ(
+                "mailboxes",
+                "log",
+                "Redis has seen more of the log than Postgres has, or another one",
+                redis=[str(known.identity), known.seq],
+                postgres=[str(today.identity), today.seq],
+            )

@@ -126,9 +126,10 @@ class Shopfloor:
 
     def new_drainer(self, inbox: Inbox | None = None, *, drain_max_seconds: float = _DRAIN_MAX_SECONDS) -> Drainer:
         """A worker's drainer, with what one process remembers from batch to batch."""
+        inbox = inbox or self.inbox
         return Drainer(
-            Applier(self.pool, self.publisher),
-            inbox or self.inbox,
+            Applier(self.pool, self.publisher, inbox.fence),
+            inbox,
             batch_max_commands=self.batch_max_commands,
             batch_concurrency=_BATCH_CONCURRENCY,
             drain_max_seconds=drain_max_seconds,

@@ -16,15 +16,17 @@ import pytest
 
 from domain.model import Command
 from runtime import migrations
-from runtime.branches import Branches, read_branches
+from runtime.branches import Branches, begin_branch, read_branches
 from runtime.database import asyncpg_dsn
 from runtime.envelope import encode
+from runtime.mailboxes.fence import OutOfStep
 from runtime.mailboxes.inbox import Bookmark
 from runtime.mailboxes.post import Claim, Claimed
 from runtime.mailboxes.rejoin import Rejoined, rejoin
 from runtime.verify import verify
 from tests.integration.shopfloor import ANN, STAFF, Shopfloor
 from tests.servers import Databases
+from workers.apply import Applier
 
 FINGERPRINT = b"the same request"
 
@@ -154,6 +156,78 @@ async def test_nothing_is_applied_while_redis_knows_of_more_than_postgres(
         await restored.drain()
         assert len(await restored.log()) == len(before) + 1
         await restored.verified()
+
+
+async def test_nothing_is_applied_in_a_mailbox_that_nobody_touched_since_the_backup(
+    databases: Databases, database_url: str, redis_url: str
+) -> None:
+    """Its position is that of the backup, as far as Redis knows of it: only the log tells that it was put back."""
+    async with Shopfloor(database_url, redis_url) as floor:
+        await floor.fill(MUG=100)
+        await floor.post(floor.place(1, MUG=1))
+        await brought_into_step(floor)
+        await floor.drain()
+    with databases.copy(database_url) as backup:
+        async with Shopfloor(database_url, redis_url, numbers=floor.numbers) as floor:
+            await floor.post(floor.place(0, MUG=1))
+            await floor.drain(0)
+        async with Shopfloor(backup, redis_url, numbers=floor.numbers) as restored:
+            before = await restored.log()
+            report = await verify(backup, redis_url, mailbox_count=4)
+            assert "Redis has seen more of the log than Postgres has, or another one" in {
+                difference["problem"] for difference in report.differences
+            }
+            waiting = await restored.post_all([restored.place(1, MUG=1), restored.place(2, MUG=1)])
+            await restored.drain()
+            assert await restored.log() == before, "nothing has its place among seqs that were given out before"
+            await brought_into_step(restored)
+            _, second = await branches(backup)
+            assert second.after_seq == before[-1]
+            assert await restored.forgotten() == [1, 2], "whoever was awake has left them: the sweep wakes them at once"
+            await restored.drain()
+            assert await restored.statuses(waiting) == ["applied"] * 2
+            await restored.verified()
+
+
+async def test_a_log_that_was_put_back_between_reading_and_applying_takes_nothing(
+    databases: Databases, database_url: str, redis_url: str
+) -> None:
+    """A batch compares what it was told before it was read with the log that it would write to, and not with an older
+    look at it: it may reach the one that was put back by a new connection."""
+    async with Shopfloor(database_url, redis_url) as floor:
+        await floor.fill(MUG=100)
+        await brought_into_step(floor)
+    with databases.copy(database_url) as backup:
+        async with Shopfloor(database_url, redis_url, numbers=floor.numbers) as floor:
+            await floor.post(floor.place(0, MUG=1))
+            await floor.drain(0)
+            await floor.post(floor.place(1, MUG=1))
+            async with Shopfloor(backup, redis_url, numbers=floor.numbers) as restored:
+                before = await restored.log()
+                bookmark = await Applier(floor.pool, floor.publisher, floor.inbox.fence).bookmark(1)
+                entries = await floor.inbox.read_on(1, bookmark, 10)
+                applier = Applier(restored.pool, floor.publisher, floor.inbox.fence)
+                with pytest.raises(OutOfStep):
+                    await applier.apply(1, bookmark.position, entries)
+                assert await restored.log() == before
+
+
+async def test_a_branch_that_redis_was_not_told_of_is_not_begun_twice(floor: Shopfloor) -> None:
+    """Whoever began it was killed before they could tell."""
+    await floor.fill(MUG=100)
+    await brought_into_step(floor)
+    async with floor.pool.acquire() as connection:
+        await begin_branch(connection, (await branches(floor.database_url)).identity)
+    await floor.post(floor.place(0, MUG=1))
+    before = await floor.log()
+    await floor.drain()
+    assert await floor.log() == before
+    for _ in range(2):
+        await brought_into_step(floor)
+    assert len(await branches(floor.database_url)) == 2
+    await floor.drain()
+    assert len(await floor.log()) == len(before) + 1
+    await floor.verified()
 
 
 async def test_a_worker_of_the_log_before_removes_nothing_that_the_new_one_needs(
