@@ -10,6 +10,7 @@ from typing import Final
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.answers import Answers
 from gateway.api_keys import ApiKeys
 from gateway.authenticator import Authenticator
 from gateway.catalogue_cache import CatalogueCache
@@ -126,6 +127,9 @@ class Edge:
             mailbox_count=config.mailbox_count,
             wait_max_seconds=config.wait_max_seconds,
             development=config.mode == "development",
+        )
+        self.answers = Answers(
+            self.redis, kept_seconds=config.idempotency_seconds, max_bytes=config.answer_kept_max_bytes
         )
         self._listener = Listener(
             config.redis_url,

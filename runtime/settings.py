@@ -237,6 +237,12 @@ class Settings(BaseSettings):
         description="How long the gateway answers a repeated Idempotency-Key at once; Postgres knows it for ever.",
         ge=1,
     )
+    answer_kept_max_bytes: int = Field(
+        65_536,
+        description="Answer that is kept for repetitions of an Idempotency-Key; of a larger one they show what is "
+        "there now.",
+        ge=1,
+    )
     wait_max_seconds: float = Field(
         30.0, description="Longest `Prefer: wait` honoured; a longer one is cut to this.", gt=0
     )

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from domain.categories import ChangeCategory, CreateCategory
+from gateway.answers import Answer
 from gateway.auth import NOBODY_ROLE, Caller, require_role
 from gateway.catalogue_bodies import CategoryBody, CategoryChangeBody
 from gateway.etags import body_tag, conditional, expected_version, version_tag
@@ -22,7 +23,7 @@ from gateway.routes.documents import (
     problems,
     write,
 )
-from gateway.submit import Accepted, ask
+from gateway.submit import Accepted, Ask, ask
 from gateway.views import categories as views
 from gateway.views.categories import CategoryTree, CategoryView
 
@@ -86,7 +87,7 @@ async def create_category(request: Request, caller: Writer) -> Response:
     category_id = edge.submitter.new_resource_id(asked)
     command = CreateCategory(category_id, said.fields(category_id))
     accepted = await edge.submitter.submit(asked, command, str(category_id))
-    return await _written(request, accepted, status=201)
+    return await _written(request, asked, accepted, status=201)
 
 
 @router.patch(
@@ -108,19 +109,23 @@ async def change_category(request: Request, caller: Writer, category_id: UUID) -
     command = ChangeCategory(category_id, parse(CategoryChangeBody, body).changes(), expected_version(request))
     asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
     accepted = await edge.submitter.submit(asked, command, str(category_id))
-    return await _written(request, accepted, status=200)
+    return await _written(request, asked, accepted, status=200)
 
 
-async def _written(request: Request, accepted: Accepted, *, status: int) -> Response:
-    """The category as it is now that the command is applied; 202 if that is not known yet."""
+async def _written(request: Request, asked: Ask, accepted: Accepted, *, status: int) -> Response:
+    """The category as it is when the command has just been applied; 202 if that is not known yet."""
     if accepted.outcome is None:
         return accepted.response()
     edge = edge_of(request)
     edge.catalogue.empty()  # whoever has written sees it at once, at least here
-    async with edge.engine.connect() as connection:
-        category = await views.find(connection, accepted.resource)
-    assert category is not None, "what a command was applied to is there"
-    said = {"ETag": version_tag(category.version), **accepted.headers()}
-    if status == 201:
-        said["Location"] = f"{CATEGORIES}/{category.id}"
-    return Response(category.model_dump_json(), status, said, "application/json")
+
+    async def made() -> Answer:
+        async with edge.engine.connect() as connection:
+            category = await views.find(connection, accepted.resource)
+        assert category is not None, "what a command was applied to is there"
+        said = {"ETag": version_tag(category.version)}
+        if status == 201:
+            said["Location"] = f"{CATEGORIES}/{category.id}"
+        return Answer(category.model_dump_json(), status, said)
+
+    return (await edge.answers.first(asked, accepted, made)).response(accepted)

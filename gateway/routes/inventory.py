@@ -10,6 +10,7 @@ from domain.fields.catalogue import canonical_sku
 from domain.limits import MOVEMENT_MAX_QUANTITY, SKU_MAX_CHARS, STOCK_MAX_ON_HAND
 from domain.model import Who
 from domain.stock import AdjustStock, ReceiveStock
+from gateway.answers import Answer
 from gateway.auth import Caller, require_role
 from gateway.fields import Reason, Received, Reference
 from gateway.pages import Page
@@ -89,9 +90,10 @@ async def get_inventory(request: Request, caller: Reader, sku: str) -> Response:
     """The stock of one SKU. Staff with the scope `inventory:read` see what is on hand and reserved; others, of what is
     on sale, whether there is enough: up to ten pieces of what is available."""
     if caller.who.staff and _READ in caller.scopes:
-        return await _inventory(request, _known(sku), {})
+        return Response(await _inventory(request, _known(sku)), media_type="application/json")
     async with edge_of(request).engine.connect() as connection:
-        return _found(await views.shelf(connection, _known(sku)), {})
+        shelf = await views.shelf(connection, _known(sku))
+    return Response(_found(shelf), media_type="application/json")
 
 
 @router.post(
@@ -124,21 +126,27 @@ async def adjust_stock(request: Request, caller: Writer, sku: str) -> Response:
 
 async def _move(request: Request, who: Who, body: bytes, command: ReceiveStock | AdjustStock) -> Response:
     edge = edge_of(request)
-    accepted = await edge.submitter.submit(ask(request, who, body), command, command.sku)
+    asked = ask(request, who, body)
+    accepted = await edge.submitter.submit(asked, command, command.sku)
     if accepted.outcome is None:
         return accepted.response()
-    return await _inventory(request, command.sku, accepted.headers())
+
+    async def made() -> Answer:
+        return Answer(await _inventory(request, command.sku))
+
+    return (await edge.answers.first(asked, accepted, made)).response(accepted)
 
 
-async def _inventory(request: Request, sku: str, headers: dict[str, str]) -> Response:
+async def _inventory(request: Request, sku: str) -> str:
     async with edge_of(request).engine.connect() as connection:
-        return _found(await views.inventory(connection, sku), headers)
+        return _found(await views.inventory(connection, sku))
 
 
-def _found(view: InventoryView | ShelfView | None, headers: dict[str, str]) -> Response:
+def _found(view: InventoryView | ShelfView | None) -> str:
+    """The stock as JSON."""
     if view is None:
         raise Problem("not_found", "The catalogue has no such SKU.")
-    return Response(view.model_dump_json(), 200, headers, "application/json")
+    return view.model_dump_json()
 
 
 def _known(sku: str) -> str:

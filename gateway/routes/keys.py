@@ -9,6 +9,7 @@ from pydantic import Field
 from domain.api_keys import CreateApiKey, RevokeApiKey
 from domain.model import Secret
 from domain.roles import SCOPES_OF_ROLE
+from gateway.answers import Answer
 from gateway.api_keys import new_secret
 from gateway.auth import Caller, require_role
 from gateway.fields import KeyName, Role
@@ -96,7 +97,7 @@ async def list_keys(
 @router.get("/{key_id}", response_model=KeyView, responses=read("api_key_not_found"))
 async def get_key(request: Request, caller: Admin, key_id: UUID) -> Response:
     """One API key, without its secret."""
-    return await _shown(request, key_id, {})
+    return Response(await _shown(request, key_id), media_type="application/json")
 
 
 @router.post(
@@ -108,15 +109,21 @@ async def get_key(request: Request, caller: Admin, key_id: UUID) -> Response:
 async def revoke_key(request: Request, caller: Admin, key_id: UUID) -> Response:
     """Ends an API key: a moment later it is refused everywhere. Waits for the outcome by default."""
     asked = ask(request, caller.who, b"", wait_seconds=WAIT_SECONDS)
-    accepted = await edge_of(request).submitter.submit(asked, RevokeApiKey(key_id), str(key_id))
+    edge = edge_of(request)
+    accepted = await edge.submitter.submit(asked, RevokeApiKey(key_id), str(key_id))
     if accepted.outcome is None:
         return accepted.response()
-    return await _shown(request, key_id, accepted.headers())
+
+    async def made() -> Answer:
+        return Answer(await _shown(request, key_id))
+
+    return (await edge.answers.first(asked, accepted, made)).response(accepted)
 
 
-async def _shown(request: Request, key_id: UUID, said: dict[str, str]) -> Response:
+async def _shown(request: Request, key_id: UUID) -> str:
+    """The key as JSON."""
     async with edge_of(request).engine.connect() as connection:
         key = await views.find_key(connection, key_id)
     if key is None:
         raise Problem("api_key_not_found", "There is no such API key.")
-    return Response(key.model_dump_json(), 200, said, "application/json")
+    return key.model_dump_json()

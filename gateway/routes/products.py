@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, ChangeVariant, CreateProduct, SetVariant, VariantAdded
 from gateway import product_pages
+from gateway.answers import Answer
 from gateway.auth import NOBODY, NOBODY_ROLE, Caller, Requirement, require_role, unauthenticated
 from gateway.catalogue_bodies import ProductBody, ProductChangeBody, VariantBody, VariantChangeBody
 from gateway.etags import conditional, expected_version, version_tag
@@ -27,7 +28,7 @@ from gateway.routes.documents import (
     problems,
     write,
 )
-from gateway.submit import Accepted, ask
+from gateway.submit import Accepted, Ask, ask
 from gateway.views import products as views
 from gateway.views.products import ProductView
 
@@ -109,7 +110,7 @@ async def create_product(request: Request, caller: Writer) -> Response:
     product_id = edge.submitter.new_resource_id(asked)
     command = CreateProduct(product_id, said.fields(product_id), said.variant_fields())
     accepted = await edge.submitter.submit(asked, command, str(product_id))
-    return await _written(request, accepted, status=201)
+    return await _written(request, asked, accepted, status=201)
 
 
 @router.patch(
@@ -191,19 +192,23 @@ async def _change(
     asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
     accepted = await edge_of(request).submitter.submit(asked, command, str(command.product_id))
     added = accepted.outcome is not None and accepted.outcome.type == VariantAdded.type
-    return await _written(request, accepted, status=201 if added else 200)
+    return await _written(request, asked, accepted, status=201 if added else 200)
 
 
-async def _written(request: Request, accepted: Accepted, *, status: int) -> Response:
-    """The product as it is now that the command is applied; 202 if that is not known yet."""
+async def _written(request: Request, asked: Ask, accepted: Accepted, *, status: int) -> Response:
+    """The product as it is when the command has just been applied; 202 if that is not known yet."""
     if accepted.outcome is None:
         return accepted.response()
     edge = edge_of(request)
     edge.catalogue.empty()  # whoever has written sees it at once, at least here
-    async with edge.engine.connect() as connection:
-        product = await views.find(connection, accepted.resource, all_statuses=True)
-    assert product is not None, "what a command was applied to is there"
-    said = {"ETag": version_tag(product.version), **accepted.headers()}
-    if status == 201:
-        said["Location"] = f"{PRODUCTS}/{product.id}"
-    return Response(product.model_dump_json(), status, said, "application/json")
+
+    async def made() -> Answer:
+        async with edge.engine.connect() as connection:
+            product = await views.find(connection, accepted.resource, all_statuses=True)
+        assert product is not None, "what a command was applied to is there"
+        said = {"ETag": version_tag(product.version)}
+        if status == 201:
+            said["Location"] = f"{PRODUCTS}/{product.id}"
+        return Answer(product.model_dump_json(), status, said)
+
+    return (await edge.answers.first(asked, accepted, made)).response(accepted)

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from domain.jobs import REPORT, RequestJob
 from domain.limits import REPORT_MAX_DAYS
 from domain.orders import CONFIRMED, FULFILLED
+from gateway.answers import Answer
 from gateway.auth import Caller, require_role
 from gateway.edge import Edge
 from gateway.fields import Day
@@ -94,9 +95,12 @@ async def request_report(request: Request, caller: Staff) -> Response:
     accepted = await edge.submitter.submit(asked, RequestJob(job_id, REPORT, params), str(job_id))
     if accepted.outcome is None:
         return accepted.response()
-    report = views.shown(await _find(edge, caller, UUID(accepted.resource)), edge.config.job_result_seconds)
-    sent = {"Location": views.url(report.id), **accepted.headers()}
-    return Response(report.model_dump_json(by_alias=True), 201, sent, "application/json")
+
+    async def made() -> Answer:
+        report = views.shown(await _find(edge, caller, UUID(accepted.resource)), edge.config.job_result_seconds)
+        return Answer(report.model_dump_json(by_alias=True), 201, {"Location": views.url(report.id)})
+
+    return (await edge.answers.first(asked, accepted, made)).response(accepted)
 
 
 @router.get("", response_model=Page[ReportView], responses=read())

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -17,8 +18,10 @@ from domain.webhooks import (
     RegisterWebhook,
     RotateWebhookSecret,
     WebhookFields,
+    WebhookSecretRotated,
     choices,
 )
+from gateway.answers import Answer
 from gateway.auth import Caller, require_role
 from gateway.edge import Edge
 from gateway.fields import EndpointDescription, Url
@@ -109,10 +112,16 @@ async def register_webhook(request: Request, caller: Staff) -> Response:
     if accepted.outcome is None:
         return accepted.response()
     webhook_id = UUID(accepted.resource)
-    found = await _webhook(request, webhook_id)
-    view = RegisteredView(**found.model_dump(), secret=None if accepted.replayed else secret)
-    said = {"Location": f"{router.prefix}/{webhook_id}", **accepted.headers()}
-    return Response(view.model_dump_json(), 201, said, "application/json")
+
+    async def made() -> Answer:
+        view = RegisteredView(**(await _webhook(request, webhook_id)).model_dump(), secret=None)
+        return Answer(view.model_dump_json(), 201, {"Location": f"{router.prefix}/{webhook_id}"})
+
+    answer = await edge.answers.first(asked, accepted, made)
+    if not accepted.replayed:  # the secret is shown this once, and never kept
+        shown = RegisteredView.model_validate_json(answer.body).model_copy(update={"secret": secret})
+        answer = msgspec.structs.replace(answer, body=shown.model_dump_json())
+    return answer.response(accepted)
 
 
 @router.get("", response_model=WebhooksView, responses=READ)
@@ -181,13 +190,13 @@ async def rotate_webhook_secret(request: Request, caller: Staff, webhook_id: UUI
     )
     if accepted.outcome is None:
         return accepted.response()
-    found = await _webhook(request, webhook_id)
+    rotated = msgspec.json.decode(accepted.outcome.data, type=WebhookSecretRotated)
     view = SecretView(
         id=webhook_id,
         secret=None if accepted.replayed else secret,
-        previous_secret_until=found.previous_secret_until,
+        previous_secret_until=rotated.overlap_until,
     )
-    return Response(view.model_dump_json(), 200, accepted.headers(), "application/json")
+    return Answer(view.model_dump_json()).response(accepted)
 
 
 @router.post(
@@ -227,11 +236,15 @@ def _scopes(caller: Caller) -> tuple[str, ...]:
 
 async def _changed(request: Request, caller: Caller, body: bytes, command: ChangeWebhook | RedeliverEvents) -> Response:
     asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
-    accepted = await edge_of(request).submitter.submit(asked, command, str(command.webhook_id))
+    edge = edge_of(request)
+    accepted = await edge.submitter.submit(asked, command, str(command.webhook_id))
     if accepted.outcome is None:
         return accepted.response()
-    found = await _webhook(request, command.webhook_id)
-    return Response(found.model_dump_json(), 200, accepted.headers(), "application/json")
+
+    async def made() -> Answer:
+        return Answer((await _webhook(request, command.webhook_id)).model_dump_json())
+
+    return (await edge.answers.first(asked, accepted, made)).response(accepted)
 
 
 async def _webhook(request: Request, webhook_id: UUID) -> WebhookView:
