@@ -1,4 +1,5 @@
-"""What the log discloses: the scope that one needs to read an event of each type, beside being staff.
+"""What the log discloses: the scope that one needs to read an event of each type, beside being staff; and who sees what
+of the catalogue is not public: drafts, and what is archived.
 
 Whoever may read the whole log may read each of its events. A noun that nobody has thought of here is read by them only.
 """
@@ -7,9 +8,11 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 READS_ALL: Final = "events:read"
+READS_DRAFTS: Final = "catalogue:read"
+_WRITES_DRAFTS: Final = "catalogue:write"
 
 _SCOPE_OF_NOUN: Final = {
-    "product": None,
+    "product": READS_DRAFTS,
     "category": None,
     "order": "orders:read",
     "stock": "inventory:read",
@@ -19,7 +22,15 @@ _SCOPE_OF_NOUN: Final = {
 
 def may_read(event_type: str, scopes: Collection[str]) -> bool:
     """Whether staff with these scopes may read events of this type."""
-    return READS_ALL in scopes or _scope_for(event_type) is None or _scope_for(event_type) in scopes
+    needed = _scope_for(event_type)
+    if needed == READS_DRAFTS and may_see_drafts(scopes):
+        return True
+    return READS_ALL in scopes or needed is None or needed in scopes
+
+
+def may_see_drafts(scopes: Collection[str]) -> bool:
+    """Whether staff with these scopes see all of the catalogue; whoever may change it does."""
+    return READS_DRAFTS in scopes or _WRITES_DRAFTS in scopes
 
 
 def lacking(event_types: Iterable[str], scopes: Collection[str]) -> list[str]:

@@ -20,6 +20,7 @@ ACCOUNT_ROLES: Final = (CUSTOMER, STAFF, ADMIN)
 # A profile is what is known about somebody: of a guest, the address on the order.
 _GUEST_SCOPES: Final = frozenset({"orders:read", "orders:write", "profile:write"})
 _STAFF_SCOPES: Final = _GUEST_SCOPES | {
+    "catalogue:read",
     "inventory:read",
     "inventory:write",
     "events:read",

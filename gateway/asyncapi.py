@@ -24,7 +24,7 @@ _TOPICS: Final = {
     "orders/{id}": "One order. Staff; and the customer whose it is.",
     "inventory": "Whatever moves stock: `stock.*`, and orders. Staff.",
     "inventory/{sku}": "Whatever moves the stock of one SKU. Staff.",
-    "catalogue": "Products and categories; of drafts and what is archived only staff hear.",
+    "catalogue": "Products and categories; what is not active takes the scope `catalogue:read`.",
     "me": "Everything about the caller: orders, account, sessions, refused commands.",
     "stats": "Live aggregates, each second. Staff. Not on event streams.",
 }

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import Request
 
+from domain.disclosure import may_see_drafts
 from domain.model import Who
 from domain.roles import ROLES
 from gateway.problems import Problem
@@ -37,6 +38,11 @@ class Caller(NamedTuple):
     session_id: UUID | None = None
     epoch: int = 0
     key_id: UUID | None = None
+
+    @property
+    def sees_drafts(self) -> bool:
+        """Whether all of the catalogue is for them, and not only what is public."""
+        return self.who.staff and may_see_drafts(self.scopes)
 
 
 NOBODY: Final = Caller(Who("", staff=False), NOBODY_ROLE, frozenset(), float("inf"))

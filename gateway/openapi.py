@@ -54,6 +54,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "orders:read": "See orders.",
     "orders:write": "Place and cancel orders.",
     "profile:write": "Change one's own profile and password, and have oneself erased.",
+    "catalogue:read": "See drafts, and what is archived.",
     "inventory:read": "See everyone's stock movements.",
     "inventory:write": "Receive and adjust stock.",
     "events:read": "Read the event log.",

@@ -52,7 +52,9 @@ class ProductsQuery(Query):
         description="By name, by the price of the cheapest variant that fits (products without one are left out), the"
         " newest first, or the best fit first; `-` turns it round. By default the best fit with `q`, else the newest.",
     )
-    status: Literal["active", "draft", "archived", "any"] = Field(ACTIVE, description="All but `active` are for staff.")
+    status: Literal["active", "draft", "archived", "any"] = Field(
+        ACTIVE, description="All but `active` take the scope `catalogue:read`."
+    )
     page: int = Field(1, ge=1, le=PAGE_NUMBER_MAX)
     limit: int = Field(20, ge=1, le=PRODUCTS_PAGE_MAX, description="Products on a page.")
     cursor: str | None = Field(

@@ -64,11 +64,15 @@ def _whole(noun: str, topic: str, caller: Caller) -> str:
         _staff_only(topic, caller)
         return noun
     if noun == CATALOGUE:
-        return CATALOGUE if caller.who.staff else _PUBLIC_CATALOGUE
+        return CATALOGUE if caller.sees_drafts or _reads_all(caller) else _PUBLIC_CATALOGUE
     if noun == ME:
         _within(_OWN_SCOPE, topic, caller)
         return f"{ME}/{caller.who.principal}"
     raise _unknown(topic)
+
+
+def _reads_all(caller: Caller) -> bool:
+    return caller.who.staff and _STAFF_SCOPE in caller.scopes
 
 
 def _staff_only(topic: str, caller: Caller) -> None:

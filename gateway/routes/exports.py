@@ -43,11 +43,12 @@ _ORDERS: Final = _file("A line for each line of an order.", 422)
 
 @router.get("/products.csv", response_class=StreamingResponse, responses=_PRODUCTS)
 async def export_products(request: Request, caller: Staff, marked: Marked = False) -> Response:
-    """The catalogue with its stock, as it is at this moment. Imported again as it is, it changes nothing.
+    """The catalogue with its stock, as it is at this moment; drafts and what is archived with the scope
+    `catalogue:read`. Imported again as it is, it changes nothing.
 
     Text that a spreadsheet would take for a formula stands behind an apostrophe; an import takes that away.
     """
-    return await edge_of(request).exports.begin(views.listings(), marked=marked)
+    return await edge_of(request).exports.begin(views.listings(all_statuses=caller.sees_drafts), marked=marked)
 
 
 @router.get("/orders.csv", response_class=StreamingResponse, responses=_ORDERS)

@@ -76,10 +76,10 @@ async def list_inventory(
     cursor: Annotated[str | None, Query(max_length=200, description="The `next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, description="SKUs on a page; cut to the page's bound.")] = 100,
 ) -> Response:
-    """The stock of all SKUs, by SKU; or of some. Staff only."""
+    """The stock of all SKUs, by SKU; or of some. Staff only; of what is not active with the scope `catalogue:read`."""
     edge = edge_of(request)
     begins = None if prefix is None else prefix.upper()
-    wanted = views.Wanted(begins, product_id, available_below, available_from)
+    wanted = views.Wanted(begins, product_id, available_below, available_from, all_statuses=caller.sees_drafts)
     async with edge.engine.connect() as connection:
         page = await views.inventories(connection, wanted, cursor, min(limit, edge.config.page_max_rows))
     return Response(page.model_dump_json(), media_type="application/json")
@@ -90,7 +90,8 @@ async def get_inventory(request: Request, caller: Reader, sku: str) -> Response:
     """The stock of one SKU. Staff with the scope `inventory:read` see what is on hand and reserved; others, of what is
     on sale, whether there is enough: up to ten pieces of what is available."""
     if caller.who.staff and _READ in caller.scopes:
-        return Response(await _inventory(request, _known(sku)), media_type="application/json")
+        shown = await _inventory(request, _known(sku), all_statuses=caller.sees_drafts)
+        return Response(shown, media_type="application/json")
     async with edge_of(request).engine.connect() as connection:
         shelf = await views.shelf(connection, _known(sku))
     return Response(_found(shelf), media_type="application/json")
@@ -132,14 +133,15 @@ async def _move(request: Request, who: Who, body: bytes, command: ReceiveStock |
         return accepted.response()
 
     async def made() -> Answer:
-        return Answer(await _inventory(request, command.sku))
+        # What was moved is shown to whoever moved it.
+        return Answer(await _inventory(request, command.sku, all_statuses=True))
 
     return (await edge.answers.first(asked, accepted, made)).response(accepted)
 
 
-async def _inventory(request: Request, sku: str) -> str:
+async def _inventory(request: Request, sku: str, *, all_statuses: bool) -> str:
     async with edge_of(request).engine.connect() as connection:
-        return _found(await views.inventory(connection, sku))
+        return _found(await views.inventory(connection, sku, all_statuses=all_statuses))
 
 
 def _found(view: InventoryView | ShelfView | None) -> str:

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, ChangeVariant, CreateProduct, SetVariant, VariantAdded
+from domain.disclosure import READS_DRAFTS
 from gateway import product_pages
 from gateway.answers import Answer
 from gateway.auth import NOBODY, NOBODY_ROLE, Caller, Requirement, require_role, unauthenticated
@@ -71,6 +72,8 @@ async def list_products(request: Request, caller: Reader) -> Response:
             if caller is NOBODY:
                 raise unauthenticated("What is not active is for staff.")
             _STAFF.check(caller)
+            if not caller.sees_drafts:
+                raise Problem("forbidden", f"What is not active needs the scope `{READS_DRAFTS}`.")
         page = await product_pages.page(edge.engine, edge.catalogue, query, asked)
     return product_pages.respond(product_pages.form(request.scope, page))
 
@@ -82,9 +85,9 @@ async def list_products(request: Request, caller: Reader) -> Response:
     openapi_extra={"parameters": [IF_NONE_MATCH]},
 )
 async def get_product(request: Request, caller: Reader, product_id: IdOrSlug) -> Response:
-    """One product, by its id or its slug. What is not active is found by staff only."""
+    """One product, by its id or its slug. What is not active is found by staff with the scope `catalogue:read`."""
     async with edge_of(request).engine.connect() as connection:
-        product = await views.find(connection, product_id, all_statuses=caller.who.staff)
+        product = await views.find(connection, product_id, all_statuses=caller.sees_drafts)
     if product is None:
         raise Problem("product_not_found", "There is no such product.")
     body = product.model_dump_json().encode()

@@ -93,8 +93,9 @@ class RedeliveryBody(Body):
 )
 async def register_webhook(request: Request, caller: Staff) -> Response:
     """Registers an endpoint; it is delivered what happens from now on. Staff only, who may read what it delivers: for
-    `order.*` that takes the scope `orders:read`, for `stock.*` `inventory:read`, for the catalogue and webhooks nothing
-    more, for anything else `events:read`, which is good for all. An endpoint whose owner may not any more is disabled.
+    `order.*` that takes the scope `orders:read`, for `stock.*` `inventory:read`, for `product.*` `catalogue:read`, for
+    `category.*` and `webhook.*` nothing more, for anything else `events:read`, which is good for all. An endpoint whose
+    owner may not any more is disabled.
 
     The answer holds the secret that deliveries are signed with, this once: if it got lost, ask for another. Waits for
     the outcome unless `Prefer` says otherwise.

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from domain.catalogue import ACTIVE
 from gateway.exporting import Sheet
 from runtime.csvcells import escape_cell
 from runtime.listings.columns import COLUMNS
@@ -28,8 +29,9 @@ _ORDER_COLUMNS: Final = (
 _BOOLEANS: Final = {True: "true", False: "false", None: None}
 
 
-def listings() -> Sheet:
-    """A row for each variant, and one for each product that has none."""
+def listings(*, all_statuses: bool) -> Sheet:
+    """A row for each variant, and one for each product that has none; of products that are not active only with
+    `all_statuses`."""
     query = (
         sa.select(
             products.c.slug,
@@ -54,6 +56,8 @@ def listings() -> Sheet:
         .outerjoin(stock, stock.c.sku == variants.c.sku)
         .order_by(products.c.slug, variants.c.sku)
     )
+    if not all_statuses:
+        query = query.where(products.c.status == ACTIVE)
     return Sheet("products.csv", COLUMNS, query, _listing)
 
 

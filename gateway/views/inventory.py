@@ -1,16 +1,21 @@
 """Stock as the API shows it."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, Field
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.catalogue import ACTIVE
 from domain.fields.catalogue import canonical_sku
 from domain.limits import AVAILABLE_SHOWN_MAX
 from gateway.pages import Page, decode_cursor, page_of
-from runtime.tables import stock, variants
+from runtime.tables import products, stock, variants
+
+_IS_ACTIVE: Final = exists().where(
+    variants.c.sku == stock.c.sku, products.c.id == variants.c.product_id, products.c.status == ACTIVE
+)
 
 
 class InventoryView(BaseModel):
@@ -31,12 +36,13 @@ class ShelfView(BaseModel):
 
 class Wanted(NamedTuple):
     """Which SKUs: those that begin so, those of one product, and those of which fewer, or at least so many, are
-    available."""
+    available; of products that are not active only with `all_statuses`."""
 
     prefix: str | None = None
     product_id: UUID | None = None
     available_below: int | None = None
     available_from: int | None = None
+    all_statuses: bool = True
 
 
 async def inventories(
@@ -55,13 +61,16 @@ async def inventories(
         query = query.where(available >= wanted.available_from)
     if cursor is not None:
         query = query.where(stock.c.sku > decode_cursor(cursor, _sku))
+    if not wanted.all_statuses:
+        query = query.where(_IS_ACTIVE)
     rows = (await connection.execute(query.order_by(stock.c.sku).limit(limit + 1))).mappings()
     return page_of([InventoryView(**row) for row in rows], limit, lambda one: one.sku)
 
 
-async def inventory(connection: AsyncConnection, sku: str) -> InventoryView | None:
-    """The stock of one SKU, if the catalogue has it."""
-    row = (await connection.execute(select(stock).where(stock.c.sku == sku))).first()
+async def inventory(connection: AsyncConnection, sku: str, *, all_statuses: bool) -> InventoryView | None:
+    """The stock of one SKU, if the catalogue has it; of a product that is not active only with `all_statuses`."""
+    query = select(stock).where(stock.c.sku == sku)
+    row = (await connection.execute(query if all_statuses else query.where(_IS_ACTIVE))).first()
     if row is None:
         return None
     return InventoryView(sku=row.sku, on_hand=row.on_hand, reserved=row.reserved, available=row.on_hand - row.reserved)

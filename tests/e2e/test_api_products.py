@@ -127,6 +127,45 @@ async def test_what_is_not_active_is_for_staff(shop: Shop, catalogue: Catalogue)
     assert (await shop.staff.get("/products", q=word, status="archived")).ok()["total"] == 1
 
 
+@pytest.mark.parametrize("sees", [None, "catalogue:read", "catalogue:write"])
+async def test_what_is_not_active_takes_a_scope_at_every_door(
+    shop: Shop, catalogue: Catalogue, sees: str | None
+) -> None:
+    word, skus = unique("hidden"), {status: unique("SKU") for status in ("active", "draft", "archived")}
+    made = {
+        status: await catalogue.create(name=f"{word} {status}", status=status, variants=[variant(sku, price_minor=700)])
+        for status, sku in skus.items()
+    }
+    scopes = ["orders:read", "inventory:read", "exports:read", *([sees] if sees else [])]
+    body = {"name": "scanner", "role": "admin" if sees == "catalogue:write" else "staff", "scopes": scopes}
+    asked = await shop.client("admin", "makes-keys").post("/keys", body, wait=None)
+    key = shop.with_token(asked.ok(201)["key"])
+    found = set(skus) if sees else {"active"}
+
+    for status, product in made.items():
+        for name in (product["id"], product["slug"]):
+            for method in ("GET", "HEAD"):
+                answer = await key.request(method, f"{API}/products/{name}")
+                assert answer.status == (200 if status in found else 404), (status, method)
+        answer = await key.get(f"/inventory/{skus[status]}")
+        assert answer.status == (200 if status in found else 404), status
+        if status != "active" and sees is None:
+            (await key.get("/products", q=word, status=status)).problem(403, "forbidden")
+    if sees is None:
+        (await key.get("/products", q=word, status="any")).problem(403, "forbidden")
+    else:
+        assert (await key.get("/products", q=word, status="any")).ok()["total"] == 3
+    assert (await key.get("/products", q=word)).ok()["total"] == 1
+    shown = {
+        product["sku"]
+        for status in skus
+        for product in (await key.get("/inventory", product_id=made[status]["id"])).ok()["items"]
+    }
+    assert shown == {skus[status] for status in found}
+    exported = (await key.get("/exports/products.csv")).body.decode()
+    assert {status for status, sku in skus.items() if f",{sku}," in exported} == found
+
+
 async def test_every_change_is_a_version_and_what_changes_nothing_is_none(catalogue: Catalogue) -> None:
     sku = unique("SKU")
     product = await catalogue.create(variants=[variant(sku)])

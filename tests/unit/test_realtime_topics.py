@@ -106,8 +106,12 @@ def test_stock_is_heard_by_its_sku() -> None:
 )
 def test_of_what_is_not_public_only_staff_hear(kind: str, data: dict[str, Any], public: bool) -> None:
     record = event(kind, ORDER, data, actor="admin")
-    assert hears(SAM, "catalogue", record)
-    assert hears(ANN, "catalogue", record) is public
+    for scope in ("catalogue:read", "catalogue:write", "events:read"):
+        assert hears(caller("key:1", "staff", frozenset({scope})), "catalogue", record)
+    scanner = caller("key:2", "staff", frozenset({"inventory:read", "orders:read", "exports:read"}))
+    customer = caller("eve", "customer", frozenset({"catalogue:read"}))  # as nobody can have it
+    for who in (ANN, scanner, customer):
+        assert hears(who, "catalogue", record) is public
 
 
 @pytest.mark.parametrize(
