@@ -4,6 +4,7 @@ import re
 import unicodedata
 from typing import Final
 
+from domain.folding import fold
 from domain.limits import SLUG_MAX_CHARS
 
 _BETWEEN: Final = re.compile(r"[^a-z0-9]+")
@@ -13,5 +14,6 @@ _APOSTROPHES: Final = re.compile(r"['\u2019]")
 def slug_from(name: str) -> str:
     """The name in lower case letters and digits, accents taken off, words joined by hyphens; empty if nothing of it can
     be said so."""
-    plain = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", name)).encode("ascii", "ignore").decode().lower()
+    folded = _APOSTROPHES.sub("", fold(name))
+    plain = unicodedata.normalize("NFKD", folded).encode("ascii", "ignore").decode()
     return _BETWEEN.sub("-", plain).strip("-")[:SLUG_MAX_CHARS].rstrip("-")

@@ -281,6 +281,8 @@ def test_a_variant_that_cannot_be(said: dict[str, Any]) -> None:
         ("  Crème brûlée, 2 l! ", "creme-brulee-2-l"),
         ("Cook's & Sons\u2019", "cooks-sons"),
         ("\ufb01ne", "fine"),
+        ("Große Straßenlampe", "grosse-strassenlampe"),
+        ("Smørrebrød, Łódź, Œuvre", "smorrebrod-lodz-oeuvre"),
         ("茶碗", ""),
         ("-- --", ""),
         ("x" * 119 + " y", "x" * 119),
