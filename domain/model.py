@@ -39,11 +39,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
-    """Why a command was refused: a stable `code`, a sentence, and the particulars (JSON-ready)."""
+    """Why a command was refused: a stable `code`, a sentence, and the particulars (JSON-ready). `short` is how many
+    pieces of each SKU it would have taken, where that was more than there were: once there are as many, the refusal is
+    wrong."""
 
     code: str
     detail: str
     particulars: dict[str, Any] = {}
+    short: dict[str, int] = {}
 
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -92,7 +92,12 @@ COUNTED: Final = "counted"
 
 def insufficient_stock(short: list[dict[str, Any]]) -> Rejection:
     """The rejection of a command that needs more than is available; `short` says by SKU what fell short."""
-    return Rejection(INSUFFICIENT_STOCK, "Not enough is available.", {"lines": short})
+    return Rejection(
+        INSUFFICIENT_STOCK,
+        "Not enough is available.",
+        {"lines": short},
+        {line["sku"]: line["requested"] for line in short},
+    )
 
 
 def moved(shop: Shop, sku: str, change: int) -> Rejection | None:

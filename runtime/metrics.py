@@ -122,8 +122,9 @@ BATCH_RETRIES = ClosedCounter("tidegate_batch_retries_total", "Batches tried aga
         "repeated",
         "bisected",
         "gave_way",
-        "stock_ran_short",
+        "stock_moved",
         "prices_moved",
+        "mailbox_by_mailbox",
         "postgres_refused",
         "connection_lost",
     )

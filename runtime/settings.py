@@ -213,16 +213,12 @@ class Settings(BaseSettings):
     )
     batch_max_commands: int = Field(512, description="Commands applied in one transaction.", ge=1, le=10_000)
     batch_max_bytes: int = Field(
-        524_288, description="The same in bytes of the mailbox's entries; one is taken however large it is.", ge=1
+        524_288, description="The same in bytes of the mailboxes' entries; one is taken however large it is.", ge=1
     )
     batch_max_seconds: float = Field(
         5.0, description="Longest transaction of a batch; Postgres ends a longer one and it is tried again.", gt=0
     )
     batch_concurrency: int = Field(2, description="Batches in the works at a time in one worker process.", ge=1, le=64)
-    drain_max_seconds: float = Field(
-        1.0, description="Time one activation drains its mailbox before it lets others come first.", gt=0
-    )
-    drain_concurrency: int = Field(16, description="Mailboxes drained at a time by one worker process.", ge=1, le=256)
     linger_milliseconds: int = Field(
         50, description="How long an empty mailbox is watched for more before it falls asleep.", ge=1, le=2_000
     )

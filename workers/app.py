@@ -25,12 +25,13 @@ from workers.drain import Drainer
 from workers.overdue import end_overdue
 
 _RETRY_SECONDS: Final = 0.2
+_STOP_SECONDS: Final = 2.5
 
 _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """The tasks of one worker process: `drain` one mailbox, `sweep` for forgotten ones."""
+    """The tasks of one worker process: `drain` the mailboxes, `sweep` for forgotten ones."""
 
     def __init__(self, config: Settings, broker: ActivationBroker) -> None:
         self._config = config
@@ -39,6 +40,7 @@ class Worker:
         self._inbox: Inbox
         self._drainer: Drainer
         self._pool: asyncpg.Pool[Any]
+        self._shift: asyncio.Task[None] | None = None
 
     async def start(self, state: TaskiqState) -> None:
         garbage.calm()
@@ -56,29 +58,52 @@ class Worker:
             self._inbox,
             batch_max_commands=config.batch_max_commands,
             batch_concurrency=config.batch_concurrency,
-            drain_max_seconds=config.drain_max_seconds,
             linger_milliseconds=config.linger_milliseconds,
+            awake_milliseconds=config.awake_milliseconds,
+            ask_for_help=self._ask_for_help if config.worker_processes > 1 else None,
         )
 
     async def stop(self, state: TaskiqState) -> None:
+        """Lets the batches in the works end, for a while; what is not applied then stays in its mailbox."""
+        self._drainer.stop()
+        if self._shift is not None:
+            await asyncio.wait([self._shift], timeout=_STOP_SECONDS)
+            self._shift.cancel()
         self._pool.terminate()
         await self._publisher.close()
         await self._background.shutdown()
         await self._redis.aclose()
 
-    async def drain(self, mailbox: int) -> None:
-        """Drains `mailbox` for its time, then lets others come first. What cannot be done now (a connection is lost,
-        the disk is full), the sweep asks for again; a moment is waited out here, so that nobody is asked in a hurry.
-        """
+    def drain(self, mailbox: int) -> None:
+        """Goes to work on all mailboxes, if this process is not at it already."""
+        self._drainer.call([mailbox])
+        if self._shift is None or self._shift.done():
+            self._shift = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        """What cannot be done now (a connection is lost, the disk is full), the sweep asks for again; a moment is
+        waited out here, so that nobody is asked in a hurry. Who was woken meanwhile begins again."""
+        while True:
+            await self._try_to_drain()
+            if not self._drainer.is_called or self._drainer.is_stopping:
+                return
+
+    async def _try_to_drain(self) -> None:
         try:
-            if not await self._drainer.drain(mailbox):
-                await activate(self._broker, mailbox)
+            await self._drainer.drain(range(self._config.mailbox_count))
         except (*LOST_CONNECTION, *REDIS_UNAVAILABLE, asyncpg.PostgresError) as error:
             BATCH_RETRIES.labels(
                 "postgres_refused" if isinstance(error, asyncpg.PostgresError) else "connection_lost"
             ).inc()
-            _log.warning("mailbox %d waits (%s: %s); it will be tried again", mailbox, type(error).__name__, error)
-            await asyncio.sleep(_RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
+            _log.warning("the mailboxes wait (%s: %s); it will be tried again", type(error).__name__, error)
+        except Exception:
+            _log.exception("the mailboxes wait; it will be tried again")
+        else:
+            return
+        await asyncio.sleep(_RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
+
+    async def _ask_for_help(self) -> None:
+        await activate(self._broker, 0)
 
     async def sweep(self) -> None:
         """Wakes every mailbox that holds commands and has nobody awake, also one that is beyond today's count; and has
@@ -113,7 +138,7 @@ def create_broker() -> ActivationBroker:
     # Plain functions, because taskiq renames what it registers and methods cannot be renamed.
     @broker.task(task_name=DRAIN_TASK)
     async def drain(mailbox: int) -> None:
-        await worker.drain(mailbox)
+        worker.drain(mailbox)
 
     @broker.task(task_name=SWEEP_TASK)
     async def sweep() -> None:

@@ -1,7 +1,8 @@
 """Applying a run of entries: one transaction if all goes well, as few as their troubles allow if not.
 
-The transaction holds the mailbox's position: it is the actor's lock, its fence and its bookmark. Whoever finds it
-locked goes away, because somebody is at work. What was applied lies before the position, whatever becomes of us.
+The transaction holds the position of every mailbox that it takes from: it is the actor's lock, its fence and its
+bookmark. A mailbox whose position is locked, or is not what it was, is left out, because somebody else is at work. What
+was applied lies before the position, whatever becomes of us.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Sequence
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -19,7 +21,7 @@ from domain.model import holds_private
 from runtime.database import LOST_CONNECTION
 from runtime.feed import EVENTS_CHANNEL, Publisher
 from runtime.mailboxes.fence import LOG_OF_TODAY, Confirmed, Fence, OutOfStep
-from runtime.mailboxes.inbox import Bookmark, Entry
+from runtime.mailboxes.inbox import Entry
 from runtime.metrics import (
     ACCEPT_TO_COMMIT_SECONDS,
     BATCH_COMMANDS,
@@ -30,31 +32,36 @@ from runtime.metrics import (
 )
 from runtime.records import chunks, encode
 from workers import batch as batches
-from workers.batch import DeadLetter, Letter, PricesMoved, Result, StockRanShort
+from workers.batch import DeadLetter, GuessedWrong, Letter, Result
 from workers.earlier import Earlier
 from workers.ownership import ForeignWrite
 from workers.rows import Connection
 
 _log = logging.getLogger(__name__)
 
-# So many batches are decided alone after one that found too little stock; then it is tried side by side again.
-CAUTIOUS_BATCHES: Final = 32
 
+class Run(NamedTuple):
+    """Entries of some mailboxes, each with its own, in the order in which they are to be applied; and the positions
+    behind which they were read."""
 
-class MailboxTaken(Exception):
-    """Somebody else holds the mailbox's position: it is being drained."""
-
-
-class PositionMoved(Exception):
-    """Somebody else has applied what was read here; read again."""
+    positions: dict[int, str]
+    entries: Sequence[tuple[int, Entry]]
 
 
 # What says nothing about the letters: try again, whole.
-_NOT_THE_LETTERS: Final[tuple[type[BaseException], ...]] = (MailboxTaken, PositionMoved, OutOfStep, *LOST_CONNECTION)
+_NOT_THE_LETTERS: Final[tuple[type[BaseException], ...]] = (OutOfStep, *LOST_CONNECTION)
 
-_HOLD: Final = f"SELECT position, {LOG_OF_TODAY} FROM mailboxes WHERE mailbox = $1 FOR UPDATE SKIP LOCKED"  # noqa: S608
+# Postgres ends the session of a transaction that takes too long, and nobody can tell that from a lost connection.
+_CUT_SHORT: Final = (*LOST_CONNECTION, asyncpg.QueryCanceledError)
 
 _A_LETTERS_FAULT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+# A batch is decided on what others may change meanwhile, and again alone, so often before it waits for the sweep.
+_ATTEMPTS_MAX: Final = 8
+
+
+class CutShort(TimeoutError):
+    """A transaction was not done in time, or lost its connection; perhaps it waited for a row that somebody holds."""
 
 
 class Applier:
@@ -64,46 +71,66 @@ class Applier:
         self._pool = pool
         self._fence = fence
         self._publisher = publisher
-        self._cautious_batches = 0
 
-    async def bookmark(self, mailbox: int) -> Bookmark:
-        """The id of the last entry applied, and the log that it was applied to."""
-        row = await self._pool.fetchrow(
-            """
-            SELECT m.position, b.identity FROM mailboxes m
-            CROSS JOIN (SELECT identity FROM log_branches ORDER BY number DESC LIMIT 1) b WHERE m.mailbox = $1
-            """,
-            mailbox,
-        )
-        if row is None:
-            await self._pool.execute("INSERT INTO mailboxes (mailbox) VALUES ($1) ON CONFLICT DO NOTHING", mailbox)
-            return await self.bookmark(mailbox)
-        return Bookmark(row["position"], row["identity"])
+    async def positions(self, mailboxes: Iterable[int]) -> tuple[dict[int, str], UUID]:
+        """Of each mailbox the id of the last entry applied, and the identity of the log that they were applied to."""
+        asked = set(mailboxes)
+        rows = await self._pool.fetch(_BOOKMARKS, asked)
+        if len(rows) < len(asked):
+            await self._pool.execute(
+                "INSERT INTO mailboxes (mailbox) SELECT unnest($1::smallint[]) ON CONFLICT DO NOTHING", asked
+            )
+            rows = await self._pool.fetch(_BOOKMARKS, asked)
+        return {row["mailbox"]: row["position"] for row in rows}, UUID(int=rows[0]["identity"].int)
 
-    async def apply(self, mailbox: int, position: str, entries: Sequence[Entry]) -> None:
-        """Applies all the entries, which were read behind `position`. Raises MailboxTaken, PositionMoved or OutOfStep;
-        what a lost connection leaves undone is not behind the position."""
-        letters = [batches.read(entry) for entry in entries]
-        await self._apply(mailbox, position, letters, look_up=False)
+    async def apply(self, run: Run) -> dict[int, str]:
+        """Applies the entries of those mailboxes that are to be had: that nobody else is at work on. Returns their
+        positions, which may be those of somebody who was faster. What a lost connection leaves undone is behind them.
+        Raises OutOfStep if the log lacks what was committed to it.
+        """
+        letters = [batches.read(mailbox, entry) for mailbox, entry in run.entries]
+        held = dict(run.positions)
+        done: dict[int, str] = {}
+        try:
+            await self._apply(held, letters, done, look_up=False)
+        except CutShort:
+            if len(run.positions) == 1:
+                raise
+            await self._apply_one_by_one(run, letters, done)
+        return done
+
+    async def _apply_one_by_one(self, run: Run, letters: Sequence[Letter | DeadLetter], done: dict[int, str]) -> None:
+        """Each mailbox by itself: if one waits for a row that somebody holds, the others need not. It raises."""
+        BATCH_RETRIES.labels("mailbox_by_mailbox").inc()
+        failure: CutShort | None = None
+        for mailbox, position in run.positions.items():
+            own = [letter for letter in letters if letter.mailbox == mailbox]
+            try:
+                await self._apply({mailbox: position}, own, done, look_up=False)
+            except CutShort as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     async def _apply(
-        self, mailbox: int, position: str, letters: Sequence[Letter | DeadLetter], *, look_up: bool
+        self, held: dict[int, str], letters: Sequence[Letter | DeadLetter], done: dict[int, str], *, look_up: bool
     ) -> None:
         """One transaction; if something repeats, once more with what came before looked up; if one of the letters is
-        to blame, each half by itself, down to the culprit, which becomes a dead letter.
+        to blame, each half by itself, down to the culprit, which becomes a dead letter. `held` are the positions to
+        find, `done` those that were reached.
 
         Only a value that no column takes, a broken constraint or an exception of ours can be a letter's fault. A full
-        disk, a missing table, a cancelled statement are not: they are raised, and the mailbox waits.
+        disk, a missing table, a cancelled statement are not: they are raised, and the mailboxes wait.
         """
         try:
-            await self._apply_together(mailbox, position, letters, look_up=look_up)
+            await self._apply_together(held, letters, done, look_up=look_up)
             return
         except _NOT_THE_LETTERS:
             raise
         except asyncpg.UniqueViolationError as error:
             if not look_up:
                 BATCH_RETRIES.labels("repeated").inc()
-                await self._apply(mailbox, position, letters, look_up=True)
+                await self._apply(held, letters, done, look_up=True)
                 return
             culprit: Exception = error
         except asyncpg.PostgresError as error:
@@ -112,83 +139,111 @@ class Applier:
             culprit = error
         except Exception as error:
             where = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("mailbox %d: a batch of %d could not be worked out\n%s", mailbox, len(letters), where)
+            _log.error("a batch of %d could not be worked out\n%s", len(letters), where)
             culprit = error
         reason = _reason(culprit, letters)
-        _log.warning("mailbox %d: a batch of %d was refused: %s", mailbox, len(letters), reason)
+        _log.warning("a batch of %d was refused: %s", len(letters), reason)
         BATCH_RETRIES.labels("bisected").inc()
         if len(letters) == 1:
             letter = letters[0]
             code = "foreign_write" if isinstance(culprit, ForeignWrite) else "write_refused"
-            buried = DeadLetter(letter.entry, code, reason, letter.envelope)
-            await self._apply_together(mailbox, position, [buried], look_up=True)
+            buried = DeadLetter(letter.mailbox, letter.entry, code, reason, letter.envelope)
+            try:
+                await self._apply_together(held, [buried], done, look_up=True)
+            except asyncpg.UniqueViolationError:
+                # A command of another mailbox has just used the same idempotency key; now it is found.
+                await self._apply_together(held, [buried], done, look_up=True)
             return
-        middle = len(letters) // 2
-        await self._apply(mailbox, position, letters[:middle], look_up=True)
-        await self._apply(mailbox, letters[middle - 1].entry.entry_id, letters[middle:], look_up=True)
+        first, second = letters[: len(letters) // 2], letters[len(letters) // 2 :]
+        await self._apply(held, first, done, look_up=True)
+        reached = {letter.mailbox: letter.entry.entry_id for letter in first}
+        # A mailbox that was not to be had for the first half has not come so far: its second half is left out as well.
+        await self._apply({**held, **reached}, second, done, look_up=True)
 
     async def _apply_together(
-        self, mailbox: int, position: str, letters: Sequence[Letter | DeadLetter], *, look_up: bool
+        self, held: dict[int, str], letters: Sequence[Letter | DeadLetter], done: dict[int, str], *, look_up: bool
     ) -> None:
-        """While there is enough of everything, others may write stock at the same time; when it has run short, the
-        letters are decided again alone, and so are the next batches: they will hardly fare better. Alone, but for rows
-        that another batch has, who waits for this one: then they are waited for beside the others."""
-        if self._cautious_batches > 0:
-            self._cautious_batches -= 1
+        """Others may write stock at the same time. Where what was decided on does not hold any more, because stock has
+        run short or come in, or a price has changed, the letters are decided again alone. Alone, but for rows that
+        another batch has, who waits for this one: then they are waited for beside the others."""
+        for attempt in range(1, _ATTEMPTS_MAX + 1):
             try:
-                await self._transact(mailbox, position, letters, look_up=look_up, alone=True)
+                await self._transact(held, letters, done, look_up=look_up, alone=attempt % 2 == 0)
                 return
+            except GuessedWrong as error:
+                BATCH_RETRIES.labels(error.reason).inc()
             except asyncpg.LockNotAvailableError:
                 BATCH_RETRIES.labels("gave_way").inc()
-        try:
-            await self._transact(mailbox, position, letters, look_up=look_up, alone=False)
-            return
-        except StockRanShort:
-            BATCH_RETRIES.labels("stock_ran_short").inc()
-            self._cautious_batches = CAUTIOUS_BATCHES - 1
-        except PricesMoved:
-            BATCH_RETRIES.labels("prices_moved").inc()
-        await self._transact(mailbox, position, letters, look_up=look_up, alone=True)
+        raise CutShort(f"tried {_ATTEMPTS_MAX} times, and others were faster each time")
 
     async def _transact(
         self,
-        mailbox: int,
-        position: str,
+        held: Mapping[int, str],
         letters: Sequence[Letter | DeadLetter],
+        done: dict[int, str],
         *,
         look_up: bool,
         alone: bool,
     ) -> None:
         started = time.monotonic()
-        async with self._pool.acquire() as connection, connection.transaction():
-            log = await _hold(connection, mailbox, position)
-            self._fence.check(log)
-            if look_up:
-                earlier = await Earlier.look_up(connection, [x.envelope for x in letters if x.envelope is not None])
-            else:
-                earlier = Earlier()
-            result = await batches.apply(connection, mailbox, letters, earlier, alone=alone)
-            await connection.execute(
-                "UPDATE mailboxes SET position = $2, entries = entries + $3 WHERE mailbox = $1",
-                mailbox,
-                letters[-1].entry.entry_id,
-                len(letters),
-            )
-        self._fence.reach(log._replace(seq=max(log.seq, result.last_seq)))
-        BATCH_SECONDS.observe(time.monotonic() - started)
-        _count(letters, result)
-        await self._publisher.publish(_messages(result))
+        async with self._pool.acquire() as connection:
+            try:
+                async with connection.transaction():
+                    rows = await connection.fetch(_HOLD, sorted({letter.mailbox for letter in letters}))
+                    found: dict[int, str] = {row["mailbox"]: row["position"] for row in rows}
+                    log = _log_of(rows)
+                    if log is not None:
+                        self._fence.check(log)
+                    ours = [letter for letter in letters if found.get(letter.mailbox) == held[letter.mailbox]]
+                    if ours:
+                        asked = [letter.envelope for letter in ours if letter.envelope is not None]
+                        earlier = await Earlier.look_up(connection, asked) if look_up else Earlier()
+                        result = await batches.apply(connection, ours, earlier, alone=alone)
+                        found.update(await _move_on(connection, ours))
+            except asyncpg.LockNotAvailableError:
+                raise  # it gave way
+            except _CUT_SHORT as error:
+                raise CutShort(str(error)) from error
+        done.update(found)
+        if ours and log is not None:
+            self._fence.reach(log._replace(seq=max(log.seq, result.last_seq)))
+            BATCH_SECONDS.observe(time.monotonic() - started)
+            _count(ours, result)
+            await self._publisher.publish(_messages(result))
 
 
-async def _hold(connection: Connection, mailbox: int, position: str) -> Confirmed:
-    """Locks the mailbox's position until the transaction ends; returns how far which log has come. Raises if the
-    position is not here to be had."""
-    held = await connection.fetchrow(_HOLD, mailbox)
-    if held is None:
-        raise MailboxTaken
-    if held["position"] != position:
-        raise PositionMoved
-    return Confirmed(UUID(int=held["identity"].int), held["last_seq"])
+_BOOKMARKS: Final = """
+    SELECT m.mailbox, m.position, b.identity FROM mailboxes m
+    CROSS JOIN (SELECT identity FROM log_branches ORDER BY number DESC LIMIT 1) b WHERE m.mailbox = ANY($1::smallint[])
+"""
+
+# In one order for everybody; whoever is at work on one is not waited for.
+_HOLD: Final = f"""
+    SELECT mailbox, position, {LOG_OF_TODAY} FROM mailboxes WHERE mailbox = ANY($1::smallint[])
+    ORDER BY mailbox FOR UPDATE SKIP LOCKED
+"""  # noqa: S608 - a part of ours
+
+
+def _log_of(rows: Sequence[asyncpg.Record]) -> Confirmed | None:
+    """How far which log has come, as those rows say that were to be had; None if there were none."""
+    return Confirmed(UUID(int=rows[0]["identity"].int), rows[0]["last_seq"]) if rows else None
+
+
+async def _move_on(connection: Connection, letters: Sequence[Letter | DeadLetter]) -> dict[int, str]:
+    """Moves the position of each mailbox to its last letter, and counts them; returns the positions."""
+    last = {letter.mailbox: letter.entry.entry_id for letter in letters}
+    counts = Counter(letter.mailbox for letter in letters)
+    await connection.execute(
+        """
+        UPDATE mailboxes m SET position = v.position, entries = m.entries + v.entries
+        FROM unnest($1::smallint[], $2::text[], $3::int[]) AS v (mailbox, position, entries)
+        WHERE m.mailbox = v.mailbox
+        """,
+        list(last),
+        list(last.values()),
+        [counts[mailbox] for mailbox in last],
+    )
+    return last
 
 
 def _reason(error: Exception, letters: Sequence[Letter | DeadLetter]) -> str:

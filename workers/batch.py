@@ -1,6 +1,6 @@
 """One batch: read the letters, load what they need, decide each in mailbox order, and write everything.
 
-It runs inside a transaction that holds the mailbox's position, and changes nothing outside it. A letter that cannot
+It runs inside a transaction that holds the mailboxes' positions, and changes nothing outside it. A letter that cannot
 be read, or whose rule raises, becomes a dead letter beside the others' effects; a database error is the caller's.
 """
 
@@ -16,7 +16,6 @@ import msgspec
 from domain.ids import new_id
 from domain.model import Command, Event, Private, Rejection, decide, evolve
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
-from domain.stock import INSUFFICIENT_STOCK
 from runtime import envelope as envelopes
 from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, Envelope, UnreadableEntry
 from runtime.mailboxes.inbox import Entry, entry_order
@@ -40,6 +39,7 @@ _json = msgspec.json.Encoder(enc_hook=_hide)
 class Letter(NamedTuple):
     """A mailbox entry that could be read."""
 
+    mailbox: int
     entry: Entry
     envelope: Envelope
     command: Command
@@ -48,18 +48,19 @@ class Letter(NamedTuple):
 class DeadLetter(NamedTuple):
     """A mailbox entry that cannot be applied; the envelope is there if at least that could be read."""
 
+    mailbox: int
     entry: Entry
     code: str
     detail: str
     envelope: Envelope | None
 
 
-class StockRanShort(Exception):
-    """Something was refused while others wrote stock, so perhaps it is not short: look again, alone."""
+class GuessedWrong(Exception):
+    """What the batch was decided on is not so any more: look again, alone. `reason` is a metric's label."""
 
-
-class PricesMoved(Exception):
-    """A price changed after it was read: look again, alone."""
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Result(NamedTuple):
@@ -97,33 +98,31 @@ class Result(NamedTuple):
         return by_channel
 
 
-def read(entry: Entry) -> Letter | DeadLetter:
+def read(mailbox: int, entry: Entry) -> Letter | DeadLetter:
     """The letter in an entry, or why there is none."""
     try:
         envelope, command = envelopes.decode(entry.fields)
     except UnreadableEntry as error:
-        return DeadLetter(entry, error.code, error.detail, error.envelope)
-    return Letter(entry, envelope, command)
+        return DeadLetter(mailbox, entry, error.code, error.detail, error.envelope)
+    return Letter(mailbox, entry, envelope, command)
 
 
 class Batch:
     """Decides the letters of one batch and gathers what they write."""
 
-    def __init__(self, mailbox: int, loaded: Loaded, earlier: Earlier, at: datetime, *, alone: bool) -> None:
-        self._mailbox = mailbox
+    def __init__(self, loaded: Loaded, earlier: Earlier, at: datetime) -> None:
         self._loaded = loaded
         self._shop = loaded.shop
         self._earlier = earlier
         self._at = at
-        self._alone = alone
         self._rows = Rows()
         self._told: list[Told] = []
         self._applied: list[CommandRow] = []
         self._buried: list[str] = []
 
     def take(self, letter: Letter | DeadLetter) -> None:
-        """Decides one letter on the shop as its predecessors left it. Raises StockRanShort; ForeignWrite if its rule
-        changes what another mailbox may change."""
+        """Decides one letter on the shop as its predecessors left it. Raises ForeignWrite if its rule changes
+        what another slot owns."""
         if isinstance(letter, DeadLetter):
             self._bury(letter)
             return
@@ -144,13 +143,14 @@ class Batch:
                 decision = decide(self._shop, command, envelope.who(self._at))
             except Exception as error:
                 _log.exception("the rule of %s raised; command %s is a dead letter", kind, envelope.command_id)
-                self._bury(DeadLetter(letter.entry, "rule_raised", f"{type(error).__name__}: {error}", envelope), kind)
+                said = f"{type(error).__name__}: {error}"
+                self._bury(DeadLetter(letter.mailbox, letter.entry, "rule_raised", said, envelope), kind)
                 return
         if isinstance(decision, Rejection):
-            # Prices are looked at again below. What else others may have changed meanwhile (a slug that is free by now)
-            # was so a moment ago, and refusing it changes nothing.
-            if decision.code == INSUFFICIENT_STOCK and not self._alone:
-                raise StockRanShort
+            # Stock and prices are looked at again below. What else others may have changed meanwhile (a slug that is
+            # free by now) was so a moment ago, and refusing it changes nothing.
+            for sku, quantity in decision.short.items():
+                self._rows.lack_stock(sku, quantity)
             rejected = CommandRejected(envelope.command_id, kind, decision.code, decision.detail, decision.particulars)
             self._record(letter, kind, REJECTED, (rejected,), owns_key=first is None)
             return
@@ -162,7 +162,7 @@ class Batch:
         self._record(letter, kind, APPLIED, decision)
 
     async def write(self, connection: Connection) -> Result:
-        """Writes everything. Raises StockRanShort before it oversells, PricesMoved before it sells at an old price."""
+        """Writes everything. Raises GuessedWrong before it oversells, refuses what is there, or takes an old price."""
         await self._rows.write(connection)
         await write_lines(connection, self._loaded)
         prices_moved = await write_nouns(connection, self._loaded, self._at)
@@ -172,16 +172,16 @@ class Batch:
         places = await take_places(connection, len(self._told), self._at, prices_moved=prices_moved)
         first, at = places.first, places.at
         if self._loaded.prices_seq is not None and places.prices_seq != self._loaded.prices_seq:
-            raise PricesMoved
+            raise GuessedWrong("prices_moved")
         if not await self._rows.write_stock(connection, self._loaded.counted):
-            raise StockRanShort
+            raise GuessedWrong("stock_moved")
         seqs = {order_id: first + place for order_id, place in self._rows.places_of_orders.items()}
         await write_orders(connection, self._loaded, seqs, at)
         await self._rows.erasure.write(connection)
         await self._rows.write_placed(connection, at)
         if at != self._at:
             await move_nouns(connection, self._loaded, at)
-        await write_log(connection, self._mailbox, first, self._told, self._applied, at)
+        await write_log(connection, first, self._told, self._applied, at)
         return Result(first, self._told, self._applied, self._buried, at)
 
     def _record(
@@ -193,6 +193,7 @@ class Batch:
         self._applied.append(
             CommandRow(
                 envelope,
+                letter.mailbox,
                 letter.entry.entry_id,
                 envelopes.record(envelope, letter.entry.fields.get(ENVELOPE_FIELD, b""), command).envelope,
                 kind,
@@ -210,7 +211,7 @@ class Batch:
     def _bury(self, letter: DeadLetter, kind: str = UNREADABLE_COMMAND_TYPE) -> None:
         """Puts the entry aside, without what is private in it. Its command, if it has one, has failed, and that is in
         the log. An entry that nobody can read is kept as it came, for a while."""
-        envelope = letter.envelope or _stand_in(self._mailbox, letter.entry)
+        envelope = letter.envelope or _stand_in(letter.mailbox, letter.entry)
         entry, kept = letter.entry.fields, None
         if letter.envelope is not None:
             kept = envelopes.record(letter.envelope, entry[ENVELOPE_FIELD], None)
@@ -220,7 +221,7 @@ class Batch:
         self._buried.append(letter.code)
         self._rows.dead_letters.append(
             (
-                self._mailbox,
+                letter.mailbox,
                 letter.entry.entry_id,
                 envelope.command_id,
                 letter.code,
@@ -247,7 +248,6 @@ def _stand_in(mailbox: int, entry: Entry) -> Envelope:
 
 async def apply(
     connection: Connection,
-    mailbox: int,
     letters: Sequence[Letter | DeadLetter],
     earlier: Earlier,
     *,
@@ -256,14 +256,13 @@ async def apply(
 ) -> Result:
     """Applies the letters, in order, within the caller's transaction, `at` a moment that is now unless one is given.
 
-    With `alone`, nobody else writes stock or prices meanwhile. Without, it may raise StockRanShort or PricesMoved: then
-    roll back.
+    With `alone`, nobody else writes stock or prices meanwhile. Without, it may raise GuessedWrong: then roll back.
     """
     needs = Needs()
     for letter in letters:
         if isinstance(letter, Letter):
             gather_needs(letter.command, needs)
-    batch = Batch(mailbox, await load(connection, needs, alone=alone), earlier, at or datetime.now(UTC), alone=alone)
+    batch = Batch(await load(connection, needs, alone=alone), earlier, at or datetime.now(UTC))
     for letter in letters:
         batch.take(letter)
     return await batch.write(connection)

@@ -1,22 +1,36 @@
-"""Draining a mailbox: batch after batch, until it stays empty for a while or the time is up.
+"""Draining: a worker process takes from every mailbox that waits, batch after batch, until all stay empty for a while.
 
-A mailbox that has just been emptied is watched a little longer before it falls asleep: in steady traffic it then needs
-no activations at all. Only few batches are in the works at a time, and each is read the moment its turn comes, so the
-busier the process, the larger its batches.
+What a transaction costs is shared by all commands in it, whichever mailboxes they came from; order holds inside each.
+So a process that was woken leads: it watches all mailboxes, and nobody else needs to be woken while it does. Only when
+there is more than one batch can hold are others asked to help: they take what is free, as long as there is a full batch
+of it. In steady traffic, mailboxes are watched a little longer after they were emptied, and need no activations at all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from heapq import merge
+from typing import Final
+from uuid import UUID, uuid4
 
 from runtime.mailboxes.fence import OutOfStep
-from runtime.mailboxes.inbox import Bookmark, Entry, Inbox
-from workers.apply import Applier, MailboxTaken, PositionMoved
+from runtime.mailboxes.inbox import Entry, Inbox, entry_order
+from workers.apply import Applier, Run
+
+# How often help may be asked for, applied entries removed, and the others told that somebody is at work.
+_HELP_SECONDS: Final = 0.05
+_TRIM_SECONDS: Final = 0.025
+_SIGN_OF_LIFE: Final = 0.25  # of the time for which it is believed
+_ELSEWHERE_SECONDS: Final = 0.01
+
+# So many commands of a mailbox are read beside those of others; one that holds more is read alone, every other time.
+_SHALLOW_COMMANDS: Final = 64
 
 
 class Drainer:
-    """Drains mailboxes for one worker process."""
+    """Drains mailboxes for one worker process, one shift at a time."""
 
     def __init__(
         self,
@@ -25,64 +39,225 @@ class Drainer:
         *,
         batch_max_commands: int,
         batch_concurrency: int,
-        drain_max_seconds: float,
         linger_milliseconds: int,
+        awake_milliseconds: int,
+        ask_for_help: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._applier = applier
         self._inbox = inbox
         self._batch_max_commands = batch_max_commands
-        self._turns = asyncio.Semaphore(batch_concurrency)
-        self._drain_max_seconds = drain_max_seconds
+        self._batch_concurrency = batch_concurrency
         self._linger_milliseconds = linger_milliseconds
+        self._awake_seconds = awake_milliseconds / 1000
+        self._ask_for_help = ask_for_help
+        self.is_stopping = False
+        self._called: set[int] = set()
 
-    async def drain(self, mailbox: int) -> bool:
-        """Applies what waits in `mailbox` and what comes meanwhile.
+    def call(self, mailboxes: Iterable[int]) -> None:
+        """Has the shift look after these mailboxes as well."""
+        self._called.update(mailboxes)
 
-        True when it is empty and asleep, in other hands, or out of step with Redis, which the sweep mends; False when
-        the time was up first: wake it again. A lost connection raises; the sweep comes back to the mailbox.
+    @property
+    def is_called(self) -> bool:
+        """Whether a mailbox was called for that no shift has looked after yet."""
+        return bool(self._called)
+
+    def stop(self) -> None:
+        """Has the shift end after the batches that are in the works."""
+        self.is_stopping = True
+
+    async def drain(self, mailboxes: Iterable[int]) -> None:
+        """Applies what waits in these mailboxes and what comes meanwhile, until all are empty and asleep, or in other
+        hands, or out of step with Redis, which the sweep mends. A lost connection raises; the sweep comes back.
         """
-        until = time.monotonic() + self._drain_max_seconds
-        try:
-            while True:
-                bookmark = await self._applier.bookmark(mailbox)
-                bookmark = await self._drain_from(mailbox, bookmark, until)
-                if time.monotonic() >= until:
-                    return False
-                if not await self._inbox.trim(mailbox, bookmark) or await self._inbox.fall_asleep(mailbox):
-                    return True
-        except (MailboxTaken, OutOfStep):
-            return True
+        self.call(mailboxes)
+        while self.is_called and not self.is_stopping:  # also for what was called for while a shift was ending
+            shift = _Shift(self)
+            try:
+                await shift.run()
+            except OutOfStep:
+                await shift.leave()
 
-    async def _drain_from(self, mailbox: int, bookmark: Bookmark, until: float) -> Bookmark:
-        """Batch after batch behind the bookmark, until none comes or the time is up; returns the last one. Raises
-        OutOfStep if it is Postgres, and not another worker, who knows of less than Redis."""
-        following: asyncio.Task[list[Entry]] | None = None
+
+class _Shift:
+    """One process at work on some mailboxes, from being woken to falling asleep."""
+
+    def __init__(self, drainer: Drainer) -> None:
+        self._of = drainer
+        self._who = uuid4().hex
+        self._identity: UUID | None = None
+        self._positions: dict[int, str] = {}
+        self._taken: set[int] = set()
+        """In the works here."""
+        self._applied: dict[int, str] = {}
+        """Positions up to which entries have yet to be removed."""
+        self._batches: set[asyncio.Task[bool]] = set()
+        self._deep: dict[int, None] = {}
+        """Mailboxes that held more than was read, the one that was read longest ago first."""
+        self._deep_turn = False
+        self._left_out: set[int] = set()
+        """Out of step with Redis when they were looked at last."""
+        self._alive_at = self._trimmed_at = self._helped_at = -1e9
+        self._looked_again_at = time.monotonic()
+        self._leads = False
+
+    async def run(self) -> None:
+        """Raises whatever a batch raised, once the others have ended."""
         try:
-            while time.monotonic() < until:
-                async with self._turns:
-                    entries = await (following or self._read(mailbox, bookmark))
-                    following = None
-                    if entries:
-                        if len(entries) == self._batch_max_commands:
-                            # There is more: it is read while these are applied, and good while nobody else moves on.
-                            ahead = bookmark._replace(position=entries[-1].entry_id)
-                            following = asyncio.create_task(self._read(mailbox, ahead))
-                        await self._applier.apply(mailbox, bookmark.position, entries)
-                if entries:
-                    bookmark = bookmark._replace(position=entries[-1].entry_id)
-                    await self._inbox.trim(mailbox, bookmark)
-                elif not await self._inbox.wait(mailbox, bookmark.position, self._linger_milliseconds):
-                    break
-        except PositionMoved:
-            return await self._applier.bookmark(mailbox)
-        except OutOfStep:
-            if (today := await self._applier.bookmark(mailbox)) == bookmark:
-                raise
-            return today
+            while not self._of.is_stopping:
+                await self._look_after_called()
+                await self._show_life()
+                begun = await self._begin_batch()
+                if not self._batches:
+                    if await self._end():
+                        return
+                elif begun and self._deep and len(self._batches) < self._of._batch_concurrency:
+                    continue  # there is enough for another beside it
+                elif not await self._see_one_end() and not self._leads:
+                    break  # what is left, the one who leads will take
+            while self._batches:
+                await self._see_one_end()
+            if not await self._end() and self._of._ask_for_help is not None:
+                await self._of._ask_for_help()  # somebody else goes on
         finally:
-            if following is not None:
-                following.cancel()
-        return bookmark
+            for batch in self._batches:
+                batch.cancel()
+            await asyncio.gather(*self._batches, return_exceptions=True)
 
-    async def _read(self, mailbox: int, bookmark: Bookmark) -> list[Entry]:
-        return await self._inbox.read_on(mailbox, bookmark, self._batch_max_commands)
+    async def leave(self) -> None:
+        """Lets somebody else lead; the sweep wakes what is left lying."""
+        await self._of._inbox.fall_asleep(self._who, self._positions)
+
+    async def _look_after_called(self) -> None:
+        """Finds out where the mailboxes are that were called for, or whose position was not what it had been."""
+        called = (self._of._called | self._due_again()) - self._positions.keys()
+        self._of._called.clear()
+        if called:
+            positions, identity = await self._of._applier.positions(called)
+            if identity != self._identity:
+                # The log goes on as another: what was found out about the others may not be so any more.
+                self._of.call(self._positions)
+                self._positions.clear()
+                self._applied.clear()
+                self._identity = identity
+            for mailbox in await self._of._inbox.out_of_step(positions, identity):
+                del positions[mailbox]
+                self._left_out.add(mailbox)
+            self._positions.update(positions)
+            if positions:
+                self._alive_at = -1e9
+
+    def _due_again(self) -> set[int]:
+        """What was left out, now and then. The sweep mends it, and may wake another process for it that does not stay;
+        who leads stays at work."""
+        now = time.monotonic()
+        if now - self._looked_again_at < self._of._awake_seconds * _SIGN_OF_LIFE:
+            return set()
+        self._looked_again_at = now
+        due, self._left_out = self._left_out, set()
+        return due
+
+    async def _begin_batch(self) -> bool:
+        """Begins a batch of what waits; if nothing waits and nothing is in the works, waits a little for something.
+        Whether a batch was begun."""
+        most = self._of._batch_max_commands
+        found, behind = await self._look(most)
+        entries = self._of._inbox.fitting(_in_order(found)[:most])
+        if not entries or (self._batches and len(entries) < most):
+            return False  # what comes while a batch is in the works makes the next one larger
+        run = Run({mailbox: behind[mailbox] for mailbox, _ in entries}, entries)
+        self._taken.update(run.positions)
+        self._batches.add(asyncio.create_task(self._apply(run)))
+        if self._deep:
+            await self._call_for_help()
+        return True
+
+    async def _look(self, most: int) -> tuple[dict[int, list[Entry]], dict[int, str]]:
+        """What waits, and behind which positions: of one mailbox that holds much, every other time, or else a little
+        of each, so that a batch of many commands leaves mailboxes for other batches, and one of few takes all."""
+        free = {mailbox: p for mailbox, p in self._positions.items() if mailbox not in self._taken}
+        if not free:
+            return {}, {}
+        deep = [mailbox for mailbox in self._deep if mailbox in free]
+        shallow = {mailbox: position for mailbox, position in free.items() if mailbox not in self._deep}
+        self._deep_turn = bool(deep) and not (self._deep_turn and shallow)
+        if self._deep_turn:
+            behind, count = {deep[0]: free[deep[0]]}, most
+        else:
+            behind, count = shallow, min(most, max(_SHALLOW_COMMANDS, most // len(shallow)))
+        count = self._of._inbox.asks(count)
+        linger = None if self._batches or deep or not self._leads else self._of._linger_milliseconds
+        found = await self._of._inbox.read_each(behind, count, wait_milliseconds=linger)
+        for mailbox in behind:
+            self._deep.pop(mailbox, None)
+            if len(found.get(mailbox, ())) == count:
+                self._deep[mailbox] = None
+        return found, behind
+
+    async def _apply(self, run: Run) -> bool:
+        """Applies a batch; whether it was a full one, and all of it could be had."""
+        try:
+            done = await self._of._applier.apply(run)
+            if not done:
+                await asyncio.sleep(_ELSEWHERE_SECONDS)  # somebody else is at work on all of them
+        finally:
+            self._taken.difference_update(run.positions)
+        for mailbox, position in done.items():
+            if entry_order(position) < entry_order(run.positions[mailbox]):
+                self._positions.pop(mailbox, None)  # Postgres was put back: ask both sides anew
+                self._of.call([mailbox])
+            else:
+                self._positions[mailbox] = self._applied[mailbox] = position
+        return len(run.entries) >= self._of._batch_max_commands and bool(done)
+
+    async def _see_one_end(self) -> bool:
+        """Waits for a batch; whether it was a full one."""
+        ended, self._batches = await asyncio.wait(self._batches, return_when=asyncio.FIRST_COMPLETED)
+        full = False not in [batch.result() for batch in ended]
+        if time.monotonic() - self._trimmed_at > _TRIM_SECONDS:
+            await self._trim()
+        return full
+
+    async def _trim(self) -> None:
+        self._trimmed_at = time.monotonic()
+        applied, self._applied = self._applied, {}
+        if applied and self._identity is not None:
+            for mailbox in await self._of._inbox.trim(applied, self._identity):
+                self._positions.pop(mailbox, None)
+                self._left_out.add(mailbox)
+
+    async def _show_life(self) -> None:
+        now = time.monotonic()
+        if now - self._alive_at < self._of._awake_seconds * _SIGN_OF_LIFE:
+            return
+        self._alive_at = now
+        self._leads = await self._of._inbox.lead(self._who)
+        if self._leads:
+            await self._of._inbox.stay_awake(self._positions)
+
+    async def _call_for_help(self) -> None:
+        now = time.monotonic()
+        if self._of._ask_for_help is not None and now - self._helped_at > _HELP_SECONDS:
+            self._helped_at = now
+            await self._of._ask_for_help()
+
+    async def _end(self) -> bool:
+        """Falls asleep, if nothing came in meanwhile. Whoever only helps just goes."""
+        if self._leads:
+            self._applied = dict(self._positions)  # perhaps somebody applied and did not come to removing
+        await self._trim()
+        if not self._leads:
+            return True
+        if await self._of._inbox.fall_asleep(self._who, self._positions):
+            return True
+        self._alive_at = -1e9
+        return False
+
+
+def _in_order(found: Mapping[int, list[Entry]]) -> list[tuple[int, Entry]]:
+    """The entries of all mailboxes, each with its mailbox, in the order in which they came in."""
+    if len(found) == 1:
+        ((mailbox, entries),) = found.items()
+        return [(mailbox, entry) for entry in entries]
+    keyed = [[(entry_order(entry.entry_id), mailbox, entry) for entry in e] for mailbox, e in found.items()]
+    return [(mailbox, entry) for _, mailbox, entry in merge(*keyed)]

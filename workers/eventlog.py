@@ -21,6 +21,7 @@ class CommandRow(msgspec.Struct, frozen=True, gc=False):
     """One command as its row in `commands` records it; `first_event` is the place of its first event in the batch."""
 
     envelope: Envelope
+    mailbox: int
     entry_id: str
     request: bytes
     type: str
@@ -67,7 +68,7 @@ async def take_places(connection: Connection, count: int, at: datetime, *, price
 
 
 async def write_log(
-    connection: Connection, mailbox: int, first: int, told: Sequence[Told], applied: Sequence[CommandRow], at: datetime
+    connection: Connection, first: int, told: Sequence[Told], applied: Sequence[CommandRow], at: datetime
 ) -> None:
     """Writes the events to their places in the log, from `first` on, and with them the commands' records."""
     await connection.copy_records_to_table(
@@ -80,12 +81,12 @@ async def write_log(
     )
     await connection.copy_records_to_table(
         "commands",
-        records=[_command_row(command, mailbox, first, at) for command in applied],
+        records=[_command_row(command, first, at) for command in applied],
         columns=_COMMAND_COLUMNS,
     )
 
 
-def _command_row(command: CommandRow, mailbox: int, first_seq: int, at: datetime) -> tuple[object, ...]:
+def _command_row(command: CommandRow, first_seq: int, at: datetime) -> tuple[object, ...]:
     envelope = command.envelope
     return (
         envelope.command_id,
@@ -93,7 +94,7 @@ def _command_row(command: CommandRow, mailbox: int, first_seq: int, at: datetime
         envelope.principal,
         moment(envelope.accepted_at),
         at,
-        mailbox,
+        command.mailbox,
         command.entry_id,
         command.status,
         first_seq + command.first_event,

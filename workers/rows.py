@@ -8,8 +8,9 @@ for one statement, and by the commands of one mailbox only: it can come anywhere
 from the start comes to its nouns late: it gives way at once to whoever has them and waits for the counter.
 
 Stock is written as changes to what is there, not as what was seen there. So a batch may decide before it holds the
-counter: if everybody got what they asked for, and there still is as much as the batch needed at its worst moment, it
-does not matter who came in between. Only when something runs short does it have to hold the counter from the start.
+counter: if there still is as much as it needed at its worst moment, and still too little for everybody whom it refused,
+it does not matter who came in between. Only a guess that does not hold is decided again, with the counter held from the
+start; so a sold-out shelf costs nothing.
 
 Prices are guarded by the counter as well: its row says at which seq one last changed. A batch that was decided on what
 was there before is decided again, so that no order is placed at a price that the log has already changed.
@@ -131,11 +132,13 @@ async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUI
 
 class StockMove(msgspec.Struct, gc=False):
     """What a batch does to one SKU: what it adds, and how many pieces it had taken from what was available when it had
-    taken the most. An order that is cancelled in the same batch leaves no change, but it needed its pieces."""
+    taken the most. An order that is cancelled in the same batch leaves no change, but it needed its pieces. `lacked` is
+    how many would have had to be there for the least of the commands that were refused for want of them."""
 
     on_hand: int = 0
     reserved: int = 0
     most_taken: int = 0
+    lacked: int | None = None
 
 
 _MOVE = """
@@ -144,11 +147,11 @@ _MOVE = """
     WHERE s.sku = v.sku AND s.on_hand - s.reserved >= v.most_taken
 """
 
-_MOVE_COUNTED = """
-    UPDATE stock s SET on_hand = s.on_hand + v.on_hand, reserved = s.reserved + v.reserved
-    FROM unnest($1::text[], $2::int[], $3::int[], $4::int[], $5::int[])
-        AS v (sku, on_hand, reserved, most_taken, counted)
-    WHERE s.sku = v.sku AND s.on_hand - s.reserved >= v.most_taken AND s.on_hand = coalesce(v.counted, s.on_hand)
+# What was refused for want of pieces must still lack them, and what was counted be what it was. It is only looked at:
+# a sold-out shelf is not written. Whoever holds the counter sees what everybody before has written.
+_LOOK = """
+    SELECT count(*) FROM stock s JOIN unnest($1::text[], $2::int[], $3::int[]) AS v (sku, lacked, counted) USING (sku)
+    WHERE (v.lacked IS NULL OR s.on_hand - s.reserved < v.lacked) AND (v.counted IS NULL OR s.on_hand = v.counted)
 """
 
 
@@ -182,6 +185,15 @@ class Rows:
         if taken > move.most_taken:
             move.most_taken = taken
 
+    def lack_stock(self, sku: str, quantity: int) -> None:
+        """Notes that a command was refused that would have taken so many pieces."""
+        move = self.stock.get(sku)
+        if move is None:
+            move = self.stock[sku] = StockMove()
+        needed = move.reserved - move.on_hand + quantity
+        if move.lacked is None or needed < move.lacked:
+            move.lacked = needed
+
     async def write(self, connection: Connection) -> None:
         """Writes what can be written before the batch has its places in the log."""
         await self.erasure.lock(connection)
@@ -206,23 +218,25 @@ class Rows:
             )
 
     async def write_stock(self, connection: Connection, counted: Mapping[str, int]) -> bool:
-        """Moves the stock; the counter must be held. False if of some SKU there was less than the batch needed, or of
-        one in `counted` another number on hand."""
-        for sku in counted:
-            self.move_stock(sku, 0, 0)
-        if not self.stock:
+        """Moves the stock; the counter must be held. False if of some SKU there was less than the batch needed, or as
+        much as it had refused somebody, or of one in `counted` another number on hand."""
+        looked_at = [sku for sku, move in self.stock.items() if move.lacked is not None]
+        looked_at.extend(sku for sku in counted if sku not in self.stock or self.stock[sku].lacked is None)
+        if looked_at:
+            lacked = [move.lacked if (move := self.stock.get(sku)) else None for sku in looked_at]
+            so_still: int = await connection.fetchval(_LOOK, looked_at, lacked, [counted.get(s) for s in looked_at])
+            if so_still != len(looked_at):
+                return False
+        moves = {sku: move for sku, move in self.stock.items() if move.on_hand or move.reserved or move.most_taken}
+        if not moves:
             return True
-        moves = self.stock.values()
-        arrays = [
-            list(self.stock),
-            [move.on_hand for move in moves],
-            [move.reserved for move in moves],
-            [move.most_taken for move in moves],
-        ]
-        if counted:
-            done: str = await connection.execute(_MOVE_COUNTED, *arrays, [counted.get(sku) for sku in self.stock])
-        else:
-            done = await connection.execute(_MOVE, *arrays)
+        done: str = await connection.execute(
+            _MOVE,
+            list(moves),
+            [move.on_hand for move in moves.values()],
+            [move.reserved for move in moves.values()],
+            [move.most_taken for move in moves.values()],
+        )
         return done == f"UPDATE {len(moves)}"
 
 

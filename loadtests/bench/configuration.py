@@ -29,7 +29,6 @@ _TIDEGATE_SETTINGS: Final = (
     "gateway_processes",
     "worker_processes",
     "mailbox_count",
-    "drain_concurrency",
     "batch_max_commands",
     "batch_concurrency",
 )

@@ -21,7 +21,7 @@ from runtime import processes
 BASELINE_PROCESSES: Final = (1, 2)
 
 _DATABASE: Final = "bench_http"
-_BASELINE: Final = "--factory loadtests.bench.baseline:create_app"
+BASELINE: Final = "--factory loadtests.bench.baseline:create_app"
 # Prepared for each second; whoever is faster than this runs out early, and is measured all the same.
 _TIDEGATE_PER_SECOND: Final = 8_000
 _BASELINE_PER_SECOND: Final = 2_000
@@ -63,7 +63,7 @@ class EndToEnd:
     def _baseline(self, process_count: int) -> float:
         database_url = self._stage.fresh(_DATABASE)
         settings = {"TIDEGATE_GATEWAY_PROCESSES": str(process_count)}
-        with serving(self._stage, {"baseline": gateway_with(_BASELINE)}, database_url, settings) as port:
+        with serving(self._stage, {"baseline": gateway_with(BASELINE)}, database_url, settings) as port:
             client = Client(self._stage, port, self._random)
             client.load(client.requests(WARM_UP_REQUESTS), 201)
             requests = client.requests(round(self._seconds * _BASELINE_PER_SECOND))

@@ -32,6 +32,7 @@ SEED: Final = 20_101_201
 FIRST_SKU: Final = 1_000_000  # SKUs of the benchmarks are numbers; those of the real data have five digits
 SPREAD_SKUS: Final = 3_000
 HOT_SKUS: Final = 2
+SOLD_OUT_SKU: Final = FIRST_SKU + SPREAD_SKUS  # on sale, and there is none
 LINE_MAX_PIECES: Final = 5
 CUSTOMERS: Final = 1_000
 PIECES: Final = 10_000_000  # of every SKU: nothing is to run out
@@ -50,10 +51,17 @@ class Purchase(NamedTuple):
 
 
 def products() -> list[Article]:
-    """The synthetic goods."""
-    return [
-        Article(str(sku), f"Article {sku}", 100 + sku % 900, "GBP") for sku in range(FIRST_SKU, FIRST_SKU + SPREAD_SKUS)
-    ]
+    """The synthetic goods that nobody can sell out."""
+    return [_article(sku) for sku in range(FIRST_SKU, FIRST_SKU + SPREAD_SKUS)]
+
+
+def sold_out() -> Article:
+    """The one that is always sold out."""
+    return _article(SOLD_OUT_SKU)
+
+
+def _article(sku: int) -> Article:
+    return Article(str(sku), f"Article {sku}", 100 + sku % 900, "GBP")
 
 
 def two_lines(random: Random, sku_count: int) -> Iterator[Purchase]:
@@ -64,6 +72,15 @@ def two_lines(random: Random, sku_count: int) -> Iterator[Purchase]:
             f"c{random.randrange(CUSTOMERS)}",
             tuple(Wanted(str(sku), random.randint(1, LINE_MAX_PIECES)) for sku in skus),
         )
+
+
+def partly_sold_out(purchases: Iterable[Purchase], every: int) -> Iterator[Purchase]:
+    """The same orders, but one of `every` so many also asks for what is sold out, and is refused."""
+    for number, purchase in enumerate(purchases):
+        if number % every == 0:
+            yield Purchase(purchase.customer_id, (*purchase.lines[:-1], Wanted(str(SOLD_OUT_SKU), 1)))
+        else:
+            yield purchase
 
 
 def real(invoices: Invoices) -> Iterator[Purchase]:
@@ -92,9 +109,9 @@ def entries(purchases: Iterable[Purchase], mailbox_count: int) -> list[Entry]:
     ]
 
 
-def listings(goods: Iterable[Article], mailbox_count: int) -> list[Entry]:
+def listings(goods: Iterable[Article], mailbox_count: int, *, pieces: int = PIECES) -> list[Entry]:
     """Everything on sale and on the shelf, as staff would import it."""
-    return [_entry(listing(article, PIECES), _LOADER, mailbox_count) for article in goods]
+    return [_entry(listing(article, pieces), _LOADER, mailbox_count) for article in goods]
 
 
 def requests(purchases: Iterable[Purchase], host: str, keys: KeyRing, *, wait_seconds: int = 0) -> list[bytes]:

@@ -167,12 +167,13 @@ class Stage:
         migrations.upgrade(url)
         articles = [*goods.products(), *self.invoices.products]
         listings = goods.listings(articles, self.config.mailbox_count)
+        listings += goods.listings([goods.sold_out()], self.config.mailbox_count, pieces=0)
         self.fill(listings)
         with self.running(worker(), url, ONE_WORKER):
             self.wait_until_applied(url, len(listings))
         on_sale = self.row(url, "SELECT count(*) FROM variants WHERE on_sale")["count"]
-        if on_sale != len(articles):
-            raise BenchError(f"{on_sale} of {len(articles)} articles are on sale")
+        if on_sale != len(listings):
+            raise BenchError(f"{on_sale} of {len(listings)} articles are on sale")
         # The log of the sides whose events take their numbers from a sequence goes on from here.
         self.postgres.psql("CREATE SEQUENCE event_seq", _TEMPLATE)
         self.postgres.psql("SELECT setval('event_seq', last_seq) FROM event_counter", _TEMPLATE)

@@ -55,6 +55,33 @@ def targets(results: Results, past_orders: int) -> list[Target]:
         _ratio(results, "end to end, to the baseline", "end to end: tidegate", "end to end: baseline", 5, 10),
         _ratio(results, "accept (durable 202), to raw ASGI", "accept: gateway", "accept: raw ASGI", 0.10, 0.25),
         Target("unloaded Prefer: wait order, p50", results.median("wait: p50"), MILLISECONDS, 15, 6),
+        *(
+            _ratio(
+                results,
+                f"{clients} waiting clients, to the baseline",
+                f"waiting {clients}: tidegate",
+                f"waiting {clients}: baseline",
+                must,
+                aim,
+            )
+            for clients, must, aim in ((16, 5, 10), (64, 10, 20))
+        ),
+        _ratio(
+            results,
+            "64 waiting clients, one order in 10 sold out, to none",
+            "waiting 64, one in 10 sold out: tidegate",
+            "waiting 64: tidegate",
+            0.9,
+            1.0,
+        ),
+        _ratio(
+            results,
+            "CPU an order of full mailboxes, to that of 64 waiting clients",
+            "CPU an order, full mailboxes",
+            "CPU an order, 64: tidegate",
+            0.25,
+            0.4,
+        ),
         _ratio(results, "a cached page of 20 products, to raw ASGI", "browse: gateway", "browse: raw ASGI", 0.25, 0.40),
         Target("search among 100,000 products, p95", results.median("search: p95"), MILLISECONDS, 50, None),
         Target("deliveries to 1,000 sockets", results.median("feed: deliveries"), DELIVERIES, 60_000, 200_000),

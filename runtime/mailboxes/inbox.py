@@ -4,16 +4,15 @@ Nothing here decides what is applied: that is the position row in Postgres. Redi
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
-from runtime.mailboxes.fence import Fence, OutOfStep
-from runtime.mailboxes.keys import awake_key, log_key, stream_key
+from runtime.mailboxes.fence import Fence
+from runtime.mailboxes.keys import LEADER_KEY, awake_key, log_key, stream_key
 
 _SCRIPTS: Final = Path(__file__).parent
 
@@ -72,71 +71,79 @@ class Inbox:
         self._awake_milliseconds = awake_milliseconds
         self._trim = client.register_script((_SCRIPTS / "trim.lua").read_text())
         self._rejoin = client.register_script((_SCRIPTS / "rejoin.lua").read_text())
+        self._lead = client.register_script((_SCRIPTS / "lead.lua").read_text())
+        self._resign = client.register_script((_SCRIPTS / "resign.lua").read_text())
 
     async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
-        """Up to `count` entries behind `position`, oldest first; of them no more than fit, but one however large it is.
+        """Up to `count` entries behind `position`, oldest first: as many as fit, but one however large it is."""
+        found = (await self.read_each({mailbox: position}, count)).get(mailbox, [])
+        return [entry for _, entry in self.fitting([(mailbox, entry) for entry in found])]
 
-        It asks for twice as many as fit lately: Redis knows no bound in bytes, and what does not fit was read in vain.
-        """
-        asked = self._asks(count)
-        found = await self._client.xrange(stream_key(mailbox), min=f"({position}", count=asked)
-        return self._fitting(found, asked)
-
-    def _asks(self, count: int) -> int:
+    def asks(self, count: int) -> int:
+        """How many entries of a mailbox are asked for where `count` are wanted."""
         return min(count, 2 * self._fit_lately)
 
-    def _fitting(self, found: Any, asked: int) -> list[Entry]:
-        """As many of what was found as fit, by their bytes."""
-        entries: list[Entry] = []
+    def fitting(self, entries: Sequence[tuple[int, Entry]]) -> Sequence[tuple[int, Entry]]:
+        """As many of the first entries as fit into one batch by their bytes, but one however large it is.
+
+        Redis knows no bound in bytes, and what does not fit was read in vain: from now on no more than twice as many
+        are asked for as fit lately.
+        """
         size = 0
-        for entry_id, fields in found:
-            size += sum(map(len, fields.values()))
-            if entries and size > self._read_max_bytes:
-                break
-            entries.append(Entry(entry_id.decode(), fields))
-        if len(entries) < len(found):
-            self._fit_lately = max(len(entries), _LEAST_ASKED_FOR)
-        elif len(found) == asked:
-            self._fit_lately = max(asked, self._fit_lately)
+        for number, (_, entry) in enumerate(entries):
+            size += sum(map(len, entry.fields.values()))
+            if number and size > self._read_max_bytes:
+                self._fit_lately = max(number, _LEAST_ASKED_FOR)
+                return entries[:number]
+        if len(entries) >= 2 * self._fit_lately:
+            self._fit_lately = len(entries)
         return entries
 
-    async def read_on(self, mailbox: int, bookmark: Bookmark, count: int) -> list[Entry]:
-        """The same for whoever applies them. Raises OutOfStep if Redis knows of more than the bookmark says: somebody
-        else has moved on meanwhile, or Postgres was put back or begun anew."""
+    async def read_each(
+        self, positions: Mapping[int, str], count: int, *, wait_milliseconds: int | None = None
+    ) -> dict[int, list[Entry]]:
+        """Up to `count` entries behind each position, oldest first, of those mailboxes that have any: one round trip
+        for all. With `wait_milliseconds`, waits so long for the first to come. The fence hears of the log last."""
+        mailboxes = {stream_key(mailbox): mailbox for mailbox in positions}
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.hmget(log_key(mailbox), "identity", "position")
+        pipeline.xread(
+            dict(zip(mailboxes, positions.values(), strict=True)), count=self.asks(count), block=wait_milliseconds
+        )
         self.fence.ask(pipeline)
-        asked = self._asks(count)
-        pipeline.xrange(stream_key(mailbox), min=f"({bookmark.position}", count=asked)
-        fields, known_of_log, found = await pipeline.execute()
+        found, known_of_log = await pipeline.execute()
         self.fence.hear(known_of_log)
-        known = remembered(fields)
-        if known is not None and not known.fits(bookmark):
-            raise OutOfStep(f"mailbox {mailbox} is at {bookmark}, Redis knows of {known}")
-        return self._fitting(found, asked)
+        return {
+            mailboxes[stream.decode()]: [Entry(entry_id.decode(), fields) for entry_id, fields in entries]
+            for stream, entries in found
+        }
 
-    async def wait(self, mailbox: int, position: str, milliseconds: int) -> bool:
-        """Waits until there is an entry behind `position`, at most so long; whether there is."""
-        found = await self._client.xread({stream_key(mailbox): position}, count=1, block=milliseconds)
-        return bool(found)
-
-    async def trim(self, mailbox: int, bookmark: Bookmark) -> bool:
-        """Removes the entries up to and with the position: they are applied. Tells that somebody is at work.
-
-        False if the stream is out of step with the bookmark: then nothing was removed, and `rejoin` must come first.
-        """
-        keys = [stream_key(mailbox), awake_key(mailbox), log_key(mailbox)]
-        milliseconds, sequence = entry_order(bookmark.position)
-        args: list[int | str] = [milliseconds, sequence, self._awake_milliseconds, str(bookmark.identity)]
+    async def out_of_step(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
+        """The mailboxes of which Redis has seen more applied than these positions say, or to another log than the one
+        of this identity: Postgres was put back or begun anew, or somebody else has moved on meanwhile."""
         pipeline = self._client.pipeline(transaction=False)
+        for mailbox in positions:
+            pipeline.hmget(log_key(mailbox), "identity", "position")
+        answers = map(remembered, await pipeline.execute())
+        return [
+            mailbox
+            for (mailbox, position), known in zip(positions.items(), answers, strict=True)
+            if known is not None and not known.fits(Bookmark(position, identity))
+        ]
+
+    async def trim(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
+        """Removes the entries up to and with each position: they are applied, to the log of this identity. Has Redis
+        hear how far the log has come.
+
+        Returns the mailboxes whose stream is out of step with that: there nothing was removed, and `rejoin` must come
+        first.
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        for mailbox, position in positions.items():
+            keys = [stream_key(mailbox), log_key(mailbox)]
+            await self._trim(keys=keys, args=[*entry_order(position), str(identity)], client=pipeline)
         self.fence.confirm(pipeline)
-        pipeline.evalsha(self._trim.sha, len(keys), *keys, *args)
-        *_, trimmed = await pipeline.execute(raise_on_error=False)
-        if isinstance(trimmed, NoScriptError):  # a Redis that was restarted has forgotten it
-            trimmed = await self._trim(keys=keys, args=args)
-        if isinstance(trimmed, Exception):
-            raise trimmed
-        return bool(trimmed)
+        done = await pipeline.execute()
+        return [mailbox for mailbox, in_step in zip(positions, done[: len(positions)], strict=True) if not in_step]
 
     async def rejoin(self, mailbox: int, bookmark: Bookmark, applied: int) -> int:
         """Brings a stream back into step with the bookmark and the number of entries ever applied. Returns how many
@@ -148,13 +155,27 @@ class Inbox:
         )
         return waiting
 
-    async def fall_asleep(self, mailbox: int) -> bool:
-        """Says that nobody drains the mailbox any more. False if something came in just now: then stay awake."""
+    async def lead(self, who: str) -> bool:
+        """Whether `who` is the one that all mailboxes are awake for; it becomes so if nobody is. It stays so for as
+        long as an awake mailbox does."""
+        return bool(await self._lead(keys=[LEADER_KEY], args=[who, self._awake_milliseconds]))
+
+    async def stay_awake(self, mailboxes: Iterable[int]) -> None:
+        """Says that somebody drains these mailboxes; to be said again before `awake_milliseconds` are over."""
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.delete(awake_key(mailbox))
-        pipeline.xlen(stream_key(mailbox))
-        _, waiting = await pipeline.execute()
-        return not waiting
+        for mailbox in mailboxes:
+            pipeline.set(awake_key(mailbox), b"1", px=self._awake_milliseconds)
+        await pipeline.execute()
+
+    async def fall_asleep(self, who: str, positions: Mapping[int, str]) -> bool:
+        """Says that nobody drains these mailboxes any more, and that `who` leads no more. False if something has come
+        in behind a position just now: then stay awake."""
+        pipeline = self._client.pipeline(transaction=False)
+        for mailbox in positions:
+            pipeline.delete(awake_key(mailbox))
+        await self._resign(keys=[LEADER_KEY], args=[who], client=pipeline)
+        await pipeline.execute()
+        return not (positions and await self.read_each(positions, 1))
 
     async def call_asleep(self, mailboxes: Iterable[int]) -> None:
         """Has the sweep wake these mailboxes if they hold anything: whoever was awake may have left it lying."""

@@ -5,6 +5,9 @@ from typing import Final
 LOG_KEY: Final = "mailboxes:log"
 """The log that all mailboxes are applied to: the newest seq that is known to be committed (the score), by identity."""
 
+LEADER_KEY: Final = "mailboxes:leader"
+"""Which worker process all mailboxes are awake for; expires without a sign of life."""
+
 
 def stream_key(mailbox: int) -> str:
     """The stream of waiting commands."""

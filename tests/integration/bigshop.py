@@ -49,7 +49,7 @@ def _orders(floor: Shopfloor, wanted: Iterable[baskets.Basket]) -> Iterator[Comm
 async def _apply(floor: Shopfloor, commands: Iterable[Command]) -> None:
     numbered = iter(enumerate(commands, start=1))
     while some := [*islice(numbered, _BATCH_COMMANDS)]:
-        letters = [Letter(Entry(f"{n}-0", {}), floor.envelope(command, who=STAFF), command) for n, command in some]
+        letters = [Letter(0, Entry(f"{n}-0", {}), floor.envelope(command, who=STAFF), command) for n, command in some]
         async with floor.pool.acquire() as connection, connection.transaction():
-            result = await apply(connection, 0, letters, Earlier(), alone=True)
+            result = await apply(connection, letters, Earlier(), alone=True)
         assert {row.status for row in result.applied} == {"applied"}

@@ -124,7 +124,7 @@ class Shopfloor:
             idempotency_seconds=3_600,
         )
 
-    def new_drainer(self, inbox: Inbox | None = None, *, drain_max_seconds: float = _DRAIN_MAX_SECONDS) -> Drainer:
+    def new_drainer(self, inbox: Inbox | None = None) -> Drainer:
         """A worker's drainer, with what one process remembers from batch to batch."""
         inbox = inbox or self.inbox
         return Drainer(
@@ -132,8 +132,8 @@ class Shopfloor:
             inbox,
             batch_max_commands=self.batch_max_commands,
             batch_concurrency=_BATCH_CONCURRENCY,
-            drain_max_seconds=drain_max_seconds,
             linger_milliseconds=_LINGER_MILLISECONDS,
+            awake_milliseconds=self.awake_milliseconds,
         )
 
     async def _note_wake(self, mailbox: int) -> None:
@@ -225,17 +225,15 @@ class Shopfloor:
         await eventually_seen("outcomes of all that was posted", recorded, within_seconds=_DRAIN_MAX_SECONDS)
 
     async def drain(self, *mailboxes: int) -> None:
-        """Drains these mailboxes, or all, one after another, until they are empty."""
-        drainer = self.new_drainer()
-        for mailbox in mailboxes or range(self.mailbox_count):
-            assert await drainer.drain(mailbox), f"mailbox {mailbox} was not empty in time"
+        """Drains these mailboxes, or all, until they are empty."""
+        async with asyncio.timeout(_DRAIN_MAX_SECONDS):
+            await self.new_drainer().drain(mailboxes or range(self.mailbox_count))
 
     async def work(self) -> None:
         """What workers do: drains all mailboxes. What cannot be done now (a connection is lost) is left to the next
         time, as the sweep does."""
         try:
-            for mailbox in range(self.mailbox_count):
-                await self.new_drainer().drain(mailbox)
+            await self.new_drainer().drain(range(self.mailbox_count))
         except (*LOST_CONNECTION, *REDIS_UNAVAILABLE) as error:
             _log.warning("mailboxes wait (%s: %s)", type(error).__name__, error)
 

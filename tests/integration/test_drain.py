@@ -1,17 +1,19 @@
 """Draining a mailbox: in order, once, by one at a time, and nobody falls asleep over a command."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
+from redis.asyncio.client import Pipeline
 
 from domain.orders import CancelOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
 from runtime.database import LOST_CONNECTION
-from runtime.mailboxes.inbox import Bookmark, Entry, Inbox
-from runtime.mailboxes.keys import awake_key
+from runtime.mailboxes.inbox import Entry, Inbox
+from runtime.mailboxes.keys import LEADER_KEY, awake_key
 from tests.integration.gates import gate_before
 from tests.integration.shopfloor import STAFF, Shopfloor
 
@@ -75,8 +77,8 @@ async def test_what_is_applied_is_behind_the_position_and_out_of_the_mailbox(flo
 
 async def test_an_empty_mailbox_and_one_that_never_was_are_drained_at_once(floor: Shopfloor) -> None:
     drainer = floor.new_drainer()
-    assert await drainer.drain(3)
-    assert await drainer.drain(3)
+    await drainer.drain([3])
+    await drainer.drain([3])
     assert await floor.log() == []
     await floor.verified()
 
@@ -85,7 +87,7 @@ async def test_a_mailbox_that_never_was_is_drained_by_two_at_once(floor: Shopflo
     await floor.fill(MUG=100)
     await floor.pool.execute("DELETE FROM mailboxes WHERE mailbox = 3 AND position = '0-0'")
     posted = await _order_mugs(floor, 10, mailbox=3)
-    await asyncio.gather(*(floor.new_drainer().drain(3) for _ in range(4)))
+    await asyncio.gather(*(floor.new_drainer().drain([3]) for _ in range(4)))
     await floor.drain(3)
     assert await floor.statuses(posted) == ["applied"] * 10
     await floor.verified()
@@ -95,14 +97,14 @@ async def test_who_finds_a_mailbox_taken_goes_away(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     posted = await _order_mugs(floor, 10)
     async with gate_before(floor.database_url, "commands") as gate:
-        first = asyncio.create_task(floor.new_drainer().drain(0))
+        first = asyncio.create_task(floor.new_drainer().drain([0]))
         await gate.wait_for(1)
         # The first stands in the middle of its batch. The second comes, sees that, and is done.
-        assert await floor.new_drainer().drain(0)
+        await floor.new_drainer().drain([0])
         assert not first.done()
         assert await floor.waiting(0) == 10, "nothing may be trimmed before it is committed"
         await gate.open()
-        assert await first
+        await first
     assert await floor.statuses(posted) == ["applied"] * 10
     assert await floor.stock("MUG") == (100, 10)
     await floor.verified()
@@ -114,8 +116,10 @@ class _HeldInbox(Inbox):
     def hold(self) -> None:
         self.has_read, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def read_on(self, mailbox: int, bookmark: Bookmark, count: int) -> list[Entry]:
-        entries = await super().read_on(mailbox, bookmark, count)
+    async def read_each(
+        self, positions: Mapping[int, str], count: int, *, wait_milliseconds: int | None = None
+    ) -> dict[int, list[Entry]]:
+        entries = await super().read_each(positions, count, wait_milliseconds=wait_milliseconds)
         self.has_read.set()
         await self.go_on.wait()
         return entries
@@ -127,12 +131,12 @@ async def test_who_has_read_what_another_has_applied_meanwhile_reads_again(floor
     slow = floor.new_inbox(_HeldInbox)
     assert isinstance(slow, _HeldInbox)
     slow.hold()
-    second = asyncio.create_task(floor.new_drainer(slow).drain(0))
+    second = asyncio.create_task(floor.new_drainer(slow).drain([0]))
     await slow.has_read.wait()
     await floor.drain(0)
     posted += await _order_mugs(floor, 5)
     slow.go_on.set()
-    assert await second
+    await second
     assert await floor.statuses(posted) == ["applied"] * 15
     assert await floor.stock("MUG") == (100, 15)
     await floor.verified()
@@ -141,7 +145,7 @@ async def test_who_has_read_what_another_has_applied_meanwhile_reads_again(floor
 async def test_many_drainers_of_one_mailbox_do_no_harm(floor: Shopfloor) -> None:
     await floor.fill(MUG=1_000)
     posted = await _order_mugs(floor, 400)
-    await asyncio.gather(*(floor.new_drainer().drain(0) for _ in range(8)))
+    await asyncio.gather(*(floor.new_drainer().drain([0]) for _ in range(8)))
     await floor.drain(0)
     settled = await floor.settled()
     assert [command_id for command_id in settled if command_id in set(posted)] == posted
@@ -155,10 +159,10 @@ class _LateCommand(Inbox):
     floor: Shopfloor
     posted: list[UUID]
 
-    async def fall_asleep(self, mailbox: int) -> bool:
+    async def fall_asleep(self, who: str, positions: Mapping[int, str]) -> bool:
         if not self.posted:
-            self.posted += await _order_mugs(self.floor, 1, mailbox)
-        return await super().fall_asleep(mailbox)
+            self.posted += await _order_mugs(self.floor, 1)
+        return await super().fall_asleep(who, positions)
 
 
 async def test_a_command_that_comes_between_empty_and_asleep_is_applied(floor: Shopfloor) -> None:
@@ -168,7 +172,7 @@ async def test_a_command_that_comes_between_empty_and_asleep_is_applied(floor: S
     inbox = floor.new_inbox(_LateCommand)
     assert isinstance(inbox, _LateCommand)
     inbox.floor, inbox.posted = floor, []
-    assert await floor.new_drainer(inbox).drain(0)
+    await floor.new_drainer(inbox).drain([0])
     # Whoever posted it saw the mailbox awake and woke nobody: the drainer itself had to look once more.
     assert floor.woken == []
     assert await floor.statuses(inbox.posted) == ["applied"]
@@ -194,7 +198,7 @@ async def test_a_connection_that_breaks_in_the_middle_leaves_the_batch_undone(fl
     await floor.fill(MUG=100)
     posted = await _order_mugs(floor, 10)
     async with gate_before(floor.database_url, "commands") as gate:
-        drain = asyncio.create_task(floor.new_drainer().drain(0))
+        drain = asyncio.create_task(floor.new_drainer().drain([0]))
         await gate.wait_for(1)
         await gate.cut_off()
         (error,) = await asyncio.gather(drain, return_exceptions=True)
@@ -207,12 +211,19 @@ async def test_a_connection_that_breaks_in_the_middle_leaves_the_batch_undone(fl
     await floor.verified()
 
 
-async def test_a_drain_gives_way_to_others_when_its_time_is_over(floor: Shopfloor) -> None:
+async def test_a_worker_that_is_stopped_ends_its_batch_and_leaves_the_rest(floor: Shopfloor) -> None:
     await floor.fill(MUG=1_000)
     posted = await _order_mugs(floor, 5 * floor.batch_max_commands)
-    hurried = floor.new_drainer(drain_max_seconds=1e-6)
-    assert not await hurried.drain(0), "it must be woken again"
-    assert await floor.redis.exists(awake_key(0))
+    stopped = floor.new_drainer()
+    async with gate_before(floor.database_url, "commands") as gate:
+        drain = asyncio.create_task(stopped.drain([0]))
+        await gate.wait_for(1)
+        stopped.stop()
+        await gate.open()
+        await drain
+    assert (await floor.statuses(posted)).count("applied") == floor.batch_max_commands
+    assert await floor.forgotten() == [0], "nobody may believe that it is still at work"
+    assert not await floor.redis.exists(LEADER_KEY)
     await floor.drain(0)
     assert await floor.statuses(posted) == ["applied"] * len(posted)
     await floor.verified()
@@ -262,13 +273,13 @@ async def test_what_did_not_fit_is_hardly_read_in_vain_again(
         for _ in range(400):
             await floor.put(0, {b"e": b"x" * 1_000})
         asked: list[int] = []
-        plain = floor.redis.xrange
+        plain = Pipeline.xread
 
-        async def counted(name: str, **bounds: Any) -> Any:
-            asked.append(bounds["count"])
-            return await plain(name, **bounds)
+        def counted(self: Any, streams: Any, count: int, block: int | None) -> Any:
+            asked.append(count)
+            return plain(self, streams, count=count, block=block)
 
-        monkeypatch.setattr(floor.redis, "xrange", counted)
+        monkeypatch.setattr(Pipeline, "xread", counted)
         position = "0-0"
         while entries := await floor.inbox.read(0, position, 200):
             assert len(entries) <= 10

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from domain.jobs import FinishJob
-from runtime.mailboxes.inbox import Bookmark, Entry
+from runtime.mailboxes.inbox import Entry
 from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull
 from runtime.tables.jobs import PART_BYTES
 from tests.integration.background import Background, background, until
@@ -61,14 +61,14 @@ async def test_whoever_drains_beside_a_test_goes_on_after_a_lost_connection(
     floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer that came too late for a busy event loop ended the draining here, and whoever waited for it hung."""
-    lost, read = [redis.exceptions.TimeoutError(), OSError()], floor.inbox.read_on
+    lost, read = [redis.exceptions.TimeoutError(), OSError()], floor.inbox.read_each
 
-    async def unreliable(mailbox: int, bookmark: Bookmark, count: int) -> list[Entry]:
+    async def unreliable(*arguments: Any, **options: Any) -> dict[int, list[Entry]]:
         if lost:
             raise lost.pop()
-        return await read(mailbox, bookmark, count)
+        return await read(*arguments, **options)
 
-    monkeypatch.setattr(floor.inbox, "read_on", unreliable)
+    monkeypatch.setattr(floor.inbox, "read_each", unreliable)
     async with background(floor) as jobs:
         assert await jobs.request("report", {})
     assert not lost

@@ -20,13 +20,12 @@ from runtime.branches import Branches, begin_branch, read_branches
 from runtime.database import asyncpg_dsn
 from runtime.envelope import encode
 from runtime.mailboxes.fence import OutOfStep
-from runtime.mailboxes.inbox import Bookmark
 from runtime.mailboxes.post import Claim, Claimed
 from runtime.mailboxes.rejoin import Rejoined, rejoin
 from runtime.verify import verify
 from tests.integration.shopfloor import ANN, STAFF, Shopfloor
 from tests.servers import Databases
-from workers.apply import Applier
+from workers.apply import Applier, Run
 
 FINGERPRINT = b"the same request"
 
@@ -204,11 +203,11 @@ async def test_a_log_that_was_put_back_between_reading_and_applying_takes_nothin
             await floor.post(floor.place(1, MUG=1))
             async with Shopfloor(backup, redis_url, numbers=floor.numbers) as restored:
                 before = await restored.log()
-                bookmark = await Applier(floor.pool, floor.publisher, floor.inbox.fence).bookmark(1)
-                entries = await floor.inbox.read_on(1, bookmark, 10)
+                positions, _ = await Applier(floor.pool, floor.publisher, floor.inbox.fence).positions([1])
+                entries = await floor.inbox.read(1, positions[1], 10)
                 applier = Applier(restored.pool, floor.publisher, floor.inbox.fence)
                 with pytest.raises(OutOfStep):
-                    await applier.apply(1, bookmark.position, entries)
+                    await applier.apply(Run(positions, [(1, entry) for entry in entries]))
                 assert await restored.log() == before
 
 
@@ -236,7 +235,7 @@ async def test_a_worker_of_the_log_before_removes_nothing_that_the_new_one_needs
     """It has applied a batch before Postgres was put back, and comes to trim it afterwards."""
     async with Shopfloor(database_url, redis_url) as floor:
         await floor.fill(MUG=100)
-        bookmark = Bookmark("0-0", (await branches(database_url)).identity)
+        identity = (await branches(database_url)).identity
     with databases.copy(database_url) as backup:
         async with Shopfloor(database_url, redis_url, numbers=floor.numbers) as floor:
             await floor.post(floor.place(0, MUG=1))
@@ -245,7 +244,7 @@ async def test_a_worker_of_the_log_before_removes_nothing_that_the_new_one_needs
             (entry,) = await floor.inbox.read(0, "0-0", 10)
         async with Shopfloor(backup, redis_url) as restored:
             await brought_into_step(restored)
-            assert not await restored.inbox.trim(0, bookmark._replace(position=entry.entry_id))
+            assert await restored.inbox.trim({0: entry.entry_id}, identity) == [0]
             await restored.drain(0)
             assert await restored.statuses([posted]) == ["applied"]
             await restored.verified()
@@ -270,7 +269,7 @@ async def test_busy_mailboxes_are_left_alone(floor: Shopfloor) -> None:
     async def trade() -> None:
         for _ in range(10):
             await floor.post_all(floor.place(number % 4, MUG=1) for number in range(100))
-            await asyncio.gather(*(floor.new_drainer().drain(mailbox) for mailbox in range(4)))
+            await asyncio.gather(*(floor.new_drainer().drain([mailbox]) for mailbox in range(4)))
 
     trading = asyncio.create_task(trade())
     while not trading.done():

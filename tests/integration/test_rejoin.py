@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from runtime.database import asyncpg_dsn
-from runtime.mailboxes.inbox import Bookmark, Inbox, entry_order
+from runtime.mailboxes.inbox import Inbox, entry_order
 from runtime.mailboxes.keys import stream_key
 from runtime.mailboxes.rejoin import rejoin
 from runtime.verify import verify
@@ -64,7 +64,7 @@ async def test_who_drains_before_the_mailbox_has_rejoined_removes_nothing(
     inbox = Inbox(client, awake_milliseconds=1_000, read_max_bytes=1_000_000)
 
     identity = await pool.fetchval("SELECT identity FROM log_branches")
-    assert not await inbox.trim(MAILBOX, Bookmark(AHEAD, identity))
+    assert await inbox.trim({MAILBOX: AHEAD}, identity) == [MAILBOX]
     await rejoin(pool, client, inbox)
 
     assert [entry.fields[b"e"] for entry in await inbox.read(MAILBOX, AHEAD, 10)] == [b"accepted meanwhile"]

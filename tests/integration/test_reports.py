@@ -102,9 +102,10 @@ async def _apply(floor: Shopfloor, commands: list[Command], at: datetime) -> Non
 
 async def _apply_in(connection: Connection, floor: Shopfloor, commands: list[Command], at: datetime) -> None:
     letters = [
-        Letter(Entry(f"{n}-0", {}), floor.envelope(command, who=STAFF), command) for n, command in enumerate(commands)
+        Letter(0, Entry(f"{n}-0", {}), floor.envelope(command, who=STAFF), command)
+        for n, command in enumerate(commands)
     ]
-    result = await apply(connection, 0, letters, Earlier(), alone=True, at=at)
+    result = await apply(connection, letters, Earlier(), alone=True, at=at)
     assert {row.status for row in result.applied} == {"applied"}
 
 

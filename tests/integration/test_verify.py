@@ -500,7 +500,7 @@ async def test_commands_that_are_applied_while_it_looks_do_not_disturb_it(floor:
     posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(1_000))
 
     async def trade() -> None:
-        await asyncio.gather(*(floor.new_drainer().drain(mailbox) for mailbox in range(4)))
+        await asyncio.gather(*(floor.new_drainer().drain([mailbox]) for mailbox in range(4)))
 
     trading = asyncio.create_task(trade())
     looks = 0

@@ -210,7 +210,7 @@ async def test_events_that_cannot_be_read_are_the_log_s_own_matter(lockers: asyn
 
 async def test_a_catalogue_that_changes_while_it_looks_does_not_disturb_it(filled: Shopfloor) -> None:
     await filled.post_all([filled.listing(f"SKU-{number}", on_hand=number) for number in range(200)], who=STAFF)
-    trading = asyncio.gather(*(filled.new_drainer().drain(mailbox) for mailbox in range(filled.mailbox_count)))
+    trading = asyncio.gather(*(filled.new_drainer().drain([mailbox]) for mailbox in range(filled.mailbox_count)))
     looks = 0
     while not trading.done():
         await filled.verified()

@@ -6,16 +6,17 @@ A worker's fate travels with its task; the inbox and the publisher it uses are t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 from redis.asyncio import Redis
 
 from runtime.database import asyncpg_dsn
 from runtime.feed import Publisher
-from runtime.mailboxes.inbox import Bookmark, Entry, Inbox
+from runtime.mailboxes.inbox import Entry, Inbox
 from runtime.mailboxes.keys import awake_key
 
 BEFORE_READ: Final = "before reading"
@@ -54,19 +55,21 @@ fate: ContextVar[Fate] = ContextVar("fate", default=Fate())  # noqa: B039 - a fa
 class MortalInbox(Inbox):
     """The inbox of workers that may crash over it."""
 
-    async def read_on(self, mailbox: int, bookmark: Bookmark, count: int) -> list[Entry]:
+    async def read_each(
+        self, positions: Mapping[int, str], count: int, *, wait_milliseconds: int | None = None
+    ) -> dict[int, list[Entry]]:
         fate.get().meet(BEFORE_READ)
-        return await super().read_on(mailbox, bookmark, count)
+        return await super().read_each(positions, count, wait_milliseconds=wait_milliseconds)
 
-    async def trim(self, mailbox: int, bookmark: Bookmark) -> bool:
+    async def trim(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
         fate.get().meet(BEFORE_TRIM)
-        return await super().trim(mailbox, bookmark)
+        return await super().trim(positions, identity)
 
-    async def fall_asleep(self, mailbox: int) -> bool:
+    async def fall_asleep(self, who: str, positions: Mapping[int, str]) -> bool:
         if fate.get().strikes(HALF_ASLEEP):
-            await self._client.delete(awake_key(mailbox))
+            await self._client.delete(*map(awake_key, positions))
             raise Crash(HALF_ASLEEP)
-        return await super().fall_asleep(mailbox)
+        return await super().fall_asleep(who, positions)
 
 
 class MortalPublisher(Publisher):

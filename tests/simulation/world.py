@@ -37,7 +37,6 @@ _AWAKE_MILLISECONDS: Final = 40
 _MAILBOX_MAX_COMMANDS: Final = 60
 _BURST_MAX_COMMANDS: Final = 12
 _WORKERS: Final = 4
-_DRAIN_MAX_SECONDS: Final = 0.2
 _RECOVERY_MAX_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.005
 
@@ -154,10 +153,8 @@ class World:
     async def _drain(self, mailbox: int, its_fate: Fate) -> None:
         """As a worker does it. A worker that has crashed leaves its mailbox awake, and says nothing to anyone."""
         faults.fate.set(its_fate)
-        drainer = self._floor.new_drainer(self._inbox, drain_max_seconds=_DRAIN_MAX_SECONDS)
         try:
-            if not await drainer.drain(mailbox):
-                self._floor.woken.append(mailbox)
+            await self._floor.new_drainer(self._inbox).drain({*range(self._floor.mailbox_count), mailbox})
         except Crash as crash:
             self.happened[f"crash {crash}"] += 1
         except (*LOST_CONNECTION, *REDIS_UNAVAILABLE):

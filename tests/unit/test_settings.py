@@ -25,7 +25,7 @@ def test_everything_has_a_default_and_says_what_it_is_for() -> None:
         ("PORT", "9000", "port"),
         ("TIDEGATE_PORT", "9000", "port"),
         ("TIDEGATE_MAILBOX_COUNT", "64", "mailbox_count"),
-        ("TIDEGATE_DRAIN_MAX_SECONDS", "0.5", "drain_max_seconds"),
+        ("TIDEGATE_BATCH_MAX_SECONDS", "0.5", "batch_max_seconds"),
         ("TIDEGATE_HOME", "elsewhere", "home"),
     ],
 )

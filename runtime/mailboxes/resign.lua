@@ -1,0 +1,5 @@
+-- Leads no more. KEYS: the leader. ARGV: who resigns.
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+    redis.call('DEL', KEYS[1])
+end
+return 1
