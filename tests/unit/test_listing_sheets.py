@@ -35,7 +35,7 @@ async def test_columns_are_mapped_and_their_units_said() -> None:
     )
     assert found.rows == {
         2: {
-            "slug": "kanne-gro",
+            "slug": "kanne-gross",
             "name": "Kanne, groß",
             "sku": "K-1",
             "title": "Rot",
