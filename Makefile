@@ -33,7 +33,7 @@ installed := .venv/.installed
 equipped := .venv/.equipped
 
 .DEFAULT_GOAL := help
-.PHONY: help up test campaign plans check format bench replay load verify simulate fuzz clean lock
+.PHONY: help up test campaign plans check format bench replay load verify simulate fuzz settings clean lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ verify: $(installed) ## Fold the event log of the running `make up`, and compare
 simulate: $(equipped) ## Run the seeded simulation at length (SEEDS=200; ARGS as in `--start 1 --keep-going`)
 	$(bin)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)
 
+settings: $(installed) ## Write the table of docs/settings.md anew, after a change to runtime/settings.py
+	@sed -i '/^| variable/,$$d' docs/settings.md
+	@$(bin)/python -m runtime.settings >> docs/settings.md
+
 fuzz: $(equipped) ## Hold every answer of the API against its OpenAPI document (SECONDS=300 SEED=1)
 	$(bin)/python -m tests.fuzz.run --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
@@ -102,7 +106,7 @@ $(bin)/python -m pip install --disable-pip-version-check -c constraints.txt -e .
 endef
 
 # Debian and Ubuntu keep what `venv` needs for pip in a package of its own; a pip outside can stand in for it.
-$(installed): pyproject.toml tidegate/pyproject.toml constraints.txt
+$(installed): pyproject.toml tidegate/pyproject.toml tidegate/VERSION constraints.txt
 	$(call require-python)
 	@echo "Making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv \

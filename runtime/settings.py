@@ -1,7 +1,7 @@
 """Every setting, its unit, its default and its reason; read from the environment once per process.
 
-The README's table is checked against this file, and printed by `python -m runtime.settings`. Bounds say what is told
-to the client when they are reached.
+The table of `docs/settings.md` is checked against this file; `python -m runtime.settings` prints it, `make settings`
+writes it. Bounds say what the client is told when they are reached.
 """
 
 import difflib
@@ -534,7 +534,7 @@ def _unknown(name: str) -> str:
 
 
 def markdown_table() -> str:
-    """All settings as the README shows them: the environment variable, its default, and what it is for."""
+    """All settings as `docs/settings.md` shows them: the environment variable, its default, and what it is for."""
     rows = [
         f"| {_variables(name, field)} | {_default(field)} | {field.description} |"
         for name, field in Settings.model_fields.items()

@@ -73,8 +73,8 @@ def _unavailable(name: str, module: str) -> click.Command:
 def main(ctx: click.Context) -> None:
     """Tidegate: a realtime commerce backend that holds the door in a rush.
 
-    Settings come from the environment; the README lists them. While `tidegate up` runs, the other commands use its
-    servers unless DATABASE_URL and REDIS_URL name others.
+    Settings come from the environment; `python -m runtime.settings` prints them. While `tidegate up` runs, the other
+    commands use its servers unless DATABASE_URL and REDIS_URL name others.
     """
     if ctx.invoked_subcommand != "up":
         join_running(os.environ)

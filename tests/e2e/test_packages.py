@@ -42,15 +42,15 @@ def _run(
     return done
 
 
-def _version_of(project: Path) -> str:
-    return str(tomllib.loads((project / "pyproject.toml").read_text())["project"]["version"])
-
-
 def test_client_and_server_are_of_one_version() -> None:
-    version = _version_of(ROOT)
-    assert _version_of(ROOT / "tidegate") == version
+    """It stands in one file, which both projects read; only the server's requirement repeats it."""
+    version = ROOT / "tidegate" / "VERSION"
+    for folder in (ROOT, ROOT / "tidegate"):
+        project = tomllib.loads((folder / "pyproject.toml").read_text())
+        assert "version" in project["project"]["dynamic"]
+        assert folder / project["tool"]["setuptools"]["dynamic"]["version"]["file"] == version
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    assert f"tidegate-client=={version}" in dependencies
+    assert f"tidegate-client=={version.read_text().strip()}" in dependencies
 
 
 def test_the_procfile_travels_as_a_link_to_the_one() -> None:

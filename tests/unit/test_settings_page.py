@@ -1,4 +1,4 @@
-"""The README's table of settings: every setting, under its name, with its default, and none besides."""
+"""The table of `docs/settings.md`: every setting, under its name, with its default, and none besides."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from pydantic import AliasChoices, SecretStr
 from runtime.settings import Settings, markdown_table
 from tests import pace
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 # | `TIDEGATE_MAILBOX_COUNT` | `16` | ... |, or with more names than one: | `TIDEGATE_PORT` or `PORT` | ...
 _ROW = re.compile(r"^\| *(`[A-Z_]+`(?: or `[A-Z_]+`)*) *\| *`([^`]*)` *\| *(\S.*?) *\|$", re.MULTILINE)
@@ -34,9 +34,11 @@ def declared() -> list[tuple[tuple[str, ...], str, str]]:
     return found
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    """After a change: put the output of `python -m runtime.settings` in place of the table."""
-    assert rows(README.read_text(encoding="utf-8")) == declared()
+def test_the_page_ends_with_every_setting_and_its_default() -> None:
+    """After a change, `make settings` writes the table anew."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert rows(page) == declared()
+    assert page.endswith(f"\n\n{markdown_table()}")
 
 
 def test_the_table_is_printed() -> None:
