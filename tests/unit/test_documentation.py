@@ -84,6 +84,14 @@ def test_files_that_are_named_exist(page: Path) -> None:
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
 
 
+def test_files_in_drawings_exist() -> None:
+    """Blocks that are in no language."""
+    drawings = re.findall(r"^```\n(.*?)^```$", _text(README), re.MULTILINE | re.DOTALL)
+    named = {path for drawing in drawings for path in _PATH.findall(drawing)}
+    assert len(named) > 10
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
 def test_the_readme_says_where_things_are_by_paths() -> None:
     """So that the test above looks at them."""
     table = _text(README).partition("## Where to change what\n")[2].partition("\n\nImports")[0]
