@@ -12,6 +12,7 @@ import pytest
 from pydantic import AliasChoices
 
 from gateway.app import api
+from gateway.problems import STATUS_OF_CODE
 from runtime.settings import OTHER_VARIABLES, Settings
 
 ROOT: Final = Path(__file__).parents[2]
@@ -137,6 +138,13 @@ def test_settings_exist() -> None:
 def test_metrics_exist() -> None:
     sources = _text(ROOT / "runtime" / "metrics.py") + _text(ROOT / "gateway" / "scraping.py")
     assert _named(r"^tidegate_[a-z_]+$") <= set(re.findall(r'"(tidegate_[a-z_]+)"', sources))
+
+
+def test_problems_have_the_status_that_is_said() -> None:
+    """As in 503 `mailbox_full`."""
+    said = {found for page in PAGES for found in re.findall(r"\b([45]\d\d) `([a-z_]+)`", _text(page))}
+    assert len(said) > 10
+    assert said <= {(str(status), code) for code, status in STATUS_OF_CODE.items()}
 
 
 def test_routes_exist() -> None:
