@@ -27,7 +27,7 @@ _CODE: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _SPAN: Final = re.compile(r"`([^`\n]+)`")
 _HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
-_FOLDERS: Final = ("domain", "runtime", "gateway", "workers", "loadtests", "tests", "tidegate", "docs", ".ci")
+_FOLDERS: Final = (*("domain", "runtime", "gateway", "workers", "ops", "loadtests", "tests", "tidegate", "docs"), ".ci")
 _PATH: Final = re.compile(rf"(?:{'|'.join(map(re.escape, _FOLDERS))})/[\w./-]*")
 _ROUTE: Final = re.compile(r"(?:(?:GET|POST|PUT|PATCH|DELETE) )?(/(?:api|health|metrics|\.well-known)\b[\w./{}-]*)")
 
