@@ -64,11 +64,11 @@ bench: $(equipped) ## Measure, and print the table of targets (ARGS for `tidegat
 	$(bin)/tidegate bench $(ARGS)
 
 replay: $(installed) ## Place the shipped real orders against a system of its own, at full speed
-	$(bin)/python -m runtime.system $(bin)/tidegate replay loadtests/data/online_retail_2010-12_2011-02.csv.gz \
+	$(bin)/python -m ops.system $(bin)/tidegate replay loadtests/data/online_retail_2010-12_2011-02.csv.gz \
 		--speed max --url {url} $(ARGS)
 
 load: $(equipped) ## Locust, headless, against a system of its own (USERS=50 DURATION=30s; ARGS for locust)
-	$(bin)/python -m runtime.system $(bin)/locust --locustfile loadtests/locustfile.py --headless \
+	$(bin)/python -m ops.system $(bin)/locust --locustfile loadtests/locustfile.py --headless \
 		--host {url} --users $(USERS) --spawn-rate $(USERS) --run-time $(DURATION) --only-summary $(ARGS)
 
 verify: $(installed) ## Fold the event log of the running `make up`, and compare it with every table

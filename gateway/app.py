@@ -9,11 +9,9 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import apidocs, asyncapi, connections, openapi, problems
+from gateway.apidocs import asyncapi, openapi, viewers
+from gateway.apidocs.responses import HEADERS
 from gateway.edge import Edge
-from gateway.fastlane import FastLane
-from gateway.middleware import around
-from gateway.queries import only_known
 from gateway.realtime.sockets import SOCKETS_BY_PATH, SocketKind
 from gateway.routes import (
     auth,
@@ -35,9 +33,13 @@ from gateway.routes import (
     users,
     webhooks,
 )
-from gateway.routes.documents import HEADERS
-from gateway.scraping import listening
-from gateway.surface import surface_of
+from gateway.server import connections
+from gateway.server.fastlane import FastLane
+from gateway.server.middleware import around
+from gateway.server.scraping import listening
+from gateway.web import problems
+from gateway.web.queries import only_known
+from gateway.web.surface import surface_of
 from runtime import garbage, logs
 from runtime.metrics import REQUEST_SECONDS
 from runtime.settings import Settings, settings
@@ -104,7 +106,7 @@ def api(config: Settings) -> FastAPI:
         version=_VERSION,
         docs_url=None,
         redoc_url=None,
-        openapi_url=apidocs.OPENAPI_PATH,
+        openapi_url=viewers.OPENAPI_PATH,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
         lifespan=lifespan,
@@ -113,7 +115,7 @@ def api(config: Settings) -> FastAPI:
         app.include_router(router, dependencies=_FOR_ALL)
     app.include_router(health.router, dependencies=_FOR_ALL)
     problems.install(app)
-    for pages in (apidocs, asyncapi, dashboard):
+    for pages in (viewers, asyncapi, dashboard):
         pages.install(app)
     REQUEST_SECONDS.allow(route=(route.path for route in iter_route_contexts(app.routes) if route.path))
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

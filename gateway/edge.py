@@ -7,29 +7,30 @@ import logging
 import uuid
 from typing import Final
 
+from fastapi import Request
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.answers import Answers
-from gateway.api_keys import ApiKeys
-from gateway.authenticator import Authenticator
-from gateway.catalogue_cache import CatalogueCache
-from gateway.development import say_what_is_refused
-from gateway.exporting import Exports
-from gateway.passwords import Passwords
+from gateway.catalogue.cache import CatalogueCache
+from gateway.identity.api_keys import ApiKeys
+from gateway.identity.authenticator import Authenticator
+from gateway.identity.development import say_what_is_refused
+from gateway.identity.hashing import Passwords
+from gateway.identity.revocations import Revocations
+from gateway.identity.throttle import Throttle
 from gateway.realtime.hub import Hub
 from gateway.realtime.places import Places
 from gateway.realtime.session import Parts
 from gateway.realtime.sockets import Sockets
-from gateway.realtime.stats import Statistics
+from gateway.realtime.statistics.stats import Statistics
+from gateway.realtime.tail import Tail
 from gateway.realtime.turns import Turns
-from gateway.revocations import Revocations
-from gateway.scraping import Scraper
-from gateway.submit import Submitter
-from gateway.tail import Tail
-from gateway.throttle import Throttle
-from gateway.uploads import Uploads
-from gateway.waiting import Waiters
+from gateway.server.scraping import Scraper
+from gateway.web.exporting import Exports
+from gateway.writing.answers import Answers
+from gateway.writing.submit import Submitter
+from gateway.writing.uploads import Uploads
+from gateway.writing.waiting import Waiters
 from runtime.activation import ActivationBroker, activate
 from runtime.engine import create_engine
 from runtime.feed import EVENTS_CHANNEL, Listener
@@ -206,3 +207,9 @@ class Edge:
             )
         ACCEPT_DURABLE.set(1 if durable else 0)
         return True
+
+
+def edge_of(request: Request) -> Edge:
+    """The parts of this process."""
+    edge: Edge = request.app.state.edge
+    return edge

@@ -1,1 +1,2 @@
-"""Load: the real order data, a replay of it, Locust scenarios, and the benchmarks with their baselines."""
+"""Load for a running system: the real order data, a replay of it, and Locust scenarios. `bench` measures, each time
+beside a baseline of the same run."""

@@ -37,7 +37,7 @@ import msgspec
 from domain.fields.catalogue import canonical_sku
 from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, PRICE_MAX_MINOR
 from domain.orders import Wanted
-from runtime.catalogue import Article
+from ops.articles import Article
 
 SHIPPED_FILE: Final = Path(__file__).parent / "data" / "online_retail_2010-12_2011-02.csv.gz"
 CURRENCY: Final = "GBP"

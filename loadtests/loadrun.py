@@ -25,13 +25,13 @@ from loadtests import baskets
 from loadtests.baskets import Invoices
 from loadtests.replay.client import Client
 from loadtests.replay.shop import NotPrepared, Replay
-from runtime.cli.failures import explanation
+from ops.console.failures import explanation
+from ops.home import join_running
+from ops.verify import Report, verify
 from runtime.database import asyncpg_dsn
-from runtime.home import join_running
 from runtime.keys import key_ring
 from runtime.mailboxes.sender import Sender
 from runtime.settings import settings
-from runtime.verify import Report, verify
 
 RECEIPTS_AT_A_TIME: Final = 32
 _LACKS: Final = (

@@ -22,7 +22,7 @@ from locust.env import Environment
 
 from loadtests.baskets import Basket
 from loadtests.loadrun import LoadRun, invoices, leads
-from runtime.home import join_running
+from ops.home import join_running
 from runtime.keys import key_ring
 from runtime.settings import settings
 from runtime.tokens import mint

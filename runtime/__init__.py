@@ -1,1 +1,2 @@
-"""What gateway and workers stand on: settings, Postgres, Redis mailboxes, the event log, the feed, and the CLI."""
+"""What the gateway, the workers and `ops` stand on: settings, Postgres, Redis mailboxes, the event log, the feed.
+What people run is in `ops`."""

@@ -1,7 +1,7 @@
 """Passwords to hashes and back: Argon2id, as pwdlib sets it up (64 MiB, 3 passes: some 50 ms of a core, on purpose).
 
-Plain functions that block: the gateway calls them in threads (`gateway/passwords.py`), the CLI as it is. They take
-passwords in their one spelling, see `domain.fields.people.normal_password`.
+Plain functions that block: the gateway calls them in threads (`gateway/identity/hashing.py`), the CLI as it is. They
+take passwords in their one spelling, see `domain.fields.people.normal_password`.
 """
 
 from typing import Final

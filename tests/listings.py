@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 import asyncpg
 
 from domain.model import Who
-from runtime.catalogue import Article, listing
+from ops.articles import Article, listing
 from runtime.database import asyncpg_dsn
 from runtime.mailboxes.sender import Sender, wait_for_outcomes
 from runtime.settings import Settings

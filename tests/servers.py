@@ -16,11 +16,11 @@ from typing import Final
 
 import redis
 
+from ops.embedded import postgres, valkey
+from ops.embedded.postgres import PostgresServer
+from ops.embedded.server import START_TIMEOUT_SECONDS
+from ops.embedded.valkey import ValkeyServer
 from runtime import migrations
-from runtime.embedded import postgres, valkey
-from runtime.embedded.postgres import PostgresServer
-from runtime.embedded.server import START_TIMEOUT_SECONDS
-from runtime.embedded.valkey import ValkeyServer
 from tests import pace
 from tests.plans import switched_off
 

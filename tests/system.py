@@ -20,13 +20,13 @@ from typing import Any, ClassVar, Final, TypeVar
 import msgspec
 import psutil
 
-from runtime import processes
-from runtime.embedded.server import START_TIMEOUT_SECONDS
+from ops import processes
+from ops.embedded.server import START_TIMEOUT_SECONDS
+from ops.system import LocalSystem
+from ops.verify import verify
 from runtime.keys import KeyRing
 from runtime.settings import DEVELOPMENT_SECRET, Settings
-from runtime.system import LocalSystem
 from runtime.tokens import mint
-from runtime.verify import verify
 from tests import offline, pace, servers
 from tests.beside import all_go_on
 from tests.pace import Patience

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.auth import Caller
+from gateway.identity.caller import Caller
 from gateway.realtime.topics import ORDERS, TopicRefused, address
 from runtime.engine import VIEW_FAILED
 from runtime.tables import orders

@@ -14,9 +14,9 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.realtime.packets import Packet, encode, packets
+from gateway.realtime.tail import Tail
 from gateway.realtime.topics import LOG, addresses_of, narrow
 from gateway.realtime.turns import Replay, Turns
-from gateway.tail import Tail
 from gateway.views import log
 from gateway.views.narrow import Page
 from gateway.views.narrow import read as read_narrow

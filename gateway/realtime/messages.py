@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.realtime.figures import Figures
+from gateway.realtime.statistics.figures import Figures
 
 SUBSCRIPTIONS_MAX: Final = 64
 """Of one socket."""

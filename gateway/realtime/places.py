@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from domain.roles import CUSTOMER, GUEST
-from gateway.auth import Caller
-from gateway.connections import Refusals
+from gateway.identity.caller import Caller
+from gateway.server.connections import Refusals
 from runtime.addresses import network_of
 from runtime.metrics import SOCKETS, SOCKETS_REFUSED
 from runtime.settings import Settings

@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
-from gateway.realtime.closing import FORBIDDEN, NOT_THIS_LOG, STOPPING, TOO_MANY_MESSAGES, TRY_LATER, Closing
 from gateway.realtime.messages import Error, Subscribed
 from gateway.realtime.packets import Form, array, event_id, server_sent
 from gateway.realtime.session import Session
+from gateway.server.closing import FORBIDDEN, NOT_THIS_LOG, STOPPING, TOO_MANY_MESSAGES, TRY_LATER, Closing
 
 _CLOSES: Final = {
     "database_unavailable": TRY_LATER,

@@ -16,22 +16,9 @@ from typing import Final, NamedTuple
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.auth import Caller
-from gateway.authenticator import Authenticator
-from gateway.problems import Problem
+from gateway.identity.authenticator import Authenticator
+from gateway.identity.caller import Caller
 from gateway.realtime import admission
-from gateway.realtime.closing import (
-    BAD_REQUEST,
-    FORBIDDEN,
-    INTERNAL_ERROR,
-    NOT_THIS_LOG,
-    TOO_MANY_MESSAGES,
-    TOO_SLOW,
-    TRY_LATER,
-    UNAUTHENTICATED,
-    Closing,
-)
-from gateway.realtime.figures import Figures
 from gateway.realtime.hub import FellBehind, Hub, Subscription
 from gateway.realtime.messages import (
     SOCKET_TOPICS_MAX,
@@ -54,12 +41,25 @@ from gateway.realtime.messages import (
 from gateway.realtime.outbox import Lane, Outbox, Send
 from gateway.realtime.packets import Form, events_message
 from gateway.realtime.places import NoPlace, Place, Places
-from gateway.realtime.rate import Allowance
-from gateway.realtime.stats import Statistics
+from gateway.realtime.statistics.figures import Figures
+from gateway.realtime.statistics.stats import Statistics
+from gateway.realtime.tail import Tail
 from gateway.realtime.topics import STATS, TopicRefused
 from gateway.realtime.turns import TooManyReplays
-from gateway.tail import Tail
+from gateway.server.closing import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    NOT_THIS_LOG,
+    TOO_MANY_MESSAGES,
+    TOO_SLOW,
+    TRY_LATER,
+    UNAUTHENTICATED,
+    Closing,
+)
+from gateway.server.rate import Allowance
 from gateway.views.log import NotThisLog
+from gateway.web.problems import Problem
 from runtime.engine import VIEW_FAILED
 from runtime.settings import Settings
 

@@ -15,22 +15,14 @@ from uuid import UUID
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from gateway.auth import Caller, bearer_token
-from gateway.problems import Problem
-from gateway.realtime.closing import (
-    BAD_REQUEST,
-    FORBIDDEN,
-    INTERNAL_ERROR,
-    TOO_SLOW,
-    TRY_LATER,
-    UNAUTHENTICATED,
-    Closing,
-)
+from gateway.identity.caller import Caller, bearer_token
 from gateway.realtime.messages import TOPICS_MAX, Subscribe
 from gateway.realtime.places import NoPlace, Place
 from gateway.realtime.plain import Notifications
 from gateway.realtime.session import Parts, Session
 from gateway.realtime.topics import ME
+from gateway.server.closing import BAD_REQUEST, FORBIDDEN, INTERNAL_ERROR, TOO_SLOW, TRY_LATER, UNAUTHENTICATED, Closing
+from gateway.web.problems import Problem
 from runtime.engine import VIEW_FAILED
 
 SocketKind = type[Session]

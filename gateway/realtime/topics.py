@@ -15,7 +15,7 @@ import msgspec
 
 from domain.catalogue import ACTIVE
 from domain.fields.catalogue import canonical_sku
-from gateway.auth import Caller
+from gateway.identity.caller import Caller
 from gateway.views.narrow import Narrow
 from runtime.records import EventRecord
 

@@ -15,15 +15,16 @@ from domain.ids import new_id, slot_of_id
 from domain.model import Who
 from domain.roles import SCOPES_OF_ROLE
 from domain.sessions import CloseSession, OpenSession, RefreshSession, SessionClosed, SessionOpened, SessionRefreshed
-from gateway.auth import NOBODY, Caller, invalid_token, require_role, unauthenticated
-from gateway.edge import Edge
-from gateway.oauth import FORM, TokenForm, TokensView, in_oauth_terms, read_form
-from gateway.problems import Problem
-from gateway.requests import Body, body_schema, parse, read_body
-from gateway.routes.documents import edge_of, problems
-from gateway.settled import settled
-from gateway.throttle import Attempt
+from gateway.apidocs.responses import problems
+from gateway.edge import Edge, edge_of
+from gateway.identity.caller import NOBODY, Caller, invalid_token, unauthenticated
+from gateway.identity.oauth import FORM, TokenForm, TokensView, in_oauth_terms, read_form
+from gateway.identity.requirements import require_role
+from gateway.identity.throttle import Attempt
 from gateway.views import accounts as views
+from gateway.web.problems import Problem
+from gateway.web.requests import Body, body_schema, parse, read_body
+from gateway.writing.settled import settled
 from runtime.entropy import random_bits
 from runtime.tokens import Refresh, mint_in_session, mint_refresh, refresh_of
 

@@ -6,26 +6,19 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from domain.categories import ChangeCategory, CreateCategory
-from gateway.answers import Answer
-from gateway.auth import NOBODY_ROLE, Caller, require_role
-from gateway.catalogue_bodies import CategoryBody, CategoryChangeBody
-from gateway.etags import body_tag, conditional, expected_version, version_tag
-from gateway.problems import Problem
-from gateway.requests import body_schema, parse, read_body
-from gateway.routes import API
-from gateway.routes.documents import (
-    IF_MATCH,
-    IF_NONE_MATCH,
-    NOT_MODIFIED,
-    WRITE_HEADERS,
-    edge_of,
-    headers,
-    problems,
-    write,
-)
-from gateway.submit import Accepted, Ask, ask
+from gateway.apidocs.responses import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, WRITE_HEADERS, headers, problems, write
+from gateway.catalogue.bodies import CategoryBody, CategoryChangeBody
+from gateway.edge import edge_of
+from gateway.identity.caller import NOBODY_ROLE, Caller
+from gateway.identity.requirements import require_role
 from gateway.views import categories as views
 from gateway.views.categories import CategoryTree, CategoryView
+from gateway.web import API
+from gateway.web.etags import body_tag, conditional, expected_version, version_tag
+from gateway.web.problems import Problem
+from gateway.web.requests import body_schema, parse, read_body
+from gateway.writing.answers import Answer
+from gateway.writing.submit import Accepted, Ask, ask
 
 CATEGORIES: Final = f"{API}/categories"
 router = APIRouter(prefix=CATEGORIES, tags=["categories"])

@@ -7,14 +7,15 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from domain.ids import mailbox_of_slot, slot_of_id
 from domain.model import Who
-from gateway.auth import Caller, require_role
-from gateway.edge import Edge
-from gateway.pages import Page
-from gateway.problems import Problem
-from gateway.routes import API
-from gateway.routes.documents import READ, edge_of
+from gateway.apidocs.responses import READ
+from gateway.edge import Edge, edge_of
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import require_role
 from gateway.views import commands as views
 from gateway.views.commands import CommandView, DeadLetterView
+from gateway.web import API
+from gateway.web.pages import Page
+from gateway.web.problems import Problem
 from runtime import envelope as envelopes
 from runtime.envelope import ENVELOPE_FIELD, UnreadableEntry
 from runtime.mailboxes.inbox import Inbox, entry_order

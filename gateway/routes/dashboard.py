@@ -6,8 +6,8 @@ from typing import Final
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from gateway.files import Files
-from gateway.middleware.security import lets_run
+from gateway.server.middleware.security import lets_run
+from gateway.web.files import Files
 
 _FOLDER: Final = Path(__file__).parents[1] / "dashboard"
 _POLICY: Final = (

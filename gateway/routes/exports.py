@@ -5,12 +5,14 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gateway.auth import Caller, require_role
-from gateway.fields import Moment
-from gateway.routes import API
-from gateway.routes.documents import Responses, edge_of, headers, problems
+from gateway.apidocs.responses import Responses, headers, problems
+from gateway.edge import edge_of
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import require_role
 from gateway.views import exports as views
 from gateway.views.reports import Status
+from gateway.web import API
+from gateway.web.fields import Moment
 
 router = APIRouter(prefix=f"{API}/exports", tags=["exports"])
 

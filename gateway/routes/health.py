@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import text
 
-from gateway.auth import NOBODY, Caller, require_role, unauthenticated
-from gateway.edge import Edge
-from gateway.routes.documents import edge_of, problems
+from gateway.apidocs.responses import problems
+from gateway.edge import Edge, edge_of
+from gateway.identity.caller import NOBODY, Caller, unauthenticated
+from gateway.identity.requirements import require_role
 
 router = APIRouter(tags=["health"])
 

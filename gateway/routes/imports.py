@@ -8,19 +8,20 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from domain.jobs import IMPORT, RequestJob
-from gateway.auth import Caller, require_role
-from gateway.edge import Edge
-from gateway.import_layout import LayoutQuery, layout_of, layout_query
-from gateway.jobs import check_room
-from gateway.pages import Page, made_key, page_of
-from gateway.problems import Problem
-from gateway.routes import API
-from gateway.routes.documents import WRITE_HEADERS, AcceptedView, edge_of, headers, problems, read
-from gateway.submit import Accepted, ask
+from gateway.apidocs.responses import WRITE_HEADERS, AcceptedView, headers, problems, read
+from gateway.edge import Edge, edge_of
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import require_role
 from gateway.views import imports as views
 from gateway.views import jobs
 from gateway.views.imports import Fate, ImportView, RowErrorView, RowView
 from gateway.views.jobs import JobRow
+from gateway.web import API
+from gateway.web.pages import Page, made_key, page_of
+from gateway.web.problems import Problem
+from gateway.writing.import_layout import LayoutQuery, layout_of, layout_query
+from gateway.writing.job_limit import check_room
+from gateway.writing.submit import Accepted, ask
 from runtime.listings.columns import COLUMNS, CSV, FORMATS
 from runtime.listings.encodings import ENCODINGS, UTF_8, encoding_of_label, head_as_utf8
 from runtime.listings.headers import BadHeader, find_header

@@ -10,17 +10,19 @@ from domain.fields.catalogue import canonical_sku
 from domain.limits import MOVEMENT_MAX_QUANTITY, SKU_MAX_CHARS, STOCK_MAX_ON_HAND
 from domain.model import Who
 from domain.stock import AdjustStock, ReceiveStock
-from gateway.answers import Answer
-from gateway.auth import Caller, require_role
-from gateway.fields import Reason, Received, Reference
-from gateway.pages import Page
-from gateway.problems import Problem
-from gateway.requests import Body, body_schema, parse, read_body
-from gateway.routes import API
-from gateway.routes.documents import READ, WRITE_HEADERS, edge_of, write
-from gateway.submit import ask
+from gateway.apidocs.responses import READ, WRITE_HEADERS, write
+from gateway.edge import edge_of
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import require_role
 from gateway.views import inventory as views
 from gateway.views.inventory import InventoryView, ShelfView
+from gateway.web import API
+from gateway.web.fields import Reason, Received, Reference
+from gateway.web.pages import Page
+from gateway.web.problems import Problem
+from gateway.web.requests import Body, body_schema, parse, read_body
+from gateway.writing.answers import Answer
+from gateway.writing.submit import ask
 
 router = APIRouter(prefix=API, tags=["inventory"])
 

@@ -9,20 +9,22 @@ from pydantic import Field
 from domain.api_keys import CreateApiKey, RevokeApiKey
 from domain.model import Secret
 from domain.roles import SCOPES_OF_ROLE
-from gateway.answers import Answer
-from gateway.api_keys import new_secret
-from gateway.auth import Caller, require_role
-from gateway.fields import KeyName, Role
-from gateway.oauth import NO_STORE
-from gateway.pages import Page
-from gateway.problems import Problem, invalid_request
-from gateway.requests import Body, body_schema, parse, read_body
-from gateway.routes import API
-from gateway.routes.documents import WRITE_HEADERS, edge_of, headers, problems, read, write
-from gateway.settled import WAIT_SECONDS, settled
-from gateway.submit import Ask, ask
+from gateway.apidocs.responses import WRITE_HEADERS, headers, problems, read, write
+from gateway.edge import edge_of
+from gateway.identity.api_keys import new_secret
+from gateway.identity.caller import Caller
+from gateway.identity.oauth import NO_STORE
+from gateway.identity.requirements import require_role
 from gateway.views import accounts as views
 from gateway.views.accounts import KeyView
+from gateway.web import API
+from gateway.web.fields import KeyName, Role
+from gateway.web.pages import Page
+from gateway.web.problems import Problem, invalid_request
+from gateway.web.requests import Body, body_schema, parse, read_body
+from gateway.writing.answers import Answer
+from gateway.writing.settled import WAIT_SECONDS, settled
+from gateway.writing.submit import Ask, ask
 
 router = APIRouter(prefix=f"{API}/keys", tags=["keys"])
 

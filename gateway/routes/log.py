@@ -7,11 +7,13 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
-from gateway.auth import Caller, require_role
-from gateway.problems import Problem
-from gateway.routes import API
-from gateway.routes.documents import edge_of, read
+from gateway.apidocs.responses import read
+from gateway.edge import edge_of
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import require_role
 from gateway.views import log as views
+from gateway.web import API
+from gateway.web.problems import Problem
 from runtime.records import cloud_event
 
 router = APIRouter(prefix=API, tags=["events"])

@@ -11,17 +11,19 @@ from domain.accounts import ChangeAccount
 from domain.erasure import EraseAccount, EraseOrderAddress
 from domain.orders import GUEST_PREFIX
 from domain.passwords import ChangePassword
-from gateway.auth import Caller, require_role
-from gateway.fields import AccountName, NewPassword, personal
-from gateway.oauth import NO_STORE, TokensView
-from gateway.problems import Problem
-from gateway.requests import Body, body_schema, parse, read_body
-from gateway.routes import API
-from gateway.routes.documents import WRITE_HEADERS, edge_of, problems, read, write
-from gateway.settled import WAIT_SECONDS, settled
-from gateway.submit import ask
+from gateway.apidocs.responses import WRITE_HEADERS, problems, read, write
+from gateway.edge import edge_of
+from gateway.identity.caller import Caller
+from gateway.identity.oauth import NO_STORE, TokensView
+from gateway.identity.requirements import require_role
 from gateway.views import accounts as views
 from gateway.views.accounts import AccountView
+from gateway.web import API
+from gateway.web.fields import AccountName, NewPassword, personal
+from gateway.web.problems import Problem
+from gateway.web.requests import Body, body_schema, parse, read_body
+from gateway.writing.settled import WAIT_SECONDS, settled
+from gateway.writing.submit import ask
 from runtime.personal_data import exported, exported_of_guest, order_of_guest
 from runtime.tokens import mint_in_session
 

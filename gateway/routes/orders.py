@@ -9,28 +9,21 @@ from pydantic import Field
 from domain.limits import ORDER_MAX_LINES
 from domain.model import Who
 from domain.orders import GUEST_PREFIX, CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, Wanted
-from gateway import guests
-from gateway.auth import NOBODY, Caller, require_role, unauthenticated
-from gateway.etags import body_tag, conditional
-from gateway.fastlane import fast
-from gateway.fields import EmailAddress, Principal, Quantity, Sku, personal
-from gateway.pages import Page
-from gateway.problems import Problem
-from gateway.requests import Body, body_schema, parse, read_body
-from gateway.routes import API
-from gateway.routes.documents import (
-    IF_NONE_MATCH,
-    NOT_MODIFIED,
-    READ,
-    WRITE_HEADERS,
-    edge_of,
-    headers,
-    read,
-    write,
-)
-from gateway.submit import ask
+from gateway.apidocs.responses import IF_NONE_MATCH, NOT_MODIFIED, READ, WRITE_HEADERS, headers, read, write
+from gateway.edge import edge_of
+from gateway.identity import guests
+from gateway.identity.caller import NOBODY, Caller, unauthenticated
+from gateway.identity.requirements import require_role
+from gateway.server.fastlane import fast
 from gateway.views import orders as views
 from gateway.views.orders import HistoryView, OrderView, PlacedView
+from gateway.web import API
+from gateway.web.etags import body_tag, conditional
+from gateway.web.fields import EmailAddress, Principal, Quantity, Sku, personal
+from gateway.web.pages import Page
+from gateway.web.problems import Problem
+from gateway.web.requests import Body, body_schema, parse, read_body
+from gateway.writing.submit import ask
 
 router = APIRouter(prefix=f"{API}/orders", tags=["orders"])
 

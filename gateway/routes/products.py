@@ -7,31 +7,24 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, ChangeVariant, CreateProduct, SetVariant, VariantAdded
 from domain.disclosure import READS_DRAFTS
-from gateway import product_pages
-from gateway.answers import Answer
-from gateway.auth import NOBODY, NOBODY_ROLE, Caller, Requirement, require_role, unauthenticated
-from gateway.catalogue_bodies import ProductBody, ProductChangeBody, VariantBody, VariantChangeBody
-from gateway.etags import conditional, expected_version, version_tag
-from gateway.fastlane import ready
-from gateway.fields import Sku
-from gateway.problems import Problem
-from gateway.product_pages import PRODUCTS, ProductsPage
-from gateway.product_query import ProductsQuery
-from gateway.queries import parse_query, query_parameters
-from gateway.requests import body_schema, parse, read_body
-from gateway.routes.documents import (
-    IF_MATCH,
-    IF_NONE_MATCH,
-    NOT_MODIFIED,
-    WRITE_HEADERS,
-    edge_of,
-    headers,
-    problems,
-    write,
-)
-from gateway.submit import Accepted, Ask, ask
+from gateway.apidocs.responses import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, WRITE_HEADERS, headers, problems, write
+from gateway.catalogue import product_pages
+from gateway.catalogue.bodies import ProductBody, ProductChangeBody, VariantBody, VariantChangeBody
+from gateway.catalogue.product_pages import PRODUCTS, ProductsPage
+from gateway.catalogue.product_query import ProductsQuery
+from gateway.edge import edge_of
+from gateway.identity.caller import NOBODY, NOBODY_ROLE, Caller, unauthenticated
+from gateway.identity.requirements import Requirement, require_role
+from gateway.server.fastlane import ready
 from gateway.views import products as views
 from gateway.views.products import ProductView
+from gateway.web.etags import conditional, expected_version, version_tag
+from gateway.web.fields import Sku
+from gateway.web.problems import Problem
+from gateway.web.queries import parse_query, query_parameters
+from gateway.web.requests import body_schema, parse, read_body
+from gateway.writing.answers import Answer
+from gateway.writing.submit import Accepted, Ask, ask
 
 router = APIRouter(prefix=PRODUCTS, tags=["products"])
 

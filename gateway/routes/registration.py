@@ -17,17 +17,17 @@ from domain.ids import new_id
 from domain.model import Personal, Secret
 from domain.registration import ConfirmAddress, RegisterAgain, RequestPasswordReset, ResetPassword
 from domain.roles import CUSTOMER
-from gateway.auth import NOBODY
-from gateway.edge import Edge
-from gateway.fields import AccountName, EmailAddress, NewPassword
-from gateway.oauth import NO_STORE
-from gateway.problems import Problem
-from gateway.requests import Body, body_schema, parse, read_body
+from gateway.apidocs.responses import problems
+from gateway.edge import Edge, edge_of
+from gateway.identity.caller import NOBODY
+from gateway.identity.oauth import NO_STORE
 from gateway.routes.auth import AUTH, UNDECIDED, host_of, owner
-from gateway.routes.documents import edge_of, problems
-from gateway.settled import settled
-from gateway.submit import Ask
 from gateway.views import accounts as views
+from gateway.web.fields import AccountName, EmailAddress, NewPassword
+from gateway.web.problems import Problem
+from gateway.web.requests import Body, body_schema, parse, read_body
+from gateway.writing.settled import settled
+from gateway.writing.submit import Ask
 from runtime.entropy import random_bits
 from runtime.tokens import CONFIRM_AUDIENCE, RESET_AUDIENCE, Link, link_of
 

@@ -11,21 +11,22 @@ from pydantic import Field, field_validator, model_validator
 from domain.jobs import REPORT, RequestJob
 from domain.limits import REPORT_MAX_DAYS
 from domain.orders import CONFIRMED, FULFILLED
-from gateway.answers import Answer
-from gateway.auth import Caller, require_role
-from gateway.edge import Edge
-from gateway.fields import Day
-from gateway.jobs import check_room
-from gateway.pages import Page, made_key, page_of
-from gateway.problems import Problem
-from gateway.requests import Body, body_schema, parse, read_body
-from gateway.routes import API
-from gateway.routes.documents import WRITE_HEADERS, edge_of, headers, read, write
-from gateway.submit import ask
+from gateway.apidocs.responses import WRITE_HEADERS, headers, read, write
+from gateway.edge import Edge, edge_of
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import require_role
 from gateway.views import jobs
 from gateway.views import reports as views
 from gateway.views.jobs import JobRow
 from gateway.views.reports import By, Format, Kind, ReportView, Status
+from gateway.web import API
+from gateway.web.fields import Day
+from gateway.web.pages import Page, made_key, page_of
+from gateway.web.problems import Problem
+from gateway.web.requests import Body, body_schema, parse, read_body
+from gateway.writing.answers import Answer
+from gateway.writing.job_limit import check_room
+from gateway.writing.submit import ask
 from runtime.listings.columns import UTF8_MARK
 from runtime.timezones import TIME_ZONE_MAX_CHARS, zone_of
 

@@ -10,21 +10,22 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.auth import TOKEN_IN_QUERY, Caller, require_role
-from gateway.edge import Edge
-from gateway.http1 import CONNECTION, BoundedHttp
-from gateway.problems import Problem, invalid_request
+from gateway.apidocs.responses import problems
+from gateway.edge import Edge, edge_of
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import TOKEN_IN_QUERY, require_role
 from gateway.realtime import admission
-from gateway.realtime.closing import Closing
 from gateway.realtime.messages import TOPICS_MAX, Subscribe
 from gateway.realtime.places import NoPlace, Place
 from gateway.realtime.plain import Stream
 from gateway.realtime.sockets import ended, host_of, interrupting
 from gateway.realtime.topics import STATS, TopicRefused
-from gateway.routes import API
-from gateway.routes.documents import edge_of, problems
 from gateway.routes.log import LOG_DESCRIPTION, not_this_log
+from gateway.server.closing import Closing
+from gateway.server.http1 import CONNECTION, BoundedHttp
 from gateway.views.log import NotThisLog
+from gateway.web import API
+from gateway.web.problems import Problem, invalid_request
 
 router = APIRouter(prefix=API, tags=["events"])
 

@@ -9,17 +9,19 @@ from domain.accounts import ChangeAccount, CreateAccount, DeactivateAccount, Rea
 from domain.erasure import EraseAccount
 from domain.model import Personal
 from domain.roles import CUSTOMER, SCOPES_OF_ROLE
-from gateway.auth import Caller, require_role
-from gateway.fields import AccountName, EmailAddress, NewPassword, Role, personal
-from gateway.pages import Page
-from gateway.problems import Problem
-from gateway.requests import Body, body_schema, parse, read_body
-from gateway.routes import API
-from gateway.routes.documents import WRITE_HEADERS, edge_of, read, write
-from gateway.settled import WAIT_SECONDS
-from gateway.submit import ask
+from gateway.apidocs.responses import WRITE_HEADERS, read, write
+from gateway.edge import edge_of
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import require_role
 from gateway.views import accounts as views
 from gateway.views.accounts import AccountView
+from gateway.web import API
+from gateway.web.fields import AccountName, EmailAddress, NewPassword, Role, personal
+from gateway.web.pages import Page
+from gateway.web.problems import Problem
+from gateway.web.requests import Body, body_schema, parse, read_body
+from gateway.writing.settled import WAIT_SECONDS
+from gateway.writing.submit import ask
 
 router = APIRouter(prefix=f"{API}/users", tags=["accounts"])
 

@@ -21,18 +21,19 @@ from domain.webhooks import (
     WebhookSecretRotated,
     choices,
 )
-from gateway.answers import Answer
-from gateway.auth import Caller, require_role
-from gateway.edge import Edge
-from gateway.fields import EndpointDescription, Url
-from gateway.pages import Page
-from gateway.problems import Problem
-from gateway.requests import Body, body_schema, parse, read_body
-from gateway.routes import API
-from gateway.routes.documents import READ, WRITE_HEADERS, edge_of, headers, read, write
-from gateway.submit import ask
+from gateway.apidocs.responses import READ, WRITE_HEADERS, headers, read, write
+from gateway.edge import Edge, edge_of
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import require_role
 from gateway.views import webhooks as views
 from gateway.views.webhooks import DeliveryView, RegisteredView, SecretView, WebhooksView, WebhookView
+from gateway.web import API
+from gateway.web.fields import EndpointDescription, Url
+from gateway.web.pages import Page
+from gateway.web.problems import Problem
+from gateway.web.requests import Body, body_schema, parse, read_body
+from gateway.writing.answers import Answer
+from gateway.writing.submit import ask
 from runtime.addresses import is_ones_own
 from runtime.webhooks import new_secret
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.pages import Page, made_key, newest_first, page_of
+from gateway.web.pages import Page, made_key, newest_first, page_of
 from runtime.tables import accounts, api_keys, sessions
 
 

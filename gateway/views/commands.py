@@ -12,8 +12,8 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.model import Who
-from gateway.pages import Page, decode_cursor, page_of
-from gateway.rawjson import as_text
+from gateway.web.pages import Page, decode_cursor, page_of
+from gateway.web.rawjson import as_text
 from runtime.envelope import read_request
 from runtime.records import ACCEPTED, microseconds, moment
 from runtime.tables import commands, dead_letters, events

@@ -7,7 +7,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from domain.catalogue import ACTIVE
-from gateway.exporting import Sheet
+from gateway.web.exporting import Sheet
 from runtime.csvcells import escape_cell
 from runtime.listings.columns import COLUMNS
 from runtime.records import microseconds, timestamp

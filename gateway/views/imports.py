@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.pages import Page, decode_cursor, page_of
-from gateway.routes import API
 from gateway.views.jobs import JobRow, JobView
+from gateway.web import API
+from gateway.web.pages import Page, decode_cursor, page_of
 from runtime.listings.headers import SEPARATORS
 from runtime.tables import job_rows
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.catalogue import ACTIVE
 from domain.fields.catalogue import canonical_sku
 from domain.limits import AVAILABLE_SHOWN_MAX
-from gateway.pages import Page, decode_cursor, page_of
+from gateway.web.pages import Page, decode_cursor, page_of
 from runtime.tables import products, stock, variants
 
 _IS_ACTIVE: Final = exists().where(

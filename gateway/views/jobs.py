@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain.jobs import QUEUED, SUCCEEDED
-from gateway.pages import newest_first
+from gateway.web.pages import newest_first
 from runtime.tables import job_parts, jobs
 
 Status = Literal["queued", "running", "succeeded", "failed"]

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, Select, any_, bindparam, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.rawjson import as_text
+from gateway.web.rawjson import as_text
 from runtime.branches import Branches
 from runtime.records import EventRecord, microseconds
 from runtime.tables import event_counter, events, log_branches

@@ -24,7 +24,7 @@ from domain.orders import (
     OrderFulfilled,
     OrderPlaced,
 )
-from gateway.pages import Page, decode_cursor, page_of
+from gateway.web.pages import Page, decode_cursor, page_of
 from runtime.records import Outcome, moment
 from runtime.tables import events, order_lines, orders
 from runtime.tables.pipeline import AFTER_PLACING

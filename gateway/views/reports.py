@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from gateway.routes import API
 from gateway.views.jobs import JobRow, JobView
+from gateway.web import API
 
 Kind = Literal["sales"]
 By = Literal["day", "sku", "category", "customer"]

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, Select, Text, cast, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.webhooks import ACTIVE, DELETED
-from gateway.pages import Page, decode_cursor, page_of
+from gateway.web.pages import Page, decode_cursor, page_of
 from runtime.tables import event_counter, reactions, webhook_deliveries, webhooks
 from runtime.webhooks import REACTION_PREFIX
 

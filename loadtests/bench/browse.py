@@ -18,7 +18,7 @@ from loadtests.bench.raw_page import BODY_BYTES_VARIABLE
 from loadtests.bench.served import WARM_UP_REQUESTS, Client, gateway_with, serving
 from loadtests.bench.stage import HOST, BenchError, Stage
 from loadtests.loadgen import request
-from runtime import processes
+from ops import processes
 
 _DATABASE: Final = "bench_http"
 _RAW: Final = "--lifespan off loadtests.bench.raw_page:app"

@@ -32,10 +32,10 @@ from loadtests.bench.stage import BenchError, Stage
 from loadtests.bench.targets import targets
 from loadtests.bench.wait import Wait
 from loadtests.bench.waiting import Waiting
-from runtime.embedded.server import ServerError
-from runtime.processes import ProcessError
+from ops.embedded.server import ServerError
+from ops.processes import ProcessError
+from ops.stopping import Stopped, StopRequest, stop_request
 from runtime.settings import settings
-from runtime.stopping import Stopped, StopRequest, stop_request
 
 SECTIONS: Final = (Pgbench, Apply, EndToEnd, Accept, Wait, Waiting, Browse, Search, Imports, Feed)
 MILLION_ORDERS: Final = 1_000_000

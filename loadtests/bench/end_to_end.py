@@ -16,7 +16,7 @@ from loadtests.bench import goods
 from loadtests.bench.plan import Measured, Plan
 from loadtests.bench.served import WARM_UP_REQUESTS, Client, gateway_with, serving
 from loadtests.bench.stage import BenchError, Stage
-from runtime import processes
+from ops import processes
 
 BASELINE_PROCESSES: Final = (1, 2)
 

@@ -27,11 +27,11 @@ from loadtests.bench.served import serving
 from loadtests.bench.stage import HOST, BenchError, Stage, ending
 from loadtests.bench.targets import DELIVERIES, KILOBYTES, MILLISECONDS, SECONDS
 from loadtests.feedload import Heard
-from runtime import processes
+from ops import processes
+from ops.ports import free_port
 from runtime.database import asyncpg_dsn
 from runtime.feed import EVENTS_CHANNEL, Publisher
 from runtime.keys import key_ring
-from runtime.ports import free_port
 from runtime.records import EventRecord, cloud_event, encode, moment
 from runtime.tokens import mint
 

@@ -22,8 +22,8 @@ from domain.model import Command, Who
 from domain.orders import PlaceOrder, Wanted
 from loadtests.baskets import Invoices
 from loadtests.loadgen import request
+from ops.articles import Article, listing
 from runtime import envelope
-from runtime.catalogue import Article, listing
 from runtime.envelope import Envelope
 from runtime.keys import KeyRing
 from runtime.tokens import mint

@@ -18,7 +18,7 @@ import psutil
 from loadtests.bench.plan import Measured, Plan
 from loadtests.bench.served import serving
 from loadtests.bench.stage import HOST, BenchError, Stage
-from runtime import processes
+from ops import processes
 from runtime.keys import key_ring
 from runtime.tokens import mint
 

@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 from loadtests.bench import goods
 from loadtests.bench.plan import Measured, Plan
 from loadtests.bench.stage import BenchError, Stage
-from runtime.embedded.programs import postgres_program
+from ops.embedded.programs import postgres_program
 
 CLIENTS: Final = (4, 8, 16)
 THREADS: Final = 2

@@ -22,7 +22,7 @@ from loadtests.bench.served import Client, serving
 from loadtests.bench.stage import HOST, Stage
 from loadtests.bench.targets import MILLISECONDS
 from loadtests.loadgen import request
-from runtime import processes
+from ops import processes
 from runtime.searched import searched_by
 
 PRODUCTS: Final = 100_000

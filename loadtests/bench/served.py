@@ -14,7 +14,7 @@ from loadtests.bench import goods
 from loadtests.bench.goods import Purchase
 from loadtests.bench.stage import HOST, BenchError, Stage
 from loadtests.loadgen import LoadResult
-from runtime import processes
+from ops import processes
 from runtime.keys import key_ring
 
 CONNECTIONS: Final = 64

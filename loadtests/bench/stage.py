@@ -23,17 +23,18 @@ from redis.asyncio import Redis
 from loadtests.baskets import Invoices
 from loadtests.bench import goods
 from loadtests.bench.goods import Entry
-from runtime import migrations, processes
+from ops import processes
+from ops.embedded.postgres import PostgresServer
+from ops.embedded.valkey import ValkeyServer
+from ops.ports import free_port
+from ops.processes import ProcessError, Processes
+from ops.verify import verify
+from runtime import migrations
 from runtime.activation import ActivationBroker, activate
-from runtime.embedded.postgres import PostgresServer
-from runtime.embedded.valkey import ValkeyServer
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD
 from runtime.mailboxes.keys import stream_key
-from runtime.ports import free_port
-from runtime.processes import ProcessError, Processes
 from runtime.redis_client import connect
 from runtime.settings import Settings
-from runtime.verify import verify
 
 HOST: Final = "127.0.0.1"
 READY_TIMEOUT_SECONDS: Final = 30.0

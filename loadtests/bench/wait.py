@@ -11,7 +11,7 @@ from loadtests.bench.plan import Measured, Plan
 from loadtests.bench.served import Client, serving
 from loadtests.bench.stage import Stage
 from loadtests.bench.targets import MILLISECONDS
-from runtime import processes
+from ops import processes
 
 _DATABASE: Final = "bench_http"
 _WAIT_SECONDS: Final = 10

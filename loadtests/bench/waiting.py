@@ -21,7 +21,7 @@ from loadtests.bench.plan import Measured, Plan
 from loadtests.bench.served import Client, gateway_with, serving
 from loadtests.bench.stage import Stage
 from loadtests.bench.targets import MILLISECONDS
-from runtime import processes
+from ops import processes
 
 SOLD_OUT_EVERY: Final = 10
 

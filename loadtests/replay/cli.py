@@ -23,13 +23,13 @@ from loadtests.replay import report
 from loadtests.replay.client import Client
 from loadtests.replay.report import Findings
 from loadtests.replay.shop import NotPrepared, Replay, command_id
-from runtime.cli.progress import bars
+from ops.console.progress import bars
+from ops.processes import reachable
+from ops.verify import verify
 from runtime.database import asyncpg_dsn
 from runtime.keys import key_ring
 from runtime.mailboxes.sender import Sender, wait_for_outcomes
-from runtime.processes import reachable
 from runtime.settings import Settings, settings
-from runtime.verify import verify
 
 DEFAULT_CONCURRENCY: Final = 32
 PLENTY: Final = "plenty"

@@ -20,7 +20,7 @@ from domain.limits import MOVEMENT_MAX_QUANTITY
 from domain.model import Who
 from loadtests.baskets import Basket
 from loadtests.replay.client import CUSTOMER, STAFF, Answer, Client
-from runtime.catalogue import Article, listing
+from ops.articles import Article, listing
 from runtime.mailboxes.sender import Sender, wait_for_outcomes
 from runtime.records import APPLIED
 

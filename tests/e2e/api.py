@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from gateway.problem_members import members_of
+from gateway.apidocs.problem_members import members_of
 from tests import pace
 
 API: Final = "/api/v1"
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
         assert document["type"] == f"urn:tidegate:problem:{code}"
         assert document["title"]
         assert document["detail"]
-        assert document.keys() - MEMBERS_OF_ALL <= members_of(code), f"say so in gateway/problem_members.py: {document}"
+        assert document.keys() - MEMBERS_OF_ALL <= members_of(code), f"problem_members.py lacks some of: {document}"
         assert ("WWW-Authenticate" in self.headers) == (status == 401)
         assert ("Retry-After" in self.headers) == (status in (429, 503))
         return document

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from domain.ids import SLOT_COUNT, new_id
 from domain.model import Who
 from domain.orders import PlaceOrder, Wanted
-from runtime.catalogue import Article
+from ops.articles import Article
 from runtime.mailboxes.post import MailboxesUnavailable
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings

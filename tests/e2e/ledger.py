@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from runtime.catalogue import Article
+from ops.articles import Article
 from runtime.database import asyncpg_dsn
 from tests.e2e.faults_client import FaultsClient
 from tests.e2e.load import Load

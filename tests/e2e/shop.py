@@ -13,7 +13,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from domain.ids import mailbox_of_slot, slot_of_id, slot_of_key
-from runtime.catalogue import Article
+from ops.articles import Article
 from runtime.mailboxes.keys import stream_key
 from runtime.settings import Settings
 from tests.e2e.api import Client

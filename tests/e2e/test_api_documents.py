@@ -12,15 +12,15 @@ from pydantic import BaseModel
 from schemathesis.core.result import Err
 
 from domain.roles import SCOPES_OF_ROLE
-from gateway.pages import Page
-from gateway.problems import STATUS_OF_CODE
-from gateway.product_pages import ProductsPage
-from gateway.routes.documents import AcceptedView, ProblemView
+from gateway.apidocs.responses import AcceptedView, ProblemView
+from gateway.catalogue.product_pages import ProductsPage
 from gateway.routes.health import HealthView
 from gateway.routes.log import EventsView
 from gateway.views.commands import CommandView, DeadLetterView
 from gateway.views.inventory import InventoryView, ShelfView
 from gateway.views.orders import OrderView, PlacedView
+from gateway.web.pages import Page
+from gateway.web.problems import STATUS_OF_CODE
 from tests.e2e.api import API, PROBLEM, Answer
 from tests.e2e.shop import Shop
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from runtime.processes import commands
+from ops.processes import commands
 from runtime.settings import Settings
 from tests.e2e.api import API, Client
 from tests.e2e.catalogue import conditional

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from standardwebhooks import Webhook
 
-from runtime.ports import free_port
+from ops.ports import free_port
 from tests import pace
 from tests.e2e.api import API, Answer, Client
 from tests.e2e.shop import Shop

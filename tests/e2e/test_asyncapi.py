@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.realtime.closing import MEANINGS
+from gateway.server.closing import MEANINGS
 from tests import nodetools
 from tests.e2e.feed import Contract, Feeds, contract_of, last_seq
 from tests.e2e.shop import Shop

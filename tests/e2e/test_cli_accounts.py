@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runtime.demo import DEMO_ACCOUNTS
+from ops.demo_people import DEMO_ACCOUNTS
 from tests import pace
 from tests.e2e.people import Person, ask_for_tokens, sign_in
 from tests.e2e.shop import Shop

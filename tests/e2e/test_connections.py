@@ -11,7 +11,7 @@ import aiohttp
 import psutil
 import pytest_asyncio
 
-from gateway import http1
+from gateway.server import http1
 from tests.system import System, eventually_seen
 
 MOST: Final = 30

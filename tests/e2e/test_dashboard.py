@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from runtime.catalogue import Article
+from ops.articles import Article
 from runtime.database import asyncpg_dsn
 from tests import pace
 from tests.e2e.browser import NOBODY_THERE, PHONE, SIGN_IN_REFUSED, WIDE, Chromium, Scheme, Visitor

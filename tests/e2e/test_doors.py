@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from domain.fields import catalogue, moments, people, stock, webhooks
 from domain.fields.core import BadValue
-from runtime.cli.token import token
-from runtime.cli.user import create
+from ops.cli.token import token
+from ops.cli.user import create
 from tests.e2e.api import API, Answer, Client
 from tests.e2e.catalogue import Catalogue
 from tests.e2e.importing import JSON_LINES, errors, finished, send, sheet

@@ -25,10 +25,10 @@ from domain.ids import new_id, slot_of_id
 from domain.model import Command, Personal, Secret, Who
 from domain.sessions import OpenSession
 from domain.webhooks import RegisterWebhook, WebhookFields
-from gateway.api_keys import new_secret
-from runtime.cli.keys import new_jwk
+from gateway.identity.api_keys import new_secret
+from ops.cli.keys import new_jwk
+from ops.demo_people import DEMO_ACCOUNTS, DemoAccount
 from runtime.database import asyncpg_dsn
-from runtime.demo import DEMO_ACCOUNTS, DemoAccount
 from runtime.entropy import random_bits
 from runtime.keys import EDDSA, RS256, KeyRing, read_jwks
 from runtime.mailboxes.sender import Sender, wait_for_outcomes

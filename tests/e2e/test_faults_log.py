@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 
 from domain.ids import mailbox_of_slot, slot_of_key
+from ops.embedded.postgres import DATABASE
 from runtime.database import asyncpg_dsn
-from runtime.embedded.postgres import DATABASE
 from runtime.settings import Settings
 from tests import pace
 from tests.e2e.api import Client

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import pytest
 import pytest_asyncio
 
-from runtime.ports import free_port
+from ops.ports import free_port
 from tests.e2e import faults
 from tests.e2e.api import order_body
 from tests.e2e.faults_client import FaultsClient

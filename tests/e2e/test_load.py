@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from loadtests import baskets
-from runtime.ports import free_port
+from ops.ports import free_port
 from tests import pace
 from tests.e2e.ledger import Ledger, verified
 from tests.system import System, eventually_seen

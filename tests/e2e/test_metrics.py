@@ -14,9 +14,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from gateway.app import create_app
+from ops.ports import free_port
 from runtime import metrics
 from runtime.metrics import OTHER, REACTION_HANDLED, ClosedCounter, ClosedHistogram
-from runtime.ports import free_port
 from runtime.settings import Settings
 from tests.e2e.api import Answer
 from tests.e2e.faults import workers_stopped

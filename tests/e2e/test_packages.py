@@ -15,14 +15,14 @@ from typing import Final
 
 import pytest
 
-from runtime.ports import free_port
+from ops.ports import free_port
 from tests import servers
 from tests.servers import Databases
 from tests.system import eventually
 
 ROOT: Final = Path(__file__).parents[2]
 _SECONDS: Final = 300
-_OURS: Final = ("domain", "runtime", "gateway", "workers", "loadtests")
+_OURS: Final = ("domain", "runtime", "gateway", "workers", "ops", "loadtests")
 
 
 def _run(
@@ -54,7 +54,7 @@ def test_client_and_server_are_of_one_version() -> None:
 
 
 def test_the_procfile_travels_as_a_link_to_the_one() -> None:
-    assert (ROOT / "runtime" / "Procfile").resolve() == ROOT / "Procfile"
+    assert (ROOT / "ops" / "Procfile").resolve() == ROOT / "Procfile"
 
 
 @pytest.fixture(scope="module")

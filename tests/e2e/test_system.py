@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runtime import processes
+from ops import processes
 from tests import pace
 from tests.system import System, eventually
 
@@ -26,9 +26,9 @@ def _is_ready(system: System) -> bool:
 
 @contextmanager
 def _run(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """`python -m runtime.system COMMAND...`; asked to end if the test has not seen to its end."""
+    """`python -m ops.system COMMAND...`; asked to end if the test has not seen to its end."""
     running = subprocess.Popen(
-        [sys.executable, "-m", "runtime.system", *command],
+        [sys.executable, "-m", "ops.system", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

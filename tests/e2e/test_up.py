@@ -16,8 +16,8 @@ from typing import Final
 import psutil
 import pytest
 
-from runtime.ports import free_port
-from runtime.processes import commands
+from ops.ports import free_port
+from ops.processes import commands
 from tests import pace, servers
 from tests.servers import Databases
 from tests.system import eventually

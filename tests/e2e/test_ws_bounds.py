@@ -12,7 +12,7 @@ import pytest
 
 from gateway.realtime.messages import SUBSCRIPTIONS_MAX, TOPICS_MAX
 from gateway.realtime.session import MISTAKES_MAX
-from gateway.websocket import FRAMES_BURST
+from gateway.server.websocket import FRAMES_BURST
 from runtime.settings import Settings
 from tests import pace
 from tests.e2e.api import WAIT_SECONDS

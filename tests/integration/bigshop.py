@@ -10,7 +10,7 @@ from typing import Final
 from domain.model import Command
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder
 from loadtests import baskets
-from runtime.catalogue import listing
+from ops.articles import listing
 from runtime.mailboxes.inbox import Entry
 from tests.integration.shopfloor import STAFF, Shopfloor
 from workers.batch import Letter, apply

@@ -23,8 +23,9 @@ from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
 from domain.model import Command, Who
 from domain.orders import PlaceOrder, Wanted
 from domain.stock import ReceiveStock
+from ops.articles import Article, listing
+from ops.verify import verify
 from runtime import envelope as envelopes
-from runtime.catalogue import Article, listing
 from runtime.database import LOST_CONNECTION, create_batch_pool
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD, Envelope
 from runtime.feed import Publisher
@@ -32,7 +33,6 @@ from runtime.mailboxes.inbox import Inbox
 from runtime.mailboxes.keys import stream_key
 from runtime.mailboxes.post import Claim, Poster
 from runtime.redis_client import REDIS_UNAVAILABLE, connect
-from runtime.verify import verify
 from tests.system import eventually_seen
 from workers.apply import Applier
 from workers.drain import Drainer

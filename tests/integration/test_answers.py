@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from domain.model import Who
-from gateway.answers import Answer, Answers
-from gateway.submit import Accepted, Ask
+from gateway.writing.answers import Answer, Answers
+from gateway.writing.submit import Accepted, Ask
 
 AT_ONCE = 5
 

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from domain.catalogue import SetVariant, VariantFields
-from gateway.catalogue_cache import CatalogueCache, Page, page_of
-from gateway.tail import Tail
-from runtime.catalogue import Article, listing
+from gateway.catalogue.cache import CatalogueCache, Page, page_of
+from gateway.realtime.tail import Tail
+from ops.articles import Article, listing
 from runtime.engine import create_engine
 from tests import pace
 from tests.integration.shopfloor import PRICE_MINOR, STAFF, Shopfloor

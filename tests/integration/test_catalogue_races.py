@@ -19,8 +19,8 @@ from domain.catalogue import (
 )
 from domain.categories import CategoryFields, ChangeCategory, CreateCategory
 from domain.model import Command
+from ops.articles import Article, listing
 from runtime import nouns
-from runtime.catalogue import Article, listing
 from tests.integration.gates import gate_before
 from tests.integration.shopfloor import PRICE_MINOR, STAFF, Shopfloor, retries
 from workers import batch

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from runtime.cli.failures import explanation
+from ops.console.failures import explanation
 from runtime.database import asyncpg_dsn, create_batch_pool, create_job_pool
 from runtime.engine import create_engine
 from tests.tlsproxy import Authority, TlsProxy, tls_proxy

@@ -15,15 +15,15 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from runtime.children import end_leftovers
-from runtime.embedded import account as accounts
-from runtime.embedded import postgres as embedded_postgres
-from runtime.embedded import programs
-from runtime.embedded.keeper import Keeper
-from runtime.embedded.postgres import PostgresServer
-from runtime.embedded.server import EmbeddedServer, ServerError, records_folder
-from runtime.embedded.valkey import ValkeyServer
-from runtime.stopping import Stopped
+from ops.children import end_leftovers
+from ops.embedded import account as accounts
+from ops.embedded import postgres as embedded_postgres
+from ops.embedded import programs
+from ops.embedded.keeper import Keeper
+from ops.embedded.postgres import PostgresServer
+from ops.embedded.server import EmbeddedServer, ServerError, records_folder
+from ops.embedded.valkey import ValkeyServer
+from ops.stopping import Stopped
 from tests import pace, servers
 from tests.system import eventually
 
@@ -64,8 +64,8 @@ def _leave_running(kind: str, home: Path) -> int:
         [
             *(sys.executable, "-c"),
             "import os, pathlib, signal, sys\n"
-            "from runtime.embedded.postgres import PostgresServer\n"
-            "from runtime.embedded.valkey import ValkeyServer\n"
+            "from ops.embedded.postgres import PostgresServer\n"
+            "from ops.embedded.valkey import ValkeyServer\n"
             f"server = {kind}(pathlib.Path(sys.argv[1]))\n"
             "server.start()\n"
             "print(server.pid, flush=True)\n"
@@ -194,7 +194,7 @@ def test_a_killed_postgres_is_started_again_while_its_children_are_still_busy(po
 def test_a_server_that_cannot_be_kept_running_is_given_up_in_words(
     valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.embedded.keeper.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("ops.embedded.keeper.FIRST_PAUSE_SECONDS", 0.01)
     os.kill(valkey.pid, signal.SIGKILL)
     eventually("its end", lambda: valkey.ended_by_itself is not None, within_seconds=10)
     with socket.socket() as squatter:

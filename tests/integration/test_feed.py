@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from ops.embedded import valkey
+from ops.embedded.valkey import ValkeyServer
 from runtime import records
-from runtime.embedded import valkey
-from runtime.embedded.valkey import ValkeyServer
 from runtime.feed import EVENTS_CHANNEL, Listener, Publisher
 from runtime.records import APPLIED, CHUNK_MAX_EVENTS, REJECTED, EventRecord, Outcome
 from tests import servers

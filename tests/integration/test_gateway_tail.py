@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from gateway.tail import Tail
+from gateway.realtime.tail import Tail
 from runtime.database import asyncpg_dsn
 from runtime.engine import create_engine
 from runtime.records import EventRecord, encode, microseconds

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from domain.model import Command
+from ops.verify import verify
 from runtime import migrations
 from runtime.branches import Branches, begin_branch, read_branches
 from runtime.database import asyncpg_dsn
@@ -22,7 +23,6 @@ from runtime.envelope import encode
 from runtime.mailboxes.fence import OutOfStep
 from runtime.mailboxes.post import Claim, Claimed
 from runtime.mailboxes.rejoin import Rejoined, rejoin
-from runtime.verify import verify
 from tests.integration.shopfloor import ANN, STAFF, Shopfloor
 from tests.servers import Databases
 from workers.apply import Applier, Run

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, text
 
 from domain.catalogue import ChangeProduct
 from domain.orders import ConfirmOrder
-from gateway.product_query import ProductsQuery
-from gateway.views.search import search
+from gateway.catalogue.product_query import ProductsQuery
+from gateway.catalogue.search import search
 from runtime import migrations, tables
 from runtime.database import asyncpg_dsn
 from runtime.engine import create_engine

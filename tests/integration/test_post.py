@@ -8,9 +8,9 @@ import pytest
 
 from domain.model import Command
 from domain.stock import ReceiveStock
+from ops.embedded import valkey
+from ops.embedded.valkey import ValkeyServer
 from runtime import envelope as envelopes
-from runtime.embedded import valkey
-from runtime.embedded.valkey import ValkeyServer
 from runtime.mailboxes.keys import awake_key
 from runtime.mailboxes.post import Claim, Known, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
 from runtime.redis_client import connect

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.ids import new_id
-from gateway.realtime.figures import Missed, RunningLow, Selling
-from gateway.realtime.past import STEP_SECONDS
-from gateway.realtime.shelf import LOW_STOCK_MAX, ShelfWatch
-from gateway.realtime.window import Window
+from gateway.realtime.statistics.figures import Missed, RunningLow, Selling
+from gateway.realtime.statistics.past import STEP_SECONDS
+from gateway.realtime.statistics.shelf import LOW_STOCK_MAX, ShelfWatch
+from gateway.realtime.statistics.window import Window
 from gateway.views.sales import LOW_STOCK_PIECES, Sales, sales
 from runtime.database import asyncpg_dsn
 from runtime.engine import create_engine

@@ -12,8 +12,8 @@ import pytest
 
 from gateway.realtime.hub import FellBehind, Hub, Subscription
 from gateway.realtime.packets import Packet
+from gateway.realtime.tail import Tail
 from gateway.realtime.turns import Turns
-from gateway.tail import Tail
 from runtime.database import asyncpg_dsn
 from runtime.engine import create_engine
 from runtime.records import EventRecord, encode, moment

@@ -15,17 +15,17 @@ import pytest
 from sqlalchemy import event
 
 from domain.model import Who
-from gateway.auth import Caller
+from gateway.identity.caller import Caller
 from gateway.realtime import hub as hubs
-from gateway.realtime.closing import TRY_LATER
 from gateway.realtime.hub import Audience, Hub
 from gateway.realtime.messages import Subscribe
 from gateway.realtime.places import Places
 from gateway.realtime.plain import Notifications, Stream
 from gateway.realtime.session import Session
+from gateway.realtime.tail import Tail
 from gateway.realtime.topics import narrow
 from gateway.realtime.turns import TooManyReplays, Turns
-from gateway.tail import Tail
+from gateway.server.closing import TRY_LATER
 from gateway.views import log
 from gateway.views.narrow import read as read_narrow
 from runtime.database import asyncpg_dsn

@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
+from ops.embedded import valkey
+from ops.embedded.valkey import ValkeyServer
 from runtime.activation import ActivationBroker, activate
-from runtime.embedded import valkey
-from runtime.embedded.valkey import ValkeyServer
 from runtime.feed import EVENTS_CHANNEL, Publisher
 from runtime.redis_client import ANSWER_TIMEOUT_SECONDS, REDIS_UNAVAILABLE, connect
 from tests import pace, servers

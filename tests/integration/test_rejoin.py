@@ -7,11 +7,11 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from ops.verify import verify
 from runtime.database import asyncpg_dsn
 from runtime.mailboxes.inbox import Inbox, entry_order
 from runtime.mailboxes.keys import stream_key
 from runtime.mailboxes.rejoin import rejoin
-from runtime.verify import verify
 
 MAILBOX = 3
 APPLIED = 40

@@ -24,7 +24,7 @@ from domain.categories import CategoryFields, CreateCategory
 from domain.model import Command, Who
 from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder
 from loadtests import baskets
-from runtime.catalogue import Article, listing
+from ops.articles import Article, listing
 from runtime.csvcells import unescape_cell
 from runtime.mailboxes.inbox import Entry
 from tests.integration.background import Background, background, until

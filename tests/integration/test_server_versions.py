@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 from click.testing import CliRunner
 
+from ops.cli import main
 from runtime import server_versions
-from runtime.cli import main
 from runtime.database import asyncpg_dsn
 from tests.servers import Databases
 

@@ -7,9 +7,9 @@ import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from gateway.problems import Problem
-from gateway.throttle import Throttle
-from runtime.ports import free_port
+from gateway.identity.throttle import Throttle
+from gateway.web.problems import Problem
+from ops.ports import free_port
 from runtime.redis_client import connect
 from runtime.settings import Settings
 

@@ -12,9 +12,9 @@ from domain.categories import CategoryFields, ChangeCategory, CreateCategory
 from domain.model import Personal
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
+from ops.verify import Report, parts, streams, verify
 from runtime.mailboxes.keys import stream_key
 from runtime.nouns import NOUNS
-from runtime.verify import Report, parts, streams, verify
 from tests.integration.shopfloor import STAFF, Shopfloor
 
 

@@ -17,12 +17,12 @@ from domain import model
 from domain.categories import CategoryFields, CreateCategory
 from domain.ids import slot_of_id
 from domain.model import Entity, Event, Secret
+from ops.verify import nouns as checked
+from ops.verify import verify
+from ops.verify.report import Report, no_progress
 from runtime.database import asyncpg_dsn
 from runtime.nouns import NOUNS, Noun
 from runtime.tables.base import when
-from runtime.verify import nouns as checked
-from runtime.verify import verify
-from runtime.verify.report import Report, no_progress
 from tests.integration.shopfloor import STAFF, Shopfloor
 
 _CATALOGUE: Final = {

@@ -12,7 +12,7 @@ from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, SetVariant, Varian
 from domain.model import Command, Who
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
-from runtime.catalogue import Article, listing
+from ops.articles import Article, listing
 from tests.integration.shopfloor import ANN, BOB, STAFF, Shopfloor
 from tests.simulation.auditor import Asked
 

@@ -18,12 +18,12 @@ from uuid import UUID
 import asyncpg
 
 from domain.model import Command, Who
+from ops.verify import verify
 from runtime import envelope as envelopes
 from runtime.database import LOST_CONNECTION, asyncpg_dsn
 from runtime.mailboxes.post import Claim, Known, MailboxesUnavailable, MailboxFull
 from runtime.mailboxes.rejoin import rejoin
 from runtime.redis_client import REDIS_UNAVAILABLE
-from runtime.verify import verify
 from tests.integration.shopfloor import Shopfloor
 from tests.pace import Patience
 from tests.simulation import faults

@@ -19,8 +19,8 @@ from loadtests.bench.rows import EMPTY, full
 from loadtests.bench.served import gateway_with
 from loadtests.bench.targets import Target, targets
 from loadtests.loadgen import parse
+from ops.articles import listing
 from runtime import envelope
-from runtime.catalogue import listing
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD
 from runtime.keys import KeyRing
 from runtime.tokens import claims_of

@@ -19,7 +19,7 @@ from loadtests.bench import cli, feed, report
 from loadtests.bench.plan import Failure, Measured, Results
 from loadtests.bench.stage import BenchError, ending
 from loadtests.bench.targets import targets
-from runtime.ports import free_port
+from ops.ports import free_port
 
 COLUMNS: Final = 80
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from gateway.catalogue_cache import CatalogueCache, Page, page_of
+from gateway.catalogue.cache import CatalogueCache, Page, page_of
 from runtime.records import EventRecord
 from tests import pace
 

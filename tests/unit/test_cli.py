@@ -18,15 +18,15 @@ from pydantic import ValidationError
 from redis.exceptions import BusyLoadingError
 from sqlalchemy.exc import InterfaceError
 
-import runtime.cli
-from runtime import home, processes
-from runtime.cli import main
-from runtime.cli.banner import banner
-from runtime.cli.failures import explanation
-from runtime.cli.up import up
+import ops.cli
+from ops import home, processes
+from ops.cli import main
+from ops.cli.banner import banner
+from ops.cli.up import up
+from ops.console.failures import explanation
+from ops.stopping import Stopped, stop_request
 from runtime.keys import KeyRing
 from runtime.settings import DEVELOPMENT_SECRET, Settings
-from runtime.stopping import Stopped, stop_request
 from runtime.tokens import claims_of
 
 _COMMANDS = {
@@ -65,9 +65,9 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_a_command_whose_packages_are_missing_is_listed_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    lacking = EntryPoint("lacking", "no_such_package.cli:command", runtime.cli.ENTRY_POINTS)
+    lacking = EntryPoint("lacking", "no_such_package.cli:command", ops.cli.ENTRY_POINTS)
     monkeypatch.setattr(
-        runtime.cli, "entry_points", lambda group, name=None: [lacking] if name in {None, "lacking"} else []
+        ops.cli, "entry_points", lambda group, name=None: [lacking] if name in {None, "lacking"} else []
     )
     assert re.search(r"lacking +Needs the package no_such_package", _tidegate("--help").output)
     refused = _tidegate("lacking", "--some", "argument")
@@ -168,7 +168,7 @@ def test_a_bug_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise KeyError("sku")
 
-    monkeypatch.setattr(runtime.cli.Commands, "get_command", lambda *_: broken)
+    monkeypatch.setattr(ops.cli.Commands, "get_command", lambda *_: broken)
     assert isinstance(_tidegate("broken").exception, KeyError)
 
 
@@ -256,7 +256,7 @@ def test_validation_errors_of_other_models_are_bugs() -> None:
 def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
     """As `tidegate export orders -o - | head` does; the command prints more than a pipe holds."""
     program = (
-        "import click, sys; from runtime import cli\n"
+        "import click, sys; from ops import cli\n"
         "cli._load = lambda entry: click.Command('token', callback=lambda: [sys.stdout.buffer.write(b'x' * 65536)"
         " for _ in range(64)])\n"
         "cli.main(['token'])"
@@ -272,7 +272,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
 
 def test_bars_are_for_terminals() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from runtime.cli.progress import bars\nwith bars() as b: b.add_task('x', total=3)"],
+        [sys.executable, "-c", "from ops.console.progress import bars\nwith bars() as b: b.add_task('x', total=3)"],
         capture_output=True,
         check=True,
         timeout=30,

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from runtime.cli.differences import show
+from ops.console.differences import show
 
 
 def _shown(difference: dict[str, object], **counts: int) -> list[str]:

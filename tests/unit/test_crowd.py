@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.connections import Crowd
+from gateway.server.connections import Crowd
 from runtime.settings import Settings
 
 FILES = 1_000

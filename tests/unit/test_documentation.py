@@ -12,7 +12,7 @@ import pytest
 from pydantic import AliasChoices
 
 from gateway.app import api
-from gateway.problems import STATUS_OF_CODE
+from gateway.web.problems import STATUS_OF_CODE
 from runtime.settings import OTHER_VARIABLES, Settings
 
 ROOT: Final = Path(__file__).parents[2]
@@ -136,7 +136,7 @@ def test_settings_exist() -> None:
 
 
 def test_metrics_exist() -> None:
-    sources = _text(ROOT / "runtime" / "metrics.py") + _text(ROOT / "gateway" / "scraping.py")
+    sources = _text(ROOT / "runtime" / "metrics.py") + _text(ROOT / "gateway" / "server" / "scraping.py")
     assert _named(r"^tidegate_[a-z_]+$") <= set(re.findall(r'"(tidegate_[a-z_]+)"', sources))
 
 

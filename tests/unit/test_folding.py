@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.folding import ORDER_KEY_MAX_BYTES, alike, fold, order_key, words
-from gateway.views.terms import tsquery
+from gateway.catalogue.terms import tsquery
 from runtime.searched import searched_by
 from tests.cases import case
 

@@ -16,11 +16,12 @@ from domain.model import Event, Who
 from domain.passwords import PasswordChanged
 from domain.roles import ROLES, SCOPES_OF_ROLE
 from domain.sessions import SessionClosed
-from gateway.api_keys import ApiKeys
-from gateway.auth import Caller, require_role
-from gateway.authenticator import Authenticator
-from gateway.problems import Problem
-from gateway.revocations import Revocations
+from gateway.identity.api_keys import ApiKeys
+from gateway.identity.authenticator import Authenticator
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import require_role
+from gateway.identity.revocations import Revocations
+from gateway.web.problems import Problem
 from runtime.engine import create_engine
 from runtime.keys import HS256, KeyRing
 from runtime.records import EventRecord, moment

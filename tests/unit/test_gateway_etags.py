@@ -3,7 +3,7 @@
 import pytest
 from fastapi import Request
 
-from gateway.etags import body_tag, conditional, expected_version, is_known, version_tag
+from gateway.web.etags import body_tag, conditional, expected_version, is_known, version_tag
 
 
 def request(**headers: str | list[str]) -> Request:

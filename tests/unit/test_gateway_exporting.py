@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from starlette.types import Message
 
-from gateway.exporting import Sheet, _Export
+from gateway.web.exporting import Sheet, _Export
 
 
 async def test_a_row_that_cannot_be_written_is_an_error_and_no_shorter_file() -> None:

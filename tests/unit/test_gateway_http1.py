@@ -8,8 +8,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway import patience
-from gateway.http1 import HEAD_MAX_BYTES, PIPELINE_MAX_REQUESTS, QUERY_MAX_BYTES, QUERY_MAX_FIELDS, BoundedHttp
+from gateway.server import patience
+from gateway.server.http1 import HEAD_MAX_BYTES, PIPELINE_MAX_REQUESTS, QUERY_MAX_BYTES, QUERY_MAX_FIELDS, BoundedHttp
 from runtime.settings import settings
 
 

@@ -9,11 +9,11 @@ import pytest
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.middleware import around
-from gateway.middleware.compression import accepts_gzip
-from gateway.middleware.security import lets_run
-from gateway.routes.documents import HEADERS
-from gateway.surface import Surface
+from gateway.apidocs.responses import HEADERS
+from gateway.server.middleware import around
+from gateway.server.middleware.compression import accepts_gzip
+from gateway.server.middleware.security import lets_run
+from gateway.web.surface import Surface
 from runtime.settings import Settings
 
 SMALL = "x" * 1_023

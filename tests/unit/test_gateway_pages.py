@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.pages import decode_cursor, encode_cursor, page_of
-from gateway.problems import Problem
+from gateway.web.pages import decode_cursor, encode_cursor, page_of
+from gateway.web.problems import Problem
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

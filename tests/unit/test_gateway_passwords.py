@@ -10,9 +10,9 @@ import pytest
 
 from domain.fields.people import normal_password
 from domain.limits import PASSWORD_MAX_CHARS
-from gateway import passwords as module
-from gateway.passwords import Passwords
-from gateway.problems import Problem
+from gateway.identity import hashing as module
+from gateway.identity.hashing import Passwords
+from gateway.web.problems import Problem
 from runtime.passwords import is_password
 from tests import pace
 

@@ -17,11 +17,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.types import ASGIApp, Message
 
 import domain
-from gateway import problems
-from gateway.auth import Caller, require_role
-from gateway.fastlane import FastLane, fast
-from gateway.middleware.observed import Observed
-from gateway.problems import ERRORS_MAX, STATUS_OF_CODE, TITLES, Problem
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import require_role
+from gateway.server.fastlane import FastLane, fast
+from gateway.server.middleware.observed import Observed
+from gateway.web import problems
+from gateway.web.problems import ERRORS_MAX, STATUS_OF_CODE, TITLES, Problem
 
 Anybody = Annotated[Caller, Depends(require_role("nobody"))]
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.problems import Problem
-from gateway.product_query import ProductsQuery
-from gateway.queries import check_known, parse_query, query_parameters
+from gateway.catalogue.product_query import ProductsQuery
+from gateway.web.problems import Problem
+from gateway.web.queries import check_known, parse_query, query_parameters
 
 
 def read(query_string: str) -> ProductsQuery:

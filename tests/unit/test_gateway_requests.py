@@ -7,8 +7,8 @@ import pytest
 from fastapi import Request
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
-from gateway.problems import Problem
-from gateway.requests import Body, idempotency_key, parse, preferred_wait, read_body
+from gateway.web.problems import Problem
+from gateway.web.requests import Body, idempotency_key, parse, preferred_wait, read_body
 
 MAX_BYTES = 10
 

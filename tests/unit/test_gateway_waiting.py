@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from gateway.waiting import Waiters
+from gateway.writing.waiting import Waiters
 from runtime.engine import create_engine
 from runtime.records import APPLIED, Outcome, encode
 

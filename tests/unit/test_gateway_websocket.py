@@ -9,9 +9,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway import websocket
-from gateway.realtime import rate
-from gateway.websocket import FRAMES_BURST, BoundedWebSocket
+from gateway.server import rate, websocket
+from gateway.server.websocket import FRAMES_BURST, BoundedWebSocket
 from tests import pace
 from tests.e2e.wire import CONTINUED, PING, TEXT, frame
 from tests.unit.test_gateway_http1 import Wire

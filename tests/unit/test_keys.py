@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 from pydantic import SecretStr
 
-from runtime.cli.keys import keys as keys_command
-from runtime.cli.keys import new_jwk
+from ops.cli.keys import keys as keys_command
+from ops.cli.keys import new_jwk
 from runtime.keys import EDDSA, RS256, BadKeys, KeyRing, key_ring, thumbprint
 from runtime.settings import DEVELOPMENT_SECRET, Settings
 from runtime.tokens import AUDIENCE, ISSUER, Refresh, claims_of, mint, mint_refresh, refresh_of

@@ -17,12 +17,12 @@ from starlette.types import ASGIApp, Message
 
 from domain.model import EVENTS, Line, Private, private_fields
 from domain.webhooks import Ownership
+from gateway.apidocs.asyncapi import asyncapi
+from gateway.apidocs.openapi import VALUES
+from gateway.apidocs.problem_members import members_of
 from gateway.app import api, create_app
-from gateway.asyncapi import asyncapi
-from gateway.openapi import VALUES
-from gateway.problem_members import members_of
-from gateway.problems import MEDIA_TYPE, Problem
-from gateway.surface import Surface, surface_of
+from gateway.web.problems import MEDIA_TYPE, Problem
+from gateway.web.surface import Surface, surface_of
 from runtime.records import EventRecord, cloud_event, moment
 from runtime.settings import Settings
 
@@ -83,7 +83,7 @@ def schemas(document: Any) -> dict[str, Any]:
 
 
 def test_every_property_says_what_it_means(schemas: dict[str, Any]) -> None:
-    """In its field, or in `gateway.glossary`."""
+    """In its field, or in `gateway.apidocs.glossary`."""
     assert [
         f"{name}.{word}"
         for name, schema in schemas.items()

@@ -22,14 +22,14 @@ from domain.fields.people import canonical_email
 from domain.limits import is_text
 from domain.slugs import slug_from
 from domain.urls import host_of
-from gateway.etags import expected_version, is_known
-from gateway.middleware.compression import accepts_gzip
-from gateway.pages import decode_cursor
-from gateway.problems import Problem
-from gateway.product_query import ProductsQuery
-from gateway.queries import parse_query
-from gateway.requests import idempotency_key, parse, preferred_wait, read_body
+from gateway.catalogue.product_query import ProductsQuery
 from gateway.routes.reports import ReportBody
+from gateway.server.middleware.compression import accepts_gzip
+from gateway.web.etags import expected_version, is_known
+from gateway.web.pages import decode_cursor
+from gateway.web.problems import Problem
+from gateway.web.queries import parse_query
+from gateway.web.requests import idempotency_key, parse, preferred_wait, read_body
 from runtime.csvcells import escape_cell, unescape_cell
 from runtime.listings.columns import COLUMNS, CSV, JSON_LINES
 from runtime.listings.encodings import detected

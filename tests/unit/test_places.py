@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from domain.model import Who
-from gateway.auth import Caller
+from gateway.identity.caller import Caller
 from gateway.realtime.places import NoPlace, Place, Places
 from runtime.settings import Settings
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.realtime.past import PAST_SECONDS, STEP_SECONDS, History
-from gateway.realtime.window import WINDOW_SECONDS, Window
+from gateway.realtime.statistics.past import PAST_SECONDS, STEP_SECONDS, History
+from gateway.realtime.statistics.window import WINDOW_SECONDS, Window
 from gateway.views.sales import Sales
 
 NOW = 1_800_000_000

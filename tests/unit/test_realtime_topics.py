@@ -9,7 +9,7 @@ import pytest
 
 from domain.model import Who
 from domain.roles import SCOPES_OF_ROLE
-from gateway.auth import Caller
+from gateway.identity.caller import Caller
 from gateway.realtime.topics import TopicRefused, address, addresses_of
 from runtime.records import EventRecord
 

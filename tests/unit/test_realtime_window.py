@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.realtime.figures import Latency, Missed, Selling
-from gateway.realtime.rate import Allowance
-from gateway.realtime.window import WINDOW_SECONDS, Window
+from gateway.realtime.statistics.figures import Latency, Missed, Selling
+from gateway.realtime.statistics.window import WINDOW_SECONDS, Window
+from gateway.server.rate import Allowance
 from runtime.records import EventRecord
 
 NOW = 1_800_000_000

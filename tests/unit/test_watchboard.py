@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from gateway.realtime.figures import Figures, Latency, Missed, Past, RunningLow, Selling, Shelf
-from runtime.cli.watchboard import Board
+from gateway.realtime.statistics.figures import Figures, Latency, Missed, Past, RunningLow, Selling, Shelf
+from ops.console.watchboard import Board
 
 NOW = 1_800_000_000
 

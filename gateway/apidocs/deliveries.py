@@ -1,0 +1,57 @@
+"""OpenAPI's `webhooks`: the requests that Tidegate sends, one for each type of event, and what their answers mean."""
+
+from typing import Any, Final
+
+from domain.model import Event
+from gateway.apidocs.event_schemas import event_kinds, event_name
+from runtime.webhooks import ID_HEADER, MEDIA_TYPE, SIGNATURE_HEADER, TIMESTAMP_HEADER
+
+_HEADERS: Final = [
+    {"name": name, "in": "header", "required": True, "description": description, "schema": schema}
+    for name, description, schema in (
+        (
+            ID_HEADER,
+            "The same each time that this event is delivered to this endpoint: what came twice is known by it.",
+            {"type": "string", "examples": ["msg_01a203dcfb6e7f19b198be458dd22687_7"]},
+        ),
+        (TIMESTAMP_HEADER, "When it is sent, in seconds of Unix time.", {"type": "string", "pattern": "^[0-9]+$"}),
+        (
+            SIGNATURE_HEADER,
+            "By the Standard Webhooks scheme, with each secret that is good: `v1,` and a base64 HMAC-SHA256 of id,"
+            " timestamp and body with dots between; several with spaces between.",
+            {"type": "string", "pattern": "^v1,[A-Za-z0-9+/=]+( v1,[A-Za-z0-9+/=]+)*$"},
+        ),
+        (
+            "traceparent",
+            "W3C Trace Context: all that follows from one command is one trace.",
+            {"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-00$"},
+        ),
+    )
+]
+_ANSWERS: Final = {
+    "2XX": {"description": "Taken: the next event is delivered. The answer's body is not read."},
+    "410": {"description": "Gone: the endpoint is disabled."},
+    "4XX": {
+        "description": "Refused: tried again later, as is whatever else is no 2xx. `Retry-After` is heeded with 429."
+    },
+    "5XX": {"description": "Failed: tried again later. `Retry-After` is heeded with 503."},
+}
+
+
+def deliveries() -> dict[str, Any]:
+    """The requests by type of event."""
+    return {kind.type: {"post": _delivery(kind)} for kind in event_kinds()}
+
+
+def _delivery(kind: type[Event]) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{event_name(kind)}"}
+    return {
+        "operationId": f"on_{kind.type.replace('.', '_')}",
+        "summary": f"Delivers {kind.type}",
+        "description": "To every active endpoint that has asked for events of this type, in the order of the log.",
+        "tags": ["webhooks"],
+        "security": [],
+        "parameters": _HEADERS,
+        "requestBody": {"required": True, "content": {MEDIA_TYPE.partition(";")[0]: {"schema": schema}}},
+        "responses": _ANSWERS,
+    }

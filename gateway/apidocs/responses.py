@@ -1,0 +1,175 @@
+"""What OpenAPI says of answers that routes share: accepted commands, headers, and problems with their codes.
+
+A route names the statuses and codes it can answer (`responses=write("insufficient_stock")`); each code becomes a named
+example of its response, and `make fuzz` holds every answer against them. `gateway.apidocs.openapi` puts the document
+together.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
+from gateway.apidocs.problem_members import example
+from gateway.web.problems import MEDIA_TYPE, STATUS_OF_CODE, TITLES, Problem
+
+
+class AcceptedView(BaseModel):
+    """A durable command: the id of what it is about or will create, and where to ask what became of it."""
+
+    id: str
+    command_id: str
+    status_url: str
+    guest_token: str | None = None
+
+
+class InvalidPartView(BaseModel):
+    """A part of a request that does not fit its schema: where (JSON Pointer, RFC 6901) and why."""
+
+    pointer: str
+    detail: str
+    type: str
+
+
+class ProblemView(BaseModel):
+    """RFC 9457 problem details. `code` is stable; further members depend on it (see
+    `gateway.apidocs.problem_members`)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+Responses = dict[int | str, dict[str, Any]]
+
+HEADERS: Final[Mapping[str, dict[str, Any]]] = {
+    name: {"description": description, "schema": schema}
+    for name, description, schema in (
+        (
+            "Location",
+            "Where what was created, or the command, is found.",
+            {"type": "string", "format": "uri-reference"},
+        ),
+        ("ETag", "The version that was answered, for If-Match and If-None-Match (RFC 9110).", {"type": "string"}),
+        ("X-Total-Count", "How many there are on all pages.", {"type": "integer", "minimum": 0}),
+        ("Link", "The neighbouring pages (RFC 8288).", {"type": "string"}),
+        ("Preference-Applied", "`wait=N`, if the answer was waited for (RFC 7240).", {"type": "string"}),
+        ("Tidegate-Seq", "The seq of the first event that the write left, if it was waited for.", {"type": "integer"}),
+        ("Tidegate-Command", "The command that the write was, if it was waited for.", {"type": "string"}),
+        ("Idempotency-Replayed", "`true` if this repeats the answer to an earlier request.", {"type": "string"}),
+        ("Content-Disposition", "The name to save it under (RFC 6266).", {"type": "string"}),
+        ("Retry-After", "Seconds after which to try again.", {"type": "integer", "minimum": 0}),
+        ("RateLimit", "What is left of the quota, and when it is renewed (IETF draft).", {"type": "string"}),
+        ("RateLimit-Policy", "The quota (IETF draft).", {"type": "string"}),
+        ("WWW-Authenticate", "How to authenticate (RFC 6750).", {"type": "string"}),
+        ("Accept", "The media types that are understood.", {"type": "string"}),
+    )
+}
+"""The headers that answers carry, as OpenAPI has them."""
+
+_HEADERS_OF_STATUS: Final = {
+    401: ("WWW-Authenticate",),
+    415: ("Accept",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+
+_CODES_ANYWHERE: Final[Mapping[int, tuple[str, ...]]] = {
+    400: ("malformed_json", "incomplete_body", "invalid_idempotency_key"),
+    401: ("unauthenticated", "invalid_token"),
+    403: ("forbidden",),
+    404: ("not_found",),
+    413: ("body_too_large",),
+    415: ("unsupported_media_type",),
+    422: ("invalid_request",),
+    431: ("head_too_large",),
+    500: ("internal_error", "command_failed"),
+    503: ("database_unavailable",),
+}
+"""What a status means wherever it is answered; a route adds the codes of its own."""
+
+_OF_WRITES: Final = ("idempotency_key_reused", "mailbox_full", "gateway_busy", "mailboxes_unavailable")
+
+
+def headers(*names: str) -> dict[str, Any]:
+    """The part of a response that names its headers."""
+    return {"headers": {name: HEADERS[name] for name in names}}
+
+
+def problems(*said: int | str) -> Responses:
+    """The problem answers of a route: by code, or by status for the codes that this has anywhere."""
+    codes: defaultdict[int, list[str]] = defaultdict(list)
+    for one in said:
+        if isinstance(one, int):
+            codes[one] += _CODES_ANYWHERE.get(one, ())
+        else:
+            codes[STATUS_OF_CODE[one]].append(one)
+    return {status: _problem(codes[status], status) for status in sorted(codes)}
+
+
+def read(*said: int | str) -> Responses:
+    """The problem answers of a view, with the codes of its own."""
+    return problems(401, 403, 404, 422, 503, *said)
+
+
+def write(*said: int | str) -> Responses:
+    """The answers of a write other than its success: accepted, or a problem, with the codes of its own."""
+    accepted = {
+        "model": AcceptedView,
+        "description": "Accepted: durable, and applied soon.",
+        **headers("Location"),
+    }
+    return {202: accepted, **problems(400, 401, 403, 404, 409, 413, 415, 422, 500, 503, *_OF_WRITES, *said)}
+
+
+def _problem(codes: list[str], status: int) -> dict[str, Any]:
+    codes = list(dict.fromkeys(codes))
+    content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/ProblemView"}}
+    if codes:
+        content["examples"] = {
+            code: {"value": Problem(code, f"{TITLES[code]}.", extensions=example(code)).document()} for code in codes
+        }
+    return {
+        "description": f"A problem: {', '.join(f'`{code}`' for code in codes) or 'see its `code`'}.",
+        "content": {MEDIA_TYPE: content},
+        **headers(*_HEADERS_OF_STATUS.get(status, ())),
+    }
+
+
+READ: Final = read()
+
+WRITE_HEADERS: Final[list[dict[str, Any]]] = [
+    {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`wait=N`: wait up to N seconds for the outcome; `respond-async`: do not wait (RFC 7240).",
+        "schema": {"type": "string", "examples": ["wait=5"]},
+    },
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "A repetition with the same key and body is answered as the first was.",
+        "schema": {"type": "string", "pattern": f"^[!-~]{{1,{IDEMPOTENCY_KEY_MAX_CHARS}}}$"},
+    },
+]
+
+IF_MATCH: Final[dict[str, Any]] = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag of what is to be changed: 412 `version_conflict` if it has changed since. Without it the"
+    " last writer wins.",
+    "schema": {"type": "string", "examples": ['"3"']},
+}
+
+IF_NONE_MATCH: Final[dict[str, Any]] = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The ETag of what the client has: 304 if it is still so.",
+    "schema": {"type": "string", "examples": ['"3"']},
+}
+
+NOT_MODIFIED: Final[Responses] = {304: {"description": "The client has it.", **headers("ETag")}}

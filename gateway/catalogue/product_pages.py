@@ -1,0 +1,112 @@
+"""Pages of products as they are sent: read, put into bytes with their links, and kept ready for the next who asks.
+
+The pages that everybody may see are the cache's; those that staff see of drafts are read anew each time.
+"""
+
+from collections.abc import Iterator
+from math import inf
+from typing import Final
+
+from fastapi import Response
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.types import Scope
+
+from domain.catalogue import ACTIVE
+from gateway.catalogue.cache import CatalogueCache, Page, Ready, page_of
+from gateway.catalogue.product_query import ProductsQuery
+from gateway.catalogue.search import Found, search
+from gateway.server.middleware.compression import accepts_gzip, is_compressed
+from gateway.views import products as views
+from gateway.views.products import ProductItem
+from gateway.web import API
+
+PRODUCTS: Final = f"{API}/products"
+
+_IN_STOCK_SECONDS: Final = 1.0
+"""So old may a page be that says what is in stock: every order changes that, and would empty the cache."""
+
+
+class ProductsPage(BaseModel):
+    """A page of products. `total` is how many there are on all pages; a search that finds very many stops counting,
+    and then there are at least so many."""
+
+    items: list[ProductItem]
+    total: int
+    total_is_exact: bool
+    next_cursor: str | None
+
+
+def kept_page(cache: CatalogueCache, scope: Scope) -> Ready | None:
+    """The answer to a request for a page that is here; or None. Whoever sends a token is to be heard first, if
+    only to be told that it is not good."""
+    page = cache.get(scope["query_string"])
+    if page is None or any(name == b"authorization" for name, _ in scope["headers"]):
+        return None
+    return form(scope, page)
+
+
+def form(scope: Scope, page: Page) -> Ready:
+    """The page in the form that the request asks for."""
+    if_none_match, takes_gzip = None, False
+    for name, value in scope["headers"]:
+        if name == b"if-none-match":
+            if_none_match = value if if_none_match is None else if_none_match + b", " + value
+        elif name == b"accept-encoding":
+            takes_gzip = takes_gzip or accepts_gzip(value)
+    is_compressed(scope)
+    return page.answer(if_none_match=if_none_match, takes_gzip=takes_gzip)
+
+
+async def page(engine: AsyncEngine, cache: CatalogueCache, query: ProductsQuery, asked: bytes) -> Page:
+    """The page that the query asks for, from the cache if it is one that everybody may see. `asked` is the query
+    string as it came: the next who spells it so need not be read."""
+    if query.status != ACTIVE:
+        return await _read(engine, query)
+    key = query.canonical()
+    good_seconds = _IN_STOCK_SECONDS if query.in_stock else inf
+    made = await cache.get_or_make(key, lambda: _read(engine, query), good_seconds=good_seconds)
+    cache.spell(asked, key)
+    return made
+
+
+async def _read(engine: AsyncEngine, query: ProductsQuery) -> Page:
+    async with engine.connect() as connection:
+        found = await search(connection, query)
+        items = await views.items(connection, found.ids)
+    body = ProductsPage(
+        items=items, total=found.total, total_is_exact=found.total_is_exact, next_cursor=found.next_cursor
+    )
+    headers = {"Link": ", ".join(_links(query, found)), "X-Total-Count": str(found.total)}
+    return await page_of(body.model_dump_json().encode(), headers)
+
+
+def _links(query: ProductsQuery, found: Found) -> Iterator[str]:
+    """The neighbouring pages (RFC 8288). Only an exact total knows the last one, and no cursor the one before."""
+    yield _link("first", query.model_copy(update={"page": 1, "cursor": None}))
+    if query.cursor is not None:
+        if found.next_cursor is not None:
+            yield _link("next", query.model_copy(update={"cursor": found.next_cursor}))
+        return
+    last = max(1, -(-found.total // query.limit))
+    if query.page > 1:
+        yield _link(
+            "prev",
+            query.model_copy(update={"page": min(query.page - 1, last) if found.total_is_exact else query.page - 1}),
+        )
+    if found.next_cursor is not None:
+        yield _link("next", query.model_copy(update={"page": query.page + 1}))
+    if found.total_is_exact:
+        yield _link("last", query.model_copy(update={"page": last}))
+
+
+def _link(relation: str, query: ProductsQuery) -> str:
+    said = query.canonical().decode()
+    return f'<{PRODUCTS}{"?" if said else ""}{said}>; rel="{relation}"'
+
+
+def respond(ready: Ready) -> Response:
+    """The ready answer as a response of the framework's."""
+    response = Response(ready.body, ready.status)
+    response.raw_headers = list(ready.headers)
+    return response

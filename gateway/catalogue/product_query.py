@@ -1,0 +1,112 @@
+"""What may be asked of the list of products, and the cursors that lead through it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from pydantic import AfterValidator, Field, model_validator
+
+from domain.catalogue import ACTIVE
+from domain.limits import PRICE_MAX_MINOR, PRODUCTS_PAGE_MAX, is_text
+from gateway.web.fields import Currency, Price, Searched
+from gateway.web.queries import Query
+from runtime.envelope import MOMENT_MAX_MICROSECONDS
+from runtime.records import microseconds, moment
+
+PAGE_NUMBER_MAX: Final = 100_000
+# A key of a name to sort by is the longest.
+_CURSOR_MAX_CHARS: Final = 4_000
+
+
+def _searched(text: str) -> str | None:
+    words = text.split()
+    if all(word.startswith("-") for word in words):
+        words = [word.lstrip("-") for word in words]  # all that lacks something is nothing to search for
+    return " ".join(words).strip() or None
+
+
+Sort = Literal["name", "-name", "price", "-price", "newest", "-newest", "relevance"]
+
+
+class ProductsQuery(Query):
+    """Which products, in which order, and which page of them."""
+
+    q: Annotated[Searched, AfterValidator(_searched)] | None = Field(
+        None,
+        description="Words of name or description, a SKU, or a barcode. Quotes, `or` and `-` as on the web; if nothing"
+        " is found, names that are written alike.",
+        examples=["hanging heart"],
+    )
+    category_id: UUID | None = Field(None, description="Of this category, or one below it.")
+    min_price: Price | None = Field(None, description="With a variant that costs at least this, in minor units.")
+    max_price: Price | None = Field(None, description="With a variant that costs at most this, in minor units.")
+    currency: Currency | None = Field(
+        None, description="With a variant of this currency (ISO 4217), whose price is then meant.", examples=["GBP"]
+    )
+    in_stock: bool = Field(False, description="With a variant of which a piece is available; a second old at most.")
+    sort: Sort | None = Field(
+        None,
+        description="By name, by the price of the cheapest variant that fits (products without one are left out), the"
+        " newest first, or the best fit first; `-` turns it round. By default the best fit with `q`, else the newest.",
+    )
+    status: Literal["active", "draft", "archived", "any"] = Field(
+        ACTIVE, description="All but `active` take the scope `catalogue:read`."
+    )
+    page: int = Field(1, ge=1, le=PAGE_NUMBER_MAX)
+    limit: int = Field(20, ge=1, le=PRODUCTS_PAGE_MAX, description="Products on a page.")
+    cursor: str | None = Field(
+        None,
+        max_length=_CURSOR_MAX_CHARS,
+        description="The `next_cursor` of the page before, in place of `page`: however deep, it costs the same.",
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> ProductsQuery:
+        if self.sort == "relevance" and self.q is None:
+            raise ValueError("Sorting by relevance needs `q`.")
+        if self.cursor is not None and self.page != 1:
+            raise ValueError("A page is named by its number or by a cursor, not both.")
+        return self
+
+    @property
+    def asks_of_variants(self) -> bool:
+        """Whether a product without a variant that fits is left out."""
+        asked = (self.currency, self.min_price, self.max_price) != (None, None, None)
+        return asked or self.in_stock or self.order[0] == "price"
+
+    @property
+    def order(self) -> tuple[str, bool]:
+        """What it is sorted by, and whether the greatest comes first."""
+        sort = self.sort or ("newest" if self.q is None else "relevance")
+        name = sort.removeprefix("-")
+        return name, sort.startswith("-") != (name in ("newest", "relevance"))
+
+
+# What a cursor holds behind the name of its order: where the page before ended.
+_KEYS: Final[dict[str, Any]] = {
+    "newest": tuple[Literal["newest"], Annotated[int, msgspec.Meta(ge=0, le=MOMENT_MAX_MICROSECONDS)], UUID],
+    "name": tuple[Literal["name"], str, UUID],
+    "price": tuple[Literal["price"], Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAX_MINOR)], UUID],
+    "relevance": tuple[Literal["relevance"], float, UUID],
+}
+
+
+def write_cursor(name: str, key: Any, product_id: UUID) -> str:
+    """What a cursor of this order holds behind a row."""
+    plain = microseconds(key) if isinstance(key, datetime) else key
+    return msgspec.json.encode((name, plain, product_id)).decode()
+
+
+def read_cursor(query: ProductsQuery, text: str) -> tuple[Any, UUID]:
+    """The key and the id in what a cursor holds. Raises ValueError if the order is another."""
+    name, _ = query.order
+    try:
+        _, key, product_id = msgspec.json.decode(text, type=_KEYS[name])
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
+    if isinstance(key, str) and not is_text(key):
+        raise ValueError("no key holds control characters")
+    return (moment(key) if name == "newest" else key), product_id

@@ -1,0 +1,56 @@
+"""The caller: who asks, as what, and until when; and what is answered to those who do not say it well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from domain.disclosure import may_see_drafts
+from domain.model import Who
+from gateway.web.problems import Problem
+
+_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="tidegate"'}
+_INVALID: Final = {"WWW-Authenticate": 'Bearer realm="tidegate", error="invalid_token"'}
+_SCHEME: Final = "bearer "
+NOBODY_ROLE: Final = "nobody"
+
+
+class Caller(NamedTuple):
+    """Who asks, as what, until when (Unix seconds); if it was a sign-in, by which session and at which epoch of the
+    account; if it was an API key, by which."""
+
+    who: Who
+    role: str
+    scopes: frozenset[str]
+    expires_at: float
+    session_id: UUID | None = None
+    epoch: int = 0
+    key_id: UUID | None = None
+
+    @property
+    def sees_drafts(self) -> bool:
+        """Whether all of the catalogue is for them, and not only what is public."""
+        return self.who.staff and may_see_drafts(self.scopes)
+
+
+NOBODY: Final = Caller(Who("", staff=False), NOBODY_ROLE, frozenset(), float("inf"))
+"""A caller without a token, where that is allowed."""
+
+
+def unauthenticated(detail: str) -> Problem:
+    """The 401 for somebody who did not say who they are."""
+    return Problem("unauthenticated", detail, headers=_CHALLENGE)
+
+
+def invalid_token(detail: str) -> Problem:
+    """The 401 for a token or key that is not good (RFC 6750)."""
+    return Problem("invalid_token", detail, headers=_INVALID)
+
+
+def bearer_token(headers: Mapping[str, str]) -> str:
+    """The token of the Authorization header. Raises a 401 Problem if there is none."""
+    authorization = headers.get("authorization")
+    if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
+        raise unauthenticated("Send a bearer token in the Authorization header.")
+    return authorization[len(_SCHEME) :].strip()

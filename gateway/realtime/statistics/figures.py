@@ -1,0 +1,90 @@
+"""What the topic `stats` says each second, for whoever watches the shop: the last minute, and this moment.
+
+Amounts are minor units by currency. `GET /api/asyncapi.json` shows these structs as they stand here.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """From accepted to committed, in milliseconds, to some 3 %; null where nothing happened."""
+
+    p50: float | None = None
+    p99: float | None = None
+
+
+class Selling(msgspec.Struct, frozen=True):
+    """A SKU that is ordered: `pieces` in the last minute, and how many are `available` now. Name and availability are
+    null until they were looked up."""
+
+    sku: str
+    pieces: int
+    name: str | None = None
+    available: int | None = None
+
+
+class RunningLow(msgspec.Struct, frozen=True):
+    """A SKU on sale of which few are `available`; `pieces` were ordered in the last minute."""
+
+    sku: str
+    name: str
+    available: int
+    pieces: int = 0
+
+
+class Missed(msgspec.Struct, frozen=True):
+    """A SKU for want of which `orders` were refused in the last minute."""
+
+    sku: str
+    orders: int
+    name: str | None = None
+
+
+class Minute(msgspec.Struct, frozen=True):
+    """What the log says of the last minute; see `gateway.realtime.statistics.window`. `refused_orders_per_minute`
+    counts those that were to be placed, `rejections` all commands by code."""
+
+    orders_per_minute: int
+    orders_last_second: int
+    confirmed_per_minute: int
+    cancelled_per_minute: int
+    expired_per_minute: int
+    refused_orders_per_minute: int
+    events_per_minute: int
+    revenue_minor_per_minute: dict[str, int]
+    rejections: dict[str, int]
+    top_skus: list[Selling]
+    missed_skus: list[Missed]
+    accept_to_commit_ms: Latency
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """What of the SKUs on sale runs low, the most urgent first; and of how many there are few, of how many none."""
+
+    low: list[RunningLow]
+    low_skus: int
+    sold_out_skus: int
+
+
+class Past(msgspec.Struct, frozen=True):
+    """How the ten minutes before went, for a chart's beginning: `at` some moments (seconds of Unix time), oldest first,
+    what `orders_per_minute` and `revenue_minor_per_minute` were."""
+
+    at: list[int]
+    orders_per_minute: list[int]
+    revenue_minor_per_minute: dict[str, list[int]]
+
+
+class Figures(Minute, frozen=True, kw_only=True):
+    """All of it. `at` is seconds of Unix time, `seq` the last event that is counted; `backlog` are the commands that
+    wait in all mailboxes, null while that cannot be seen. `past` comes with the first of a subscription alone."""
+
+    at: int
+    seq: int
+    window_seconds: int
+    shelf: Shelf
+    backlog: int | None
+    past: Past | UnsetType = UNSET

@@ -1,0 +1,82 @@
+"""What is left on the shelf, as the live figures tell it: what runs low, and how much of what sells fast there is.
+
+Looks into Postgres from time to time, never so often that looking is a load; in between it knows what it saw last.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.realtime.statistics.figures import Minute, RunningLow, Shelf
+from gateway.views import sales
+from gateway.views.sales import OnShelf
+
+LOW_STOCK_MAX: Final = 10
+# Who would be sold out in so many seconds, if it went on like this, runs low however many there are.
+_URGENT_SECONDS: Final = 300
+# All of the stock is looked through, so it is done rarely: the longer it took, the more so.
+_LOOK_SECONDS: Final = 3.0
+_LOOK_MAX_SHARE: Final = 0.05
+
+
+class ShelfWatch:
+    """What was seen last."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._low: list[OnShelf] = []
+        self._counts = 0, 0
+        self._known: dict[str, OnShelf] = {}
+        self._look_again_at = 0.0
+
+    def knows(self, skus: Collection[str]) -> bool:
+        """Whether it has looked at all, and found all of these."""
+        return self._look_again_at > 0 and self._known.keys() >= set(skus)
+
+    async def look(self, skus: Collection[str]) -> None:
+        """Looks at these SKUs, and, if it is time, at all. Raises what a view raises."""
+        async with self._engine.connect() as connection:
+            self._known = {row.sku: row for row in await sales.on_shelf(connection, skus)} if skus else {}
+            began = time.monotonic()
+            if began >= self._look_again_at:
+                self._low = await sales.running_low(connection)
+                self._counts = await sales.count_low(connection)
+                took = time.monotonic() - began
+                self._look_again_at = began + max(_LOOK_SECONDS, took / _LOOK_MAX_SHARE)
+
+    def named(self, minute: Minute) -> Minute:
+        """The same with what is known of its SKUs."""
+        known = self._known
+        return replace(
+            minute,
+            top_skus=[
+                replace(row, name=known[row.sku].name, available=known[row.sku].available) if row.sku in known else row
+                for row in minute.top_skus
+            ],
+            missed_skus=[
+                replace(row, name=known[row.sku].name) if row.sku in known else row for row in minute.missed_skus
+            ],
+        )
+
+    def low(self, pieces: Callable[[str], int]) -> Shelf:
+        """What runs low, the most urgent first; `pieces` says how many of a SKU were ordered in the last minute."""
+        fewest = {row.sku for row in self._low}
+        rows = [
+            RunningLow(row.sku, row.name, row.available, pieces(row.sku))
+            for row in {row.sku: row for row in (*self._low, *self._known.values())}.values()
+            if row.available > 0
+        ]
+        rows = [row for row in rows if row.sku in fewest or _seconds_left(row) <= _URGENT_SECONDS]
+        rows.sort(key=lambda row: (_seconds_left(row), row.available, row.sku))
+        low_skus, sold_out_skus = self._counts
+        return Shelf(rows[:LOW_STOCK_MAX], low_skus, sold_out_skus)
+
+
+def _seconds_left(row: RunningLow) -> float:
+    return 60 * row.available / row.pieces if row.pieces else math.inf

@@ -1,0 +1,114 @@
+"""The fast lane: routes of a fixed path that are served past FastAPI's stack.
+
+FastAPI documents them like all others, and the very same functions answer; what they are spared is routing by
+pattern, dependency solving and three exit stacks, which for a small POST cost more than checking it, making it durable
+and answering together. A route asks for it with `@fast`, reads its request itself, and takes nothing but the request
+and the caller that it requires. With `@ready(...)` it may have an answer for whoever sends no token before so much
+as a Request is made.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol, TypeVar
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.identity.caller import Caller
+from gateway.identity.requirements import Requirement
+from gateway.web import problems
+from gateway.web.queries import check_known, names_of
+
+_FAST: Final = "_tidegate_fast"
+FAST_ROUTE: Final = "tidegate.route"
+"""The key in a request's scope that names its route, if it came by the fast lane."""
+
+Endpoint = Callable[[Request, Caller], Awaitable[Response]]
+_E = TypeVar("_E", bound=Endpoint)
+
+
+class ReadyAnswer(Protocol):
+    """An answer that only has to be sent."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+ReadyOrNot = Callable[[Scope], ReadyAnswer | None]
+
+
+def fast(endpoint: _E) -> _E:
+    """Marks a route's function for the fast lane."""
+    setattr(endpoint, _FAST, None)
+    return endpoint
+
+
+def ready(look: ReadyOrNot) -> Callable[[_E], _E]:
+    """Marks a route's function for the fast lane, behind `look`, which may have the answer at hand."""
+
+    def mark(endpoint: _E) -> _E:
+        setattr(endpoint, _FAST, look)
+        return endpoint
+
+    return mark
+
+
+class _Lane(NamedTuple):
+    endpoint: Endpoint
+    requirement: Requirement
+    look: ReadyOrNot | None
+    query: frozenset[str]
+
+
+class FastLane:
+    """Serves the WebSockets, and by one look-up the marked routes of `app`'s routers; the rest is left to `app`."""
+
+    def __init__(self, app: FastAPI, routers: Iterable[APIRouter], sockets: Mapping[str, ASGIApp]) -> None:
+        """`sockets` says by path what serves a WebSocket there."""
+        self._app = app
+        self._sockets = sockets
+        self._routes = {
+            (method, route.path): _Lane(
+                route.endpoint, _requirement(route), getattr(route.endpoint, _FAST), names_of(route)
+            )
+            for router in routers
+            for route in router.routes
+            if isinstance(route, APIRoute) and hasattr(route.endpoint, _FAST)
+            for method in route.methods or ()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if found is None:
+            app = self._sockets.get(scope["path"], self._app) if scope["type"] == "websocket" else self._app
+            await app(scope, receive, send)
+            return
+        endpoint, requirement, look, known = found
+        scope["app"] = self._app
+        scope[FAST_ROUTE] = scope["path"]
+        if look is not None and (answer := look(scope)) is not None:
+            await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)})
+            await send({"type": "http.response.body", "body": answer.body})
+            return
+        request = Request(scope, receive)
+        try:
+            check_known(scope["query_string"], known)
+            response = await endpoint(request, await requirement(request))
+        except Exception as error:
+            response = await problems.answer(request, error)
+        await response(scope, receive, send)
+
+
+def _lane(route: APIRoute) -> _Lane:
+    return _Lane(route.endpoint, _requirement(route), getattr(route.endpoint, _FAST), names_of(route))
+
+
+def _requirement(route: APIRoute) -> Requirement:
+    """What the route requires of its caller; it must say so, and nothing else."""
+    (dependency,) = route.dependant.dependencies
+    assert isinstance(dependency.call, Requirement), f"{route.path} takes more than its request and its caller"
+    return dependency.call

@@ -1,0 +1,204 @@
+"""HTTP/1.1 as uvicorn speaks it, bounded where httptools is not, and with problem documents for what is no HTTP.
+
+`uvicorn --http gateway.server.http1:BoundedHttp`. Bodies have their bound in `gateway.web.requests`, where it can be
+told nicely.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import ClassVar, Final, get_args
+
+from gateway.server import connections
+from gateway.server.patience import Part, PatientHttp
+from gateway.server.websocket import BoundedWebSocket
+from gateway.web.problems import Problem
+from runtime.addresses import network_of
+
+HEAD_MAX_BYTES: Final = 65_536
+"""Request line and headers together; looked at whenever more arrives, so one read (some 256 KiB) may come on top."""
+
+QUERY_MAX_BYTES: Final = 8_192
+QUERY_MAX_FIELDS: Final = 100
+"""Of a query, before anybody reads it: also who has no right to ask would have it taken apart."""
+
+PIPELINE_MAX_REQUESTS: Final = 1_000
+"""Requests of one connection that wait for those before them. Reading pauses while any wait; a single read may bring
+more, and then the connection is closed."""
+
+CONNECTION: Final = "tidegate.connection"
+"""The key in a request's scope of the BoundedHttp that it came by."""
+
+
+def _refusal(code: str, detail: str) -> bytes:
+    """The problem as it goes over the wire; the connection is closed behind it."""
+    answer = Problem(code, detail, headers={"Connection": "close"}).response()
+    head = b"HTTP/1.1 %d %s\r\n" % (answer.status_code, HTTPStatus(answer.status_code).phrase.encode())
+    headers = b"".join(b"%s: %s\r\n" % header for header in answer.raw_headers)
+    return head + headers + b"\r\n" + bytes(answer.body)
+
+
+_HEAD_TOO_LARGE: Final = _refusal("head_too_large", f"Request line and headers have at most {HEAD_MAX_BYTES} bytes.")
+_MALFORMED: Final = _refusal("malformed_request", "This is no HTTP/1.1 request.")
+_INVALID_HOST: Final = _refusal("invalid_host", "A request has one Host header, which names a host (RFC 9112, 3.2).")
+_QUERY_TOO_LONG: Final = _refusal(
+    "query_too_long", f"A query has at most {QUERY_MAX_BYTES} bytes and {QUERY_MAX_FIELDS} fields."
+)
+_UPGRADE_REFUSED: Final = _refusal(
+    "upgrade_not_supported",
+    "Send this without an Upgrade header: HTTP/1.1 is spoken here, and WebSocket is begun with GET.",
+)
+_TOO_SLOW: Final[Mapping[Part, bytes]] = {
+    part: _refusal("request_timeout", f"The {part} of the request did not come in time.") for part in get_args(Part)
+}
+_CROWDED: Final[Mapping[connections.Refused, bytes]] = {
+    "all": _refusal("too_many_connections", "There are too many connections; try again soon."),
+    "address": _refusal("too_many_connections", "There are too many connections from your address."),
+}
+
+# RFC 3986, 3.2.2: a name, an address, or an IPv6 address in brackets; and a port.
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+
+# So many of those who are turned away have so long to read why.
+_LINGERING_MAX: Final = 32
+_TURNED_AWAY_SECONDS: Final = 1.0
+
+
+class BoundedHttp(PatientHttp):
+    """Answers what it refuses with a problem document, and closes the connection."""
+
+    limited: ClassVar[bool] = True
+    """Whether its connections count among those of clients."""
+
+    at_shutdown: Callable[[], None] | None = None
+    """Called when the gateway stops, for an answer that would go on."""
+
+    _in_head = True
+    _head_bytes = 0
+    _address: str | None = None
+    _entered = False
+    _turned_away = False
+    _parting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        if not self.limited:
+            return
+        # Connections of a proxy are those of everybody behind it.
+        if self.client is not None and self.client[0] not in getattr(self.app, "trusted_hosts", ()):
+            self._address = network_of(self.client[0])
+        refused = connections.crowd().enter(self._address)
+        self._entered = refused is None
+        if refused is not None:
+            self._turn_away(_CROWDED[refused])
+
+    def _turn_away(self, answer: bytes) -> None:
+        """Says why; and leaves a few of many the time to read it, because what a client has sent meanwhile and nobody
+        has read lets its system drop the answer when the connection is closed."""
+        self._turned_away = True
+        self._look_no_more()
+        if self.cycle is not None and not self.cycle.response_complete:  # whatever it was about to say comes too late
+            self.cycle.disconnected = True
+            self.cycle.waiting_for_100_continue = False
+            self.cycle.message_event.set()
+        self.pipeline.clear()
+        self.transport.write(answer)
+        if connections.crowd().lingering < _LINGERING_MAX:
+            connections.crowd().lingering += 1
+            self.transport.write_eof()
+            self._parting = self.loop.call_later(_TURNED_AWAY_SECONDS, self.transport.abort)
+        else:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._parting is not None:
+            connections.crowd().lingering -= 1
+            self._parting.cancel()
+        if self._entered:
+            connections.crowd().leave(self._address)
+
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        protocol = self.transport.get_protocol()
+        if self._entered and isinstance(protocol, BoundedWebSocket):
+            protocol.at_end = partial(connections.crowd().leave, self._address)
+
+    def give_up(self, part: Part) -> None:
+        if part == "head" or not self.cycle.response_started:
+            self._turn_away(_TOO_SLOW[part])
+        else:
+            super().give_up(part)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.at_shutdown is not None:
+            self.at_shutdown()
+
+    def cut(self) -> None:
+        """Ends the connection at once; what is still on its way is lost."""
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._turned_away or self.transport.is_closing():
+            return
+        if self._in_head and self._head_bytes > HEAD_MAX_BYTES:
+            self._turn_away(_HEAD_TOO_LARGE)
+            return
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if len(self.pipeline) > PIPELINE_MAX_REQUESTS:
+            self.pipeline.clear()
+            self.transport.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # else it is the trailer of a chunked body: nobody reads those, and they have no bound
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if not self._names_a_host():
+            self._turn_away(_INVALID_HOST)
+            raise ValueError("the parser is to stop here")
+        query = self.url.partition(b"?")[2]
+        if query and (len(query) > QUERY_MAX_BYTES or query.count(b"&") >= QUERY_MAX_FIELDS):
+            self._turn_away(_QUERY_TOO_LONG)
+            raise ValueError("the parser is to stop here")
+        upgrades = self.parser.should_upgrade()
+        if upgrades and not self._may_upgrade():
+            self._turn_away(_UPGRADE_REFUSED)
+            raise ValueError("the parser is to stop here")
+        super().on_headers_complete()
+        self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]  # the request's own, begun a moment later
+        if upgrades and not self._should_upgrade():
+            self.cycle.keep_alive = False  # the parser takes nothing more from this connection
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline:  # uvicorn reads on at every answer, however many requests wait already
+            self.flow.pause_reading()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._turned_away and not self.transport.is_closing():
+            self._turn_away(_MALFORMED)
+
+    def _names_a_host(self) -> bool:
+        """RFC 9112, 3.2: exactly one Host, and a valid one; HTTP/1.0 may do without."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if not hosts:
+            return bool(self.parser.get_http_version() == "1.0")
+        return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
+
+    def _may_upgrade(self) -> bool:
+        """Behind the head of a request with an Upgrade header httptools parses nothing, not even its body."""
+        if self._should_upgrade():
+            return bool(self.parser.get_method() == b"GET")
+        headers = dict(self.headers)
+        return b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"

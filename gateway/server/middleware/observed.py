@@ -1,0 +1,80 @@
+"""Around every request: an id to find it by, how long it took, and what browsers are to make of the answer."""
+
+import re
+import time
+from typing import Final
+
+from prometheus_client import Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.server.fastlane import FAST_ROUTE
+from gateway.server.middleware.security import security_headers
+from runtime.entropy import random_bits
+from runtime.metrics import OTHER, REQUEST_SECONDS
+
+_ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
+_REQUEST_ID: Final = b"x-request-id"
+_PROCESS_TIME: Final = b"x-process-time"
+_CACHE_CONTROL: Final = b"cache-control"
+_NO_STORE: Final = (_CACHE_CONTROL, b"no-store")
+_REMEMBERED_MAX: Final = 4_096
+_OF_FILES: Final = frozenset({"GET"})
+
+
+class Observed:
+    """Answers with X-Request-ID (the client's own, if it sent a decent one), X-Process-Time (seconds until the answer
+    began) and the security headers; measures by route and status. What does not say that it may be kept, is not to be:
+    most answers are somebody's own, or hold a secret, or are an error of the moment."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        # Looking a labelled metric up costs more than counting with it; routes and statuses are few.
+        self._seconds: dict[tuple[str, str, int], Histogram] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        for name, value in scope["headers"]:
+            if name == _REQUEST_ID and _ID.match(value):
+                request_id = value
+                break
+        else:
+            request_id = b"%016x%016x" % (random_bits(), random_bits())
+        started = time.perf_counter()
+        status = 500
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                seconds = b"%.6f" % (time.perf_counter() - started)
+                headers = message["headers"]
+                headers += ((_REQUEST_ID, request_id), (_PROCESS_TIME, seconds), *security_headers(scope))
+                if not any(name == _CACHE_CONTROL for name, _ in headers):
+                    headers += (_NO_STORE,)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_observed)
+        finally:
+            self._observe(scope, status, time.perf_counter() - started)
+
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None) or scope.get(FAST_ROUTE, OTHER)
+        key = (scope["method"], route, status)
+        metric = self._seconds.get(key)
+        if metric is None:
+            metric = REQUEST_SECONDS.labels(_method(scope), route, str(status))
+            if len(self._seconds) < _REMEMBERED_MAX:  # a client may make up as many methods as it likes
+                self._seconds[key] = metric
+        metric.observe(seconds)
+
+
+def _method(scope: Scope) -> str:
+    """The request's method, if that is one of its route's: a refused one is of the client's choosing."""
+    method: str = scope["method"]
+    if FAST_ROUTE in scope:
+        return method
+    methods = getattr(scope.get("route"), "methods", None) or _OF_FILES
+    return method if method in methods else OTHER

@@ -1,0 +1,171 @@
+"""Exports: a query's rows as a CSV file of any length, streamed from one consistent snapshot.
+
+A batch of rows is in memory at a time. The database's connection is held while the file is on its way, so everything
+about it is bounded: how many are, how long each may take, and how long its reader may take nothing. A file that could
+not be sent whole ends without the end that HTTP asks for, so nobody takes it for whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from fastapi import Response
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from starlette.types import Receive, Scope, Send
+
+from gateway.web.problems import Problem
+from runtime.engine import VIEW_FAILED
+from runtime.listings.columns import UTF8_MARK
+
+_log = logging.getLogger(__name__)
+
+# Few enough that the longest rows there are, together, are some megabytes; and what is handed to the socket at once, so
+# that a reader who takes anything is seen to.
+_ROWS_AT_ONCE: Final = 200
+_PIECE_BYTES: Final = 262_144
+
+
+class Sheet(NamedTuple):
+    """A file: the names of its columns, the query of its rows, and what makes the cells of one."""
+
+    filename: str
+    columns: Sequence[str]
+    query: sa.Select[Any]
+    cells: Callable[[Any], Sequence[object]]
+
+
+class Exports:
+    """The exports of one gateway process."""
+
+    def __init__(self, engine: AsyncEngine, *, max_concurrent: int, max_seconds: float, stall_seconds: float) -> None:
+        self._engine = engine
+        self._max_concurrent = max_concurrent
+        self._max_seconds = max_seconds
+        self._stall_seconds = stall_seconds
+        self._running = 0
+
+    async def begin(self, sheet: Sheet, *, marked: bool = False) -> Response:
+        """The answer with the file, its first rows read already: what is wrong with the database is known before the
+        answer begins. `marked`, it begins with a byte order mark. Raises a 503 Problem when too many are."""
+        if self._running >= self._max_concurrent:
+            raise Problem("exports_busy", "Too many exports are on their way; try again soon.")
+        self._running += 1
+        async with AsyncExitStack() as stack:
+            stack.callback(self._end)
+            connection = await stack.enter_async_context(self._engine.connect())
+            rows = await _snapshot(connection, sheet.query, self._max_seconds)
+            # No tuple as default: CPython 3.11 takes an empty one for the arguments of the StopIteration it raises.
+            first: Sequence[Any] = await anext(rows, [])
+            return _Export(sheet, first, rows, stack.pop_all(), self._max_seconds, self._stall_seconds, marked)
+
+    def _end(self) -> None:
+        self._running -= 1
+
+
+async def _snapshot(
+    connection: AsyncConnection, query: sa.Select[Any], max_seconds: float
+) -> AsyncIterator[Sequence[Any]]:
+    """The query's rows, so many at a time, as they all were at one moment. Postgres itself ends what takes longer."""
+    await connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+    await connection.execute(sa.text(f"SET LOCAL transaction_timeout = {int(max_seconds * 1000)}"))
+    result = await connection.stream(query.execution_options(yield_per=_ROWS_AT_ONCE))
+    rows: AsyncIterator[Sequence[Any]] = result.partitions()
+    return rows
+
+
+class _Export(Response):
+    """Sends the file, and lets go of the connection however that ends."""
+
+    def __init__(
+        self,
+        sheet: Sheet,
+        first: Sequence[Any],
+        rows: AsyncIterator[Sequence[Any]],
+        held: AsyncExitStack,
+        max_seconds: float,
+        stall_seconds: float,
+        marked: bool = False,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers(
+            {
+                "Content-Type": "text/csv; charset=utf-8; header=present",
+                "Content-Disposition": f'attachment; filename="{sheet.filename}"',
+                "Cache-Control": "private, no-store",
+            }
+        )
+        self._sheet = sheet
+        self._first = first
+        self._rows = rows
+        self._held = held
+        self._max_seconds = max_seconds
+        self._stall_seconds = stall_seconds
+        self._mark = UTF8_MARK if marked else b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            sending = asyncio.create_task(self._send(send))
+            leaving = asyncio.create_task(_left(receive))
+            try:
+                await asyncio.wait((sending, leaving), timeout=self._max_seconds, return_when=asyncio.FIRST_COMPLETED)
+                if sending.done():
+                    sending.result()  # a mistake of ours is not to look like a file that ends here
+                else:
+                    _log.info("%s was broken off: %s", self._sheet.filename, _reason(leaving))
+            finally:
+                sending.cancel()
+                leaving.cancel()
+                await asyncio.gather(sending, leaving, return_exceptions=True)
+
+    async def _send(self, send: Send) -> None:
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async for data in self._pieces():
+                await self._send_on(send, data, more=True)
+            await self._send_on(send, b"", more=False)
+        except TimeoutError:
+            _log.info("%s was broken off: its reader took nothing", self._sheet.filename)
+        except VIEW_FAILED as error:
+            _log.warning("%s was broken off: %s", self._sheet.filename, error)
+
+    async def _send_on(self, send: Send, data: bytes, *, more: bool) -> None:
+        """Sends a piece when the one before has been taken. Raises TimeoutError."""
+        async with asyncio.timeout(self._stall_seconds):
+            await send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        yield self._mark + _csv([self._sheet.columns])
+        for piece in self._cut(self._first):
+            yield piece
+        async for rows in self._rows:
+            for piece in self._cut(rows):
+                yield piece
+
+    def _cut(self, rows: Sequence[Any]) -> Iterator[bytes]:
+        data = _csv(map(self._sheet.cells, rows))
+        return (data[start : start + _PIECE_BYTES] for start in range(0, len(data), _PIECE_BYTES))
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> bytes:
+    """Lines as RFC 4180 has them."""
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _reason(leaving: asyncio.Task[None]) -> str:
+    return "its reader is gone" if leaving.done() else "it took too long"

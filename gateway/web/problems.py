@@ -1,0 +1,244 @@
+"""Errors as the client sees them: RFC 9457 problem details with a stable `code`.
+
+Every code the API can answer stands in this file, with its status. Raise `Problem(code, detail)` anywhere; the
+handlers below turn it, and what the framework or the database raises, into `application/problem+json`.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from gateway.web.surface import methods_of
+from gateway.web.wording import unfit
+from runtime.database import LOST_CONNECTION
+from runtime.engine import is_unavailable
+from runtime.metrics import PROBLEMS
+
+_log = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 1
+
+ERRORS_MAX: Final = 100
+"""Of one request; who makes more mistakes sees those first. A body of nothing else would be answered with ten times as
+much."""
+
+STATUS_OF_CODE: Final[Mapping[str, int]] = {
+    # The request itself.
+    "malformed_request": 400,
+    "invalid_host": 400,
+    "upgrade_not_supported": 400,
+    "malformed_json": 400,
+    "incomplete_body": 400,
+    "invalid_idempotency_key": 400,
+    "unauthenticated": 401,
+    "invalid_token": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "request_timeout": 408,
+    "body_too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_request": 422,
+    "idempotency_key_reused": 422,
+    "too_many_attempts": 429,
+    "query_too_long": 414,
+    "head_too_large": 431,
+    # Signing in; OAuth's own words are in the problem's member `error`.
+    "invalid_grant": 400,
+    "invalid_scope": 400,
+    "unsupported_grant_type": 400,
+    "invalid_link": 422,
+    "invalid_refresh_token": 401,
+    "wrong_password": 403,
+    "no_session": 409,
+    # What the rules say; the same codes stand in a rejected command's outcome.
+    "session_closed": 401,
+    "account_not_found": 404,
+    "account_changed": 409,
+    "account_state_conflict": 409,
+    "email_taken": 409,
+    "own_account": 409,
+    "api_key_not_found": 404,
+    "api_key_revoked": 409,
+    "order_not_found": 404,
+    "product_not_found": 404,
+    "variant_not_found": 404,
+    "category_not_found": 404,
+    "slug_taken": 409,
+    "sku_taken": 409,
+    "too_many_variants": 409,
+    "too_many_attributes": 409,
+    "too_many_categories": 409,
+    "category_cycle": 409,
+    "category_too_deep": 409,
+    "version_conflict": 412,
+    "unknown_category": 422,
+    "insufficient_stock": 409,
+    "not_on_sale": 409,
+    "order_state_conflict": 409,
+    "stock_limit_exceeded": 409,
+    "unknown_sku": 422,
+    "mixed_currencies": 422,
+    "order_total_exceeded": 422,
+    "webhook_not_found": 404,
+    "too_many_webhooks": 409,
+    "unknown_event_type": 422,
+    "webhook_address_refused": 422,
+    "job_not_found": 404,
+    "job_finished": 409,
+    "report_not_ready": 409,
+    "report_failed": 409,
+    "result_expired": 410,
+    "ahead_of_log": 410,
+    "another_log": 410,
+    "too_many_jobs": 429,
+    "upload_stalled": 408,
+    "bad_header": 422,
+    # Not the client's fault.
+    "command_failed": 500,
+    "internal_error": 500,
+    "mailbox_full": 503,
+    "gateway_busy": 503,
+    "too_many_connections": 503,
+    "uploads_busy": 503,
+    "exports_busy": 503,
+    "mailboxes_unavailable": 503,
+    "database_unavailable": 503,
+    "undecided": 503,
+}
+
+TITLES: Final[Mapping[str, str]] = {
+    code: code.replace("_", " ").capitalize().replace("json", "JSON").replace("sku", "SKU") for code in STATUS_OF_CODE
+}
+
+
+PROBLEMS.allow(code=STATUS_OF_CODE)
+
+
+class Problem(Exception):
+    """An answer that is an error. `extensions` become members of the problem; `headers` go with it."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        extensions: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.extensions = extensions or {}
+        self.headers = headers or {}
+
+    def document(self) -> dict[str, Any]:
+        """The problem as RFC 9457 has it."""
+        members = {
+            "type": f"urn:tidegate:problem:{self.code}",
+            "title": TITLES.get(self.code, self.code),
+            "status": STATUS_OF_CODE.get(self.code, 409),
+            "detail": self.detail,
+            "code": self.code,
+        }
+        # No extension takes the place of a member that RFC 9457 defines.
+        return {**members, **self.extensions, **members}
+
+    def response(self) -> Response:
+        """The answer with the problem document."""
+        document = self.document()
+        status = document["status"]
+        headers = {"Cache-Control": "no-store", **self.headers}
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+        return Response(msgspec.json.encode(document), status, headers, MEDIA_TYPE)
+
+
+_CODE_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed"}
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return _counted(error)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return _counted(invalid_request(unfit(error.errors())))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _CODE_OF_STATUS.get(error.status_code, "invalid_request")
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := methods_of(request.app, request.scope)):
+        headers["Allow"] = ", ".join(sorted(methods))
+    return _counted(Problem(code, f"{request.method} {request.url.path}: {error.detail}", headers=headers))
+
+
+async def _database(_: Request, error: Exception) -> Response:
+    if not is_unavailable(error):
+        raise error
+    return _counted(Problem("database_unavailable", "The database cannot be reached; commands are still accepted."))
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    return _counted(Problem("internal_error", "Something went wrong here; it has been logged."))
+
+
+def _counted(problem: Problem) -> Response:
+    PROBLEMS.labels(problem.code).inc()
+    return problem.response()
+
+
+def invalid_request(errors: Any) -> Problem:
+    """The problem of a request that does not fit its schema: where (JSON Pointer, RFC 6901) and why."""
+    return Problem(
+        "invalid_request",
+        "The request does not fit its schema.",
+        extensions={
+            "errors": [
+                {
+                    "pointer": "/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in error["loc"]),
+                    "detail": error["msg"],
+                    "type": error["type"],
+                }
+                for error in islice(errors, ERRORS_MAX)
+            ]
+        },
+    )
+
+
+_HANDLERS: Final[dict[type[BaseException], Callable[[Request, Exception], Awaitable[Response]]]] = {
+    Problem: _problem,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+    SQLAlchemyError: _database,
+    **dict.fromkeys(LOST_CONNECTION, _database),
+    Exception: _unexpected,
+}
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the app a problem document."""
+    for error, handler in _HANDLERS.items():
+        assert issubclass(error, Exception)
+        app.add_exception_handler(error, handler)
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """The problem document of an error that was raised outside of FastAPI's own handling."""
+    handler = next(_HANDLERS[kind] for kind in type(error).__mro__ if kind in _HANDLERS)
+    if handler is _unexpected or (handler is _database and not is_unavailable(error)):
+        handler = _unexpected
+        _log.exception("%s %s failed", request.method, request.url.path)
+    return await handler(request, error)

@@ -1,0 +1,157 @@
+"""Reading requests: the body within its bound and schema, and the headers that change how a write answers."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, TypeVar
+
+import msgspec
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
+
+from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
+from gateway.web.problems import Problem, invalid_request
+from gateway.web.wording import unfit
+
+_JSON: Final = "application/json"
+_NUL: Final = rb"\u0000"
+_SCHEMA: Final = "#/components/schemas/{model}"
+_PLACE = re.compile(r"line (\d+) column (\d+)")
+_KEY = re.compile(rf"^[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_MAX_CHARS}}}$")
+_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=[,;]|$)", re.IGNORECASE)
+_ASYNC = re.compile(r"(?:^|,)\s*respond-async\s*(?=[,;]|$)", re.IGNORECASE)
+
+
+class Body(BaseModel):
+    """A request body: types as JSON says them (no "2" for 2), and no field we do not know."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+_B = TypeVar("_B", bound=Body)
+
+
+async def read_body(request: Request, max_bytes: int, media_type: str = _JSON) -> bytes:
+    """The body's bytes. Raises a 415 or 413 Problem without reading more than `max_bytes`, and a 400 Problem, which
+    hardly anyone will read, if the client went before it had sent everything."""
+    headers = request.headers
+    content_type = headers.get("content-type", "")
+    if content_type != media_type and content_type.partition(";")[0].strip().lower() != media_type:
+        raise Problem("unsupported_media_type", f"Send {media_type}.", headers={"Accept": media_type})
+    length = headers.get("content-length")
+    if length is not None and length.isdecimal() and int(length) > max_bytes:
+        raise _too_large(max_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > max_bytes:
+                raise _too_large(max_bytes)
+    except ClientDisconnect:
+        raise Problem("incomplete_body", "The body ended before it was whole.") from None
+    return b"".join(chunks)
+
+
+def parse(model: type[_B], body: bytes) -> _B:
+    """The body as `model`. Raises a 400 Problem for what is no JSON, 422 for what does not fit, and for NUL in text."""
+    try:
+        parsed = model.model_validate_json(body)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        if errors[0]["type"] == "json_invalid":
+            raise Problem("malformed_json", _not_json(str(errors[0]["ctx"]["error"]))) from None
+        raise invalid_request(unfit(errors)) from None
+    if _NUL in body and (places := list(_places_of_nul(from_json(body), ()))):
+        said = {"msg": "This holds the control character U+0000.", "type": "control_character"}
+        raise invalid_request({"loc": place, **said} for place in places)
+    return parsed
+
+
+def _not_json(said: str) -> str:
+    """Why a body is no JSON, of what the parser says: where it stopped, and the mistakes that are hard to see."""
+    found = _PLACE.search(said)
+    place = f", as seen at line {found[1]}, column {found[2]}" if found else ""
+    if "hex escape" in said:
+        return f"The body is no JSON: an escape is half of a surrogate pair, or cut short{place}."
+    if "unicode" in said:
+        return f"The body is no JSON: it is not in UTF-8{place}."
+    return f"The body is no JSON{place}."
+
+
+def _places_of_nul(part: Any, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where in decoded JSON text has a NUL character, which no column of Postgres can hold."""
+    if isinstance(part, str):
+        if "\0" in part:
+            yield place
+    elif isinstance(part, list):
+        for index, item in enumerate(part):
+            yield from _places_of_nul(item, (*place, index))
+    elif isinstance(part, dict):
+        for name, value in part.items():
+            yield from _places_of_nul(name, (*place, name))
+            yield from _places_of_nul(value, (*place, name))
+
+
+def _too_large(max_bytes: int) -> Problem:
+    # The rest of the body is not read, so the connection cannot be used again.
+    return Problem("body_too_large", f"A body has at most {max_bytes} bytes.", headers={"Connection": "close"})
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key header (IETF draft: a quoted string; the quotes may be left out)."""
+    header = request.headers.get("idempotency-key")
+    if header is None:
+        return None
+    key = header.strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not _KEY.match(key):
+        raise Problem(
+            "invalid_idempotency_key",
+            f"An idempotency key has 1 to {IDEMPOTENCY_KEY_MAX_CHARS} visible ASCII characters.",
+        )
+    return key
+
+
+def preferred_wait(request: Request) -> int | None:
+    """Seconds of `Prefer: wait=N` (RFC 7240), 0 for `respond-async` alone, or None. What cannot be understood is
+    ignored, as the RFC says."""
+    prefer = request.headers.get("prefer")
+    if prefer is None:
+        return None
+    prefer = ", ".join(request.headers.getlist("prefer"))
+    found = _WAIT.search(prefer)
+    if found:
+        return int(found[1])
+    return 0 if _ASYNC.search(prefer) else None
+
+
+def canonical(body: bytes) -> bytes:
+    """What tells one request from another: JSON without regard to white space and the order of members (as RFC 8785 has
+    it, for the numbers that bodies hold), anything else as it is."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(body), order="deterministic")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return body
+
+
+def body_schema(model: type[Body], media_type: str = _JSON) -> dict[str, Any]:
+    """What OpenAPI says of a body that the route reads itself. FastAPI's own reading costs more than all of ours."""
+    schema = {"$ref": _SCHEMA.format(model=model.__name__)}
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
+def _bodies() -> list[type[Body]]:
+    """The bodies of our operations; a test may have some of its own."""
+    return [model for model in Body.__subclasses__() if model.__module__.startswith("gateway.")]
+
+
+def body_schemas() -> dict[str, Any]:
+    """The schemas of all bodies by name, for the components of the OpenAPI document."""
+    bodies: list[tuple[type[Body], JsonSchemaMode]] = [(model, "validation") for model in _bodies()]
+    schemas: dict[str, Any] = models_json_schema(bodies, ref_template=_SCHEMA)[1]["$defs"]
+    return schemas

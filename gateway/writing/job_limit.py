@@ -1,0 +1,24 @@
+"""How many jobs a principal may have unfinished, whatever their kind."""
+
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.views import jobs
+from gateway.web.problems import Problem
+
+RETRY_SECONDS: Final = 5
+"""After which to ask again how a job is."""
+
+
+async def check_room(engine: AsyncEngine, principal: str, *, max_unfinished: int) -> None:
+    """Raises a 429 Problem if the principal has as many unfinished jobs as one may. Two requests at the same moment may
+    both find the last place; the bound is there for the thousandth."""
+    async with engine.connect() as connection:
+        unfinished = await jobs.unfinished(connection, principal)
+    if unfinished >= max_unfinished:
+        raise Problem(
+            "too_many_jobs",
+            f"You have {unfinished} unfinished jobs; wait until one is done.",
+            headers={"Retry-After": str(RETRY_SECONDS)},
+        )

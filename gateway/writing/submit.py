@@ -1,0 +1,196 @@
+"""From a checked request to an accepted command: its ids, its mailbox, its idempotency key, and the wait.
+
+A write answers 202 as soon as the command is durable. With `Prefer: wait=N` the outcome is awaited, at most so long.
+A repeated request (same principal, key, method, path and body) joins the first one's command and is answered alike.
+"""
+
+import hashlib
+import time
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from fastapi import Request, Response
+
+from domain.ids import mailbox_of_slot, new_id, slot_of_id, slot_of_key
+from domain.model import Command, Who
+from gateway.web import API
+from gateway.web.problems import Problem
+from gateway.web.requests import canonical, idempotency_key, preferred_wait
+from gateway.writing.waiting import Waiters
+from runtime.entropy import random_bits
+from runtime.envelope import Envelope, encode, seal
+from runtime.mailboxes.post import Claim, Claimed, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
+from runtime.metrics import ACCEPTED
+from runtime.records import APPLIED, REJECTED, REPEATED, Outcome
+
+
+class Accepted(NamedTuple):
+    """A durable command, and its outcome if that was waited for and came in time."""
+
+    command_id: UUID
+    resource: str
+    replayed: bool
+    applied_wait: int | None
+    outcome: Outcome | None
+
+    def headers(self) -> dict[str, str]:
+        """The headers that say how the request was treated."""
+        headers = {}
+        if self.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        if self.outcome is not None:
+            if self.applied_wait is not None:
+                headers["Preference-Applied"] = f"wait={self.applied_wait}"
+            headers["Tidegate-Seq"] = str(self.outcome.seq)
+            headers["Tidegate-Command"] = str(self.command_id)
+        return headers
+
+    def response(self, guest_token: str | None = None) -> Response:
+        """202: what will exist, and where to ask what became of it; and, for a guest, the token to ask with."""
+        url = f"{API}/commands/{self.command_id}"
+        body = b'{"id":"%s","command_id":"%s","status_url":"%s"%s}' % (
+            self.resource.encode(),
+            str(self.command_id).encode(),
+            url.encode(),
+            b"" if guest_token is None else b',"guest_token":"%s"' % guest_token.encode(),
+        )
+        return Response(body, 202, {"Location": url, **self.headers()}, "application/json")
+
+
+class Ask(NamedTuple):
+    """A checked write, before it is a command: who sent which bytes, and what its headers ask for."""
+
+    who: Who
+    key: str | None
+    fingerprint: bytes | None
+    wait: int | None
+    preferred: bool
+
+
+def ask(request: Request, who: Who, body: bytes, *, wait_seconds: int | None = None) -> Ask:
+    """Reads the headers of a write; `wait_seconds` is how long it waits if they do not say."""
+    key = idempotency_key(request)
+    fingerprint = None
+    if key is not None:
+        said = f"{request.method} {request.scope['path']}\n".encode() + canonical(body)
+        fingerprint = hashlib.blake2b(said, digest_size=16).digest()
+    wait = preferred_wait(request)
+    return Ask(who, key, fingerprint, wait_seconds if wait is None else wait, wait is not None)
+
+
+class Submitter:
+    """Posts commands for one gateway process and waits for the outcomes that are asked for."""
+
+    def __init__(
+        self,
+        poster: Poster,
+        waiters: Waiters,
+        *,
+        reply_channel: str,
+        mailbox_count: int,
+        wait_max_seconds: float,
+        development: bool,
+    ) -> None:
+        """`development`: commands that are accepted here make credentials for development only."""
+        self._poster = poster
+        self._waiters = waiters
+        self._reply_channel = reply_channel
+        self._mailbox_count = mailbox_count
+        self._wait_max_seconds = int(wait_max_seconds)
+        self._development = development
+
+    def new_resource_id(self, asked: Ask) -> UUID:
+        """An id for what a write creates. With an idempotency key its slot comes from the key, so that a repetition
+        finds the mailbox, and there the memory of the first request."""
+        random = random_bits()
+        slot = random >> 52 if asked.key is None else slot_of_key(f"{asked.who.principal}\n{asked.key}")
+        return new_id(time.time_ns() // 1_000_000, slot, random)
+
+    async def submit(self, asked: Ask, command: Command, resource: str) -> Accepted:
+        """Posts the command; `resource` is the id of what it is about. Raises 503 and 422 Problems.
+
+        With a wait, the outcome is there unless it took longer; a rejected or failed one is raised as its Problem.
+        """
+        wait = None if not asked.wait else min(asked.wait, self._wait_max_seconds)
+        if not self._waiters.has_room:
+            wait = None
+        applied_wait = wait if asked.preferred else None
+        envelope = seal(
+            command,
+            asked.who,
+            reply_to=self._reply_channel if wait else None,
+            idempotency_key=asked.key,
+            fingerprint=asked.fingerprint,
+            development=self._development,
+        )
+        command_id = envelope.command_id
+        if wait:
+            self._waiters.expect(command_id)
+        try:
+            first = await self._post(envelope, asked, resource)
+        except BaseException:
+            if wait:
+                self._waiters.forget(command_id)
+            raise
+        if first is not None:
+            if wait:
+                self._waiters.forget(command_id)
+            outcome = await self._waiters.watch(first.command_id, wait) if wait else None
+            return await self._settled(Accepted(first.command_id, first.resource, True, applied_wait, outcome))
+        ACCEPTED.labels(type(command).__name__).inc()
+        outcome = await self._waiters.wait(command_id, wait) if wait else None
+        return await self._settled(Accepted(command_id, resource, False, applied_wait, outcome))
+
+    async def _post(self, envelope: Envelope, asked: Ask, resource: str) -> Claimed | None:
+        """Posts; returns what the first request left if this one repeats it."""
+        mailbox = mailbox_of_slot(slot_of_id(envelope.command_id), self._mailbox_count)
+        claim = None
+        if asked.key is not None and asked.fingerprint is not None:
+            claimed = Claimed(asked.fingerprint, envelope.command_id, resource)
+            claim = Claim(asked.who.principal, asked.key, claimed.encode())
+        try:
+            first = await self._poster.post_once(mailbox, encode(envelope), claim, self._waiters.is_applied)
+        except MailboxFull:
+            raise Problem("mailbox_full", "Too many commands are waiting; try again soon.") from None
+        except PostQueueFull:
+            raise Problem("gateway_busy", "Too many commands are on their way; try again soon.") from None
+        except MailboxesUnavailable:
+            raise Problem(
+                "mailboxes_unavailable",
+                "Commands cannot be accepted now. Whether this one was is not known; an Idempotency-Key makes it safe "
+                "to send it again.",
+            ) from None
+        if first is not None and first.fingerprint != asked.fingerprint:
+            raise _key_reused()
+        return first
+
+    async def _settled(self, accepted: Accepted) -> Accepted:
+        """The same, with the outcome of the first command in place of a repetition's; raises bad ones."""
+        outcome = accepted.outcome
+        if outcome is None:
+            return accepted
+        if outcome.status == REPEATED:
+            first = UUID(msgspec.json.decode(outcome.data)["first_command_id"])
+            outcome = await self._waiters.look_up(first)
+            if outcome is None:
+                raise Problem("database_unavailable", "The first request's outcome cannot be read now.")
+            accepted = accepted._replace(command_id=first, replayed=True, outcome=outcome)
+        if outcome.status != APPLIED:
+            raise _refused(outcome, accepted.headers())
+        return accepted
+
+
+def _key_reused() -> Problem:
+    return Problem("idempotency_key_reused", "This idempotency key was used for another request.")
+
+
+def _refused(outcome: Outcome, headers: dict[str, str]) -> Problem:
+    """The problem that a rejected or failed command is answered with."""
+    data = msgspec.json.decode(outcome.data)
+    extensions = {"command_id": str(outcome.command_id), "seq": outcome.seq, **data.get("particulars", {})}
+    if outcome.status == REJECTED:
+        return Problem(data["code"], data["detail"], extensions=extensions, headers=headers)
+    return Problem(
+        "command_failed", "The command could not be applied; it was put aside.", extensions=extensions, headers=headers
+    )

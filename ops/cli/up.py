@@ -1,0 +1,234 @@
+"""`tidegate up`: the whole of Tidegate on this machine, from nothing to ready, and back to nothing.
+
+What it starts, it stops, in order: the Procfile's processes, then Valkey, then Postgres; when asked to, when one of
+the processes ends, and when it fails half way. A server that ends is started again, for its data is kept and everybody
+finds it again. What a killed `up` left running, the next one ends first.
+"""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from sqlalchemy import Select, exists, func, select
+
+from ops import processes
+from ops.children import Child, end_leftovers
+from ops.cli.banner import banner
+from ops.cli.demo import DEMO_PRINCIPAL
+from ops.console.output import Output
+from ops.console.progress import step
+from ops.embedded.keeper import Keeper
+from ops.embedded.postgres import PostgresServer
+from ops.embedded.server import EmbeddedServer, ServerError, records_folder
+from ops.embedded.valkey import ValkeyServer
+from ops.home import HomeTaken, announced, taken
+from ops.ports import is_free
+from ops.processes import ProcessError, Processes
+from ops.stopping import Stopped, StopRequest, stop_request
+from runtime import migrations
+from runtime.database import create_batch_pool
+from runtime.engine import create_engine
+from runtime.mailboxes.inbox import Inbox
+from runtime.mailboxes.rejoin import Rejoined, rejoin
+from runtime.records import FAILED, REJECTED
+from runtime.redis_client import connect
+from runtime.server_versions import require_redis
+from runtime.settings import Settings, settings
+from runtime.tables import accounts, commands, products, stock, variants
+
+_LEFTOVER_TIMEOUT_SECONDS: Final = 20.0
+_DEMO_STOP_TIMEOUT_SECONDS: Final = 2.0
+_DEMO_TIMEOUT_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.1
+
+
+@click.command()
+def up() -> None:
+    """Start Tidegate on this machine, and stop it with Ctrl-C.
+
+    Starts an embedded Postgres and an embedded Valkey (with DATABASE_URL and REDIS_URL set: uses those instead),
+    brings the database up to date, runs the Procfile's processes, fills an empty database with the demo catalogue,
+    and prints where everything is, tokens to paste, and a first order to place.
+
+    PORT moves the gateway, TIDEGATE_HOME the data.
+    """
+    console = Console(highlight=False, markup=False)
+    try:
+        with stop_request() as stop:
+            _run(settings(), console, stop)
+    except Stopped:
+        console.print("Stopped.")
+    except (HomeTaken, ServerError, ProcessError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _run(config: Settings, console: Console, stop: StopRequest) -> None:
+    """Ends by an exception only: Stopped, or whatever failed. Leaving `running` stops what was started, last first."""
+    begun = time.monotonic()
+    home = config.home.resolve()
+    given = _given_servers(config)
+    with taken(home), ExitStack() as running:
+        for name in end_leftovers(records_folder(home), _LEFTOVER_TIMEOUT_SECONDS):
+            console.print(f"Ended {name}, left running by a `tidegate up` that was killed.")
+        if not is_free(config.port, config.host):
+            raise click.ClickException(f"port {config.port} is taken: set PORT to another, or stop what listens there")
+        if config.metrics_port is not None and not is_free(config.metrics_port, config.metrics_host):
+            raise click.ClickException(f"port {config.metrics_port} is taken: set TIDEGATE_METRICS_PORT to another")
+        servers = [] if given else _embedded_servers(home, console, stop, running)
+        keeper = Keeper(servers, console.print)
+
+        def check() -> None:
+            stop.check()
+            keeper.look(stop.check)
+
+        database_url, redis_url = given or tuple(server.url for server in servers)
+        require_redis(redis_url)
+        with step(console, "Database") as current:
+            migrations.upgrade(database_url)
+            current.detail = f"at migration {migrations.head()}"
+        stop.check()
+        _bring_into_step(config, console, database_url, redis_url)
+        environment = processes.environment(
+            os.environ, database_url=database_url, redis_url=redis_url, host=config.host, port=config.port, home=home
+        )
+        running.enter_context(announced(home, processes.settings_in(environment)))
+        output = Output(console)
+        running.callback(output.finish)
+        procfile = Processes(home, environment)
+        running.callback(procfile.stop)
+        with step(console, "Processes") as current:
+            programs = processes.commands()
+            for name, command in programs.items():
+                output.show(procfile.start(name, command, subprocess.PIPE))
+            procfile.wait_until_ready(config.host, config.port, check)
+            current.detail = ", ".join(programs)
+        if asyncio.run(_value(database_url, _lacks_demo(config))):
+            stocked = asyncio.run(_value(database_url, _HAS_PRODUCTS))  # a catalogue of one's own may have no stock
+            with step(console, "Demo") as current:
+                _load_demo(home, environment, output, check)
+                missing = _wait_for_demo(database_url, _lacks_demo(config), check, stocked=stocked)
+                current.detail = f"not all there: {missing}" if missing else "loaded"
+        sku = asyncio.run(_value(database_url, _MOST_AVAILABLE))
+        console.print(f"Ready in {time.monotonic() - begun:.1f} s.")
+        click.echo(banner(config, database_url=database_url, redis_url=redis_url, sku=sku))
+        while True:
+            check()
+            ended = procfile.ended()
+            if ended is not None:
+                raise ProcessError(f"{ended.name} ended by itself, with exit code {ended.returncode}")
+            time.sleep(_POLL_SECONDS)
+
+
+def _bring_into_step(config: Settings, console: Console, database_url: str, redis_url: str) -> None:
+    """A Postgres that was begun anew or put back and a Redis that stayed, or the other way round, do not agree on what
+    is applied: says so, and has them agree before anything is posted."""
+
+    async def look() -> Rejoined:
+        client = connect(redis_url)
+        pool = await create_batch_pool(database_url, size=2, batch_max_seconds=config.batch_max_seconds)
+        try:
+            inbox = Inbox(client, awake_milliseconds=config.awake_milliseconds, read_max_bytes=config.batch_max_bytes)
+            return await rejoin(pool, client, inbox, range(config.mailbox_count))
+        finally:
+            pool.terminate()
+            await client.aclose()
+
+    rejoined = asyncio.run(look())
+    if rejoined.mended:
+        console.print(
+            "Redis and Postgres did not agree on what is applied: one of them was replaced, or put back. "
+            f"{len(rejoined.mended)} mailboxes were brought into step; the {rejoined.waiting} commands that wait in "
+            "them will be applied.",
+            soft_wrap=True,
+        )
+
+
+def _given_servers(config: Settings) -> tuple[str, str] | None:
+    """The servers named by the environment, as (Postgres, Redis); None if they are ours to start."""
+    given = config.model_fields_set & {"database_url", "redis_url"}
+    if len(given) == 1:
+        raise click.ClickException("set both DATABASE_URL and REDIS_URL to use servers of your own, or neither")
+    return (config.database_url, config.redis_url) if given else None
+
+
+def _embedded_servers(home: Path, console: Console, stop: StopRequest, running: ExitStack) -> list[EmbeddedServer]:
+    """Starts Postgres and Valkey, and has `running` stop them."""
+    servers: list[EmbeddedServer] = [PostgresServer(home), ValkeyServer(home)]
+    for server in servers:
+        with step(console, server.title) as current:
+            server.start(stop.check)
+            running.callback(server.stop)
+            current.detail = f"on port {server.port}"
+        stop.check()
+    return servers
+
+
+def _lacks_demo(config: Settings) -> Select[Any]:
+    """Whether there are no products, or in development nobody to sign in as."""
+    lacks = ~exists(products.select())
+    if config.mode == "development":
+        lacks |= ~exists(accounts.select())
+    return select(lacks)
+
+
+def _load_demo(home: Path, environment: Mapping[str, str], output: Output, check: Callable[[], None]) -> None:
+    child = Child(
+        "demo",
+        ["tidegate", "demo"],
+        records=records_folder(home),
+        output=subprocess.PIPE,
+        environment=environment,
+    )
+    try:
+        output.show(child)
+        while child.returncode is None:
+            check()
+            time.sleep(_POLL_SECONDS)
+    finally:
+        child.stop(_DEMO_STOP_TIMEOUT_SECONDS)
+    if child.returncode != 0:
+        raise ProcessError(f"`tidegate demo` failed with exit code {child.returncode}")
+
+
+def _wait_for_demo(database_url: str, lacks: Select[Any], check: Callable[[], None], *, stocked: bool) -> str:
+    """The demo is posted; workers, which may still be starting, apply it. Returns what is missing of it and why, when
+    the patience is over; nothing if it is there."""
+    deadline = time.monotonic() + _DEMO_TIMEOUT_SECONDS
+    while asyncio.run(_value(database_url, lacks)) or not (stocked or asyncio.run(_value(database_url, _IN_STOCK))):
+        if time.monotonic() > deadline:
+            refused = asyncio.run(_value(database_url, _REFUSED))
+            return f"{refused} of its commands were refused" if refused else "its commands are not applied yet"
+        check()
+        time.sleep(_POLL_SECONDS)
+    return ""
+
+
+_HAS_PRODUCTS: Final = select(exists(products.select()))
+_IN_STOCK: Final = select(exists().where(stock.c.on_hand > 0))
+_REFUSED: Final = select(func.count()).where(
+    commands.c.principal == DEMO_PRINCIPAL, commands.c.status.in_((REJECTED, FAILED))
+)
+
+_MOST_AVAILABLE: Final = (
+    select(stock.c.sku)
+    .join(variants, variants.c.sku == stock.c.sku)
+    .where(stock.c.on_hand > stock.c.reserved, variants.c.on_sale)
+    .order_by((stock.c.on_hand - stock.c.reserved).desc(), stock.c.sku)
+    .limit(1)
+)
+
+
+async def _value(database_url: str, query: Select[Any]) -> Any:
+    engine = create_engine(database_url, pool_size=1)
+    try:
+        async with engine.connect() as connection:
+            return await connection.scalar(query)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,42 @@
+"""Shows what several children say on one console: each line under its time and the child's name."""
+
+import threading
+from datetime import datetime
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from ops.children import Child
+
+_COLOURS: Final = {"gateway": "cyan", "worker": "green", "scheduler": "magenta", "demo": "yellow"}
+_NAME_CHARS: Final = max(map(len, _COLOURS))
+_LAST_WORDS_SECONDS: Final = 1.0
+
+
+class Output:
+    """The children must have been started with their output as a pipe."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._threads: list[threading.Thread] = []
+
+    def show(self, child: Child) -> None:
+        """Prints the child's lines, as they come, until it ends."""
+        thread = threading.Thread(target=self._copy, args=(child,), name=f"output of {child.name}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def finish(self) -> None:
+        """Waits until the last words of children that have ended are printed."""
+        for thread in self._threads:
+            thread.join(_LAST_WORDS_SECONDS)
+
+    def _copy(self, child: Child) -> None:
+        assert child.process.stdout is not None
+        with child.process.stdout as lines:
+            for line in lines:
+                said = Text.from_ansi(line.decode(errors="replace").rstrip("\r\n"))
+                now = datetime.now().astimezone()
+                head = Text(f"{now:%H:%M:%S} {child.name:<{_NAME_CHARS}} | ", _COLOURS.get(child.name, ""))
+                self._console.print(head + said, soft_wrap=True)

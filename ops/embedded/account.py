@@ -1,0 +1,60 @@
+"""Which system user a server runs as that refuses to be root, and its way to the files it needs.
+
+In containers and CI, root is often all there is. Then the server runs as `nobody`, which owns its data. Where a
+parent folder lets nobody pass, others get the right to pass (o+x) and no more: they cannot list it.
+"""
+
+import logging
+import os
+import pwd
+from pathlib import Path
+from typing import Final
+
+from ops.children import Account
+from ops.embedded.server import ServerError
+
+_UNPRIVILEGED: Final = "nobody"
+_PASS: Final = 0o001
+_READ: Final = 0o004
+
+log = logging.getLogger(__name__)
+
+
+def server_account() -> Account | None:
+    """None when we are not root: the server then runs as we do."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        user = pwd.getpwnam(_UNPRIVILEGED)
+    except KeyError:
+        raise ServerError(
+            f"Postgres refuses to run as root, and there is no user {_UNPRIVILEGED} to run it as:"
+            " run this as an ordinary user, or set DATABASE_URL and REDIS_URL"
+        ) from None
+    return Account(user.pw_name, user.pw_uid, user.pw_gid)
+
+
+def give(account: Account, path: Path) -> None:
+    """Makes the account the owner of that one file or folder."""
+    os.chown(path, account.uid, account.gid)
+
+
+def open_way(account: Account, path: Path) -> None:
+    """Lets the account pass through every parent of the path."""
+    for parent in path.resolve().parents:
+        status = parent.stat()
+        if status.st_uid != account.uid and not status.st_mode & _PASS:
+            log.warning("%s runs the server and must pass through %s: chmod o+x", account.name, parent)
+            parent.chmod(status.st_mode & 0o7777 | _PASS)
+
+
+def open_programs(account: Account, folder: Path) -> None:
+    """Lets the account read and run installed programs, which an install under a strict umask keeps to its owner."""
+    open_way(account, folder)
+    if folder.stat().st_mode & (_PASS | _READ) == _PASS | _READ:
+        return
+    log.warning("%s runs the server and must read %s: chmod -R o+rX", account.name, folder)
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode & 0o7777
+            path.chmod(mode | _READ | (_PASS if path.is_dir() or mode & 0o100 else 0))

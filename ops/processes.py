@@ -1,0 +1,163 @@
+"""The Procfile's processes: what they are, the environment they share, their start and their end, and when they are
+ready. They run as children (see `ops.children`); who shows or keeps their output is the caller's to say.
+
+The Procfile is read here and not by honcho: its Manager forgets a process that it is told to stop while that one is
+starting, and puts a process of its own between us and each of them, which a SIGKILL of ours would leave behind; and
+what is left of it then is one line.
+"""
+
+import http.client
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Final
+
+from ops.children import Child
+from ops.embedded.server import records_folder
+from runtime.database_url import with_absolute_files
+
+PROCFILE: Final = Path(__file__).parent / "Procfile"
+"""A link to the checkout's own; in an installed package it is the file."""
+
+_PROCFILE_LINE: Final = re.compile(r"^([A-Za-z0-9_-]+):\s*(.+)$", re.MULTILINE)
+
+# Longer than what the Procfile allows gateway (3 s) and workers (3 s, and 1 s more) for what they have begun.
+STOP_TIMEOUT_SECONDS: Final = 6.0
+READY_TIMEOUT_SECONDS: Final = 60.0
+_POLL_SECONDS: Final = 0.03
+_ANSWER_TIMEOUT_SECONDS: Final = 2.0
+
+# Where a program looks for its settings; the first wins (see `runtime.settings`), so both are always set together.
+_PREFIX: Final = "TIDEGATE_"
+_ALSO_WITHOUT_PREFIX: Final = ("DATABASE_URL", "REDIS_URL", "PORT")
+
+# Another project's modules would be found before ours.
+_OF_OTHER_PYTHONS: Final = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")
+
+# Settings that name files, which the caller means from where it stands; the processes stand elsewhere.
+_FILES: Final = ("TIDEGATE_SIGNING_KEYS",)
+
+
+class ProcessError(Exception):
+    """A process of the Procfile ended, or did not become ready."""
+
+
+def commands() -> dict[str, str]:
+    """The Procfile's processes by name, each a line for the shell."""
+    return dict(_PROCFILE_LINE.findall(PROCFILE.read_text()))
+
+
+def environment(
+    base: Mapping[str, str], *, database_url: str, redis_url: str, host: str, port: int, home: Path
+) -> dict[str, str]:
+    """What every process is told, on top of `base`: the servers, the port, the home, and where metrics are shared."""
+    chosen = {"DATABASE_URL": with_absolute_files(database_url), "REDIS_URL": redis_url, "PORT": str(port)}
+    home = home.resolve()
+    kept = {name: value for name, value in base.items() if name.removeprefix(_PREFIX) not in _ALSO_WITHOUT_PREFIX}
+    for name in _OF_OTHER_PYTHONS:
+        kept.pop(name, None)
+    for name in _FILES:
+        if kept.get(name):
+            kept[name] = str(Path(kept[name]).resolve())
+    return {
+        **kept,
+        **chosen,
+        "TIDEGATE_HOST": host,
+        "TIDEGATE_HOME": str(home),
+        "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
+        "PYTHONUNBUFFERED": "1",
+        # `uvicorn` and `taskiq` are those of the interpreter that runs this, whether or not its venv is active.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{base.get('PATH', os.defpath)}",
+    }
+
+
+def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Those of the environment's variables that are Tidegate's settings."""
+    return {
+        name: value for name, value in environment.items() if name.startswith(_PREFIX) or name in _ALSO_WITHOUT_PREFIX
+    }
+
+
+class Processes:
+    """The running processes of one home."""
+
+    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
+        self._home = home
+        self._environment = environment
+        self._children: dict[str, Child] = {}
+        _empty(Path(environment["PROMETHEUS_MULTIPROC_DIR"]))
+
+    def start(self, name: str, command: str, output: int | IO[bytes]) -> Child:
+        """Starts a process, which must not be running; its output goes to a file, or to `subprocess.PIPE`."""
+        assert name not in self._children or self._children[name].returncode is not None, f"{name} runs already"
+        child = Child(
+            name,
+            command,
+            records=records_folder(self._home),
+            output=output,
+            environment=self._environment,
+            folder=self._home,  # holds no modules: uvicorn, taskiq and `python -m` import from where they stand
+        )
+        self._children[name] = child
+        return child
+
+    def child(self, name: str) -> Child:
+        return self._children[name]
+
+    def ended(self) -> Child | None:
+        """One that runs no more although nobody stopped it, if there is one."""
+        return next((child for child in self._children.values() if child.returncode is not None), None)
+
+    def stop(self) -> None:
+        """Stops all side by side: asks each to finish what it has begun, and ends by SIGKILL what takes too long."""
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        for child in self._children.values():
+            child.signal_stop()
+        for child in self._children.values():
+            child.wait_stopped(max(0.0, deadline - time.monotonic()))
+        self._children.clear()
+
+    def wait_until_ready(
+        self,
+        host: str,
+        port: int,
+        check: Callable[[], None] = lambda: None,
+        *,
+        within_seconds: float = READY_TIMEOUT_SECONDS,
+    ) -> None:
+        """Returns when the gateway says it is ready. `check` is called meanwhile, and may raise."""
+        deadline = time.monotonic() + within_seconds
+        while not _says_ready(host, port):
+            check()
+            ended = self.ended()
+            if ended is not None:
+                raise ProcessError(f"{ended.name} ended while starting, with exit code {ended.returncode}")
+            if time.monotonic() > deadline:
+                raise ProcessError(f"the gateway was not ready within {within_seconds:.0f} s")
+            time.sleep(_POLL_SECONDS)
+
+
+def reachable(host: str) -> str:
+    """Where this machine reaches a server that listens on `host`, which can be all addresses at once."""
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+
+
+def _says_ready(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(reachable(host), port, timeout=_ANSWER_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _empty(folder: Path) -> None:
+    """Metrics of processes that are gone would be counted along with those of today."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.glob("*.db"):
+        file.unlink()

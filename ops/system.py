@@ -1,0 +1,161 @@
+"""A whole Tidegate of one's own: embedded servers, a migrated database and the Procfile's processes, in one folder, on
+free ports, beside whatever else runs. Tests, benchmarks and `make load` use it; `tidegate up` is for people.
+
+    python -m ops.system COMMAND...
+
+runs a command against such a system, in a folder that is gone afterwards; `{url}` in it is the gateway's address.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Self
+
+import click
+
+from ops import processes
+from ops.children import Child
+from ops.embedded.postgres import PostgresServer
+from ops.embedded.server import START_TIMEOUT_SECONDS, ServerError, records_folder
+from ops.embedded.valkey import ValkeyServer
+from ops.ports import free_port
+from ops.processes import ProcessError, Processes
+from ops.stopping import Stopped, StopRequest, stop_request
+from runtime import migrations
+
+HOST: Final = "127.0.0.1"
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_COMMAND_STOP_TIMEOUT_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.05
+_STOPPED_CODE: Final = 130  # what a shell says of a command ended by Ctrl-C
+
+
+class LocalSystem:
+    """As durable as `tidegate up` unless told otherwise. A context manager: what it started, it stops, in order."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        settings: Mapping[str, str] = _NOTHING,
+        postgres_settings: Mapping[str, str] = _NOTHING,
+        valkey_settings: Mapping[str, str] = _NOTHING,
+        start_timeout_seconds: float = START_TIMEOUT_SECONDS,
+    ) -> None:
+        """`settings` are environment variables for the processes, on top of our own environment. Each server, and then
+        all processes together, may take `start_timeout_seconds` to start."""
+        self.home = home
+        self.port = free_port()
+        self.postgres = PostgresServer(home, settings=postgres_settings, start_timeout_seconds=start_timeout_seconds)
+        self.valkey = ValkeyServer(home, settings=valkey_settings, start_timeout_seconds=start_timeout_seconds)
+        self._settings = settings
+        self._start_timeout_seconds = start_timeout_seconds
+        self._processes: Processes
+        self._running = ExitStack()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For processes that are to find this system: the CLI, a load generator."""
+        return processes.environment(
+            {**os.environ, **self._settings},
+            database_url=self.postgres.url,
+            redis_url=self.valkey.url,
+            host=HOST,
+            port=self.port,
+            home=self.home,
+        )
+
+    def start(self, check: Callable[[], None] = lambda: None) -> None:
+        """Returns when the gateway is ready. `check` is called meanwhile, and may raise; whatever fails half way is
+        stopped again.
+        """
+        with ExitStack() as running:
+            for server in (self.postgres, self.valkey):
+                server.start(check)
+                running.callback(server.stop)
+            migrations.upgrade(self.postgres.url)
+            self._processes = Processes(self.home, self.environment)
+            running.callback(self._processes.stop)
+            for name in processes.commands():
+                self.start_process(name)
+            self._processes.wait_until_ready(HOST, self.port, check, within_seconds=self._start_timeout_seconds)
+            self._running = running.pop_all()
+
+    def stop(self) -> None:
+        self._running.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start_process(self, name: str) -> None:
+        """Starts one of the Procfile's processes, which must not be running."""
+        with self.log(name).open("ab") as log:
+            self._processes.start(name, processes.commands()[name], log)
+
+    def stop_process(self, name: str) -> None:
+        self._processes.child(name).stop(processes.STOP_TIMEOUT_SECONDS)
+
+    def pid(self, name: str) -> int:
+        """The process that leads those of one line of the Procfile."""
+        return self._processes.child(name).pid
+
+    def log(self, name: str) -> Path:
+        """Where a process's or a server's output is kept."""
+        return self.home / f"{name}.log"
+
+
+@contextmanager
+def temporary_system(
+    *, settings: Mapping[str, str] = _NOTHING, check: Callable[[], None] = lambda: None
+) -> Iterator[LocalSystem]:
+    """A fully durable system in a folder that is gone afterwards. `check` is called while it starts, and may raise."""
+    with tempfile.TemporaryDirectory(prefix="tidegate-", ignore_cleanup_errors=True) as home:
+        system = LocalSystem(Path(home), settings=settings)
+        system.start(check)
+        try:
+            yield system
+        finally:
+            system.stop()
+
+
+def _run(command: Sequence[str], system: LocalSystem, stop: StopRequest) -> int:
+    """Runs a command to its end, or ours, with its output where ours goes; returns its exit code."""
+    child = Child("command", command, records=records_folder(system.home), output=None, environment=system.environment)
+    try:
+        while child.returncode is None:
+            stop.check()
+            time.sleep(_POLL_SECONDS)
+        return child.returncode
+    finally:
+        child.stop(_COMMAND_STOP_TIMEOUT_SECONDS)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def main(command: tuple[str, ...]) -> None:
+    """Run COMMAND against a system of its own, and end with its exit code."""
+    try:
+        with stop_request() as stop, temporary_system(check=stop.check) as system:
+            code = _run([part.replace("{url}", system.url) for part in command], system, stop)
+    except Stopped:
+        code = _STOPPED_CODE
+    except (ServerError, ProcessError) as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Every noun of `runtime/nouns.py`, folded from its own events and compared with its rows, column for column.
+
+The events of one prefix and the rows of the nouns that they tell of, all sorted by subject, are walked side by side:
+only what one subject's events have made is in memory at a time. Secrets, which the log does not know, and columns that
+are no fields of the state are left alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import msgspec
+
+from domain.catalogue import Product, VariantAdded, VariantChanged
+from domain.model import Shop, evolve
+from ops.verify.report import Progress, Report
+from ops.verify.streams import Block, Groups, blocks
+from runtime.nouns import NOUNS, Noun
+from runtime.records import read_event
+
+_EVENTS: Final = """
+    SELECT subject, type, data::text, occurred_at FROM events
+    WHERE starts_with(type, $1) ORDER BY subject COLLATE "C", seq
+"""
+
+
+class _Folded(NamedTuple):
+    """A state as the log has it, when it was made, and when it last became another."""
+
+    state: msgspec.Struct
+    created_at: datetime
+    updated_at: datetime
+
+
+_States = dict[type[msgspec.Struct], dict[Any, _Folded]]
+"""By kind and key."""
+
+
+async def check_nouns(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
+    """Compares every row of every noun with its events, and finds rows that have none."""
+    told_by: dict[str, list[Noun]] = defaultdict(list)
+    for noun in NOUNS:
+        told_by[noun.events].append(noun)
+        report.counts[noun.table.name] = 0
+    for done, (prefix, nouns) in enumerate(told_by.items(), start=1):
+        await _check(connection, prefix, nouns, report)
+        progress("nouns", done, len(told_by))
+
+
+async def _check(connection: asyncpg.Connection[Any], prefix: str, nouns: Sequence[Noun], report: Report) -> None:
+    events = Groups(blocks(connection, _EVENTS, prefix))
+    tables = [(noun, Groups(blocks(connection, _rows_of(noun)))) for noun in nouns]
+    while keys := [key for key in [await each.key() for each in (events, *(rows for _, rows in tables))] if key]:
+        subject = min(keys)
+        folded = await _fold(nouns, events.runs(subject), report)
+        for noun, rows in tables:
+            found = await rows.take(subject)
+            report.counts[noun.table.name] += len(found)
+            if folded is not None:
+                _compare(noun, folded[noun.state], found, report)
+
+
+def _rows_of(noun: Noun) -> str:
+    """All rows, each behind the subject of its events."""
+    columns = ", ".join((*noun.fields, "created_at", "updated_at"))
+    return (
+        f"SELECT {noun.subject}::text AS told_under, {columns} FROM {noun.table.name}"  # noqa: S608 - names of ours
+        f' ORDER BY {noun.subject}::text COLLATE "C", {noun.key}'
+    )
+
+
+async def _fold(nouns: Iterable[Noun], said: AsyncIterator[Block], report: Report) -> _States | None:
+    """What one subject's events have made; None if one of them is none, as the log's own check says."""
+    shop = Shop()
+    folded: _States | None = {noun.state: {} for noun in nouns}
+    async for run in said:
+        for _, event_type, data, at in run:
+            try:
+                event = read_event(event_type, data)
+            except (KeyError, msgspec.MsgspecError):
+                folded = None
+            if folded is not None:
+                evolve(shop, event)
+                _note(folded, shop, at)
+                if isinstance(event, VariantAdded | VariantChanged):
+                    _check_status(shop, event, report)
+    return folded
+
+
+def _check_status(shop: Shop, event: VariantAdded | VariantChanged, report: Report) -> None:
+    """What follows from a variant's event for its sale rests on the status that it says its product has."""
+    product = shop.of(Product).get(event.product_id)
+    if product is not None and product.status != event.product_status:
+        report.differ(
+            "products",
+            str(product.id),
+            "has another status than its variant's event says",
+            sku=event.sku,
+            product=product.status,
+            event=event.product_status,
+        )
+
+
+def _note(folded: _States, shop: Shop, at: datetime) -> None:
+    """Takes over what became another just now."""
+    for kind, known in folded.items():
+        for key, state in shop.of(kind).items():
+            before = known.get(key)
+            if before is None:
+                known[key] = _Folded(state, at, at)
+            elif before.state is not state:
+                known[key] = _Folded(state, before.created_at, at)
+
+
+def _compare(noun: Noun, folded: dict[Any, _Folded], rows: Iterable[asyncpg.Record], report: Report) -> None:
+    table = noun.table.name
+    for row in rows:
+        state = noun.read(row)
+        key = getattr(state, noun.key)
+        known = folded.pop(key, None)
+        if known is None:
+            report.differ(table, str(key), "has no event")
+            continue
+        said = _columns(noun, known.state, known.created_at, known.updated_at)
+        found = _columns(noun, state, row["created_at"], row["updated_at"])
+        if different := [name for name in said if found[name] != said[name]]:
+            report.differ(
+                table,
+                str(key),
+                "the table does not say what the log says",
+                table={name: found[name] for name in different},
+                log={name: said[name] for name in different},
+            )
+    for key in folded:
+        report.differ(table, str(key), "is in the log but not in the table")
+
+
+def _columns(noun: Noun, state: msgspec.Struct, created_at: datetime, updated_at: datetime) -> dict[str, Any]:
+    """What is compared."""
+    known = {name: getattr(state, name) for name in noun.fields if name not in noun.private}
+    return {**known, "created_at": created_at, "updated_at": updated_at}

@@ -1,0 +1,191 @@
+"""Orders and their lines, each folded from its own events and compared with its rows. Where a guest wants mail, the log
+does not know: of that it can only be said that it is an address, or gone.
+
+Three streams sorted by order id are walked side by side; only one order is in memory at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from domain.fields.people import canonical_email
+from domain.model import Event, Order, Shop, evolve
+from domain.orders import CONFIRMED, MOVES, OrderCancelled, OrderPlaced
+from ops.verify.report import Progress, Report
+from ops.verify.streams import Block, Groups, blocks
+from runtime import orders
+from runtime.records import read_event
+
+_PROGRESS_ORDERS: Final = 10_000
+
+# As text in byte order, ids sort as uuids do.
+_EVENTS: Final = """
+    SELECT subject, type, data::text, occurred_at, seq FROM events
+    WHERE type LIKE 'order.%' ORDER BY subject COLLATE "C", seq
+"""
+_ORDERS: Final = f"""
+    SELECT id::text, {", ".join(orders.COLUMNS[1:])}, placed_at, updated_at, placed_seq FROM orders
+    ORDER BY orders.id
+"""  # noqa: S608 - names of ours
+# The lines of an order, one below the other, as `_lines_of` writes them: as rows of their own they would take longer
+# than all the rest.
+_LINES: Final = r"""
+    SELECT order_id::text,
+        string_agg(concat_ws(E'\t', position, sku, quantity, unit_price_minor), E'\n' ORDER BY position)
+    FROM order_lines GROUP BY order_lines.order_id ORDER BY order_lines.order_id
+"""
+
+
+class _Folded(NamedTuple):
+    """An order as the log has it, when it was placed, when it last became another, and the seq of its placing."""
+
+    order: Order
+    placed_at: datetime
+    updated_at: datetime
+    placed_seq: int
+
+
+async def check_orders(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
+    """Compares every order with its events, and finds orders and lines that have none."""
+    total: int = await connection.fetchval("SELECT count(*) FROM orders")
+    events, rows, lines = (Groups(blocks(connection, query)) for query in (_EVENTS, _ORDERS, _LINES))
+    done = 0
+    while keys := [key for key in (await events.key(), await rows.key(), await lines.key()) if key is not None]:
+        order_id = min(keys)
+        folded = await _fold(order_id, events.runs(order_id), report)
+        _compare(order_id, folded, await rows.take(order_id), await lines.take(order_id), report)
+        done += 1
+        if done % _PROGRESS_ORDERS == 0:
+            progress("orders", done, total)
+    report.counts["orders"] = total
+    progress("orders", total, total)
+
+
+def _compare(
+    order_id: str,
+    folded: _Folded | None,
+    rows: Sequence[asyncpg.Record],
+    lines: Sequence[asyncpg.Record],
+    report: Report,
+) -> None:
+    if folded is None:
+        return
+    if not rows:
+        report.differ("orders", order_id, "is in the log but not in the table")
+        return
+    order = folded.order
+    expected = (*_told(orders.row(order))[1:], folded.placed_at, folded.updated_at, folded.placed_seq)
+    email, found = rows[0]["email"], _told(tuple(rows[0]))[1:]
+    if email is not None and canonical_email(email) is None:
+        report.differ("orders", order_id, "has an e-mail address that can be none")
+    if found != expected:
+        report.differ(
+            "orders", order_id, "the table does not say what the log says", table=_text(found), log=_text(expected)
+        )
+    if order.total_minor != sum(line.quantity * line.unit_price_minor for line in order.lines):
+        report.differ("orders", order_id, "has another total than its lines", total_minor=order.total_minor)
+    found_lines, expected_lines = lines[0][1] if lines else "", _lines_of(order)
+    if found_lines != expected_lines:
+        found_each, expected_each = found_lines.split("\n"), expected_lines.split("\n")
+        report.differ(
+            "lines",
+            order_id,
+            "are not what the log says",
+            table=[line.split("\t") for line in found_each if line not in expected_each],
+            log=[line.split("\t") for line in expected_each if line not in found_each],
+        )
+
+
+def _lines_of(order: Order) -> str:
+    """Position, SKU, quantity and price of each line."""
+    return "\n".join(
+        [f"{at}\t{line.sku}\t{line.quantity}\t{line.unit_price_minor}" for at, line in enumerate(order.lines)]
+    )
+
+
+async def _fold(order_id: str, said: AsyncIterator[Block], report: Report) -> _Folded | None:
+    """The order as its events made it; None if they made none, which is told, by the log's own check if need be."""
+    fold = _Fold(order_id, report)
+    async for run in said:
+        for row in run:
+            fold.follow(row)
+    return fold.end()
+
+
+class _Fold:
+    """One order's events, one after another."""
+
+    def __init__(self, order_id: str, report: Report) -> None:
+        self._order_id = order_id
+        self._report = report
+        self._shop = Shop()
+        self._key = UUID(order_id)
+        self._folded: _Folded | None = None
+        self._events = self._placed = 0
+        self._readable = True
+
+    def follow(self, row: asyncpg.Record) -> None:
+        """Takes the order's next event."""
+        _, event_type, data, at, seq = row
+        self._events += 1
+        try:
+            event = read_event(event_type, data)
+        except (KeyError, msgspec.MsgspecError):
+            self._readable = False
+        if not self._readable:
+            return
+        evolve(self._shop, event)
+        self._placed += isinstance(event, OrderPlaced)
+        order, folded = self._shop.orders.get(self._key), self._folded
+        if order is None:
+            return  # it was never placed, as is said at the end
+        if folded is None:
+            self._folded = _Folded(order, at, at, seq)
+        elif order is not folded.order:
+            self._folded = folded._replace(order=order, updated_at=at)
+            if not _may_follow(folded.order, event, order):
+                self._report.differ(
+                    "orders",
+                    self._order_id,
+                    "made a move that it could not make",
+                    status=folded.order.status,
+                    event=data,
+                )
+
+    def end(self) -> _Folded | None:
+        """The order as it is now."""
+        if self._events == 0:
+            self._report.differ("orders", self._order_id, "has no event")
+        elif self._readable and self._placed != 1:
+            self._report.differ(
+                "orders", self._order_id, "was placed another number of times than once", times=self._placed
+            )
+        return self._folded if self._readable else None
+
+
+def _may_follow(before: Order, event: Event, after: Order) -> bool:
+    """Whether such an order may become the other by the event. One that moves it tells of its own lines."""
+    if isinstance(event, OrderPlaced):
+        return True  # once too often, as is said elsewhere
+    move = MOVES.get(type(event))
+    if move is None:
+        return after.status == before.status
+    if isinstance(event, OrderCancelled) and event.confirmed != (before.status == CONFIRMED):
+        return False
+    said_lines = getattr(event, "lines", before.lines)
+    return before.status in move.sources and after.status == move.target and said_lines == before.lines
+
+
+def _told(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Of the values of a row those that the log knows."""
+    return tuple(None if place in orders.PRIVATE_PLACES else value for place, value in enumerate(row))
+
+
+def _text(values: Sequence[object]) -> list[str]:
+    return [str(value) for value in values]
