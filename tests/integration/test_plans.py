@@ -21,6 +21,7 @@ from gateway.views.exports import order_lines_between
 from gateway.views.orders import Wanted as WantedOrders
 from gateway.views.orders import find, newest
 from runtime.engine import create_engine
+from runtime.mailboxes.rejoin import rejoin
 from tests import pace
 from tests.integration.bigshop import open_big_shop
 from tests.integration.shopfloor import STAFF, Shopfloor
@@ -160,6 +161,8 @@ async def big_shop(databases: Databases, _shared_redis_url: str) -> AsyncIterato
 async def test_a_big_shop_trades_and_is_clean_whatever_the_plan(big_shop: str, redis_url: str, plan: str) -> None:
     await force(big_shop, PLANS[plan])
     async with Shopfloor(big_shop, redis_url) as floor:
+        # This Redis is new, and the shop is not.
+        await rejoin(floor.pool, floor.redis, floor.inbox, range(floor.mailbox_count))
         asked = [*reversed(await floor.pool.fetch("SELECT sku FROM stock ORDER BY sku LIMIT 50"))]
         lines = tuple(Wanted(row["sku"], 1) for row in asked)
         orders = [PlaceOrder(new_id(time.time_ns() // 10**6, n, randbits(62)), "ann", lines) for n in range(6)]
