@@ -6,7 +6,7 @@ until the envelope is read, so that a command nobody can read still has an id, a
 
 import time
 from datetime import datetime
-from typing import Annotated, Final, NamedTuple, Union
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, Union
 from uuid import UUID
 
 import msgspec
@@ -44,12 +44,23 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
         return Who(self.principal, self.staff, self.development, at)
 
 
+DeadLetterCode: TypeAlias = Literal[
+    "unknown_schema_version",
+    "unreadable_envelope",
+    "unreadable_command",
+    "rule_raised",
+    "foreign_write",
+    "write_refused",
+]
+"""Why an entry is put aside."""
+
+
 class UnreadableEntry(Exception):
     """An entry that cannot be read; `code` says why, `envelope` is there if at least that could be."""
 
-    def __init__(self, code: str, detail: str, envelope: Envelope | None = None) -> None:
+    def __init__(self, code: DeadLetterCode, detail: str, envelope: Envelope | None = None) -> None:
         super().__init__(detail)
-        self.code = code
+        self.code: DeadLetterCode = code
         self.detail = detail
         self.envelope = envelope
 

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from http import HTTPMethod, HTTPStatus
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, get_args
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -20,6 +20,7 @@ from prometheus_client.values import MultiProcessValue
 
 from domain.jobs import FAILED, JOB_KINDS, SUCCEEDED
 from domain.model import COMMANDS
+from runtime.envelope import DeadLetterCode
 from runtime.records import OUTCOME_STATUSES
 
 _MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -130,13 +131,7 @@ BATCH_RETRIES = ClosedCounter("tidegate_batch_retries_total", "Batches tried aga
     )
 )
 DEAD_LETTERS = ClosedCounter("tidegate_dead_letters_total", "Entries put aside, by code.", ["code"]).allow(
-    code=(
-        "unknown_schema_version",
-        "unreadable_envelope",
-        "unreadable_command",
-        "rule_raised",
-        "write_refused",
-    )
+    code=get_args(DeadLetterCode)
 )
 JOB_RUNS = ClosedCounter("tidegate_job_runs_total", "Runs of jobs, by how they ended.", ["kind", "end"]).allow(
     kind=JOB_KINDS, end=(SUCCEEDED, FAILED, "retried", "lost", "broken off")

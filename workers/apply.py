@@ -19,6 +19,7 @@ import asyncpg
 
 from domain.model import holds_private
 from runtime.database import LOST_CONNECTION
+from runtime.envelope import DeadLetterCode
 from runtime.feed import EVENTS_CHANNEL, Publisher
 from runtime.mailboxes.fence import LOG_OF_TODAY, Confirmed, Fence, OutOfStep
 from runtime.mailboxes.inbox import Entry
@@ -146,7 +147,7 @@ class Applier:
         BATCH_RETRIES.labels("bisected").inc()
         if len(letters) == 1:
             letter = letters[0]
-            code = "foreign_write" if isinstance(culprit, ForeignWrite) else "write_refused"
+            code: DeadLetterCode = "foreign_write" if isinstance(culprit, ForeignWrite) else "write_refused"
             buried = DeadLetter(letter.mailbox, letter.entry, code, reason, letter.envelope)
             try:
                 await self._apply_together(held, [buried], done, look_up=True)

@@ -17,7 +17,7 @@ from domain.ids import new_id
 from domain.model import Command, Event, Private, Rejection, decide, evolve
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from runtime import envelope as envelopes
-from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, Envelope, UnreadableEntry
+from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, DeadLetterCode, Envelope, UnreadableEntry
 from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.metrics import UNREADABLE_COMMAND_TYPE
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
@@ -50,7 +50,7 @@ class DeadLetter(NamedTuple):
 
     mailbox: int
     entry: Entry
-    code: str
+    code: DeadLetterCode
     detail: str
     envelope: Envelope | None
 

@@ -203,7 +203,8 @@ class Rows:
                 INSERT INTO reactions (name, position, updated_at)
                 SELECT v.name, least(coalesce(v.position, c.last_seq), c.last_seq), now()
                 FROM unnest($1::text[], $2::bigint[]) AS v (name, position), event_counter c ORDER BY v.name
-                ON CONFLICT (name) DO UPDATE SET position = excluded.position, failures = 0, failing_since = NULL,
+                ON CONFLICT (name) DO UPDATE SET position = excluded.position, failures = 0, blamed = 0,
+                    failing_since = NULL,
                     last_error = NULL, due_at = NULL, lease_token = NULL, lease_until = NULL, updated_at = now()
                 """,
                 list(self.reactions),

@@ -9,8 +9,9 @@ from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, Table, Text
 from runtime.tables.base import metadata, when
 
 # `position` is the seq of the last event that was handled, or passed over. `active` is whether any process knows the
-# reaction (a webhook that was disabled is not). `failures` counts the tries of the event behind the position;
-# `due_at` is when the next may be made, or when that event is old enough. The lease is held by one run at a time.
+# reaction (a webhook that was disabled is not). `failures` counts the tries of the event behind the position, `blamed`
+# those of them that may have been its own fault; `due_at` is when the next may be made, or when that event is old
+# enough. The lease is held by one run at a time.
 reactions = Table(
     "reactions",
     metadata,
@@ -19,6 +20,7 @@ reactions = Table(
     Column("delay_seconds", Double, nullable=False, server_default="0"),
     Column("active", Boolean, nullable=False, server_default="true"),
     Column("failures", Integer, nullable=False, server_default="0"),
+    Column("blamed", Integer, nullable=False, server_default="0"),
     when("failing_since", nullable=True),
     Column("last_error", Text),
     when("due_at", nullable=True),

@@ -14,6 +14,7 @@ from domain.orders import CancelOrder, ConfirmOrder, PlaceOrder, Wanted
 from tests.integration.reacting import Stage, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.mailserver import MailServer, Step
+from workers.reactions.core import Away
 from workers.reactions.mail import transport
 from workers.reactions.mail.reaction import Mail
 
@@ -217,6 +218,27 @@ async def test_a_refusal_for_now_is_tried_again_so_many_times(floor: Shopfloor) 
         await stage.run_to_the_end()
         assert len(server.recipients) == stage.reaction._failures_max
         assert len(await stage.dead_letters()) == 1
+
+
+async def test_a_server_that_was_away_for_long_takes_nothing_from_the_tries_of_a_mail(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with MailServer() as server, mailing_to(server, floor) as stage:
+        await confirmed(floor)
+        with monkeypatch.context() as away:
+
+            async def handle(*_: object) -> None:
+                raise Away("the server is away")
+
+            away.setattr(stage.reaction, "handle", handle)
+            for _ in range(stage.reaction._failures_max + 3):
+                await stage.run()
+        server.trouble["RCPT"] = "450 mailbox busy"
+        await stage.run()
+        assert await stage.dead_letters() == []
+        server.trouble.clear()
+        await stage.run_to_the_end()
+        assert len(server.mails) == 1
 
 
 async def test_a_connection_that_was_hung_up_meanwhile_is_made_again_at_once(floor: Shopfloor) -> None:

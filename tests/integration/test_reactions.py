@@ -14,7 +14,7 @@ from tests import pace
 from tests.integration.reacting import LEASE_SECONDS, Stage, Told, ToldMany, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.system import eventually_seen
-from workers.reactions.core import Away, GiveUp
+from workers.reactions.core import Away, Failure, GiveUp
 from workers.reactions.positions import LeaseLost
 from workers.rows import Rows
 
@@ -258,7 +258,7 @@ async def test_a_run_that_was_overtaken_changes_nothing_more(floor: Shopfloor) -
             on_stage.positions.renew(slow),
             on_stage.positions.move(slow, 5),
             on_stage.positions.bury(slow, 5, "x"),
-            on_stage.positions.note_failure(slow, datetime.now(UTC), "x", 1.0),
+            on_stage.positions.note_failure(slow, Failure(ValueError("x"), 1, 1, datetime.now(UTC)), "x", 1.0),
         ):
             with pytest.raises(LeaseLost):
                 await step

@@ -55,16 +55,23 @@ class TookTooLong(Exception):
 
 
 class Failure(NamedTuple):
-    """A try that failed: with what, how many there were of this event by now, and when the first one failed."""
+    """A try that failed: with what, how many there were of this event by now, how many of them may have been the
+    event's own fault, and when the first one failed."""
 
     error: Exception
     failures: int
+    blamed: int
     since: datetime
 
     @property
     def blames_event(self) -> bool:
         """Whether the event itself may be the reason."""
-        return not isinstance(self.error, NOT_THE_EVENT)
+        return blames_event(self.error)
+
+
+def blames_event(error: Exception) -> bool:
+    """Whether the event itself may be the reason for a failure."""
+    return not isinstance(error, NOT_THE_EVENT)
 
 
 class Tools(NamedTuple):
@@ -113,7 +120,7 @@ class Reaction:
 
     def retry_seconds(self, failure: Failure) -> float | None:
         """How long to wait before the next try; None to give the event up."""
-        if failure.blames_event and failure.failures >= self._failures_max:
+        if failure.blames_event and failure.blamed >= self._failures_max:
             return None
         return backoff_seconds(failure.failures, self._retry_max_seconds)
 

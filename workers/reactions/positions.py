@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from workers.reactions.core import Reaction
+from workers.reactions.core import Failure, Reaction
 from workers.reactions.log import STRETCH_MAX_EVENTS
 
 ERROR_MAX_CHARS: Final = 1_000
@@ -33,6 +33,7 @@ class Held(NamedTuple):
     token: UUID
     position: int
     failures: int
+    blamed: int
     failing_since: datetime | None
 
 
@@ -80,7 +81,7 @@ class Positions:
             f"""
             UPDATE reactions r SET lease_token = $2, lease_until = now() + $3 * interval '1 second'
             WHERE r.name = $1 AND {_IS_FREE}
-            RETURNING r.name, r.lease_token, r.position, r.failures, r.failing_since
+            RETURNING r.name, r.lease_token, r.position, r.failures, r.blamed, r.failing_since
             """,  # noqa: S608 - only our own constants go in
             name,
             uuid4(),
@@ -103,7 +104,7 @@ class Positions:
         """Everything up to `to` is handled, or of no interest. Raises LeaseLost."""
         await self._must(
             """
-            UPDATE reactions SET position = $4, failures = 0, failing_since = NULL, last_error = NULL,
+            UPDATE reactions SET position = $4, failures = 0, blamed = 0, failing_since = NULL, last_error = NULL,
                 updated_at = now()
             WHERE name = $1 AND lease_token = $2 AND position = $3
             """,
@@ -112,21 +113,23 @@ class Positions:
             held.position,
             to,
         )
-        return held._replace(position=to, failures=0, failing_since=None)
+        return held._replace(position=to, failures=0, blamed=0, failing_since=None)
 
-    async def note_failure(self, held: Held, since: datetime, error: str, retry_seconds: float) -> None:
+    async def note_failure(self, held: Held, failure: Failure, error: str, retry_seconds: float) -> None:
         """Records that the event behind the position could not be handled, and gives the lease back until it is time
         for another try. Raises LeaseLost."""
         await self._must(
             """
-            UPDATE reactions SET failures = failures + 1, failing_since = $4, last_error = $5,
-                due_at = now() + $6 * interval '1 second', lease_token = NULL, lease_until = NULL, updated_at = now()
+            UPDATE reactions SET failures = $4, blamed = $5, failing_since = $6, last_error = $7,
+                due_at = now() + $8 * interval '1 second', lease_token = NULL, lease_until = NULL, updated_at = now()
             WHERE name = $1 AND lease_token = $2 AND position = $3
             """,
             held.name,
             held.token,
             held.position,
-            since,
+            failure.failures,
+            failure.blamed,
+            failure.since,
             error[:ERROR_MAX_CHARS],
             retry_seconds,
         )
@@ -136,7 +139,7 @@ class Positions:
         await self._must(
             """
             WITH buried AS (
-                UPDATE reactions SET position = $4, failures = 0, failing_since = NULL, last_error = $5,
+                UPDATE reactions SET position = $4, failures = 0, blamed = 0, failing_since = NULL, last_error = $5,
                     updated_at = now()
                 WHERE name = $1 AND lease_token = $2 AND position = $3 RETURNING name
             )
@@ -149,7 +152,7 @@ class Positions:
             seq,
             error[:ERROR_MAX_CHARS],
         )
-        return held._replace(position=seq, failures=0, failing_since=None)
+        return held._replace(position=seq, failures=0, blamed=0, failing_since=None)
 
     async def leave(self, held: Held, interests: Collection[str] | None, due_at: datetime | None = None) -> bool:
         """Gives the lease back; nothing is to be done before `due_at`. Returns whether the log holds something of

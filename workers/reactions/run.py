@@ -20,7 +20,7 @@ import asyncpg
 from runtime.database import LOST_CONNECTION
 from runtime.metrics import REACTION_DEAD_LETTERS, REACTION_FAILURES, REACTION_HANDLED, reaction_kind
 from runtime.records import EventRecord
-from workers.reactions.core import Failure, GiveUp, NotNow, Reaction, TookTooLong
+from workers.reactions.core import Failure, GiveUp, NotNow, Reaction, TookTooLong, blames_event
 from workers.reactions.log import read_page
 from workers.reactions.positions import Held, LeaseLost, Positions
 
@@ -167,7 +167,9 @@ class _Run:
     async def _go_on_behind(self, record: EventRecord, error: Exception) -> bool:
         """What a failure leads to. True if the event was given up: it is a dead letter, and the run goes on."""
         said = f"{type(error).__name__}: {error}"
-        failure = Failure(error, self._held.failures + 1, self._held.failing_since or datetime.now(UTC))
+        held = self._held
+        blamed = held.blamed + 1 if blames_event(error) else held.blamed
+        failure = Failure(error, held.failures + 1, blamed, held.failing_since or datetime.now(UTC))
         REACTION_FAILURES.labels(self._kind).inc()
         retry_seconds = None if isinstance(error, GiveUp) else self._reaction.retry_seconds(failure)
         await self._tell(record, failure)
@@ -185,7 +187,7 @@ class _Run:
             retry_seconds,
             exc_info=error if unexpected else None,
         )
-        await self._positions.note_failure(self._held, failure.since, said, retry_seconds)
+        await self._positions.note_failure(held, failure, said, retry_seconds)
         return False
 
     async def _tell(self, record: EventRecord, failure: Failure) -> None:

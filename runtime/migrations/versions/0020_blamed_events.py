@@ -1,0 +1,12 @@
+"""How often an event may have been the reason for a failure itself is counted apart from how often it was tried."""
+
+from alembic import op
+
+revision = "0020"
+down_revision = "0019"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE reactions ADD COLUMN blamed INTEGER NOT NULL DEFAULT 0")
