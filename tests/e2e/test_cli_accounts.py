@@ -11,6 +11,8 @@ from tests.e2e.people import Person, ask_for_tokens, sign_in
 from tests.e2e.shop import Shop
 from tests.system import eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 
 def create(shop: Shop, *arguments: str, password: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(

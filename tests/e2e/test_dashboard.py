@@ -23,6 +23,8 @@ from tests.e2e.shop import Shop
 from tests.listings import Listings
 from tests.system import System, eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 SCREENSHOTS: Final = Path(__file__).parents[2] / "build/screenshots"
 CONTRAST: Final = (Path(__file__).parent / "contrast.js").read_text()
 

@@ -19,6 +19,8 @@ from tests.e2e.ledger import Ledger, prove, stock_up
 from tests.e2e.load import Accepted, Load
 from tests.system import System, eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 SKUS: Final = ("KETTLE", "TEAPOT", "TRAY", "SPOON")
 RECOVERS_SECONDS: Final = 5.0
 # How much the load is to see of each state before the next: a good part of a second.
@@ -37,7 +39,7 @@ async def system() -> AsyncIterator[System]:
         assert not running.tracebacks()
 
 
-@pytest.mark.parametrize("workers", [pytest.param("in_batches", marks=pytest.mark.campaign), "stopped"])
+@pytest.mark.parametrize("workers", ["in_batches", "stopped"])
 async def test_valkey_killed_under_load(system: System, workers: str) -> None:
     pids = system.pids()
     async with FaultsClient(system) as client, Follower(system) as follower, Load(system, SKUS) as load:
@@ -69,7 +71,7 @@ async def test_valkey_killed_under_load(system: System, workers: str) -> None:
 @pytest.mark.parametrize(
     "how",
     [
-        pytest.param(signal.SIGINT, id="fast", marks=pytest.mark.campaign),
+        pytest.param(signal.SIGINT, id="fast"),
         pytest.param(signal.SIGQUIT, id="immediate"),
     ],
 )
@@ -95,7 +97,6 @@ async def test_postgres_stopped_under_load(system: System, how: signal.Signals) 
     assert system.pids() == pids, "nobody had to be started again"
 
 
-@pytest.mark.campaign
 async def test_gateway_killed_under_load(system: System) -> None:
     async with FaultsClient(system) as client, Follower(system) as follower, Load(system, SKUS) as load:
         for _ in range(GATEWAY_KILLS):

@@ -236,6 +236,7 @@ def test_after_a_kill_the_next_one_ends_what_was_left_running(home: Path) -> Non
     assert following.stop() == 0
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("moment", ["✓ Postgres", "✓ Valkey", "✓ Database"])
 def test_a_signal_while_it_starts_stops_what_has_been_started(home: Path, moment: str) -> None:
     starting = Up(home)
@@ -247,6 +248,7 @@ def test_a_signal_while_it_starts_stops_what_has_been_started(home: Path, moment
     assert list((home / "run").iterdir()) == []
 
 
+@pytest.mark.campaign
 def test_a_taken_port_is_a_clear_error_and_nothing_is_started(home: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

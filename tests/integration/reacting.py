@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final
 
@@ -107,9 +107,24 @@ class Stage:
 
     async def run_to_the_end(self) -> None:
         """Runs it again and again, as the background process does, until it has passed the whole log."""
+
+        async def is_there() -> bool:
+            return await self.position() >= await self.end()
+
+        await self._run_until("at the log's end", is_there)
+
+    async def fail(self, times: int) -> None:
+        """Runs it again and again, until the event that is due has failed so many times."""
+
+        async def has_failed() -> bool:
+            return bool((await self.row())["failures"] >= times)
+
+        await self._run_until(f"{times} failures", has_failed)
+
+    async def _run_until(self, what: str, look: Callable[[], Awaitable[bool]]) -> None:
         patience = Patience(_WITHIN_SECONDS)
-        while await self.position() < await self.end():
-            assert not patience.is_over(), f"not at the log's end within {patience}: {await self.row()}"
+        while not await look():
+            assert not patience.is_over(), f"{what}: not within {patience}: {await self.row()}"
             if not await self.run():
                 await asyncio.sleep(_POLL_SECONDS)
 

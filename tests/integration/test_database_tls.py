@@ -18,6 +18,8 @@ from runtime.database import asyncpg_dsn, create_batch_pool, create_job_pool
 from runtime.engine import create_engine
 from tests.tlsproxy import Authority, TlsProxy, tls_proxy
 
+pytestmark = pytest.mark.campaign
+
 _NAME = "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 
 

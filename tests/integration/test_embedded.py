@@ -27,6 +27,8 @@ from ops.stopping import Stopped
 from tests import pace, servers
 from tests.system import eventually
 
+pytestmark = pytest.mark.campaign
+
 _AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account to run a server as")
 
 
