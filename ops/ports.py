@@ -7,8 +7,8 @@ from typing import Final
 # Below the range from which the kernel takes the ports of outgoing connections (32768 and up on Linux, 49152 on macOS).
 # A port of that range can be gone when a server restarts on it; and a client that keeps on trying to reach the server
 # that is away could be given the very port it calls, and be connected with itself.
-_LOWEST: Final = 20_000
-_HIGHEST: Final = 32_000
+LOWEST: Final = 20_000
+HIGHEST: Final = 32_000
 _TRIES_MAX: Final = 100
 
 
@@ -24,10 +24,19 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
         return True
 
 
+_drawn_from = range(LOWEST, HIGHEST)
+
+
+def draw_from(ports: range) -> None:
+    """Has this process draw from these ports alone. Those who share them out never draw the same."""
+    global _drawn_from
+    _drawn_from = ports
+
+
 def free_port() -> int:
     """A port nobody listens on, drawn at random so that programs that start side by side rarely draw the same."""
     for _ in range(_TRIES_MAX):
-        port = random.randrange(_LOWEST, _HIGHEST)  # noqa: S311 - not a secret
+        port = random.choice(_drawn_from)  # noqa: S311 - not a secret
         if is_free(port):
             return port
-    raise OSError(f"no free TCP port found between {_LOWEST} and {_HIGHEST}")
+    raise OSError(f"no free TCP port found between {_drawn_from.start} and {_drawn_from.stop}")

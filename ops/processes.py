@@ -12,8 +12,11 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
+
+import psutil
 
 from ops.children import Child
 from ops.embedded.server import records_folder
@@ -128,9 +131,10 @@ class Processes:
         *,
         within_seconds: float = READY_TIMEOUT_SECONDS,
     ) -> None:
-        """Returns when the gateway says it is ready. `check` is called meanwhile, and may raise."""
+        """Returns when the gateway says it is ready, and it is ours that listens there. `check` is called meanwhile,
+        and may raise."""
         deadline = time.monotonic() + within_seconds
-        while not _says_ready(host, port):
+        while not (_says_ready(host, port) and self._listens(port)):
             check()
             ended = self.ended()
             if ended is not None:
@@ -138,6 +142,21 @@ class Processes:
             if time.monotonic() > deadline:
                 raise ProcessError(f"the gateway was not ready within {within_seconds:.0f} s")
             time.sleep(_POLL_SECONDS)
+
+    def _listens(self, port: int) -> bool:
+        """Whether one of these processes, or of those that they started, listens on that port; yes where the system
+        does not say."""
+        for child in self._children.values():
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(child.pid)
+                for each in (process, *process.children(recursive=True)):
+                    try:
+                        connections = each.net_connections("tcp")
+                    except psutil.AccessDenied:
+                        return True
+                    if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections):
+                        return True
+        return False
 
 
 def reachable(host: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 import hypothesis
 import pytest
 
+from ops import ports
 from runtime.settings import settings
 from tests import needs, pace, servers
 from tests.offline import sitecustomize as sitecustomize  # a resolver without names outside
@@ -26,6 +27,11 @@ for _name in list(os.environ):
 # Nor is a `tidegate up` that happens to run in this checkout, whose servers the CLI would join.
 os.environ["TIDEGATE_HOME"] = f"{tempfile.gettempdir()}/tidegate-tests-have-no-home"
 
+
+# Servers of test processes side by side never meet on a port.
+_WORKERS_MAX = 16
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS_MAX
+ports.draw_from(range(ports.LOWEST, ports.HIGHEST)[_worker::_WORKERS_MAX])
 
 # How fast an example is, depends on the machine; pytest's timeout ends what hangs.
 hypothesis.settings.register_profile("any pace", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -5,13 +5,16 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 
 from ops import processes
+from ops.processes import ProcessError
 from tests import pace
 from tests.system import System, eventually
 
@@ -103,3 +106,26 @@ def test_a_signal_ends_the_command_and_the_system(how: signal.Signals) -> None:
         running.communicate(timeout=pace.seconds(60))
     assert running.returncode == 130
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
+
+
+class _Ready(BaseHTTPRequestHandler):
+    """Another gateway, which is ready."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nobody asks."""
+
+
+@pytest.mark.campaign
+def test_another_gateway_on_its_port_is_not_taken_for_its_own() -> None:
+    system = System()
+    with ThreadingHTTPServer(("127.0.0.1", system.port), _Ready) as other, ThreadPoolExecutor(1) as thread:
+        thread.submit(other.serve_forever)
+        try:
+            with pytest.raises(ProcessError, match="gateway ended"):
+                system.start()
+        finally:
+            other.shutdown()
