@@ -266,7 +266,12 @@ async def test_production_refuses_what_was_made_in_development_and_says_so_when_
         shop,
         [
             CreateApiKey(key_id, "of development", "staff", ("orders:read",), Secret(key.secret_hash)),
-            RegisterWebhook(hook_id, WebhookFields("http://127.0.0.1:9/", ("product.*",)), Secret("whsec_AAAA")),
+            RegisterWebhook(
+                hook_id,
+                WebhookFields("http://127.0.0.1:9/", ("product.*",)),
+                Secret("whsec_AAAA"),
+                ("webhooks:write", "catalogue:read"),
+            ),
             OpenSession(session_id, account_id, 0, ("orders:read",), tomorrow),
         ],
     )
