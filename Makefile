@@ -78,8 +78,9 @@ simulate: $(equipped) ## Run the seeded simulation at length (SEEDS=200; ARGS as
 	$(bin)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)
 
 settings: $(installed) ## Write the table of docs/settings.md anew, after a change to runtime/settings.py
-	@sed -i '/^| variable/,$$d' docs/settings.md
-	@$(bin)/python -m runtime.settings >> docs/settings.md
+	@mkdir -p build
+	@{ sed '/^| variable/,$$d' docs/settings.md; $(bin)/python -m runtime.settings; } > build/settings.md
+	@mv build/settings.md docs/settings.md
 
 fuzz: $(equipped) ## Hold every answer of the API against its OpenAPI document (SECONDS=300 SEED=1)
 	$(bin)/python -m tests.fuzz.run --seconds $(SECONDS) --seed $(SEED) $(ARGS)

@@ -23,8 +23,8 @@ _SCOPE_OF_NOUN: Final = {
 def may_read(event_type: str, scopes: Collection[str]) -> bool:
     """Whether staff with these scopes may read events of this type."""
     needed = _scope_for(event_type)
-    if needed == READS_DRAFTS and may_see_drafts(scopes):
-        return True
+    if needed == READS_DRAFTS:
+        return READS_ALL in scopes or may_see_drafts(scopes)
     return READS_ALL in scopes or needed is None or needed in scopes
 
 

@@ -32,6 +32,11 @@ GUEST_PREFIX: Final = "guest:"
 """What the principals of guests begin with; each has one order, and is nobody else anywhere."""
 
 
+def is_guest(principal: str) -> bool:
+    """Whether it is a guest's."""
+    return principal.startswith(GUEST_PREFIX)
+
+
 class Wanted(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A line as the customer asks for it: no price, that is the catalogue's to say."""
 

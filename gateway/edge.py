@@ -19,8 +19,8 @@ from gateway.identity.hashing import Passwords
 from gateway.identity.revocations import Revocations
 from gateway.identity.throttle import Throttle
 from gateway.realtime.hub import Hub
+from gateway.realtime.parts import Parts
 from gateway.realtime.places import Places
-from gateway.realtime.session import Parts
 from gateway.realtime.sockets import Sockets
 from gateway.realtime.statistics.stats import Statistics
 from gateway.realtime.tail import Tail
@@ -35,6 +35,7 @@ from runtime.activation import ActivationBroker, activate
 from runtime.engine import create_engine
 from runtime.feed import EVENTS_CHANNEL, Listener
 from runtime.keys import key_ring
+from runtime.mailboxes.inbox import Inbox
 from runtime.mailboxes.post import Poster
 from runtime.metrics import ACCEPT_DURABLE
 from runtime.redis_client import REDIS_UNAVAILABLE, connect, is_durable
@@ -112,6 +113,9 @@ class Edge:
         ):
             self.tail.watch_anew(begin_anew)
         self._broker = ActivationBroker(config.redis_url)
+        self.inbox = Inbox(
+            self.redis, awake_milliseconds=config.awake_milliseconds, read_max_bytes=config.batch_max_bytes
+        )
         self._poster = Poster(
             self.redis,
             self._wake,

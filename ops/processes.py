@@ -27,7 +27,7 @@ PROCFILE: Final = Path(__file__).parent / "Procfile"
 
 _PROCFILE_LINE: Final = re.compile(r"^([A-Za-z0-9_-]+):\s*(.+)$", re.MULTILINE)
 
-# Longer than what the Procfile allows gateway (3 s) and workers (3 s, and 1 s more) for what they have begun.
+# Longer than what the Procfile allows gateway (3 s) and workers (1 s, and 3 s more) for what they have begun.
 STOP_TIMEOUT_SECONDS: Final = 6.0
 READY_TIMEOUT_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.03

@@ -31,7 +31,7 @@ from tests import offline, pace, servers
 from tests.beside import all_go_on
 from tests.pace import Patience
 
-VERIFY_TIMEOUT_SECONDS: Final = 60.0
+COMMAND_TIMEOUT_SECONDS: Final = 60.0
 _TOKEN_SECONDS: Final = 3600
 _POLL_SECONDS: Final = 0.02
 _LOG_TAIL_LINES: Final = 40
@@ -145,7 +145,7 @@ class System(LocalSystem):
         return {self.pid(name) for name in processes.commands()}.union(self.worker_pids(), self.background_pids())
 
     def tidegate(
-        self, *arguments: str, timeout_seconds: float = VERIFY_TIMEOUT_SECONDS
+        self, *arguments: str, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS
     ) -> subprocess.CompletedProcess[str]:
         """Runs the CLI against this system."""
         return subprocess.run(

@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.model import Order
-from domain.orders import GUEST_PREFIX
+from domain.orders import is_guest
 
 _EMAILS_OF: Final = """
     SELECT coalesce(array_agg(email), '{}') FROM accounts WHERE id = ANY($1::uuid[]) AND email IS NOT NULL
@@ -64,7 +64,7 @@ class Erasure:
         principals = [*map(str, self._accounts), *self._guests]
         if self._accounts:
             changed = await connection.fetch(_ERASE_EMAILS, principals, self._emails)
-            principals += {row["customer_id"] for row in changed if row["customer_id"].startswith(GUEST_PREFIX)}
+            principals += {row["customer_id"] for row in changed if is_guest(row["customer_id"])}
         if principals:
             await connection.execute(_BLANK_DEAD_LETTERS, principals)
 
@@ -80,7 +80,7 @@ async def erased_customers(connection: asyncpg.Connection[Any], orders: Iterable
 
 
 def _account(principal: str) -> UUID | None:
-    if principal.startswith(GUEST_PREFIX):
+    if is_guest(principal):
         return None
     try:
         return UUID(principal)

@@ -12,11 +12,10 @@ from uuid import UUID
 import asyncpg
 
 from domain.erasure import ExpireRegistration
-from runtime.database import LOST_CONNECTION
-from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull, PostQueueFull
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings
 from workers.erasing import BLANK
+from workers.reactions.core import NOT_THE_EVENT
 from workers.reactions.expiry import SEND_PATIENCE_SECONDS, TIDEGATE
 
 _EVERY_SECONDS: Final = 60.0
@@ -33,14 +32,6 @@ _OLD_REGISTRATIONS: Final = """
         AND updated_at < now() - greatest(make_interval(days => $1), make_interval(secs => $2))
     ORDER BY updated_at LIMIT $3
 """
-
-_AWAY: Final[tuple[type[BaseException], ...]] = (
-    *LOST_CONNECTION,
-    asyncpg.PostgresError,
-    MailboxFull,
-    PostQueueFull,
-    MailboxesUnavailable,
-)
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +52,7 @@ class Tidier:
         self._tidied_at = time.monotonic()
         try:
             await self.tidy()
-        except _AWAY as error:
+        except NOT_THE_EVENT as error:
             _log.warning("nothing tidied (%s: %s); tried again in a minute", type(error).__name__, error)
 
     async def tidy(self) -> None:

@@ -14,12 +14,10 @@ from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.identity.authenticator import Authenticator
 from gateway.identity.caller import Caller
 from gateway.realtime import admission
-from gateway.realtime.hub import FellBehind, Hub, Subscription
+from gateway.realtime.hub import FellBehind, Subscription
 from gateway.realtime.messages import (
     SOCKET_TOPICS_MAX,
     SUBSCRIPTIONS_MAX,
@@ -40,10 +38,9 @@ from gateway.realtime.messages import (
 )
 from gateway.realtime.outbox import Lane, Outbox, Send
 from gateway.realtime.packets import Form, events_message
-from gateway.realtime.places import NoPlace, Place, Places
+from gateway.realtime.parts import Parts
+from gateway.realtime.places import NoPlace, Place
 from gateway.realtime.statistics.figures import Figures
-from gateway.realtime.statistics.stats import Statistics
-from gateway.realtime.tail import Tail
 from gateway.realtime.topics import STATS, TopicRefused
 from gateway.realtime.turns import TooManyReplays
 from gateway.server.closing import (
@@ -61,25 +58,12 @@ from gateway.server.rate import Allowance
 from gateway.views.log import NotThisLog
 from gateway.web.problems import Problem
 from runtime.engine import VIEW_FAILED
-from runtime.settings import Settings
 
 # So many messages that could not be understood are answered; one more ends the socket.
 MISTAKES_MAX: Final = 20
 _LATEST_TIMER_SECONDS: Final = 30 * 86_400.0
 
 _log = logging.getLogger(__name__)
-
-
-class Parts(NamedTuple):
-    """The parts of one gateway process that its sockets and event streams are served from."""
-
-    config: Settings
-    engine: AsyncEngine
-    authenticator: Authenticator
-    tail: Tail
-    hub: Hub
-    stats: Statistics
-    places: Places
 
 
 class _Served(NamedTuple):

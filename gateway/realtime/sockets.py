@@ -17,9 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.identity.caller import Caller, bearer_token
 from gateway.realtime.messages import TOPICS_MAX, Subscribe
+from gateway.realtime.parts import Parts
 from gateway.realtime.places import NoPlace, Place
 from gateway.realtime.plain import Notifications
-from gateway.realtime.session import Parts, Session
+from gateway.realtime.session import Session
 from gateway.realtime.topics import ME
 from gateway.server.closing import BAD_REQUEST, FORBIDDEN, INTERNAL_ERROR, TOO_SLOW, TRY_LATER, UNAUTHENTICATED, Closing
 from gateway.web.problems import Problem

@@ -13,7 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from domain.catalogue import ACTIVE
+from domain.catalogue import ACTIVE, ProductCreated
+from domain.disclosure import READS_ALL, may_read
 from domain.fields.catalogue import canonical_sku
 from gateway.identity.caller import Caller
 from gateway.views.narrow import Narrow
@@ -26,7 +27,6 @@ CATALOGUE: Final = "catalogue"
 ME: Final = "me"
 STATS: Final = "stats"
 
-_STAFF_SCOPE: Final = "events:read"
 _OWN_SCOPE: Final = "orders:read"
 _STAFF_TOPICS: Final = frozenset({LOG, ORDERS, INVENTORY, STATS})
 _FORMS: Final = (LOG, ORDERS, f"{ORDERS}/{{id}}", INVENTORY, f"{INVENTORY}/{{sku}}", CATALOGUE, ME, STATS)
@@ -64,21 +64,18 @@ def _whole(noun: str, topic: str, caller: Caller) -> str:
         _staff_only(topic, caller)
         return noun
     if noun == CATALOGUE:
-        return CATALOGUE if caller.sees_drafts or _reads_all(caller) else _PUBLIC_CATALOGUE
+        hears_all = caller.who.staff and may_read(ProductCreated.type, caller.scopes)
+        return CATALOGUE if hears_all else _PUBLIC_CATALOGUE
     if noun == ME:
         _within(_OWN_SCOPE, topic, caller)
         return f"{ME}/{caller.who.principal}"
     raise _unknown(topic)
 
 
-def _reads_all(caller: Caller) -> bool:
-    return caller.who.staff and _STAFF_SCOPE in caller.scopes
-
-
 def _staff_only(topic: str, caller: Caller) -> None:
     if not caller.who.staff:
         raise TopicRefused("forbidden", f"The topic `{topic}` is for staff.")
-    _within(_STAFF_SCOPE, topic, caller)
+    _within(READS_ALL, topic, caller)
 
 
 def _within(scope: str, topic: str, caller: Caller) -> None:

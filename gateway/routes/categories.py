@@ -121,4 +121,4 @@ async def _written(request: Request, asked: Ask, accepted: Accepted, *, status: 
             said["Location"] = f"{CATEGORIES}/{category.id}"
         return Answer(category.model_dump_json(), status, said)
 
-    return (await edge.answers.first(asked, accepted, made)).response(accepted)
+    return await edge.answers.respond(asked, accepted, made)

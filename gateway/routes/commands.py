@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from domain.disclosure import READS_ALL
 from domain.ids import mailbox_of_slot, slot_of_id
 from domain.model import Who
 from gateway.apidocs.responses import READ
@@ -18,14 +19,14 @@ from gateway.web.pages import Page
 from gateway.web.problems import Problem
 from runtime import envelope as envelopes
 from runtime.envelope import ENVELOPE_FIELD, UnreadableEntry
-from runtime.mailboxes.inbox import Inbox, entry_order
+from runtime.mailboxes.inbox import entry_order
 from runtime.records import moment
 from runtime.redis_client import REDIS_UNAVAILABLE
 
 router = APIRouter(prefix=API, tags=["commands"])
 
 Asker = Annotated[Caller, Depends(require_role("guest"))]
-Operator = Annotated[Caller, Depends(require_role("staff", "events:read"))]
+Operator = Annotated[Caller, Depends(require_role("staff", READS_ALL))]
 
 _LOOK_ENTRIES = 500
 
@@ -38,7 +39,7 @@ _POSTED_WITHIN_MS = 15_000
 async def get_command(request: Request, caller: Asker, command_id: UUID) -> Response:
     """What became of a command of yours. Staff with the scope `events:read` see everyone's."""
     edge = edge_of(request)
-    who = Who(caller.who.principal, staff=caller.who.staff and "events:read" in caller.scopes)
+    who = Who(caller.who.principal, staff=caller.who.staff and READS_ALL in caller.scopes)
     command = await _applied(edge, who, command_id) or await _waiting(edge, who, command_id)
     if command is None:
         # It may have been applied between the two looks.
@@ -70,14 +71,12 @@ async def _applied(edge: Edge, who: Who, command_id: UUID) -> CommandView | None
 async def _waiting(edge: Edge, who: Who, command_id: UUID) -> CommandView | None:
     """Looks into the command's mailbox, which its id names, around the time that its id names. Entries are only decoded
     when the id stands in them: whoever waits in a rush asks again and again."""
-    config = edge.config
-    inbox = Inbox(edge.redis, awake_milliseconds=config.awake_milliseconds, read_max_bytes=config.batch_max_bytes)
-    mailbox = mailbox_of_slot(slot_of_id(command_id), config.mailbox_count)
+    mailbox = mailbox_of_slot(slot_of_id(command_id), edge.config.mailbox_count)
     accepted_ms = command_id.int >> 80
     position = f"{max(0, accepted_ms - _CLOCKS_APART_MS)}-0"
     wanted = str(command_id).encode()
     try:
-        while entries := await inbox.read(mailbox, position, _LOOK_ENTRIES):
+        while entries := await edge.inbox.read(mailbox, position, _LOOK_ENTRIES):
             position = entries[-1].entry_id
             for entry in entries:
                 if wanted not in entry.fields.get(ENVELOPE_FIELD, b""):

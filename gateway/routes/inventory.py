@@ -131,14 +131,12 @@ async def _move(request: Request, who: Who, body: bytes, command: ReceiveStock |
     edge = edge_of(request)
     asked = ask(request, who, body)
     accepted = await edge.submitter.submit(asked, command, command.sku)
-    if accepted.outcome is None:
-        return accepted.response()
 
     async def made() -> Answer:
         # What was moved is shown to whoever moved it.
         return Answer(await _inventory(request, command.sku, all_statuses=True))
 
-    return (await edge.answers.first(asked, accepted, made)).response(accepted)
+    return await edge.answers.respond(asked, accepted, made)
 
 
 async def _inventory(request: Request, sku: str, *, all_statuses: bool) -> str:

@@ -113,13 +113,11 @@ async def revoke_key(request: Request, caller: Admin, key_id: UUID) -> Response:
     asked = ask(request, caller.who, b"", wait_seconds=WAIT_SECONDS)
     edge = edge_of(request)
     accepted = await edge.submitter.submit(asked, RevokeApiKey(key_id), str(key_id))
-    if accepted.outcome is None:
-        return accepted.response()
 
     async def made() -> Answer:
         return Answer(await _shown(request, key_id))
 
-    return (await edge.answers.first(asked, accepted, made)).response(accepted)
+    return await edge.answers.respond(asked, accepted, made)
 
 
 async def _shown(request: Request, key_id: UUID) -> str:

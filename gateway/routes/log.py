@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
+from domain.disclosure import READS_ALL
 from gateway.apidocs.responses import read
 from gateway.edge import edge_of
 from gateway.identity.caller import Caller
@@ -60,7 +61,7 @@ def not_this_log(error: views.NotThisLog) -> Problem:
 @router.get("/events", response_model=EventsView, responses=read("ahead_of_log", "another_log"))
 async def list_events(
     request: Request,
-    caller: Annotated[Caller, Depends(require_role("staff", "events:read"))],
+    caller: Annotated[Caller, Depends(require_role("staff", READS_ALL))],
     after: Annotated[int, Query(ge=0, le=_SEQ_MAX)] = 0,
     limit: Annotated[int, Query(ge=1)] = 100,
     log: Annotated[UUID | None, Query(description=LOG_DESCRIPTION)] = None,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from domain.accounts import ChangeAccount
 from domain.erasure import EraseAccount, EraseOrderAddress
-from domain.orders import GUEST_PREFIX
+from domain.orders import is_guest
 from domain.passwords import ChangePassword
 from gateway.apidocs.responses import WRITE_HEADERS, problems, read, write
 from gateway.edge import edge_of
@@ -91,7 +91,7 @@ async def erase_me(request: Request, caller: Eraser) -> Response:
     it. Waits for the outcome by default."""
     edge = edge_of(request)
     command: EraseAccount | EraseOrderAddress
-    if _is_guest(caller):
+    if is_guest(caller.who.principal):
         order_id = await _order_of_guest(request, caller)
         command, resource = EraseOrderAddress(order_id), order_id
     else:
@@ -108,12 +108,12 @@ async def erase_me(request: Request, caller: Eraser) -> Response:
 async def export_me(request: Request, caller: Subject) -> Response:
     """What is known about you, as JSON: your account, your sessions, your orders; with a guest's token, the order."""
     async with edge_of(request).engine.connect() as connection:
-        if _is_guest(caller):
+        if is_guest(caller.who.principal):
             known = await exported_of_guest(connection, caller.who.principal)
         else:
             known = await exported(connection, _account_id(caller))
     if known is None:
-        raise _no_order() if _is_guest(caller) else _not_found()
+        raise _no_order() if is_guest(caller.who.principal) else _not_found()
     said = {**NO_STORE, "Content-Disposition": 'attachment; filename="my-data.json"'}
     return Response(known, 200, said, "application/json")
 
@@ -180,10 +180,6 @@ async def _shown(request: Request, account_id: UUID, headers: dict[str, str]) ->
     if account is None:
         raise _not_found()
     return Response(account.model_dump_json(), 200, headers, "application/json")
-
-
-def _is_guest(caller: Caller) -> bool:
-    return caller.who.principal.startswith(GUEST_PREFIX)
 
 
 async def _order_of_guest(request: Request, caller: Caller) -> UUID:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from domain.limits import ORDER_MAX_LINES
 from domain.model import Who
-from domain.orders import GUEST_PREFIX, CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, Wanted
+from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, Wanted, is_guest
 from gateway.apidocs.responses import IF_NONE_MATCH, NOT_MODIFIED, READ, WRITE_HEADERS, headers, read, write
 from gateway.edge import edge_of
 from gateway.identity import guests
@@ -168,7 +168,7 @@ async def cancel_order(request: Request, caller: Writer, order_id: UUID) -> Resp
 
 async def _move(request: Request, who: Who, command: ConfirmOrder | FulfilOrder | CancelOrder) -> Response:
     edge = edge_of(request)
-    if who.principal.startswith(GUEST_PREFIX):
+    if is_guest(who.principal):
         await edge.throttle.guest_mail(request.client.host if request.client else None)
     accepted = await edge.submitter.submit(ask(request, who, b""), command, str(command.order_id))
     if accepted.outcome is None:

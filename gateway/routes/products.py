@@ -207,4 +207,4 @@ async def _written(request: Request, asked: Ask, accepted: Accepted, *, status: 
             said["Location"] = f"{PRODUCTS}/{product.id}"
         return Answer(product.model_dump_json(), status, said)
 
-    return (await edge.answers.first(asked, accepted, made)).response(accepted)
+    return await edge.answers.respond(asked, accepted, made)

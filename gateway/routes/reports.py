@@ -94,14 +94,12 @@ async def request_report(request: Request, caller: Staff) -> Response:
     params["time_zone"] = wanted.time_zone or edge.config.time_zone
     params["statuses"] = list(dict.fromkeys(wanted.statuses))
     accepted = await edge.submitter.submit(asked, RequestJob(job_id, REPORT, params), str(job_id))
-    if accepted.outcome is None:
-        return accepted.response()
 
     async def made() -> Answer:
         report = views.shown(await _find(edge, caller, UUID(accepted.resource)), edge.config.job_result_seconds)
         return Answer(report.model_dump_json(by_alias=True), 201, {"Location": views.url(report.id)})
 
-    return (await edge.answers.first(asked, accepted, made)).response(accepted)
+    return await edge.answers.respond(asked, accepted, made)
 
 
 @router.get("", response_model=Page[ReportView], responses=read())

@@ -240,13 +240,11 @@ async def _changed(request: Request, caller: Caller, body: bytes, command: Chang
     asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
     edge = edge_of(request)
     accepted = await edge.submitter.submit(asked, command, str(command.webhook_id))
-    if accepted.outcome is None:
-        return accepted.response()
 
     async def made() -> Answer:
         return Answer((await _webhook(request, command.webhook_id)).model_dump_json())
 
-    return (await edge.answers.first(asked, accepted, made)).response(accepted)
+    return await edge.answers.respond(asked, accepted, made)
 
 
 async def _webhook(request: Request, webhook_id: UUID) -> WebhookView:

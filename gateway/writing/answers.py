@@ -42,6 +42,12 @@ class Answers:
         self._kept_seconds = kept_seconds
         self._max_bytes = max_bytes
 
+    async def respond(self, asked: Ask, accepted: Accepted, make: Callable[[], Awaitable[Answer]]) -> Response:
+        """The response to a write: 202 while its outcome is not known, else the first answer."""
+        if accepted.outcome is None:
+            return accepted.response()
+        return (await self.first(asked, accepted, make)).response(accepted)
+
     async def first(self, asked: Ask, accepted: Accepted, make: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer that the command was given first; if there is none, what `make` makes now, kept from now on.
 

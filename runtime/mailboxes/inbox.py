@@ -6,7 +6,7 @@ Nothing here decides what is applied: that is the position row in Postgres. Redi
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -14,7 +14,11 @@ from redis.asyncio import Redis
 from runtime.mailboxes.fence import Fence
 from runtime.mailboxes.keys import LEADER_KEY, awake_key, log_key, stream_key
 
-_SCRIPTS: Final = Path(__file__).parent
+_FOLDER: Final = Path(__file__).parent
+_TRIM: Final = (_FOLDER / "trim.lua").read_text()
+_REJOIN: Final = (_FOLDER / "rejoin.lua").read_text()
+_LEAD: Final = (_FOLDER / "lead.lua").read_text()
+_RESIGN: Final = (_FOLDER / "resign.lua").read_text()
 
 
 # Entries; as many of the largest are some megabytes.
@@ -69,15 +73,17 @@ class Inbox:
         self._read_max_bytes = read_max_bytes
         self._fit_lately = sys.maxsize
         self._awake_milliseconds = awake_milliseconds
-        self._trim = client.register_script((_SCRIPTS / "trim.lua").read_text())
-        self._rejoin = client.register_script((_SCRIPTS / "rejoin.lua").read_text())
-        self._lead = client.register_script((_SCRIPTS / "lead.lua").read_text())
-        self._resign = client.register_script((_SCRIPTS / "resign.lua").read_text())
+        self._trim = client.register_script(_TRIM)
+        self._rejoin = client.register_script(_REJOIN)
+        self._lead = client.register_script(_LEAD)
+        self._resign = client.register_script(_RESIGN)
 
     async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
-        """Up to `count` entries behind `position`, oldest first: as many as fit, but one however large it is."""
-        found = (await self.read_each({mailbox: position}, count)).get(mailbox, [])
-        return [entry for _, entry in self.fitting([(mailbox, entry) for entry in found])]
+        """Up to `count` entries behind `position`, oldest first: as many as fit, but one however large it is. For who
+        only looks: what is to be applied is read by `read_each`, which asks the fence."""
+        found: Any = await self._client.xrange(stream_key(mailbox), min=f"({position}", count=self.asks(count))
+        entries = [(mailbox, Entry(entry_id.decode(), fields)) for entry_id, fields in found]
+        return [entry for _, entry in self.fitting(entries)]
 
     def asks(self, count: int) -> int:
         """How many entries of a mailbox are asked for where `count` are wanted."""
@@ -106,9 +112,7 @@ class Inbox:
         for all. With `wait_milliseconds`, waits so long for the first to come. The fence hears of the log last."""
         mailboxes = {stream_key(mailbox): mailbox for mailbox in positions}
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.xread(
-            dict(zip(mailboxes, positions.values(), strict=True)), count=self.asks(count), block=wait_milliseconds
-        )
+        pipeline.xread(dict(zip(mailboxes, positions.values(), strict=True)), count=count, block=wait_milliseconds)
         self.fence.ask(pipeline)
         found, known_of_log = await pipeline.execute()
         self.fence.hear(known_of_log)

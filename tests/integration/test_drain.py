@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from redis.asyncio.client import Pipeline
+from redis.asyncio import Redis
 
 from domain.orders import CancelOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
@@ -273,13 +273,13 @@ async def test_what_did_not_fit_is_hardly_read_in_vain_again(
         for _ in range(400):
             await floor.put(0, {b"e": b"x" * 1_000})
         asked: list[int] = []
-        plain = Pipeline.xread
+        plain = Redis.xrange
 
-        def counted(self: Any, streams: Any, count: int, block: int | None) -> Any:
-            asked.append(count)
-            return plain(self, streams, count=count, block=block)
+        def counted(self: Any, name: str, **options: Any) -> Any:
+            asked.append(options["count"])
+            return plain(self, name, **options)
 
-        monkeypatch.setattr(Pipeline, "xread", counted)
+        monkeypatch.setattr(Redis, "xrange", counted)
         position = "0-0"
         while entries := await floor.inbox.read(0, position, 200):
             assert len(entries) <= 10
