@@ -77,9 +77,9 @@ verify: $(installed) ## Fold the event log of the running `make up`, and compare
 simulate: $(equipped) ## Run the seeded simulation at length (SEEDS=200; ARGS as in `--start 1 --keep-going`)
 	$(bin)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)
 
-settings: $(installed) ## Write the table of docs/settings.md anew, after a change to runtime/settings.py
+settings: $(installed) ## Write the tables of docs/settings.md anew, after a change to runtime/settings/
 	@mkdir -p build
-	@{ sed '/^| variable/,$$d' docs/settings.md; $(bin)/python -m runtime.settings; } > build/settings.md
+	@{ sed '/^## /,$$d' docs/settings.md; $(bin)/python -m runtime.settings; } > build/settings.md
 	@mv build/settings.md docs/settings.md
 
 fuzz: $(equipped) ## Hold every answer of the API against its OpenAPI document (SECONDS=300 SEED=1)
