@@ -10,7 +10,7 @@ import msgspec
 
 from domain.ids import slot_of_id
 from domain.limits import KEY_NAME_MAX_CHARS
-from domain.model import Command, Decision, Entity, Event, Rejection, Secret, Shop, Who, decides, evolves
+from domain.model import Actor, Command, Decision, Entity, Event, Rejection, Secret, Shop, decides, evolves
 from domain.roles import ACCOUNT_ROLES, allowed
 
 PRINCIPAL_PREFIX: Final = "key:"
@@ -85,21 +85,21 @@ class ApiKeyRevoked(Event, frozen=True):
 
 
 @decides(CreateApiKey)
-def _create(shop: Shop, command: CreateApiKey, who: Who) -> Decision:
+def _create(shop: Shop, command: CreateApiKey, actor: Actor) -> Decision:
     created = ApiKeyCreated(
         command.key_id,
         command.name,
         command.role,
         command.scopes,
-        who.principal,
+        actor.principal,
         command.secret_hash,
-        who.development,
+        actor.development,
     )
     return (created,)
 
 
 @decides(RevokeApiKey)
-def _revoke(shop: Shop, command: RevokeApiKey, who: Who) -> Decision:
+def _revoke(shop: Shop, command: RevokeApiKey, actor: Actor) -> Decision:
     key = shop.of(ApiKey).get(command.key_id)
     if key is None:
         return Rejection("api_key_not_found", "There is no such API key.", {"key_id": str(command.key_id)})

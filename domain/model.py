@@ -52,7 +52,7 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Who(msgspec.Struct, frozen=True, gc=False):
+class Actor(msgspec.Struct, frozen=True, gc=False):
     """The principal on whose behalf a command runs, and when. Staff may act on what belongs to others. `development`:
     it was accepted by a process in development, whose credentials production refuses. `at` is the moment of the batch
     that applies the command: the only clock that rules know."""
@@ -185,7 +185,7 @@ Decision = Sequence[Event] | Rejection
 _Rule = TypeVar("_Rule", bound=Callable[..., Decision])
 _Change = TypeVar("_Change", bound=Callable[..., None])
 
-COMMANDS: dict[type[Command], Callable[[Shop, Any, Who], Decision]] = {}
+COMMANDS: dict[type[Command], Callable[[Shop, Any, Actor], Decision]] = {}
 EVENTS: dict[str, type[Event]] = {}
 _EVOLVERS: dict[type[Event], Callable[[Shop, Any], None]] = {}
 
@@ -213,9 +213,9 @@ def evolves(event_type: type[Event]) -> Callable[[_Change], _Change]:
     return register
 
 
-def decide(shop: Shop, command: Command, who: Who) -> Decision:
-    """What happens when `who` asks for `command`: the events, or the reason why nothing does. Changes nothing."""
-    return COMMANDS[type(command)](shop, command, who)
+def decide(shop: Shop, command: Command, actor: Actor) -> Decision:
+    """What happens when `actor` asks for `command`: the events, or the reason why nothing does. Changes nothing."""
+    return COMMANDS[type(command)](shop, command, actor)
 
 
 def evolve(shop: Shop, event: Event) -> Shop:

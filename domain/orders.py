@@ -18,7 +18,7 @@ from domain.limits import (
     ORDER_MAX_TOTAL_MINOR,
     PRINCIPAL_MAX_CHARS,
 )
-from domain.model import Command, Decision, Event, Line, Order, Personal, Rejection, Shop, Who, decides, evolves
+from domain.model import Actor, Command, Decision, Event, Line, Order, Personal, Rejection, Shop, decides, evolves
 from domain.stock import NOTHING, insufficient_stock, move_lines, unknown_sku
 
 PLACED: Final = "placed"
@@ -168,7 +168,7 @@ MOVES: Final[dict[type[Event], Move]] = {
 
 
 @decides(PlaceOrder)
-def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
+def _place(shop: Shop, command: PlaceOrder, actor: Actor) -> Decision:
     offers, stock = shop.offers, shop.stock
     lines, total, currencies, unknown, unsold, short = [], 0, set(), [], [], []
     if len(command.lines) > 1 and len({wanted.sku for wanted in command.lines}) != len(command.lines):
@@ -183,7 +183,7 @@ def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
             continue
         quantity, available = wanted.quantity, stock.get(wanted.sku, NOTHING).available
         if quantity > available:
-            shown = available if who.staff else min(available, AVAILABLE_SHOWN_MAX)
+            shown = available if actor.staff else min(available, AVAILABLE_SHOWN_MAX)
             short.append({"sku": wanted.sku, "requested": quantity, "available": shown})
         lines.append(Line(wanted.sku, quantity, offer.price_minor))
         total += quantity * offer.price_minor
@@ -208,49 +208,49 @@ def _place(shop: Shop, command: PlaceOrder, who: Who) -> Decision:
 
 
 @decides(ConfirmOrder)
-def _confirm(shop: Shop, command: ConfirmOrder, who: Who) -> Decision:
-    order = _movable(shop, command.order_id, who, OrderConfirmed)
+def _confirm(shop: Shop, command: ConfirmOrder, actor: Actor) -> Decision:
+    order = _movable(shop, command.order_id, actor, OrderConfirmed)
     if isinstance(order, Rejection):
         return order
     return (OrderConfirmed(order.order_id, order.customer_id, order.lines),)
 
 
 @decides(FulfilOrder)
-def _fulfil(shop: Shop, command: FulfilOrder, who: Who) -> Decision:
-    order = _movable(shop, command.order_id, who, OrderFulfilled)
+def _fulfil(shop: Shop, command: FulfilOrder, actor: Actor) -> Decision:
+    order = _movable(shop, command.order_id, actor, OrderFulfilled)
     if isinstance(order, Rejection):
         return order
     return (OrderFulfilled(order.order_id, order.customer_id),)
 
 
 @decides(CancelOrder)
-def _cancel(shop: Shop, command: CancelOrder, who: Who) -> Decision:
-    order = _movable(shop, command.order_id, who, OrderCancelled)
+def _cancel(shop: Shop, command: CancelOrder, actor: Actor) -> Decision:
+    order = _movable(shop, command.order_id, actor, OrderCancelled)
     if isinstance(order, Rejection):
         return order
     return (OrderCancelled(order.order_id, order.customer_id, order.lines, order.status == CONFIRMED),)
 
 
 @decides(ExpireOrder)
-def _expire(shop: Shop, command: ExpireOrder, who: Who) -> Decision:
-    order = _movable(shop, command.order_id, who, OrderExpired)
+def _expire(shop: Shop, command: ExpireOrder, actor: Actor) -> Decision:
+    order = _movable(shop, command.order_id, actor, OrderExpired)
     if isinstance(order, Rejection):
         return order
     return (OrderExpired(order.order_id, order.customer_id, order.lines),)
 
 
-def order_of(shop: Shop, order_id: UUID, who: Who) -> Order | Rejection:
-    """The order, if there is one that `who` may do something to."""
+def order_of(shop: Shop, order_id: UUID, actor: Actor) -> Order | Rejection:
+    """The order, if there is one that `actor` may do something to."""
     order = shop.orders.get(order_id)
-    if order is None or not (who.staff or order.customer_id == who.principal):
+    if order is None or not (actor.staff or order.customer_id == actor.principal):
         # The same answer for both: whether another customer's order exists is not for this one to learn.
         return Rejection("order_not_found", "There is no such order.", {"order_id": str(order_id)})
     return order
 
 
-def _movable(shop: Shop, order_id: UUID, who: Who, event: type[Event]) -> Order | Rejection:
-    """The order, if `who` may do something to it and it is in a status from which the event may take it."""
-    order = order_of(shop, order_id, who)
+def _movable(shop: Shop, order_id: UUID, actor: Actor, event: type[Event]) -> Order | Rejection:
+    """The order, if `actor` may do something to it and it is in a status from which the event may take it."""
+    order = order_of(shop, order_id, actor)
     if isinstance(order, Rejection):
         return order
     sources, target = MOVES[event]

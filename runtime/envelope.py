@@ -13,7 +13,7 @@ import msgspec
 
 from domain.ids import new_id
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, PRINCIPAL_MAX_CHARS
-from domain.model import COMMANDS, Command, Private, Who, holds_private, private_fields
+from domain.model import COMMANDS, Actor, Command, Private, holds_private, private_fields
 from runtime.entropy import random_bits
 
 SCHEMA_VERSION: Final = b"1"
@@ -39,9 +39,9 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     fingerprint: bytes | None = None
     development: bool = False
 
-    def who(self, at: datetime) -> Who:
+    def actor(self, at: datetime) -> Actor:
         """Who asks, if the command is applied at that moment."""
-        return Who(self.principal, self.staff, self.development, at)
+        return Actor(self.principal, self.staff, self.development, at)
 
 
 DeadLetterCode: TypeAlias = Literal[
@@ -97,7 +97,7 @@ _commands = msgspec.msgpack.Decoder(
 
 def seal(
     command: Command,
-    who: Who,
+    actor: Actor,
     *,
     reply_to: str | None = None,
     idempotency_key: str | None = None,
@@ -109,8 +109,8 @@ def seal(
     command_id = new_id(accepted_at // 1_000, command.slot(), random_bits())
     return Envelope(
         command_id,
-        who.principal,
-        who.staff,
+        actor.principal,
+        actor.staff,
         accepted_at,
         encode_command(command),
         reply_to,

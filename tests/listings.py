@@ -5,14 +5,14 @@ from typing import Any, Final, Self
 
 import asyncpg
 
-from domain.model import Who
+from domain.model import Actor
 from ops.articles import Article, listing
 from runtime.database import asyncpg_dsn
 from runtime.mailboxes.sender import Sender, wait_for_outcomes
 from runtime.settings import Settings
 from tests.system import System
 
-_LOADER: Final = Who("loader", staff=True)
+_LOADER: Final = Actor("loader", staff=True)
 _PATIENCE_SECONDS: Final = 10.0
 
 

@@ -1,4 +1,4 @@
-"""Applying a run of entries: one transaction if all goes well, as few as their troubles allow if not.
+"""Applying a run of entries: one transaction if all goes well, as few as their failures allow if not.
 
 The transaction holds the position of every mailbox that it takes from: it is the actor's lock, its fence and its
 bookmark. A mailbox whose position is locked, or is not what it was, is left out, because somebody else is at work. What
@@ -33,7 +33,7 @@ from runtime.metrics import (
 )
 from runtime.records import chunks, encode
 from workers import batch as batches
-from workers.batch import DeadLetter, GuessedWrong, Letter, Result
+from workers.batch import DeadLetter, Message, Result, StaleRead
 from workers.earlier import Earlier
 from workers.ownership import ForeignWrite
 from workers.rows import Connection
@@ -43,19 +43,19 @@ _log = logging.getLogger(__name__)
 
 class Run(NamedTuple):
     """Entries of some mailboxes, each with its own, in the order in which they are to be applied; and the positions
-    behind which they were read."""
+    after which they were read."""
 
     positions: dict[int, str]
     entries: Sequence[tuple[int, Entry]]
 
 
-# What says nothing about the letters: try again, whole.
-_NOT_THE_LETTERS: Final[tuple[type[BaseException], ...]] = (OutOfStep, *LOST_CONNECTION)
+# Retry the whole batch: its messages are not at fault.
+_NOT_THE_MESSAGES: Final[tuple[type[BaseException], ...]] = (OutOfStep, *LOST_CONNECTION)
 
 # Postgres ends the session of a transaction that takes too long, and nobody can tell that from a lost connection.
 _CUT_SHORT: Final = (*LOST_CONNECTION, asyncpg.QueryCanceledError)
 
-_A_LETTERS_FAULT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_MESSAGE_AT_FAULT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 # A batch is decided on what others may change meanwhile, and again alone, so often before it waits for the sweep.
 _ATTEMPTS_MAX: Final = 8
@@ -89,23 +89,23 @@ class Applier:
         positions, which may be those of somebody who was faster. What a lost connection leaves undone is behind them.
         Raises OutOfStep if the log lacks what was committed to it.
         """
-        letters = [batches.read(mailbox, entry) for mailbox, entry in run.entries]
+        messages = [batches.read(mailbox, entry) for mailbox, entry in run.entries]
         held = dict(run.positions)
         done: dict[int, str] = {}
         try:
-            await self._apply(held, letters, done, look_up=False)
+            await self._apply(held, messages, done, look_up=False)
         except CutShort:
             if len(run.positions) == 1:
                 raise
-            await self._apply_one_by_one(run, letters, done)
+            await self._apply_one_by_one(run, messages, done)
         return done
 
-    async def _apply_one_by_one(self, run: Run, letters: Sequence[Letter | DeadLetter], done: dict[int, str]) -> None:
+    async def _apply_one_by_one(self, run: Run, messages: Sequence[Message | DeadLetter], done: dict[int, str]) -> None:
         """Each mailbox by itself: if one waits for a row that somebody holds, the others need not. It raises."""
         BATCH_RETRIES.labels("mailbox_by_mailbox").inc()
         failure: CutShort | None = None
         for mailbox, position in run.positions.items():
-            own = [letter for letter in letters if letter.mailbox == mailbox]
+            own = [message for message in messages if message.mailbox == mailbox]
             try:
                 await self._apply({mailbox: position}, own, done, look_up=False)
             except CutShort as error:
@@ -114,64 +114,64 @@ class Applier:
             raise failure
 
     async def _apply(
-        self, held: dict[int, str], letters: Sequence[Letter | DeadLetter], done: dict[int, str], *, look_up: bool
+        self, held: dict[int, str], messages: Sequence[Message | DeadLetter], done: dict[int, str], *, look_up: bool
     ) -> None:
-        """One transaction; if something repeats, once more with what came before looked up; if one of the letters is
+        """One transaction; if something repeats, once more with what came before looked up; if one of the messages is
         to blame, each half by itself, down to the culprit, which becomes a dead letter. `held` are the positions to
         find, `done` those that were reached.
 
-        Only a value that no column takes, a broken constraint or an exception of ours can be a letter's fault. A full
+        Only a value that no column takes, a broken constraint or an exception of ours can be a message's fault. A full
         disk, a missing table, a cancelled statement are not: they are raised, and the mailboxes wait.
         """
         try:
-            await self._apply_together(held, letters, done, look_up=look_up)
+            await self._apply_together(held, messages, done, look_up=look_up)
             return
-        except _NOT_THE_LETTERS:
+        except _NOT_THE_MESSAGES:
             raise
         except asyncpg.UniqueViolationError as error:
             if not look_up:
                 BATCH_RETRIES.labels("repeated").inc()
-                await self._apply(held, letters, done, look_up=True)
+                await self._apply(held, messages, done, look_up=True)
                 return
             culprit: Exception = error
         except asyncpg.PostgresError as error:
-            if not isinstance(error, _A_LETTERS_FAULT):
+            if not isinstance(error, _MESSAGE_AT_FAULT):
                 raise
             culprit = error
         except Exception as error:
             where = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("a batch of %d could not be worked out\n%s", len(letters), where)
+            _log.error("a batch of %d could not be worked out\n%s", len(messages), where)
             culprit = error
-        reason = _reason(culprit, letters)
-        _log.warning("a batch of %d was refused: %s", len(letters), reason)
+        reason = _reason(culprit, messages)
+        _log.warning("a batch of %d was refused: %s", len(messages), reason)
         BATCH_RETRIES.labels("bisected").inc()
-        if len(letters) == 1:
-            letter = letters[0]
+        if len(messages) == 1:
+            message = messages[0]
             code: DeadLetterCode = "foreign_write" if isinstance(culprit, ForeignWrite) else "write_refused"
-            buried = DeadLetter(letter.mailbox, letter.entry, code, reason, letter.envelope)
+            dead_letter = DeadLetter(message.mailbox, message.entry, code, reason, message.envelope)
             try:
-                await self._apply_together(held, [buried], done, look_up=True)
+                await self._apply_together(held, [dead_letter], done, look_up=True)
             except asyncpg.UniqueViolationError:
                 # A command of another mailbox has just used the same idempotency key; now it is found.
-                await self._apply_together(held, [buried], done, look_up=True)
+                await self._apply_together(held, [dead_letter], done, look_up=True)
             return
-        first, second = letters[: len(letters) // 2], letters[len(letters) // 2 :]
+        first, second = messages[: len(messages) // 2], messages[len(messages) // 2 :]
         await self._apply(held, first, done, look_up=True)
-        reached = {letter.mailbox: letter.entry.entry_id for letter in first}
+        reached = {message.mailbox: message.entry.entry_id for message in first}
         # A mailbox that was not to be had for the first half has not come so far: its second half is left out as well.
         await self._apply({**held, **reached}, second, done, look_up=True)
 
     async def _apply_together(
-        self, held: dict[int, str], letters: Sequence[Letter | DeadLetter], done: dict[int, str], *, look_up: bool
+        self, held: dict[int, str], messages: Sequence[Message | DeadLetter], done: dict[int, str], *, look_up: bool
     ) -> None:
         """Others may write stock at the same time. Where what was decided on does not hold any more, because stock has
-        run short or come in, or a price has changed, the letters are decided again alone. Alone, but for rows that
+        run short or come in, or a price has changed, the messages are decided again alone. Alone, but for rows that
         another batch has, who waits for this one: then they are waited for beside the others."""
         for attempt in range(1, _ATTEMPTS_MAX + 1):
             try:
-                await self._transact(held, letters, done, look_up=look_up, alone=attempt % 2 == 0)
+                await self._transact(held, messages, done, look_up=look_up, alone=attempt % 2 == 0)
                 return
-            except GuessedWrong as error:
+            except StaleRead as error:
                 BATCH_RETRIES.labels(error.reason).inc()
             except asyncpg.LockNotAvailableError:
                 BATCH_RETRIES.labels("gave_way").inc()
@@ -180,7 +180,7 @@ class Applier:
     async def _transact(
         self,
         held: Mapping[int, str],
-        letters: Sequence[Letter | DeadLetter],
+        messages: Sequence[Message | DeadLetter],
         done: dict[int, str],
         *,
         look_up: bool,
@@ -190,14 +190,14 @@ class Applier:
         async with self._pool.acquire() as connection:
             try:
                 async with connection.transaction():
-                    rows = await connection.fetch(_HOLD, sorted({letter.mailbox for letter in letters}))
+                    rows = await connection.fetch(_HOLD, sorted({message.mailbox for message in messages}))
                     found: dict[int, str] = {row["mailbox"]: row["position"] for row in rows}
                     log = _log_of(rows)
                     if log is not None:
                         self._fence.check(log)
-                    ours = [letter for letter in letters if found.get(letter.mailbox) == held[letter.mailbox]]
+                    ours = [message for message in messages if found.get(message.mailbox) == held[message.mailbox]]
                     if ours:
-                        asked = [letter.envelope for letter in ours if letter.envelope is not None]
+                        asked = [message.envelope for message in ours if message.envelope is not None]
                         earlier = await Earlier.look_up(connection, asked) if look_up else Earlier()
                         result = await batches.apply(connection, ours, earlier, alone=alone)
                         found.update(await _move_on(connection, ours))
@@ -210,7 +210,7 @@ class Applier:
             self._fence.reach(log._replace(seq=max(log.seq, result.last_seq)))
             BATCH_SECONDS.observe(time.monotonic() - started)
             _count(ours, result)
-            await self._publisher.publish(_messages(result))
+            await self._publisher.publish(_feed_messages(result))
 
 
 _BOOKMARKS: Final = """
@@ -230,10 +230,10 @@ def _log_of(rows: Sequence[asyncpg.Record]) -> Confirmed | None:
     return Confirmed(UUID(int=rows[0]["identity"].int), rows[0]["last_seq"]) if rows else None
 
 
-async def _move_on(connection: Connection, letters: Sequence[Letter | DeadLetter]) -> dict[int, str]:
-    """Moves the position of each mailbox to its last letter, and counts them; returns the positions."""
-    last = {letter.mailbox: letter.entry.entry_id for letter in letters}
-    counts = Counter(letter.mailbox for letter in letters)
+async def _move_on(connection: Connection, messages: Sequence[Message | DeadLetter]) -> dict[int, str]:
+    """Moves the position of each mailbox to its last message, and counts them; returns the positions."""
+    last = {message.mailbox: message.entry.entry_id for message in messages}
+    counts = Counter(message.mailbox for message in messages)
     await connection.execute(
         """
         UPDATE mailboxes m SET position = v.position, entries = m.entries + v.entries
@@ -247,26 +247,26 @@ async def _move_on(connection: Connection, letters: Sequence[Letter | DeadLetter
     return last
 
 
-def _reason(error: Exception, letters: Sequence[Letter | DeadLetter]) -> str:
+def _reason(error: Exception, messages: Sequence[Message | DeadLetter]) -> str:
     """What an error says, without the rows that Postgres shows in its DETAIL. Where something is private in what was
     to be written, only its kind and place: drivers and servers like to quote the value that they did not take."""
     kind = type(error).__name__
     quotes = not isinstance(error, asyncpg.IntegrityConstraintViolationError)
-    if quotes and any(isinstance(letter, Letter) and holds_private(letter.command) for letter in letters):
+    if quotes and any(isinstance(message, Message) and holds_private(message.command) for message in messages):
         known = [getattr(error, name, None) for name in ("sqlstate", "constraint_name", "column_name")]
         return " ".join([kind, *(str(part) for part in known if part)])
     return f"{kind}: {error}".partition("\nDETAIL:")[0]
 
 
-def _messages(result: Result) -> list[tuple[str, str]]:
+def _feed_messages(result: Result) -> list[tuple[str, str]]:
     """The feed's messages of a batch: outcomes first, somebody is waiting for them."""
     messages = [(channel, encode(outcomes)) for channel, outcomes in result.outcomes().items()]
     messages.extend((EVENTS_CHANNEL, encode(chunk)) for chunk in chunks(result.records()))
     return messages
 
 
-def _count(letters: Sequence[Letter | DeadLetter], result: Result) -> None:
-    BATCH_COMMANDS.observe(len(letters))
+def _count(messages: Sequence[Message | DeadLetter], result: Result) -> None:
+    BATCH_COMMANDS.observe(len(messages))
     now = time.time()
     finished: dict[tuple[str, str], int] = {}
     for command in result.applied:
@@ -277,5 +277,5 @@ def _count(letters: Sequence[Letter | DeadLetter], result: Result) -> None:
     ACCEPT_TO_COMMIT_SECONDS.observe_all(
         [max(0.0, now - command.envelope.accepted_at / 1e6) for command in result.applied]
     )
-    for code in result.buried:
+    for code in result.dead_letters:
         DEAD_LETTERS.labels(code).inc()

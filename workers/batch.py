@@ -1,6 +1,6 @@
-"""One batch: read the letters, load what they need, decide each in mailbox order, and write everything.
+"""One batch: read the messages, load what they need, decide each in mailbox order, and write everything.
 
-It runs inside a transaction that holds the mailboxes' positions, and changes nothing outside it. A letter that cannot
+It runs inside a transaction that holds the mailboxes' positions, and changes nothing outside it. A message that cannot
 be read, or whose rule raises, becomes a dead letter beside the others' effects; a database error is the caller's.
 """
 
@@ -22,9 +22,19 @@ from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.metrics import UNREADABLE_COMMAND_TYPE
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
 from workers.earlier import Earlier
-from workers.eventlog import CommandRow, Told, take_places, write_log
-from workers.handlers import gather_needs, gather_rows
-from workers.rows import Connection, Loaded, Needs, Rows, load, move_nouns, write_lines, write_nouns, write_orders
+from workers.eventlog import CommandRow, PendingEvent, take_places, write_log
+from workers.handlers import gather_reads, gather_rows
+from workers.rows import (
+    Connection,
+    Loaded,
+    ReadSet,
+    Rows,
+    load,
+    move_entities,
+    write_entities,
+    write_lines,
+    write_orders,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +46,7 @@ def _hide(value: object) -> None:
 _json = msgspec.json.Encoder(enc_hook=_hide)
 
 
-class Letter(NamedTuple):
+class Message(NamedTuple):
     """A mailbox entry that could be read."""
 
     mailbox: int
@@ -55,7 +65,7 @@ class DeadLetter(NamedTuple):
     envelope: Envelope | None
 
 
-class GuessedWrong(Exception):
+class StaleRead(Exception):
     """What the batch was decided on is not so any more: look again, alone. `reason` is a metric's label."""
 
     def __init__(self, reason: str) -> None:
@@ -67,22 +77,22 @@ class Result(NamedTuple):
     """What a batch did: its events, told in order from `first_seq` on, its commands, its dead letters' codes."""
 
     first_seq: int
-    told: list[Told]
+    events: list[PendingEvent]
     applied: list[CommandRow]
-    buried: list[str]
+    dead_letters: list[str]
     at: datetime
 
     @property
     def last_seq(self) -> int:
         """The seq of its last event; 0 if it told none."""
-        return self.first_seq + len(self.told) - 1 if self.told else 0
+        return self.first_seq + len(self.events) - 1 if self.events else 0
 
     def records(self) -> list[EventRecord]:
         """The batch's part of the log."""
         at = microseconds(self.at)
         return [
             EventRecord(seq, event.type, event.subject, event.command_id, event.actor, at, msgspec.Raw(event.data))
-            for seq, event in enumerate(self.told, start=self.first_seq)
+            for seq, event in enumerate(self.events, start=self.first_seq)
         ]
 
     def outcomes(self) -> dict[str, list[Outcome]]:
@@ -91,24 +101,24 @@ class Result(NamedTuple):
         by_channel: dict[str, list[Outcome]] = {}
         for command in self.applied:
             if channel := command.envelope.reply_to:
-                event = self.told[command.first_event]
+                event = self.events[command.first_event]
                 seq = self.first_seq + command.first_event
                 outcome = Outcome(event.command_id, command.status, seq, event.type, at, msgspec.Raw(event.data))
                 by_channel.setdefault(channel, []).append(outcome)
         return by_channel
 
 
-def read(mailbox: int, entry: Entry) -> Letter | DeadLetter:
-    """The letter in an entry, or why there is none."""
+def read(mailbox: int, entry: Entry) -> Message | DeadLetter:
+    """The message in an entry, or why it cannot be read."""
     try:
         envelope, command = envelopes.decode(entry.fields)
     except UnreadableEntry as error:
         return DeadLetter(mailbox, entry, error.code, error.detail, error.envelope)
-    return Letter(mailbox, entry, envelope, command)
+    return Message(mailbox, entry, envelope, command)
 
 
 class Batch:
-    """Decides the letters of one batch and gathers what they write."""
+    """Decides the messages of one batch and gathers what they write."""
 
     def __init__(self, loaded: Loaded, earlier: Earlier, at: datetime) -> None:
         self._loaded = loaded
@@ -116,23 +126,23 @@ class Batch:
         self._earlier = earlier
         self._at = at
         self._rows = Rows()
-        self._told: list[Told] = []
+        self._pending: list[PendingEvent] = []
         self._applied: list[CommandRow] = []
-        self._buried: list[str] = []
+        self._dead_letters: list[str] = []
 
-    def take(self, letter: Letter | DeadLetter) -> None:
-        """Decides one letter on the shop as its predecessors left it. Raises ForeignWrite if its rule changes
+    def take(self, message: Message | DeadLetter) -> None:
+        """Decides one message on the shop as its predecessors left it. Raises ForeignWrite if its rule changes
         what another slot owns."""
-        if isinstance(letter, DeadLetter):
-            self._bury(letter)
+        if isinstance(message, DeadLetter):
+            self._dead_letter(message)
             return
-        envelope, command = letter.envelope, letter.command
+        envelope, command = message.envelope, message.command
         if envelope.command_id in self._earlier.command_ids:
             return  # the very same command once more: all that it does is done
         kind = type(command).__name__
         first = self._earlier.owner_of(envelope)
         if first is not None and first.fingerprint == envelope.fingerprint:
-            self._record(letter, kind, REPEATED, (CommandRepeated(envelope.command_id, kind, first.command_id),))
+            self._record(message, kind, REPEATED, (CommandRepeated(envelope.command_id, kind, first.command_id),))
             return
         if first is not None:
             decision: Sequence[Event] | Rejection = Rejection(
@@ -140,11 +150,11 @@ class Batch:
             )
         else:
             try:
-                decision = decide(self._shop, command, envelope.who(self._at))
+                decision = decide(self._shop, command, envelope.actor(self._at))
             except Exception as error:
                 _log.exception("the rule of %s raised; command %s is a dead letter", kind, envelope.command_id)
                 said = f"{type(error).__name__}: {error}"
-                self._bury(DeadLetter(letter.mailbox, letter.entry, "rule_raised", said, envelope), kind)
+                self._dead_letter(DeadLetter(message.mailbox, message.entry, "rule_raised", said, envelope), kind)
                 return
         if isinstance(decision, Rejection):
             # Stock and prices are looked at again below. What else others may have changed meanwhile (a slug that is
@@ -152,53 +162,53 @@ class Batch:
             for sku, quantity in decision.short.items():
                 self._rows.lack_stock(sku, quantity)
             rejected = CommandRejected(envelope.command_id, kind, decision.code, decision.detail, decision.particulars)
-            self._record(letter, kind, REJECTED, (rejected,), owns_key=first is None)
+            self._record(message, kind, REJECTED, (rejected,), owns_key=first is None)
             return
-        for place, event in enumerate(decision, start=len(self._told)):
+        for place, event in enumerate(decision, start=len(self._pending)):
             evolve(self._shop, event)
             self._rows.place = place
             gather_rows(event, self._rows)
         self._loaded.writes.settle(command)
-        self._record(letter, kind, APPLIED, decision)
+        self._record(message, kind, APPLIED, decision)
 
     async def write(self, connection: Connection) -> Result:
-        """Writes everything. Raises GuessedWrong before it oversells, refuses what is there, or takes an old price."""
+        """Writes everything. Raises StaleRead before it oversells, refuses what is there, or takes an old price."""
         await self._rows.write(connection)
         await write_lines(connection, self._loaded)
-        prices_moved = await write_nouns(connection, self._loaded, self._at)
-        if not self._told:
+        prices_moved = await write_entities(connection, self._loaded, self._at)
+        if not self._pending:
             await self._rows.write_placed(connection, self._at)
-            return Result(0, [], [], self._buried, self._at)
-        places = await take_places(connection, len(self._told), self._at, prices_moved=prices_moved)
+            return Result(0, [], [], self._dead_letters, self._at)
+        places = await take_places(connection, len(self._pending), self._at, prices_moved=prices_moved)
         first, at = places.first, places.at
         if self._loaded.prices_seq is not None and places.prices_seq != self._loaded.prices_seq:
-            raise GuessedWrong("prices_moved")
+            raise StaleRead("prices_moved")
         if not await self._rows.write_stock(connection, self._loaded.counted):
-            raise GuessedWrong("stock_moved")
+            raise StaleRead("stock_moved")
         seqs = {order_id: first + place for order_id, place in self._rows.places_of_orders.items()}
         await write_orders(connection, self._loaded, seqs, at)
         await self._rows.erasure.write(connection)
         await self._rows.write_placed(connection, at)
         if at != self._at:
-            await move_nouns(connection, self._loaded, at)
-        await write_log(connection, first, self._told, self._applied, at)
-        return Result(first, self._told, self._applied, self._buried, at)
+            await move_entities(connection, self._loaded, at)
+        await write_log(connection, first, self._pending, self._applied, at)
+        return Result(first, self._pending, self._applied, self._dead_letters, at)
 
     def _record(
-        self, letter: Letter | DeadLetter, kind: str, status: str, events: Sequence[Event], *, owns_key: bool = True
+        self, message: Message | DeadLetter, kind: str, status: str, events: Sequence[Event], *, owns_key: bool = True
     ) -> None:
-        envelope = letter.envelope
+        envelope = message.envelope
         assert envelope is not None
-        command = letter.command if isinstance(letter, Letter) else None
+        command = message.command if isinstance(message, Message) else None
         self._applied.append(
             CommandRow(
                 envelope,
-                letter.mailbox,
-                letter.entry.entry_id,
-                envelopes.record(envelope, letter.entry.fields.get(ENVELOPE_FIELD, b""), command).envelope,
+                message.mailbox,
+                message.entry.entry_id,
+                envelopes.record(envelope, message.entry.fields.get(ENVELOPE_FIELD, b""), command).envelope,
                 kind,
                 status,
-                len(self._told),
+                len(self._pending),
                 len(events),
                 owns_key and status != REPEATED,
             )
@@ -206,26 +216,28 @@ class Batch:
         self._earlier.remember(envelope)
         for event in events:
             data = _json.encode(event)
-            self._told.append(Told(event.type, event.subject(), envelope.command_id, envelope.principal, data))
+            self._pending.append(
+                PendingEvent(event.type, event.subject(), envelope.command_id, envelope.principal, data)
+            )
 
-    def _bury(self, letter: DeadLetter, kind: str = UNREADABLE_COMMAND_TYPE) -> None:
+    def _dead_letter(self, message: DeadLetter, kind: str = UNREADABLE_COMMAND_TYPE) -> None:
         """Puts the entry aside, without what is private in it. Its command, if it has one, has failed, and that is in
         the log. An entry that nobody can read is kept as it came, for a while."""
-        envelope = letter.envelope or _stand_in(letter.mailbox, letter.entry)
-        entry, kept = letter.entry.fields, None
-        if letter.envelope is not None:
-            kept = envelopes.record(letter.envelope, entry[ENVELOPE_FIELD], None)
+        envelope = message.envelope or _stand_in(message.mailbox, message.entry)
+        entry, kept = message.entry.fields, None
+        if message.envelope is not None:
+            kept = envelopes.record(message.envelope, entry[ENVELOPE_FIELD], None)
         understood = kept is not None and envelopes.EVERYTHING not in kept.lost
         if kept is not None and understood:
             entry = {**entry, ENVELOPE_FIELD: kept.envelope}
-        self._buried.append(letter.code)
+        self._dead_letters.append(message.code)
         self._rows.dead_letters.append(
             (
-                letter.mailbox,
-                letter.entry.entry_id,
+                message.mailbox,
+                message.entry.entry_id,
                 envelope.command_id,
-                letter.code,
-                letter.detail,
+                message.code,
+                message.detail,
                 msgspec.msgpack.encode(entry),
                 kept.lost if kept is not None and understood else (),
                 understood,
@@ -233,9 +245,9 @@ class Batch:
         )
         if envelope.command_id in self._earlier.command_ids:
             return
-        failed = CommandFailed(envelope.command_id, kind, letter.code, letter.detail)
+        failed = CommandFailed(envelope.command_id, kind, message.code, message.detail)
         owns_key = self._earlier.owner_of(envelope) is None
-        self._record(letter._replace(envelope=envelope), kind, FAILED, (failed,), owns_key=owns_key)
+        self._record(message._replace(envelope=envelope), kind, FAILED, (failed,), owns_key=owns_key)
 
 
 def _stand_in(mailbox: int, entry: Entry) -> Envelope:
@@ -248,21 +260,21 @@ def _stand_in(mailbox: int, entry: Entry) -> Envelope:
 
 async def apply(
     connection: Connection,
-    letters: Sequence[Letter | DeadLetter],
+    messages: Sequence[Message | DeadLetter],
     earlier: Earlier,
     *,
     alone: bool,
     at: datetime | None = None,
 ) -> Result:
-    """Applies the letters, in order, within the caller's transaction, `at` a moment that is now unless one is given.
+    """Applies the messages, in order, within the caller's transaction, `at` a moment that is now unless one is given.
 
-    With `alone`, nobody else writes stock or prices meanwhile. Without, it may raise GuessedWrong: then roll back.
+    With `alone`, nobody else writes stock or prices meanwhile. Without, it may raise StaleRead: then roll back.
     """
-    needs = Needs()
-    for letter in letters:
-        if isinstance(letter, Letter):
-            gather_needs(letter.command, needs)
-    batch = Batch(await load(connection, needs, alone=alone), earlier, at or datetime.now(UTC))
-    for letter in letters:
-        batch.take(letter)
+    read_set = ReadSet()
+    for message in messages:
+        if isinstance(message, Message):
+            gather_reads(message.command, read_set)
+    batch = Batch(await load(connection, read_set, alone=alone), earlier, at or datetime.now(UTC))
+    for message in messages:
+        batch.take(message)
     return await batch.write(connection)

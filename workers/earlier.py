@@ -1,7 +1,7 @@
 """What came before: command ids and idempotency keys that a batch must not apply a second time.
 
 The gateway's memory in Redis answers nearly every repetition, so a batch is first tried without asking Postgres,
-remembering only its own letters. When a unique constraint objects, it is tried again with this looked up.
+remembering only its own messages. When a unique constraint objects, it is tried again with this looked up.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class CommandRow(msgspec.Struct, frozen=True, gc=False):
     owns_key: bool
 
 
-class Told(msgspec.Struct, frozen=True, gc=False):
+class PendingEvent(msgspec.Struct, frozen=True, gc=False):
     """One event of the batch, before it has its place in the log. `data` is its JSON."""
 
     type: str
@@ -68,14 +68,14 @@ async def take_places(connection: Connection, count: int, at: datetime, *, price
 
 
 async def write_log(
-    connection: Connection, first: int, told: Sequence[Told], applied: Sequence[CommandRow], at: datetime
+    connection: Connection, first: int, pending: Sequence[PendingEvent], applied: Sequence[CommandRow], at: datetime
 ) -> None:
     """Writes the events to their places in the log, from `first` on, and with them the commands' records."""
     await connection.copy_records_to_table(
         "events",
         records=[
             (seq, event.type, event.subject, event.command_id, event.actor, at, event.data.decode())
-            for seq, event in enumerate(told, start=first)
+            for seq, event in enumerate(pending, start=first)
         ],
         columns=_EVENT_COLUMNS,
     )

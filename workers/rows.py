@@ -1,11 +1,11 @@
 """What a batch reads and what it writes, table by table: one statement each, over arrays, however long the batch.
-Orders and stock stand here, the log in `workers/eventlog.py`; every other noun is carried by `runtime/nouns.py`.
+Orders and stock stand here, the log in `workers/eventlog.py`; every other entity is carried by `runtime/entities.py`.
 
-The lock order of the whole system stands here: mailbox position, then orders by id, then the rows of nouns, then the
+The lock order of the whole system stands here: mailbox position, then orders by id, then the rows of entities, then the
 event counter. Whoever writes orders, stock or the log holds the counter, until the commit; so seq follows commit order,
 an order knows its place in the log, and stock needs no locks of its own. A reaction's row is locked by whoever runs it,
 for one statement, and by the commands of one mailbox only: it can come anywhere. Only a batch that holds the counter
-from the start comes to its nouns late: it gives way at once to whoever has them and waits for the counter.
+from the start comes to its entities late: it gives way at once to whoever has them and waits for the counter.
 
 Stock is written as changes to what is there, not as what was seen there. So a batch may decide before it holds the
 counter: if there still is as much as it needed at its worst moment, and still too little for everybody whom it refused,
@@ -29,7 +29,8 @@ import msgspec
 
 from domain.catalogue import Variant
 from domain.model import Entity, Line, Offer, Order, Shop, Stock
-from runtime import nouns, orders
+from runtime import entities, orders
+from runtime.entities import ENTITIES, EntityTable, table_of, type_of
 from runtime.tables import orders as orders_table
 from workers.erasing import Erasure, erased_customers
 from workers.ownership import Writes
@@ -45,32 +46,32 @@ _ORDERS = f"SELECT {_COLUMNS} FROM orders WHERE id = ANY($1::uuid[]) ORDER BY id
 
 _CHANGE_ORDERS = f"""
     UPDATE orders o SET {", ".join(f"{name} = v.{name}" for name in orders.COLUMNS[1:])}, updated_at = $1
-    FROM unnest({", ".join(f"${n}::{nouns.type_of(orders_table, c)}[]" for n, c in enumerate(orders.COLUMNS, start=2))})
+    FROM unnest({", ".join(f"${n}::{type_of(orders_table, c)}[]" for n, c in enumerate(orders.COLUMNS, start=2))})
         AS v ({_COLUMNS}) WHERE o.id = v.id
 """  # noqa: S608 - names of ours
 
 
-class Needs(msgspec.Struct):
+class ReadSet(msgspec.Struct):
     """The rows that a batch's commands are decided on. `counted` are the SKUs of which a command must know exactly what
     is on hand, and not only that there is enough."""
 
     skus: set[str] = msgspec.field(default_factory=set)
     order_ids: set[UUID] = msgspec.field(default_factory=set)
-    nouns: dict[tuple[type[Entity], str | None], set[Any]] = msgspec.field(default_factory=dict)
+    entities: dict[tuple[type[Entity], str | None], set[Any]] = msgspec.field(default_factory=dict)
     counted: set[str] = msgspec.field(default_factory=set)
 
-    def need(self, kind: type[Entity], key: Any, *, by: str | None = None) -> None:
-        """Asks for the states of a noun with this key, or this value in the column `by`."""
-        self.nouns.setdefault((kind, by or nouns.noun_of(kind).key), set()).add(key)
+    def add(self, kind: type[Entity], key: Any, *, by: str | None = None) -> None:
+        """Asks for the states of an entity with this key, or this value in the column `by`."""
+        self.entities.setdefault((kind, by or table_of(kind).key), set()).add(key)
 
-    def need_all(self, kind: type[Entity]) -> None:
-        """Asks for every state of a noun; only for those that are few."""
-        self.nouns[kind, None] = set()
+    def add_all(self, kind: type[Entity]) -> None:
+        """Asks for every state of an entity; only for those that are few."""
+        self.entities[kind, None] = set()
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
-    """The shop as it was loaded; its orders and the states of its nouns as they were then, and what was written to them
-    since; the seq of the last change of a price that it knows of; what was on hand of what must be known exactly."""
+    """The shop as it was loaded; its orders and entities as they were then, and what was written to them since; the
+    seq of the last change of a price that it knows of; what was on hand of what must be known exactly."""
 
     shop: Shop
     before: dict[type, dict[Any, Any]]
@@ -79,18 +80,18 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
     counted: dict[str, int]
 
 
-async def load(connection: Connection, needs: Needs, *, alone: bool) -> Loaded:
+async def load(connection: Connection, read_set: ReadSet, *, alone: bool) -> Loaded:
     """The shop as far as `needs` goes. Its orders are locked until the commit, and with `alone` the event counter, so
-    that nobody else writes stock; then writing a noun raises LockNotAvailableError if another batch is at it."""
+    that nobody else writes stock; then writing an entity raises LockNotAvailableError if another batch is at it."""
     shop, before = Shop(), dict[type, dict[Any, Any]]()
     prices_seq: int | None = None
-    skus = set(needs.skus)
-    if needs.order_ids:
-        shop.orders = await _load_orders(connection, needs.order_ids)
+    skus = set(read_set.skus)
+    if read_set.order_ids:
+        shop.orders = await _load_orders(connection, read_set.order_ids)
         skus.update(line.sku for order in shop.orders.values() for line in order.lines)
     if alone:
         await connection.execute("SELECT FROM event_counter FOR UPDATE")
-        if needs.nouns:
+        if read_set.entities:
             await connection.execute(_GIVE_WAY)
     if skus:
         rows = await connection.fetch(
@@ -103,15 +104,15 @@ async def load(connection: Connection, needs: Needs, *, alone: bool) -> Loaded:
         for sku, on_hand, reserved, price_minor, currency, on_sale, prices_seq in rows:  # noqa: B007 - the same in all
             shop.stock[sku] = Stock(on_hand, reserved)
             shop.offers[sku] = Offer(sku, price_minor, currency, on_sale)
-    for (kind, column), values in needs.nouns.items():
-        noun = nouns.noun_of(kind)
-        for state in await nouns.load(connection, noun, column, values):
-            before.setdefault(kind, {})[getattr(state, noun.key)] = state
+    for (kind, column), values in read_set.entities.items():
+        entity_table = table_of(kind)
+        for state in await entities.load(connection, entity_table, column, values):
+            before.setdefault(kind, {})[getattr(state, entity_table.key)] = state
     before[Order] = shop.orders
     writes = Writes()
     shop.orders = writes.watched(shop.orders)
-    shop.others = {noun.state: writes.watched(before.get(noun.state, {})) for noun in nouns.NOUNS}
-    counted = {sku: shop.stock[sku].on_hand for sku in needs.counted if sku in shop.stock}
+    shop.others = {entity_table.state: writes.watched(before.get(entity_table.state, {})) for entity_table in ENTITIES}
+    counted = {sku: shop.stock[sku].on_hand for sku in read_set.counted if sku in shop.stock}
     return Loaded(shop, before, writes, prices_seq, counted)
 
 
@@ -272,15 +273,15 @@ def _without_address(order: Order) -> Order:
     return msgspec.structs.replace(order, email=None)
 
 
-async def write_nouns(connection: Connection, loaded: Loaded, at: datetime) -> bool:
+async def write_entities(connection: Connection, loaded: Loaded, at: datetime) -> bool:
     """Writes every state that is another than was loaded; returns whether something is now sold for another price, or
     no longer."""
-    for noun in nouns.NOUNS:
-        made, changed = _written(noun, loaded)
+    for entity_table in ENTITIES:
+        made, changed = _written(entity_table, loaded)
         if made:
-            await nouns.write(connection, noun, made, at, new=True)
+            await entities.write(connection, entity_table, made, at, new=True)
         if changed:
-            await nouns.write(connection, noun, changed, at, new=False)
+            await entities.write(connection, entity_table, changed, at, new=False)
     variants: dict[str, Variant] = loaded.shop.of(Variant)
     known: dict[str, Variant] = loaded.before.get(Variant, {})
     if added := [sku for sku in variants if sku not in known]:
@@ -288,20 +289,20 @@ async def write_nouns(connection: Connection, loaded: Loaded, at: datetime) -> b
     return any(_offer(variants[sku]) != _offer(variant) for sku, variant in known.items())
 
 
-async def move_nouns(connection: Connection, loaded: Loaded, at: datetime) -> None:
-    """What `write_nouns` wrote happened `at`, as it turned out when the batch got its places in the log."""
-    for noun in nouns.NOUNS:
-        made, changed = _written(noun, loaded)
+async def move_entities(connection: Connection, loaded: Loaded, at: datetime) -> None:
+    """What `write_entities` wrote happened `at`, as it turned out when the batch got its places in the log."""
+    for entity_table in ENTITIES:
+        made, changed = _written(entity_table, loaded)
         if made:
-            await nouns.move(connection, noun, made, at, new=True)
+            await entities.move(connection, entity_table, made, at, new=True)
         if changed:
-            await nouns.move(connection, noun, changed, at, new=False)
+            await entities.move(connection, entity_table, changed, at, new=False)
 
 
-def _written(noun: nouns.Noun, loaded: Loaded) -> tuple[list[Entity], list[Entity]]:
-    """The states of a noun that are new, and those that are others than were loaded."""
-    before = loaded.before.get(noun.state, {})
-    states = loaded.shop.of(noun.state)
+def _written(entity_table: EntityTable, loaded: Loaded) -> tuple[list[Entity], list[Entity]]:
+    """The states of an entity that are new, and those that are others than were loaded."""
+    before = loaded.before.get(entity_table.state, {})
+    states = loaded.shop.of(entity_table.state)
     made = [state for key, state in states.items() if key not in before]
     changed = [state for key, state in states.items() if key in before and before[key] is not state]
     return made, changed

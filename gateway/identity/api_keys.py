@@ -18,7 +18,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.api_keys import key_principal
-from domain.model import Who
+from domain.model import Actor
 from domain.roles import SCOPES_OF_ROLE, is_staff
 from gateway.identity.caller import Caller, invalid_token
 from gateway.identity.revocations import Revocations
@@ -109,7 +109,7 @@ class ApiKeys:
         if row is None:
             return None
         caller = Caller(
-            Who(key_principal(key_id), is_staff(row.role)),
+            Actor(key_principal(key_id), is_staff(row.role)),
             row.role,
             SCOPES_OF_ROLE[row.role].intersection(row.scopes),
             float("inf"),

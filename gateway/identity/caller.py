@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain.disclosure import may_see_drafts
-from domain.model import Who
+from domain.model import Actor
 from gateway.web.problems import Problem
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="tidegate"'}
@@ -20,7 +20,7 @@ class Caller(NamedTuple):
     """Who asks, as what, until when (Unix seconds); if it was a sign-in, by which session and at which epoch of the
     account; if it was an API key, by which."""
 
-    who: Who
+    actor: Actor
     role: str
     scopes: frozenset[str]
     expires_at: float
@@ -31,10 +31,10 @@ class Caller(NamedTuple):
     @property
     def sees_drafts(self) -> bool:
         """Whether all of the catalogue is for them, and not only what is public."""
-        return self.who.staff and may_see_drafts(self.scopes)
+        return self.actor.staff and may_see_drafts(self.scopes)
 
 
-NOBODY: Final = Caller(Who("", staff=False), NOBODY_ROLE, frozenset(), float("inf"))
+NOBODY: Final = Caller(Actor("", staff=False), NOBODY_ROLE, frozenset(), float("inf"))
 """A caller without a token, where that is allowed."""
 
 

@@ -59,7 +59,7 @@ class Revocations:
             return caller.key_id is not None and caller.key_id in self._ended
         if caller.session_id in self._ended:
             return True
-        known = self._epochs.get(caller.who.principal)
+        known = self._epochs.get(caller.actor.principal)
         return known is not None and known[0] > caller.epoch
 
     def watch(self, watcher: Callable[[], None]) -> None:

@@ -19,14 +19,14 @@ async def addresses(engine: AsyncEngine, caller: Caller, topics: Iterable[str]) 
     asked = frozenset(topics)
     found = frozenset(address(topic, caller) for topic in asked)
     named = [UUID(topic.partition("/")[2]) for topic in asked if topic.startswith(f"{ORDERS}/")]
-    if named and not caller.who.staff:
+    if named and not caller.actor.staff:
         await _refuse_orders_of_others(engine, caller, named)
     return found
 
 
 async def _refuse_orders_of_others(engine: AsyncEngine, caller: Caller, order_ids: list[UUID]) -> None:
     """An order that does not exist yet may be subscribed to: it may be on its way. Nobody sees another's anyway."""
-    theirs = select(orders.c.id).where(orders.c.id.in_(order_ids), orders.c.customer_id != caller.who.principal)
+    theirs = select(orders.c.id).where(orders.c.id.in_(order_ids), orders.c.customer_id != caller.actor.principal)
     try:
         async with engine.connect() as connection:
             order_id = await connection.scalar(theirs.limit(1))

@@ -78,7 +78,7 @@ class Places:
 
     def take(self, caller: Caller | None, host: str | None) -> Place:
         """A place for somebody who said who they are, or has not yet. Raises NoPlace."""
-        kind, principal = (UNKNOWN, None) if caller is None else (_kind(caller), caller.who.principal)
+        kind, principal = (UNKNOWN, None) if caller is None else (_kind(caller), caller.actor.principal)
         place = Place(kind, principal, None if host is None else network_of(host))
         self._check_address(place)
         if kind == UNKNOWN:
@@ -93,7 +93,7 @@ class Places:
 
     def name(self, place: Place, caller: Caller) -> None:
         """Its holder has said who they are. Raises NoPlace, and then the place is still theirs to free."""
-        kind, principal = _kind(caller), caller.who.principal
+        kind, principal = _kind(caller), caller.actor.principal
         self._check_known(kind, principal)
         if place.taken:
             self._count(place, -1)
@@ -156,7 +156,7 @@ class Places:
 
 
 def _kind(caller: Caller) -> str:
-    return _STAFF if caller.who.staff else GUEST if caller.role == GUEST else CUSTOMER
+    return _STAFF if caller.actor.staff else GUEST if caller.role == GUEST else CUSTOMER
 
 
 def _add(counts: Counter[str], key: str, by: int) -> None:

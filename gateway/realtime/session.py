@@ -174,7 +174,7 @@ class Session:
             except NoPlace as full:
                 self._end(Closing(TRY_LATER, str(full)))
                 return
-        elif caller.who != self._caller.who:
+        elif caller.actor != self._caller.actor:
             self._tell(Error("forbidden", "The token speaks for somebody else: open another socket.", said.id))
             return
         elif not caller.scopes.issuperset(self._caller.scopes):
@@ -183,7 +183,7 @@ class Session:
         self._caller = caller
         self._watch_expiry()
         expires_at = caller.expires_at if caller.expires_at < float("inf") else None
-        self._tell(Authenticated(caller.who.principal, caller.role, expires_at, said.id))
+        self._tell(Authenticated(caller.actor.principal, caller.role, expires_at, said.id))
         if self._first is not None:
             first, self._first = self._first, None
             await self.subscribe(first)
@@ -214,7 +214,7 @@ class Session:
         lane = Lane(json.dumps(name), after)
         subscription = hub.subscription(addresses, partial(self._outbox.put, lane))
         try:
-            hub.admit(subscription, after, self._caller.who.principal)
+            hub.admit(subscription, after, self._caller.actor.principal)
         except TooManyReplays as full:
             self._tell(Error("too_many_replays", str(full), said.id))
             return

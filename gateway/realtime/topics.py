@@ -52,7 +52,7 @@ def address(topic: str, caller: Caller) -> str:
         return _whole(noun, topic, caller)
     if noun == ORDERS and (order_id := _uuid(particular)) is not None:
         _within(_OWN_SCOPE, topic, caller)
-        return f"{ORDERS}/{order_id}" if caller.who.staff else f"{ORDERS}/{order_id}@{caller.who.principal}"
+        return f"{ORDERS}/{order_id}" if caller.actor.staff else f"{ORDERS}/{order_id}@{caller.actor.principal}"
     if noun == INVENTORY and (sku := canonical_sku(particular)) is not None:
         _staff_only(topic, caller)
         return f"{INVENTORY}/{sku}"
@@ -64,16 +64,16 @@ def _whole(noun: str, topic: str, caller: Caller) -> str:
         _staff_only(topic, caller)
         return noun
     if noun == CATALOGUE:
-        hears_all = caller.who.staff and may_read(ProductCreated.type, caller.scopes)
+        hears_all = caller.actor.staff and may_read(ProductCreated.type, caller.scopes)
         return CATALOGUE if hears_all else _PUBLIC_CATALOGUE
     if noun == ME:
         _within(_OWN_SCOPE, topic, caller)
-        return f"{ME}/{caller.who.principal}"
+        return f"{ME}/{caller.actor.principal}"
     raise _unknown(topic)
 
 
 def _staff_only(topic: str, caller: Caller) -> None:
-    if not caller.who.staff:
+    if not caller.actor.staff:
         raise TopicRefused("forbidden", f"The topic `{topic}` is for staff.")
     _within(READS_ALL, topic, caller)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from domain.fields.people import canonical_email
 from domain.ids import new_id, slot_of_id
-from domain.model import Who
+from domain.model import Actor
 from domain.roles import SCOPES_OF_ROLE
 from domain.sessions import CloseSession, OpenSession, RefreshSession, SessionClosed, SessionOpened, SessionRefreshed
 from gateway.apidocs.responses import problems
@@ -131,7 +131,7 @@ async def sign_out(request: Request, caller: Annotated[Caller, Depends(require_r
     elif caller.session_id is None:
         raise Problem("no_session", "This token belongs to no session; it ends when it expires.")
     else:
-        session_id, account_id = caller.session_id, UUID(caller.who.principal)
+        session_id, account_id = caller.session_id, UUID(caller.actor.principal)
     try:
         await settled(edge.submitter, owner(account_id), CloseSession(session_id, account_id), str(session_id))
     except Problem as problem:
@@ -226,9 +226,9 @@ def _tokens(edge: Edge, session: SessionOpened | SessionRefreshed, generation: i
     ).response()
 
 
-def owner(account_id: UUID) -> Who:
+def owner(account_id: UUID) -> Actor:
     """Whoever holds an account's credentials speaks for it, and for nothing else."""
-    return Who(str(account_id), staff=False)
+    return Actor(str(account_id), staff=False)
 
 
 def host_of(request: Request) -> str | None:

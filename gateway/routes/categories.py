@@ -76,7 +76,7 @@ async def create_category(request: Request, caller: Writer) -> Response:
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     said = parse(CategoryBody, body)
-    asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
+    asked = ask(request, caller.actor, body, wait_seconds=_WAIT_SECONDS)
     category_id = edge.submitter.new_resource_id(asked)
     command = CreateCategory(category_id, said.fields(category_id))
     accepted = await edge.submitter.submit(asked, command, str(category_id))
@@ -100,7 +100,7 @@ async def change_category(request: Request, caller: Writer, category_id: UUID) -
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     command = ChangeCategory(category_id, parse(CategoryChangeBody, body).changes(), expected_version(request))
-    asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
+    asked = ask(request, caller.actor, body, wait_seconds=_WAIT_SECONDS)
     accepted = await edge.submitter.submit(asked, command, str(category_id))
     return await _written(request, asked, accepted, status=200)
 

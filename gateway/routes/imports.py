@@ -80,17 +80,17 @@ async def request_import(
     `charset` of the Content-Type names it, else it is detected and shown. The exports of other shop systems come in by
     a `preset`, any other file by a `mapping` of its columns; a dry run tells what would become of each row.
     """
-    edge, who = edge_of(request), caller.who
+    edge, actor = edge_of(request), caller.actor
     form, encoding = _format(request)
     layout = layout_of(said)
-    job_id = edge.submitter.new_resource_id(ask(request, who, b""))
-    await check_room(edge.engine, who.principal, max_unfinished=edge.config.jobs_max_unfinished)
+    job_id = edge.submitter.new_resource_id(ask(request, actor, b""))
+    await check_room(edge.engine, actor.principal, max_unfinished=edge.config.jobs_max_unfinished)
     upload = await edge.uploads.keep(
         request, job_id, partial(_check_header, encoding, layout) if form == CSV else _check_nothing
     )
     params: dict[str, Any] = {"format": form, "dry_run": dry_run, "encoding": encoding}
     params["layout"] = msgspec.to_builtins(layout)
-    asked = ask(request, who, msgspec.json.encode(params) + upload.digest, wait_seconds=_WAIT_SECONDS)
+    asked = ask(request, actor, msgspec.json.encode(params) + upload.digest, wait_seconds=_WAIT_SECONDS)
     params["size_bytes"] = upload.size_bytes
     try:
         accepted = await edge.submitter.submit(asked, RequestJob(job_id, IMPORT, params), str(job_id))
@@ -114,7 +114,7 @@ async def list_imports(
     edge = edge_of(request)
     limit = min(limit, edge.config.page_max_rows)
     async with edge.engine.connect() as connection:
-        found = await jobs.newest(connection, IMPORT, caller.who.principal, cursor, limit)
+        found = await jobs.newest(connection, IMPORT, caller.actor.principal, cursor, limit)
     page = page_of([views.shown(job) for job in found], limit, lambda job: made_key(job.requested_at, job.id))
     return Response(page.model_dump_json(), media_type="application/json")
 

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from domain.fields.catalogue import canonical_sku
 from domain.limits import MOVEMENT_MAX_QUANTITY, SKU_MAX_CHARS, STOCK_MAX_ON_HAND
-from domain.model import Who
+from domain.model import Actor
 from domain.stock import AdjustStock, ReceiveStock
 from gateway.apidocs.responses import READ, WRITE_HEADERS, write
 from gateway.edge import edge_of
@@ -91,7 +91,7 @@ async def list_inventory(
 async def get_inventory(request: Request, caller: Reader, sku: str) -> Response:
     """The stock of one SKU. Staff with the scope `inventory:read` see what is on hand and reserved; others, of what is
     on sale, whether there is enough: up to ten pieces of what is available."""
-    if caller.who.staff and _READ in caller.scopes:
+    if caller.actor.staff and _READ in caller.scopes:
         shown = await _inventory(request, _known(sku), all_statuses=caller.sees_drafts)
         return Response(shown, media_type="application/json")
     async with edge_of(request).engine.connect() as connection:
@@ -110,7 +110,7 @@ async def receive_stock(request: Request, caller: Writer, sku: str) -> Response:
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     receipt = parse(ReceiptBody, body)
-    return await _move(request, caller.who, body, ReceiveStock(_known(sku), receipt.quantity, receipt.reference))
+    return await _move(request, caller.actor, body, ReceiveStock(_known(sku), receipt.quantity, receipt.reference))
 
 
 @router.post(
@@ -124,12 +124,12 @@ async def adjust_stock(request: Request, caller: Writer, sku: str) -> Response:
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     adjustment = parse(AdjustmentBody, body)
-    return await _move(request, caller.who, body, AdjustStock(_known(sku), adjustment.change, adjustment.reason))
+    return await _move(request, caller.actor, body, AdjustStock(_known(sku), adjustment.change, adjustment.reason))
 
 
-async def _move(request: Request, who: Who, body: bytes, command: ReceiveStock | AdjustStock) -> Response:
+async def _move(request: Request, actor: Actor, body: bytes, command: ReceiveStock | AdjustStock) -> Response:
     edge = edge_of(request)
-    asked = ask(request, who, body)
+    asked = ask(request, actor, body)
     accepted = await edge.submitter.submit(asked, command, command.sku)
 
     async def made() -> Answer:

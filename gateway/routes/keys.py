@@ -68,10 +68,10 @@ async def create_key(request: Request, caller: Admin) -> Response:
         raise invalid_request([error])
     if not caller.scopes.issuperset(scopes):
         raise Problem("forbidden", "Nobody hands out more than they may do themselves.")
-    key_id = edge.submitter.new_resource_id(Ask(caller.who, None, None, None, False))
+    key_id = edge.submitter.new_resource_id(Ask(caller.actor, None, None, None, False))
     secret = new_secret(key_id)
     command = CreateApiKey(key_id, body.name, body.role, scopes, Secret(secret.secret_hash))
-    await settled(edge.submitter, caller.who, command, str(key_id))
+    await settled(edge.submitter, caller.actor, command, str(key_id))
     async with edge.engine.connect() as connection:
         shown = await views.find_key(connection, key_id)
     assert shown is not None, "a key that was made is there"
@@ -110,7 +110,7 @@ async def get_key(request: Request, caller: Admin, key_id: UUID) -> Response:
 )
 async def revoke_key(request: Request, caller: Admin, key_id: UUID) -> Response:
     """Ends an API key: a moment later it is refused everywhere. Waits for the outcome by default."""
-    asked = ask(request, caller.who, b"", wait_seconds=WAIT_SECONDS)
+    asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
     edge = edge_of(request)
     accepted = await edge.submitter.submit(asked, RevokeApiKey(key_id), str(key_id))
 

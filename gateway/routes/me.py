@@ -71,7 +71,7 @@ async def change_me(request: Request, caller: Writer) -> Response:
     edge, account_id = edge_of(request), _account_id(caller)
     body = await read_body(request, edge.config.body_max_bytes)
     command = ChangeAccount(account_id, personal(parse(ProfileBody, body).name))
-    asked = ask(request, caller.who, body, wait_seconds=WAIT_SECONDS)
+    asked = ask(request, caller.actor, body, wait_seconds=WAIT_SECONDS)
     accepted = await edge.submitter.submit(asked, command, str(account_id))
     if accepted.outcome is None:
         return accepted.response()
@@ -91,13 +91,13 @@ async def erase_me(request: Request, caller: Eraser) -> Response:
     it. Waits for the outcome by default."""
     edge = edge_of(request)
     command: EraseAccount | EraseOrderAddress
-    if is_guest(caller.who.principal):
+    if is_guest(caller.actor.principal):
         order_id = await _order_of_guest(request, caller)
         command, resource = EraseOrderAddress(order_id), order_id
     else:
         resource = _account_id(caller)
         command = EraseAccount(resource)
-    asked = ask(request, caller.who, b"", wait_seconds=WAIT_SECONDS)
+    asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
     accepted = await edge.submitter.submit(asked, command, str(resource))
     return accepted.response() if accepted.outcome is None else Response(None, 204, accepted.headers())
 
@@ -108,12 +108,12 @@ async def erase_me(request: Request, caller: Eraser) -> Response:
 async def export_me(request: Request, caller: Subject) -> Response:
     """What is known about you, as JSON: your account, your sessions, your orders; with a guest's token, the order."""
     async with edge_of(request).engine.connect() as connection:
-        if is_guest(caller.who.principal):
-            known = await exported_of_guest(connection, caller.who.principal)
+        if is_guest(caller.actor.principal):
+            known = await exported_of_guest(connection, caller.actor.principal)
         else:
             known = await exported(connection, _account_id(caller))
     if known is None:
-        raise _no_order() if is_guest(caller.who.principal) else _not_found()
+        raise _no_order() if is_guest(caller.actor.principal) else _not_found()
     said = {**NO_STORE, "Content-Disposition": 'attachment; filename="my-data.json"'}
     return Response(known, 200, said, "application/json")
 
@@ -149,7 +149,7 @@ async def change_password(request: Request, caller: Writer) -> Response:
     await attempt.succeeded()
     password_hash = await edge.passwords.hash(passwords.new_password)
     command = ChangePassword(account_id, account.epoch, password_hash, caller.session_id)
-    await settled(edge.submitter, caller.who, command, str(account_id))
+    await settled(edge.submitter, caller.actor, command, str(account_id))
     if caller.session_id is None:
         return Response(status_code=204)
     async with edge.engine.connect() as connection:
@@ -184,7 +184,7 @@ async def _shown(request: Request, account_id: UUID, headers: dict[str, str]) ->
 
 async def _order_of_guest(request: Request, caller: Caller) -> UUID:
     async with edge_of(request).engine.connect() as connection:
-        found = await order_of_guest(connection, caller.who.principal)
+        found = await order_of_guest(connection, caller.actor.principal)
     if found is None:
         raise _no_order()
     return found
@@ -193,7 +193,7 @@ async def _order_of_guest(request: Request, caller: Caller) -> UUID:
 def _account_id(caller: Caller) -> UUID:
     """The account that the caller speaks for. Raises a 404 Problem if it is none."""
     try:
-        return UUID(caller.who.principal)
+        return UUID(caller.actor.principal)
     except ValueError:
         raise _not_found() from None
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
 from domain.limits import ORDER_MAX_LINES
-from domain.model import Who
+from domain.model import Actor
 from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, Wanted, is_guest
 from gateway.apidocs.responses import IF_NONE_MATCH, NOT_MODIFIED, READ, WRITE_HEADERS, headers, read, write
 from gateway.edge import edge_of
@@ -78,7 +78,7 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     Without a token, an e-mail address makes it a guest's order: the answer's `guest_token` is the bearer token, known
     to nobody else, by which the guest sees, confirms and cancels it.
     """
-    edge, who = edge_of(request), caller.who
+    edge, actor = edge_of(request), caller.actor
     body = await read_body(request, edge.config.body_max_bytes)
     order_body = parse(OrderBody, body)
     quantities: dict[str, int] = {}
@@ -88,16 +88,16 @@ async def place_order(request: Request, caller: Anyone) -> Response:
         if order_body.email is None:
             raise unauthenticated("Send a bearer token; or an `email`, to order as a guest.")
         await edge.throttle.guest_order(request.client.host if request.client else None)
-        who = guests.principal(request, body)
-    asked = ask(request, who, body)
+        actor = guests.principal(request, body)
+    asked = ask(request, actor, body)
     order_id = edge.submitter.new_resource_id(asked)
     lines = tuple(Wanted(sku, quantity) for sku, quantity in quantities.items())
-    command = PlaceOrder(order_id, who.principal, lines, personal(order_body.email))
+    command = PlaceOrder(order_id, actor.principal, lines, personal(order_body.email))
     accepted = await edge.submitter.submit(asked, command, str(order_id))
     guest_token = None
     if caller is NOBODY:
         lifetime_seconds = edge.config.guest_token_seconds
-        guest_token = guests.token(edge.authenticator, who, accepted.command_id, lifetime_seconds=lifetime_seconds)
+        guest_token = guests.token(edge.authenticator, actor, accepted.command_id, lifetime_seconds=lifetime_seconds)
     if accepted.outcome is None:
         return accepted.response(guest_token)
     order = views.just_placed(accepted.outcome, order_body.email, guest_token)
@@ -118,7 +118,7 @@ async def list_orders(
     edge = edge_of(request)
     wanted = views.Wanted(status, customer_id)
     async with edge.engine.connect() as connection:
-        page = await views.newest(connection, caller.who, wanted, cursor, min(limit, edge.config.page_max_rows))
+        page = await views.newest(connection, caller.actor, wanted, cursor, min(limit, edge.config.page_max_rows))
     return Response(page.model_dump_json(), media_type="application/json")
 
 
@@ -131,7 +131,7 @@ async def list_orders(
 async def get_order(request: Request, caller: Reader, order_id: UUID) -> Response:
     """One order. Another customer's is not found. Who asks again and again does so with If-None-Match."""
     async with edge_of(request).engine.connect() as connection:
-        order = await views.find(connection, caller.who, order_id)
+        order = await views.find(connection, caller.actor, order_id)
     if order is None:
         raise _not_found()
     body = order.model_dump_json().encode()
@@ -142,7 +142,7 @@ async def get_order(request: Request, caller: Reader, order_id: UUID) -> Respons
 async def get_order_history(request: Request, caller: Reader, order_id: UUID) -> Response:
     """What happened to the order, in order: each event of the log, when, and who did it."""
     async with edge_of(request).engine.connect() as connection:
-        if (order := await views.find(connection, caller.who, order_id)) is None:
+        if (order := await views.find(connection, caller.actor, order_id)) is None:
             raise _not_found()
         history = await views.history(connection, order)
     return Response(history.model_dump_json(), media_type="application/json")
@@ -151,30 +151,30 @@ async def get_order_history(request: Request, caller: Reader, order_id: UUID) ->
 @router.post("/{order_id}/confirm", response_model=OrderView, responses=_MOVED, openapi_extra=_WRITE_HEADERS)
 async def confirm_order(request: Request, caller: Writer, order_id: UUID) -> Response:
     """Confirms a placed order: what it reserved is sold. 200 and the order with `Prefer: wait`."""
-    return await _move(request, caller.who, ConfirmOrder(order_id))
+    return await _move(request, caller.actor, ConfirmOrder(order_id))
 
 
 @router.post("/{order_id}/fulfil", response_model=OrderView, responses=_MOVED, openapi_extra=_WRITE_HEADERS)
 async def fulfil_order(request: Request, caller: Staff, order_id: UUID) -> Response:
     """Says that a confirmed order was sent. Staff only. 200 and the order with `Prefer: wait`."""
-    return await _move(request, caller.who, FulfilOrder(order_id))
+    return await _move(request, caller.actor, FulfilOrder(order_id))
 
 
 @router.post("/{order_id}/cancel", response_model=OrderView, responses=_MOVED, openapi_extra=_WRITE_HEADERS)
 async def cancel_order(request: Request, caller: Writer, order_id: UUID) -> Response:
     """Cancels an order that was not sent yet, and gives back what it held. 200 and the order with `Prefer: wait`."""
-    return await _move(request, caller.who, CancelOrder(order_id))
+    return await _move(request, caller.actor, CancelOrder(order_id))
 
 
-async def _move(request: Request, who: Who, command: ConfirmOrder | FulfilOrder | CancelOrder) -> Response:
+async def _move(request: Request, actor: Actor, command: ConfirmOrder | FulfilOrder | CancelOrder) -> Response:
     edge = edge_of(request)
-    if is_guest(who.principal):
+    if is_guest(actor.principal):
         await edge.throttle.guest_mail(request.client.host if request.client else None)
-    accepted = await edge.submitter.submit(ask(request, who, b""), command, str(command.order_id))
+    accepted = await edge.submitter.submit(ask(request, actor, b""), command, str(command.order_id))
     if accepted.outcome is None:
         return accepted.response()
     async with edge.engine.connect() as connection:
-        order = await views.just_moved(connection, who, command.order_id, accepted.outcome)
+        order = await views.just_moved(connection, actor, command.order_id, accepted.outcome)
     assert order is not None, "an order that was moved is there"
     body = order.model_dump_json().encode()
     return Response(body, 200, {"ETag": body_tag(body), **accepted.headers()}, "application/json")

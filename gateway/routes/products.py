@@ -102,7 +102,7 @@ async def create_product(request: Request, caller: Writer) -> Response:
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     said = parse(ProductBody, body)
-    asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
+    asked = ask(request, caller.actor, body, wait_seconds=_WAIT_SECONDS)
     product_id = edge.submitter.new_resource_id(asked)
     command = CreateProduct(product_id, said.fields(product_id), said.variant_fields())
     accepted = await edge.submitter.submit(asked, command, str(product_id))
@@ -185,7 +185,7 @@ async def archive_product(request: Request, caller: Writer, product_id: UUID) ->
 async def _change(
     request: Request, caller: Caller, body: bytes, command: ChangeProduct | SetVariant | ChangeVariant
 ) -> Response:
-    asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
+    asked = ask(request, caller.actor, body, wait_seconds=_WAIT_SECONDS)
     accepted = await edge_of(request).submitter.submit(asked, command, str(command.product_id))
     added = accepted.outcome is not None and accepted.outcome.type == VariantAdded.type
     return await _written(request, asked, accepted, status=201 if added else 200)

@@ -93,7 +93,7 @@ async def register(request: Request) -> Response:
     async with edge.engine.connect() as connection:
         known = await views.sign_in_as(connection, registration.email)
     if known is None or not await _registers_again(edge, known.account_id, name, password_hash):
-        account_id = edge.submitter.new_resource_id(Ask(NOBODY.who, None, None, None, False))
+        account_id = edge.submitter.new_resource_id(Ask(NOBODY.actor, None, None, None, False))
         made = CreateAccount(account_id, Personal(registration.email), name, CUSTOMER, password_hash, confirmed=False)
         try:
             await settled(edge.submitter, owner(account_id), made, str(account_id))

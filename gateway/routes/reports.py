@@ -84,11 +84,11 @@ async def request_report(request: Request, caller: Staff) -> Response:
     CSV has a header line and is safe to open in a spreadsheet: text that would be a formula stands behind an
     apostrophe. JSON is one document, its sums in `rows`.
     """
-    edge, who = edge_of(request), caller.who
+    edge, actor = edge_of(request), caller.actor
     body = await read_body(request, edge.config.body_max_bytes)
     wanted = parse(ReportBody, body)
-    asked = ask(request, who, body, wait_seconds=_WAIT_SECONDS)
-    await check_room(edge.engine, who.principal, max_unfinished=edge.config.jobs_max_unfinished)
+    asked = ask(request, actor, body, wait_seconds=_WAIT_SECONDS)
+    await check_room(edge.engine, actor.principal, max_unfinished=edge.config.jobs_max_unfinished)
     job_id = edge.submitter.new_resource_id(asked)
     params = wanted.model_dump(mode="json", by_alias=True)
     params["time_zone"] = wanted.time_zone or edge.config.time_zone
@@ -113,7 +113,7 @@ async def list_reports(
     edge = edge_of(request)
     limit = min(limit, edge.config.page_max_rows)
     async with edge.engine.connect() as connection:
-        found = await jobs.newest(connection, REPORT, caller.who.principal, cursor, limit)
+        found = await jobs.newest(connection, REPORT, caller.actor.principal, cursor, limit)
     reports = [views.shown(job, edge.config.job_result_seconds) for job in found]
     page = page_of(reports, limit, lambda report: made_key(report.requested_at, report.id))
     return Response(page.model_dump_json(by_alias=True), media_type="application/json")
@@ -184,7 +184,7 @@ async def _behind(mark: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 
 async def _find(edge: Edge, caller: Caller, report_id: UUID) -> JobRow:
-    owner = None if caller.role == "admin" else caller.who.principal
+    owner = None if caller.role == "admin" else caller.actor.principal
     async with edge.engine.connect() as connection:
         job = await jobs.find(connection, REPORT, report_id, owner)
     if job is None:

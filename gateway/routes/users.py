@@ -74,7 +74,7 @@ async def create_user(request: Request, caller: Admin) -> Response:
     _check_may_give(caller, user.role)
     # What tells a repetition is kept, so the password must not go in.
     told = user.model_dump_json(exclude={"password"}).encode()
-    asked = ask(request, caller.who, told, wait_seconds=WAIT_SECONDS)
+    asked = ask(request, caller.actor, told, wait_seconds=WAIT_SECONDS)
     account_id = edge.submitter.new_resource_id(asked)
     password_hash = await edge.passwords.hash(user.password)
     command = CreateAccount(account_id, Personal(user.email), Personal(user.name), user.role, password_hash)
@@ -139,7 +139,7 @@ async def reactivate_user(request: Request, caller: Admin, user_id: UUID) -> Res
 async def erase_user(request: Request, caller: Admin, user_id: UUID) -> Response:
     """Erases somebody: name, addresses and password are gone, and all sessions end. The orders stay, under an id that
     means nobody any more. Waits for the outcome by default."""
-    asked = ask(request, caller.who, b"", wait_seconds=WAIT_SECONDS)
+    asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
     accepted = await edge_of(request).submitter.submit(asked, EraseAccount(user_id), str(user_id))
     return accepted.response() if accepted.outcome is None else Response(None, 204, accepted.headers())
 
@@ -154,7 +154,7 @@ def _check_may_give(caller: Caller, role: str) -> None:
 async def _change(
     request: Request, caller: Caller, body: bytes, command: ChangeAccount | DeactivateAccount | ReactivateAccount
 ) -> Response:
-    asked = ask(request, caller.who, body, wait_seconds=WAIT_SECONDS)
+    asked = ask(request, caller.actor, body, wait_seconds=WAIT_SECONDS)
     accepted = await edge_of(request).submitter.submit(asked, command, str(command.account_id))
     if accepted.outcome is None:
         return accepted.response()

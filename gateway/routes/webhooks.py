@@ -105,7 +105,7 @@ async def register_webhook(request: Request, caller: Staff) -> Response:
     body = await read_body(request, edge.config.body_max_bytes)
     wanted = parse(WebhookBody, body)
     _refuse_private(edge, wanted.url)
-    asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
+    asked = ask(request, caller.actor, body, wait_seconds=_WAIT_SECONDS)
     webhook_id = edge.submitter.new_resource_id(asked)
     secret = new_secret()
     fields = WebhookFields(wanted.url, tuple(wanted.event_types), wanted.description, wanted.active)
@@ -169,7 +169,7 @@ async def delete_webhook(request: Request, caller: Staff, webhook_id: UUID) -> R
     """Delivers nothing more there, and forgets the secrets. Staff only. Waits for the outcome unless `Prefer` says
     otherwise."""
     edge = edge_of(request)
-    asked = ask(request, caller.who, b"", wait_seconds=_WAIT_SECONDS)
+    asked = ask(request, caller.actor, b"", wait_seconds=_WAIT_SECONDS)
     accepted = await edge.submitter.submit(asked, DeleteWebhook(webhook_id), str(webhook_id))
     return accepted.response() if accepted.outcome is None else Response(None, 204, accepted.headers())
 
@@ -186,7 +186,7 @@ async def rotate_webhook_secret(request: Request, caller: Staff, webhook_id: UUI
     edge = edge_of(request)
     secret = new_secret()
     until = datetime.now(UTC) + timedelta(seconds=edge.config.webhook_secret_overlap_seconds)
-    asked = ask(request, caller.who, b"", wait_seconds=_WAIT_SECONDS)
+    asked = ask(request, caller.actor, b"", wait_seconds=_WAIT_SECONDS)
     accepted = await edge.submitter.submit(
         asked, RotateWebhookSecret(webhook_id, Secret(secret), until), str(webhook_id)
     )
@@ -237,7 +237,7 @@ def _scopes(caller: Caller) -> tuple[str, ...]:
 
 
 async def _changed(request: Request, caller: Caller, body: bytes, command: ChangeWebhook | RedeliverEvents) -> Response:
-    asked = ask(request, caller.who, body, wait_seconds=_WAIT_SECONDS)
+    asked = ask(request, caller.actor, body, wait_seconds=_WAIT_SECONDS)
     edge = edge_of(request)
     accepted = await edge.submitter.submit(asked, command, str(command.webhook_id))
 

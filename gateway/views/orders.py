@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.model import Who
+from domain.model import Actor
 from domain.orders import (
     CANCELLED,
     CONFIRMED,
@@ -116,27 +116,27 @@ _STATUS_OF: Final = {
 }
 
 
-async def just_moved(connection: AsyncConnection, who: Who, order_id: UUID, outcome: Outcome) -> OrderView | None:
+async def just_moved(connection: AsyncConnection, actor: Actor, order_id: UUID, outcome: Outcome) -> OrderView | None:
     """The order as that event left it, whatever became of it since: so a repetition is answered as the first was."""
-    order = await find(connection, who, order_id)
+    order = await find(connection, actor, order_id)
     if order is None:
         return None
     moved = {"status": _STATUS_OF[outcome.type], "updated_at": moment(outcome.occurred_at)}
     return order.model_copy(update=moved)
 
 
-async def find(connection: AsyncConnection, who: Who, order_id: UUID) -> OrderView | None:
-    """The order, if there is one that `who` may see."""
-    found = await _read(connection, _visible_to(who).where(orders.c.id == order_id))
+async def find(connection: AsyncConnection, actor: Actor, order_id: UUID) -> OrderView | None:
+    """The order, if there is one that `actor` may see."""
+    found = await _read(connection, _visible_to(actor).where(orders.c.id == order_id))
     return found[0].order if found else None
 
 
 async def newest(
-    connection: AsyncConnection, who: Who, wanted: Wanted, cursor: str | None, limit: int
+    connection: AsyncConnection, actor: Actor, wanted: Wanted, cursor: str | None, limit: int
 ) -> Page[OrderView]:
-    """The wanted orders that `who` may see, newest first: in the order of the log, so that whoever reads until an order
-    that is known has missed none."""
-    query = _visible_to(who).order_by(orders.c.placed_seq.desc()).limit(limit + 1)
+    """The wanted orders that `actor` may see, newest first: in the order of the log, so that a client which reads on to
+    an order it knows has missed none."""
+    query = _visible_to(actor).order_by(orders.c.placed_seq.desc()).limit(limit + 1)
     if wanted.status is not None:
         query = query.where(orders.c.status == wanted.status)
     if wanted.customer_id is not None:
@@ -167,9 +167,9 @@ async def history(connection: AsyncConnection, order: OrderView) -> HistoryView:
     )
 
 
-def _visible_to(who: Who) -> Select[tuple[object, ...]]:
+def _visible_to(actor: Actor) -> Select[tuple[object, ...]]:
     query = select(orders)
-    return query if who.staff else query.where(orders.c.customer_id == who.principal)
+    return query if actor.staff else query.where(orders.c.customer_id == actor.principal)
 
 
 class _Row(NamedTuple):

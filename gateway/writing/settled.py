@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from domain.model import Command, Who
+from domain.model import Actor, Command
 from gateway.web.problems import Problem
 from gateway.writing.submit import Ask, Submitter
 from runtime.records import Outcome
@@ -10,10 +10,10 @@ from runtime.records import Outcome
 WAIT_SECONDS: Final = 10
 
 
-async def settled(submitter: Submitter, who: Who, command: Command, resource: str) -> Outcome:
+async def settled(submitter: Submitter, actor: Actor, command: Command, resource: str) -> Outcome:
     """The outcome of the command, applied. Raises a refused one as its Problem, and a 503 Problem if it takes longer:
     it may be applied all the same, which does no harm to whoever tries again."""
-    asked = Ask(who, key=None, fingerprint=None, wait=WAIT_SECONDS, preferred=False)
+    asked = Ask(actor, key=None, fingerprint=None, wait=WAIT_SECONDS, preferred=False)
     accepted = await submitter.submit(asked, command, resource)
     if accepted.outcome is None:
         raise Problem("undecided", "This could not be decided in time; try again soon.")

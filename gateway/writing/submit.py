@@ -13,7 +13,7 @@ import msgspec
 from fastapi import Request, Response
 
 from domain.ids import mailbox_of_slot, new_id, slot_of_id, slot_of_key
-from domain.model import Command, Who
+from domain.model import Actor, Command
 from gateway.web import API
 from gateway.web.problems import Problem
 from gateway.web.requests import canonical, idempotency_key, preferred_wait
@@ -61,14 +61,14 @@ class Accepted(NamedTuple):
 class Ask(NamedTuple):
     """A checked write, before it is a command: who sent which bytes, and what its headers ask for."""
 
-    who: Who
+    actor: Actor
     key: str | None
     fingerprint: bytes | None
     wait: int | None
     preferred: bool
 
 
-def ask(request: Request, who: Who, body: bytes, *, wait_seconds: int | None = None) -> Ask:
+def ask(request: Request, actor: Actor, body: bytes, *, wait_seconds: int | None = None) -> Ask:
     """Reads the headers of a write; `wait_seconds` is how long it waits if they do not say."""
     key = idempotency_key(request)
     fingerprint = None
@@ -76,7 +76,7 @@ def ask(request: Request, who: Who, body: bytes, *, wait_seconds: int | None = N
         said = f"{request.method} {request.scope['path']}\n".encode() + canonical(body)
         fingerprint = hashlib.blake2b(said, digest_size=16).digest()
     wait = preferred_wait(request)
-    return Ask(who, key, fingerprint, wait_seconds if wait is None else wait, wait is not None)
+    return Ask(actor, key, fingerprint, wait_seconds if wait is None else wait, wait is not None)
 
 
 class Submitter:
@@ -104,7 +104,7 @@ class Submitter:
         """An id for what a write creates. With an idempotency key its slot comes from the key, so that a repetition
         finds the mailbox, and there the memory of the first request."""
         random = random_bits()
-        slot = random >> 52 if asked.key is None else slot_of_key(f"{asked.who.principal}\n{asked.key}")
+        slot = random >> 52 if asked.key is None else slot_of_key(f"{asked.actor.principal}\n{asked.key}")
         return new_id(time.time_ns() // 1_000_000, slot, random)
 
     async def submit(self, asked: Ask, command: Command, resource: str) -> Accepted:
@@ -118,7 +118,7 @@ class Submitter:
         applied_wait = wait if asked.preferred else None
         envelope = seal(
             command,
-            asked.who,
+            asked.actor,
             reply_to=self._reply_channel if wait else None,
             idempotency_key=asked.key,
             fingerprint=asked.fingerprint,
@@ -148,7 +148,7 @@ class Submitter:
         claim = None
         if asked.key is not None and asked.fingerprint is not None:
             claimed = Claimed(asked.fingerprint, envelope.command_id, resource)
-            claim = Claim(asked.who.principal, asked.key, claimed.encode())
+            claim = Claim(asked.actor.principal, asked.key, claimed.encode())
         try:
             first = await self._poster.post_once(mailbox, encode(envelope), claim, self._waiters.is_applied)
         except MailboxFull:

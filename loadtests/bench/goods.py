@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 
 from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
-from domain.model import Command, Who
+from domain.model import Actor, Command
 from domain.orders import PlaceOrder, Wanted
 from loadtests.baskets import Invoices
 from loadtests.loadgen import request
@@ -39,7 +39,7 @@ PIECES: Final = 10_000_000  # of every SKU: nothing is to run out
 TOKEN_LIFETIME_SECONDS: Final = 3_600
 FINGERPRINT_BYTES: Final = 16
 
-_LOADER: Final = Who("bench", staff=True)
+_LOADER: Final = Actor("bench", staff=True)
 _ID_RANDOM_BITS: Final = 62
 
 
@@ -102,7 +102,7 @@ def entries(purchases: Iterable[Purchase], mailbox_count: int) -> list[Entry]:
     return [
         _entry(
             PlaceOrder(_new_id(), purchase.customer_id, purchase.lines),
-            Who(purchase.customer_id, staff=False),
+            Actor(purchase.customer_id, staff=False),
             mailbox_count,
         )
         for purchase in purchases
@@ -138,12 +138,12 @@ def order_body(lines: Sequence[Wanted]) -> bytes:
     return msgspec.json.encode({"lines": [{"sku": wanted.sku, "quantity": wanted.quantity} for wanted in lines]})
 
 
-def _entry(command: Command, who: Who, mailbox_count: int) -> Entry:
+def _entry(command: Command, actor: Actor, mailbox_count: int) -> Entry:
     encoded = envelope.encode(
         Envelope(
             command_id=_new_id(),
-            principal=who.principal,
-            staff=who.staff,
+            principal=actor.principal,
+            staff=actor.staff,
             accepted_at=time.time_ns() // 1_000,
             command=envelope.encode_command(command),
             idempotency_key=_key(),

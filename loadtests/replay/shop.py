@@ -17,7 +17,7 @@ import asyncpg
 import msgspec
 
 from domain.limits import MOVEMENT_MAX_QUANTITY
-from domain.model import Who
+from domain.model import Actor
 from loadtests.baskets import Basket
 from loadtests.replay.client import CUSTOMER, STAFF, Answer, Client
 from ops.articles import Article, listing
@@ -26,7 +26,7 @@ from runtime.records import APPLIED
 
 STAFF_SUBJECT: Final = "replay"
 
-_LOADER: Final = Who(STAFF_SUBJECT, staff=True)
+_LOADER: Final = Actor(STAFF_SUBJECT, staff=True)
 _POST_MAX_SECONDS: Final = 60.0
 
 

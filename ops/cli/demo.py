@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import asyncpg
 import click
 
-from domain.model import Who
+from domain.model import Actor
 from ops.articles import Article, listing
 from ops.cli.demo_accounts import post_demo_accounts
 from runtime.database import asyncpg_dsn
@@ -18,7 +18,7 @@ from runtime.settings import Settings, settings
 DEMO_PRINCIPAL: Final = "demo"
 DEMO_SKU: Final = "LANTERN-WHITE"
 
-_DEMO: Final = Who(DEMO_PRINCIPAL, staff=True)
+_DEMO: Final = Actor(DEMO_PRINCIPAL, staff=True)
 _PIECES: Final = 1_000
 _PATIENCE_SECONDS: Final = 10.0
 DEMO_ARTICLES: Final = (

@@ -7,7 +7,7 @@ import asyncpg
 
 from domain.accounts import CreateAccount
 from domain.ids import new_id, slot_of_key
-from domain.model import Personal, Secret, Who
+from domain.model import Actor, Personal, Secret
 from ops.demo_people import DEMO_ACCOUNTS
 from runtime.entropy import random_bits
 from runtime.mailboxes.sender import Sender
@@ -15,7 +15,7 @@ from runtime.passwords import hash_password
 
 
 async def post_demo_accounts(
-    connection: "asyncpg.Connection[Any]", sender: Sender, who: Who, *, patience_seconds: float
+    connection: "asyncpg.Connection[Any]", sender: Sender, actor: Actor, *, patience_seconds: float
 ) -> int:
     """Posts those that are not there; returns how many. Their keys make it once, however often the demo is loaded."""
     emails = [account.email for account in DEMO_ACCOUNTS]
@@ -28,5 +28,5 @@ async def post_demo_accounts(
         command = CreateAccount(
             account_id, Personal(account.email), Personal(account.name), account.role, password_hash
         )
-        await sender.send(command, who, key=key, patience_seconds=patience_seconds)
+        await sender.send(command, actor, key=key, patience_seconds=patience_seconds)
     return len(missing)

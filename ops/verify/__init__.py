@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncpg
 
+from ops.verify.entities import check_entities
 from ops.verify.log import check_log
 from ops.verify.mailboxes import check_mailboxes
-from ops.verify.nouns import check_nouns
 from ops.verify.orders import check_orders
 from ops.verify.outcomes import check_outcomes
 from ops.verify.report import Progress, Report, no_progress
@@ -30,7 +30,7 @@ async def verify(database_url: str, redis_url: str, *, mailbox_count: int, progr
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await check_log(connection, report, progress)
             await check_orders(connection, report, progress)
-            await check_nouns(connection, report, progress)
+            await check_entities(connection, report, progress)
             await check_outcomes(connection, report, progress)
     finally:
         await redis.aclose()

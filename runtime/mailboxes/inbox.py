@@ -159,10 +159,10 @@ class Inbox:
         )
         return waiting
 
-    async def lead(self, who: str) -> bool:
-        """Whether `who` is the one that all mailboxes are awake for; it becomes so if nobody is. It stays so for as
+    async def lead(self, drainer: str) -> bool:
+        """Whether `drainer` is the one that all mailboxes are awake for; it becomes so if nobody is. It stays so for as
         long as an awake mailbox does."""
-        return bool(await self._lead(keys=[LEADER_KEY], args=[who, self._awake_milliseconds]))
+        return bool(await self._lead(keys=[LEADER_KEY], args=[drainer, self._awake_milliseconds]))
 
     async def stay_awake(self, mailboxes: Iterable[int]) -> None:
         """Says that somebody drains these mailboxes; to be said again before `awake_milliseconds` are over."""
@@ -171,13 +171,13 @@ class Inbox:
             pipeline.set(awake_key(mailbox), b"1", px=self._awake_milliseconds)
         await pipeline.execute()
 
-    async def fall_asleep(self, who: str, positions: Mapping[int, str]) -> bool:
-        """Says that nobody drains these mailboxes any more, and that `who` leads no more. False if something has come
-        in behind a position just now: then stay awake."""
+    async def fall_asleep(self, drainer: str, positions: Mapping[int, str]) -> bool:
+        """Says that nobody drains these mailboxes any more, and that `drainer` no longer leads. False if something has
+        just come in after a position: then stay awake."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in positions:
             pipeline.delete(awake_key(mailbox))
-        await self._resign(keys=[LEADER_KEY], args=[who], client=pipeline)
+        await self._resign(keys=[LEADER_KEY], args=[drainer], client=pipeline)
         await pipeline.execute()
         return not (positions and await self.read_each(positions, 1))
 

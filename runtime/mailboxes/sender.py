@@ -16,7 +16,7 @@ import asyncpg
 import msgspec
 
 from domain.ids import mailbox_of_slot
-from domain.model import Command, Who
+from domain.model import Actor, Command
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from runtime.activation import ActivationBroker, activate
 from runtime.database import CONNECT_TIMEOUT_SECONDS, LOST_CONNECTION, asyncpg_dsn
@@ -90,7 +90,7 @@ class Sender:
     async def send(
         self,
         command: Command,
-        who: Who,
+        actor: Actor,
         *,
         key: str | None = None,
         fingerprint: bytes = b"",
@@ -107,7 +107,7 @@ class Sender:
         until = time.monotonic() + patience_seconds
         envelope = seal(
             command,
-            who,
+            actor,
             idempotency_key=key,
             fingerprint=fingerprint if key else None,
             development=self._development,
@@ -115,7 +115,7 @@ class Sender:
         claim = None
         if key is not None and remembered:
             claimed = Claimed(fingerprint, envelope.command_id, "")
-            claim = Claim(who.principal, key, claimed.encode())
+            claim = Claim(actor.principal, key, claimed.encode())
         mailbox = mailbox_of_slot(command.slot(), self._mailbox_count)
         while True:
             try:

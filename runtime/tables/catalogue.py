@@ -1,6 +1,6 @@
 """The catalogue's tables: categories (a tree), products, and their variants, each of which is a SKU.
 
-Columns are named as the fields of the states in `domain/catalogue.py`; `runtime/nouns.py` carries one to the other.
+Columns are named as the fields of the states in `domain/catalogue.py`; `runtime/entities.py` carries one to the other.
 What is searched is no field of any state: `runtime/searched.py` makes it, and Postgres the full-text index of it.
 """
 

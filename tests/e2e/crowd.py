@@ -17,7 +17,7 @@ import aiohttp
 from redis.exceptions import RedisError
 
 from domain.ids import SLOT_COUNT, new_id
-from domain.model import Who
+from domain.model import Actor
 from domain.orders import PlaceOrder, Wanted
 from ops.articles import Article
 from runtime.mailboxes.post import MailboxesUnavailable
@@ -184,7 +184,7 @@ class Pour:
         skus = (SKUS[number % len(SKUS)], *self._parts)
         order = PlaceOrder(order_id, customer, tuple(Wanted(sku, 1) for sku in skus))
         try:
-            await self._sender.send(order, Who(customer, staff=False), patience_seconds=_PATIENCE_SECONDS)
+            await self._sender.send(order, Actor(customer, staff=False), patience_seconds=_PATIENCE_SECONDS)
         except (MailboxesUnavailable, RedisError):
             return
 

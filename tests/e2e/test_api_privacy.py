@@ -159,7 +159,7 @@ async def _people_come_and_go(shop: Shop) -> list[str]:
     (await shop.anybody.post("/orders", {**body, "lines": [{"sku": sku, "quantity": 1_000}]})).problem(
         409, "insufficient_stock"
     )
-    await _bury(shop, guest)
+    await _dead_letter(shop, guest)
 
     admin = shop.client("admin", "planting-admin")
     asked = {"name": "k", "role": "staff", "scopes": ["orders:read"]}
@@ -184,7 +184,7 @@ async def _registered_again_and_forgotten(shop: Shop, email: str) -> None:
     await mails(shop, email, 3)
 
 
-async def _bury(shop: Shop, email: str) -> None:
+async def _dead_letter(shop: Shop, email: str) -> None:
     """A guest's order whose rule raises: it becomes a dead letter."""
     order_id = new_id(1_700_000_000_000, 0, random_bits())
     twice = (Wanted("PLANTED", 1), Wanted("PLANTED", 1))

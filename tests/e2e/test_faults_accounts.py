@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from domain.accounts import CreateAccount
 from domain.api_keys import CreateApiKey
 from domain.ids import new_id, slot_of_id
-from domain.model import Command, Personal, Secret, Who
+from domain.model import Actor, Command, Personal, Secret
 from domain.sessions import OpenSession
 from domain.webhooks import RegisterWebhook, WebhookFields
 from gateway.identity.api_keys import new_secret
@@ -308,7 +308,7 @@ async def _have_applied(shop: Shop, commands: Sequence[Command]) -> None:
         Sender(developing) as sender,
         asyncpg.create_pool(asyncpg_dsn(shop.system.postgres.url), min_size=0, max_size=1) as pool,
     ):
-        who = Who("developer", staff=True)
-        posted = [await sender.send(command, who, patience_seconds=_RECOVERS_SECONDS) for command in commands]
+        actor = Actor("developer", staff=True)
+        posted = [await sender.send(command, actor, patience_seconds=_RECOVERS_SECONDS) for command in commands]
         outcomes = await wait_for_outcomes(pool, posted)
     assert {outcome.status for outcome in outcomes.values()} == {"applied"}, outcomes

@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.jobs import RequestJob
-from domain.model import Who
+from domain.model import Actor
 from runtime.database import create_job_pool
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings
@@ -41,10 +41,10 @@ class Background:
     async def _note(self, job_id: UUID) -> None:
         self.asked.append(job_id)
 
-    async def request(self, kind: str, params: dict[str, Any], who: Who = STAFF) -> UUID:
+    async def request(self, kind: str, params: dict[str, Any], actor: Actor = STAFF) -> UUID:
         """Asks for a job; returns its id when it is there."""
         job_id = self.floor.new_id()
-        await self.floor.post(RequestJob(job_id, kind, params), who=who)
+        await self.floor.post(RequestJob(job_id, kind, params), actor=actor)
         await eventually_seen(f"a {kind}", lambda: self.row(job_id), within_seconds=_WITHIN_SECONDS)
         return job_id
 

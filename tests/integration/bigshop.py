@@ -13,7 +13,7 @@ from loadtests import baskets
 from ops.articles import listing
 from runtime.mailboxes.inbox import Entry
 from tests.integration.shopfloor import STAFF, Shopfloor
-from workers.batch import Letter, apply
+from workers.batch import Message, apply
 from workers.earlier import Earlier
 
 _BATCH_COMMANDS: Final = 512
@@ -49,7 +49,9 @@ def _orders(floor: Shopfloor, wanted: Iterable[baskets.Basket]) -> Iterator[Comm
 async def _apply(floor: Shopfloor, commands: Iterable[Command]) -> None:
     numbered = iter(enumerate(commands, start=1))
     while some := [*islice(numbered, _BATCH_COMMANDS)]:
-        letters = [Letter(0, Entry(f"{n}-0", {}), floor.envelope(command, who=STAFF), command) for n, command in some]
+        letters = [
+            Message(0, Entry(f"{n}-0", {}), floor.envelope(command, actor=STAFF), command) for n, command in some
+        ]
         async with floor.pool.acquire() as connection, connection.transaction():
             result = await apply(connection, letters, Earlier(), alone=True)
         assert {row.status for row in result.applied} == {"applied"}

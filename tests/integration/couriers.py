@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.disclosure import READS_ALL
-from domain.model import Command, Secret, Who
+from domain.model import Actor, Command, Secret
 from domain.stock import ReceiveStock
 from domain.webhooks import RegisterWebhook, WebhookFields
 from runtime.mailboxes.sender import Sender
@@ -66,9 +66,9 @@ class Couriers:
             run.cancel()
         await asyncio.gather(*self._runs.values(), return_exceptions=True)
 
-    async def done(self, command: Command, who: Who = STAFF, *, development: bool = False) -> None:
+    async def done(self, command: Command, actor: Actor = STAFF, *, development: bool = False) -> None:
         """The command, applied; accepted by a process in development or in production."""
-        command_id = await self.floor.post(command, who=who, development=development)
+        command_id = await self.floor.post(command, actor=actor, development=development)
 
         async def applied() -> bool:
             return (await self.floor.statuses([command_id]))[0] != "not recorded"
@@ -80,14 +80,14 @@ class Couriers:
         self,
         url: str,
         *event_types: str,
-        who: Who = STAFF,
+        actor: Actor = STAFF,
         scopes: tuple[str, ...] = ALL,
         development: bool = False,
     ) -> Endpoint:
         endpoint = Endpoint(self.floor.new_id(), new_secret())
         fields = WebhookFields(url, event_types or ("stock.*",))
         command = RegisterWebhook(endpoint.id, fields, Secret(endpoint.secret), scopes)
-        await self.done(command, who, development=development)
+        await self.done(command, actor, development=development)
         return endpoint
 
     async def happen(self, count: int = 1) -> list[int]:

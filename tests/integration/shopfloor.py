@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 
 from domain.catalogue import PutListing
 from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
-from domain.model import Command, Who
+from domain.model import Actor, Command
 from domain.orders import PlaceOrder, Wanted
 from domain.stock import ReceiveStock
 from ops.articles import Article, listing
@@ -37,9 +37,9 @@ from tests.system import eventually_seen
 from workers.apply import Applier
 from workers.drain import Drainer
 
-ANN: Final = Who("ann", staff=False)
-BOB: Final = Who("bob", staff=False)
-STAFF: Final = Who("sam", staff=True)
+ANN: Final = Actor("ann", staff=False)
+BOB: Final = Actor("bob", staff=False)
+STAFF: Final = Actor("sam", staff=True)
 
 PRICE_MINOR: Final = 100
 
@@ -150,10 +150,10 @@ class Shopfloor:
     def mailbox_of(self, command: Command) -> int:
         return mailbox_of_slot(command.slot(), self.mailbox_count)
 
-    def place(self, mailbox: int = 0, order_id: UUID | None = None, who: Who = ANN, **lines: int) -> PlaceOrder:
+    def place(self, mailbox: int = 0, order_id: UUID | None = None, actor: Actor = ANN, **lines: int) -> PlaceOrder:
         """An order of so many pieces by SKU."""
         wanted = tuple(Wanted(sku, quantity) for sku, quantity in lines.items())
-        return PlaceOrder(order_id or self.new_id(mailbox), who.principal, wanted)
+        return PlaceOrder(order_id or self.new_id(mailbox), actor.principal, wanted)
 
     @staticmethod
     def listing(sku: str, on_hand: int | None = None) -> PutListing:
@@ -164,7 +164,7 @@ class Shopfloor:
         self,
         command: Command | msgspec.Raw,
         *,
-        who: Who = ANN,
+        actor: Actor = ANN,
         command_id: UUID | None = None,
         key: str | None = None,
         fingerprint: bytes | None = None,
@@ -173,8 +173,8 @@ class Shopfloor:
     ) -> Envelope:
         return Envelope(
             command_id or self.new_id(),
-            who.principal,
-            who.staff,
+            actor.principal,
+            actor.staff,
             _ACCEPTED_AT,
             command if isinstance(command, msgspec.Raw) else envelopes.encode_command(command),
             reply_to,
@@ -215,7 +215,7 @@ class Shopfloor:
 
     async def _have_applied(self, commands: Iterable[Command]) -> None:
         """Posts what staff ask for and drains; also if somebody else drains, it is applied afterwards."""
-        posted = [await self.post(command, who=STAFF) for command in commands]
+        posted = [await self.post(command, actor=STAFF) for command in commands]
 
         async def recorded() -> bool:
             await self.drain()

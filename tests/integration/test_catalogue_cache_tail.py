@@ -65,7 +65,7 @@ async def window(floor: Shopfloor) -> AsyncIterator[Window]:
 
 async def _change_price(floor: Shopfloor, price_minor: int) -> None:
     """Nobody offers the tail what the feed says of it: every message is lost."""
-    await floor.post(SetVariant(MUG, VariantFields("MUG", price_minor, "GBP")), who=STAFF)
+    await floor.post(SetVariant(MUG, VariantFields("MUG", price_minor, "GBP")), actor=STAFF)
     await floor.drain()
 
 

@@ -20,7 +20,7 @@ from domain.catalogue import (
 from domain.categories import CategoryFields, ChangeCategory, CreateCategory
 from domain.model import Command
 from ops.articles import Article, listing
-from runtime import nouns
+from runtime import entities
 from tests.integration.gates import gate_before
 from tests.integration.shopfloor import PRICE_MINOR, STAFF, Shopfloor, retries
 from workers import batch
@@ -49,7 +49,7 @@ async def paid(floor: Shopfloor, order_id: UUID) -> tuple[int, int] | None:
 async def test_a_price_that_changes_between_load_and_commit_is_the_one_that_is_paid(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     order = floor.place(elsewhere(floor), MUG=2)
-    posted = [await floor.post(order), await floor.post(new_price(), who=STAFF)]
+    posted = [await floor.post(order), await floor.post(new_price(), actor=STAFF)]
     moved = retries("prices_moved")
     async with gate_before(floor.database_url, "order_lines", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([elsewhere(floor)]))
@@ -68,7 +68,7 @@ async def test_a_price_that_is_being_committed_while_an_order_is_decided_is_the_
 ) -> None:
     await floor.fill(MUG=10)
     order = floor.place(elsewhere(floor), MUG=2)
-    await floor.post(new_price(), who=STAFF)
+    await floor.post(new_price(), actor=STAFF)
     await floor.post(order)
     async with gate_before(floor.database_url, "commands", holds=1) as gate:
         # The new price has its place in the log and is not committed: nobody else can see it yet.
@@ -86,7 +86,7 @@ async def test_an_order_whose_place_in_the_log_is_before_the_change_keeps_its_pr
     await floor.fill(MUG=10)
     order = floor.place(elsewhere(floor), MUG=2)
     await floor.post(order)
-    await floor.post(new_price(), who=STAFF)
+    await floor.post(new_price(), actor=STAFF)
     async with gate_before(floor.database_url, "commands", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([elsewhere(floor)]))
         await gate.wait_for(1)
@@ -109,7 +109,7 @@ async def test_an_order_whose_place_in_the_log_is_before_the_change_keeps_its_pr
 async def test_what_is_taken_off_sale_between_load_and_commit_is_not_sold(floor: Shopfloor, stop: Command) -> None:
     await floor.fill(MUG=10)
     order = floor.place(elsewhere(floor), MUG=2)
-    posted = [await floor.post(order), await floor.post(stop, who=STAFF)]
+    posted = [await floor.post(order), await floor.post(stop, actor=STAFF)]
     async with gate_before(floor.database_url, "order_lines", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([elsewhere(floor)]))
         await gate.wait_for(1)
@@ -125,7 +125,7 @@ async def test_what_is_taken_off_sale_between_load_and_commit_is_not_sold(floor:
 async def test_a_change_of_no_price_makes_nobody_look_again(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     await floor.post(floor.place(elsewhere(floor), MUG=2))
-    await floor.post(ChangeProduct(MUG, {"name": "A better name"}), who=STAFF)
+    await floor.post(ChangeProduct(MUG, {"name": "A better name"}), actor=STAFF)
     moved = retries("prices_moved")
     async with gate_before(floor.database_url, "order_lines", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([elsewhere(floor)]))
@@ -148,7 +148,7 @@ async def test_of_two_mailboxes_that_make_the_same_thing_one_is_refused(floor: S
                 ProductFields("same" if what == "slug" else f"product-{number}", "The same"),
                 (VariantFields("SAME" if what == "sku" else f"SKU-{number}", 100 + number, "GBP"),),
             ),
-            who=STAFF,
+            actor=STAFF,
         )
         for number, product_id in enumerate(ids)
     ]
@@ -159,8 +159,8 @@ async def test_of_two_mailboxes_that_make_the_same_thing_one_is_refused(floor: S
         await asyncio.gather(*drains)
     assert sorted(await floor.statuses(posted)) == ["applied", f"rejected: {what}_taken"]
     async with floor.pool.acquire() as connection:
-        products = await nouns.load(connection, nouns.noun_of(Product), None, ())
-        variants = await nouns.load(connection, nouns.noun_of(Variant), None, ())
+        products = await entities.load(connection, entities.table_of(Product), None, ())
+        variants = await entities.load(connection, entities.table_of(Variant), None, ())
     assert len(products) == len(variants) == 1
     assert [variant.product_id for variant in variants if isinstance(variant, Variant)] == [
         product.id for product in products if isinstance(product, Product)
@@ -174,12 +174,12 @@ async def test_who_holds_the_log_does_not_wait_for_who_waits_for_it(
     """A batch whose guess did not hold takes the counter from the start; one that changes a category takes it last.
     Each has what the other wants: whoever holds up everybody gives way at once."""
     category_id = floor.new_id()
-    await floor.post(CreateCategory(category_id, CategoryFields("kitchen", "Kitchen")), who=STAFF)
+    await floor.post(CreateCategory(category_id, CategoryFields("kitchen", "Kitchen")), actor=STAFF)
     await floor.drain()
     change = ChangeCategory(category_id, {"name": "The kitchen"})
     mailbox = (floor.mailbox_of(change) + 1) % floor.mailbox_count
     product = CreateProduct(floor.new_id(mailbox), ProductFields("jug", "Jug", category_id=category_id))
-    posted = [await floor.post(change, who=STAFF), await floor.post(product, who=STAFF)]
+    posted = [await floor.post(change, actor=STAFF), await floor.post(product, actor=STAFF)]
     gave_way = retries("gave_way")
     async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         changing = asyncio.create_task(floor.new_drainer().drain([floor.mailbox_of(change)]))
@@ -190,7 +190,7 @@ async def test_who_holds_the_log_does_not_wait_for_who_waits_for_it(
             nonlocal spoiled
             if not spoiled:
                 spoiled = True
-                raise batch.GuessedWrong("stock_moved")
+                raise batch.StaleRead("stock_moved")
             return await apply(*arguments, **options)
 
         monkeypatch.setattr(batch, "apply", with_one_wrong_guess)

@@ -44,7 +44,7 @@ async def asked_for(floor: Shopfloor) -> list[str]:
 
 
 async def receive(floor: Shopfloor, count: int = 1) -> None:
-    await floor.post_all((ReceiveStock("TEA", 1) for _ in range(count)), who=STAFF)
+    await floor.post_all((ReceiveStock("TEA", 1) for _ in range(count)), actor=STAFF)
     await floor.drain()
 
 

@@ -287,7 +287,7 @@ async def test_a_dead_letter_that_was_waited_for_is_told_to_who_waits(floor: Sho
 async def test_a_mailbox_of_nothing_but_garbage_is_emptied(floor: Shopfloor) -> None:
     for number in range(3 * floor.batch_max_commands):
         await floor.redis.xadd(stream_key(1), {b"number": b"%d" % number})
-    await floor.post(ReceiveStock("NOPE", 1), who=STAFF, mailbox=1)
+    await floor.post(ReceiveStock("NOPE", 1), actor=STAFF, mailbox=1)
     await floor.drain(1)
     assert await floor.waiting(1) == 0
     counts = await floor.verified()

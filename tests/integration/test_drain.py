@@ -41,11 +41,11 @@ async def test_each_command_sees_what_the_ones_before_it_did(floor: Shopfloor) -
     order_id = floor.new_id(shelf)
     posted = [
         await floor.post(floor.place(shelf, MUG=1)),
-        await floor.post(ReceiveStock("MUG", 2), who=STAFF),
+        await floor.post(ReceiveStock("MUG", 2), actor=STAFF),
         await floor.post(floor.place(shelf, order_id=order_id, MUG=2)),
-        await floor.post(AdjustStock("MUG", -1, "broken"), who=STAFF),
+        await floor.post(AdjustStock("MUG", -1, "broken"), actor=STAFF),
         await floor.post(CancelOrder(order_id)),
-        await floor.post(AdjustStock("MUG", -1, "broken"), who=STAFF),
+        await floor.post(AdjustStock("MUG", -1, "broken"), actor=STAFF),
         await floor.post(CancelOrder(order_id)),
     ]
     await floor.drain(shelf)
@@ -159,10 +159,10 @@ class _LateCommand(Inbox):
     floor: Shopfloor
     posted: list[UUID]
 
-    async def fall_asleep(self, who: str, positions: Mapping[int, str]) -> bool:
+    async def fall_asleep(self, actor: str, positions: Mapping[int, str]) -> bool:
         if not self.posted:
             self.posted += await _order_mugs(self.floor, 1)
-        return await super().fall_asleep(who, positions)
+        return await super().fall_asleep(actor, positions)
 
 
 async def test_a_command_that_comes_between_empty_and_asleep_is_applied(floor: Shopfloor) -> None:
@@ -232,7 +232,7 @@ async def test_a_worker_that_is_stopped_ends_its_batch_and_leaves_the_rest(floor
 async def test_the_log_is_read_back_byte_for_byte(floor: Shopfloor) -> None:
     await floor.fill(MUG=5)
     said = 'nul \x00, quote ", newline \n, é, ☃, and a lone \\'
-    await floor.post(ReceiveStock("MUG", 1, said), who=STAFF)
+    await floor.post(ReceiveStock("MUG", 1, said), actor=STAFF)
     await floor.drain()
     data = await floor.pool.fetchval("SELECT data::text FROM events ORDER BY seq DESC LIMIT 1")
     assert msgspec.json.decode(data)["reference"] == said

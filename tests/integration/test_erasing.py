@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from domain.accounts import CreateAccount
 from domain.erasure import EraseAccount, EraseOrderAddress
-from domain.model import Command, Personal, Secret, Who
+from domain.model import Actor, Command, Personal, Secret
 from domain.orders import PlaceOrder, Wanted
 from domain.registration import ConfirmAddress, RegisterAgain
 from runtime.mailboxes.sender import Sender
@@ -22,7 +22,7 @@ from tests.integration.shopfloor import Shopfloor
 from workers.tidying import Tidier
 
 ADDRESS: Final = "ada@example.com"
-GUEST: Final = Who("guest:1", staff=False)
+GUEST: Final = Actor("guest:1", staff=False)
 SECRET: Final = Secret("a hash")
 
 
@@ -34,8 +34,8 @@ async def _account(floor: Shopfloor, mailbox: int = 0, email: str = ADDRESS, *, 
     return account_id
 
 
-async def _apply(floor: Shopfloor, *commands: Command, who: Who | None = None) -> None:
-    posted = await floor.post_all(commands, **({} if who is None else {"who": who}))
+async def _apply(floor: Shopfloor, *commands: Command, actor: Actor | None = None) -> None:
+    posted = await floor.post_all(commands, **({} if actor is None else {"actor": actor}))
     await floor.drain()
     assert await floor.statuses(posted) == ["applied"] * len(posted)
 
@@ -86,19 +86,19 @@ async def test_a_guests_address_goes_by_itself(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     mine, other = _order(floor, GUEST.principal, 1), _order(floor, "guest:2", 1)
     await _apply(floor, mine, other)
-    stranger = await floor.post(EraseOrderAddress(other.order_id), who=GUEST)
+    stranger = await floor.post(EraseOrderAddress(other.order_id), actor=GUEST)
     await floor.drain()
     assert await floor.statuses([stranger]) == ["rejected: order_not_found"]
     for _ in range(2):  # whoever asks again has what they asked for
-        await _apply(floor, EraseOrderAddress(mine.order_id), who=GUEST)
+        await _apply(floor, EraseOrderAddress(mine.order_id), actor=GUEST)
     assert await _emails(floor) == {mine.order_id: None, other.order_id: ADDRESS}
     await floor.verified()
 
 
-async def _bury(floor: Shopfloor, principal: str) -> UUID:
+async def _dead_letter(floor: Shopfloor, principal: str) -> UUID:
     """A command of a kind that nobody knows, with who knows what in it."""
     explode = msgspec.Raw(msgspec.msgpack.encode(["Explode", f"{principal} lives here"]))
-    envelope = floor.envelope(explode, who=Who(principal, staff=False))
+    envelope = floor.envelope(explode, actor=Actor(principal, staff=False))
     await floor.put(0, floor.entry(envelope))
     await floor.drain(0)
     return envelope.command_id
@@ -118,7 +118,7 @@ async def test_an_erasure_reaches_dead_letters(floor: Shopfloor) -> None:
     guest = _order(floor, GUEST.principal, 1)
     await _apply(floor, guest)
     of_account, of_guest, of_other, of_bob = [
-        await _bury(floor, who) for who in (str(account_id), GUEST.principal, "guest:2", "bob")
+        await _dead_letter(floor, actor) for actor in (str(account_id), GUEST.principal, "guest:2", "bob")
     ]
     bob = _order(floor, "bob", 1)  # who used her address; what is his stays
     by_itself = _order(floor, "guest:2", 1, "bob@example.com")
@@ -126,7 +126,7 @@ async def test_an_erasure_reaches_dead_letters(floor: Shopfloor) -> None:
     assert await _kept(floor) == {of_account, of_guest, of_other, of_bob}
     await _apply(floor, EraseAccount(account_id))
     assert await _kept(floor) == {of_other, of_bob}
-    await _apply(floor, EraseOrderAddress(by_itself.order_id), who=Who("guest:2", staff=False))
+    await _apply(floor, EraseOrderAddress(by_itself.order_id), actor=Actor("guest:2", staff=False))
     assert await _kept(floor) == {of_bob}
     await floor.verified()
 
@@ -152,7 +152,7 @@ async def _age(floor: Shopfloor, table: str, column: str, days: float, key: str,
 
 async def test_a_letter_that_nobody_could_read_is_kept_for_a_while(floor: Shopfloor, tidier: Tidier) -> None:
     await floor.fill(MUG=100)
-    old, new = await _bury(floor, "ann"), await _bury(floor, "ann")
+    old, new = await _dead_letter(floor, "ann"), await _dead_letter(floor, "ann")
     twice = PlaceOrder(floor.new_id(0), "ann", (Wanted("MUG", 1), Wanted("MUG", 1)), Personal(ADDRESS))
     understood = await floor.post(twice)  # its rule raises; nothing private is left in it
     await floor.drain(0)

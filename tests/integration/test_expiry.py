@@ -80,7 +80,7 @@ async def test_a_hold_is_over_when_its_time_is_and_not_before(floor: Shopfloor) 
 async def test_only_what_is_still_placed_is_expired(floor: Shopfloor) -> None:
     async with expiring(floor) as stage:
         kept, cancelled, forgotten = await place(floor, 3)
-        await floor.post_all((ConfirmOrder(kept), CancelOrder(cancelled)), who=STAFF)
+        await floor.post_all((ConfirmOrder(kept), CancelOrder(cancelled)), actor=STAFF)
         await applied(floor)
         await let_time_pass(floor)
         await stage.run_to_the_end()
@@ -112,7 +112,7 @@ async def test_a_confirmation_that_races_with_it_has_one_winner(floor: Shopfloor
 
         async def confirm_all() -> None:
             for order_id in order_ids:
-                await floor.post(ConfirmOrder(order_id), who=STAFF)
+                await floor.post(ConfirmOrder(order_id), actor=STAFF)
 
         await asyncio.gather(confirm_all(), stage.run_to_the_end())
         await applied(floor)

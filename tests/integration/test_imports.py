@@ -36,7 +36,7 @@ async def request(jobs: Background, *parts: bytes, size_bytes: int | None = None
     )
     size_bytes = sum(map(len, parts)) if size_bytes is None else size_bytes
     params = {"format": JSON_LINES, "size_bytes": size_bytes, "dry_run": False}
-    await jobs.floor.post(RequestJob(job_id, IMPORT, params), who=STAFF)
+    await jobs.floor.post(RequestJob(job_id, IMPORT, params), actor=STAFF)
     await until(lambda: jobs.row(job_id))
     return job_id
 
@@ -101,9 +101,11 @@ async def test_what_a_row_does_not_speak_of_stays_even_if_it_changes_just_now(fl
     planned = Window(floor.new_id(), await known_of(floor.pool, [row])).plan(2, b"", row)
     # Now staff change the price and the description.
     posted = [
-        await floor.post(SetVariant(product_id, VariantFields("TEA", PRICE_MINOR + 50, "GBP", barcode="1")), who=STAFF),
-        await floor.post(ChangeProduct(product_id, {"description": "Fresh."}), who=STAFF),
-        await floor.post(planned.command, who=STAFF),
+        await floor.post(
+            SetVariant(product_id, VariantFields("TEA", PRICE_MINOR + 50, "GBP", barcode="1")), actor=STAFF
+        ),
+        await floor.post(ChangeProduct(product_id, {"description": "Fresh."}), actor=STAFF),
+        await floor.post(planned.command, actor=STAFF),
     ]
     await floor.drain()
     assert await floor.statuses(posted) == ["applied"] * 3

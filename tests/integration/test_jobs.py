@@ -162,7 +162,7 @@ async def test_of_two_runs_that_finish_the_first_stands_with_its_own_result(
     stale = Job(job_id, "report", {}, STAFF.principal, 7, 1, None, 0, None)
     await leases.keep_part(jobs.pool, stale, 0, b"the other's")
     await jobs.floor.post(
-        FinishJob(job_id, "succeeded", 7, {"run": 7}), who=STAFF, key=f"job:{job_id}:finish", fingerprint=b""
+        FinishJob(job_id, "succeeded", 7, {"run": 7}), actor=STAFF, key=f"job:{job_id}:finish", fingerprint=b""
     )
 
     async def finished() -> bool:

@@ -90,7 +90,7 @@ async def test_a_log_that_was_begun_anew_takes_what_waits_and_nothing_else(
     await floor.fill(MUG=100)
     await floor.post_all(floor.place(number, MUG=1) for number in range(4))
     await floor.drain()
-    waiting = await floor.post(floor.listing("LAMP", 7), who=STAFF)
+    waiting = await floor.post(floor.listing("LAMP", 7), actor=STAFF)
     async with Shopfloor(anew, floor.redis_url) as shop:
         before = (await branches(anew)).identity
         await shop.drain()

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr
 
-from domain.model import Personal, Who
+from domain.model import Actor, Personal
 from domain.orders import CancelOrder, ConfirmOrder, PlaceOrder, Wanted
 from tests.integration.reacting import Stage, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
@@ -55,9 +55,9 @@ async def confirmed(
     order_id = floor.new_id()
     await floor.post(
         PlaceOrder(order_id, customer, (Wanted("TEA", 2),), Personal(email) if email else None),
-        who=Who(customer, staff=False),
+        actor=Actor(customer, staff=False),
     )
-    await floor.post(ConfirmOrder(order_id), who=STAFF if by is None else Who(by, staff=False))
+    await floor.post(ConfirmOrder(order_id), actor=STAFF if by is None else Actor(by, staff=False))
     await floor.drain()
     return order_id
 
@@ -70,7 +70,7 @@ async def seq_of(floor: Shopfloor, kind: str, order_id: UUID) -> int:
 async def test_a_customer_is_written_to_at_the_accounts_address(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
         order_id = await confirmed(floor)
-        await floor.post(CancelOrder(order_id), who=STAFF)
+        await floor.post(CancelOrder(order_id), actor=STAFF)
         await floor.drain()
         await stage.run_to_the_end()
         assert [(mail["To"], mail["Subject"]) for mail in server.mails] == [

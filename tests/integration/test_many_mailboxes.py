@@ -192,7 +192,7 @@ async def test_who_was_refused_is_looked_at_again_when_there_is_enough_after_all
     async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([mailbox]))
         await gate.wait_for(1)  # refused, and not yet written
-        await floor.post(received, who=STAFF)
+        await floor.post(received, actor=STAFF)
         await floor.drain(floor.mailbox_of(received))
         await gate.open()
         await selling
@@ -357,13 +357,13 @@ class _LogGoesOnAsAnother(Inbox):
         self.asked.append((set(positions), identity))
         return await super().out_of_step(positions, identity)
 
-    async def lead(self, who: str) -> bool:
+    async def lead(self, actor: str) -> bool:
         if self.known is None:
             self.known = self.asked[0][1]
             async with self.floor.pool.acquire() as connection:
                 await begin_branch(connection, self.known)
             self.drainer.call([1])
-        return await super().lead(who)
+        return await super().lead(actor)
 
 
 async def test_of_a_log_that_goes_on_as_another_every_mailbox_is_looked_up_anew(floor: Shopfloor) -> None:

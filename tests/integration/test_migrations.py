@@ -170,7 +170,7 @@ async def test_a_shop_of_the_first_days_goes_on(databases: Databases, redis_url:
             assert [slug.startswith(sku.lower().replace(".", "-")) for sku, slug in slugs] == [True] * 5
             order = floor.place(0, MUG=7)
             await floor.post_all([order, ConfirmOrder(order.order_id), ConfirmOrder(_OLD_ORDER)])
-            await floor.post(ChangeProduct(await _product_of(floor, "LONG"), {"name": "Shorter"}), who=STAFF)
+            await floor.post(ChangeProduct(await _product_of(floor, "LONG"), {"name": "Shorter"}), actor=STAFF)
             await floor.drain()
             assert await _orders(floor) == {
                 order.order_id: ("confirmed", 700),

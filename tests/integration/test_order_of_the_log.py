@@ -38,7 +38,7 @@ async def overtaken(floor: Shopfloor, table: str, first: Command, second: Comman
 
 
 async def _drained(floor: Shopfloor, command: Command) -> None:
-    await floor.post(command, who=STAFF)
+    await floor.post(command, actor=STAFF)
     await floor.new_drainer().drain([floor.mailbox_of(command)])
 
 
@@ -139,7 +139,7 @@ async def test_moments_never_run_backwards_along_the_log(floor: Shopfloor, what:
         placed = floor.place(0, MUG=1)
         await _drained(floor, placed)
         # The batch must come to the gate: an order is placed beside.
-        await floor.post(CancelOrder(placed.order_id), who=STAFF)
+        await floor.post(CancelOrder(placed.order_id), actor=STAFF)
         first, second = floor.place(0, MUG=1), floor.place(1, MUG=1)
     elif what == "products":
         first, second, table = _product(floor, 0), _product(floor, 1), "products"

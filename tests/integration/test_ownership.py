@@ -18,16 +18,16 @@ from domain.catalogue import ChangeProduct, Product, PutListing, SetVariant, Var
 from domain.categories import Category, ChangeCategory
 from domain.ids import new_id, slot_of_key
 from domain.jobs import SUCCEEDED, FinishJob, Job
-from domain.model import Command, Decision, Entity, Event, Order, Personal, Shop, Who
+from domain.model import Actor, Command, Decision, Entity, Event, Order, Personal, Shop
 from domain.orders import CancelOrder, ConfirmOrder
 from domain.sessions import CloseSession, RefreshSession, Session
 from domain.webhooks import DeleteWebhook, Webhook
 from runtime import envelope as envelopes
-from runtime.nouns import NOUNS
+from runtime.entities import ENTITIES
 from tests.integration.shopfloor import STAFF, Shopfloor
-from workers.handlers import _NEEDS
+from workers.handlers import _READS
 from workers.ownership import ForeignWrite, Writes
-from workers.rows import Needs
+from workers.rows import ReadSet
 
 
 class Praise(Command, frozen=True):
@@ -48,7 +48,7 @@ class ProductPraised(Event, frozen=True):
         return str(self.product_id)
 
 
-def _praise(shop: Shop, command: Praise, who: Who) -> Decision:
+def _praise(shop: Shop, command: Praise, actor: Actor) -> Decision:
     return (ProductPraised(command.product_id),)
 
 
@@ -57,8 +57,8 @@ def _praised(shop: Shop, event: ProductPraised) -> None:
         shop.of(Product)[product.id] = msgspec.structs.replace(product, name=f"Fine {product.name}")
 
 
-def _needs(command: Praise, into: Needs) -> None:
-    into.need(Product, command.product_id)
+def _needs(command: Praise, into: ReadSet) -> None:
+    into.add(Product, command.product_id)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def praise(monkeypatch: pytest.MonkeyPatch) -> Callable[[UUID, str], Praise]:
         (model.COMMANDS, Praise, _praise),
         (model.EVENTS, ProductPraised.type, ProductPraised),
         (model._EVOLVERS, ProductPraised, _praised),
-        (_NEEDS, Praise, _needs),
+        (_READS, Praise, _needs),
     ]
     for registry, name, known in registered:
         monkeypatch.setitem(registry, name, known)
@@ -86,11 +86,11 @@ async def test_a_command_that_writes_what_another_slot_owns_is_put_aside_alone(
     mailbox = floor.mailbox_of(foreign)
     before, after = floor.place(mailbox, MUG=1), floor.place(mailbox, MUG=2)
 
-    posted = await floor.post_all([before, foreign, after], who=STAFF)
+    posted = await floor.post_all([before, foreign, after], actor=STAFF)
     await floor.drain()
 
     assert await floor.statuses(posted) == ["applied", "failed: foreign_write", "applied"]
-    assert [letter[2:] for letter in await floor.dead_letters()] == [(posted[1], "foreign_write")]
+    assert [message[2:] for message in await floor.dead_letters()] == [(posted[1], "foreign_write")]
     detail = await floor.pool.fetchval("SELECT detail FROM dead_letters")
     assert f"the Product {product_id}, which slot {(product_id.int >> 64) & 4095} owns" in detail
     assert await floor.pool.fetchval("SELECT name FROM products") == "Mug"
@@ -102,7 +102,7 @@ async def test_its_own_slot_writes_it(floor: Shopfloor, praise: Callable[[UUID, 
     product_id = floor.listing("MUG").product_id
     owner = (product_id.int >> 64) & 4095
     where = next(name for name in map(str, range(1_000_000)) if slot_of_key(name) == owner)
-    posted = await floor.post(praise(product_id, where), who=STAFF)
+    posted = await floor.post(praise(product_id, where), actor=STAFF)
     await floor.drain()
     assert await floor.statuses([posted]) == ["applied"]
     assert await floor.pool.fetchval("SELECT name FROM products") == "Fine Mug"
@@ -136,7 +136,7 @@ OWNED: Final[dict[type[Entity], tuple[Entity, list[Command]]]] = {
 
 
 def test_every_kind_of_entity_is_owned_by_the_slot_of_the_commands_that_change_it() -> None:
-    assert OWNED.keys() == {Order, *(noun.state for noun in NOUNS)}
+    assert OWNED.keys() == {Order, *(entity_table.state for entity_table in ENTITIES)}
     for entity, commands in OWNED.values():
         assert {command.slot() for command in commands} == {entity.slot()}, entity
 

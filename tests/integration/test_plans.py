@@ -46,10 +46,10 @@ async def _trade(floor: Shopfloor) -> list[UUID]:
     await floor.drain()
     await floor.post_all(
         [ConfirmOrder(ids[1]), ConfirmOrder(ids[2]), ConfirmOrder(ids[3]), CancelOrder(ids[4]), ExpireOrder(ids[5])],
-        who=STAFF,
+        actor=STAFF,
     )
     await floor.drain()
-    await floor.post_all([FulfilOrder(ids[2]), CancelOrder(ids[3])], who=STAFF)
+    await floor.post_all([FulfilOrder(ids[2]), CancelOrder(ids[3])], actor=STAFF)
     await floor.post(floor.place(0, NEVER=1, HEARD=1, OF=1))
     await floor.post(PlaceOrder(floor.new_id(), "ann", tuple(Wanted(sku, 9_999) for sku in ASKED)))
     await floor.drain()
@@ -60,9 +60,9 @@ async def _restock_the_catalogue(floor: Shopfloor) -> None:
     product_id = floor.new_id()
     colours = ("white", "black", "red", "blue")
     variants = tuple(VariantFields(f"CUP-{colour.upper()}", 100, "GBP", colour) for colour in colours)
-    await floor.post(CreateProduct(product_id, ProductFields("cup", "Cup", status=ACTIVE), variants), who=STAFF)
+    await floor.post(CreateProduct(product_id, ProductFields("cup", "Cup", status=ACTIVE), variants), actor=STAFF)
     await floor.drain()
-    await floor.post(ChangeProduct(product_id, {"status": ARCHIVED}), who=STAFF)
+    await floor.post(ChangeProduct(product_id, {"status": ARCHIVED}), actor=STAFF)
     await floor.post(PlaceOrder(floor.new_id(), "ann", tuple(Wanted(variant.sku, 1) for variant in variants)))
     await floor.drain()
 
@@ -188,7 +188,7 @@ async def test_a_big_shop_trades_and_is_clean_whatever_the_plan(big_shop: str, r
 
 async def _posted_anew(floor: Shopfloor, commands: Sequence[Command]) -> list[UUID]:
     """Posts and drains, under ids that no earlier plan has used."""
-    posted = [await floor.post(command, who=STAFF, command_id=uuid4()) for command in commands]
+    posted = [await floor.post(command, actor=STAFF, command_id=uuid4()) for command in commands]
     await floor.drain()
     return posted
 
@@ -211,5 +211,14 @@ def test_the_suites_core_passes_whatever_the_plan(plan: str) -> None:
 
 CORE: Final = [
     f"tests/integration/test_{name}.py"
-    for name in ("races", "repeats", "dead_letters", "expiry", "catalogue_races", "ownership", "verify", "verify_nouns")
+    for name in (
+        "races",
+        "repeats",
+        "dead_letters",
+        "expiry",
+        "catalogue_races",
+        "ownership",
+        "verify",
+        "verify_entities",
+    )
 ]

@@ -237,7 +237,7 @@ async def test_a_call_that_nobody_hears_is_only_a_hint_lost(floor: Shopfloor) ->
         awake_milliseconds=60_000,
         idempotency_seconds=60,
     )
-    await poster.post(0, envelopes.encode(floor.envelope(ReceiveStock("MUG", 1), who=STAFF)))
+    await poster.post(0, envelopes.encode(floor.envelope(ReceiveStock("MUG", 1), actor=STAFF)))
     await poster.close()
     await floor.redis.delete(awake_key(0))  # as time would
     assert await floor.forgotten() == [0]

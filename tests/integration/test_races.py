@@ -130,7 +130,7 @@ async def test_what_another_takes_meanwhile_is_missing_also_if_more_comes_in_lat
     elsewhere = (shelf + 1) % floor.mailbox_count
     posted = [
         await floor.post(floor.place(shelf, MUG=5)),
-        await floor.post(ReceiveStock("MUG", 5), who=STAFF),
+        await floor.post(ReceiveStock("MUG", 5), actor=STAFF),
         await floor.post(floor.place(elsewhere, MUG=5)),
     ]
     async with gate_before(floor.database_url, "order_lines", holds=1) as gate:
@@ -149,7 +149,7 @@ async def test_stock_that_is_written_off_while_it_is_being_sold(floor: Shopfloor
     shelf = floor.mailbox_of(ReceiveStock("MUG", 1))
     elsewhere = (shelf + 1) % floor.mailbox_count
     posted = [
-        await floor.post(AdjustStock("MUG", -6, "stolen"), who=STAFF),
+        await floor.post(AdjustStock("MUG", -6, "stolen"), actor=STAFF),
         await floor.post(floor.place(elsewhere, MUG=6)),
     ]
     await _race(floor, shelf, elsewhere)
@@ -163,8 +163,8 @@ async def test_stock_that_is_written_off_while_it_is_being_sold(floor: Shopfloor
 async def test_what_was_counted_is_on_hand_whatever_came_in_meanwhile(floor: Shopfloor, counted: int) -> None:
     """A count decides on what is there; goods that come in before it is written make it decide again."""
     await floor.fill(MUG=10)
-    count = await floor.post(SetStock("MUG", counted), mailbox=0, who=STAFF)
-    received = await floor.post(ReceiveStock("MUG", 7), mailbox=1, who=STAFF)
+    count = await floor.post(SetStock("MUG", counted), mailbox=0, actor=STAFF)
+    received = await floor.post(ReceiveStock("MUG", 7), mailbox=1, actor=STAFF)
     await _race(floor, 0, 1)
     settled = await floor.settled()
     assert {settled[count].status, settled[received].status} == {"applied"}
@@ -176,7 +176,7 @@ async def test_what_was_counted_is_on_hand_whatever_came_in_meanwhile(floor: Sho
 async def test_a_count_that_finds_less_than_is_promised_is_refused(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     placed = await floor.post(floor.place(0, MUG=8))
-    count = await floor.post(SetStock("MUG", 5), mailbox=1, who=STAFF)
+    count = await floor.post(SetStock("MUG", 5), mailbox=1, actor=STAFF)
     await _race(floor, 0, 1)
     statuses = await floor.statuses([placed, count])
     assert statuses in (["applied", "rejected: insufficient_stock"], ["rejected: insufficient_stock", "applied"])
@@ -215,7 +215,7 @@ async def test_of_two_last_moves_of_one_order_the_first_counts(floor: Shopfloor)
     await floor.fill(MUG=10)
     order = floor.place(0, MUG=6)
     posted = await floor.post_all(
-        [order, ExpireOrder(order.order_id), ConfirmOrder(order.order_id), CancelOrder(order.order_id)], who=ANN
+        [order, ExpireOrder(order.order_id), ConfirmOrder(order.order_id), CancelOrder(order.order_id)], actor=ANN
     )
     await asyncio.gather(*_drain(floor, [0, 0]))
     await floor.drain(0)

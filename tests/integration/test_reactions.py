@@ -33,7 +33,7 @@ async def stage(floor: Shopfloor, kind: type[Told] = Told, **changes: object) ->
 async def receive(floor: Shopfloor, count: int) -> list[int]:
     """So many receipts; the seqs of their events."""
     before = await floor.pool.fetchval("SELECT last_seq FROM event_counter")
-    await floor.post_all((ReceiveStock("TEA", 1) for _ in range(count)), who=STAFF)
+    await floor.post_all((ReceiveStock("TEA", 1) for _ in range(count)), actor=STAFF)
     await floor.drain()
     return list(range(before + 1, before + 1 + count))
 
@@ -257,7 +257,7 @@ async def test_a_run_that_was_overtaken_changes_nothing_more(floor: Shopfloor) -
         for step in (
             on_stage.positions.renew(slow),
             on_stage.positions.move(slow, 5),
-            on_stage.positions.bury(slow, 5, "x"),
+            on_stage.positions.dead_letter(slow, 5, "x"),
             on_stage.positions.note_failure(slow, Failure(ValueError("x"), 1, 1, datetime.now(UTC)), "x", 1.0),
         ):
             with pytest.raises(LeaseLost):

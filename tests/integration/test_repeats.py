@@ -30,7 +30,7 @@ def _commands(floor: Shopfloor) -> dict[str, Envelope]:
         "place": floor.envelope(floor.place(0, MUG=3)),
         "placed first": floor.envelope(cancelled),
         "cancel": floor.envelope(CancelOrder(cancelled.order_id)),
-        "receive": floor.envelope(ReceiveStock("MUG", 5), who=STAFF),
+        "receive": floor.envelope(ReceiveStock("MUG", 5), actor=STAFF),
         "refused": floor.envelope(floor.place(0, MUG=10_000)),
     }
 
@@ -151,9 +151,9 @@ async def test_many_keys_in_opposite_order_through_two_mailboxes_at_once(floor: 
 async def test_a_key_is_its_principals_own(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     posted = [
-        await floor.post(floor.place(0, MUG=1), who=ANN, key="key-1"),
-        await floor.post(floor.place(0, who=BOB, MUG=1), who=BOB, key="key-1"),
-        await floor.post(floor.place(0, MUG=1), who=ANN, key="key-2"),
+        await floor.post(floor.place(0, MUG=1), actor=ANN, key="key-1"),
+        await floor.post(floor.place(0, actor=BOB, MUG=1), actor=BOB, key="key-1"),
+        await floor.post(floor.place(0, MUG=1), actor=ANN, key="key-2"),
     ]
     await floor.drain(0)
     assert await floor.statuses(posted) == ["applied"] * 3

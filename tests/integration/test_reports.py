@@ -21,7 +21,7 @@ from msgspec import structs
 
 from domain.catalogue import PutListing
 from domain.categories import CategoryFields, CreateCategory
-from domain.model import Command, Who
+from domain.model import Actor, Command
 from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder
 from loadtests import baskets
 from ops.articles import Article, listing
@@ -29,7 +29,7 @@ from runtime.csvcells import unescape_cell
 from runtime.mailboxes.inbox import Entry
 from tests.integration.background import Background, background, until
 from tests.integration.shopfloor import STAFF, Shopfloor
-from workers.batch import Letter, apply
+from workers.batch import Message, apply
 from workers.earlier import Earlier
 from workers.rows import Connection
 
@@ -102,7 +102,7 @@ async def _apply(floor: Shopfloor, commands: list[Command], at: datetime) -> Non
 
 async def _apply_in(connection: Connection, floor: Shopfloor, commands: list[Command], at: datetime) -> None:
     letters = [
-        Letter(0, Entry(f"{n}-0", {}), floor.envelope(command, who=STAFF), command)
+        Message(0, Entry(f"{n}-0", {}), floor.envelope(command, actor=STAFF), command)
         for n, command in enumerate(commands)
     ]
     result = await apply(connection, letters, Earlier(), alone=True, at=at)
@@ -180,7 +180,7 @@ async def _put(floor: Shopfloor, *listings: PutListing | CreateCategory) -> None
 
 
 async def _order(floor: Shopfloor, at: str, customer: str = "ann", *then: type[Moves], **lines: int) -> None:
-    place = floor.place(0, None, Who(customer, staff=False), **lines)
+    place = floor.place(0, None, Actor(customer, staff=False), **lines)
     await _apply(floor, [place, *(move(place.order_id) for move in then)], datetime.fromisoformat(at))
 
 

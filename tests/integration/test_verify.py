@@ -13,8 +13,8 @@ from domain.model import Personal
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
 from ops.verify import Report, parts, streams, verify
+from runtime.entities import ENTITIES
 from runtime.mailboxes.keys import stream_key
-from runtime.nouns import NOUNS
 from tests.integration.shopfloor import STAFF, Shopfloor
 
 
@@ -35,7 +35,7 @@ class Shop:
             self.cancel,
             self.refused,
         ) = await floor.post_all([kept, cancelled, CancelOrder(cancelled.order_id), floor.place(0, LAMP=99)])
-        self.adjust = await floor.post(AdjustStock("LAMP", -1, "broken"), who=STAFF)
+        self.adjust = await floor.post(AdjustStock("LAMP", -1, "broken"), actor=STAFF)
         self.keyed = await floor.post(floor.place(1, MUG=1), key="key-1")
         self.repeated = await floor.post(floor.place(1, MUG=1), key="key-1")
         await floor.drain()
@@ -53,10 +53,10 @@ class Shop:
         self.sold_id, self.returned_id, self.guest_id = sold.order_id, returned.order_id, guest.order_id
         await floor.post_all([sold, returned, forgotten, guest])
         (self.confirm, *_) = await floor.post_all(
-            [ConfirmOrder(sold.order_id), FulfilOrder(sold.order_id), ConfirmOrder(returned.order_id)], who=STAFF
+            [ConfirmOrder(sold.order_id), FulfilOrder(sold.order_id), ConfirmOrder(returned.order_id)], actor=STAFF
         )
         (self.give_back, _) = await floor.post_all(
-            [CancelOrder(returned.order_id), ExpireOrder(forgotten.order_id)], who=STAFF
+            [CancelOrder(returned.order_id), ExpireOrder(forgotten.order_id)], actor=STAFF
         )
         self.category_id, self.empty_id = floor.new_id(), floor.new_id()
         self.mug_id, self.lamp_id = floor.listing("MUG").product_id, floor.listing("LAMP").product_id
@@ -66,7 +66,7 @@ class Shop:
                 CreateCategory(self.empty_id, CategoryFields("cups", "Cups", self.category_id)),
                 ChangeCategory(self.category_id, {"name": "The kitchen"}),
             ],
-            who=STAFF,
+            actor=STAFF,
         )
         await floor.drain()
         mug = VariantFields("MUG", 120, "GBP", "White", attributes={"colour": "white"})
@@ -77,7 +77,7 @@ class Shop:
                 SetVariant(self.mug_id, mug),
                 ChangeProduct(self.lamp_id, {"status": ARCHIVED}),
             ],
-            who=STAFF,
+            actor=STAFF,
         )
         await floor.drain()
         await floor.post(floor.place(0, MUG=1))
@@ -118,7 +118,7 @@ async def test_a_shop_in_order_is_clean_and_everything_was_counted(shop: Shop) -
         "events": 31,
         "stock_rows": 2,
         "orders": 8,
-        **{noun.table.name: 0 for noun in NOUNS},
+        **{entity_table.table.name: 0 for entity_table in ENTITIES},
         "categories": 2,
         "products": 2,
         "variants": 2,
@@ -518,5 +518,5 @@ async def test_it_looks_also_into_mailboxes_beyond_todays_count(floor: Shopfloor
     await floor.fill(MUG=10)
     await floor.post(floor.place(3, MUG=1))
     await floor.drain(3)
-    await floor.post(ReceiveStock("MUG", 1), who=STAFF, mailbox=3)
+    await floor.post(ReceiveStock("MUG", 1), actor=STAFF, mailbox=3)
     assert (await verify(floor.database_url, floor.redis_url, mailbox_count=2)).counts["mailbox_entries_waiting"] == 1

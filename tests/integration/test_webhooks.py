@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from domain.accounts import ChangeAccount, CreateAccount, DeactivateAccount
 from domain.api_keys import CreateApiKey, RevokeApiKey, key_principal
-from domain.model import Personal, Secret, Who
+from domain.model import Actor, Personal, Secret
 from domain.webhooks import ChangeWebhook, DeleteWebhook, RedeliverEvents, RotateWebhookSecret
 from gateway.views.reactions import Lag, lags
 from runtime.branches import read_branches
@@ -361,12 +361,12 @@ async def test_an_endpoint_whose_owner_may_not_read_it_any_more_delivers_nothing
         await courier.done(CreateAccount(account_id, Personal(email), Personal("Somebody"), "staff", Secret("hash")))
     await courier.done(CreateApiKey(key, "Sync", "staff", ("webhooks:write", "inventory:read"), Secret("hash")))
     owners = {
-        Who(str(leaves), staff=True): (ALL, DeactivateAccount(leaves)),
-        Who(str(falls), staff=True): (ALL, ChangeAccount(falls, role="customer")),
-        Who(key_principal(key), staff=True): (("inventory:read",), RevokeApiKey(key)),
+        Actor(str(leaves), staff=True): (ALL, DeactivateAccount(leaves)),
+        Actor(str(falls), staff=True): (ALL, ChangeAccount(falls, role="customer")),
+        Actor(key_principal(key), staff=True): (("inventory:read",), RevokeApiKey(key)),
     }
     endpoints = [
-        await courier.register(receiver.url, who=owner, scopes=scopes) for owner, (scopes, _) in owners.items()
+        await courier.register(receiver.url, actor=owner, scopes=scopes) for owner, (scopes, _) in owners.items()
     ]
     await courier.happen()
     await receiver.has(len(endpoints))

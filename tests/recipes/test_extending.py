@@ -1,4 +1,4 @@
-"""`docs/extending.md`, followed to the letter: a command and a noun are added to a copy of the checkout, and nothing
+"""`docs/extending.md`, followed to the letter: a command and an entity are added to a copy of the checkout, and nothing
 else is changed there. The suite's core passes in it, with the page's own tests; `verify` ends every part of that."""
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ MORE: Final = (
     "tests/unit",
     "tests/integration/test_migrations.py",
     "tests/integration/test_verify.py",
-    "tests/integration/test_verify_nouns.py",
+    "tests/integration/test_verify_entities.py",
     "tests/integration/test_dead_letters.py",
     "tests/integration/test_races.py",
     "tests/e2e/test_api_orders.py",

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, SetVariant, VariantFields
-from domain.model import Command, Who
+from domain.model import Actor, Command
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
 from ops.articles import Article, listing
@@ -32,7 +32,7 @@ _MOVES: Final[dict[str, Callable[[UUID], Command]]] = {
     "expire": ExpireOrder,
 }
 
-_Made: TypeAlias = tuple[Command, Who, str, tuple[tuple[str, int], ...], UUID | None]
+_Made: TypeAlias = tuple[Command, Actor, str, tuple[tuple[str, int], ...], UUID | None]
 
 
 class Clients:
@@ -44,7 +44,7 @@ class Clients:
         self._strangeness = random.choice([0.0, 0.02, 0.2])
         self._quantity_max = random.choice([1, 3, 9])
         self._pieces = random.choice([30, 100, 300])
-        self._placed: list[tuple[UUID, Who]] = []
+        self._placed: list[tuple[UUID, Actor]] = []
         self._archived: list[str] = []
 
     def first_listings(self) -> list[tuple[Asked, Command]]:
@@ -72,17 +72,17 @@ class Clients:
         return asked, command
 
     def _asked(
-        self, command: Command, who: Who, kind: str, lines: tuple[tuple[str, int], ...], order_id: UUID | None
+        self, command: Command, actor: Actor, kind: str, lines: tuple[tuple[str, int], ...], order_id: UUID | None
     ) -> tuple[Asked, Command]:
         mailbox = self._floor.mailbox_of(command)
-        return Asked(self._floor.new_id(), mailbox, who.principal, who.staff, kind, lines, order_id), command
+        return Asked(self._floor.new_id(), mailbox, actor.principal, actor.staff, kind, lines, order_id), command
 
     def _is_strange(self) -> bool:
         """Whether somebody does what few do. In some worlds nobody ever does: there, only stock can run short."""
         return self._random.random() < self._strangeness
 
     def _place(self) -> _Made:
-        who = self._random.choice(_PEOPLE)
+        actor = self._random.choice(_PEOPLE)
         skus = self._random.sample(_POUNDS, self._random.choice([1, 1, 2, 3]))
         if self._is_strange():  # two currencies, a SKU that nobody sells, or one twice
             skus = [*skus, self._random.choice(["VASE", "NOPE", skus[0]])]
@@ -91,21 +91,21 @@ class Clients:
             order_id, _ = self._random.choice(self._placed)
         else:
             order_id = self._floor.new_id(self._random.randrange(self._floor.mailbox_count))
-            self._placed.append((order_id, who))
+            self._placed.append((order_id, actor))
         wanted = tuple(Wanted(sku, quantity) for sku, quantity in lines)
-        return PlaceOrder(order_id, who.principal, wanted), who, "place", lines, order_id
+        return PlaceOrder(order_id, actor.principal, wanted), actor, "place", lines, order_id
 
     def _move_order(self) -> _Made:
         """The next or the last move of an order; some make one that it cannot make any more."""
         if not self._placed:
             return self._place()
-        order_id, who = self._placed[-self._random.randint(1, min(5, len(self._placed)))]
+        order_id, actor = self._placed[-self._random.randint(1, min(5, len(self._placed)))]
         move = self._random.choice([*_MOVES])
         if self._is_strange():  # anybody's order, and perhaps once more
-            order_id, who = self._random.choice(self._placed)[0], self._random.choice(_PEOPLE)
+            order_id, actor = self._random.choice(self._placed)[0], self._random.choice(_PEOPLE)
         elif move != "confirm":
-            self._placed.remove((order_id, who))
-        return _MOVES[move](order_id), who, move, (), order_id
+            self._placed.remove((order_id, actor))
+        return _MOVES[move](order_id), actor, move, (), order_id
 
     def _reprice(self) -> _Made:
         sku = self._random.choice([*PRICES])

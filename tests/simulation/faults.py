@@ -65,11 +65,11 @@ class MortalInbox(Inbox):
         fate.get().meet(BEFORE_TRIM)
         return await super().trim(positions, identity)
 
-    async def fall_asleep(self, who: str, positions: Mapping[int, str]) -> bool:
+    async def fall_asleep(self, actor: str, positions: Mapping[int, str]) -> bool:
         if fate.get().strikes(HALF_ASLEEP):
             await self._client.delete(*map(awake_key, positions))
             raise Crash(HALF_ASLEEP)
-        return await super().fall_asleep(who, positions)
+        return await super().fall_asleep(actor, positions)
 
 
 class MortalPublisher(Publisher):

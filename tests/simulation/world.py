@@ -17,7 +17,7 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.model import Command, Who
+from domain.model import Actor, Command
 from ops.verify import verify
 from runtime import envelope as envelopes
 from runtime.database import LOST_CONNECTION, asyncpg_dsn
@@ -120,7 +120,7 @@ class World:
     async def _post_one(self, asked: Asked, command: Command) -> Known | None:
         envelope = self._floor.envelope(
             command,
-            who=Who(asked.principal, asked.staff),
+            actor=Actor(asked.principal, asked.staff),
             command_id=asked.command_id,
             key=asked.key,
             fingerprint=asked.body,

@@ -16,9 +16,9 @@ from domain.categories import (
     CreateCategory,
 )
 from domain.limits import CATEGORIES_MAX, CATEGORY_MAX_DEPTH
-from domain.model import Command, Rejection, Shop, Who, decide, evolve
+from domain.model import Actor, Command, Rejection, Shop, decide, evolve
 
-ADMIN = Who("ada", staff=True)
+ADMIN = Actor("ada", staff=True)
 NOWHERE = UUID(int=999_999)
 
 

@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 
 from domain.jobs import FAILED, QUEUED, SUCCEEDED, FinishJob, Job, RequestJob
-from domain.model import Rejection, Shop, Who, decide, evolve
+from domain.model import Actor, Rejection, Shop, decide, evolve
 
 _ID = UUID(int=7)
-_ANN = Who("ann", staff=True)
-_JOBS = Who("jobs", staff=True)
+_ANN = Actor("ann", staff=True)
+_JOBS = Actor("jobs", staff=True)
 
 
 def _shop() -> Shop:
@@ -19,8 +19,8 @@ def _shop() -> Shop:
     return shop
 
 
-def _do(shop: Shop, command: Any, who: Who) -> None:
-    decision = decide(shop, command, who)
+def _do(shop: Shop, command: Any, actor: Actor) -> None:
+    decision = decide(shop, command, actor)
     assert not isinstance(decision, Rejection), decision
     for event in decision:
         evolve(shop, event)

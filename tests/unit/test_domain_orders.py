@@ -7,6 +7,7 @@ import pytest
 from domain.ids import new_id, slot_of_id
 from domain.limits import ORDER_MAX_TOTAL_MINOR
 from domain.model import (
+    Actor,
     Command,
     Decision,
     Event,
@@ -17,7 +18,6 @@ from domain.model import (
     Rejection,
     Shop,
     Stock,
-    Who,
     decide,
     evolve,
 )
@@ -41,9 +41,9 @@ from domain.orders import (
     Wanted,
 )
 
-ANN = Who("ann", staff=False)
-BOB = Who("bob", staff=False)
-STAFF = Who("sam", staff=True)
+ANN = Actor("ann", staff=False)
+BOB = Actor("bob", staff=False)
+STAFF = Actor("sam", staff=True)
 ORDER = new_id(1_700_000_000_000, 77, 1)
 
 
@@ -126,7 +126,7 @@ def test_an_order_of_what_is_not_for_sale_is_refused_and_it_is_named() -> None:
 
 def test_a_guest_s_order_says_where_the_guest_wants_mail() -> None:
     command = PlaceOrder(ORDER, "guest:1", (Wanted("LAMP", 1),), Personal("guest@example.org"))
-    event = happened(decide(shop(), command, Who("guest:1", staff=False)))
+    event = happened(decide(shop(), command, Actor("guest:1", staff=False)))
     assert isinstance(event, OrderPlaced)
     assert event.email == Personal("guest@example.org")
     with pytest.raises(ValueError, match="no e-mail"):
@@ -164,10 +164,10 @@ def test_an_order_id_that_is_taken_is_a_fault_of_who_sent_it() -> None:
         decide(placed(shop(), ("LAMP", 1)), place(("MUG", 1)), ANN)
 
 
-@pytest.mark.parametrize("who", [ANN, STAFF])
-def test_cancelling_releases_what_was_reserved(who: Who) -> None:
+@pytest.mark.parametrize("actor", [ANN, STAFF])
+def test_cancelling_releases_what_was_reserved(actor: Actor) -> None:
     after = placed(shop(), ("LAMP", 2), ("MUG", 3))
-    event = happened(decide(after, CancelOrder(ORDER), who))
+    event = happened(decide(after, CancelOrder(ORDER), actor))
     assert event == OrderCancelled(ORDER, "ann", (Line("LAMP", 2, 250), Line("MUG", 3, 100)))
     evolve(after, event)
     assert after.orders[ORDER].status == CANCELLED

@@ -4,10 +4,10 @@ import pytest
 
 from domain.ids import slot_of_key
 from domain.limits import STOCK_MAX_ON_HAND
-from domain.model import Command, Offer, Rejection, Shop, Stock, Who, decide, evolve
+from domain.model import Actor, Command, Offer, Rejection, Shop, Stock, decide, evolve
 from domain.stock import COUNTED, AdjustStock, ReceiveStock, SetStock, StockAdjusted, StockReceived, StockUnchanged
 
-STAFF = Who("sam", staff=True)
+STAFF = Actor("sam", staff=True)
 
 
 def shop(stock: Stock | None = None) -> Shop:

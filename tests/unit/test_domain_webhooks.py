@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from domain.disclosure import READS_ALL, lacking, may_read
 from domain.limits import WEBHOOK_MAX_EVENT_TYPES, WEBHOOK_URL_MAX_CHARS, WEBHOOKS_MAX
-from domain.model import EVENTS, Command, Event, Rejection, Secret, Shop, Who, decide, evolve
+from domain.model import EVENTS, Actor, Command, Event, Rejection, Secret, Shop, decide, evolve
 from domain.urls import host_of
 from domain.webhooks import (
     ChangeWebhook,
@@ -30,7 +30,7 @@ from domain.webhooks import (
     types_meant,
 )
 
-SAM = Who("sam", staff=True)
+SAM = Actor("sam", staff=True)
 HOOK = UUID(int=7)
 URL = "https://shop.example/hook"
 SECRET = Secret("whsec_first")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from domain.ids import new_id
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, ORDER_MAX_LINES, PRINCIPAL_MAX_CHARS
-from domain.model import COMMANDS, Command, Personal, Private, Who, private_fields
+from domain.model import COMMANDS, Actor, Command, Personal, Private, private_fields
 from domain.orders import CancelOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
 from runtime import envelope as envelopes
@@ -70,7 +70,7 @@ def test_an_envelope_comes_out_of_a_mailbox_as_it_went_in(sent: Envelope) -> Non
     got, _ = envelopes.decode(entry(envelopes.encode(sent)))
     assert got == sent
     at = datetime(2026, 11, 28, tzinfo=UTC)
-    assert got.who(at) == Who(sent.principal, sent.staff, sent.development, at)
+    assert got.actor(at) == Actor(sent.principal, sent.staff, sent.development, at)
 
 
 @given(commands)

@@ -12,7 +12,7 @@ import pytest
 from domain.accounts import AccountChanged, AccountDeactivated
 from domain.api_keys import ApiKeyRevoked
 from domain.ids import new_id
-from domain.model import Event, Who
+from domain.model import Actor, Event
 from domain.passwords import PasswordChanged
 from domain.roles import ROLES, SCOPES_OF_ROLE
 from domain.sessions import SessionClosed
@@ -73,14 +73,14 @@ def refused(authenticator: Authenticator, token: str) -> str:
 
 
 def test_a_token_says_who_asks(authenticator: Authenticator) -> None:
-    assert authenticator.verify(token()).who == Who("ada", staff=False)
-    assert authenticator.verify(token("bob", ["staff"])).who == Who("bob", staff=True)
+    assert authenticator.verify(token()).actor == Actor("ada", staff=False)
+    assert authenticator.verify(token("bob", ["staff"])).actor == Actor("bob", staff=True)
     assert authenticator.verify(token("eve", ["customer", "admin", "staff"])).role == "admin"
 
 
 def test_roles_include_those_below_them() -> None:
     for rank, role in enumerate(ROLES):
-        caller = Caller(Who("ada", staff=False), role, frozenset(), 0.0)
+        caller = Caller(Actor("ada", staff=False), role, frozenset(), 0.0)
         for other_rank, other in enumerate(ROLES):
             if other_rank <= rank:
                 require_role(other).check(caller)
@@ -128,7 +128,7 @@ def test_what_is_remembered_is_bounded_and_still_right(authenticator: Authentica
     tokens = {name: token(name) for name in map(str, range(10))}
     for _ in range(3):
         for name, each in tokens.items():
-            assert authenticator.verify(each).who.principal == name
+            assert authenticator.verify(each).actor.principal == name
             assert len(authenticator._verified) <= 3
 
 
@@ -208,7 +208,7 @@ def test_epochs_never_fall(authenticator: Authenticator, revocations: Revocation
 
 def test_whoever_watches_is_told_of_revocations_only(revocations: Revocations) -> None:
     told: list[bool] = []
-    caller = Caller(Who(str(ADA), staff=False), "customer", frozenset(), float("inf"), SESSION, 0)
+    caller = Caller(Actor(str(ADA), staff=False), "customer", frozenset(), float("inf"), SESSION, 0)
     revocations.watch(lambda: told.append(revocations.refuse(caller)))
     revocations.take([record(ApiKeyRevoked(ADA)), record(SessionClosed(SESSION, ADA, "reused"))])
     other = msgspec.Raw(b"{}")

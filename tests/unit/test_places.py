@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.model import Who
+from domain.model import Actor
 from gateway.identity.caller import Caller
 from gateway.realtime.places import NoPlace, Place, Places
 from runtime.settings import Settings
@@ -19,7 +19,7 @@ def places(**settings: Any) -> Places:
 
 
 def caller(role: str, principal: str = "somebody") -> Caller:
-    return Caller(Who(principal, staff=role == "staff"), role, frozenset(), float("inf"))
+    return Caller(Actor(principal, staff=role == "staff"), role, frozenset(), float("inf"))
 
 
 def fill(take: Callable[[int], Place]) -> tuple[int, str]:

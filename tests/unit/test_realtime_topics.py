@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.model import Who
+from domain.model import Actor
 from domain.roles import SCOPES_OF_ROLE
 from gateway.identity.caller import Caller
 from gateway.realtime.topics import TopicRefused, address, addresses_of
@@ -18,8 +18,8 @@ PLACED = {"customer_id": "ann", "lines": [{"sku": "MUG", "quantity": 2}, {"sku":
 
 
 def caller(principal: str, role: str = "customer", scopes: frozenset[str] | None = None) -> Caller:
-    who = Who(principal, staff=role in ("staff", "admin"))
-    return Caller(who, role, SCOPES_OF_ROLE[role] if scopes is None else scopes, float("inf"))
+    actor = Actor(principal, staff=role in ("staff", "admin"))
+    return Caller(actor, role, SCOPES_OF_ROLE[role] if scopes is None else scopes, float("inf"))
 
 
 ANN, BOB, SAM = caller("ann"), caller("bob"), caller("sam", "staff")
@@ -29,16 +29,16 @@ def event(kind: str, subject: str, data: dict[str, Any], actor: str = "ann") -> 
     return EventRecord(1, kind, subject, uuid.UUID(int=1), actor, 0, msgspec.Raw(json.dumps(data).encode()))
 
 
-def hears(who: Caller, topic: str, record: EventRecord) -> bool:
-    return address(topic, who) in set(addresses_of(record))
+def hears(actor: Caller, topic: str, record: EventRecord) -> bool:
+    return address(topic, actor) in set(addresses_of(record))
 
 
 @pytest.mark.parametrize("topic", ["log", "orders", "inventory", "inventory/MUG", "stats"])
 def test_what_is_for_staff_is_refused_to_others(topic: str) -> None:
     assert address(topic, SAM)
-    for who in (ANN, caller("guest:1", "guest"), caller("sam", "staff", frozenset({"orders:read"}))):
+    for actor in (ANN, caller("guest:1", "guest"), caller("sam", "staff", frozenset({"orders:read"}))):
         with pytest.raises(TopicRefused) as refused:
-            address(topic, who)
+            address(topic, actor)
         assert refused.value.code == "forbidden"
 
 
@@ -59,9 +59,9 @@ def test_what_is_for_staff_is_refused_to_others(topic: str) -> None:
     ],
 )
 def test_a_topic_that_is_none_is_refused_to_all(topic: str) -> None:
-    for who in (ANN, SAM):
+    for actor in (ANN, SAM):
         with pytest.raises(TopicRefused) as refused:
-            address(topic, who)
+            address(topic, actor)
         assert refused.value.code == "unknown_topic"
 
 
@@ -110,8 +110,8 @@ def test_of_what_is_not_public_only_staff_hear(kind: str, data: dict[str, Any], 
         assert hears(caller("key:1", "staff", frozenset({scope})), "catalogue", record)
     scanner = caller("key:2", "staff", frozenset({"inventory:read", "orders:read", "exports:read"}))
     customer = caller("eve", "customer", frozenset({"catalogue:read"}))  # as nobody can have it
-    for who in (ANN, scanner, customer):
-        assert hears(who, "catalogue", record) is public
+    for actor in (ANN, scanner, customer):
+        assert hears(actor, "catalogue", record) is public
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """Handlers: for each command type the rows it is decided on, for some event types what they write besides states.
 
-A handler is two small functions beside each other: `@needs(PlaceOrder)` gathers keys before anything is loaded,
+A handler is two small functions beside each other: `@reads(PlaceOrder)` gathers keys before anything is loaded,
 `@writes(OrderPlaced)` gathers what is written besides the states that it changed: stock, and where reactions stand.
 Most events need none.
-Importing the package imports every module in it: a new noun is a new file and no list to keep.
+Importing the package imports every module in it: a new entity is a new file and no list to keep.
 """
 
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from pkgutil import iter_modules
 from typing import Any, TypeVar
 
 from domain.model import COMMANDS, Command, Event
-from workers.rows import Needs, Rows
+from workers.rows import ReadSet, Rows
 
 _Gather = TypeVar("_Gather", bound=Callable[..., None])
 
-_NEEDS: dict[type[Command], Callable[[Any, Needs], None]] = {}
+_READS: dict[type[Command], Callable[[Any, ReadSet], None]] = {}
 _WRITES: dict[type[Event], Callable[[Any, Rows], None]] = {}
 
 
-def needs(command_type: type[Command]) -> Callable[[_Gather], _Gather]:
-    """Registers what a command type is decided on: `(command, into: Needs) -> None`."""
+def reads(command_type: type[Command]) -> Callable[[_Gather], _Gather]:
+    """Registers what a command type is decided on: `(command, into: ReadSet) -> None`."""
 
     def register(handler: _Gather) -> _Gather:
-        _NEEDS[command_type] = handler
+        _READS[command_type] = handler
         return handler
 
     return register
@@ -40,9 +40,9 @@ def writes(event_type: type[Event]) -> Callable[[_Gather], _Gather]:
     return register
 
 
-def gather_needs(command: Command, into: Needs) -> None:
+def gather_reads(command: Command, into: ReadSet) -> None:
     """Adds the keys of the rows that `command` is decided on."""
-    _NEEDS[type(command)](command, into)
+    _READS[type(command)](command, into)
 
 
 def gather_rows(event: Event, into: Rows) -> None:
@@ -54,4 +54,4 @@ def gather_rows(event: Event, into: Rows) -> None:
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
-assert _NEEDS.keys() == COMMANDS.keys(), f"commands without a handler: {COMMANDS.keys() - _NEEDS.keys()}"
+assert _READS.keys() == COMMANDS.keys(), f"commands without a handler: {COMMANDS.keys() - _READS.keys()}"

@@ -1,11 +1,11 @@
-"""What jobs are decided on. What changes is written as it is (see `runtime/nouns.py`)."""
+"""What jobs are decided on. What changes is written as it is (see `runtime/entities.py`)."""
 
 from domain.jobs import FinishJob, Job, RequestJob
-from workers.handlers import needs
-from workers.rows import Needs
+from workers.handlers import reads
+from workers.rows import ReadSet
 
 
-@needs(RequestJob)
-@needs(FinishJob)
-def _job(command: RequestJob | FinishJob, into: Needs) -> None:
-    into.need(Job, command.job_id)
+@reads(RequestJob)
+@reads(FinishJob)
+def _job(command: RequestJob | FinishJob, into: ReadSet) -> None:
+    into.add(Job, command.job_id)

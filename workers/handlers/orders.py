@@ -13,22 +13,22 @@ from domain.orders import (
     OrderPlaced,
     PlaceOrder,
 )
-from workers.handlers import needs, writes
-from workers.rows import Needs, Rows
+from workers.handlers import reads, writes
+from workers.rows import ReadSet, Rows
 
 
-@needs(PlaceOrder)
-def _place(command: PlaceOrder, into: Needs) -> None:
+@reads(PlaceOrder)
+def _place(command: PlaceOrder, into: ReadSet) -> None:
     for wanted in command.lines:
         into.skus.add(wanted.sku)
 
 
-@needs(ConfirmOrder)
-@needs(FulfilOrder)
-@needs(CancelOrder)
-@needs(ExpireOrder)
-@needs(EraseOrderAddress)
-def _move(command: ConfirmOrder | FulfilOrder | CancelOrder | ExpireOrder | EraseOrderAddress, into: Needs) -> None:
+@reads(ConfirmOrder)
+@reads(FulfilOrder)
+@reads(CancelOrder)
+@reads(ExpireOrder)
+@reads(EraseOrderAddress)
+def _move(command: ConfirmOrder | FulfilOrder | CancelOrder | ExpireOrder | EraseOrderAddress, into: ReadSet) -> None:
     into.order_ids.add(command.order_id)
 
 

@@ -1,18 +1,18 @@
 """What stock movements are decided on, and what they write."""
 
 from domain.stock import AdjustStock, ReceiveStock, SetStock, StockAdjusted, StockReceived
-from workers.handlers import needs, writes
-from workers.rows import Needs, Rows
+from workers.handlers import reads, writes
+from workers.rows import ReadSet, Rows
 
 
-@needs(ReceiveStock)
-@needs(AdjustStock)
-def _move(command: ReceiveStock | AdjustStock, into: Needs) -> None:
+@reads(ReceiveStock)
+@reads(AdjustStock)
+def _move(command: ReceiveStock | AdjustStock, into: ReadSet) -> None:
     into.skus.add(command.sku)
 
 
-@needs(SetStock)
-def _set(command: SetStock, into: Needs) -> None:
+@reads(SetStock)
+def _set(command: SetStock, into: ReadSet) -> None:
     into.skus.add(command.sku)
     into.counted.add(command.sku)
 

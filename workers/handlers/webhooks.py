@@ -1,5 +1,5 @@
 """What the webhooks' commands are decided on, and from where in the log endpoints are delivered to. What else they
-change is written as it is (see `runtime/nouns.py`)."""
+change is written as it is (see `runtime/entities.py`)."""
 
 from domain.webhooks import (
     ACTIVE,
@@ -16,25 +16,25 @@ from domain.webhooks import (
     WebhookRedelivered,
 )
 from runtime.webhooks import reaction_name
-from workers.handlers import needs, writes
-from workers.rows import Needs, Rows
+from workers.handlers import reads, writes
+from workers.rows import ReadSet, Rows
 
 
-@needs(RegisterWebhook)
-def _register(command: RegisterWebhook, into: Needs) -> None:
+@reads(RegisterWebhook)
+def _register(command: RegisterWebhook, into: ReadSet) -> None:
     for status in (ACTIVE, PAUSED, DISABLED):
-        into.need(Webhook, status, by="status")
+        into.add(Webhook, status, by="status")
 
 
-@needs(ChangeWebhook)
-@needs(RotateWebhookSecret)
-@needs(RedeliverEvents)
-@needs(DisableWebhook)
-@needs(DeleteWebhook)
+@reads(ChangeWebhook)
+@reads(RotateWebhookSecret)
+@reads(RedeliverEvents)
+@reads(DisableWebhook)
+@reads(DeleteWebhook)
 def _known(
-    command: ChangeWebhook | RotateWebhookSecret | RedeliverEvents | DisableWebhook | DeleteWebhook, into: Needs
+    command: ChangeWebhook | RotateWebhookSecret | RedeliverEvents | DisableWebhook | DeleteWebhook, into: ReadSet
 ) -> None:
-    into.need(Webhook, command.webhook_id)
+    into.add(Webhook, command.webhook_id)
 
 
 @writes(WebhookCreated)

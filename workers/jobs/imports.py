@@ -20,7 +20,7 @@ import msgspec
 
 from domain.categories import CreateCategory
 from domain.jobs import IMPORT
-from domain.model import Command, Who
+from domain.model import Actor, Command
 from runtime.listings.columns import CSV
 from runtime.listings.encodings import UTF_8
 from runtime.listings.headers import BadHeader, Header
@@ -95,7 +95,7 @@ class Progress(msgspec.Struct):
 async def run(job: Job, tools: Tools) -> dict[str, object]:
     """Brings the uploaded file in. Returns what came of its rows."""
     params = msgspec.convert(job.params, Params)
-    who = Who(job.requested_by, staff=True)
+    actor = Actor(job.requested_by, staff=True)
     upload = await Upload.opened(tools, params.format, params.encoding)
     header, sheet = await _sheet(params, upload, tools)
     begin = Progress(encoding=upload.encoding)
@@ -110,8 +110,8 @@ async def run(job: Job, tools: Tools) -> dict[str, object]:
             ignored_columns=sheet.ignored,
         )
     await fates.forget(tools.pool, job, begin.line)
-    with Rehearsal(tools.pool, job.id, who) if params.dry_run else nullcontext() as rehearsal:
-        importer = Importer(job, tools, params, upload, header, sheet, begin, rehearsal, who)
+    with Rehearsal(tools.pool, job.id, actor) if params.dry_run else nullcontext() as rehearsal:
+        importer = Importer(job, tools, params, upload, header, sheet, begin, rehearsal, actor)
         await importer.run()
     if upload.read_bytes != params.size_bytes:
         raise upload_incomplete()
@@ -151,7 +151,7 @@ class Importer:
         sheet: Sheet | None,
         progress: Progress,
         rehearsal: Rehearsal | None,
-        who: Who,
+        actor: Actor,
     ) -> None:
         self.progress = progress
         self._job = job
@@ -161,7 +161,7 @@ class Importer:
         self._header = header
         self._sheet = sheet
         self._rehearsal = rehearsal
-        self._who = who
+        self._who = actor
 
     async def run(self) -> None:
         """Window after window, to the file's end."""

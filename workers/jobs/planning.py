@@ -19,7 +19,7 @@ from domain.catalogue import DRAFT, Product, ProductFields, PutListing, Variant,
 from domain.categories import Category
 from domain.ids import new_id, slot_of_key
 from domain.stock import SetStock
-from runtime import nouns
+from runtime import entities
 from runtime.listings.rows import BadRow, Row
 from workers.jobs.category_paths import CategoryTree, Path, shown
 from workers.rows import Connection
@@ -50,7 +50,7 @@ async def known_of(connection: Connection, rows: Sequence[Row]) -> Known:
 
     async def load(kind: type[Any], column: str, values: Iterable[object]) -> list[Any]:
         named = {value for value in values if value}
-        return await nouns.load(connection, nouns.noun_of(kind), column, named) if named else []
+        return await entities.load(connection, entities.table_of(kind), column, named) if named else []
 
     return Known(
         {product.slug: product for product in await load(Product, "slug", (row.slug for row in rows))},

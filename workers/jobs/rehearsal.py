@@ -18,17 +18,17 @@ import msgspec
 
 from domain.catalogue import Product, ProductFields, PutListing, Variant, VariantFields
 from domain.categories import Category, CreateCategory
-from domain.model import Command, Offer, Rejection, Shop, Stock, Who, decide, evolve
+from domain.model import Actor, Command, Offer, Rejection, Shop, Stock, decide, evolve
 from domain.refusals import CommandRejected
 from domain.stock import NOTHING, SetStock
 from runtime.listings.rows import Row
 from runtime.mailboxes.sender import Settled
 from runtime.records import APPLIED, REJECTED
-from workers.handlers import gather_needs
+from workers.handlers import gather_reads
 from workers.jobs.category_paths import CategoryTree
 from workers.jobs.fates import CHANGED, Change, fate_of
 from workers.jobs.planning import Known, Planned, known_of, new_product_id
-from workers.rows import Needs, load
+from workers.rows import ReadSet, load
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
@@ -43,10 +43,10 @@ class Rehearsed(NamedTuple):
 class Rehearsal:
     """The shop as an import would leave it. A context manager."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], job_id: UUID, who: Who) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], job_id: UUID, actor: Actor) -> None:
         self._pool = pool
         self._job_id = job_id
-        self._who = who
+        self._who = actor
         self._scratch = _Scratch()
         self.categories: dict[UUID, Category] = {}
         """Those that the import would have created so far."""
@@ -81,11 +81,11 @@ class Rehearsal:
 
     async def settle(self, planned: Sequence[Planned]) -> list[Rehearsed]:
         """What would become of each command, in their order."""
-        needs = Needs()
+        read_set = ReadSet()
         for row in planned:
-            gather_needs(row.command, needs)
+            gather_reads(row.command, read_set)
         async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-            shop = (await load(connection, needs, alone=False)).shop
+            shop = (await load(connection, read_set, alone=False)).shop
         self._recall(shop, [row.command for row in planned])
         before = [dict(states) for _, states in _kept(shop)]
         settled = [self._rehearse(shop, row.command) for row in planned]

@@ -17,7 +17,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.jobs import FAILED, SUCCEEDED, FinishJob
-from domain.model import Who
+from domain.model import Actor
 from runtime.database import LOST_CONNECTION
 from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull, PostQueueFull
 from runtime.mailboxes.sender import Sender, wait_for_outcomes
@@ -31,7 +31,7 @@ from workers.jobs.leases import Job, LeaseLost
 
 _log = logging.getLogger(__name__)
 
-JOBS: Final = Who("tidegate:jobs", staff=True)
+JOBS: Final = Actor("tidegate:jobs", staff=True)
 """On whose behalf jobs are finished."""
 
 # Asked for in one go; those behind them come when these are at work.

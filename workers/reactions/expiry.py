@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 from uuid import UUID
 
-from domain.model import Who
+from domain.model import Actor
 from domain.orders import PLACED, ExpireOrder, OrderPlaced
 from runtime.mailboxes.sender import wait_for_outcomes
 from runtime.records import FAILED, EventRecord
 from workers.reactions.core import Away, GiveUp, Reaction, Tools
 
-TIDEGATE: Final = Who("tidegate", staff=True)
+TIDEGATE: Final = Actor("tidegate", staff=True)
 SEND_PATIENCE_SECONDS: Final = 10.0
 
 

@@ -134,7 +134,7 @@ class Positions:
             retry_seconds,
         )
 
-    async def bury(self, held: Held, seq: int, error: str) -> Held:
+    async def dead_letter(self, held: Held, seq: int, error: str) -> Held:
         """Puts an event aside as a dead letter, and moves the position behind it. Raises LeaseLost."""
         await self._must(
             """

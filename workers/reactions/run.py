@@ -175,7 +175,7 @@ class _Run:
         await self._tell(record, failure)
         if retry_seconds is None:
             _log.warning("reaction %s gave up event %d: %s", self._reaction.name, record.seq, said)
-            self._held = await self._positions.bury(self._held, record.seq, said)
+            self._held = await self._positions.dead_letter(self._held, record.seq, said)
             REACTION_DEAD_LETTERS.labels(self._kind).inc()
             return True
         unexpected = failure.blames_event and failure.failures == 1 and not isinstance(error, NotNow)

@@ -15,7 +15,7 @@ from uuid import UUID
 from domain.disclosure import may_read
 from domain.limits import REASON_MAX_CHARS
 from domain.webhooks import ACTIVE, ANY, DELETED, DisableWebhook, Webhook, types_meant
-from runtime import nouns
+from runtime import entities
 from runtime.branches import read_branches
 from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull, PostQueueFull
 from runtime.metrics import allow_reaction, reaction_kind
@@ -110,7 +110,7 @@ class Delivering(Reaction):
             _log.warning("webhook %s is disabled later (%s)", self._webhook_id, type(unavailable).__name__)
 
     async def _webhook(self) -> Webhook | None:
-        found = await nouns.load(self._tools.pool, nouns.noun_of(Webhook), "id", [self._webhook_id])
+        found = await entities.load(self._tools.pool, entities.table_of(Webhook), "id", [self._webhook_id])
         webhook = found[0] if found else None
         assert webhook is None or isinstance(webhook, Webhook)
         return webhook

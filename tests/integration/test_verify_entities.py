@@ -1,4 +1,4 @@
-"""Every noun is proved by the same code: whichever column of whichever row is not what the log says, it is found."""
+"""Every entity is proved by the same code: whichever column of whichever row is not what the log says, it is found."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from domain import model
 from domain.categories import CategoryFields, CreateCategory
 from domain.ids import slot_of_id
 from domain.model import Entity, Event, Secret
-from ops.verify import nouns as checked
+from ops.verify import entities as checked
 from ops.verify import verify
 from ops.verify.report import Report, no_progress
 from runtime.database import asyncpg_dsn
-from runtime.nouns import NOUNS, Noun
+from runtime.entities import ENTITIES, EntityTable
 from runtime.tables.base import when
 from tests.integration.shopfloor import STAFF, Shopfloor
 
 _CATALOGUE: Final = {
-    noun.table.name: noun for noun in NOUNS if noun.table.name in ("categories", "products", "variants")
+    entity_table.table.name: entity_table
+    for entity_table in ENTITIES
+    if entity_table.table.name in ("categories", "products", "variants")
 }
 
 # Another value than whatever is there, by the type of the column.
@@ -45,7 +47,7 @@ _ANOTHER: Final = {
 async def filled(floor: Shopfloor) -> Shopfloor:
     """A shop with one category, one product and its variant."""
     await floor.fill(MUG=10)
-    await floor.post(CreateCategory(floor.new_id(), CategoryFields("kitchen", "Kitchen")), who=STAFF)
+    await floor.post(CreateCategory(floor.new_id(), CategoryFields("kitchen", "Kitchen")), actor=STAFF)
     await floor.drain()
     return floor
 
@@ -56,14 +58,16 @@ async def _report(floor: Shopfloor) -> Report:
 
 def _columns() -> list[tuple[str, str]]:
     return [
-        (noun.table.name, name) for noun in _CATALOGUE.values() for name in (*noun.fields, "created_at", "updated_at")
+        (entity_table.table.name, name)
+        for entity_table in _CATALOGUE.values()
+        for name in (*entity_table.fields, "created_at", "updated_at")
     ]
 
 
 @pytest.mark.parametrize(("table", "column"), _columns())
 async def test_a_column_that_is_not_what_the_log_says_is_found(filled: Shopfloor, table: str, column: str) -> None:
-    noun = _CATALOGUE[table]
-    another = _ANOTHER[type(noun.table.c[column].type).__name__.upper()].format(column=column)
+    entity_table = _CATALOGUE[table]
+    another = _ANOTHER[type(entity_table.table.c[column].type).__name__.upper()].format(column=column)
     connection = await asyncpg.connect(asyncpg_dsn(filled.database_url))
     try:
         await connection.execute("SET session_replication_role = replica")  # foreign keys would not let it happen
@@ -72,7 +76,7 @@ async def test_a_column_that_is_not_what_the_log_says_is_found(filled: Shopfloor
         await connection.close()
     report = await _report(filled)
     found = {(each["check"], each["problem"]) for each in report.differences}
-    if column in (noun.key, noun.subject):  # it is another's row now
+    if column in (entity_table.key, entity_table.subject):  # it is another's row now
         assert found == {(table, "has no event"), (table, "is in the log but not in the table")}
     else:
         assert found == {(table, "the table does not say what the log says")}
@@ -100,7 +104,7 @@ async def test_a_row_that_was_made_up_is_found(filled: Shopfloor) -> None:
     assert report.counts["categories"] == 2
 
 
-# A noun of tomorrow: with a secret, a value that is no plain one, and a column that is none of the state's.
+# An entity of tomorrow: with a secret, a value that is no plain one, and a column that is none of the state's.
 
 
 class Locker(Entity, frozen=True):
@@ -159,11 +163,11 @@ _CLEARED_AT: Final = "2026-11-22T11:00:00Z"
 
 @pytest.fixture
 async def lockers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A database in which one locker was rented, cleared and opened, and a noun that is declared for it."""
+    """A database in which one locker was rented, cleared and opened, and an entity that is declared for it."""
     for event_type, evolver in ((LockerRented, _rented), (LockerCleared, _cleared)):
         monkeypatch.setitem(model.EVENTS, event_type.type, event_type)
         monkeypatch.setitem(model._EVOLVERS, event_type, evolver)
-    monkeypatch.setattr(checked, "NOUNS", (Noun(Locker, _LOCKERS, "locker."),))
+    monkeypatch.setattr(checked, "ENTITIES", (EntityTable(Locker, _LOCKERS, "locker."),))
     connection = await asyncpg.connect(asyncpg_dsn(database_url))
     await connection.execute(
         f"""
@@ -184,7 +188,7 @@ async def lockers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
 async def _locker_differences(connection: asyncpg.Connection[Any]) -> list[dict[str, Any]]:
     report = Report()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        await checked.check_nouns(connection, report, no_progress)
+        await checked.check_entities(connection, report, no_progress)
     assert report.counts == {"lockers": 1}
     return report.differences
 
@@ -209,7 +213,7 @@ async def test_events_that_cannot_be_read_are_the_log_s_own_matter(lockers: asyn
 
 
 async def test_a_catalogue_that_changes_while_it_looks_does_not_disturb_it(filled: Shopfloor) -> None:
-    await filled.post_all([filled.listing(f"SKU-{number}", on_hand=number) for number in range(200)], who=STAFF)
+    await filled.post_all([filled.listing(f"SKU-{number}", on_hand=number) for number in range(200)], actor=STAFF)
     trading = asyncio.gather(*(filled.new_drainer().drain([mailbox]) for mailbox in range(filled.mailbox_count)))
     looks = 0
     while not trading.done():

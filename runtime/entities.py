@@ -1,4 +1,5 @@
-"""Nouns: kinds of state that are whole rows of a table, column for field. One mechanism reads, writes and proves them.
+"""Entities: kinds of state that are whole rows of a table, a column for each field. One mechanism reads, writes and
+proves them.
 
 Orders and stock, which must be fast, have statements of their own. Everything else (products, accounts, ...) is a
 frozen struct in the domain and a table whose columns are named as its fields, declared here as one line. Batches load
@@ -30,7 +31,7 @@ from runtime import tables
 from runtime.searched import searched_by
 
 
-class Noun(NamedTuple):
+class EntityTable(NamedTuple):
     """A kind of state, its table (the first column is the key), the prefix of the events that change it, and the column
     that is the events' subject, if that is not the key; and what makes the columns that follow from a state without
     being its fields. Fields that are private are unknown to the log."""
@@ -38,7 +39,7 @@ class Noun(NamedTuple):
     state: type[Entity]
     table: Table
     events: str
-    told_under: str | None = None
+    subject_column: str | None = None
     derived: Callable[[Any], Mapping[str, Any]] | None = None
 
     @property
@@ -57,7 +58,7 @@ class Noun(NamedTuple):
     @property
     def subject(self) -> str:
         """The column whose value, as text, is the subject of the events."""
-        return self.told_under or self.key
+        return self.subject_column or self.key
 
     def read(self, row: Mapping[str, Any]) -> Entity:
         """The state in a row."""
@@ -86,28 +87,28 @@ class Noun(NamedTuple):
 
 
 # Parents before children: they are written in this order.
-NOUNS: Final[tuple[Noun, ...]] = (
-    Noun(Category, tables.categories, "category."),
-    Noun(
+ENTITIES: Final[tuple[EntityTable, ...]] = (
+    EntityTable(Category, tables.categories, "category."),
+    EntityTable(
         Product,
         tables.products,
         "product.",
         derived=lambda product: searched_by(product.name, product.description),
     ),
-    Noun(Variant, tables.variants, "product.", told_under="product_id"),
-    Noun(Account, tables.accounts, "account."),
-    Noun(Session, tables.sessions, "session."),
-    Noun(ApiKey, tables.api_keys, "api_key."),
-    Noun(Job, tables.jobs, "job."),
-    Noun(Webhook, tables.webhooks, "webhook."),
+    EntityTable(Variant, tables.variants, "product.", subject_column="product_id"),
+    EntityTable(Account, tables.accounts, "account."),
+    EntityTable(Session, tables.sessions, "session."),
+    EntityTable(ApiKey, tables.api_keys, "api_key."),
+    EntityTable(Job, tables.jobs, "job."),
+    EntityTable(Webhook, tables.webhooks, "webhook."),
 )
 
-_NOUN_OF: Final = {noun.state: noun for noun in NOUNS}
+_NOUN_OF: Final = {entity_table.state: entity_table for entity_table in ENTITIES}
 _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # the library has no types here
 
 
-def noun_of(kind: type[Entity]) -> Noun:
-    """The noun of a kind of state."""
+def table_of(kind: type[Entity]) -> EntityTable:
+    """The entity of a kind of state."""
     return _NOUN_OF[kind]
 
 
@@ -118,58 +119,58 @@ def type_of(table: Table, column: str) -> str:
 
 
 async def load(
-    connection: asyncpg.Connection[Any], noun: Noun, column: str | None, values: Iterable[Any]
+    connection: asyncpg.Connection[Any], entity_table: EntityTable, column: str | None, values: Iterable[Any]
 ) -> list[Entity]:
     """The states whose `column` has one of the values, by their keys; all there are for no column."""
-    columns = ", ".join(noun.fields)
+    columns = ", ".join(entity_table.fields)
     if column is None:
         rows = await connection.fetch(
-            f"SELECT {columns} FROM {noun.table.name} ORDER BY {noun.key}"  # noqa: S608 - names of ours
+            f"SELECT {columns} FROM {entity_table.table.name} ORDER BY {entity_table.key}"  # noqa: S608 - names of ours
         )
     else:
         rows = await connection.fetch(
-            f"SELECT {columns} FROM {noun.table.name}"  # noqa: S608 - names of ours
-            f" WHERE {column} = ANY($1::{type_of(noun.table, column)}[]) ORDER BY {noun.key}",
+            f"SELECT {columns} FROM {entity_table.table.name}"  # noqa: S608 - names of ours
+            f" WHERE {column} = ANY($1::{type_of(entity_table.table, column)}[]) ORDER BY {entity_table.key}",
             list(values),
         )
-    return [noun.read(row) for row in rows]
+    return [entity_table.read(row) for row in rows]
 
 
 async def write(
-    connection: asyncpg.Connection[Any], noun: Noun, states: Iterable[Entity], at: datetime, *, new: bool
+    connection: asyncpg.Connection[Any], entity_table: EntityTable, states: Iterable[Entity], at: datetime, *, new: bool
 ) -> None:
     """Makes the rows say what the states say. Those that are `new` must not be there: two mailboxes that make the same
     thing at once break a unique constraint, and the later one is decided again. They are written in the order of their
     keys, so that neither waits for the other in turn."""
     rows = [
-        {**noun.row(state), "created_at": at, "updated_at": at}
-        for state in sorted(states, key=lambda state: getattr(state, noun.key))
+        {**entity_table.row(state), "created_at": at, "updated_at": at}
+        for state in sorted(states, key=lambda state: getattr(state, entity_table.key))
     ]
     columns = list(rows[0]) if rows else []
-    typed = ", ".join(f"{name} {type_of(noun.table, name)}" for name in columns)
-    updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in (noun.key, "created_at"))
+    typed = ", ".join(f"{name} {type_of(entity_table.table, name)}" for name in columns)
+    updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in (entity_table.key, "created_at"))
     await connection.execute(
         f"""
-        INSERT INTO {noun.table.name} ({", ".join(columns)})
+        INSERT INTO {entity_table.table.name} ({", ".join(columns)})
         SELECT {", ".join(columns)} FROM jsonb_to_recordset($1::jsonb) AS given ({typed})
-        {"" if new else f"ON CONFLICT ({noun.key}) DO UPDATE SET {updates}"}
+        {"" if new else f"ON CONFLICT ({entity_table.key}) DO UPDATE SET {updates}"}
         """,  # noqa: S608 - names of ours
         msgspec.json.encode(rows).decode(),
     )
 
 
 async def move(
-    connection: asyncpg.Connection[Any], noun: Noun, states: Iterable[Entity], at: datetime, *, new: bool
+    connection: asyncpg.Connection[Any], entity_table: EntityTable, states: Iterable[Entity], at: datetime, *, new: bool
 ) -> None:
     """Makes the rows of these states, which were just written, say that they were changed `at`, and made then if they
     are `new`."""
-    kind = type_of(noun.table, noun.key)
+    kind = type_of(entity_table.table, entity_table.key)
     await connection.execute(
         f"""
-        UPDATE {noun.table.name} SET updated_at = $2{", created_at = $2" if new else ""}
-        WHERE {noun.key} = ANY($1::{kind}[])
+        UPDATE {entity_table.table.name} SET updated_at = $2{", created_at = $2" if new else ""}
+        WHERE {entity_table.key} = ANY($1::{kind}[])
         """,  # noqa: S608 - names of ours
-        [getattr(state, noun.key) for state in states],
+        [getattr(state, entity_table.key) for state in states],
         at,
     )
 

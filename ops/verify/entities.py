@@ -1,6 +1,6 @@
-"""Every noun of `runtime/nouns.py`, folded from its own events and compared with its rows, column for column.
+"""Every entity of `runtime/entities.py`, folded from its own events and compared with its rows, column for column.
 
-The events of one prefix and the rows of the nouns that they tell of, all sorted by subject, are walked side by side:
+The events of one prefix and the rows of the entities that they tell of, all sorted by subject, are walked side by side:
 only what one subject's events have made is in memory at a time. Secrets, which the log does not know, and columns that
 are no fields of the state are left alone.
 """
@@ -19,7 +19,7 @@ from domain.catalogue import Product, VariantAdded, VariantChanged
 from domain.model import Shop, evolve
 from ops.verify.report import Progress, Report
 from ops.verify.streams import Block, Groups, blocks
-from runtime.nouns import NOUNS, Noun
+from runtime.entities import ENTITIES, EntityTable
 from runtime.records import read_event
 
 _EVENTS: Final = """
@@ -40,43 +40,45 @@ _States = dict[type[msgspec.Struct], dict[Any, _Folded]]
 """By kind and key."""
 
 
-async def check_nouns(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
-    """Compares every row of every noun with its events, and finds rows that have none."""
-    told_by: dict[str, list[Noun]] = defaultdict(list)
-    for noun in NOUNS:
-        told_by[noun.events].append(noun)
-        report.counts[noun.table.name] = 0
-    for done, (prefix, nouns) in enumerate(told_by.items(), start=1):
-        await _check(connection, prefix, nouns, report)
-        progress("nouns", done, len(told_by))
+async def check_entities(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
+    """Compares every row of every entity with its events, and finds rows that have none."""
+    told_by: dict[str, list[EntityTable]] = defaultdict(list)
+    for entity_table in ENTITIES:
+        told_by[entity_table.events].append(entity_table)
+        report.counts[entity_table.table.name] = 0
+    for done, (prefix, entities) in enumerate(told_by.items(), start=1):
+        await _check(connection, prefix, entities, report)
+        progress("entities", done, len(told_by))
 
 
-async def _check(connection: asyncpg.Connection[Any], prefix: str, nouns: Sequence[Noun], report: Report) -> None:
+async def _check(
+    connection: asyncpg.Connection[Any], prefix: str, entities: Sequence[EntityTable], report: Report
+) -> None:
     events = Groups(blocks(connection, _EVENTS, prefix))
-    tables = [(noun, Groups(blocks(connection, _rows_of(noun)))) for noun in nouns]
+    tables = [(entity_table, Groups(blocks(connection, _rows_of(entity_table)))) for entity_table in entities]
     while keys := [key for key in [await each.key() for each in (events, *(rows for _, rows in tables))] if key]:
         subject = min(keys)
-        folded = await _fold(nouns, events.runs(subject), report)
-        for noun, rows in tables:
+        folded = await _fold(entities, events.runs(subject), report)
+        for entity_table, rows in tables:
             found = await rows.take(subject)
-            report.counts[noun.table.name] += len(found)
+            report.counts[entity_table.table.name] += len(found)
             if folded is not None:
-                _compare(noun, folded[noun.state], found, report)
+                _compare(entity_table, folded[entity_table.state], found, report)
 
 
-def _rows_of(noun: Noun) -> str:
+def _rows_of(entity_table: EntityTable) -> str:
     """All rows, each behind the subject of its events."""
-    columns = ", ".join((*noun.fields, "created_at", "updated_at"))
+    columns = ", ".join((*entity_table.fields, "created_at", "updated_at"))
     return (
-        f"SELECT {noun.subject}::text AS told_under, {columns} FROM {noun.table.name}"  # noqa: S608 - names of ours
-        f' ORDER BY {noun.subject}::text COLLATE "C", {noun.key}'
+        f"SELECT {entity_table.subject}::text AS told_under, {columns} FROM {entity_table.table.name}"  # noqa: S608 - names of ours
+        f' ORDER BY {entity_table.subject}::text COLLATE "C", {entity_table.key}'
     )
 
 
-async def _fold(nouns: Iterable[Noun], said: AsyncIterator[Block], report: Report) -> _States | None:
+async def _fold(entities: Iterable[EntityTable], said: AsyncIterator[Block], report: Report) -> _States | None:
     """What one subject's events have made; None if one of them is none, as the log's own check says."""
     shop = Shop()
-    folded: _States | None = {noun.state: {} for noun in nouns}
+    folded: _States | None = {entity_table.state: {} for entity_table in entities}
     async for run in said:
         for _, event_type, data, at in run:
             try:
@@ -116,17 +118,19 @@ def _note(folded: _States, shop: Shop, at: datetime) -> None:
                 known[key] = _Folded(state, before.created_at, at)
 
 
-def _compare(noun: Noun, folded: dict[Any, _Folded], rows: Iterable[asyncpg.Record], report: Report) -> None:
-    table = noun.table.name
+def _compare(
+    entity_table: EntityTable, folded: dict[Any, _Folded], rows: Iterable[asyncpg.Record], report: Report
+) -> None:
+    table = entity_table.table.name
     for row in rows:
-        state = noun.read(row)
-        key = getattr(state, noun.key)
+        state = entity_table.read(row)
+        key = getattr(state, entity_table.key)
         known = folded.pop(key, None)
         if known is None:
             report.differ(table, str(key), "has no event")
             continue
-        said = _columns(noun, known.state, known.created_at, known.updated_at)
-        found = _columns(noun, state, row["created_at"], row["updated_at"])
+        said = _columns(entity_table, known.state, known.created_at, known.updated_at)
+        found = _columns(entity_table, state, row["created_at"], row["updated_at"])
         if different := [name for name in said if found[name] != said[name]]:
             report.differ(
                 table,
@@ -139,7 +143,9 @@ def _compare(noun: Noun, folded: dict[Any, _Folded], rows: Iterable[asyncpg.Reco
         report.differ(table, str(key), "is in the log but not in the table")
 
 
-def _columns(noun: Noun, state: msgspec.Struct, created_at: datetime, updated_at: datetime) -> dict[str, Any]:
+def _columns(
+    entity_table: EntityTable, state: msgspec.Struct, created_at: datetime, updated_at: datetime
+) -> dict[str, Any]:
     """What is compared."""
-    known = {name: getattr(state, name) for name in noun.fields if name not in noun.private}
+    known = {name: getattr(state, name) for name in entity_table.fields if name not in entity_table.private}
     return {**known, "created_at": created_at, "updated_at": updated_at}
