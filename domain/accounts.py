@@ -13,7 +13,7 @@ import msgspec
 from domain.fields.people import EMAIL
 from domain.ids import slot_of_id
 from domain.limits import ACCOUNT_NAME_MAX_CHARS
-from domain.model import Actor, Command, Decision, Entity, Event, Personal, Rejection, Secret, Shop, decides, evolves
+from domain.model import Command, Context, Decision, Entity, Event, Personal, Rejection, Secret, Shop, decides, evolves
 from domain.roles import ACCOUNT_ROLES
 
 
@@ -140,7 +140,7 @@ class AccountReactivated(Event, frozen=True):
 
 
 @decides(CreateAccount)
-def _create(shop: Shop, command: CreateAccount, actor: Actor) -> Decision:
+def _create(shop: Shop, command: CreateAccount, context: Context) -> Decision:
     if any(account.email == command.email for account in shop.of(Account).values()):
         return Rejection("email_taken", "There is an account with this e-mail address.")
     created = AccountCreated(
@@ -149,30 +149,30 @@ def _create(shop: Shop, command: CreateAccount, actor: Actor) -> Decision:
         command.name,
         command.role,
         command.password_hash,
-        actor.development,
+        context.actor.development,
         command.confirmed,
     )
     return (created,)
 
 
 @decides(ChangeAccount)
-def _change(shop: Shop, command: ChangeAccount, actor: Actor) -> Decision:
+def _change(shop: Shop, command: ChangeAccount, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None or account.erased:
         return not_found(command.account_id)
     name, role = command.name or account.name, command.role or account.role
-    if role != account.role and _is_own(account, actor):
+    if role != account.role and _is_own(account, context):
         return Rejection("own_account", "Nobody changes the role of the own account.")
     epoch = account.epoch + (role != account.role)
     return (AccountChanged(account.id, name, role, epoch),)
 
 
 @decides(DeactivateAccount)
-def _deactivate(shop: Shop, command: DeactivateAccount, actor: Actor) -> Decision:
+def _deactivate(shop: Shop, command: DeactivateAccount, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None:
         return not_found(command.account_id)
-    if _is_own(account, actor):
+    if _is_own(account, context):
         return Rejection("own_account", "Nobody deactivates the own account.")
     if not account.active:
         return Rejection("account_state_conflict", "The account is not active.", {"active": False})
@@ -180,7 +180,7 @@ def _deactivate(shop: Shop, command: DeactivateAccount, actor: Actor) -> Decisio
 
 
 @decides(ReactivateAccount)
-def _reactivate(shop: Shop, command: ReactivateAccount, actor: Actor) -> Decision:
+def _reactivate(shop: Shop, command: ReactivateAccount, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None or account.erased:
         return not_found(command.account_id)
@@ -189,8 +189,8 @@ def _reactivate(shop: Shop, command: ReactivateAccount, actor: Actor) -> Decisio
     return (AccountReactivated(account.id),)
 
 
-def _is_own(account: Account, actor: Actor) -> bool:
-    return actor.principal == str(account.id)
+def _is_own(account: Account, context: Context) -> bool:
+    return context.actor.principal == str(account.id)
 
 
 def not_found(account_id: UUID) -> Rejection:

@@ -10,7 +10,7 @@ import msgspec
 
 from domain.ids import slot_of_id
 from domain.limits import KEY_NAME_MAX_CHARS
-from domain.model import Actor, Command, Decision, Entity, Event, Rejection, Secret, Shop, decides, evolves
+from domain.model import Command, Context, Decision, Entity, Event, Rejection, Secret, Shop, decides, evolves
 from domain.roles import ACCOUNT_ROLES, allowed
 
 PRINCIPAL_PREFIX: Final = "key:"
@@ -85,21 +85,21 @@ class ApiKeyRevoked(Event, frozen=True):
 
 
 @decides(CreateApiKey)
-def _create(shop: Shop, command: CreateApiKey, actor: Actor) -> Decision:
+def _create(shop: Shop, command: CreateApiKey, context: Context) -> Decision:
     created = ApiKeyCreated(
         command.key_id,
         command.name,
         command.role,
         command.scopes,
-        actor.principal,
+        context.actor.principal,
         command.secret_hash,
-        actor.development,
+        context.actor.development,
     )
     return (created,)
 
 
 @decides(RevokeApiKey)
-def _revoke(shop: Shop, command: RevokeApiKey, actor: Actor) -> Decision:
+def _revoke(shop: Shop, command: RevokeApiKey, context: Context) -> Decision:
     key = shop.of(ApiKey).get(command.key_id)
     if key is None:
         return Rejection("api_key_not_found", "There is no such API key.", {"key_id": str(command.key_id)})

@@ -31,14 +31,14 @@ from domain.catalogue import (
 from domain.categories import Category
 from domain.limits import PRODUCT_MAX_VARIANTS, VARIANT_MAX_ATTRIBUTES
 from domain.lookups import owners_of_slugs, skus_of_products
-from domain.model import Actor, Decision, Event, Offer, Rejection, Shop, decides, evolves
+from domain.model import Context, Decision, Event, Offer, Rejection, Shop, decides, evolves
 from domain.stock import COUNTED, NOTHING, StockAdjusted, moved
 
 _Fields = TypeVar("_Fields", ProductFields, VariantFields)
 
 
 @decides(CreateProduct)
-def _create(shop: Shop, command: CreateProduct, actor: Actor) -> Decision:
+def _create(shop: Shop, command: CreateProduct, context: Context) -> Decision:
     if command.product_id in shop.of(Product):
         raise ValueError("a product is created once: its id is taken")
     refused = _refused(shop, None, command.product)
@@ -55,7 +55,7 @@ def _create(shop: Shop, command: CreateProduct, actor: Actor) -> Decision:
 
 
 @decides(ChangeProduct)
-def _change(shop: Shop, command: ChangeProduct, actor: Actor) -> Decision:
+def _change(shop: Shop, command: ChangeProduct, context: Context) -> Decision:
     product = shop.of(Product).get(command.product_id)
     if product is None:
         return _not_found(command.product_id)
@@ -69,7 +69,7 @@ def _change(shop: Shop, command: ChangeProduct, actor: Actor) -> Decision:
 
 
 @decides(SetVariant)
-def _set_variant(shop: Shop, command: SetVariant, actor: Actor) -> Decision:
+def _set_variant(shop: Shop, command: SetVariant, context: Context) -> Decision:
     product = shop.of(Product).get(command.product_id)
     if product is None:
         return _not_found(command.product_id)
@@ -82,7 +82,7 @@ def _set_variant(shop: Shop, command: SetVariant, actor: Actor) -> Decision:
 
 
 @decides(ChangeVariant)
-def _change_variant(shop: Shop, command: ChangeVariant, actor: Actor) -> Decision:
+def _change_variant(shop: Shop, command: ChangeVariant, context: Context) -> Decision:
     product = shop.of(Product).get(command.product_id)
     if product is None:
         return _not_found(command.product_id)
@@ -103,7 +103,7 @@ def _change_variant(shop: Shop, command: ChangeVariant, actor: Actor) -> Decisio
 
 
 @decides(PutListing)
-def _put(shop: Shop, command: PutListing, actor: Actor) -> Decision:
+def _put(shop: Shop, command: PutListing, context: Context) -> Decision:
     """What is new is told first: whether a row created anything shows in its first event."""
     events: list[Event] = []
     product_id = command.product_id

@@ -16,7 +16,7 @@ from domain.limits import (
     NAME_MIN_CHARS,
     is_text,
 )
-from domain.model import Actor, Command, Decision, Entity, Event, Rejection, Shop, decides, evolves
+from domain.model import Command, Context, Decision, Entity, Event, Rejection, Shop, decides, evolves
 
 
 class Category(Entity, frozen=True):
@@ -109,7 +109,7 @@ class CategoryUnchanged(Event, frozen=True):
 
 
 @decides(CreateCategory)
-def _create(shop: Shop, command: CreateCategory, actor: Actor) -> Decision:
+def _create(shop: Shop, command: CreateCategory, context: Context) -> Decision:
     if command.category_id in shop.of(Category):
         raise ValueError("a category is created once: its id is taken")
     if len(shop.of(Category)) >= CATEGORIES_MAX:
@@ -120,7 +120,7 @@ def _create(shop: Shop, command: CreateCategory, actor: Actor) -> Decision:
 
 
 @decides(ChangeCategory)
-def _change(shop: Shop, command: ChangeCategory, actor: Actor) -> Decision:
+def _change(shop: Shop, command: ChangeCategory, context: Context) -> Decision:
     category = shop.of(Category).get(command.category_id)
     if category is None:
         return Rejection("category_not_found", "There is no such category.", {"category_id": str(command.category_id)})

@@ -14,7 +14,7 @@ import msgspec
 
 from domain.accounts import Account, not_found, put
 from domain.ids import slot_of_id
-from domain.model import Actor, Command, Decision, Event, Rejection, Shop, decides, evolves
+from domain.model import Command, Context, Decision, Event, Rejection, Shop, decides, evolves
 from domain.orders import order_of
 from domain.roles import ADMIN
 
@@ -76,17 +76,17 @@ class OrderAddressErased(Event, frozen=True):
 
 
 @decides(EraseAccount)
-def _erase(shop: Shop, command: EraseAccount, actor: Actor) -> Decision:
+def _erase(shop: Shop, command: EraseAccount, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None or account.erased:
         return not_found(command.account_id)
-    if account.role == ADMIN and actor.principal == str(account.id):
+    if account.role == ADMIN and context.actor.principal == str(account.id):
         return Rejection("own_account", "An admin is erased by another one.")
     return (AccountErased(account.id, account.epoch + 1),)
 
 
 @decides(ExpireRegistration)
-def _expire(shop: Shop, command: ExpireRegistration, actor: Actor) -> Decision:
+def _expire(shop: Shop, command: ExpireRegistration, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None or account.erased:
         return not_found(command.account_id)
@@ -96,8 +96,8 @@ def _expire(shop: Shop, command: ExpireRegistration, actor: Actor) -> Decision:
 
 
 @decides(EraseOrderAddress)
-def _erase_address(shop: Shop, command: EraseOrderAddress, actor: Actor) -> Decision:
-    order = order_of(shop, command.order_id, actor)
+def _erase_address(shop: Shop, command: EraseOrderAddress, context: Context) -> Decision:
+    order = order_of(shop, command.order_id, context)
     if isinstance(order, Rejection):
         return order
     return (OrderAddressErased(order.order_id, order.customer_id),)

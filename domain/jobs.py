@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from domain.ids import slot_of_id
-from domain.model import Actor, Command, Decision, Entity, Event, Rejection, Shop, decides, evolves
+from domain.model import Command, Context, Decision, Entity, Event, Rejection, Shop, decides, evolves
 
 REPORT: Final = "report"
 IMPORT: Final = "import"
@@ -92,14 +92,14 @@ class JobFinished(Event, frozen=True):
 
 
 @decides(RequestJob)
-def _request(shop: Shop, command: RequestJob, actor: Actor) -> Decision:
+def _request(shop: Shop, command: RequestJob, context: Context) -> Decision:
     if command.job_id in shop.of(Job):
         raise ValueError("a job is requested once: its id is taken")
-    return (JobRequested(command.job_id, command.kind, command.params, actor.principal),)
+    return (JobRequested(command.job_id, command.kind, command.params, context.actor.principal),)
 
 
 @decides(FinishJob)
-def _finish(shop: Shop, command: FinishJob, actor: Actor) -> Decision:
+def _finish(shop: Shop, command: FinishJob, context: Context) -> Decision:
     job = shop.of(Job).get(command.job_id)
     if job is None:
         return Rejection("job_not_found", "There is no such job.", {"job_id": str(command.job_id)})

@@ -8,14 +8,15 @@ mailbox order by a worker, and again by `tidegate verify`, which folds the log f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, Final, TypeVar, get_args, get_type_hints
+from typing import Any, ClassVar, Self, TypeVar, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
 
 from domain.ids import slot_of_id
+from domain.roles import SCOPES_OF_ROLE, is_staff
 
 _State = TypeVar("_State", bound=msgspec.Struct)
 
@@ -49,18 +50,32 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
     short: dict[str, int] = {}
 
 
-_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 class Actor(msgspec.Struct, frozen=True, gc=False):
-    """The principal on whose behalf a command runs, and when. Staff may act on what belongs to others. `development`:
-    it was accepted by a process in development, whose credentials production refuses. `at` is the moment of the batch
-    that applies the command: the only clock that rules know."""
+    """The principal on whose behalf a command runs: as what, with which scopes (see `domain/roles.py`), and whether the
+    command was accepted by a process in development, whose credentials production refuses."""
 
     principal: str
-    staff: bool
+    role: str
+    scopes: frozenset[str]
     development: bool = False
-    at: datetime = _LONG_AGO
+
+    @classmethod
+    def in_role(cls, principal: str, role: str) -> Self:
+        """The principal with every scope of the role."""
+        return cls(principal, role, SCOPES_OF_ROLE[role])
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether the role lets them act on what belongs to others."""
+        return is_staff(self.role)
+
+
+class Context(msgspec.Struct, frozen=True, gc=False):
+    """What a rule knows besides the shop and its command: who acts, and `at`, the time of the batch that applies the
+    command. Rules have no other clock."""
+
+    actor: Actor
+    at: datetime
 
 
 class Private:
@@ -185,13 +200,13 @@ Decision = Sequence[Event] | Rejection
 _Rule = TypeVar("_Rule", bound=Callable[..., Decision])
 _Change = TypeVar("_Change", bound=Callable[..., None])
 
-COMMANDS: dict[type[Command], Callable[[Shop, Any, Actor], Decision]] = {}
+COMMANDS: dict[type[Command], Callable[[Shop, Any, Context], Decision]] = {}
 EVENTS: dict[str, type[Event]] = {}
 _EVOLVERS: dict[type[Event], Callable[[Shop, Any], None]] = {}
 
 
 def decides(command_type: type[Command]) -> Callable[[_Rule], _Rule]:
-    """Registers the rule for a command type: `(shop, command, who) -> Decision`."""
+    """Registers the rule for a command type: `(shop, command, context) -> Decision`."""
 
     def register(rule: _Rule) -> _Rule:
         assert command_type not in COMMANDS, f"two rules decide {command_type.__name__}"
@@ -213,9 +228,9 @@ def evolves(event_type: type[Event]) -> Callable[[_Change], _Change]:
     return register
 
 
-def decide(shop: Shop, command: Command, actor: Actor) -> Decision:
-    """What happens when `actor` asks for `command`: the events, or the reason why nothing does. Changes nothing."""
-    return COMMANDS[type(command)](shop, command, actor)
+def decide(shop: Shop, command: Command, context: Context) -> Decision:
+    """What the command does: its events, or the reason it is refused. Changes nothing."""
+    return COMMANDS[type(command)](shop, command, context)
 
 
 def evolve(shop: Shop, event: Event) -> Shop:

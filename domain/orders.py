@@ -18,7 +18,7 @@ from domain.limits import (
     ORDER_MAX_TOTAL_MINOR,
     PRINCIPAL_MAX_CHARS,
 )
-from domain.model import Actor, Command, Decision, Event, Line, Order, Personal, Rejection, Shop, decides, evolves
+from domain.model import Command, Context, Decision, Event, Line, Order, Personal, Rejection, Shop, decides, evolves
 from domain.stock import NOTHING, insufficient_stock, move_lines, unknown_sku
 
 PLACED: Final = "placed"
@@ -168,7 +168,7 @@ MOVES: Final[dict[type[Event], Move]] = {
 
 
 @decides(PlaceOrder)
-def _place(shop: Shop, command: PlaceOrder, actor: Actor) -> Decision:
+def _place(shop: Shop, command: PlaceOrder, context: Context) -> Decision:
     offers, stock = shop.offers, shop.stock
     lines, total, currencies, unknown, unsold, short = [], 0, set(), [], [], []
     if len(command.lines) > 1 and len({wanted.sku for wanted in command.lines}) != len(command.lines):
@@ -183,7 +183,7 @@ def _place(shop: Shop, command: PlaceOrder, actor: Actor) -> Decision:
             continue
         quantity, available = wanted.quantity, stock.get(wanted.sku, NOTHING).available
         if quantity > available:
-            shown = available if actor.staff else min(available, AVAILABLE_SHOWN_MAX)
+            shown = available if context.actor.is_staff else min(available, AVAILABLE_SHOWN_MAX)
             short.append({"sku": wanted.sku, "requested": quantity, "available": shown})
         lines.append(Line(wanted.sku, quantity, offer.price_minor))
         total += quantity * offer.price_minor
@@ -208,49 +208,49 @@ def _place(shop: Shop, command: PlaceOrder, actor: Actor) -> Decision:
 
 
 @decides(ConfirmOrder)
-def _confirm(shop: Shop, command: ConfirmOrder, actor: Actor) -> Decision:
-    order = _movable(shop, command.order_id, actor, OrderConfirmed)
+def _confirm(shop: Shop, command: ConfirmOrder, context: Context) -> Decision:
+    order = _movable(shop, command.order_id, context, OrderConfirmed)
     if isinstance(order, Rejection):
         return order
     return (OrderConfirmed(order.order_id, order.customer_id, order.lines),)
 
 
 @decides(FulfilOrder)
-def _fulfil(shop: Shop, command: FulfilOrder, actor: Actor) -> Decision:
-    order = _movable(shop, command.order_id, actor, OrderFulfilled)
+def _fulfil(shop: Shop, command: FulfilOrder, context: Context) -> Decision:
+    order = _movable(shop, command.order_id, context, OrderFulfilled)
     if isinstance(order, Rejection):
         return order
     return (OrderFulfilled(order.order_id, order.customer_id),)
 
 
 @decides(CancelOrder)
-def _cancel(shop: Shop, command: CancelOrder, actor: Actor) -> Decision:
-    order = _movable(shop, command.order_id, actor, OrderCancelled)
+def _cancel(shop: Shop, command: CancelOrder, context: Context) -> Decision:
+    order = _movable(shop, command.order_id, context, OrderCancelled)
     if isinstance(order, Rejection):
         return order
     return (OrderCancelled(order.order_id, order.customer_id, order.lines, order.status == CONFIRMED),)
 
 
 @decides(ExpireOrder)
-def _expire(shop: Shop, command: ExpireOrder, actor: Actor) -> Decision:
-    order = _movable(shop, command.order_id, actor, OrderExpired)
+def _expire(shop: Shop, command: ExpireOrder, context: Context) -> Decision:
+    order = _movable(shop, command.order_id, context, OrderExpired)
     if isinstance(order, Rejection):
         return order
     return (OrderExpired(order.order_id, order.customer_id, order.lines),)
 
 
-def order_of(shop: Shop, order_id: UUID, actor: Actor) -> Order | Rejection:
-    """The order, if there is one that `actor` may do something to."""
+def order_of(shop: Shop, order_id: UUID, context: Context) -> Order | Rejection:
+    """The order, if there is one that the actor may do something to."""
     order = shop.orders.get(order_id)
-    if order is None or not (actor.staff or order.customer_id == actor.principal):
+    if order is None or not (context.actor.is_staff or order.customer_id == context.actor.principal):
         # The same answer for both: whether another customer's order exists is not for this one to learn.
         return Rejection("order_not_found", "There is no such order.", {"order_id": str(order_id)})
     return order
 
 
-def _movable(shop: Shop, order_id: UUID, actor: Actor, event: type[Event]) -> Order | Rejection:
-    """The order, if `actor` may do something to it and it is in a status from which the event may take it."""
-    order = order_of(shop, order_id, actor)
+def _movable(shop: Shop, order_id: UUID, context: Context, event: type[Event]) -> Order | Rejection:
+    """The order, if the actor may do something to it and it is in a status from which the event may take it."""
+    order = order_of(shop, order_id, context)
     if isinstance(order, Rejection):
         return order
     sources, target = MOVES[event]

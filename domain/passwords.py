@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domain.accounts import Account, not_found, put
 from domain.ids import slot_of_id
-from domain.model import Actor, Command, Decision, Event, Rejection, Secret, Shop, decides, evolves
+from domain.model import Command, Context, Decision, Event, Rejection, Secret, Shop, decides, evolves
 from domain.sessions import Session, SessionKept
 
 
@@ -36,7 +36,7 @@ class PasswordChanged(Event, frozen=True):
 
 
 @decides(ChangePassword)
-def _change_password(shop: Shop, command: ChangePassword, actor: Actor) -> Decision:
+def _change_password(shop: Shop, command: ChangePassword, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None:
         return not_found(command.account_id)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domain.accounts import Account, check_name, not_found, put
 from domain.ids import slot_of_id
-from domain.model import Actor, Command, Decision, Event, Personal, Rejection, Secret, Shop, decides, evolves
+from domain.model import Command, Context, Decision, Event, Personal, Rejection, Secret, Shop, decides, evolves
 from domain.passwords import PasswordChanged
 
 
@@ -100,7 +100,7 @@ class PasswordResetRequested(Event, frozen=True):
 
 
 @decides(RegisterAgain)
-def _register_again(shop: Shop, command: RegisterAgain, actor: Actor) -> Decision:
+def _register_again(shop: Shop, command: RegisterAgain, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None or account.erased:
         return not_found(command.account_id)
@@ -110,7 +110,7 @@ def _register_again(shop: Shop, command: RegisterAgain, actor: Actor) -> Decisio
 
 
 @decides(ConfirmAddress)
-def _confirm(shop: Shop, command: ConfirmAddress, actor: Actor) -> Decision:
+def _confirm(shop: Shop, command: ConfirmAddress, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None or account.confirmed or not account.active or account.epoch != command.epoch:
         return _invalid_link()
@@ -118,15 +118,15 @@ def _confirm(shop: Shop, command: ConfirmAddress, actor: Actor) -> Decision:
 
 
 @decides(RequestPasswordReset)
-def _request_reset(shop: Shop, command: RequestPasswordReset, actor: Actor) -> Decision:
+def _request_reset(shop: Shop, command: RequestPasswordReset, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
-    if account is None or not account.active or (account.development and not actor.development):
+    if account is None or not account.active or (account.development and not context.actor.development):
         return not_found(command.account_id)
     return (PasswordResetRequested(account.id, account.epoch),)
 
 
 @decides(ResetPassword)
-def _reset(shop: Shop, command: ResetPassword, actor: Actor) -> Decision:
+def _reset(shop: Shop, command: ResetPassword, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None or not account.active or account.epoch != command.epoch:
         return _invalid_link()

@@ -14,6 +14,8 @@ ADMIN: Final = "admin"
 ROLES: Final = (GUEST, CUSTOMER, STAFF, ADMIN)
 """Each includes those before it."""
 
+_STAFF_ROLES: Final = frozenset(ROLES[ROLES.index(STAFF) :])
+
 ACCOUNT_ROLES: Final = (CUSTOMER, STAFF, ADMIN)
 """Those that an account or an API key can have; a guest has neither."""
 
@@ -39,8 +41,8 @@ SCOPES_OF_ROLE: Final = {
 
 
 def is_staff(role: str) -> bool:
-    """Whether the role includes that of staff."""
-    return ROLES.index(role) >= ROLES.index(STAFF)
+    """Whether the role includes that of staff; one that is not known includes nothing."""
+    return role in _STAFF_ROLES
 
 
 def allowed(role: str, scopes: Iterable[str]) -> bool:

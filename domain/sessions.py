@@ -16,7 +16,7 @@ import msgspec
 from domain.accounts import Account
 from domain.ids import slot_of_id
 from domain.limits import REFRESH_AGAIN_SECONDS
-from domain.model import Actor, Command, Decision, Entity, Event, Rejection, Shop, decides, evolves
+from domain.model import Command, Context, Decision, Entity, Event, Rejection, Shop, decides, evolves
 from domain.roles import allowed
 
 SIGNED_OUT: Final = "signed_out"
@@ -137,13 +137,13 @@ class SessionClosed(Event, frozen=True):
 
 
 @decides(OpenSession)
-def _open(shop: Shop, command: OpenSession, actor: Actor) -> Decision:
+def _open(shop: Shop, command: OpenSession, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None or not account.active or account.epoch != command.epoch:
         return Rejection("account_changed", "The account is not active, or was changed meanwhile.")
     if not account.confirmed:
         return Rejection("account_changed", "The account's address is not confirmed.")
-    if account.development and not actor.development:
+    if account.development and not context.actor.development:
         return Rejection("account_changed", "The account was made in development; production lets nobody in to it.")
     if not allowed(account.role, command.scopes):
         return Rejection("account_changed", "The account's role does not allow these scopes.")
@@ -154,22 +154,22 @@ def _open(shop: Shop, command: OpenSession, actor: Actor) -> Decision:
         command.scopes,
         account.epoch,
         command.expires_at,
-        actor.development,
+        context.actor.development,
     )
     return (opened,)
 
 
 @decides(RefreshSession)
-def _refresh(shop: Shop, command: RefreshSession, actor: Actor) -> Decision:
+def _refresh(shop: Shop, command: RefreshSession, context: Context) -> Decision:
     account, session = shop.of(Account).get(command.account_id), shop.of(Session).get(command.session_id)
     if account is None or session is None or session.account_id != account.id or not session.is_open(account.epoch):
         return _ended()
-    if session.development and not actor.development:
+    if session.development and not context.actor.development:
         return _ended()
     if command.generation > session.generation:
         return _ended()  # signed by us, and yet never handed out: the log was put back to an earlier day
     again = command.generation < session.generation
-    if again and not _is_forgiven(command, session, actor.at):
+    if again and not _is_forgiven(command, session, context.at):
         return (SessionClosed(session.id, account.id, REUSED),)
     refreshed = SessionRefreshed(
         session.id,
@@ -179,7 +179,7 @@ def _refresh(shop: Shop, command: RefreshSession, actor: Actor) -> Decision:
         session.scopes,
         account.epoch,
         session.expires_at,
-        session.refreshed_at if again else actor.at,
+        session.refreshed_at if again else context.at,
     )
     return (refreshed,)
 
@@ -194,7 +194,7 @@ def _is_forgiven(command: RefreshSession, session: Session, at: datetime) -> boo
 
 
 @decides(CloseSession)
-def _close(shop: Shop, command: CloseSession, actor: Actor) -> Decision:
+def _close(shop: Shop, command: CloseSession, context: Context) -> Decision:
     session = shop.of(Session).get(command.session_id)
     if session is None or session.account_id != command.account_id or session.closed is not None:
         return _ended()

@@ -7,7 +7,7 @@ import msgspec
 
 from domain.ids import slot_of_key
 from domain.limits import MOVEMENT_MAX_QUANTITY, STOCK_MAX_ON_HAND
-from domain.model import Actor, Command, Decision, Event, Line, Rejection, Shop, Stock, decides, evolves
+from domain.model import Command, Context, Decision, Event, Line, Rejection, Shop, Stock, decides, evolves
 
 
 class ReceiveStock(Command, frozen=True):
@@ -117,19 +117,19 @@ def moved(shop: Shop, sku: str, change: int) -> Rejection | None:
 
 
 @decides(ReceiveStock)
-def _receive(shop: Shop, command: ReceiveStock, actor: Actor) -> Decision:
+def _receive(shop: Shop, command: ReceiveStock, context: Context) -> Decision:
     return moved(shop, command.sku, command.quantity) or (
         StockReceived(command.sku, command.quantity, command.reference),
     )
 
 
 @decides(AdjustStock)
-def _adjust(shop: Shop, command: AdjustStock, actor: Actor) -> Decision:
+def _adjust(shop: Shop, command: AdjustStock, context: Context) -> Decision:
     return moved(shop, command.sku, command.change) or (StockAdjusted(command.sku, command.change, command.reason),)
 
 
 @decides(SetStock)
-def _set(shop: Shop, command: SetStock, actor: Actor) -> Decision:
+def _set(shop: Shop, command: SetStock, context: Context) -> Decision:
     change = command.on_hand - shop.stock.get(command.sku, NOTHING).on_hand
     if (refused := moved(shop, command.sku, change)) is not None:
         return refused

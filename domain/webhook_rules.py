@@ -8,7 +8,7 @@ import msgspec
 
 from domain.disclosure import lacking
 from domain.limits import WEBHOOKS_MAX
-from domain.model import Actor, Decision, Rejection, Shop, decides, evolves
+from domain.model import Context, Decision, Rejection, Shop, decides, evolves
 from domain.webhooks import (
     ACTIVE,
     DELETED,
@@ -35,7 +35,7 @@ from domain.webhooks import (
 
 
 @decides(RegisterWebhook)
-def _register(shop: Shop, command: RegisterWebhook, actor: Actor) -> Decision:
+def _register(shop: Shop, command: RegisterWebhook, context: Context) -> Decision:
     if sum(webhook.status != DELETED for webhook in shop.of(Webhook).values()) >= WEBHOOKS_MAX:
         return Rejection("too_many_webhooks", f"There are at most {WEBHOOKS_MAX} webhooks.")
     fields = command.webhook
@@ -50,15 +50,15 @@ def _register(shop: Shop, command: RegisterWebhook, actor: Actor) -> Decision:
                 fields.description,
                 fields.active,
                 command.secret,
-                actor.development,
-                Ownership(actor.principal, command.scopes),
+                context.actor.development,
+                Ownership(context.actor.principal, command.scopes),
             ),
         )
     )
 
 
 @decides(ChangeWebhook)
-def _change(shop: Shop, command: ChangeWebhook, actor: Actor) -> Decision:
+def _change(shop: Shop, command: ChangeWebhook, context: Context) -> Decision:
     webhook = _found(shop, command.webhook_id)
     if isinstance(webhook, Rejection):
         return webhook
@@ -72,7 +72,7 @@ def _change(shop: Shop, command: ChangeWebhook, actor: Actor) -> Decision:
     refused = _misunderstood(fields)
     if refused is not None or not fields.active:  # anybody who manages endpoints may have one deliver nothing
         return refused or (WebhookChanged(webhook.id, *msgspec.structs.astuple(fields)),)
-    ownership = Ownership(actor.principal, command.scopes)
+    ownership = Ownership(context.actor.principal, command.scopes)
     changed = WebhookChanged(
         webhook.id, fields.url, fields.event_types, fields.description, fields.active, ownership=ownership
     )
@@ -80,25 +80,25 @@ def _change(shop: Shop, command: ChangeWebhook, actor: Actor) -> Decision:
 
 
 @decides(RotateWebhookSecret)
-def _rotate(shop: Shop, command: RotateWebhookSecret, actor: Actor) -> Decision:
+def _rotate(shop: Shop, command: RotateWebhookSecret, context: Context) -> Decision:
     webhook = _found(shop, command.webhook_id)
     if isinstance(webhook, Rejection):
         return webhook
-    return (WebhookSecretRotated(webhook.id, command.overlap_until, command.secret, actor.development),)
+    return (WebhookSecretRotated(webhook.id, command.overlap_until, command.secret, context.actor.development),)
 
 
 @decides(RedeliverEvents)
-def _redeliver(shop: Shop, command: RedeliverEvents, actor: Actor) -> Decision:
+def _redeliver(shop: Shop, command: RedeliverEvents, context: Context) -> Decision:
     webhook = _found(shop, command.webhook_id)
     if isinstance(webhook, Rejection):
         return webhook
     return _unreadable(webhook.event_types, command.scopes) or (
-        WebhookRedelivered(webhook.id, command.from_seq, Ownership(actor.principal, command.scopes)),
+        WebhookRedelivered(webhook.id, command.from_seq, Ownership(context.actor.principal, command.scopes)),
     )
 
 
 @decides(DisableWebhook)
-def _disable(shop: Shop, command: DisableWebhook, actor: Actor) -> Decision:
+def _disable(shop: Shop, command: DisableWebhook, context: Context) -> Decision:
     webhook = _found(shop, command.webhook_id)
     if isinstance(webhook, Rejection):
         return webhook
@@ -112,7 +112,7 @@ def _disable(shop: Shop, command: DisableWebhook, actor: Actor) -> Decision:
 
 
 @decides(DeleteWebhook)
-def _delete(shop: Shop, command: DeleteWebhook, actor: Actor) -> Decision:
+def _delete(shop: Shop, command: DeleteWebhook, context: Context) -> Decision:
     webhook = _found(shop, command.webhook_id)
     if isinstance(webhook, Rejection):
         return webhook

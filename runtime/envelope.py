@@ -5,7 +5,6 @@ until the envelope is read, so that a command nobody can read still has an id, a
 """
 
 import time
-from datetime import datetime
 from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, Union
 from uuid import UUID
 
@@ -14,6 +13,8 @@ import msgspec
 from domain.ids import new_id
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, PRINCIPAL_MAX_CHARS
 from domain.model import COMMANDS, Actor, Command, Private, holds_private, private_fields
+from domain.orders import is_guest
+from domain.roles import CUSTOMER, GUEST, SCOPES_OF_ROLE, STAFF
 from runtime.entropy import random_bits
 
 SCHEMA_VERSION: Final = b"1"
@@ -27,7 +28,9 @@ MOMENT_MAX_MICROSECONDS: Final = 253_402_300_799_999_999
 class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`accepted_at` is in microseconds of Unix time. `fingerprint` is the digest of the request that used the
     idempotency key; `reply_to` the channel of the gateway that waits for the outcome, if one does; `development` is
-    whether the process that accepted it was in development."""
+    whether the process that accepted it was in development. `scopes` are all of the role's where none are named.
+
+    `staff` is what envelopes said before they named a `role`; workers that have not been replaced yet still read it."""
 
     command_id: UUID
     principal: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
@@ -38,10 +41,14 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     idempotency_key: Annotated[str, msgspec.Meta(max_length=IDEMPOTENCY_KEY_MAX_CHARS)] | None = None
     fingerprint: bytes | None = None
     development: bool = False
+    role: str | None = None
+    scopes: tuple[str, ...] | None = None
 
-    def actor(self, at: datetime) -> Actor:
-        """Who asks, if the command is applied at that moment."""
-        return Actor(self.principal, self.staff, self.development, at)
+    def actor(self) -> Actor:
+        """On whose behalf the command runs."""
+        role = self.role or _role_before_it_was_named(self.principal, staff=self.staff)
+        scopes = SCOPES_OF_ROLE.get(role, _NO_SCOPES) if self.scopes is None else frozenset(self.scopes)
+        return Actor(self.principal, role, scopes, self.development)
 
 
 DeadLetterCode: TypeAlias = Literal[
@@ -64,6 +71,8 @@ class UnreadableEntry(Exception):
         self.detail = detail
         self.envelope = envelope
 
+
+_NO_SCOPES: Final = frozenset[str]()
 
 _HIDDEN: Final = "(hidden)"
 
@@ -110,14 +119,25 @@ def seal(
     return Envelope(
         command_id,
         actor.principal,
-        actor.staff,
+        actor.is_staff,
         accepted_at,
         encode_command(command),
         reply_to,
         idempotency_key,
         fingerprint,
         development,
+        actor.role,
+        named_scopes(actor),
     )
+
+
+def named_scopes(actor: Actor) -> tuple[str, ...] | None:
+    """The scopes as an envelope names them: none, where they are all of the role's, which is most often."""
+    return None if actor.scopes == SCOPES_OF_ROLE.get(actor.role) else tuple(sorted(actor.scopes))
+
+
+def _role_before_it_was_named(principal: str, *, staff: bool) -> str:
+    return STAFF if staff else GUEST if is_guest(principal) else CUSTOMER
 
 
 def encode_command(command: Command) -> msgspec.Raw:

@@ -12,7 +12,7 @@ from runtime.mailboxes.sender import Sender, wait_for_outcomes
 from runtime.settings import Settings
 from tests.system import System
 
-_LOADER: Final = Actor("loader", staff=True)
+_LOADER: Final = Actor.in_role("loader", "staff")
 _PATIENCE_SECONDS: Final = 10.0
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from domain.ids import new_id
-from domain.model import Command, Event, Private, Rejection, decide, evolve
+from domain.model import Command, Context, Event, Private, Rejection, decide, evolve
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from runtime import envelope as envelopes
 from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, DeadLetterCode, Envelope, UnreadableEntry
@@ -150,7 +150,7 @@ class Batch:
             )
         else:
             try:
-                decision = decide(self._shop, command, envelope.actor(self._at))
+                decision = decide(self._shop, command, Context(envelope.actor(), self._at))
             except Exception as error:
                 _log.exception("the rule of %s raised; command %s is a dead letter", kind, envelope.command_id)
                 said = f"{type(error).__name__}: {error}"

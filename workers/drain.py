@@ -84,7 +84,7 @@ class _Shift:
 
     def __init__(self, drainer: Drainer) -> None:
         self._of = drainer
-        self._who = uuid4().hex
+        self._drainer = uuid4().hex
         self._identity: UUID | None = None
         self._positions: dict[int, str] = {}
         self._taken: set[int] = set()
@@ -126,7 +126,7 @@ class _Shift:
 
     async def leave(self) -> None:
         """Lets somebody else lead; the sweep wakes what is left lying."""
-        await self._of._inbox.fall_asleep(self._who, self._positions)
+        await self._of._inbox.fall_asleep(self._drainer, self._positions)
 
     async def _look_after_called(self) -> None:
         """Finds out where the mailboxes are that were called for, or whose position was not what it had been."""
@@ -231,7 +231,7 @@ class _Shift:
         if now - self._alive_at < self._of._awake_seconds * _SIGN_OF_LIFE:
             return
         self._alive_at = now
-        self._leads = await self._of._inbox.lead(self._who)
+        self._leads = await self._of._inbox.lead(self._drainer)
         if self._leads:
             await self._of._inbox.stay_awake(self._positions)
 
@@ -248,7 +248,7 @@ class _Shift:
         await self._trim()
         if not self._leads:
             return True
-        if await self._of._inbox.fall_asleep(self._who, self._positions):
+        if await self._of._inbox.fall_asleep(self._drainer, self._positions):
             return True
         self._alive_at = -1e9
         return False

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.api_keys import key_principal
 from domain.model import Actor
-from domain.roles import SCOPES_OF_ROLE, is_staff
+from domain.roles import SCOPES_OF_ROLE
 from gateway.identity.caller import Caller, invalid_token
 from gateway.identity.revocations import Revocations
 from runtime.engine import VIEW_FAILED
@@ -109,9 +109,7 @@ class ApiKeys:
         if row is None:
             return None
         caller = Caller(
-            Actor(key_principal(key_id), is_staff(row.role)),
-            row.role,
-            SCOPES_OF_ROLE[row.role].intersection(row.scopes),
+            Actor(key_principal(key_id), row.role, SCOPES_OF_ROLE[row.role].intersection(row.scopes)),
             float("inf"),
             key_id=key_id,
         )

@@ -11,7 +11,7 @@ import jwt
 
 from domain.fields.people import PRINCIPAL
 from domain.model import Actor
-from domain.roles import ROLES, SCOPES_OF_ROLE, is_staff
+from domain.roles import ROLES, SCOPES_OF_ROLE
 from gateway.identity import api_keys
 from gateway.identity.api_keys import ApiKeys
 from gateway.identity.caller import Caller, invalid_token
@@ -94,7 +94,7 @@ class Authenticator:
             raise Problem("forbidden", "The token has no role here.")
         role = known[-1]
         session_id, epoch = _session(claims)
-        return Caller(Actor(subject, is_staff(role)), role, _scopes(claims, role), float(expires_at), session_id, epoch)
+        return Caller(Actor(subject, role, _scopes(claims, role)), float(expires_at), session_id, epoch)
 
 
 def _scopes(claims: dict[str, Any], role: str) -> frozenset[str]:

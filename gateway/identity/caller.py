@@ -17,12 +17,10 @@ NOBODY_ROLE: Final = "nobody"
 
 
 class Caller(NamedTuple):
-    """Who asks, as what, until when (Unix seconds); if it was a sign-in, by which session and at which epoch of the
-    account; if it was an API key, by which."""
+    """Who asks, and until when (Unix seconds); for a sign-in, its session and the account's epoch then; for an API key,
+    its id."""
 
     actor: Actor
-    role: str
-    scopes: frozenset[str]
     expires_at: float
     session_id: UUID | None = None
     epoch: int = 0
@@ -31,10 +29,10 @@ class Caller(NamedTuple):
     @property
     def sees_drafts(self) -> bool:
         """Whether all of the catalogue is for them, and not only what is public."""
-        return self.actor.staff and may_see_drafts(self.scopes)
+        return self.actor.is_staff and may_see_drafts(self.actor.scopes)
 
 
-NOBODY: Final = Caller(Actor("", staff=False), NOBODY_ROLE, frozenset(), float("inf"))
+NOBODY: Final = Caller(Actor("", NOBODY_ROLE, frozenset()), float("inf"))
 """A caller without a token, where that is allowed."""
 
 

@@ -8,6 +8,7 @@ from fastapi import Request
 
 from domain.model import Actor
 from domain.orders import GUEST_PREFIX
+from domain.roles import GUEST
 from gateway.identity.authenticator import Authenticator
 from gateway.web.requests import canonical, idempotency_key
 from runtime.entropy import random_bits
@@ -21,9 +22,9 @@ def principal(request: Request, body: bytes) -> Actor:
     stranger's own."""
     key = idempotency_key(request)
     if key is None:
-        return Actor(f"{GUEST_PREFIX}{random_bits():016x}{random_bits():016x}", staff=False)
+        return Actor.in_role(f"{GUEST_PREFIX}{random_bits():016x}{random_bits():016x}", GUEST)
     known = hashlib.blake2b(key.encode() + b"\n" + canonical(body), digest_size=_PRINCIPAL_BYTES)
-    return Actor(GUEST_PREFIX + known.hexdigest(), staff=False)
+    return Actor.in_role(GUEST_PREFIX + known.hexdigest(), GUEST)
 
 
 def token(authenticator: Authenticator, guest: Actor, command_id: UUID, *, lifetime_seconds: int) -> str:
@@ -31,4 +32,4 @@ def token(authenticator: Authenticator, guest: Actor, command_id: UUID, *, lifet
     when the order was accepted, as its command's id says: so a repetition is answered with the same one, byte for byte,
     while the keys and the lifetime that it is made with stay the same."""
     accepted_at = (command_id.int >> 80) / 1000
-    return authenticator.mint(guest.principal, "guest", lifetime_seconds=lifetime_seconds, now=accepted_at)
+    return authenticator.mint(guest.principal, guest.role, lifetime_seconds=lifetime_seconds, now=accepted_at)

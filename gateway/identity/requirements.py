@@ -38,9 +38,9 @@ class Requirement:
 
     def check(self, caller: Caller) -> None:
         """Raises a 403 Problem if the caller may not."""
-        if _RANK[caller.role] < _RANK[self.role]:
+        if _RANK[caller.actor.role] < _RANK[self.role]:
             raise Problem("forbidden", f"This needs the role `{self.role}`.")
-        if self.scope is not None and self.scope not in caller.scopes:
+        if self.scope is not None and self.scope not in caller.actor.scopes:
             raise Problem("forbidden", f"This needs the scope `{self.scope}`.")
 
 

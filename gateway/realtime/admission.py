@@ -19,7 +19,7 @@ async def addresses(engine: AsyncEngine, caller: Caller, topics: Iterable[str]) 
     asked = frozenset(topics)
     found = frozenset(address(topic, caller) for topic in asked)
     named = [UUID(topic.partition("/")[2]) for topic in asked if topic.startswith(f"{ORDERS}/")]
-    if named and not caller.actor.staff:
+    if named and not caller.actor.is_staff:
         await _refuse_orders_of_others(engine, caller, named)
     return found
 

@@ -156,7 +156,7 @@ class Places:
 
 
 def _kind(caller: Caller) -> str:
-    return _STAFF if caller.actor.staff else GUEST if caller.role == GUEST else CUSTOMER
+    return _STAFF if caller.actor.is_staff else GUEST if caller.actor.role == GUEST else CUSTOMER
 
 
 def _add(counts: Counter[str], key: str, by: int) -> None:

@@ -177,13 +177,13 @@ class Session:
         elif caller.actor != self._caller.actor:
             self._tell(Error("forbidden", "The token speaks for somebody else: open another socket.", said.id))
             return
-        elif not caller.scopes.issuperset(self._caller.scopes):
+        elif not caller.actor.scopes.issuperset(self._caller.actor.scopes):
             self._tell(Error("forbidden", "The token allows less than the one before: open another socket.", said.id))
             return
         self._caller = caller
         self._watch_expiry()
         expires_at = caller.expires_at if caller.expires_at < float("inf") else None
-        self._tell(Authenticated(caller.actor.principal, caller.role, expires_at, said.id))
+        self._tell(Authenticated(caller.actor.principal, caller.actor.role, expires_at, said.id))
         if self._first is not None:
             first, self._first = self._first, None
             await self.subscribe(first)

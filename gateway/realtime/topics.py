@@ -52,7 +52,7 @@ def address(topic: str, caller: Caller) -> str:
         return _whole(noun, topic, caller)
     if noun == ORDERS and (order_id := _uuid(particular)) is not None:
         _within(_OWN_SCOPE, topic, caller)
-        return f"{ORDERS}/{order_id}" if caller.actor.staff else f"{ORDERS}/{order_id}@{caller.actor.principal}"
+        return f"{ORDERS}/{order_id}" if caller.actor.is_staff else f"{ORDERS}/{order_id}@{caller.actor.principal}"
     if noun == INVENTORY and (sku := canonical_sku(particular)) is not None:
         _staff_only(topic, caller)
         return f"{INVENTORY}/{sku}"
@@ -64,7 +64,7 @@ def _whole(noun: str, topic: str, caller: Caller) -> str:
         _staff_only(topic, caller)
         return noun
     if noun == CATALOGUE:
-        hears_all = caller.actor.staff and may_read(ProductCreated.type, caller.scopes)
+        hears_all = caller.actor.is_staff and may_read(ProductCreated.type, caller.actor.scopes)
         return CATALOGUE if hears_all else _PUBLIC_CATALOGUE
     if noun == ME:
         _within(_OWN_SCOPE, topic, caller)
@@ -73,13 +73,13 @@ def _whole(noun: str, topic: str, caller: Caller) -> str:
 
 
 def _staff_only(topic: str, caller: Caller) -> None:
-    if not caller.actor.staff:
+    if not caller.actor.is_staff:
         raise TopicRefused("forbidden", f"The topic `{topic}` is for staff.")
     _within(READS_ALL, topic, caller)
 
 
 def _within(scope: str, topic: str, caller: Caller) -> None:
-    if scope not in caller.scopes:
+    if scope not in caller.actor.scopes:
         raise TopicRefused("forbidden", f"The topic `{topic}` needs the scope `{scope}`.")
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from domain.fields.people import canonical_email
 from domain.ids import new_id, slot_of_id
 from domain.model import Actor
-from domain.roles import SCOPES_OF_ROLE
+from domain.roles import CUSTOMER, SCOPES_OF_ROLE
 from domain.sessions import CloseSession, OpenSession, RefreshSession, SessionClosed, SessionOpened, SessionRefreshed
 from gateway.apidocs.responses import problems
 from gateway.edge import Edge, edge_of
@@ -228,7 +228,7 @@ def _tokens(edge: Edge, session: SessionOpened | SessionRefreshed, generation: i
 
 def owner(account_id: UUID) -> Actor:
     """Whoever holds an account's credentials speaks for it, and for nothing else."""
-    return Actor(str(account_id), staff=False)
+    return Actor.in_role(str(account_id), CUSTOMER)
 
 
 def host_of(request: Request) -> str | None:

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from domain.disclosure import READS_ALL
 from domain.ids import mailbox_of_slot, slot_of_id
-from domain.model import Actor
 from gateway.apidocs.responses import READ
 from gateway.edge import Edge, edge_of
 from gateway.identity.caller import Caller
@@ -39,11 +38,12 @@ _POSTED_WITHIN_MS = 15_000
 async def get_command(request: Request, caller: Asker, command_id: UUID) -> Response:
     """What became of a command of yours. Staff with the scope `events:read` see everyone's."""
     edge = edge_of(request)
-    actor = Actor(caller.actor.principal, staff=caller.actor.staff and READS_ALL in caller.scopes)
-    command = await _applied(edge, actor, command_id) or await _waiting(edge, actor, command_id)
+    reads_all = caller.actor.is_staff and READS_ALL in caller.actor.scopes
+    owner = None if reads_all else caller.actor.principal
+    command = await _applied(edge, owner, command_id) or await _waiting(edge, owner, command_id)
     if command is None:
         # It may have been applied between the two looks.
-        command = await _applied(edge, actor, command_id)
+        command = await _applied(edge, owner, command_id)
     if command is None:
         raise Problem("not_found", "There is no such command.")
     return Response(command.model_dump_json(), media_type="application/json")
@@ -63,12 +63,12 @@ async def list_dead_letters(
     return Response(page.model_dump_json(), media_type="application/json")
 
 
-async def _applied(edge: Edge, actor: Actor, command_id: UUID) -> CommandView | None:
+async def _applied(edge: Edge, owner: str | None, command_id: UUID) -> CommandView | None:
     async with edge.engine.connect() as connection:
-        return await views.find(connection, actor, command_id)
+        return await views.find(connection, owner, command_id)
 
 
-async def _waiting(edge: Edge, actor: Actor, command_id: UUID) -> CommandView | None:
+async def _waiting(edge: Edge, owner: str | None, command_id: UUID) -> CommandView | None:
     """Looks into the command's mailbox, which its id names, around the time that its id names. Entries are only decoded
     when the id stands in them: whoever waits in a rush asks again and again."""
     mailbox = mailbox_of_slot(slot_of_id(command_id), edge.config.mailbox_count)
@@ -85,7 +85,7 @@ async def _waiting(edge: Edge, actor: Actor, command_id: UUID) -> CommandView | 
                     envelope, command = envelopes.decode(entry.fields)
                 except UnreadableEntry:
                     continue
-                if envelope.command_id == command_id and (actor.staff or envelope.principal == actor.principal):
+                if envelope.command_id == command_id and owner in (None, envelope.principal):
                     return views.waiting(
                         command_id,
                         type(command).__name__,

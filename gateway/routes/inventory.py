@@ -91,7 +91,7 @@ async def list_inventory(
 async def get_inventory(request: Request, caller: Reader, sku: str) -> Response:
     """The stock of one SKU. Staff with the scope `inventory:read` see what is on hand and reserved; others, of what is
     on sale, whether there is enough: up to ten pieces of what is available."""
-    if caller.actor.staff and _READ in caller.scopes:
+    if caller.actor.is_staff and _READ in caller.actor.scopes:
         shown = await _inventory(request, _known(sku), all_statuses=caller.sees_drafts)
         return Response(shown, media_type="application/json")
     async with edge_of(request).engine.connect() as connection:

@@ -66,7 +66,7 @@ async def create_key(request: Request, caller: Admin) -> Response:
     if not SCOPES_OF_ROLE[body.role].issuperset(scopes):
         error = {"loc": ("scopes",), "msg": "The role does not allow all of these.", "type": "scopes_not_allowed"}
         raise invalid_request([error])
-    if not caller.scopes.issuperset(scopes):
+    if not caller.actor.scopes.issuperset(scopes):
         raise Problem("forbidden", "Nobody hands out more than they may do themselves.")
     key_id = edge.submitter.new_resource_id(Ask(caller.actor, None, None, None, False))
     secret = new_secret(key_id)

@@ -184,7 +184,7 @@ async def _behind(mark: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 
 async def _find(edge: Edge, caller: Caller, report_id: UUID) -> JobRow:
-    owner = None if caller.role == "admin" else caller.actor.principal
+    owner = None if caller.actor.role == "admin" else caller.actor.principal
     async with edge.engine.connect() as connection:
         job = await jobs.find(connection, REPORT, report_id, owner)
     if job is None:

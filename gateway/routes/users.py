@@ -147,7 +147,7 @@ async def erase_user(request: Request, caller: Admin, user_id: UUID) -> Response
 def _check_may_give(caller: Caller, role: str) -> None:
     """Raises a 403 Problem for a role that may do what the caller's token may not: whoever has that could sign in, and
     be mightier than the token. A customer anybody can become."""
-    if role != CUSTOMER and not caller.scopes.issuperset(SCOPES_OF_ROLE[role]):
+    if role != CUSTOMER and not caller.actor.scopes.issuperset(SCOPES_OF_ROLE[role]):
         raise Problem("forbidden", f"Your token's scopes do not cover the role `{role}`.")
 
 

@@ -233,7 +233,7 @@ async def list_deliveries(
 
 
 def _scopes(caller: Caller) -> tuple[str, ...]:
-    return tuple(sorted(caller.scopes))
+    return tuple(sorted(caller.actor.scopes))
 
 
 async def _changed(request: Request, caller: Caller, body: bytes, command: ChangeWebhook | RedeliverEvents) -> Response:

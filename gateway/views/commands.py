@@ -11,7 +11,6 @@ from pydantic import BaseModel
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.model import Actor
 from gateway.web.pages import Page, decode_cursor, page_of
 from gateway.web.rawjson import as_text
 from runtime.envelope import read_request
@@ -56,15 +55,15 @@ class DeadLetterView(BaseModel):
     failed_at: datetime
 
 
-async def find(connection: AsyncConnection, actor: Actor, command_id: UUID) -> CommandView | None:
-    """The command, if it is applied and `actor` may see it."""
+async def find(connection: AsyncConnection, owner: str | None, command_id: UUID) -> CommandView | None:
+    """The command, if it is applied and `owner` (None: anybody) asked for it."""
     query = (
         select(commands, events.c.subject, as_text(events.c.data).label("data"))
         .join_from(commands, events, events.c.seq == commands.c.seq)
         .where(commands.c.id == command_id)
     )
     row = (await connection.execute(query)).first()
-    if row is None or not (actor.staff or row.principal == actor.principal):
+    if row is None or owner not in (None, row.principal):
         return None
     return CommandView(
         id=row.id,

@@ -169,7 +169,7 @@ async def history(connection: AsyncConnection, order: OrderView) -> HistoryView:
 
 def _visible_to(actor: Actor) -> Select[tuple[object, ...]]:
     query = select(orders)
-    return query if actor.staff else query.where(orders.c.customer_id == actor.principal)
+    return query if actor.is_staff else query.where(orders.c.customer_id == actor.principal)
 
 
 class _Row(NamedTuple):

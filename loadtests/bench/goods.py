@@ -20,6 +20,7 @@ import msgspec
 from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
 from domain.model import Actor, Command
 from domain.orders import PlaceOrder, Wanted
+from domain.roles import CUSTOMER, STAFF
 from loadtests.baskets import Invoices
 from loadtests.loadgen import request
 from ops.articles import Article, listing
@@ -39,7 +40,7 @@ PIECES: Final = 10_000_000  # of every SKU: nothing is to run out
 TOKEN_LIFETIME_SECONDS: Final = 3_600
 FINGERPRINT_BYTES: Final = 16
 
-_LOADER: Final = Actor("bench", staff=True)
+_LOADER: Final = Actor.in_role("bench", STAFF)
 _ID_RANDOM_BITS: Final = 62
 
 
@@ -102,7 +103,7 @@ def entries(purchases: Iterable[Purchase], mailbox_count: int) -> list[Entry]:
     return [
         _entry(
             PlaceOrder(_new_id(), purchase.customer_id, purchase.lines),
-            Actor(purchase.customer_id, staff=False),
+            Actor.in_role(purchase.customer_id, CUSTOMER),
             mailbox_count,
         )
         for purchase in purchases
@@ -143,11 +144,13 @@ def _entry(command: Command, actor: Actor, mailbox_count: int) -> Entry:
         Envelope(
             command_id=_new_id(),
             principal=actor.principal,
-            staff=actor.staff,
+            staff=actor.is_staff,
             accepted_at=time.time_ns() // 1_000,
             command=envelope.encode_command(command),
             idempotency_key=_key(),
             fingerprint=os.urandom(FINGERPRINT_BYTES),
+            role=actor.role,
+            scopes=envelope.named_scopes(actor),
         )
     )
     return Entry(mailbox_of_slot(command.slot(), mailbox_count), encoded)

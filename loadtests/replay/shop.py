@@ -16,6 +16,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from domain import roles
 from domain.limits import MOVEMENT_MAX_QUANTITY
 from domain.model import Actor
 from loadtests.baskets import Basket
@@ -26,7 +27,7 @@ from runtime.records import APPLIED
 
 STAFF_SUBJECT: Final = "replay"
 
-_LOADER: Final = Actor(STAFF_SUBJECT, staff=True)
+_LOADER: Final = Actor.in_role(STAFF_SUBJECT, roles.STAFF)
 _POST_MAX_SECONDS: Final = 60.0
 
 

@@ -9,6 +9,7 @@ import asyncpg
 import click
 
 from domain.model import Actor
+from domain.roles import STAFF
 from ops.articles import Article, listing
 from ops.cli.demo_accounts import post_demo_accounts
 from runtime.database import asyncpg_dsn
@@ -18,7 +19,7 @@ from runtime.settings import Settings, settings
 DEMO_PRINCIPAL: Final = "demo"
 DEMO_SKU: Final = "LANTERN-WHITE"
 
-_DEMO: Final = Actor(DEMO_PRINCIPAL, staff=True)
+_DEMO: Final = Actor.in_role(DEMO_PRINCIPAL, STAFF)
 _PIECES: Final = 1_000
 _PATIENCE_SECONDS: Final = 10.0
 DEMO_ARTICLES: Final = (

@@ -18,7 +18,7 @@ from domain.fields.people import ACCOUNT_NAME, EMAIL, PASSWORD
 from domain.ids import new_id
 from domain.limits import ACCOUNT_NAME_MAX_CHARS
 from domain.model import Actor, Command, Personal, Secret
-from domain.roles import ACCOUNT_ROLES, CUSTOMER
+from domain.roles import ACCOUNT_ROLES, CUSTOMER, STAFF
 from ops.cli.values import taken
 from runtime.database import asyncpg_dsn
 from runtime.engine import create_engine
@@ -30,7 +30,7 @@ from runtime.records import APPLIED
 from runtime.settings import Settings, settings
 from runtime.tables import accounts
 
-_OPERATOR: Final = Actor("cli", staff=True)
+_OPERATOR: Final = Actor.in_role("cli", STAFF)
 _PATIENCE_SECONDS: Final = 10.0
 
 

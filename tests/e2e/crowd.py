@@ -184,7 +184,7 @@ class Pour:
         skus = (SKUS[number % len(SKUS)], *self._parts)
         order = PlaceOrder(order_id, customer, tuple(Wanted(sku, 1) for sku in skus))
         try:
-            await self._sender.send(order, Actor(customer, staff=False), patience_seconds=_PATIENCE_SECONDS)
+            await self._sender.send(order, Actor.in_role(customer, "customer"), patience_seconds=_PATIENCE_SECONDS)
         except (MailboxesUnavailable, RedisError):
             return
 

@@ -308,7 +308,7 @@ async def _have_applied(shop: Shop, commands: Sequence[Command]) -> None:
         Sender(developing) as sender,
         asyncpg.create_pool(asyncpg_dsn(shop.system.postgres.url), min_size=0, max_size=1) as pool,
     ):
-        actor = Actor("developer", staff=True)
+        actor = Actor.in_role("developer", "staff")
         posted = [await sender.send(command, actor, patience_seconds=_RECOVERS_SECONDS) for command in commands]
         outcomes = await wait_for_outcomes(pool, posted)
     assert {outcome.status for outcome in outcomes.values()} == {"applied"}, outcomes

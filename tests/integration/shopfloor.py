@@ -37,9 +37,9 @@ from tests.system import eventually_seen
 from workers.apply import Applier
 from workers.drain import Drainer
 
-ANN: Final = Actor("ann", staff=False)
-BOB: Final = Actor("bob", staff=False)
-STAFF: Final = Actor("sam", staff=True)
+ANN: Final = Actor.in_role("ann", "customer")
+BOB: Final = Actor.in_role("bob", "customer")
+STAFF: Final = Actor.in_role("sam", "staff")
 
 PRICE_MINOR: Final = 100
 
@@ -174,13 +174,15 @@ class Shopfloor:
         return Envelope(
             command_id or self.new_id(),
             actor.principal,
-            actor.staff,
+            actor.is_staff,
             _ACCEPTED_AT,
             command if isinstance(command, msgspec.Raw) else envelopes.encode_command(command),
             reply_to,
             key,
             fingerprint if fingerprint is not None or key is None else b"the same request",
             development,
+            actor.role,
+            envelopes.named_scopes(actor),
         )
 
     async def post(

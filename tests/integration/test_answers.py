@@ -24,7 +24,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 async def test_of_all_who_answer_at_once_one_decides(redis: Redis) -> None:
     """They have looked before anybody answered, and each saw something else."""
-    asked = Ask(Actor("ann", False), "key", b"fingerprint", 10, True)
+    asked = Ask(Actor.in_role("ann", "customer"), "key", b"fingerprint", 10, True)
     command_id = uuid.uuid4()
     looked = asyncio.Barrier(AT_ONCE)
 

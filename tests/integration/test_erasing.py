@@ -22,7 +22,7 @@ from tests.integration.shopfloor import Shopfloor
 from workers.tidying import Tidier
 
 ADDRESS: Final = "ada@example.com"
-GUEST: Final = Actor("guest:1", staff=False)
+GUEST: Final = Actor.in_role("guest:1", "customer")
 SECRET: Final = Secret("a hash")
 
 
@@ -98,7 +98,7 @@ async def test_a_guests_address_goes_by_itself(floor: Shopfloor) -> None:
 async def _dead_letter(floor: Shopfloor, principal: str) -> UUID:
     """A command of a kind that nobody knows, with who knows what in it."""
     explode = msgspec.Raw(msgspec.msgpack.encode(["Explode", f"{principal} lives here"]))
-    envelope = floor.envelope(explode, actor=Actor(principal, staff=False))
+    envelope = floor.envelope(explode, actor=Actor.in_role(principal, "customer"))
     await floor.put(0, floor.entry(envelope))
     await floor.drain(0)
     return envelope.command_id
@@ -126,7 +126,7 @@ async def test_an_erasure_reaches_dead_letters(floor: Shopfloor) -> None:
     assert await _kept(floor) == {of_account, of_guest, of_other, of_bob}
     await _apply(floor, EraseAccount(account_id))
     assert await _kept(floor) == {of_other, of_bob}
-    await _apply(floor, EraseOrderAddress(by_itself.order_id), actor=Actor("guest:2", staff=False))
+    await _apply(floor, EraseOrderAddress(by_itself.order_id), actor=Actor.in_role("guest:2", "customer"))
     assert await _kept(floor) == {of_bob}
     await floor.verified()
 

@@ -55,9 +55,9 @@ async def confirmed(
     order_id = floor.new_id()
     await floor.post(
         PlaceOrder(order_id, customer, (Wanted("TEA", 2),), Personal(email) if email else None),
-        actor=Actor(customer, staff=False),
+        actor=Actor.in_role(customer, "customer"),
     )
-    await floor.post(ConfirmOrder(order_id), actor=STAFF if by is None else Actor(by, staff=False))
+    await floor.post(ConfirmOrder(order_id), actor=STAFF if by is None else Actor.in_role(by, "customer"))
     await floor.drain()
     return order_id
 

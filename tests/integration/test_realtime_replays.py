@@ -317,7 +317,7 @@ async def test_one_replay_too_many_is_said_by_its_code(
     config = Settings()
     of = turns(of_one=1)
     edge: Any = SimpleNamespace(config=config, engine=shop.engine, tail=shop.tail, hub=shop.hub(of))
-    caller = Caller(Actor("sam", staff=True), "staff", frozenset({"events:read"}), float("inf"))
+    caller = Caller(Actor("sam", "staff", frozenset({"events:read"})), float("inf"))
     other = of.begin("sam")
     client = _Client()
     session = kind(edge, caller, client.send, client.ended.set, Places(config).take(caller, None))

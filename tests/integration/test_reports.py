@@ -180,7 +180,7 @@ async def _put(floor: Shopfloor, *listings: PutListing | CreateCategory) -> None
 
 
 async def _order(floor: Shopfloor, at: str, customer: str = "ann", *then: type[Moves], **lines: int) -> None:
-    place = floor.place(0, None, Actor(customer, staff=False), **lines)
+    place = floor.place(0, None, Actor.in_role(customer, "customer"), **lines)
     await _apply(floor, [place, *(move(place.order_id) for move in then)], datetime.fromisoformat(at))
 
 

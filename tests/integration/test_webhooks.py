@@ -361,9 +361,9 @@ async def test_an_endpoint_whose_owner_may_not_read_it_any_more_delivers_nothing
         await courier.done(CreateAccount(account_id, Personal(email), Personal("Somebody"), "staff", Secret("hash")))
     await courier.done(CreateApiKey(key, "Sync", "staff", ("webhooks:write", "inventory:read"), Secret("hash")))
     owners = {
-        Actor(str(leaves), staff=True): (ALL, DeactivateAccount(leaves)),
-        Actor(str(falls), staff=True): (ALL, ChangeAccount(falls, role="customer")),
-        Actor(key_principal(key), staff=True): (("inventory:read",), RevokeApiKey(key)),
+        Actor.in_role(str(leaves), "staff"): (ALL, DeactivateAccount(leaves)),
+        Actor.in_role(str(falls), "staff"): (ALL, ChangeAccount(falls, role="customer")),
+        Actor.in_role(key_principal(key), "staff"): (("inventory:read",), RevokeApiKey(key)),
     }
     endpoints = [
         await courier.register(receiver.url, actor=owner, scopes=scopes) for owner, (scopes, _) in owners.items()

@@ -24,7 +24,7 @@ class Asked:
     command_id: UUID
     mailbox: int
     principal: str
-    staff: bool
+    role: str
     kind: str
     lines: tuple[tuple[str, int], ...] = ()
     order_id: UUID | None = None
@@ -130,7 +130,7 @@ class Auditor:
 
     def _move_order(self, asked: Asked) -> str:
         order = self._orders.get(asked.order_id) if asked.order_id else None
-        if order is None or not (asked.staff or order.customer == asked.principal):
+        if order is None or not (asked.role == "staff" or order.customer == asked.principal):
             return "rejected: order_not_found"
         return "applied" if order.status in _MOVES[asked.kind][0] else "rejected: order_state_conflict"
 

@@ -75,7 +75,7 @@ class Clients:
         self, command: Command, actor: Actor, kind: str, lines: tuple[tuple[str, int], ...], order_id: UUID | None
     ) -> tuple[Asked, Command]:
         mailbox = self._floor.mailbox_of(command)
-        return Asked(self._floor.new_id(), mailbox, actor.principal, actor.staff, kind, lines, order_id), command
+        return Asked(self._floor.new_id(), mailbox, actor.principal, actor.role, kind, lines, order_id), command
 
     def _is_strange(self) -> bool:
         """Whether somebody does what few do. In some worlds nobody ever does: there, only stock can run short."""

@@ -120,7 +120,7 @@ class World:
     async def _post_one(self, asked: Asked, command: Command) -> Known | None:
         envelope = self._floor.envelope(
             command,
-            actor=Actor(asked.principal, asked.staff),
+            actor=Actor.in_role(asked.principal, asked.role),
             command_id=asked.command_id,
             key=asked.key,
             fingerprint=asked.body,

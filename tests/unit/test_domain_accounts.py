@@ -17,7 +17,7 @@ from domain.api_keys import ApiKey, CreateApiKey, RevokeApiKey
 from domain.fields.people import canonical_email, normal_password
 from domain.ids import new_id, slot_of_id
 from domain.limits import REFRESH_AGAIN_SECONDS
-from domain.model import Actor, Command, Event, Personal, Rejection, Secret, Shop, decide, evolve
+from domain.model import Command, Context, Event, Personal, Rejection, Secret, Shop, decide, evolve
 from domain.passwords import ChangePassword
 from domain.sessions import (
     REUSED,
@@ -29,23 +29,24 @@ from domain.sessions import (
     SessionClosed,
     SessionRefreshed,
 )
+from tests.contexts import context
 
 ADA = new_id(1, 7, 1)
 SESSION = new_id(2, slot_of_id(ADA), 2)
 OTHER = new_id(3, slot_of_id(ADA), 3)
 KEY = new_id(4, 9, 4)
-ADMIN = Actor("root", staff=True)
-OWNER = Actor(str(ADA), staff=False)
+ADMIN = context("root", "staff")
+OWNER = context(str(ADA), "customer")
 HASH, ANOTHER_HASH = Secret("hash"), Secret("another hash")
 EXPIRES = datetime(2026, 12, 1, tzinfo=UTC)
 
 
-def owner_at(seconds: int) -> Actor:
+def owner_at(seconds: int) -> Context:
     """The owner, so long after the first refresh."""
-    return Actor(str(ADA), staff=False, at=EXPIRES - timedelta(days=20) + timedelta(seconds=seconds))
+    return context(str(ADA), "customer", at=EXPIRES - timedelta(days=20) + timedelta(seconds=seconds))
 
 
-def done(shop: Shop, command: Command, actor: Actor = OWNER) -> list[Event]:
+def done(shop: Shop, command: Command, actor: Context = OWNER) -> list[Event]:
     """Applies a command, which must be allowed."""
     decision = decide(shop, command, actor)
     assert not isinstance(decision, Rejection), decision
@@ -54,7 +55,7 @@ def done(shop: Shop, command: Command, actor: Actor = OWNER) -> list[Event]:
     return list(decision)
 
 
-def refused(shop: Shop, command: Command, actor: Actor = OWNER) -> str:
+def refused(shop: Shop, command: Command, actor: Context = OWNER) -> str:
     decision = decide(shop, command, actor)
     assert isinstance(decision, Rejection)
     return decision.code
@@ -224,7 +225,7 @@ def test_forgiving_again_and_again_does_not_make_it_last(shop: Shop, seconds: in
 
 def test_production_lets_nobody_in_with_what_was_made_in_development() -> None:
     shop = Shop()
-    developer = Actor(str(ADA), staff=False, development=True)
+    developer = context(str(ADA), "customer", development=True)
     done(shop, CreateAccount(ADA, Personal("ada@example.com"), Personal("Ada"), "customer", HASH), developer)
     done(shop, opening(), developer)
     assert refused(shop, opening(OTHER), OWNER) == "account_changed"

@@ -27,11 +27,12 @@ from domain.catalogue import (
 )
 from domain.categories import Category
 from domain.limits import PRODUCT_MAX_VARIANTS, VARIANT_MAX_ATTRIBUTES
-from domain.model import Actor, Command, Event, Offer, Rejection, Shop, Stock, decide, evolve
+from domain.model import Command, Event, Offer, Rejection, Shop, Stock, decide, evolve
 from domain.slugs import slug_from
 from domain.stock import StockAdjusted
+from tests.contexts import context
 
-ADMIN = Actor("ada", staff=True)
+ADMIN = context("ada", "staff")
 KITCHEN, MUG, POT = UUID(int=1), UUID(int=2), UUID(int=3)
 
 

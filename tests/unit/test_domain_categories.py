@@ -16,9 +16,10 @@ from domain.categories import (
     CreateCategory,
 )
 from domain.limits import CATEGORIES_MAX, CATEGORY_MAX_DEPTH
-from domain.model import Actor, Command, Rejection, Shop, decide, evolve
+from domain.model import Command, Rejection, Shop, decide, evolve
+from tests.contexts import context
 
-ADMIN = Actor("ada", staff=True)
+ADMIN = context("ada", "staff")
 NOWHERE = UUID(int=999_999)
 
 

@@ -6,11 +6,12 @@ from uuid import UUID
 import pytest
 
 from domain.jobs import FAILED, QUEUED, SUCCEEDED, FinishJob, Job, RequestJob
-from domain.model import Actor, Rejection, Shop, decide, evolve
+from domain.model import Context, Rejection, Shop, decide, evolve
+from tests.contexts import context
 
 _ID = UUID(int=7)
-_ANN = Actor("ann", staff=True)
-_JOBS = Actor("jobs", staff=True)
+_ANN = context("ann", "staff")
+_JOBS = context("jobs", "staff")
 
 
 def _shop() -> Shop:
@@ -19,7 +20,7 @@ def _shop() -> Shop:
     return shop
 
 
-def _do(shop: Shop, command: Any, actor: Actor) -> None:
+def _do(shop: Shop, command: Any, actor: Context) -> None:
     decision = decide(shop, command, actor)
     assert not isinstance(decision, Rejection), decision
     for event in decision:

@@ -7,8 +7,8 @@ import pytest
 from domain.ids import new_id, slot_of_id
 from domain.limits import ORDER_MAX_TOTAL_MINOR
 from domain.model import (
-    Actor,
     Command,
+    Context,
     Decision,
     Event,
     Line,
@@ -40,10 +40,11 @@ from domain.orders import (
     PlaceOrder,
     Wanted,
 )
+from tests.contexts import context
 
-ANN = Actor("ann", staff=False)
-BOB = Actor("bob", staff=False)
-STAFF = Actor("sam", staff=True)
+ANN = context("ann", "customer")
+BOB = context("bob", "customer")
+STAFF = context("sam", "staff")
 ORDER = new_id(1_700_000_000_000, 77, 1)
 
 
@@ -126,7 +127,7 @@ def test_an_order_of_what_is_not_for_sale_is_refused_and_it_is_named() -> None:
 
 def test_a_guest_s_order_says_where_the_guest_wants_mail() -> None:
     command = PlaceOrder(ORDER, "guest:1", (Wanted("LAMP", 1),), Personal("guest@example.org"))
-    event = happened(decide(shop(), command, Actor("guest:1", staff=False)))
+    event = happened(decide(shop(), command, context("guest:1", "customer")))
     assert isinstance(event, OrderPlaced)
     assert event.email == Personal("guest@example.org")
     with pytest.raises(ValueError, match="no e-mail"):
@@ -165,7 +166,7 @@ def test_an_order_id_that_is_taken_is_a_fault_of_who_sent_it() -> None:
 
 
 @pytest.mark.parametrize("actor", [ANN, STAFF])
-def test_cancelling_releases_what_was_reserved(actor: Actor) -> None:
+def test_cancelling_releases_what_was_reserved(actor: Context) -> None:
     after = placed(shop(), ("LAMP", 2), ("MUG", 3))
     event = happened(decide(after, CancelOrder(ORDER), actor))
     assert event == OrderCancelled(ORDER, "ann", (Line("LAMP", 2, 250), Line("MUG", 3, 100)))

@@ -4,7 +4,7 @@ import pytest
 
 from domain.accounts import Account, AccountCreated, CreateAccount, DeactivateAccount
 from domain.ids import new_id, slot_of_id
-from domain.model import Actor, Command, Event, Personal, Rejection, Secret, Shop, decide, evolve
+from domain.model import Command, Context, Event, Personal, Rejection, Secret, Shop, decide, evolve
 from domain.passwords import PasswordChanged
 from domain.registration import (
     AccountConfirmed,
@@ -17,15 +17,16 @@ from domain.registration import (
     ResetPassword,
 )
 from domain.sessions import OpenSession, RefreshSession
+from tests.contexts import context
 from tests.unit.test_domain_accounts import EXPIRES
 
 ADA = new_id(1, 7, 1)
 SESSION = new_id(2, slot_of_id(ADA), 2)
-OWNER = Actor(str(ADA), staff=False)
+OWNER = context(str(ADA), "customer")
 FIRST, SECOND = Secret("first"), Secret("second")
 
 
-def done(shop: Shop, command: Command, actor: Actor = OWNER) -> list[Event]:
+def done(shop: Shop, command: Command, actor: Context = OWNER) -> list[Event]:
     decision = decide(shop, command, actor)
     assert not isinstance(decision, Rejection), decision
     for event in decision:
@@ -33,7 +34,7 @@ def done(shop: Shop, command: Command, actor: Actor = OWNER) -> list[Event]:
     return list(decision)
 
 
-def refused(shop: Shop, command: Command, actor: Actor = OWNER) -> str:
+def refused(shop: Shop, command: Command, actor: Context = OWNER) -> str:
     decision = decide(shop, command, actor)
     assert isinstance(decision, Rejection)
     return decision.code
@@ -90,7 +91,7 @@ def test_a_reset_is_good_once_confirms_the_address_and_ends_all_sessions(shop: S
 
 
 def test_who_is_not_active_gets_nothing_by_mail(shop: Shop) -> None:
-    done(shop, DeactivateAccount(ADA), Actor("root", staff=True))
+    done(shop, DeactivateAccount(ADA), context("root", "staff"))
     assert refused(shop, RequestPasswordReset(ADA)) == "account_not_found"
     assert refused(shop, ConfirmAddress(ADA, 1)) == "invalid_link"
     assert refused(shop, ResetPassword(ADA, 1, SECOND)) == "invalid_link"
@@ -98,7 +99,7 @@ def test_who_is_not_active_gets_nothing_by_mail(shop: Shop) -> None:
 
 def test_production_resets_no_password_of_development() -> None:
     shop = Shop()
-    developer = Actor("demo", staff=True, development=True)
+    developer = context("demo", "staff", development=True)
     done(shop, CreateAccount(ADA, Personal("ada@example.com"), Personal("Ada"), "customer", FIRST), developer)
     assert refused(shop, RequestPasswordReset(ADA)) == "account_not_found"
     assert done(shop, RequestPasswordReset(ADA), developer)

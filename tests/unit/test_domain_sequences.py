@@ -31,7 +31,7 @@ from domain.limits import (
     PRICE_MAX_MINOR,
     STOCK_MAX_ON_HAND,
 )
-from domain.model import Actor, Command, Event, Offer, Rejection, Shop, decide, evolve
+from domain.model import Command, Context, Event, Offer, Rejection, Shop, decide, evolve
 from domain.orders import (
     CANCELLED,
     PLACED,
@@ -43,9 +43,10 @@ from domain.orders import (
     Wanted,
 )
 from domain.stock import AdjustStock, ReceiveStock, SetStock
+from tests.contexts import context
 
 LOTS = MOVEMENT_MAX_QUANTITY
-STAFF = Actor("sam", staff=True)
+STAFF = context("sam", "staff")
 
 VARIANTS = (
     VariantFields("LAMP", 250, "GBP"),
@@ -83,7 +84,7 @@ category_ids = st.sampled_from(CATEGORY_IDS)
 slugs = st.sampled_from(["plain", "fancy", "rare"])
 statuses = st.sampled_from(PRODUCT_STATUSES)
 versions = st.none() | st.integers(1, 5)
-people = st.builds(Actor, st.sampled_from(["ann", "bob"]), st.booleans())
+people = st.builds(context, st.sampled_from(["ann", "bob"]), st.sampled_from(["customer", "staff"]))
 wanted = st.builds(Wanted, skus, st.integers(1, 5) | st.integers(1, LINE_MAX_QUANTITY * ORDER_MAX_LINES))
 products = st.builds(
     ProductFields,
@@ -194,7 +195,7 @@ def state_of(shop: Shop) -> tuple[Any, ...]:
     return shop.offers, shop.stock, shop.orders, [shop.of(kind) for kind in KINDS]
 
 
-def decided(shop: Shop, command: Command, actor: Actor) -> Sequence[Event]:
+def decided(shop: Shop, command: Command, actor: Context) -> Sequence[Event]:
     """The command's events; none if it was refused or its rule raised."""
     before = copy_of(shop)
     try:
@@ -208,7 +209,7 @@ def decided(shop: Shop, command: Command, actor: Actor) -> Sequence[Event]:
     return decision
 
 
-def run(shop: Shop, sequence: Sequence[tuple[Command, Actor]]) -> list[Event]:
+def run(shop: Shop, sequence: Sequence[tuple[Command, Context]]) -> list[Event]:
     """Applies the commands, looking after each that nothing is broken; returns all that happened."""
     log: list[Event] = []
     for command, actor in sequence:
@@ -296,7 +297,7 @@ def check_categories(shop: Shop) -> None:
 @example([(CreateProduct(PRODUCT_IDS[0], ProductFields("fancy", "Fancy things")), STAFF)])
 @example([(CreateProduct(PRODUCT_IDS[1], ProductFields("fancy", "Fancy things"), (VARIANTS[0],) * 2), STAFF)])
 @settings(max_examples=300)
-def test_no_sequence_of_commands_breaks_an_invariant(sequence: list[tuple[Command, Actor]]) -> None:
+def test_no_sequence_of_commands_breaks_an_invariant(sequence: list[tuple[Command, Context]]) -> None:
     shop = open_shop()
     log = run(shop, sequence)
     folded = open_shop()
@@ -308,7 +309,7 @@ def test_no_sequence_of_commands_breaks_an_invariant(sequence: list[tuple[Comman
 @given(sequences, st.tuples(commands, people))
 @settings(max_examples=100)
 def test_the_same_command_on_the_same_shop_is_decided_alike(
-    sequence: list[tuple[Command, Actor]], asked: tuple[Command, Actor]
+    sequence: list[tuple[Command, Context]], asked: tuple[Command, Context]
 ) -> None:
     shop = open_shop()
     run(shop, sequence)
@@ -322,7 +323,7 @@ def test_the_same_command_on_the_same_shop_is_decided_alike(
 )
 @settings(max_examples=100)
 def test_an_order_that_comes_to_nothing_leaves_no_trace_in_what_is_available(
-    sequence: list[tuple[Command, Actor]], order_id: UUID, moves: tuple[Callable[[UUID], Command], ...]
+    sequence: list[tuple[Command, Context]], order_id: UUID, moves: tuple[Callable[[UUID], Command], ...]
 ) -> None:
     shop = open_shop()
     run(shop, sequence)

@@ -4,10 +4,11 @@ import pytest
 
 from domain.ids import slot_of_key
 from domain.limits import STOCK_MAX_ON_HAND
-from domain.model import Actor, Command, Offer, Rejection, Shop, Stock, decide, evolve
+from domain.model import Command, Offer, Rejection, Shop, Stock, decide, evolve
 from domain.stock import COUNTED, AdjustStock, ReceiveStock, SetStock, StockAdjusted, StockReceived, StockUnchanged
+from tests.contexts import context
 
-STAFF = Actor("sam", staff=True)
+STAFF = context("sam", "staff")
 
 
 def shop(stock: Stock | None = None) -> Shop:

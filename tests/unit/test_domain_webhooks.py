@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from domain.disclosure import READS_ALL, lacking, may_read
 from domain.limits import WEBHOOK_MAX_EVENT_TYPES, WEBHOOK_URL_MAX_CHARS, WEBHOOKS_MAX
-from domain.model import EVENTS, Actor, Command, Event, Rejection, Secret, Shop, decide, evolve
+from domain.model import EVENTS, Command, Event, Rejection, Secret, Shop, decide, evolve
 from domain.urls import host_of
 from domain.webhooks import (
     ChangeWebhook,
@@ -29,8 +29,9 @@ from domain.webhooks import (
     WebhookFields,
     types_meant,
 )
+from tests.contexts import context
 
-SAM = Actor("sam", staff=True)
+SAM = context("sam", "staff")
 HOOK = UUID(int=7)
 URL = "https://shop.example/hook"
 SECRET = Secret("whsec_first")

@@ -15,6 +15,7 @@ from domain.ids import new_id
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, ORDER_MAX_LINES, PRINCIPAL_MAX_CHARS
 from domain.model import COMMANDS, Actor, Command, Personal, Private, private_fields
 from domain.orders import CancelOrder, PlaceOrder, Wanted
+from domain.roles import ROLES, SCOPES_OF_ROLE
 from domain.stock import AdjustStock, ReceiveStock
 from runtime import envelope as envelopes
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD, Envelope, UnreadableEntry
@@ -69,8 +70,31 @@ sent_envelopes = st.builds(
 def test_an_envelope_comes_out_of_a_mailbox_as_it_went_in(sent: Envelope) -> None:
     got, _ = envelopes.decode(entry(envelopes.encode(sent)))
     assert got == sent
-    at = datetime(2026, 11, 28, tzinfo=UTC)
-    assert got.actor(at) == Actor(sent.principal, sent.staff, sent.development, at)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("scopes", [None, frozenset({"orders:read"})])
+def test_an_envelope_says_for_whom_and_as_what(role: str, scopes: frozenset[str] | None) -> None:
+    actor = Actor("ann", role, SCOPES_OF_ROLE[role] if scopes is None else scopes, True)
+    sealed = envelopes.seal(CancelOrder(ORDER), actor, development=True)
+    got, _ = envelopes.decode(entry(envelopes.encode(sealed)))
+    assert got.actor() == actor
+
+
+@pytest.mark.parametrize(
+    ("principal", "staff", "role"), [("ann", False, "customer"), ("guest:1", False, "guest"), ("sam", True, "staff")]
+)
+def test_an_envelope_that_names_no_role_yet_has_the_one_it_always_meant(principal: str, staff: bool, role: str) -> None:
+    short = msgspec.msgpack.encode([COMMAND, principal, staff, 1, raw(["CancelOrder", str(ORDER)])])
+    read, _ = envelopes.decode(entry(short))
+    assert read.actor() == Actor.in_role(principal, role)
+
+
+def test_a_role_of_tomorrow_has_no_rights_today() -> None:
+    read, _ = envelopes.decode(
+        entry(envelopes.encode(msgspec.structs.replace(envelope(raw(["CancelOrder", str(ORDER)])), role="emperor")))
+    )
+    assert (read.actor().is_staff, read.actor().scopes) == (False, frozenset())
 
 
 @given(commands)

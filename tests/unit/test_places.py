@@ -19,7 +19,7 @@ def places(**settings: Any) -> Places:
 
 
 def caller(role: str, principal: str = "somebody") -> Caller:
-    return Caller(Actor(principal, staff=role == "staff"), role, frozenset(), float("inf"))
+    return Caller(Actor(principal, role, frozenset()), float("inf"))
 
 
 def fill(take: Callable[[int], Place]) -> tuple[int, str]:

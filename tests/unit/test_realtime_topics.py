@@ -18,8 +18,7 @@ PLACED = {"customer_id": "ann", "lines": [{"sku": "MUG", "quantity": 2}, {"sku":
 
 
 def caller(principal: str, role: str = "customer", scopes: frozenset[str] | None = None) -> Caller:
-    actor = Actor(principal, staff=role in ("staff", "admin"))
-    return Caller(actor, role, SCOPES_OF_ROLE[role] if scopes is None else scopes, float("inf"))
+    return Caller(Actor(principal, role, SCOPES_OF_ROLE[role] if scopes is None else scopes), float("inf"))
 
 
 ANN, BOB, SAM = caller("ann"), caller("bob"), caller("sam", "staff")

@@ -21,6 +21,7 @@ import msgspec
 from domain.categories import CreateCategory
 from domain.jobs import IMPORT
 from domain.model import Actor, Command
+from domain.roles import STAFF
 from runtime.listings.columns import CSV
 from runtime.listings.encodings import UTF_8
 from runtime.listings.headers import BadHeader, Header
@@ -95,7 +96,7 @@ class Progress(msgspec.Struct):
 async def run(job: Job, tools: Tools) -> dict[str, object]:
     """Brings the uploaded file in. Returns what came of its rows."""
     params = msgspec.convert(job.params, Params)
-    actor = Actor(job.requested_by, staff=True)
+    actor = Actor.in_role(job.requested_by, STAFF)
     upload = await Upload.opened(tools, params.format, params.encoding)
     header, sheet = await _sheet(params, upload, tools)
     begin = Progress(encoding=upload.encoding)
@@ -161,7 +162,7 @@ class Importer:
         self._header = header
         self._sheet = sheet
         self._rehearsal = rehearsal
-        self._who = actor
+        self._actor = actor
 
     async def run(self) -> None:
         """Window after window, to the file's end."""
@@ -283,7 +284,7 @@ class Importer:
             *(
                 self._tools.sender.send(
                     command,
-                    self._who,
+                    self._actor,
                     key=key,
                     fingerprint=digest,
                     remembered=False,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self, TypeVar
 from uuid import UUID
 
@@ -18,7 +19,7 @@ import msgspec
 
 from domain.catalogue import Product, ProductFields, PutListing, Variant, VariantFields
 from domain.categories import Category, CreateCategory
-from domain.model import Actor, Command, Offer, Rejection, Shop, Stock, decide, evolve
+from domain.model import Actor, Command, Context, Offer, Rejection, Shop, Stock, decide, evolve
 from domain.refusals import CommandRejected
 from domain.stock import NOTHING, SetStock
 from runtime.listings.rows import Row
@@ -46,7 +47,7 @@ class Rehearsal:
     def __init__(self, pool: asyncpg.Pool[Any], job_id: UUID, actor: Actor) -> None:
         self._pool = pool
         self._job_id = job_id
-        self._who = actor
+        self._context = Context(actor, datetime.now(UTC))
         self._scratch = _Scratch()
         self.categories: dict[UUID, Category] = {}
         """Those that the import would have created so far."""
@@ -117,7 +118,7 @@ class Rehearsal:
         return Rehearsed(settled, changes if fate_of(settled.type) == CHANGED else ())
 
     def _decide(self, shop: Shop, command: Command) -> Settled:
-        decision = decide(shop, command, self._who)
+        decision = decide(shop, command, self._context)
         if isinstance(decision, Rejection):
             return Settled(REJECTED, 0.0, CommandRejected.type, decision.code, decision.detail)
         for event in decision:

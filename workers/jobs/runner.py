@@ -18,6 +18,7 @@ import asyncpg
 
 from domain.jobs import FAILED, SUCCEEDED, FinishJob
 from domain.model import Actor
+from domain.roles import STAFF
 from runtime.database import LOST_CONNECTION
 from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull, PostQueueFull
 from runtime.mailboxes.sender import Sender, wait_for_outcomes
@@ -31,7 +32,7 @@ from workers.jobs.leases import Job, LeaseLost
 
 _log = logging.getLogger(__name__)
 
-JOBS: Final = Actor("tidegate:jobs", staff=True)
+JOBS: Final = Actor.in_role("tidegate:jobs", STAFF)
 """On whose behalf jobs are finished."""
 
 # Asked for in one go; those behind them come when these are at work.

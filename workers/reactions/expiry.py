@@ -14,11 +14,12 @@ from uuid import UUID
 
 from domain.model import Actor
 from domain.orders import PLACED, ExpireOrder, OrderPlaced
+from domain.roles import STAFF
 from runtime.mailboxes.sender import wait_for_outcomes
 from runtime.records import FAILED, EventRecord
 from workers.reactions.core import Away, GiveUp, Reaction, Tools
 
-TIDEGATE: Final = Actor("tidegate", staff=True)
+TIDEGATE: Final = Actor.in_role("tidegate", STAFF)
 SEND_PATIENCE_SECONDS: Final = 10.0
 
 

@@ -1,0 +1,14 @@
+"""The contexts that rules are tried in."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from domain.model import Actor, Context
+from domain.roles import SCOPES_OF_ROLE
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def context(principal: str, role: str = "customer", *, development: bool = False, at: datetime = _LONG_AGO) -> Context:
+    """Somebody with all that the role may."""
+    return Context(Actor(principal, role, SCOPES_OF_ROLE[role], development), at)
