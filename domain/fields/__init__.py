@@ -1,12 +1,11 @@
-"""Fields: what each kind of value may be, said once and asked at every door.
+"""Fields: what each kind of value may be, defined once for all input.
 
-A door is whatever takes a value from outside: a body or query of the API, a row of an import, a form, the CLI. Each
-calls `FIELD.parse(given)` and gets the value in its one spelling, or a BadValue with a stable code and a sentence;
-where the field stands (a pointer, a column, an option) is the door's to add. `core` has the kinds of fields and
-`characters` what text may be made of; the fields are in `people`, `catalogue`, `stock`, `moments` and `webhooks`.
+Whatever takes a value from outside (a body or query of the API, a row of an import, a form, the CLI) calls
+`FIELD.parse(given)` and gets the normalized value, or a BadValue with a stable code and a sentence; the caller adds
+where the value was (a pointer, a column, an option). `core` has the kinds of fields and `characters` what text may
+consist of; the fields are in `people`, `catalogue`, `stock`, `moments` and `webhooks`.
 
-What the tables hold already was read by the rules of its day, and may stay: commands check only what no table could
-hold.
+Stored values were validated by the rules of their day and may stay: commands check only what no table could hold.
 """
 
 from importlib import import_module

@@ -33,7 +33,7 @@ def _upper(text: str) -> str:
         return text
     check_unicode(text)
     text = stripped(text)
-    # Some letters beyond ASCII have upper cases within it.
+    # Only if ASCII: the upper case of some other letters is ASCII.
     text = text.upper() if text.isascii() else text
     return text if _SKU.fullmatch(text) is not None else whole_code(text)
 
@@ -49,14 +49,14 @@ SKU: Final = Text(
     spelling=_upper,
     fits=lambda text: _SKU.fullmatch(text) is not None,
     code="not_sku",
-    demand="This is no SKU: letters, digits, `.`, `_` and `-`, a letter or digit first.",
+    demand="This is not a SKU: letters, digits, `.`, `_` and `-`, beginning with a letter or digit.",
     examples=["MUG-BLUE"],
 )
-"""In upper case: codes that differ only by case mean the same shelf, as 85123A and 85123a in the real data."""
+"""In upper case: codes that differ only in case mean the same shelf, as 85123A and 85123a in the real data."""
 
 
 def canonical_sku(text: str) -> str | None:
-    """The SKU in its one spelling, or None if the text is no SKU."""
+    """The normalized SKU, or None if the text is not one."""
     try:
         return SKU.parse(text)
     except BadValue:
@@ -69,13 +69,13 @@ SLUG: Final = Text(
     spelling=_code,
     fits=lambda text: _SLUG.fullmatch(text) is not None,
     code="not_slug",
-    demand="This is no slug: lower case letters and digits, with single hyphens between them.",
+    demand="This is not a slug: lower-case letters and digits, with single hyphens between them.",
     pattern=SLUG_PATTERN.replace("^", r"^\s*").replace("$", r"\s*$"),
     examples=["enamel-mug"],
 )
-"""What stands in an address: of a product, or of a category."""
+"""The part of a URL that names a product or a category."""
 
-_NOTHING_SHOWN: Final = "This has nothing in it that could be shown."
+_NOTHING_SHOWN: Final = "This has no visible characters."
 
 NAME: Final = Text(
     "A name",
@@ -95,10 +95,12 @@ ATTRIBUTE: Final = Text("An attribute", least=0, most=ATTRIBUTE_MAX_CHARS, spell
 
 
 BARCODE: Final = Text("A barcode", most=BARCODE_MAX_CHARS, spelling=lambda text: whole_code(one_line(text)))
-"""A GTIN or any other code; what a spreadsheet has left of one is refused, for the digits that are gone stay gone."""
+"""A GTIN or any other code. One that a spreadsheet has rounded is rejected, as the lost digits cannot be recovered."""
 
 CURRENCY: Final = Word(
-    sorted(CURRENCIES), spelling=stripped, said=("unknown_currency", "This is no currency of ISO 4217, as `GBP`.")
+    sorted(CURRENCIES),
+    spelling=stripped,
+    said=("unknown_currency", "This is not an ISO 4217 currency code such as `GBP`."),
 )
 STATUS: Final = Word(("draft", "active", "archived"), spelling=stripped)
 """Of a product."""
@@ -108,4 +110,4 @@ WEIGHT: Final = Whole(0, WEIGHT_MAX_GRAMS)
 POSITION: Final = Whole(-CATEGORY_MAX_POSITION, CATEGORY_MAX_POSITION)
 QUANTITY: Final = Whole(1, LINE_MAX_QUANTITY)
 """Pieces in one line of an order."""
-SEARCHED: Final = Text("What is searched for", least=0, most=SEARCH_MAX_CHARS, spelling=one_line)
+SEARCHED: Final = Text("A search", least=0, most=SEARCH_MAX_CHARS, spelling=one_line)

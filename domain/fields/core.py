@@ -1,7 +1,7 @@
-"""The kinds of fields: text, one of a few words, a whole number; and why a value is none.
+"""The kinds of fields (text, one of a few words, a whole number), and why a value is rejected.
 
-`parse` takes what a door was given, of any type, and returns the value in its one spelling, or raises BadValue.
-`schema` is what JSON Schema can say of the field.
+`parse` takes a value of any type, and returns it normalized or raises BadValue. `schema` is as much of the field as
+JSON Schema can express.
 """
 
 from collections.abc import Callable, Collection
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 
 class BadValue(ValueError):
-    """Why a value is none: a stable `code`, and a `detail` in a sentence that is true at every door."""
+    """Why a value is rejected: a stable `code`, and a `detail` sentence that fits wherever the value came from."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -17,7 +17,7 @@ class BadValue(ValueError):
         self.detail = detail
 
 
-MISSING: Final = ("missing", "This is needed.")
+MISSING: Final = ("missing", "This is required.")
 UNKNOWN: Final = ("unknown_field", "There is no such field.")
 NOT_TEXT: Final = ("not_text", "This is not text.")
 NOT_WHOLE: Final = ("not_whole_number", "This is not a whole number.")
@@ -26,38 +26,38 @@ NOT_BOOLEAN: Final = ("not_boolean", "This is neither true nor false.")
 
 
 def too_small(least: int) -> tuple[str, str]:
-    """What is said of a number below `least`."""
+    """The code and detail for a number below `least`."""
     return "too_small", f"This is less than {least}."
 
 
 def too_large(most: int) -> tuple[str, str]:
-    """What is said of a number above `most`."""
+    """The code and detail for a number above `most`."""
     return "too_large", f"This is more than {most}."
 
 
 def one_of(words: Collection[str]) -> tuple[str, str]:
-    """What is said of a word that is none of these."""
-    return "not_one_of", f"This is none of {', '.join(words)}."
+    """The code and detail for a word that is not one of these."""
+    return "not_one_of", f"This is not one of {', '.join(words)}."
 
 
 def too_few(least: int) -> tuple[str, str]:
-    """What is said of a list that has not even so many."""
-    return "too_few", f"These are fewer than {least}."
+    """The code and detail for a list with fewer than `least` items."""
+    return "too_few", f"There are fewer than {least}."
 
 
 def too_many(most: int) -> tuple[str, str]:
-    """What is said of a list that has more."""
-    return "too_many", f"These are more than {most}."
+    """The code and detail for a list with more than `most` items."""
+    return "too_many", f"There are more than {most}."
 
 
-# No spelling needs more characters than four for one; what is longer than that is not even looked at.
+# No text shrinks by more than this factor when it is normalized, so a longer one is rejected unread.
 _SPELLING_FACTOR: Final = 4
 
 
 class Text:
-    """A field of text. `called` begins its sentences ("A name"). `spelling` makes the one spelling, or refuses to;
-    lengths are in characters and counted there; `fits` has the last word: if it is false, `demand` is said, with
-    `code`. `schema` is whatever else JSON Schema is to know."""
+    """A text field. `called` begins its sentences ("A name"). `spelling` normalizes the text or raises BadValue;
+    lengths are in characters of its result. If `fits` then returns false, the text is rejected with `code` and
+    `demand`. `schema` is added to the field's JSON Schema."""
 
     def __init__(
         self,
@@ -83,16 +83,16 @@ class Text:
             self.schema.setdefault("minLength", least)
 
     def parse(self, given: object) -> str:
-        """The text in its one spelling. Raises BadValue."""
+        """The normalized text. Raises BadValue."""
         if not isinstance(given, str):
             raise BadValue(*NOT_TEXT)
         if len(given) > _SPELLING_FACTOR * self.most:
             raise self._too_long()
         text = self._spelling(given)
         if not text and self.least:
-            raise BadValue("blank", f"{self.called} is needed; this is blank.")
+            raise BadValue("blank", f"{self.called} is required; this is blank.")
         if len(text) < self.least:
-            raise BadValue("too_short", f"{self.called} has at least {self.least} characters.")
+            raise BadValue("too_short", f"{self.called} must have at least {self.least} characters.")
         if len(text) > self.most:
             raise self._too_long()
         if self._fits is not None and not self._fits(text):
@@ -100,18 +100,18 @@ class Text:
         return text
 
     def keeps(self, text: str) -> bool:
-        """Whether the text is one in its one spelling."""
+        """Whether the text is valid and already normalized."""
         try:
             return self.parse(text) == text
         except BadValue:
             return False
 
     def _too_long(self) -> BadValue:
-        return BadValue("too_long", f"{self.called} has at most {self.most} characters.")
+        return BadValue("too_long", f"{self.called} may have at most {self.most} characters.")
 
 
 class Word:
-    """A field that is one of a few words, given with or without space around."""
+    """A field that is one of a few words, with or without surrounding white space."""
 
     def __init__(self, words: Collection[str], *, spelling: Callable[[str], str], said: tuple[str, str] | None = None):
         self.words = words
@@ -130,7 +130,7 @@ class Word:
 
 
 class Whole:
-    """A field that is a whole number, `least` to `most`."""
+    """A field that is a whole number from `least` to `most`."""
 
     def __init__(self, least: int, most: int) -> None:
         self.least = least

@@ -1,5 +1,5 @@
-"""Codes as spreadsheets leave them. A barcode that looks like a number is opened as one, and saved rounded
-(`5.01235E+12`) or reformatted (`5012345678900.0`): what it was cannot be told any more, so it is refused."""
+"""Codes that a spreadsheet has damaged. It reads a barcode as a number and saves it rounded (`5.01235E+12`) or
+reformatted (`5012345678900.0`). The original cannot be recovered, so the code is rejected."""
 
 import re
 from typing import Final, TypeVar
@@ -15,12 +15,12 @@ _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+[.,][0-9]+[eE][+-]?[0-9]+|[0-9]+[eE]
 
 DAMAGED: Final = (
     "damaged_value",
-    "This is no code: a spreadsheet has rounded or reformatted the code, and what it was cannot be told any more.",
+    "A spreadsheet has rounded or reformatted this code, and the original cannot be recovered.",
 )
 
 
 def whole_code(given: _T) -> _T:
-    """The code, if it was not made a number, with a fraction or a power of ten. Raises BadValue."""
+    """The code, unless it has become a number with a fraction or a power of ten. Raises BadValue."""
     if isinstance(given, str) and _NUMBER.fullmatch(stripped(given)) is not None:
         raise BadValue(*DAMAGED)
     return given

@@ -1,4 +1,4 @@
-"""Fields that are days and moments (RFC 3339), as reports and exports ask for them."""
+"""Fields that are dates and times (RFC 3339), as reports and exports take them."""
 
 import re
 from datetime import UTC, date, datetime
@@ -15,30 +15,30 @@ _MOMENT = re.compile(
 
 
 class _Day:
-    """A day of the calendar; a number is none, whatever it may count from."""
+    """A calendar date; never a number, from whatever epoch."""
 
     schema: Final[dict[str, Any]] = {"type": "string", "format": "date"}
 
     def parse(self, given: object) -> date:
-        """The day. Raises BadValue."""
+        """The date. Raises BadValue."""
         text = _text(given)
         try:
             if _DAY.fullmatch(text) is not None:
                 return date.fromisoformat(text)
         except ValueError:
             pass
-        raise BadValue("not_day", "This is no day, as 2026-11-28.")
+        raise BadValue("not_day", "This is not a date such as 2026-11-28.")
 
 
 class _Moment:
-    """A moment; a day is its beginning, and without a zone it is UTC."""
+    """A date and time. A date alone means its beginning, and a time without an offset is in UTC."""
 
     schema: Final[dict[str, Any]] = {
         "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]
     }
 
     def parse(self, given: object) -> datetime:
-        """The moment, with its zone. Raises BadValue."""
+        """The time, in UTC. Raises BadValue."""
         text = _text(given)
         try:
             if _MOMENT.fullmatch(text) is not None:
@@ -47,7 +47,7 @@ class _Moment:
                 return moment.astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-        raise BadValue("not_moment", "This is no moment, as 2026-11-28T12:30:00Z.")
+        raise BadValue("not_moment", "This is not a time such as 2026-11-28T12:30:00Z.")
 
 
 def _text(given: object) -> str:

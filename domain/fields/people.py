@@ -1,4 +1,4 @@
-"""Fields about people: where mail reaches them, what they are called, and what they sign in with."""
+"""Fields about people: their e-mail address, their name, and what they sign in with."""
 
 import re
 import unicodedata
@@ -15,7 +15,7 @@ from domain.limits import (
     PRINCIPAL_MAX_CHARS,
 )
 
-# No quoted or commented forms, no address literals, no spaces: what people have, and no header can be broken with.
+# The addresses that people have, and none that could break a header: no quotes, comments, address literals or spaces.
 _EMAIL = re.compile(
     r"(?=.{1,64}@)[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}"
@@ -34,22 +34,22 @@ EMAIL: Final = Text(
     spelling=_address,
     fits=lambda text: _EMAIL.fullmatch(text) is not None,
     code="not_email",
-    demand="This is no e-mail address.",
+    demand="This is not an e-mail address.",
     examples=["ada@example.com"],
 )
-"""In lower case: mail providers tell no cases apart, and people do not remember how they wrote it. Whether it is an
-address that somebody reads, only mail can tell."""
+"""In lower case: mail providers ignore case, and people forget how they wrote it. Only a mail can show whether somebody
+reads it."""
 
 
 def canonical_email(text: str) -> str | None:
-    """The address in its one spelling, or None if the text is none."""
+    """The normalized address, or None if the text is not one."""
     try:
         return EMAIL.parse(text)
     except BadValue:
         return None
 
 
-_NOTHING_SHOWN: Final = "This has nothing in it that could be shown."
+_NOTHING_SHOWN: Final = "This has no visible characters."
 
 ACCOUNT_NAME: Final = Text(
     "A name",
@@ -82,19 +82,18 @@ PRINCIPAL: Final = Text(
     spelling=_as_it_is,
     fits=str.isprintable,
     code="not_printable",
-    demand="This holds characters that cannot be printed.",
+    demand="This contains characters that cannot be printed.",
 )
-"""Whom a token speaks for, to the letter: nothing is taken off."""
+"""Whom a token represents; taken literally, white space included."""
 
-# Ordering the marks of a letter takes time that grows with the square of their number, and no letter is written with
-# more characters than four: what is longer than any password is not even looked at.
+# Ordering a letter's combining marks takes quadratic time, and no letter needs more than four characters, so a text too
+# long for any password is rejected unread.
 _SPELLING_MAX_CHARS: Final = 4 * PASSWORD_MAX_CHARS
 
 
 def normal_password(text: str) -> str | None:
-    """The password in its one spelling (NFKC, as RFC 8265 and NIST SP 800-63B have it): keyboards write the same letter
-    in several ways. None if it is too short or too long to be anybody's. Whoever checks one asks this; whoever takes
-    a new one, PASSWORD."""
+    """The password in NFKC (RFC 8265, NIST SP 800-63B), since keyboards write the same letter in several ways. None if
+    it is too short or too long for a password. For checking a password; PASSWORD is for a new one."""
     if len(text) > _SPELLING_MAX_CHARS:
         return None
     password = unicodedata.normalize("NFKC", text)
@@ -102,9 +101,9 @@ def normal_password(text: str) -> str | None:
 
 
 class _Password:
-    """A new password. Its spaces are its own; a control character is refused, for no form or prompt can type it."""
+    """A new password. Its spaces count; control characters are rejected, since no form or prompt can enter them."""
 
-    # Its length counts in its one spelling, which is shorter or longer than what was typed.
+    # Lengths are those of the normalized password, which may be shorter or longer than what was typed.
     schema: Final = {
         "type": "string",
         "format": "password",
@@ -114,14 +113,14 @@ class _Password:
     }
 
     def parse(self, given: object) -> str:
-        """The password in its one spelling. Raises BadValue."""
+        """The normalized password. Raises BadValue."""
         if not isinstance(given, str):
             raise BadValue(*NOT_TEXT)
         check_unicode(given)
         password = normal_password(given)
         if password is None or "\n" in password or "\r" in password:
             bounds = f"{PASSWORD_MIN_CHARS} to {PASSWORD_MAX_CHARS}"
-            raise BadValue("password_length", f"A password has {bounds} characters, on one line.")
+            raise BadValue("password_length", f"A password must have {bounds} characters, on one line.")
         return password
 
 

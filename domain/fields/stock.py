@@ -1,4 +1,4 @@
-"""Fields of what is said about stock."""
+"""Fields of stock."""
 
 from typing import Final
 
@@ -12,11 +12,11 @@ REASON: Final = Text(
     spelling=one_line,
     fits=shows_something,
     code="nothing_shown",
-    demand="This has nothing in it that could be shown.",
+    demand="This has no visible characters.",
     examples=["Broken"],
 )
 REFERENCE: Final = Text("A reference", least=0, most=REASON_MAX_CHARS, spelling=one_line)
-"""The delivery's, as its papers have it."""
+"""The delivery's, as on its papers."""
 RECEIVED: Final = Whole(1, MOVEMENT_MAX_QUANTITY)
 ON_HAND: Final = Whole(0, STOCK_MAX_ON_HAND)
-"""Pieces that were counted on the shelf."""
+"""Pieces counted on the shelf."""

@@ -71,7 +71,7 @@ async def request_import(
 ) -> Response:
     """Takes a file of products, variants and stock, and brings it in in the background. 202 and where to look.
 
-    CSV with a line that names its columns, or JSON Lines, with the columns of `/exports/products.csv`. A row with a
+    CSV with a header line, or JSON Lines, with the columns of `/exports/products.csv`. A row with a
     `slug` and a `name` is the product as it is to be; with a `sku` and a price, the variant; with `on_hand`, what was
     counted on the shelf. What has no column stays as it is. A row that cannot be applied is listed under the import's
     errors, with its line; the others are applied, each once.

@@ -66,7 +66,7 @@ def parse(model: type[_B], body: bytes) -> _B:
             raise Problem("malformed_json", _not_json(str(errors[0]["ctx"]["error"]))) from None
         raise invalid_request(unfit(errors)) from None
     if _NUL in body and (places := list(_places_of_nul(from_json(body), ()))):
-        said = {"msg": "This holds the control character U+0000.", "type": "control_character"}
+        said = {"msg": "This contains the control character U+0000.", "type": "control_character"}
         raise invalid_request({"loc": place, **said} for place in places)
     return parsed
 

@@ -12,7 +12,7 @@ from domain.fields.core import BadValue
 
 _Said = tuple[str, str]
 _NOT_LIST: Final = ("not_list", "This is not a list.")
-_NOT_UUID: Final = ("not_id", "This is no id (UUID).")
+_NOT_UUID: Final = ("not_id", "This is not an id (UUID).")
 _ANY_OTHER: Final = ("invalid_value", "This does not fit.")
 
 _SAID: Final[dict[str, _Said]] = {
@@ -20,7 +20,7 @@ _SAID: Final[dict[str, _Said]] = {
     "extra_forbidden": core.UNKNOWN,
     "invalid_key": core.UNKNOWN,
     "string_type": core.NOT_TEXT,
-    "string_unicode": ("not_unicode", "This is no text in UTF-8."),
+    "string_unicode": ("not_unicode", "This is not valid UTF-8 text."),
     "string_pattern_mismatch": ("wrong_pattern", "This is not written as the schema says."),
     "int_type": core.NOT_WHOLE,
     "int_from_float": core.NOT_WHOLE,
@@ -44,8 +44,8 @@ _SAID_OF: Final[dict[str, Callable[[dict[str, Any]], _Said]]] = {
     "string_too_long": lambda ctx: ("too_long", f"This has more than {_characters(ctx['max_length'])}."),
     "too_short": lambda ctx: core.too_few(ctx["min_length"]),
     "too_long": lambda ctx: core.too_many(ctx["max_length"]),
-    "literal_error": lambda ctx: ("not_one_of", f"This is none of {_words(ctx['expected'])}."),
-    "enum": lambda ctx: ("not_one_of", f"This is none of {_words(ctx['expected'])}."),
+    "literal_error": lambda ctx: ("not_one_of", f"This is not one of {_words(ctx['expected'])}."),
+    "enum": lambda ctx: ("not_one_of", f"This is not one of {_words(ctx['expected'])}."),
 }
 
 

@@ -123,4 +123,4 @@ class Uploads:
             )
 
     def _too_large(self) -> Problem:
-        return Problem("body_too_large", f"A file has at most {self._max_bytes} bytes.", headers=_CLOSE)
+        return Problem("body_too_large", f"A file may have at most {self._max_bytes} bytes.", headers=_CLOSE)

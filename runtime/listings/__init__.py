@@ -1,5 +1,5 @@
-"""Listings: the one row shape in which a catalogue with its stock comes in and goes out, as CSV or JSON Lines.
+"""Listings: the row format in which a catalogue with its stock is imported and exported, as CSV or JSON Lines.
 
-`columns` names the columns and the formats, `records` cuts a stream of bytes into records that can be told by their
-lines, `rows` reads one record. What a row does to the catalogue is the import's business, not ours.
+`columns` names the columns and formats, `records` splits a stream of bytes into records with line numbers, and `rows`
+parses one record. Applying a row to the catalogue is left to the import.
 """

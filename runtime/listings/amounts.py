@@ -1,8 +1,8 @@
 """Numbers as people and other shops write them: amounts of money, weights, counts. Nothing is guessed.
 
-Which separator a fraction has is said by whoever sends the file, or by the documentation of the system that wrote it.
-Where it is not, only whole numbers can be read; what does not fit what was said is refused by name, so that
-`1.299,00` is 1299 or nothing, and never 1.
+The decimal separator is given with the file, or known from the documentation of the system that wrote it. Without one,
+only whole numbers are read. A number written otherwise is rejected with the reason, so that `1.299,00` is read as 1299
+or not at all, and never as 1.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _UNIT_SPELLINGS: Final = {
 
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
 _GROUP: Final = "[ \u00a0\u202f'\u2019]"
-# By separator: digits with a fraction; and, where the separator was given with the file, with groups of thousands.
+# By decimal separator: digits with a fraction; and, if the separator was given with the file, with grouped thousands.
 _PLAIN: Final = {
     "point": re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,12})?|\.[0-9]{1,12}"),
     "comma": re.compile(r"[0-9]{1,15}(?:,[0-9]{1,12})?|,[0-9]{1,12}"),
@@ -44,7 +44,7 @@ _GROUPED: Final = {
     "comma": re.compile(rf"[0-9]{{1,3}}(?:(?:\.|{_GROUP})[0-9]{{3}}){{1,4}}(?:,[0-9]{{1,12}})?"),
 }
 
-# Signs that mean one currency, or a few. What is not here says nothing, and needs the currency named.
+# Signs that mean one currency, or one of a few. With any other sign, such as `$`, the currency must be named.
 _OF_SIGN: Final = {
     "\u20ac": ("EUR",),
     "\u00a3": ("GBP", "EGP", "FKP", "GIP", "SHP", "SSP", "SYP", "LBP"),
@@ -60,7 +60,7 @@ _OF_SIGN: Final = {
 }
 
 CELL_MAX_CHARS: Final = 100
-"""No number is longer."""
+"""The longest cell that is read as a number."""
 
 
 class BadNumber(ValueError):
@@ -68,15 +68,15 @@ class BadNumber(ValueError):
 
 
 class Notation(NamedTuple):
-    """How a file writes numbers: the `separator` of fractions, and whether that was `said` with the file (and is not
-    only the custom of its system): then thousands may be grouped, too."""
+    """How a file writes numbers: the decimal `separator`, and whether it was `said` with the file rather than known
+    from its system; only then may thousands be grouped."""
 
     separator: Separator | None
     said: bool
 
 
 def decimal_of(text: str, notation: Notation) -> Decimal:
-    """The number, not negative. Raises BadNumber."""
+    """The number, which is never negative. Raises BadNumber."""
     text = text.strip()
     if len(text) > CELL_MAX_CHARS:
         raise BadNumber("The cell is too long for a number.")
@@ -86,31 +86,31 @@ def decimal_of(text: str, notation: Notation) -> Decimal:
     if separator is None:
         if any(pattern.fullmatch(text) for pattern in (*_PLAIN.values(), *_GROUPED.values())):
             raise BadNumber(
-                f"{text!r} has a fraction or groups: say which separator it has (`decimal`: point or comma)."
+                f"{text!r} has a decimal or thousands separator: say which it is (`decimal`: point or comma)."
             )
-        raise BadNumber(f"{text!r} is no number.")
+        raise BadNumber(f"{text!r} is not a number.")
     if _PLAIN[separator].fullmatch(text):
         return Decimal(text.replace(",", "."))
     if _GROUPED[separator].fullmatch(text):
         if not notation.said:
-            raise BadNumber(f"{text!r} has groups: say which separator fractions have (`decimal`: point or comma).")
+            raise BadNumber(f"{text!r} has grouped thousands: give the decimal separator (`decimal`: point or comma).")
         fraction = "." if separator == "point" else ","
         whole, _, part = text.partition(fraction)
         return Decimal(re.sub("[^0-9]", "", whole) + (f".{part}" if part else ""))
-    raise BadNumber(f"{text!r} is no number whose fraction is written with a {separator}.")
+    raise BadNumber(f"{text!r} is not a number with a decimal {separator}.")
 
 
 def amount_of(text: str, currency: str | None, notation: Notation) -> tuple[int, str]:
-    """An amount in minor units and its currency, which the text may name (`45.00 AED`); `currency` is what it is in if
-    the text does not. Raises BadNumber."""
+    """An amount in minor units and its currency, which the text may name (`45.00 AED`) and otherwise is `currency`.
+    Raises BadNumber."""
     if len(text) > CELL_MAX_CHARS:
         raise BadNumber("The cell is too long for an amount.")
     number, currency = _apart(text, currency)
     if currency is None:
-        raise BadNumber(f"{text.strip()!r} does not say its currency, and neither does the import (`currency`).")
+        raise BadNumber(f"{text.strip()!r} has no currency, and the import names none (`currency`).")
     minor = decimal_of(number, notation).scaleb(minor_digits(currency))
     if minor != minor.to_integral_value():
-        raise BadNumber(f"{text.strip()!r} has more decimal places than {currency} has.")
+        raise BadNumber(f"{text.strip()!r} has more decimal places than {currency} allows.")
     return int(minor), currency
 
 
@@ -126,13 +126,13 @@ def _apart(text: str, currency: str | None) -> tuple[str, str | None]:
             if currency is None and meant is not None and len(meant) == 1:
                 return number.strip(), meant[0]
             if currency is not None and meant is not None and currency not in meant:
-                raise BadNumber(f"{text!r} is no amount of {currency}.")
+                raise BadNumber(f"{text!r} is not an amount in {currency}.")
             return number.strip(), currency
     return text, currency
 
 
 def grams_of(text: str, unit: str | None, notation: Notation) -> int:
-    """A weight in grams, rounded; the text may name its unit (`1.2 kg`), `unit` is what it is in if it does not. Raises
+    """A weight in grams, rounded; the text may name its unit (`1.2 kg`), which otherwise is `unit`. Raises
     BadNumber."""
     text = text.strip()
     if len(text) > CELL_MAX_CHARS:
@@ -143,16 +143,16 @@ def grams_of(text: str, unit: str | None, notation: Notation) -> int:
         unit = _UNIT_SPELLINGS.get(named, named)
     grams = decimal_of(number, notation)
     if unit is None and grams:
-        raise BadNumber(f"{text!r} does not say its unit, and neither does the import (`weight_unit`).")
+        raise BadNumber(f"{text!r} has no unit, and the import names none (`weight_unit`).")
     factor = GRAMS_OF_UNIT.get(unit or "g")
     if factor is None:
-        raise BadNumber(f"{named!r} is no unit of weight: {', '.join(GRAMS_OF_UNIT)}.")
+        raise BadNumber(f"{named!r} is not a known unit of weight; use one of {', '.join(GRAMS_OF_UNIT)}.")
     return int((grams * factor).to_integral_value(ROUND_HALF_UP))
 
 
 def count_of(text: str) -> int:
-    """A number of pieces; a fraction of nothing (`100.0000`) is none. Raises BadNumber."""
+    """A whole number of pieces, also when written as `100.0000`. Raises BadNumber."""
     whole, _, part = text.strip().partition(".")
     if not _WHOLE.fullmatch(whole) or part.strip("0"):
-        raise BadNumber(f"{text.strip()[:CELL_MAX_CHARS]!r} is no number of pieces.")
+        raise BadNumber(f"{text.strip()[:CELL_MAX_CHARS]!r} is not a whole number of pieces.")
     return int(whole)

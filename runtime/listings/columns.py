@@ -1,4 +1,4 @@
-"""The columns of a listing, the formats it comes in, and how long a row may be."""
+"""The columns of a listing, its formats, and how long a row may be."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS: Final = (
     "active",
     "on_hand",
 )
-"""What an export writes, in this order. An import may leave columns out, and have them in any order."""
+"""What an export writes, in this order. An import may leave columns out and have them in any order."""
 
 CSV: Final = "csv"
 JSON_LINES: Final = "jsonl"
@@ -35,15 +35,15 @@ FORMATS: Final = {
 """The format of a Content-Type."""
 
 ROW_MAX_BYTES: Final = 262_144
-"""One row, with its quotes. The longest description, in four-byte characters and with room for the rest, fits."""
+"""One row, with its quotes: room for the longest description in four-byte characters, and for the rest."""
 
 HEADER_MAX_BYTES: Final = 65_536
-"""The line that names the columns."""
+"""The header line."""
 
 HEADER_MAX_COLUMNS: Final = 1_000
-"""The widest shop exports, with a column or three for every custom attribute, have some hundreds."""
+"""The widest shop exports, with up to three columns for each custom attribute, have some hundreds."""
 
 MARK: Final = "\ufeff"
-"""The byte order mark, as a character. Some programs write it where they please: twice, or behind an empty line."""
+"""The byte order mark, as a character. Some programs write it twice, or after an empty line."""
 
 UTF8_MARK: Final = MARK.encode()

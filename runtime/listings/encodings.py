@@ -1,7 +1,7 @@
-"""The character encodings that spreadsheets and shop systems write: named, detected, and turned into UTF-8.
+"""The character encodings that spreadsheets and shop systems write: named, detected, and converted to UTF-8.
 
-Everything behind this module reads UTF-8. What the bytes of a file cannot say for certain is a guess, so the encoding
-that was taken is shown with the import, and whoever knows better names it.
+Everything after this module reads UTF-8. Detection can be wrong, so an import shows the encoding that was used, and a
+request may name another.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _UTF_16_BE: Final = "utf-16be"
 _WESTERN: Final = "windows-1252"
 _SINGLE_BYTE: Final = (_WESTERN, "windows-1250", "windows-1251", "macintosh")
 
-# The labels of the WHATWG's Encoding Standard; it reads ISO 8859-1 as what nearly always is meant by it.
+# Labels of the WHATWG Encoding Standard, which reads ISO 8859-1 as Windows-1252, as is nearly always meant.
 _OF_LABEL: Final = {
     **dict.fromkeys(("utf-8", "utf8", "us-ascii", "ascii"), UTF_8),
     **dict.fromkeys(("utf-16", "utf16", "ucs-2"), _UTF_16),
@@ -32,17 +32,17 @@ _OF_LABEL: Final = {
     **dict.fromkeys(("macintosh", "mac", "x-mac-roman", "mac-roman", "macroman"), "macintosh"),
 }
 ENCODINGS: Final = (UTF_8, _UTF_16, _UTF_16_LE, _UTF_16_BE, *_SINGLE_BYTE)
-"""The encodings that can be named; `utf-16` goes by its byte order mark."""
+"""The encodings that can be named; the byte order of `utf-16` is taken from its byte order mark."""
 
-# How chardet calls those among which it is asked to choose.
+# chardet's names of the encodings that it chooses among.
 _CHARDET_NAMES: Final = {
     "Windows-1252": _WESTERN,
     "Windows-1250": "windows-1250",
     "Windows-1251": "windows-1251",
     "MacRoman": "macintosh",
 }
-# Of a word or two the models know little. What is as likely to be Western as not is; and of an encoding in which every
-# letter beyond ASCII makes nonsense (see `_nonsense`) so much of the likelihood is left.
+# chardet's models are weak on a word or two. A near tie goes to Western, and an encoding in which every non-ASCII
+# letter makes nonsense (see `_nonsense`) keeps only this share of its likelihood.
 _WESTERN_BONUS: Final = 1.1
 _NONSENSE_WEIGHT: Final = 0.05
 
@@ -53,12 +53,13 @@ _ZEROS_SHARE: Final = 0.4
 
 
 def encoding_of_label(label: str) -> str | None:
-    """The encoding that a label (a charset) names, if we read it."""
+    """The encoding that a label (a charset) names, or None if it is not supported."""
     return _OF_LABEL.get(label.strip().strip('"').lower())
 
 
 class Evidence:
-    """What a file shows of its encoding, piece by piece: how it begins, and lines with bytes beyond ASCII."""
+    """What a file shows of its encoding, collected piece by piece: how it begins, and its lines with non-ASCII
+    bytes."""
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
@@ -70,11 +71,11 @@ class Evidence:
 
     @property
     def enough(self) -> bool:
-        """Whether more would change nothing."""
+        """Whether more would make no difference."""
         return self._marked or self._wide is not None or self._size >= _EVIDENCE_MAX_BYTES
 
     def add(self, piece: bytes) -> None:
-        """Looks at the next piece of the file."""
+        """Takes in the next piece of the file."""
         if not self._begun:
             self._begun = True
             self._wide = _wide(piece)
@@ -87,11 +88,11 @@ class Evidence:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             self._keep(line)
-        if len(self._rest) > ROW_MAX_BYTES:  # no row, and no evidence
+        if len(self._rest) > ROW_MAX_BYTES:  # too long for a row, so it is no evidence
             self._rest = b""
 
     def encoding(self) -> str:
-        """The encoding, as far as can be told."""
+        """The most likely encoding."""
         if self._wide or self._marked:
             return self._wide or UTF_8
         self._keep(self._rest)
@@ -104,7 +105,7 @@ class Evidence:
 
 
 def detected(data: bytes) -> str:
-    """The encoding of a file of which this is all, or the first piece."""
+    """The encoding of a file, from its first piece or all of it."""
     evidence = Evidence()
     evidence.add(data)
     return evidence.encoding()
@@ -118,7 +119,7 @@ def resolved(encoding: str, first: bytes) -> str:
 
 
 def _wide(first: bytes) -> str | None:
-    """Which UTF-16 it is, if it is."""
+    """Which UTF-16 the file is in, or None."""
     if first.startswith(codecs.BOM_UTF16_LE):
         return _UTF_16_LE
     if first.startswith(codecs.BOM_UTF16_BE):
@@ -131,14 +132,14 @@ def _wide(first: bytes) -> str | None:
 
 
 def _narrow(evidence: bytes) -> str:
-    """The encoding of lines with bytes beyond ASCII."""
+    """The encoding of lines with non-ASCII bytes."""
     decoded = evidence.decode(errors="replace")
     broken = decoded.count("\ufffd")
     whole = sum(char > "\x7f" for char in decoded) - broken
-    # A few bad bytes in good UTF-8 cost their rows, and do not make the file another.
+    # A few bad bytes in UTF-8 cost only their rows: the file is still UTF-8.
     if broken <= whole:
         return UTF_8
-    # Only here: loading its models takes a while, and most files need none of them.
+    # Imported late: loading its models is slow, and most files do not need them.
     from chardet import detect_all
 
     guesses = detect_all(
@@ -154,8 +155,8 @@ def _narrow(evidence: bytes) -> str:
 
 
 def _nonsense(text: str) -> float:
-    """Which share of the characters beyond ASCII nobody would write there: capitals behind small letters, and Cyrillic
-    beside Latin letters."""
+    """The share of non-ASCII characters in implausible places: capitals after small letters, and Cyrillic next to Latin
+    letters."""
     beyond = sum(char > "\x7f" for char in text)
     odd = sum(
         (left.islower() and right.isupper())
@@ -172,7 +173,7 @@ def _is_cyrillic(char: str) -> bool:
 
 
 async def as_utf8(pieces: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
-    """The file in UTF-8. What is no text in its encoding is none in UTF-8 either, so that its row is told of."""
+    """The file in UTF-8. Bytes that are invalid in its encoding become invalid UTF-8, so that their row is reported."""
     if encoding == UTF_8:
         async for piece in pieces:
             yield piece
@@ -186,7 +187,7 @@ async def as_utf8(pieces: AsyncIterator[bytes], encoding: str) -> AsyncIterator[
 
 
 def head_as_utf8(first: bytes, encoding: str | None) -> bytes:
-    """The first piece of a file in UTF-8; without a name for its encoding, in what it seems to be."""
+    """The first piece of a file in UTF-8; its encoding is detected unless it is given."""
     encoding = resolved(encoding, first) if encoding else detected(first)
     if encoding == UTF_8:
         return first
@@ -195,10 +196,10 @@ def head_as_utf8(first: bytes, encoding: str | None) -> bytes:
 
 
 def _errors(encoding: str) -> str:
-    """For decoding and encoding: what an error handler made of no text comes out as bytes that are no UTF-8."""
+    """The error handler for decoding and encoding, which turns invalid input into invalid UTF-8."""
     return "surrogateescape" if encoding in _SINGLE_BYTE else "surrogatepass"
 
 
 def _last(decoder: codecs.IncrementalDecoder) -> bytes:
-    """What the end of the file leaves: half a character is none."""
+    """What the end of the file adds: half a character left over becomes invalid UTF-8."""
     return b"\xff" if decoder.getstate()[0] else b""

@@ -1,7 +1,6 @@
-"""Where a CSV file begins to speak, and how it is written: empty lines and byte order marks before the line that names
-the columns are passed over, the separator and the line ends are found.
+"""Finds the header of a CSV file, after any empty lines and byte order marks, and with it the separator and line ends.
 
-Reads UTF-8, and no more than the first piece of a file. Linear in it, whatever it holds.
+Reads UTF-8, and only the first piece of a file, in linear time whatever it holds.
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ from typing import Final, NamedTuple
 from runtime.listings.columns import HEADER_MAX_BYTES, HEADER_MAX_COLUMNS, MARK, UTF8_MARK
 
 SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-"""By the names that they go by in a request."""
+"""By their names in a request."""
 
 _NOTHING: Final = " \t\r\n,;|\"'\u00a0" + MARK
 _SEPARATOR_LINE: Final = "sep="
-"""Excel's own way to say it, on a line of its own before the header."""
+"""Excel names the separator this way, on a line of its own before the header."""
 
 
 class BadHeader(Exception):
-    """A CSV file does not say which columns it has."""
+    """The header of a CSV file is missing or cannot be used."""
 
 
 class Header(NamedTuple):
-    """The columns as they are named, how the file is written, and where its rows begin (bytes of the UTF-8)."""
+    """The columns as named, how the file is written, and where its rows begin (in bytes of UTF-8)."""
 
     names: tuple[str, ...]
     separator: str
@@ -35,8 +34,8 @@ class Header(NamedTuple):
 
 
 def find_header(data: bytes, is_known: Callable[[str], bool], separator: str | None = None) -> Header:
-    """The header in the first piece of a file, or in all of it. Of the separators the one counts that finds most of the
-    columns `is_known` knows, and then the one that finds most columns. Raises BadHeader."""
+    """The header in the first piece of a file, or in all of it. Unless given, the separator is the one that finds the
+    most columns that `is_known`, and among equals the most columns. Raises BadHeader."""
     line_end = b"\n" if b"\n" in data or b"\r" not in data else b"\r"
     offset, line = 0, 1
     while offset < len(data):
@@ -51,7 +50,7 @@ def find_header(data: bytes, is_known: Callable[[str], bool], separator: str | N
         elif text.strip(_NOTHING):
             return _read(data, offset, line, line_end, is_known, separator)
         offset, line = end, line + 1
-    raise BadHeader("The file is empty." if not data.strip() else "The file has no line that names its columns.")
+    raise BadHeader("The file is empty." if not data.strip() else "The file has no header line.")
 
 
 def _read(
@@ -70,17 +69,17 @@ def _read(
         header = Header(names, one, line_end, line + lines.taken, lines.end)
         found.append((sum(map(is_known, set(names))), len(names), header))
     if not found:
-        raise BadHeader(f"The line that names the columns cannot be read: {mistake}.")
+        raise BadHeader(f"The header line cannot be read: {mistake}.")
     _, columns, header = max(found, key=lambda each: each[:2])
     if columns > HEADER_MAX_COLUMNS:
-        raise BadHeader(f"A file has at most {HEADER_MAX_COLUMNS:,} columns.")
+        raise BadHeader(f"A file may have at most {HEADER_MAX_COLUMNS:,} columns.")
     if any("\ufffd" in name for name in header.names):
-        raise BadHeader("The line that names the columns is no text in the file's encoding.")
+        raise BadHeader("The header line is not valid text in the file's encoding.")
     return header
 
 
 class _Lines:
-    """The physical lines from an offset on, as far as a reader of one record asks for them."""
+    """The physical lines from an offset on, as many as the reader of one record takes."""
 
     def __init__(self, data: bytes, offset: int, line_end: bytes) -> None:
         self._data = data
@@ -103,10 +102,10 @@ def _end_of_line(data: bytes, begin: int, line_end: bytes) -> int:
 
 
 def _too_long() -> BadHeader:
-    return BadHeader(f"The line that names the columns has at most {HEADER_MAX_BYTES:,} bytes; is a quote left open?")
+    return BadHeader(f"The header line may have at most {HEADER_MAX_BYTES:,} bytes; is a quote left open?")
 
 
 def listed(names: Sequence[str], most: int) -> str:
-    """Names as a sentence has them, the first `most` of them."""
+    """Names as a list in a sentence, the first `most` of them."""
     shown = ", ".join(f"`{name[:40]}`" for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"

@@ -1,5 +1,5 @@
-"""What is said with a file about how it is written: which shop system's export it is, which of its columns are which,
-and the units of its amounts and weights."""
+"""What a request says about how its file is written: which shop system exported it, which column is which, and the
+units of its amounts and weights."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from runtime.listings.columns import COLUMNS
 
 IGNORE: Final = "ignore"
 OPTION: Final = "option:"
-"""Before the name of an attribute by which a product's variants differ; it is in the variant's title, too."""
+"""Prefix of an attribute by which a product's variants differ; its value is also part of the variant's title."""
 
 MORE_FIELDS: Final = ("price", "sale_price", "compare_at", "weight", "category_path", "published")
-"""What a column may say besides our own: amounts with decimals, a weight in some unit, a category by its path, and
-whether the product is shown."""
+"""What a column may hold besides those of an export: amounts with decimals, a weight in some unit, a category's path,
+and whether the product is shown."""
 
 FIELDS: Final = (*COLUMNS, *MORE_FIELDS)
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a file is written. `mapping` is from its columns to FIELDS, `option:` with a name, or `ignore`."""
+    """How a file is written. `mapping` maps its columns to FIELDS, `option:` with a name, or `ignore`."""
 
     preset: str | None = None
     mapping: dict[str, str] = {}

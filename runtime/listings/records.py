@@ -1,13 +1,12 @@
-"""Cuts a stream of bytes into records, each with the physical line it begins on and the offset it ends at.
+"""Splits a stream of bytes into records, each with the physical line it begins on and the offset it ends at.
 
-A CSV record (RFC 4180) may go on over several lines inside quotes; a record of JSON Lines is a line. Nothing that a
-file holds ends the reading: behind a record that cannot be read the next one begins on the line after the one where it
-began, so an open quote costs one row and not the rest of the file. No more is kept in memory than the longest row and
-two pieces of the stream.
+A CSV record (RFC 4180) may span several lines inside quotes; a JSON Lines record is one line. Nothing in a file stops
+the reading: after a record that cannot be read, the next one begins on the line after its first, so an unclosed quote
+costs one row and not the rest of the file. Memory holds at most the longest row and two pieces of the stream.
 
-The time is linear in the file, whatever it holds. How a line goes on from within quotes does not depend on where they
-were opened: each line is read at most once as the beginning of a record, once as the inside of one that is never
-closed, and once as the inside of one that is.
+The time is linear in the file, whatever it holds. How a line inside quotes continues does not depend on where they were
+opened, so each line is read at most once as the beginning of a record, once inside quotes that are never closed, and
+once inside quotes that are.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Final, NamedTuple
 from runtime.listings.columns import CSV, ROW_MAX_BYTES, UTF8_MARK
 from runtime.listings.encodings import UTF_8
 
-# In the buffer before a record is read: then a line that does not end in it is too long.
+# Buffered before a record is read: a line that does not end within this is too long.
 _AHEAD_BYTES: Final = ROW_MAX_BYTES + len(b"\r\n")
 
 
@@ -32,7 +31,7 @@ class Problem(NamedTuple):
 
 class Record(NamedTuple):
     """`line` is the physical line (from 1) it begins on, `next_line` and `next_offset` where the next one begins.
-    `cells` are those of a CSV record."""
+    `cells` is empty except for CSV."""
 
     line: int
     data: bytes
@@ -43,23 +42,23 @@ class Record(NamedTuple):
 
     @property
     def blank(self) -> bool:
-        """Whether there is nothing in it: an empty line, or one of empty cells, as spreadsheets leave them."""
+        """Whether it is an empty line, or a line of empty cells, as spreadsheets leave them."""
         if self.problem is not None:
             return False
         return not any(map(str.strip, self.cells)) if self.cells else not self.data.strip()
 
 
 class _Unclosed(NamedTuple):
-    """A quote that is open at the beginning of any line before `until` (an offset in the file) is open there, too; if
-    `error` says so, the line there does not close it as a quote is closed."""
+    """A quote that is open at the beginning of any line before `until` (an offset in the file) is still open there.
+    `error`, if any, is what is wrong with the way the line there closes it."""
 
     until: int
     error: str | None
 
 
 class Records:
-    """The records of a file from `offset` (bytes) and `line` on: async-iterate over it, once. `pieces` are the file's
-    bytes from that offset on, in UTF-8; `encoding` is what they were before."""
+    """The records of a file from `offset` (bytes) and `line` on; iterate over it once. `pieces` are the file's bytes
+    from that offset on, in UTF-8; `encoding` is the one they were converted from."""
 
     def __init__(
         self,
@@ -72,7 +71,7 @@ class Records:
         line_end: bytes = b"\n",
         encoding: str = UTF_8,
     ) -> None:
-        # A field is as long as its row may be; the module's own bound is less, and would depend on where one begins.
+        # A field may be as long as its row; csv's own bound is lower, and would depend on where the field begins.
         csv.field_size_limit(ROW_MAX_BYTES)
         self._pieces = pieces
         self._is_csv = form == CSV
@@ -80,10 +79,10 @@ class Records:
         self._line_end = line_end
         self._encoding = encoding
         self._buffer = b""
-        self._begin = 0  # in the buffer, of the record that comes next
-        self._offset = offset  # in the file, of the buffer's first byte
+        self._begin = 0  # of the next record, in the buffer
+        self._offset = offset  # of the buffer's first byte, in the file
         self._line = line
-        self._whole = False  # the buffer holds the file's end
+        self._whole = False  # the buffer reaches the end of the file
         self._unclosed = _Unclosed(0, None)
 
     async def __aiter__(self) -> AsyncIterator[Record]:
@@ -110,7 +109,7 @@ class Records:
         self._begin = 0
 
     async def _skip_line(self) -> Record:
-        """Passes over a line that is longer than any row, however long it is."""
+        """Skips a line that is too long for a row, whatever its length."""
         line = self._line
         while (end := self._buffer.find(self._line_end, self._begin)) < 0 and not self._whole:
             self._begin = len(self._buffer)
@@ -137,21 +136,21 @@ class Records:
         return Record(line, data, self._line, self._offset + self._begin, cells, problem or self._unreadable(data))
 
     def _read(self, begin: int) -> list[str]:
-        """The cells of the record that begins there; then `self._begin` and `self._line` are behind it. Raises
-        csv.Error and _RowTooLong."""
+        """The cells of the record that begins there; moves `self._begin` and `self._line` past it. Raises csv.Error and
+        _RowTooLong."""
         line = self._line
         lines = _Lines(self, begin)
         try:
             cells = next(self._reader(lines), [])
         except csv.Error as error:
             if lines.went_on:
-                # At the file's end nothing comes behind the quote that is open.
+                # At the end of the file, nothing follows the open quote.
                 self._unclosed = _Unclosed(self._offset + lines.last, str(error))
             raise
         except _RowTooLong:
             self._unclosed = _Unclosed(self._offset + lines.end, None)
             raise
-        if lines.jumped:  # it is closed after all, so read what lies between
+        if lines.jumped:  # closed after all, so read the lines jumped over
             self._unclosed = _Unclosed(0, None)
             lines = _Lines(self, begin)
             cells = next(self._reader(lines), [])
@@ -163,25 +162,24 @@ class Records:
         return csv.reader(lines, delimiter=self._separator, strict=True)
 
     def _end_of_line(self, begin: int) -> int:
-        """Where the line that begins there ends, with its line break; of one that has no end, where the buffer ends."""
+        """Where the line that begins there ends, with its line break; without one, the end of the buffer."""
         end = self._buffer.find(self._line_end, begin)
         return len(self._buffer) if end < 0 else end + 1
 
     def _unreadable(self, data: bytes) -> Problem | None:
-        """Why a record's bytes are no text, if so."""
+        """Why a record's bytes are not valid text, or None."""
         try:
             data.decode()
         except UnicodeDecodeError as error:
             if self._encoding != UTF_8:
-                return Problem("undecodable", f"The row is no text in {self._encoding}.")
-            return Problem("invalid_utf8", f"Byte {error.start + 1} of the row is no UTF-8: {error.reason}.")
+                return Problem("undecodable", f"The row is not valid {self._encoding} text.")
+            return Problem("invalid_utf8", f"Byte {error.start + 1} of the row is not valid UTF-8: {error.reason}.")
         return None
 
 
 class _Lines:
-    """The physical lines of one record, as far as its reader asks for them: it has taken so many, up to `end` in the
-    buffer, the last of which begins at `last`. Bytes that are no UTF-8 come through as surrogates, so that they end no
-    record."""
+    """The physical lines of one record, as many as its reader takes: `taken` so far, up to `end` in the buffer; the
+    last one begins at `last`. Invalid UTF-8 comes through as surrogates, so that it ends no record."""
 
     def __init__(self, records: Records, begin: int) -> None:
         self._records = records
@@ -211,7 +209,7 @@ class _Lines:
             yield text.replace("\r", "\n") if old_line_end else text
 
     def _jump(self) -> None:
-        """Passes over the lines that are known to leave the quote open."""
+        """Skips the lines that are known to leave the quote open."""
         until, error = self._records._unclosed
         if self.end > (until := until - self._records._offset):
             return
@@ -225,7 +223,7 @@ class _Lines:
 
 
 class _RowTooLong(Exception):
-    """A record that goes on and on: perhaps a quote was left open."""
+    """A record is longer than a row may be; perhaps a quote was left open."""
 
 
-_ROW_TOO_LONG: Final = Problem("row_too_long", f"A row has at most {ROW_MAX_BYTES} bytes; is a quote left open?")
+_ROW_TOO_LONG: Final = Problem("row_too_long", f"A row may have at most {ROW_MAX_BYTES} bytes; is a quote left open?")

@@ -1,8 +1,8 @@
-"""Reads one record of a listing: what the row says, each value checked by itself.
+"""Parses one record of a listing into a row, checking each value by itself.
 
-A column that the file does not have says nothing, and neither does an empty cell (in JSON, a null) where there must be
-a value (name, price, currency, ...): what is there stays. Elsewhere an empty cell empties. `domain/fields` says what a
-value may be, as at every other door. Whether the row makes sense in the shop as it stands is not asked here.
+A column that the file does not have changes nothing, and neither does an empty cell (in JSON, a null) where a value is
+required (name, price, currency, ...). Elsewhere an empty cell clears the field. `domain/fields` defines what a value
+may be, as for all input. Whether the row makes sense in the shop's current state is not checked here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Number: TypeAlias = int | UnsetType | None
 
 
 class BadRow(Exception):
-    """A row that cannot be applied: a stable code, a sentence, and the column that is to blame, if one is."""
+    """A row that cannot be applied: a stable code, a sentence, and the column at fault, if there is one."""
 
     def __init__(self, code: str, detail: str, column: str | None = None) -> None:
         super().__init__(detail)
@@ -37,9 +37,8 @@ class BadRow(Exception):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """What a row says; the columns are those of `columns.COLUMNS`, and `category_path` has the names of
-    the categories from the top. None is an empty cell, and UNSET no cell at all,
-    where that is a difference: what may be empty can be emptied, everything else stays."""
+    """What a row says: the columns of `columns.COLUMNS`, and in `category_path` the names of the categories from the
+    top. None stands for an empty cell. For fields that may be cleared, UNSET stands for no cell at all."""
 
     slug: str | None = None
     name: str | None = None
@@ -60,12 +59,12 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def speaks_of_product(self) -> bool:
-        """Whether it says what the product is like, and not only which it is."""
+        """Whether it describes the product, rather than only naming it."""
         return bool(self.name or self.description or self.category or self.category_path or self.status)
 
     @property
     def speaks_of_variant(self) -> bool:
-        """Whether it says what the variant is like, and not only which it is."""
+        """Whether it describes the variant, rather than only naming it."""
         numbers = (self.price_minor, self.compare_at_minor, self.weight_grams, self.active)
         return bool(self.title or self.currency or self.barcode or self.attributes) or any(
             type(number) in (int, bool) for number in numbers
@@ -79,21 +78,21 @@ def read_cells(columns: Sequence[str], cells: Sequence[str]) -> Row:
         if column:
             said[column] = of_cell(column, cell)
         elif stripped(cell):
-            raise BadRow("wrong_cell_count", f"{_shown(cell)} stands under a column that has no name.")
+            raise BadRow("wrong_cell_count", f"{_shown(cell)} is in a column that has no name.")
     return row_of(said)
 
 
 def fitting(columns: Sequence[str], cells: Sequence[str]) -> Sequence[str]:
-    """As many cells as there are columns: spreadsheets leave empty ones behind the last. Raises BadRow."""
+    """As many cells as there are columns; spreadsheets add empty ones at the end. Raises BadRow."""
     if len(cells) == len(columns):
         return cells
     if len(cells) < len(columns) or any(map(str.strip, cells[len(columns) :])):
-        raise BadRow("wrong_cell_count", f"The row has {len(cells)} cells, and the file has {len(columns)} columns.")
+        raise BadRow("wrong_cell_count", f"The row has {len(cells)} cells, but the file has {len(columns)} columns.")
     return cells[: len(columns)]
 
 
 def text_of(cell: str) -> str:
-    """What a cell says. `="0123"` is how people have a spreadsheet keep a code as it is."""
+    """The text of a cell. People write `="0123"` so that a spreadsheet keeps a code as it is."""
     forced = _FORCED_TEXT.fullmatch(cell)
     return forced[1] if forced else unescape_cell(cell)
 
@@ -104,12 +103,12 @@ def read_json(line: bytes) -> Row:
         said = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         surrogate = ": an escape is half of a surrogate pair" if "surrogate" in str(error) else ""
-        raise BadRow("malformed_json", f"The line is no JSON{surrogate}.") from None
+        raise BadRow("malformed_json", f"The line is not valid JSON{surrogate}.") from None
     if not isinstance(said, dict):
         raise BadRow("invalid_value", NOT_OBJECT[1])
     for name in said:
         if name not in _READ:
-            raise BadRow("invalid_value", f"There is no column {name[:40]!r}; there are {', '.join(_READ)}.")
+            raise BadRow("invalid_value", f"There is no column {name[:40]!r}. The columns are {', '.join(_READ)}.")
     return row_of(said)
 
 
@@ -119,7 +118,8 @@ _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False, "yes": 
 
 
 def of_cell(column: str, cell: str) -> object:
-    """The value in a cell of a spreadsheet, as JSON would say it; what cannot be one stays text, and is refused."""
+    """The value in a cell of a spreadsheet, as JSON would have it; text that is not such a value is left for `row_of`
+    to reject."""
     if not cell:
         return None
     if column in _NUMBERS:
@@ -131,12 +131,12 @@ def of_cell(column: str, cell: str) -> object:
         try:
             return msgspec.json.decode(cell)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise BadRow("invalid_value", "This is no JSON object of texts.", column) from None
+            raise BadRow("invalid_value", "This is not a JSON object of strings.", column) from None
     return text_of(cell)
 
 
 def row_of(said: dict[str, Any]) -> Row:
-    """The row that says this, each value in its one spelling. Raises BadRow."""
+    """The row with these values, each normalized. Raises BadRow."""
     values: dict[str, Any] = {}
     for column, given in said.items():
         if given is None or (isinstance(given, str) and not stripped(given)):
@@ -151,7 +151,7 @@ def row_of(said: dict[str, Any]) -> Row:
     if not row.slug and not row.sku:
         raise BadRow("nothing_named", "The row names neither a product (slug) nor a variant (sku).")
     if not row.sku and (row.speaks_of_variant or row.on_hand is not None):
-        raise BadRow("nothing_named", "The row says something of a variant, and not which (sku).", "sku")
+        raise BadRow("nothing_named", "The row describes a variant but does not name it (sku).", "sku")
     return row
 
 
@@ -171,7 +171,7 @@ def _attributes(given: object) -> dict[str, str]:
 
 def _path(given: object) -> tuple[str, ...]:
     if not isinstance(given, list | tuple):
-        raise BadValue("not_list", "This is no list of the names of categories.")
+        raise BadValue("not_list", "This is not a list of category names.")
     if len(given) > CATEGORY_MAX_DEPTH:
         raise BadValue(*too_many(CATEGORY_MAX_DEPTH))
     return tuple(map(fields.NAME.parse, given))
@@ -184,7 +184,9 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "description": fields.DESCRIPTION.parse,
     "category": fields.SLUG.parse,
     "status": fields.STATUS.parse,
-    "sku": lambda given: fields.SKU.parse(whole_code(given)),  # what is there already may be called anything
+    "sku": lambda given: fields.SKU.parse(
+        whole_code(given)
+    ),  # only imports reject it: existing SKUs may look like this
     "title": fields.TITLE.parse,
     "price_minor": fields.PRICE.parse,
     "currency": fields.CURRENCY.parse,
@@ -196,7 +198,7 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "on_hand": stock.ON_HAND.parse,
     "category_path": _path,
 }
-"""What each column may hold; a mapping or a preset that fills a column goes through the same."""
+"""What each column may hold, whether the file, a mapping or a preset fills it."""
 
 
 def _shown(text: str) -> str:

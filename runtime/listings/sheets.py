@@ -1,7 +1,7 @@
-"""How the rows of one CSV file are read: by our own columns, by a mapping of its columns, or by a preset.
+"""Reads the rows of one CSV file: by the standard columns, by a mapping of its columns, or by a preset.
 
-Our own columns alone take the short way. Everything else says field by field what a row means, with the units that were
-said for the file, and what it says is then checked as any row.
+A file with only standard columns takes a short cut. Any other is translated field by field, in the units given for the
+file, and then checked like any row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runtime.listings.rows import BadRow, Row, fitting, of_cell, read_cells, row
 
 _DIGEST_BYTES: Final = 4
 
-# Which fields a column of a row is made of, so that an error names the column of the file.
+# The fields that a column is derived from, so that an error names a column of the file.
 _MADE_OF: Final = {
     "price_minor": ("price", "sale_price"),
     "compare_at_minor": ("compare_at", "sale_price", "price"),
@@ -36,7 +36,7 @@ _MADE_OF: Final = {
 
 
 class BadLayout(ValueError):
-    """What was said about a file makes no sense; `field` is the one of the layout."""
+    """The layout given for a file is invalid; `field` is the field of the layout at fault."""
 
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
@@ -46,20 +46,20 @@ class BadLayout(ValueError):
 def check_layout(layout: Layout) -> None:
     """Raises BadLayout."""
     if layout.preset is not None and layout.preset not in PRESETS:
-        raise BadLayout("preset", f"There is no preset {layout.preset[:40]!r}; there are {', '.join(PRESETS)}.")
+        raise BadLayout("preset", f"There is no preset {layout.preset[:40]!r}. The presets are {', '.join(PRESETS)}.")
     if layout.currency is not None and layout.currency not in CURRENCIES:
-        raise BadLayout("currency", f"{layout.currency[:40]!r} is no currency of ISO 4217.")
+        raise BadLayout("currency", f"{layout.currency[:40]!r} is not an ISO 4217 currency code.")
     for column, field in layout.mapping.items():
         if not is_field(field):
             raise BadLayout(
                 "mapping",
-                f"{column[:40]!r} is mapped to {field[:40]!r}, which is none of our fields: {', '.join(FIELDS)}, "
-                f"{OPTION} with a name, or {IGNORE}.",
+                f"{column[:40]!r} is mapped to {field[:40]!r}, which is not a field. The fields are "
+                f"{', '.join(FIELDS)}, {OPTION} with a name, and {IGNORE}.",
             )
 
 
 def knows(layout: Layout) -> Callable[[str], bool]:
-    """Whether a column means something in a file of this layout; by that its separator is found."""
+    """Tells whether a column name is known in a file of this layout; its separator is found this way."""
     mapped = {column.strip().lower() for column in layout.mapping}
     preset = PRESETS[layout.preset] if layout.preset else None
 
@@ -71,12 +71,12 @@ def knows(layout: Layout) -> Callable[[str], bool]:
 
 
 def sheet_of(header: Header, layout: Layout, max_remembered: int) -> Sheet:
-    """The way to read the rows under a header. Raises BadHeader."""
+    """The reader of the rows under a header. Raises BadHeader."""
     return Sheet(header.names, layout, max_remembered)
 
 
 class Sheet:
-    """Reads the rows of one file. `ignored` are the columns that nobody reads."""
+    """Reads the rows of one file. `ignored` are the columns that are not read."""
 
     def __init__(self, names: Sequence[str], layout: Layout, max_remembered: int) -> None:
         self._layout = layout
@@ -101,11 +101,11 @@ class Sheet:
 
     @property
     def must_be_surveyed(self) -> bool:
-        """Whether all rows are to be shown to `survey` before one is read."""
+        """Whether `survey` must see all rows before the first is read."""
         return self._preset is not None or self._layout.derive_skus
 
     def survey(self, line: int, cells: Sequence[str]) -> None:
-        """Looks at a row before any is read. Raises TooMuchToRemember."""
+        """Takes note of a row before any is read. Raises TooMuchToRemember."""
         if self._preset is not None and len(cells) == len(self._keys):
             self._preset.survey(self._named(cells), self._seen)
         if self._layout.derive_skus:
@@ -125,7 +125,9 @@ class Sheet:
             if self._layout.derive_skus and _wants_sku(said):
                 said["sku"] = _derived_sku(said)
                 if self._skus.get(said["sku"], line) != line:
-                    raise BadRow("sku_taken", "A row before has the same options, so its SKU would be the same.", "sku")
+                    raise BadRow(
+                        "sku_taken", "An earlier row has the same options, so both would get the same SKU.", "sku"
+                    )
             return row_of(self._values(said))
         except BadRow as bad:
             raise BadRow(bad.code, bad.detail, self.column_of(bad.column)) from None
@@ -141,10 +143,10 @@ class Sheet:
         return field
 
     def _columns_by_field(self) -> list[tuple[str, list[int]]]:
-        """The fields, each with where its columns are, in the order in which they count."""
+        """The fields, each with the indexes of its columns, the most important first."""
         mapping = {column.strip().lower(): field for column, field in self._layout.mapping.items()}
         if lost := [column for column in mapping if column not in self._keys]:
-            raise BadHeader(f"The mapping names {listed(lost, 5)}, and the file has {listed(self._names, 50)}.")
+            raise BadHeader(f"The mapping names {listed(lost, 5)}, but the file has {listed(self._names, 50)}.")
         where: dict[str, list[int]] = {}
         for index, key in enumerate(self._keys):
             if key in mapping:
@@ -165,7 +167,7 @@ class Sheet:
         return list(where.items())
 
     def _check(self, fields: list[tuple[str, list[int]]]) -> None:
-        """Raises BadHeader for columns that say nothing, or two things at once."""
+        """Raises BadHeader for columns that are missing, unknown or contradictory."""
         if self._preset is not None:
             for columns in self._preset.required:
                 if not set(columns) & set(self._keys):
@@ -177,19 +179,19 @@ class Sheet:
         unknown = [name for name, key in zip(self._names, self._keys, strict=True) if key and not is_field(key)]
         if unknown and not self._layout.mapping:
             raise BadHeader(
-                f"No columns of ours: {listed(unknown, 5)}. The columns that we know are "
-                f"{listed(FIELDS, len(FIELDS))}. For another system's file give its preset, or map its columns."
+                f"Unknown columns: {listed(unknown, 5)}. The known columns are "
+                f"{listed(FIELDS, len(FIELDS))}. For another system's file, give its preset or map its columns."
             )
         if twice := [field for field, indexes in fields if len(indexes) > 1]:
-            raise BadHeader(f"Named twice: {listed(sorted(twice), 5)}.")
+            raise BadHeader(f"Duplicate columns: {listed(sorted(twice), 5)}.")
         named = {field for field, _ in fields}
         if {"price", "price_minor"} <= named or {"weight", "weight_grams"} <= named:
-            raise BadHeader("An amount or a weight is there twice, in two units.")
+            raise BadHeader("The file has two columns for the same amount or weight, in different units.")
         if not {"slug", "sku"} & named and not (self._layout.mapping and "name" in named):
-            raise BadHeader("There is neither `slug` nor `sku`: what is each row about?")
+            raise BadHeader("The file has neither a `slug` nor a `sku` column, so its rows name nothing.")
 
     def _named(self, cells: Sequence[str]) -> dict[str, str]:
-        """The cells that say something, by their columns; but those that are mapped otherwise."""
+        """The cells that are not empty, by column, except those of mapped columns."""
         mapped = {column.strip().lower() for column in self._layout.mapping}
         return {
             key: cell.strip() for key, cell in zip(self._keys, cells, strict=True) if key not in mapped and cell.strip()
@@ -247,7 +249,7 @@ class Sheet:
         return {"category_path": names or None}
 
     def _amounts(self, said: Said) -> dict[str, Any]:
-        """Price, compare-at price and currency, as far as the row says them as amounts."""
+        """Price, compare-at price and currency, as far as the row has them as amounts."""
         values: dict[str, Any] = {}
         currency = (said.get("currency") or "").strip() or self._layout.currency
         found: dict[str, int | None] = {}
@@ -264,7 +266,7 @@ class Sheet:
                 currencies.add(of)
         if len(currencies) > 1:
             raise BadRow(
-                "mixed_currencies", f"The row has amounts of {' and '.join(sorted(currencies))}.", "price_minor"
+                "mixed_currencies", f"The row has amounts in {' and '.join(sorted(currencies))}.", "price_minor"
             )
         if "price" in found:
             values["price_minor"] = found["price"]
@@ -288,7 +290,7 @@ class Sheet:
         return values
 
     def _source(self, field: str) -> str:
-        """The column of a field itself."""
+        """The column of exactly this field."""
         return next((self._names[indexes[0]] for known, indexes in self._fields if known == field), field)
 
 
@@ -296,14 +298,14 @@ _AS_THEY_ARE: Final = frozenset(COLUMNS) - {"on_hand"}
 
 
 def _named_after(prefix: str, said: Said) -> Iterator[tuple[str, str]]:
-    """Names and values of what begins with a prefix."""
+    """The names and values of the fields with a prefix."""
     for field, cell in said.items():
         if field.startswith(prefix) and cell.strip():
             yield field.removeprefix(prefix).strip(), cell.strip()
 
 
 def _wants_sku(said: Said) -> bool:
-    """Whether the row speaks of a variant that has no SKU."""
+    """Whether the row describes a variant without a SKU."""
     of_variant = any(said.get(field) for field in ("price", "price_minor", "on_hand")) or any(
         _named_after(OPTION, said)
     )
@@ -311,7 +313,7 @@ def _wants_sku(said: Said) -> bool:
 
 
 def _derived_sku(said: Said) -> str:
-    """A SKU of the slug and the options: the same for the same row in any file."""
+    """A SKU made of the slug and the options: the same for the same row in any file."""
     parts = [said["slug"], *(value for _, value in _named_after(OPTION, said))]
     written = "-".join(slug_from(part) for part in parts).upper()
     if len(written) <= SKU_MAX_CHARS and all(map(slug_from, parts)) and canonical_sku(written):

@@ -59,10 +59,10 @@ async def test_an_admin_is_made_by_the_cli(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "password", "said"),
     [
-        (["nobody"], "long enough", "no e-mail address"),
+        (["nobody"], "long enough", "not an e-mail address"),
         (["a@example.com"], "short", "8 to 256 characters"),
         (["a@example.com", "--role", "guest"], "long enough", "guest"),
-        (["a@example.com", "--name", "\x1b[2J"], "long enough", "--name: This holds the control character U+001B."),
+        (["a@example.com", "--name", "\x1b[2J"], "long enough", "--name: This contains the control character U+001B."),
     ],
 )
 def test_what_is_no_account(shop: Shop, arguments: list[str], password: str, said: str) -> None:

@@ -318,7 +318,7 @@ def _sayable(values: Mapping[str, str]) -> dict[str, str]:
 
 def test_the_cli_reads_a_field_by_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {**_sayable(NASTY), "half a pair": "a\udcffb"}
-    password = "A password has"
+    password = "A password must have"
     emails = at_option(create, lambda value: ["--", value], values, password)
     assert emails == judged(people.EMAIL, values)
     names = at_option(create, lambda value: [f"--name={value}", "a@example.com"], values, password)

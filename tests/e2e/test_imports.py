@@ -296,9 +296,9 @@ async def test_the_cli_exports_and_imports(system: System, tmp_path: Path) -> No
     done = system.tidegate("import", str(file))
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
         1,
-        "Error: No columns of ours: `colour`. The columns that we know are `slug`, `name`, `description`, `category`, "
+        "Error: Unknown columns: `colour`. The known columns are `slug`, `name`, `description`, `category`, "
         "`status`, `sku`, `title`, `price_minor`, `currency`, `compare_at_minor`, `weight_grams`, `barcode`, "
         "`attributes`, `active`, `on_hand`, `price`, `sale_price`, `compare_at`, `weight`, `category_path`, "
-        "`published`. For another system's file give its preset, or map its columns. (bad_header)",
+        "`published`. For another system's file, give its preset or map its columns. (bad_header)",
     )
     assert "Error" in system.tidegate("import", str(file), "--url", "http://127.0.0.1:9").stderr

@@ -1,4 +1,4 @@
-"""The line that names the columns: found behind what some programs write before it, and read as people write it."""
+"""The header line: found after what some programs write before it, and read as people write it."""
 
 import pytest
 
@@ -75,13 +75,13 @@ def test_columns_without_a_name_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"slug,colour", "`colour`. The columns that we know are `slug`, `name`, .*`on_hand`"),
-        (b"slug,slug", "twice: `slug`"),
+        (b"slug,colour", "`colour`. The known columns are `slug`, `name`, .*`on_hand`"),
+        (b"slug,slug", "Duplicate columns: `slug`"),
         (b"name,status", "neither"),
         (b"slug^name", r"`slug\^name`"),
         (b"", "empty"),
-        (b"\r\n,,\n", "no line that names"),
-        (b"slug,\xff", "no text"),
+        (b"\r\n,,\n", "no header line"),
+        (b"slug,\xff", "not valid text"),
         (b'"slug', "cannot be read"),
         (b"slug," + b"x" * HEADER_MAX_BYTES, "at most 65,536 bytes"),
         (b'slug,"' + b"x\n" * HEADER_MAX_BYTES, "at most 65,536 bytes"),

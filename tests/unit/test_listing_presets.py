@@ -182,7 +182,7 @@ async def test_google() -> None:
     }
     code, column, detail = found.rejected[4]  # yen or yuan, nobody knows
     assert (code, column) == ("invalid_value", "price")
-    assert "does not say its currency" in detail
+    assert "has no currency" in detail
     found = await preset("google", "google.tsv", currency="JPY")
     assert (found.rows[4]["price_minor"], found.rows[4]["currency"]) == (3200, "JPY")
 

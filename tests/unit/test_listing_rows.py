@@ -126,10 +126,10 @@ def test_cells_beyond_the_columns_may_be_empty() -> None:
 )
 @pytest.mark.parametrize("column", ["sku", "barcode"])
 def test_codes_that_a_spreadsheet_made_numbers_are_refused_by_name(damaged: str, column: str) -> None:
-    with pytest.raises(BadRow, match="a spreadsheet has rounded or reformatted the code") as bad:
+    with pytest.raises(BadRow, match="A spreadsheet has rounded or reformatted this code") as bad:
         row(**{"slug": "a", "sku": "A", column: damaged})
     assert (bad.value.code, bad.value.column) == ("damaged_value", column)
-    with pytest.raises(BadRow, match="a spreadsheet has rounded or reformatted the code"):
+    with pytest.raises(BadRow, match="A spreadsheet has rounded or reformatted this code"):
         read_json(msgspec.json.encode({"slug": "a", "sku": "A", column: damaged}))
 
 

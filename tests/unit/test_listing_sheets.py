@@ -53,9 +53,9 @@ async def test_columns_are_mapped_and_their_units_said() -> None:
 @pytest.mark.parametrize(
     ("left_out", "column", "sentence"),
     [
-        ("decimal", "Preis", "which separator"),
-        ("currency", "Preis", "does not say its currency"),
-        ("weight_unit", "Gewicht", "does not say its unit"),
+        ("decimal", "Preis", "say which it is"),
+        ("currency", "Preis", "has no currency"),
+        ("weight_unit", "Gewicht", "has no unit"),
     ],
 )
 async def test_what_is_not_said_is_not_guessed(left_out: str, column: str, sentence: str) -> None:
@@ -116,10 +116,10 @@ async def test_skus_are_derived_from_slug_and_options_and_never_twice() -> None:
 @pytest.mark.parametrize(
     ("header", "layout", "said"),
     [
-        ("sku,colour", {}, "No columns of ours: `colour`. The columns that we know are `slug`, .*`published`.*preset"),
-        ("sku,price,price_minor", {}, "twice, in two units"),
-        ("a,b", {"mapping": {"a": "sku", "c": "name"}}, "The mapping names `c`, and the file has `a`, `b`"),
-        ("a,b", {"mapping": {"a": "sku", "b": "sku"}}, "Named twice: `sku`"),
+        ("sku,colour", {}, "Unknown columns: `colour`. The known columns are `slug`, .*`published`.*preset"),
+        ("sku,price,price_minor", {}, "in different units"),
+        ("a,b", {"mapping": {"a": "sku", "c": "name"}}, "The mapping names `c`, but the file has `a`, `b`"),
+        ("a,b", {"mapping": {"a": "sku", "b": "sku"}}, "Duplicate columns: `sku`"),
         ("a,b", {"mapping": {"a": "price"}}, "neither"),
     ],
 )

@@ -144,7 +144,7 @@ class Window:
                 product = self._products[row.slug] = _SaidProduct(new_product_id(self._job_id, row.slug), None)
             return product
         if row.speaks_of_product:
-            raise BadRow("nothing_named", "The row says something of a product, and not which (slug).", "slug")
+            raise BadRow("nothing_named", "The row describes a product but does not name it (slug).", "slug")
         if variant is None:
             raise BadRow("unknown_sku", "The catalogue has no such SKU; a new one needs its product (slug).", "sku")
         return _SaidProduct(variant.product_id, None)

@@ -1,7 +1,7 @@
-"""The product exports of other shop systems, one file a system; `base` is what they are written against.
+"""Presets for the product exports of other shop systems, one file per system; `base` has what they share.
 
-A preset says which of a system's columns is which of our fields, and reads what is no cell of its own: variants that
-belong to a parent, options in pairs of columns, categories as paths, rows that are none of ours.
+A preset maps a system's columns to our fields, and reads what takes more than one cell: variants with a parent, options
+in pairs of columns, categories as paths, rows to leave aside.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a preset is, and what they share: groups of rows that make one product, paths of categories, options."""
+"""What a preset is, and what presets share: groups of rows that make one product, category paths, options."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from runtime.listings.amounts import Separator
 from runtime.listings.layout import OPTION
 
 Cells = Mapping[str, str]
-"""The cells of a row that are not empty, by the names of their columns in small letters."""
+"""The cells of a row that are not empty, by column name in lower case."""
 
 Said = dict[str, str]
-"""What a row says, by field (`layout.FIELDS`, OPTION and ATTRIBUTE with a name); an empty text empties."""
+"""What a row says, by field (`layout.FIELDS`, OPTION and ATTRIBUTE with a name); an empty string clears the field."""
 
 ATTRIBUTE: Final = "attribute:"
-"""Before the name of an attribute that all variants of a product share."""
+"""Prefix of an attribute that all variants of a product share."""
 
 PATH: Final = "\x1f"
-"""Between the names of a category's path: no name has it in it."""
+"""Separates the names in a category's path; no name can contain it."""
 
 PRODUCT_FIELDS: Final = ("name", "description", "category", "category_path", "status", "published")
 VARIANT_FIELDS: Final = (
@@ -34,16 +34,16 @@ _DIGEST_BYTES: Final = 5
 
 
 class Aside(Exception):
-    """A row that is not for this shop (another language, another kind of thing), and why."""
+    """A row that this shop has no use for (another language, another kind of item), and why."""
 
 
 class TooMuchToRemember(Exception):
-    """A file has more products than a preset may keep in mind."""
+    """A file has more products than a preset may remember."""
 
 
 class Group(msgspec.Struct, frozen=True):
-    """What the rows of one product have in common: its slug, what a variant has if it says nothing else, the names of
-    its options, and the key of the row that speaks of the product."""
+    """What the rows of one product share: its slug, the default weight of its variants, its option names, and the key
+    of the row that describes the product."""
 
     slug: str
     weight: str = ""
@@ -52,7 +52,7 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Seen:
-    """What was seen of a whole file before its rows are read: the groups by their keys, and whose each slug is."""
+    """What a survey of the whole file found before its rows are read: the groups by key, and the owner of each slug."""
 
     def __init__(self, max_entries: int) -> None:
         self._max_entries = max_entries
@@ -60,14 +60,14 @@ class Seen:
         self._keys: dict[str, str] = {}
 
     def put(self, key: str, group: Group) -> None:
-        """Keeps a group under a key; the first one stands. Raises TooMuchToRemember."""
+        """Keeps a group under a key, unless the key already has one. Raises TooMuchToRemember."""
         if key and key not in self.groups:
             if len(self.groups) >= self._max_entries:
                 raise TooMuchToRemember
             self.groups[key] = group
 
     def slug(self, key: str, name: str) -> str:
-        """A slug of a name that no other key of this file has. Raises TooMuchToRemember."""
+        """A slug for a name, unique to its key in this file. Raises TooMuchToRemember."""
         slug = slug_of(name, key)
         if self._keys.setdefault(slug, key) != key:
             slug = slug_of(f"{name} {key}", key)
@@ -78,13 +78,14 @@ class Seen:
 
 
 def _nothing(cells: Cells, seen: Seen) -> None:
-    """For exports whose rows each stand for themselves."""
+    """For exports whose rows are independent."""
 
 
 class Preset(NamedTuple):
-    """An export of a shop system. Of each of the `required` groups of columns one must be there; `columns` are those of
-    a field, the first that says something counts; `reads` tells which others `read` looks at. `survey` is shown every
-    row before the first is read. `decimal` and `weight_unit` are what the system always writes, if so."""
+    """The export of a shop system. Each group in `required` must have one of its columns in the file; `columns` are
+    those of a field, of which the first that is not empty counts; `reads` matches the others that `read` looks at.
+    `survey` sees every row before the first is read. `decimal` and `weight_unit` are set if the system always writes
+    the same."""
 
     title: str
     required: tuple[tuple[str, ...], ...]
@@ -96,12 +97,12 @@ class Preset(NamedTuple):
     weight_unit: str | None = None
 
     def knows(self, name: str) -> bool:
-        """Whether it reads a column of this name (in small letters)."""
+        """Whether it reads a column of this name (in lower case)."""
         return any(name in names for names in self.columns.values()) or self.reads.fullmatch(name) is not None
 
 
 def slug_of(*texts: str) -> str:
-    """The slug of the first text that has one; of texts in other scripts, one of its digest."""
+    """The slug of the first text that has one; if none has (in other scripts), one made from a digest."""
     for text in texts:
         if slug := slug_from(text):
             return slug
@@ -109,14 +110,14 @@ def slug_of(*texts: str) -> str:
 
 
 def drop(said: Said, fields: Iterable[str]) -> None:
-    """What the row does not speak of."""
+    """Removes fields that the row does not describe."""
     for field in fields:
         said.pop(field, None)
 
 
 def set_path(said: Said, split: Callable[[str], Iterable[str]], separator: str, root: str = "") -> None:
-    """Makes one path of the categories that a row names, of which `split` makes several: that with most names, the
-    first of those. `root` is a name that all of them begin with and none needs."""
+    """Reduces the categories that a row names, which `split` separates, to one path: the deepest, and the first of
+    those. `root` is a name that every path begins with and that is left out."""
     if "category_path" not in said:
         return
     deepest: list[str] = []
@@ -128,29 +129,29 @@ def set_path(said: Said, split: Callable[[str], Iterable[str]], separator: str, 
 
 
 def by_commas(text: str) -> list[str]:
-    """Several, with commas between them."""
+    """Several paths, separated by commas."""
     return text.split(",")
 
 
 def alone(text: str) -> list[str]:
-    """One."""
+    """A single path."""
     return [text]
 
 
 def set_options(said: Said, options: Iterable[tuple[str, str]]) -> None:
-    """The options of a variant, by name."""
+    """Sets the options of a variant, by name."""
     for name, value in options:
         if name and value:
             said[OPTION + name] = value
 
 
 def numbered(cells: Cells, name: str, value: str, most: int) -> list[tuple[str, str]]:
-    """Names and values in pairs of columns; `name` and `value` are patterns with the pair's number."""
+    """Names and values from pairs of columns; `name` and `value` are format strings for the pair's number."""
     return [(cells.get(name.format(number), ""), cells.get(value.format(number), "")) for number in range(1, most + 1)]
 
 
 def weight_by_header(cells: Cells) -> str | None:
-    """The weight with the unit that is in its column's name, as in `Weight (kg)`; None if there is no such column."""
+    """The weight with the unit from its column's name, as in `Weight (kg)`; None if there is no such column."""
     for unit in ("kg", "g", "lb", "lbs", "oz"):
         if weight := cells.get(f"weight ({unit})"):
             return f"{weight} {unit}"

@@ -1,5 +1,5 @@
-"""A product feed of Google Merchant Center: an item a row, as tab-separated text; items of one `item_group_id` are the
-variants of one product, whose first row speaks of it.
+"""A product feed of Google Merchant Center: one item per row, as tab-separated text. Items with the same
+`item_group_id` are variants of one product, which the first of them describes.
 
 https://support.google.com/merchants/answer/7052112
 """
@@ -26,7 +26,7 @@ _OPTIONS: Final = ("color", "size", "material", "pattern")
 
 
 def _either(name: str) -> tuple[str, str]:
-    """Columns may be written with spaces."""
+    """Column names may have spaces instead of underscores."""
     return name, name.replace("_", " ")
 
 

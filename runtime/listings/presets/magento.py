@@ -1,5 +1,5 @@
-"""The product export of Magento (Adobe Commerce): a row for each product, and one more for each store view that says
-something else. A configurable product lists the SKUs of its variants, which have rows of their own.
+"""The product export of Magento (Adobe Commerce): a row for each product, and one more for each store view that
+differs. A configurable product lists the SKUs of its variants, which have rows of their own.
 
 https://experienceleague.adobe.com/en/docs/commerce-admin/systems/data-transfer/data-attributes-product
 """
@@ -37,7 +37,7 @@ def _slug(cells: Cells) -> str:
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    """As in `color=Red,size=L`; what has no `=` goes on with the value before."""
+    """Pairs as in `color=Red,size=L`; a part without `=` continues the value before it."""
     name = value = ""
     for part in text.split(","):
         before, equals, after = part.partition("=")
@@ -64,7 +64,7 @@ def _survey(cells: Cells, seen: Seen) -> None:
 
 def _read(cells: Cells, said: Said, seen: Seen) -> None:
     if view := cells.get("store_view_code"):
-        raise Aside(f"What the store view {view!r} says otherwise, in its language.")
+        raise Aside(f"Values of the store view {view!r}, such as a translation.")
     kind = cells.get("product_type", "")
     if kind not in _SINGLE and kind != _CONFIGURABLE:
         raise Aside(f"A product of type {kind!r}.")
@@ -73,7 +73,7 @@ def _read(cells: Cells, said: Said, seen: Seen) -> None:
     if group is not None:
         said["slug"] = group.slug
         for field in [field for field in said if field.startswith(ATTRIBUTE)]:
-            if said[field] in group.options.values():  # said again, under its code
+            if said[field] in group.options.values():  # the same option, under its code
                 del said[field]
         set_options(said, group.options.items())
         said["active"] = "true" if said.get("published", _ONLINE) == _ONLINE else "false"

@@ -1,5 +1,5 @@
-"""PrestaShop's product files: its own sample for imports, which export modules write, too, and the list of products
-that its back office exports. The columns of both have names of their own; a product is one variant.
+"""PrestaShop's product files: the format of its import, which export modules also write, and the list of products that
+its back office exports. The two name their columns differently. A product is one variant.
 
 https://docs.prestashop-project.org/1-6-documentation/user-guide/understanding-the-preferences/csv-import-parameters
 """

@@ -1,5 +1,5 @@
-"""Shopify's product export: a row for each variant and each picture, grouped by handle; only a product's first row
-speaks of the product. Its columns have had two sets of names.
+"""Shopify's product export: a row for each variant and each picture, grouped by handle. Only a product's first row
+describes the product. Older and newer exports name their columns differently.
 
 https://help.shopify.com/en/manual/products/import-export/using-csv
 """
@@ -25,7 +25,7 @@ from runtime.listings.presets.base import (
 
 _OPTIONS_MAX: Final = 3
 _ALONE: Final = ("title", "default title")
-"""The option of a product that has none."""
+"""The option that stands for a product without options."""
 
 
 def _handle(cells: Cells) -> str:
@@ -42,7 +42,7 @@ def _read(cells: Cells, said: Said, seen: Seen) -> None:
     handle = _handle(cells)
     said["slug"] = slug_of(handle)
     if not {"sku", "price", "name"} & {field for field, cell in said.items() if cell} and "option1 value" not in cells:
-        raise Aside("A picture of the product, and nothing else.")
+        raise Aside("Only a picture of the product.")
     if not said.get("name"):
         drop(said, PRODUCT_FIELDS)
     else:
@@ -58,7 +58,7 @@ def _read(cells: Cells, said: Said, seen: Seen) -> None:
         said["weight"] += " g"
     if not said.get("compare_at", "").strip("0."):
         said.update({"compare_at": ""} if "compare_at" in said else {})
-    if "variant inventory tracker" not in cells and "handle" in cells:  # stock that nobody counts
+    if "variant inventory tracker" not in cells and "handle" in cells:  # stock is not tracked
         drop(said, ("on_hand",))
     group = seen.groups.get(handle)
     names = group.options if group else {}

@@ -1,5 +1,5 @@
-"""Square's item library: a row for each variation of an item, with a stock column for each location; the item is told
-by its name.
+"""Square's item library: a row for each variation of an item, with a stock column for each location. An item is
+identified by its name.
 
 https://squareup.com/help/us/en/article/5153-import-items-online
 """
@@ -32,7 +32,7 @@ def _read(cells: Cells, said: Said, seen: Seen) -> None:
     if any(word in kind.lower() for word in _NO_GOODS):
         raise Aside(f"An item of type {kind!r}.")
     if said.get("price", "").lower() in ("variable", "variable pricing"):
-        raise Aside("Its price is decided at the till.")
+        raise Aside("An item whose price is decided at the till.")
     said["slug"] = slug_of(cells.get("item name", ""))
     set_path(said, by_commas, ">")
     if said.get("title", "").lower() == _ONLY_VARIATION:
@@ -46,7 +46,7 @@ def _read(cells: Cells, said: Said, seen: Seen) -> None:
     if counted and all(cell.isdecimal() for cell in counted):
         said["on_hand"] = str(sum(map(int, counted)))
     elif counted:
-        said["on_hand"] = ", ".join(counted)  # refused as it stands
+        said["on_hand"] = ", ".join(counted)  # rejected as it is
     set_options(said, numbered(cells, "option name {}", "option value {}", _OPTIONS_MAX))
 
 

@@ -1,5 +1,5 @@
-"""WooCommerce's product export: a row for each product, and one for each variation, which names its parent by SKU or,
-as `id:11`, by its number.
+"""WooCommerce's product export: a row for each product and for each variation, which names its parent by SKU or, as
+`id:11`, by its number.
 
 https://github.com/woocommerce/woocommerce/wiki/Product-CSV-Import-Schema
 """
@@ -32,12 +32,12 @@ _SIMPLE: Final = "simple"
 
 
 def _kinds(cells: Cells) -> list[str]:
-    """As in `simple, virtual`."""
+    """The types of a product, as in `simple, virtual`."""
     return [kind.strip().lower() for kind in cells.get("type", "").split(",")]
 
 
 def _paths(text: str) -> list[str]:
-    """A comma in a name stands behind a backslash."""
+    """Paths separated by commas; a comma in a name is escaped with a backslash."""
     return [path.replace("\\,", ",") for path in _COMMA.split(text)]
 
 
@@ -62,7 +62,7 @@ def _read(cells: Cells, said: Said, seen: Seen) -> None:
     parent = cells.get("parent", "").replace("id: ", "id:") if is_variation else _key(cells)
     group = seen.groups.get(parent)
     if group is None:
-        raise Aside(f"A variation of {parent!r}, which the file does not have.")
+        raise Aside(f"A variation of {parent!r}, which is not in the file.")
     said["slug"] = group.slug
     if "description" in said:
         said["description"] = said["description"].replace("\\n", "\n")
