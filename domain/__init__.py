@@ -1,7 +1,7 @@
-"""The rules of the shop: commands, events, `decide` and `evolve`. Pure, and imports no other package of ours.
+"""The rules of the shop: commands, events, `decide` and `evolve`. Pure code that imports no other package of ours.
 
-Importing the package imports every module in it, so that `model.COMMANDS` and `model.EVENTS` are complete: a new
-noun is a new file and no list to keep.
+Importing the package imports every module in it, so that `model.COMMANDS` and `model.EVENTS` are complete: a new entity
+is a new file, with no list to maintain.
 """
 
 from importlib import import_module

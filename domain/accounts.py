@@ -1,8 +1,8 @@
-"""Accounts: people who sign in. The e-mail address is the name they sign in with, in one spelling, and stays theirs.
+"""Accounts: people who sign in, with an e-mail address that is normalized and never changes.
 
-`epoch` rises with every change that must end what was handed out before it: another password, another role, an end.
-Sessions and tokens of an older epoch are refused. Whoever may ask for these commands, the gateway says; that nobody
-takes the own account's rights away, these rules say.
+`epoch` rises with every change that must invalidate sessions and tokens issued before: a new password, a new role,
+deactivation, erasure. The gateway checks who may issue these commands; these rules keep people from removing their own
+rights.
 """
 
 from typing import Any, ClassVar
@@ -18,9 +18,8 @@ from domain.roles import ACCOUNT_ROLES
 
 
 class Account(Entity, frozen=True):
-    """An account as it stands. Who it belongs to and its password's hash are not in the log, so what is folded from
-    there has neither. Nobody signs in to one whose address is not `confirmed`, nor in production to one that was made
-    in `development`."""
+    """An account. Its personal data and password hash are not in the log, so folding the log restores neither. Signing
+    in requires a `confirmed` address and, in production, an account that was not created in `development`."""
 
     id: UUID
     email: Personal | None
@@ -38,13 +37,13 @@ class Account(Entity, frozen=True):
 
 
 def check_name(name: Personal) -> None:
-    """Raises ValueError for what can be no account's name."""
+    """Raises ValueError for an invalid account name."""
     if not 1 <= len(name.value) <= ACCOUNT_NAME_MAX_CHARS:
-        raise ValueError("no name of an account")
+        raise ValueError("not a valid account name")
 
 
 class CreateAccount(Command, frozen=True):
-    """`confirmed`: whether somebody vouches for the address, who is not just anybody."""
+    """`confirmed`: whether a trusted caller vouches for the address."""
 
     account_id: UUID
     email: Personal
@@ -55,17 +54,17 @@ class CreateAccount(Command, frozen=True):
 
     def __post_init__(self) -> None:
         if not EMAIL.keeps(self.email.value):
-            raise ValueError("not an e-mail address in its one spelling")
+            raise ValueError("not a normalized e-mail address")
         check_name(self.name)
         if self.role not in ACCOUNT_ROLES:
-            raise ValueError(f"{self.role!r} is no role of an account")
+            raise ValueError(f"{self.role!r} is not a role for an account")
 
     def slot(self) -> int:
         return slot_of_id(self.account_id)
 
 
 class ChangeAccount(Command, frozen=True):
-    """What is None stays as it is."""
+    """A field that is None stays as it is."""
 
     account_id: UUID
     name: Personal | None = None
@@ -75,7 +74,7 @@ class ChangeAccount(Command, frozen=True):
         if self.name is not None:
             check_name(self.name)
         if self.role is not None and self.role not in ACCOUNT_ROLES:
-            raise ValueError(f"{self.role!r} is no role of an account")
+            raise ValueError(f"{self.role!r} is not a role for an account")
 
     def slot(self) -> int:
         return slot_of_id(self.account_id)
@@ -142,7 +141,7 @@ class AccountReactivated(Event, frozen=True):
 @decides(CreateAccount)
 def _create(shop: Shop, command: CreateAccount, context: Context) -> Decision:
     if any(account.email == command.email for account in shop.of(Account).values()):
-        return Rejection("email_taken", "There is an account with this e-mail address.")
+        return Rejection("email_taken", "An account with this e-mail address already exists.")
     created = AccountCreated(
         command.account_id,
         command.email,
@@ -162,7 +161,7 @@ def _change(shop: Shop, command: ChangeAccount, context: Context) -> Decision:
         return not_found(command.account_id)
     name, role = command.name or account.name, command.role or account.role
     if role != account.role and _is_own(account, context):
-        return Rejection("own_account", "Nobody changes the role of the own account.")
+        return Rejection("own_account", "You cannot change the role of your own account.")
     epoch = account.epoch + (role != account.role)
     return (AccountChanged(account.id, name, role, epoch),)
 
@@ -173,7 +172,7 @@ def _deactivate(shop: Shop, command: DeactivateAccount, context: Context) -> Dec
     if account is None:
         return not_found(command.account_id)
     if _is_own(account, context):
-        return Rejection("own_account", "Nobody deactivates the own account.")
+        return Rejection("own_account", "You cannot deactivate your own account.")
     if not account.active:
         return Rejection("account_state_conflict", "The account is not active.", {"active": False})
     return (AccountDeactivated(account.id, account.epoch + 1),)
@@ -185,7 +184,7 @@ def _reactivate(shop: Shop, command: ReactivateAccount, context: Context) -> Dec
     if account is None or account.erased:
         return not_found(command.account_id)
     if account.active:
-        return Rejection("account_state_conflict", "The account is active.", {"active": True})
+        return Rejection("account_state_conflict", "The account is already active.", {"active": True})
     return (AccountReactivated(account.id),)
 
 
@@ -194,7 +193,7 @@ def _is_own(account: Account, context: Context) -> bool:
 
 
 def not_found(account_id: UUID) -> Rejection:
-    """The refusal of whatever is said about an account that is not there."""
+    """The rejection of a command about an account that does not exist."""
     return Rejection("account_not_found", "There is no such account.", {"account_id": str(account_id)})
 
 
@@ -229,7 +228,7 @@ def _reactivated(shop: Shop, event: AccountReactivated) -> None:
 
 
 def put(shop: Shop, account_id: UUID, **changes: Any) -> None:
-    """Changes the account, if it is among what is looked at."""
+    """Changes the account, if it is loaded."""
     accounts = shop.of(Account)
     if account_id in accounts:
         accounts[account_id] = msgspec.structs.replace(accounts[account_id], **changes)

@@ -1,6 +1,6 @@
-"""API keys: how machines come in. A key has a role and the scopes it was given, and is good until it is revoked.
+"""API keys: credentials for machines. A key has a role and scopes, and is valid until it is revoked.
 
-Only the hash of its secret is kept, and not in the log; the key itself was shown once, to whoever made it.
+Only the hash of its secret is stored, and not in the log; the key itself is shown once, when it is created.
 """
 
 from typing import Annotated, ClassVar, Final
@@ -17,13 +17,13 @@ PRINCIPAL_PREFIX: Final = "key:"
 
 
 def key_principal(key_id: UUID) -> str:
-    """Who acts when a key is used."""
+    """The principal of whoever uses the key."""
     return f"{PRINCIPAL_PREFIX}{key_id}"
 
 
 class ApiKey(Entity, frozen=True):
-    """A key as it stands. `created_by` is a principal. What is folded from the log has no `secret_hash`. Production
-    refuses one that was made in `development`."""
+    """An API key. `created_by` is a principal. Folding the log does not restore `secret_hash`. Production rejects keys
+    that were created in `development`."""
 
     id: UUID
     name: str
@@ -47,7 +47,7 @@ class CreateApiKey(Command, frozen=True):
 
     def __post_init__(self) -> None:
         if self.role not in ACCOUNT_ROLES:
-            raise ValueError(f"{self.role!r} is no role of a key")
+            raise ValueError(f"{self.role!r} is not a role for a key")
         if not allowed(self.role, self.scopes):
             raise ValueError(f"the role {self.role!r} does not allow these scopes")
 
@@ -104,7 +104,7 @@ def _revoke(shop: Shop, command: RevokeApiKey, context: Context) -> Decision:
     if key is None:
         return Rejection("api_key_not_found", "There is no such API key.", {"key_id": str(command.key_id)})
     if key.revoked:
-        return Rejection("api_key_revoked", "The API key was revoked before.", {"key_id": str(key.id)})
+        return Rejection("api_key_revoked", "The API key is already revoked.", {"key_id": str(key.id)})
     return (ApiKeyRevoked(key.id),)
 
 

@@ -1,6 +1,7 @@
-"""The catalogue: products and their variants. A variant is a SKU, with its price; it is on sale while both are active.
+"""The catalogue: products and their variants. A variant is a SKU with a price, and is on sale while it and its product
+are active.
 
-What staff may say of them, and what happens then, in words; the rules are in `domain/catalogue_rules.py`.
+Entities, commands and events only; the rules are in `domain/catalogue_rules.py`.
 """
 
 from typing import Annotated, Any, ClassVar, Final
@@ -30,11 +31,11 @@ DRAFT: Final = "draft"
 ACTIVE: Final = "active"
 ARCHIVED: Final = "archived"
 PRODUCT_STATUSES: Final = (DRAFT, ACTIVE, ARCHIVED)
-assert tuple(STATUS.words) == PRODUCT_STATUSES, "the field says which there are"
+assert tuple(STATUS.words) == PRODUCT_STATUSES, "the field lists the same statuses"
 
 
 class Product(Entity, frozen=True):
-    """A product as it stands. `version` counts its changes, those of its variants among them."""
+    """A product. `version` counts its changes, including those of its variants."""
 
     id: UUID
     slug: str
@@ -49,8 +50,8 @@ class Product(Entity, frozen=True):
 
 
 class Variant(Entity, frozen=True):
-    """A SKU of a product. Prices are per piece, in the minor units of `currency` (ISO 4217); `compare_at_minor` is the
-    price it is shown reduced from. `on_sale` is whether it can be ordered: it and its product are active."""
+    """A SKU of a product. Prices are per piece, in minor units of `currency` (ISO 4217); `compare_at_minor` is the
+    price that it is shown as reduced from. `on_sale`: it and its product are active, so it can be ordered."""
 
     sku: str
     product_id: UUID
@@ -73,7 +74,7 @@ _Word = Annotated[str, msgspec.Meta(max_length=ATTRIBUTE_MAX_CHARS)]
 
 
 class ProductFields(msgspec.Struct, frozen=True, array_like=True):
-    """What staff say of a product."""
+    """The fields of a product that staff set."""
 
     slug: str
     name: Annotated[str, msgspec.Meta(min_length=NAME_MIN_CHARS, max_length=NAME_MAX_CHARS)]
@@ -83,15 +84,15 @@ class ProductFields(msgspec.Struct, frozen=True, array_like=True):
 
     def __post_init__(self) -> None:
         if not SLUG.keeps(self.slug):
-            raise ValueError(f"{self.slug!r} is no slug")
+            raise ValueError(f"{self.slug!r} is not a slug")
         if self.status not in PRODUCT_STATUSES:
-            raise ValueError(f"{self.status!r} is no status of a product")
+            raise ValueError(f"{self.status!r} is not a product status")
         if not (is_text(self.name) and is_text(self.description)):
-            raise ValueError("a control character is no text")
+            raise ValueError("control characters are not allowed")
 
 
 class VariantFields(msgspec.Struct, frozen=True, array_like=True):
-    """What staff say of a variant."""
+    """The fields of a variant that staff set."""
 
     sku: str
     price_minor: _Price
@@ -105,13 +106,13 @@ class VariantFields(msgspec.Struct, frozen=True, array_like=True):
 
     def __post_init__(self) -> None:
         if not SKU.keeps(self.sku):
-            raise ValueError(f"{self.sku!r} is no SKU")
+            raise ValueError(f"{self.sku!r} is not a SKU")
         if self.currency not in CURRENCIES:
-            raise ValueError(f"{self.currency!r} is no currency")
+            raise ValueError(f"{self.currency!r} is not a currency")
         if not all(
             is_text(text) for text in (self.title, self.barcode or "", *self.attributes, *self.attributes.values())
         ):
-            raise ValueError("a control character is no text")
+            raise ValueError("control characters are not allowed")
 
 
 class CreateProduct(Command, frozen=True):
@@ -124,7 +125,8 @@ class CreateProduct(Command, frozen=True):
 
 
 class ChangeProduct(Command, frozen=True):
-    """`changes` are fields of ProductFields by name. With `version`, only if the product still has that one."""
+    """`changes` maps names of ProductFields to values. With `version`, it applies only to that version of the
+    product."""
 
     product_id: UUID
     changes: dict[str, Any]
@@ -134,13 +136,13 @@ class ChangeProduct(Command, frozen=True):
         return slot_of_id(self.product_id)
 
     def category_id(self) -> UUID | None:
-        """The category that it is to be in, if that changes."""
+        """The product's new category, if that changes."""
         category_id = self.changes.get("category_id")
         return UUID(category_id) if isinstance(category_id, str) else None
 
 
 class SetVariant(Command, frozen=True):
-    """Adds the variant, or replaces what was said of it."""
+    """Adds the variant, or replaces its fields."""
 
     product_id: UUID
     variant: VariantFields
@@ -151,8 +153,8 @@ class SetVariant(Command, frozen=True):
 
 
 class ChangeVariant(Command, frozen=True):
-    """`changes` are fields of VariantFields by name; those of `attributes` are merged into the ones that are there, and
-    null takes one away (RFC 7396). With `version`, only if the product still has that one."""
+    """`changes` maps names of VariantFields to values; `attributes` are merged into the existing ones, and null removes
+    one (RFC 7396). With `version`, it applies only to that version of the product."""
 
     product_id: UUID
     sku: str
@@ -164,9 +166,9 @@ class ChangeVariant(Command, frozen=True):
 
 
 class PutListing(Command, frozen=True):
-    """One row of an import: the product as it is to be, one of its variants, and how many pieces of it were counted;
-    each may be left out. What already is so is left as it is. Of a product or variant that is there, the fields named
-    in `kept` stay whatever they are: the row does not speak of them."""
+    """One row of an import: a product, one of its variants and how many pieces of it were counted, each optional. Only
+    differences are applied. The fields named in `kept`, on which the row is silent, stay as they are in an existing
+    product or variant."""
 
     product_id: UUID
     product: ProductFields | None = None
@@ -192,7 +194,7 @@ class ProductCreated(Event, frozen=True):
 
 
 class ProductChanged(Event, frozen=True):
-    """The product as it is now."""
+    """The product after the change."""
 
     type: ClassVar[str] = "product.changed"
     product_id: UUID
@@ -207,7 +209,7 @@ class ProductChanged(Event, frozen=True):
 
 
 class VariantAdded(Event, frozen=True):
-    """`product_status` is the product's at this moment: with `active` it says whether the variant is on sale."""
+    """`product_status` is the product's status at this moment, which with `active` decides whether it is on sale."""
 
     type: ClassVar[str] = "product.variant_added"
     product_id: UUID
@@ -227,7 +229,7 @@ class VariantAdded(Event, frozen=True):
 
 
 class VariantChanged(Event, frozen=True):
-    """The variant as it is now; `product_status` as in VariantAdded."""
+    """The variant after the change; `product_status` as in VariantAdded."""
 
     type: ClassVar[str] = "product.variant_changed"
     product_id: UUID
@@ -247,7 +249,7 @@ class VariantChanged(Event, frozen=True):
 
 
 class ListingUnchanged(Event, frozen=True):
-    """What was said of the product was so already."""
+    """The row changed nothing."""
 
     type: ClassVar[str] = "product.unchanged"
     product_id: UUID

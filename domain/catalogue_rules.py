@@ -195,7 +195,7 @@ def _version_conflict(product: Product, version: int | None) -> Rejection | None
         return None
     return Rejection(
         "version_conflict",
-        "It was changed meanwhile: read it again.",
+        "It has changed since: read it again.",
         {"version": product.version, "expected_version": version},
     )
 

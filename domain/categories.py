@@ -1,4 +1,4 @@
-"""Categories: a tree, changed by one mailbox, so that it always is one."""
+"""Categories: a tree, changed by a single mailbox so that it always stays a tree."""
 
 from collections import defaultdict
 from typing import Annotated, Any, ClassVar
@@ -20,7 +20,7 @@ from domain.model import Command, Context, Decision, Entity, Event, Rejection, S
 
 
 class Category(Entity, frozen=True):
-    """A category as it stands. `position` sorts it among its siblings; `version` counts its changes."""
+    """A category. `position` orders it among its siblings; `version` counts its changes."""
 
     id: UUID
     slug: str
@@ -34,7 +34,7 @@ class Category(Entity, frozen=True):
 
 
 class CategoryFields(msgspec.Struct, frozen=True, array_like=True):
-    """What staff say of a category."""
+    """The fields of a category that staff set."""
 
     slug: str
     name: Annotated[str, msgspec.Meta(min_length=NAME_MIN_CHARS, max_length=NAME_MAX_CHARS)]
@@ -43,13 +43,13 @@ class CategoryFields(msgspec.Struct, frozen=True, array_like=True):
 
     def __post_init__(self) -> None:
         if not SLUG.keeps(self.slug):
-            raise ValueError(f"{self.slug!r} is no slug")
+            raise ValueError(f"{self.slug!r} is not a slug")
         if not is_text(self.name):
-            raise ValueError("a control character is no text")
+            raise ValueError("control characters are not allowed")
 
 
 def categories_slot() -> int:
-    """All categories share one mailbox: whether the tree stays a tree is decided on the whole of it."""
+    """All categories share one mailbox: whether they stay a tree is decided on all of them."""
     return slot_of_key("categories")
 
 
@@ -62,7 +62,8 @@ class CreateCategory(Command, frozen=True):
 
 
 class ChangeCategory(Command, frozen=True):
-    """`changes` are fields of CategoryFields by name. With `version`, only if the category still has that one."""
+    """`changes` maps names of CategoryFields to values. With `version`, it applies only to that version of the
+    category."""
 
     category_id: UUID
     changes: dict[str, Any]
@@ -85,7 +86,7 @@ class CategoryCreated(Event, frozen=True):
 
 
 class CategoryChanged(Event, frozen=True):
-    """The category as it is now."""
+    """The category after the change."""
 
     type: ClassVar[str] = "category.changed"
     category_id: UUID
@@ -99,7 +100,7 @@ class CategoryChanged(Event, frozen=True):
 
 
 class CategoryUnchanged(Event, frozen=True):
-    """What was said of the category was so already."""
+    """The command changed nothing."""
 
     type: ClassVar[str] = "category.unchanged"
     category_id: UUID
@@ -113,7 +114,7 @@ def _create(shop: Shop, command: CreateCategory, context: Context) -> Decision:
     if command.category_id in shop.of(Category):
         raise ValueError("a category is created once: its id is taken")
     if len(shop.of(Category)) >= CATEGORIES_MAX:
-        return Rejection("too_many_categories", f"There are at most {CATEGORIES_MAX} categories.")
+        return Rejection("too_many_categories", f"There can be at most {CATEGORIES_MAX} categories.")
     return _refused(shop, command.category_id, command.category) or (
         CategoryCreated(command.category_id, *msgspec.structs.astuple(command.category)),
     )
@@ -127,7 +128,7 @@ def _change(shop: Shop, command: ChangeCategory, context: Context) -> Decision:
     if command.version is not None and command.version != category.version:
         return Rejection(
             "version_conflict",
-            "It was changed meanwhile: read it again.",
+            "It has changed since: read it again.",
             {"version": category.version, "expected_version": command.version},
         )
     said = {name: getattr(category, name) for name in CategoryFields.__struct_fields__}
@@ -140,25 +141,27 @@ def _change(shop: Shop, command: ChangeCategory, context: Context) -> Decision:
 
 
 def _refused(shop: Shop, category_id: UUID, fields: CategoryFields) -> Rejection | None:
-    """Why a category cannot be as said."""
+    """Why a category cannot have these fields, or None."""
     categories = shop.of(Category)
     if any(other.slug == fields.slug and other.id != category_id for other in categories.values()):
         return Rejection("slug_taken", "Another category has this slug.", {"slug": fields.slug})
     above, depth = fields.parent_id, 1
     while above is not None:
         if above == category_id:
-            return Rejection("category_cycle", "A category cannot lie within itself.", {"parent_id": str(above)})
+            return Rejection("category_cycle", "A category cannot be inside itself.", {"parent_id": str(above)})
         if above not in categories:
             return Rejection("unknown_category", "There is no such category.", {"category_id": str(above)})
         above, depth = categories[above].parent_id, depth + 1
     depth += _height(categories, category_id)
     if depth > CATEGORY_MAX_DEPTH:
-        return Rejection("category_too_deep", f"Categories lie at most {CATEGORY_MAX_DEPTH} deep.", {"depth": depth})
+        return Rejection(
+            "category_too_deep", f"Categories can be nested at most {CATEGORY_MAX_DEPTH} deep.", {"depth": depth}
+        )
     return None
 
 
 def _height(categories: dict[UUID, Category], category_id: UUID) -> int:
-    """How many levels lie below a category."""
+    """The number of levels below a category."""
     below: dict[UUID | None, list[UUID]] = defaultdict(list)
     for category in categories.values():
         below[category.parent_id].append(category.id)

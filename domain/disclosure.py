@@ -1,7 +1,7 @@
-"""What the log discloses: the scope that one needs to read an event of each type, beside being staff; and who sees what
-of the catalogue is not public: drafts, and what is archived.
+"""Who may read what: the scope that staff need for each type of event, and for drafts and archived products in the
+catalogue.
 
-Whoever may read the whole log may read each of its events. A noun that nobody has thought of here is read by them only.
+READS_ALL allows every event, and is required for those of any entity that is not listed here.
 """
 
 from collections.abc import Collection, Iterable
@@ -29,12 +29,12 @@ def may_read(event_type: str, scopes: Collection[str]) -> bool:
 
 
 def may_see_drafts(scopes: Collection[str]) -> bool:
-    """Whether staff with these scopes see all of the catalogue; whoever may change it does."""
+    """Whether staff with these scopes see the whole catalogue, as those who may change it do."""
     return READS_DRAFTS in scopes or _WRITES_DRAFTS in scopes
 
 
 def lacking(event_types: Iterable[str], scopes: Collection[str]) -> list[str]:
-    """The scopes that are wanting to read events of all these types."""
+    """The scopes still needed to read events of all these types."""
     return sorted({_scope_for(each) or "" for each in event_types if not may_read(each, scopes)})
 
 

@@ -1,10 +1,10 @@
-"""Erasing people: the rows that say who they are are blanked, and their sessions end. Their orders stay, with their
-money, under an id that means nobody any more; the addresses on them go, also on those that they placed as guests.
+"""Erasing people: their personal data is blanked and their sessions end. Their orders and amounts stay, under an id
+that no longer identifies anyone; the addresses on the orders go, including those that they placed as guests.
 
-A guest has no account, but an order with an address on it, which goes. A registration that nobody confirmed in time is
-erased without anybody's asking: whoever made it may be a stranger, so nothing but the account itself is touched.
+A guest has no account; the address on the order is erased. A registration that is not confirmed in time is erased
+automatically, but only the account itself, since a stranger may have made it.
 
-What is blanked the log never knew; that it was, the log says.
+The log never contains what is blanked; it records that it was.
 """
 
 from typing import ClassVar
@@ -27,8 +27,8 @@ class EraseAccount(Command, frozen=True):
 
 
 class ExpireRegistration(Command, frozen=True):
-    """`epoch` is the account's as it was found unconfirmed: a registration that was repeated since has a link of its
-    own, and time of its own."""
+    """`epoch` is the account's when it was found unconfirmed: a registration repeated since then has its own link and
+    its own deadline."""
 
     account_id: UUID
     epoch: int
@@ -38,7 +38,7 @@ class ExpireRegistration(Command, frozen=True):
 
 
 class EraseOrderAddress(Command, frozen=True):
-    """All that is known of a guest: the address on the order."""
+    """Erases all that is known about a guest: the address on the order."""
 
     order_id: UUID
 
@@ -56,7 +56,7 @@ class AccountErased(Event, frozen=True):
 
 
 class RegistrationExpired(Event, frozen=True):
-    """An account that was never confirmed is erased."""
+    """An account that was not confirmed in time was erased."""
 
     type: ClassVar[str] = "account.registration_expired"
     account_id: UUID
@@ -81,7 +81,7 @@ def _erase(shop: Shop, command: EraseAccount, context: Context) -> Decision:
     if account is None or account.erased:
         return not_found(command.account_id)
     if account.role == ADMIN and context.actor.principal == str(account.id):
-        return Rejection("own_account", "An admin is erased by another one.")
+        return Rejection("own_account", "Only another admin can erase an admin's account.")
     return (AccountErased(account.id, account.epoch + 1),)
 
 
@@ -91,7 +91,7 @@ def _expire(shop: Shop, command: ExpireRegistration, context: Context) -> Decisi
     if account is None or account.erased:
         return not_found(command.account_id)
     if account.confirmed or account.epoch != command.epoch:
-        return Rejection("account_changed", "The account was confirmed or registered again meanwhile.")
+        return Rejection("account_changed", "The account has been confirmed or registered again since.")
     return (RegistrationExpired(account.id, account.epoch + 1),)
 
 

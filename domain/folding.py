@@ -1,8 +1,8 @@
-"""Text as it is compared: in one form, whatever its case, its accents, and the keyboard that wrote it.
+"""Text folded for comparison, so that case, accents and the keyboard that wrote it make no difference.
 
-Names are shown as they were given, and found and sorted by what is made of them here, on both sides alike; so neither
-depends on the locale that a database happens to have. Scripts without spaces (Han, kana, Thai, ...) are cut into pairs
-of letters that overlap, which finds every part of a name that is two letters or longer.
+Names are shown as given, and searched and sorted by their folded form; queries are folded the same way. So neither
+depends on the database's locale. Scripts without spaces (Han, kana, Thai, ...) are split into overlapping pairs of
+letters, which find every part of a name of two letters or more.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Final
 
 from domain.fields.characters import runs_of_marks
 
-# Letters that people type without what Unicode takes for a part of the letter, or in another way of their script.
+# Letters that people type without a part that Unicode does not decompose, or as another letter of their script.
 _PLAIN: Final = {
     "ø": "o",
     "ł": "l",
@@ -36,8 +36,8 @@ _PLAIN: Final = {
     "\u02bc": "'",
     "\u200b": " ",
 }
-# Canonical combining classes of marks that are no letter of their own: accents, points of Hebrew, vowels of Arabic. The
-# others (voiced kana, viramas, tones and vowels of Thai) stay.
+# Canonical combining classes of marks that do not make another letter: accents, Hebrew points, Arabic vowels. The
+# others (voiced kana, viramas, Thai tones and vowels) stay.
 _OVERLAY: Final = 1
 _POINTS: Final = range(10, 37)
 _ACCENTS: Final = range(200, 241)
@@ -61,11 +61,11 @@ _ASCII_WORD = re.compile("[a-z0-9]+")
 _APOSTROPHE = re.compile("'")
 
 ORDER_KEY_MAX_BYTES: Final = 1_000
-"""Of either half of a key to sort by: an entry of an index holds 2,700 bytes."""
+"""For each half of a sort key: an index entry holds 2,700 bytes."""
 
 
 def fold(text: str) -> str:
-    """The text without case and accents, in one form; its punctuation stays. In time linear in its length."""
+    """The normalized text without case and accents, but with its punctuation. Takes linear time."""
     if text.isascii():
         return text.lower()
     spelt = unicodedata.normalize("NFKD", runs_of_marks().sub("", text).casefold()).casefold()
@@ -73,8 +73,8 @@ def fold(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words that the text is found by, in their order: of scripts without spaces the pairs of letters, and behind
-    each run of them its last letter."""
+    """The words that the text is found by, in order. In scripts without spaces these are the pairs of letters, and
+    after each run its last letter."""
     found: list[str] = []
     for piece in pieces(text):
         if isinstance(piece, str):
@@ -85,7 +85,7 @@ def words(text: str) -> list[str]:
 
 
 def pieces(text: str) -> Iterator[str | list[str]]:
-    """The words of the text, folded; a run of a script without spaces is the list of its letters, with their marks."""
+    """The folded words of the text; a run of a script without spaces is a list of its letters with their marks."""
     plain = _APOSTROPHE.sub("", fold(text))
     if plain.isascii():
         yield from _ASCII_WORD.findall(plain)
@@ -116,13 +116,13 @@ def pieces(text: str) -> Iterator[str | list[str]]:
 
 
 def order_key(text: str) -> str:
-    """What the text is sorted by, code point by code point: folded; what then is the same, as it is written."""
+    """The text's sort key, compared by code point: the folded text, then the text as written to break ties."""
     return f"{_cut(fold(text))}\t{_cut(text)}"
 
 
 def alike(text: str) -> str:
-    """The words that are compared for likeness, letter by letter. In the locale C `pg_trgm` knows no letter beyond
-    ASCII, so each of those is written as one of 36 signs: alphabets fit. Scripts of pairs are left out."""
+    """The words for similarity search. In the C locale `pg_trgm` ignores non-ASCII letters, so each is mapped to one of
+    36 characters, enough for an alphabet. Scripts without spaces are left out."""
     return " ".join("".join(map(_sign, piece)) for piece in pieces(text) if isinstance(piece, str))
 
 

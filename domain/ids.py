@@ -1,8 +1,8 @@
 """Identifiers: UUIDv7 (RFC 9562) whose 12 `rand_a` bits hold the slot, so that an id tells its mailbox.
 
-A slot is one of 4,096 places on a ring that never changes; mailboxes share the ring out between them. Anything
-that is said about an order later finds the order's mailbox from the id alone, without a look-up.
-Randomness and time come from the caller: nothing here reads a clock.
+A slot is one of 4,096 places on a ring that never changes, which the mailboxes divide among themselves. So any later
+command about an order finds its mailbox from the id alone, without a look-up. Randomness and time come from the caller:
+nothing here reads a clock.
 """
 
 from typing import Final
@@ -17,17 +17,17 @@ _RANDOM_MASK: Final = (1 << 62) - 1
 
 
 def new_id(now_ms: int, slot: int, random: int) -> UUID:
-    """A UUIDv7 of the millisecond `now_ms` (Unix time) that carries `slot`. The low 62 bits of `random` go in."""
+    """A UUIDv7 for the millisecond `now_ms` (Unix time) that carries `slot` and the low 62 bits of `random`."""
     return UUID(int=now_ms << 80 | _VERSION_7 | slot << 64 | _VARIANT_RFC | random & _RANDOM_MASK)
 
 
 def slot_of_id(identifier: UUID) -> int:
-    """The slot an id carries, 0..4095."""
+    """The slot in an id, 0..4095."""
     return (identifier.int >> 64) & (SLOT_COUNT - 1)
 
 
 def slot_of_key(key: str) -> int:
-    """The slot of anything that has a name instead of an id (a SKU, an idempotency key), 0..4095."""
+    """The slot of something with a name instead of an id (a SKU, an idempotency key), 0..4095."""
     return crc32(key.encode()) % SLOT_COUNT
 
 

@@ -1,8 +1,8 @@
-"""Jobs: long work that staff ask for (a report, an import), done by a background process; each is asked for once
-and finished once.
+"""Jobs: long-running work for staff (a report, an import), done by a background process. Each is requested once and
+finished once.
 
-What happens in between (who is at it, how far it is) is telemetry and not told here. A job's own work changes the shop
-only by commands of its own.
+What happens in between (which process runs it, how far it is) is telemetry and not part of the log. A job changes the
+shop only through commands.
 """
 
 from typing import Annotated, Any, ClassVar, Final
@@ -23,8 +23,8 @@ FAILED: Final = "failed"
 
 
 class Job(Entity, frozen=True):
-    """A job as it stands. `params` say what is asked for, `summary` what came of it; both are JSON objects. Of the runs
-    that it took, the `run`-th finished it, 0 for none yet."""
+    """A job. `params` is what was requested and `summary` the result; both are JSON objects. `run` is the number of the
+    run that finished it, 0 if none has."""
 
     id: UUID
     kind: str
@@ -48,11 +48,11 @@ class RequestJob(Command, frozen=True):
 
     def __post_init__(self) -> None:
         if self.kind not in JOB_KINDS:
-            raise ValueError(f"{self.kind!r} is no kind of job")
+            raise ValueError(f"{self.kind!r} is not a kind of job")
 
 
 class FinishJob(Command, frozen=True):
-    """What came of the job's `run`-th run; the first to say so is right."""
+    """The result of the job's `run`-th run; the first one counts."""
 
     job_id: UUID
     status: str
@@ -64,7 +64,7 @@ class FinishJob(Command, frozen=True):
 
     def __post_init__(self) -> None:
         if self.status not in (SUCCEEDED, FAILED):
-            raise ValueError(f"no job ends as {self.status!r}")
+            raise ValueError(f"{self.status!r} is not a final status of a job")
 
 
 class JobRequested(Event, frozen=True):
@@ -104,7 +104,7 @@ def _finish(shop: Shop, command: FinishJob, context: Context) -> Decision:
     if job is None:
         return Rejection("job_not_found", "There is no such job.", {"job_id": str(command.job_id)})
     if job.status != QUEUED:
-        return Rejection("job_finished", "The job is finished already.", {"job_id": str(job.id)})
+        return Rejection("job_finished", "The job has already finished.", {"job_id": str(job.id)})
     return (JobFinished(job.id, job.kind, job.requested_by, command.status, command.run, command.summary),)
 
 

@@ -1,27 +1,27 @@
-"""The bounds of the shop itself, each with its unit and its reason; `domain/fields` says what a value may be within.
+"""The shop's own bounds, each with its unit and its reason; within them, `domain/fields` defines what a value may be.
 
-Bounds of the machinery (queues, batches, pages) are settings; these are rules and the same everywhere.
+Bounds of the machinery (queues, batches, pages) are settings; these are rules, the same everywhere.
 """
 
 import re
 from typing import Final
 
-# The largest invoice of the real data (all of its thirteen months) has 1,114 lines, and the largest line 80,995 pieces:
-# both fit, the number of lines twice.
+# In all thirteen months of the real data, the largest invoice has 1,114 lines and the largest line 80,995 pieces.
 ORDER_MAX_LINES: Final = 2_500
 LINE_MAX_QUANTITY: Final = 100_000
 
-# One receipt or adjustment; and what one SKU may hold on hand. Both fit a 32-bit column with room to add.
+# One receipt or adjustment, and the stock of one SKU. Both fit a 32-bit column, and so does their sum.
 MOVEMENT_MAX_QUANTITY: Final = 10_000_000
 STOCK_MAX_ON_HAND: Final = 2_000_000_000
 AVAILABLE_SHOWN_MAX: Final = 10
-"""Customers see whether there is enough, and how few are left; how much there is, is the shop's own business."""
+"""Customers see whether there is enough and, up to this, how few are left; exact stock levels are the shop's
+business."""
 
-# Minor units. A whole order stays far inside a 64-bit column and inside what JSON readers hold exactly (2**53).
+# In minor units. A whole order fits well within a 64-bit column and the integers that JSON readers keep exact (2**53).
 PRICE_MAX_MINOR: Final = 10**10
 ORDER_MAX_TOTAL_MINOR: Final = 10**15
 
-# The catalogue. A whole product with its variants is one command, and one page of a staff member's work.
+# The catalogue. A whole product with its variants is one command, and one page on staff's screens.
 NAME_MIN_CHARS: Final = 2
 NAME_MAX_CHARS: Final = 255
 DESCRIPTION_MAX_CHARS: Final = 20_000
@@ -34,7 +34,7 @@ CATEGORY_MAX_DEPTH: Final = 8
 CATEGORY_MAX_POSITION: Final = 1_000_000
 CATEGORIES_MAX: Final = 5_000
 
-# Webhooks. Every endpoint may hang at once, each with a request and, while its name is looked up, a thread.
+# Webhooks. All endpoints may hang at once, each holding a request and, during its DNS look-up, a thread.
 WEBHOOKS_MAX: Final = 100
 WEBHOOK_URL_MAX_CHARS: Final = 2_000
 WEBHOOK_MAX_EVENT_TYPES: Final = 50
@@ -48,11 +48,11 @@ EMAIL_MAX_CHARS: Final = 254
 # Ten years.
 REPORT_MAX_DAYS: Final = 3_653
 
-# A refresh token is forgiven a second use for so long: two tabs, an answer that was lost and is asked for again.
+# How long a refresh token may be used a second time: by another tab, or after a lost response.
 REFRESH_AGAIN_SECONDS: Final = 10
 
 ACCOUNT_NAME_MAX_CHARS: Final = 100
-# Longer ones than anybody types are welcome, as password managers make them; beyond that they only cost.
+# Enough for what password managers generate; longer ones would only cost time.
 PASSWORD_MIN_CHARS: Final = 8
 PASSWORD_MAX_CHARS: Final = 256
 KEY_NAME_MAX_CHARS: Final = 100
@@ -70,6 +70,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def is_text(text: str) -> bool:
-    """Whether the text can be kept at all: line breaks and tabs, but no other control characters. Postgres has no text
-    with a zero in it. This is what commands are held to; what may come in, say `domain/fields`."""
+    """Whether the text can be stored: no control characters except line breaks and tabs, as Postgres text cannot
+    contain NUL. Commands check only this; `domain/fields` defines what is accepted as input."""
     return _CONTROL.search(text) is None

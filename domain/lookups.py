@@ -1,8 +1,8 @@
-"""Look-ups beside the states that a batch holds: which product has a slug, and which SKUs are a product's.
+"""Indexes over the states that a batch has loaded: the product with a slug, and the SKUs of a product.
 
-Without them a rule would look through all that is loaded, for every command of a batch. They are made when first
-asked for and kept by whoever changes the states; states that were loaded meanwhile show by their number. No product
-is ever removed, and no variant moves to another.
+Without them a rule would scan all loaded states for every command of a batch. They are built on first use and kept
+current by whatever changes the states; states loaded later are noticed by their number. Products are never removed, and
+variants never move to another product.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _OfProduct(Protocol):
 
 
 class OwnersOfSlugs(dict[str, Any]):
-    """The key of the state that has a slug."""
+    """The key of the state with a slug."""
 
 
 class SkusOfProducts(dict[UUID, dict[str, None]]):
@@ -34,14 +34,14 @@ class SkusOfProducts(dict[UUID, dict[str, None]]):
     count = 0
 
     def add(self, product_id: UUID, sku: str) -> None:
-        """Notes a SKU; once more changes nothing."""
+        """Adds a SKU, if it is not there already."""
         skus = self.setdefault(product_id, {})
         self.count += sku not in skus
         skus[sku] = None
 
 
 def owners_of_slugs(shop: Shop, states: Mapping[Any, _HasSlug]) -> OwnersOfSlugs:
-    """Who has which slug among the states."""
+    """The owner of each slug among the states."""
     owners = shop.others.get(OwnersOfSlugs)
     if not isinstance(owners, OwnersOfSlugs) or len(owners) != len(states):
         owners = shop.others[OwnersOfSlugs] = OwnersOfSlugs({state.slug: key for key, state in states.items()})
@@ -49,7 +49,7 @@ def owners_of_slugs(shop: Shop, states: Mapping[Any, _HasSlug]) -> OwnersOfSlugs
 
 
 def skus_of_products(shop: Shop, variants: Mapping[str, _OfProduct]) -> SkusOfProducts:
-    """Which of the variants belong to which product."""
+    """The SKUs of each product among the variants."""
     skus = shop.others.get(SkusOfProducts)
     if not isinstance(skus, SkusOfProducts) or skus.count != len(variants):
         skus = shop.others[SkusOfProducts] = SkusOfProducts()

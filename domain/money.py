@@ -1,4 +1,4 @@
-"""Currencies: the codes of ISO 4217 that people pay with, and how an amount of one is written."""
+"""Currencies: the ISO 4217 codes that people pay with, and how amounts are written."""
 
 from typing import Final
 
@@ -21,12 +21,12 @@ _MINOR_DIGITS: Final = dict.fromkeys(_WITHOUT_DIGITS.split(), 0) | dict.fromkeys
 
 
 def minor_digits(currency: str) -> int:
-    """How many decimal places an amount has (ISO 4217's exponent): its minor unit is 10 to the minus so many."""
+    """The number of decimal places of an amount (ISO 4217's exponent): n if a minor unit is 10**-n."""
     return _MINOR_DIGITS.get(currency, 2)
 
 
 def written(amount_minor: int, currency: str) -> str:
-    """An amount of minor units as people read it, as in `GBP 1,234.50`."""
+    """An amount in minor units as people read it, as in `GBP 1,234.50`."""
     digits = minor_digits(currency)
     whole, part = divmod(abs(amount_minor), 10**digits)
     sign = "-" if amount_minor < 0 else ""

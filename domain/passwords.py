@@ -1,7 +1,7 @@
-"""Passwords: their change, which ends all sessions but the one that it was changed in.
+"""Changing a password, which ends all sessions but the one it was changed in.
 
-A password itself (`domain/fields/people.py`) is never here: commands carry its hash, made by `runtime/passwords.py`;
-the log has not even that.
+The password itself (`domain/fields/people.py`) never gets here: commands carry its hash, made by
+`runtime/passwords.py`, and the log does not contain even that.
 """
 
 from typing import ClassVar
@@ -14,7 +14,7 @@ from domain.sessions import Session, SessionKept
 
 
 class ChangePassword(Command, frozen=True):
-    """`epoch` is that of the account whose password was checked. All sessions end but `session_id`, if it is given."""
+    """`epoch` is the account's when the old password was checked. All sessions end except `session_id`, if given."""
 
     account_id: UUID
     epoch: int
@@ -41,7 +41,7 @@ def _change_password(shop: Shop, command: ChangePassword, context: Context) -> D
     if account is None:
         return not_found(command.account_id)
     if not account.active or account.epoch != command.epoch:
-        return Rejection("account_changed", "The account was changed meanwhile: sign in again.")
+        return Rejection("account_changed", "The account has changed since: sign in again.")
     epoch = account.epoch + 1
     events: list[Event] = [PasswordChanged(account.id, epoch, command.password_hash)]
     if command.session_id is not None:

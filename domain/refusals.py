@@ -1,4 +1,4 @@
-"""What the log says of a command that changed nothing: every command leaves a trace, whatever became of it."""
+"""Events for commands that changed nothing: every command leaves a trace in the log, whatever its outcome."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -21,7 +21,7 @@ class CommandRejected(Event, frozen=True):
 
 
 class CommandFailed(Event, frozen=True):
-    """The command could not be decided or written; it lies in the dead letters under its mailbox and entry."""
+    """The command could not be decided or written; it is among the dead letters, under its mailbox and entry."""
 
     type: ClassVar[str] = "command.failed"
     command_id: UUID
@@ -34,7 +34,7 @@ class CommandFailed(Event, frozen=True):
 
 
 class CommandRepeated(Event, frozen=True):
-    """The principal had used the same idempotency key for the same request before: the first outcome stands."""
+    """The principal has already used this idempotency key for the same request: the first outcome stands."""
 
     type: ClassVar[str] = "command.repeated"
     command_id: UUID

@@ -1,8 +1,8 @@
-"""Registration: an account that its owner made is confirmed by a link in a mail before anybody can sign in to it, and
-before anything else is mailed there. Password resets go the same way, and confirm the address as well.
+"""Registration: the owner of a new account confirms it by a link in a mail before anybody can sign in to it, and before
+anything else is sent to the address. Password resets work the same way, and also confirm the address.
 
-Links name the account and its epoch, which every change of password and every new registration raises; so each is good
-once, and the newest only. Nobody is told whether there is an account but the owner of the address, by mail.
+Links name the account and its epoch, which rises with every password change and every new registration; so a link works
+once, and only the newest does. Only the owner of the address learns, by mail, whether there is an account.
 """
 
 from typing import ClassVar
@@ -15,8 +15,8 @@ from domain.passwords import PasswordChanged
 
 
 class RegisterAgain(Command, frozen=True):
-    """Somebody registers an address that has an account. One that was never confirmed takes the new name and password:
-    whoever has the mailbox says which registration is the true one."""
+    """Somebody registers an address that already has an account. An account that was never confirmed takes the new name
+    and password: the owner of the address decides which registration is genuine."""
 
     account_id: UUID
     name: Personal
@@ -30,7 +30,7 @@ class RegisterAgain(Command, frozen=True):
 
 
 class ConfirmAddress(Command, frozen=True):
-    """`epoch` is what the link says."""
+    """`epoch` is the one in the link."""
 
     account_id: UUID
     epoch: int
@@ -47,7 +47,7 @@ class RequestPasswordReset(Command, frozen=True):
 
 
 class ResetPassword(Command, frozen=True):
-    """`epoch` is what the link says."""
+    """`epoch` is the one in the link."""
 
     account_id: UUID
     epoch: int
@@ -58,7 +58,7 @@ class ResetPassword(Command, frozen=True):
 
 
 class AccountRegisteredAgain(Event, frozen=True):
-    """The account as it is now; it still is to be confirmed."""
+    """The account after the change; it still has to be confirmed."""
 
     type: ClassVar[str] = "account.registered_again"
     account_id: UUID
@@ -71,7 +71,7 @@ class AccountRegisteredAgain(Event, frozen=True):
 
 
 class RegistrationRepeated(Event, frozen=True):
-    """Somebody, perhaps the owner, registered the address of an account that is confirmed. Nothing changes."""
+    """Somebody, perhaps its owner, registered the address of a confirmed account. Nothing changes."""
 
     type: ClassVar[str] = "account.registration_repeated"
     account_id: UUID
@@ -135,7 +135,7 @@ def _reset(shop: Shop, command: ResetPassword, context: Context) -> Decision:
 
 
 def _invalid_link() -> Rejection:
-    return Rejection("invalid_link", "The link is not good, or no longer: ask for another.")
+    return Rejection("invalid_link", "The link is invalid or has expired: request another.")
 
 
 @evolves(AccountRegisteredAgain)

@@ -1,4 +1,4 @@
-"""Roles and scopes: who may do what at most. A role includes those before it; a scope names one kind of doing.
+"""Roles and scopes: the most that each role may do. A role includes those before it; a scope names one kind of access.
 
 A session or an API key may carry fewer scopes than its role allows, never more.
 """
@@ -17,9 +17,9 @@ ROLES: Final = (GUEST, CUSTOMER, STAFF, ADMIN)
 _STAFF_ROLES: Final = frozenset(ROLES[ROLES.index(STAFF) :])
 
 ACCOUNT_ROLES: Final = (CUSTOMER, STAFF, ADMIN)
-"""Those that an account or an API key can have; a guest has neither."""
+"""Roles that an account or an API key can have; guests have neither."""
 
-# A profile is what is known about somebody: of a guest, the address on the order.
+# A profile is what is known about somebody; for a guest, the address on the order.
 _GUEST_SCOPES: Final = frozenset({"orders:read", "orders:write", "profile:write"})
 _STAFF_SCOPES: Final = _GUEST_SCOPES | {
     "catalogue:read",
@@ -37,14 +37,14 @@ SCOPES_OF_ROLE: Final = {
     STAFF: _STAFF_SCOPES,
     ADMIN: _STAFF_SCOPES | {"catalogue:write", "imports:write", "users:write", "keys:write"},
 }
-"""What each role may do at most."""
+"""The most that each role may do."""
 
 
 def is_staff(role: str) -> bool:
-    """Whether the role includes that of staff; one that is not known includes nothing."""
+    """Whether the role is staff or higher; an unknown role is not."""
     return role in _STAFF_ROLES
 
 
 def allowed(role: str, scopes: Iterable[str]) -> bool:
-    """Whether the role may do all of it."""
+    """Whether the role allows all these scopes."""
     return SCOPES_OF_ROLE[role].issuperset(scopes)

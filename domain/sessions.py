@@ -1,10 +1,10 @@
-"""Sessions: what a sign-in opens, and refresh tokens keep going.
+"""Sessions: opened by signing in, and kept alive by refresh tokens.
 
-A session's id carries the slot of its account, so that all that is said about the two comes one after another. Its
-`generation` counts its refreshes, and only the newest refresh token is good: an older one that turns up again was
-stolen, from its owner or by the one who used it first, so the session ends for both (RFC 9700, section 4.14.2). The one
-before the newest is forgiven for some seconds: two tabs refresh at once, and a lost answer is asked for again.
-Both get tokens of the newest generation, so that neither is the thief when the next refresh comes.
+A session's id carries the slot of its account, so that all commands about the two are applied in order. Its
+`generation` counts its refreshes, and only the newest refresh token is valid. If an older one is used, either it or its
+successor was stolen, so the session ends for both parties (RFC 9700, section 4.14.2). The one before the newest is
+still accepted for some seconds, since two tabs may refresh at once and a response may be lost; both then get tokens of
+the newest generation, so that neither looks stolen at the next refresh.
 """
 
 from datetime import datetime, timedelta
@@ -24,9 +24,9 @@ REUSED: Final = "reused"
 
 
 class Session(Entity, frozen=True):
-    """A session as it stands. `scopes` are what was granted; `epoch` is the account's that it belongs to; `closed` says
-    why it ended before it `expires_at`, if it did; `refreshed_at` is when the newest refresh token was first given.
-    Production refuses one that was opened in `development`."""
+    """A session. `scopes` are those granted; `epoch` is its account's; `closed` is why it ended before `expires_at`, or
+    None; `refreshed_at` is when the newest refresh token was first issued. Production rejects sessions that were opened
+    in `development`."""
 
     id: UUID
     account_id: UUID
@@ -42,12 +42,12 @@ class Session(Entity, frozen=True):
         return slot_of_id(self.account_id)
 
     def is_open(self, epoch: int) -> bool:
-        """Whether it goes on, the account being at `epoch`. When it expires, its refresh tokens say."""
+        """Whether it is open while the account is at `epoch`. Expiry is checked with its refresh tokens."""
         return self.closed is None and self.epoch == epoch
 
 
 class OpenSession(Command, frozen=True):
-    """`epoch` is that of the account whose password was checked."""
+    """`epoch` is the account's when its password was checked."""
 
     session_id: UUID
     account_id: UUID
@@ -60,7 +60,7 @@ class OpenSession(Command, frozen=True):
 
 
 class RefreshSession(Command, frozen=True):
-    """`generation` is what the refresh token that was presented says."""
+    """`generation` is the one in the refresh token."""
 
     session_id: UUID
     account_id: UUID
@@ -79,7 +79,7 @@ class CloseSession(Command, frozen=True):
 
 
 class SessionOpened(Event, frozen=True):
-    """With all that the first tokens say."""
+    """With everything that goes into the first tokens."""
 
     type: ClassVar[str] = "session.opened"
     session_id: UUID
@@ -95,8 +95,8 @@ class SessionOpened(Event, frozen=True):
 
 
 class SessionRefreshed(Event, frozen=True):
-    """With all that the next tokens say. A refresh that is forgiven has the generation and `refreshed_at` of the one
-    before it."""
+    """With everything that goes into the next tokens. A tolerated repetition has the generation and `refreshed_at` of
+    the refresh before it."""
 
     type: ClassVar[str] = "session.refreshed"
     session_id: UUID
@@ -113,7 +113,7 @@ class SessionRefreshed(Event, frozen=True):
 
 
 class SessionKept(Event, frozen=True):
-    """The account's epoch rose, and this session goes on all the same."""
+    """The account's epoch rose, but this session continues."""
 
     type: ClassVar[str] = "session.kept"
     session_id: UUID
@@ -125,7 +125,7 @@ class SessionKept(Event, frozen=True):
 
 
 class SessionClosed(Event, frozen=True):
-    """`reason`: signed_out, or reused: an old refresh token turned up."""
+    """`reason`: signed_out, or reused (an old refresh token was used again)."""
 
     type: ClassVar[str] = "session.closed"
     session_id: UUID
@@ -140,11 +140,11 @@ class SessionClosed(Event, frozen=True):
 def _open(shop: Shop, command: OpenSession, context: Context) -> Decision:
     account = shop.of(Account).get(command.account_id)
     if account is None or not account.active or account.epoch != command.epoch:
-        return Rejection("account_changed", "The account is not active, or was changed meanwhile.")
+        return Rejection("account_changed", "The account is not active, or has changed since.")
     if not account.confirmed:
         return Rejection("account_changed", "The account's address is not confirmed.")
     if account.development and not context.actor.development:
-        return Rejection("account_changed", "The account was made in development; production lets nobody in to it.")
+        return Rejection("account_changed", "The account was created in development and cannot sign in to production.")
     if not allowed(account.role, command.scopes):
         return Rejection("account_changed", "The account's role does not allow these scopes.")
     opened = SessionOpened(
@@ -167,7 +167,7 @@ def _refresh(shop: Shop, command: RefreshSession, context: Context) -> Decision:
     if session.development and not context.actor.development:
         return _ended()
     if command.generation > session.generation:
-        return _ended()  # signed by us, and yet never handed out: the log was put back to an earlier day
+        return _ended()  # signed by us but never issued: the database was restored from an earlier backup
     again = command.generation < session.generation
     if again and not _is_forgiven(command, session, context.at):
         return (SessionClosed(session.id, account.id, REUSED),)
@@ -185,7 +185,7 @@ def _refresh(shop: Shop, command: RefreshSession, context: Context) -> Decision:
 
 
 def _is_forgiven(command: RefreshSession, session: Session, at: datetime) -> bool:
-    """Whether it asks once more for what somebody was given just now."""
+    """Whether it repeats a refresh of a few seconds ago."""
     return (
         command.generation == session.generation - 1
         and session.refreshed_at is not None
@@ -235,7 +235,7 @@ def _closed(shop: Shop, event: SessionClosed) -> None:
 
 
 def _put(shop: Shop, session_id: UUID, **changes: Any) -> None:
-    """Changes the session, if it is among what is looked at."""
+    """Changes the session, if it is loaded."""
     sessions = shop.of(Session)
     if session_id in sessions:
         sessions[session_id] = msgspec.structs.replace(sessions[session_id], **changes)

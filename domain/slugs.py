@@ -1,4 +1,4 @@
-"""Slugs: what a product or a category is called in an address, made from its name."""
+"""Slugs: the part of a URL that names a product or a category, made from its name."""
 
 import re
 import unicodedata
@@ -12,8 +12,8 @@ _APOSTROPHES: Final = re.compile(r"['\u2019]")
 
 
 def slug_from(name: str) -> str:
-    """The name in lower case letters and digits, accents taken off, words joined by hyphens; empty if nothing of it can
-    be said so."""
+    """The name in lower-case letters and digits, without accents, its words joined by hyphens; empty if nothing of it
+    is left."""
     folded = _APOSTROPHES.sub("", fold(name))
     plain = unicodedata.normalize("NFKD", folded).encode("ascii", "ignore").decode()
     return _BETWEEN.sub("-", plain).strip("-")[:SLUG_MAX_CHARS].rstrip("-")

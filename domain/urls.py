@@ -1,7 +1,7 @@
-"""URLs that requests are sent to on behalf of others: only what every reader of URLs understands alike.
+"""URLs that we send requests to on behalf of others: only those that every URL parser understands alike.
 
-No userinfo, no fragment, no white space, no backslash, no address in an unusual spelling: nothing that one reader takes
-for the host and another for something else.
+No userinfo, fragment, white space, backslash or unusual form of an address: nothing that one parser takes for the host
+and another does not.
 """
 
 import re
@@ -28,7 +28,7 @@ _IPV6: Final = "|".join(
 )
 """RFC 3986, 3.2.2."""
 
-# A name whose last part is a number, in whatever spelling, is one to deceive with: some readers take it for an address.
+# A name whose last label is a number, however written, is rejected: some parsers take it for an address.
 _NUMBER_AT_END: Final = r"(?:[A-Za-z0-9._-]*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)(?:[:/?]|$)"
 _NAME: Final = rf"(?!{_NUMBER_AT_END})[A-Za-z0-9](?:(?:[A-Za-z0-9_-]|\.(?!\.)){{0,251}}[A-Za-z0-9])?"
 _PORT: Final = (
@@ -38,14 +38,14 @@ _PORT: Final = (
 URL_PATTERN: Final = (
     rf"^https?://(?:({_IPV4}(?=[:/?]|$)|{_NAME})|\[({_IPV6})\])(?::{_PORT})?(?:[/?][A-Za-z0-9/?%!$&'()*+,;=:@._~-]*)?$"
 )
-"""The URLs that events could be delivered to, as every dialect of regular expressions reads it; the host is in the
-first group, or as an IPv6 address in the second."""
+"""Matches the URLs that events could be delivered to, in every dialect of regular expressions; the host is in the first
+group, or, if it is an IPv6 address, in the second."""
 
 _URL: Final = re.compile(URL_PATTERN)
 
 
 def host_of(url: str) -> str | None:
-    """The host of a URL that events could be delivered to: absolute, http or https, and plain; None for any other.
-    Whether that host may be reached is seen when it is connected to."""
+    """The host of a URL that events could be delivered to (absolute, http or https, plain); None for any other. Whether
+    the host may be reached is checked when connecting."""
     found = _URL.fullmatch(url) if len(url) <= WEBHOOK_URL_MAX_CHARS else None
     return None if found is None else found[1] or found[2]

@@ -1,4 +1,5 @@
-"""The rules of webhooks: what may be said of an endpoint, who gives it up and when not, and what that changes."""
+"""The rules of webhooks: what an endpoint may be, who may change it, when it is disabled, and what each event
+changes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +38,7 @@ from domain.webhooks import (
 @decides(RegisterWebhook)
 def _register(shop: Shop, command: RegisterWebhook, context: Context) -> Decision:
     if sum(webhook.status != DELETED for webhook in shop.of(Webhook).values()) >= WEBHOOKS_MAX:
-        return Rejection("too_many_webhooks", f"There are at most {WEBHOOKS_MAX} webhooks.")
+        return Rejection("too_many_webhooks", f"There can be at most {WEBHOOKS_MAX} webhooks.")
     fields = command.webhook
     return (
         _misunderstood(fields)
@@ -70,7 +71,7 @@ def _change(shop: Shop, command: ChangeWebhook, context: Context) -> Decision:
     }
     fields = msgspec.convert([*{**said, **command.changes}.values()], WebhookFields)
     refused = _misunderstood(fields)
-    if refused is not None or not fields.active:  # anybody who manages endpoints may have one deliver nothing
+    if refused is not None or not fields.active:  # an inactive endpoint delivers nothing, so it needs no scopes
         return refused or (WebhookChanged(webhook.id, *msgspec.structs.astuple(fields)),)
     ownership = Ownership(context.actor.principal, command.scopes)
     changed = WebhookChanged(
@@ -105,7 +106,7 @@ def _disable(shop: Shop, command: DisableWebhook, context: Context) -> Decision:
     if webhook.status != ACTIVE or webhook.version != command.version:
         return Rejection(
             "version_conflict",
-            "It was changed meanwhile: try it again as it is now.",
+            "It has changed since: read it and try again.",
             {"version": webhook.version, "expected_version": command.version},
         )
     return (WebhookDisabled(webhook.id, webhook.url, command.reason),)
@@ -127,19 +128,19 @@ def _found(shop: Shop, webhook_id: UUID) -> Webhook | Rejection:
 
 
 def _misunderstood(fields: WebhookFields) -> Rejection | None:
-    """Why an endpoint cannot be as said."""
+    """Why an endpoint cannot have these fields, or None."""
     unknown = [choice for choice in fields.event_types if not types_meant([choice])]
     if unknown:
-        return Rejection("unknown_event_type", "There are no such event types.", {"event_types": unknown})
+        return Rejection("unknown_event_type", "Some of these event types do not exist.", {"event_types": unknown})
     return None
 
 
 def _unreadable(event_types: Sequence[str], scopes: Sequence[str]) -> Rejection | None:
-    """Why somebody with these scopes may not have events of these types delivered."""
+    """Why somebody with these scopes may not have events of these types delivered, or None."""
     lacks = lacking(types_meant(event_types), scopes)
     if lacks:
         needed = ", ".join(f"`{scope}`" for scope in lacks)
-        return Rejection("forbidden", f"To have these events delivered takes the right to read them: {needed}.")
+        return Rejection("forbidden", f"Delivery of these events requires permission to read them: {needed}.")
     return None
 
 
@@ -181,7 +182,7 @@ def _changed(shop: Shop, event: WebhookChanged) -> None:
 @evolves(WebhookSecretRotated)
 def _rotated(shop: Shop, event: WebhookSecretRotated) -> None:
     webhook = shop.of(Webhook).get(event.webhook_id)
-    # What was made in development signs nothing that production sends, not even for a while.
+    # Production never signs with a secret that was created in development, not even during the overlap.
     overlaps = webhook is not None and (event.development or not webhook.development)
     _now(
         shop,

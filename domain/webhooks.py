@@ -1,8 +1,8 @@
-"""Webhooks: endpoints of others, registered by staff, to which events of chosen types are delivered.
+"""Webhooks: other people's endpoints, registered by staff, to which events of chosen types are delivered.
 
-All are changed by one mailbox, so that there never are too many. How far each has been told, and how often that failed,
-is the business of whoever delivers; here stand only decisions, those to give up on an endpoint among them, in words.
-The rules are in `domain/webhook_rules.py`.
+All are changed by one mailbox, so that their number stays bounded. How far delivery to each has come, and how often it
+failed, is the delivering reaction's concern; only decisions are recorded here, such as disabling an endpoint. The rules
+are in `domain/webhook_rules.py`.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from domain.limits import REASON_MAX_CHARS, WEBHOOK_DESCRIPTION_MAX_CHARS, WEBHO
 from domain.model import EVENTS, Command, Entity, Event, Secret
 from domain.urls import host_of
 
-# Staff pause an endpoint; it is disabled when it has failed for too long. Both go on later where they stopped.
+# Staff pause an endpoint; it is disabled after failing for too long. Either way it later resumes where it stopped.
 ACTIVE: Final = "active"
 PAUSED: Final = "paused"
 DISABLED: Final = "disabled"
@@ -28,15 +28,15 @@ _ANY_OF_NOUN: Final = ".*"
 
 
 def webhooks_slot() -> int:
-    """All endpoints share one mailbox, so that there never are too many."""
+    """All endpoints share one mailbox, so that their number stays bounded."""
     return slot_of_key("webhooks")
 
 
 class Webhook(Entity, frozen=True):
-    """An endpoint as it stands. `previous_secret` signs beside the new one until `previous_secret_until`. `version`
-    counts all changes. Production signs nothing with a secret that was made in `development`. `owner` is the principal
-    who last had it deliver something, and `scopes` what that one was allowed then: it delivers what its owner may read.
-    Both are None if nobody has touched it since there are owners."""
+    """An endpoint. `previous_secret` also signs until `previous_secret_until`. `version` counts all changes. Production
+    never signs with a secret that was created in `development`. `owner` is the principal who last had it deliver
+    something, and `scopes` are those the owner had then: it delivers what its owner may read. Both are None if it has
+    not been changed since owners were introduced."""
 
     id: UUID
     url: str
@@ -57,7 +57,8 @@ class Webhook(Entity, frozen=True):
 
 
 class WebhookFields(msgspec.Struct, frozen=True, array_like=True):
-    """What staff say of an endpoint. `event_types`: names of event types, `order.*` for all of a noun, `*` for all."""
+    """The fields of an endpoint that staff set. `event_types`: names of event types, `order.*` for all of an entity,
+    `*` for all."""
 
     url: str
     event_types: tuple[str, ...]
@@ -66,19 +67,19 @@ class WebhookFields(msgspec.Struct, frozen=True, array_like=True):
 
     def __post_init__(self) -> None:
         if host_of(self.url) is None:
-            raise ValueError("this is no URL that can be delivered to")
+            raise ValueError("events cannot be delivered to this URL")
         if not 1 <= len(self.event_types) <= WEBHOOK_MAX_EVENT_TYPES:
             raise ValueError(f"an endpoint has 1 to {WEBHOOK_MAX_EVENT_TYPES} event types")
 
 
 def choices() -> list[str]:
-    """Everything that an endpoint may choose: all, the nouns, and the event types."""
+    """Everything that an endpoint may choose: `*`, the pattern of each entity, and the event types."""
     nouns = {name.partition(".")[0] + _ANY_OF_NOUN for name in EVENTS}
     return [ANY, *sorted(nouns), *sorted(EVENTS)]
 
 
 def types_meant(chosen: Iterable[str]) -> frozenset[str]:
-    """The names of the event types that are chosen by name or pattern; none for a choice that fits nothing."""
+    """The event types chosen by name or pattern; a choice that matches nothing adds none."""
     meant: set[str] = set()
     for choice in chosen:
         if choice == ANY:
@@ -98,7 +99,7 @@ class _AboutWebhook(Command, frozen=True):
 
 
 class RegisterWebhook(_AboutWebhook, frozen=True):
-    """`scopes` are those that the one who asks is allowed; so in the other commands."""
+    """`scopes` are those of the principal who issues the command; likewise in the other commands."""
 
     webhook: WebhookFields
     secret: Secret
@@ -106,39 +107,39 @@ class RegisterWebhook(_AboutWebhook, frozen=True):
 
 
 class ChangeWebhook(_AboutWebhook, frozen=True):
-    """`changes` are fields of WebhookFields by name."""
+    """`changes` maps names of WebhookFields to values."""
 
     changes: dict[str, Any]
     scopes: tuple[str, ...] = ()
 
 
 class RotateWebhookSecret(_AboutWebhook, frozen=True):
-    """From now on `secret` signs; the one before it signs as well, until `overlap_until`."""
+    """From now on `secret` signs; until `overlap_until` the previous one does as well."""
 
     secret: Secret
     overlap_until: datetime
 
 
 class RedeliverEvents(_AboutWebhook, frozen=True):
-    """Goes on from `from_seq`, wherever the endpoint was; one that was paused or disabled is active again."""
+    """Delivery continues from `from_seq`, wherever it was; a paused or disabled endpoint becomes active again."""
 
     from_seq: Annotated[int, msgspec.Meta(ge=1)]
     scopes: tuple[str, ...] = ()
 
 
 class DisableWebhook(_AboutWebhook, frozen=True):
-    """Given up by whoever delivers, for this `reason`; unless the endpoint was changed since that `version`."""
+    """Sent by the delivering reaction, for this `reason`; has no effect if the endpoint has changed since `version`."""
 
     reason: Annotated[str, msgspec.Meta(max_length=REASON_MAX_CHARS)]
     version: int
 
 
 class DeleteWebhook(_AboutWebhook, frozen=True):
-    """Forgets the endpoint and its secrets."""
+    """Deletes the endpoint and its secrets."""
 
 
 class WebhookEvent(Event, frozen=True):
-    """What all that happens to an endpoint says."""
+    """What all events about an endpoint have in common."""
 
     webhook_id: UUID
 
@@ -147,7 +148,7 @@ class WebhookEvent(Event, frozen=True):
 
 
 class Ownership(msgspec.Struct, frozen=True):
-    """Whose rights an endpoint has from now on."""
+    """Whose scopes an endpoint delivers with from now on."""
 
     owner: str
     scopes: tuple[str, ...]
@@ -165,7 +166,7 @@ class WebhookCreated(WebhookEvent, frozen=True):
 
 
 class WebhookChanged(WebhookEvent, frozen=True):
-    """The endpoint as it is now. Without an `ownership` it stays with whom it was."""
+    """The endpoint after the change. Without `ownership`, its owner stays the same."""
 
     type: ClassVar[str] = "webhook.changed"
     url: str
@@ -183,7 +184,7 @@ class WebhookSecretRotated(WebhookEvent, frozen=True):
 
 
 class WebhookRedelivered(WebhookEvent, frozen=True):
-    """It is delivered the log from `from_seq` on, what it has had before included."""
+    """The log is delivered from `from_seq` on, including events that were delivered before."""
 
     type: ClassVar[str] = "webhook.redelivered"
     from_seq: int
@@ -191,7 +192,7 @@ class WebhookRedelivered(WebhookEvent, frozen=True):
 
 
 class WebhookDisabled(WebhookEvent, frozen=True):
-    """It is not delivered to any more: this is how staff learn of it."""
+    """Delivery to it has stopped; staff learn of it by this event."""
 
     type: ClassVar[str] = "webhook.disabled"
     url: str

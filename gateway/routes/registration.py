@@ -196,4 +196,4 @@ def _link(edge: Edge, token: str, audience: str) -> Link:
 
 
 def _invalid_link() -> Problem:
-    return Problem("invalid_link", "The link is not good, or no longer: ask for another.")
+    return Problem("invalid_link", "The link is invalid or has expired: request another.")

@@ -53,7 +53,7 @@ async def test_an_admin_is_made_by_the_cli(shop: Shop) -> None:
     (await tokens.client.get("/users")).ok()
     again = create(shop, "root@example.com", password="another password")
     assert again.returncode == 1
-    assert again.stderr == "Error: There is an account with this e-mail address\n"
+    assert again.stderr == "Error: An account with this e-mail address already exists\n"
 
 
 @pytest.mark.parametrize(

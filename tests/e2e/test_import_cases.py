@@ -185,7 +185,7 @@ async def test_the_cli_takes_what_the_request_takes(system: System, tmp_path: Pa
     )
     done = system.tidegate("import", str(file), *mapped, "--currency", "EUR", "--dry-run")
     assert done.returncode == 1
-    assert "which separator it has" in " ".join(done.stdout.replace("\u2502", " ").split())
+    assert "say which it is" in " ".join(done.stdout.replace("\u2502", " ").split())
 
 
 @pytest.mark.parametrize(
