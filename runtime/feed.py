@@ -1,10 +1,11 @@
-"""The feed: what workers tell gateways the moment it is committed, over Redis pub/sub, through broadcaster.
+"""The feed: what workers tell gateways the moment it is committed, over Redis pub/sub. Gateways listen by broadcaster.
 
-It is fast and may lose messages; whoever needs all of them reads the log. What it promises: a listener survives the
+It is fast and may lose messages; readers that need all of them read the log. What it promises: a listener survives the
 loss of Redis, and is told when messages may have been lost.
 
 broadcaster's own Redis backend is not used: its queue has no bound, and when its connection breaks its listener dies
-silently, which shows only at disconnect. A backend of one's own is its documented extension point.
+silently, which shows only at disconnect. A backend of one's own is its documented extension point. Publishing bypasses
+broadcaster, which sends one message per round trip.
 """
 
 import asyncio
@@ -15,9 +16,10 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
 from broadcaster import Broadcast, BroadcastBackend, Event
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from runtime.redis_client import ANSWER_TIMEOUT_SECONDS, REDIS_UNAVAILABLE, connect, database_number
+from runtime.redis_client import REDIS_UNAVAILABLE, connect, database_number
 
 EVENTS_CHANNEL: Final = "events"
 
@@ -35,8 +37,7 @@ class FeedBackend(BroadcastBackend):
 
     def __init__(self, redis_url: str, on_reconnect: Callable[[], None]) -> None:
         self._client = connect(redis_url, answer_timeout=None)
-        # Pub/sub knows no database numbers: without this, two shops on one Redis would hear each other.
-        self._prefix = f"{database_number(self._client)}:"
+        self._prefix = _prefix(self._client)
         self._pubsub = self._client.pubsub()
         self._on_reconnect = on_reconnect
         self._channels: set[str] = set()
@@ -70,8 +71,7 @@ class FeedBackend(BroadcastBackend):
             await self._pubsub.unsubscribe(group)
 
     async def publish(self, channel: str, message: Any) -> None:
-        async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):  # the client has none: it listens
-            await self._client.publish(self._prefix + channel, message)
+        raise NotImplementedError("this side of the feed only listens; see Publisher")
 
     async def next_published(self) -> Event:
         await self._subscribed.wait()
@@ -157,16 +157,23 @@ class Publisher:
     """Publishes to the feed. What cannot be published now is dropped: listeners find it in the log."""
 
     def __init__(self, redis_url: str) -> None:
-        self._backend = FeedBackend(redis_url, on_reconnect=lambda: None)
-        self._broadcast = Broadcast(backend=self._backend)
+        self._client = connect(redis_url)
+        self._prefix = _prefix(self._client)
 
     async def publish(self, messages: Iterable[tuple[str, str]]) -> None:
-        """Publishes (channel, message) pairs in order."""
+        """Publishes (channel, message) pairs in order, in one round trip."""
+        pipeline = self._client.pipeline(transaction=False)
+        for channel, message in messages:
+            pipeline.publish(self._prefix + channel, message)
         try:
-            for channel, message in messages:
-                await self._broadcast.publish(channel, message)
+            await pipeline.execute()
         except (RedisError, OSError) as error:  # what is published is committed: nothing here may undo that
             _log.warning("results not published (%s); gateways read the log", error)
 
     async def close(self) -> None:
-        await self._backend.disconnect()
+        await self._client.aclose()
+
+
+def _prefix(client: Redis) -> str:
+    """Pub/sub knows no database numbers: without this, two shops on one Redis would hear each other."""
+    return f"{database_number(client)}:"

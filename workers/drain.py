@@ -19,9 +19,10 @@ from runtime.mailboxes.fence import OutOfStep
 from runtime.mailboxes.inbox import Entry, Inbox, entry_order
 from workers.apply import Applier, Run
 
-# How often help may be asked for, applied entries removed, and the others told that somebody is at work.
+# How often help may be asked for, applied entries removed, and the others told that somebody is at work. Removing is
+# done between two batches, and those who wait for the next one wait for it, too.
 _HELP_SECONDS: Final = 0.05
-_TRIM_SECONDS: Final = 0.025
+_TRIM_SECONDS: Final = 0.1
 _SIGN_OF_LIFE: Final = 0.25  # of the time for which it is believed
 _ELSEWHERE_SECONDS: Final = 0.01
 

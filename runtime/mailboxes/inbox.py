@@ -5,6 +5,7 @@ Nothing here decides what is applied: that is the position row in Postgres. Redi
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -16,6 +17,7 @@ from runtime.mailboxes.keys import LEADER_KEY, awake_key, log_key, stream_key
 
 _FOLDER: Final = Path(__file__).parent
 _TRIM: Final = (_FOLDER / "trim.lua").read_text()
+_TRIM_DIGEST: Final = sha1(_TRIM.encode(), usedforsecurity=False).hexdigest()
 _REJOIN: Final = (_FOLDER / "rejoin.lua").read_text()
 _LEAD: Final = (_FOLDER / "lead.lua").read_text()
 _RESIGN: Final = (_FOLDER / "resign.lua").read_text()
@@ -73,10 +75,8 @@ class Inbox:
         self._read_max_bytes = read_max_bytes
         self._fit_lately = sys.maxsize
         self._awake_milliseconds = awake_milliseconds
-        self._trim = client.register_script(_TRIM)
         self._rejoin = client.register_script(_REJOIN)
         self._lead = client.register_script(_LEAD)
-        self._resign = client.register_script(_RESIGN)
 
     async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
         """Up to `count` entries behind `position`, oldest first: as many as fit, but one however large it is. For who
@@ -142,9 +142,11 @@ class Inbox:
         first.
         """
         pipeline = self._client.pipeline(transaction=False)
-        for mailbox, position in positions.items():
-            keys = [stream_key(mailbox), log_key(mailbox)]
-            await self._trim(keys=keys, args=[*entry_order(position), str(identity)], client=pipeline)
+        for number, (mailbox, position) in enumerate(positions.items()):
+            # The first call brings the script along, so the others need only name it. redis-py's way with scripts in a
+            # pipeline costs a second round trip, to ask whether the server still knows it.
+            call, script = (pipeline.eval, _TRIM) if number == 0 else (pipeline.evalsha, _TRIM_DIGEST)
+            call(script, 2, stream_key(mailbox), log_key(mailbox), *map(str, entry_order(position)), str(identity))
         self.fence.confirm(pipeline)
         done = await pipeline.execute()
         return [mailbox for mailbox, in_step in zip(positions, done[: len(positions)], strict=True) if not in_step]
@@ -177,7 +179,7 @@ class Inbox:
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in positions:
             pipeline.delete(awake_key(mailbox))
-        await self._resign(keys=[LEADER_KEY], args=[drainer], client=pipeline)
+        pipeline.eval(_RESIGN, 1, LEADER_KEY, drainer)
         await pipeline.execute()
         return not (positions and await self.read_each(positions, 1))
 
