@@ -62,23 +62,24 @@ async def kill(*pids: int) -> None:
 
 def workers_stopped(system: System) -> AbstractAsyncContextManager[None]:
     """Meanwhile nothing is applied: all workers are stopped (SIGSTOP), and go on afterwards."""
-    return _stopped(system, system.worker_pids())
+    return stopped_meanwhile(system.worker_pids())
 
 
 def background_stopped(system: System) -> AbstractAsyncContextManager[None]:
     """Meanwhile there are no reactions and jobs: all background processes are stopped, and go on afterwards."""
-    return _stopped(system, system.background_pids())
+    return stopped_meanwhile(system.background_pids())
 
 
 @asynccontextmanager
-async def _stopped(system: System, pids: Sequence[int]) -> AsyncIterator[None]:
+async def stopped_meanwhile(pids: Sequence[int]) -> AsyncIterator[None]:
+    """Meanwhile these processes are stopped (SIGSTOP), and go on afterwards."""
     try:
         for pid in pids:
             await stop(pid)
         yield
     finally:
         for pid in pids:
-            system.resume(pid)
+            os.kill(pid, signal.SIGCONT)
 
 
 @asynccontextmanager
