@@ -41,11 +41,13 @@ OTHER: Final = "other"
 
 
 class _Closed:
-    """Makes a metric's labels closed sets. The metrics of one combination of values are objects of the same class, and
-    made by its constructor, so the sets are kept in an attribute."""
+    """Makes a metric's labels closed sets. The metric of one combination of values is an object of the same class, made
+    by its constructor, so the sets are kept in an attribute. The library takes longer to find such a metric than to
+    count with it; those whose values are all allowed are remembered."""
 
     _labelnames: Sequence[str]
     _allowed: tuple[set[str], ...] = ()
+    _found: dict[tuple[object, ...], Self] | None = None
 
     def allow(self, **values: Iterable[str]) -> Self:
         """Adds to the values that the labels named here may have."""
@@ -59,9 +61,16 @@ class _Closed:
 
     def labels(self, *labelvalues: object, **labelkwargs: object) -> Self:
         """The metric of these values; those that are not allowed count as `other`."""
+        if self._found is None:
+            self._found = {}
+        elif (known := self._found.get(labelvalues)) is not None:
+            return known
         values = labelvalues or [labelkwargs[name] for name in self._labelnames]
         pairs = zip(map(str, values), self._sets(), strict=True)
-        found: Self = super().labels(*(value if value in allowed else OTHER for value, allowed in pairs))  # type: ignore[misc]
+        counted = tuple(value if value in allowed else OTHER for value, allowed in pairs)
+        found: Self = super().labels(*counted)  # type: ignore[misc]
+        if counted == labelvalues:  # so there are never more of them than the sets allow
+            self._found[labelvalues] = found
         return found
 
     def _sets(self) -> tuple[set[str], ...]:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.web.problems import STATUS_OF_CODE, Problem
+from gateway.web.problems import Problem
 from gateway.web.requests import Body, read_body
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -77,12 +77,11 @@ async def read_form(request: Request, max_bytes: int) -> TokenForm:
 
 @asynccontextmanager
 async def in_oauth_terms() -> AsyncIterator[None]:
-    """Says problems in OAuth's words as well."""
+    """Adds OAuth's own members (RFC 6749, 5.2) to problems."""
     try:
         yield
     except Problem as problem:
-        status = STATUS_OF_CODE.get(problem.code, 409)
-        default = "temporarily_unavailable" if status in _TEMPORARY_STATUS else "invalid_request"
+        default = "temporarily_unavailable" if problem.status in _TEMPORARY_STATUS else "invalid_request"
         error = _ERROR_OF_CODE.get(problem.code, default)
         raise Problem(
             problem.code,

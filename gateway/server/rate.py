@@ -1,12 +1,14 @@
-"""How much a client may say: a token bucket (so many at once, so many a second)."""
+"""A token bucket: so much at once, so much a second in the long run."""
 
+import asyncio
 import time
 
 
 class Allowance:
-    """`take` one at a time, at most `burst` at once and `per_second` in the long run."""
+    """Fills by `per_second`, up to `burst`. `take` asks before; `spend` and `until_paid` are for a cost that is known
+    only afterwards: the allowance may then go below nothing, and has to be waited for."""
 
-    def __init__(self, per_second: float, burst: int) -> None:
+    def __init__(self, per_second: float, burst: float) -> None:
         self._per_second = per_second
         self._burst = burst
         self._left = float(burst)
@@ -14,10 +16,24 @@ class Allowance:
 
     def take(self) -> bool:
         """Takes one; False if there is none left."""
-        now = time.monotonic()
-        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
-        self._at = now
+        self._refill()
         if self._left < 1:
             return False
         self._left -= 1
         return True
+
+    def spend(self, amount: float) -> None:
+        """Takes what was used, even if it is more than was left."""
+        self._left -= amount
+
+    async def until_paid(self) -> None:
+        """Returns when everything that was spent is paid for."""
+        self._refill()
+        while self._left < 0:
+            await asyncio.sleep(-self._left / self._per_second)
+            self._refill()
+
+    def _refill(self) -> None:
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
+        self._at = now

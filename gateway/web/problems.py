@@ -1,7 +1,7 @@
 """Errors as the client sees them: RFC 9457 problem details with a stable `code`.
 
-Every code the API can answer stands in this file, with its status. Raise `Problem(code, detail)` anywhere; the
-handlers below turn it, and what the framework or the database raises, into `application/problem+json`.
+Every code of the API is listed here with its status. Raise `Problem(code, detail)` anywhere; the handlers below turn
+it, and what the framework or the database raises, into `application/problem+json`.
 """
 
 import logging
@@ -28,8 +28,8 @@ MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 1
 
 ERRORS_MAX: Final = 100
-"""Of one request; who makes more mistakes sees those first. A body of nothing else would be answered with ten times as
-much."""
+"""Errors listed for one request, the first ones. Without a bound, the answer to a body full of mistakes would be ten
+times its size."""
 
 STATUS_OF_CODE: Final[Mapping[str, int]] = {
     # The request itself.
@@ -125,7 +125,8 @@ PROBLEMS.allow(code=STATUS_OF_CODE)
 
 
 class Problem(Exception):
-    """An answer that is an error. `extensions` become members of the problem; `headers` go with it."""
+    """An answer that is an error. `extensions` become members of the problem document; `headers` go with it. Raises
+    KeyError for a code that is not in STATUS_OF_CODE."""
 
     def __init__(
         self,
@@ -137,6 +138,7 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail)
         self.code = code
+        self.status = STATUS_OF_CODE[code]
         self.detail = detail
         self.extensions = extensions or {}
         self.headers = headers or {}
@@ -145,8 +147,8 @@ class Problem(Exception):
         """The problem as RFC 9457 has it."""
         members = {
             "type": f"urn:tidegate:problem:{self.code}",
-            "title": TITLES.get(self.code, self.code),
-            "status": STATUS_OF_CODE.get(self.code, 409),
+            "title": TITLES[self.code],
+            "status": self.status,
             "detail": self.detail,
             "code": self.code,
         }
@@ -155,12 +157,10 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The answer with the problem document."""
-        document = self.document()
-        status = document["status"]
         headers = {"Cache-Control": "no-store", **self.headers}
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
-        return Response(msgspec.json.encode(document), status, headers, MEDIA_TYPE)
+        return Response(msgspec.json.encode(self.document()), self.status, headers, MEDIA_TYPE)
 
 
 _CODE_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed"}

@@ -6,7 +6,7 @@ A repeated request (same principal, key, method, path and body) joins the first 
 
 import hashlib
 import time
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,18 @@ from runtime.envelope import Envelope, encode, seal
 from runtime.mailboxes.post import Claim, Claimed, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
 from runtime.metrics import ACCEPTED
 from runtime.records import APPLIED, REJECTED, REPEATED, Outcome
+
+
+class _Said(msgspec.Struct, gc=False):
+    """The body of a 202."""
+
+    id: str
+    command_id: str
+    status_url: str
+    guest_token: str | msgspec.UnsetType = msgspec.UNSET
+
+
+_encoder: Final = msgspec.json.Encoder()
 
 
 class Accepted(NamedTuple):
@@ -48,14 +60,10 @@ class Accepted(NamedTuple):
 
     def response(self, guest_token: str | None = None) -> Response:
         """202: what will exist, and where to ask what became of it; and, for a guest, the token to ask with."""
-        url = f"{API}/commands/{self.command_id}"
-        body = b'{"id":"%s","command_id":"%s","status_url":"%s"%s}' % (
-            self.resource.encode(),
-            str(self.command_id).encode(),
-            url.encode(),
-            b"" if guest_token is None else b',"guest_token":"%s"' % guest_token.encode(),
-        )
-        return Response(body, 202, {"Location": url, **self.headers()}, "application/json")
+        command_id = str(self.command_id)
+        url = f"{API}/commands/{command_id}"
+        said = _Said(self.resource, command_id, url, msgspec.UNSET if guest_token is None else guest_token)
+        return Response(_encoder.encode(said), 202, {"Location": url, **self.headers()}, "application/json")
 
 
 class Ask(NamedTuple):

@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable
 from importlib import import_module
 from inspect import getsource
-from pkgutil import iter_modules
-from types import SimpleNamespace
+from pkgutil import walk_packages
+from types import ModuleType, SimpleNamespace
 from typing import Annotated, Any, NamedTuple
 
 import asyncpg
@@ -17,6 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.types import ASGIApp, Message
 
 import domain
+import gateway
+import workers
 from gateway.identity.caller import Caller
 from gateway.identity.requirements import require_role
 from gateway.server.fastlane import FastLane, fast
@@ -136,35 +138,42 @@ def test_every_code_has_a_status_and_a_title() -> None:
         }
 
 
-def _codes_of_the_rules() -> set[str]:
-    """The codes that the rules' source says they refuse with."""
+def _codes_in(package: ModuleType, name: str) -> set[str]:
+    """The codes that calls of `name` in the package are given, as far as its source says."""
     codes = set()
-    for found in iter_modules(domain.__path__):
-        module = import_module(f"domain.{found.name}")
+    for found in walk_packages(package.__path__, f"{package.__name__}."):
+        module = import_module(found.name)
         for node in ast.walk(ast.parse(getsource(module))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Rejection":
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
                 code = node.args[0]
-                codes.add(getattr(module, code.id) if isinstance(code, ast.Name) else ast.literal_eval(code))
+                if isinstance(code, ast.Name) and isinstance(getattr(module, code.id, None), str):
+                    codes.add(getattr(module, code.id))
+                elif isinstance(code, ast.Constant):
+                    codes.add(code.value)
     return codes
 
 
 def test_every_code_of_the_rules_has_a_status() -> None:
-    codes = _codes_of_the_rules()
+    codes = _codes_in(domain, "Rejection") | _codes_in(workers, "Rejection")
     assert {"insufficient_stock", "order_state_conflict", "version_conflict"} <= codes
     assert codes <= STATUS_OF_CODE.keys()
+
+
+def test_every_code_of_the_gateway_has_a_status() -> None:
+    codes = _codes_in(gateway, "Problem")
+    assert {"malformed_json", "mailbox_full", "too_many_attempts"} <= codes
+    assert codes <= STATUS_OF_CODE.keys()
+
+
+def test_a_code_without_a_status_is_a_mistake_that_shows_at_once() -> None:
+    with pytest.raises(KeyError):
+        Problem("too_heavy", "Too heavy.")
 
 
 def test_no_extension_takes_the_place_of_a_standard_member() -> None:
     problem = Problem("order_state_conflict", "No.", extensions={"status": "cancelled", "code": "x", "order_id": "1"})
     document = json.loads(bytes(problem.response().body))
     assert (document["status"], document["code"], document["order_id"]) == (409, "order_state_conflict", "1")
-
-
-def test_a_code_of_tomorrow_s_rules_is_a_conflict() -> None:
-    """A rule may refuse with a code that nobody has put into the table yet."""
-    response = Problem("too_heavy", "Too heavy.").response()
-    assert response.status_code == 409
-    assert json.loads(bytes(response.body))["title"] == "too_heavy"
 
 
 def test_who_makes_very_many_mistakes_is_told_the_first_of_them() -> None:

@@ -132,3 +132,15 @@ async def test_a_scrape_is_fresh_when_the_settings_say_so() -> None:
     finally:
         await redis.aclose()
         await engine.dispose()
+
+
+def test_a_metric_is_found_again_and_what_is_not_allowed_is_not_remembered() -> None:
+    codes = ClosedCounter("tidegate_test_remembered", "A test's.", ["code"], registry=None).allow(code=["known"])
+    assert codes.labels("known") is codes.labels("known")
+    assert codes.labels("made_up") is codes.labels(OTHER)
+    for number in range(1_000):
+        codes.labels(f"made_up_{number}")
+    assert codes._found is not None
+    assert codes._found.keys() <= {("known",), (OTHER,)}
+    codes.allow(code=["made_up"])
+    assert codes.labels("made_up") is not codes.labels(OTHER)

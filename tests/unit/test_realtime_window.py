@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from gateway.realtime.statistics.figures import Latency, Missed, Selling
 from gateway.realtime.statistics.window import WINDOW_SECONDS, Window
-from gateway.server.rate import Allowance
 from runtime.records import EventRecord
 
 NOW = 1_800_000_000
@@ -116,8 +115,3 @@ def test_latencies_are_right_to_some_percent(waited: list[float]) -> None:
     for quantile, percent in ((found.p50, 50), (found.p99, 99)):
         exact = whole[-(-len(whole) * percent // 100) - 1]
         assert quantile == pytest.approx(exact, rel=0.06, abs=0.6)
-
-
-def test_an_allowance_is_so_much_at_once_and_then_so_much_a_second() -> None:
-    allowance = Allowance(per_second=0.001, burst=3)
-    assert [allowance.take() for _ in range(5)] == [True, True, True, False, False]

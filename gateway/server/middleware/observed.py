@@ -4,7 +4,6 @@ import re
 import time
 from typing import Final
 
-from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.server.fastlane import FAST_ROUTE
@@ -17,7 +16,6 @@ _REQUEST_ID: Final = b"x-request-id"
 _PROCESS_TIME: Final = b"x-process-time"
 _CACHE_CONTROL: Final = b"cache-control"
 _NO_STORE: Final = (_CACHE_CONTROL, b"no-store")
-_REMEMBERED_MAX: Final = 4_096
 _OF_FILES: Final = frozenset({"GET"})
 
 
@@ -28,8 +26,6 @@ class Observed:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        # Looking a labelled metric up costs more than counting with it; routes and statuses are few.
-        self._seconds: dict[tuple[str, str, int], Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,17 +54,8 @@ class Observed:
         try:
             await self._app(scope, receive, send_observed)
         finally:
-            self._observe(scope, status, time.perf_counter() - started)
-
-    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", None) or scope.get(FAST_ROUTE, OTHER)
-        key = (scope["method"], route, status)
-        metric = self._seconds.get(key)
-        if metric is None:
-            metric = REQUEST_SECONDS.labels(_method(scope), route, str(status))
-            if len(self._seconds) < _REMEMBERED_MAX:  # a client may make up as many methods as it likes
-                self._seconds[key] = metric
-        metric.observe(seconds)
+            route = scope.get(FAST_ROUTE) or getattr(scope.get("route"), "path", OTHER)
+            REQUEST_SECONDS.labels(_method(scope), route, str(status)).observe(time.perf_counter() - started)
 
 
 def _method(scope: Scope) -> str:
