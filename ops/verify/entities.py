@@ -8,7 +8,7 @@ are no fields of the state are left alone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +18,8 @@ import msgspec
 from domain.catalogue import Product, VariantAdded, VariantChanged
 from domain.model import Shop, evolve
 from ops.verify.report import Progress, Report
-from ops.verify.streams import Block, Groups, blocks
+from ops.verify.snapshot import Snapshot
+from ops.verify.streams import least_key, started
 from runtime.entities import ENTITIES, EntityTable
 from runtime.records import read_event
 
@@ -40,30 +41,28 @@ _States = dict[type[msgspec.Struct], dict[Any, _Folded]]
 """By kind and key."""
 
 
-async def check_entities(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
+async def check_entities(snapshot: Snapshot, report: Report, progress: Progress) -> None:
     """Compares every row of every entity with its events, and finds rows that have none."""
-    told_by: dict[str, list[EntityTable]] = defaultdict(list)
+    by_prefix: dict[str, list[EntityTable]] = defaultdict(list)
     for entity_table in ENTITIES:
-        told_by[entity_table.events].append(entity_table)
+        by_prefix[entity_table.events].append(entity_table)
         report.counts[entity_table.table.name] = 0
-    for done, (prefix, entities) in enumerate(told_by.items(), start=1):
-        await _check(connection, prefix, entities, report)
-        progress("entities", done, len(told_by))
+    for done, (prefix, entities) in enumerate(by_prefix.items(), start=1):
+        await _check(snapshot, prefix, entities, report)
+        progress("entities", done, len(by_prefix))
 
 
-async def _check(
-    connection: asyncpg.Connection[Any], prefix: str, entities: Sequence[EntityTable], report: Report
-) -> None:
-    events = Groups(blocks(connection, _EVENTS, prefix))
-    tables = [(entity_table, Groups(blocks(connection, _rows_of(entity_table)))) for entity_table in entities]
-    while keys := [key for key in [await each.key() for each in (events, *(rows for _, rows in tables))] if key]:
-        subject = min(keys)
-        folded = await _fold(entities, events.runs(subject), report)
-        for entity_table, rows in tables:
+async def _check(snapshot: Snapshot, prefix: str, entities: Sequence[EntityTable], report: Report) -> None:
+    streams = await started(snapshot.blocks(_EVENTS, prefix), *(snapshot.blocks(_rows_of(each)) for each in entities))
+    events, *tables = streams
+    while (subject := least_key(streams)) is not None:
+        fold = _Fold(entities, report)
+        await events.each(subject, fold.follow)
+        for entity_table, rows in zip(entities, tables, strict=True):
             found = await rows.take(subject)
             report.counts[entity_table.table.name] += len(found)
-            if folded is not None:
-                _compare(entity_table, folded[entity_table.state], found, report)
+            if fold.readable:
+                _compare(entity_table, fold.states[entity_table.state], found, report)
 
 
 def _rows_of(entity_table: EntityTable) -> str:
@@ -75,22 +74,28 @@ def _rows_of(entity_table: EntityTable) -> str:
     )
 
 
-async def _fold(entities: Iterable[EntityTable], said: AsyncIterator[Block], report: Report) -> _States | None:
-    """What one subject's events have made; None if one of them is none, as the log's own check says."""
-    shop = Shop()
-    folded: _States | None = {entity_table.state: {} for entity_table in entities}
-    async for run in said:
-        for _, event_type, data, at in run:
-            try:
-                event = read_event(event_type, data)
-            except (KeyError, msgspec.MsgspecError):
-                folded = None
-            if folded is not None:
-                evolve(shop, event)
-                _note(folded, shop, at)
-                if isinstance(event, VariantAdded | VariantChanged):
-                    _check_status(shop, event, report)
-    return folded
+class _Fold:
+    """What one subject's events make. It is not `readable` if one of them cannot be read; the log's own check says
+    so."""
+
+    def __init__(self, entities: Iterable[EntityTable], report: Report) -> None:
+        self.states: _States = {entity_table.state: {} for entity_table in entities}
+        self.readable = True
+        self._shop = Shop()
+        self._report = report
+
+    def follow(self, row: asyncpg.Record) -> None:
+        """Takes the subject's next event."""
+        _, event_type, data, at = row
+        try:
+            event = read_event(event_type, data)
+        except (KeyError, msgspec.MsgspecError):
+            self.readable = False
+        if self.readable:
+            evolve(self._shop, event)
+            _note(self.states, self._shop, at)
+            if isinstance(event, VariantAdded | VariantChanged):
+                _check_status(self._shop, event, self._report)
 
 
 def _check_status(shop: Shop, event: VariantAdded | VariantChanged, report: Report) -> None:

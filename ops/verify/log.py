@@ -6,7 +6,7 @@ What is remembered grows with the SKUs, and only with those of one part at a tim
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -17,7 +17,7 @@ from domain.stock import NOTHING
 from ops.verify.parts import Part, parts_of
 from ops.verify.prices import Prices
 from ops.verify.report import Progress, Report
-from ops.verify.streams import blocks
+from ops.verify.snapshot import Snapshot
 from runtime.records import read_event
 
 _PROGRESS_EVENTS: Final = 20_000
@@ -88,18 +88,18 @@ class _Entries:
             )
 
 
-async def check_log(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
+async def check_log(snapshot: Snapshot, report: Report, progress: Progress) -> None:
     """Folds all events in order; compares the counter, every stock row and the prices of every order."""
-    last_seq, prices_seq, last_at, ordered_after = await connection.fetchrow(
+    last_seq, prices_seq, last_at, ordered_after = await snapshot.row(
         "SELECT last_seq, prices_seq, last_at, ordered_after FROM event_counter"
     )
-    parts = await parts_of(connection)
+    parts = await parts_of(snapshot)
     prices_moved_seq = stock_rows = 0
     for part in parts:
         shelves, prices = _Shelves(report, part), Prices(report, part)
         # What is wrong with an event itself is told once.
         entry = _Entries(Report() if part.number else report, ordered_after)
-        async for block in blocks(connection, _EVENTS):
+        async for block in snapshot.blocks(_EVENTS):
             for row in block:
                 seq, _, _, at, _ = row
                 shelves.seq = seq
@@ -114,7 +114,7 @@ async def check_log(connection: asyncpg.Connection[Any], report: Report, progres
                     progress("log", part.number * last_seq + seq, len(parts) * last_seq)
         entry.compare(last_seq, last_at)
         prices_moved_seq = max(prices_moved_seq, prices.moved_seq())
-        stock_rows += await _compare_stock(connection, part, shelves, report)
+        stock_rows += await _compare_stock(snapshot, part, shelves, report)
     if not prices_moved_seq <= prices_seq <= last_seq:
         report.differ(
             "log",
@@ -134,10 +134,10 @@ def _move_stock(event: Event, shelves: _Shelves) -> None:
     evolve(Shop(stock=shelves), event)
 
 
-async def _compare_stock(connection: asyncpg.Connection[Any], part: Part, shelves: _Shelves, report: Report) -> int:
+async def _compare_stock(snapshot: Snapshot, part: Part, shelves: _Shelves, report: Report) -> int:
     """Compares the part's stock; returns how many rows there are of it."""
     rows = 0
-    async for block in blocks(connection, "SELECT sku, on_hand, reserved FROM stock ORDER BY sku"):
+    async for block in snapshot.blocks("SELECT sku, on_hand, reserved FROM stock ORDER BY sku"):
         for sku, on_hand, reserved in block:
             if sku not in part:
                 continue

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from ops.verify.report import Progress, Report
-from ops.verify.streams import blocks
+from ops.verify.snapshot import Snapshot
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED
 
 _STATUS_OF_TYPE: Final = {
@@ -33,12 +33,12 @@ _DIFFERENT: Final = f"""
 """  # noqa: S608 - only our own constants go in
 
 
-async def check_outcomes(connection: asyncpg.Connection[Any], report: Report, progress: Progress) -> None:
+async def check_outcomes(snapshot: Snapshot, report: Report, progress: Progress) -> None:
     """Compares every command's record with the events it left."""
-    async for block in blocks(connection, _DIFFERENT):
+    async for block in snapshot.blocks(_DIFFERENT):
         for row in block:
             _tell(row, report)
-    counts = await connection.fetch("SELECT status, count(*) FROM commands GROUP BY status")
+    counts = await snapshot.rows("SELECT status, count(*) FROM commands GROUP BY status")
     total = 0
     for status, count in counts:
         report.counts[f"commands_{status}"] = count

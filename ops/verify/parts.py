@@ -6,10 +6,10 @@ than SKUS_AT_ONCE is one part.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 from zlib import crc32
 
-import asyncpg
+from ops.verify.snapshot import Snapshot
 
 # SKUs that are remembered at a time: about 700 bytes each, for its stock, its price and its product.
 SKUS_AT_ONCE: Final = 100_000
@@ -32,8 +32,8 @@ class Part:
         return not self.of_many or crc32(sku.encode()) % self._count == self.number
 
 
-async def parts_of(connection: asyncpg.Connection[Any]) -> list[Part]:
+async def parts_of(snapshot: Snapshot) -> list[Part]:
     """All the parts, of roughly one size."""
-    skus: int = await connection.fetchval(_COUNT)
+    skus: int = (await snapshot.row(_COUNT))[0]
     count = max(1, -(-skus // SKUS_AT_ONCE))
     return [Part(number, count) for number in range(count)]

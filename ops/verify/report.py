@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 # Of each check; a broken database can have millions, and the first ones tell.
@@ -27,6 +27,17 @@ class Report:
         self.counts: dict[str, int] = {}
         self.differences: list[dict[str, Any]] = []
         self._found: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, parts: Iterable[Report]) -> Report:
+        """What several checks found, as one report."""
+        whole = cls()
+        for part in parts:
+            whole.counts |= part.counts
+            whole.differences += part.differences
+            for check, count in part._found.items():
+                whole._found[check] = whole._found.get(check, 0) + count
+        return whole
 
     @property
     def clean(self) -> bool:

@@ -1,53 +1,62 @@
-"""Rows of a query as they come, a block at a time, and groups of rows that share a key.
+"""Streams of rows sorted by their first column, walked side by side group by group.
 
-A block is small enough for memory whatever its rows hold, and large enough for the way to Postgres and back not to
-matter.
+Only where a block ends do they wait for Postgres: a call for each group would cost more than most groups do.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
 
 import asyncpg
 
-# Rows of one block. The largest there are, orders with as many lines as one may have, take 250 KB each.
-BLOCK_ROWS: Final = 128
-
-Block = Sequence[asyncpg.Record]
-
-
-async def blocks(connection: asyncpg.Connection[Any], query: str, *arguments: object) -> AsyncIterator[Block]:
-    """The rows of `query` in blocks, through a server-side cursor. It needs a transaction."""
-    cursor = await connection.cursor(query, *arguments)
-    while block := await cursor.fetch(BLOCK_ROWS):
-        yield block
+from ops.verify.snapshot import Block
 
 
 class Groups:
-    """A stream of rows sorted by their first column, taken group by group alongside other streams."""
+    """One such stream. `key` is that of its next group; None before the start and at the end."""
 
     def __init__(self, rows: AsyncIterator[Block]) -> None:
+        self.key: Any = None
         self._blocks = rows
         self._block: Block = ()
         self._at = 0
 
-    async def key(self) -> Any:
-        """The key of the next group; None at the end."""
-        if self._at == len(self._block):
-            # No tuple as default: CPython 3.11 takes an empty one for the arguments of the StopIteration it raises.
-            self._block, self._at = await anext(self._blocks, []), 0
-        return self._block[self._at][0] if self._block else None
+    async def turn(self) -> None:
+        """Goes to the next block, the first one to begin with."""
+        # No tuple as default: CPython 3.11 takes an empty one for the arguments of the StopIteration it raises.
+        self._block, self._at = await anext(self._blocks, []), 0
+        self.key = self._block[0][0] if self._block else None
 
-    async def runs(self, key: Any) -> AsyncIterator[Block]:
-        """The rows of the next group if its key is `key`, else none: run after run, so that a group may be of any
+    async def each(self, key: Any, follow: Callable[[asyncpg.Record], None]) -> None:
+        """Calls `follow` with each row of the next group if its key is `key`, else with none. A group may be of any
         length."""
-        while await self.key() == key and self._block:
-            first, end = self._at, len(self._block)
-            while self._at < end and self._block[self._at][0] == key:
-                self._at += 1
-            yield self._block[first : self._at]
+        while self.key == key:
+            block, at, end = self._block, self._at, len(self._block)
+            while at < end and block[at][0] == key:
+                follow(block[at])
+                at += 1
+            if at == end:
+                await self.turn()
+            else:
+                self._at, self.key = at, block[at][0]
 
     async def take(self, key: Any) -> list[asyncpg.Record]:
         """The same all at once, of groups that are short."""
-        return [row async for run in self.runs(key) for row in run]
+        rows: list[asyncpg.Record] = []
+        if self.key == key:
+            await self.each(key, rows.append)
+        return rows
+
+
+async def started(*streams: AsyncIterator[Block]) -> list[Groups]:
+    """The streams, each at its first group."""
+    groups = [Groups(stream) for stream in streams]
+    for each in groups:
+        await each.turn()
+    return groups
+
+
+def least_key(groups: Iterable[Groups]) -> Any:
+    """The least of the keys of the next groups; None once all streams have ended."""
+    return min((each.key for each in groups if each.key is not None), default=None)

@@ -12,7 +12,9 @@ from domain.categories import CategoryFields, ChangeCategory, CreateCategory
 from domain.model import Personal
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
-from ops.verify import Report, parts, streams, verify
+from ops.verify import Report, parts, snapshot, verify
+from ops.verify.snapshot import Snapshot
+from runtime.database import asyncpg_dsn
 from runtime.entities import ENTITIES
 from runtime.mailboxes.keys import stream_key
 from tests.integration.shopfloor import STAFF, Shopfloor
@@ -354,6 +356,16 @@ async def _change_the_order_of_the_lines(shop: Shop) -> set[tuple[str, str, str]
     return {("lines", str(shop.order_id), "are not what the log says")}
 
 
+async def _begin_the_lines_at_another_place(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.floor.pool.execute("UPDATE order_lines SET position = position + 10 WHERE order_id = $1", shop.order_id)
+    return {("lines", str(shop.order_id), "are not what the log says")}
+
+
+async def _leave_a_gap_between_the_lines(shop: Shop) -> set[tuple[str, str, str]]:
+    await shop.run("UPDATE order_lines SET position = 5 WHERE order_id = $1 AND sku = 'LAMP'", shop.order_id)
+    return {("lines", str(shop.order_id), "are not what the log says")}
+
+
 async def _make_up_a_line(shop: Shop) -> set[tuple[str, str, str]]:
     made_up = UUID(int=2**128 - 1)
     await shop.run("INSERT INTO order_lines VALUES ($1, 0, 'MUG', 1, 100)", made_up)
@@ -422,6 +434,8 @@ PLANTED: list[Plant] = [
     _delete_an_order_line,
     _change_a_lines_quantity,
     _change_the_order_of_the_lines,
+    _begin_the_lines_at_another_place,
+    _leave_a_gap_between_the_lines,
     _make_up_a_line,
     _delete_a_commands_record,
     _change_an_outcome,
@@ -462,7 +476,8 @@ async def test_with_more_skus_than_fit_every_fault_is_found_once(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, plant: Plant
 ) -> None:
     monkeypatch.setattr(parts, "SKUS_AT_ONCE", 1)
-    assert len(await parts.parts_of(shop.floor.pool)) == 2
+    async with Snapshot(asyncpg_dsn(shop.floor.database_url)) as read:
+        assert len(await parts.parts_of(read)) == 2
     assert (await shop.floor.verified())["stock_rows"] == 2
     expected = await plant(shop)
     report = await shop.report()
@@ -473,7 +488,7 @@ async def test_with_more_skus_than_fit_every_fault_is_found_once(
 async def test_more_events_of_one_thing_than_a_block_holds_are_one_story(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BLOCK_ROWS", 1)
+    monkeypatch.setattr(snapshot, "BLOCK_ROWS", 1)
     await shop.floor.verified()
     expected = await _give_back_more_than_was_sold(shop)
     assert found(await shop.report()) == expected

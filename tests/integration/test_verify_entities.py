@@ -20,6 +20,7 @@ from domain.model import Entity, Event, Secret
 from ops.verify import entities as checked
 from ops.verify import verify
 from ops.verify.report import Report, no_progress
+from ops.verify.snapshot import Snapshot
 from runtime.database import asyncpg_dsn
 from runtime.entities import ENTITIES, EntityTable
 from runtime.tables.base import when
@@ -185,31 +186,35 @@ async def lockers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     await connection.close()
 
 
-async def _locker_differences(connection: asyncpg.Connection[Any]) -> list[dict[str, Any]]:
+async def _locker_differences(database_url: str) -> list[dict[str, Any]]:
     report = Report()
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        await checked.check_entities(connection, report, no_progress)
+    async with Snapshot(asyncpg_dsn(database_url)) as snapshot:
+        await checked.check_entities(snapshot, report, no_progress)
     assert report.counts == {"lockers": 1}
     return report.differences
 
 
-async def test_a_noun_of_tomorrow_is_proved_without_a_word_more(lockers: asyncpg.Connection[Any]) -> None:
-    assert await _locker_differences(lockers) == []
+async def test_a_noun_of_tomorrow_is_proved_without_a_word_more(
+    lockers: asyncpg.Connection[Any], database_url: str
+) -> None:
+    assert await _locker_differences(database_url) == []
     await lockers.execute("""UPDATE lockers SET contents = '{"hat": 2}', updated_at = created_at""")
-    (difference,) = await _locker_differences(lockers)
+    (difference,) = await _locker_differences(database_url)
     assert (difference["check"], difference["subject"]) == ("lockers", str(_LOCKER_ID))
     assert difference["table"].keys() == {"contents", "updated_at"}
     assert (difference["table"]["contents"], difference["log"]["contents"]) == ({"hat": 2}, {})
 
 
-async def test_what_the_log_cannot_know_is_left_alone(lockers: asyncpg.Connection[Any]) -> None:
+async def test_what_the_log_cannot_know_is_left_alone(lockers: asyncpg.Connection[Any], database_url: str) -> None:
     await lockers.execute("UPDATE lockers SET key_hash = 'another', opened_at = NULL")
-    assert await _locker_differences(lockers) == []
+    assert await _locker_differences(database_url) == []
 
 
-async def test_events_that_cannot_be_read_are_the_log_s_own_matter(lockers: asyncpg.Connection[Any]) -> None:
+async def test_events_that_cannot_be_read_are_the_log_s_own_matter(
+    lockers: asyncpg.Connection[Any], database_url: str
+) -> None:
     await lockers.execute("UPDATE events SET data = '[]' WHERE seq = 2")
-    assert await _locker_differences(lockers) == []
+    assert await _locker_differences(database_url) == []
 
 
 async def test_a_catalogue_that_changes_while_it_looks_does_not_disturb_it(filled: Shopfloor) -> None:
