@@ -1,11 +1,11 @@
-"""Activations: the Taskiq messages that say "drain mailbox m" or "go on with that", and the broker they travel by.
+"""Activations: the Taskiq messages that say "drain mailbox m" or "continue that task", and their broker.
 
-An activation is only a hint. It may get lost or come twice: the mailbox holds the commands, the position row guards
-them, and the sweep wakes whoever was forgotten. So the simplest broker serves: a Redis list, taken from on receipt.
+An activation is only a hint. It may be lost or delivered twice: the mailbox holds the commands, the position row guards
+them, and the sweep wakes any mailbox that was missed. So the simplest broker is enough: a Redis list, popped on
+receipt.
 
-taskiq-redis's own `listen` ends for good at the first broken connection (it waits for the built-in ConnectionError,
-which redis-py's is not), blocks without end on a peer that vanished, and its list has no bound: all three are mended
-here.
+taskiq-redis's own `listen` ends for good at the first broken connection (it catches the built-in ConnectionError, which
+redis-py's is not), blocks forever on a peer that vanished, and does not bound its list; all three are fixed here.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ TEND_TASK: Final = "tidegate.tend"
 REACT_TASK: Final = "tidegate.react"
 JOB_TASK: Final = "tidegate.job"
 ACTORS: Final = "activations"
-"""The queue of the worker processes: nothing slow may stand in it."""
+"""The queue of the worker processes: nothing slow may be in it."""
 BACKGROUND: Final = "background"
 """The queue of the background processes: reactions and jobs."""
 _BLOCK_SECONDS: Final = 1
 _RECONNECT_SECONDS: Final = 0.2
 
-# More than all mailboxes together can want; the oldest hints go first.
+# More than all mailboxes together can need; the oldest hints are dropped first.
 ACTIVATIONS_MAX: Final = 8_192
 
 _log = logging.getLogger(__name__)
@@ -49,13 +49,13 @@ class ActivationBroker(ListQueueBroker):
 
     def __init__(self, redis_url: str, queue: str = ACTORS) -> None:
         super().__init__(redis_url, queue_name=queue)
-        # In place of the one that it has made and not yet used: ours does not hand out dead connections.
+        # Replaces the pool it has just created: ours never hands out dead connections.
         self.connection_pool = BlockingPool.from_url(
             redis_url, socket_timeout=ANSWER_TIMEOUT_SECONDS, **connection_options()
         )
 
     async def kick(self, message: BrokerMessage) -> None:
-        """Sends an activation. When Redis is away, or nobody takes any, it is dropped: the sweep asks again."""
+        """Sends an activation. If Redis is unavailable or the list is full, one is dropped: the sweep sends another."""
         try:
             async with Redis(connection_pool=self.connection_pool) as client:
                 pipeline = client.pipeline(transaction=False)
@@ -63,7 +63,7 @@ class ActivationBroker(ListQueueBroker):
                 pipeline.ltrim(self.queue_name, 0, ACTIVATIONS_MAX - 1)
                 await pipeline.execute()
         except REDIS_UNAVAILABLE as error:
-            _log.warning("an activation was not sent, Redis is away (%s)", error)
+            _log.warning("activation not sent: Redis is unavailable (%s)", error)
 
     async def listen(self) -> AsyncGenerator[bytes, None]:
         while True:
@@ -71,7 +71,7 @@ class ActivationBroker(ListQueueBroker):
                 async with Redis(connection_pool=self.connection_pool) as client:
                     found: Any = await client.brpop([self.queue_name], timeout=_BLOCK_SECONDS)
             except REDIS_UNAVAILABLE as error:
-                _log.warning("no activations, Redis is away (%s); trying again", error)
+                _log.warning("cannot receive activations: Redis is unavailable (%s); retrying", error)
                 await asyncio.sleep(_RECONNECT_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
             else:
                 if found:
@@ -84,6 +84,6 @@ async def activate(broker: ActivationBroker, mailbox: int) -> None:
 
 
 async def kick(broker: ActivationBroker, task: str, *arguments: int | str) -> None:
-    """Asks some process that listens to the broker's queue to run a task."""
+    """Asks some process that listens on the broker's queue to run a task."""
     kicker: AsyncKicker[..., None] = AsyncKicker(task_name=task, broker=broker, labels={})
     await kicker.kiq(*arguments)

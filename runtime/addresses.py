@@ -1,17 +1,17 @@
-"""Which addresses anyone on the internet may be reached at, as opposed to those of one's own machine or network.
+"""Which IP addresses are public, as opposed to those of the local machine or network.
 
-An address that carries another within it (IPv4-mapped, 6to4, NAT64, Teredo) is as public as that one: the packet goes
-there. Whoever connects asks about the address it connects to, at that moment; names can change their minds.
+An address with another embedded in it (IPv4-mapped, 6to4, NAT64, Teredo) is as public as that one, since packets go
+there. The check is made on the address, at the moment of connecting: a name may resolve differently each time.
 """
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-# RFC 6052, and the block of RFC 8215 for one's own translators, which is never public.
+# RFC 6052, and the block of RFC 8215 for local translators, which is never public.
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL: Final = IPv6Network("64:ff9b:1::/48")
-# All of IPv6 that is given out to anybody, and what of it is not; the registries of special-purpose addresses (IANA)
-# are newer than Python's: documentation, benchmarks, AS112, AMT, and the blocks of protocols.
+# All allocated global unicast IPv6, and its exceptions by IANA's special-purpose registries, which are newer than
+# Python's: documentation, benchmarking, AS112, AMT, and protocol assignments.
 _GIVEN_OUT: Final = IPv6Network("2000::/3")
 _SPECIAL: Final = tuple(
     ip_network(text)
@@ -34,19 +34,18 @@ _SPECIAL: Final = tuple(
         "3fff::/20",
     )
 )
-# RFC 4291 once had IPv4 addresses in here; and ISATAP (RFC 5214) marks interfaces that lead to one.
+# The IPv4-compatible addresses of RFC 4291, now deprecated; and the interface identifier of ISATAP (RFC 5214).
 _IPV4_COMPATIBLE: Final = IPv6Network("::/96")
 _ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
 _LOW_32_BITS: Final = 0xFFFF_FFFF
-# RFC 6761 and RFC 6762, and what ICANN has set aside for networks of one's own.
-# What one client of IPv6 has for itself.
+# RFC 6761, RFC 6762, and what ICANN has reserved for private networks. The prefix that one IPv6 client has to itself.
 _CLIENT_BITS: Final = 64
 _OWN_NAMES: Final = ("localhost", "localdomain", "local", "internal")
 
 
 def network_of(host: str | None) -> str:
-    """What counts as one address where clients are counted: of IPv6 the whole network, for everybody there has as many
-    addresses as they like."""
+    """What counts as one address when clients are counted: in IPv6 the whole network, since a client can use as many of
+    its addresses as it likes."""
     try:
         address = ip_address(host or "")
     except ValueError:
@@ -59,7 +58,7 @@ def network_of(host: str | None) -> str:
 
 
 def is_public(text: str) -> bool:
-    """Whether this is an IP address, and one that is reachable for everyone. A scope (`%eth0`) makes it local."""
+    """Whether this is a public IP address. A scope (`%eth0`) makes it local."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -68,7 +67,7 @@ def is_public(text: str) -> bool:
 
 
 def is_ones_own(host: str) -> bool:
-    """Whether one knows of a host, without looking its name up, that it is not public."""
+    """Whether a host is known not to be public without resolving its name."""
     try:
         return not _is_public(ip_address(host))
     except ValueError:
@@ -88,7 +87,7 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _carried(address: IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses within an IPv6 address, to which it may lead."""
+    """The IPv4 addresses embedded in an IPv6 address, to which packets may go."""
     number = int(address)
     last = IPv4Address(number & _LOW_32_BITS)
     if address.ipv4_mapped is not None:

@@ -1,9 +1,9 @@
-"""Which log this is: its identity, and where in it another one began.
+"""The identity of the log, and the branches where it changed.
 
-A log that was begun anew, or goes on from an older backup, gives out seqs that were given out before, for other events.
-So every log has an identity of its own, and goes on under another one from where it was put back: a branch. Whoever
-knows the identity and a seq can be told whether what they have seen is still so. As event `id` is its seq, the identity
-is what makes a CloudEvent's `source` and `id` name one event in all the world.
+A log that is started afresh, or continues from an older backup, assigns seqs that were used before, for other events.
+So each log has an identity, and one that was restored continues under a new identity: a branch. From an identity and a
+seq a reader can be told whether what it has seen is still part of the log. An event's `id` is its seq, so the identity
+is what makes a CloudEvent's `source` and `id` globally unique.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BRANCHES = "SELECT identity, after_seq FROM log_branches ORDER BY number"
 
 
 class Branch(NamedTuple):
-    """The log behind `after_seq`, until the next branch begins."""
+    """The log after `after_seq`, up to where the next branch begins."""
 
     identity: UUID
     after_seq: int
@@ -32,21 +32,21 @@ class Branches(tuple[Branch, ...]):
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[Any]]) -> Branches:
-        """From the rows of `BRANCHES`."""
+        """Built from the rows of `BRANCHES`."""
         return cls(Branch(UUID(int=identity.int), after_seq) for identity, after_seq in rows)
 
     @property
     def identity(self) -> UUID:
-        """What the log is called now."""
+        """The log's current identity."""
         return self[-1].identity
 
     def source(self, seq: int) -> str:
-        """Where the event came from, as CloudEvents have it: the branch that it was written in."""
+        """The event's CloudEvents `source`: the branch in which it was written."""
         identity = next((branch.identity for branch in reversed(self) if branch.after_seq < seq), self[0].identity)
         return _urn(identity)
 
     def hold(self, identity: UUID, seq: int) -> bool:
-        """Whether what was seen of the log `identity` up to `seq` is a part of this one."""
+        """Whether the log `identity` up to `seq` is part of this one."""
         for number, branch in enumerate(self):
             if branch.identity == identity:
                 return number + 1 == len(self) or seq <= self[number + 1].after_seq
@@ -59,15 +59,15 @@ def _urn(identity: UUID) -> str:
 
 
 async def read_branches(connection: Connection) -> Branches:
-    """The branches as they stand in Postgres."""
+    """The branches in Postgres."""
     return Branches.of(await connection.fetch(BRANCHES))
 
 
 async def begin_branch(
     connection: asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any], known: UUID
 ) -> UUID:
-    """The log goes on under a new identity, unless it has done so since it was `known`; returns today's. The counter is
-    held meanwhile, so that nothing is written between."""
+    """Continues the log under a new identity, unless it has changed since `known`; returns the current one. Holds the
+    event counter, so that nothing is written in between."""
     async with connection.transaction():
         last_seq: int = await connection.fetchval("SELECT last_seq FROM event_counter FOR UPDATE")
         today = (await read_branches(connection)).identity

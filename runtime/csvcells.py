@@ -1,5 +1,5 @@
-"""Cells of CSV files that people open in spreadsheets: text that would be taken for a formula is written so that it is
-text (OWASP, "CSV Injection"), and read back as it was. Numbers of our own need none of it.
+"""Cells of CSV files that people open in spreadsheets: text that would be taken for a formula is escaped (OWASP, "CSV
+Injection") and unescaped when read back. Our own numbers do not need this.
 """
 
 import re
@@ -11,10 +11,10 @@ _ESCAPED = re.compile(r"'+[=+\-@\t\r\n]")
 
 
 def escape_cell(text: str) -> str:
-    """The text, behind an apostrophe if a spreadsheet could take it for a formula."""
+    """The text, prefixed with an apostrophe if a spreadsheet could take it for a formula."""
     return _QUOTE + text if _FORMULA.match(text) else text
 
 
 def unescape_cell(text: str) -> str:
-    """What `escape_cell` made this cell of."""
+    """The text from which `escape_cell` made this cell."""
     return text[1:] if _ESCAPED.match(text) else text

@@ -1,7 +1,7 @@
-"""Postgres for batches and background work: bare asyncpg, and what it looks like when the server is away.
+"""Postgres for batches and background work: plain asyncpg, and the errors that mean the server is unavailable.
 
-A batch runs the same few prepared statements over arrays, thousands of rows a second, where composing them anew would
-cost more than running them. Views have SQLAlchemy's engine (`runtime/engine.py`), which workers need not import.
+A batch runs the same few prepared statements over arrays, thousands of rows a second; composing them each time would
+cost more than running them. Views use SQLAlchemy's engine (`runtime/engine.py`), which workers need not import.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from runtime.postgres_connections import create_pool
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 _JOB_IDLE_SECONDS: Final = 30
 
-# What it looks like when Postgres is away, restarting, or has cut the connection: worth trying again, whole.
+# Postgres is unavailable, restarting, or has closed the connection: retry the whole transaction.
 LOST_CONNECTION: Final[tuple[type[BaseException], ...]] = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that broke in the middle of something, used once more
+    asyncpg.InternalClientError,  # use of a connection that broke in the middle of an operation
     asyncpg.CannotConnectNowError,
-    asyncpg.InvalidCatalogNameError,  # the database is being put back: for a moment there is none,
-    asyncpg.ObjectNotInPrerequisiteStateError,  # or one that takes no connections
+    asyncpg.InvalidCatalogNameError,  # while a database is being restored, it may not exist
+    asyncpg.ObjectNotInPrerequisiteStateError,  # or not accept connections
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
@@ -35,24 +35,24 @@ LOST_CONNECTION: Final[tuple[type[BaseException], ...]] = (
 
 
 def asyncpg_dsn(database_url: str) -> str:
-    """The URL as asyncpg takes it. Raises BadDatabaseUrl."""
+    """The URL for asyncpg. Raises BadDatabaseUrl."""
     return urls.read(database_url)[0]
 
 
 def application_name(database_url: str, part: str) -> str:
-    """What the server lists a part's connections as: the name that the URL gives, or ours, then the part's."""
+    """The name under which the server lists a part's connections: the URL's or ours, then the part's."""
     return f"{urls.read(database_url)[1].get('application_name', 'tidegate')}-{part}"
 
 
 async def _keep_session(connection: Any) -> None:
-    """Nothing to reset when a connection goes back to the pool: batches change no session state. asyncpg's own reset
-    would be one more round trip for every batch."""
+    """Resets nothing when a connection returns to the pool, since batches change no session state; asyncpg's own reset
+    would cost every batch another round trip."""
 
 
 async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: float) -> asyncpg.Pool[Any]:
-    """Connections for batches, opened when first used. A stopped worker's transaction is ended by Postgres itself,
-    so that it cannot hold a mailbox: soon if it sits idle between statements, and else after the batch's time; for one
-    that waits for rows to copy, see `workers/overdue.py`."""
+    """Connections for batches, opened on first use. So that a stopped worker cannot hold a mailbox, Postgres ends its
+    transaction: soon if it is idle between statements, otherwise when the batch's time is up. `workers/overdue.py`
+    handles one that is waiting for COPY data."""
     return await create_pool(
         asyncpg_dsn(database_url),
         size=size,
@@ -69,8 +69,8 @@ async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: 
 
 
 async def create_job_pool(database_url: str, *, size: int, job_max_seconds: float) -> asyncpg.Pool[Any]:
-    """Connections for jobs, opened when first used. A job may read for long, but on one core and with little memory, so
-    that batches keep theirs; a stopped process's transaction is ended by Postgres, as a batch's is."""
+    """Connections for jobs, opened on first use. A job may read for a long time, but on one core and with little
+    memory, so that batches keep theirs. Postgres ends the transaction of a stopped process, as it does for batches."""
     return await create_pool(
         asyncpg_dsn(database_url),
         size=size,

@@ -1,8 +1,8 @@
-"""One reading of Postgres URLs, for the views' engine, the batches' pools, migrations, `verify` and the CLI alike.
+"""Parses Postgres URLs, for the views' engine, the batches' pools, migrations, `verify` and the CLI alike.
 
-asyncpg takes the URL itself and knows libpq's parameters, but sends every one that it does not know to the server as a
-run-time setting, where `connect_timeout` or a misspelt `sslmod` ends in a puzzling refusal, or in a connection without
-TLS. So only the parameters named here pass. `ssl`, which other Python drivers take, is read as `sslmode`.
+asyncpg accepts the URL and most of libpq's parameters, but sends any other to the server as a run-time setting, so that
+`connect_timeout` or a misspelt `sslmod` leads to a puzzling error, or to a connection without TLS. So only the
+parameters named here are allowed. `ssl`, which other Python drivers accept, is read as `sslmode`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ SCHEMES: Final = ("postgresql", "postgres", "postgresql+asyncpg")
 
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
-# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS, as far as asyncpg acts on them; the
-# last two it hands to the server, which knows them.
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS, as far as asyncpg supports them; it
+# passes the last two to the server, which supports them.
 PARAMETERS: Final = frozenset(
     {
         "host",
@@ -47,41 +47,41 @@ PARAMETERS: Final = frozenset(
 )
 
 _FILES: Final = ("passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl")
-_SYSTEMS_OWN: Final = "system"  # sslrootcert=system is no file
+_SYSTEMS_OWN: Final = "system"  # sslrootcert=system is not a file
 
 _SSL: Final = "ssl"
 _ENCRYPTED: Final = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
 
 
 class BadDatabaseUrl(ValueError):
-    """The URL cannot be used, and why. The message never repeats the password."""
+    """The URL cannot be used; the message says why, and never contains the password."""
 
 
 def read(database_url: str) -> tuple[str, dict[str, str]]:
-    """The URL as asyncpg takes it, and its parameters. Raises BadDatabaseUrl."""
+    """The URL for asyncpg, and its parameters. Raises BadDatabaseUrl."""
     try:
         parts = urlsplit(database_url)
     except ValueError:
         raise BadDatabaseUrl("it is not a URL") from None
     if parts.scheme not in SCHEMES or not database_url.startswith(f"{parts.scheme}://"):
-        raise BadDatabaseUrl("it has to begin with postgresql://")
+        raise BadDatabaseUrl("it must begin with postgresql://")
     if parts.fragment:
-        raise BadDatabaseUrl("a # in the password is written %23")
+        raise BadDatabaseUrl("a # in the password must be written as %23")
     parameters: dict[str, str] = {}
     try:
         given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query), max_num_fields=100)
     except ValueError:
-        raise BadDatabaseUrl("what follows the ? has to be name=value, with & between") from None
+        raise BadDatabaseUrl("what follows the ? must be name=value pairs separated by &") from None
     for name, value in given:
         known, meant = _parameter(name, value)
         if known in parameters:
-            raise BadDatabaseUrl(f"it says {known} twice")
+            raise BadDatabaseUrl(f"it has {known} twice")
         parameters[known] = meant
     return _composed(parts.netloc, parts.path, parameters), parameters
 
 
 def with_absolute_files(database_url: str) -> str:
-    """The URL for a process that stands in another folder than we do. Raises BadDatabaseUrl."""
+    """The URL for a process with another working directory. Raises BadDatabaseUrl."""
     url, parameters = read(database_url)
     for name in _FILES:
         if parameters.get(name, _SYSTEMS_OWN) != _SYSTEMS_OWN:
@@ -100,8 +100,8 @@ def _parameter(name: str, value: str) -> tuple[str, str]:
         name, value = "sslmode", _ENCRYPTED.get(value.lower(), value)
     if name not in PARAMETERS:
         near = difflib.get_close_matches(name, [*PARAMETERS, _SSL], n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; these are known: {', '.join(sorted(PARAMETERS))}"
+        hint = f"; did you mean {near[0]}?" if near else f"; supported are {', '.join(sorted(PARAMETERS))}"
         raise BadDatabaseUrl(f"the parameter {name!r} is not supported{hint}")
     if name == "sslmode" and value not in SSL_MODES:
-        raise BadDatabaseUrl(f"sslmode is one of {', '.join(SSL_MODES)}, not {value!r}")
+        raise BadDatabaseUrl(f"sslmode must be one of {', '.join(SSL_MODES)}, not {value!r}")
     return name, value

@@ -1,4 +1,4 @@
-"""Postgres for views and migrations: SQLAlchemy's engine. Views are composed and read by people, in SQLAlchemy Core."""
+"""Postgres for views and migrations: SQLAlchemy's engine. Views are written in SQLAlchemy Core, for readability."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from runtime.postgres_connections import Connection, Peer
 
 VIEW_TIMEOUT_SECONDS: Final = 10.0
 
-# What a view raises, whatever is the matter.
+# What a view raises, whatever the cause.
 VIEW_FAILED: Final[tuple[type[BaseException], ...]] = (SQLAlchemyError, *LOST_CONNECTION)
 
 
 def create_engine(
     database_url: str, *, pool_size: int, statement_timeout: float | None = VIEW_TIMEOUT_SECONDS
 ) -> AsyncEngine:
-    """The engine for views; it connects when first asked, and asks a connection that was idle whether it is alive. A
+    """The engine for views. It connects on first use, and checks that a connection that was idle is still alive. A
     statement may take `statement_timeout` seconds."""
     dsn, name = asyncpg_dsn(database_url), application_name(database_url, "view")
     doubts, peer = Liveness.configured(), Peer()
@@ -39,7 +39,7 @@ def create_engine(
         connection.begin(doubts, peer)
         return connection
 
-    # SQLAlchemy would read the URL by rules of its own, and hand asyncpg arguments that it does not take (sslmode).
+    # SQLAlchemy would parse the URL by its own rules, and pass asyncpg arguments that it does not accept (sslmode).
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
@@ -53,19 +53,20 @@ def create_engine(
 
 
 def _doubt(connection: AdaptedConnection, *_: object) -> None:
-    """Before a view gets a connection. SQLAlchemy's own check, `pool_pre_ping`, asks every time, and waits for ever."""
+    """Called before a view gets a connection. SQLAlchemy's own check, `pool_pre_ping`, pings every time and has no
+    timeout."""
     if not connection.run_async(Connection.is_alive):
         raise InvalidatePoolError
 
 
 def _rest(connection: AdaptedConnection | None, _: object) -> None:
-    """When a view gives it back; None is one that was lost."""
+    """Called when a view returns a connection; None stands for one that was lost."""
     if connection is not None:
         connection.driver_connection.rests()
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether a view failed because Postgres could not be reached, and not because the statement was wrong."""
+    """Whether a view failed because Postgres is unavailable, rather than because the statement was wrong."""
     if isinstance(error, (PoolTimeoutError, *LOST_CONNECTION)):
         return True
     return isinstance(error, DBAPIError) and (

@@ -1,6 +1,7 @@
-"""Random bits for ids, from the operating system, many at a time: a system call for each id cost a sixth of accepting.
+"""Random bits for ids, read from the operating system in bulk: a system call for each id took a sixth of the time of
+accepting a command.
 
-A process that is forked begins with none of its parent's, so no two processes give out the same.
+A forked process discards its parent's, so that no two processes use the same.
 """
 
 import os
@@ -13,7 +14,7 @@ _stock = memoryview(b"")
 
 
 def random_bits() -> int:
-    """64 random bits, fit for secrets, as a whole number."""
+    """64 random bits as an integer, good enough for secrets."""
     global _stock
     if not _stock:
         _stock = memoryview(os.urandom(_REFILL_BYTES))

@@ -1,4 +1,4 @@
-"""How many files and connections a process may have open: as many as its machine lets it, up to a bound."""
+"""The limit on open files and connections of a process: as many as the system allows, up to a bound."""
 
 import resource
 from typing import Final
@@ -8,7 +8,7 @@ OPEN_FILES_MAX: Final = 65_536
 
 
 def allow_many() -> int:
-    """Raises this process's limit, which is often 1,024 at first, as far as it may; returns what it is now."""
+    """Raises this process's limit, which often starts at 1,024, as far as allowed; returns the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_MAX)
     if soft == resource.RLIM_INFINITY or soft >= wanted:

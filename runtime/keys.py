@@ -1,8 +1,9 @@
-"""The keys that sign tokens: in development one shared secret (HS256), else key pairs from a file, which rotate.
+"""The keys that sign tokens: one shared secret (HS256) in development, otherwise key pairs from a file, which can be
+rotated.
 
 The file is a private JWK Set (RFC 7517): the first key signs, all of them verify, and each names its algorithm, EdDSA
-(Ed25519, RFC 8037) or RS256. A token says by `kid` which key it was signed with, and never by what algorithm: that is
-the key's to say. Changes of the file are noticed while processes run.
+(Ed25519, RFC 8037) or RS256. A token names its key by `kid`; the algorithm is always the key's, never the token's.
+Running processes notice changes of the file.
 """
 
 import base64
@@ -27,15 +28,15 @@ RS256: Final = "RS256"
 _LOOK_SECONDS: Final = 1.0
 _RSA_MIN_BITS: Final = 2_048
 
-# What the thumbprint of a key is made of, by its type (RFC 7638, RFC 8037).
+# The members that make up a key's thumbprint, by key type (RFC 7638, RFC 8037).
 _THUMBPRINT_OF: Final = {"OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
 
 _log = logging.getLogger(__name__)
 
 
 class Key(NamedTuple):
-    """A key that signs and verifies. `public` is what the world may know of it, as a JWK; a shared secret has none, and
-    no `kid`."""
+    """A key that signs and verifies. `public` is its public part as a JWK; a shared secret has neither that nor a
+    `kid`."""
 
     kid: str | None
     algorithm: str
@@ -45,16 +46,15 @@ class Key(NamedTuple):
 
 
 class BadKeys(Exception):
-    """The key file cannot be read, or what is in it cannot be used."""
+    """The key file cannot be read, or its keys cannot be used."""
 
 
 class KeyRing:
-    """The keys of this installation, the first of which signs. With a `path` they are read from there, and read again
-    when the file has changed; if then they are no good, those from before stay."""
+    """The keys of this installation, of which the first signs. With a `path`, they are read again whenever that file
+    changes; if the new ones cannot be used, the old ones stay."""
 
     def __init__(self, keys: Sequence[Key], path: Path | None = None, *, development: bool = False) -> None:
-        """In `development` the tokens that are signed say so, and production refuses them even where it has the same
-        keys."""
+        """In `development`, tokens are marked as such, and production rejects them even if it has the same keys."""
         self.development = development
         self._keys = {key.kid: key for key in keys}
         self._signer = keys[0]
@@ -62,38 +62,38 @@ class KeyRing:
         self._stamp = None if path is None else _stamp(path)
         self._look_at = 0.0
         self.version = 0
-        """Rises when the keys change: what was verified before may not be any more."""
+        """Rises when the keys change, since a token that was valid before may no longer be."""
 
     @classmethod
     def shared(cls, secret: str, *, development: bool = False) -> "KeyRing":
-        """The ring of a shared secret."""
+        """A key ring with one shared secret."""
         return cls([Key(None, HS256, secret, secret, None)], development=development)
 
     @classmethod
     def from_file(cls, path: Path, *, development: bool = False) -> "KeyRing":
-        """The ring of a private JWK Set. Raises BadKeys."""
+        """A key ring with the keys of a private JWK Set. Raises BadKeys."""
         return cls(read_keys(path), path, development=development)
 
     @property
     def signer(self) -> Key:
-        """The key to sign with now."""
+        """The key that currently signs."""
         self.look()
         return self._signer
 
     def find(self, kid: str | None) -> Key | None:
-        """The key that a token names. One that is known may be gone meanwhile, and one that is not may have come."""
+        """The key that a token names, or None. Checks the file first, since keys may have been added or removed."""
         self.look()
         if kid not in self._keys:
             self._read_if_changed()
         return self._keys.get(kid)
 
     def public(self) -> dict[str, Any]:
-        """The JWK Set for the world: it can verify our tokens, and sign none."""
+        """The public JWK Set, with which anyone can verify our tokens."""
         self.look()
         return {"keys": [key.public for key in self._keys.values() if key.public is not None]}
 
     def look(self) -> None:
-        """Looks whether the file has changed, at most so often."""
+        """Checks for a changed file, at most once in a while."""
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
@@ -109,7 +109,7 @@ class KeyRing:
             self._stamp = stamp
             keys = read_keys(self._path)
         except (OSError, BadKeys) as error:
-            _log.error("the signing keys stay as they are: %s", error)
+            _log.error("keeping the current signing keys: %s", error)
             return
         self._keys = {key.kid: key for key in keys}
         self._signer = keys[0]
@@ -126,16 +126,16 @@ def key_ring(config: Settings) -> KeyRing:
 
 
 def read_jwks(path: Path) -> list[dict[str, Any]]:
-    """The JWKs of a file as they stand there. Raises BadKeys."""
+    """The JWKs of a file, not interpreted. Raises BadKeys."""
     try:
         document = json.loads(path.read_bytes())
     except OSError as error:
         raise BadKeys(f"{path}: {error.strerror}") from None
     except ValueError:
-        raise BadKeys(f"{path} is no JSON") from None
+        raise BadKeys(f"{path} is not valid JSON") from None
     jwks = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(jwks, list) or not jwks or not all(isinstance(jwk, dict) for jwk in jwks):
-        raise BadKeys(f"{path} is no JWK Set with keys in it")
+        raise BadKeys(f"{path} is not a JWK Set with at least one key")
     return jwks
 
 
@@ -143,12 +143,12 @@ def read_keys(path: Path) -> list[Key]:
     """The keys of a file, the first of which signs. Raises BadKeys."""
     keys = [_key(jwk, path) for jwk in read_jwks(path)]
     if len({key.kid for key in keys}) < len(keys):
-        raise BadKeys(f"{path} has two keys of one `kid`")
+        raise BadKeys(f"{path} has two keys with the same `kid`")
     return keys
 
 
 def thumbprint(jwk: dict[str, Any]) -> str:
-    """What a key is called if nobody names it: the SHA-256 of what is public in it (RFC 7638)."""
+    """The default `kid` of a key: the SHA-256 of its public members (RFC 7638)."""
     said = json.dumps({name: jwk[name] for name in _THUMBPRINT_OF[jwk["kty"]]}, separators=(",", ":"), sort_keys=True)
     return base64.urlsafe_b64encode(hashlib.sha256(said.encode()).digest()).decode().rstrip("=")
 
@@ -162,12 +162,12 @@ def _key(jwk: dict[str, Any], path: Path) -> Key:
         elif isinstance(private, RSAPrivateKey):
             algorithm = RS256
             if private.key_size < _RSA_MIN_BITS:
-                raise BadKeys(f"{path}: an RSA key has {_RSA_MIN_BITS} bits or more")
+                raise BadKeys(f"{path}: an RSA key must have at least {_RSA_MIN_BITS} bits")
         else:
-            raise BadKeys(f"{path}: keys are private ones, of type Ed25519 or RSA")
+            raise BadKeys(f"{path}: keys must be private keys, Ed25519 or RSA")
         kid = jwk.get("kid") or thumbprint(jwk)
         if jwk.get("alg", algorithm) != algorithm or not isinstance(kid, str):
-            raise BadKeys(f"{path}: the key {kid!r} is not for {jwk.get('alg')}")
+            raise BadKeys(f"{path}: the key {kid!r} cannot be used with {jwk.get('alg')}")
         public = read.Algorithm.to_jwk(private.public_key(), as_dict=True)
     except (jwt.PyJWTError, NotImplementedError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadKeys(f"{path}: {error or type(error).__name__}") from None
@@ -176,6 +176,6 @@ def _key(jwk: dict[str, Any], path: Path) -> Key:
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
-    """What changes with the file. A replaced file is another inode, even within the same tick of the clock."""
+    """Changes whenever the file does: a replaced file has another inode, even within the same clock tick."""
     status = path.stat()
     return status.st_mtime_ns, status.st_ino, status.st_size

@@ -1,9 +1,10 @@
-"""Connections that died without a word: a firewall forgot them, or the server behind an address is another one now. No
-packet says so, and whoever is handed such a connection waits for an answer that never comes.
+"""Half-open connections: a firewall has forgotten them, or another server has taken over the address. No packet says
+so, and whatever uses such a connection waits for an answer that never comes.
 
-Three things find them. A connection that was idle for a moment is asked before it is used, and one that does not answer
-in time is given up for a new one, with all that were idle beside it. The system gives up those on which what was sent
-stays unacknowledged. And it asks idle ones by itself now and then, which also keeps firewalls from forgetting them.
+Three checks find them. A connection that was idle for a moment is pinged before it is used, and one that does not
+answer in time is replaced, along with all that were idle at the same time. The kernel closes connections whose sent
+data stays unacknowledged (TCP_USER_TIMEOUT). And TCP keepalive probes idle ones, which also keeps firewalls from
+forgetting them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _MILLISECONDS: Final = 1_000
 
 
 class Liveness(NamedTuple):
-    """When connections are doubted. All are seconds but `keepalive_count`, which is a number of questions."""
+    """When connections are checked. All values are in seconds, except `keepalive_count`, a number of probes."""
 
     idle_seconds: float
     answer_seconds: float
@@ -38,11 +39,11 @@ class Liveness(NamedTuple):
 
     @classmethod
     def configured(cls) -> Liveness:
-        """As this process's settings have it."""
+        """From this process's settings."""
         return cls.of(settings())
 
     def tcp_options(self) -> Mapping[int, int]:
-        """Options of TCP sockets, as far as this system has them."""
+        """TCP socket options, as far as this system supports them."""
         wanted = {
             # macOS calls the first one TCP_KEEPALIVE.
             "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE": self.keepalive_idle_seconds,
@@ -53,7 +54,7 @@ class Liveness(NamedTuple):
         return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
 
     def keep_alive(self, connection: socket.socket) -> None:
-        """Sets them for a connection; one that is no TCP (a Unix socket) has no need of them."""
+        """Sets these options on a connection, unless it is not TCP (a Unix socket)."""
         if connection.family not in (socket.AF_INET, socket.AF_INET6):
             return
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,4 +1,4 @@
-"""Logging: one line per record on standard error; for people in development, JSON in production."""
+"""Logging: one line per record on standard error, as text in development and as JSON in production."""
 
 import logging
 import sys

@@ -1,10 +1,10 @@
-"""Prometheus metrics of all processes of one machine.
+"""Prometheus metrics of all processes on one machine.
 
-With PROMETHEUS_MULTIPROC_DIR set before the first import (as `tidegate up` does), every process keeps its numbers in
-files there and a scrape of any gateway process shows the sum of all; without it, the scraped process's own.
+With PROMETHEUS_MULTIPROC_DIR set before the first import (as `tidegate up` does), every process keeps its values in
+files there, and a scrape of any gateway process returns the sum of all; without it, only its own.
 
-Every label has a closed set of values. Whoever knows the set names it with `allow`; whatever is not in it counts as
-`other`. So nothing that a client makes up (a method, a path, a code) can become a time series.
+Every label has a closed set of values, given with `allow`; any other value counts as `other`. So nothing that a client
+makes up (a method, a path, a code) can create a time series.
 """
 
 import os
@@ -33,7 +33,7 @@ def _renew_pid() -> None:
 
 
 if _MULTIPROCESS in os.environ:
-    # The library asks the system for the process's id at every count; it changes only at a fork.
+    # The library calls getpid for every count, but the process id changes only at a fork.
     os.register_at_fork(after_in_child=_renew_pid)
     values.ValueClass = MultiProcessValue(lambda: _pid)  # type: ignore[no-untyped-call]  # the library has no types here
 
@@ -41,16 +41,16 @@ OTHER: Final = "other"
 
 
 class _Closed:
-    """Makes a metric's labels closed sets. The metric of one combination of values is an object of the same class, made
-    by its constructor, so the sets are kept in an attribute. The library takes longer to find such a metric than to
-    count with it; those whose values are all allowed are remembered."""
+    """Restricts a metric's labels to closed sets of values. The metric for each combination of values is an object of the
+    same class, made by its constructor, so the sets are kept in an attribute. The library takes longer to find such a
+    metric than to count with it, so those whose values are all allowed are remembered."""
 
     _labelnames: Sequence[str]
     _allowed: tuple[set[str], ...] = ()
     _found: dict[tuple[object, ...], Self] | None = None
 
     def allow(self, **values: Iterable[str]) -> Self:
-        """Adds to the values that the labels named here may have."""
+        """Adds values that these labels may have."""
         for name, allowed in values.items():
             self._sets()[self._labelnames.index(name)].update(allowed)
         return self
@@ -60,7 +60,7 @@ class _Closed:
         return frozenset({OTHER, *self._sets()[self._labelnames.index(name)]})
 
     def labels(self, *labelvalues: object, **labelkwargs: object) -> Self:
-        """The metric of these values; those that are not allowed count as `other`."""
+        """The metric for these values; any that are not allowed count as `other`."""
         if self._found is None:
             self._found = {}
         elif (known := self._found.get(labelvalues)) is not None:
@@ -69,7 +69,7 @@ class _Closed:
         pairs = zip(map(str, values), self._sets(), strict=True)
         counted = tuple(value if value in allowed else OTHER for value, allowed in pairs)
         found: Self = super().labels(*counted)  # type: ignore[misc]
-        if counted == labelvalues:  # so there are never more of them than the sets allow
+        if counted == labelvalues:  # keeps their number within what the sets allow
             self._found[labelvalues] = found
         return found
 
@@ -89,7 +89,7 @@ class ClosedHistogram(_Closed, Histogram):
 
 _COMMAND_TYPES: Final = frozenset(command_type.__name__ for command_type in COMMANDS)
 UNREADABLE_COMMAND_TYPE: Final = "unreadable"
-"""What a command counts as whose type could not be read."""
+"""The type under which a command is counted if its own could not be read."""
 
 ACCEPTED = ClosedCounter("tidegate_commands_accepted_total", "Commands that are durable in a mailbox.", ["type"]).allow(
     type=_COMMAND_TYPES
@@ -103,13 +103,13 @@ BATCH_COMMANDS = Histogram(
 )
 BATCH_SECONDS = Histogram(
     "tidegate_batch_seconds",
-    "From asking for a connection to commit.",
+    "Time from acquiring a connection to commit.",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
 
 
 class BatchHistogram(Histogram):
-    """A histogram that takes the observations of a batch at once, bucket by bucket instead of one by one."""
+    """A histogram that records a batch of observations at once, by bucket instead of one by one."""
 
     def observe_all(self, amounts: Sequence[float]) -> None:
         """Observes every amount."""
@@ -124,10 +124,10 @@ class BatchHistogram(Histogram):
 
 ACCEPT_TO_COMMIT_SECONDS = BatchHistogram(
     "tidegate_accept_to_commit_seconds",
-    "From a command's acceptance to the commit of its effects.",
+    "Time from a command's acceptance to the commit of its effects.",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
-BATCH_RETRIES = ClosedCounter("tidegate_batch_retries_total", "Batches tried again, by reason.", ["reason"]).allow(
+BATCH_RETRIES = ClosedCounter("tidegate_batch_retries_total", "Batches retried, by reason.", ["reason"]).allow(
     reason=(
         "repeated",
         "bisected",
@@ -139,30 +139,32 @@ BATCH_RETRIES = ClosedCounter("tidegate_batch_retries_total", "Batches tried aga
         "connection_lost",
     )
 )
-DEAD_LETTERS = ClosedCounter("tidegate_dead_letters_total", "Entries put aside, by code.", ["code"]).allow(
-    code=get_args(DeadLetterCode)
-)
-JOB_RUNS = ClosedCounter("tidegate_job_runs_total", "Runs of jobs, by how they ended.", ["kind", "end"]).allow(
+DEAD_LETTERS = ClosedCounter(
+    "tidegate_dead_letters_total", "Entries that became dead letters, by code.", ["code"]
+).allow(code=get_args(DeadLetterCode))
+JOB_RUNS = ClosedCounter("tidegate_job_runs_total", "Runs of jobs, by outcome.", ["kind", "end"]).allow(
     kind=JOB_KINDS, end=(SUCCEEDED, FAILED, "retried", "lost", "broken off")
 )
 JOB_SECONDS = ClosedHistogram(
     "tidegate_job_seconds",
-    "Runs of jobs, from lease to end.",
+    "Duration of a job's run, from lease to end.",
     ["kind"],
     buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600),
 ).allow(kind=JOB_KINDS)
-REJOINED = Counter("tidegate_mailboxes_rejoined_total", "Times a mailbox had to be brought back into step with Redis.")
+REJOINED = Counter("tidegate_mailboxes_rejoined_total", "Times a mailbox had to be resynchronized with Redis.")
 SWEEPS = Counter("tidegate_mailboxes_swept_total", "Mailboxes that the sweep had to wake.")
 WEBHOOK_SECONDS = ClosedHistogram(
     "tidegate_webhook_delivery_seconds",
-    "Attempts to deliver an event to a webhook, by what came of them.",
+    "Attempts to deliver an event to a webhook, by outcome.",
     ["result"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 ).allow(result=("delivered", "failed"))
 REACTION_HANDLED = ClosedCounter("tidegate_reaction_handled_total", "Events that reactions have handled.", ["reaction"])
-REACTION_FAILURES = ClosedCounter("tidegate_reaction_failures_total", "Tries of an event that failed.", ["reaction"])
+REACTION_FAILURES = ClosedCounter(
+    "tidegate_reaction_failures_total", "Failed attempts of reactions to handle an event.", ["reaction"]
+)
 REACTION_DEAD_LETTERS = ClosedCounter(
-    "tidegate_reaction_dead_letters_total", "Events that reactions gave up.", ["reaction"]
+    "tidegate_reaction_dead_letters_total", "Events that reactions gave up on.", ["reaction"]
 )
 REQUEST_SECONDS = ClosedHistogram(
     "tidegate_http_request_seconds",
@@ -171,60 +173,58 @@ REQUEST_SECONDS = ClosedHistogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 ).allow(method=[method.value for method in HTTPMethod], status=[str(status.value) for status in HTTPStatus])
 CATALOGUE_PAGES = Counter(
-    "tidegate_catalogue_pages_made_total", "Pages of the catalogue that gateways had to read from Postgres."
+    "tidegate_catalogue_pages_made_total", "Catalogue pages that gateways had to read from Postgres."
 )
 ACCEPT_DURABLE = Gauge(
     "tidegate_accept_durable",
     "1: Redis has every accepted command on disk before 202 is sent; 0: its settings are weaker or unknown.",
     multiprocess_mode="livemostrecent",
 )
-THROTTLED = ClosedCounter(
-    "tidegate_throttled_total", "Attempts refused because there were too many, by policy.", ["policy"]
-)
+THROTTLED = ClosedCounter("tidegate_throttled_total", "Attempts refused by rate limiting, by policy.", ["policy"])
 MAILS_WITHHELD = ClosedCounter(
-    "tidegate_mails_withheld_total", "Mails that were not sent, by the bound that they went beyond.", ["policy"]
+    "tidegate_mails_withheld_total", "Mails not sent because a bound was reached, by bound.", ["policy"]
 )
 THROTTLE_BLIND = Counter(
-    "tidegate_throttle_blind_total", "Attempts that were let through uncounted because Redis was away."
+    "tidegate_throttle_blind_total", "Attempts allowed without rate limiting because Redis was unavailable."
 )
 SOCKETS = Gauge("tidegate_sockets", "Open WebSockets.", multiprocess_mode="livesum")
 SOCKETS_REFUSED = ClosedCounter(
-    "tidegate_sockets_refused_total", "WebSockets and event streams that were turned away, by the bound.", ["bound"]
+    "tidegate_sockets_refused_total", "WebSockets and event streams refused, by bound.", ["bound"]
 ).allow(bound=("all", "kind", "address", "principal", "unknown"))
 CONNECTIONS = Gauge("tidegate_connections", "Open connections of clients.", multiprocess_mode="livesum")
 CONNECTIONS_REFUSED = ClosedCounter(
-    "tidegate_connections_refused_total", "Connections that were turned away, by the bound.", ["bound"]
+    "tidegate_connections_refused_total", "Connections refused, by bound.", ["bound"]
 ).allow(bound=("all", "address"))
 REQUESTS_TIMED_OUT = ClosedCounter(
-    "tidegate_requests_timed_out_total", "Requests that were not sent in time, by the part that was awaited.", ["part"]
+    "tidegate_requests_timed_out_total", "Requests that clients did not send in time, by the part awaited.", ["part"]
 ).allow(part=("head", "body"))
 FEED_GAPS = Counter("tidegate_feed_gaps_total", "Times a gateway had to read the log because the feed had a gap.")
 
 
 def reaction_kind(name: str) -> str:
-    """What a reaction counts as: those whose names differ only behind a colon (one for each webhook) are one kind."""
+    """The kind under which a reaction is counted: the part of its name before a colon, the same for all webhooks."""
     return name.partition(":")[0]
 
 
 def allow_reaction(kind: str) -> None:
-    """A kind of reaction becomes a value of the label `reaction`."""
+    """Allows a kind of reaction as a value of the label `reaction`."""
     for metric in (REACTION_HANDLED, REACTION_FAILURES, REACTION_DEAD_LETTERS):
         metric.allow(reaction=[kind])
 
 
 def _forget_dead_processes(folder: Path) -> None:
-    """Counters of a process that has ended stay; gauges that count what is alive must not."""
+    """Removes the live gauges of processes that have ended; their counters stay."""
     for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}:
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
             mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types here
         except PermissionError:
-            continue  # alive, and somebody else's
+            continue  # alive, but another user's
 
 
 def registry() -> CollectorRegistry:
-    """What a scrape collects from: all processes of the machine, or this one."""
+    """The registry for a scrape: all processes of the machine, or only this one."""
     if _MULTIPROCESS not in os.environ:
         return REGISTRY
     _forget_dead_processes(Path(os.environ[_MULTIPROCESS]))

@@ -1,7 +1,7 @@
-"""Orders as rows: a column for each field but the lines, which have a table of their own.
+"""Orders as rows: a column for each field except the lines, which have their own table.
 
-Whoever loads, writes or proves orders goes by what stands here: a field that `Order` gains needs a column, a
-migration and nothing else.
+Code that loads, writes or verifies orders uses these definitions, so a new field of `Order` needs a column, a migration
+and nothing else.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ FIELDS: Final = tuple(name for name in Order.__struct_fields__ if name != _LINES
 """The fields that are columns; the order's id is the first."""
 
 COLUMNS: Final = tuple("id" if name == _KEY else name for name in FIELDS)
-"""The columns of `orders` that hold them, in their order. It has two more: `placed_at`, and `updated_at`, the moment of
-the last event that made another order of it."""
+"""The columns of `orders` that hold them, in the same order. The table has two more: `placed_at`, and `updated_at`, the
+time of the last event that changed the order."""
 
 LINE_COLUMNS: Final = ("order_id", "position", *Line.__struct_fields__)
 
 PRIVATE_PLACES: Final = frozenset(FIELDS.index(name) for name in private_fields(Order))
-"""Where in its COLUMNS an order has what the log does not know."""
+"""The indexes in COLUMNS of what is not in the log."""
 
 _values: Final[Callable[[Order], tuple[Any, ...]]] = attrgetter(*FIELDS)
 
 
 def row(order: Order) -> tuple[Any, ...]:
-    """The values of an order's COLUMNS."""
+    """An order's values for COLUMNS."""
     values = _values(order)
     if not holds_private(order):
         return values
@@ -39,7 +39,7 @@ def row(order: Order) -> tuple[Any, ...]:
 
 
 def order(values: Iterable[Any], lines: Iterable[Line]) -> Order:
-    """The order that has these values in its COLUMNS, and these lines."""
+    """The order with these values for COLUMNS and these lines."""
     named = dict(zip(FIELDS, values, strict=True))
     for name, private in private_fields(Order).items():
         if named[name] is not None:

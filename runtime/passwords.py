@@ -1,7 +1,7 @@
-"""Passwords to hashes and back: Argon2id, as pwdlib sets it up (64 MiB, 3 passes: some 50 ms of a core, on purpose).
+"""Hashes and checks passwords: Argon2id with pwdlib's parameters (64 MiB, 3 passes: some 50 ms of a core, on purpose).
 
-Plain functions that block: the gateway calls them in threads (`gateway/identity/hashing.py`), the CLI as it is. They
-take passwords in their one spelling, see `domain.fields.people.normal_password`.
+Plain blocking functions: the gateway calls them in threads (`gateway/identity/hashing.py`), the CLI directly. They take
+normalized passwords, see `domain.fields.people.normal_password`.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ _ARGON2: Final = PasswordHash((Argon2Hasher(),))
 
 
 def hash_password(password: str) -> str:
-    """The hash, with its salt and cost, as text."""
+    """The hash, with its salt and parameters, as text."""
     return _ARGON2.hash(password)
 
 

@@ -1,4 +1,4 @@
-"""What is known about a person, for that person: the account, its sessions and its orders; of a guest, the order."""
+"""The export of a person's data for that person: the account, its sessions and its orders; for a guest, the order."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ _EXPORT_OF_GUEST: Final = sa.text(f"""
 
 
 async def exported(connection: AsyncConnection, account_id: UUID) -> bytes | None:
-    """All of it as JSON; None if there is no such account. What was ordered as a guest with the confirmed address is
-    the owner's as well."""
+    """The data of an account as JSON, including orders placed as a guest with its confirmed address; None if there is
+    no such account."""
     found: str | None = await connection.scalar(_EXPORT, {"account_id": account_id})
     return None if found is None else msgspec.json.format(found.encode(), indent=2)
 
 
 async def exported_of_guest(connection: AsyncConnection, principal: str) -> bytes | None:
-    """The same for a guest, who has an order; None if it is not placed."""
+    """The data of a guest as JSON; None if the order is not placed yet."""
     found: str | None = await connection.scalar(_EXPORT_OF_GUEST, {"principal": principal})
     return None if found is None else msgspec.json.format(found.encode(), indent=2)
 
 
 async def order_of_guest(connection: AsyncConnection, principal: str) -> UUID | None:
-    """The one order of a guest; None as long as it is not placed."""
+    """A guest's only order; None if it is not placed yet."""
     found: UUID | None = await connection.scalar(
         sa.text("SELECT id FROM orders WHERE customer_id = :principal ORDER BY placed_seq LIMIT 1"),
         {"principal": principal},

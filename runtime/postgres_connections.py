@@ -1,4 +1,4 @@
-"""asyncpg's connections and pool, with doubts about connections that were idle (see `runtime.liveness`)."""
+"""asyncpg's connection and pool, with a check of connections that were idle (see `runtime.liveness`)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import asyncpg
 
 from runtime.liveness import Liveness
 
-# A goodbye that nobody hears: the server may be gone without our having noticed.
+# How long closing politely may take: the server may be gone.
 _GOODBYE_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 class Peer:
-    """The server as one pool sees it: connections that were last heard before `silent_at` are not worth a goodbye."""
+    """The server as one pool sees it: connections last used before `silent_at` are closed without a goodbye."""
 
     def __init__(self) -> None:
         self.silent_at = float("-inf")
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """Knows when it was last of use. `peer` and `liveness` are set by whoever opens it."""
+    """A connection that knows when it last worked. `peer` and `liveness` are set when it is opened."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -34,18 +34,18 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no ty
         self._liveness: Liveness
 
     def begin(self, liveness: Liveness, peer: Peer) -> None:
-        """To be called once, when it is open."""
+        """Call once, when it is open."""
         self._liveness, self._peer = liveness, peer
-        # The transport is asyncpg's own affair, but no other way leads to the socket.
+        # The transport is private to asyncpg, but there is no other way to get at the socket.
         liveness.keep_alive(self._transport.get_extra_info("socket"))
 
     def rests(self) -> None:
-        """It has been of use until now, and is idle from now on."""
+        """Marks the connection as idle from now on; it has worked until now."""
         self._heard_at = time.monotonic()
 
     async def is_alive(self) -> bool:
-        """Whether it can be used: it has been until a moment ago, or answers when it is asked. One that does not is
-        closed, and no goodbye is said to those that have been idle since before."""
+        """Whether it can be used: it was until a moment ago, or it answers a query. If not, it is closed, and those
+        that have been idle even longer will be closed without a goodbye."""
         if time.monotonic() - self._heard_at < self._liveness.idle_seconds:
             return True
         asked = time.monotonic()
@@ -53,7 +53,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no ty
             async with asyncio.timeout(self._liveness.answer_seconds):
                 await self.execute("SELECT 1")
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            _log.info("a connection to Postgres was found dead (%s); another is opened", type(error).__name__)
+            _log.info("a connection to Postgres was dead (%s); opening another", type(error).__name__)
             self._peer.silent_at = asked
             self.terminate()
             return False
@@ -61,7 +61,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no ty
         return True
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
-        """Says goodbye where somebody may hear it, and never waits for long."""
+        """Closes politely if the server may still be there, and never waits for long."""
         if self._heard_at <= self._peer.silent_at:
             self.terminate()
             return
@@ -72,20 +72,20 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no ty
 
 
 class Pool(asyncpg.Pool):  # type: ignore[misc]  # asyncpg has no types
-    """A pool that hands out no connection which has died without a word. The first one found takes those with it that
-    have been idle in the meantime."""
+    """A pool that never hands out a dead connection. The first one found also takes out those that were idle at the
+    same time."""
 
     async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's signature
-        # All ways to a connection lead through here.
+        # Every way to acquire a connection goes through here.
         proxy = await super()._acquire(timeout)
         connection: Connection = proxy._con
         try:
             if await connection.is_alive():
                 return proxy
-        except BaseException:  # whoever asked does not wait any more, and nobody else knows of it
+        except BaseException:  # the caller is gone, so nobody else would return the connection
             connection.terminate()
             raise
-        await self.expire_connections()  # terminated, it is back in the pool already, and will be opened anew
+        await self.expire_connections()  # being terminated, it is already back in the pool and will be reopened
         return await super()._acquire(timeout)
 
     async def release(self, connection: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's
@@ -104,7 +104,7 @@ async def create_pool(
     reset: Any = None,
     liveness: Liveness | None = None,
 ) -> asyncpg.Pool[Any]:
-    """As asyncpg's; connections are opened when first used. Without `liveness` it is as the settings have it."""
+    """Like asyncpg's, but connections are opened on first use. `liveness` defaults to the settings."""
     doubts, peer = liveness or Liveness.configured(), Peer()
 
     async def begin(connection: Connection) -> None:

@@ -1,8 +1,8 @@
 """Redis clients that fail at once and never send anything twice.
 
-redis-py repeats a command by itself when the connection breaks, up to ten times. A repeated XADD is a second command,
-so that is switched off here: whoever calls decides what a lost answer means. Only activations, which may come twice,
-travel by a client that taskiq-redis makes.
+redis-py retries a command when the connection breaks, up to ten times. A repeated XADD would be a second command, so
+retries are off here, and the caller decides what a lost answer means. Only activations, which may be delivered twice,
+use a client made by taskiq-redis.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ _log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_SECONDS: Final = 1.0
 ANSWER_TIMEOUT_SECONDS: Final = 3.0
 
-# An extra for managed Redis. While it is on, redis-py (8.1) hands out pooled connections that were closed meanwhile, so
-# that after a restart of Redis each of them fails once more.
+# Maintenance notifications, for managed Redis, stay off: with them redis-py (8.1) hands out pooled connections that
+# have been closed, so that after a restart of Redis each of them fails once.
 NO_MAINTENANCE_NOTIFICATIONS: Final = MaintNotificationsConfig(enabled=False)
 
-# Away, restarting, loading its file, out of memory, read-only, or without the scripts it was told a moment ago: nothing
-# that the caller did wrong.
+# Redis is unavailable, restarting, loading its file, out of memory, read-only, or has lost the scripts just loaded:
+# none of it is the caller's fault.
 REDIS_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
@@ -42,14 +42,14 @@ REDIS_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
 
 
 def connect(redis_url: str, *, answer_timeout: float | None = ANSWER_TIMEOUT_SECONDS) -> Redis:
-    """A client; it connects when first used. `answer_timeout` in seconds, None for one that listens."""
+    """A client that connects on first use. `answer_timeout` is in seconds; None for a client that listens."""
     return Redis.from_pool(
         Pool.from_url(redis_url, socket_timeout=answer_timeout, retry=Retry(NoBackoff(), 0), **connection_options())
     )
 
 
 def connection_options() -> dict[str, Any]:
-    """What all connections to Redis have in common, as arguments for redis-py's pools."""
+    """Arguments for redis-py's pools that all connections to Redis share."""
     return {
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "socket_keepalive": True,
@@ -59,9 +59,9 @@ def connection_options() -> dict[str, Any]:
 
 
 class _Doubting:
-    """For redis-py's pools: a connection that was idle for a moment is asked before it is used; one that does not
-    answer in time is closed and opened anew, and so are those that were idle beside it (see `runtime.liveness`), each
-    when it is taken: until then somebody else may be about to use it."""
+    """For redis-py's pools: a connection that was idle for a moment is pinged before it is used. One that does not
+    answer in time is reopened, and so are those that were idle at the same time (see `runtime.liveness`), each when it
+    is taken from the pool: until then somebody else may be about to use it."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -81,7 +81,7 @@ class _Doubting:
             return False
         if asked_at - rests_since < self._liveness.idle_seconds or await self._answers(connection):
             return True
-        _log.info("a connection to Redis was found dead; another is opened")
+        _log.info("a connection to Redis was dead; opening another")
         self._silent_at = max(self._silent_at, asked_at)
         return False
 
@@ -99,21 +99,21 @@ class _Doubting:
 
 
 class Pool(_Doubting, ConnectionPool):
-    """As many connections as are needed at a time."""
+    """As many connections as are needed at once."""
 
 
 class BlockingPool(_Doubting, BlockingConnectionPool):
-    """So many connections; whoever comes when all are in use, waits."""
+    """A fixed number of connections; callers wait while all are in use."""
 
 
 def database_number(client: Redis) -> int:
-    """Which of the server's databases the client uses."""
+    """The number of the database that the client uses."""
     arguments: dict[str, Any] = client.get_connection_kwargs()  # type: ignore[no-untyped-call]  # it has no types here
     return arguments.get("db") or 0
 
 
 async def is_durable(client: Redis) -> bool | None:
-    """Whether the server writes every command to disk before it answers, and evicts none; None if it will not say."""
+    """Whether the server writes every command to disk before answering, and evicts nothing; None if it does not say."""
     try:
         config = await client.config_get("append*", "maxmemory*")
     except redis.exceptions.ResponseError:

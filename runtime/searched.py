@@ -1,7 +1,7 @@
-"""What a product is found and sorted by: columns that follow from its name and description (see `domain/folding.py`).
+"""The columns that products are searched and sorted by, derived from name and description (see `domain/folding.py`).
 
-Whoever writes a product's row writes these with it. Postgres makes the full-text index of the words; nothing here or
-there depends on the locale of the database.
+They are written with a product's row. Postgres indexes the words for full-text search; nothing here or there depends on
+the database's locale.
 """
 
 from domain.folding import alike, order_key, words

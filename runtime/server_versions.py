@@ -1,5 +1,5 @@
-"""Which servers Tidegate runs on. An older one would fail later, at the first statement or command that it lacks, so
-`tidegate migrate` and `tidegate up` look first, and say it in one sentence.
+"""The oldest servers that Tidegate runs on. An older one would fail later, at the first statement or command that it
+does not support, so `tidegate migrate` and `tidegate up` check first and say so in one sentence.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import redis
 from sqlalchemy import Connection, text
 
 POSTGRES_MIN_VERSION: Final = 17  # transaction_timeout
-REDIS_MIN_VERSION: Final = 7  # Lua scripts with flags; Valkey says it speaks as Redis 7.2
+REDIS_MIN_VERSION: Final = 7  # Lua scripts with flags; Valkey reports itself as Redis 7.2
 _ANSWER_TIMEOUT_SECONDS: Final = 2.0
 
 
 class UnsupportedServer(Exception):
-    """A server is too old; the message names it, its version, and the one that is needed."""
+    """A server is too old; the message names it, its version, and the version required."""
 
 
 def require_postgres(connection: Connection) -> None:
-    """Raises UnsupportedServer if this Postgres is older than the oldest that will do."""
+    """Raises UnsupportedServer if this Postgres is too old."""
     number = int(connection.scalar(text("SHOW server_version_num")))  # 170002 is 17.2
     if number // 10_000 < POSTGRES_MIN_VERSION:
         raise UnsupportedServer(
@@ -29,11 +29,10 @@ def require_postgres(connection: Connection) -> None:
 
 
 def require_redis(redis_url: str) -> None:
-    """Raises UnsupportedServer if this Redis is older than the oldest that will do, and redis-py's errors if it cannot
-    be reached."""
+    """Raises UnsupportedServer if this Redis is too old, and redis-py's errors if it cannot be reached."""
     with redis.Redis.from_url(
         redis_url,
-        protocol=2,  # the oldest servers know no other
+        protocol=2,  # the only one that the oldest servers support
         socket_connect_timeout=_ANSWER_TIMEOUT_SECONDS,
         socket_timeout=_ANSWER_TIMEOUT_SECONDS,
     ) as client:

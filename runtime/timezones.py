@@ -1,4 +1,4 @@
-"""Time zones by their IANA names, and the days that they make: some have 23 hours, some 25, and a few never were."""
+"""Time zones by IANA name, and when their days begin: some days have 23 hours, some 25, and a few were skipped."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ TIME_ZONE_MAX_CHARS = 64
 
 
 class UnknownTimeZone(ValueError):
-    """A text that names no time zone."""
+    """The text is not the name of a time zone."""
 
 
 @lru_cache(maxsize=1)
 def names() -> frozenset[str]:
-    """All names, as the machine has them, or the package `tzdata`."""
+    """All names that the machine or the package `tzdata` has."""
     return frozenset(available_timezones())
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """The zone of a name. Raises UnknownTimeZone."""
+    """The time zone with a name. Raises UnknownTimeZone."""
     if name not in names():
         raise UnknownTimeZone(
-            f"{name[:TIME_ZONE_MAX_CHARS]!r} is no time zone, as Europe/Berlin or Pacific/Auckland are."
+            f"{name[:TIME_ZONE_MAX_CHARS]!r} is not a time zone such as Europe/Berlin or Pacific/Auckland."
         )
     return ZoneInfo(name)
 
 
 def start_of(day: date, zone: ZoneInfo) -> datetime:
-    """The moment (UTC) at which a day begins somewhere. A day whose midnight the clocks leave out begins where they go
-    on; one whose midnight comes twice begins with the first."""
+    """The time (UTC) at which a day begins in a zone. If the clocks skip midnight, the day begins right after the gap;
+    if midnight comes twice, it begins with the first."""
     try:
         return datetime.combine(day, time(0), tzinfo=zone).astimezone(UTC)
-    except OverflowError:  # a day at the ends of the calendar
+    except OverflowError:  # the first or last days of the calendar
         return datetime.combine(day, time(0), tzinfo=UTC)

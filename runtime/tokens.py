@@ -1,8 +1,8 @@
-"""Tokens: JSON Web Tokens (RFC 7519), signed with the installation's keys (see `runtime/keys.py`).
+"""JSON Web Tokens (RFC 7519), signed with the installation's keys (see `runtime/keys.py`).
 
-An access token names a subject, its roles and, if it came from a sign-in, its scopes, session and epoch. A refresh
-token is for another audience, so that neither can be used as the other. Anyone who holds the keys can mint one: the
-CLI and the load tests do. The gateway verifies them.
+An access token names a subject, its roles and, if issued by a sign-in, its scopes, session and epoch. A refresh token
+has another audience, so that neither can be used as the other. Anyone with the keys can mint tokens, as the CLI and the
+load tests do; the gateway verifies them.
 """
 
 import time
@@ -23,16 +23,16 @@ REFRESH_AUDIENCE: Final = "tidegate:refresh"
 CONFIRM_AUDIENCE: Final = "tidegate:confirm"
 RESET_AUDIENCE: Final = "tidegate:reset"
 DEVELOPMENT: Final = "development"
-"""What the claim `mode` of a token says that was minted in development."""
+"""The claim `mode` of a token that was minted in development."""
 
 CLOCKS_APART_SECONDS: Final = 5
-"""Whoever mints a token may be ahead of us by so much; how long it is valid is the gateway's to say, to the second."""
+"""How far the minting machine's clock may be ahead of ours. Expiry has no such leeway: it is exact to the second."""
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Refresh(NamedTuple):
-    """What a refresh token says."""
+    """The contents of a refresh token."""
 
     session_id: UUID
     account_id: UUID
@@ -40,7 +40,7 @@ class Refresh(NamedTuple):
 
 
 class Link(NamedTuple):
-    """What the token in a mailed link says: it is good while the account is at this epoch."""
+    """The contents of the token in a mailed link, which is valid while the account is at this epoch."""
 
     account_id: UUID
     epoch: int
@@ -55,7 +55,7 @@ def mint(
     now: float | None = None,
     more: Mapping[str, Any] = _NOTHING,
 ) -> str:
-    """A signed access token for `subject`, valid from `now` (Unix seconds, default: this moment) for
+    """A signed access token for `subject`, valid from `now` (Unix seconds, by default the current time) for
     `lifetime_seconds`; `more` are further claims."""
     issued_at = int(time.time() if now is None else now)
     claims = {"sub": subject, "roles": list(roles), "exp": issued_at + lifetime_seconds, **more}
@@ -72,13 +72,13 @@ def mint_in_session(
     epoch: int,
     lifetime_seconds: int,
 ) -> str:
-    """An access token of a sign-in."""
+    """An access token for a session."""
     more = {"scope": " ".join(sorted(scopes)), "sid": str(session_id), "epoch": epoch}
     return mint(keys, str(account_id), [role], lifetime_seconds=lifetime_seconds, more=more)
 
 
 def mint_refresh(keys: KeyRing, refresh: Refresh, expires_at: datetime) -> str:
-    """A refresh token; it expires with its session."""
+    """A refresh token, which expires with its session."""
     claims = {
         "sub": str(refresh.account_id),
         "sid": str(refresh.session_id),
@@ -89,13 +89,13 @@ def mint_refresh(keys: KeyRing, refresh: Refresh, expires_at: datetime) -> str:
 
 
 def mint_link(keys: KeyRing, audience: str, link: Link, *, issued_at: int, lifetime_seconds: int) -> str:
-    """The token of a link; minted again at the same moment (Unix seconds) it is the same."""
+    """The token of a link; minting it again with the same `issued_at` (Unix seconds) yields the same token."""
     claims = {"sub": str(link.account_id), "epoch": link.epoch, "exp": issued_at + lifetime_seconds}
     return _signed(keys, claims, audience, issued_at)
 
 
 def link_of(token: str, keys: KeyRing, audience: str) -> Link:
-    """What a valid link's token says. Raises jwt.InvalidTokenError for every other."""
+    """The contents of a link's token. Raises jwt.InvalidTokenError unless it is valid."""
     claims = _verified(token, keys, audience)
     try:
         link = Link(UUID(claims["sub"]), claims["epoch"])
@@ -107,12 +107,12 @@ def link_of(token: str, keys: KeyRing, audience: str) -> Link:
 
 
 def claims_of(token: str, keys: KeyRing) -> dict[str, Any]:
-    """The claims of a valid access token. Raises jwt.InvalidTokenError for every other: expired, forged, ..."""
+    """The claims of an access token. Raises jwt.InvalidTokenError unless it is valid: expired, forged, ..."""
     return _verified(token, keys, AUDIENCE)
 
 
 def refresh_of(token: str, keys: KeyRing) -> Refresh:
-    """What a valid refresh token says. Raises jwt.InvalidTokenError for every other."""
+    """The contents of a refresh token. Raises jwt.InvalidTokenError unless it is valid."""
     claims = _verified(token, keys, REFRESH_AUDIENCE)
     if claims["exp"] <= time.time():
         raise jwt.ExpiredSignatureError("Signature has expired")
@@ -144,11 +144,11 @@ def _kid(header: str) -> Any:
 def _verified(token: str, keys: KeyRing, audience: str) -> dict[str, Any]:
     key = keys.find(_kid(token.partition(".")[0]))
     if key is None:
-        raise jwt.InvalidTokenError("signed with a key that is not ours")
+        raise jwt.InvalidTokenError("signed with an unknown key")
     claims: dict[str, Any] = jwt.decode(
         token,
         key.verifies,
-        algorithms=[key.algorithm],  # the key's own: the token has no say in it
+        algorithms=[key.algorithm],  # the key's own, whatever the token says
         audience=audience,
         issuer=ISSUER,
         leeway=CLOCKS_APART_SECONDS,

@@ -44,7 +44,7 @@ def test_a_url_is_brought_into_asyncpgs_form(given: str, taken: str) -> None:
         ("postgresql://u@h/d?sslmode", "name=value"),
         ("postgresql://u@h/d?connect_timeout=3", "'connect_timeout' is not supported"),
         ("postgresql://u@h/d?sslmod=require", "did you mean sslmode"),
-        ("postgresql://u@h/d?sslmode=yes", "sslmode is one of disable"),
+        ("postgresql://u@h/d?sslmode=yes", "sslmode must be one of disable"),
         ("postgresql://u@h/d?ssl=require&sslmode=require", "sslmode twice"),
     ],
 )
