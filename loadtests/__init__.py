@@ -1,2 +1,2 @@
-"""Load for a running system: the real order data, a replay of it, and Locust scenarios. `bench` measures, each time
-beside a baseline of the same run."""
+"""Load for a running system: the real order data, a replay of it, and Locust scenarios. `bench` measures, always
+against a baseline in the same run."""

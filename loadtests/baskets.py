@@ -1,20 +1,20 @@
 """Real baskets and their catalogue, read from an invoice-line file in the format of UCI's *Online Retail*.
 
-Promises that every row is either in a basket or counted under exactly one reason it was skipped for, and that what
-comes out is within the shop's limits. Rows are streamed; what is kept is the baskets and a tally for each code.
-Placing the orders, and at what pace, is left to whoever asks.
+Every row is either in a basket or counted under exactly one reason for being skipped, and the result is within the
+shop's limits. Rows are streamed; only the baskets and a tally for each code are kept. Placing the orders, and at what
+pace, is up to the caller.
 
-What becomes of a row, in this order:
+The rules for a row, in this order:
 - `InvoiceNo` starts with `C`: a cancellation of goods sold, which the file does not link to its sale. Skipped.
-- `StockCode` is no product code (five digits and up to two letters, or `DCGS...`): postage, fees, vouchers. Skipped.
+- `StockCode` is not a product code (five digits and up to two letters, or `DCGS...`): postage, fees, vouchers. Skipped.
 - a quantity or price of 0 or less: write-offs, samples, corrections. Skipped.
 - a quantity, price, date or customer that cannot be read, or is beyond the shop's limits. Skipped.
 - a row equal in every field to an earlier one of its invoice: keyed in twice. Skipped.
-- else it is a line. Lines of one invoice whose codes are the same SKU (case does not count) are summed.
+- otherwise it is a line. Lines of one invoice whose codes are the same SKU (ignoring case) are summed.
 
-A product's price is the one most of its lines were sold at, its name the description most of them carry; the one
-seen first wins a tie. Prices are pounds; the catalogue holds pence. `CustomerID` 17850.0 is customer `c17850`; an
-invoice without one is its own guest, `guest-536365`. Times are taken as UTC, which is what Britain keeps in winter.
+A product's price and name are those of most of its lines; ties go to the one seen first. Prices are in pounds, and in
+pence in the catalogue. `CustomerID` 17850.0 is customer `c17850`; an invoice without one belongs to its own guest,
+`guest-536365`. Times are taken as UTC, which is British time in winter.
 """
 
 from __future__ import annotations
@@ -82,14 +82,15 @@ class Basket(msgspec.Struct, frozen=True):
 
 
 class Skipped(msgspec.Struct):
-    """How many rows a reason kept out, and the first few of them, as they stand in the file."""
+    """How many rows were skipped for a reason, and the first few of them as they are in the file."""
 
     count: int = 0
     examples: list[str] = msgspec.field(default_factory=list)
 
 
 class Invoices(msgspec.Struct, frozen=True):
-    """All of one file. `rows` and `invoices` count what the file holds, `sold_rows` the rows that are in baskets."""
+    """The contents of a file. `rows` and `invoices` count those in the file, `sold_rows` the rows that are in
+    baskets."""
 
     baskets: tuple[Basket, ...]
     products: tuple[Article, ...]
@@ -100,7 +101,7 @@ class Invoices(msgspec.Struct, frozen=True):
 
 
 class Sale(msgspec.Struct, frozen=True):
-    """One row that is a line of an order: `price_minor` is what a piece was sold at, in pence."""
+    """A row that is a line of an order; `price_minor` is the price per piece in pence."""
 
     invoice_no: str
     customer_id: str
@@ -112,7 +113,7 @@ class Sale(msgspec.Struct, frozen=True):
 
 
 class _UnfitRowError(Exception):
-    """The row is no line of an order; `reason` is one of REASONS."""
+    """The row is not a line of an order; `reason` is one of REASONS."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -158,7 +159,7 @@ def read(path: Path = SHIPPED_FILE) -> Invoices:
 
 
 def demand(baskets: Iterable[Basket]) -> dict[str, int]:
-    """Pieces of each SKU that the baskets ask for in all."""
+    """The total number of pieces of each SKU in the baskets."""
     wanted: Counter[str] = Counter()
     for basket in baskets:
         for line in basket.lines:
@@ -184,7 +185,7 @@ def _rows(path: Path) -> Iterator[tuple[str, ...]]:
                 raise InvoiceFileError(f"{path.name}: the first line must name the columns {', '.join(COLUMNS)}")
             for fields in reader:
                 if len(fields) != len(COLUMNS):
-                    raise InvoiceFileError(f"{path.name}: line {reader.line_num} has not {len(COLUMNS)} fields")
+                    raise InvoiceFileError(f"{path.name}: line {reader.line_num} does not have {len(COLUMNS)} fields")
                 yield tuple(fields)
         except (csv.Error, UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
             raise InvoiceFileError(f"{path.name}: after line {reader.line_num}: {error}") from error
@@ -242,7 +243,7 @@ def _product(sku: str, names: Counter[str], prices: Counter[int]) -> Article:
     return Article(sku=sku, name=name, price_minor=prices.most_common(1)[0][0], currency=CURRENCY)
 
 
-# A file repeats its codes, dates and prices thousands of times; reading each spelling once is most of the speed.
+# A file repeats its codes, dates and prices thousands of times; parsing each only once makes most of the speed.
 _SPELLINGS_KEPT: Final = 65_536
 
 

@@ -1,10 +1,10 @@
-"""Many WebSockets that only listen, as cheap as Python makes them: what they are sent is counted, not parsed.
+"""Many WebSockets that only listen, as cheaply as Python allows: what they receive is counted, not parsed.
 
     python -m loadtests.feedload HOST PORT PATH SOCKETS EXPECTED_EVENTS
 
-prints `ready` when all are open and subscribed, and then one line of JSON: when the last of the expected events had
-come to the last socket (seconds of the system's monotonic clock), how many came in all, and how long they took from
-their commit, if they say when that was. A socket that is closed before that ends it with exit code 1, and a sentence on
+prints `ready` when all are open and subscribed, and then one line of JSON: when the last socket had received the last
+of the expected events (seconds of the system's monotonic clock), the total number received, and, if events carry their
+time of commit, how long they took since then. If a socket is closed earlier, it exits with code 1 and a sentence on
 standard error.
 """
 
@@ -22,7 +22,7 @@ from typing import Final, cast
 import msgspec
 import uvloop
 
-# Once in every CloudEvent.
+# Occurs once in every CloudEvent.
 _MARK: Final = b'"specversion"'
 _COMMITTED: Final = re.compile(rb'"committed":([0-9.]+)')
 _SUBSCRIBED: Final = b'"subscribed"'
@@ -32,7 +32,7 @@ _LOOK_SECONDS: Final = 0.005
 
 
 class Heard(msgspec.Struct):
-    """What all sockets together were told. Times are seconds."""
+    """What all sockets together have received. Times are in seconds."""
 
     events: int = 0
     at: float = 0.0
@@ -40,11 +40,11 @@ class Heard(msgspec.Struct):
 
 
 class Closed(Exception):
-    """A socket was closed that should have been told more."""
+    """A socket was closed before it had received everything."""
 
 
 class Listener(asyncio.Protocol):
-    """One socket. What lies across two reads is looked at once more with the second."""
+    """One socket. Text split across two reads is searched again with the second."""
 
     def __init__(self, heard: Heard, request: bytes) -> None:
         self._heard = heard
@@ -96,7 +96,7 @@ async def _listen(host: str, port: int, path: str, sockets: int, expected: int) 
     sys.stdout.flush()
     while heard.events < expected:
         if any(listener.is_closed for listener in listeners):
-            raise Closed(f"a socket was closed when {heard.events:,} of {expected:,} events had come")
+            raise Closed(f"a socket was closed after {heard.events:,} of {expected:,} events")
         await asyncio.sleep(_LOOK_SECONDS)
     return heard
 

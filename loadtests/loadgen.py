@@ -1,9 +1,9 @@
 """A lean HTTP/1.1 load generator: keep-alive connections, one request in flight on each, requests as prepared bytes.
 
-Promises to cost little beside the server it shares a machine with (a few microseconds a request: no header objects,
-no coroutine for a request) and to count every request exactly once: by its status, or as failed. It reads responses
-that carry Content-Length, which is what JSON APIs send; any other framing is a failed request, not a guess. Retries,
-cookies and redirects are left to real clients. Run it in a process of its own, apart from the server's.
+Costs little next to the server it shares a machine with (a few microseconds a request: no header objects, no coroutine
+per request) and counts every request exactly once, by its status or as failed. It reads responses with Content-Length,
+as JSON APIs send them; any other framing is a failed request rather than a guess. Retries, cookies and redirects are
+left to real clients. Run it in a separate process from the server.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from loadtests.percentiles import nearest_rank
 
 HEAD_MAX_BYTES: Final = 65_536
 BODY_MAX_BYTES: Final = 16_777_216
-RECONNECTS_MAX: Final = 3  # in a row, by one connection, without an answer in between; then it gives up
-STALL_SECONDS: Final = 30.0  # a run in which nothing at all is answered for this long is over
+RECONNECTS_MAX: Final = 3  # in a row, by one connection, without a response in between; then it gives up
+STALL_SECONDS: Final = 30.0  # a run ends if nothing is answered for this long
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"\r\ncontent-length:"
@@ -32,11 +32,11 @@ _CLOSE = b"\r\nconnection: close"
 
 
 class ResponseError(ValueError):
-    """Not an HTTP/1.1 response with a Content-Length, or a larger one than a load test expects."""
+    """Not an HTTP/1.1 response with Content-Length, or larger than a load test expects."""
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
-    """What is needed of one response: its status, where it ends in the buffer, and whether the server will close."""
+    """A response: its status, where it ends in the buffer, and whether the server will close the connection."""
 
     status: int
     end: int
@@ -44,7 +44,8 @@ class Response(msgspec.Struct, frozen=True, gc=False):
 
 
 class LoadResult(msgspec.Struct, frozen=True):
-    """One run. `seconds` is from the first request sent to the last answer; `latencies` are seconds, sorted."""
+    """The result of a run. `seconds` is from the first request to the last response; `latencies` are in seconds,
+    sorted."""
 
     seconds: float
     statuses: dict[int, int]
@@ -57,16 +58,16 @@ class LoadResult(msgspec.Struct, frozen=True):
 
     @property
     def rate(self) -> float:
-        """Answers a second, of whatever status."""
+        """Responses per second, whatever their status."""
         return self.answered / self.seconds if self.seconds else 0.0
 
     def percentile_ms(self, percent: float) -> float:
-        """The latency in milliseconds that `percent` (0..100) of the answers did not exceed; 0.0 without any."""
+        """The latency in milliseconds that `percent` (0..100) of the responses did not exceed; 0.0 without any."""
         return nearest_rank(self.latencies, percent) * 1000
 
 
 def request(method: str, host: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
-    """One request as it goes over the wire. Header values are the caller's word: no line ends are allowed in them."""
+    """A request as it is sent. Header values are not escaped, so they must not contain line ends."""
     lines = [f"{method} {target} HTTP/1.1", f"host: {host}", *(f"{name}: {value}" for name, value in headers.items())]
     if body or method in ("POST", "PUT", "PATCH"):
         lines.append(f"content-length: {len(body)}")
@@ -96,7 +97,7 @@ def _content_length(head: bytes) -> int:
         raise ResponseError("a response without Content-Length")
     digits = head[at + len(_LENGTH) : head.index(b"\r\n", at + 2)].strip()
     if not digits.isdigit() or int(digits) > BODY_MAX_BYTES:
-        raise ResponseError(f"a Content-Length that is none, or too large: {digits[:32]!r}")
+        raise ResponseError(f"an invalid or too large Content-Length: {digits[:32]!r}")
     return int(digits)
 
 
@@ -108,8 +109,9 @@ def run(
     connections: int,
     seconds: float = inf,
 ) -> LoadResult:
-    """Sends `requests`, in order, each once, over `connections` sockets; ends when they are used up, or stops sending
-    after `seconds` and waits for the answers on their way. Blocks; needs a thread without a running event loop.
+    """Sends each of `requests` once, in order, over `connections` sockets; ends when all are sent and answered, or
+    stops sending after `seconds` and waits for outstanding responses. Blocks; needs a thread without a running event
+    loop.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_Run((host, port), iter(requests), connections, seconds).go())
@@ -160,7 +162,7 @@ class _Run:
         self._last_answer = now
 
     def one_finished(self) -> None:
-        """A connection has nothing more to send."""
+        """Called when a connection has nothing more to send."""
         self._open -= 1
         if self._open == 0 and not self._done.done():
             self._done.set_result(None)
@@ -188,7 +190,7 @@ class _Run:
 
 
 class _Connection(asyncio.Protocol):
-    """One socket: sends, waits for the answer, sends the next."""
+    """One socket: sends a request, waits for its response, sends the next."""
 
     def __init__(self, run: _Run) -> None:
         self._run = run
@@ -210,7 +212,7 @@ class _Connection(asyncio.Protocol):
 
     def send_next(self) -> None:
         assert self._sent_at is None, "one request in flight on each connection"
-        if self._transport is None:  # lost before the first request; a new one is on its way
+        if self._transport is None:  # lost before the first request; it is reconnecting
             return
         now = perf_counter()
         data = self._run.next_request(now)
@@ -231,7 +233,7 @@ class _Connection(asyncio.Protocol):
         if response is None:
             self._buffer = data
         elif self._sent_at is None or response.end != len(data):
-            self.close()  # more than the one response that was asked for
+            self.close()  # more than the one expected response
         else:
             now = perf_counter()
             self._run.answered(response.status, now - self._sent_at, now)
@@ -254,7 +256,7 @@ class _Connection(asyncio.Protocol):
             self.finish()
 
     def finish(self) -> None:
-        """Nothing more will be sent on this connection."""
+        """Marks that nothing more will be sent on this connection."""
         self._finished = True
         self.close()
         self._run.one_finished()

@@ -1,7 +1,7 @@
-"""What is around a Locust run: stock on the shelves before it, and afterwards whether it was a run at all.
+"""Before and after a Locust run: receives stock first, and checks in the end that the run was valid.
 
-Stock is received before Locust's clock starts, so a slow machine's run is as long as any. A run that did less than it
-was asked to (not all customers came, hardly anything was requested) has failed, however few failures it counted.
+Stock is received before Locust's clock starts, so a run is just as long on a slow machine. A run that did less than
+requested (not all customers started, hardly any requests) has failed, however few failures it counted.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from runtime.settings import settings
 
 RECEIPTS_AT_A_TIME: Final = 32
 _LACKS: Final = (
-    "Locust needs the settings that the system runs with, to mint tokens and to list products: run it in the folder of"
-    " `make up` (or name its TIDEGATE_HOME), or set DATABASE_URL, REDIS_URL and TIDEGATE_JWT_SECRET as it has them"
+    "Locust needs the system's settings, to mint tokens and to list products: run it in the folder of `make up` (or set"
+    " TIDEGATE_HOME to its home), or set DATABASE_URL, REDIS_URL and TIDEGATE_JWT_SECRET as the system has them"
 )
 
 _log = logging.getLogger(__name__)
@@ -45,20 +45,20 @@ _T = TypeVar("_T")
 
 @lru_cache(maxsize=1)
 def invoices() -> Invoices:
-    """The baskets that customers place."""
+    """The invoices whose baskets customers order."""
     return baskets.read()
 
 
 class LoadRun:
-    """Of one Locust process that leads: a local one, or the master."""
+    """The run of one leading Locust process: a local one, or the master."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._all_came = False
 
     def open(self) -> None:
-        """Before anything else. Without a web page, the run begins afterwards; with one, at every start from there.
-        Ends the process with one sentence if there is nothing to run against."""
+        """Prepares the run: now if there is no web page, otherwise at each start from it. Exits with one sentence if
+        there is no system to run against."""
         events: Any = self._environment.events  # Locust has no types there
         events.test_start.add_listener(lambda **_: self._begin())
         events.spawning_complete.add_listener(lambda **_: self._note_all())
@@ -71,16 +71,16 @@ class LoadRun:
             web_ui.app.before_request(self._before_a_page)
 
     def close(self) -> None:
-        """`verify`, when the last customer has left."""
+        """Runs `verify`, once the last customer has stopped."""
         config = settings()
         report: Report = _run(verify(config.database_url, config.redis_url, mailbox_count=config.mailbox_count))
         if report.clean:
-            _log.info("verify is clean: %s", report.counts)
+            _log.info("verify found no differences: %s", report.counts)
         else:
             self._fail(f"verify found differences: {report.differences}")
 
     def _before_a_page(self) -> flask.Response | None:
-        """The web page's start button: its form has the options, and what is wrong is said there."""
+        """Handles the web page's start button: its form has the options and shows what is wrong."""
         starts = flask.request.method == "POST" and flask.request.path.endswith("/swarm")
         runner = self._environment.runner
         if not starts or runner is None or runner.state in (STATE_SPAWNING, STATE_RUNNING):
@@ -90,12 +90,12 @@ class LoadRun:
         return flask.jsonify({"success": False, "message": lack, "host": form.get("host")}) if lack else None
 
     def _stock_up(self, *, host: str | None = None, rounds: str | None = None) -> str | None:
-        """Receives stock for all baskets; what was missing for that, in a sentence, or None."""
+        """Receives stock for all baskets; returns a sentence about what was missing, or None."""
         options = self._environment.parsed_options
         assert options is not None
         url = host or options.host
         if not url:
-            return "say which --host"
+            return "give --host"
         try:
             times = int(options.rounds if rounds is None else rounds)
             _run(_receive_stock(url, times))
@@ -122,9 +122,9 @@ class LoadRun:
         least = options.least_requests or wanted
         made = runner.stats.total.num_requests
         if not self._all_came:
-            self._fail(f"the run was over before all of its {wanted} customers had come ({made} requests were made)")
+            self._fail(f"the run ended before all of its {wanted} customers had started ({made} requests were made)")
         elif made < least:
-            self._fail(f"{made} requests were made, and {least} should have been, by {wanted} customers")
+            self._fail(f"{made} requests were made, but at least {least} were expected from {wanted} customers")
 
     def _fail(self, why: str) -> None:
         _log.error("The run has failed: %s.", why)
@@ -132,7 +132,7 @@ class LoadRun:
 
 
 def leads(environment: Environment) -> bool:
-    """Whether this process is not one of a master's workers."""
+    """Whether this process leads, rather than being a worker of a master."""
     return not isinstance(environment.runner, WorkerRunner)
 
 
@@ -145,16 +145,16 @@ async def _receive_stock(url: str, rounds: int) -> None:
         Sender(config) as sender,
     ):
         if not await client.is_ready():
-            raise NotPrepared(f"nothing is ready at {url}: start Tidegate with `make up`")
+            raise NotPrepared(f"no Tidegate is ready at {url}: start one with `make up`")
         replay = Replay(client, sender, pool, concurrency=RECEIPTS_AT_A_TIME)
         await replay.load_products(invoices().products)
         await replay.receive(pieces, lambda: None)
 
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:
-    """Runs asyncio code to its end while no customer is about. uvloop, because gevent has replaced what the standard
-    event loop is made of. gevent, which stood still meanwhile, would count that time as part of whatever is timed
-    next: of the run."""
+    """Runs asyncio code to its end, while there are no customers. Uses uvloop, because gevent has patched what the
+    standard event loop is built on. gevent's clock stands still meanwhile, and would count the time towards whatever is
+    timed next, which is the run."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(work)

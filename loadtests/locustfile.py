@@ -1,10 +1,10 @@
-"""Locust: customers who place the real baskets over HTTP, look at their orders, and sometimes think better of it.
+"""Locust: customers who order the real baskets over HTTP, look at their orders, and sometimes cancel them.
 
     locust -f loadtests/locustfile.py --host http://127.0.0.1:8000 [--headless -u 50 -r 10 -t 1m]
 
-or `make load`, which brings its own system. Before the run, staff receive stock for all baskets, `--rounds` times over;
-when the last customer has left, `verify` looks at everything (see `loadtests.loadrun`). It needs the settings that the
-system runs with, to mint tokens and to list the products; beside `make up` it finds them.
+or `make load`, which starts its own system. Before the run, staff receive stock for all baskets, `--rounds` times over;
+when the last customer has stopped, `verify` checks everything (see `loadtests.loadrun`). It needs the system's
+settings, to mint tokens and to list the products; in the folder of `make up` it finds them.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ WAIT_SECONDS: Final = 5
 TOKEN_LIFETIME_SECONDS: Final = 86_400
 REMEMBERED_ORDERS: Final = 20
 
-# What the API may answer to an order that is well-formed: placed, or not enough left.
+# Statuses that a valid order may get: placed, or not enough left.
 _SETTLED: Final = (201, 409)
 
 
 class Customer(FastHttpUser):
-    """Someone with a real customer's baskets."""
+    """A customer with a real customer's baskets."""
 
     wait_time = between(0.0, 0.2)
 
@@ -49,7 +49,7 @@ class Customer(FastHttpUser):
 
     @task(10)
     def place(self) -> None:
-        """An order, accepted and not waited for."""
+        """Places an order without waiting for its outcome."""
         headers = {**self._headers, "Idempotency-Key": _key()}
         with self.client.post("/api/v1/orders", self._order(), headers=headers, catch_response=True) as response:
             if response.status_code == 202:
@@ -60,7 +60,7 @@ class Customer(FastHttpUser):
 
     @task(5)
     def place_and_wait(self) -> None:
-        """An order whose outcome the customer wants to see."""
+        """Places an order and waits for its outcome."""
         headers = {**self._headers, "Idempotency-Key": _key(), "Prefer": f"wait={WAIT_SECONDS}"}
         name = "/api/v1/orders, Prefer: wait"
         with self.client.post(
@@ -83,7 +83,7 @@ class Customer(FastHttpUser):
 
     @task(1)
     def think_better_of_it(self) -> None:
-        """Cancels an order; commands about one order apply in order, so it may still be on its way."""
+        """Cancels an order, which need not be placed yet, since commands about one order are applied in order."""
         if self._orders:
             order_id = self._orders.pop(random.randrange(len(self._orders)))
             path, name = f"/api/v1/orders/{order_id}/cancel", "/api/v1/orders/{id}/cancel"
@@ -112,7 +112,7 @@ def _add_options(parser: LocustArgumentParser) -> None:
         type=int,
         default=0,
         include_in_web_ui=True,
-        help="A run with fewer requests has failed; 0: than one for each customer",
+        help="A run with fewer requests has failed; 0 means one for each customer",
     )
 
 

@@ -1,4 +1,4 @@
-"""Articles: products of one variant, as loaders know them (demo, replay, tests), and the commands they become."""
+"""Articles: products with one variant, as used by loaders (demo, replay, tests), and the commands that create them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import msgspec
 
 from domain.catalogue import ACTIVE, ProductFields, PutListing, VariantFields
 
-# An article's product has an id that follows from its SKU, so that loading it twice is loading it once.
+# The id of an article's product is derived from its SKU, so that loading it twice creates it once.
 _ARTICLES: Final = UUID("6f0f4d1e-7f57-5d0c-9a4b-0c6f9d3a7e11")
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 class Article(msgspec.Struct, frozen=True, gc=False):
-    """What a SKU is sold as. `price_minor` is in the minor units of `currency` (ISO 4217), per piece."""
+    """A SKU for sale. `price_minor` is in minor units of `currency` (ISO 4217), per piece."""
 
     sku: str
     name: str
@@ -25,12 +25,12 @@ class Article(msgspec.Struct, frozen=True, gc=False):
 
 
 def listing(article: Article, on_hand: int | None = None) -> PutListing:
-    """The command that puts the article on sale, and so many pieces of it on the shelf."""
+    """The command that puts the article on sale and, if given, sets its stock to `on_hand`."""
     product = ProductFields(slug=slug_of(article.sku), name=article.name.ljust(2, "."), status=ACTIVE)
     variant = VariantFields(article.sku, article.price_minor, article.currency)
     return PutListing(uuid5(_ARTICLES, article.sku), product, variant, on_hand)
 
 
 def slug_of(sku: str) -> str:
-    """A slug for a product that has no better name than its SKU."""
+    """A slug made from a SKU."""
     return _NO_SLUG.sub("-", sku.lower()).strip("-")

@@ -1,6 +1,6 @@
-"""Child processes: servers and the Procfile's processes. Each leads a session of its own, so that Ctrl-C in the
-terminal reaches only us and we end them in order; each is recorded in a folder while it runs, so that a later start
-can end what a killed one left behind. Whether a process is ready is its starter's to know.
+"""Child processes: servers and the Procfile's processes. Each leads its own session, so that Ctrl-C in the terminal
+reaches only us and we can stop them in order. Each is recorded in a folder while it runs, so that a later start can end
+what a killed one left behind. Whether a process is ready is for its starter to check.
 """
 
 import os
@@ -16,15 +16,15 @@ from typing import IO, Final
 import msgspec
 import psutil
 
-# How exactly two readings of a process's start must agree to mean the same process. Linux counts it from a boot time
-# that is itself rounded and adjusted; a pid is not used again so soon.
+# How closely two readings of a process's start time must agree to mean the same process. Linux derives it from a boot
+# time that is itself rounded and adjusted; a pid is not reused that soon.
 _SAME_START_SECONDS: Final = 3.0
 _POLL_SECONDS: Final = 0.02
 _AFTER_KILL_SECONDS: Final = 5.0
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What is remembered of a running child. `started` is seconds since the epoch, by the system's own account."""
+    """What is recorded of a running child. `started` is in seconds since the epoch, as the system reports it."""
 
     name: str
     pid: int
@@ -34,7 +34,7 @@ class Record(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Account:
-    """The system user a child runs as, when that is not ours."""
+    """The system user a child runs as, if not our own."""
 
     name: str
     uid: int
@@ -42,7 +42,7 @@ class Account:
 
 
 class Child:
-    """One process and whatever it starts in its session. `records` is the folder that remembers it while it runs."""
+    """A process and whatever it starts in its session. `records` is the folder where it is recorded while it runs."""
 
     def __init__(
         self,
@@ -56,8 +56,8 @@ class Child:
         account: Account | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
-        """A command that is one string is the shell's to read, as a Procfile's lines are. Output and errors both go
-        to `output`: a file, `subprocess.PIPE`, or None for where ours goes.
+        """A command given as one string is run by the shell, like a Procfile's lines. Output and errors both go to
+        `output`: a file, `subprocess.PIPE`, or None to inherit ours.
         """
         self.name = name
         self._stop_signal = stop_signal
@@ -76,7 +76,7 @@ class Child:
         )
         self._record = records / f"{name}.json"
         records.mkdir(parents=True, exist_ok=True)
-        with suppress(psutil.NoSuchProcess):  # it may have ended at once
+        with suppress(psutil.NoSuchProcess):  # it may have exited already
             started = psutil.Process(self.pid).create_time()
             self._record.write_bytes(msgspec.json.encode(Record(name, self.pid, started, stop_signal)))
 
@@ -90,13 +90,13 @@ class Child:
         return self.process.poll()
 
     def signal_stop(self) -> None:
-        """Asks it and its own children to end, and does not wait."""
+        """Asks it and its children to end, without waiting."""
         _signal_session(self.pid, self._stop_signal)
-        # One that is stopped (SIGSTOP) hears of the other signal only when it continues.
+        # A stopped process (SIGSTOP) gets the other signal only when it continues.
         _signal_session(self.pid, signal.SIGCONT)
 
     def wait_stopped(self, seconds: float) -> None:
-        """Gives it and its children so long to end, then ends them by SIGKILL."""
+        """Gives it and its children this long to end, then kills them."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and (self.returncode is None or _session_lives(self.pid)):
             time.sleep(_POLL_SECONDS)
@@ -107,15 +107,15 @@ class Child:
         self.wait_stopped(seconds)
 
     def kill(self) -> None:
-        """Ends it and its children at once, as a crash would."""
+        """Kills it and its children at once, as a crash would."""
         _signal_session(self.pid, signal.SIGKILL)
         self.process.wait(_AFTER_KILL_SECONDS)
         self._record.unlink(missing_ok=True)
 
 
 def end_leftovers(records: Path, seconds: float) -> list[str]:
-    """Ends the children that a killed process of ours has left running: what started last, first; each within
-    `seconds`, then by SIGKILL. Returns their names. A pid that by now belongs to someone else is left alone.
+    """Ends the children that a killed process of ours has left running, in reverse order of starting; each has
+    `seconds` before it is killed. Returns their names. A pid that has since been reused is left alone.
     """
     found = [(path, _read(path)) for path in records.glob("*.json")]
     ended = []
@@ -131,7 +131,7 @@ def _read(path: Path) -> Record | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Record)
     except msgspec.DecodeError:
-        return None  # cut short by the crash that made it a leftover; Postgres and the ports still guard themselves
+        return None  # truncated by the same crash; Postgres and the ports still guard themselves
 
 
 def _still_runs(record: Record) -> bool:
@@ -144,7 +144,7 @@ def _still_runs(record: Record) -> bool:
 
 def _end(record: Record, seconds: float) -> None:
     leader = psutil.Process(record.pid)
-    # Postgres's own children leave its session, and must be gone before its data is opened again.
+    # Postgres's children leave its session, and must be gone before its data is opened again.
     family = [leader, *leader.children(recursive=True)]
     _signal_session(record.pid, signal.Signals(record.stop_signal))
     _signal_session(record.pid, signal.SIGCONT)
@@ -152,7 +152,7 @@ def _end(record: Record, seconds: float) -> None:
 
 
 def end_processes(processes: Sequence[psutil.Process], *, after_seconds: float = 0.0) -> None:
-    """Gives processes that need not be children of ours so long to end, then ends them by SIGKILL."""
+    """Gives processes, which need not be our children, this long to end, then kills them."""
     _wait_until_gone(processes, after_seconds)
     for process in processes:
         with suppress(psutil.NoSuchProcess):
@@ -167,14 +167,14 @@ def _wait_until_gone(processes: Sequence[psutil.Process], seconds: float) -> Non
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    # An orphan whose end the system has not yet noted (a zombie) holds nothing any more; containers can keep them.
+    # A zombie no longer holds anything; in containers, orphans may stay zombies.
     with suppress(psutil.NoSuchProcess):
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
 
 
 def _signal_session(leader: int, what: signal.Signals) -> None:
-    # The system gives the leader's pid to nobody else while the session has members, even when the leader is gone.
+    # The leader's pid is not reused while its session has members, even when the leader is gone.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, what)
 
@@ -182,6 +182,6 @@ def _signal_session(leader: int, what: signal.Signals) -> None:
 def _session_lives(leader: int) -> bool:
     try:
         os.killpg(leader, 0)
-    except (ProcessLookupError, PermissionError):  # macOS answers the second when only zombies are left
+    except (ProcessLookupError, PermissionError):  # macOS raises the second when only zombies are left
         return False
     return True

@@ -1,5 +1,5 @@
-"""The people of the demo, one of each role, to sign in as. Everybody knows their passwords, so they are made in
-development only; production refuses all that was.
+"""The demo's accounts, one for each role. Their passwords are public, so they are created only in development;
+production rejects all accounts from there.
 """
 
 from typing import Final, NamedTuple
@@ -8,7 +8,7 @@ from domain.roles import ADMIN, CUSTOMER, STAFF
 
 
 class DemoAccount(NamedTuple):
-    """Somebody of the demo, as they sign in."""
+    """A demo account and what it signs in with."""
 
     email: str
     password: str

@@ -1,7 +1,7 @@
 """The home of a running `tidegate up`: only one may run in it, and other commands find its servers there.
 
-The embedded servers' ports change with every start, so `up` writes down what leads to them; the lock says whether
-that still holds.
+The embedded servers' ports change with every start, so `up` writes their URLs to a file; the lock tells whether the
+file is current.
 """
 
 import fcntl
@@ -17,24 +17,25 @@ _SERVERS: Final = ("DATABASE_URL", "REDIS_URL", "TIDEGATE_DATABASE_URL", "TIDEGA
 
 
 class HomeTaken(Exception):
-    """Another `tidegate up` runs in this home."""
+    """Another `tidegate up` is running in this home."""
 
 
 @contextmanager
 def taken(home: Path) -> Iterator[None]:
-    """Keeps every other out of this home. The system lets go of the lock when we end, however we end."""
+    """Locks this home. The system releases the lock when we exit, however that happens."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / _LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise HomeTaken(f"another `tidegate up` runs in {home}: stop it, or set TIDEGATE_HOME") from None
+            raise HomeTaken(f"another `tidegate up` is running in {home}: stop it, or set TIDEGATE_HOME") from None
         yield
 
 
 @contextmanager
 def announced(home: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """Inside, other commands are told these environment variables. They hold passwords: for the owner's eyes only."""
+    """Publishes these environment variables to other commands. They contain passwords, so only the owner can read
+    them."""
     path = home / _RUNNING
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
@@ -46,12 +47,12 @@ def announced(home: Path, environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def announcement(home: Path) -> dict[str, str]:
-    """What the `tidegate up` that runs in this home announced; nothing if none runs."""
+    """What the `tidegate up` running in this home announced; empty if none is running."""
     try:
         with (home / _LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        pass  # held by one that runs
+        pass  # locked: one is running
     except FileNotFoundError:
         return {}
     else:
@@ -59,13 +60,13 @@ def announcement(home: Path) -> dict[str, str]:
     try:
         environment = json.loads((home / _RUNNING).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
-        return {}  # it is about to start, or to end
+        return {}  # it is starting or stopping
     assert isinstance(environment, dict)
     return environment
 
 
 def join_running(environment: MutableMapping[str, str]) -> None:
-    """Adds what leads to the servers of the `tidegate up` that runs here, unless the environment names others."""
+    """Adds the servers of the `tidegate up` running here to the environment, unless it names others."""
     if any(environment.get(name) for name in _SERVERS):
         return
     for name, value in announcement(Path(environment.get("TIDEGATE_HOME", ".tidegate"))).items():

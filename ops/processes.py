@@ -1,9 +1,9 @@
-"""The Procfile's processes: what they are, the environment they share, their start and their end, and when they are
-ready. They run as children (see `ops.children`); who shows or keeps their output is the caller's to say.
+"""The Procfile's processes: their commands, the environment they share, starting and stopping them, and when they are
+ready. They run as children (see `ops.children`); what happens to their output is up to the caller.
 
-The Procfile is read here and not by honcho: its Manager forgets a process that it is told to stop while that one is
-starting, and puts a process of its own between us and each of them, which a SIGKILL of ours would leave behind; and
-what is left of it then is one line.
+The Procfile is parsed here rather than by honcho, whose Manager forgets a process that it is told to stop while
+starting, and puts an intermediate process between us and each of them, which our SIGKILL would leave behind. What
+remains of honcho then is one line.
 """
 
 import http.client
@@ -23,40 +23,40 @@ from ops.embedded.server import records_folder
 from runtime.database_url import with_absolute_files
 
 PROCFILE: Final = Path(__file__).parent / "Procfile"
-"""A link to the checkout's own; in an installed package it is the file."""
+"""A symbolic link to the checkout's Procfile; in an installed package, the file itself."""
 
 _PROCFILE_LINE: Final = re.compile(r"^([A-Za-z0-9_-]+):\s*(.+)$", re.MULTILINE)
 
-# Longer than what the Procfile allows gateway (3 s) and workers (1 s, and 3 s more) for what they have begun.
+# Longer than the Procfile gives the gateway (3 s) and the workers (1 s, then 3 s) to finish their work.
 STOP_TIMEOUT_SECONDS: Final = 6.0
 READY_TIMEOUT_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.03
 _ANSWER_TIMEOUT_SECONDS: Final = 2.0
 
-# Where a program looks for its settings; the first wins (see `runtime.settings`), so both are always set together.
+# Names under which a setting may be given; the first wins (see `runtime.settings`), so both are always set together.
 _PREFIX: Final = "TIDEGATE_"
 _ALSO_WITHOUT_PREFIX: Final = ("DATABASE_URL", "REDIS_URL", "PORT")
 
 # Another project's modules would be found before ours.
 _OF_OTHER_PYTHONS: Final = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")
 
-# Settings that name files, which the caller means from where it stands; the processes stand elsewhere.
+# Settings that name files relative to the caller's working directory, which is not the processes'.
 _FILES: Final = ("TIDEGATE_SIGNING_KEYS",)
 
 
 class ProcessError(Exception):
-    """A process of the Procfile ended, or did not become ready."""
+    """A process of the Procfile exited, or did not become ready."""
 
 
 def commands() -> dict[str, str]:
-    """The Procfile's processes by name, each a line for the shell."""
+    """The Procfile's processes: shell commands by name."""
     return dict(_PROCFILE_LINE.findall(PROCFILE.read_text()))
 
 
 def environment(
     base: Mapping[str, str], *, database_url: str, redis_url: str, host: str, port: int, home: Path
 ) -> dict[str, str]:
-    """What every process is told, on top of `base`: the servers, the port, the home, and where metrics are shared."""
+    """The environment of every process: `base`, with the servers, the port, the home and the folder for metrics."""
     chosen = {"DATABASE_URL": with_absolute_files(database_url), "REDIS_URL": redis_url, "PORT": str(port)}
     home = home.resolve()
     kept = {name: value for name, value in base.items() if name.removeprefix(_PREFIX) not in _ALSO_WITHOUT_PREFIX}
@@ -72,13 +72,13 @@ def environment(
         "TIDEGATE_HOME": str(home),
         "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
         "PYTHONUNBUFFERED": "1",
-        # `uvicorn` and `taskiq` are those of the interpreter that runs this, whether or not its venv is active.
+        # `uvicorn` and `taskiq` from the same venv as this interpreter, whether or not it is active.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{base.get('PATH', os.defpath)}",
     }
 
 
 def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
-    """Those of the environment's variables that are Tidegate's settings."""
+    """The environment variables that are settings of Tidegate."""
     return {
         name: value for name, value in environment.items() if name.startswith(_PREFIX) or name in _ALSO_WITHOUT_PREFIX
     }
@@ -94,15 +94,15 @@ class Processes:
         _empty(Path(environment["PROMETHEUS_MULTIPROC_DIR"]))
 
     def start(self, name: str, command: str, output: int | IO[bytes]) -> Child:
-        """Starts a process, which must not be running; its output goes to a file, or to `subprocess.PIPE`."""
-        assert name not in self._children or self._children[name].returncode is not None, f"{name} runs already"
+        """Starts a process, which must not be running; its output goes to a file or to `subprocess.PIPE`."""
+        assert name not in self._children or self._children[name].returncode is not None, f"{name} is already running"
         child = Child(
             name,
             command,
             records=records_folder(self._home),
             output=output,
             environment=self._environment,
-            folder=self._home,  # holds no modules: uvicorn, taskiq and `python -m` import from where they stand
+            folder=self._home,  # has no modules: uvicorn, taskiq and `python -m` import from the working directory
         )
         self._children[name] = child
         return child
@@ -111,11 +111,11 @@ class Processes:
         return self._children[name]
 
     def ended(self) -> Child | None:
-        """One that runs no more although nobody stopped it, if there is one."""
+        """A process that has exited without being stopped, or None."""
         return next((child for child in self._children.values() if child.returncode is not None), None)
 
     def stop(self) -> None:
-        """Stops all side by side: asks each to finish what it has begun, and ends by SIGKILL what takes too long."""
+        """Stops all processes at once: asks each to finish its work, and kills those that take too long."""
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
         for child in self._children.values():
             child.signal_stop()
@@ -131,21 +131,20 @@ class Processes:
         *,
         within_seconds: float = READY_TIMEOUT_SECONDS,
     ) -> None:
-        """Returns when the gateway says it is ready, and it is ours that listens there. `check` is called meanwhile,
-        and may raise."""
+        """Returns once the gateway reports that it is ready, and it is ours that listens there. `check` is called
+        meanwhile, and may raise."""
         deadline = time.monotonic() + within_seconds
         while not (_says_ready(host, port) and self._listens(port)):
             check()
             ended = self.ended()
             if ended is not None:
-                raise ProcessError(f"{ended.name} ended while starting, with exit code {ended.returncode}")
+                raise ProcessError(f"{ended.name} exited while starting, with exit code {ended.returncode}")
             if time.monotonic() > deadline:
                 raise ProcessError(f"the gateway was not ready within {within_seconds:.0f} s")
             time.sleep(_POLL_SECONDS)
 
     def _listens(self, port: int) -> bool:
-        """Whether one of these processes, or of those that they started, listens on that port; yes where the system
-        does not say."""
+        """Whether one of these processes or their children listens on this port; True if the system does not say."""
         for child in self._children.values():
             with suppress(psutil.NoSuchProcess):
                 process = psutil.Process(child.pid)
@@ -160,7 +159,7 @@ class Processes:
 
 
 def reachable(host: str) -> str:
-    """Where this machine reaches a server that listens on `host`, which can be all addresses at once."""
+    """The address at which this machine reaches a server that listens on `host`, which may mean all addresses."""
     return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
 
 
@@ -176,7 +175,7 @@ def _says_ready(host: str, port: int) -> bool:
 
 
 def _empty(folder: Path) -> None:
-    """Metrics of processes that are gone would be counted along with those of today."""
+    """Empties the folder: metrics of earlier processes would be counted as well."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in folder.glob("*.db"):
         file.unlink()

@@ -1,5 +1,5 @@
-"""SIGINT, SIGTERM and SIGHUP as a request that is looked at between steps, and never cuts one in two: what has been
-started is then known, and can be stopped in order.
+"""Turns SIGINT, SIGTERM and SIGHUP into a request that is checked between steps and never interrupts one: so it is
+known what has been started, and it can be stopped in order.
 """
 
 import signal
@@ -12,24 +12,24 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):
-    """Someone asked for an end."""
+    """A stop was requested."""
 
 
 class StopRequest:
-    """Whether an end has been asked for."""
+    """Whether a stop has been requested."""
 
     def __init__(self) -> None:
         self.made = False
 
     def check(self) -> None:
-        """Raises Stopped once an end has been asked for."""
+        """Raises Stopped if a stop has been requested."""
         if self.made:
             raise Stopped
 
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Inside, the signals only make the request; those that come after it, while everything stops, change nothing."""
+    """Within this context the signals only set the request; further ones, while everything stops, have no effect."""
     request = StopRequest()
 
     def make(signum: int, frame: FrameType | None) -> None:

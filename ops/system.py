@@ -1,9 +1,9 @@
-"""A whole Tidegate of one's own: embedded servers, a migrated database and the Procfile's processes, in one folder, on
-free ports, beside whatever else runs. Tests, benchmarks and `make load` use it; `tidegate up` is for people.
+"""A complete private Tidegate: embedded servers, a migrated database and the Procfile's processes, in one folder, on
+free ports, next to whatever else is running. Tests, benchmarks and `make load` use it; `tidegate up` is for people.
 
     python -m ops.system COMMAND...
 
-runs a command against such a system, in a folder that is gone afterwards; `{url}` in it is the gateway's address.
+runs a command against such a system, in a folder that is removed afterwards; `{url}` in it is the gateway's URL.
 """
 
 import os
@@ -32,11 +32,11 @@ HOST: Final = "127.0.0.1"
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _COMMAND_STOP_TIMEOUT_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.05
-_STOPPED_CODE: Final = 130  # what a shell says of a command ended by Ctrl-C
+_STOPPED_CODE: Final = 130  # a shell's exit code for a command ended by Ctrl-C
 
 
 class LocalSystem:
-    """As durable as `tidegate up` unless told otherwise. A context manager: what it started, it stops, in order."""
+    """As durable as `tidegate up` by default. A context manager, which stops in order what it started."""
 
     def __init__(
         self,
@@ -47,8 +47,8 @@ class LocalSystem:
         valkey_settings: Mapping[str, str] = _NOTHING,
         start_timeout_seconds: float = START_TIMEOUT_SECONDS,
     ) -> None:
-        """`settings` are environment variables for the processes, on top of our own environment. Each server, and then
-        all processes together, may take `start_timeout_seconds` to start."""
+        """`settings` are environment variables for the processes, added to our own. Each server, and then all processes
+        together, may take `start_timeout_seconds` to start."""
         self.home = home
         self.port = free_port()
         self.postgres = PostgresServer(home, settings=postgres_settings, start_timeout_seconds=start_timeout_seconds)
@@ -64,7 +64,7 @@ class LocalSystem:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For processes that are to find this system: the CLI, a load generator."""
+        """The environment for processes that use this system: the CLI, a load generator."""
         return processes.environment(
             {**os.environ, **self._settings},
             database_url=self.postgres.url,
@@ -75,8 +75,8 @@ class LocalSystem:
         )
 
     def start(self, check: Callable[[], None] = lambda: None) -> None:
-        """Returns when the gateway is ready. `check` is called meanwhile, and may raise; whatever fails half way is
-        stopped again.
+        """Returns once the gateway is ready. `check` is called meanwhile, and may raise; if anything fails, what has
+        been started is stopped again.
         """
         with ExitStack() as running:
             for server in (self.postgres, self.valkey):
@@ -109,11 +109,11 @@ class LocalSystem:
         self._processes.child(name).stop(processes.STOP_TIMEOUT_SECONDS)
 
     def pid(self, name: str) -> int:
-        """The process that leads those of one line of the Procfile."""
+        """The id of the process started for a line of the Procfile."""
         return self._processes.child(name).pid
 
     def log(self, name: str) -> Path:
-        """Where a process's or a server's output is kept."""
+        """The file with the output of a process or server."""
         return self.home / f"{name}.log"
 
 
@@ -121,7 +121,8 @@ class LocalSystem:
 def temporary_system(
     *, settings: Mapping[str, str] = _NOTHING, check: Callable[[], None] = lambda: None
 ) -> Iterator[LocalSystem]:
-    """A fully durable system in a folder that is gone afterwards. `check` is called while it starts, and may raise."""
+    """A fully durable system in a folder that is removed afterwards. `check` is called while it starts, and may
+    raise."""
     with tempfile.TemporaryDirectory(prefix="tidegate-", ignore_cleanup_errors=True) as home:
         system = LocalSystem(Path(home), settings=settings)
         system.start(check)
@@ -132,7 +133,7 @@ def temporary_system(
 
 
 def _run(command: Sequence[str], system: LocalSystem, stop: StopRequest) -> int:
-    """Runs a command to its end, or ours, with its output where ours goes; returns its exit code."""
+    """Runs a command until it ends or we are stopped, with its output going where ours does; returns its exit code."""
     child = Child("command", command, records=records_folder(system.home), output=None, environment=system.environment)
     try:
         while child.returncode is None:
@@ -146,7 +147,7 @@ def _run(command: Sequence[str], system: LocalSystem, stop: StopRequest) -> int:
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def main(command: tuple[str, ...]) -> None:
-    """Run COMMAND against a system of its own, and end with its exit code."""
+    """Run COMMAND against a system of its own, and exit with its exit code."""
     try:
         with stop_request() as stop, temporary_system(check=stop.check) as system:
             code = _run([part.replace("{url}", system.url) for part in command], system, stop)

@@ -1,1 +1,1 @@
-"""What programs that use a Tidegate import. It stands on nothing of the server's."""
+"""The client package, for programs that use a Tidegate. It depends on nothing of the server's."""

@@ -4,10 +4,10 @@
         async for event in Feed(http, "http://127.0.0.1:8000", token, ["orders"], after=0):
             print(event["seq"], event["type"])
 
-Each event comes once and in order, whatever happens to the connection, the gateway, or what lies between: the feed
-connects again behind the last event it has seen. Only what would be refused again ends it, with FeedRefused; as when
-the log was begun anew or put back from a backup, so that what was seen is no part of it any more. Events are
-CloudEvents, as dictionaries.
+Each event is delivered once and in order, whatever happens to the connection, the gateway or the network: the feed
+reconnects and resumes after the last event it has seen. It ends only, with FeedRefused, when retrying would not help:
+for instance when the log was started afresh or restored from a backup, and the events seen are no longer part of it.
+Events are CloudEvents, as dictionaries.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ FORBIDDEN: Final = 4403
 NOT_THIS_LOG: Final = 4410
 NOT_THIS_LOG_CODES: Final = frozenset({"ahead_of_log", "another_log"})
 
-# Between two attempts to connect: at first so long, then twice as long each time, up to the most; half of it by chance.
+# Pause between attempts to connect: doubles each time up to the longest, and half of it is random.
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
 
-# The gateway says something every 15 seconds; a connection that is silent for so long is dead.
+# The gateway sends something every 15 seconds; a connection that is silent for longer is dead.
 SILENCE_SECONDS: Final = 45.0
 
-# An error that passes: the feed tries again.
+# Transient errors: the feed reconnects.
 _PASSING: Final = "database_unavailable"
 
 _REFUSALS: Final = {BAD_REQUEST: "bad_request", FORBIDDEN: "forbidden", NOT_THIS_LOG: "another_log"}
@@ -45,8 +45,8 @@ Token = str | Callable[[], Awaitable[str]]
 
 
 class FeedRefused(Exception):
-    """The gateway will not serve this feed: the token does not hold, or may not see a topic; or what was seen is no
-    part of the log (`ahead_of_log`, `another_log`), and whoever follows must begin anew. `code` is stable."""
+    """The gateway will not serve this feed: the token is invalid or does not allow a topic, or the events seen are not
+    part of the log (`ahead_of_log`, `another_log`), and the reader must resync. `code` is stable."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -54,8 +54,8 @@ class FeedRefused(Exception):
 
 
 class Feed:
-    """The events of `topics` behind the seq `after`, or from now on. `token` is a bearer token, or an async function
-    that gives one that is good now: with it, a feed outlives its tokens."""
+    """The events of `topics` after the seq `after`, or from now on. `token` is a bearer token, or an async function
+    that returns a valid one, which lets a feed outlive its tokens."""
 
     def __init__(
         self,
@@ -69,9 +69,10 @@ class Feed:
         on_state: Callable[[str], None] = lambda state: None,
         on_stats: Callable[[dict[str, Any]], None] = lambda stats: None,
     ) -> None:
-        """`log` is which log `after` is a seq of, as an earlier feed knew: so one with other events is told apart.
-        `on_state` is told "connected" and "disconnected"; `on_stats` what the topic `stats` says each second. A feed of
-        `stats` alone has no events, and goes on until it is cancelled."""
+        """`log` is the identity of the log that `after` belongs to, from an earlier feed's `log`; a log with other
+        events is then recognised. `on_state` is called with "connected" and "disconnected", and `on_stats` with the
+        figures of the topic `stats` each second. A feed of `stats` alone yields no events, and runs until it is
+        cancelled."""
         self._http = http
         self._url = url.rstrip("/") + "/ws"
         self._token = token
@@ -79,9 +80,9 @@ class Feed:
         self._on_state = on_state
         self._on_stats = on_stats
         self.seq: int | Literal["now"] = after
-        """Everything up to here was handed out; where it resumes."""
+        """All events up to here have been delivered; the feed resumes after it."""
         self.log = log
-        """Which log that seq is of, once it is known."""
+        """The identity of the log that `seq` belongs to, once known."""
         self.connections = 0
         """How often it has connected."""
 
@@ -98,7 +99,7 @@ class Feed:
                         yield event
             except aiohttp.WSServerHandshakeError as error:
                 if 400 <= error.status < 500 and error.status != 429:
-                    raise FeedRefused("not_served", f"{self._url} answers with {error.status}") from None
+                    raise FeedRefused("not_served", f"{self._url} answered with {error.status}") from None
             except (aiohttp.ClientError, TimeoutError, OSError):
                 pass
             if self.connections > connections:
@@ -108,7 +109,7 @@ class Feed:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _connected(self) -> AsyncGenerator[Event, None]:
-        """The events of one connection, until it ends. Raises FeedRefused where connecting again would not help."""
+        """The events of one connection, until it ends. Raises FeedRefused if reconnecting would not help."""
         token = self._token if isinstance(self._token, str) else await self._token()
         headers = {"Authorization": f"Bearer {token}"}
         async with self._http.ws_connect(self._url, headers=headers, max_msg_size=0) as socket:
@@ -130,7 +131,7 @@ class Feed:
                     return
 
     def _goes_on(self, said: dict[str, Any]) -> bool:
-        """Takes a message that is no events; False if it ends the connection. Raises FeedRefused."""
+        """Handles a message without events; returns False if it ends the connection. Raises FeedRefused."""
         kind = said["type"]
         if kind == "subscribed":
             self.seq = said["after"]
@@ -148,7 +149,7 @@ class Feed:
         return True
 
     def _refuse(self, close_code: int | None, reason: str) -> None:
-        """Raises FeedRefused if the socket was closed for good: a token that cannot be renewed, or may not."""
+        """Raises FeedRefused if the socket was closed for good: the token cannot be renewed or lacks permission."""
         if close_code == UNAUTHENTICATED and isinstance(self._token, str):
             raise FeedRefused("unauthenticated", reason)
         if close_code in _REFUSALS:

@@ -1,2 +1,2 @@
-"""The actors: they take commands from the mailboxes, apply them to Postgres in batches, and tell the gateways.
-Reactions and jobs, which follow from what was applied, live in folders of their own."""
+"""The actors: they take commands from the mailboxes, apply them to Postgres in batches, and publish the results.
+Reactions and jobs, which follow from what was applied, have folders of their own."""

@@ -1,6 +1,6 @@
-"""Runs worker processes: `python -m workers APP OPTIONS`, which is `taskiq worker APP OPTIONS` with one difference:
-everything is imported before the processes are forked, so that one that was killed is at work again within a moment
-and not after a second of imports.
+"""Runs worker processes: `python -m workers APP OPTIONS` is `taskiq worker APP OPTIONS` with one difference: everything
+is imported before the processes are forked, so that a killed process is replaced at once and not after a second of
+imports.
 """
 
 import sys
@@ -9,7 +9,7 @@ from taskiq.cli.worker.args import WorkerArgs
 from taskiq.cli.worker.run import run_worker
 
 import workers.app
-import workers.background  # noqa: F401 - for the processes to come
+import workers.background  # noqa: F401 - imported for the forked processes
 
 
 def main() -> None:

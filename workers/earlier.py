@@ -1,7 +1,7 @@
-"""What came before: command ids and idempotency keys that a batch must not apply a second time.
+"""Earlier commands: the command ids and idempotency keys that a batch must not apply a second time.
 
-The gateway's memory in Redis answers nearly every repetition, so a batch is first tried without asking Postgres,
-remembering only its own messages. When a unique constraint objects, it is tried again with this looked up.
+The gateway's memory in Redis catches nearly every repetition, so a batch is first tried without asking Postgres,
+remembering only its own messages. If a unique constraint is violated, it is retried after looking them up.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from workers.rows import Connection
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False):
-    """The command that used an idempotency key first, as Postgres knows it."""
+    """The command in Postgres that used an idempotency key first."""
 
     command_id: UUID
     fingerprint: bytes | None
 
 
 class Earlier:
-    """The commands that are there already: in Postgres, as far as looked up, and in this batch."""
+    """Commands that exist already: in Postgres, as far as looked up, and in this batch."""
 
     def __init__(self) -> None:
         self.command_ids: set[UUID] = set()
         self._owners: dict[tuple[str, str], Owner | Envelope] = {}
 
     def owner_of(self, envelope: Envelope) -> Owner | Envelope | None:
-        """Who used the envelope's idempotency key first, if anyone did."""
+        """The command that used the envelope's idempotency key first, or None."""
         if envelope.idempotency_key is None:
             return None
         return self._owners.get((envelope.principal, envelope.idempotency_key))
 
     def remember(self, envelope: Envelope) -> None:
-        """Notes a command of this batch."""
+        """Records a command of this batch."""
         self.command_ids.add(envelope.command_id)
         if envelope.idempotency_key is not None:
             self._owners.setdefault((envelope.principal, envelope.idempotency_key), envelope)
 
     @classmethod
     async def look_up(cls, connection: Connection, envelopes: Iterable[Envelope]) -> Earlier:
-        """What Postgres knows of these envelopes' ids and keys."""
+        """The commands in Postgres with these envelopes' ids or keys."""
         asked = list(envelopes)
         keyed = [(e.principal, e.idempotency_key) for e in asked if e.idempotency_key is not None]
         earlier = cls()

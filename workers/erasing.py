@@ -1,7 +1,7 @@
-"""What an erasure blanks besides the rows of accounts: addresses on orders, and dead letters that nobody could read.
+"""What an erasure blanks besides accounts: the addresses on orders, and unreadable dead letters.
 
-It holds for what was asked for before it and is applied after it, too: an order that was on its way when its customer
-was erased is placed without an address. Both write while they hold the event counter, so one of them sees the other.
+It also covers commands accepted before it and applied after it: an order still in a mailbox when its customer is erased
+is placed without an address. Both write while holding the event counter, so the later one sees the earlier.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _ERASE_EMAILS: Final = f"""
 """  # noqa: S608 - ours
 
 BLANK: Final = "entry = '', lost = '{*}'"
-"""What makes nothing of a dead letter's entry that nobody could read: all of it is lost."""
+"""Blanks the entry of an unreadable dead letter: all of it is lost."""
 
-# Whose command it was, its record says. Dead letters are few.
+# The command's record says whose it was. Dead letters are few.
 _BLANK_DEAD_LETTERS: Final = f"""
     UPDATE dead_letters d SET {BLANK} FROM commands c
     WHERE NOT d.understood AND d.entry <> '' AND c.id = d.command_id AND c.principal = ANY($1::text[])
@@ -37,7 +37,7 @@ _ERASED: Final = "SELECT id::text FROM accounts WHERE id = ANY($1::uuid[]) AND e
 
 
 class Erasure:
-    """Whom a batch erases."""
+    """The people that a batch erases."""
 
     def __init__(self) -> None:
         self._accounts: list[UUID] = []
@@ -45,22 +45,22 @@ class Erasure:
         self._emails: list[str] = []
 
     def of_account(self, account_id: UUID) -> None:
-        """Its orders lose the addresses on them, and so do those that guests placed with the account's."""
+        """Adds an account: its orders lose their addresses, and so do those that guests placed with its address."""
         self._accounts.append(account_id)
 
     def of_guest(self, principal: str) -> None:
-        """The order's address goes with the order itself, which the batch changes."""
+        """Adds a guest. The batch itself changes the order, and with it the address."""
         self._guests.append(principal)
 
     async def lock(self, connection: asyncpg.Connection[Any]) -> None:
-        """Locks the orders, by id, as orders always are. To be called before the accounts are written: the addresses
-        themselves are about to go."""
+        """Locks the orders in order of id, as always. Call before the accounts are written, which blanks the addresses
+        that orders are found by."""
         if self._accounts:
             self._emails = await connection.fetchval(_EMAILS_OF, self._accounts)
             await connection.execute(_LOCK_ORDERS_OF, [str(each) for each in self._accounts], self._emails)
 
     async def write(self, connection: asyncpg.Connection[Any]) -> None:
-        """Blanks what is there, that which the batch wrote itself included."""
+        """Blanks the data, including what the batch itself wrote."""
         principals = [*map(str, self._accounts), *self._guests]
         if self._accounts:
             changed = await connection.fetch(_ERASE_EMAILS, principals, self._emails)
@@ -70,8 +70,8 @@ class Erasure:
 
 
 async def erased_customers(connection: asyncpg.Connection[Any], orders: Iterable[Order]) -> set[str]:
-    """Those of the customers of new orders with addresses on them who are erased by now. Nothing is asked for the
-    others: an account's orders seldom have an address of their own, and a guest has no account."""
+    """Of the customers whose new orders have an address, those who have since been erased. The others need no query: an
+    account's orders seldom have an address of their own, and a guest has no account."""
     asked = {order.customer_id for order in orders if order.email is not None}
     accounts = [account_id for each in asked if (account_id := _account(each)) is not None]
     if not accounts:

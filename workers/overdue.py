@@ -1,8 +1,9 @@
-"""Batches that Postgres itself does not end in time: the sweep does.
+"""Ends overdue batches that Postgres itself does not end.
 
-While COPY waits for rows, Postgres looks at none of its timeouts, only at being told to end. A worker that is stopped
-just then would keep whatever its batch has locked, the event counter too, for as long as it is stopped, and nobody else
-could apply anything. Whoever still runs has such a connection ended; what it was at is rolled back, and tried again.
+While COPY waits for rows, Postgres checks none of its timeouts, only requests to terminate. A worker that is suspended
+just then would keep everything its batch has locked, including the event counter, for as long as it is suspended, and
+nobody else could apply anything. The sweep of any other worker terminates such a connection; its transaction is rolled
+back, and the batch is retried.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any, Final
 import asyncpg
 
 _GRACE_SECONDS: Final = 1.0
-"""Beyond what a batch may take: by then Postgres has ended all others."""
+"""Added to the longest time of a batch: by then Postgres has ended all others."""
 
-# The connections of batches are those that are named as the one that asks.
+# Batches' connections have the same application name as the one that runs this.
 _END: Final = """
     SELECT pid, pg_terminate_backend(pid) AS ended FROM pg_stat_activity
     WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
@@ -30,4 +31,4 @@ async def end_overdue(pool: asyncpg.Pool[Any], batch_max_seconds: float) -> None
     """Ends the transactions of batches that have taken longer than a batch may."""
     for pid, ended in await pool.fetch(_END, batch_max_seconds + _GRACE_SECONDS):
         if ended:
-            _log.error("the batch of Postgres process %d took too long (was its worker stopped?); it was ended", pid)
+            _log.error("terminated the overdue batch of Postgres process %d (was its worker suspended?)", pid)

@@ -1,7 +1,9 @@
-"""Every entity has one writer: the slot that owns it. What a command writes is noted, and a foreign entity refused.
+"""Every entity has one writer, the slot that owns it. What a command writes is recorded, and another slot's entity is
+refused.
 
-A batch locks its mailbox and no entity but orders. Were one changed by commands of two mailboxes, each would write the
-whole row as it had read it, and the earlier change would be gone; `verify` would find it, too late.
+A batch locks its mailboxes and, of the entities, only orders. If commands of two mailboxes changed the same entity,
+each would write the whole row as it had read it, and the earlier change would be lost; `verify` would find out too
+late.
 """
 
 from __future__ import annotations
@@ -13,21 +15,21 @@ from domain.model import Command, Entity
 
 
 class ForeignWrite(Exception):
-    """A command changed what another slot owns: its rule is wrong, and it becomes a dead letter."""
+    """A command changed an entity that another slot owns: its rule is wrong, and it becomes a dead letter."""
 
 
 class Writes:
-    """What the command at hand has written so far."""
+    """What the current command has written so far."""
 
     def __init__(self) -> None:
         self._entities: list[Entity] = []
 
     def watched(self, states: Mapping[Any, Entity]) -> dict[Any, Any]:
-        """The states, by their keys; whatever is put among them is noted here."""
+        """A dictionary of the states that records what is put into it."""
         return _Watched(states, self._entities)
 
     def settle(self, command: Command) -> None:
-        """Ends the command. Raises ForeignWrite if something that it wrote is not its slot's."""
+        """Ends the command. Raises ForeignWrite if it wrote something that its slot does not own."""
         if not self._entities:
             return
         slot = command.slot()
@@ -44,7 +46,7 @@ _put: Final = dict.__setitem__
 
 
 class _Watched(dict[Any, Any]):
-    """States that may be added and replaced, one by one; none is taken away, for no row ever is."""
+    """States that can be added and replaced one by one, but not removed, since rows never are."""
 
     def __init__(self, states: Mapping[Any, Entity], written: list[Entity]) -> None:
         super().__init__(states)
@@ -55,6 +57,6 @@ class _Watched(dict[Any, Any]):
         _put(self, key, state)
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("put states in their places one by one; what comes to an end says so in a field")
+        raise TypeError("set states one by one, and mark the end of an entity in a field instead of deleting it")
 
     __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse

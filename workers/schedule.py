@@ -1,5 +1,5 @@
-"""The scheduler, which asks for the sweep; `taskiq scheduler workers.schedule:create_scheduler` runs it. It imports
-nothing of what workers do, so that it starts at once and stays small.
+"""The scheduler, which requests the sweep; run it with `taskiq scheduler workers.schedule:create_scheduler`. It imports
+none of the workers' code, so that it starts quickly and stays small.
 """
 
 from typing import Final
@@ -15,13 +15,13 @@ _SWEEP_INTERVAL_SECONDS: Final = 1
 
 
 def create_scheduler() -> TaskiqScheduler:
-    """Sends the sweep every second. One scheduler serves all workers; a second would do no harm."""
+    """Requests the sweep every second. One scheduler serves all workers; a second would do no harm."""
     config = settings()
     logs.configure(config.log_level, as_json=config.mode == "production")
     broker = ActivationBroker(config.redis_url)
 
     @broker.task(task_name=SWEEP_TASK, schedule=[{"interval": _SWEEP_INTERVAL_SECONDS}])
     async def sweep() -> None:
-        raise NotImplementedError("workers sweep; here it is only asked for")
+        raise NotImplementedError("only workers run the sweep")
 
     return TaskiqScheduler(broker, [LabelScheduleSource(broker)])

@@ -1,5 +1,5 @@
-"""What is kept for a time, and goes by itself when it is over: entries that nobody could read, and registrations that
-nobody has confirmed. The former are no part of the log and are just blanked; the latter have a mailbox, which decides.
+"""Retention: unreadable mailbox entries and unconfirmed registrations are kept for a while and then removed. The former
+are not part of the log and are simply blanked; the latter take a command, which their mailbox decides.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from workers.reactions.core import NOT_THE_EVENT
 from workers.reactions.expiry import SEND_PATIENCE_SECONDS, TIDEGATE
 
 _EVERY_SECONDS: Final = 60.0
-# Those behind them come a minute later.
+# Any others follow a minute later.
 _REGISTRATIONS_AT_ONCE: Final = 500
 
 _BLANK_OLD_LETTERS: Final = f"""
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Tidier:
-    """Tidies for one background process. That others do too does no harm."""
+    """Tidies for one background process. Others may do so at the same time."""
 
     def __init__(self, config: Settings, pool: asyncpg.Pool[Any], sender: Sender) -> None:
         self._config = config
@@ -46,20 +46,20 @@ class Tidier:
         self._tidied_at = float("-inf")
 
     async def tend(self) -> None:
-        """Tidies, once a minute however often it is called. Whatever it cannot do now, it does a minute later."""
+        """Tidies at most once a minute, however often it is called. If it fails, it tries again a minute later."""
         if time.monotonic() - self._tidied_at < _EVERY_SECONDS:
             return
         self._tidied_at = time.monotonic()
         try:
             await self.tidy()
         except NOT_THE_EVENT as error:
-            _log.warning("nothing tidied (%s: %s); tried again in a minute", type(error).__name__, error)
+            _log.warning("tidying failed (%s: %s); retrying in a minute", type(error).__name__, error)
 
     async def tidy(self) -> None:
         """Tidies now."""
         config = self._config
         await self._pool.execute(_BLANK_OLD_LETTERS, config.dead_letter_keep_days)
-        # None goes while its link is good.
+        # None is removed while its link is valid.
         old = await self._pool.fetch(
             _OLD_REGISTRATIONS, config.registration_keep_days, config.confirm_link_seconds, _REGISTRATIONS_AT_ONCE
         )

@@ -1,2 +1,2 @@
-"""`tidegate replay`: the real orders placed over HTTP against a running system, and the proof that all is well.
-`client` places them, `shop` has what they buy, and `report` tells how it went."""
+"""`tidegate replay`: places the real orders over HTTP on a running system, then verifies it. `shop` loads the products
+and places the orders, `client` sends the requests, and `report` shows the results."""

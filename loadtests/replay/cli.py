@@ -1,4 +1,4 @@
-"""`tidegate replay`: the real orders, over HTTP, against a running system; ends with `verify`."""
+"""`tidegate replay`: places the real orders over HTTP on a running system, and ends with `verify`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class _Stock(click.ParamType[int | None]):
 
 
 class Options(NamedTuple):
-    """What the command line asked for. `stock` is pieces of each SKU, or None for as many as the orders want."""
+    """The command line's options. `stock` is pieces of each SKU, or None for as many as the orders need."""
 
     speed: float
     concurrency: int
@@ -80,14 +80,14 @@ class Options(NamedTuple):
     metavar=_Speed.name,
     default=MAX_SPEED,
     show_default=True,
-    help="N times the pace of the dates.",
+    help="N times the pace of the orders' dates.",
 )
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 1_000),
     default=DEFAULT_CONCURRENCY,
     show_default=True,
-    help="Requests on their way at a time.",
+    help="Requests in flight at once.",
 )
 @click.option(
     "--stock",
@@ -95,20 +95,20 @@ class Options(NamedTuple):
     metavar=_Stock.name,
     default=PLENTY,
     show_default=True,
-    help="Pieces of each SKU to receive first: as many as the orders want, or N.",
+    help="Pieces of each SKU to receive first: as many as the orders need, or N.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Place the first N orders only.")
-@click.option("--url", help="The gateway.  [default: the one that the settings name]")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Place only the first N orders.")
+@click.option("--url", help="The gateway.  [default: the one in the settings]")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def replay(
     file: Path, speed: float, concurrency: int, stock: int | None, limit: int | None, url: str | None, as_json: bool
 ) -> None:
     """Place the real orders of FILE against a running system, and verify it afterwards.
 
-    FILE has the columns of UCI's Online Retail, as CSV, gzipped or not; without one, the file that Tidegate ships.
-    Products that the catalogue lacks are posted to the mailboxes, so this needs the settings that the system runs with.
+    FILE has the columns of UCI's Online Retail, as CSV, gzipped or not; by default it is the file shipped with
+    Tidegate. Missing products are posted directly to the mailboxes, so this needs the system's settings.
 
-    Exit code 1 if an order was not accepted, an accepted one has no outcome, or `verify` finds a difference.
+    Exits with code 1 if an order was not accepted, an accepted one has no outcome, or `verify` finds a difference.
     """
     config = settings()
     options = Options(speed, concurrency, stock, url or f"http://{reachable(config.host)}:{config.port}")
@@ -135,7 +135,7 @@ async def _replay(
         Sender(config) as sender,
     ):
         if not await client.is_ready():
-            raise click.ClickException(f"nothing is ready at {options.url}: start Tidegate with `make up`")
+            raise click.ClickException(f"no Tidegate is ready at {options.url}: start one with `make up`")
         run = Replay(client, sender, pool, concurrency=options.concurrency)
         with bars(*columns) as progress:
             wanted = baskets.demand(orders)

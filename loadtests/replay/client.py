@@ -1,5 +1,5 @@
-"""An HTTP client as a careful customer writes one: keep-alive, an Idempotency-Key on every write, and the same request
-again when it was told to come back later or heard nothing. How many requests run at a time is the caller's to say.
+"""An HTTP client such as a careful customer would write: keep-alive, an Idempotency-Key on every write, and retries
+after Retry-After or no response. The caller decides how many requests run at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from runtime.keys import KeyRing
 from runtime.tokens import mint
 
-RETRY_MAX_SECONDS: Final = 60.0  # from the first attempt; then the write has failed
+RETRY_MAX_SECONDS: Final = 60.0  # from the first attempt; after that the write has failed
 ANSWER_TIMEOUT_SECONDS: Final = 30.0
 TOKEN_LIFETIME_SECONDS: Final = 3_600
 CUSTOMER: Final = ("customer",)
@@ -25,12 +25,12 @@ STAFF: Final = ("staff",)
 
 _COME_BACK: Final = (429, 503)
 _RETRY_AFTER_MAX_SECONDS: Final = 10.0
-_SILENCE_SECONDS: Final = 0.5  # before the next attempt, when nobody says how long
+_SILENCE_SECONDS: Final = 0.5  # before the next attempt, without a Retry-After
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of one write. `seconds` is from its first attempt to the last answer, pauses included; `status` is 0
-    if none came. `put_off` lists why it had to be sent again: problem codes, or the error's name.
+    """The result of a write. `seconds` is from its first attempt to the last response, including pauses; `status` is 0
+    if there was none. `put_off` lists why it had to be retried: problem codes, or the error's name.
     """
 
     status: int
@@ -44,12 +44,12 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def code(self) -> str:
-        """The problem's code, if it is one."""
+        """The problem's code, if the response is one."""
         return str(self.body.get("code", f"http_{self.status}" if self.status else "no_answer"))
 
 
 class Client:
-    """Writes to one running system. An async context manager."""
+    """Sends writes to a running system. An async context manager."""
 
     def __init__(self, url: str, keys: KeyRing, *, connections: int) -> None:
         self._url = url.rstrip("/")
@@ -69,7 +69,7 @@ class Client:
         await self._session.close()
 
     async def is_ready(self) -> bool:
-        """Whether the system says that it can be used."""
+        """Whether the system reports that it is ready."""
         try:
             async with self._session.get(f"{self._url}/health/ready") as response:
                 return response.status == 200
@@ -77,7 +77,7 @@ class Client:
             return False
 
     async def post(self, path: str, body: bytes, *, subject: str, roles: Sequence[str], key: str) -> Answer:
-        """Sends one write until it is answered for good, at most for RETRY_MAX_SECONDS."""
+        """Sends a write and retries it until it has a final response, for at most RETRY_MAX_SECONDS."""
         begun = time.perf_counter()
         put_off: list[str] = []
         while True:
@@ -86,10 +86,10 @@ class Client:
             if pause is None or answer.seconds + pause > RETRY_MAX_SECONDS:
                 return answer
             put_off.append(answer.code)
-            await asyncio.sleep(pause * (1 + random.random() / 4))  # so that not all come back at once
+            await asyncio.sleep(pause * (1 + random.random() / 4))  # jitter
 
     async def _attempt(self, path: str, body: bytes, token: str, key: str) -> tuple[int, dict[str, Any], float | None]:
-        """Status, body, and how long to wait before the next attempt, if there is to be one."""
+        """The status, the body, and the seconds to wait before the next attempt, or None if there is to be none."""
         headers = {
             "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",
@@ -113,7 +113,7 @@ class Client:
 
 
 def _pause(response: aiohttp.ClientResponse) -> float:
-    """What Retry-After says, in seconds, within reason; its other form, a date, is not what Tidegate sends."""
+    """The seconds in Retry-After, within reason. Tidegate never sends its other form, a date."""
     after = response.headers.get("Retry-After", "")
     return min(float(after), _RETRY_AFTER_MAX_SECONDS) if after.isdigit() else _SILENCE_SECONDS
 

@@ -1,4 +1,4 @@
-"""What a replay found, for people (tables) and for programs (JSON)."""
+"""The results of a replay, for people (tables) and for programs (JSON)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PERCENTS: Final = (50, 95, 99)
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Milliseconds, nearest rank."""
+    """In milliseconds, by nearest rank."""
 
     p50: float
     p95: float
@@ -35,8 +35,8 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """One run. Orders sent = accepted + refused (by code); accepted = placed + rejected + failed (by code) + missing.
-    `put_off` counts the attempts that had to be repeated, by why. `seconds` is from the first order to the last answer.
+    """The results of a run. Orders sent = accepted + refused (by code); accepted = placed + rejected + failed (by code)
+    + missing. `put_off` counts retried attempts by reason. `seconds` is from the first order to the last response.
     """
 
     run: str
@@ -60,7 +60,7 @@ class Findings(msgspec.Struct, frozen=True):
 
     @property
     def good(self) -> bool:
-        """Every order was answered, every accepted command has an outcome, and the tables are what the log says."""
+        """Every order was answered, every accepted command has an outcome, and the tables agree with the log."""
         return not (self.refused or self.failed or self.missing) and bool(self.verify["clean"])
 
 
@@ -75,7 +75,7 @@ def findings(
     outcomes: Mapping[UUID, Settled],
     verify: dict[str, Any],
 ) -> Findings:
-    """Puts together what the steps of a run returned."""
+    """Combines what the steps of a run returned."""
     accepted = [answer for answer in answers if answer.accepted]
     known = [outcomes[command] for answer in accepted if (command := command_id(answer)) in outcomes]
     return Findings(
@@ -105,7 +105,7 @@ def _count(words: Iterable[str | None]) -> dict[str, int]:
 
 
 def tables(found: Findings) -> RenderableType:
-    """For a console."""
+    """The results as tables for a console."""
     return Group(_rows_table(found), _orders_table(found), _latency_table(found), _verify_table(found))
 
 
@@ -125,9 +125,9 @@ def _orders_table(found: Findings) -> Table:
     for what, counts in (("rejected", found.rejected), ("failed", found.failed), ("not accepted", found.refused)):
         for code, count in counts.items():
             table.add_row(f"{what}: {code}", f"{count:,}", "")
-    table.add_row("accepted, and no outcome", f"{found.missing:,}", "")
+    table.add_row("accepted, without an outcome", f"{found.missing:,}", "")
     for why, count in found.put_off.items():
-        table.add_row(f"sent again: {why}", f"{count:,}", "attempts")
+        table.add_row(f"retried: {why}", f"{count:,}", "attempts")
     return table
 
 

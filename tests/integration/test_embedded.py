@@ -163,7 +163,7 @@ def test_a_server_that_ends_is_started_again(name: str, request: pytest.FixtureR
     eventually("its end", lambda: server.ended_by_itself is not None, within_seconds=10)
     keeper.look(_no_check)
     (line,) = said
-    assert line.startswith(f"{server.title} ended by itself (SIGKILL); it runs again after ")
+    assert line.startswith(f"{server.title} exited unexpectedly (SIGKILL); it was restarted with its data after ")
     assert server.pid != before
     server.stop()
     keeper.look(_no_check)
@@ -204,7 +204,7 @@ def test_a_server_that_cannot_be_kept_running_is_given_up_in_words(
         squatter.bind(("127.0.0.1", valkey.port))
         squatter.listen()
         keeper = Keeper([valkey], lambda line: pytest.fail(line))
-        with pytest.raises(ServerError, match=r"^Valkey ended by itself \(SIGKILL\), and could not be kept"):
+        with pytest.raises(ServerError, match=r"^Valkey exited unexpectedly \(SIGKILL\) and cannot be kept"):
             keeper.look(_no_check)
 
 
@@ -286,7 +286,7 @@ def test_a_port_in_use_is_an_error_that_shows_the_log(home: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         server = ValkeyServer(home, port=taken.getsockname()[1])
-        with pytest.raises(ServerError, match=r"(?s)Valkey ended while starting.*Address already in use"):
+        with pytest.raises(ServerError, match=r"(?s)Valkey exited while starting.*Address already in use"):
             server.start()
 
 

@@ -203,7 +203,7 @@ def test_only_one_up_runs_in_a_home(tmp_path: Path) -> None:
     with home.taken(tmp_path):
         refused = CliRunner().invoke(up, env={"TIDEGATE_HOME": str(tmp_path)})
     assert refused.exit_code == 1
-    assert "another `tidegate up` runs in" in refused.output
+    assert "another `tidegate up` is running in" in refused.output
 
 
 def test_a_signal_is_a_request_that_the_next_check_finds() -> None:

@@ -1,9 +1,10 @@
-"""Handlers: for each command type the rows it is decided on, for some event types what they write besides states.
+"""Handlers: the rows that each type of command is decided on, and what some events write besides the states they
+change.
 
-A handler is two small functions beside each other: `@reads(PlaceOrder)` gathers keys before anything is loaded,
-`@writes(OrderPlaced)` gathers what is written besides the states that it changed: stock, and where reactions stand.
-Most events need none.
-Importing the package imports every module in it: a new entity is a new file and no list to keep.
+A handler is two small functions side by side: `@reads(PlaceOrder)` gathers keys before anything is loaded, and
+`@writes(OrderPlaced)` gathers what is written besides changed states: stock, and the positions of reactions. Most
+events need none. Importing the package imports every module in it: a new entity is a new file, with no list to
+maintain.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ _WRITES: dict[type[Event], Callable[[Any, Rows], None]] = {}
 
 
 def reads(command_type: type[Command]) -> Callable[[_Gather], _Gather]:
-    """Registers what a command type is decided on: `(command, into: ReadSet) -> None`."""
+    """Registers a function `(command, into: ReadSet) -> None` that gathers what a type of command is decided on."""
 
     def register(handler: _Gather) -> _Gather:
         _READS[command_type] = handler
@@ -31,7 +32,8 @@ def reads(command_type: type[Command]) -> Callable[[_Gather], _Gather]:
 
 
 def writes(event_type: type[Event]) -> Callable[[_Gather], _Gather]:
-    """Registers what an event type writes besides the states that it changed: `(event, into: Rows) -> None`."""
+    """Registers a function `(event, into: Rows) -> None` that gathers what a type of event writes besides changed
+    states."""
 
     def register(handler: _Gather) -> _Gather:
         _WRITES[event_type] = handler
@@ -46,7 +48,7 @@ def gather_reads(command: Command, into: ReadSet) -> None:
 
 
 def gather_rows(event: Event, into: Rows) -> None:
-    """Adds what `event` writes besides the states that it changed."""
+    """Adds what `event` writes besides changed states."""
     if handler := _WRITES.get(type(event)):
         handler(event, into)
 

@@ -1,4 +1,4 @@
-"""What the commands about accounts, sessions and API keys are decided on. What they change is written as it is (see
+"""What commands about accounts, sessions and API keys are decided on. Their entities are written whole (see
 `runtime/entities.py`)."""
 
 from domain.accounts import Account, ChangeAccount, CreateAccount, DeactivateAccount, ReactivateAccount

@@ -1,4 +1,4 @@
-"""What the catalogue's commands are decided on. What they change is written as it is (see `runtime/entities.py`)."""
+"""What the catalogue's commands are decided on. Its entities are written whole (see `runtime/entities.py`)."""
 
 from domain.catalogue import ChangeProduct, ChangeVariant, CreateProduct, Product, PutListing, SetVariant, Variant
 from domain.categories import Category, ChangeCategory, CreateCategory

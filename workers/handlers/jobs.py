@@ -1,4 +1,4 @@
-"""What jobs are decided on. What changes is written as it is (see `runtime/entities.py`)."""
+"""What commands about jobs are decided on. Jobs are written whole (see `runtime/entities.py`)."""
 
 from domain.jobs import FinishJob, Job, RequestJob
 from workers.handlers import reads

@@ -1,5 +1,5 @@
-"""What orders are decided on, where in the log they were placed, and how they move stock. Orders themselves are written
-as they are (see `runtime/orders.py`)."""
+"""What commands about orders are decided on, where in the log orders were placed, and how they move stock. Orders
+themselves are written whole (see `runtime/orders.py`)."""
 
 from domain.erasure import EraseOrderAddress, OrderAddressErased
 from domain.orders import (

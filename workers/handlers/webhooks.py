@@ -1,5 +1,5 @@
-"""What the webhooks' commands are decided on, and from where in the log endpoints are delivered to. What else they
-change is written as it is (see `runtime/entities.py`)."""
+"""What commands about webhooks are decided on, and where in the log delivery to endpoints begins. Webhooks themselves
+are written whole (see `runtime/entities.py`)."""
 
 from domain.webhooks import (
     ACTIVE,
