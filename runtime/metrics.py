@@ -41,9 +41,9 @@ OTHER: Final = "other"
 
 
 class _Closed:
-    """Restricts a metric's labels to closed sets of values. The metric for each combination of values is an object of the
-    same class, made by its constructor, so the sets are kept in an attribute. The library takes longer to find such a
-    metric than to count with it, so those whose values are all allowed are remembered."""
+    """Restricts a metric's labels to closed sets of values. The metric for each combination of values is an object of
+    the same class, made by its constructor, so the sets are kept in an attribute. The library takes longer to find such
+    a metric than to count with it, so those whose values are all allowed are remembered."""
 
     _labelnames: Sequence[str]
     _allowed: tuple[set[str], ...] = ()
