@@ -1,4 +1,4 @@
-"""Which addresses are public, and which only pretend to be."""
+"""Which addresses are public, and which only look like it."""
 
 import pytest
 
@@ -121,10 +121,10 @@ def test_not_public(address: str) -> None:
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST.", "a.localhost", "printer.local", "metadata.google.internal", "10.0.0.1", "::1"]
 )
-def test_some_hosts_are_known_to_be_ones_own(host: str) -> None:
+def test_some_hosts_are_known_to_be_private(host: str) -> None:
     assert is_ones_own(host)
 
 
 @pytest.mark.parametrize("host", ["shop.example", "localhost.example", "local.example", "8.8.8.8", "2606:4700::1111"])
-def test_others_must_be_looked_up(host: str) -> None:
+def test_other_hosts_must_be_resolved(host: str) -> None:
     assert not is_ones_own(host)

@@ -88,7 +88,7 @@ def test_an_invoice_without_a_customer_is_its_own_guest(tmp_path: Path) -> None:
         ({"UnitPrice": "100000000.01"}, baskets.BEYOND_LIMITS),
     ],
 )
-def test_a_row_that_is_no_line_of_an_order_is_counted_under_one_reason(
+def test_a_row_that_is_not_a_line_of_an_order_is_counted_under_one_reason(
     tmp_path: Path, changes: dict[str, str], reason: str
 ) -> None:
     row = line(**changes)
@@ -122,7 +122,7 @@ def test_an_order_has_no_more_lines_than_it_may(tmp_path: Path) -> None:
 
 
 def test_the_longest_invoice_of_all_the_real_data_is_an_order_with_room_to_spare(tmp_path: Path) -> None:
-    """Invoice 573585, which the shipped months have not, has 1,114 lines."""
+    """Invoice 573585, which is not in the shipped months, has 1,114 lines."""
     invoices = read(tmp_path, *(line(StockCode=str(code)) for code in range(10_000, 11_114)))
     assert len(invoices.baskets[0].lines) == 1_114
     assert skipped(invoices) == {}
@@ -141,7 +141,7 @@ def test_price_and_name_are_the_most_frequent_and_the_first_wins_a_tie(tmp_path:
     assert [(product.name, product.price_minor) for product in invoices.products] == [("HEART HOLDER", 255)]
 
 
-def test_a_product_without_any_description_is_called_by_its_sku(tmp_path: Path) -> None:
+def test_a_product_without_a_description_is_named_by_its_sku(tmp_path: Path) -> None:
     assert [product.name for product in read(tmp_path, line(Description="")).products] == ["85123A"]
 
 
@@ -176,7 +176,7 @@ def shipped() -> Invoices:
 
 
 def test_the_shipped_file_is_whole(shipped: Invoices) -> None:
-    """The numbers its source states, so that a cut or changed file is noticed."""
+    """Checks the numbers that its source states, so that a truncated or changed file is noticed."""
     assert shipped.rows == 105_335
     assert shipped.invoices == 4_894
 
@@ -193,7 +193,7 @@ def test_every_row_of_the_shipped_file_is_in_a_basket_or_skipped_once(shipped: I
 
 
 def test_the_shipped_baskets_agree_with_a_second_count(shipped: Invoices) -> None:
-    """Written another way: filter the whole table first, then group what is left."""
+    """Counted in another way: filters the whole table first, then groups what is left."""
     with gzip.open(baskets.SHIPPED_FILE, "rt", encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     goods = [
@@ -228,7 +228,7 @@ def test_the_shipped_baskets_are_what_the_shop_accepts(shipped: Invoices) -> Non
         assert all(canonical_sku(sku) == sku for sku in skus)
 
 
-def test_demand_is_what_all_baskets_ask_for(shipped: Invoices) -> None:
+def test_demand_is_the_sum_of_all_baskets(shipped: Invoices) -> None:
     wanted = baskets.demand(shipped.baskets)
     assert wanted.keys() == {product.sku for product in shipped.products}
     assert sum(wanted.values()) == sum(w.quantity for basket in shipped.baskets for w in basket.lines)

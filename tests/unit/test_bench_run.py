@@ -104,7 +104,7 @@ def test_what_is_measured_is_kept_after_each_section(monkeypatch: pytest.MonkeyP
     assert series(document)["steady: one"] == [1]
 
 
-def test_a_process_s_end_is_told_with_its_last_words() -> None:
+def test_the_end_of_a_process_is_reported_with_its_last_output() -> None:
     assert ending(-9, b"") == "SIGKILL"
     assert ending(3, b"one\ntwo\n") == "exit code 3; one; two"
 

@@ -1,4 +1,4 @@
-"""Which log an event was written in, and whether what somebody has seen of a log is a part of this one."""
+"""The log that an event was written in, and whether what a reader has seen is part of this one."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ BRANCHES = Branches((Branch(FIRST, 0), Branch(SECOND, 900), Branch(THIRD, 950)))
 @pytest.mark.parametrize(
     ("seq", "identity"), [(1, FIRST), (900, FIRST), (901, SECOND), (950, SECOND), (951, THIRD), (10_000, THIRD)]
 )
-def test_an_event_comes_from_the_branch_that_it_was_written_in(seq: int, identity: UUID) -> None:
+def test_the_source_of_an_event_is_the_branch_it_was_written_in(seq: int, identity: UUID) -> None:
     assert BRANCHES.source(seq) == f"urn:uuid:{identity}"
 
 
@@ -31,11 +31,11 @@ def test_an_event_comes_from_the_branch_that_it_was_written_in(seq: int, identit
         (STRANGER, 0, False),
     ],
 )
-def test_what_was_seen_is_a_part_of_the_log_up_to_where_it_was_put_back(identity: UUID, seq: int, holds: bool) -> None:
+def test_what_was_seen_is_part_of_the_log_up_to_where_it_was_restored(identity: UUID, seq: int, holds: bool) -> None:
     assert BRANCHES.hold(identity, seq) is holds
 
 
-def test_a_branch_that_began_where_the_one_before_had_begun_hides_it() -> None:
+def test_a_branch_that_begins_where_the_previous_one_did_hides_it() -> None:
     branches = Branches((Branch(FIRST, 0), Branch(SECOND, 0)))
     assert branches.identity == SECOND
     assert branches.source(1) == f"urn:uuid:{SECOND}"

@@ -119,7 +119,7 @@ async def test_a_page_that_is_good_for_a_while_only() -> None:
     assert await works.ask("a", "new") == "new"
 
 
-async def test_who_asks_for_the_same_at_once_waits_for_one_look() -> None:
+async def test_concurrent_requests_for_the_same_page_share_one_query() -> None:
     works = Clockwork()
     works.gate.clear()
     asking = [asyncio.create_task(works.ask("a", "page")) for _ in range(50)]
@@ -147,7 +147,7 @@ async def test_what_was_being_made_when_something_changed_is_not_kept() -> None:
     assert await works.ask("a", "newer") == "new"
 
 
-async def test_what_cannot_be_made_is_told_to_all_who_wait_and_tried_again() -> None:
+async def test_a_failure_reaches_all_waiting_requests_and_is_retried() -> None:
     works = Clockwork()
 
     async def fail() -> Page:

@@ -1,4 +1,4 @@
-"""The CLI itself: what it lists, what it prints, and how it fails."""
+"""The CLI itself: which commands it lists, what it prints, and how it fails."""
 
 import json
 import re
@@ -79,7 +79,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert _tidegate("nothing").exit_code == 2
 
 
-def test_token_is_a_customers_by_default() -> None:
+def test_a_token_is_for_a_customer_by_default() -> None:
     claims = claims_of(_tidegate("token").output.strip(), KeyRing.shared(DEVELOPMENT_SECRET, development=True))
     assert (claims["sub"], claims["roles"]) == ("demo-customer", ["customer"])
     assert claims["exp"] - claims["iat"] == 12 * 3600
@@ -102,11 +102,11 @@ def test_token_is_signed_with_the_secret_that_is_set() -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--role", "king"), ("--hours", "0"), ("--hours", "-1"), ("extra",)])
-def test_token_refuses_what_makes_no_sense(arguments: tuple[str, ...]) -> None:
+def test_token_refuses_invalid_arguments(arguments: tuple[str, ...]) -> None:
     assert _tidegate("token", *arguments).exit_code == 2
 
 
-def test_a_setting_that_cannot_be_is_one_line_with_its_name() -> None:
+def test_an_invalid_setting_is_reported_in_one_line_with_its_name() -> None:
     refused = _tidegate("token", PORT="eight")
     assert refused.exit_code == 1
     assert refused.output.startswith("Error: TIDEGATE_PORT: Input should be a valid integer")
@@ -120,7 +120,7 @@ def test_production_refuses_the_development_secret() -> None:
     )
 
 
-def test_a_database_that_is_away_is_one_line(unused_tcp_port: int) -> None:
+def test_an_unavailable_database_is_reported_in_one_line(unused_tcp_port: int) -> None:
     refused = _tidegate("migrate", DATABASE_URL=f"postgresql://nobody@127.0.0.1:{unused_tcp_port}/nowhere")
     assert refused.exit_code == 1
     assert refused.output.startswith("Error: ")
@@ -135,7 +135,7 @@ def test_one_server_without_the_other_is_refused(tmp_path: Path) -> None:
 
 
 def _wrapped(error: BaseException) -> InterfaceError:
-    """As SQLAlchemy hands on what asyncpg raised."""
+    """asyncpg's error as SQLAlchemy wraps it."""
     adapted = Exception(str(error))
     adapted.__cause__ = error
     return InterfaceError("SELECT 1", None, adapted)
@@ -151,7 +151,7 @@ def _wrapped(error: BaseException) -> InterfaceError:
         (asyncpg.CannotConnectNowError("starting up"), "Postgres (DATABASE_URL): starting up"),
     ],
 )
-def test_failures_of_the_world_are_explained(error: BaseException, line: str) -> None:
+def test_external_failures_are_explained(error: BaseException, line: str) -> None:
     assert line in (explanation(error) or "")
 
 
@@ -163,7 +163,7 @@ def test_bugs_and_missing_files_are_not_explained_away(error: BaseException) -> 
     assert explanation(error) is None
 
 
-def test_a_bug_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_shown_as_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     @click.command()
     def broken() -> None:
         raise KeyError("sku")
@@ -191,7 +191,7 @@ def test_a_killed_up_is_not_joined(tmp_path: Path) -> None:
     assert home.announcement(tmp_path) == {}
 
 
-def test_servers_that_the_environment_names_come_first(tmp_path: Path) -> None:
+def test_servers_in_the_environment_take_precedence(tmp_path: Path) -> None:
     named = {"TIDEGATE_HOME": str(tmp_path), "DATABASE_URL": "postgresql://named/shop"}
     environment = dict(named)
     with home.taken(tmp_path), home.announced(tmp_path, {"DATABASE_URL": "postgresql://here/shop", "REDIS_URL": "r"}):
@@ -206,7 +206,7 @@ def test_only_one_up_runs_in_a_home(tmp_path: Path) -> None:
     assert "another `tidegate up` is running in" in refused.output
 
 
-def test_a_signal_is_a_request_that_the_next_check_finds() -> None:
+def test_a_signal_is_noticed_by_the_next_check() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with stop_request() as request:
         request.check()
@@ -226,7 +226,7 @@ def test_the_procfiles_defaults_are_those_of_the_settings() -> None:
         assert default == (str(value).lower() if isinstance(value, bool) else str(value)), name
 
 
-def test_processes_are_told_of_one_server_by_all_of_its_names() -> None:
+def test_processes_get_a_server_under_all_names_of_its_setting() -> None:
     told = processes.environment(
         {"TIDEGATE_DATABASE_URL": "postgresql://other/shop", "PORT": "1", "KEPT": "yes"},
         database_url="postgresql://ours/shop",
@@ -239,7 +239,7 @@ def test_processes_are_told_of_one_server_by_all_of_its_names() -> None:
     assert (told["DATABASE_URL"], told["PORT"], told["KEPT"]) == ("postgresql://ours/shop", "8123", "yes")
 
 
-def test_in_production_the_banner_holds_no_secrets() -> None:
+def test_in_production_the_banner_contains_no_secrets() -> None:
     config = Settings(mode="production", jwt_secret="a-production-secret-of-32-bytes-or-more")
     shown = banner(config, database_url="postgresql://u:pass@db/shop", redis_url="redis://:pass@r/0", sku="MUG")
     assert "/api/docs" in shown
@@ -253,8 +253,8 @@ def test_validation_errors_of_other_models_are_bugs() -> None:
     assert explanation(caught.value) == "TIDEGATE_PORT: Input should be greater than or equal to 1"
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
-    """As `tidegate export orders -o - | head` does; the command prints more than a pipe holds."""
+def test_a_closed_pipe_ends_the_command_quietly() -> None:
+    """As in `tidegate export orders -o - | head`; the command prints more than fits into a pipe."""
     program = (
         "import click, sys; from ops import cli\n"
         "cli._load = lambda entry: click.Command('token', callback=lambda: [sys.stdout.buffer.write(b'x' * 65536)"
@@ -281,7 +281,8 @@ def test_bars_are_for_terminals() -> None:
 
 
 def test_processes_find_our_modules_and_their_callers_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They stand in the home, which holds no modules; what the caller named from where it stands is still found."""
+    """Their working directory is the home, which has no modules; files named relative to the caller's are still
+    found."""
     monkeypatch.chdir(tmp_path)
     told = processes.environment(
         {"PYTHONPATH": "/another/project", "TIDEGATE_SIGNING_KEYS": "keys.json"},

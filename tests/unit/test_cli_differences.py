@@ -1,4 +1,4 @@
-"""What `tidegate verify` prints of differences: a line each, and only where table and log disagree."""
+"""How `tidegate verify` prints differences: a line each, and only where table and log disagree."""
 
 import io
 
@@ -26,7 +26,7 @@ def test_only_the_columns_that_differ_are_shown_side_by_side() -> None:
     ) == ["stock MUG[1]: the table does not say what the log says", "    on_hand: table 101, log 100"]
 
 
-def test_lists_are_compared_place_by_place() -> None:
+def test_lists_are_compared_item_by_item() -> None:
     lines = {"table": [("MUG", 1, 100), ("CUP", 2, 50)], "log": [("MUG", 1, 100)]}
     assert _shown({"check": "lines", "subject": "7", "problem": "differ", **lines}, lines=1) == [
         "lines 7: differ",
@@ -34,7 +34,7 @@ def test_lists_are_compared_place_by_place() -> None:
     ]
 
 
-def test_other_particulars_are_named_and_what_is_not_listed_is_counted() -> None:
+def test_other_details_are_shown_and_unlisted_differences_counted() -> None:
     difference = {"check": "log", "subject": "seq 3", "problem": "events are missing", "first": 3, "last": None}
     assert _shown(difference, log=1_204) == [
         "log seq 3: events are missing",
@@ -44,6 +44,6 @@ def test_other_particulars_are_named_and_what_is_not_listed_is_counted() -> None
     ]
 
 
-def test_a_long_value_is_cut() -> None:
+def test_a_long_value_is_truncated() -> None:
     shown = _shown({"check": "log", "subject": "seq 3", "problem": "is no event", "error": "x" * 10_000}, log=1)
     assert len(shown[1]) < 250

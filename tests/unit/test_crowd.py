@@ -29,7 +29,7 @@ def test_where_no_address_is_known_only_the_bound_on_all_holds() -> None:
     assert [there.enter(None) for _ in range(6)] == [None] * 5 + ["all"]
 
 
-def test_whoever_was_refused_counts_for_nothing_and_whoever_leaves_makes_room() -> None:
+def test_refused_clients_do_not_count_and_departed_ones_make_room() -> None:
     there = crowd()
     for _ in range(10):
         there.enter("10.0.0.1")
@@ -51,7 +51,7 @@ def test_the_bound_leaves_the_process_what_it_needs_itself(caplog: pytest.LogCap
     assert crowd(open_files_max=10, descriptors_reserved=100).most == 1
 
 
-def test_refusals_are_told_once_and_then_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+def test_refusals_are_logged_once_and_then_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
     there = crowd()
     for _ in range(20):
         there.enter("10.0.0.1")

@@ -1,4 +1,4 @@
-"""Database URLs: read once, the same for every part, and refused by name where a driver would guess."""
+"""Database URLs: parsed alike for every part, and refused with the reason where a driver would guess."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from runtime.settings import Settings
         ("postgresql://u@h/d?options=-c%20search_path%3Dshop", "postgresql://u@h/d?options=-c+search_path%3Dshop"),
     ],
 )
-def test_a_url_is_brought_into_asyncpgs_form(given: str, taken: str) -> None:
+def test_a_url_is_converted_for_asyncpg(given: str, taken: str) -> None:
     assert asyncpg_dsn(given) == taken
     Settings(database_url=given)
 
@@ -48,14 +48,14 @@ def test_a_url_is_brought_into_asyncpgs_form(given: str, taken: str) -> None:
         ("postgresql://u@h/d?ssl=require&sslmode=require", "sslmode twice"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_name(given: str, said: str) -> None:
+def test_invalid_urls_are_refused_with_the_reason(given: str, said: str) -> None:
     with pytest.raises(BadDatabaseUrl, match=said):
         read(given)
     with pytest.raises(ValidationError, match="DATABASE_URL"):
         Settings(database_url=given)
 
 
-def test_no_refusal_repeats_the_password() -> None:
+def test_errors_never_contain_the_password() -> None:
     for given in ("postgresql://u:hush#w@h/d", "postgresql://u:hush@h/d?passwort=hush", "hush://u:hush@h"):
         with pytest.raises(BadDatabaseUrl) as refused:
             read(given)
@@ -67,7 +67,7 @@ def test_connections_are_listed_under_the_name_that_the_url_gives() -> None:
     assert application_name("postgresql://u@h/d?application_name=shop", "batch") == "shop-batch"
 
 
-def test_files_are_found_from_another_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_files_are_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     url = with_absolute_files("postgres://u:p%40@h/d?sslrootcert=ca.pem&sslcert=/etc/c.pem&sslmode=verify-full")
     assert read(url)[1] == {

@@ -1,4 +1,4 @@
-"""What the documentation names is there: pages behind links, files, commands, settings, metrics and routes."""
+"""Everything that the documentation names exists: linked pages, files, commands, settings, metrics and routes."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ def _text(page: Path) -> str:
 
 
 def _spans(page: Path) -> Iterator[str]:
-    """What stands in backticks within a line."""
+    """The text in backticks within a line."""
     yield from _SPAN.findall(_CODE.sub("", _text(page)))
 
 
 def _code(page: Path) -> Iterator[str]:
-    """What stands in backticks, and the lines of blocks of code."""
+    """The text in backticks, and the lines of code blocks."""
     yield from _spans(page)
     for block in _CODE.findall(_text(page)):
         yield from block.splitlines()[1:-1]
 
 
 def _anchor(heading: str) -> str:
-    """As GitHub makes it."""
+    """A heading's anchor, as GitHub makes it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _named(pattern: str) -> set[str]:
-    """What the pages name that looks like this, as code."""
+    """Everything in the pages' code that matches a pattern."""
     named = {found for page in PAGES for line in _code(page) for found in re.findall(pattern, line)}
     assert len(named) > 5
     return named
@@ -86,7 +86,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 
 def test_files_in_drawings_exist() -> None:
-    """Blocks that are in no language."""
+    """In code blocks without a language."""
     drawings = re.findall(r"^```\n(.*?)^```$", _text(README), re.MULTILINE | re.DOTALL)
     named = {path for drawing in drawings for path in _PATH.findall(drawing)}
     assert len(named) > 10
@@ -140,7 +140,7 @@ def test_metrics_exist() -> None:
     assert _named(r"^tidegate_[a-z_]+$") <= set(re.findall(r'"(tidegate_[a-z_]+)"', sources))
 
 
-def test_problems_have_the_status_that_is_said() -> None:
+def test_problems_have_the_documented_status() -> None:
     """As in 503 `mailbox_full`."""
     said = {found for page in PAGES for found in re.findall(r"\b([45]\d\d) `([a-z_]+)`", _text(page))}
     assert len(said) > 10
@@ -148,7 +148,7 @@ def test_problems_have_the_status_that_is_said() -> None:
 
 
 def test_routes_exist() -> None:
-    """Also those of pages that are not of the API, such as `/api/docs`; whatever the parts in braces are called."""
+    """Including pages outside the API, such as `/api/docs`; whatever the names in braces."""
     app = api(Settings())
     served = {*app.openapi()["paths"], *(str(getattr(route, "path", "")) for route in app.routes)}
     named = {found[1] for page in PAGES for span in _spans(page) if (found := _ROUTE.fullmatch(span))}

@@ -1,4 +1,4 @@
-"""Accounts, sessions and API keys as the rules have them: what ends what, and what nobody may do to themselves."""
+"""The rules of accounts, sessions and API keys: what ends what, and what people may not do to themselves."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -42,7 +42,7 @@ EXPIRES = datetime(2026, 12, 1, tzinfo=UTC)
 
 
 def owner_at(seconds: int) -> Context:
-    """The owner, so long after the first refresh."""
+    """The owner, this long after the first refresh."""
     return context(str(ADA), "customer", at=EXPIRES - timedelta(days=20) + timedelta(seconds=seconds))
 
 
@@ -108,7 +108,7 @@ def test_an_address_has_one_account(shop: Shop) -> None:
         ("ada@" + "a" * 250 + ".com", None),
     ],
 )
-def test_an_address_has_one_spelling(said: str, meant: str | None) -> None:
+def test_an_address_is_normalized(said: str, meant: str | None) -> None:
     assert canonical_email(said) == meant
 
 
@@ -125,14 +125,14 @@ def test_an_address_has_one_spelling(said: str, meant: str | None) -> None:
         ("        ", "        "),
     ],
 )
-def test_a_password_has_one_spelling_whose_length_counts(typed: str, meant: str | None) -> None:
+def test_a_password_is_normalized_before_its_length_is_checked(typed: str, meant: str | None) -> None:
     assert normal_password(typed) == meant
 
 
 @pytest.mark.parametrize(
     ("email", "role"), [("Ada@example.com", "customer"), ("ada", "customer"), ("ada@example.com", "guest")]
 )
-def test_no_command_makes_an_account_that_can_be_none(email: str, role: str) -> None:
+def test_no_command_creates_an_invalid_account(email: str, role: str) -> None:
     with pytest.raises(ValueError, match=r"e-mail|role"):
         CreateAccount(ADA, Personal(email), Personal("Ada"), role, HASH)
 
@@ -153,7 +153,7 @@ def test_a_change_of_name_ends_nothing_and_of_role_ends_all(shop: Shop) -> None:
     assert refused(shop, RefreshSession(SESSION, ADA, 0)) == "session_closed"
 
 
-def test_nobody_changes_the_own_role_or_ends_the_own_account(shop: Shop) -> None:
+def test_nobody_changes_their_own_role_or_ends_their_own_account(shop: Shop) -> None:
     assert refused(shop, ChangeAccount(ADA, role="admin")) == "own_account"
     assert refused(shop, DeactivateAccount(ADA)) == "own_account"
     done(shop, ChangeAccount(ADA, role="customer"))  # which it is
@@ -170,7 +170,7 @@ def test_an_account_that_is_not_active_opens_and_refreshes_nothing(shop: Shop) -
     done(shop, opening(OTHER, epoch=1))
 
 
-def test_nothing_is_said_about_an_account_that_is_not_there() -> None:
+def test_commands_about_a_missing_account_are_refused() -> None:
     for command in (ChangeAccount(ADA), DeactivateAccount(ADA), ReactivateAccount(ADA), ChangePassword(ADA, 0, HASH)):
         assert refused(Shop(), command) == "account_not_found"
 
@@ -191,13 +191,13 @@ def test_of_two_password_changes_at_once_one_wins(shop: Shop) -> None:
     assert refused(shop, opening(OTHER)) == "account_changed"  # checked against the password from before
 
 
-def test_a_password_change_revives_no_session_that_was_closed(shop: Shop) -> None:
+def test_a_password_change_does_not_reopen_a_closed_session(shop: Shop) -> None:
     done(shop, CloseSession(SESSION, ADA))
     assert len(done(shop, ChangePassword(ADA, 0, ANOTHER_HASH, SESSION))) == 1
     assert refused(shop, RefreshSession(SESSION, ADA, 0)) == "session_closed"
 
 
-def test_each_refresh_token_is_good_once_and_an_old_one_ends_the_session(shop: Shop) -> None:
+def test_each_refresh_token_is_valid_once_and_an_old_one_ends_the_session(shop: Shop) -> None:
     done(shop, RefreshSession(SESSION, ADA, 0), owner_at(0))
     done(shop, RefreshSession(SESSION, ADA, 1), owner_at(1))
     # Two before the newest: nobody sends that by mistake, however soon.
@@ -208,7 +208,7 @@ def test_each_refresh_token_is_good_once_and_an_old_one_ends_the_session(shop: S
 
 @pytest.mark.parametrize("seconds", [0, 2, REFRESH_AGAIN_SECONDS])
 def test_a_refresh_that_comes_twice_within_seconds_gives_the_same_generation_again(shop: Shop, seconds: int) -> None:
-    """Two tabs, or an answer that was lost."""
+    """From two tabs, or after a lost response."""
     (first,) = done(shop, RefreshSession(SESSION, ADA, 0), owner_at(0))
     assert done(shop, RefreshSession(SESSION, ADA, 0), owner_at(seconds)) == [first]
     # Whichever of the two comes first with what it was given, both go on.
@@ -217,13 +217,13 @@ def test_a_refresh_that_comes_twice_within_seconds_gives_the_same_generation_aga
 
 
 @pytest.mark.parametrize("seconds", [REFRESH_AGAIN_SECONDS + 1, 60])
-def test_forgiving_again_and_again_does_not_make_it_last(shop: Shop, seconds: int) -> None:
+def test_repeated_refreshes_do_not_extend_the_grace_period(shop: Shop, seconds: int) -> None:
     done(shop, RefreshSession(SESSION, ADA, 0), owner_at(0))
     done(shop, RefreshSession(SESSION, ADA, 0), owner_at(REFRESH_AGAIN_SECONDS))
     assert done(shop, RefreshSession(SESSION, ADA, 0), owner_at(seconds)) == [SessionClosed(SESSION, ADA, REUSED)]
 
 
-def test_production_lets_nobody_in_with_what_was_made_in_development() -> None:
+def test_production_refuses_accounts_and_sessions_from_development() -> None:
     shop = Shop()
     developer = context(str(ADA), "customer", development=True)
     done(shop, CreateAccount(ADA, Personal("ada@example.com"), Personal("Ada"), "customer", HASH), developer)
@@ -231,7 +231,7 @@ def test_production_lets_nobody_in_with_what_was_made_in_development() -> None:
     assert refused(shop, opening(OTHER), OWNER) == "account_changed"
     assert refused(shop, RefreshSession(SESSION, ADA, 0), OWNER) == "session_closed"
     done(shop, RefreshSession(SESSION, ADA, 0), developer)
-    # Another password makes it no other account: whoever knew the first one may have set it.
+    # A new password does not change where it comes from: whoever knew the old one may have set it.
     done(shop, ChangePassword(ADA, 0, ANOTHER_HASH), developer)
     assert refused(shop, opening(OTHER, epoch=1), OWNER) == "account_changed"
 
@@ -251,7 +251,7 @@ def test_a_session_is_closed_once(shop: Shop) -> None:
     assert refused(shop, CloseSession(OTHER, ADA)) == "session_closed"
 
 
-def test_a_session_has_no_scopes_that_its_role_does_not_allow(shop: Shop) -> None:
+def test_a_session_has_only_scopes_that_its_role_allows(shop: Shop) -> None:
     assert refused(shop, opening(OTHER, scopes=("orders:read", "users:write"))) == "account_changed"
 
 
@@ -260,7 +260,7 @@ def test_commands_about_a_session_go_to_its_account_s_mailbox() -> None:
         assert command.slot() == slot_of_id(ADA)
 
 
-def test_a_key_is_made_and_revoked_once() -> None:
+def test_a_key_is_created_and_revoked_once() -> None:
     shop = Shop()
     done(shop, CreateApiKey(KEY, "scanner", "staff", ("inventory:read",), HASH), ADMIN)
     assert shop.of(ApiKey)[KEY] == ApiKey(KEY, "scanner", "staff", ("inventory:read",), "root", HASH, False)
@@ -273,13 +273,13 @@ def test_a_key_is_made_and_revoked_once() -> None:
 @pytest.mark.parametrize(
     ("role", "scopes"), [("guest", ()), ("staff", ("users:write",)), ("customer", ("orders:eat",))]
 )
-def test_no_command_makes_a_key_that_can_do_more_than_its_role(role: str, scopes: tuple[str, ...]) -> None:
+def test_no_command_creates_a_key_that_can_do_more_than_its_role(role: str, scopes: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="role"):
         CreateApiKey(KEY, "scanner", role, scopes, HASH)
 
 
 def test_events_can_be_folded_without_what_came_before(shop: Shop) -> None:
-    """`verify` looks at some kinds of state at a time."""
+    """`verify` folds some kinds of state at a time."""
     events = [
         *done(shop, ChangeAccount(ADA, role="staff"), ADMIN),
         *done(shop, ChangePassword(ADA, 1, ANOTHER_HASH)),

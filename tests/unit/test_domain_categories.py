@@ -1,4 +1,4 @@
-"""Categories: they always are a tree, of a bounded depth, whatever is moved where."""
+"""Categories: always a tree of bounded depth, whatever is moved."""
 
 from uuid import UUID
 
@@ -33,7 +33,7 @@ def move(number: int, parent: int | None, version: int | None = None) -> ChangeC
 
 
 def apply(shop: Shop, *commands: Command) -> list[str]:
-    """The type of what happened, or the code of the refusal, command by command."""
+    """For each command, the type of its event or the code of its rejection."""
     said = []
     for command in commands:
         decision = decide(shop, command, ADMIN)
@@ -53,11 +53,11 @@ def parents(shop: Shop) -> dict[int, int | None]:
 
 
 def chain(length: int, first: int = 1) -> list[CreateCategory]:
-    """Categories one below the other."""
+    """Categories nested in one another."""
     return [create(number, number - 1 if number > first else None) for number in range(first, first + length)]
 
 
-def test_categories_are_made_and_moved() -> None:
+def test_categories_are_created_and_moved() -> None:
     shop = Shop()
     apply(shop, create(1), create(2, 1), create(3, 1))
     assert parents(shop) == {1: None, 2: 1, 3: 1}
@@ -67,14 +67,14 @@ def test_categories_are_made_and_moved() -> None:
     assert shop.of(Category)[UUID(int=2)].version == 2
 
 
-def test_a_category_cannot_lie_within_itself() -> None:
+def test_a_category_cannot_be_inside_itself() -> None:
     shop = Shop()
     apply(shop, *chain(3))
     assert apply(shop, move(1, 1), move(1, 2), move(1, 3)) == ["category_cycle"] * 3
     assert parents(shop) == {1: None, 2: 1, 3: 2}
 
 
-def test_a_tree_is_so_deep_and_no_deeper() -> None:
+def test_the_depth_of_the_tree_is_bounded() -> None:
     shop = Shop()
     apply(shop, *chain(CATEGORY_MAX_DEPTH), *chain(2, first=100))
     deepest = CATEGORY_MAX_DEPTH
@@ -100,7 +100,7 @@ def test_what_is_refused(command: Command, code: str) -> None:
     assert apply(shop, command) == [code]
 
 
-def test_there_are_so_many_and_not_one_more() -> None:
+def test_the_number_of_categories_is_bounded() -> None:
     shop = Shop()
     for number in range(CATEGORIES_MAX):
         evolve(shop, CategoryCreated(UUID(int=number), f"c{number}", "Category", None, 0))
@@ -109,7 +109,7 @@ def test_there_are_so_many_and_not_one_more() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.none() | st.integers(1, 12)), max_size=60))
-def test_whatever_is_moved_where_it_is_a_tree(moves: list[tuple[int, int | None]]) -> None:
+def test_categories_stay_a_tree_whatever_is_moved(moves: list[tuple[int, int | None]]) -> None:
     shop = Shop()
     apply(shop, *(create(number) for number in range(1, 13)), *(move(*each) for each in moves))
     above = parents(shop)

@@ -1,4 +1,4 @@
-"""Jobs: asked for once, finished once, by whoever says so first."""
+"""Jobs: requested once and finished once, by the first result."""
 
 from typing import Any
 from uuid import UUID
@@ -27,7 +27,7 @@ def _do(shop: Shop, command: Any, actor: Context) -> None:
         evolve(shop, event)
 
 
-def test_whoever_asks_has_the_job() -> None:
+def test_a_job_belongs_to_its_requester() -> None:
     assert _shop().of(Job) == {_ID: Job(_ID, "report", {"by": "day"}, "ann", QUEUED, 0, {})}
 
 
@@ -46,7 +46,7 @@ def test_it_ends_once() -> None:
     assert refused.code == "job_finished"
 
 
-def test_what_nobody_asked_for_does_not_end() -> None:
+def test_a_job_that_was_not_requested_cannot_finish() -> None:
     refused = decide(Shop(), FinishJob(_ID, SUCCEEDED, 1, {}), _JOBS)
     assert isinstance(refused, Rejection)
     assert refused.code == "job_not_found"
@@ -58,6 +58,6 @@ def test_an_id_is_used_once() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: RequestJob(_ID, "dance", {}), lambda: FinishJob(_ID, QUEUED, 1, {})])
-def test_what_is_no_kind_and_no_end(make: Any) -> None:
+def test_unknown_kinds_and_statuses_are_refused(make: Any) -> None:
     with pytest.raises(ValueError, match=r"dance|queued"):
         make()

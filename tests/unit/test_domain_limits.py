@@ -1,4 +1,4 @@
-"""The one spelling of a SKU."""
+"""The canonical form of a SKU."""
 
 import pytest
 from hypothesis import given
@@ -44,17 +44,17 @@ def test_a_sku_is_upper_case(text: str, sku: str) -> None:
         "É",
     ],
 )
-def test_what_is_no_sku_has_no_spelling(text: str) -> None:
+def test_what_is_not_a_sku_has_no_canonical_form(text: str) -> None:
     assert canonical_sku(text) is None
 
 
 @given(written)
-def test_codes_that_differ_by_case_are_one_sku(text: str) -> None:
+def test_codes_that_differ_only_in_case_are_one_sku(text: str) -> None:
     assert canonical_sku(text) == canonical_sku(text.lower()) == canonical_sku(text.upper())
 
 
 @given(st.text())
-def test_the_one_spelling_is_its_own_and_plain_ascii(text: str) -> None:
+def test_the_canonical_form_is_stable_and_ascii(text: str) -> None:
     sku = canonical_sku(text)
     if sku is not None:
         assert canonical_sku(sku) == sku

@@ -1,4 +1,4 @@
-"""Registration as the rules have it: which link is good, how often, and what a second registration does."""
+"""The rules of registration: which link works, how often, and what a second registration does."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def refused(shop: Shop, command: Command, actor: Context = OWNER) -> str:
 
 @pytest.fixture
 def shop() -> Shop:
-    """In which Ada has registered, and confirmed nothing yet."""
+    """A shop in which Ada has registered and not yet confirmed her address."""
     shop = Shop()
     registers = CreateAccount(ADA, Personal("ada@example.com"), Personal("Ada"), "customer", FIRST, confirmed=False)
     (created,) = done(shop, registers)
@@ -65,7 +65,7 @@ def test_nobody_signs_in_before_the_address_is_confirmed(shop: Shop) -> None:
     done(shop, opening(0))
 
 
-def test_a_link_is_good_once_and_only_the_newest(shop: Shop) -> None:
+def test_a_link_works_once_and_only_the_newest_does(shop: Shop) -> None:
     again = AccountRegisteredAgain(ADA, 1, Personal("Ada L."), SECOND)
     assert done(shop, RegisterAgain(ADA, Personal("Ada L."), SECOND)) == [again]
     assert refused(shop, ConfirmAddress(ADA, 0)) == "invalid_link"
@@ -74,14 +74,14 @@ def test_a_link_is_good_once_and_only_the_newest(shop: Shop) -> None:
     assert refused(shop, ConfirmAddress(ADA, 1)) == "invalid_link"
 
 
-def test_registering_what_is_confirmed_changes_nothing(shop: Shop) -> None:
+def test_registering_a_confirmed_address_changes_nothing(shop: Shop) -> None:
     done(shop, ConfirmAddress(ADA, 0))
     before = account(shop)
     assert done(shop, RegisterAgain(ADA, Personal("Eve"), SECOND)) == [RegistrationRepeated(ADA)]
     assert account(shop) == before
 
 
-def test_a_reset_is_good_once_confirms_the_address_and_ends_all_sessions(shop: Shop) -> None:
+def test_a_reset_works_once_confirms_the_address_and_ends_all_sessions(shop: Shop) -> None:
     assert done(shop, RequestPasswordReset(ADA)) == [PasswordResetRequested(ADA, 0)]
     assert done(shop, ResetPassword(ADA, 0, SECOND)) == [PasswordChanged(ADA, 1, SECOND), AccountConfirmed(ADA)]
     assert refused(shop, ResetPassword(ADA, 0, FIRST)) == "invalid_link"
@@ -90,14 +90,14 @@ def test_a_reset_is_good_once_confirms_the_address_and_ends_all_sessions(shop: S
     assert refused(shop, RefreshSession(SESSION, ADA, 0)) == "session_closed"
 
 
-def test_who_is_not_active_gets_nothing_by_mail(shop: Shop) -> None:
+def test_inactive_accounts_get_no_mail(shop: Shop) -> None:
     done(shop, DeactivateAccount(ADA), context("root", "staff"))
     assert refused(shop, RequestPasswordReset(ADA)) == "account_not_found"
     assert refused(shop, ConfirmAddress(ADA, 1)) == "invalid_link"
     assert refused(shop, ResetPassword(ADA, 1, SECOND)) == "invalid_link"
 
 
-def test_production_resets_no_password_of_development() -> None:
+def test_production_does_not_reset_passwords_from_development() -> None:
     shop = Shop()
     developer = context("demo", "staff", development=True)
     done(shop, CreateAccount(ADA, Personal("ada@example.com"), Personal("Ada"), "customer", FIRST), developer)
@@ -105,7 +105,7 @@ def test_production_resets_no_password_of_development() -> None:
     assert done(shop, RequestPasswordReset(ADA), developer)
 
 
-def test_nobody_s_account_is_the_same_as_none() -> None:
+def test_a_missing_account_is_refused_like_an_invalid_link() -> None:
     assert refused(Shop(), RequestPasswordReset(ADA)) == refused(Shop(), RegisterAgain(ADA, Personal("A"), FIRST))
     assert refused(Shop(), ConfirmAddress(ADA, 0)) == refused(Shop(), ResetPassword(ADA, 0, FIRST)) == "invalid_link"
     for event in (AccountRegisteredAgain(ADA, 1, None, None), AccountConfirmed(ADA), RegistrationRepeated(ADA)):

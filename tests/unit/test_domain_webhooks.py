@@ -1,4 +1,4 @@
-"""Webhooks: what staff may register, how an endpoint changes, and who gives up on it."""
+"""Webhooks: what staff may register, how an endpoint changes, and when it is disabled."""
 
 import re
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def register(number: int = 7, *event_types: str) -> RegisterWebhook:
 
 
 def after(shop: Shop, *commands: Command) -> Webhook:
-    """The endpoint when the commands have been applied."""
+    """The endpoint after the commands."""
     for command in commands:
         decision = decide(shop, command, SAM)
         assert not isinstance(decision, Rejection), decision
@@ -115,13 +115,13 @@ def test_a_plain_url(url: str, host: str) -> None:
         "https://shop.example/" + "a" * WEBHOOK_URL_MAX_CHARS,
     ],
 )
-def test_no_url_to_deliver_to(url: str) -> None:
+def test_urls_that_cannot_be_delivered_to(url: str) -> None:
     assert host_of(url) is None
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert([url, ["*"]], WebhookFields)
 
 
-def test_event_types_are_meant_by_name_noun_or_all() -> None:
+def test_event_types_are_chosen_by_name_entity_or_all() -> None:
     assert types_meant(["*"]) == set(EVENTS)
     assert types_meant(["order.placed"]) == {"order.placed"}
     orders = types_meant(["order.*"])
@@ -131,7 +131,7 @@ def test_event_types_are_meant_by_name_noun_or_all() -> None:
         assert types_meant([nothing]) == frozenset()
 
 
-def test_what_is_registered_is_active_and_its_secret_kept() -> None:
+def test_a_registered_endpoint_is_active_and_keeps_its_secret() -> None:
     assert decide(Shop(), register(), SAM) == (
         WebhookCreated(HOOK, URL, ("order.*",), "", True, SECRET, ownership=Ownership("sam", ALL)),
     )
@@ -139,7 +139,7 @@ def test_what_is_registered_is_active_and_its_secret_kept() -> None:
     assert (webhook.status, webhook.secret, webhook.version) == ("active", SECRET, 1)
 
 
-def test_there_are_only_so_many() -> None:
+def test_the_number_of_endpoints_is_bounded() -> None:
     shop = Shop()
     for number in range(1, WEBHOOKS_MAX + 1):
         after(shop, register(7), *([] if number == 1 else [register(100 + number)]))
@@ -149,12 +149,12 @@ def test_there_are_only_so_many() -> None:
 
 
 @pytest.mark.parametrize("count", [0, WEBHOOK_MAX_EVENT_TYPES + 1])
-def test_an_endpoint_has_some_event_types_and_not_too_many(count: int) -> None:
+def test_the_number_of_an_endpoints_event_types_is_bounded(count: int) -> None:
     with pytest.raises(ValueError, match="event types"):
         WebhookFields(URL, ("*",) * count)
 
 
-def test_event_types_that_there_are_not_are_refused() -> None:
+def test_unknown_event_types_are_refused() -> None:
     assert refused(Shop(), register(7, "order.placed", "order.plcaed")) == "unknown_event_type"
     shop = Shop()
     after(shop, register())
@@ -165,19 +165,19 @@ def test_event_types_that_there_are_not_are_refused() -> None:
     ("changes", "status"),
     [({}, "active"), ({"description": "ours"}, "active"), ({"active": False}, "paused"), ({"active": True}, "active")],
 )
-def test_a_change_leaves_the_rest(changes: dict[str, Any], status: str) -> None:
+def test_a_change_leaves_other_fields_alone(changes: dict[str, Any], status: str) -> None:
     webhook = after(Shop(), register(), ChangeWebhook(HOOK, changes, ALL))
     assert (webhook.url, webhook.event_types, webhook.status, webhook.version) == (URL, ("order.*",), status, 2)
     assert webhook.secret == SECRET
 
 
-def test_a_rotated_secret_keeps_the_one_before() -> None:
+def test_rotating_a_secret_keeps_the_previous_one() -> None:
     second = Secret("whsec_second")
     webhook = after(Shop(), register(), RotateWebhookSecret(HOOK, second, LATER))
     assert (webhook.secret, webhook.previous_secret, webhook.previous_secret_until) == (second, SECRET, LATER)
 
 
-def test_what_is_disabled_stays_so_until_staff_say_otherwise() -> None:
+def test_a_disabled_endpoint_stays_disabled_until_staff_change_it() -> None:
     shop = Shop()
     disabled = after(shop, register(), DisableWebhook(HOOK, "dead", 1))
     assert (disabled.status, disabled.disabled_reason) == ("disabled", "dead")
@@ -189,7 +189,7 @@ def test_what_is_disabled_stays_so_until_staff_say_otherwise() -> None:
     assert (again.status, again.disabled_reason) == ("active", None)
 
 
-def test_an_endpoint_that_was_changed_is_not_given_up() -> None:
+def test_an_endpoint_that_has_changed_is_not_disabled() -> None:
     shop = Shop()
     after(shop, register(), ChangeWebhook(HOOK, {"url": "https://elsewhere.example/"}, ALL))
     assert refused(shop, DisableWebhook(HOOK, "dead", 1)) == "version_conflict"
@@ -200,7 +200,7 @@ def test_an_endpoint_that_was_changed_is_not_given_up() -> None:
     assert refused(shop, DisableWebhook(HOOK, "dead", 3)) == "version_conflict"
 
 
-def test_what_is_deleted_is_not_there_and_has_no_secrets() -> None:
+def test_a_deleted_endpoint_is_gone_with_its_secrets() -> None:
     shop = Shop()
     webhook = after(shop, register(), RotateWebhookSecret(HOOK, SECRET, LATER), DeleteWebhook(HOOK))
     assert (webhook.status, webhook.secret, webhook.previous_secret) == ("deleted", None, None)
@@ -250,7 +250,7 @@ _PORTS = st.sampled_from(["", ":", ":0", ":1", ":80", ":65535", ":65536", ":0008
 @given(_HOSTS, _PORTS, st.sampled_from(["", "/", "/a?b=1", "?b", "#", "/ ", "\n"]))
 @settings(max_examples=1_000)
 def test_the_pattern_of_urls_is_what_the_standard_library_takes_for_addresses(host: str, port: str, rest: str) -> None:
-    """One pattern is both the rule and what the API's document says of it."""
+    """The pattern is both the rule and part of the OpenAPI document."""
     number = port.removeprefix(":")
     fits = (
         (port == "" or (0 < len(number) <= 5 and 1 <= int(number) <= 65_535))
@@ -272,7 +272,7 @@ def _is_host(host: str) -> bool:
     return host.startswith("[") or (host[:1].isalnum() and host[-1:].isalnum() and ".." not in host)
 
 
-def test_every_event_takes_a_right_to_be_read_and_the_whole_log_all_of_them() -> None:
+def test_every_event_needs_a_scope_and_one_scope_reads_the_whole_log() -> None:
     for event_type in EVENTS:
         assert may_read(event_type, ALL)
         open_to_all_staff = event_type.startswith("category.")
@@ -288,8 +288,8 @@ def test_every_event_takes_a_right_to_be_read_and_the_whole_log_all_of_them() ->
     ]
 
 
-def test_nobody_has_delivered_what_they_may_not_read() -> None:
-    """Neither by registering, nor by pointing another's endpoint elsewhere, nor from far back."""
+def test_nobody_can_have_events_delivered_that_they_may_not_read() -> None:
+    """Neither by registering, nor by redirecting another's endpoint, nor by redelivering old events."""
     little = ("webhooks:write",)
     for chosen in ("*", "order.*", "order.placed", "stock.*", "product.created", "account.created"):
         fields = WebhookFields(URL, (chosen,))

@@ -122,7 +122,7 @@ def test_a_schema_version_that_is_not_ours_is_named(fields: dict[bytes, bytes]) 
 
 
 @given(st.binary(max_size=200))
-def test_garbage_is_no_envelope(content: bytes) -> None:
+def test_garbage_is_not_an_envelope(content: bytes) -> None:
     with pytest.raises(UnreadableEntry) as caught:
         envelopes.decode(entry(content))
     assert (caught.value.code, caught.value.envelope) == ("unreadable_envelope", None)
@@ -142,7 +142,7 @@ NO_UTF8 = b"\xa2\xff\xfe"
 
 
 @pytest.mark.parametrize("command", [DEEP, NO_UTF8], ids=["deep", "no UTF-8"])
-def test_text_that_is_no_utf8_and_nesting_without_end_are_unreadable(command: bytes) -> None:
+def test_invalid_utf8_and_endless_nesting_are_unreadable(command: bytes) -> None:
     start = msgspec.msgpack.encode([COMMAND, "ann", False, 1])[1:]
     for content in (b"\x95" + start + command, b"\x95" + start + b"\x91" + command, command):
         with pytest.raises(UnreadableEntry):

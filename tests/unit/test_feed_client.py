@@ -1,5 +1,5 @@
-"""The Python client of the feed, against a gateway that does what it is told: it comes back behind what it has seen,
-and only what would be refused again ends it."""
+"""The Python client of the feed, against a scripted gateway: it resumes after the last event it has seen, and only what
+would be refused again ends it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +17,7 @@ Play = Callable[[web.WebSocketResponse, dict[str, Any]], Awaitable[None]]
 
 
 class Gateway:
-    """Plays one scene for each connection, in their order; the last one for all that follow."""
+    """Plays one scene for each connection, in order, and the last one for all further connections."""
 
     def __init__(self, *scenes: Play | int) -> None:
         self.scenes = list(scenes)
@@ -84,7 +84,7 @@ def subscribed(after: int) -> dict[str, Any]:
 
 
 def tells(*messages: dict[str, Any], code: int = 1000, reason: str = "", cut: bool = False) -> Play:
-    """A scene: tells all that, then closes, or goes without a word."""
+    """A scene: sends all this, then closes, or leaves without closing."""
 
     async def scene(socket: web.WebSocketResponse, asked: dict[str, Any]) -> None:
         for message in messages:
@@ -104,7 +104,7 @@ def events(*seqs: int) -> dict[str, Any]:
 
 
 async def first(feed: Feed, count: int) -> list[int]:
-    """The seqs of the first so many events."""
+    """The seqs of the first events."""
     seqs: list[int] = []
     async with pace.timeout(5):
         async for said in feed:
@@ -118,7 +118,7 @@ async def first(feed: Feed, count: int) -> list[int]:
     "end",
     [{"cut": True}, {"code": 1012}, {"code": 1011}, {"code": 1013}, {"code": 4008}, {"code": 4429}, {"code": 1000}],
 )
-async def test_it_comes_back_behind_what_it_has_seen(play: Player, http: aiohttp.ClientSession, end: Any) -> None:
+async def test_it_resumes_after_the_last_event_seen(play: Player, http: aiohttp.ClientSession, end: Any) -> None:
     gateway = await play(
         tells(subscribed(7), events(8, 9), **end), tells(subscribed(9), **end), tells(subscribed(9), events(10, 12))
     )
@@ -139,22 +139,20 @@ async def test_from_a_heartbeat_on_it_need_not_resume_from_before(play: Player, 
     assert [asked["after"] for asked in gateway.asked] == [7, 50]
 
 
-async def test_one_that_begins_now_does_so_once(play: Player, http: aiohttp.ClientSession) -> None:
-    """Cut off before its first event, it resumes where it had begun: what came meanwhile is not lost."""
+async def test_a_feed_from_now_begins_only_once(play: Player, http: aiohttp.ClientSession) -> None:
+    """If disconnected before its first event, it resumes where it began, so that nothing in between is lost."""
     gateway = await play(tells(subscribed(7), cut=True), tells(subscribed(7), events(8)))
     assert await first(Feed(http, gateway.url, "t", ["log"]), 1) == [8]
     assert [asked["after"] for asked in gateway.asked] == ["now", 7]
 
 
 @pytest.mark.parametrize("busy", [503, 502, 429])
-async def test_a_gateway_that_is_busy_or_away_is_tried_again(
-    play: Player, http: aiohttp.ClientSession, busy: int
-) -> None:
+async def test_a_busy_or_unavailable_gateway_is_retried(play: Player, http: aiohttp.ClientSession, busy: int) -> None:
     gateway = await play(busy, busy, tells(subscribed(0), events(1)))
     assert await first(Feed(http, gateway.url, "t", ["log"]), 1) == [1]
 
 
-async def test_an_error_that_passes_is_no_refusal(play: Player, http: aiohttp.ClientSession) -> None:
+async def test_a_transient_error_is_not_a_refusal(play: Player, http: aiohttp.ClientSession) -> None:
     passing = {"type": "error", "code": "database_unavailable", "detail": "Try again."}
     gateway = await play(tells(passing), tells(subscribed(0), events(1)))
     assert await first(Feed(http, gateway.url, "t", ["orders/1"]), 1) == [1]
@@ -172,7 +170,7 @@ async def test_an_error_that_passes_is_no_refusal(play: Player, http: aiohttp.Cl
         (tells(code=4400, reason="what?"), "bad_request"),
     ],
 )
-async def test_what_would_be_refused_again_ends_it(
+async def test_a_permanent_refusal_ends_it(
     play: Player, http: aiohttp.ClientSession, scene: Play | int, code: str
 ) -> None:
     gateway = await play(scene)
@@ -194,7 +192,7 @@ async def test_a_feed_outlives_its_tokens(play: Player, http: aiohttp.ClientSess
     assert gateway.tokens == ["Bearer token-0", "Bearer token-1"]
 
 
-async def test_a_silent_connection_is_given_up(
+async def test_a_silent_connection_is_dropped(
     play: Player, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "SILENCE_SECONDS", 0.05)
@@ -214,7 +212,7 @@ async def test_stats_go_where_they_are_wanted(play: Player, http: aiohttp.Client
     assert told == [{"backlog": 3}]
 
 
-async def test_whoever_stops_listening_closes_the_socket(play: Player, http: aiohttp.ClientSession) -> None:
+async def test_ending_the_iteration_closes_the_socket(play: Player, http: aiohttp.ClientSession) -> None:
     closed = asyncio.Event()
 
     async def endless(socket: web.WebSocketResponse, asked: dict[str, Any]) -> None:

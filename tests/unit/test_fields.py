@@ -1,4 +1,5 @@
-"""Fields: what each takes, as what, and what it says of the rest. Doors are walked in `tests/e2e/test_doors.py`."""
+"""Fields: what each accepts, how it normalizes it, and why it refuses the rest. `tests/e2e/test_doors.py` tries them
+everywhere that values come in."""
 
 import json
 import unicodedata
@@ -23,7 +24,7 @@ TEXTS = [
 
 
 def refusal(field: Any, value: object) -> str:
-    """The code that the field refuses the value with."""
+    """The code with which the field refuses the value."""
     with pytest.raises(BadValue) as bad:
         field.parse(value)
     assert bad.value.detail.endswith(".")
@@ -31,7 +32,7 @@ def refusal(field: Any, value: object) -> str:
 
 
 @pytest.mark.parametrize("line", (CASES / "07-emails.txt").read_text().splitlines())
-def test_an_address_is_taken_however_a_keyboard_leaves_it(line: str) -> None:
+def test_an_address_is_accepted_with_surrounding_white_space(line: str) -> None:
     assert people.EMAIL.parse(json.loads(line)) == "ada@example.com"
 
 
@@ -62,7 +63,7 @@ def test_an_address_is_taken_however_a_keyboard_leaves_it(line: str) -> None:
         (moments.MOMENT, "2026-11-28T12:30:00+13:00", "2026-11-27 23:30:00+00:00"),
     ],
 )
-def test_what_is_taken_has_one_spelling(field: Any, given: str, taken: str) -> None:
+def test_what_is_accepted_is_normalized(field: Any, given: str, taken: str) -> None:
     assert str(field.parse(given)) == taken
 
 
@@ -121,13 +122,13 @@ def test_what_is_taken_has_one_spelling(field: Any, given: str, taken: str) -> N
         (moments.MOMENT, "2026-11-28T24:30", "not_moment"),
     ],
 )
-def test_what_is_refused_is_told_why(field: Any, given: object, code: str) -> None:
+def test_a_refusal_says_why(field: Any, given: object, code: str) -> None:
     assert refusal(field, given) == code
 
 
 @pytest.mark.parametrize("value", NASTY.values(), ids=NASTY)
 @pytest.mark.parametrize("field", TEXTS, ids=lambda field: field.called)
-def test_what_a_field_takes_it_takes_again_as_it_is(field: Text, value: str) -> None:
+def test_normalizing_twice_changes_nothing(field: Text, value: str) -> None:
     try:
         taken = field.parse(value)
     except BadValue:
@@ -150,7 +151,7 @@ def test_any_text_has_a_verdict(text: str) -> None:
 
 
 def test_a_letter_under_thousands_of_marks_is_not_normalized(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That takes time by the square of their number."""
+    """Normalizing takes quadratic time."""
     characters.runs_of_marks()
     monkeypatch.setattr(characters, "unicodedata", None)
     for marks in ("\u0301" * 70_000, "\u0323\u0301" * 35_000):

@@ -1,4 +1,4 @@
-"""Text as it is compared: folded alike on both sides, cut into words, put in order; and searches made of it."""
+"""Text folded for comparison: split into words, sorted, and made into search queries."""
 
 import csv
 import io
@@ -90,8 +90,8 @@ def test_a_search_as_a_query(searched: str, query: str) -> None:
 
 
 @given(texts)
-def test_a_search_holds_nothing_but_words(searched: str) -> None:
-    """Whatever is searched for, no quote and no backslash of it gets into the query."""
+def test_a_query_contains_nothing_but_words(searched: str) -> None:
+    """Whatever is searched for, none of its quotes and backslashes get into the query."""
     query = tsquery(searched)
     assert "\\" not in query
     quoted = query.split("'")[1::2]

@@ -72,7 +72,7 @@ def refused(authenticator: Authenticator, token: str) -> str:
     return problem.value.code
 
 
-def test_a_token_says_who_asks(authenticator: Authenticator) -> None:
+def test_a_token_identifies_the_caller(authenticator: Authenticator) -> None:
     assert authenticator.verify(token()).actor == Actor.in_role("ada", "customer")
     assert authenticator.verify(token("bob", ["staff"])).actor == Actor.in_role("bob", "staff")
     assert authenticator.verify(token("eve", ["customer", "admin", "staff"])).actor.role == "admin"
@@ -114,12 +114,12 @@ def test_a_scope_is_needed_besides_the_role(authenticator: Authenticator) -> Non
         {"sid": [1], "epoch": 0},
     ],
 )
-def test_claims_of_a_sign_in_that_are_none(authenticator: Authenticator, more: dict[str, Any]) -> None:
+def test_invalid_claims_of_a_session_are_refused(authenticator: Authenticator, more: dict[str, Any]) -> None:
     assert refused(authenticator, token(**more)) == "invalid_token"
 
 
 @pytest.mark.parametrize("expires_at", [10**400, "9" * 400, 2**53 + 1])
-def test_an_expiry_that_is_no_time_is_refused(authenticator: Authenticator, expires_at: object) -> None:
+def test_an_invalid_expiry_is_refused(authenticator: Authenticator, expires_at: object) -> None:
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "roles": ["customer"], "iat": 1, "exp": expires_at}
     assert refused(authenticator, jwt.encode(claims, SECRET, algorithm=HS256)) == "invalid_token"
 
@@ -150,7 +150,7 @@ def test_what_was_refused_is_not_remembered(authenticator: Authenticator) -> Non
     assert not authenticator._verified
 
 
-def test_a_refresh_token_is_no_access_token_and_the_other_way_round(authenticator: Authenticator) -> None:
+def test_refresh_and_access_tokens_are_not_interchangeable(authenticator: Authenticator) -> None:
     refresh = Refresh(SESSION, ADA, 3)
     signed = mint_refresh(KEYS, refresh, moment(int(time.time() + 60) * 1_000_000))
     assert refresh_of(signed, KEYS) == refresh
@@ -206,7 +206,7 @@ def test_epochs_never_fall(authenticator: Authenticator, revocations: Revocation
     assert refused(authenticator, of_sign_in(epoch=1)) == "invalid_token"
 
 
-def test_whoever_watches_is_told_of_revocations_only(revocations: Revocations) -> None:
+def test_watchers_are_notified_only_of_revocations(revocations: Revocations) -> None:
     told: list[bool] = []
     caller = Caller(Actor(str(ADA), "customer", frozenset()), float("inf"), SESSION, 0)
     revocations.watch(lambda: told.append(revocations.refuse(caller)))
@@ -233,7 +233,7 @@ def test_what_no_token_is_old_enough_for_is_forgotten(
 
 
 @pytest.mark.parametrize("key", ["tgk_", "tgk_x_y", f"tgk_{KEY.hex}_short", f"tgk_{KEY.hex}_{'a' * 44}", "tgk_ä_ö"])
-async def test_what_is_no_key_is_refused_without_asking_anybody(authenticator: Authenticator, key: str) -> None:
+async def test_an_invalid_key_is_refused_without_a_look_up(authenticator: Authenticator, key: str) -> None:
     with pytest.raises(Problem) as problem:
         await authenticator.authenticate(key)
     assert problem.value.code == "invalid_token"

@@ -51,7 +51,7 @@ async def test_without_an_account_no_password_is_right_and_it_is_checked_all_the
     assert decoy.split("$")[:4] == (await passwords.hash(PASSWORD)).value.split("$")[:4]  # the same cost
 
 
-async def test_too_many_at_once_are_told_to_come_back(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_at_once_are_asked_to_retry(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, at_work = threading.Event(), []
 
     def slowly(password: str, password_hash: str) -> bool:

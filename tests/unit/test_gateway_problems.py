@@ -176,7 +176,7 @@ def test_no_extension_takes_the_place_of_a_standard_member() -> None:
     assert (document["status"], document["code"], document["order_id"]) == (409, "order_state_conflict", "1")
 
 
-def test_who_makes_very_many_mistakes_is_told_the_first_of_them() -> None:
+def test_of_very_many_mistakes_the_first_are_reported() -> None:
     errors = [{"loc": ("body", str(number)), "msg": "No.", "type": "extra_forbidden"} for number in range(20_000)]
     told = problems.invalid_request(errors).document()["errors"]
     assert [error["pointer"] for error in told] == [f"/body/{number}" for number in range(ERRORS_MAX)]

@@ -98,7 +98,7 @@ def test_a_part_that_nobody_reads_is_refused(query_string: str, pointers: list[s
     assert [error["pointer"] for error in refused.value.extensions["errors"]] == pointers
 
 
-def test_openapi_is_told_of_every_part() -> None:
+def test_the_openapi_document_has_every_part() -> None:
     parameters = {parameter["name"]: parameter for parameter in query_parameters(ProductsQuery)}
     assert parameters.keys() == ProductsQuery.model_fields.keys()
     assert parameters["limit"]["schema"]["maximum"] == 100

@@ -154,7 +154,7 @@ def test_an_idempotency_key(header: str | None, key: str | None) -> None:
 @pytest.mark.parametrize(
     "header", ["", '""', "a b", "a\tb", "ä", "a\x7f", "a\x00", "k" * (IDEMPOTENCY_KEY_MAX_CHARS + 1)]
 )
-def test_what_is_no_idempotency_key(header: str) -> None:
+def test_invalid_idempotency_keys_are_refused(header: str) -> None:
     with pytest.raises(Problem) as refused:
         idempotency_key(Sent(("idempotency-key", header)).request)
     assert refused.value.code == "invalid_idempotency_key"

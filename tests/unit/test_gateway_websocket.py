@@ -88,7 +88,7 @@ async def test_frames_have_a_bound(opcode: int, monkeypatch: pytest.MonkeyPatch)
     await ended(protocol)
 
 
-async def test_what_is_no_text_ends_it_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+async def test_invalid_utf8_closes_it_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
     heard = Heard()
     protocol, wire = await connected(heard)
     protocol.data_received(frame(TEXT, b"\xff\xfe"))
@@ -113,7 +113,7 @@ async def test_the_code_goes_out_to_who_takes_nothing_and_then_it_is_let_go_of(
     await ended(protocol)
 
 
-async def test_whoever_is_gone_is_not_let_go_of_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_closed_connection_is_not_aborted_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "CLOSE_SECONDS", 0.01)
     protocol, wire = await connected(Heard())
     protocol.data_received(frame(TEXT, b"close"))

@@ -1,4 +1,4 @@
-"""The key ring: what a token may be signed with, rotation while processes run, and what the world is shown."""
+"""The key ring: which keys sign and verify, rotation while processes run, and what is published."""
 
 import base64
 import hmac
@@ -28,7 +28,7 @@ DAY = 86_400
 
 
 def put(path: Path, *jwks: dict[str, Any]) -> Path:
-    """Replaces the file, as whoever deploys keys does."""
+    """Replaces the file, as a deployment does."""
     other = path.with_suffix(".new")
     other.write_text(json.dumps({"keys": jwks}))
     other.replace(path)
@@ -46,7 +46,7 @@ def forged(header: dict[str, Any], key: Any, algorithm: str) -> str:
 
 
 def signed_by_hand(header: dict[str, Any], secret: bytes) -> str:
-    """An HS256 token with any secret at all: the library refuses to use what looks like a public key."""
+    """An HS256 token signed with any secret at all: the library refuses one that looks like a public key."""
     _, claims, _ = forged({}, bytes(32), "HS256").split(".")
     said = f"{_part(json.dumps({'alg': 'HS256', 'typ': 'JWT', **header}).encode())}.{claims}"
     return f"{said}.{_part(hmac.digest(secret, said.encode(), 'sha256'))}"
@@ -82,7 +82,7 @@ def test_a_running_process_notices_a_new_key_as_soon_as_it_meets_one(path: Path)
     assert [key["kid"] for key in ring.public()["keys"]] == [second["kid"], first["kid"]]
 
 
-def test_a_key_that_is_taken_out_verifies_no_more(path: Path) -> None:
+def test_a_removed_key_no_longer_verifies(path: Path) -> None:
     first, second = new_jwk(EDDSA, NOW), new_jwk(EDDSA, NOW)
     ring = KeyRing.from_file(put(path, first))
     signed = token(ring)
@@ -92,8 +92,8 @@ def test_a_key_that_is_taken_out_verifies_no_more(path: Path) -> None:
         claims_of(signed, ring)
 
 
-def test_a_key_that_is_taken_out_is_missed_by_who_only_ever_verifies(path: Path) -> None:
-    """As a gateway that gets nothing but refresh tokens: nobody else has it look at the file."""
+def test_a_process_that_only_verifies_notices_a_removed_key(path: Path) -> None:
+    """Such as a gateway that gets only refresh tokens: nothing else makes it check the file."""
     stolen = new_jwk(EDDSA, NOW)
     signed = token(KeyRing.from_file(put(path, stolen)))
     ring = KeyRing.from_file(path)
@@ -103,7 +103,7 @@ def test_a_key_that_is_taken_out_is_missed_by_who_only_ever_verifies(path: Path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"keys": []}', '{"keys": [1]}', '{"keys": [{"kty": "oct"}]}'])
-def test_a_file_that_is_no_good_changes_nothing_for_who_runs_and_starts_nobody(path: Path, content: str) -> None:
+def test_an_invalid_file_does_not_affect_running_processes_but_prevents_a_start(path: Path, content: str) -> None:
     ring = KeyRing.from_file(put(path, new_jwk(EDDSA, NOW)))
     signed = token(ring)
     path.write_text(content)
@@ -137,14 +137,14 @@ def test_keys_that_are_not_for_signing(path: Path, jwk: Any) -> None:
         KeyRing.from_file(put(path, jwk()))
 
 
-def test_two_keys_of_one_name(path: Path) -> None:
+def test_two_keys_with_the_same_kid(path: Path) -> None:
     with pytest.raises(BadKeys, match="two keys"):
         KeyRing.from_file(put(path, {**new_jwk(EDDSA, NOW), "kid": "a"}, {**new_jwk(EDDSA, NOW), "kid": "a"}))
 
 
 @pytest.mark.parametrize("algorithm", [EDDSA, RS256])
-def test_the_public_key_is_no_secret_to_sign_with(path: Path, algorithm: str) -> None:
-    """Confusion of algorithms: what the world knows, used as an HS256 secret."""
+def test_the_public_key_cannot_be_used_as_a_secret(path: Path, algorithm: str) -> None:
+    """Algorithm confusion: the public key used as an HS256 secret."""
     jwk = new_jwk(algorithm, NOW)
     ring = KeyRing.from_file(put(path, jwk))
     key = ring.signer
@@ -158,7 +158,7 @@ def test_the_public_key_is_no_secret_to_sign_with(path: Path, algorithm: str) ->
         claims_of(forged({"kid": jwk["kid"]}, None, "none"), ring)
 
 
-def test_a_kid_of_somebody_else_s_or_of_nobody_s(path: Path, tmp_path: Path) -> None:
+def test_a_kid_of_another_key_or_an_unknown_one(path: Path, tmp_path: Path) -> None:
     ours, theirs = new_jwk(EDDSA, NOW), new_jwk(EDDSA, NOW)
     ring = KeyRing.from_file(put(path, ours))
     signer = KeyRing.from_file(put(tmp_path / "theirs.json", theirs)).signer
@@ -169,7 +169,7 @@ def test_a_kid_of_somebody_else_s_or_of_nobody_s(path: Path, tmp_path: Path) -> 
         claims_of(forged({"jwk": signer.public, "jku": "http://evil.example"}, signer.signs, EDDSA), ring)
 
 
-def test_a_shared_secret_has_no_name_and_the_world_sees_nothing_of_it() -> None:
+def test_a_shared_secret_has_no_kid_and_is_never_published() -> None:
     ring = KeyRing.shared(DEVELOPMENT_SECRET)
     assert ring.public() == {"keys": []}
     assert "kid" not in jwt.get_unverified_header(token(ring))
@@ -187,8 +187,8 @@ def test_the_public_set_holds_nothing_private(path: Path) -> None:
     assert [jwt.PyJWK(key).key_id for key in public] == [jwk["kid"] for jwk in jwks]
 
 
-def test_a_key_without_a_name_is_called_by_its_thumbprint() -> None:
-    """The example of RFC 8037, appendix A.3."""
+def test_the_default_kid_of_a_key_is_its_thumbprint() -> None:
+    """The example in RFC 8037, appendix A.3."""
     jwk = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
     assert thumbprint(jwk) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
@@ -251,7 +251,7 @@ class TestRotate:
         assert path.read_text() == "my diary"
 
 
-def test_production_refuses_what_was_minted_in_development_with_the_very_same_keys(path: Path) -> None:
+def test_production_refuses_tokens_from_development_even_with_the_same_keys(path: Path) -> None:
     put(path, new_jwk(EDDSA, NOW))
     development, production = KeyRing.from_file(path, development=True), KeyRing.from_file(path)
     session = Refresh(UUID(int=1), UUID(int=2), 0)
@@ -266,7 +266,7 @@ def test_production_refuses_what_was_minted_in_development_with_the_very_same_ke
     assert refresh_of(mint_refresh(production, session, ends_at), production) == session
 
 
-def test_the_mode_of_the_settings_is_the_ring_s() -> None:
+def test_the_ring_takes_its_mode_from_the_settings() -> None:
     secret = SecretStr("a secret of thirty-two bytes or more")
     assert key_ring(Settings(jwt_secret=secret)).development
     assert not key_ring(Settings(jwt_secret=secret, mode="production")).development

@@ -1,4 +1,4 @@
-"""Numbers as people write them: read as they were said to be written, or refused."""
+"""Numbers as people write them: read in the notation given for the file, or refused."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_amounts_that_are_refused(text: str, notation: Notation) -> None:
 
 
 @pytest.mark.parametrize("text", ["$5", "5", "\u00a35"])
-def test_an_amount_of_no_currency_is_none(text: str) -> None:
+def test_an_amount_without_a_currency_is_refused(text: str) -> None:
     with pytest.raises(BadNumber, match="has no currency"):
         amount_of(text, None, POINT)
 

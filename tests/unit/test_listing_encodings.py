@@ -1,4 +1,4 @@
-"""Encodings: told apart by what spreadsheets and shops write, named by their labels, and read as UTF-8."""
+"""Encodings that spreadsheets and shops write: detected, named by their labels, and converted to UTF-8."""
 
 from collections.abc import AsyncIterator
 
@@ -34,18 +34,18 @@ async def pieces(data: bytes, size: int = 3) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize(("encoding", "text"), ALL)
-def test_what_programs_write_is_told_apart(encoding: str, text: str) -> None:
+def test_the_encodings_that_programs_write_are_detected(encoding: str, text: str) -> None:
     assert detected(text.encode(encoding)) == encoding
 
 
 @pytest.mark.parametrize(("encoding", "text"), ALL)
-async def test_every_encoding_becomes_utf8_however_it_is_cut(encoding: str, text: str) -> None:
+async def test_every_encoding_becomes_utf8_however_it_is_split(encoding: str, text: str) -> None:
     data = text.encode(encoding)
     assert b"".join([piece async for piece in as_utf8(pieces(data), encoding)]) == text.encode()
     assert head_as_utf8(data, encoding) == text.encode()
 
 
-def test_the_first_letter_beyond_ascii_may_come_late() -> None:
+def test_the_first_non_ascii_letter_may_come_late() -> None:
     evidence = Evidence()
     for _ in range(100):
         evidence.add(b"lamp,A lamp\n" * 1_000)
@@ -55,7 +55,7 @@ def test_the_first_letter_beyond_ascii_may_come_late() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_a_character_that_is_cut_in_two_is_none_that_is_broken(size: int) -> None:
+def test_a_character_split_between_pieces_is_not_broken(size: int) -> None:
     data = "slug,name\nmug,Měděný hrneček\n".encode()
     evidence = Evidence()
     for start in range(0, len(data), size):
@@ -63,11 +63,11 @@ def test_a_character_that_is_cut_in_two_is_none_that_is_broken(size: int) -> Non
     assert evidence.encoding() == UTF_8
 
 
-def test_a_bad_byte_in_good_utf8_does_not_make_the_file_another() -> None:
+def test_a_bad_byte_in_utf8_does_not_change_the_encoding_of_the_file() -> None:
     assert detected("mug,Měděný hrneček\n".encode() + b"\xff,x\n") == UTF_8
 
 
-async def test_what_is_no_text_in_its_encoding_is_none_in_utf8() -> None:
+async def test_bytes_that_are_invalid_in_their_encoding_become_invalid_utf8() -> None:
     for encoding, data in (("windows-1252", b"a\x81"), ("utf-16le", b"a\0\0\xd8"), ("utf-16le", b"a\0b")):
         out = b"".join([piece async for piece in as_utf8(pieces(data), encoding)])
         assert out.startswith(b"a")
@@ -83,6 +83,6 @@ def test_labels(label: str, encoding: str | None) -> None:
     assert encoding_of_label(label) == encoding
 
 
-def test_utf16_goes_by_its_mark() -> None:
+def test_utf16_takes_its_byte_order_from_its_mark() -> None:
     assert resolved("utf-16", b"\xfe\xff\0a") == "utf-16be"
     assert resolved("utf-16", b"\xff\xfea\0") == resolved("utf-16", b"a\0") == "utf-16le"

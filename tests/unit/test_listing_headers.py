@@ -15,14 +15,14 @@ is_column = knows(Layout())
 
 
 def columns(data: bytes, separator: str | None = None) -> tuple[str, ...]:
-    """The names in a header of ours, in small letters."""
+    """The names in a header that we know, in lower case."""
     names = find_header(data, is_column, separator).names
     Sheet(names, Layout(), max_remembered=0)
     return tuple(map(str.lower, names))
 
 
 @pytest.mark.parametrize("name", ["01-blank-line-then-mark.csv", "01-mark-twice.csv"])
-def test_what_stands_before_the_header_is_passed_over(name: str) -> None:
+def test_what_comes_before_the_header_is_skipped(name: str) -> None:
     data = case(name)
     header = find_header(data, is_column)
     assert header.names == ("slug", "name", "sku", "price_minor", "currency", "on_hand")
@@ -57,18 +57,18 @@ def test_a_separator_may_be_named() -> None:
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_lines_end_as_they_do(end: bytes) -> None:
+def test_any_line_end_is_recognised(end: bytes) -> None:
     data = end + b'sku,"on_hand"' + end + b"A,1" + end
     header = find_header(data, is_column)
     assert (header.names, header.next_line) == (("sku", "on_hand"), 3)
     assert data[header.next_offset :].lstrip(b"\n") == b"A,1" + end
 
 
-def test_a_header_may_be_written_as_people_do() -> None:
+def test_a_header_may_be_written_as_people_write_it() -> None:
     assert columns(b' SKU ,On_Hand,"name"') == ("sku", "on_hand", "name")
 
 
-def test_columns_without_a_name_are_left_alone() -> None:
+def test_columns_without_a_name_are_ignored() -> None:
     assert columns(b"sku,on_hand,,\n") == ("sku", "on_hand", "", "")
 
 
@@ -89,6 +89,6 @@ def test_columns_without_a_name_are_left_alone() -> None:
     ],
     ids=lambda value: repr(value[:20]),
 )
-def test_a_header_that_names_no_listing(data: bytes, said: str) -> None:
+def test_invalid_headers_are_refused(data: bytes, said: str) -> None:
     with pytest.raises(BadHeader, match=said):
         columns(data)

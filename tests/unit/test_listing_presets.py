@@ -1,4 +1,4 @@
-"""The product exports of other shop systems, in small files of their form: what each row says to our shop."""
+"""The product exports of other shop systems, as small files in their format: what each row means to our shop."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ async def preset(name: str, file: str, **layout: Any) -> Read:
     return await read((FILES / file).read_bytes(), preset=name, **layout)
 
 
-async def test_shopify_of_old() -> None:
+async def test_shopifys_older_export() -> None:
     found = await preset("shopify", "shopify.csv", currency="EUR", derive_skus=True)
     assert found.rows[2] == {
         "slug": "wool-scarf",
@@ -55,7 +55,7 @@ async def test_shopify_of_old() -> None:
     assert {"Vendor", "Image Src", "Cost per item"} <= set(found.ignored)
 
 
-async def test_shopify_of_today() -> None:
+async def test_shopifys_newer_export() -> None:
     found = await preset("shopify", "shopify-new.csv", currency="EUR")
     assert found.rows[2] == {
         "slug": "clay-bowl",
@@ -233,14 +233,14 @@ async def test_the_shop_exports_among_the_cases() -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-async def test_another_file_is_none_of_theirs(name: str) -> None:
+async def test_a_file_of_another_system_is_refused(name: str) -> None:
     with pytest.raises(
         BadHeader, match=f"An export of {PRESETS[name].title.split()[0]}.* has a column .*this file has `a`, `b`"
     ):
         await read(b"a,b\n1,2\n", preset=name)
 
 
-async def test_a_mapping_says_otherwise_of_single_columns() -> None:
+async def test_a_mapping_overrides_single_columns() -> None:
     mapping = {"Categories": "ignore", "SKU": "title", "ID": "sku"}
     found = await read(case("05-shop-export-w.csv"), preset="woocommerce", currency="EUR", mapping=mapping)
     assert "category_path" not in found.rows[5]

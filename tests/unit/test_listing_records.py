@@ -1,4 +1,5 @@
-"""Records of a listing: cut from any stream of bytes, told by their lines, and never the end of the others."""
+"""Records of a listing: split from any stream of bytes, with their line numbers; a bad one does not affect the
+others."""
 
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -24,12 +25,12 @@ def told(found: list[Record]) -> list[tuple[int, list[str] | str]]:
     return [(record.line, record.problem.code if record.problem else record.cells) for record in found]
 
 
-async def test_a_record_is_told_by_the_line_it_begins_on() -> None:
+async def test_a_record_has_the_line_it_begins_on() -> None:
     data = b'a,b\r\n"one\nand\nthree",2\n\nx,y'
     assert told(await records(data)) == [(1, ["a", "b"]), (2, ["one\nand\nthree", "2"]), (5, []), (6, ["x", "y"])]
 
 
-async def test_reading_goes_on_at_any_record() -> None:
+async def test_reading_can_continue_at_any_record() -> None:
     data = 'a,b\n"ein\nzwei",ü\nc,d\n"""",e'.encode()
     whole = await records(data)
     assert whole[-1].next_offset == len(data)
@@ -38,7 +39,7 @@ async def test_reading_goes_on_at_any_record() -> None:
         assert rest[0] == after
 
 
-async def test_a_byte_order_mark_is_no_part_of_the_first_cell() -> None:
+async def test_a_byte_order_mark_is_not_part_of_the_first_cell() -> None:
     (first,) = await records(b"\xef\xbb\xbfslug,name\n")
     assert first.cells == ["slug", "name"]
 
@@ -61,13 +62,13 @@ async def test_an_open_quote_before_a_long_file_costs_one_row() -> None:
     assert all(record.problem is None for record in found[1:])
 
 
-async def test_text_behind_a_closing_quote_is_malformed() -> None:
+async def test_text_after_a_closing_quote_is_malformed() -> None:
     assert told(await records(b'"a"b,c\nd,e')) == [(1, "malformed_csv"), (2, ["d", "e"])]
 
 
 @pytest.mark.parametrize("form", [CSV, JSON_LINES])
 @pytest.mark.parametrize("length", [ROW_MAX_BYTES + 3, 5 * ROW_MAX_BYTES])
-async def test_an_overlong_line_is_passed_over(form: str, length: int) -> None:
+async def test_a_line_that_is_too_long_is_skipped(form: str, length: int) -> None:
     found = await records(b"x" * length + b"\nb\n" + b"y" * length, form, size=100_000)
     assert [(record.line, record.problem and record.problem.code) for record in found] == [
         (1, "row_too_long"),
@@ -78,12 +79,12 @@ async def test_an_overlong_line_is_passed_over(form: str, length: int) -> None:
     assert found[-1].next_offset == 2 * length + 3
 
 
-async def test_the_longest_line_is_none_too_many() -> None:
+async def test_the_longest_line_is_allowed() -> None:
     (record,) = await records(b"x" * ROW_MAX_BYTES + b"\r\n", JSON_LINES, size=100_000)
     assert record.problem is None
 
 
-async def test_bytes_that_are_no_utf8_cost_their_row() -> None:
+async def test_invalid_utf8_costs_its_row() -> None:
     found = await records(b'a,b\n\xff,c\n"d\n\xfe",e\nf,g')
     assert told(found) == [(1, ["a", "b"]), (2, "invalid_utf8"), (3, "invalid_utf8"), (5, ["f", "g"])]
 
@@ -103,7 +104,7 @@ async def test_an_open_quote_that_is_closed_far_below_is_one_row() -> None:
     assert [(record.line, record.next_line) for record in closed[-2:]] == [(13, 20), (20, 21)]
 
 
-async def test_lines_may_end_as_they_did_on_old_macs() -> None:
+async def test_lines_may_end_as_on_old_macs() -> None:
     async def old(data: bytes) -> list[Record]:
         return [record async for record in Records(pieces(data, 5), CSV, line_end=b"\r")]
 

@@ -1,4 +1,4 @@
-"""Rows of a listing: what each says, and what no product or variant can be."""
+"""Rows of a listing: what each says, and the values that are refused."""
 
 import msgspec
 import pytest
@@ -49,7 +49,7 @@ def test_what_was_escaped_for_spreadsheets_is_text_again() -> None:
     assert row(slug="a", name="'tis the season").name == "'tis the season"
 
 
-def test_what_a_row_speaks_of() -> None:
+def test_what_a_row_describes() -> None:
     assert not row(slug="a", sku="B", on_hand="3").speaks_of_product
     assert not row(slug="a", sku="B", on_hand="3").speaks_of_variant
     assert row(slug="a", name="Lamp").speaks_of_product
@@ -93,7 +93,7 @@ def test_what_a_row_speaks_of() -> None:
         ("on_hand", "-1"),
     ],
 )
-def test_values_that_cannot_be(column: str, value: str) -> None:
+def test_invalid_values_are_refused(column: str, value: str) -> None:
     said = {"slug": "a", "sku": "A"} | {column: value}
     with pytest.raises(BadRow) as bad:
         row(**said)
@@ -101,7 +101,7 @@ def test_values_that_cannot_be(column: str, value: str) -> None:
     assert len(bad.value.detail) < 300
 
 
-def test_a_sku_that_is_none() -> None:
+def test_an_invalid_sku_is_refused() -> None:
     with pytest.raises(BadRow) as bad:
         row(sku="with space")
     assert (bad.value.code, bad.value.column) == ("invalid_value", "sku")
@@ -125,7 +125,7 @@ def test_cells_beyond_the_columns_may_be_empty() -> None:
     "damaged", ["5.01235E+12", "5,01235E+12", "5.01e12", "5E+12", "5012345678900.0", "5012345678900,00"]
 )
 @pytest.mark.parametrize("column", ["sku", "barcode"])
-def test_codes_that_a_spreadsheet_made_numbers_are_refused_by_name(damaged: str, column: str) -> None:
+def test_codes_that_a_spreadsheet_turned_into_numbers_are_refused(damaged: str, column: str) -> None:
     with pytest.raises(BadRow, match="A spreadsheet has rounded or reformatted this code") as bad:
         row(**{"slug": "a", "sku": "A", column: damaged})
     assert (bad.value.code, bad.value.column) == ("damaged_value", column)
@@ -134,7 +134,7 @@ def test_codes_that_a_spreadsheet_made_numbers_are_refused_by_name(damaged: str,
 
 
 @pytest.mark.parametrize("code", ["5012345678900", "0012345678905", "LOT-7E12", "7E12", "12.5", "1.0"])
-def test_codes_that_only_look_like_it_are_kept(code: str) -> None:
+def test_codes_that_only_look_like_numbers_are_kept(code: str) -> None:
     assert row(sku="A", barcode=code).barcode == code
     assert row(sku="A", barcode=f'="{code}"').barcode == code
 
@@ -163,7 +163,7 @@ def test_a_row_has_as_many_cells_as_there_are_columns(cells: list[str]) -> None:
         (b'{"slug": "a", "price_minor": 99999999999999999999999999}', "invalid_value", "price_minor"),
     ],
 )
-def test_lines_of_json_that_say_nothing(line: bytes, code: str, column: str | None) -> None:
+def test_lines_of_json_that_are_refused(line: bytes, code: str, column: str | None) -> None:
     with pytest.raises(BadRow) as bad:
         read_json(line)
     assert (bad.value.code, bad.value.column) == (code, column)

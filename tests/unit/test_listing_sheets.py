@@ -1,4 +1,4 @@
-"""Files of nobody's system in particular: columns that are mapped, units that are said, and nothing that is guessed."""
+"""Files of no particular system: columns are mapped, units are given, and nothing is guessed."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ MAPPING = {
 }
 
 
-async def test_columns_are_mapped_and_their_units_said() -> None:
+async def test_columns_are_mapped_with_their_units() -> None:
     found = await read(
         GERMAN.encode("windows-1252"),
         mapping=MAPPING,
@@ -58,7 +58,7 @@ async def test_columns_are_mapped_and_their_units_said() -> None:
         ("weight_unit", "Gewicht", "has no unit"),
     ],
 )
-async def test_what_is_not_said_is_not_guessed(left_out: str, column: str, sentence: str) -> None:
+async def test_what_is_not_given_is_not_guessed(left_out: str, column: str, sentence: str) -> None:
     layout: dict[str, Any] = {"mapping": MAPPING, "decimal": "comma", "currency": "EUR", "weight_unit": "kg"}
     del layout[left_out]
     found = await read(GERMAN.encode(), **layout)
@@ -68,7 +68,7 @@ async def test_what_is_not_said_is_not_guessed(left_out: str, column: str, sente
     assert sentence in detail
 
 
-async def test_our_own_columns_may_stand_beside_amounts_and_paths() -> None:
+async def test_standard_columns_may_be_combined_with_amounts_and_paths() -> None:
     data = (
         b"slug,name,sku,price,weight,category_path,published,option:Size\na,A lamp,A-1,9.5,1.2 kg,Home > Lamps,yes,L\n"
     )
@@ -87,7 +87,7 @@ async def test_our_own_columns_may_stand_beside_amounts_and_paths() -> None:
     }
 
 
-async def test_a_currency_may_be_said_for_prices_of_our_own() -> None:
+async def test_a_currency_may_be_given_for_prices_in_minor_units() -> None:
     data = b"sku,price_minor,currency\nA,5,\nB,5,USD\n"
     found = await read(data, currency="GBP")
     assert [row["currency"] for row in found.rows.values()] == ["GBP", "USD"]
@@ -123,7 +123,7 @@ async def test_skus_are_derived_from_slug_and_options_and_never_twice() -> None:
         ("a,b", {"mapping": {"a": "price"}}, "neither"),
     ],
 )
-async def test_headers_that_do_not_fit(header: str, layout: dict[str, Any], said: str) -> None:
+async def test_headers_that_are_refused(header: str, layout: dict[str, Any], said: str) -> None:
     with pytest.raises(BadHeader, match=said):
         await read(header.encode() + b"\n", **layout)
 
@@ -137,7 +137,7 @@ async def test_headers_that_do_not_fit(header: str, layout: dict[str, Any], said
         (Layout(mapping={"a": "option:"}), "mapping"),
     ],
 )
-def test_layouts_that_make_no_sense(layout: Layout, field: str) -> None:
+def test_invalid_layouts_are_refused(layout: Layout, field: str) -> None:
     with pytest.raises(BadLayout) as bad:
         check_layout(layout)
     assert bad.value.field == field

@@ -1,4 +1,4 @@
-"""The load generator: its reading of responses, byte by byte, and its count of requests against a real socket."""
+"""The load generator: how it parses responses, byte by byte, and how it counts requests against a real socket."""
 
 import asyncio
 import threading
@@ -55,7 +55,7 @@ def test_the_server_says_when_it_closes() -> None:
         b"x" * 70_000,
     ],
 )
-def test_what_is_no_answer_is_an_error(response: bytes) -> None:
+def test_an_invalid_response_is_an_error(response: bytes) -> None:
     with pytest.raises(ResponseError):
         parse(response)
 
@@ -96,7 +96,7 @@ class Server:
 
 @contextmanager
 def serving(answers: Iterable[bytes | None]) -> Iterator[tuple[Server, int]]:
-    """The server and its port; on a thread of its own, since the generator brings its own event loop."""
+    """The server and its port; in its own thread, since the generator has its own event loop."""
     server = Server(answers)
     with asyncio.Runner() as runner:
         listening = runner.run(asyncio.start_server(server.serve, "127.0.0.1", 0))
@@ -122,7 +122,7 @@ def test_every_request_is_sent_once_and_counted_once() -> None:
     assert result.latencies == array("d", sorted(result.latencies))
 
 
-def test_a_request_without_an_answer_is_failed_and_the_rest_go_on() -> None:
+def test_a_request_without_a_response_has_failed_and_the_others_continue() -> None:
     chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
     closing = ACCEPTED.replace(b"date: now", b"connection: close")
     with serving([ACCEPTED, None, closing, chunked, *[ACCEPTED] * 6]) as (server, port):
@@ -132,7 +132,7 @@ def test_a_request_without_an_answer_is_failed_and_the_rest_go_on() -> None:
     assert server.requests == 10
 
 
-def test_a_server_that_always_hangs_up_is_given_up() -> None:
+def test_a_server_that_always_hangs_up_is_given_up_on() -> None:
     with serving([None] * 20) as (server, port):
         result = run("127.0.0.1", port, [PING] * 20, connections=2)
     assert result.statuses == {}

@@ -166,7 +166,7 @@ def test_a_notice_gives_its_reader_the_link_or_the_token(kind: str, title: str, 
         "zoë@example.com",
     ],
 )
-def test_what_is_no_address_gets_no_mail(address: str) -> None:
+def test_an_invalid_address_gets_no_mail(address: str) -> None:
     with pytest.raises(NoAddress):
         Writer("orders@shop.example").write(subject(address=address))
 

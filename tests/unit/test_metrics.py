@@ -50,7 +50,7 @@ def test_every_label_of_every_metric_has_a_closed_set_of_values() -> None:
             assert 2 <= len(metric.allowed(label)) <= 250, (name, label)
 
 
-def test_what_is_in_no_set_counts_as_other() -> None:
+def test_a_value_outside_the_set_counts_as_other() -> None:
     before = REGISTRY.get_sample_value("tidegate_problems_total", {"code": OTHER}) or 0
     metrics.PROBLEMS.labels("made_up_1").inc()
     metrics.PROBLEMS.labels(code="made_up_2").inc()
@@ -59,7 +59,7 @@ def test_what_is_in_no_set_counts_as_other() -> None:
 
 
 def literals() -> Iterator[tuple[str, int, str]]:
-    """(metric, place, value) of every value that the code writes out."""
+    """(metric, index of the label, value) of every literal value in the code."""
     for part in ("gateway", "ops", "runtime", "workers"):
         for path in (ROOT / part).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -75,7 +75,7 @@ def literals() -> Iterator[tuple[str, int, str]]:
                                 yield node.func.value.id, place, each.value
 
 
-def test_the_values_that_the_code_writes_out_are_allowed() -> None:
+def test_literal_values_in_the_code_are_allowed() -> None:
     found = set(literals())
     assert ("BATCH_RETRIES", 0, "bisected") in found
     for name, place, value in found:
@@ -94,8 +94,8 @@ class Watching(Collector):
         yield GaugeMetricFamily("watching", "Whether it was collected.", 1)
 
 
-async def test_scrapes_are_made_off_the_loop_and_once_for_all_who_ask_meanwhile() -> None:
-    """Neither Redis nor Postgres is there; what processes count is shown all the same."""
+async def test_concurrent_scrapes_share_one_rendering_off_the_loop() -> None:
+    """Neither Redis nor Postgres is available; the processes' own metrics are shown all the same."""
     config = Settings(
         TIDEGATE_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none", TIDEGATE_REDIS_URL="redis://127.0.0.1:1/0"
     )
@@ -117,7 +117,7 @@ async def test_scrapes_are_made_off_the_loop_and_once_for_all_who_ask_meanwhile(
         await engine.dispose()
 
 
-async def test_a_scrape_is_fresh_when_the_settings_say_so() -> None:
+async def test_a_scrape_is_as_fresh_as_the_settings_require() -> None:
     config = Settings(
         TIDEGATE_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none",
         TIDEGATE_REDIS_URL="redis://127.0.0.1:1/0",
@@ -134,7 +134,7 @@ async def test_a_scrape_is_fresh_when_the_settings_say_so() -> None:
         await engine.dispose()
 
 
-def test_a_metric_is_found_again_and_what_is_not_allowed_is_not_remembered() -> None:
+def test_only_metrics_with_allowed_values_are_remembered() -> None:
     codes = ClosedCounter("tidegate_test_remembered", "A test's.", ["code"], registry=None).allow(code=["known"])
     assert codes.labels("known") is codes.labels("known")
     assert codes.labels("made_up") is codes.labels(OTHER)

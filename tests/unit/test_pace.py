@@ -1,4 +1,4 @@
-"""Deadlines that stretch with the machine, and helpers whose end is not lost."""
+"""Deadlines that stretch with the machine, and helpers whose failure is not lost."""
 
 import asyncio
 import subprocess
@@ -20,7 +20,7 @@ def _pace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def measured(monkeypatch: pytest.MonkeyPatch, *factors: float) -> None:
-    """The machine takes so many times the reference, each time it is measured."""
+    """Sets how many times slower than the reference the machine is, for each measurement."""
     coming = iter(factors)
 
     def run(*_: object, **__: object) -> None:
@@ -50,12 +50,12 @@ def test_a_fast_machine_has_no_less(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pace.seconds(5) == 5
 
 
-def test_a_machine_that_stands_still_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_machine_is_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     measured(monkeypatch, 1_000.0)
     assert pace.seconds(1) == pace.MAX_FACTOR
 
 
-def test_a_machine_that_became_slow_is_found_out_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_became_slow_is_noticed_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     measured(monkeypatch, 1.0, 10.0, 10.0)
     begun = time.monotonic()
     eventually("what takes longer", lambda: time.monotonic() > begun + 0.3, within_seconds=0.1)
@@ -68,7 +68,7 @@ def test_in_the_end_it_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
         eventually("what never comes", lambda: False, within_seconds=0.05)
 
 
-async def test_whoever_waits_for_a_helper_hears_of_its_end() -> None:
+async def test_waiting_for_a_helper_reports_its_end() -> None:
     async def fails() -> None:
         raise LookupError("gone")
 

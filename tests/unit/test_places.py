@@ -32,7 +32,7 @@ def fill(take: Callable[[int], Place]) -> tuple[int, str]:
     raise AssertionError("there was no end to them")
 
 
-def test_whoever_fills_the_others_shares_leaves_a_quarter_to_staff() -> None:
+def test_a_quarter_is_left_to_staff_whoever_fills_the_other_shares() -> None:
     there = places(socket_max_per_address=1_000)
     for number in range(ROOM):
         there.take(None, f"10.0.0.{number}")
@@ -63,7 +63,7 @@ def test_of_the_unknown_the_oldest_of_the_busiest_address_goes() -> None:
     assert gone == ["a", "b"]
 
 
-def test_an_address_has_so_many_sockets_but_those_of_staff() -> None:
+def test_the_sockets_of_an_address_are_bounded_except_staffs() -> None:
     there = places(socket_max_per_address=3)
     reason = "too many sockets of your address"
     assert fill(lambda n: there.take(caller("customer", f"c{n}"), f"2001:db8::{n:x}")) == (3, reason)
@@ -73,14 +73,14 @@ def test_an_address_has_so_many_sockets_but_those_of_staff() -> None:
     there.take(None, "2001:db9::1")
 
 
-def test_a_principal_has_so_many_and_a_guest_fewer() -> None:
+def test_the_sockets_of_a_principal_are_bounded_and_a_guests_more_tightly() -> None:
     there = places(socket_max_per_principal=4, socket_max_per_guest=2)
     assert fill(lambda n: there.take(caller("guest"), None)) == (2, "too many sockets of yours")
     assert fill(lambda n: there.take(caller("customer", "ada"), None)) == (4, "too many sockets of yours")
     assert fill(lambda n: there.take(caller("staff", "eve"), None)) == (4, "too many sockets of yours")
 
 
-def test_a_place_that_is_freed_is_free_whoever_had_it() -> None:
+def test_a_freed_place_is_free_whoever_had_it() -> None:
     there = places(socket_max_per_address=1, socket_max_per_principal=1)
     for _ in range(3):
         place = there.take(None, "10.0.0.1")

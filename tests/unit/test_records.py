@@ -62,7 +62,7 @@ def test_an_outcome_travels() -> None:
     assert records.decode_outcomes(records.encode(sent)) == sent
 
 
-def test_data_that_is_no_such_event_is_refused() -> None:
+def test_data_that_does_not_match_its_event_type_is_refused() -> None:
     wrong = EventRecord(1, "order.placed", "x", COMMAND, "ann", 0, msgspec.Raw(b'{"sku":"MUG"}'))
     with pytest.raises(msgspec.ValidationError):
         wrong.event()

@@ -1,4 +1,4 @@
-"""The house: no files that import each other in a circle, and folders that say who lives there."""
+"""The layout of the code: no circular imports, and folders that say what is in them."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ PACKAGES: Final = ("domain", "runtime", "gateway", "workers", "ops", "loadtests"
 
 
 def circle_in(*packages: str) -> list[str]:
-    """The modules of one circle of imports, for the type checker alone or not; none is what there should be."""
+    """The modules of a circular import, including those only for the type checker; empty if there is none."""
     graph = grimp.build_graph(*packages, cache_dir=None)
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     try:
@@ -36,7 +36,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     assert circle_in(*PACKAGES) == []
 
 
-def test_a_circle_for_the_type_checker_alone_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_circle_only_for_the_type_checker_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "circular"
     package.mkdir()
     (package / "__init__.py").touch()

@@ -1,4 +1,4 @@
-"""Settings: read from the environment, checked when read, and safe in production."""
+"""Settings: read from the environment, validated when read, and safe in production."""
 
 import re
 
@@ -36,13 +36,13 @@ def test_a_setting_is_an_environment_variable(
     assert str(getattr(Settings(), field)) == value
 
 
-def test_our_own_name_goes_before_the_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_name_takes_precedence_over_the_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "9000")
     monkeypatch.setenv("TIDEGATE_PORT", "9001")
     assert Settings().port == 9001
 
 
-def test_only_the_platforms_three_names_go_without_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_platforms_three_names_have_no_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     before = Settings()
     for name in ("HOME", "HOST", "MODE", "LOG_LEVEL"):
         monkeypatch.setenv(name, "production")
@@ -102,7 +102,7 @@ def test_settings_do_not_change_while_a_process_runs(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("url", ["ftp://u:hush@host", "smtp://", "host:25", "smtps:///path"])
-def test_what_is_no_mail_server_is_refused_and_its_password_not_shown(
+def test_an_invalid_mail_server_is_refused_without_showing_its_password(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("TIDEGATE_SMTP_URL", url)
@@ -112,14 +112,14 @@ def test_what_is_no_mail_server_is_refused_and_its_password_not_shown(
 
 
 @pytest.mark.parametrize("sender", ["", "The Shop", "a@b@c", "Shop <shop@example.com>\r\nBcc: eve@example.com"])
-def test_whom_mails_come_from_is_an_address(monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
+def test_the_sender_of_mails_must_be_an_address(monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
     monkeypatch.setenv("TIDEGATE_MAIL_FROM", sender)
     with pytest.raises(ValidationError, match="TIDEGATE_MAIL_FROM"):
         Settings()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "shop.example"])
-def test_development_is_for_one_s_own_machine(host: str) -> None:
+def test_development_is_for_the_local_machine(host: str) -> None:
     with pytest.raises(ValidationError, match="TIDEGATE_DEVELOPMENT_OPEN"):
         Settings(host=host)
     with pytest.raises(ValidationError, match="TIDEGATE_MODE=production"):
@@ -130,7 +130,7 @@ def test_development_is_for_one_s_own_machine(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_development_is_at_home_on_loopback(host: str) -> None:
+def test_development_listens_on_loopback(host: str) -> None:
     assert Settings(host=host).host == host
 
 
@@ -172,6 +172,6 @@ def test_a_misspelt_setting_is_an_error_with_the_nearest_name(
 
 
 @pytest.mark.parametrize("name", ["TIDEGATE_TOKEN", "TIDEGATE_SERVICE_HOST", "TIDEGATE_PORT_8000_TCP", "tidegate_port"])
-def test_what_belongs_to_others_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_variables_of_others_are_not_misspelt_settings(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "8000")
     settings()

@@ -1,4 +1,4 @@
-"""The dashboard in a terminal: everything is there, in whatever room there is, and nothing is wider than that."""
+"""The dashboard in a terminal: everything is shown at any size, and nothing is too wide."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ def test_everything_is_there() -> None:
     assert "All quiet." in seen
 
 
-def test_before_the_first_figures_and_after_a_loss_it_says_so() -> None:
+def test_it_says_that_it_is_waiting_or_disconnected() -> None:
     board = Board("http://127.0.0.1:8000")
     assert "Waiting for the first figures" in "\n".join(picture(board, 100, 30))
     board.state("disconnected")
