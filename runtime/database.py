@@ -62,6 +62,8 @@ async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: 
         server_settings={
             "application_name": application_name(database_url, "batch"),
             "jit": "off",
+            # Left to itself, Postgres plans a statement anew whenever its arrays are short: a third of a small batch.
+            "plan_cache_mode": "force_generic_plan",
             "idle_in_transaction_session_timeout": str(int(min(batch_max_seconds, 3.0) * 1000)),
             "transaction_timeout": str(int(batch_max_seconds * 1000)),
         },

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -36,7 +35,6 @@ from workers import batch as batches
 from workers.batch import DeadLetter, Message, Result, StaleRead
 from workers.earlier import Earlier
 from workers.ownership import ForeignWrite
-from workers.rows import Connection
 
 _log = logging.getLogger(__name__)
 
@@ -200,7 +198,7 @@ class Applier:
                         asked = [message.envelope for message in ours if message.envelope is not None]
                         earlier = await Earlier.look_up(connection, asked) if look_up else Earlier()
                         result = await batches.apply(connection, ours, earlier, alone=alone)
-                        found.update(await _move_on(connection, ours))
+                        found.update(result.positions)
             except asyncpg.LockNotAvailableError:
                 raise  # it gave way
             except _CUT_SHORT as error:
@@ -228,23 +226,6 @@ _HOLD: Final = f"""
 def _log_of(rows: Sequence[asyncpg.Record]) -> Confirmed | None:
     """How far which log has come, as those rows say that were to be had; None if there were none."""
     return Confirmed(UUID(int=rows[0]["identity"].int), rows[0]["last_seq"]) if rows else None
-
-
-async def _move_on(connection: Connection, messages: Sequence[Message | DeadLetter]) -> dict[int, str]:
-    """Moves the position of each mailbox to its last message, and counts them; returns the positions."""
-    last = {message.mailbox: message.entry.entry_id for message in messages}
-    counts = Counter(message.mailbox for message in messages)
-    await connection.execute(
-        """
-        UPDATE mailboxes m SET position = v.position, entries = m.entries + v.entries
-        FROM unnest($1::smallint[], $2::text[], $3::int[]) AS v (mailbox, position, entries)
-        WHERE m.mailbox = v.mailbox
-        """,
-        list(last),
-        list(last.values()),
-        [counts[mailbox] for mailbox in last],
-    )
-    return last
 
 
 def _reason(error: Exception, messages: Sequence[Message | DeadLetter]) -> str:

@@ -22,17 +22,18 @@ from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.metrics import UNREADABLE_COMMAND_TYPE
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
 from workers.earlier import Earlier
-from workers.eventlog import CommandRow, PendingEvent, take_places, write_log
+from workers.eventlog import CommandRow, PendingEvent, add_log, take_places
 from workers.handlers import gather_reads, gather_rows
+from workers.inserts import Inserts, Reached
 from workers.rows import (
     Connection,
     Loaded,
     ReadSet,
     Rows,
+    add_lines,
     load,
     move_entities,
     write_entities,
-    write_lines,
     write_orders,
 )
 
@@ -74,13 +75,15 @@ class StaleRead(Exception):
 
 
 class Result(NamedTuple):
-    """What a batch did: its events, told in order from `first_seq` on, its commands, its dead letters' codes."""
+    """What a batch did: its events, told in order from `first_seq` on, its commands, its dead letters' codes; and the
+    positions that it brought its mailboxes to."""
 
     first_seq: int
     events: list[PendingEvent]
     applied: list[CommandRow]
     dead_letters: list[str]
     at: datetime
+    positions: dict[int, str]
 
     @property
     def last_seq(self) -> int:
@@ -126,6 +129,8 @@ class Batch:
         self._earlier = earlier
         self._at = at
         self._rows = Rows()
+        self._inserts = Inserts()
+        self._reached: dict[int, Reached] = {}
         self._pending: list[PendingEvent] = []
         self._applied: list[CommandRow] = []
         self._dead_letters: list[str] = []
@@ -133,6 +138,8 @@ class Batch:
     def take(self, message: Message | DeadLetter) -> None:
         """Decides one message on the shop as its predecessors left it. Raises ForeignWrite if its rule changes
         what another slot owns."""
+        taken = self._reached.get(message.mailbox)
+        self._reached[message.mailbox] = Reached(message.entry.entry_id, taken.entries + 1 if taken else 1)
         if isinstance(message, DeadLetter):
             self._dead_letter(message)
             return
@@ -174,11 +181,13 @@ class Batch:
     async def write(self, connection: Connection) -> Result:
         """Writes everything. Raises StaleRead before it oversells, refuses what is there, or takes an old price."""
         await self._rows.write(connection)
-        await write_lines(connection, self._loaded)
+        add_lines(self._inserts, self._loaded)
+        await self._inserts.copy(connection)  # the counter is not held yet
         prices_moved = await write_entities(connection, self._loaded, self._at)
         if not self._pending:
             await self._rows.write_placed(connection, self._at)
-            return Result(0, [], [], self._dead_letters, self._at)
+            await self._inserts.write(connection, self._reached)
+            return Result(0, [], [], self._dead_letters, self._at, self._positions())
         places = await take_places(connection, len(self._pending), self._at, prices_moved=prices_moved)
         first, at = places.first, places.at
         if self._loaded.prices_seq is not None and places.prices_seq != self._loaded.prices_seq:
@@ -186,13 +195,17 @@ class Batch:
         if not await self._rows.write_stock(connection, self._loaded.counted):
             raise StaleRead("stock_moved")
         seqs = {order_id: first + place for order_id, place in self._rows.places_of_orders.items()}
-        await write_orders(connection, self._loaded, seqs, at)
-        await self._rows.erasure.write(connection)
+        await write_orders(connection, self._inserts, self._loaded, seqs, at)
         await self._rows.write_placed(connection, at)
         if at != self._at:
             await move_entities(connection, self._loaded, at)
-        await write_log(connection, first, self._pending, self._applied, at)
-        return Result(first, self._pending, self._applied, self._dead_letters, at)
+        add_log(self._inserts, first, self._pending, self._applied, at)
+        await self._inserts.write(connection, self._reached)
+        await self._rows.erasure.write(connection)
+        return Result(first, self._pending, self._applied, self._dead_letters, at, self._positions())
+
+    def _positions(self) -> dict[int, str]:
+        return {mailbox: reached.position for mailbox, reached in self._reached.items()}
 
     def _record(
         self, message: Message | DeadLetter, kind: str, status: str, events: Sequence[Event], *, owns_key: bool = True

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
+from runtime import tables
 from runtime.envelope import Envelope
 from runtime.records import moment
+from workers.inserts import Columns, Inserts
 from workers.rows import Connection
 
 
@@ -67,23 +70,18 @@ async def take_places(connection: Connection, count: int, at: datetime, *, price
     return Places(first, moment, prices_seq)
 
 
-async def write_log(
-    connection: Connection, first: int, pending: Sequence[PendingEvent], applied: Sequence[CommandRow], at: datetime
+def add_log(
+    inserts: Inserts, first: int, pending: Sequence[PendingEvent], applied: Sequence[CommandRow], at: datetime
 ) -> None:
-    """Writes the events to their places in the log, from `first` on, and with them the commands' records."""
-    await connection.copy_records_to_table(
-        "events",
-        records=[
+    """Adds the events at their places in the log, from `first` on, and with them the commands' records."""
+    inserts.add(
+        _EVENTS,
+        [
             (seq, event.type, event.subject, event.command_id, event.actor, at, event.data.decode())
             for seq, event in enumerate(pending, start=first)
         ],
-        columns=_EVENT_COLUMNS,
     )
-    await connection.copy_records_to_table(
-        "commands",
-        records=[_command_row(command, first, at) for command in applied],
-        columns=_COMMAND_COLUMNS,
-    )
+    inserts.add(_COMMANDS, [_command_row(command, first, at) for command in applied])
 
 
 def _command_row(command: CommandRow, first_seq: int, at: datetime) -> tuple[object, ...]:
@@ -105,19 +103,22 @@ def _command_row(command: CommandRow, first_seq: int, at: datetime) -> tuple[obj
     )
 
 
-_EVENT_COLUMNS = ("seq", "type", "subject", "command_id", "actor", "occurred_at", "data")
-_COMMAND_COLUMNS = (
-    "id",
-    "type",
-    "principal",
-    "accepted_at",
-    "applied_at",
-    "mailbox",
-    "entry_id",
-    "status",
-    "seq",
-    "event_count",
-    "idempotency_key",
-    "fingerprint",
-    "request",
+_EVENTS: Final = Columns(tables.events, ("seq", "type", "subject", "command_id", "actor", "occurred_at", "data"))
+_COMMANDS: Final = Columns(
+    tables.commands,
+    (
+        "id",
+        "type",
+        "principal",
+        "accepted_at",
+        "applied_at",
+        "mailbox",
+        "entry_id",
+        "status",
+        "seq",
+        "event_count",
+        "idempotency_key",
+        "fingerprint",
+        "request",
+    ),
 )

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -29,10 +29,10 @@ import msgspec
 
 from domain.catalogue import Variant
 from domain.model import Entity, Line, Offer, Order, Shop, Stock
-from runtime import entities, orders
+from runtime import entities, orders, tables
 from runtime.entities import ENTITIES, EntityTable, table_of, type_of
-from runtime.tables import orders as orders_table
 from workers.erasing import Erasure, erased_customers
+from workers.inserts import Columns, Inserts
 from workers.ownership import Writes
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
@@ -46,7 +46,7 @@ _ORDERS = f"SELECT {_COLUMNS} FROM orders WHERE id = ANY($1::uuid[]) ORDER BY id
 
 _CHANGE_ORDERS = f"""
     UPDATE orders o SET {", ".join(f"{name} = v.{name}" for name in orders.COLUMNS[1:])}, updated_at = $1
-    FROM unnest({", ".join(f"${n}::{type_of(orders_table, c)}[]" for n, c in enumerate(orders.COLUMNS, start=2))})
+    FROM unnest({", ".join(f"${n}::{type_of(tables.orders, c)}[]" for n, c in enumerate(orders.COLUMNS, start=2))})
         AS v ({_COLUMNS}) WHERE o.id = v.id
 """  # noqa: S608 - names of ours
 
@@ -242,28 +242,30 @@ class Rows:
         return done == f"UPDATE {len(moves)}"
 
 
-async def write_lines(connection: Connection, loaded: Loaded) -> None:
-    """Writes the lines of every order that is new."""
+def add_lines(inserts: Inserts, loaded: Loaded) -> None:
+    """Adds the lines of every order that is new."""
     before = loaded.before[Order]
-    lines = [
-        (order.order_id, position, line.sku, line.quantity, line.unit_price_minor)
-        for key, order in loaded.shop.orders.items()
-        if key not in before
-        for position, line in enumerate(order.lines)
-    ]
-    if lines:
-        await connection.copy_records_to_table("order_lines", records=lines, columns=orders.LINE_COLUMNS)
+    inserts.add(
+        _LINES,
+        [
+            (order.order_id, position, line.sku, line.quantity, line.unit_price_minor)
+            for key, order in loaded.shop.orders.items()
+            if key not in before
+            for position, line in enumerate(order.lines)
+        ],
+    )
 
 
-async def write_orders(connection: Connection, loaded: Loaded, seqs: Mapping[UUID, int], at: datetime) -> None:
-    """Writes every order that is new, placed at its seq, and every one that is another than was loaded."""
+async def write_orders(
+    connection: Connection, inserts: Inserts, loaded: Loaded, seqs: Mapping[UUID, int], at: datetime
+) -> None:
+    """Adds every order that is new, placed at its seq, and writes every one that is another than was loaded."""
     before = loaded.before[Order]
     new = {key: order for key, order in loaded.shop.orders.items() if key not in before}
     if new:
         if erased := await erased_customers(connection, new.values()):
             new = {key: _without_address(order) if order.customer_id in erased else order for key, order in new.items()}
-        rows = [(*orders.row(order), at, at, seqs[key]) for key, order in new.items()]
-        await connection.copy_records_to_table("orders", records=rows, columns=_ORDER_COLUMNS)
+        inserts.add(_NEW_ORDERS, [(*orders.row(order), at, at, seqs[key]) for key, order in new.items()])
     changed = [order for key, order in loaded.shop.orders.items() if key in before and before[key] is not order]
     if changed:
         await connection.execute(_CHANGE_ORDERS, at, *map(list, zip(*map(orders.row, changed), strict=True)))
@@ -312,7 +314,8 @@ def _offer(variant: Variant) -> tuple[int, str, bool]:
     return variant.price_minor, variant.currency, variant.on_sale
 
 
-_ORDER_COLUMNS = (*orders.COLUMNS, "placed_at", "updated_at", "placed_seq")
+_LINES: Final = Columns(tables.order_lines, orders.LINE_COLUMNS)
+_NEW_ORDERS: Final = Columns(tables.orders, (*orders.COLUMNS, "placed_at", "updated_at", "placed_seq"))
 _DEAD_LETTER_COLUMNS = (
     "mailbox",
     "entry_id",

@@ -51,7 +51,7 @@ async def test_a_price_that_changes_between_load_and_commit_is_the_one_that_is_p
     order = floor.place(elsewhere(floor), MUG=2)
     posted = [await floor.post(order), await floor.post(new_price(), actor=STAFF)]
     moved = retries("prices_moved")
-    async with gate_before(floor.database_url, "order_lines", holds=1) as gate:
+    async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([elsewhere(floor)]))
         await gate.wait_for(1)  # decided at the old price
         await floor.drain(floor.mailbox_of(new_price()))
@@ -110,7 +110,7 @@ async def test_what_is_taken_off_sale_between_load_and_commit_is_not_sold(floor:
     await floor.fill(MUG=10)
     order = floor.place(elsewhere(floor), MUG=2)
     posted = [await floor.post(order), await floor.post(stop, actor=STAFF)]
-    async with gate_before(floor.database_url, "order_lines", holds=1) as gate:
+    async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([elsewhere(floor)]))
         await gate.wait_for(1)
         await floor.drain(floor.mailbox_of(stop))
@@ -127,7 +127,7 @@ async def test_a_change_of_no_price_makes_nobody_look_again(floor: Shopfloor) ->
     await floor.post(floor.place(elsewhere(floor), MUG=2))
     await floor.post(ChangeProduct(MUG, {"name": "A better name"}), actor=STAFF)
     moved = retries("prices_moved")
-    async with gate_before(floor.database_url, "order_lines", holds=1) as gate:
+    async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([elsewhere(floor)]))
         await gate.wait_for(1)
         await floor.drain(floor.mailbox_of(new_price()))

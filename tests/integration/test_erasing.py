@@ -82,6 +82,15 @@ async def test_all_orders_with_the_address_lose_it_and_no_other_does(floor: Shop
     await floor.verified()
 
 
+async def test_an_order_of_the_same_batch_loses_the_address_as_well(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    account_id = await _account(floor)
+    guest = _order(floor, GUEST.principal, 0)
+    await _apply(floor, guest, EraseAccount(account_id))
+    assert await _emails(floor) == {guest.order_id: None}
+    await floor.verified()
+
+
 async def test_a_guests_address_goes_by_itself(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     mine, other = _order(floor, GUEST.principal, 1), _order(floor, "guest:2", 1)

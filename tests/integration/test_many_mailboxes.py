@@ -69,7 +69,7 @@ async def test_a_mailbox_that_somebody_is_at_work_on_is_left_out(floor: Shopfloo
     """Two workers with crossing sets: neither waits for the other, and what one has is not taken by the other."""
     await floor.fill(MUG=100)
     held = await floor.post_all(floor.place(mailbox, MUG=1) for mailbox in (0, 1))
-    async with gate_before(floor.database_url, "order_lines", holds=1) as gate:  # before it holds the counter
+    async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         first = asyncio.create_task(floor.new_drainer().drain([0, 1]))
         await gate.wait_for(1)
         free = await floor.post_all(floor.place(mailbox, MUG=1) for mailbox in (0, 1, 2, 3))

@@ -85,7 +85,7 @@ async def test_an_order_that_is_placed_later_stands_before_those_that_were_accep
         await _drained(floor, order)
     first, second = floor.place(0, MUG=1), floor.place(1, MUG=1)
     assert first.order_id < second.order_id
-    async with overtaken(floor, "order_lines", first, second):
+    async with overtaken(floor, "event_counter", first, second):
         known = (await _all(floor, _orders))[0]
         assert known == second.order_id
     listed = await _all(floor, _orders)
@@ -97,7 +97,7 @@ async def test_an_order_that_is_placed_later_stands_before_those_that_were_accep
 async def test_an_export_is_in_the_order_of_placing(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     first, second = floor.place(0, MUG=1), floor.place(1, MUG=1)
-    async with overtaken(floor, "order_lines", first, second):
+    async with overtaken(floor, "event_counter", first, second):
         pass
     async with _view(floor) as connection:
         rows = (await connection.execute(exports.order_lines_between(None, None, None).query)).all()
@@ -132,7 +132,7 @@ async def test_moments_never_run_backwards_along_the_log(floor: Shopfloor, what:
     await floor.fill(MUG=100)
     first: Command
     second: Command
-    table = "order_lines"
+    table = "event_counter"
     if what == "orders":
         first, second = floor.place(0, MUG=1), floor.place(1, MUG=1)
     elif what == "a cancellation":

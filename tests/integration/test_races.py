@@ -21,7 +21,7 @@ def _drain(floor: Shopfloor, mailboxes: Iterable[int]) -> list["asyncio.Task[Non
 
 async def _race(floor: Shopfloor, *mailboxes: int) -> None:
     """Drains the mailboxes at once; the first batch of each is decided before any of them writes."""
-    async with gate_before(floor.database_url, "order_lines", "event_counter") as gate:
+    async with gate_before(floor.database_url, "event_counter") as gate:
         drains = _drain(floor, mailboxes)
         await gate.wait_for(len(mailboxes))
         await gate.open()
@@ -113,7 +113,7 @@ async def test_what_another_takes_meanwhile_is_missing_also_to_who_gives_it_back
     await floor.fill(MUG=10)
     passing = floor.place(0, MUG=5)
     posted = await floor.post_all([passing, CancelOrder(passing.order_id), floor.place(1, MUG=8)])
-    async with gate_before(floor.database_url, "order_lines", holds=1) as gate:
+    async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         (slow,) = _drain(floor, [0])
         await gate.wait_for(1)
         await floor.drain(1)
@@ -133,7 +133,7 @@ async def test_what_another_takes_meanwhile_is_missing_also_if_more_comes_in_lat
         await floor.post(ReceiveStock("MUG", 5), actor=STAFF),
         await floor.post(floor.place(elsewhere, MUG=5)),
     ]
-    async with gate_before(floor.database_url, "order_lines", holds=1) as gate:
+    async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         (slow,) = _drain(floor, [shelf])
         await gate.wait_for(1)
         await floor.drain(elsewhere)

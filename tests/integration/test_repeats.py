@@ -121,7 +121,7 @@ async def test_a_key_that_comes_through_two_mailboxes_at_once_is_used_once(
         await floor.post(floor.place(0, MUG=1), key="key-1", fingerprint=SAME),
         await floor.post(floor.place(1, MUG=1), key="key-1", fingerprint=fingerprint),
     ]
-    async with gate_before(floor.database_url, "order_lines") as gate:
+    async with gate_before(floor.database_url, "event_counter") as gate:
         drains = [asyncio.create_task(floor.new_drainer().drain([mailbox])) for mailbox in (0, 1)]
         await gate.wait_for(2)  # both have decided to place the order, neither has written anything
         await gate.open()
@@ -137,7 +137,7 @@ async def test_many_keys_in_opposite_order_through_two_mailboxes_at_once(floor: 
     keys = [f"key-{number}" for number in range(30)]
     here = [await floor.post(floor.place(0, MUG=1), key=key) for key in keys]
     there = [await floor.post(floor.place(1, MUG=1), key=key) for key in reversed(keys)]
-    async with gate_before(floor.database_url, "order_lines") as gate:
+    async with gate_before(floor.database_url, "event_counter") as gate:
         drains = [asyncio.create_task(floor.new_drainer().drain([mailbox])) for mailbox in (0, 1)]
         await gate.wait_for(2)
         await gate.open()
