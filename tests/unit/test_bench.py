@@ -49,12 +49,12 @@ def test_the_best_opponent_is_the_one_with_the_highest_median() -> None:
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(None, "not measured"), (1.9, "missed"), (2.0, "must"), (4.0, "aim")])
-def test_of_a_ratio_more_is_better(value: float | None, verdict: str) -> None:
+def test_a_higher_ratio_is_better(value: float | None, verdict: str) -> None:
     assert Target("apply", value, "x", 2, 4).verdict == verdict
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(15.0, "missed"), (14.9, "must"), (6.0, "must"), (5.9, "aim")])
-def test_of_milliseconds_less_is_better(value: float, verdict: str) -> None:
+def test_fewer_milliseconds_are_better(value: float, verdict: str) -> None:
     assert Target("wait", value, "ms", 15, 6).verdict == verdict
 
 
@@ -108,7 +108,7 @@ def test_the_document_is_json_with_every_value() -> None:
     assert (read["seconds"], read["configuration"]) == (12.3, {"cpu": "one"})
 
 
-def test_orders_have_two_different_skus_of_those_that_may_be_drawn() -> None:
+def test_orders_have_two_different_skus_from_the_pool() -> None:
     orders = list(islice(goods.two_lines(Random(goods.SEED), goods.SPREAD_SKUS), 2_000))
     skus = {wanted.sku for order in orders for wanted in order.lines}
     assert skus <= {product.sku for product in goods.products()}
@@ -118,7 +118,7 @@ def test_orders_have_two_different_skus_of_those_that_may_be_drawn() -> None:
     assert {wanted.sku for order in hot for wanted in order.lines} == {str(goods.FIRST_SKU), str(goods.FIRST_SKU + 1)}
 
 
-def test_real_baskets_come_round_again() -> None:
+def test_real_baskets_are_repeated() -> None:
     invoices = baskets.read()
     orders = list(islice(goods.real(invoices), len(invoices.baskets) + 1))
     assert orders[0] == orders[-1] == (invoices.baskets[0].customer_id, invoices.baskets[0].lines)
@@ -173,7 +173,7 @@ def test_baselines_run_with_the_gateway_s_own_options() -> None:
     assert ours.replace("--factory gateway.app:create_app", "raw:app") == theirs
 
 
-async def test_the_bare_app_s_answer_is_one_the_generator_reads() -> None:
+async def test_the_generator_can_read_the_bare_apps_response() -> None:
     sent: list[MutableMapping[str, Any]] = []
     parts: Iterator[MutableMapping[str, Any]] = iter([{"body": b"{", "more_body": True}, {"body": b"}"}])
 
@@ -192,7 +192,7 @@ async def test_the_bare_app_s_answer_is_one_the_generator_reads() -> None:
     assert (response.status, response.end) == (202, len(whole))
 
 
-def test_products_to_search_among_are_always_the_same_and_each_is_its_own() -> None:
+def test_products_to_search_are_always_the_same_and_all_distinct() -> None:
     names = [product.name for product in baskets.read().products]
     found = search.made_up(names, 2_000)
     assert found == search.made_up(names, 2_000)
@@ -200,7 +200,7 @@ def test_products_to_search_among_are_always_the_same_and_each_is_its_own() -> N
     assert all(len(good.name) >= 2 and good.description for good in found)
 
 
-def test_searches_are_words_words_with_a_mistake_and_codes() -> None:
+def test_searches_are_words_misspelt_words_and_codes() -> None:
     found = search.made_up([product.name for product in baskets.read().products], 2_000)
     words = {word for good in found for word in good.name.lower().split()}
     asked = [search.searched(Random(seed), found) for seed in range(1_000)]
@@ -210,7 +210,7 @@ def test_searches_are_words_words_with_a_mistake_and_codes() -> None:
     assert 600 < right < 900
 
 
-async def test_the_bare_page_is_as_large_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_bare_page_has_the_requested_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(raw_page.BODY_BYTES_VARIABLE, "123")
     page = importlib.reload(raw_page)
     sent: list[MutableMapping[str, Any]] = []

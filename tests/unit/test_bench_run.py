@@ -79,7 +79,7 @@ def test_a_run_without_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         (AssertionError("surprise"), "AssertionError: surprise"),
     ],
 )
-def test_a_section_that_fails_says_why_and_the_others_go_on(
+def test_a_failing_section_says_why_and_the_others_continue(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, reason: str
 ) -> None:
     done, document = run(monkeypatch, tmp_path, error)

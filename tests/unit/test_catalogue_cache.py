@@ -1,4 +1,4 @@
-"""The cache of ready pages: what it keeps, when it forgets, and that each page is made once."""
+"""The cache of catalogue pages: what it keeps, when it is emptied, and that each page is made once."""
 
 import asyncio
 import gzip
@@ -51,7 +51,7 @@ async def test_a_page_is_made_once_and_kept() -> None:
     assert works.cache.get(b"b") is None
 
 
-async def test_it_is_known_by_other_spellings() -> None:
+async def test_other_forms_of_a_query_find_the_same_page() -> None:
     works = Clockwork()
     await works.ask("a", "page")
     works.cache.spell(b"A", b"a")
@@ -63,7 +63,7 @@ async def test_it_is_known_by_other_spellings() -> None:
 
 
 @pytest.mark.parametrize("event_type", ["product.created", "product.variant_changed", "category.changed"])
-async def test_what_happens_to_the_catalogue_empties_it(event_type: str) -> None:
+async def test_an_event_of_the_catalogue_empties_the_cache(event_type: str) -> None:
     works = Clockwork()
     await works.ask("a", "old")
     works.cache.take([*event("order.placed"), *event(event_type)])
@@ -72,14 +72,14 @@ async def test_what_happens_to_the_catalogue_empties_it(event_type: str) -> None
 
 
 @pytest.mark.parametrize("event_type", ["order.placed", "stock.received", "product.unchanged", "category.unchanged"])
-async def test_what_happens_elsewhere_does_not(event_type: str) -> None:
+async def test_other_events_do_not_empty_the_cache(event_type: str) -> None:
     works = Clockwork()
     await works.ask("a", "page")
     works.cache.take(event(event_type))
     assert works.cache.get(b"a") is not None
 
 
-async def test_while_much_happens_it_is_emptied_now_and_then() -> None:
+async def test_under_many_events_it_is_emptied_now_and_then() -> None:
     works = Clockwork()
     works.cache.take(event("product.created"))
     await works.ask("a", "old")
@@ -91,7 +91,7 @@ async def test_while_much_happens_it_is_emptied_now_and_then() -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_nothing_is_taken_for_true_when_the_tail_is_not_level() -> None:
+async def test_no_page_is_served_from_the_cache_unless_the_tail_is_caught_up() -> None:
     works = Clockwork(level_seconds=0.0)
     await works.ask("a", "old")
     works.level = False
@@ -101,19 +101,19 @@ async def test_nothing_is_taken_for_true_when_the_tail_is_not_level() -> None:
     assert await works.ask("a", "newer") == "new"
 
 
-async def test_what_was_just_read_is_true_whether_the_tail_is_level_or_not() -> None:
+async def test_a_page_just_read_is_served_whether_or_not_the_tail_is_caught_up() -> None:
     works = Clockwork()
     works.level = False
     assert [await works.ask("a", text) for text in ("first", "second")] == ["first", "first"]
 
 
-async def test_what_is_read_before_the_tail_follows_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_read_before_the_tail_follows_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     works = Clockwork()
     monkeypatch.setattr(works.cache, "_level_at", lambda: float("-inf"))
     assert [await works.ask("a", text) for text in ("first", "second")] == ["first", "second"]
 
 
-async def test_a_page_that_is_good_for_a_while_only() -> None:
+async def test_a_page_that_is_valid_for_a_limited_time() -> None:
     works = Clockwork()
     await works.ask("a", "old", good_seconds=0.0)
     assert await works.ask("a", "new") == "new"
@@ -126,13 +126,13 @@ async def test_concurrent_requests_for_the_same_page_share_one_query() -> None:
     other = asyncio.create_task(works.ask("b", "other"))
     while len(works.made) < 2:
         await asyncio.sleep(0)
-    asking[0].cancel()  # whoever came first may go before it is there
+    asking[0].cancel()  # the first request may be cancelled before the page is there
     works.gate.set()
     assert list(await asyncio.gather(*asking[1:], other)) == ["page"] * 49 + ["other"]
     assert works.made == ["page", "other"]
 
 
-async def test_what_was_being_made_when_something_changed_is_not_kept() -> None:
+async def test_a_page_in_progress_during_a_change_is_not_kept() -> None:
     works = Clockwork()
     works.gate.clear()
     early = asyncio.create_task(works.ask("a", "old"))
@@ -161,7 +161,7 @@ async def test_a_failure_reaches_all_waiting_requests_and_is_retried() -> None:
     assert await works.ask("a", "page") == "page"
 
 
-async def test_what_nobody_asked_for_the_longest_goes_first() -> None:
+async def test_the_least_recently_used_page_is_evicted_first() -> None:
     works = Clockwork(max_bytes=10_000)
     for key in "abc":
         await works.ask(key, key * 500)
@@ -173,7 +173,7 @@ async def test_what_nobody_asked_for_the_longest_goes_first() -> None:
     assert works.cache.get(b"f") is None, "more than all that may be kept"
 
 
-async def test_a_page_comes_in_all_the_forms_it_is_asked_for() -> None:
+async def test_a_page_is_served_plain_compressed_or_as_not_modified() -> None:
     page = await page_of(b'{"items":[]}', {"X-Total-Count": "0"})
     plain = page.answer(if_none_match=None, takes_gzip=False)
     assert (plain.status, plain.body, dict(plain.headers)[b"x-total-count"]) == (200, b'{"items":[]}', b"0")
@@ -189,7 +189,7 @@ async def test_a_page_comes_in_all_the_forms_it_is_asked_for() -> None:
     assert gzip.decompress((await page_of(large, {})).gzipped.body) == large
 
 
-async def test_a_page_that_is_forgotten_before_it_is_begun_is_answered_all_the_same() -> None:
+async def test_a_page_evicted_before_it_is_begun_is_answered_all_the_same() -> None:
     works = Clockwork()
     asking = asyncio.create_task(works.ask("a", "page"))
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Categories by their paths: found however their names are written, and planned from above where they are missing."""
+"""Categories by path: found however their names are written, and planned from the top where they are missing."""
 
 from uuid import UUID
 
@@ -33,12 +33,12 @@ def test_names_are_found_however_they_are_written() -> None:
     assert tree().find(("Kitchen", "Pots")) is None
 
 
-def test_of_two_with_one_name_the_first_counts() -> None:
+def test_of_two_with_the_same_name_the_first_counts() -> None:
     later, first = (Category(UUID(int=n), f"tea-{n}", "Tea", None, 9 - n, 1) for n in (5, 6))
     assert tree(later, first).find(("tea",)) == first.id
 
 
-def test_what_is_missing_is_planned_from_above() -> None:
+def test_missing_categories_are_planned_from_the_top() -> None:
     shop = tree()
     found = planned(shop, "Kitchen", "Linen", "Aprons")
     assert found[0] == ("Linen", "linen", KITCHEN.id)
@@ -47,7 +47,7 @@ def test_what_is_missing_is_planned_from_above() -> None:
     assert planned(shop, "kitchen", "LINEN", "aprons") == []
 
 
-def test_a_path_is_planned_alike_whenever_it_is() -> None:
+def test_a_path_is_always_planned_in_the_same_way() -> None:
     first, again = (next(iter(tree().missing(("New",), JOB))) for _ in range(2))
     assert first == again
     other = next(iter(tree().missing(("New",), new_id(1_790_000_000_000, 7, 54_321))))

@@ -1,4 +1,5 @@
-"""How many connections a process holds: bounds on all and on each address, below what it may open, and room again."""
+"""The connections of a process: bounded in total and by address, below its limit of open files, and room freed
+again."""
 
 import logging
 from typing import Any
@@ -17,14 +18,14 @@ def crowd(open_files_max: int = FILES, **settings: Any) -> Crowd:
     )
 
 
-def test_there_is_a_bound_on_all_and_one_on_each_address() -> None:
+def test_connections_are_bounded_in_total_and_by_address() -> None:
     there = crowd()
     assert [there.enter("10.0.0.1") for _ in range(4)] == [None, None, None, "address"]
     assert [there.enter("10.0.0.2") for _ in range(3)] == [None, None, "all"]
     assert there.enter("10.0.0.3") == "all"
 
 
-def test_where_no_address_is_known_only_the_bound_on_all_holds() -> None:
+def test_without_an_address_only_the_total_is_bounded() -> None:
     there = crowd()
     assert [there.enter(None) for _ in range(6)] == [None] * 5 + ["all"]
 

@@ -1,4 +1,4 @@
-"""What lies in a mailbox: it comes out as it went in, and what cannot be read says why."""
+"""Mailbox entries: they round-trip unchanged, and one that cannot be read says why."""
 
 import json
 from collections.abc import Iterator
@@ -67,14 +67,14 @@ sent_envelopes = st.builds(
 
 
 @given(sent_envelopes)
-def test_an_envelope_comes_out_of_a_mailbox_as_it_went_in(sent: Envelope) -> None:
+def test_an_envelope_round_trips_through_a_mailbox(sent: Envelope) -> None:
     got, _ = envelopes.decode(entry(envelopes.encode(sent)))
     assert got == sent
 
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("scopes", [None, frozenset({"orders:read"})])
-def test_an_envelope_says_for_whom_and_as_what(role: str, scopes: frozenset[str] | None) -> None:
+def test_an_envelope_carries_its_actor(role: str, scopes: frozenset[str] | None) -> None:
     actor = Actor("ann", role, SCOPES_OF_ROLE[role] if scopes is None else scopes, True)
     sealed = envelopes.seal(CancelOrder(ORDER), actor, development=True)
     got, _ = envelopes.decode(entry(envelopes.encode(sealed)))
@@ -98,7 +98,7 @@ def test_a_role_of_tomorrow_has_no_rights_today() -> None:
 
 
 @given(commands)
-def test_a_command_comes_out_of_its_envelope_as_it_went_in(command: Command) -> None:
+def test_a_command_round_trips_through_its_envelope(command: Command) -> None:
     _, got = envelopes.decode(entry(envelopes.encode(envelope(command))))
     assert (type(got), got) == (type(command), command)
 
@@ -178,7 +178,7 @@ def test_an_envelope_needs_its_parts(fields: dict[bytes, bytes]) -> None:
         msgspec.structs.replace(envelope(CancelOrder(ORDER)), idempotency_key="k" * (IDEMPOTENCY_KEY_MAX_CHARS + 1)),
     ],
 )
-def test_an_envelope_holds_nothing_that_no_table_could(unstorable: Envelope) -> None:
+def test_an_envelope_contains_nothing_that_tables_cannot_store(unstorable: Envelope) -> None:
     with pytest.raises(UnreadableEntry) as caught:
         envelopes.decode(entry(envelopes.encode(unstorable)))
     assert (caught.value.code, caught.value.envelope) == ("unreadable_envelope", None)
@@ -218,7 +218,7 @@ def test_a_command_that_cannot_be_read_keeps_its_envelope(command: msgspec.Raw) 
     assert caught.value.detail
 
 
-def test_who_audits_the_record_reads_the_command_by_name() -> None:
+def test_the_audit_record_names_the_command() -> None:
     request = envelopes.encode(envelope(ReceiveStock("MUG", 5, "PO-7")))
     assert envelopes.read_request(request) == {"type": "ReceiveStock", "sku": "MUG", "quantity": 5, "reference": "PO-7"}
     assert envelopes.read_request(envelopes.encode(envelope(raw(["Explode", 1])))) == {"type": "Explode"}
@@ -227,7 +227,7 @@ def test_who_audits_the_record_reads_the_command_by_name() -> None:
 @pytest.mark.parametrize(
     "command", [raw(["CancelOrder", b"\xff"]), raw([b"\xff", 1]), raw(["ReceiveStock", "MUG", {1: [None]}]), raw("x")]
 )
-def test_what_an_audit_shows_of_garbage_can_be_shown(command: msgspec.Raw) -> None:
+def test_the_audit_record_of_garbage_can_be_shown(command: msgspec.Raw) -> None:
     json.dumps(envelopes.read_request(envelopes.encode(envelope(command))))
 
 
@@ -251,7 +251,7 @@ CREATES = ["CreateAccount", str(ORDER), *PRIVATE[:2], "customer", PRIVATE[2]]
         ("ada@example.com", ("*",)),
     ],
 )
-def test_what_is_kept_of_a_command_is_without_what_is_private(command: object, lost: tuple[str, ...]) -> None:
+def test_the_record_of_a_command_has_no_private_data(command: object, lost: tuple[str, ...]) -> None:
     sent = envelope(raw(command))
     accepted = envelopes.encode(sent)
     kept = envelopes.record(sent, accepted, None)

@@ -1,4 +1,4 @@
-"""Tokens to callers: who asks, what they may, the memory of those that were verified, and what was revoked."""
+"""From tokens to callers: who they are, what they may do, remembered tokens, and revocations."""
 
 import time
 from collections.abc import Sequence
@@ -124,7 +124,7 @@ def test_an_invalid_expiry_is_refused(authenticator: Authenticator, expires_at: 
     assert refused(authenticator, jwt.encode(claims, SECRET, algorithm=HS256)) == "invalid_token"
 
 
-def test_what_is_remembered_is_bounded_and_still_right(authenticator: Authenticator) -> None:
+def test_the_memory_of_tokens_is_bounded_and_still_correct(authenticator: Authenticator) -> None:
     tokens = {name: token(name) for name in map(str, range(10))}
     for _ in range(3):
         for name, each in tokens.items():
@@ -143,7 +143,7 @@ def test_a_remembered_token_expires(authenticator: Authenticator, monkeypatch: p
     assert not authenticator.stands(caller)
 
 
-def test_what_was_refused_is_not_remembered(authenticator: Authenticator) -> None:
+def test_refused_tokens_are_not_remembered(authenticator: Authenticator) -> None:
     stranger = KeyRing.shared("another-secret-of-32-bytes-at-least")
     for bad in ("abc", token(roles=()), mint(stranger, "ada", ["staff"], lifetime_seconds=60)):
         refused(authenticator, bad)
@@ -162,7 +162,7 @@ def test_refresh_and_access_tokens_are_not_interchangeable(authenticator: Authen
 @pytest.mark.parametrize(
     "changes", [{"sid": "x"}, {"sid": None}, {"sub": "ada"}, {"gen": "1"}, {"gen": None}, {"exp": 1}]
 )
-def test_a_refresh_token_that_says_nonsense(changes: dict[str, Any]) -> None:
+def test_a_refresh_token_with_invalid_claims(changes: dict[str, Any]) -> None:
     now = int(time.time())
     good = {"sub": str(ADA), "sid": str(SESSION), "gen": 0, "iat": now, "exp": now + 60}
     claims = {"iss": ISSUER, "aud": REFRESH_AUDIENCE, **good, **changes}
@@ -216,7 +216,7 @@ def test_watchers_are_notified_only_of_revocations(revocations: Revocations) -> 
     assert told == [True]
 
 
-def test_what_no_token_is_old_enough_for_is_forgotten(
+def test_revocations_older_than_any_token_are_forgotten(
     revocations: Revocations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()

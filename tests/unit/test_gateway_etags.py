@@ -1,4 +1,4 @@
-"""Entity tags: what If-Match insists on, and what If-None-Match knows."""
+"""Entity tags: If-Match and If-None-Match."""
 
 import pytest
 from fastapi import Request
@@ -36,11 +36,11 @@ def request(**headers: str | list[str]) -> Request:
         (["nonsense"], 0),
     ],
 )
-def test_the_version_that_if_match_insists_on(if_match: list[str], version: int | None) -> None:
+def test_the_version_that_if_match_requires(if_match: list[str], version: int | None) -> None:
     assert expected_version(request(if_match=if_match)) == version
 
 
-def test_a_version_comes_back_as_it_was_given() -> None:
+def test_a_version_round_trips() -> None:
     assert expected_version(request(if_match=version_tag(7))) == 7
 
 
@@ -48,7 +48,7 @@ def test_a_version_comes_back_as_it_was_given() -> None:
     ("if_none_match", "known"),
     [('"7"', True), ('W/"7"', True), ('"6", "7"', True), ("*", True), ('"6"', False), ("7", False), ("", False)],
 )
-def test_what_if_none_match_knows(if_none_match: str, known: bool) -> None:
+def test_if_none_match(if_none_match: str, known: bool) -> None:
     assert is_known(if_none_match, '"7"') == known
     assert is_known(if_none_match, 'W/"7"') == known
 
@@ -58,7 +58,7 @@ def test_the_tag_of_a_body_is_weak_and_its_own() -> None:
     assert body_tag(b"a") == body_tag(b"a") != body_tag(b"b")
 
 
-def test_an_answer_that_the_client_has_is_not_sent_again() -> None:
+def test_a_response_that_the_client_has_is_not_sent_again() -> None:
     sent = conditional(request(), b"{}", '"7"')
     assert (sent.status_code, sent.body, sent.headers["etag"], sent.headers["cache-control"]) == (
         200,

@@ -1,4 +1,4 @@
-"""An export that goes wrong on its way is seen to, and lets go of what it holds."""
+"""An export that fails midway is noticed, and releases what it holds."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +12,7 @@ from starlette.types import Message
 from gateway.web.exporting import Sheet, _Export
 
 
-async def test_a_row_that_cannot_be_written_is_an_error_and_no_shorter_file() -> None:
+async def test_a_row_that_cannot_be_written_is_an_error_rather_than_a_shorter_file() -> None:
     async def more() -> AsyncIterator[Sequence[Any]]:
         yield [1, 0]
 

@@ -1,4 +1,4 @@
-"""The bounds on a request's head, and on how long a connection may be held for nothing."""
+"""The bounds on a request's head, and on how long a connection may stay open without progress."""
 
 import asyncio
 import json
@@ -72,7 +72,7 @@ def connection() -> tuple[BoundedHttp, Wire]:
     return protocol, wire
 
 
-async def test_a_head_without_end_is_refused_at_its_bound() -> None:
+async def test_an_endless_head_is_refused_at_its_bound() -> None:
     protocol, wire = connection()
     protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\nx-much: ")
     fed = 0
@@ -140,7 +140,7 @@ async def test_a_connection_that_piles_up_requests_is_closed() -> None:
         (b"\x00\x01\x02 nonsense\r\n\r\n", "malformed_request"),
     ],
 )
-async def test_what_cannot_be_served_is_refused_with_a_problem(request_bytes: bytes, code: str) -> None:
+async def test_requests_that_cannot_be_served_are_refused_with_a_problem(request_bytes: bytes, code: str) -> None:
     protocol, wire = connection()
     protocol.data_received(request_bytes)
     protocol.data_received(b"and more")
@@ -207,7 +207,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Looks:
         pytest.param(b"GET / HTTP/1.1\r\nhost: x\r\n\r\nGET /half", id="half_a_second_head"),
     ],
 )
-async def test_who_does_not_send_a_whole_request_in_time_is_let_go(look: Looks, begun: bytes) -> None:
+async def test_a_client_that_does_not_send_its_request_in_time_is_disconnected(look: Looks, begun: bytes) -> None:
     """However steadily the rest drips."""
     protocol, wire = connection()
     if begun:
@@ -246,8 +246,8 @@ async def test_an_upload_has_a_deadline_of_its_own_and_only_that_one(look: Looks
     await asyncio.gather(*protocol.tasks)
 
 
-async def test_who_is_waited_for_by_nobody_is_left_alone(look: Looks) -> None:
-    """Between two requests, and behind an answer that took its time."""
+async def test_a_connection_that_nothing_waits_for_is_left_alone(look: Looks) -> None:
+    """Between two requests, and after a slow response."""
     protocol, wire = connection()
     protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
     protocol.data_received(b"GET / HTT")
@@ -264,7 +264,7 @@ async def test_who_is_waited_for_by_nobody_is_left_alone(look: Looks) -> None:
     protocol.connection_lost(None)
 
 
-async def test_who_takes_nothing_of_an_answer_is_let_go(look: Looks) -> None:
+async def test_a_client_that_does_not_read_its_response_is_disconnected(look: Looks) -> None:
     protocol, wire = connection()
     protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
     await asyncio.gather(*protocol.tasks)
@@ -278,7 +278,7 @@ async def test_who_takes_nothing_of_an_answer_is_let_go(look: Looks) -> None:
     protocol.connection_lost(None)
 
 
-async def test_a_connection_that_is_over_is_not_looked_at(look: Looks) -> None:
+async def test_a_closed_connection_is_not_checked(look: Looks) -> None:
     protocol, _ = connection()
     timer = protocol._looking
     protocol.connection_lost(None)

@@ -1,4 +1,4 @@
-"""What stands around the app: ids, times and security headers on every answer; compression and CORS for who asks."""
+"""The middleware: ids, times and security headers on every response; compression and CORS on request."""
 
 import gzip
 import re
@@ -75,12 +75,12 @@ async def test_every_answer_has_an_id_a_time_and_security_headers() -> None:
     assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
-async def test_what_does_not_say_that_it_may_be_kept_is_not_to_be() -> None:
+async def test_responses_are_not_cached_unless_they_say_so() -> None:
     assert (await ask(text("hi"))).headers["cache-control"] == "no-store"
     assert (await ask(text("hi", **{"cache-control": "public, max-age=9"}))).headers["cache-control"].startswith("pub")
 
 
-async def test_https_is_to_be_kept_only_where_it_is_spoken() -> None:
+async def test_hsts_is_sent_only_over_https() -> None:
     assert "strict-transport-security" not in (await ask(text("hi"))).headers
     assert (await ask(text("hi"), scheme="https")).headers["strict-transport-security"].startswith("max-age=")
 
@@ -96,7 +96,7 @@ async def test_a_page_has_a_policy_of_its_own(scheme: str) -> None:
     assert ("strict-transport-security" in answer.headers) == (scheme == "https")
 
 
-async def test_what_is_large_is_compressed_for_who_accepts_it() -> None:
+async def test_large_responses_are_compressed_for_clients_that_accept_it() -> None:
     answer = await ask(text(LARGE), accept_encoding="gzip, deflate")
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.headers["vary"] == "Accept-Encoding"
@@ -105,14 +105,14 @@ async def test_what_is_large_is_compressed_for_who_accepts_it() -> None:
 
 
 @pytest.mark.parametrize("accepted", [{}, {"accept_encoding": "br"}, {"accept_encoding": "gzip;q=0, br"}])
-async def test_what_is_large_says_that_it_depends(accepted: dict[str, str]) -> None:
+async def test_large_responses_vary_by_encoding(accepted: dict[str, str]) -> None:
     answer = await ask(text(LARGE), **accepted)
     assert answer.body.decode() == LARGE
     assert answer.headers["vary"] == "Accept-Encoding"
     assert "content-encoding" not in answer.headers
 
 
-async def test_what_is_small_passes_as_it_is() -> None:
+async def test_small_responses_are_not_compressed() -> None:
     answer = await ask(text(SMALL), accept_encoding="gzip")
     assert answer.body.decode() == SMALL
     assert "content-encoding" not in answer.headers
@@ -120,7 +120,7 @@ async def test_what_is_small_passes_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_what_has_no_body_has_no_encoding(status: int) -> None:
+async def test_responses_without_a_body_have_no_encoding(status: int) -> None:
     answer = await ask(Response(status_code=status), accept_encoding="gzip")
     assert (answer.status, answer.body) == (status, b"")
     assert "content-encoding" not in answer.headers
@@ -148,7 +148,7 @@ async def test_an_event_stream_is_never_compressed() -> None:
     assert answer.body == b"a,b\n" * 300
 
 
-async def test_what_is_compressed_already_is_left_alone() -> None:
+async def test_compressed_responses_are_left_alone() -> None:
     answer = await ask(text(LARGE, **{"content-encoding": "br"}), accept_encoding="gzip")
     assert answer.headers["content-encoding"] == "br"
     assert answer.body.decode() == LARGE
@@ -207,7 +207,7 @@ async def test_scripts_of_other_origins_may_not() -> None:
         ("https://shop.example", "POST", "x-anything", 400),
     ],
 )
-async def test_what_a_browser_asks_first(origin: str, method: str, headers: str, status: int) -> None:
+async def test_preflight_requests(origin: str, method: str, headers: str, status: int) -> None:
     answer = await ask(
         text("the app is not asked"),
         method="OPTIONS",
@@ -221,7 +221,7 @@ async def test_what_a_browser_asks_first(origin: str, method: str, headers: str,
 
 
 @pytest.mark.parametrize("settings", [None, SHARED])
-async def test_head_is_answered_as_get_is_without_the_body(settings: Any) -> None:
+async def test_head_is_answered_like_get_without_the_body(settings: Any) -> None:
     apps: list[Callable[[], App]] = [
         lambda: text(SMALL),
         lambda: text(LARGE),

@@ -1,4 +1,4 @@
-"""Pages by keyset: a cursor is the place of the last row, and nothing else is one."""
+"""Keyset pagination: a cursor is the key of the last row, and nothing else is accepted as one."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -12,7 +12,7 @@ from gateway.web.problems import Problem
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_a_cursor_holds_its_key(key: str) -> None:
+def test_a_cursor_contains_its_key(key: str) -> None:
     cursor = encode_cursor(key)
     assert decode_cursor(cursor, str) == key
     assert cursor.isascii()

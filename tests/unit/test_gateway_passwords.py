@@ -1,4 +1,4 @@
-"""Passwords are checked beside the event loop, a few at a time, and unknown accounts take as long as known ones."""
+"""Passwords are checked off the event loop, a few at a time, and unknown accounts take as long as known ones."""
 
 import asyncio
 import threading
@@ -26,7 +26,7 @@ def passwords() -> Iterator[Passwords]:
     threads.close()
 
 
-async def test_a_password_is_known_by_its_hash_however_it_is_spelt(passwords: Passwords) -> None:
+async def test_a_password_matches_its_hash_in_any_unicode_form(passwords: Passwords) -> None:
     kept = (await passwords.hash("caf\u00e9 au lait")).value
     assert kept.startswith("$argon2id$")
     assert "caf" not in kept
@@ -36,7 +36,7 @@ async def test_a_password_is_known_by_its_hash_however_it_is_spelt(passwords: Pa
     assert not await passwords.check("", kept)
 
 
-async def test_without_an_account_no_password_is_right_and_it_is_checked_all_the_same(
+async def test_without_an_account_every_password_is_wrong_but_still_checked(
     passwords: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[str] = []
@@ -70,7 +70,7 @@ async def test_too_many_at_once_are_asked_to_retry(passwords: Passwords, monkeyp
     assert await passwords.check(PASSWORD, "hash")
 
 
-def test_a_text_that_is_slow_to_spell_is_not_spelt() -> None:
+def test_text_that_is_slow_to_normalize_is_not_normalized() -> None:
     """Accents in the wrong order are sorted one by one: of a body full of them, for many seconds."""
     accents = "a" + "\N{COMBINING ACUTE ACCENT}" * 30_000 + "\N{COMBINING GRAVE ACCENT BELOW}" * 30_000
     begun = time.monotonic()
@@ -78,6 +78,6 @@ def test_a_text_that_is_slow_to_spell_is_not_spelt() -> None:
     assert time.monotonic() - begun < pace.seconds(1)
 
 
-def test_every_password_may_be_typed_in_its_longest_spelling() -> None:
+def test_every_password_may_be_typed_in_its_longest_form() -> None:
     longest = "\N{GREEK SMALL LETTER OMEGA WITH DASIA AND PERISPOMENI AND YPOGEGRAMMENI}" * PASSWORD_MAX_CHARS
     assert normal_password(unicodedata.normalize("NFKD", longest)) == longest

@@ -1,4 +1,4 @@
-"""Errors as the client sees them: a problem document with an id to find it by, whatever went wrong, on every lane."""
+"""Errors as the client sees them: a problem document with an id to find it by, whatever went wrong, on every route."""
 
 import ast
 import json
@@ -107,7 +107,7 @@ def lost() -> Exception:
         pytest.param(lambda: asyncpg.CannotConnectNowError("starting"), 503, "database_unavailable", id="starting"),
     ],
 )
-async def test_whatever_is_raised_is_a_problem(
+async def test_every_exception_becomes_a_problem(
     path: str, error: Callable[[], Exception], status: int, code: str
 ) -> None:
     answered = await ask(failing(error), path)
@@ -119,7 +119,7 @@ async def test_whatever_is_raised_is_a_problem(
 
 
 @pytest.mark.parametrize("path", ["/slow", "/fast"])
-async def test_a_surprise_does_not_tell_what_it_was(path: str) -> None:
+async def test_an_unexpected_error_does_not_reveal_its_cause(path: str) -> None:
     answered = await ask(failing(lambda: RuntimeError("the secret plan")), path)
     assert "secret" not in json.dumps(answered.document)
 

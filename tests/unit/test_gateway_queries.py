@@ -1,4 +1,4 @@
-"""Query strings that a route reads itself: read, refused, and said in one way."""
+"""Query strings that a route reads itself: parsed, refused, and put into a canonical form."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def read(query_string: str) -> ProductsQuery:
         ("category_id=01936C3E-0000-7000-8000-000000000000", "category_id=01936c3e-0000-7000-8000-000000000000"),
     ],
 )
-def test_what_says_the_same_has_one_form(query_string: str, canonical: str) -> None:
+def test_equivalent_queries_have_one_canonical_form(query_string: str, canonical: str) -> None:
     query = read(query_string)
     assert query.canonical() == canonical.encode()
     assert read(query.canonical().decode()) == query
@@ -54,7 +54,7 @@ def test_what_says_the_same_has_one_form(query_string: str, canonical: str) -> N
         },
     )
 )
-def test_the_canonical_form_says_the_same(said: dict[str, Any]) -> None:
+def test_the_canonical_form_means_the_same(said: dict[str, Any]) -> None:
     query = ProductsQuery.model_validate(said)
     assert parse_query(ProductsQuery, query.canonical()) == query
 
@@ -69,7 +69,7 @@ def test_the_canonical_form_says_the_same(said: dict[str, Any]) -> None:
         ("&".join(["a=1"] * 101), "/query"),
     ],
 )
-def test_what_does_not_fit_is_refused(query_string: str, pointer: str) -> None:
+def test_invalid_values_are_refused(query_string: str, pointer: str) -> None:
     with pytest.raises(Problem) as refused:
         read(query_string)
     assert [error["pointer"] for error in refused.value.extensions["errors"]] == [pointer]
@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_refused(query_string: str, pointer: str) -> None:
         ("&".join(["page=1"] * 101), ["/query"]),
     ],
 )
-def test_a_part_that_nobody_reads_is_refused(query_string: str, pointers: list[str]) -> None:
+def test_unknown_parameters_are_refused(query_string: str, pointers: list[str]) -> None:
     known = frozenset({"page"})
     if not pointers:
         check_known(query_string.encode(), known)

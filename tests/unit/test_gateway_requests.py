@@ -42,7 +42,7 @@ async def test_no_body_is_an_empty_one() -> None:
     assert await read_body(Sent(JSON, chunks=[b""]).request, MAX_BYTES) == b""
 
 
-async def test_a_body_is_given_up_at_the_chunk_that_is_too_much() -> None:
+async def test_reading_stops_at_the_chunk_that_is_too_much() -> None:
     sent = Sent(JSON, chunks=[b"0123456789", b"x", b"never", b"read"])
     with pytest.raises(Problem) as refused:
         await read_body(sent.request, MAX_BYTES)
@@ -82,7 +82,7 @@ def test_a_body_is_read_strictly() -> None:
             parse(Parcel, wrong)
 
 
-def test_every_place_that_does_not_fit_is_named() -> None:
+def test_every_invalid_place_is_named() -> None:
     with pytest.raises(Problem) as refused:
         parse(Parcel, b'{"weight": null, "height": 1}')
     errors = refused.value.extensions["errors"]
@@ -90,7 +90,7 @@ def test_every_place_that_does_not_fit_is_named() -> None:
     assert all(error.keys() == {"pointer", "detail", "type"} for error in errors)
 
 
-def test_what_was_sent_is_not_said_back() -> None:
+def test_errors_do_not_repeat_what_was_sent() -> None:
     """An error may be logged by the client; its own secrets are not for us to repeat."""
     with pytest.raises(Problem) as refused:
         parse(Parcel, b'{"weight": "s3cret"}')

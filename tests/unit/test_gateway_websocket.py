@@ -60,7 +60,7 @@ async def ended(protocol: BoundedWebSocket) -> None:
     await turns()
 
 
-async def test_a_message_comes_through_however_it_is_cut() -> None:
+async def test_a_message_arrives_however_it_is_fragmented() -> None:
     heard = Heard()
     protocol, _ = await connected(heard)
     text = "🌊" * 10_000
@@ -99,7 +99,7 @@ async def test_invalid_utf8_closes_it_without_a_traceback(caplog: pytest.LogCapt
     assert not heard.messages
 
 
-async def test_the_code_goes_out_to_who_takes_nothing_and_then_it_is_let_go_of(
+async def test_a_client_that_reads_nothing_gets_the_close_code_and_is_disconnected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(websocket, "CLOSE_SECONDS", 0.01)
@@ -124,7 +124,7 @@ async def test_a_closed_connection_is_not_aborted_as_well(monkeypatch: pytest.Mo
     assert not wire.aborted.is_set()
 
 
-async def test_who_answers_no_ping_is_cut_off() -> None:
+async def test_a_client_that_does_not_answer_pings_is_disconnected() -> None:
     protocol, wire = await connected(Heard())
     protocol.send_keepalive_ping()
     protocol.keepalive_timeout()

@@ -1,4 +1,4 @@
-"""Identifiers: UUIDs of version 7 that carry a slot, and the mailboxes' shares of the ring of slots."""
+"""Identifiers: UUIDv7 with a slot, and the mailboxes' shares of the ring of slots."""
 
 from collections import Counter
 from uuid import RFC_4122, UUID
@@ -16,7 +16,7 @@ mailbox_counts = st.integers(1, SLOT_COUNT)
 
 
 @given(moments, slots, randoms)
-def test_an_id_is_a_uuid_of_version_7_and_carries_its_moment_and_slot(now_ms: int, slot: int, random: int) -> None:
+def test_an_id_is_a_uuid_of_version_7_and_carries_its_time_and_slot(now_ms: int, slot: int, random: int) -> None:
     identifier = new_id(now_ms, slot, random)
     assert (identifier.version, identifier.variant) == (7, RFC_4122)
     assert identifier.int >> 80 == now_ms
@@ -30,7 +30,7 @@ def test_an_id_finds_its_slot_from_its_text(now_ms: int, slot: int, random: int)
 
 
 @given(moments, moments, slots, slots, randoms, randoms)
-def test_ids_sort_by_their_moment(a_ms: int, b_ms: int, a_slot: int, b_slot: int, a: int, b: int) -> None:
+def test_ids_sort_by_time(a_ms: int, b_ms: int, a_slot: int, b_slot: int, a: int, b: int) -> None:
     if a_ms < b_ms:
         assert new_id(a_ms, a_slot, a) < new_id(b_ms, b_slot, b)
 
@@ -46,7 +46,7 @@ def test_keys_spread_over_the_ring() -> None:
 
 
 @pytest.mark.parametrize("mailbox_count", [1, 2, 3, 16, 17, 100, 1_000, 4_095, SLOT_COUNT])
-def test_mailboxes_share_the_ring_out_equally_and_without_a_break(mailbox_count: int) -> None:
+def test_mailboxes_divide_the_ring_equally_and_without_gaps(mailbox_count: int) -> None:
     owners = [mailbox_of_slot(slot, mailbox_count) for slot in range(SLOT_COUNT)]
     assert owners == sorted(owners)
     shares = Counter(owners)

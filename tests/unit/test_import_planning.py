@@ -1,4 +1,4 @@
-"""What rows become, and which of them must wait for which."""
+"""The commands that rows become, and which rows must wait for others."""
 
 from typing import Any
 from uuid import UUID
@@ -86,7 +86,7 @@ def test_a_category_may_be_named_by_its_path() -> None:
     assert command.product.category_id is None
 
 
-def test_an_empty_cell_empties_what_may_be_empty() -> None:
+def test_an_empty_cell_clears_what_may_be_empty() -> None:
     command = listing(SHOP, slug="lamp", name="A lamp", description=None, category=None, status=None)
     assert command.product == ProductFields("lamp", "A lamp", "", None, ACTIVE)
     command = listing(
@@ -95,7 +95,7 @@ def test_an_empty_cell_empties_what_may_be_empty() -> None:
     assert command.variant == VariantFields("LAMP-RED", 5, "GBP", "", None, 85, None, {}, True)
 
 
-def test_only_a_count_is_for_the_shelf() -> None:
+def test_a_row_with_only_a_count_sets_the_stock() -> None:
     (planned,) = plan(SHOP, Row(sku="LAMP-RED", on_hand=5))
     assert planned.command == SetStock("LAMP-RED", 5)
     (planned,) = plan(SHOP, Row(slug="lamp", sku="LAMP-RED", on_hand=5))
@@ -125,7 +125,7 @@ def test_a_variant_without_its_product_is_of_the_one_it_has() -> None:
         ({"sku": "LAMP-RED", "name": "Lamp"}, "nothing_named", "slug"),
     ],
 )
-def test_rows_that_make_no_sense_in_this_shop(said: dict[str, Any], code: str, column: str) -> None:
+def test_rows_that_this_shop_refuses(said: dict[str, Any], code: str, column: str) -> None:
     assert refusal(SHOP, Row(**said)) == (code, column)
 
 
@@ -135,7 +135,7 @@ def test_a_count_of_another_product_s_variant() -> None:
     assert refusal(known, Row(slug="table", sku="LAMP-RED", on_hand=1)) == ("sku_taken", "sku")
 
 
-def test_rows_of_one_new_product_go_side_by_side() -> None:
+def test_rows_of_one_new_product_are_applied_together() -> None:
     rows = [variant(f"SKU-{n}", slug="new", name="New") for n in range(3)]
     planned = plan(EMPTY, *rows, variant("SKU-9", slug="new"))
     assert [row.wave for row in planned] == [0, 0, 0, 0]
@@ -147,12 +147,12 @@ def test_rows_of_one_new_product_go_side_by_side() -> None:
     assert commands[-1].product == ProductFields("new", "New")
 
 
-def test_what_speaks_of_the_same_sku_waits() -> None:
+def test_rows_about_the_same_sku_wait() -> None:
     count = Row(sku="SKU-1", on_hand=3)
     assert waves(EMPTY, variant("SKU-1", slug="new", name="New"), count, variant("SKU-1", 7), count) == [0, 1, 2, 3]
 
 
-def test_a_product_that_changes_again_waits_for_all_that_was_said_of_it() -> None:
+def test_a_product_that_changes_again_waits_for_all_earlier_rows_about_it() -> None:
     said = [
         variant("A", slug="new", name="First"),
         variant("A", slug="new", name="First"),
@@ -163,7 +163,7 @@ def test_a_product_that_changes_again_waits_for_all_that_was_said_of_it() -> Non
     assert waves(EMPTY, *said) == [0, 1, 2, 2, 0]
 
 
-def test_what_a_row_before_said_counts() -> None:
+def test_what_an_earlier_row_said_counts() -> None:
     rows = [variant("A", 5, slug="new", name="New", title="One"), Row(sku="A", price_minor=7)]
     last = plan(EMPTY, *rows)[-1].command
     assert isinstance(last, PutListing)
@@ -189,6 +189,6 @@ def test_a_sku_of_another_product_stays_where_it_is() -> None:
         ({"sku": "LAMP-RED", "active": False}, {"sku", "active"}),
     ],
 )
-def test_all_that_a_row_does_not_speak_of_is_kept(said: dict[str, Any], spoken_of: set[str]) -> None:
+def test_fields_that_a_row_does_not_mention_are_kept(said: dict[str, Any], spoken_of: set[str]) -> None:
     fields = {*ProductFields.__struct_fields__, *VariantFields.__struct_fields__}
     assert fields - {*listing(SHOP, slug="lamp", **said).kept} == spoken_of

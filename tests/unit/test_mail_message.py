@@ -1,4 +1,4 @@
-"""A mail says what happened in headers and bodies that no name, address or title can break out of."""
+"""Mails report what happened, in headers and bodies that no name, address or title can break out of."""
 
 import email
 import email.policy
@@ -47,7 +47,7 @@ def bodies(mail: EmailMessage) -> tuple[str, str]:
     return plain.get_content(), html.get_content()
 
 
-def test_a_confirmation_says_what_was_ordered_twice_over() -> None:
+def test_a_confirmation_lists_the_order_as_text_and_html() -> None:
     mail = sent(subject())
     assert mail["Message-ID"] == f"<{_ORDER}.33@shop.example>"
     assert mail["Date"].datetime == datetime(2026, 11, 22, 16, 42, 1, tzinfo=UTC)
@@ -72,7 +72,7 @@ def test_a_repeat_is_the_same_to_the_byte() -> None:
     assert writer.write(subject()).as_bytes() == writer.write(subject()).as_bytes()
 
 
-def test_what_stands_in_html_is_escaped() -> None:
+def test_html_is_escaped() -> None:
     title = '<script>alert("1")</script>'
     mail = sent(subject(name="<b>Ann</b>", items=[Item("TEA", title, 1, "GBP 1.00", "GBP 1.00")]))
     plain, html = bodies(mail)
@@ -125,7 +125,7 @@ def test_a_name_that_looks_like_a_link_is_left_out(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["J. R. R. Tolkien", "St. John", "Anne-Marie O'Neil", "Zoë 茶", "Dr. M. L. King, Jr."])
-def test_a_name_that_is_one_is_kept(name: str) -> None:
+def test_a_real_name_is_kept(name: str) -> None:
     assert shown_name(name) == name
 
 
@@ -171,7 +171,7 @@ def test_an_invalid_address_gets_no_mail(address: str) -> None:
         Writer("orders@shop.example").write(subject(address=address))
 
 
-def test_a_host_beyond_ascii_is_written_as_the_net_knows_it() -> None:
+def test_a_non_ascii_host_is_written_in_punycode() -> None:
     assert sent(subject(address="ann@bücher.example"))["To"].addresses[0].addr_spec == "ann@xn--bcher-kva.example"
 
 

@@ -67,7 +67,7 @@ def operations(document: Any) -> Iterator[dict[str, Any]]:
         yield from item.values()
 
 
-def test_nothing_that_may_be_left_out_is_null_by_default(document: Any) -> None:
+def test_no_optional_property_is_null_by_default(document: Any) -> None:
     """Generated clients would send the null: a PATCH of one member then takes the others away."""
     assert [place for place, part in parts(document) if part.get("default", ...) is None] == []
 
@@ -168,7 +168,7 @@ def test_no_example_of_a_problem_has_a_member_of_another_code(document: Any) -> 
 
 
 @pytest.mark.parametrize("empty", [False, True], ids=["full", "with nulls"])
-def test_every_type_of_event_is_described_as_it_is_written(document: Any, *, empty: bool) -> None:
+def test_every_type_of_event_is_documented_as_it_is_written(document: Any, *, empty: bool) -> None:
     """The CloudEvent of each fits the schema of its type, in the log and as it is delivered, and no other type's."""
     schemas = document["components"]["schemas"]
     log = validator(document, schemas["EventView"])
@@ -248,7 +248,7 @@ async def _preflight(app: ASGIApp, path: str, method: str, headers: list[str]) -
     return status
 
 
-def test_every_header_that_is_read_is_named_by_an_operation(surface: Surface) -> None:
+def test_every_header_that_is_read_is_documented_by_an_operation(surface: Surface) -> None:
     known = {name.lower() for name in surface.request_headers} | OF_HTTP
     read = {(name, file) for file in GATEWAY.rglob("*.py") for name in _headers_read(ast.parse(file.read_text()))}
     assert {"last-event-id", "prefer", "if-none-match", "authorization"} <= {name for name, _ in read}

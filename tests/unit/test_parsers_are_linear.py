@@ -1,4 +1,4 @@
-"""Whatever a stranger sends is read in time that grows with its length and not faster.
+"""Whatever a client sends is parsed in time linear in its length.
 
 Each parser is fed what would hurt it, in sizes that double until it takes a few milliseconds of processor time, and
 then eight times as much. Linear work takes eight times as long and quadratic work 64 times; the bound lies between.
@@ -234,7 +234,7 @@ def test_it_is_linear(name: str) -> None:
     assert ratio < _RATIO_MAX, f"{_TIMES} times {size:,} bytes take {ratio:.0f} times as long"
 
 
-def test_the_measure_tells_quadratic_work() -> None:
+def test_the_measurement_detects_quadratic_time() -> None:
     def quadratic(text: str) -> int:
         return sum(text.count("a", start) for start in range(0, len(text), 64))
 

@@ -1,4 +1,4 @@
-"""Who gets a place for a socket: bounds by kind, by address, by principal, and a share that is left to staff."""
+"""Places for sockets: bounded by kind, by address and by principal, with a share reserved for staff."""
 
 from collections.abc import Callable
 from functools import partial
@@ -44,7 +44,7 @@ def test_a_quarter_is_left_to_staff_whoever_fills_the_other_shares() -> None:
     assert fill(lambda n: there.take(caller("staff", f"s{n}"), "10.3.0.1")) == (10, "too many sockets")
 
 
-def test_customers_leave_a_place_to_those_who_have_yet_to_say_that_they_are_staff() -> None:
+def test_customers_leave_a_place_to_clients_that_have_not_signed_in_yet() -> None:
     there = places()
     fill(lambda n: there.take(caller("customer", f"c{n}"), f"10.2.{n}.1"))
     place = there.take(None, "10.9.9.9")
@@ -52,7 +52,7 @@ def test_customers_leave_a_place_to_those_who_have_yet_to_say_that_they_are_staf
     assert place.kind == "staff"
 
 
-def test_of_the_unknown_the_oldest_of_the_busiest_address_goes() -> None:
+def test_the_oldest_unknown_client_of_the_busiest_address_is_dropped() -> None:
     there = places()
     gone: list[str] = []
     busy = "10.6.6.6"

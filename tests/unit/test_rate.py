@@ -1,4 +1,4 @@
-"""The token bucket: what it lets through at once, in the long run, and what has to be waited for."""
+"""The token bucket: its burst, its rate, and how long to wait."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ def test_it_never_holds_more_than_a_burst(clock: Clock) -> None:
     assert [allowance.take() for _ in range(4)] == [True, True, True, False]
 
 
-async def test_what_was_overspent_is_waited_for(clock: Clock) -> None:
+async def test_an_overdraft_has_to_be_waited_for(clock: Clock) -> None:
     allowance = Allowance(per_second=10, burst=10)
     allowance.spend(10)
     await allowance.until_paid()

@@ -1,4 +1,4 @@
-"""Event records and outcomes: through the feed and out to the world unchanged, to the microsecond."""
+"""Event records and outcomes: unchanged through the feed and to the outside, to the microsecond."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -31,12 +31,12 @@ def test_microseconds_are_exact_both_ways(moment: datetime) -> None:
 
 
 @given(st.integers(0, 253_402_300_799_999_999))
-def test_every_microsecond_has_its_moment(microseconds: int) -> None:
+def test_every_microsecond_round_trips(microseconds: int) -> None:
     assert records.microseconds(records.moment(microseconds)) == microseconds
     assert datetime.fromisoformat(records.timestamp(microseconds)) == records.moment(microseconds)
 
 
-def test_a_moment_is_the_same_in_every_zone() -> None:
+def test_a_time_is_the_same_in_every_zone() -> None:
     here = datetime(2026, 11, 5, 14, 30, 0, 1, tzinfo=timezone(timedelta(hours=2)))
     assert records.microseconds(here) == records.microseconds(here.astimezone(UTC))
     assert records.timestamp(records.microseconds(here)) == "2026-11-05T12:30:00.000001Z"
@@ -50,14 +50,14 @@ def test_a_moment_is_the_same_in_every_zone() -> None:
         CommandRejected(COMMAND, "PlaceOrder", "insufficient_stock", "Not enough.", {"lines": [{"sku": "MUG"}]}),
     ],
 )
-def test_an_event_record_travels_and_still_holds_its_event(event: Event) -> None:
+def test_an_event_record_round_trips_with_its_event(event: Event) -> None:
     sent = [record(event, 7), record(event, 8)]
     got = records.decode_records(records.encode(sent))
     assert got == sent
     assert [each.event() for each in got] == [event, event]
 
 
-def test_an_outcome_travels() -> None:
+def test_an_outcome_round_trips() -> None:
     sent = [Outcome(COMMAND, APPLIED, 7, "stock.received", 1_700_000_000_123_456, msgspec.Raw(b'{"sku":"MUG"}'))]
     assert records.decode_outcomes(records.encode(sent)) == sent
 
@@ -68,7 +68,7 @@ def test_data_that_does_not_match_its_event_type_is_refused() -> None:
         wrong.event()
 
 
-def test_the_world_outside_sees_cloud_events() -> None:
+def test_events_are_published_as_cloud_events() -> None:
     shown = msgspec.json.decode(msgspec.json.encode(records.cloud_event(record(StockReceived("MUG", 5)), "urn:uuid:1")))
     assert shown == {
         "specversion": "1.0",

@@ -29,7 +29,7 @@ async def test_names_are_looked_up(resolver: Resolver) -> None:
     assert [(result["host"], result["port"]) for result in found] == [("127.0.0.1", 443)]
 
 
-async def test_name_servers_that_hang_hold_up_nobody_else(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hanging_name_servers_hold_up_nobody_else(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
     look_up, answered = socket.getaddrinfo, threading.Event()
 
     def slow(host: str, *rest: Any, **more: Any) -> Any:
@@ -58,18 +58,18 @@ async def test_name_servers_that_hang_hold_up_nobody_else(resolver: Resolver, mo
         (socket.AF_INET6, ("::ffff:10.0.0.1", 80, 0, 0)),
     ],
 )
-async def test_no_socket_is_made_for_a_private_address(family: socket.AddressFamily, address: Any) -> None:
+async def test_no_socket_is_opened_to_a_private_address(family: socket.AddressFamily, address: Any) -> None:
     info = (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)
     with pytest.raises(AddressRefused):
         connections.socket_to_public_address(info)
 
 
-async def test_a_socket_is_made_for_a_public_address() -> None:
+async def test_a_socket_is_opened_to_a_public_address() -> None:
     info = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("8.8.8.8", 80))
     connections.socket_to_public_address(info).close()
 
 
-def test_private_addresses_are_for_development(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_private_addresses_are_allowed_in_development_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().webhooks_may_be_private
     monkeypatch.setenv("TIDEGATE_WEBHOOK_PRIVATE_ADDRESSES", "false")
     assert not Settings().webhooks_may_be_private
