@@ -1,4 +1,4 @@
-# Two commands are enough: `make up` and `make test`. The rest is for those who work on it.
+# Two commands are enough: `make up` and `make test`. The rest is for developers of Tidegate.
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3.12 up` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -21,14 +21,14 @@ SEEDS ?= 200
 SECONDS ?= 300
 SEED ?= 1
 
-# What the caller's shell is set up for is not for .venv: pip must install into it, and Python find nothing elsewhere.
+# The caller's shell must not affect .venv: pip must install into it, and Python must find nothing elsewhere.
 export PIP_USER := 0
 export PYTHONNOUSERSITE := 1
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_VIRTUALENV PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
 bin := .venv/bin
 
-# What running needs, and beside it what developing does.
+# The packages for running, and those for development as well.
 installed := .venv/.installed
 equipped := .venv/.equipped
 
@@ -44,10 +44,10 @@ up: $(installed) ## Start everything on this machine; Ctrl-C stops it, the data 
 test: $(equipped) ## Run all tests, on servers of their own (JOBS=3 side by side; ARGS for pytest)
 	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not campaign and not plans" $(ARGS)
 
-campaign: $(equipped) ## Run the tests that take too long for every day: faults under load, other people's tools, packages
+campaign: $(equipped) ## Run the tests too slow for every day: faults under load, other people's tools, packages
 	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m campaign $(ARGS)
 
-plans: $(equipped) ## Run the suite's core, and a shop of 100,000 orders, under every way that Postgres may plan: hours
+plans: $(equipped) ## Run the suite's core, and a shop of 100,000 orders, under every plan that Postgres may choose: takes hours
 	$(bin)/pytest -n $(JOBS) --dist load -m plans $(ARGS)
 
 check: $(equipped) ## Lint, format, types and import rules, without changing anything
@@ -56,7 +56,7 @@ check: $(equipped) ## Lint, format, types and import rules, without changing any
 	$(bin)/mypy
 	$(bin)/lint-imports
 
-format: $(equipped) ## Format the code, and mend what the linter can mend
+format: $(equipped) ## Format the code, and fix what the linter can fix
 	$(bin)/ruff check --fix
 	$(bin)/ruff format
 
@@ -77,19 +77,19 @@ verify: $(installed) ## Fold the event log of the running `make up`, and compare
 simulate: $(equipped) ## Run the seeded simulation at length (SEEDS=200; ARGS as in `--start 1 --keep-going`)
 	$(bin)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)
 
-settings: $(installed) ## Write the tables of docs/settings.md anew, after a change to runtime/settings/
+settings: $(installed) ## Regenerate the tables of docs/settings.md, after a change to runtime/settings/
 	@mkdir -p build
 	@{ sed '/^## /,$$d' docs/settings.md; $(bin)/python -m runtime.settings; } > build/settings.md
 	@mv build/settings.md docs/settings.md
 
-fuzz: $(equipped) ## Hold every answer of the API against its OpenAPI document (SECONDS=300 SEED=1)
+fuzz: $(equipped) ## Check every response of the API against its OpenAPI document (SECONDS=300 SEED=1)
 	$(bin)/python -m tests.fuzz.run --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
-clean: ## Remove what was built and installed; the data in .tidegate stays
+clean: ## Remove everything built and installed; the data in .tidegate stays
 	rm -rf .venv build *.egg-info .hypothesis .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-lock: ## Write constraints.txt anew with the newest versions
+lock: ## Regenerate constraints.txt with the newest versions
 	$(call require-python)
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --disable-pip-version-check ./tidegate '.[dev]'
@@ -106,7 +106,7 @@ $(bin)/python -m pip install --disable-pip-version-check -c constraints.txt -e .
 @touch $@
 endef
 
-# Debian and Ubuntu keep what `venv` needs for pip in a package of its own; a pip outside can stand in for it.
+# Debian and Ubuntu ship the part of `venv` that installs pip in a separate package; a pip outside can replace it.
 $(installed): pyproject.toml tidegate/pyproject.toml tidegate/VERSION constraints.txt
 	$(call require-python)
 	@echo "Making .venv with $$($(PYTHON) --version)"

@@ -26,7 +26,7 @@ DEVELOPMENT: Final = "development"
 """The claim `mode` of a token that was minted in development."""
 
 CLOCKS_APART_SECONDS: Final = 5
-"""How far the minting machine's clock may be ahead of ours. Expiry has no such leeway: it is exact to the second."""
+"""How far the minting machine's clock may be ahead of ours. The gateway checks expiry itself, to the second."""
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -107,7 +107,7 @@ def link_of(token: str, keys: KeyRing, audience: str) -> Link:
 
 
 def claims_of(token: str, keys: KeyRing) -> dict[str, Any]:
-    """The claims of an access token. Raises jwt.InvalidTokenError unless it is valid: expired, forged, ..."""
+    """The claims of an access token. Raises jwt.InvalidTokenError if it is invalid, expired or forged."""
     return _verified(token, keys, AUDIENCE)
 
 
@@ -136,8 +136,8 @@ def _signed(keys: KeyRing, claims: dict[str, Any], audience: str, issued_at: int
 
 @lru_cache(maxsize=64)
 def _kid(header: str) -> Any:
-    """The key that a token's header names. All tokens of a key have the same one, and to read it takes the library as
-    long as a third of all that is verified."""
+    """The key id in a token's header. All tokens of a key have the same header, and parsing it takes the library a
+    third of the time of verifying a token."""
     return jwt.get_unverified_header(f"{header}..").get("kid")
 
 
