@@ -133,21 +133,22 @@ class Submitter:
             development=self._development,
         )
         command_id = envelope.command_id
-        if wait:
-            self._waiters.expect(command_id)
+        expected = self._waiters.expect(command_id) if wait else None
         try:
             first = await self._post(envelope, asked, resource)
         except BaseException:
-            if wait:
-                self._waiters.forget(command_id)
+            if expected is not None:
+                self._waiters.forget(command_id, expected)
             raise
+        outcome = None
         if first is not None:
-            if wait:
-                self._waiters.forget(command_id)
-            outcome = await self._waiters.watch(first.command_id, wait) if wait else None
+            if wait and expected is not None:
+                self._waiters.forget(command_id, expected)
+                outcome = await self._waiters.watch(first.command_id, wait)
             return await self._settled(Accepted(first.command_id, first.resource, True, applied_wait, outcome))
         ACCEPTED.labels(type(command).__name__).inc()
-        outcome = await self._waiters.wait(command_id, wait) if wait else None
+        if wait and expected is not None:
+            outcome = await self._waiters.wait(command_id, expected, wait)
         return await self._settled(Accepted(command_id, resource, False, applied_wait, outcome))
 
     async def _post(self, envelope: Envelope, asked: Ask, resource: str) -> Claimed | None:

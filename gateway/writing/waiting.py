@@ -1,12 +1,12 @@
-"""Requests that wait for their command's outcome, and the reply channel it comes back by.
+"""Requests that wait for their command's outcome, and the reply channel that brings it.
 
-The channel may lose an outcome; Postgres does not. So who waits looks there before giving up, and everyone looks
-when the feed says it was interrupted, or when it is silent for a while.
+The channel may lose an outcome; Postgres does not. So a request looks there before it gives up, and all of them do when
+the feed was interrupted or has been silent for a while.
 """
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import exists, select
@@ -18,28 +18,31 @@ from runtime import tables
 from runtime.engine import VIEW_FAILED
 from runtime.records import Outcome, decode_outcomes, microseconds
 
-# So often Postgres is asked for the outcomes of repeated requests.
+# How often Postgres is asked for the outcomes of repeated requests.
 _LOOK_SECONDS: Final = 0.05
 
 _log = logging.getLogger(__name__)
 
 
-class _Wait:
-    """One outcome that is waited for, by one request or by several that repeat each other."""
+Expected: TypeAlias = "asyncio.Future[Outcome | None]"
+"""The outcome that one request waits for; None when its time is up."""
 
-    def __init__(self) -> None:
-        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.requests = 0
+
+def _give_up(expected: Expected) -> None:
+    if not expected.done():
+        expected.set_result(None)
 
 
 class Waiters:
-    """The outcomes this gateway process waits for, by command id."""
+    """The outcomes this gateway process waits for, by command id; several requests that repeat each other may wait for
+    the same one."""
 
     def __init__(self, engine: AsyncEngine, *, max_requests: int) -> None:
         self._engine = engine
         self._max_requests = max_requests
         self._requests = 0
-        self._waiting: dict[UUID, _Wait] = {}
+        self._waiting: dict[UUID, list[Expected]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: set[UUID] = set()
         self._watching: asyncio.Task[None] | None = None
         self._looking: set[asyncio.Task[None]] = set()
@@ -49,39 +52,44 @@ class Waiters:
         """Whether one more request may wait."""
         return self._requests < self._max_requests
 
-    def expect(self, command_id: UUID) -> None:
-        """Call before the command is posted, and `wait` or `forget` once for it: its outcome may be back before the
-        answer of the post."""
-        self._waiting.setdefault(command_id, _Wait()).requests += 1
+    def expect(self, command_id: UUID) -> Expected:
+        """Call before the command is posted, because its outcome may be back before the post is acknowledged. `wait` or
+        `forget` must follow."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        expected: Expected = self._loop.create_future()
+        self._waiting.setdefault(command_id, []).append(expected)
         self._requests += 1
+        return expected
 
-    def forget(self, command_id: UUID) -> None:
-        """This request waits no more."""
+    def forget(self, command_id: UUID, expected: Expected) -> None:
+        """This request no longer waits."""
         self._requests -= 1
-        wait = self._waiting[command_id]
-        wait.requests -= 1
-        if wait.requests == 0:
+        requests = self._waiting[command_id]
+        requests.remove(expected)
+        if not requests:
             del self._waiting[command_id]
             self._watched.discard(command_id)
 
-    async def wait(self, command_id: UUID, seconds: float) -> Outcome | None:
-        """The outcome of an expected command, or None if it took longer."""
+    async def wait(self, command_id: UUID, expected: Expected, seconds: float) -> Outcome | None:
+        """The outcome of an expected command, or None if it takes longer."""
+        # A future and a timer of its own cost a request less than `asyncio.timeout` around `asyncio.shield`.
+        timer = expected.get_loop().call_later(seconds, _give_up, expected)
         try:
-            async with asyncio.timeout(seconds):
-                return await asyncio.shield(self._waiting[command_id].outcome)
-        except TimeoutError:
-            return await self.look_up(command_id)
+            outcome = await expected
+            return await self.look_up(command_id) if outcome is None else outcome
         finally:
-            self.forget(command_id)
+            timer.cancel()
+            self.forget(command_id, expected)
 
     async def watch(self, command_id: UUID, seconds: float) -> Outcome | None:
-        """The outcome of a command that another request posted, or None if it took longer. No reply comes for it
-        here: one look into Postgres, again and again, serves all that is watched."""
-        self.expect(command_id)
+        """The outcome of a command that another request posted, or None if it takes longer. No reply comes for it
+        here: Postgres is asked every now and then, for everything that is watched at once."""
+        expected = self.expect(command_id)
         self._watched.add(command_id)
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch_all())
-        return await self.wait(command_id, seconds)
+        return await self.wait(command_id, expected, seconds)
 
     def deliver(self, message: str) -> None:
         """Takes a message of the reply channel."""
@@ -96,7 +104,7 @@ class Waiters:
             task.add_done_callback(self._looking.discard)
 
     async def run(self, silence_seconds: float) -> None:
-        """Looks for those who have waited so long, again and again, until cancelled: an outcome is never sent when
+        """Until cancelled, looks in Postgres for outcomes that have been waited for this long: one is never sent if
         its worker, or Redis, dies between the commit and the message."""
         known: set[UUID] = set()
         while True:
@@ -115,14 +123,14 @@ class Waiters:
             self._watching = None
 
     async def look_up(self, command_id: UUID) -> Outcome | None:
-        """The outcome as Postgres has it; None if there is none, or Postgres is away."""
+        """The outcome according to Postgres; None if there is none, or Postgres cannot be reached."""
         try:
             return next(iter(await self._read([command_id])), None)
         except VIEW_FAILED:
             return None
 
     async def is_applied(self, command_id: UUID) -> bool:
-        """Whether the log has the command. Raises a 503 Problem if Postgres does not say."""
+        """Whether the log has the command. Raises a 503 Problem if Postgres cannot be asked."""
         query = select(exists().where(tables.commands.c.id == command_id))
         try:
             async with self._engine.connect() as connection:
@@ -130,7 +138,7 @@ class Waiters:
         except VIEW_FAILED:
             raise Problem(
                 "database_unavailable",
-                "This idempotency key was used before; what became of the first request cannot be seen now.",
+                "This idempotency key was used before; the outcome of the first request cannot be read now.",
             ) from None
 
     async def _look_for(self, command_ids: list[UUID]) -> None:
@@ -139,13 +147,13 @@ class Waiters:
                 self._resolve(outcome)
         except VIEW_FAILED as error:
             _log.warning("outcomes could not be looked up (%s)", type(error).__name__)
-        except Exception:  # whoever waits must not wait in vain because of one that stumbles
+        except Exception:  # one failed look must not end the looking: requests would wait in vain
             _log.exception("outcomes could not be looked up")
 
     def _resolve(self, outcome: Outcome) -> None:
-        wait = self._waiting.get(outcome.command_id)
-        if wait is not None and not wait.outcome.done():
-            wait.outcome.set_result(outcome)
+        for expected in self._waiting.get(outcome.command_id, ()):
+            if not expected.done():
+                expected.set_result(outcome)
         self._watched.discard(outcome.command_id)
 
     async def _read(self, command_ids: list[UUID]) -> list[Outcome]:

@@ -28,49 +28,46 @@ async def waiters() -> AsyncIterator[Waiters]:
 
 
 async def test_an_outcome_goes_to_who_waits_for_it(waiters: Waiters) -> None:
-    for command_id in (MINE, OTHER):
-        waiters.expect(command_id)
-    waiting = {each: asyncio.create_task(waiters.wait(each, 10)) for each in (MINE, OTHER)}
+    expected = {each: waiters.expect(each) for each in (MINE, OTHER)}
+    waiting = {each: asyncio.create_task(waiters.wait(each, expected[each], 10)) for each in (MINE, OTHER)}
     waiters.deliver(encode([outcome(OTHER), outcome(MINE)]))
     assert {each: await task for each, task in waiting.items()} == {each: outcome(each) for each in (MINE, OTHER)}
 
 
 async def test_an_outcome_may_come_before_the_wait_begins(waiters: Waiters) -> None:
-    waiters.expect(MINE)
+    mine = waiters.expect(MINE)
     waiters.deliver(encode([outcome(MINE)]))
-    assert await waiters.wait(MINE, 10) == outcome(MINE)
+    assert await waiters.wait(MINE, mine, 10) == outcome(MINE)
 
 
 async def test_an_outcome_that_comes_twice_or_for_nobody_does_no_harm(waiters: Waiters) -> None:
-    waiters.expect(MINE)
+    mine = waiters.expect(MINE)
     waiters.deliver(encode([outcome(MINE), outcome(MINE), outcome(OTHER)]))
-    assert await waiters.wait(MINE, 10) == outcome(MINE)
+    assert await waiters.wait(MINE, mine, 10) == outcome(MINE)
     waiters.deliver(encode([outcome(MINE)]))
 
 
 async def test_who_waits_in_vain_gets_none_also_without_postgres(waiters: Waiters) -> None:
-    waiters.expect(MINE)
-    assert await waiters.wait(MINE, SOON) is None
+    mine = waiters.expect(MINE)
+    assert await waiters.wait(MINE, mine, SOON) is None
     assert await waiters.watch(MINE, SOON) is None
 
 
 async def test_so_many_may_wait_and_make_room_when_they_end(waiters: Waiters) -> None:
     assert waiters.has_room
-    waiters.expect(MINE)
+    mine = waiters.expect(MINE)
     assert waiters.has_room
     waiters.expect(OTHER)
     assert not waiters.has_room
-    assert await waiters.wait(MINE, SOON) is None
+    assert await waiters.wait(MINE, mine, SOON) is None
     assert waiters.has_room
-    waiters.expect(MINE)
-    waiters.forget(MINE)
+    waiters.forget(MINE, waiters.expect(MINE))
     assert waiters.has_room
 
 
 async def test_a_request_that_is_given_up_makes_room(waiters: Waiters) -> None:
-    for command_id in (MINE, OTHER):
-        waiters.expect(command_id)
-    waiting = asyncio.create_task(waiters.wait(MINE, 10))
+    mine, _ = (waiters.expect(command_id) for command_id in (MINE, OTHER))
+    waiting = asyncio.create_task(waiters.wait(MINE, mine, 10))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -78,9 +75,23 @@ async def test_a_request_that_is_given_up_makes_room(waiters: Waiters) -> None:
     assert waiters.has_room
 
 
+async def test_requests_that_repeat_each_other_wait_apart(waiters: Waiters) -> None:
+    """One that is given up, or whose time is up, does not end the wait of another."""
+    given_up, stays = waiters.expect(MINE), waiters.expect(MINE)
+    leaving = asyncio.create_task(waiters.wait(MINE, given_up, 10))
+    staying = asyncio.create_task(waiters.wait(MINE, stays, 10))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert await waiters.wait(MINE, waiters.expect(MINE), SOON) is None
+    waiters.deliver(encode([outcome(MINE)]))
+    assert await staying == outcome(MINE)
+
+
 async def test_an_interrupted_feed_is_survived_without_postgres(waiters: Waiters) -> None:
-    waiters.expect(MINE)
-    waiting = asyncio.create_task(waiters.wait(MINE, 10))
+    mine = waiters.expect(MINE)
+    waiting = asyncio.create_task(waiters.wait(MINE, mine, 10))
     waiters.look_again()
     await asyncio.sleep(SOON)
     waiters.deliver(encode([outcome(MINE)]))
