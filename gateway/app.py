@@ -89,17 +89,15 @@ def _socket(app: FastAPI, kind: SocketKind) -> ASGIApp:
 
 
 def api(config: Settings) -> FastAPI:
-    """The routes, and what they say of themselves; `openapi()` is the document."""
+    """The routes with their documentation; `openapi()` is the document."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         connections.crowd()
-        app.state.edge = Edge(config)
-        await app.state.edge.start()
-        garbage.calm()
-        async with listening(app.state.edge.scraper, config):
-            yield
-        await app.state.edge.stop()
+        async with Edge(config) as app.state.edge:
+            garbage.calm()
+            async with listening(app.state.edge.scraper, config):
+                yield
 
     app = FastAPI(
         title="Tidegate",

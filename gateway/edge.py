@@ -1,11 +1,12 @@
-"""What the routes of one gateway process stand on, put together once at start-up."""
+"""The composition root of one gateway process: everything the routes use, built once at start-up."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import uuid
-from typing import Final
+from contextlib import AsyncExitStack
+from typing import Final, Self
 
 from fastapi import Request
 from redis.asyncio import Redis
@@ -47,11 +48,15 @@ _CHECK_AGAIN_SECONDS: Final = 1.0
 
 
 class Edge:
-    """The parts, by name. `start` and `stop` are the process's lifespan."""
+    """The parts, by name. As a context manager it is the process's lifespan: neither Redis nor Postgres need be there
+    when it begins, and at its end everything is closed, whatever fails to."""
 
     def __init__(self, config: Settings) -> None:
+        """Builds the parts; nothing is connected or running yet."""
         self.config = config
+        self._open = AsyncExitStack()
         self.redis: Redis = connect(config.redis_url)
+        self._tasks: list[asyncio.Task[None]] = []
         self._checking: asyncio.Task[None] | None = None
         self.engine: AsyncEngine = create_engine(config.database_url, pool_size=config.database_pool_size)
         self.keys = key_ring(config)
@@ -142,10 +147,31 @@ class Edge:
             on_reconnect=self._look_again,
         )
 
-    async def start(self) -> None:
-        """Starts listening. Neither Redis nor Postgres need be there yet."""
+    async def __aenter__(self) -> Self:
+        async with self._open:
+            # Closed in reverse: first what produces work, last the connections that the work needs.
+            for close in (
+                self.engine.dispose,
+                self.redis.aclose,
+                self._broker.shutdown,
+                self._listener.stop,
+                self._poster.close,
+            ):
+                self._open.push_async_callback(close)
+            self._open.callback(self.passwords.close)
+            self._open.push_async_callback(self._api_keys.close)
+            self._open.push_async_callback(self._stop_tasks)
+            await self._start()
+            self._open = self._open.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Raises what the last of the parts raised that could not be closed."""
+        await self._open.aclose()
+
+    async def _start(self) -> None:
         await self._listener.start()
-        self._looking = [
+        self._tasks += [
             asyncio.create_task(self.tail.run()),
             asyncio.create_task(self.sockets.run()),
             asyncio.create_task(self.stats.run()),
@@ -153,13 +179,13 @@ class Edge:
             asyncio.create_task(self.waiters.run(self.config.silence_seconds)),
         ]
         if self.config.mode == "production":
-            self._looking.append(asyncio.create_task(say_what_is_refused(self.engine)))
+            self._tasks.append(asyncio.create_task(say_what_is_refused(self.engine)))
         if not await self._check_durability():
             self._check_soon()
 
     def _learn_revocations(self) -> None:
-        """What was revoked in a log that is another one."""
-        self._looking.append(asyncio.create_task(self.revocations.load(self.tail.watching)))
+        """The log was replaced by another one: loads what was revoked in that."""
+        self._tasks.append(asyncio.create_task(self.revocations.load(self.tail.watching)))
 
     def _look_again(self) -> None:
         """Redis was away: outcomes and events may have been missed, and it may not be the Redis it was."""
@@ -172,42 +198,34 @@ class Edge:
             self._checking.cancel()
         self._checking = asyncio.create_task(self._check_until_known())
 
-    async def stop(self) -> None:
-        """Stops listening and lets go of everything."""
-        running = [*self._looking, *filter(None, [self._checking])]
+    async def _stop_tasks(self) -> None:
+        running = [*self._tasks, *filter(None, [self._checking])]
         for each in running:
             each.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await self._api_keys.close()
-        self.passwords.close()
-        await self._poster.close()
-        await self._listener.stop()
-        await self._broker.shutdown()
-        await self.redis.aclose()
-        await self.engine.dispose()
 
     async def _wake(self, mailbox: int) -> None:
         await activate(self._broker, mailbox)
 
     async def _check_until_known(self) -> None:
-        """A moment without Redis must not be all that is ever said of it."""
+        """Redis may have been away only for a moment: asks until it answers."""
         while not await self._check_durability():
             await asyncio.sleep(_CHECK_AGAIN_SECONDS)
 
     async def _check_durability(self) -> bool:
-        """Says loudly when 202 would promise more than Redis keeps; whether Redis could be asked."""
+        """Logs an error if a 202 would promise more than Redis keeps. Returns whether Redis could be asked."""
         try:
             durable = await is_durable(self.redis)
         except REDIS_UNAVAILABLE as error:
-            _log.error("Redis cannot be reached (%s): whether accepted commands are durable is not known", error)
+            _log.error("Redis cannot be reached (%s): it is not known whether accepted commands are durable", error)
             ACCEPT_DURABLE.set(0)
             return False
         if durable is None:
-            _log.warning("Redis does not say whether it keeps commands on disk; 202 may promise too much")
+            _log.warning("Redis does not tell whether it keeps commands on disk; a 202 may promise too much")
         elif not durable:
             _log.error(
                 "Redis is not set to `appendonly yes` and `appendfsync always`, or may evict streams: "
-                "commands that were answered with 202 can be lost when it stops"
+                "commands that were answered with a 202 can be lost when it stops"
             )
         ACCEPT_DURABLE.set(1 if durable else 0)
         return True

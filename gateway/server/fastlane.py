@@ -103,10 +103,6 @@ class FastLane:
         await response(scope, receive, send)
 
 
-def _lane(route: APIRoute) -> _Lane:
-    return _Lane(route.endpoint, _requirement(route), getattr(route.endpoint, _FAST), names_of(route))
-
-
 def _requirement(route: APIRoute) -> Requirement:
     """What the route requires of its caller; it must say so, and nothing else."""
     (dependency,) = route.dependant.dependencies

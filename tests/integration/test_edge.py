@@ -1,5 +1,7 @@
 """The gateway's parts together, in this process."""
 
+from typing import Any
+
 import pytest
 import redis
 from prometheus_client import REGISTRY
@@ -7,6 +9,10 @@ from prometheus_client import REGISTRY
 from gateway import edge
 from runtime.settings import Settings
 from tests.system import eventually_seen
+
+
+def the_edge(database_url: str, redis_url: str) -> edge.Edge:
+    return edge.Edge(Settings().model_copy(update={"database_url": database_url, "redis_url": redis_url}))
 
 
 async def test_durability_is_asked_for_until_it_is_known(
@@ -23,13 +29,67 @@ async def test_durability_is_asked_for_until_it_is_known(
 
     monkeypatch.setattr(edge, "is_durable", is_durable)
     monkeypatch.setattr(edge, "_CHECK_AGAIN_SECONDS", 0.01)
-    gateway = edge.Edge(Settings().model_copy(update={"database_url": database_url, "redis_url": redis_url}))
+    gateway = the_edge(database_url, redis_url)
 
     async def is_known() -> bool:
         return REGISTRY.get_sample_value("tidegate_accept_durable") == 1
 
-    await gateway.start()
-    assert not await is_known()
-    await eventually_seen("that it is durable", is_known, within_seconds=5)
-    assert not answers
-    await gateway.stop()
+    async with gateway:
+        assert not await is_known()
+        await eventually_seen("that it is durable", is_known, within_seconds=5)
+        assert not answers
+
+
+def closing(gateway: edge.Edge, monkeypatch: pytest.MonkeyPatch, broken: str) -> list[str]:
+    """Notes which parts are closed, by name; closing the one called `broken` raises as well."""
+    closed: list[str] = []
+    parts = {
+        "tasks": (gateway, "_stop_tasks"),
+        "API keys": (gateway._api_keys, "close"),
+        "poster": (gateway._poster, "close"),
+        "listener": (gateway._listener, "stop"),
+        "broker": (gateway._broker, "shutdown"),
+        "redis": (gateway.redis, "aclose"),
+        "engine": (type(gateway.engine), "dispose"),
+    }
+    for name, (part, method) in parts.items():
+        close = getattr(part, method)
+
+        async def noted(*arguments: Any, name: str = name, close: Any = close) -> None:
+            await close(*arguments)
+            closed.append(name)
+            if name == broken:
+                raise RuntimeError(name)
+
+        monkeypatch.setattr(part, method, noted)
+    return closed
+
+
+ALL = ["tasks", "API keys", "poster", "listener", "broker", "redis", "engine"]
+
+
+@pytest.mark.parametrize("broken", ["tasks", "listener", "redis"])
+async def test_a_part_that_cannot_be_closed_leaves_none_of_the_others_open(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    gateway = the_edge(database_url, redis_url)
+    closed = closing(gateway, monkeypatch, broken)
+    with pytest.raises(RuntimeError, match=broken):
+        async with gateway:
+            assert not closed
+    assert closed == ALL
+
+
+async def test_a_start_that_fails_leaves_nothing_open(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = the_edge(database_url, redis_url)
+    closed = closing(gateway, monkeypatch, "")
+
+    async def fail() -> bool:
+        raise RuntimeError("at the start")
+
+    monkeypatch.setattr(gateway, "_check_durability", fail)
+    with pytest.raises(RuntimeError, match="at the start"):
+        await gateway.__aenter__()
+    assert closed == ALL
