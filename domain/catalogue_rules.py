@@ -5,7 +5,7 @@ batch that writes it says so (see `workers/rows.py`).
 """
 
 from collections.abc import Collection
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -44,7 +44,7 @@ def _create(shop: Shop, command: CreateProduct, context: Context) -> Decision:
     refused = _refused(shop, None, command.product)
     if refused is not None:
         return refused
-    events: list[Event] = [ProductCreated(command.product_id, *msgspec.structs.astuple(command.product))]
+    events: list[Event] = [ProductCreated(product_id=command.product_id, **_fields(ProductFields, command.product))]
     added: set[str] = set()
     for variant in command.variants:
         if variant.sku in shop.offers or variant.sku in added:
@@ -61,7 +61,7 @@ def _change(shop: Shop, command: ChangeProduct, context: Context) -> Decision:
         return _not_found(command.product_id)
     if (conflict := _version_conflict(product, command.version)) is not None:
         return conflict
-    said = {name: getattr(product, name) for name in ProductFields.__struct_fields__}
+    said = _fields(ProductFields, product)
     fields = msgspec.convert([*{**said, **command.changes}.values()], ProductFields, strict=False)
     if (refused := _refused(shop, product, fields)) is not None:
         return refused
@@ -91,7 +91,7 @@ def _change_variant(shop: Shop, command: ChangeVariant, context: Context) -> Dec
     variant = shop.of(Variant).get(command.sku)
     if variant is None or variant.product_id != product.id:
         return Rejection("variant_not_found", "The product has no such variant.", {"sku": command.sku})
-    said = {name: getattr(variant, name) for name in VariantFields.__struct_fields__} | command.changes
+    said = _fields(VariantFields, variant) | command.changes
     merged = {**variant.attributes, **command.changes.get("attributes", {})}
     said["attributes"] = {name: value for name, value in merged.items() if value is not None}
     if len(said["attributes"]) > VARIANT_MAX_ATTRIBUTES:
@@ -114,7 +114,7 @@ def _put(shop: Shop, command: PutListing, context: Context) -> Decision:
         if refused is not None:
             return refused
         if product is None:
-            events.append(ProductCreated(product_id, *msgspec.structs.astuple(said)))
+            events.append(ProductCreated(product_id=product_id, **_fields(ProductFields, said)))
         elif (changed := _product_changed(product, said)) is not None:
             events.append(changed)
     elif product is None:
@@ -136,6 +136,11 @@ def _put(shop: Shop, command: PutListing, context: Context) -> Decision:
                     return short
                 events.append(StockAdjusted(fields.sku, change, COUNTED))
     return events or (ListingUnchanged(product_id),)
+
+
+def _fields(kind: type[ProductFields] | type[VariantFields], source: msgspec.Struct) -> dict[str, Any]:
+    """The fields of `kind`, by name, as the entity, event or command `source` has them: all of them use its names."""
+    return {name: getattr(source, name) for name in kind.__struct_fields__}
 
 
 def _with_kept(said: _Fields, there: Product | Variant | None, kept: Collection[str]) -> _Fields:
@@ -161,8 +166,8 @@ def _refused(shop: Shop, product: Product | None, fields: ProductFields) -> Reje
 
 def _product_changed(product: Product, fields: ProductFields) -> ProductChanged | None:
     """What happens when staff say this of the product; None if it is so already."""
-    said = msgspec.structs.astuple(fields)
-    return ProductChanged(product.id, *said) if said != msgspec.structs.astuple(product)[1:-1] else None
+    said = _fields(ProductFields, fields)
+    return ProductChanged(product_id=product.id, **said) if said != _fields(ProductFields, product) else None
 
 
 def _variant_put(
@@ -206,26 +211,14 @@ def _variant_event(
     said: VariantFields | Variant,
     product_status: str,
 ) -> VariantAdded | VariantChanged:
-    return kind(
-        product_id,
-        said.sku,
-        said.title,
-        said.price_minor,
-        said.currency,
-        said.compare_at_minor,
-        said.weight_grams,
-        said.barcode,
-        said.attributes,
-        said.active,
-        product_status,
-    )
+    return kind(product_id=product_id, product_status=product_status, **_fields(VariantFields, said))
 
 
 @evolves(ProductCreated)
 def _created(shop: Shop, event: ProductCreated) -> None:
     products = shop.of(Product)
     owners = owners_of_slugs(shop, products)
-    products[event.product_id] = Product(*(*msgspec.structs.astuple(event), 1))
+    products[event.product_id] = Product(id=event.product_id, version=1, **_fields(ProductFields, event))
     owners[event.slug] = event.product_id
 
 
@@ -234,7 +227,8 @@ def _changed(shop: Shop, event: ProductChanged) -> None:
     products, variants = shop.of(Product), shop.of(Variant)
     owners = owners_of_slugs(shop, products)
     before = products.get(event.product_id)
-    products[event.product_id] = Product(*(*msgspec.structs.astuple(event), before.version + 1 if before else 1))
+    version = before.version + 1 if before else 1
+    products[event.product_id] = Product(id=event.product_id, version=version, **_fields(ProductFields, event))
     if before is not None:
         owners.pop(before.slug, None)
     owners[event.slug] = event.product_id
@@ -249,8 +243,8 @@ def _variant(shop: Shop, event: VariantAdded | VariantChanged) -> None:
     product = shop.of(Product).get(event.product_id)
     if product is not None:
         shop.of(Product)[product.id] = msgspec.structs.replace(product, version=product.version + 1)
-    product_id, sku, *said, product_status = msgspec.structs.astuple(event)
-    _keep(shop, Variant(*(sku, product_id, *said, event.active and product_status == ACTIVE)))
+    on_sale = event.active and event.product_status == ACTIVE
+    _keep(shop, Variant(product_id=event.product_id, on_sale=on_sale, **_fields(VariantFields, event)))
 
 
 def _keep(shop: Shop, variant: Variant) -> None:
