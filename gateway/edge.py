@@ -110,13 +110,13 @@ class Edge:
         )
         self.tail.watch(self.catalogue.take)
         self.revocations.watch(self.sockets.revoke)
-        for begin_anew in (
-            self.sockets.begin_anew,
+        for resync in (
+            self.sockets.resync,
             self.catalogue.empty,
-            self.stats.begin_anew,
+            self.stats.resync,
             self._learn_revocations,
         ):
-            self.tail.watch_anew(begin_anew)
+            self.tail.watch_resync(resync)
         self._broker = ActivationBroker(config.redis_url)
         self.inbox = Inbox(
             self.redis, awake_milliseconds=config.awake_milliseconds, read_max_bytes=config.batch_max_bytes

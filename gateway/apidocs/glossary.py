@@ -197,7 +197,7 @@ _WORDS: Final[Mapping[str, str]] = {
     # Problems.
     "code": "What is the matter, as a stable word.",
     "detail": "What is the matter, as a sentence.",
-    "errors": "Which parts of the request do not fit, and why.",
+    "errors": "The parts of the request that are not valid, and why.",
     "pointer": "Where: a JSON Pointer (RFC 6901) into the body, or `/query`, `/path` and the name.",
     # Health.
     "postgres": "Whether Postgres answers.",

@@ -19,36 +19,36 @@ _SKU: Final = {"type": "string", "description": "Stock keeping unit.", "examples
 _SKUS: Final = {"type": "array", "items": _TEXT, "description": "The SKUs to blame.", "examples": [["BAG-JUMBO"]]}
 _SHORT: Final = {
     "type": "array",
-    "description": "Of which lines there is not enough.",
+    "description": "The lines that exceed what is available.",
     "items": {
         "type": "object",
         "properties": {
             "sku": {**_SKU},
-            "requested": {**_COUNT, "description": "Pieces that were asked for."},
-            "available": {**_COUNT, "description": "Pieces that can be had."},
+            "requested": {**_COUNT, "description": "Pieces requested."},
+            "available": {**_COUNT, "description": "Pieces available."},
         },
         "required": ["sku", "requested", "available"],
     },
     "examples": [[{"sku": "BAG-JUMBO", "requested": 2, "available": 1}]],
 }
 _VERSIONS: Final = {
-    "version": {**_COUNT, "description": "The version that it has.", "examples": [4]},
-    "expected_version": {**_COUNT, "description": "The version that was insisted on.", "examples": [3]},
+    "version": {**_COUNT, "description": "Its current version.", "examples": [4]},
+    "expected_version": {**_COUNT, "description": "The version the request expected.", "examples": [3]},
 }
 
 _THE_LOG: Final = {
     "last_seq": {**_COUNT, "description": "Where the log ends.", "examples": [1041]},
-    "log": {**_ID, "description": "What the log is called now."},
+    "log": {**_ID, "description": "The current log's identity."},
 }
 
 OF_REFUSALS: Final[Mapping[str, _Schema]] = {
     "command_id": {**_ID, "description": "The command that was refused or failed, if it became one."},
-    "seq": {**_COUNT, "description": "The seq of the event that says so.", "examples": [1041]},
+    "seq": {**_COUNT, "description": "The seq of the event that records this.", "examples": [1041]},
 }
 """Of every problem that is the outcome of a command."""
 
 OF_SIGNING_IN: Final[Mapping[str, _Schema]] = {
-    "error": {**_TEXT, "description": "OAuth's word for it (RFC 6749).", "examples": ["invalid_grant"]},
+    "error": {**_TEXT, "description": "OAuth's error code (RFC 6749).", "examples": ["invalid_grant"]},
     "error_description": {**_TEXT, "description": "The same as `detail`, under OAuth's name."},
 }
 """Of every problem of `/api/auth/token`, `/refresh` and `/logout`."""
@@ -58,7 +58,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
         "errors": {
             "type": "array",
             "items": {"$ref": "#/components/schemas/InvalidPartView"},
-            "description": "Which parts of the request do not fit, and why.",
+            "description": "The parts of the request that are not valid, and why.",
             "examples": [[{"pointer": "/lines/0/quantity", "detail": "Input should be at least 1", "type": "min"}]],
         }
     },

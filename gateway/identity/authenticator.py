@@ -86,12 +86,12 @@ class Authenticator:
             raise invalid_token("The token is not valid.") from None
         subject, roles, expires_at = claims["sub"], claims.get("roles"), claims["exp"]
         if not isinstance(expires_at, int | float) or not expires_at <= _LATEST_EXPIRY:
-            raise invalid_token("The token's expiry is no time.")
+            raise invalid_token("The token's expiry is not a valid time.")
         if not PRINCIPAL.keeps(subject):
-            raise invalid_token("The token's subject is no principal of ours.")
+            raise invalid_token("The token's subject is not a valid principal.")
         known = [role for role in ROLES if role in roles] if isinstance(roles, list) else []
         if not known:
-            raise Problem("forbidden", "The token has no role here.")
+            raise Problem("forbidden", "The token has no role in this shop.")
         role = known[-1]
         session_id, epoch = _session(claims)
         return Caller(Actor(subject, role, _scopes(claims, role)), float(expires_at), session_id, epoch)
@@ -103,7 +103,7 @@ def _scopes(claims: dict[str, Any], role: str) -> frozenset[str]:
     if scope is None:
         return SCOPES_OF_ROLE[role]
     if not isinstance(scope, str):
-        raise invalid_token("The token's scope is none.")
+        raise invalid_token("The token's scope is not a string.")
     return SCOPES_OF_ROLE[role].intersection(scope.split())
 
 
@@ -114,4 +114,4 @@ def _session(claims: dict[str, Any]) -> tuple[UUID | None, int]:
     try:
         return UUID(claims["sid"]), int(claims["epoch"])
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
-        raise invalid_token("The token's session is none.") from None
+        raise invalid_token("The token's session is not valid.") from None

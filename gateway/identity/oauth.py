@@ -63,15 +63,15 @@ async def read_form(request: Request, max_bytes: int) -> TokenForm:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FORM_MAX_FIELDS, errors="strict")
         fields = dict(pairs)
         if len(fields) < len(pairs):
-            raise Problem("malformed_request", "A field of the form is there twice.")
+            raise Problem("malformed_request", "A form field is repeated.")
         form = TokenForm.model_validate(fields)
     except ValidationError as error:
         missing = ", ".join(str(problem["loc"][0]) for problem in error.errors())
-        raise Problem("malformed_request", f"The form lacks: {missing}.") from None
+        raise Problem("malformed_request", f"Missing form fields: {missing}.") from None
     except ValueError:
-        raise Problem("malformed_request", "The body is no form in UTF-8.") from None
+        raise Problem("malformed_request", "The body is not a form in UTF-8.") from None
     if form.grant_type != _PASSWORD_GRANT:
-        raise Problem("unsupported_grant_type", f"The grant type is `{_PASSWORD_GRANT}`.")
+        raise Problem("unsupported_grant_type", f"The grant type must be `{_PASSWORD_GRANT}`.")
     return form
 
 

@@ -31,6 +31,6 @@ async def _refuse_orders_of_others(engine: AsyncEngine, caller: Caller, order_id
         async with engine.connect() as connection:
             order_id = await connection.scalar(theirs.limit(1))
     except VIEW_FAILED:
-        raise TopicRefused("database_unavailable", "Whose order this is cannot be seen now; try again.") from None
+        raise TopicRefused("database_unavailable", "The order's customer cannot be read now; try again.") from None
     if order_id is not None:
         raise TopicRefused("order_not_found", f"There is no order {order_id}.")

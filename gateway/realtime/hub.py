@@ -1,7 +1,7 @@
 """The hub of one gateway process: every event of the tail, to every subscription that it belongs to.
 
 Subscriptions to the same addresses share an audience: what it sees is picked once, encoded once, and put into the
-outboxes of all. Whoever resumes reads the log up to where the hub is, and joins without a gap and without a repeat.
+send queues of all. Whoever resumes reads the log up to where the hub is, and joins without a gap and without a repeat.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ SOCKET_TOPICS_MAX: Final = 256
 """Of all subscriptions of one socket."""
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, description="The client's own name for it.")]
-_Reference = Annotated[str, msgspec.Meta(max_length=64, description="Comes back with the answer.")]
+_Reference = Annotated[str, msgspec.Meta(max_length=64, description="Returned with the answer.")]
 _Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 

@@ -63,4 +63,4 @@ class Stream(Notifications):
 
     def _tell_position(self, seq: int) -> None:
         place = event_id(seq, self._parts.tail.branches.identity)
-        self._outbox.notify(f": heartbeat\nid: {place}\n\n", seq, [lane for _, lane in self._served.values()])
+        self._queue.notify(f": heartbeat\nid: {place}\n\n", seq, [lane for _, lane in self._served.values()])

@@ -36,10 +36,10 @@ from gateway.realtime.messages import (
     decode,
     encode,
 )
-from gateway.realtime.outbox import Lane, Outbox, Send
 from gateway.realtime.packets import Form, events_message
 from gateway.realtime.parts import Parts
 from gateway.realtime.places import NoPlace, Place
+from gateway.realtime.send_queue import Lane, Send, SendQueue
 from gateway.realtime.statistics.figures import Figures
 from gateway.realtime.topics import STATS, TopicRefused
 from gateway.realtime.turns import TooManyReplays
@@ -84,7 +84,7 @@ class Session:
         self._caller = caller
         self._on_end = end
         self.closing: Closing | None = None
-        self._outbox = Outbox(
+        self._queue = SendQueue(
             send,
             self._cannot_send,
             self._form(),
@@ -112,7 +112,7 @@ class Session:
 
     @property
     def seq(self) -> int:
-        """Every event of every subscription up to here is sent, or is in the outbox."""
+        """Every event of every subscription up to here is sent, or is in the send queue."""
         handed_on = self._parts.hub.seq
         # One that begins behind an event which is yet to come is ahead of the hub.
         return min(
@@ -128,8 +128,8 @@ class Session:
 
     async def hear(self, text: str | bytes) -> None:
         """Takes one message of the client, once it has read enough of the answers to those before."""
-        if self._outbox.crowded:
-            await self._outbox.flushed()
+        if self._queue.crowded:
+            await self._queue.flushed()
         if not self._allowance.take():
             self._end(Closing(TOO_MANY_MESSAGES, "too many messages"))
             return
@@ -139,7 +139,7 @@ class Session:
             self._mistakes += 1
             self._tell(Error("invalid_message", str(error)[:200]))
             if self._mistakes > MISTAKES_MAX:
-                self._end(Closing(BAD_REQUEST, "too many messages that are none"))
+                self._end(Closing(BAD_REQUEST, "too many invalid messages"))
             return
         if self._caller is None and not isinstance(said, Authenticate):
             self._end(Closing(UNAUTHENTICATED, "unauthenticated"))
@@ -175,7 +175,7 @@ class Session:
                 self._end(Closing(TRY_LATER, str(full)))
                 return
         elif caller.actor != self._caller.actor:
-            self._tell(Error("forbidden", "The token speaks for somebody else: open another socket.", said.id))
+            self._tell(Error("forbidden", "The token is for another principal: open another socket.", said.id))
             return
         elif not caller.actor.scopes.issuperset(self._caller.actor.scopes):
             self._tell(Error("forbidden", "The token allows less than the one before: open another socket.", said.id))
@@ -212,7 +212,7 @@ class Session:
             return
         after = hub.seq if said.after == "now" else said.after
         lane = Lane(json.dumps(name), after)
-        subscription = hub.subscription(addresses, partial(self._outbox.put, lane))
+        subscription = hub.subscription(addresses, partial(self._queue.put, lane))
         try:
             hub.admit(subscription, after, self._caller.actor.principal)
         except TooManyReplays as full:
@@ -232,7 +232,7 @@ class Session:
     def _check_room(self, name: str, topics: list[str]) -> None:
         """Raises TopicRefused if there is no room for a subscription of that name."""
         if name in self._served:
-            raise TopicRefused("subscription_exists", f"There is a subscription `{name[:100]}`: end it first.")
+            raise TopicRefused("subscription_exists", f"The subscription `{name[:100]}` exists already: end it first.")
         if len(self._served) >= SUBSCRIPTIONS_MAX:
             raise TopicRefused("too_many_subscriptions", f"A socket has at most {SUBSCRIPTIONS_MAX} subscriptions.")
         if len(topics) + sum(len(s.audience.addresses) for s, _ in self._served.values()) > SOCKET_TOPICS_MAX:
@@ -252,7 +252,7 @@ class Session:
                     await self._parts.hub.resume(
                         subscription,
                         subscription.seq,
-                        self._outbox.flushed,
+                        self._queue.flushed,
                         max_events=self._config.socket_queue_max_events,
                         max_bytes=self._config.socket_queue_max_bytes,
                     )
@@ -284,14 +284,14 @@ class Session:
         """Tells how far it has come."""
         if self._served:
             seq = self.seq
-            self._outbox.notify(encode(Heartbeat(seq)), seq, [lane for _, lane in self._served.values()])
+            self._queue.notify(encode(Heartbeat(seq)), seq, [lane for _, lane in self._served.values()])
 
     def tell_stats(self, name: str, stats: Figures) -> None:
         """Tells a subscription to `stats` what there is this second; one that is behind misses some."""
-        if self._outbox.waiting <= self._config.socket_queue_max_events // 2:
+        if self._queue.waiting <= self._config.socket_queue_max_events // 2:
             self._tell(Stats(name, stats))
 
-    def begin_anew(self) -> None:
+    def resync(self) -> None:
         """The log is another one: what was subscribed to is no more."""
         if self._served:
             self._end(Closing(NOT_THIS_LOG, "another_log"))
@@ -302,16 +302,16 @@ class Session:
 
     def _give_up(self) -> None:
         """Others need the place."""
-        self._end(Closing(TRY_LATER, "too many sockets that have not said whose they are"))
+        self._end(Closing(TRY_LATER, "too many sockets that have not authenticated"))
 
     def close(self) -> None:
         """Lets go of everything."""
         self._leave()
-        self._outbox.close()
+        self._queue.close()
 
     async def flushed(self) -> None:
         """Returns when all that was told is sent, or cannot be."""
-        await self._outbox.flushed()
+        await self._queue.flushed()
 
     def _watch_expiry(self) -> None:
         if self._expiry is not None:
@@ -325,10 +325,10 @@ class Session:
             self._expiry = loop.call_later(max(0.0, seconds), self.revoke)
 
     def _tell(self, message: msgspec.Struct) -> None:
-        self._outbox.notify(encode(message))
+        self._queue.notify(encode(message))
 
     def _cannot_send(self) -> None:
-        if self._outbox.overflowed:
+        if self._queue.overflowed:
             self._end(Closing(TOO_SLOW, f"too slow; resume after {self._resume_from}"))
         else:
             self._end(Closing(None, "gone"))
@@ -343,7 +343,7 @@ class Session:
         if self.closing is None:
             self.closing = closing
             self._leave()
-            self._outbox.seal()
+            self._queue.seal()
             self._on_end()
 
     def _leave(self) -> None:

@@ -64,10 +64,10 @@ class Sockets:
             if session.caller is not None and not self.parts.authenticator.stands(session.caller):
                 session.revoke()
 
-    def begin_anew(self) -> None:
+    def resync(self) -> None:
         """The log is another one: ends the sockets of all who follow it."""
         for session in list(self._open):
-            session.begin_anew()
+            session.resync()
 
     async def serve(self, kind: SocketKind, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one WebSocket, from its request to its end."""

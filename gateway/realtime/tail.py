@@ -89,7 +89,7 @@ class Tail:
         be read, see `watching`."""
         self._watchers.append(watcher)
 
-    def watch_anew(self, watcher: Callable[[], None]) -> None:
+    def watch_resync(self, watcher: Callable[[], None]) -> None:
         """Calls `watcher` when the log turns out to be another one, or to end before what was handed on."""
         self._anew.append(watcher)
 

@@ -84,7 +84,7 @@ def _within(scope: str, topic: str, caller: Caller) -> None:
 
 
 def _unknown(topic: str) -> TopicRefused:
-    return TopicRefused("unknown_topic", f"`{topic[:100]}` is no topic; there are {', '.join(_FORMS)}.")
+    return TopicRefused("unknown_topic", f"There is no topic `{topic[:100]}`; the topics are {', '.join(_FORMS)}.")
 
 
 def _uuid(text: str) -> UUID | None:

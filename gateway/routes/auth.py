@@ -129,7 +129,7 @@ async def sign_out(request: Request, caller: Annotated[Caller, Depends(require_r
     elif caller is NOBODY:
         raise unauthenticated("Send the access token or the refresh token of the session to end.")
     elif caller.session_id is None:
-        raise Problem("no_session", "This token belongs to no session; it ends when it expires.")
+        raise Problem("no_session", "This token does not belong to a session; it is valid until it expires.")
     else:
         session_id, account_id = caller.session_id, UUID(caller.actor.principal)
     try:
@@ -164,7 +164,9 @@ async def _account_of(edge: Edge, email: str | None, password: str) -> views.Sig
             account = await views.sign_in_as(connection, email)
     right = await edge.passwords.check(password, None if account is None else account.password_hash)
     if account is None or not right or not account.confirmed or not account.active:
-        raise Problem("invalid_grant", "E-mail address or password is wrong, or the address is not confirmed yet.")
+        raise Problem(
+            "invalid_grant", "The e-mail address or password is wrong, or the address has not been confirmed yet."
+        )
     return account
 
 
@@ -182,7 +184,7 @@ async def _open_session(edge: Edge, account: views.SignIn, asked: list[str], att
         outcome = await settled(edge.submitter, owner(account.account_id), command, str(session_id))
     except Problem as problem:
         if problem.code == "account_changed":
-            raise Problem("invalid_grant", "The account was changed at this moment.") from None
+            raise Problem("invalid_grant", "The account was changed at the same moment; try again.") from None
         raise
     await attempt.succeeded()
     return msgspec.json.decode(outcome.data, type=SessionOpened)
@@ -201,7 +203,9 @@ def _refresh_token(edge: Edge, body: RefreshBody) -> Refresh:
 
 def _invalid_refresh() -> Problem:
     challenge = invalid_token("").headers
-    return Problem("invalid_refresh_token", "The refresh token is not good, or no longer: sign in.", headers=challenge)
+    return Problem(
+        "invalid_refresh_token", "The refresh token is not valid, or no longer: sign in again.", headers=challenge
+    )
 
 
 def _tokens(edge: Edge, session: SessionOpened | SessionRefreshed, generation: int) -> Response:

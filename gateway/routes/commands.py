@@ -96,5 +96,7 @@ async def _waiting(edge: Edge, owner: str | None, command_id: UUID) -> CommandVi
             if entry_order(position)[0] > accepted_ms + _POSTED_WITHIN_MS:
                 break
     except REDIS_UNAVAILABLE:
-        raise Problem("mailboxes_unavailable", "Whether the command waits in its mailbox cannot be seen now.") from None
+        raise Problem(
+            "mailboxes_unavailable", "It cannot be read now whether the command is waiting in its mailbox."
+        ) from None
     return None

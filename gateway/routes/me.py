@@ -145,7 +145,7 @@ async def change_password(request: Request, caller: Writer) -> Response:
         raise _not_found()
     attempt = await edge.throttle.sign_in(account.email, None if request.client is None else request.client.host)
     if not await edge.passwords.check(passwords.current_password, account.password_hash):
-        raise Problem("wrong_password", "The current password is another.")
+        raise Problem("wrong_password", "The current password is wrong.")
     await attempt.succeeded()
     password_hash = await edge.passwords.hash(passwords.new_password)
     command = ChangePassword(account_id, account.epoch, password_hash, caller.session_id)
@@ -155,7 +155,7 @@ async def change_password(request: Request, caller: Writer) -> Response:
     async with edge.engine.connect() as connection:
         session = await views.session_now(connection, caller.session_id)
     if session is None:
-        raise Problem("account_changed", "The password is changed, and this session ended meanwhile: sign in again.")
+        raise Problem("account_changed", "The password was changed, but this session ended meanwhile: sign in again.")
     lifetime_seconds = edge.config.access_token_seconds
     access_token = mint_in_session(
         edge.keys,
@@ -199,8 +199,8 @@ def _account_id(caller: Caller) -> UUID:
 
 
 def _not_found() -> Problem:
-    return Problem("account_not_found", "This token belongs to no account.")
+    return Problem("account_not_found", "This token does not belong to an account.")
 
 
 def _no_order() -> Problem:
-    return Problem("order_not_found", "There is no order of yours, or it is not placed yet: then ask again soon.")
+    return Problem("order_not_found", "You have no such order, or it has not been placed yet: if so, try again soon.")

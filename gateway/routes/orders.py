@@ -41,7 +41,7 @@ _MOVED: Final = {200: headers("ETag"), **write("order_not_found", "order_state_c
 
 
 class LineBody(Body):
-    """A SKU and how many pieces of it."""
+    """A SKU and a quantity."""
 
     sku: Sku = Field(examples=["85123A"])
     quantity: Quantity
@@ -86,7 +86,7 @@ async def place_order(request: Request, caller: Anyone) -> Response:
         quantities[line.sku] = quantities.get(line.sku, 0) + line.quantity
     if caller is NOBODY:
         if order_body.email is None:
-            raise unauthenticated("Send a bearer token; or an `email`, to order as a guest.")
+            raise unauthenticated("Send a bearer token, or an `email` to order as a guest.")
         await edge.throttle.guest_order(request.client.host if request.client else None)
         actor = guests.principal(request, body)
     asked = ask(request, actor, body)

@@ -63,10 +63,10 @@ async def list_products(request: Request, caller: Reader) -> Response:
         query = parse_query(ProductsQuery, asked)
         if query.status != ACTIVE:
             if caller is NOBODY:
-                raise unauthenticated("What is not active is for staff.")
+                raise unauthenticated("Only staff may list products that are not active.")
             _STAFF.check(caller)
             if not caller.sees_drafts:
-                raise Problem("forbidden", f"What is not active needs the scope `{READS_DRAFTS}`.")
+                raise Problem("forbidden", f"Listing products that are not active needs the scope `{READS_DRAFTS}`.")
         page = await product_pages.page(edge.engine, edge.catalogue, query, asked)
     return product_pages.respond(product_pages.form(request.scope, page))
 

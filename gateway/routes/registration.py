@@ -121,7 +121,7 @@ async def confirm_address(request: Request) -> Response:
         raise _invalid_link()
     attempt = await edge.throttle.sign_in(account.email, host_of(request))
     if not await edge.passwords.check(body.password, account.password_hash):
-        raise Problem("wrong_password", "This is not the password that was registered.")
+        raise Problem("wrong_password", "This is not the password you registered with.")
     await attempt.succeeded()
     await settled(edge.submitter, owner(link.account_id), ConfirmAddress(*link), str(link.account_id))
     return Response(status_code=204)

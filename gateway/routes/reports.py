@@ -155,13 +155,13 @@ async def get_report_result(
     job = await _find(edge, caller, report_id)
     if not job.finished:
         raise Problem(
-            "report_not_ready", "The report is still in the making.", extensions={"status_url": views.url(job.id)}
+            "report_not_ready", "The report is not finished yet.", extensions={"status_url": views.url(job.id)}
         )
     report = views.shown(job, edge.config.job_result_seconds)
     if report.failure is not None:
         raise Problem("report_failed", report.failure.detail, extensions={"reason": report.failure.code})
     if report.result_url is None:
-        raise Problem("result_expired", "The result is gone; ask for the report again.")
+        raise Problem("result_expired", "The result has expired; request the report again.")
     asked = report.report
     name = f"{asked.kind}-by-{asked.by}-{asked.first}-{asked.end}.{asked.format}"
     mark = UTF8_MARK if marked and asked.format == "csv" else b""

@@ -148,7 +148,7 @@ def _check_may_give(caller: Caller, role: str) -> None:
     """Raises a 403 Problem for a role that may do what the caller's token may not: whoever has that could sign in, and
     be mightier than the token. A customer anybody can become."""
     if role != CUSTOMER and not caller.actor.scopes.issuperset(SCOPES_OF_ROLE[role]):
-        raise Problem("forbidden", f"Your token's scopes do not cover the role `{role}`.")
+        raise Problem("forbidden", f"Your token's scopes do not cover those of the role `{role}`.")
 
 
 async def _change(

@@ -259,4 +259,6 @@ def _refuse_private(edge: Edge, url: str) -> None:
     """Refuses at once what would be refused at every delivery. What a name leads to is seen only then."""
     host = host_of(url) or ""
     if is_ones_own(host) and not edge.config.webhooks_may_be_private:
-        raise Problem("webhook_address_refused", "Webhooks go to public addresses only.", extensions={"host": host})
+        raise Problem(
+            "webhook_address_refused", "Webhooks are delivered to public addresses only.", extensions={"host": host}
+        )

@@ -14,18 +14,18 @@ NOT_THIS_LOG: Final = 4410
 TOO_MANY_MESSAGES: Final = 4429
 
 MEANINGS: Final = {
-    1002: "This is no WebSocket protocol.",
-    1007: "A text that is not UTF-8.",
-    1009: "A message that is too large.",
-    INTERNAL_ERROR: "A ping was not answered, or a bug of the gateway: connect again, and resume.",
-    STOPPING: "The gateway stops: connect again, and resume.",
-    TRY_LATER: "There is no room, or too many replays, or the log cannot be read now: try again later, and resume.",
+    1002: "The client violated the WebSocket protocol.",
+    1007: "A text message was not valid UTF-8.",
+    1009: "A message was too large.",
+    INTERNAL_ERROR: "A ping was not answered, or the gateway failed: reconnect and resume.",
+    STOPPING: "The gateway is stopping: reconnect and resume.",
+    TRY_LATER: "There are too many sockets or replays, or the log cannot be read now: try again later and resume.",
     TOO_SLOW: "The client reads too slowly; the reason names the seq to resume from.",
-    BAD_REQUEST: "What the client said could not be understood.",
-    UNAUTHENTICATED: "There is no token, or it expired, or counts no more.",
-    FORBIDDEN: "The token may not do that.",
-    NOT_THIS_LOG: "What the client has seen is no part of the log (any more): begin anew.",
-    TOO_MANY_MESSAGES: "The client says too much.",
+    BAD_REQUEST: "The client sent too many invalid messages.",
+    UNAUTHENTICATED: "There is no token, or it has expired or been revoked.",
+    FORBIDDEN: "The token does not allow this.",
+    NOT_THIS_LOG: "What the client has seen is not, or no longer, part of the log: start over.",
+    TOO_MANY_MESSAGES: "The client sends too many messages.",
 }
 
 

@@ -40,18 +40,20 @@ def _refusal(code: str, detail: str) -> bytes:
     return head + headers + b"\r\n" + bytes(answer.body)
 
 
-_HEAD_TOO_LARGE: Final = _refusal("head_too_large", f"Request line and headers have at most {HEAD_MAX_BYTES} bytes.")
-_MALFORMED: Final = _refusal("malformed_request", "This is no HTTP/1.1 request.")
-_INVALID_HOST: Final = _refusal("invalid_host", "A request has one Host header, which names a host (RFC 9112, 3.2).")
+_HEAD_TOO_LARGE: Final = _refusal(
+    "head_too_large", f"The request line and headers may have at most {HEAD_MAX_BYTES} bytes together."
+)
+_MALFORMED: Final = _refusal("malformed_request", "This is not a valid HTTP/1.1 request.")
+_INVALID_HOST: Final = _refusal("invalid_host", "A request must have exactly one valid Host header (RFC 9112, 3.2).")
 _QUERY_TOO_LONG: Final = _refusal(
-    "query_too_long", f"A query has at most {QUERY_MAX_BYTES} bytes and {QUERY_MAX_FIELDS} fields."
+    "query_too_long", f"A query may have at most {QUERY_MAX_BYTES} bytes and {QUERY_MAX_FIELDS} fields."
 )
 _UPGRADE_REFUSED: Final = _refusal(
     "upgrade_not_supported",
-    "Send this without an Upgrade header: HTTP/1.1 is spoken here, and WebSocket is begun with GET.",
+    "Send this without an Upgrade header: only WebSocket is supported, and its handshake is a GET.",
 )
 _TOO_SLOW: Final[Mapping[Part, bytes]] = {
-    part: _refusal("request_timeout", f"The {part} of the request did not come in time.") for part in get_args(Part)
+    part: _refusal("request_timeout", f"The {part} of the request did not arrive in time.") for part in get_args(Part)
 }
 _CROWDED: Final[Mapping[connections.Refused, bytes]] = {
     "all": _refusal("too_many_connections", "There are too many connections; try again soon."),

@@ -50,9 +50,9 @@ async def state(connection: AsyncConnection) -> LogState:
 def check_place(log: LogState, after: int, identity: UUID | None) -> None:
     """Raises NotThisLog for a client that is to go on behind `after`, of the log `identity` if it says so."""
     if identity is not None and not log.branches.hold(identity, after):
-        raise NotThisLog("another_log", "This is another log than the one that was seen: begin anew.", log)
+        raise NotThisLog("another_log", "The log was replaced since you read it: start over.", log)
     if after > log.last_seq:
-        raise NotThisLog("ahead_of_log", f"The log ends at seq {log.last_seq}: begin anew, or behind that.", log)
+        raise NotThisLog("ahead_of_log", f"The log ends at seq {log.last_seq}: start over, or resume from there.", log)
 
 
 async def first_since(connection: AsyncConnection, since: datetime) -> int | None:

@@ -55,7 +55,7 @@ class Exports:
         """The answer with the file, its first rows read already: what is wrong with the database is known before the
         answer begins. `marked`, it begins with a byte order mark. Raises a 503 Problem when too many are."""
         if self._running >= self._max_concurrent:
-            raise Problem("exports_busy", "Too many exports are on their way; try again soon.")
+            raise Problem("exports_busy", "Too many exports are running; try again soon.")
         self._running += 1
         async with AsyncExitStack() as stack:
             stack.callback(self._end)

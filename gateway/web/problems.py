@@ -204,7 +204,7 @@ def invalid_request(errors: Any) -> Problem:
     """The problem of a request that does not fit its schema: where (JSON Pointer, RFC 6901) and why."""
     return Problem(
         "invalid_request",
-        "The request does not fit its schema.",
+        "The request does not match its schema.",
         extensions={
             "errors": [
                 {

@@ -17,7 +17,7 @@ from gateway.web.problems import invalid_request
 from gateway.web.wording import unfit
 
 _PARTS_MAX: Final = 100
-UNKNOWN_PARAMETER: Final = ("unknown_parameter", "There is no such parameter.")
+UNKNOWN_PARAMETER: Final = ("unknown_parameter", "This parameter does not exist.")
 
 
 class Query(BaseModel):
@@ -70,7 +70,11 @@ def _parts(query_string: bytes) -> list[tuple[str, str]]:
         # Percent-encoded bytes that are no UTF-8 become replacement characters, as everywhere in the framework.
         return parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=_PARTS_MAX)
     except ValueError:
-        error = {"loc": ("query",), "msg": f"A query has at most {_PARTS_MAX} parts.", "type": "too_many_parts"}
+        error = {
+            "loc": ("query",),
+            "msg": f"A query may have at most {_PARTS_MAX} parameters.",
+            "type": "too_many_parts",
+        }
         raise invalid_request([error]) from None
 
 

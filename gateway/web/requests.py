@@ -74,12 +74,12 @@ def parse(model: type[_B], body: bytes) -> _B:
 def _not_json(said: str) -> str:
     """Why a body is no JSON, of what the parser says: where it stopped, and the mistakes that are hard to see."""
     found = _PLACE.search(said)
-    place = f", as seen at line {found[1]}, column {found[2]}" if found else ""
+    place = f" (line {found[1]}, column {found[2]})" if found else ""
     if "hex escape" in said:
-        return f"The body is no JSON: an escape is half of a surrogate pair, or cut short{place}."
+        return f"The body is not valid JSON: an escape is cut short, or half of a surrogate pair{place}."
     if "unicode" in said:
-        return f"The body is no JSON: it is not in UTF-8{place}."
-    return f"The body is no JSON{place}."
+        return f"The body is not valid JSON: it is not UTF-8{place}."
+    return f"The body is not valid JSON{place}."
 
 
 def _places_of_nul(part: Any, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
@@ -98,7 +98,7 @@ def _places_of_nul(part: Any, place: tuple[str | int, ...]) -> Iterator[tuple[st
 
 def _too_large(max_bytes: int) -> Problem:
     # The rest of the body is not read, so the connection cannot be used again.
-    return Problem("body_too_large", f"A body has at most {max_bytes} bytes.", headers={"Connection": "close"})
+    return Problem("body_too_large", f"A body may have at most {max_bytes} bytes.", headers={"Connection": "close"})
 
 
 def idempotency_key(request: Request) -> str | None:

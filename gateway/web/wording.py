@@ -13,7 +13,7 @@ from domain.fields.core import BadValue
 _Said = tuple[str, str]
 _NOT_LIST: Final = ("not_list", "This is not a list.")
 _NOT_UUID: Final = ("not_id", "This is not an id (UUID).")
-_ANY_OTHER: Final = ("invalid_value", "This does not fit.")
+_ANY_OTHER: Final = ("invalid_value", "This value is not valid.")
 
 _SAID: Final[dict[str, _Said]] = {
     "missing": core.MISSING,
@@ -21,7 +21,7 @@ _SAID: Final[dict[str, _Said]] = {
     "invalid_key": core.UNKNOWN,
     "string_type": core.NOT_TEXT,
     "string_unicode": ("not_unicode", "This is not valid UTF-8 text."),
-    "string_pattern_mismatch": ("wrong_pattern", "This is not written as the schema says."),
+    "string_pattern_mismatch": ("wrong_pattern", "This does not match the pattern in the schema."),
     "int_type": core.NOT_WHOLE,
     "int_from_float": core.NOT_WHOLE,
     "int_parsing": core.NOT_WHOLE,

@@ -19,6 +19,6 @@ async def check_room(engine: AsyncEngine, principal: str, *, max_unfinished: int
     if unfinished >= max_unfinished:
         raise Problem(
             "too_many_jobs",
-            f"You have {unfinished} unfinished jobs; wait until one is done.",
+            f"You have {unfinished} unfinished jobs; wait until one finishes.",
             headers={"Retry-After": str(RETRY_SECONDS)},
         )

@@ -16,5 +16,5 @@ async def settled(submitter: Submitter, actor: Actor, command: Command, resource
     asked = Ask(actor, key=None, fingerprint=None, wait=WAIT_SECONDS, preferred=False)
     accepted = await submitter.submit(asked, command, resource)
     if accepted.outcome is None:
-        raise Problem("undecided", "This could not be decided in time; try again soon.")
+        raise Problem("undecided", "This was not decided in time; try again soon.")
     return accepted.outcome

@@ -163,12 +163,12 @@ class Submitter:
         except MailboxFull:
             raise Problem("mailbox_full", "Too many commands are waiting; try again soon.") from None
         except PostQueueFull:
-            raise Problem("gateway_busy", "Too many commands are on their way; try again soon.") from None
+            raise Problem("gateway_busy", "This gateway is posting too many commands; try again soon.") from None
         except MailboxesUnavailable:
             raise Problem(
                 "mailboxes_unavailable",
-                "Commands cannot be accepted now. Whether this one was is not known; an Idempotency-Key makes it safe "
-                "to send it again.",
+                "Commands cannot be accepted now. This one may have been accepted or not; with an Idempotency-Key it "
+                "is safe to send it again.",
             ) from None
         if first is not None and first.fingerprint != asked.fingerprint:
             raise _key_reused()
@@ -201,5 +201,8 @@ def _refused(outcome: Outcome, headers: dict[str, str]) -> Problem:
     if outcome.status == REJECTED:
         return Problem(data["code"], data["detail"], extensions=extensions, headers=headers)
     return Problem(
-        "command_failed", "The command could not be applied; it was put aside.", extensions=extensions, headers=headers
+        "command_failed",
+        "The command could not be applied and was dead-lettered.",
+        extensions=extensions,
+        headers=headers,
     )

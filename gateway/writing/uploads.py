@@ -55,7 +55,7 @@ class Uploads:
         if length is not None and length.isdecimal() and int(length) > self._max_bytes:
             raise self._too_large()
         if self._running >= self._max_uploads:
-            raise Problem("uploads_busy", "Too many files are being sent; try again soon.", headers=_CLOSE)
+            raise Problem("uploads_busy", "Too many files are being uploaded; try again soon.", headers=_CLOSE)
         self._running += 1
         connection: BoundedHttp = request.scope[CONNECTION]
         connection.may_send_for(self._max_seconds)
@@ -109,7 +109,7 @@ class Uploads:
                 detail = f"Nothing came for {self._idle_seconds:g} seconds."
                 raise Problem("upload_stalled", detail, headers=_CLOSE) from None
             except ClientDisconnect:
-                raise Problem("incomplete_body", "The body ended before it was whole.") from None
+                raise Problem("incomplete_body", "The client left before the body was complete.") from None
             if piece is None:
                 return
             yield piece

@@ -67,4 +67,4 @@ async def _watch(
                 except FeedRefused as refused:
                     if refused.code not in NOT_THIS_LOG_CODES:
                         raise
-                    board.begin_anew()
+                    board.resync()

@@ -52,7 +52,7 @@ class Board:
         """Takes a change of the connection's state."""
         self._state = state
 
-    def begin_anew(self) -> None:
+    def resync(self) -> None:
         """Clears everything: this is another log."""
         self._seq = 0
         self._latest.clear()

@@ -238,7 +238,7 @@ async def test_strangers_do_not_keep_those_out_who_say_who_they_are(shop: Shop, 
                 await socket.ask("authenticate", token=shop.system.token("staff", "wall"))
                 await socket.subscribe("log")
         codes = [await socket.closed() for socket in strangers]
-    assert set(codes) <= {(1013, "too many sockets that have not said whose they are"), (4401, "unauthenticated")}
+    assert set(codes) <= {(1013, "too many sockets that have not authenticated"), (4401, "unauthenticated")}
     assert codes.count((4401, "unauthenticated")) <= GATEWAYS
 
 

@@ -85,7 +85,7 @@ class Statistics:
             self._counting = None
             self._meanwhile = []
 
-    def begin_anew(self) -> None:
+    def resync(self) -> None:
         """The log is another one: what was counted is forgotten."""
         self._counting = None
         self._meanwhile = []

@@ -1,4 +1,4 @@
-"""An outbox: what is on its way to one socket or stream, bounded, in order, and nobody else's trouble.
+"""An send queue: what is on its way to one socket or stream, bounded, in order, and nobody else's trouble.
 
 A task that sends exists only while there is something to send, so that an idle socket costs little; what gathers
 meanwhile goes out together. What was sent is noted only when it was: whoever is cut off is told where to resume.
@@ -59,7 +59,7 @@ class _Frame(NamedTuple):
     items: int
 
 
-class Outbox:
+class SendQueue:
     """Sends packets and notices to one receiver, in the order they were put in. Of live events, one packet always has
     room; beyond it, `max_events` and `max_bytes` may wait. Past events wait outside, until what is here is sent."""
 

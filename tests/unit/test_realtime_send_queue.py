@@ -1,13 +1,13 @@
-"""Outboxes: in order, together what is there together, bounded, and no trouble of anybody else's."""
+"""Send queues: in order, together what is there together, bounded, and no trouble of anybody else's."""
 
 import asyncio
 from uuid import UUID
 
 import pytest
 
-from gateway.realtime import outbox as outboxes
-from gateway.realtime.outbox import NOTICES_MAX, Lane, Outbox
+from gateway.realtime import send_queue
 from gateway.realtime.packets import Packet, array, events_message, packets, server_sent
+from gateway.realtime.send_queue import NOTICES_MAX, Lane, SendQueue
 from runtime.records import CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS
 
 
@@ -32,137 +32,137 @@ class Receiver:
         self.ended += 1
 
 
-def outbox(receiver: Receiver, max_events: int = 10, max_bytes: int = 1_000) -> Outbox:
-    return Outbox(receiver.send, receiver.end, array, max_events=max_events, max_bytes=max_bytes)
+def queue_to(receiver: Receiver, max_events: int = 10, max_bytes: int = 1_000) -> SendQueue:
+    return SendQueue(receiver.send, receiver.end, array, max_events=max_events, max_bytes=max_bytes)
 
 
 async def test_what_is_put_in_is_sent_in_order_and_together() -> None:
     receiver = Receiver()
-    box, a, b = outbox(receiver), Lane('"a"', 0), Lane('"b"', 0)
-    box.put(a, packet(1, 2))
-    box.put(a, packet(3))
-    box.notify("hello")
-    box.put(a, packet(4))
-    box.put(b, packet(4))
-    await box.flushed()
+    queue, a, b = queue_to(receiver), Lane('"a"', 0), Lane('"b"', 0)
+    queue.put(a, packet(1, 2))
+    queue.put(a, packet(3))
+    queue.notify("hello")
+    queue.put(a, packet(4))
+    queue.put(b, packet(4))
+    await queue.flushed()
     assert receiver.got == ["[1,2,3]", "hello", "[4]", "[4]"]
     assert (a.sent, b.sent) == (4, 4)
-    assert box.waiting == 0
+    assert queue.waiting == 0
 
 
 @pytest.mark.parametrize("bounds", [(3, 1_000), (1_000, 3)], ids=["events", "bytes"])
 async def test_who_reads_too_slowly_is_ended_and_gets_nothing_from_behind_a_gap(bounds: tuple[int, int]) -> None:
     receiver = Receiver()
     receiver.open.clear()
-    box, lane = outbox(receiver, *bounds), Lane('"a"', 0)
-    box.put(lane, packet(1))
+    queue, lane = queue_to(receiver, *bounds), Lane('"a"', 0)
+    queue.put(lane, packet(1))
     await asyncio.sleep(0)  # the first is on its way, and stuck
-    box.put(lane, packet(2, 3))
-    box.put(lane, packet(4, 5))
-    box.put(lane, packet(6))
-    assert (receiver.ended, box.overflowed) == (1, True)
+    queue.put(lane, packet(2, 3))
+    queue.put(lane, packet(4, 5))
+    queue.put(lane, packet(6))
+    assert (receiver.ended, queue.overflowed) == (1, True)
     assert lane.sent == 0, "what is stuck was not sent"
     receiver.open.set()
-    await box.flushed()
+    await queue.flushed()
     assert receiver.got == ["[1]", "[2,3]"]
     assert lane.sent == 3
 
 
 async def test_what_was_not_sent_at_the_end_is_not_said_to_be() -> None:
     receiver = Receiver()
-    box, lane = outbox(receiver), Lane('"a"', 7)
-    box.put(lane, packet(8))
-    await box.flushed()
+    queue, lane = queue_to(receiver), Lane('"a"', 7)
+    queue.put(lane, packet(8))
+    await queue.flushed()
     receiver.open.clear()
-    box.put(lane, packet(9))
+    queue.put(lane, packet(9))
     await asyncio.sleep(0)
-    box.close()
+    queue.close()
     receiver.open.set()
-    await box.flushed()
+    await queue.flushed()
     assert (receiver.got, lane.sent) == (["[8]"], 8)
 
 
 async def test_of_one_packet_there_is_room_however_large() -> None:
     receiver = Receiver()
-    box = outbox(receiver, max_events=1, max_bytes=1)
-    box.put(Lane('"a"', 0), packet(1, 2, 3))
-    await box.flushed()
+    queue = queue_to(receiver, max_events=1, max_bytes=1)
+    queue.put(Lane('"a"', 0), packet(1, 2, 3))
+    await queue.flushed()
     assert receiver.got == ["[1,2,3]"]
 
 
 async def test_past_events_take_no_room_from_live_ones() -> None:
     """Who follows one thing while another's past is on its way is not too slow, however large a page of it is."""
     receiver = Receiver()
-    box, past, live = outbox(receiver, max_events=2), Lane('"a"', 0), Lane('"b"', 7)
-    box.put(past, packet(*range(1, 8)), live=False)
-    box.put(live, packet(8))
-    box.put(live, packet(9))
-    assert (receiver.ended, box.waiting) == (0, 2)
-    await box.flushed()
+    queue, past, live = queue_to(receiver, max_events=2), Lane('"a"', 0), Lane('"b"', 7)
+    queue.put(past, packet(*range(1, 8)), live=False)
+    queue.put(live, packet(8))
+    queue.put(live, packet(9))
+    assert (receiver.ended, queue.waiting) == (0, 2)
+    await queue.flushed()
     assert receiver.got == ["[1,2,3,4,5,6,7]", "[8,9]"]
-    assert (past.sent, live.sent, box.waiting) == (7, 9, 0)
+    assert (past.sent, live.sent, queue.waiting) == (7, 9, 0)
 
 
 async def test_it_is_crowded_before_it_is_full() -> None:
     receiver = Receiver()
     receiver.open.clear()
-    box = outbox(receiver)
-    while not box.crowded:
+    queue = queue_to(receiver)
+    while not queue.crowded:
         assert not receiver.ended
-        box.notify("pong")
+        queue.notify("pong")
     receiver.open.set()
-    await box.flushed()
-    assert (box.crowded, receiver.ended) == (False, 0)
+    await queue.flushed()
+    assert (queue.crowded, receiver.ended) == (False, 0)
 
 
 async def test_a_notice_can_say_how_far_it_has_come() -> None:
     """Where a subscription sees nothing for long, it need not resume from long ago."""
     receiver = Receiver()
-    box, quiet, busy = outbox(receiver), Lane('"a"', 0), Lane('"b"', 0)
-    box.put(busy, packet(5, 9))
-    box.notify("heartbeat", 8, [quiet, busy])
+    queue, quiet, busy = queue_to(receiver), Lane('"a"', 0), Lane('"b"', 0)
+    queue.put(busy, packet(5, 9))
+    queue.notify("heartbeat", 8, [quiet, busy])
     assert (quiet.sent, busy.sent) == (0, 0)
-    await box.flushed()
+    await queue.flushed()
     assert (quiet.sent, busy.sent) == (8, 9)
 
 
 async def test_who_waits_for_what_was_put_in_does_not_wait_for_what_comes_later() -> None:
     receiver = Receiver()
     receiver.open.clear()
-    box, lane = outbox(receiver), Lane('"a"', 0)
-    box.put(lane, packet(1))
+    queue, lane = queue_to(receiver), Lane('"a"', 0)
+    queue.put(lane, packet(1))
     await asyncio.sleep(0)
-    flushed = asyncio.create_task(box.flushed())
+    flushed = asyncio.create_task(queue.flushed())
     await asyncio.sleep(0)
     receiver.open.set()
     seq = 1
     while not flushed.done():
         seq += 1
-        box.put(lane, packet(seq))
+        queue.put(lane, packet(seq))
         await asyncio.sleep(0)
     assert seq < 10
-    box.close()
+    queue.close()
 
 
 async def test_what_is_sealed_takes_nothing_more_and_sends_the_rest() -> None:
     receiver = Receiver()
-    box, lane = outbox(receiver), Lane('"a"', 0)
-    box.put(lane, packet(1))
-    box.seal()
-    box.put(lane, packet(2))
-    box.notify("hello")
-    await box.flushed()
+    queue, lane = queue_to(receiver), Lane('"a"', 0)
+    queue.put(lane, packet(1))
+    queue.seal()
+    queue.put(lane, packet(2))
+    queue.notify("hello")
+    await queue.flushed()
     assert receiver.got == ["[1]"]
 
 
 async def test_answers_are_bounded_too() -> None:
     receiver = Receiver()
     receiver.open.clear()
-    box = outbox(receiver)
+    queue = queue_to(receiver)
     for _ in range(NOTICES_MAX + 1):
-        box.notify("pong")
+        queue.notify("pong")
     assert receiver.ended == 1
-    box.close()
+    queue.close()
 
 
 async def test_a_receiver_that_is_gone_ends_it_once() -> None:
@@ -171,23 +171,23 @@ async def test_a_receiver_that_is_gone_ends_it_once() -> None:
     async def broken(text: str) -> None:
         raise OSError("gone")
 
-    box, lane = Outbox(broken, receiver.end, array, max_events=10, max_bytes=10), Lane('"a"', 0)
-    box.put(lane, packet(1))
-    await box.flushed()
-    box.put(lane, packet(2))
+    queue, lane = SendQueue(broken, receiver.end, array, max_events=10, max_bytes=10), Lane('"a"', 0)
+    queue.put(lane, packet(1))
+    await queue.flushed()
+    queue.put(lane, packet(2))
     assert receiver.ended == 1
-    assert not box.overflowed
+    assert not queue.overflowed
     assert lane.sent == 0
 
 
 async def test_a_receiver_that_takes_nothing_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outboxes, "SEND_MAX_SECONDS", 0.01)
+    monkeypatch.setattr(send_queue, "SEND_MAX_SECONDS", 0.01)
     receiver = Receiver()
     receiver.open.clear()
-    box = outbox(receiver)
-    box.put(Lane('"a"', 0), packet(1))
-    await box.flushed()
-    assert (receiver.ended, box.overflowed) == (1, True)
+    queue = queue_to(receiver)
+    queue.put(Lane('"a"', 0), packet(1))
+    await queue.flushed()
+    assert (receiver.ended, queue.overflowed) == (1, True)
 
 
 def test_packets_are_no_burden() -> None:
