@@ -17,7 +17,7 @@ from gateway.web.problems import MEDIA_TYPE, STATUS_OF_CODE, TITLES, Problem
 
 
 class AcceptedView(BaseModel):
-    """A durable command: the id of what it is about or will create, and where to ask what became of it."""
+    """A durable command: the id of what it creates or changes, and where to ask for its outcome."""
 
     id: str
     command_id: str
@@ -26,7 +26,7 @@ class AcceptedView(BaseModel):
 
 
 class InvalidPartView(BaseModel):
-    """A part of a request that does not fit its schema: where (JSON Pointer, RFC 6901) and why."""
+    """A part of a request that does not match its schema: where (JSON Pointer, RFC 6901) and why."""
 
     pointer: str
     detail: str

@@ -41,7 +41,7 @@ _VARIANT: dict[str, Any] = {
 
 
 class VariantBody(Body):
-    """A variant as it is to be. Prices are per piece, in the minor units of `currency` (ISO 4217)."""
+    """A complete variant. Prices are per piece, in the minor units of `currency` (ISO 4217)."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_VARIANT]})
 
@@ -78,8 +78,8 @@ class NewVariantBody(VariantBody):
 
 
 class VariantChangeBody(Body):
-    """What is to be otherwise of a variant (RFC 7396). What is left out stays. Null takes away what a variant need not
-    have: `compare_at_minor`, `weight_grams`, `barcode`, and single attributes; of all else it stays."""
+    """Changes to a variant, as a JSON Merge Patch (RFC 7396). Fields that are left out stay as they are. Null removes
+    what is optional: `compare_at_minor`, `weight_grams`, `barcode`, and single attributes; other fields ignore it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"price_minor": 1150, "attributes": {"size": "L"}}]})
 
@@ -98,7 +98,7 @@ class VariantChangeBody(Body):
 
 
 class ProductBody(Body):
-    """A new product. Its slug is made from its name if it is not given."""
+    """A new product. Without a slug, one is made from its name."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -130,8 +130,8 @@ class ProductBody(Body):
 
 
 class ProductChangeBody(Body):
-    """What is to be otherwise. What is left out, or null, stays; but `category_id` null takes the product out of its
-    category."""
+    """Changes to a product. Fields that are left out, or null, stay as they are; but a null `category_id` takes the
+    product out of its category."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "active"}]})
 
@@ -147,8 +147,8 @@ class ProductChangeBody(Body):
 
 
 class CategoryBody(Body):
-    """A new category, below another or at the top. Its slug is made from its name if it is not given; `position` sorts
-    it among its siblings."""
+    """A new category, below another or at the top. Without a slug, one is made from its name; `position` sorts it among
+    its siblings."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Kitchen", "position": 1}]})
 
@@ -164,7 +164,8 @@ class CategoryBody(Body):
 
 
 class CategoryChangeBody(Body):
-    """What is to be otherwise. What is left out, or null, stays; but `parent_id` null moves the category to the top."""
+    """Changes to a category. Fields that are left out, or null, stay as they are; but a null `parent_id` moves the
+    category to the top."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Kitchen and table"}]})
 

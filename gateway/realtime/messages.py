@@ -29,17 +29,17 @@ class _Said(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fields
 
 
 class Authenticate(_Said, frozen=True, tag="authenticate"):
-    """The first message of a client that sent no token with its request, and later one before the token expires. It
-    must speak for the same principal."""
+    """The first message of a client that sent no token with its request; send it again before the token expires. The
+    new token must be for the same principal."""
 
     token: Annotated[str, msgspec.Meta(max_length=8_192)]
     id: _Reference | None = None
 
 
 class Subscribe(_Said, frozen=True, tag="subscribe"):
-    """Asks for the events of some topics, those behind the seq `after` or those from now on. Without a name for it, a
-    subscription is called by its topics, sorted and joined with commas. Whoever says of which `log` the seq is, as an
-    earlier answer said, is told if that log is not this one any more."""
+    """Asks for the events of some topics, those after the seq `after` or those from now on. A subscription without a
+    name is called by its topics, sorted and joined with commas. A client that sends the `log` it got with its seq is
+    told if that log has been replaced."""
 
     topics: Annotated[list[Annotated[str, msgspec.Meta(max_length=100)]], msgspec.Meta(min_length=1, max_length=100)]
     after: _Seq | Literal["now"] = "now"
@@ -69,7 +69,7 @@ class _Told(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
 
 
 class Authenticated(_Told, frozen=True, tag="authenticated"):
-    """The token is accepted, and good until `expires_at` (seconds of Unix time)."""
+    """The token was accepted, and is valid until `expires_at` (seconds of Unix time)."""
 
     principal: str
     role: str
@@ -78,7 +78,7 @@ class Authenticated(_Told, frozen=True, tag="authenticated"):
 
 
 class Subscribed(_Told, frozen=True, tag="subscribed"):
-    """The subscription begins behind the seq `after` of `log`."""
+    """The subscription begins after the seq `after` of `log`."""
 
     subscription: str
     topics: list[str]
@@ -88,7 +88,7 @@ class Subscribed(_Told, frozen=True, tag="subscribed"):
 
 
 class Unsubscribed(_Told, frozen=True, tag="unsubscribed"):
-    """Nothing more comes of the subscription."""
+    """The subscription has ended."""
 
     subscription: str
     id: str | None = None
@@ -103,14 +103,14 @@ class Events(_Told, frozen=True, tag="events"):
 
 
 class Stats(_Told, frozen=True, tag="stats"):
-    """The topic `stats`, each second: of the last 60 seconds, and of this moment."""
+    """The topic `stats`, once a second: figures of the last 60 seconds and of this moment."""
 
     subscription: str
     stats: Figures
 
 
 class Heartbeat(_Told, frozen=True, tag="heartbeat"):
-    """Every event of the socket's subscriptions up to `seq` was sent: it is safe to resume from there."""
+    """Every event of the socket's subscriptions up to `seq` has been sent: it is safe to resume from there."""
 
     seq: int
 
@@ -141,8 +141,8 @@ ERROR_CODES: Final = (
 
 
 class Error(_Told, frozen=True, tag="error"):
-    """A message was refused; the socket goes on. `code` is stable. If what the client has seen is no part of the log
-    (`ahead_of_log`, `another_log`), `log` is what it is called now, and `seq` where it ends."""
+    """A message was refused; the socket stays open. `code` is stable. If what the client has seen is not part of the
+    log (`ahead_of_log`, `another_log`), `log` is the current log's identity, and `seq` its end."""
 
     code: str
     detail: str

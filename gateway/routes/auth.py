@@ -72,9 +72,9 @@ class JwksView(BaseModel):
     openapi_extra=body_schema(TokenForm, FORM),
 )
 async def sign_in(request: Request) -> Response:
-    """Signs in with e-mail address and password (OAuth2 password flow): opens a session, and gives its first tokens.
+    """Signs in with e-mail address and password (OAuth2 password flow): opens a session and returns its first tokens.
 
-    Errors carry OAuth's `error` and `error_description` besides what problems always have.
+    Errors carry OAuth's `error` and `error_description` in addition to the usual members of a problem.
     """
     edge = edge_of(request)
     async with in_oauth_terms():
@@ -93,8 +93,8 @@ async def sign_in(request: Request) -> Response:
     openapi_extra=body_schema(RefreshBody),
 )
 async def refresh_tokens(request: Request) -> Response:
-    """The next tokens of a session. Each refresh token is good once: an old one that turns up again ends the session,
-    for one of the two who have it stole it."""
+    """Returns the next tokens of a session. A refresh token can be used once: if an old one turns up again, one of its
+    two holders stole it, and the session ends."""
     edge = edge_of(request)
     async with in_oauth_terms():
         body = await read_body(request, edge.config.body_max_bytes)
@@ -119,8 +119,8 @@ async def refresh_tokens(request: Request) -> Response:
     },
 )
 async def sign_out(request: Request, caller: Annotated[Caller, Depends(require_role("nobody"))]) -> Response:
-    """Ends the session of the access token, or of the refresh token if one is sent: a moment later all its tokens are
-    refused everywhere. Ending it again is no error."""
+    """Ends the session of the access token, or of the refresh token if one is sent: within moments all its tokens are
+    refused everywhere. Ending a session twice is not an error."""
     edge = edge_of(request)
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
         async with in_oauth_terms():
@@ -149,8 +149,7 @@ async def sign_out(request: Request, caller: Annotated[Caller, Depends(require_r
     },
 )
 async def get_jwks(request: Request) -> Response:
-    """The public keys of our access tokens, for whoever wants to verify one. There are none while a shared secret signs
-    them, as in development."""
+    """The public keys that verify our access tokens. Empty while a shared secret signs them, as in development."""
     document = msgspec.json.encode(edge_of(request).keys.public())
     return Response(document, 200, _JWKS_CACHE, _JWKS_TYPE)
 

@@ -40,7 +40,7 @@ _REFUSALS: Final = ("slug_taken", "unknown_category", "category_too_deep")
     openapi_extra={"parameters": [IF_NONE_MATCH]},
 )
 async def list_categories(request: Request, caller: Reader) -> Response:
-    """The whole tree, siblings in the order in which they are shown."""
+    """The whole tree, siblings in display order."""
     async with edge_of(request).engine.connect() as connection:
         body = (await views.tree(connection)).model_dump_json().encode()
     return conditional(request, body, body_tag(body))
@@ -69,10 +69,8 @@ async def get_category(request: Request, caller: Reader, category_id: IdOrSlug) 
     openapi_extra={**body_schema(CategoryBody), "parameters": WRITE_HEADERS},
 )
 async def create_category(request: Request, caller: Writer) -> Response:
-    """Makes a category, below another or at the top. Admins only.
-
-    Waits for the outcome unless `Prefer` says otherwise.
-    """
+    """Creates a category, below another or at the top. Admins only. Waits for the outcome unless `Prefer` says
+    otherwise."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     said = parse(CategoryBody, body)
@@ -93,10 +91,8 @@ async def create_category(request: Request, caller: Writer) -> Response:
     openapi_extra={**body_schema(CategoryChangeBody), "parameters": [IF_MATCH, *WRITE_HEADERS]},
 )
 async def change_category(request: Request, caller: Writer, category_id: UUID) -> Response:
-    """Changes a category, or moves it elsewhere with all below it. Admins only.
-
-    With If-Match only if nobody changed it since; without, the last writer wins.
-    """
+    """Changes a category, or moves it elsewhere together with everything below it. Admins only. With If-Match, only if
+    nobody has changed it since; without, the last writer wins."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     command = ChangeCategory(category_id, parse(CategoryChangeBody, body).changes(), expected_version(request))

@@ -36,7 +36,7 @@ _POSTED_WITHIN_MS = 15_000
 
 @router.get("/commands/{command_id}", response_model=CommandView, responses=READ)
 async def get_command(request: Request, caller: Asker, command_id: UUID) -> Response:
-    """What became of a command of yours. Staff with the scope `events:read` see everyone's."""
+    """The status and outcome of one of your commands. Staff with the scope `events:read` see everyone's."""
     edge = edge_of(request)
     reads_all = caller.actor.is_staff and READS_ALL in caller.actor.scopes
     owner = None if reads_all else caller.actor.principal

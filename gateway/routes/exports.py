@@ -45,11 +45,9 @@ _ORDERS: Final = _file("A line for each line of an order.", 422)
 
 @router.get("/products.csv", response_class=StreamingResponse, responses=_PRODUCTS)
 async def export_products(request: Request, caller: Staff, marked: Marked = False) -> Response:
-    """The catalogue with its stock, as it is at this moment; drafts and what is archived with the scope
-    `catalogue:read`. Imported again as it is, it changes nothing.
-
-    Text that a spreadsheet would take for a formula stands behind an apostrophe; an import takes that away.
-    """
+    """The catalogue with its stock, as it is now; drafts and archived products need the scope `catalogue:read`.
+    Importing the file unchanged changes nothing. Text that a spreadsheet would take for a formula is prefixed with an
+    apostrophe, which an import removes."""
     return await edge_of(request).exports.begin(views.listings(all_statuses=caller.sees_drafts), marked=marked)
 
 
@@ -66,5 +64,5 @@ async def export_orders(
     status: Status | None = None,
     marked: Marked = False,
 ) -> Response:
-    """Orders in the order of placing, each with its lines. Times without a zone are UTC."""
+    """Orders in the order they were placed, each with its lines. Times without a zone are UTC."""
     return await edge_of(request).exports.begin(views.order_lines_between(since, until, status), marked=marked)

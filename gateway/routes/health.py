@@ -20,7 +20,7 @@ _READERS: Final = require_role("staff", "metrics:read")
 
 
 class HealthView(BaseModel):
-    """`ready`; `degraded`: one of the two is away, writes or reads answer 503; `unavailable`: both are."""
+    """`ready`; `degraded`: Postgres or Redis is away, and reads or writes answer 503; `unavailable`: both are."""
 
     status: str
     redis: bool
@@ -29,13 +29,13 @@ class HealthView(BaseModel):
 
 @router.get("/health/live", responses=problems(431))
 async def live() -> dict[str, str]:
-    """The process answers."""
+    """The process is running."""
     return {"status": "alive"}
 
 
 @router.get("/health/ready", response_model=HealthView, responses={503: {"model": HealthView}, **problems(431)})
 async def ready(request: Request) -> Response:
-    """Whether to send requests here. Yes, while either commands can be accepted or views be read."""
+    """Whether to send requests here: yes, as long as either commands can be accepted or views can be read."""
     edge = edge_of(request)
     redis, postgres = await asyncio.gather(_answers(_ping_redis(edge)), _answers(_ping_postgres(edge)))
     status = "ready" if redis and postgres else "degraded" if redis or postgres else "unavailable"
@@ -62,8 +62,8 @@ async def _ping_postgres(edge: Edge) -> None:
 
 @router.get("/metrics", response_class=Response, responses=problems(401, 403))
 async def scrape(request: Request, caller: Annotated[Caller, Depends(require_role("nobody"))]) -> Response:
-    """Prometheus text or OpenMetrics, as asked for; of all processes of this machine. In production for staff with the
-    scope `metrics:read`, unless a setting opens it. A port of its own, which another setting names, asks nobody."""
+    """Metrics of all processes of this machine, as Prometheus text or OpenMetrics. In production only for staff with
+    the scope `metrics:read`, unless a setting opens it. A separate port, set by another setting, needs no token."""
     edge = edge_of(request)
     if not edge.config.metrics_are_public:
         if caller is NOBODY:

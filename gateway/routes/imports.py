@@ -110,7 +110,7 @@ async def list_imports(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 20,
 ) -> Response:
-    """Your imports, newest first. `limit` is cut to the page's bound."""
+    """Your imports, newest first. `limit` is capped at the maximum page size."""
     edge = edge_of(request)
     limit = min(limit, edge.config.page_max_rows)
     async with edge.engine.connect() as connection:
@@ -121,7 +121,7 @@ async def list_imports(
 
 @router.get("/{import_id}", response_model=ImportView, responses=read())
 async def get_import(request: Request, caller: Admin, import_id: UUID) -> Response:
-    """How far an import is, and what came of its rows."""
+    """The progress of an import, and what became of its rows."""
     job = await _find(edge_of(request), import_id)
     return Response(views.shown(job).model_dump_json(), media_type="application/json")
 
@@ -134,7 +134,7 @@ async def list_import_errors(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 100,
 ) -> Response:
-    """The rows that were rejected, in the order of their lines. `limit` is cut to the page's bound."""
+    """The rejected rows, in file order. `limit` is capped at the maximum page size."""
     edge = edge_of(request)
     await _find(edge, import_id)
     async with edge.engine.connect() as connection:
@@ -151,8 +151,8 @@ async def list_import_rows(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 100,
 ) -> Response:
-    """What became of each row, in the order of their lines; or what would, of a dry run. Of an import that is applied
-    only the rows that were not taken are kept one by one. `limit` is cut to the page's bound."""
+    """What became of each row, in file order; for a dry run, what would have. Of an import that was applied, only the
+    rows that were not taken are kept one by one. `limit` is capped at the maximum page size."""
     edge = edge_of(request)
     await _find(edge, import_id)
     async with edge.engine.connect() as connection:

@@ -33,14 +33,14 @@ Writer = Annotated[Caller, Depends(require_role("staff", "inventory:write"))]
 
 
 class ReceiptBody(Body):
-    """Goods that came in; `reference` is the delivery's, if it has one."""
+    """Goods received; `reference` is the delivery's, if it has one."""
 
     quantity: Received = Field(examples=[100])
     reference: Reference | None = None
 
 
 class AdjustmentBody(Body):
-    """A correction, up or down, and why."""
+    """A correction, up or down, and its reason."""
 
     change: int = Field(
         ge=-MOVEMENT_MAX_QUANTITY, le=MOVEMENT_MAX_QUANTITY, examples=[-1], json_schema_extra={"not": {"const": 0}}
@@ -78,7 +78,8 @@ async def list_inventory(
     cursor: Annotated[str | None, Query(max_length=200, description="The `next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, description="SKUs on a page; cut to the page's bound.")] = 100,
 ) -> Response:
-    """The stock of all SKUs, by SKU; or of some. Staff only; of what is not active with the scope `catalogue:read`."""
+    """The stock of all SKUs, or of some, sorted by SKU. Staff only; products that are not active need the scope
+    `catalogue:read`."""
     edge = edge_of(request)
     begins = None if prefix is None else prefix.upper()
     wanted = views.Wanted(begins, product_id, available_below, available_from, all_statuses=caller.sees_drafts)
@@ -89,8 +90,8 @@ async def list_inventory(
 
 @router.get("/inventory/{sku}", response_model=InventoryView | ShelfView, responses=READ)
 async def get_inventory(request: Request, caller: Reader, sku: str) -> Response:
-    """The stock of one SKU. Staff with the scope `inventory:read` see what is on hand and reserved; others, of what is
-    on sale, whether there is enough: up to ten pieces of what is available."""
+    """The stock of one SKU. Staff with the scope `inventory:read` see what is on hand and reserved. Everyone else sees
+    how much of what is on sale is available, up to ten pieces."""
     if caller.actor.is_staff and _READ in caller.actor.scopes:
         shown = await _inventory(request, _known(sku), all_statuses=caller.sees_drafts)
         return Response(shown, media_type="application/json")
@@ -106,7 +107,7 @@ async def get_inventory(request: Request, caller: Reader, sku: str) -> Response:
     openapi_extra={**body_schema(ReceiptBody), "parameters": WRITE_HEADERS},
 )
 async def receive_stock(request: Request, caller: Writer, sku: str) -> Response:
-    """Adds goods that came in. Staff only. 200 and the stock with `Prefer: wait`."""
+    """Adds goods received. Staff only. 200 and the stock with `Prefer: wait`."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     receipt = parse(ReceiptBody, body)

@@ -34,7 +34,7 @@ _SCOPES_MAX = 50
 
 
 class KeyBody(Body):
-    """A new API key: what it is for, its role, and what it may do of that."""
+    """A new API key: its name, its role, and its scopes within that role."""
 
     name: KeyName
     role: Role = Field(examples=["staff"])
@@ -42,7 +42,7 @@ class KeyBody(Body):
 
 
 class NewKeyView(KeyView):
-    """An API key with the `key` itself, to be sent as bearer token. Nobody can show it again."""
+    """An API key with the `key` itself, to be sent as a bearer token. It cannot be shown again."""
 
     key: str
 
@@ -58,8 +58,8 @@ class NewKeyView(KeyView):
     openapi_extra=body_schema(KeyBody),
 )
 async def create_key(request: Request, caller: Admin) -> Response:
-    """Makes an API key and shows it, this once. It can do no more than whoever makes it. It always waits for the
-    outcome, and cannot be repeated by an Idempotency-Key, for the key could not be shown again."""
+    """Creates an API key and shows it, this once. It can do no more than its creator. The request always waits for the
+    outcome, and cannot be repeated with an Idempotency-Key, since the key could not be shown again."""
     edge = edge_of(request)
     body = parse(KeyBody, await read_body(request, edge.config.body_max_bytes))
     scopes = tuple(sorted(set(body.scopes)))
@@ -88,8 +88,8 @@ async def list_keys(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 20,
 ) -> Response:
-    """API keys, newest first, revoked ones among them; when each was last used is known to the minute. `limit` is cut
-    to the page's bound."""
+    """API keys, newest first, including revoked ones; the time of last use is accurate to the minute. `limit` is capped
+    at the maximum page size."""
     edge = edge_of(request)
     async with edge.engine.connect() as connection:
         page = await views.newest_keys(connection, cursor, min(limit, edge.config.page_max_rows))
@@ -109,7 +109,7 @@ async def get_key(request: Request, caller: Admin, key_id: UUID) -> Response:
     openapi_extra={"parameters": WRITE_HEADERS},
 )
 async def revoke_key(request: Request, caller: Admin, key_id: UUID) -> Response:
-    """Ends an API key: a moment later it is refused everywhere. Waits for the outcome by default."""
+    """Revokes an API key: within moments it is refused everywhere. Waits for the outcome by default."""
     asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
     edge = edge_of(request)
     accepted = await edge.submitter.submit(asked, RevokeApiKey(key_id), str(key_id))

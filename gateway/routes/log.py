@@ -44,8 +44,8 @@ class EventView(BaseModel):
 
 
 class EventsView(BaseModel):
-    """Some events in order, the seq of the last of them (or what was asked behind, if there are none), and which `log`
-    they are of: its identity, to be handed back with the seq."""
+    """Events in order, the seq of the last of them (or the requested one, if there are none), and the identity of the
+    `log` they belong to, to be sent back with the seq."""
 
     items: list[EventView]
     last_seq: int
@@ -66,7 +66,7 @@ async def list_events(
     limit: Annotated[int, Query(ge=1)] = 100,
     log: Annotated[UUID | None, Query(description=LOG_DESCRIPTION)] = None,
 ) -> Response:
-    """The log behind `after`, in order. Staff only. `limit` is cut to the page's bound."""
+    """The log after `after`, in order. Staff only. `limit` is capped at the maximum page size."""
     edge = edge_of(request)
     async with edge.engine.connect() as connection:
         state = await views.state(connection)

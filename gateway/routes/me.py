@@ -42,13 +42,13 @@ _EXPORTED: Final[dict[str, Any]] = {
 
 
 class ProfileBody(Body):
-    """What people may change of their own account; what is left out stays."""
+    """What people may change about their own account; fields that are left out stay as they are."""
 
     name: AccountName | None = None
 
 
 class PasswordBody(Body):
-    """The password until now, and the one from now on: 8 to 256 characters of any kind."""
+    """The current password and the new one: 8 to 256 characters of any kind."""
 
     current_password: str = Field(examples=["demo-customer"], json_schema_extra={"format": "password"})
     new_password: NewPassword
@@ -56,7 +56,7 @@ class PasswordBody(Body):
 
 @router.get("", response_model=AccountView, responses=read("account_not_found"))
 async def get_me(request: Request, caller: Reader) -> Response:
-    """Your account. A token that belongs to none, as an API key, has none."""
+    """Your account. Tokens without an account, such as API keys, get a 404."""
     return await _shown(request, _account_id(caller), {})
 
 
@@ -67,7 +67,8 @@ async def get_me(request: Request, caller: Reader) -> Response:
     openapi_extra={**body_schema(ProfileBody), "parameters": WRITE_HEADERS},
 )
 async def change_me(request: Request, caller: Writer) -> Response:
-    """Changes your name. The e-mail address is what you sign in with, and stays. Waits for the outcome by default."""
+    """Changes your name. The e-mail address is what you sign in with, and cannot be changed. Waits for the outcome by
+    default."""
     edge, account_id = edge_of(request), _account_id(caller)
     body = await read_body(request, edge.config.body_max_bytes)
     command = ChangeAccount(account_id, personal(parse(ProfileBody, body).name))
@@ -86,8 +87,8 @@ async def change_me(request: Request, caller: Writer) -> Response:
     openapi_extra={"parameters": WRITE_HEADERS},
 )
 async def erase_me(request: Request, caller: Eraser) -> Response:
-    """Erases you: your name, your addresses and your password are gone, and all your sessions end. Your orders stay,
-    under an id that means nobody any more. A guest's token erases the address on the guest's order, and stays good for
+    """Erases you: your name, addresses and password are deleted, and all your sessions end. Your orders stay, under an
+    id that no longer identifies anyone. A guest's token erases the address on the guest's order, and stays valid for
     it. Waits for the outcome by default."""
     edge = edge_of(request)
     command: EraseAccount | EraseOrderAddress
@@ -106,7 +107,7 @@ async def erase_me(request: Request, caller: Eraser) -> Response:
     "/export", response_class=Response, responses={200: _EXPORTED, **read("account_not_found", "order_not_found")}
 )
 async def export_me(request: Request, caller: Subject) -> Response:
-    """What is known about you, as JSON: your account, your sessions, your orders; with a guest's token, the order."""
+    """Everything stored about you, as JSON: your account, sessions and orders; with a guest's token, the order."""
     async with edge_of(request).engine.connect() as connection:
         if is_guest(caller.actor.principal):
             known = await exported_of_guest(connection, caller.actor.principal)
@@ -135,8 +136,8 @@ async def export_me(request: Request, caller: Subject) -> Response:
     openapi_extra=body_schema(PasswordBody),
 )
 async def change_password(request: Request, caller: Writer) -> Response:
-    """Changes your password and ends all your sessions but this one, which gets an access token anew: its old one is
-    refused a moment later, its refresh token stays good."""
+    """Changes your password and ends all your sessions except this one, which gets a new access token: the old one is
+    refused within moments, the refresh token stays valid."""
     edge, account_id = edge_of(request), _account_id(caller)
     passwords = parse(PasswordBody, await read_body(request, edge.config.body_max_bytes))
     async with edge.engine.connect() as connection:

@@ -48,8 +48,8 @@ class LineBody(Body):
 
 
 class OrderBody(Body):
-    """What to order. Prices are the catalogue's; a SKU that stands in several lines is summed. `email` is where mail
-    about this order goes: a guest must give one, a customer's own address is in the account."""
+    """What to order. Prices are the catalogue's; lines with the same SKU are added up. `email` is where mail about this
+    order goes: guests must give one, customers have theirs in the account."""
 
     lines: list[LineBody] = Field(
         min_length=1, max_length=ORDER_MAX_LINES, examples=[[{"sku": "LANTERN-WHITE", "quantity": 2}]]
@@ -75,8 +75,8 @@ class OrderBody(Body):
 async def place_order(request: Request, caller: Anyone) -> Response:
     """Reserves every line and places the order, or reserves nothing. 201 and the order with `Prefer: wait`.
 
-    Without a token, an e-mail address makes it a guest's order: the answer's `guest_token` is the bearer token, known
-    to nobody else, by which the guest sees, confirms and cancels it.
+    Without a token, an e-mail address makes it a guest's order: the response's `guest_token` is a bearer token, known
+    to nobody else, with which the guest sees, confirms and cancels it.
     """
     edge, actor = edge_of(request), caller.actor
     body = await read_body(request, edge.config.body_max_bytes)
@@ -114,7 +114,8 @@ async def list_orders(
     status: Annotated[Status | None, Query()] = None,
     customer_id: Annotated[Principal | None, Query()] = None,
 ) -> Response:
-    """Your orders, newest first; staff see everyone's, or one customer's. `limit` is cut to the page's bound."""
+    """Your orders, newest first; staff see everyone's, or one customer's. `limit` is capped at the maximum page
+    size."""
     edge = edge_of(request)
     wanted = views.Wanted(status, customer_id)
     async with edge.engine.connect() as connection:
@@ -129,7 +130,7 @@ async def list_orders(
     openapi_extra={"parameters": [IF_NONE_MATCH]},
 )
 async def get_order(request: Request, caller: Reader, order_id: UUID) -> Response:
-    """One order. Another customer's is not found. Who asks again and again does so with If-None-Match."""
+    """One order. Other customers' orders are not found. To poll, send If-None-Match."""
     async with edge_of(request).engine.connect() as connection:
         order = await views.find(connection, caller.actor, order_id)
     if order is None:
@@ -140,7 +141,7 @@ async def get_order(request: Request, caller: Reader, order_id: UUID) -> Respons
 
 @router.get("/{order_id}/history", response_model=HistoryView, responses=_FOUND)
 async def get_order_history(request: Request, caller: Reader, order_id: UUID) -> Response:
-    """What happened to the order, in order: each event of the log, when, and who did it."""
+    """The order's events, oldest first: what happened, when, and who did it."""
     async with edge_of(request).engine.connect() as connection:
         if (order := await views.find(connection, caller.actor, order_id)) is None:
             raise _not_found()
@@ -150,19 +151,19 @@ async def get_order_history(request: Request, caller: Reader, order_id: UUID) ->
 
 @router.post("/{order_id}/confirm", response_model=OrderView, responses=_MOVED, openapi_extra=_WRITE_HEADERS)
 async def confirm_order(request: Request, caller: Writer, order_id: UUID) -> Response:
-    """Confirms a placed order: what it reserved is sold. 200 and the order with `Prefer: wait`."""
+    """Confirms a placed order: the reserved pieces are sold. 200 and the order with `Prefer: wait`."""
     return await _move(request, caller.actor, ConfirmOrder(order_id))
 
 
 @router.post("/{order_id}/fulfil", response_model=OrderView, responses=_MOVED, openapi_extra=_WRITE_HEADERS)
 async def fulfil_order(request: Request, caller: Staff, order_id: UUID) -> Response:
-    """Says that a confirmed order was sent. Staff only. 200 and the order with `Prefer: wait`."""
+    """Marks a confirmed order as sent. Staff only. 200 and the order with `Prefer: wait`."""
     return await _move(request, caller.actor, FulfilOrder(order_id))
 
 
 @router.post("/{order_id}/cancel", response_model=OrderView, responses=_MOVED, openapi_extra=_WRITE_HEADERS)
 async def cancel_order(request: Request, caller: Writer, order_id: UUID) -> Response:
-    """Cancels an order that was not sent yet, and gives back what it held. 200 and the order with `Prefer: wait`."""
+    """Cancels an order that has not been sent yet and releases its pieces. 200 and the order with `Prefer: wait`."""
     return await _move(request, caller.actor, CancelOrder(order_id))
 
 

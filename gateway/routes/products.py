@@ -51,11 +51,8 @@ _CHANGE_HEADERS: Final = [IF_MATCH, *WRITE_HEADERS]
 )
 @ready(lambda scope: product_pages.kept_page(scope["app"].state.edge.catalogue, scope))
 async def list_products(request: Request, caller: Reader) -> Response:
-    """Finds products, page by page.
-
-    A changed price is seen within a second. `total` is exact for lists; a search looks at no more than 5,000 matches
-    and says so in `total_is_exact`. Pages are weakly tagged: ask again with If-None-Match.
-    """
+    """Finds products, page by page. A changed price shows within a second. `total` is exact for lists; a search counts
+    at most 5,000 matches and says so in `total_is_exact`. Pages have weak entity tags: poll with If-None-Match."""
     edge = edge_of(request)
     asked = request.scope["query_string"]
     page = edge.catalogue.get(asked)
@@ -78,7 +75,8 @@ async def list_products(request: Request, caller: Reader) -> Response:
     openapi_extra={"parameters": [IF_NONE_MATCH]},
 )
 async def get_product(request: Request, caller: Reader, product_id: IdOrSlug) -> Response:
-    """One product, by its id or its slug. What is not active is found by staff with the scope `catalogue:read`."""
+    """One product, by its id or its slug. Products that are not active are found by staff with the scope
+    `catalogue:read`."""
     async with edge_of(request).engine.connect() as connection:
         product = await views.find(connection, product_id, all_statuses=caller.sees_drafts)
     if product is None:
@@ -95,10 +93,8 @@ async def get_product(request: Request, caller: Reader, product_id: IdOrSlug) ->
     openapi_extra={**body_schema(ProductBody), "parameters": WRITE_HEADERS},
 )
 async def create_product(request: Request, caller: Writer) -> Response:
-    """Puts a product into the catalogue, with its variants. Admins only.
-
-    Waits for the outcome unless `Prefer` says otherwise.
-    """
+    """Adds a product to the catalogue, with its variants. Admins only. Waits for the outcome unless `Prefer` says
+    otherwise."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     said = parse(ProductBody, body)
@@ -119,10 +115,8 @@ async def create_product(request: Request, caller: Writer) -> Response:
     openapi_extra={**body_schema(ProductChangeBody), "parameters": _CHANGE_HEADERS},
 )
 async def change_product(request: Request, caller: Writer, product_id: UUID) -> Response:
-    """Changes what is said of a product. Admins only. Variants are changed one by one.
-
-    With If-Match only if nobody changed it since; without, the last writer wins.
-    """
+    """Changes a product's own fields. Admins only. Variants are changed one by one. With If-Match, only if nobody has
+    changed it since; without, the last writer wins."""
     body = await read_body(request, edge_of(request).config.body_max_bytes)
     changes = parse(ProductChangeBody, body).changes()
     return await _change(request, caller, body, ChangeProduct(product_id, changes, expected_version(request)))
@@ -139,10 +133,8 @@ async def change_product(request: Request, caller: Writer, product_id: UUID) -> 
     openapi_extra={**body_schema(VariantBody), "parameters": _CHANGE_HEADERS},
 )
 async def put_variant(request: Request, caller: Writer, product_id: UUID, sku: Sku) -> Response:
-    """Adds a variant to a product, or says anew what it is. Admins only. Answers with the product.
-
-    A new price counts for every order that is applied after it. If-Match is about the product.
-    """
+    """Adds a variant to a product, or replaces it. Admins only. Returns the product. A new price applies to every order
+    that is applied after it. If-Match refers to the product."""
     body = await read_body(request, edge_of(request).config.body_max_bytes)
     fields = parse(VariantBody, body).fields(sku)
     return await _change(request, caller, body, SetVariant(product_id, fields, expected_version(request)))
@@ -158,10 +150,8 @@ async def put_variant(request: Request, caller: Writer, product_id: UUID, sku: S
     openapi_extra={**body_schema(VariantChangeBody), "parameters": _CHANGE_HEADERS},
 )
 async def change_variant(request: Request, caller: Writer, product_id: UUID, sku: Sku) -> Response:
-    """Changes what is said of a variant, and nothing else. Admins only. Answers with the product.
-
-    A new price counts for every order that is applied after it. If-Match is about the product.
-    """
+    """Changes the given fields of a variant. Admins only. Returns the product. A new price applies to every order that
+    is applied after it. If-Match refers to the product."""
     body = await read_body(request, edge_of(request).config.body_max_bytes)
     changes = parse(VariantChangeBody, body).changes()
     return await _change(request, caller, body, ChangeVariant(product_id, sku, changes, expected_version(request)))
@@ -174,10 +164,8 @@ async def change_variant(request: Request, caller: Writer, product_id: UUID, sku
     openapi_extra={"parameters": _CHANGE_HEADERS},
 )
 async def archive_product(request: Request, caller: Writer, product_id: UUID) -> Response:
-    """Takes a product out of the catalogue: it is neither found nor ordered any more. Admins only.
-
-    It stays where orders know it; changing its status brings it back.
-    """
+    """Takes a product out of the catalogue: it can no longer be found or ordered. Admins only. Orders keep referring to
+    it; changing its status brings it back."""
     command = ChangeProduct(product_id, {"status": ARCHIVED}, expected_version(request))
     return await _change(request, caller, b"", command)
 

@@ -48,7 +48,7 @@ class RegistrationBody(Body):
 
 
 class ConfirmationBody(Body):
-    """The token of the mail, and the password that was registered: whoever has but one of them confirms nothing."""
+    """The token from the mail, and the password given at registration: either alone confirms nothing."""
 
     token: LinkToken = Field(description="The token of the newest mail.")
     password: str = Field(
@@ -59,13 +59,13 @@ class ConfirmationBody(Body):
 
 
 class ForgottenBody(Body):
-    """Whose password is forgotten."""
+    """The address of the account whose password was forgotten."""
 
     email: EmailAddress = Field(description="What the account is signed in to with.")
 
 
 class ResetBody(Body):
-    """The token of the mail, and the password from now on: 8 to 256 characters of any kind."""
+    """The token from the mail, and the new password: 8 to 256 characters of any kind."""
 
     token: LinkToken = Field(description="The token of the newest mail.")
     new_password: NewPassword = Field(description="The password from now on.")
@@ -84,8 +84,8 @@ class MailedView(BaseModel):
     openapi_extra=body_schema(RegistrationBody),
 )
 async def register(request: Request) -> Response:
-    """Registers a new customer, who can sign in once the address is confirmed: a mail tells how. If there is an account
-    already, its owner is told so by mail, and nobody else."""
+    """Registers a new customer, who can sign in once the address is confirmed; a mail explains how. If there is an
+    account already, its owner is told so by mail, and nobody else."""
     edge = edge_of(request)
     registration = parse(RegistrationBody, await read_body(request, edge.config.body_max_bytes))
     await edge.throttle.registration(host_of(request))
@@ -110,8 +110,8 @@ async def register(request: Request) -> Response:
     openapi_extra=body_schema(ConfirmationBody),
 )
 async def confirm_address(request: Request) -> Response:
-    """Confirms the address of a new account, which can be signed in to from then on. The link is good once, and so is
-    only the newest one."""
+    """Confirms the address of a new account, which can then be signed in to. Only the newest link works, and only
+    once."""
     edge = edge_of(request)
     body = parse(ConfirmationBody, await read_body(request, edge.config.body_max_bytes))
     link = _link(edge, body.token, CONFIRM_AUDIENCE)
@@ -134,7 +134,7 @@ async def confirm_address(request: Request) -> Response:
     openapi_extra=body_schema(ForgottenBody),
 )
 async def forgot_password(request: Request) -> Response:
-    """Has a mail sent to the address, if there is an account, with a link that sets another password."""
+    """Sends a mail with a link to set a new password, if the address has an account."""
     edge = edge_of(request)
     body = parse(ForgottenBody, await read_body(request, edge.config.body_max_bytes))
     await edge.throttle.password_reset(host_of(request))
@@ -157,8 +157,8 @@ async def forgot_password(request: Request) -> Response:
     openapi_extra=body_schema(ResetBody),
 )
 async def reset_password(request: Request) -> Response:
-    """Sets another password by the link of a mail, which is good once, and ends all sessions of the account. It
-    confirms the address as well."""
+    """Sets a new password with the link from a mail, which works once, and ends all sessions of the account. This also
+    confirms the address."""
     edge = edge_of(request)
     body = parse(ResetBody, await read_body(request, edge.config.body_max_bytes))
     link = _link(edge, body.token, RESET_AUDIENCE)

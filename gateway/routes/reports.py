@@ -40,8 +40,9 @@ _MEDIA_TYPES: Final = {"csv": "text/csv; charset=utf-8", "json": "application/js
 
 
 class ReportBody(Body):
-    """Which sales to sum, and how: the orders placed on the days from `from` on and before `to`, as `time_zone` counts
-    them, that have one of the `statuses` when the report is made. Amounts are never added across currencies."""
+    """Which sales to add up, and how: orders placed on the days from `from` up to but not including `to`, as
+    `time_zone` counts them, that have one of the `statuses` when the report is made. Amounts are never added across
+    currencies."""
 
     kind: Kind = Field(examples=["sales"])
     by: By = Field(examples=["day"])
@@ -79,10 +80,10 @@ class ReportBody(Body):
     openapi_extra={**body_schema(ReportBody), "parameters": WRITE_HEADERS},
 )
 async def request_report(request: Request, caller: Staff) -> Response:
-    """Asks for a report. 201 and its status at once; the result is made in the background.
+    """Requests a report. 201 and its status at once; the result is made in the background.
 
-    CSV has a header line and is safe to open in a spreadsheet: text that would be a formula stands behind an
-    apostrophe. JSON is one document, its sums in `rows`.
+    CSV has a header line and is safe to open in a spreadsheet: text that would be a formula is prefixed with an
+    apostrophe. JSON is one document, with the sums in `rows`.
     """
     edge, actor = edge_of(request), caller.actor
     body = await read_body(request, edge.config.body_max_bytes)
@@ -109,7 +110,7 @@ async def list_reports(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 20,
 ) -> Response:
-    """Your reports, newest first. `limit` is cut to the page's bound."""
+    """Your reports, newest first. `limit` is capped at the maximum page size."""
     edge = edge_of(request)
     limit = min(limit, edge.config.page_max_rows)
     async with edge.engine.connect() as connection:
@@ -121,7 +122,7 @@ async def list_reports(
 
 @router.get("/{report_id}", response_model=ReportView, responses=read())
 async def get_report(request: Request, caller: Staff, report_id: UUID) -> Response:
-    """A report's status and progress, and where its result is."""
+    """A report's status and progress, and the URL of its result."""
     edge = edge_of(request)
     report = views.shown(await _find(edge, caller, report_id), edge.config.job_result_seconds)
     return Response(report.model_dump_json(by_alias=True), media_type="application/json")

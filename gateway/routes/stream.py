@@ -62,7 +62,7 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 
 
 class EventStream(Response):
-    """An answer that goes on until one side has enough."""
+    """A response that goes on until either side ends it."""
 
     endless: ClassVar = True
     media_type = _MEDIA_TYPE
@@ -140,8 +140,8 @@ async def stream_events(
         ),
     ] = None,
 ) -> Response:
-    """The events of some topics (as on `/ws`, but for `stats`), behind `after`, or behind the `Last-Event-ID` that a
-    browser sends when it comes back, or from now on."""
+    """The events of some topics (those of `/ws`, except `stats`), after `after`, after the `Last-Event-ID` that a
+    browser sends when it reconnects, or from now on."""
     edge = edge_of(request)
     asked = topics.split(",")
     if len(asked) > TOPICS_MAX or STATS in asked:

@@ -38,7 +38,7 @@ class UserBody(Body):
 
 
 class UserChangesBody(Body):
-    """What is to change; what is left out stays."""
+    """What to change; fields that are left out stay as they are."""
 
     name: AccountName | None = None
     role: Role | None = None
@@ -53,7 +53,7 @@ async def list_users(
     email: Annotated[EmailAddress | None, Query()] = None,
     role: Annotated[Role | None, Query()] = None,
 ) -> Response:
-    """Accounts, newest first. `limit` is cut to the page's bound."""
+    """Accounts, newest first. `limit` is capped at the maximum page size."""
     edge = edge_of(request)
     async with edge.engine.connect() as connection:
         page = await views.newest(connection, cursor, min(limit, edge.config.page_max_rows), email=email, role=role)
@@ -68,7 +68,7 @@ async def list_users(
     openapi_extra={**body_schema(UserBody), "parameters": WRITE_HEADERS},
 )
 async def create_user(request: Request, caller: Admin) -> Response:
-    """Makes an account of any role that can do no more than you. Waits for the outcome by default."""
+    """Creates an account of any role that can do no more than you. Waits for the outcome by default."""
     edge = edge_of(request)
     user = parse(UserBody, await read_body(request, edge.config.body_max_bytes))
     _check_may_give(caller, user.role)
@@ -98,8 +98,8 @@ async def get_user(request: Request, caller: Admin, user_id: UUID) -> Response:
     openapi_extra={**body_schema(UserChangesBody), "parameters": WRITE_HEADERS},
 )
 async def change_user(request: Request, caller: Admin, user_id: UUID) -> Response:
-    """Changes name or role, the latter to one that can do no more than you. Another role ends all sessions of the
-    account. Waits for the outcome by default."""
+    """Changes the name or the role, the latter to one that can do no more than you. Changing the role ends all sessions
+    of the account. Waits for the outcome by default."""
     body = await read_body(request, edge_of(request).config.body_max_bytes)
     changes = parse(UserChangesBody, body)
     if changes.role is not None:
@@ -114,7 +114,7 @@ async def change_user(request: Request, caller: Admin, user_id: UUID) -> Respons
     openapi_extra={"parameters": WRITE_HEADERS},
 )
 async def deactivate_user(request: Request, caller: Admin, user_id: UUID) -> Response:
-    """Ends all sessions of the account and lets nobody sign in to it. Waits for the outcome by default."""
+    """Ends all sessions of the account and blocks signing in. Waits for the outcome by default."""
     return await _change(request, caller, b"", DeactivateAccount(user_id))
 
 
@@ -137,8 +137,8 @@ async def reactivate_user(request: Request, caller: Admin, user_id: UUID) -> Res
     openapi_extra={"parameters": WRITE_HEADERS},
 )
 async def erase_user(request: Request, caller: Admin, user_id: UUID) -> Response:
-    """Erases somebody: name, addresses and password are gone, and all sessions end. The orders stay, under an id that
-    means nobody any more. Waits for the outcome by default."""
+    """Erases a person: name, addresses and password are deleted, and all sessions end. The orders stay, under an id
+    that no longer identifies anyone. Waits for the outcome by default."""
     asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
     accepted = await edge_of(request).submitter.submit(asked, EraseAccount(user_id), str(user_id))
     return accepted.response() if accepted.outcome is None else Response(None, 204, accepted.headers())

@@ -58,7 +58,7 @@ EventTypes = Annotated[
 
 
 class WebhookBody(Body):
-    """An endpoint: where to deliver, and events of which types: names, `order.*` for all of a noun, `*` for all."""
+    """An endpoint: where to deliver, and which event types: names, `order.*` for all types of a kind, `*` for all."""
 
     url: Url
     event_types: EventTypes
@@ -67,8 +67,8 @@ class WebhookBody(Body):
 
 
 class WebhookChangeBody(Body):
-    """What is to be otherwise; what is left out, or null, stays. `active`: false pauses the endpoint, true lets it go
-    on where it stopped."""
+    """What to change; fields that are left out, or null, stay as they are. `active`: false pauses the endpoint, true
+    resumes it where it stopped."""
 
     url: Url | None = None
     event_types: EventTypes | None = None
@@ -77,7 +77,7 @@ class WebhookChangeBody(Body):
 
 
 class RedeliveryBody(Body):
-    """The event to go on from, by its `seq`, further back or ahead."""
+    """The event to continue from, by its `seq`, earlier or later."""
 
     from_seq: int = Field(ge=1, le=_SEQ_MAX, examples=[1])
 
@@ -128,7 +128,7 @@ async def register_webhook(request: Request, caller: Staff) -> Response:
 
 @router.get("", response_model=WebhooksView, responses=READ)
 async def list_webhooks(request: Request, caller: Staff) -> Response:
-    """All endpoints, and how far each is. Staff only."""
+    """All endpoints and their delivery state. Staff only."""
     async with edge_of(request).engine.connect() as connection:
         found = await views.list_all(connection)
     return Response(found.model_dump_json(), media_type="application/json")
@@ -136,7 +136,7 @@ async def list_webhooks(request: Request, caller: Staff) -> Response:
 
 @router.get("/{webhook_id}", response_model=WebhookView, responses=read("webhook_not_found"))
 async def get_webhook(request: Request, caller: Staff, webhook_id: UUID) -> Response:
-    """One endpoint, and how far it is. Staff only."""
+    """One endpoint and its delivery state. Staff only."""
     found = await _webhook(request, webhook_id)
     return Response(found.model_dump_json(), media_type="application/json")
 
@@ -166,7 +166,7 @@ async def change_webhook(request: Request, caller: Staff, webhook_id: UUID) -> R
     openapi_extra={"parameters": WRITE_HEADERS},
 )
 async def delete_webhook(request: Request, caller: Staff, webhook_id: UUID) -> Response:
-    """Delivers nothing more there, and forgets the secrets. Staff only. Waits for the outcome unless `Prefer` says
+    """Stops delivering to the endpoint and deletes its secrets. Staff only. Waits for the outcome unless `Prefer` says
     otherwise."""
     edge = edge_of(request)
     asked = ask(request, caller.actor, b"", wait_seconds=_WAIT_SECONDS)
@@ -181,8 +181,9 @@ async def delete_webhook(request: Request, caller: Staff, webhook_id: UUID) -> R
     openapi_extra={"parameters": WRITE_HEADERS},
 )
 async def rotate_webhook_secret(request: Request, caller: Staff, webhook_id: UUID) -> Response:
-    """Another secret, shown this once. For a while (a setting, a day) deliveries are signed with both, so that the
-    receiver can change over in its own time. Staff only. Waits for the outcome unless `Prefer` says otherwise."""
+    """Creates a new secret, shown this once. For a while (a setting; a day by default) deliveries are signed with both,
+    so that the receiver can switch at its own pace. Staff only. Waits for the outcome unless `Prefer` says otherwise.
+    """
     edge = edge_of(request)
     secret = new_secret()
     until = datetime.now(UTC) + timedelta(seconds=edge.config.webhook_secret_overlap_seconds)
@@ -208,9 +209,9 @@ async def rotate_webhook_secret(request: Request, caller: Staff, webhook_id: UUI
     openapi_extra={**body_schema(RedeliveryBody), "parameters": WRITE_HEADERS},
 )
 async def redeliver_events(request: Request, caller: Staff, webhook_id: UUID) -> Response:
-    """Goes on delivering from an event of the log, further back or ahead; a paused or disabled endpoint is active
-    again. What was delivered before has the same `webhook-id` as then. Staff only. Waits for the outcome unless
-    `Prefer` says otherwise."""
+    """Continues delivering from an event of the log, earlier or later; a paused or disabled endpoint becomes active
+    again. Events delivered before keep their `webhook-id`. Staff only. Waits for the outcome unless `Prefer` says
+    otherwise."""
     body = await read_body(request, edge_of(request).config.body_max_bytes)
     from_seq = parse(RedeliveryBody, body).from_seq
     return await _changed(request, caller, body, RedeliverEvents(webhook_id, from_seq, _scopes(caller)))
@@ -224,7 +225,7 @@ async def list_deliveries(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 20,
 ) -> Response:
-    """What was delivered to an endpoint, or tried, newest first; only so many are kept. Staff only."""
+    """Attempted deliveries to an endpoint, newest first; only the latest are kept. Staff only."""
     edge = edge_of(request)
     await _webhook(request, webhook_id)
     async with edge.engine.connect() as connection:

@@ -25,7 +25,7 @@ class AccountView(BaseModel):
 
 
 class KeyView(BaseModel):
-    """An API key, without its secret, which nobody can show again. `created_by` is a principal."""
+    """An API key, without its secret, which cannot be shown again. `created_by` is a principal."""
 
     id: UUID
     name: str

@@ -16,7 +16,7 @@ from runtime.tables import categories
 
 
 class CategoryView(BaseModel):
-    """A category. `position` sorts it among its siblings; its `version` is its entity tag, too."""
+    """A category. `position` sorts it among its siblings; its `version` is also its entity tag."""
 
     id: UUID
     slug: str

@@ -47,8 +47,8 @@ class ImportView(JobView):
 
 
 class RowErrorView(BaseModel):
-    """What was wrong with a row: `line` is the line of the file, from 1, that it begins on; `column` the one to blame,
-    if there is one, as the file calls it."""
+    """What was wrong with a row: `line` is the line of the file, from 1, on which it begins; `column` the one at fault,
+    if any, by its name in the file."""
 
     line: int
     code: str
@@ -57,7 +57,7 @@ class RowErrorView(BaseModel):
 
 
 class ChangeView(BaseModel):
-    """What a row changes of what is there: the value of a column before and after. Long texts are cut."""
+    """What a row changes: the value of a column before and after. Long texts are cut."""
 
     column: str
     before: Any = None
@@ -65,8 +65,8 @@ class ChangeView(BaseModel):
 
 
 class RowView(BaseModel):
-    """What became of a row, or would: `changes` say what it changes; `code`, `detail` and `column` why it was not
-    taken."""
+    """What became of a row, or would: `changes` lists what it changes; `code`, `detail` and `column` tell why it was
+    not taken."""
 
     line: int
     fate: Fate

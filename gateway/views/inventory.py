@@ -19,7 +19,7 @@ _IS_ACTIVE: Final = exists().where(
 
 
 class InventoryView(BaseModel):
-    """Pieces of one SKU: on hand, of these reserved for orders, and the rest, available."""
+    """Pieces of one SKU: on hand, how many of those are reserved for orders, and how many are available."""
 
     sku: str
     on_hand: int
@@ -28,7 +28,7 @@ class InventoryView(BaseModel):
 
 
 class ShelfView(BaseModel):
-    """What customers see of a SKU: how many pieces are `available`, where ten stands for any number from there on."""
+    """What customers see of a SKU: how many pieces are `available`; ten means ten or more."""
 
     sku: str
     available: Annotated[int, Field(ge=0, le=AVAILABLE_SHOWN_MAX)]

@@ -28,7 +28,7 @@ class FailureView(BaseModel):
 
 
 class JobView(BaseModel):
-    """A job. `progress` is how much of it is done, from 0 to 1; `attempts` counts the runs that were begun."""
+    """A job. `progress` is the part done, from 0 to 1; `attempts` counts the runs that were started."""
 
     id: UUID
     status: Status

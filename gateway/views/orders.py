@@ -56,7 +56,7 @@ class OrderView(BaseModel):
 
 
 class PlacedView(OrderView):
-    """An order as it was placed. A guest gets the bearer token that speaks for it; nobody will tell it again."""
+    """An order as it was placed. A guest gets the bearer token for it, which cannot be shown again."""
 
     guest_token: str | None = None
 
@@ -82,7 +82,7 @@ class Placed(msgspec.Struct, gc=False):
 
 
 class HappeningView(BaseModel):
-    """One event of an order: its place in the log, what happened, when, who did it, and its particulars."""
+    """One event of an order: its place in the log, what happened, when, who did it, and its data."""
 
     seq: int
     type: str
@@ -92,7 +92,7 @@ class HappeningView(BaseModel):
 
 
 class HistoryView(BaseModel):
-    """What happened to an order, in order."""
+    """The events of an order, oldest first."""
 
     items: list[HappeningView]
 

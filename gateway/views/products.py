@@ -32,7 +32,8 @@ class VariantView(BaseModel):
 
 
 class ProductItem(BaseModel):
-    """A product on a page of many: all but its description. `version` counts its changes and those of its variants."""
+    """A product on a page: everything except its description. `version` counts its changes and those of its
+    variants."""
 
     id: UUID
     slug: str
@@ -46,7 +47,7 @@ class ProductItem(BaseModel):
 
 
 class ProductView(ProductItem):
-    """A product. Its `version` is its entity tag, too."""
+    """A product. Its `version` is also its entity tag."""
 
     description: str
 

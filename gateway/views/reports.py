@@ -15,7 +15,7 @@ Status = Literal["placed", "confirmed", "fulfilled", "cancelled", "expired"]
 
 
 class SpecificationView(BaseModel):
-    """What a report is about: the orders placed on the days from `from` on and before `to`, as `time_zone` (an IANA
+    """What a report covers: orders placed on the days from `from` up to but not including `to`, as `time_zone` (an IANA
     name) counts them, that now have one of the `statuses`."""
 
     kind: Kind

@@ -50,7 +50,7 @@ class WebhookView(BaseModel):
 
 
 class WebhooksView(BaseModel):
-    """All endpoints, oldest first: there are only so many."""
+    """All endpoints, oldest first; their number is bounded, so there are no pages."""
 
     items: list[WebhookView]
 
@@ -70,8 +70,8 @@ class RegisteredView(WebhookView):
 
 
 class DeliveryView(BaseModel):
-    """One attempt to deliver an event: the `attempt`th of it. `status` is the HTTP status of the answer, if there was
-    one, `error` why it was not delivered, `duration_ms` how long that took."""
+    """One attempt to deliver an event, number `attempt`. `status` is the HTTP status of the response, if there was one;
+    `error` why it failed; `duration_ms` how long it took."""
 
     id: int
     seq: int
