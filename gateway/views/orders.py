@@ -11,14 +11,13 @@ from pydantic import BaseModel
 from sqlalchemy import Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.model import Actor
+from domain.model import Actor, Line
 from domain.orders import (
     CANCELLED,
     CONFIRMED,
     EXPIRED,
     FULFILLED,
     PLACED,
-    Line,
     OrderCancelled,
     OrderConfirmed,
     OrderExpired,

@@ -7,7 +7,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from domain.orders import Line, OrderPlaced
+from domain.model import Line
+from domain.orders import OrderPlaced
 from gateway.views.orders import LineView, PlacedView, just_placed
 from runtime.records import APPLIED, Outcome, moment
 
