@@ -21,7 +21,7 @@ from runtime.metrics import BATCH_RETRIES, SWEEPS
 from runtime.redis_client import REDIS_UNAVAILABLE, connect
 from runtime.settings import Settings, settings
 from workers.apply import Applier
-from workers.drain import Drainer
+from workers.drain import APART_MAX_BATCHES, Drainer
 from workers.overdue import end_overdue
 
 _RETRY_SECONDS: Final = 0.2
@@ -48,7 +48,9 @@ class Worker:
         self._redis = connect(config.redis_url)
         self._publisher = Publisher(config.redis_url)
         self._pool = await create_batch_pool(
-            config.database_url, size=config.batch_concurrency + 1, batch_max_seconds=config.batch_max_seconds
+            config.database_url,
+            size=config.batch_concurrency + APART_MAX_BATCHES + 1,
+            batch_max_seconds=config.batch_max_seconds,
         )
         self._inbox = Inbox(
             self._redis, awake_milliseconds=config.awake_milliseconds, read_max_bytes=config.batch_max_bytes
@@ -60,7 +62,7 @@ class Worker:
             batch_concurrency=config.batch_concurrency,
             linger_milliseconds=config.linger_milliseconds,
             awake_milliseconds=config.awake_milliseconds,
-            ask_for_help=self._ask_for_help if config.worker_processes > 1 else None,
+            ask_for_help=self._ask_for_help,  # also for those on other machines
         )
 
     async def stop(self, state: TaskiqState) -> None:

@@ -47,6 +47,47 @@ class Run(NamedTuple):
     entries: Sequence[tuple[int, Entry]]
 
 
+class Applied(NamedTuple):
+    """What became of a run: the positions of the mailboxes that were to be had, which may be those of somebody who was
+    faster, and the mailboxes whose transaction was cut short."""
+
+    positions: dict[int, str]
+    waiting: set[int]
+
+
+class _Part(NamedTuple):
+    """Messages of a run that are to be applied in one transaction, and the positions at which it must find their
+    mailboxes. With `look_up`, what came before is looked up first. A `last_resort` is a dead letter in place of the
+    message that could not be applied: it is written, or its mailbox waits."""
+
+    held: Mapping[int, str]
+    messages: Sequence[Message | DeadLetter]
+    look_up: bool = False
+    last_resort: bool = False
+
+    def by_mailbox(self) -> list[_Part]:
+        """A part for each mailbox."""
+        mailboxes = dict.fromkeys(message.mailbox for message in self.messages)
+        return [
+            self._replace(
+                held={mailbox: self.held[mailbox]},
+                messages=[message for message in self.messages if message.mailbox == mailbox],
+            )
+            for mailbox in mailboxes
+        ]
+
+    def halves(self) -> list[_Part]:
+        """Two parts, to be applied in this order. A mailbox that was not to be had for the first half has not come so
+        far as the second expects, which leaves it out as well."""
+        middle = len(self.messages) // 2
+        first, second = self.messages[:middle], self.messages[middle:]
+        reached = {message.mailbox: message.entry.entry_id for message in first}
+        return [
+            self._replace(messages=first, look_up=True),
+            self._replace(held={**self.held, **reached}, messages=second, look_up=True),
+        ]
+
+
 # Retry the whole batch: its messages are not at fault.
 _NOT_THE_MESSAGES: Final[tuple[type[BaseException], ...]] = (OutOfStep, *LOST_CONNECTION)
 
@@ -82,133 +123,102 @@ class Applier:
             rows = await self._pool.fetch(_BOOKMARKS, asked)
         return {row["mailbox"]: row["position"] for row in rows}, UUID(int=rows[0]["identity"].int)
 
-    async def apply(self, run: Run) -> dict[int, str]:
-        """Applies the entries of those mailboxes that are to be had: that nobody else is at work on. Returns their
-        positions, which may be those of somebody who was faster. What a lost connection leaves undone is behind them.
-        Raises OutOfStep if the log lacks what was committed to it.
+    async def apply(self, run: Run) -> Applied:
+        """Applies the entries of those mailboxes that are to be had: that nobody else is at work on. One transaction
+        does it, unless something goes wrong: then what failed is applied in smaller parts, each in its turn.
+
+        A mailbox whose transaction is cut short, perhaps because a foreign session holds a row that it needs, is left
+        as it is, and the others need not wait for it. Raises CutShort if that is all of them, OutOfStep if the log
+        lacks what was committed to it.
         """
-        messages = [batches.read(mailbox, entry) for mailbox, entry in run.entries]
-        held = dict(run.positions)
         done: dict[int, str] = {}
-        try:
-            await self._apply(held, messages, done, look_up=False)
-        except CutShort:
-            if len(run.positions) == 1:
-                raise
-            await self._apply_one_by_one(run, messages, done)
-        return done
-
-    async def _apply_one_by_one(self, run: Run, messages: Sequence[Message | DeadLetter], done: dict[int, str]) -> None:
-        """Each mailbox by itself: if one waits for a row that somebody holds, the others need not. It raises."""
-        BATCH_RETRIES.labels("mailbox_by_mailbox").inc()
-        failure: CutShort | None = None
-        for mailbox, position in run.positions.items():
-            own = [message for message in messages if message.mailbox == mailbox]
+        waiting: set[int] = set()
+        parts = [_Part(run.positions, [batches.read(mailbox, entry) for mailbox, entry in run.entries])]
+        while parts:
+            part = parts.pop(0)
             try:
-                await self._apply({mailbox: position}, own, done, look_up=False)
-            except CutShort as error:
-                failure = error
-        if failure is not None:
-            raise failure
+                done.update(await self._settle(part))
+            except CutShort:
+                smaller = part.by_mailbox()
+                if len(smaller) == 1:
+                    waiting.update(part.held)
+                    if not done and not parts:
+                        raise
+                    continue
+                BATCH_RETRIES.labels("mailbox_by_mailbox").inc()
+                parts[:0] = smaller
+            except Exception as error:
+                parts[:0] = self._after(error, part)
+        return Applied(done, waiting - done.keys())
 
-    async def _apply(
-        self, held: dict[int, str], messages: Sequence[Message | DeadLetter], done: dict[int, str], *, look_up: bool
-    ) -> None:
-        """One transaction; if something repeats, once more with what came before looked up; if one of the messages is
-        to blame, each half by itself, down to the culprit, which becomes a dead letter. `held` are the positions to
-        find, `done` those that were reached.
+    @staticmethod
+    def _after(error: Exception, part: _Part) -> list[_Part]:
+        """What to try after this error: once more with what came before looked up, if something is there already; each
+        half by itself, if one of the messages is to blame, down to the culprit, which becomes a dead letter.
 
         Only a value that no column takes, a broken constraint or an exception of ours can be a message's fault. A full
         disk, a missing table, a cancelled statement are not: they are raised, and the mailboxes wait.
         """
-        try:
-            await self._apply_together(held, messages, done, look_up=look_up)
-            return
-        except _NOT_THE_MESSAGES:
-            raise
-        except asyncpg.UniqueViolationError as error:
-            if not look_up:
-                BATCH_RETRIES.labels("repeated").inc()
-                await self._apply(held, messages, done, look_up=True)
-                return
-            culprit: Exception = error
-        except asyncpg.PostgresError as error:
-            if not isinstance(error, _MESSAGE_AT_FAULT):
-                raise
-            culprit = error
-        except Exception as error:
+        if isinstance(error, _NOT_THE_MESSAGES):
+            raise error
+        if isinstance(error, asyncpg.UniqueViolationError) and not part.look_up:
+            BATCH_RETRIES.labels("repeated").inc()
+            return [part._replace(look_up=True)]
+        if part.last_resort or (isinstance(error, asyncpg.PostgresError) and not isinstance(error, _MESSAGE_AT_FAULT)):
+            raise error
+        if not isinstance(error, asyncpg.PostgresError):
             where = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("a batch of %d could not be worked out\n%s", len(messages), where)
-            culprit = error
-        reason = _reason(culprit, messages)
-        _log.warning("a batch of %d was refused: %s", len(messages), reason)
+            _log.error("a batch of %d could not be worked out\n%s", len(part.messages), where)
+        reason = _reason(error, part.messages)
+        _log.warning("a batch of %d was refused: %s", len(part.messages), reason)
         BATCH_RETRIES.labels("bisected").inc()
-        if len(messages) == 1:
-            message = messages[0]
-            code: DeadLetterCode = "foreign_write" if isinstance(culprit, ForeignWrite) else "write_refused"
-            dead_letter = DeadLetter(message.mailbox, message.entry, code, reason, message.envelope)
-            try:
-                await self._apply_together(held, [dead_letter], done, look_up=True)
-            except asyncpg.UniqueViolationError:
-                # A command of another mailbox has just used the same idempotency key; now it is found.
-                await self._apply_together(held, [dead_letter], done, look_up=True)
-            return
-        first, second = messages[: len(messages) // 2], messages[len(messages) // 2 :]
-        await self._apply(held, first, done, look_up=True)
-        reached = {message.mailbox: message.entry.entry_id for message in first}
-        # A mailbox that was not to be had for the first half has not come so far: its second half is left out as well.
-        await self._apply({**held, **reached}, second, done, look_up=True)
+        if len(part.messages) > 1:
+            return part.halves()
+        (message,) = part.messages
+        code: DeadLetterCode = "foreign_write" if isinstance(error, ForeignWrite) else "write_refused"
+        dead_letter = DeadLetter(message.mailbox, message.entry, code, reason, message.envelope)
+        return [_Part(part.held, [dead_letter], last_resort=True)]
 
-    async def _apply_together(
-        self, held: dict[int, str], messages: Sequence[Message | DeadLetter], done: dict[int, str], *, look_up: bool
-    ) -> None:
-        """Others may write stock at the same time. Where what was decided on does not hold any more, because stock has
-        run short or come in, or a price has changed, the messages are decided again alone. Alone, but for rows that
-        another batch has, who waits for this one: then they are waited for beside the others."""
+    async def _settle(self, part: _Part) -> dict[int, str]:
+        """Applies a part in one transaction; returns the positions that its mailboxes have now, of those that were to
+        be had. Others may write stock at the same time: where what was decided on does not hold any more, because stock
+        has run short or come in, or a price has changed, the messages are decided again alone. Alone, except for rows
+        that another batch has while it waits for this one: then they are waited for beside the others."""
         for attempt in range(1, _ATTEMPTS_MAX + 1):
             try:
-                await self._transact(held, messages, done, look_up=look_up, alone=attempt % 2 == 0)
-                return
+                return await self._transact(part, alone=attempt % 2 == 0)
             except StaleRead as error:
                 BATCH_RETRIES.labels(error.reason).inc()
             except asyncpg.LockNotAvailableError:
                 BATCH_RETRIES.labels("gave_way").inc()
         raise CutShort(f"tried {_ATTEMPTS_MAX} times, and others were faster each time")
 
-    async def _transact(
-        self,
-        held: Mapping[int, str],
-        messages: Sequence[Message | DeadLetter],
-        done: dict[int, str],
-        *,
-        look_up: bool,
-        alone: bool,
-    ) -> None:
+    async def _transact(self, part: _Part, *, alone: bool) -> dict[int, str]:
         started = time.monotonic()
         async with self._pool.acquire() as connection:
             try:
                 async with connection.transaction():
-                    rows = await connection.fetch(_HOLD, sorted({message.mailbox for message in messages}))
-                    found: dict[int, str] = {row["mailbox"]: row["position"] for row in rows}
+                    rows = await connection.fetch(_HOLD, sorted({message.mailbox for message in part.messages}))
+                    if not rows:
+                        return {}
                     log = _log_of(rows)
-                    if log is not None:
-                        self._fence.check(log)
-                    ours = [message for message in messages if found.get(message.mailbox) == held[message.mailbox]]
-                    if ours:
-                        asked = [message.envelope for message in ours if message.envelope is not None]
-                        earlier = await Earlier.look_up(connection, asked) if look_up else Earlier()
-                        result = await batches.apply(connection, ours, earlier, alone=alone)
-                        found.update(result.positions)
+                    self._fence.check(log)
+                    found: dict[int, str] = {row["mailbox"]: row["position"] for row in rows}
+                    ours = [each for each in part.messages if found.get(each.mailbox) == part.held[each.mailbox]]
+                    if not ours:
+                        return found
+                    asked = [message.envelope for message in ours if message.envelope is not None]
+                    earlier = await Earlier.look_up(connection, asked) if part.look_up else Earlier()
+                    result = await batches.apply(connection, ours, earlier, alone=alone)
             except asyncpg.LockNotAvailableError:
                 raise  # it gave way
             except _CUT_SHORT as error:
                 raise CutShort(str(error)) from error
-        done.update(found)
-        if ours and log is not None:
-            self._fence.reach(log._replace(seq=max(log.seq, result.last_seq)))
-            BATCH_SECONDS.observe(time.monotonic() - started)
-            _count(ours, result)
-            await self._publisher.publish(_feed_messages(result))
+        self._fence.reach(log._replace(seq=max(log.seq, result.last_seq)))
+        BATCH_SECONDS.observe(time.monotonic() - started)
+        await self._publisher.publish(_feed_messages(result))  # somebody is waiting for the outcomes
+        _count(ours, result)
+        return found | result.positions
 
 
 _BOOKMARKS: Final = """
@@ -223,9 +233,9 @@ _HOLD: Final = f"""
 """  # noqa: S608 - a part of ours
 
 
-def _log_of(rows: Sequence[asyncpg.Record]) -> Confirmed | None:
-    """How far which log has come, as those rows say that were to be had; None if there were none."""
-    return Confirmed(UUID(int=rows[0]["identity"].int), rows[0]["last_seq"]) if rows else None
+def _log_of(rows: Sequence[asyncpg.Record]) -> Confirmed:
+    """Which log it is and how far it has come, as the rows say."""
+    return Confirmed(UUID(int=rows[0]["identity"].int), rows[0]["last_seq"])
 
 
 def _reason(error: Exception, messages: Sequence[Message | DeadLetter]) -> str:

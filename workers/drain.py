@@ -4,11 +4,13 @@ What a transaction costs is shared by all commands in it, whichever mailboxes th
 So a process that was woken leads: it watches all mailboxes, and nobody else needs to be woken while it does. Only when
 there is more than one batch can hold are others asked to help: they take what is free, as long as there is a full batch
 of it. In steady traffic, mailboxes are watched a little longer after they were emptied, and need no activations at all.
+A mailbox that has to wait, for a row that a foreign session holds, gets batches of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from heapq import merge
@@ -17,7 +19,9 @@ from uuid import UUID, uuid4
 
 from runtime.mailboxes.fence import OutOfStep
 from runtime.mailboxes.inbox import Entry, Inbox, entry_order
-from workers.apply import Applier, Run
+from workers.apply import Applier, CutShort, Run
+
+_log = logging.getLogger(__name__)
 
 # How often help may be asked for, applied entries removed, and the others told that somebody is at work. Removing is
 # done between two batches, and those who wait for the next one wait for it, too.
@@ -25,6 +29,10 @@ _HELP_SECONDS: Final = 0.05
 _TRIM_SECONDS: Final = 0.1
 _SIGN_OF_LIFE: Final = 0.25  # of the time for which it is believed
 _ELSEWHERE_SECONDS: Final = 0.01
+_APART_RETRY_SECONDS: Final = 0.2
+
+APART_MAX_BATCHES: Final = 2
+"""How many batches of mailboxes that were cut short are in the works at a time, beside those of the others."""
 
 # So many commands of a mailbox are read beside those of others; one that holds more is read alone, every other time.
 _SHALLOW_COMMANDS: Final = 64
@@ -42,7 +50,7 @@ class Drainer:
         batch_concurrency: int,
         linger_milliseconds: int,
         awake_milliseconds: int,
-        ask_for_help: Callable[[], Awaitable[None]] | None = None,
+        ask_for_help: Callable[[], Awaitable[None]],
     ) -> None:
         self._applier = applier
         self._inbox = inbox
@@ -53,6 +61,10 @@ class Drainer:
         self._ask_for_help = ask_for_help
         self.is_stopping = False
         self._called: set[int] = set()
+        self._cut_short: dict[int, None] = {}
+        """Mailboxes whose last transaction was cut short, perhaps because a foreign session holds a row that they need:
+        until one succeeds, each has batches of its own, so that the others do not wait with it. The one that was tried
+        longest ago comes first."""
 
     def call(self, mailboxes: Iterable[int]) -> None:
         """Has the shift look after these mailboxes as well."""
@@ -93,6 +105,8 @@ class _Shift:
         self._applied: dict[int, str] = {}
         """Positions up to which entries have yet to be removed."""
         self._batches: set[asyncio.Task[bool]] = set()
+        self._apart: set[asyncio.Task[bool]] = set()
+        """Batches of mailboxes that were cut short: nobody waits for them."""
         self._deep: dict[int, None] = {}
         """Mailboxes that held more than was read, the one that was read longest ago first."""
         self._deep_turn = False
@@ -109,8 +123,10 @@ class _Shift:
                 await self._look_after_called()
                 await self._show_life()
                 begun = await self._begin_batch()
+                if self._apart:
+                    await self._look_at_apart(wait=not self._batches)
                 if not self._batches:
-                    if await self._end():
+                    if not self._apart and await self._end():
                         return
                 elif begun and self._deep and len(self._batches) < self._of._batch_concurrency:
                     continue  # there is enough for another beside it
@@ -118,12 +134,15 @@ class _Shift:
                     break  # what is left, the one who leads will take
             while self._batches:
                 await self._see_one_end()
-            if not await self._end() and self._of._ask_for_help is not None:
+            if self._apart:
+                await asyncio.wait(self._apart)
+            if not await self._end():
                 await self._of._ask_for_help()  # somebody else goes on
         finally:
-            for batch in self._batches:
+            unfinished = self._batches | self._apart
+            for batch in unfinished:
                 batch.cancel()
-            await asyncio.gather(*self._batches, return_exceptions=True)
+            await asyncio.gather(*unfinished, return_exceptions=True)
 
     async def leave(self) -> None:
         """Lets somebody else lead; the sweep wakes what is left lying."""
@@ -163,15 +182,27 @@ class _Shift:
         Whether a batch was begun."""
         most = self._of._batch_max_commands
         found, behind = await self._look(most)
+        for mailbox in [mailbox for mailbox in self._of._cut_short if mailbox in found]:
+            own = self._of._inbox.fitting(_in_order({mailbox: found.pop(mailbox)})[:most])
+            if len(self._apart) < APART_MAX_BATCHES:
+                self._begin(Run({mailbox: behind[mailbox]}, own), self._apart)
         entries = self._of._inbox.fitting(_in_order(found)[:most])
         if not entries or (self._batches and len(entries) < most):
             return False  # what comes while a batch is in the works makes the next one larger
-        run = Run({mailbox: behind[mailbox] for mailbox, _ in entries}, entries)
-        self._taken.update(run.positions)
-        self._batches.add(asyncio.create_task(self._apply(run)))
+        self._begin(Run({mailbox: behind[mailbox] for mailbox, _ in entries}, entries), self._batches)
         if self._deep:
             await self._call_for_help()
         return True
+
+    def _begin(self, run: Run, batches: set[asyncio.Task[bool]]) -> None:
+        self._taken.update(run.positions)
+        batches.add(asyncio.create_task(self._apply(run)))
+
+    async def _look_at_apart(self, *, wait: bool) -> None:
+        """Forgets the batches apart that have ended, and raises what they raised; waits a moment for one if asked."""
+        ended, self._apart = await asyncio.wait(self._apart, timeout=_ELSEWHERE_SECONDS if wait else 0)
+        for batch in ended:
+            batch.result()
 
     async def _look(self, most: int) -> tuple[dict[int, list[Entry]], dict[int, str]]:
         """What waits, and behind which positions: of one mailbox that holds much, every other time, or else a little
@@ -197,10 +228,26 @@ class _Shift:
 
     async def _apply(self, run: Run) -> bool:
         """Applies a batch; whether it was a full one, and all of it could be had."""
+        cut_short = self._of._cut_short
         try:
-            done = await self._of._applier.apply(run)
+            done, waiting = await self._of._applier.apply(run)
+            for mailbox in done:
+                cut_short.pop(mailbox, None)
+            cut_short.update(dict.fromkeys(waiting))
             if not done:
                 await asyncio.sleep(_ELSEWHERE_SECONDS)  # somebody else is at work on all of them
+        except CutShort as error:
+            if len(run.positions) > 1:
+                raise
+            (mailbox,) = run.positions
+            was_apart = mailbox in cut_short
+            cut_short.pop(mailbox, None)
+            cut_short[mailbox] = None  # as the last one
+            if not was_apart:
+                raise
+            done = {}
+            _log.warning("mailbox %d waits (%s); it will be tried again", mailbox, error)
+            await asyncio.sleep(_APART_RETRY_SECONDS)
         finally:
             self._taken.difference_update(run.positions)
         for mailbox, position in done.items():
@@ -238,7 +285,7 @@ class _Shift:
 
     async def _call_for_help(self) -> None:
         now = time.monotonic()
-        if self._of._ask_for_help is not None and now - self._helped_at > _HELP_SECONDS:
+        if now - self._helped_at > _HELP_SECONDS:
             self._helped_at = now
             await self._of._ask_for_help()
 

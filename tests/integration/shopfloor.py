@@ -89,6 +89,7 @@ class Shopfloor:
         self.mailbox_max_commands = mailbox_max_commands
         self.queue_max_commands = queue_max_commands
         self.woken: list[int] = []
+        self.helped = 0
         self.redis: Redis = connect(redis_url)
         self.publisher = Publisher(redis_url)
         self.inbox = self.new_inbox(Inbox)
@@ -134,7 +135,11 @@ class Shopfloor:
             batch_concurrency=_BATCH_CONCURRENCY,
             linger_milliseconds=_LINGER_MILLISECONDS,
             awake_milliseconds=self.awake_milliseconds,
+            ask_for_help=self._note_help,
         )
+
+    async def _note_help(self) -> None:
+        self.helped += 1
 
     async def _note_wake(self, mailbox: int) -> None:
         self.woken.append(mailbox)
