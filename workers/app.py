@@ -1,6 +1,6 @@
-"""Where a worker process is put together: the broker and its tasks, and what they stand on.
+"""Sets up a worker process: the broker, its tasks, and what they need.
 
-`python -m workers` runs it; the sweep is sent by `workers.schedule`.
+`python -m workers` runs it; `workers.schedule` requests the sweep.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """The tasks of one worker process: `drain` the mailboxes, `sweep` for forgotten ones."""
+    """The tasks of one worker process: `drain` the mailboxes, and `sweep` for missed ones."""
 
     def __init__(self, config: Settings, broker: ActivationBroker) -> None:
         self._config = config
@@ -66,7 +66,7 @@ class Worker:
         )
 
     async def stop(self, state: TaskiqState) -> None:
-        """Lets the batches in the works end, for a while; what is not applied then stays in its mailbox."""
+        """Gives the batches in progress some time to finish; commands not applied by then stay in their mailboxes."""
         self._drainer.stop()
         if self._shift is not None:
             await asyncio.wait([self._shift], timeout=_STOP_SECONDS)
@@ -77,14 +77,14 @@ class Worker:
         await self._redis.aclose()
 
     def drain(self, mailbox: int) -> None:
-        """Goes to work on all mailboxes, if this process is not at it already."""
+        """Starts draining the mailboxes, if this process is not doing so already."""
         self._drainer.call([mailbox])
         if self._shift is None or self._shift.done():
             self._shift = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
-        """What cannot be done now (a connection is lost, the disk is full), the sweep asks for again; a moment is
-        waited out here, so that nobody is asked in a hurry. Who was woken meanwhile begins again."""
+        """Drains the mailboxes. After a failure (a connection is lost, the disk is full) the sweep requests it again; a
+        short pause here keeps the retries apart. If woken in the meantime, it starts again."""
         while True:
             await self._try_to_drain()
             if not self._drainer.is_called or self._drainer.is_stopping:
@@ -97,9 +97,9 @@ class Worker:
             BATCH_RETRIES.labels(
                 "postgres_refused" if isinstance(error, asyncpg.PostgresError) else "connection_lost"
             ).inc()
-            _log.warning("the mailboxes wait (%s: %s); it will be tried again", type(error).__name__, error)
+            _log.warning("draining the mailboxes failed (%s: %s); it will be retried", type(error).__name__, error)
         except Exception:
-            _log.exception("the mailboxes wait; it will be tried again")
+            _log.exception("draining the mailboxes failed; it will be retried")
         else:
             return
         await asyncio.sleep(_RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
@@ -108,14 +108,14 @@ class Worker:
         await activate(self._broker, 0)
 
     async def sweep(self) -> None:
-        """Wakes every mailbox that holds commands and has nobody awake, also one that is beyond today's count; and has
-        the background look after its own."""
+        """Wakes every mailbox that has commands and no worker awake, even one beyond the current mailbox count; and
+        activates the background processes."""
         await kick(self._background, TEND_TASK)
         try:
             await end_overdue(self._pool, self._config.batch_max_seconds)
             known = (await rejoin(self._pool, self._redis, self._inbox, range(self._config.mailbox_count))).mailboxes
         except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
-            _log.warning("positions not compared, Postgres is away (%s)", type(error).__name__)
+            _log.warning("cannot compare positions: Postgres is unavailable (%s)", type(error).__name__)
             known = []
         except REDIS_UNAVAILABLE:
             known = []
@@ -125,11 +125,11 @@ class Worker:
                     SWEEPS.inc()
                     await activate(self._broker, mailbox)
         except REDIS_UNAVAILABLE as error:
-            _log.warning("no sweep, Redis is away (%s)", error)
+            _log.warning("cannot sweep: Redis is unavailable (%s)", error)
 
 
 def create_broker() -> ActivationBroker:
-    """The broker with its tasks, as a worker process runs it."""
+    """The broker of a worker process, with its tasks."""
     config = settings()
     logs.configure(config.log_level, as_json=config.mode == "production")
     broker = ActivationBroker(config.redis_url)
@@ -137,7 +137,7 @@ def create_broker() -> ActivationBroker:
     broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, worker.start)
     broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, worker.stop)
 
-    # Plain functions, because taskiq renames what it registers and methods cannot be renamed.
+    # Plain functions: taskiq renames what it registers, and methods cannot be renamed.
     @broker.task(task_name=DRAIN_TASK)
     async def drain(mailbox: int) -> None:
         worker.drain(mailbox)
