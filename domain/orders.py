@@ -29,23 +29,23 @@ EXPIRED: Final = "expired"
 ORDER_STATUSES: Final = (PLACED, CONFIRMED, FULFILLED, CANCELLED, EXPIRED)
 
 GUEST_PREFIX: Final = "guest:"
-"""What the principals of guests begin with; each has one order, and is nobody else anywhere."""
+"""The prefix of guests' principals; each guest has one order and no other identity."""
 
 
 def is_guest(principal: str) -> bool:
-    """Whether it is a guest's."""
+    """Whether the principal is a guest."""
     return principal.startswith(GUEST_PREFIX)
 
 
 class Wanted(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A line as the customer asks for it: no price, that is the catalogue's to say."""
+    """A line as the customer requests it, without a price, which comes from the catalogue."""
 
     sku: str
     quantity: Annotated[int, msgspec.Meta(ge=1, le=LINE_MAX_QUANTITY * ORDER_MAX_LINES)]
 
 
 class PlaceOrder(Command, frozen=True):
-    """`email` is where a guest wants mail; a customer's address is in the account."""
+    """`email` is a guest's address for mails; a customer's is in the account."""
 
     order_id: UUID
     customer_id: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
@@ -54,7 +54,7 @@ class PlaceOrder(Command, frozen=True):
 
     def __post_init__(self) -> None:
         if self.email is not None and canonical_email(self.email.value) is None:
-            raise ValueError("this is no e-mail address")
+            raise ValueError("not a normalized e-mail address")
 
     def slot(self) -> int:
         return slot_of_id(self.order_id)
@@ -82,7 +82,7 @@ class CancelOrder(Command, frozen=True):
 
 
 class ExpireOrder(Command, frozen=True):
-    """The order's hold is over; whoever sends this has looked at the clock."""
+    """The order's hold is over; the sender has checked the clock."""
 
     order_id: UUID
 
@@ -193,11 +193,13 @@ def _place(shop: Shop, command: PlaceOrder, context: Context) -> Decision:
     if unsold:
         return Rejection("not_on_sale", "Something in the order is not for sale.", {"skus": unsold})
     if len(currencies) != 1:
-        return Rejection("mixed_currencies", "An order has one currency.", {"currencies": sorted(currencies)})
+        return Rejection(
+            "mixed_currencies", "All lines of an order must have the same currency.", {"currencies": sorted(currencies)}
+        )
     if total > ORDER_MAX_TOTAL_MINOR:
         return Rejection(
             "order_total_exceeded",
-            f"An order's total is at most {ORDER_MAX_TOTAL_MINOR} minor units.",
+            f"An order's total may be at most {ORDER_MAX_TOTAL_MINOR} minor units.",
             {"total_minor": str(total), "limit_minor": ORDER_MAX_TOTAL_MINOR},
         )
     if short:
@@ -243,7 +245,7 @@ def order_of(shop: Shop, order_id: UUID, context: Context) -> Order | Rejection:
     """The order, if there is one that the actor may do something to."""
     order = shop.orders.get(order_id)
     if order is None or not (context.actor.is_staff or order.customer_id == context.actor.principal):
-        # The same answer for both: whether another customer's order exists is not for this one to learn.
+        # The same rejection for both: a customer must not learn whether another's order exists.
         return Rejection("order_not_found", "There is no such order.", {"order_id": str(order_id)})
     return order
 

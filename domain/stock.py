@@ -30,14 +30,14 @@ class AdjustStock(Command, frozen=True):
 
     def __post_init__(self) -> None:
         if self.change == 0:
-            raise ValueError("a correction by 0 is none")
+            raise ValueError("a correction cannot be 0")
 
     def slot(self) -> int:
         return slot_of_key(self.sku)
 
 
 class SetStock(Command, frozen=True):
-    """What was counted on the shelf: `on_hand` pieces. What already is so is left as it is."""
+    """`on_hand` pieces were counted on the shelf. Nothing changes if that is what is on record."""
 
     sku: str
     on_hand: Annotated[int, msgspec.Meta(ge=0, le=STOCK_MAX_ON_HAND)]
@@ -67,7 +67,7 @@ class StockAdjusted(Event, frozen=True):
 
 
 class StockUnchanged(Event, frozen=True):
-    """As many pieces were counted as were known of."""
+    """The count matched what is on record."""
 
     type: ClassVar[str] = "stock.unchanged"
     sku: str
@@ -77,7 +77,7 @@ class StockUnchanged(Event, frozen=True):
 
 
 def unknown_sku(skus: list[str]) -> Rejection:
-    """The rejection of a command that names SKUs which the catalogue does not have."""
+    """The rejection of a command that names SKUs missing from the catalogue."""
     return Rejection("unknown_sku", "The catalogue has no such SKU.", {"skus": skus})
 
 

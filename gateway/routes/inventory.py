@@ -51,7 +51,7 @@ class AdjustmentBody(Body):
     @classmethod
     def _changes_something(cls, change: int) -> int:
         if change == 0:
-            raise ValueError("A correction by 0 is none.")
+            raise ValueError("A correction cannot be 0.")
         return change
 
 
