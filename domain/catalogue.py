@@ -4,6 +4,7 @@ are active.
 Entities, commands and events only; the rules are in `domain/catalogue_rules.py`.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import msgspec
 
 from domain.fields.catalogue import SKU, SLUG, STATUS
 from domain.ids import slot_of_id
+from domain.ledgers import Move
 from domain.limits import (
     ATTRIBUTE_MAX_CHARS,
     BARCODE_MAX_CHARS,
@@ -26,6 +28,7 @@ from domain.limits import (
 )
 from domain.model import Command, Entity, Event
 from domain.money import CURRENCIES
+from domain.stock import STOCK
 
 DRAFT: Final = "draft"
 ACTIVE: Final = "active"
@@ -226,6 +229,9 @@ class VariantAdded(Event, frozen=True):
 
     def subject(self) -> str:
         return str(self.product_id)
+
+    def moves(self) -> Iterable[Move]:
+        return ((STOCK, self.sku, 0, 0),)
 
 
 class VariantChanged(Event, frozen=True):

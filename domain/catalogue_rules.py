@@ -32,7 +32,7 @@ from domain.categories import Category
 from domain.limits import PRODUCT_MAX_VARIANTS, VARIANT_MAX_ATTRIBUTES
 from domain.lookups import owners_of_slugs, skus_of_products
 from domain.model import Context, Decision, Event, Offer, Rejection, Shop, decides, evolves
-from domain.stock import COUNTED, NOTHING, StockAdjusted, moved
+from domain.stock import COUNTED, STOCK, StockAdjusted, moved
 
 _Fields = TypeVar("_Fields", ProductFields, VariantFields)
 
@@ -130,8 +130,8 @@ def _put(shop: Shop, command: PutListing, context: Context) -> Decision:
         elif told is not None:
             events.append(told)
         if command.on_hand is not None:
-            stock = shop.stock.get(fields.sku, NOTHING)
-            if change := command.on_hand - stock.on_hand:
+            stock = shop.balance(STOCK, fields.sku)
+            if change := command.on_hand - stock.posted:
                 if fields.sku in shop.offers and (short := moved(shop, fields.sku, change)) is not None:
                     return short
                 events.append(StockAdjusted(fields.sku, change, COUNTED))

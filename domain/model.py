@@ -1,13 +1,14 @@
 """The words everything is said in: command, event, rejection, the shop's state, and how rules are registered.
 
 A rule is a plain function beside its command or event: `@decides(PlaceOrder)` says what happens, `@evolves(
-OrderPlaced)` says what that changes. `decide` never changes the shop; `evolve` never refuses. Both are called in
-mailbox order by a worker, and again by `tidegate verify`, which folds the log from its beginning.
+OrderPlaced)` says what that changes; what it moves in the ledgers, the event says itself. `decide` never changes the
+shop; `evolve` never refuses. Both are called in mailbox order by a worker, and again by `tidegate verify`, which folds
+the log from its beginning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar, Self, TypeVar, get_args, get_type_hints
@@ -16,6 +17,7 @@ from uuid import UUID
 import msgspec
 
 from domain.ids import slot_of_id
+from domain.ledgers import EMPTY, Balance, Ledger, Move, Short
 from domain.roles import SCOPES_OF_ROLE, is_staff
 
 _State = TypeVar("_State", bound=msgspec.Struct)
@@ -38,16 +40,19 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         """What it happened to: an order's id, a SKU, or a command's id."""
         raise NotImplementedError(type(self).__name__)  # every type says its own
 
+    def moves(self) -> Iterable[Move]:
+        """What it moves in the ledgers."""
+        return ()
+
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
-    """Why a command was refused: a stable `code`, a sentence, and the particulars (JSON-ready). `short` is how many
-    pieces of each SKU it would have taken, where that was more than there were: once there are as many, the refusal is
-    wrong."""
+    """Why a command was refused: a stable `code`, a sentence, and the particulars (JSON-ready). `short` is how much it
+    would have taken from each balance that had less: once there is as much, the refusal is wrong."""
 
     code: str
     detail: str
     particulars: dict[str, Any] = {}
-    short: dict[str, int] = {}
+    short: Short = {}
 
 
 class Actor(msgspec.Struct, frozen=True, gc=False):
@@ -135,17 +140,6 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
     on_sale: bool = True
 
 
-class Stock(msgspec.Struct, frozen=True, gc=False):
-    """Pieces of one SKU: `reserved` of them are promised to orders; 0 <= reserved <= on_hand always."""
-
-    on_hand: int = 0
-    reserved: int = 0
-
-    @property
-    def available(self) -> int:
-        return self.on_hand - self.reserved
-
-
 class Line(msgspec.Struct, frozen=True, gc=False):
     """One SKU of an order; `unit_price_minor` is what the catalogue said when the order was applied."""
 
@@ -186,13 +180,21 @@ class Shop(msgspec.Struct, gc=False):
     """
 
     offers: dict[str, Offer] = {}
-    stock: dict[str, Stock] = {}
+    balances: dict[Ledger, dict[str, Balance]] = {}
     orders: dict[UUID, Order] = {}
     others: dict[type, dict[Any, Any]] = {}
 
     def of(self, kind: type[_State]) -> dict[Any, _State]:
         """The states of one kind, by their first field."""
         return self.others.setdefault(kind, {})
+
+    def balances_of(self, ledger: Ledger) -> dict[str, Balance]:
+        """The balances of one ledger, by their keys."""
+        return self.balances.setdefault(ledger, {})
+
+    def balance(self, ledger: Ledger, key: str) -> Balance:
+        """One balance, also if nothing has moved it yet."""
+        return self.balances_of(ledger).get(key, EMPTY)
 
 
 Decision = Sequence[Event] | Rejection
@@ -235,5 +237,9 @@ def decide(shop: Shop, command: Command, context: Context) -> Decision:
 
 def evolve(shop: Shop, event: Event) -> Shop:
     """The shop after `event`; it is the same object, changed."""
+    for ledger, key, posted, pending in event.moves():
+        balances = shop.balances_of(ledger)
+        balance = balances.get(key, EMPTY)
+        balances[key] = Balance(balance.posted + posted, balance.pending + pending)
     _EVOLVERS[type(event)](shop, event)
     return shop

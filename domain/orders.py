@@ -4,6 +4,7 @@ Placing reserves all lines or nothing, for a while: what nobody confirms in time
 sells: the pieces leave the stock. Cancelling gives back whatever the order held. Fulfilled is when they were sent.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Final, NamedTuple
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import msgspec
 
 from domain.fields.people import canonical_email
 from domain.ids import slot_of_id
+from domain.ledgers import EMPTY, Move
 from domain.limits import (
     AVAILABLE_SHOWN_MAX,
     LINE_MAX_QUANTITY,
@@ -19,7 +21,7 @@ from domain.limits import (
     PRINCIPAL_MAX_CHARS,
 )
 from domain.model import Command, Context, Decision, Event, Line, Order, Personal, Rejection, Shop, decides, evolves
-from domain.stock import NOTHING, insufficient_stock, move_lines, unknown_sku
+from domain.stock import STOCK, insufficient_stock, releases, reserves, returns, sells, unknown_sku
 
 PLACED: Final = "placed"
 CONFIRMED: Final = "confirmed"
@@ -104,6 +106,9 @@ class OrderPlaced(Event, frozen=True):
     def subject(self) -> str:
         return str(self.order_id)
 
+    def moves(self) -> Iterable[Move]:
+        return reserves(self.lines)
+
 
 class OrderConfirmed(Event, frozen=True):
     """`lines` are the order's own: what they reserved is sold, and leaves the stock."""
@@ -115,6 +120,9 @@ class OrderConfirmed(Event, frozen=True):
 
     def subject(self) -> str:
         return str(self.order_id)
+
+    def moves(self) -> Iterable[Move]:
+        return sells(self.lines)
 
 
 class OrderFulfilled(Event, frozen=True):
@@ -138,6 +146,9 @@ class OrderCancelled(Event, frozen=True):
     def subject(self) -> str:
         return str(self.order_id)
 
+    def moves(self) -> Iterable[Move]:
+        return returns(self.lines) if self.confirmed else releases(self.lines)
+
 
 class OrderExpired(Event, frozen=True):
     """`lines` are the order's own: what they reserved is released."""
@@ -150,26 +161,29 @@ class OrderExpired(Event, frozen=True):
     def subject(self) -> str:
         return str(self.order_id)
 
+    def moves(self) -> Iterable[Move]:
+        return releases(self.lines)
 
-class Move(NamedTuple):
+
+class Transition(NamedTuple):
     """The statuses from which an event may take an order, and the one to which it takes it."""
 
     sources: tuple[str, ...]
     target: str
 
 
-MOVES: Final[dict[type[Event], Move]] = {
-    OrderConfirmed: Move((PLACED,), CONFIRMED),
-    OrderFulfilled: Move((CONFIRMED,), FULFILLED),
-    OrderCancelled: Move((PLACED, CONFIRMED), CANCELLED),
-    OrderExpired: Move((PLACED,), EXPIRED),
+TRANSITIONS: Final[dict[type[Event], Transition]] = {
+    OrderConfirmed: Transition((PLACED,), CONFIRMED),
+    OrderFulfilled: Transition((CONFIRMED,), FULFILLED),
+    OrderCancelled: Transition((PLACED, CONFIRMED), CANCELLED),
+    OrderExpired: Transition((PLACED,), EXPIRED),
 }
 """The events that move an order. Whatever else happens to one leaves its status as it is."""
 
 
 @decides(PlaceOrder)
 def _place(shop: Shop, command: PlaceOrder, context: Context) -> Decision:
-    offers, stock = shop.offers, shop.stock
+    offers, stock = shop.offers, shop.balances_of(STOCK)
     lines, total, currencies, unknown, unsold, short = [], 0, set(), [], [], []
     if len(command.lines) > 1 and len({wanted.sku for wanted in command.lines}) != len(command.lines):
         raise ValueError("a SKU stands once in an order: sum its quantities first")
@@ -181,7 +195,7 @@ def _place(shop: Shop, command: PlaceOrder, context: Context) -> Decision:
         if not offer.on_sale:
             unsold.append(wanted.sku)
             continue
-        quantity, available = wanted.quantity, stock.get(wanted.sku, NOTHING).available
+        quantity, available = wanted.quantity, stock.get(wanted.sku, EMPTY).available
         if quantity > available:
             shown = available if context.actor.is_staff else min(available, AVAILABLE_SHOWN_MAX)
             short.append({"sku": wanted.sku, "requested": quantity, "available": shown})
@@ -255,7 +269,7 @@ def _movable(shop: Shop, order_id: UUID, context: Context, event: type[Event]) -
     order = order_of(shop, order_id, context)
     if isinstance(order, Rejection):
         return order
-    sources, target = MOVES[event]
+    sources, target = TRANSITIONS[event]
     if order.status not in sources:
         return Rejection(
             "order_state_conflict",
@@ -270,35 +284,12 @@ def _placed(shop: Shop, event: OrderPlaced) -> None:
     shop.orders[event.order_id] = Order(
         event.order_id, event.customer_id, PLACED, event.currency, event.total_minor, event.lines, event.email
     )
-    move_lines(shop, event.lines, on_hand=0, reserved=1)
 
 
 @evolves(OrderConfirmed)
-def _confirmed(shop: Shop, event: OrderConfirmed) -> None:
-    _move(shop, event)
-    move_lines(shop, event.lines, on_hand=-1, reserved=-1)
-
-
 @evolves(OrderFulfilled)
-def _fulfilled(shop: Shop, event: OrderFulfilled) -> None:
-    _move(shop, event)
-
-
 @evolves(OrderCancelled)
-def _cancelled(shop: Shop, event: OrderCancelled) -> None:
-    _move(shop, event)
-    if event.confirmed:
-        move_lines(shop, event.lines, on_hand=1, reserved=0)
-    else:
-        move_lines(shop, event.lines, on_hand=0, reserved=-1)
-
-
 @evolves(OrderExpired)
-def _expired(shop: Shop, event: OrderExpired) -> None:
-    _move(shop, event)
-    move_lines(shop, event.lines, on_hand=0, reserved=-1)
-
-
-def _move(shop: Shop, event: OrderConfirmed | OrderFulfilled | OrderCancelled | OrderExpired) -> None:
+def _moved(shop: Shop, event: OrderConfirmed | OrderFulfilled | OrderCancelled | OrderExpired) -> None:
     if order := shop.orders.get(event.order_id):
-        shop.orders[order.order_id] = msgspec.structs.replace(order, status=MOVES[type(event)].target)
+        shop.orders[order.order_id] = msgspec.structs.replace(order, status=TRANSITIONS[type(event)].target)

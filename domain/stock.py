@@ -6,8 +6,12 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from domain.ids import slot_of_key
+from domain.ledgers import Ledger, Move
 from domain.limits import MOVEMENT_MAX_QUANTITY, STOCK_MAX_ON_HAND
-from domain.model import Command, Context, Decision, Event, Line, Rejection, Shop, Stock, decides, evolves
+from domain.model import Command, Context, Decision, Event, Line, Rejection, Shop, decides, evolves
+
+STOCK: Final = Ledger("stock")
+"""Pieces of a SKU: posted are those on hand, pending those of them that are reserved for orders."""
 
 
 class ReceiveStock(Command, frozen=True):
@@ -55,6 +59,9 @@ class StockReceived(Event, frozen=True):
     def subject(self) -> str:
         return self.sku
 
+    def moves(self) -> Iterable[Move]:
+        return ((STOCK, self.sku, self.quantity, 0),)
+
 
 class StockAdjusted(Event, frozen=True):
     type: ClassVar[str] = "stock.adjusted"
@@ -64,6 +71,9 @@ class StockAdjusted(Event, frozen=True):
 
     def subject(self) -> str:
         return self.sku
+
+    def moves(self) -> Iterable[Move]:
+        return ((STOCK, self.sku, self.change, 0),)
 
 
 class StockUnchanged(Event, frozen=True):
@@ -76,13 +86,30 @@ class StockUnchanged(Event, frozen=True):
         return self.sku
 
 
+def reserves(lines: Iterable[Line]) -> Iterable[Move]:
+    """The moves that promise each line's pieces to an order."""
+    return [(STOCK, line.sku, 0, line.quantity) for line in lines]
+
+
+def releases(lines: Iterable[Line]) -> Iterable[Move]:
+    """The moves that make each line's reserved pieces available again."""
+    return [(STOCK, line.sku, 0, -line.quantity) for line in lines]
+
+
+def sells(lines: Iterable[Line]) -> Iterable[Move]:
+    """The moves that take each line's reserved pieces away."""
+    return [(STOCK, line.sku, -line.quantity, -line.quantity) for line in lines]
+
+
+def returns(lines: Iterable[Line]) -> Iterable[Move]:
+    """The moves that bring back what was sold."""
+    return [(STOCK, line.sku, line.quantity, 0) for line in lines]
+
+
 def unknown_sku(skus: list[str]) -> Rejection:
     """The rejection of a command that names SKUs missing from the catalogue."""
     return Rejection("unknown_sku", "The catalogue has no such SKU.", {"skus": skus})
 
-
-NOTHING: Final = Stock()
-"""The stock of a SKU that was never received."""
 
 INSUFFICIENT_STOCK: Final = "insufficient_stock"
 
@@ -96,7 +123,7 @@ def insufficient_stock(short: list[dict[str, Any]]) -> Rejection:
         INSUFFICIENT_STOCK,
         "Not enough is available.",
         {"lines": short},
-        {line["sku"]: line["requested"] for line in short},
+        {(STOCK, line["sku"]): line["requested"] for line in short},
     )
 
 
@@ -104,12 +131,12 @@ def moved(shop: Shop, sku: str, change: int) -> Rejection | None:
     """Why `change` pieces cannot be added to what is on hand, if so."""
     if sku not in shop.offers:
         return unknown_sku([sku])
-    stock = shop.stock.get(sku, NOTHING)
-    if stock.on_hand + change > STOCK_MAX_ON_HAND:
+    stock = shop.balance(STOCK, sku)
+    if stock.posted + change > STOCK_MAX_ON_HAND:
         return Rejection(
             "stock_limit_exceeded",
             f"A SKU holds at most {STOCK_MAX_ON_HAND} pieces.",
-            {"sku": sku, "on_hand": stock.on_hand, "limit": STOCK_MAX_ON_HAND},
+            {"sku": sku, "on_hand": stock.posted, "limit": STOCK_MAX_ON_HAND},
         )
     if stock.available + change < 0:
         return insufficient_stock([{"sku": sku, "requested": -change, "available": stock.available}])
@@ -130,37 +157,14 @@ def _adjust(shop: Shop, command: AdjustStock, context: Context) -> Decision:
 
 @decides(SetStock)
 def _set(shop: Shop, command: SetStock, context: Context) -> Decision:
-    change = command.on_hand - shop.stock.get(command.sku, NOTHING).on_hand
+    change = command.on_hand - shop.balance(STOCK, command.sku).posted
     if (refused := moved(shop, command.sku, change)) is not None:
         return refused
     return (StockAdjusted(command.sku, change, COUNTED) if change else StockUnchanged(command.sku),)
 
 
-def move_on_hand(shop: Shop, sku: str, change: int) -> None:
-    """Adds `change` pieces to what is on hand."""
-    stock = shop.stock.get(sku, NOTHING)
-    shop.stock[sku] = Stock(stock.on_hand + change, stock.reserved)
-
-
-def move_lines(shop: Shop, lines: Iterable[Line], *, on_hand: int, reserved: int) -> None:
-    """Adds each line's pieces so many times (-1, 0 or 1) to what is on hand of it, and to what is reserved."""
-    stock = shop.stock
-    for line in lines:
-        sku, quantity = line.sku, line.quantity
-        was = stock.get(sku, NOTHING)
-        stock[sku] = Stock(was.on_hand + on_hand * quantity, was.reserved + reserved * quantity)
-
-
 @evolves(StockReceived)
-def _received(shop: Shop, event: StockReceived) -> None:
-    move_on_hand(shop, event.sku, event.quantity)
-
-
 @evolves(StockAdjusted)
-def _adjusted(shop: Shop, event: StockAdjusted) -> None:
-    move_on_hand(shop, event.sku, event.change)
-
-
 @evolves(StockUnchanged)
-def _unchanged(shop: Shop, event: StockUnchanged) -> None:
-    pass
+def _moved(shop: Shop, event: StockReceived | StockAdjusted | StockUnchanged) -> None:
+    """Its moves are all it does."""

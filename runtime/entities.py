@@ -31,16 +31,28 @@ from runtime import tables
 from runtime.searched import searched_by
 
 
+class Guard(NamedTuple):
+    """The name under which batches learn that something has changed which they read and do not own. It moves when one
+    of the `columns` does, or any if none are named; and when a row is new, unless what is new changes nothing for
+    anybody who has not seen it (`new_rows`)."""
+
+    name: str
+    columns: tuple[str, ...] = ()
+    new_rows: bool = True
+
+
 class EntityTable(NamedTuple):
     """A kind of state, its table (the first column is the key), the prefix of the events that change it, and the column
     that is the events' subject, if that is not the key; and what makes the columns that follow from a state without
-    being its fields. Fields that are private are unknown to the log."""
+    being its fields; and the guard that it stands behind, if batches of other mailboxes decide on it. Fields that
+    are private are unknown to the log."""
 
     state: type[Entity]
     table: Table
     events: str
     subject_column: str | None = None
     derived: Callable[[Any], Mapping[str, Any]] | None = None
+    guard: Guard | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -59,6 +71,11 @@ class EntityTable(NamedTuple):
     def subject(self) -> str:
         """The column whose value, as text, is the subject of the events."""
         return self.subject_column or self.key
+
+    def guarded(self, state: Entity) -> tuple[Any, ...]:
+        """Of a state what its guard stands for."""
+        assert self.guard is not None
+        return tuple(getattr(state, name) for name in self.guard.columns or self.fields)
 
     def read(self, row: Mapping[str, Any]) -> Entity:
         """The state in a row."""
@@ -86,6 +103,9 @@ class EntityTable(NamedTuple):
         return value
 
 
+PRICES: Final = "prices"
+"""The guard of what every order stands on: what everything is sold for, and whether it is."""
+
 # Parents before children: they are written in this order.
 ENTITIES: Final[tuple[EntityTable, ...]] = (
     EntityTable(Category, tables.categories, "category."),
@@ -95,7 +115,14 @@ ENTITIES: Final[tuple[EntityTable, ...]] = (
         "product.",
         derived=lambda product: searched_by(product.name, product.description),
     ),
-    EntityTable(Variant, tables.variants, "product.", subject_column="product_id"),
+    EntityTable(
+        Variant,
+        tables.variants,
+        "product.",
+        subject_column="product_id",
+        # An order for a SKU that is new was refused a moment ago; no order stands on its price.
+        guard=Guard(PRICES, ("price_minor", "currency", "on_sale"), new_rows=False),
+    ),
     EntityTable(Account, tables.accounts, "account."),
     EntityTable(Session, tables.sessions, "session."),
     EntityTable(ApiKey, tables.api_keys, "api_key."),

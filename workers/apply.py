@@ -32,8 +32,9 @@ from runtime.metrics import (
 )
 from runtime.records import chunks, encode
 from workers import batch as batches
-from workers.batch import DeadLetter, Message, Result, StaleRead
+from workers.batch import DeadLetter, Message, Result
 from workers.earlier import Earlier
+from workers.guarded import StaleRead
 from workers.ownership import ForeignWrite
 
 _log = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ from runtime.metrics import UNREADABLE_COMMAND_TYPE
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
 from workers.earlier import Earlier
 from workers.eventlog import CommandRow, PendingEvent, add_log, take_places
+from workers.guarded import move_guards
 from workers.handlers import gather_reads, gather_rows
 from workers.inserts import Inserts, Reached
 from workers.rows import (
@@ -64,14 +65,6 @@ class DeadLetter(NamedTuple):
     code: DeadLetterCode
     detail: str
     envelope: Envelope | None
-
-
-class StaleRead(Exception):
-    """What the batch was decided on is not so any more: look again, alone. `reason` is a metric's label."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Result(NamedTuple):
@@ -164,36 +157,36 @@ class Batch:
                 self._dead_letter(DeadLetter(message.mailbox, message.entry, "rule_raised", said, envelope), kind)
                 return
         if isinstance(decision, Rejection):
-            # Stock and prices are looked at again below. What else others may have changed meanwhile (a slug that is
+            # Balances and guards are looked at again below. What else others may have changed meanwhile (a slug that is
             # free by now) was so a moment ago, and refusing it changes nothing.
-            for sku, quantity in decision.short.items():
-                self._rows.lack_stock(sku, quantity)
+            if decision.short:
+                self._rows.balances.lack(decision.short)
             rejected = CommandRejected(envelope.command_id, kind, decision.code, decision.detail, decision.particulars)
             self._record(message, kind, REJECTED, (rejected,), owns_key=first is None)
             return
         for place, event in enumerate(decision, start=len(self._pending)):
             evolve(self._shop, event)
+            self._rows.balances.move(event.moves())
             self._rows.place = place
             gather_rows(event, self._rows)
         self._loaded.writes.settle(command)
         self._record(message, kind, APPLIED, decision)
 
     async def write(self, connection: Connection) -> Result:
-        """Writes everything. Raises StaleRead before it oversells, refuses what is there, or takes an old price."""
+        """Writes everything. Raises StaleRead if something that was decided on has changed."""
         await self._rows.write(connection)
         add_lines(self._inserts, self._loaded)
         await self._inserts.copy(connection)  # the counter is not held yet
-        prices_moved = await write_entities(connection, self._loaded, self._at)
+        moved_guards = await write_entities(connection, self._loaded, self._at)
         if not self._pending:
             await self._rows.write_placed(connection, self._at)
             await self._inserts.write(connection, self._reached)
             return Result(0, [], [], self._dead_letters, self._at, self._positions())
-        places = await take_places(connection, len(self._pending), self._at, prices_moved=prices_moved)
+        places = await take_places(connection, len(self._pending), self._at)
         first, at = places.first, places.at
-        if self._loaded.prices_seq is not None and places.prices_seq != self._loaded.prices_seq:
-            raise StaleRead("prices_moved")
-        if not await self._rows.write_stock(connection, self._loaded.counted):
-            raise StaleRead("stock_moved")
+        await self._rows.balances.write(connection, self._loaded.stands)
+        if moved_guards:
+            await move_guards(connection, moved_guards, first + len(self._pending) - 1)
         seqs = {order_id: first + place for order_id, place in self._rows.places_of_orders.items()}
         await write_orders(connection, self._inserts, self._loaded, seqs, at)
         await self._rows.write_placed(connection, at)

@@ -45,29 +45,25 @@ class PendingEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class Places(msgspec.Struct, frozen=True, gc=False):
-    """Places in the log from `first` on, their moment, and the seq at which a price had last changed
-    when they were taken."""
+    """Places in the log from `first` on, and their moment."""
 
     first: int
     at: datetime
-    prices_seq: int
 
 
-async def take_places(connection: Connection, count: int, at: datetime, *, prices_moved: bool) -> Places:
+async def take_places(connection: Connection, count: int, at: datetime) -> Places:
     """Takes the next `count` places in the log, and with them the counter, until the commit. Their moment is `at`, or
-    just behind that of the places before, if those were taken by a batch that began later, or by a faster clock."""
-    first, moment, prices_seq = await connection.fetchrow(
+    just after that of the places before, if those were taken by a batch that began later, or by a faster clock."""
+    first, moment = await connection.fetchrow(
         """
         UPDATE event_counter
         SET last_seq = last_seq + $1, last_at = greatest($2, last_at + interval '1 microsecond')
-        RETURNING last_seq - $1 + 1, last_at, prices_seq
+        RETURNING last_seq - $1 + 1, last_at
         """,
         count,
         at,
     )
-    if prices_moved:
-        await connection.execute("UPDATE event_counter SET prices_seq = last_seq")
-    return Places(first, moment, prices_seq)
+    return Places(first, moment)
 
 
 def add_log(

@@ -17,6 +17,7 @@ import msgspec
 
 from domain.catalogue import Product, VariantAdded, VariantChanged
 from domain.model import Shop, evolve
+from ops.verify.guards import Guards
 from ops.verify.report import Progress, Report
 from ops.verify.snapshot import Snapshot
 from ops.verify.streams import least_key, started
@@ -24,7 +25,7 @@ from runtime.entities import ENTITIES, EntityTable
 from runtime.records import read_event
 
 _EVENTS: Final = """
-    SELECT subject, type, data::text, occurred_at FROM events
+    SELECT subject, type, data::text, occurred_at, seq FROM events
     WHERE starts_with(type, $1) ORDER BY subject COLLATE "C", seq
 """
 
@@ -44,20 +45,25 @@ _States = dict[type[msgspec.Struct], dict[Any, _Folded]]
 async def check_entities(snapshot: Snapshot, report: Report, progress: Progress) -> None:
     """Compares every row of every entity with its events, and finds rows that have none."""
     by_prefix: dict[str, list[EntityTable]] = defaultdict(list)
+    guards = Guards()
     for entity_table in ENTITIES:
         by_prefix[entity_table.events].append(entity_table)
         report.counts[entity_table.table.name] = 0
     for done, (prefix, entities) in enumerate(by_prefix.items(), start=1):
-        await _check(snapshot, prefix, entities, report)
+        await _check(snapshot, prefix, entities, guards, report)
         progress("entities", done, len(by_prefix))
+    await guards.compare(snapshot, report)
 
 
-async def _check(snapshot: Snapshot, prefix: str, entities: Sequence[EntityTable], report: Report) -> None:
+async def _check(
+    snapshot: Snapshot, prefix: str, entities: Sequence[EntityTable], guards: Guards, report: Report
+) -> None:
     streams = await started(snapshot.blocks(_EVENTS, prefix), *(snapshot.blocks(_rows_of(each)) for each in entities))
     events, *tables = streams
     while (subject := least_key(streams)) is not None:
-        fold = _Fold(entities, report)
+        fold = _Fold(entities, guards, report)
         await events.each(subject, fold.follow)
+        guards.end_subject()
         for entity_table, rows in zip(entities, tables, strict=True):
             found = await rows.take(subject)
             report.counts[entity_table.table.name] += len(found)
@@ -78,15 +84,17 @@ class _Fold:
     """What one subject's events make. It is not `readable` if one of them cannot be read; the log's own check says
     so."""
 
-    def __init__(self, entities: Iterable[EntityTable], report: Report) -> None:
+    def __init__(self, entities: Sequence[EntityTable], guards: Guards, report: Report) -> None:
         self.states: _States = {entity_table.state: {} for entity_table in entities}
         self.readable = True
         self._shop = Shop()
+        self._entities = entities
+        self._guards = guards
         self._report = report
 
     def follow(self, row: asyncpg.Record) -> None:
         """Takes the subject's next event."""
-        _, event_type, data, at = row
+        _, event_type, data, at, seq = row
         try:
             event = read_event(event_type, data)
         except (KeyError, msgspec.MsgspecError):
@@ -94,6 +102,7 @@ class _Fold:
         if self.readable:
             evolve(self._shop, event)
             _note(self.states, self._shop, at)
+            self._guards.follow(seq, at, self._entities, self._shop)
             if isinstance(event, VariantAdded | VariantChanged):
                 _check_status(self._shop, event, self._report)
 

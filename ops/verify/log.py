@@ -1,6 +1,7 @@
-"""The log itself: `seq` without a gap, every event readable, and stock and prices as they follow from them.
+"""The log itself: `seq` without a gap, every event readable, and balances and prices as they follow from them.
 
-What is remembered grows with the SKUs, and only with those of one part at a time (see `ops/verify/parts.py`).
+What is remembered grows with the keys of the ledgers, and only with those of one part at a time (see
+`ops/verify/parts.py`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from domain.catalogue import VariantAdded
-from domain.model import Event, Shop, Stock, evolve
-from domain.stock import NOTHING
-from ops.verify.parts import Part, parts_of
+from domain.model import Event
+from ops.verify.balances import Balances
+from ops.verify.parts import parts_of
 from ops.verify.prices import Prices
 from ops.verify.report import Progress, Report
 from ops.verify.snapshot import Snapshot
@@ -22,23 +22,6 @@ from runtime.records import read_event
 
 _PROGRESS_EVENTS: Final = 20_000
 _EVENTS: Final = "SELECT seq, type, subject, occurred_at, data::text FROM events ORDER BY seq"
-
-
-class _Shelves(dict[str, Stock]):
-    """Stock of one part of the SKUs, that notes the moment it was ever oversold."""
-
-    def __init__(self, report: Report, part: Part) -> None:
-        super().__init__()
-        self._report = report
-        self._part = part
-        self.seq = 0
-
-    def __setitem__(self, sku: str, stock: Stock) -> None:
-        if self._part.of_many and sku not in self._part:
-            return
-        if not 0 <= stock.reserved <= stock.on_hand:
-            self._report.differ("stock", sku, "oversold", seq=self.seq, on_hand=stock.on_hand, reserved=stock.reserved)
-        super().__setitem__(sku, stock)
 
 
 class _Entries:
@@ -89,73 +72,24 @@ class _Entries:
 
 
 async def check_log(snapshot: Snapshot, report: Report, progress: Progress) -> None:
-    """Folds all events in order; compares the counter, every stock row and the prices of every order."""
-    last_seq, prices_seq, last_at, ordered_after = await snapshot.row(
-        "SELECT last_seq, prices_seq, last_at, ordered_after FROM event_counter"
-    )
+    """Folds all events in order; compares the counter, every balance and the prices of every order."""
+    last_seq, last_at, ordered_after = await snapshot.row("SELECT last_seq, last_at, ordered_after FROM event_counter")
     parts = await parts_of(snapshot)
-    prices_moved_seq = stock_rows = 0
     for part in parts:
-        shelves, prices = _Shelves(report, part), Prices(report, part)
+        balances, prices = Balances(report, part), Prices(report, part)
         # What is wrong with an event itself is told once.
         entry = _Entries(Report() if part.number else report, ordered_after)
         async for block in snapshot.blocks(_EVENTS):
             for row in block:
-                seq, _, _, at, _ = row
-                shelves.seq = seq
                 event = entry.read(row)
                 if event is None:
                     continue
-                if isinstance(event, VariantAdded) and event.sku not in shelves:
-                    shelves[event.sku] = NOTHING
-                _move_stock(event, shelves)
-                prices.follow(seq, at, event)
+                seq = row[0]
+                balances.follow(seq, event)
+                prices.follow(seq, event)
                 if seq % _PROGRESS_EVENTS == 0:
                     progress("log", part.number * last_seq + seq, len(parts) * last_seq)
         entry.compare(last_seq, last_at)
-        prices_moved_seq = max(prices_moved_seq, prices.moved_seq())
-        stock_rows += await _compare_stock(snapshot, part, shelves, report)
-    if not prices_moved_seq <= prices_seq <= last_seq:
-        report.differ(
-            "log",
-            "prices_seq",
-            "is not where a price last changed",
-            counter=prices_seq,
-            changed=prices_moved_seq,
-            last=last_seq,
-        )
+        await balances.compare(snapshot)
     report.counts["events"] = last_seq
-    report.counts["stock_rows"] = stock_rows
     progress("log", len(parts) * last_seq, len(parts) * last_seq)
-
-
-def _move_stock(event: Event, shelves: _Shelves) -> None:
-    """All else is folded bit by bit, elsewhere: at once it would not fit."""
-    evolve(Shop(stock=shelves), event)
-
-
-async def _compare_stock(snapshot: Snapshot, part: Part, shelves: _Shelves, report: Report) -> int:
-    """Compares the part's stock; returns how many rows there are of it."""
-    rows = 0
-    async for block in snapshot.blocks("SELECT sku, on_hand, reserved FROM stock ORDER BY sku"):
-        for sku, on_hand, reserved in block:
-            if sku not in part:
-                continue
-            rows += 1
-            folded = shelves.pop(sku, None)
-            if folded is None:
-                report.differ("stock", sku, "has no event")
-                continue
-            if (on_hand, reserved) != (folded.on_hand, folded.reserved):
-                report.differ(
-                    "stock",
-                    sku,
-                    "the table does not say what the log says",
-                    table={"on_hand": on_hand, "reserved": reserved},
-                    log={"on_hand": folded.on_hand, "reserved": folded.reserved},
-                )
-            if not 0 <= reserved <= on_hand:
-                report.differ("stock", sku, "oversold", on_hand=on_hand, reserved=reserved)
-    for sku in shelves:
-        report.differ("stock", sku, "is in the log but not in the table")
-    return rows

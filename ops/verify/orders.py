@@ -16,7 +16,7 @@ import msgspec
 
 from domain.fields.people import canonical_email
 from domain.model import Event, Line, Order, Shop, evolve
-from domain.orders import CONFIRMED, MOVES, OrderCancelled, OrderPlaced
+from domain.orders import CONFIRMED, TRANSITIONS, OrderCancelled, OrderPlaced
 from ops.verify.report import Progress, Report
 from ops.verify.snapshot import Snapshot
 from ops.verify.streams import least_key, started
@@ -171,7 +171,7 @@ def _may_follow(before: Order, event: Event, after: Order) -> bool:
     """Whether such an order may become the other by the event. One that moves it tells of its own lines."""
     if isinstance(event, OrderPlaced):
         return True  # once too often, as is said elsewhere
-    move = MOVES.get(type(event))
+    move = TRANSITIONS.get(type(event))
     if move is None:
         return after.status == before.status
     if isinstance(event, OrderCancelled) and event.confirmed != (before.status == CONFIRMED):

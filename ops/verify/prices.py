@@ -1,14 +1,10 @@
 """What everything was sold for, at each place in the log: no order was placed at another price than the catalogue's at
 that moment, and none for what was not on sale.
-
-It also follows when something known was last sold otherwise than before, which is what `event_counter.prices_seq` says
-to the batches.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -36,43 +32,19 @@ class Prices:
         self._part = part
         self._variants: dict[UUID, dict[str, bool]] = defaultdict(dict)
         self._offers: dict[str, _Offer] = {}
-        self._batch_at: datetime | None = None
-        self._batch_seq = 0
-        self._before_batch: dict[str, _Offer] = {}
-        self._moved_seq = 0
 
-    def follow(self, seq: int, at: datetime, event: Event) -> None:
-        """Takes the log's next event. Events of one batch have one time."""
-        if at != self._batch_at:
-            self._end_batch()
-            self._batch_at = at
-        self._batch_seq = seq
+    def follow(self, seq: int, event: Event) -> None:
+        """Takes the log's next event."""
         if isinstance(event, OrderPlaced):
             self._check(seq, event)
         elif isinstance(event, ProductChanged):
             active = event.status == ACTIVE
             for sku, variant_active in self._variants.get(event.product_id, {}).items():
-                self._offer(sku, msgspec.structs.replace(self._offers[sku], on_sale=active and variant_active))
+                self._offers[sku] = msgspec.structs.replace(self._offers[sku], on_sale=active and variant_active)
         elif isinstance(event, (VariantAdded, VariantChanged)) and event.sku in self._part:
             self._variants[event.product_id][event.sku] = event.active
             on_sale = event.active and event.product_status == ACTIVE
-            self._offer(event.sku, _Offer(event.price_minor, event.currency, on_sale))
-
-    def moved_seq(self) -> int:
-        """At the log's end: where something known was last sold otherwise than before."""
-        self._end_batch()
-        return self._moved_seq
-
-    def _offer(self, sku: str, offer: _Offer) -> None:
-        if (before := self._offers.get(sku)) is not None:
-            self._before_batch.setdefault(sku, before)
-        self._offers[sku] = offer
-
-    def _end_batch(self) -> None:
-        """A price that is back where it was when its batch ends was never another to anybody else."""
-        if any(self._offers[sku] != before for sku, before in self._before_batch.items()):
-            self._moved_seq = self._batch_seq
-        self._before_batch.clear()
+            self._offers[event.sku] = _Offer(event.price_minor, event.currency, on_sale)
 
     def _check(self, seq: int, order: OrderPlaced) -> None:
         offers, currency = self._offers, order.currency

@@ -108,9 +108,16 @@ event_counter = Table(
     metadata,
     Column("only_row", SmallInteger, CheckConstraint("only_row = 1", name="event_counter_one_row"), primary_key=True),
     Column("last_seq", BigInteger, nullable=False),
-    Column("prices_seq", BigInteger, nullable=False, server_default="0"),
     when("last_at", server_default="epoch"),
     Column("ordered_after", BigInteger, nullable=False, server_default="0"),
+)
+
+# What many read and few change: the seq of its last change, by the name of the guard; 0 if there is no row yet.
+guards = Table(
+    "guards",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
 )
 
 # The auditable record: who asked for what (`request` is the mailbox entry as it was accepted, without what was private

@@ -24,6 +24,7 @@ from runtime import entities
 from tests.integration.gates import gate_before
 from tests.integration.shopfloor import PRICE_MINOR, STAFF, Shopfloor, retries
 from workers import batch
+from workers.guarded import StaleRead
 
 MUG = listing(Article("MUG", "Mug", PRICE_MINOR, "GBP")).product_id
 NEW_PRICE_MINOR = PRICE_MINOR + 11
@@ -50,7 +51,7 @@ async def test_a_price_that_changes_between_load_and_commit_is_the_one_that_is_p
     await floor.fill(MUG=10)
     order = floor.place(elsewhere(floor), MUG=2)
     posted = [await floor.post(order), await floor.post(new_price(), actor=STAFF)]
-    moved = retries("prices_moved")
+    moved = retries("guard_moved")
     async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([elsewhere(floor)]))
         await gate.wait_for(1)  # decided at the old price
@@ -59,7 +60,7 @@ async def test_a_price_that_changes_between_load_and_commit_is_the_one_that_is_p
         await selling
     assert await floor.statuses(posted) == ["applied"] * 2
     assert await paid(floor, order.order_id) == (2 * NEW_PRICE_MINOR, NEW_PRICE_MINOR)
-    assert retries("prices_moved") == moved + 1
+    assert retries("guard_moved") == moved + 1
     await floor.verified()
 
 
@@ -126,14 +127,14 @@ async def test_a_change_of_no_price_makes_nobody_look_again(floor: Shopfloor) ->
     await floor.fill(MUG=10)
     await floor.post(floor.place(elsewhere(floor), MUG=2))
     await floor.post(ChangeProduct(MUG, {"name": "A better name"}), actor=STAFF)
-    moved = retries("prices_moved")
+    moved = retries("guard_moved")
     async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([elsewhere(floor)]))
         await gate.wait_for(1)
         await floor.drain(floor.mailbox_of(new_price()))
         await gate.open()
         await selling
-    assert retries("prices_moved") == moved
+    assert retries("guard_moved") == moved
     await floor.verified()
 
 
@@ -190,7 +191,7 @@ async def test_who_holds_the_log_does_not_wait_for_who_waits_for_it(
             nonlocal spoiled
             if not spoiled:
                 spoiled = True
-                raise batch.StaleRead("stock_moved")
+                raise StaleRead("balance_moved")
             return await apply(*arguments, **options)
 
         monkeypatch.setattr(batch, "apply", with_one_wrong_guess)

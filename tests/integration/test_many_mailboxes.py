@@ -172,7 +172,7 @@ async def test_a_sold_out_shelf_makes_nobody_look_twice(floor: Shopfloor) -> Non
     await floor.fill(MUG=1, LAMP=100)
     await floor.post(floor.place(0, MUG=1))
     await floor.drain()
-    moved = retries("stock_moved")
+    moved = retries("balance_moved")
     posted = await floor.post_all(
         floor.place(number % 4, MUG=1) if number % 2 else floor.place(number % 4, LAMP=1) for number in range(40)
     )
@@ -182,7 +182,7 @@ async def test_a_sold_out_shelf_makes_nobody_look_twice(floor: Shopfloor) -> Non
         await gate.open()
         await asyncio.gather(*drains)
     assert sorted(await floor.statuses(posted)) == ["applied"] * 20 + ["rejected: insufficient_stock"] * 20
-    assert retries("stock_moved") == moved
+    assert retries("balance_moved") == moved
     await floor.verified()
 
 
@@ -192,7 +192,7 @@ async def test_who_was_refused_is_looked_at_again_when_there_is_enough_after_all
     received = ReceiveStock("MUG", 5)
     mailbox = (floor.mailbox_of(received) + 1) % 4
     posted = await floor.post(floor.place(mailbox, MUG=3))
-    moved = retries("stock_moved")
+    moved = retries("balance_moved")
     async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([mailbox]))
         await gate.wait_for(1)  # refused, and not yet written
@@ -201,7 +201,7 @@ async def test_who_was_refused_is_looked_at_again_when_there_is_enough_after_all
         await gate.open()
         await selling
     assert await floor.statuses([posted]) == ["applied"]
-    assert retries("stock_moved") == moved + 1
+    assert retries("balance_moved") == moved + 1
     await floor.verified()
 
 

@@ -36,13 +36,13 @@ async def test_two_hundred_buyers_and_fifty_units_give_exactly_fifty_orders(
         await floor.fill(MUG=UNITS)
         # 50 buyers in each mailbox: each batch by itself finds enough for everyone it has.
         posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(BUYERS))
-        moved = retries("stock_moved")
+        moved = retries("balance_moved")
         await _race(floor, *range(4))
         assert Counter(await floor.statuses(posted)) == {
             "applied": UNITS,
             "rejected: insufficient_stock": BUYERS - UNITS,
         }
-        assert retries("stock_moved") > moved, "somebody had to look again, alone"
+        assert retries("balance_moved") > moved, "somebody had to look again, alone"
         assert await floor.stock("MUG") == (UNITS, UNITS)
         assert await floor.pool.fetchval("SELECT count(*) FROM orders") == UNITS
         counts = await floor.verified()
@@ -52,10 +52,10 @@ async def test_two_hundred_buyers_and_fifty_units_give_exactly_fifty_orders(
 async def test_two_batches_that_fit_only_one_at_a_time(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     posted = await floor.post_all([floor.place(0, MUG=6), floor.place(1, MUG=6)])
-    moved = retries("stock_moved")
+    moved = retries("balance_moved")
     await _race(floor, 0, 1)
     assert sorted(await floor.statuses(posted)) == ["applied", "rejected: insufficient_stock"]
-    assert retries("stock_moved") == moved + 1
+    assert retries("balance_moved") == moved + 1
     assert await floor.stock("MUG") == (10, 6)
     await floor.verified()
 
@@ -63,10 +63,10 @@ async def test_two_batches_that_fit_only_one_at_a_time(floor: Shopfloor) -> None
 async def test_two_batches_that_fit_both_do_not_wait_for_each_other(floor: Shopfloor) -> None:
     await floor.fill(MUG=12)
     posted = await floor.post_all([floor.place(0, MUG=6), floor.place(1, MUG=6)])
-    moved = retries("stock_moved")
+    moved = retries("balance_moved")
     await _race(floor, 0, 1)
     assert await floor.statuses(posted) == ["applied"] * 2
-    assert retries("stock_moved") == moved
+    assert retries("balance_moved") == moved
     assert await floor.stock("MUG") == (12, 12)
     await floor.verified()
 
@@ -188,11 +188,11 @@ async def test_what_is_sold_was_reserved_and_takes_nothing_from_others(floor: Sh
     sold = floor.place(0, MUG=6)
     await floor.post(sold)
     await floor.drain()
-    moved = retries("stock_moved")
+    moved = retries("balance_moved")
     posted = await floor.post_all([ConfirmOrder(sold.order_id), floor.place(1, MUG=4)])
     await _race(floor, 0, 1)
     assert await floor.statuses(posted) == ["applied"] * 2
-    assert retries("stock_moved") == moved
+    assert retries("balance_moved") == moved
     assert await floor.stock("MUG") == (4, 4)
     await floor.verified()
 

@@ -157,7 +157,7 @@ async def _change_what_is_reserved(shop: Shop) -> set[tuple[str, str, str]]:
 async def _oversell(shop: Shop) -> set[tuple[str, str, str]]:
     await shop.floor.pool.execute("ALTER TABLE stock DROP CONSTRAINT stock_never_oversold")
     await shop.run("UPDATE stock SET reserved = on_hand + 1 WHERE sku = 'MUG'")
-    return {("stock", "MUG", DISAGREES), ("stock", "MUG", "oversold")}
+    return {("stock", "MUG", DISAGREES), ("stock", "MUG", "overdrawn")}
 
 
 async def _delete_a_stock_row(shop: Shop) -> set[tuple[str, str, str]]:
@@ -171,13 +171,13 @@ async def _make_up_a_stock_row(shop: Shop) -> set[tuple[str, str, str]]:
 
 
 async def _forget_that_a_price_changed(shop: Shop) -> set[tuple[str, str, str]]:
-    await shop.run("UPDATE event_counter SET prices_seq = 0")
-    return {("log", "prices_seq", "is not where a price last changed")}
+    await shop.run("UPDATE guards SET seq = 0")
+    return {("guards", "prices", "is not where what it stands for last changed")}
 
 
 async def _say_that_a_price_will_change(shop: Shop) -> set[tuple[str, str, str]]:
-    await shop.run("UPDATE event_counter SET prices_seq = last_seq + 1")
-    return {("log", "prices_seq", "is not where a price last changed")}
+    await shop.run("UPDATE guards SET seq = (SELECT last_seq + 1 FROM event_counter)")
+    return {("guards", "prices", "is not where what it stands for last changed")}
 
 
 async def _sell_at_another_price(shop: Shop) -> set[tuple[str, str, str]]:
@@ -475,7 +475,7 @@ IN_PARTS: list[Plant] = [
 async def test_with_more_skus_than_fit_every_fault_is_found_once(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, plant: Plant
 ) -> None:
-    monkeypatch.setattr(parts, "SKUS_AT_ONCE", 1)
+    monkeypatch.setattr(parts, "KEYS_AT_ONCE", 1)
     async with Snapshot(asyncpg_dsn(shop.floor.database_url)) as read:
         assert len(await parts.parts_of(read)) == 2
     assert (await shop.floor.verified())["stock_rows"] == 2

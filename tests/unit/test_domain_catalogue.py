@@ -26,10 +26,11 @@ from domain.catalogue import (
     VariantFields,
 )
 from domain.categories import Category
+from domain.ledgers import Balance
 from domain.limits import PRODUCT_MAX_VARIANTS, VARIANT_MAX_ATTRIBUTES
-from domain.model import Command, Event, Offer, Rejection, Shop, Stock, decide, evolve
+from domain.model import Command, Event, Offer, Rejection, Shop, decide, evolve
 from domain.slugs import slug_from
-from domain.stock import StockAdjusted
+from domain.stock import STOCK, StockAdjusted
 from tests.contexts import context
 
 ADMIN = context("ada", "staff")
@@ -236,7 +237,7 @@ def test_a_listing_makes_what_is_missing_and_counts_what_is_there() -> None:
     stands, new = shop(), UUID(int=9)
     listing = PutListing(new, ProductFields("new", "New", status=ACTIVE), VariantFields("N1", 5, "GBP"), 7)
     assert [type(event) for event in apply(stands, listing)] == [ProductCreated, VariantAdded, StockAdjusted]
-    assert (stands.stock["N1"], stands.offers["N1"].on_sale) == (Stock(7), True)
+    assert (stands.balance(STOCK, "N1"), stands.offers["N1"].on_sale) == (Balance(7), True)
     assert apply(stands, listing) == [ListingUnchanged(new)]
     (moved,) = apply(stands, PutListing(new, None, VariantFields("N1", 5, "GBP"), 4))
     assert moved == StockAdjusted("N1", -3, "counted")

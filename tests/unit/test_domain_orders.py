@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 
 from domain.ids import new_id, slot_of_id
+from domain.ledgers import Balance
 from domain.limits import ORDER_MAX_TOTAL_MINOR
 from domain.model import (
     Command,
@@ -17,7 +18,6 @@ from domain.model import (
     Personal,
     Rejection,
     Shop,
-    Stock,
     decide,
     evolve,
 )
@@ -40,6 +40,7 @@ from domain.orders import (
     PlaceOrder,
     Wanted,
 )
+from domain.stock import STOCK
 from tests.contexts import context
 
 ANN = context("ann", "customer")
@@ -59,8 +60,8 @@ def shop() -> Shop:
         Offer("KITE", 50, "GBP"),  # which was never received
         Offer("SLED", 400, "GBP", on_sale=False),
     ]
-    stock = {"LAMP": Stock(10), "MUG": Stock(3), "VASE": Stock(5), "CROWN": Stock(10), "SLED": Stock(7)}
-    return Shop({offer.sku: offer for offer in offers}, stock, {})
+    stock = {"LAMP": Balance(10), "MUG": Balance(3), "VASE": Balance(5), "CROWN": Balance(10), "SLED": Balance(7)}
+    return Shop({offer.sku: offer for offer in offers}, {STOCK: stock}, {})
 
 
 def place(*lines: tuple[str, int], order_id: UUID = ORDER) -> PlaceOrder:
@@ -94,8 +95,8 @@ def test_an_order_takes_its_prices_from_the_catalogue_and_adds_them_up() -> None
 def test_a_placed_order_stands_in_the_shop_and_reserves_its_lines() -> None:
     after = placed(shop(), ("LAMP", 2), ("MUG", 3))
     assert after.orders[ORDER] == Order(ORDER, "ann", PLACED, "GBP", 800, (Line("LAMP", 2, 250), Line("MUG", 3, 100)))
-    assert (after.stock["LAMP"], after.stock["MUG"]) == (Stock(10, 2), Stock(3, 3))
-    assert (after.stock["LAMP"].available, after.stock["MUG"].available) == (8, 0)
+    assert (after.balances_of(STOCK)["LAMP"], after.balances_of(STOCK)["MUG"]) == (Balance(10, 2), Balance(3, 3))
+    assert (after.balances_of(STOCK)["LAMP"].available, after.balances_of(STOCK)["MUG"].available) == (8, 0)
 
 
 def test_an_order_may_take_the_last_piece_and_not_one_more() -> None:
@@ -172,7 +173,7 @@ def test_cancelling_releases_what_was_reserved(actor: Context) -> None:
     assert event == OrderCancelled(ORDER, "ann", (Line("LAMP", 2, 250), Line("MUG", 3, 100)))
     evolve(after, event)
     assert after.orders[ORDER].status == CANCELLED
-    assert (after.stock["LAMP"], after.stock["MUG"]) == (Stock(10), Stock(3))
+    assert (after.balances_of(STOCK)["LAMP"], after.balances_of(STOCK)["MUG"]) == (Balance(10), Balance(3))
 
 
 def test_another_customers_order_and_one_that_is_not_there_get_the_same_answer() -> None:
@@ -238,20 +239,20 @@ def test_confirming_sells_what_was_reserved() -> None:
     event = happened(decide(moved(PLACED), ConfirmOrder(ORDER), ANN))
     assert event == OrderConfirmed(ORDER, "ann", LINES)
     after = moved(CONFIRMED)
-    assert (after.stock["LAMP"], after.stock["MUG"]) == (Stock(8), Stock(0))
+    assert (after.balances_of(STOCK)["LAMP"], after.balances_of(STOCK)["MUG"]) == (Balance(8), Balance(0))
 
 
 def test_fulfilling_moves_no_stock() -> None:
     before, after = moved(CONFIRMED), moved(FULFILLED)
     assert happened(decide(before, FulfilOrder(ORDER), STAFF)) == OrderFulfilled(ORDER, "ann")
-    assert after.stock == before.stock
+    assert after.balances_of(STOCK) == before.balances_of(STOCK)
 
 
 def test_an_order_that_nobody_confirms_expires_and_releases_its_lines() -> None:
     event = happened(decide(moved(PLACED), ExpireOrder(ORDER), STAFF))
     assert event == OrderExpired(ORDER, "ann", LINES)
     after = moved(EXPIRED)
-    assert (after.stock["LAMP"], after.stock["MUG"]) == (Stock(10), Stock(3))
+    assert (after.balances_of(STOCK)["LAMP"], after.balances_of(STOCK)["MUG"]) == (Balance(10), Balance(3))
 
 
 def test_what_was_sold_comes_back_when_it_is_cancelled() -> None:
@@ -259,7 +260,7 @@ def test_what_was_sold_comes_back_when_it_is_cancelled() -> None:
     event = happened(decide(after, CancelOrder(ORDER), ANN))
     assert event == OrderCancelled(ORDER, "ann", LINES, confirmed=True)
     evolve(after, event)
-    assert (after.stock["LAMP"], after.stock["MUG"]) == (Stock(10), Stock(3))
+    assert (after.balances_of(STOCK)["LAMP"], after.balances_of(STOCK)["MUG"]) == (Balance(10), Balance(3))
 
 
 @pytest.mark.parametrize("move", MOVES)

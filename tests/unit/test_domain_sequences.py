@@ -42,7 +42,7 @@ from domain.orders import (
     PlaceOrder,
     Wanted,
 )
-from domain.stock import AdjustStock, ReceiveStock, SetStock
+from domain.stock import STOCK, AdjustStock, ReceiveStock, SetStock
 from tests.contexts import context
 
 LOTS = MOVEMENT_MAX_QUANTITY
@@ -187,12 +187,17 @@ KINDS: Final = (Category, Product, Variant)
 
 def copy_of(shop: Shop) -> Shop:
     """What the shop looks like now. Its values cannot change, so that copying its dicts is enough."""
-    return Shop(dict(shop.offers), dict(shop.stock), dict(shop.orders), {kind: dict(shop.of(kind)) for kind in KINDS})
+    return Shop(
+        dict(shop.offers),
+        {STOCK: dict(shop.balances_of(STOCK))},
+        dict(shop.orders),
+        {kind: dict(shop.of(kind)) for kind in KINDS},
+    )
 
 
 def state_of(shop: Shop) -> tuple[Any, ...]:
     """What is in the shop, without what rules keep to find it quickly."""
-    return shop.offers, shop.stock, shop.orders, [shop.of(kind) for kind in KINDS]
+    return shop.offers, shop.balances_of(STOCK), shop.orders, [shop.of(kind) for kind in KINDS]
 
 
 def decided(shop: Shop, command: Command, actor: Context) -> Sequence[Event]:
@@ -233,12 +238,12 @@ def check_orders(shop: Shop) -> None:
             promised.update(lines)
         elif order.status == CANCELLED:
             returned.update(lines)
-    for sku, stock in shop.stock.items():
-        assert 0 <= stock.reserved <= stock.on_hand, f"{sku} is oversold"
+    for sku, stock in shop.balances_of(STOCK).items():
+        assert 0 <= stock.pending <= stock.posted, f"{sku} is oversold"
         # What was sold and comes back finds a place, also on a shelf that was filled meanwhile.
-        assert stock.on_hand <= STOCK_MAX_ON_HAND + returned[sku]
-        assert stock.reserved == promised[sku], f"{sku}: what is reserved is not what orders hold"
-    assert promised.keys() <= shop.stock.keys()
+        assert stock.posted <= STOCK_MAX_ON_HAND + returned[sku]
+        assert stock.pending == promised[sku], f"{sku}: what is reserved is not what orders hold"
+    assert promised.keys() <= shop.balances_of(STOCK).keys()
 
 
 def check_catalogue(shop: Shop) -> None:
@@ -252,7 +257,7 @@ def check_catalogue(shop: Shop) -> None:
         on_sale = variant.active and all_products[variant.product_id].status == ACTIVE
         assert variant.on_sale == on_sale
         assert shop.offers[sku] == Offer(sku, variant.price_minor, variant.currency, on_sale)
-    assert shop.offers.keys() == all_variants.keys() >= shop.stock.keys()
+    assert shop.offers.keys() == all_variants.keys() >= shop.balances_of(STOCK).keys()
 
 
 def check_categories(shop: Shop) -> None:
@@ -327,7 +332,7 @@ def test_an_order_that_comes_to_nothing_leaves_no_trace_in_what_is_available(
 ) -> None:
     shop = open_shop()
     run(shop, sequence)
-    before = {sku: stock.available for sku, stock in shop.stock.items()}
+    before = {sku: stock.available for sku, stock in shop.balances_of(STOCK).items()}
     currency = next((offer.currency for offer in shop.offers.values() if offer.on_sale), None)
     lines = [
         Wanted(sku, available)
@@ -337,4 +342,4 @@ def test_an_order_that_comes_to_nothing_leaves_no_trace_in_what_is_available(
     if not lines or order_id in shop.orders:
         return
     run(shop, [(PlaceOrder(order_id, "ann", tuple(lines)), STAFF), *((move(order_id), STAFF) for move in moves)])
-    assert {sku: stock.available for sku, stock in shop.stock.items()} == before
+    assert {sku: stock.available for sku, stock in shop.balances_of(STOCK).items()} == before

@@ -2,7 +2,7 @@
 change.
 
 A handler is two small functions side by side: `@reads(PlaceOrder)` gathers keys before anything is loaded, and
-`@writes(OrderPlaced)` gathers what is written besides changed states: stock, and the positions of reactions. Most
+`@writes(OrderPlaced)` gathers what is written besides entities and balances, such as the positions of reactions. Most
 events need none. Importing the package imports every module in it: a new entity is a new file, with no list to
 maintain.
 """

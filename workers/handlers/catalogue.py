@@ -2,6 +2,7 @@
 
 from domain.catalogue import ChangeProduct, ChangeVariant, CreateProduct, Product, PutListing, SetVariant, Variant
 from domain.categories import Category, ChangeCategory, CreateCategory
+from domain.stock import STOCK
 from workers.handlers import reads
 from workers.rows import ReadSet
 
@@ -56,4 +57,4 @@ def _put(command: PutListing, into: ReadSet) -> None:
         into.add(Variant, command.variant.sku)
         into.skus.add(command.variant.sku)
         if command.on_hand is not None:
-            into.counted.add(command.variant.sku)
+            into.add_balance(STOCK, command.variant.sku, exact=True)

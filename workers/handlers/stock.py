@@ -1,27 +1,18 @@
-"""What stock movements are decided on, and what they write."""
+"""What stock movements are decided on."""
 
-from domain.stock import AdjustStock, ReceiveStock, SetStock, StockAdjusted, StockReceived
-from workers.handlers import reads, writes
-from workers.rows import ReadSet, Rows
+from domain.stock import STOCK, AdjustStock, ReceiveStock, SetStock
+from workers.handlers import reads
+from workers.rows import ReadSet
 
 
 @reads(ReceiveStock)
 @reads(AdjustStock)
 def _move(command: ReceiveStock | AdjustStock, into: ReadSet) -> None:
     into.skus.add(command.sku)
+    into.add_balance(STOCK, command.sku)
 
 
 @reads(SetStock)
 def _set(command: SetStock, into: ReadSet) -> None:
     into.skus.add(command.sku)
-    into.counted.add(command.sku)
-
-
-@writes(StockReceived)
-def _received(event: StockReceived, into: Rows) -> None:
-    into.move_stock(event.sku, event.quantity, 0)
-
-
-@writes(StockAdjusted)
-def _adjusted(event: StockAdjusted, into: Rows) -> None:
-    into.move_stock(event.sku, event.change, 0)
+    into.add_balance(STOCK, command.sku, exact=True)

@@ -19,9 +19,10 @@ import msgspec
 
 from domain.catalogue import Product, ProductFields, PutListing, Variant, VariantFields
 from domain.categories import Category, CreateCategory
-from domain.model import Actor, Command, Context, Offer, Rejection, Shop, Stock, decide, evolve
+from domain.ledgers import Balance
+from domain.model import Actor, Command, Context, Offer, Rejection, Shop, decide, evolve
 from domain.refusals import CommandRejected
-from domain.stock import NOTHING, SetStock
+from domain.stock import STOCK, SetStock
 from runtime.listings.rows import Row
 from runtime.mailboxes.sender import Settled
 from runtime.records import APPLIED, REJECTED
@@ -106,7 +107,7 @@ class Rehearsal:
         for sku, variant in self._scratch.recall(Variant, skus).items():
             shop.of(Variant)[sku] = variant
             shop.offers[sku] = Offer(sku, variant.price_minor, variant.currency, variant.on_sale)
-        shop.stock.update(self._scratch.recall(Stock, skus))
+        shop.balances_of(STOCK).update(self._scratch.recall(Balance, skus))
 
     def _rehearse(self, shop: Shop, command: PutListing | SetStock) -> Rehearsed:
         before = _facts(shop, command)
@@ -134,7 +135,7 @@ def _facts(shop: Shop, command: PutListing | SetStock) -> dict[str, Any]:
     if sku := _sku_of(command):
         if variant := shop.of(Variant).get(sku):
             facts.update({name: getattr(variant, name) for name in VariantFields.__struct_fields__})
-        facts["on_hand"] = shop.stock.get(sku, NOTHING).on_hand
+        facts["on_hand"] = shop.balance(STOCK, sku).posted
     return facts
 
 
@@ -146,7 +147,7 @@ def _sku_of(command: PutListing | SetStock) -> str | None:
 
 def _kept(shop: Shop) -> tuple[tuple[type[msgspec.Struct], dict[Any, Any]], ...]:
     """What an import changes, by kind."""
-    return (Product, shop.of(Product)), (Variant, shop.of(Variant)), (Stock, shop.stock)
+    return (Product, shop.of(Product)), (Variant, shop.of(Variant)), (Balance, shop.balances_of(STOCK))
 
 
 class _Scratch:

@@ -1,0 +1,72 @@
+"""The guards: each says at least the seq of the last change of what stands behind it, or a batch could have been
+decided on what was there before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from domain.model import Shop
+from ops.verify.report import Report
+from ops.verify.snapshot import Snapshot
+from runtime.entities import ENTITIES, EntityTable
+
+
+class Guards:
+    """By guard, where what stands behind it last changed, as the entities of one subject after the other are folded."""
+
+    def __init__(self) -> None:
+        self._changed = {table.guard.name: 0 for table in ENTITIES if table.guard is not None}
+        self._known: dict[tuple[str, Any], tuple[Any, ...]] = {}
+        self._before_batch: dict[tuple[str, Any], tuple[Any, ...] | None] = {}
+        self._batch_at: datetime | None = None
+        self._batch_seq = 0
+
+    def follow(self, seq: int, at: datetime, entities: Sequence[EntityTable], shop: Shop) -> None:
+        """Takes the subject's next event, after it was folded. Events of one batch have one time."""
+        guarded = [table for table in entities if table.guard is not None]
+        if not guarded:
+            return
+        if at != self._batch_at:
+            self._end_batch()
+            self._batch_at = at
+        self._batch_seq = seq
+        for table in guarded:
+            assert table.guard is not None
+            for key, state in shop.of(table.state).items():
+                now, place = table.guarded(state), (table.guard.name, key)
+                before = self._known.get(place)
+                if before != now:
+                    if before is not None or table.guard.new_rows:
+                        self._before_batch.setdefault(place, before)
+                    self._known[place] = now
+
+    def end_subject(self) -> None:
+        """The subject has no more events."""
+        self._end_batch()
+        self._known.clear()
+        self._batch_at = None
+
+    async def compare(self, snapshot: Snapshot, report: Report) -> None:
+        """Compares the table. What is no guard of ours may be one of tomorrow's."""
+        last_seq: int = (await snapshot.row("SELECT last_seq FROM event_counter"))[0]
+        seqs: dict[str, int] = {row["name"]: row["seq"] for row in await snapshot.rows("SELECT name, seq FROM guards")}
+        for name, changed in self._changed.items():
+            if not changed <= seqs.get(name, 0) <= last_seq:
+                report.differ(
+                    "guards",
+                    name,
+                    "is not where what it stands for last changed",
+                    guard=seqs.get(name, 0),
+                    changed=changed,
+                    last=last_seq,
+                )
+
+    def _end_batch(self) -> None:
+        """What is back where it was when its batch ends was never another to anybody else."""
+        for place, before in self._before_batch.items():
+            if self._known[place] != before:
+                self._changed[place[0]] = max(self._changed[place[0]], self._batch_seq)
+        self._before_batch.clear()

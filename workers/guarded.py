@@ -1,0 +1,176 @@
+"""The guarded write: what a batch decided on must still be so when it writes, or it is decided again.
+
+Balances are written as changes to what is there, not as what was seen there. So a batch may decide before it holds the
+event counter. What it stands on is looked at while it holds it, in the statement that writes: each balance still has as
+much as the batch needed at its worst moment, still too little for everybody it refused, and exactly what it had where
+that was asked for; and no guard (see `runtime/entities.py`) has moved. A sold-out shelf is looked at, not written.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from domain.ledgers import Ledger, Move, Short
+from runtime.ledgers import LEDGERS, LedgerTable
+
+
+class StaleRead(Exception):
+    """What the batch was decided on has changed since: look again, alone. `reason` is a metric's label."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Stands(msgspec.Struct, gc=False):
+    """What a batch's decisions stand on: the seq of each guard it read, by name; what was posted under each key that a
+    command must know exactly; and the keys that it read and that have no row."""
+
+    guards: dict[str, int] = {}
+    exact: dict[Ledger, dict[str, int]] = {}
+    absent: dict[Ledger, set[str]] = {}
+
+
+class _Moved(msgspec.Struct, gc=False):
+    """What a batch does to one balance: what it adds, and how much it had taken from what was available when it had
+    taken the most. An order that is cancelled in the same batch leaves no change, but it needed its pieces. `lacked` is
+    how much would have had to be there for the least of the commands that were refused for want of it."""
+
+    posted: int = 0
+    pending: int = 0
+    most_taken: int = 0
+    lacked: int | None = None
+
+
+class Balances:
+    """What a batch does to the balances of all ledgers."""
+
+    def __init__(self) -> None:
+        self._moved: dict[Ledger, dict[str, _Moved]] = defaultdict(dict)
+        self._opened: dict[Ledger, set[str]] = defaultdict(set)
+
+    def move(self, moves: Iterable[Move]) -> None:
+        """Adds what an event moves."""
+        for ledger, key, posted, pending in moves:
+            if posted == pending == 0:
+                self._opened[ledger].add(key)
+                continue
+            of_ledger = self._moved[ledger]
+            moved = of_ledger.get(key)
+            if moved is None:
+                moved = of_ledger[key] = _Moved()
+            moved.posted += posted
+            moved.pending += pending
+            taken = moved.pending - moved.posted
+            if taken > moved.most_taken:
+                moved.most_taken = taken
+
+    def lack(self, short: Short) -> None:
+        """Notes that a command was refused that would have taken as much."""
+        for (ledger, key), amount in short.items():
+            moved = self._moved[ledger].setdefault(key, _Moved())
+            needed = moved.pending - moved.posted + amount
+            if moved.lacked is None or needed < moved.lacked:
+                moved.lacked = needed
+
+    async def write(self, connection: asyncpg.Connection[Any], stands: Stands) -> None:
+        """Moves the balances; the counter must be held. Raises StaleRead if something that the batch
+        stands on is no longer so; part of it may be written by then, so roll back."""
+        guards = stands.guards
+        for table in LEDGERS:
+            moved, exact = self._moved.get(table.ledger, {}), stands.exact.get(table.ledger, {})
+            absent = stands.absent.get(table.ledger)
+            opened = set(self._opened.get(table.ledger, ()))
+            if absent:
+                opened.update(key for key in absent & moved.keys() if moved[key].posted or moved[key].pending)
+            if opened:
+                await connection.execute(_open(table), sorted(opened))
+            if moved or exact:
+                await _write(connection, table, moved, exact, guards)
+                guards = {}
+        if guards and await connection.fetchval(_GUARDS, list(guards), list(guards.values())) != len(guards):
+            raise StaleRead("guard_moved")
+
+
+async def _write(
+    connection: asyncpg.Connection[Any],
+    table: LedgerTable,
+    moved: Mapping[str, _Moved],
+    exact: Mapping[str, int],
+    guards: Mapping[str, int],
+) -> None:
+    """Looks and moves in one statement, whose snapshot is later than the counter: a sub-select of the statement that
+    waited for the counter would see what was there before."""
+    moves = {key: each for key, each in moved.items() if each.posted or each.pending or each.most_taken}
+    looks: dict[str, int | None] = {key: each.lacked for key, each in moved.items() if each.lacked is not None}
+    looks.update({key: looks.get(key) for key in exact})
+    arguments: list[list[Any]] = [
+        list(moves),
+        [each.posted for each in moves.values()],
+        [each.pending for each in moves.values()],
+        [each.most_taken for each in moves.values()],
+    ]
+    if looks:
+        arguments += [list(looks), list(looks.values()), [exact.get(key) for key in looks]]
+    if guards:
+        arguments += [list(guards), list(guards.values())]
+    done, looked, guarded = await connection.fetchrow(_guarded(table, bool(looks), bool(guards)), *arguments)
+    if guarded != len(guards):
+        raise StaleRead("guard_moved")
+    if done != len(moves) or looked != len(looks):
+        raise StaleRead("balance_moved")
+
+
+async def move_guards(connection: asyncpg.Connection[Any], names: Iterable[str], seq: int) -> None:
+    """Has the guards say that what stands behind them changed at `seq`; the counter must be held, and what the batch
+    itself stands on be looked at before."""
+    await connection.execute(
+        """
+        INSERT INTO guards (name, seq) SELECT unnest($1::text[]), $2
+        ON CONFLICT (name) DO UPDATE SET seq = excluded.seq
+        """,
+        list(names),
+        seq,
+    )
+
+
+_SEQS_STAND = """
+    SELECT count(*) FROM unnest(${0}::text[], ${1}::bigint[]) AS v (name, seq) LEFT JOIN guards g USING (name)
+    WHERE coalesce(g.seq, 0) = v.seq
+"""
+_GUARDS: Final = _SEQS_STAND.format(1, 2)
+
+
+@cache
+def _guarded(table: LedgerTable, looks: bool, guards: bool) -> str:
+    """Moves each balance that has as much as was needed at the worst moment; counts those, and what still is as it was
+    when the batch was decided."""
+    name, key, posted, pending = table.table.name, table.key, table.posted, table.pending
+    look = f"""
+        SELECT count(*) FROM unnest($5::text[], $6::bigint[], $7::bigint[]) AS v (key, lacked, exact)
+        LEFT JOIN {name} b ON b.{key} = v.key
+        WHERE (v.lacked IS NULL OR coalesce(b.{posted} - b.{pending}, 0) < v.lacked)
+            AND (v.exact IS NULL OR coalesce(b.{posted}, 0) = v.exact)
+    """  # noqa: S608 - names of ours
+    first = 8 if looks else 5
+    return f"""
+        WITH moved AS (
+            UPDATE {name} b SET {posted} = b.{posted} + v.posted, {pending} = b.{pending} + v.pending
+            FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS v (key, posted, pending, most_taken)
+            WHERE b.{key} = v.key AND b.{posted} - b.{pending} >= v.most_taken
+            RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM moved), ({look if looks else "0"}),
+            ({_SEQS_STAND.format(first, first + 1) if guards else "0"})
+    """  # noqa: S608 - names of ours
+
+
+@cache
+def _open(table: LedgerTable) -> str:
+    return f"INSERT INTO {table.table.name} ({table.key}) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING"
