@@ -25,5 +25,7 @@ class LedgerTable(NamedTuple):
     pending: str = ledgers.PENDING
 
 
-LEDGERS: Final[tuple[LedgerTable, ...]] = (LedgerTable(STOCK, tables.stock, "sku", "on_hand", "reserved"),)
-"""In the order in which a batch writes them."""
+LEDGERS: Final[tuple[LedgerTable, ...]] = (
+    # A batch writes them in this order.
+    LedgerTable(STOCK, tables.stock, "sku", "on_hand", "reserved"),
+)

@@ -182,9 +182,9 @@ class Applier:
 
     async def _settle(self, part: _Part) -> dict[int, str]:
         """Applies a part in one transaction; returns the positions that its mailboxes have now, of those that were to
-        be had. Others may write stock at the same time: where what was decided on does not hold any more, because stock
-        has run short or come in, or a price has changed, the messages are decided again alone. Alone, except for rows
-        that another batch has while it waits for this one: then they are waited for beside the others."""
+        be had. Others may move balances at the same time: where what was decided on no longer holds, because something
+        has run short or come in, or a guard has moved, the messages are decided again alone. If that needs rows of
+        another batch which waits for this one, they are then waited for beside the others."""
         for attempt in range(1, _ATTEMPTS_MAX + 1):
             try:
                 return await self._transact(part, alone=attempt % 2 == 0)

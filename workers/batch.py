@@ -274,7 +274,7 @@ async def apply(
 ) -> Result:
     """Applies the messages, in order, within the caller's transaction, `at` a moment that is now unless one is given.
 
-    With `alone`, nobody else writes stock or prices meanwhile. Without, it may raise StaleRead: then roll back.
+    With `alone`, nobody else moves balances or guards meanwhile. Without, it may raise StaleRead: then roll back.
     """
     read_set = ReadSet()
     for message in messages:

@@ -2,11 +2,12 @@
 Orders stand here, balances in `workers/guarded.py`, the log in `workers/eventlog.py`; every other entity is carried by
 `runtime/entities.py`.
 
-The lock order of the whole system stands here: mailbox position, then orders by id, then the rows of entities, then the
-event counter. Whoever writes orders, stock or the log holds the counter, until the commit; so seq follows commit order,
-an order knows its place in the log, and stock needs no locks of its own. A reaction's row is locked by whoever runs it,
-for one statement, and by the commands of one mailbox only: it can come anywhere. Only a batch that holds the counter
-from the start comes to its entities late: it gives way at once to whoever has them and waits for the counter.
+The lock order of the whole system stands here: mailbox positions, then orders by id, then the rows of entities, then
+the event counter. Whoever writes orders, balances or the log holds the counter until the commit; so seq follows commit
+order, an order knows its place in the log, and balances need no locks of their own. A reaction's row is locked by
+whoever runs it, for one statement, and by the commands of one mailbox only: it can come anywhere. Only a batch that
+holds the counter from the start comes to its entities late: it gives way at once to whoever has them and waits for the
+counter.
 
 Balances are written as changes, and looked at as they are (see `workers/guarded.py`): so a batch may decide before it
 holds the counter, and only one whose reads have gone stale is decided again, with the counter held from the start.

@@ -27,7 +27,7 @@ def ledger_table(name: str) -> Table:
 
 
 def create_ledger_table(name: str) -> str:
-    """The statement that makes it, for a migration."""
+    """The statement that makes it. Migrations that were applied used it as it is: never change it, add another."""
     return f"""
         CREATE TABLE {name} (
             {KEY} text PRIMARY KEY,

@@ -75,12 +75,12 @@ class Copy:
 
     def follow(self, page: Path) -> list[str]:
         """Does what the page's blocks say; returns the files that they were for."""
-        last = max(path.name[:4] for path in (self.root / _VERSIONS).glob("[0-9]*_*.py"))
-        numbers = {"NEXT": f"{int(last) + 1:04}", "LAST": last}
         files = []
         for block in blocks(page):
-            file = block.file.replace("NEXT", numbers["NEXT"])
-            text = re.sub(r'"(NEXT|LAST)"', lambda found: f'"{numbers[found[1]]}"', block.text)
+            last = max(path.name[:4] for path in (self.root / _VERSIONS).glob("[0-9]*_*.py"))
+            following = f"{int(last) + 1:04}"
+            file = block.file.replace("NEXT", following)
+            text = block.text.replace('"NEXT"', f'"{following}"').replace('"LAST"', f'"{last}"')
             _put(self.root / file, block.behind, text)
             files.append(file)
         return files
