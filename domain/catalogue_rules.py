@@ -1,4 +1,4 @@
-"""The rules of the catalogue: what may be said of products and variants, and what that changes.
+"""The rules of the catalogue: what products and variants may be, and what each event changes.
 
 Products are changed by their own mailbox only. A price or a sale that changes is what orders must never see late: the
 batch that writes it says so (see `workers/rows.py`).
@@ -95,7 +95,7 @@ def _change_variant(shop: Shop, command: ChangeVariant, context: Context) -> Dec
     merged = {**variant.attributes, **command.changes.get("attributes", {})}
     said["attributes"] = {name: value for name, value in merged.items() if value is not None}
     if len(said["attributes"]) > VARIANT_MAX_ATTRIBUTES:
-        return Rejection("too_many_attributes", f"A variant has at most {VARIANT_MAX_ATTRIBUTES} attributes.")
+        return Rejection("too_many_attributes", f"A variant may have at most {VARIANT_MAX_ATTRIBUTES} attributes.")
     fields = msgspec.convert([*said.values()], VariantFields)
     told = _variant_put(shop, product.id, fields, product.status)
     assert not isinstance(told, Rejection), "the variant is there, and the product's own"
@@ -104,7 +104,7 @@ def _change_variant(shop: Shop, command: ChangeVariant, context: Context) -> Dec
 
 @decides(PutListing)
 def _put(shop: Shop, command: PutListing, context: Context) -> Decision:
-    """What is new is told first: whether a row created anything shows in its first event."""
+    """New things come first, so that the first event shows whether a row created anything."""
     events: list[Event] = []
     product_id = command.product_id
     product = shop.of(Product).get(product_id)
@@ -144,7 +144,7 @@ def _fields(kind: type[ProductFields] | type[VariantFields], source: msgspec.Str
 
 
 def _with_kept(said: _Fields, there: Product | Variant | None, kept: Collection[str]) -> _Fields:
-    """What is said, with those of the `kept` fields that it has as they are, if something is there."""
+    """The given fields, with those in `kept` taken from the existing product or variant, if there is one."""
     if there is None or not kept:
         return said
     return msgspec.structs.replace(
@@ -153,7 +153,7 @@ def _with_kept(said: _Fields, there: Product | Variant | None, kept: Collection[
 
 
 def _refused(shop: Shop, product: Product | None, fields: ProductFields) -> Rejection | None:
-    """Why a product, or one that is new, cannot become as said. What it has already, it may keep."""
+    """Why a product, existing or new, cannot have these fields, or None. It may keep what it has."""
     keeps_slug = product is not None and fields.slug == product.slug
     if not keeps_slug and fields.slug in owners_of_slugs(shop, shop.of(Product)):
         return Rejection("slug_taken", "Another product has this slug.", {"slug": fields.slug})
@@ -165,7 +165,7 @@ def _refused(shop: Shop, product: Product | None, fields: ProductFields) -> Reje
 
 
 def _product_changed(product: Product, fields: ProductFields) -> ProductChanged | None:
-    """What happens when staff say this of the product; None if it is so already."""
+    """The event of giving the product these fields; None if it has them already."""
     said = _fields(ProductFields, fields)
     return ProductChanged(product_id=product.id, **said) if said != _fields(ProductFields, product) else None
 
@@ -173,12 +173,12 @@ def _product_changed(product: Product, fields: ProductFields) -> ProductChanged 
 def _variant_put(
     shop: Shop, product_id: UUID, fields: VariantFields, product_status: str
 ) -> VariantAdded | VariantChanged | Rejection | None:
-    """What happens when staff say this of a variant of the product; None if it is so already."""
+    """The event of giving a variant of the product these fields, or a rejection; None if it has them already."""
     variants = shop.of(Variant)
     variant = variants.get(fields.sku)
     if variant is None:
         if len(skus_of_products(shop, variants).get(product_id, ())) >= PRODUCT_MAX_VARIANTS:
-            return Rejection("too_many_variants", f"A product has at most {PRODUCT_MAX_VARIANTS} variants.")
+            return Rejection("too_many_variants", f"A product may have at most {PRODUCT_MAX_VARIANTS} variants.")
         return _variant_event(VariantAdded, product_id, fields, product_status)
     if variant.product_id != product_id:
         return _sku_taken(fields.sku)

@@ -13,7 +13,7 @@ import msgspec
 
 
 class Ledger:
-    """A measure of something scarce, per key. Its name is stable: metrics and reports know it by that."""
+    """A measure of something scarce, per key. Its name is stable, as metrics and reports use it."""
 
     __slots__ = ("name",)
 

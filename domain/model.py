@@ -1,9 +1,9 @@
-"""The words everything is said in: command, event, rejection, the shop's state, and how rules are registered.
+"""The basic types of the domain: command, event, rejection, the shop's state; and how rules are registered.
 
-A rule is a plain function beside its command or event: `@decides(PlaceOrder)` says what happens, `@evolves(
-OrderPlaced)` says what that changes; what it moves in the ledgers, the event says itself. `decide` never changes the
-shop; `evolve` never refuses. Both are called in mailbox order by a worker, and again by `tidegate verify`, which folds
-the log from its beginning.
+A rule is a plain function next to its command or event: `@decides(PlaceOrder)` returns what happens, `@evolves(
+OrderPlaced)` applies it; the event itself declares what it moves in the ledgers. `decide` never changes the shop;
+`evolve` never refuses. A worker calls both in mailbox order, and `tidegate verify` folds the log with `evolve` again
+from its beginning.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Command(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True, 
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """Something that happened: one line of the log. It says enough to be folded without looking anything up."""
+    """Something that happened: one line of the log. It has all it takes to be folded without looking anything up."""
 
     type: ClassVar[str]
 
@@ -47,7 +47,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
     """Why a command was refused: a stable `code`, a sentence, and the particulars (JSON-ready). `short` is how much it
-    would have taken from each balance that had less: once there is as much, the refusal is wrong."""
+    would have taken from each balance that had less: once that much is available, the rejection is wrong."""
 
     code: str
     detail: str
@@ -84,8 +84,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
 
 class Private:
-    """Something that is kept in rows, where it can be blanked, and nowhere else: it travels in commands, is null in the
-    log, and blank in the record of its command. It does not show in the text of an error either."""
+    """A value that is stored only in rows, where it can be blanked: it travels in commands, is null in the log, and
+    blank in the record of its command. Its repr, as in the text of an error, does not show it either."""
 
     __slots__ = ("value",)
 
@@ -103,20 +103,20 @@ class Private:
 
 
 class Secret(Private):
-    """What lets somebody in, or proves who somebody is: a hash, a key. It is shown to nobody."""
+    """A secret that grants access or proves an identity, such as a hash or a key. It is shown to nobody."""
 
     __slots__ = ()
 
 
 class Personal(Private):
-    """What tells people who somebody is: a name, an address. It is shown to those who may know it."""
+    """Data that identifies a person, such as a name or an address. It is shown to those who may see it."""
 
     __slots__ = ()
 
 
 @cache
 def private_fields(kind: type[msgspec.Struct]) -> Mapping[str, type[Private]]:
-    """The fields of a command, event or state that are private, and as what."""
+    """The private fields of a command, event or state, with their types."""
     hints = get_type_hints(kind)
     found = {}
     for name in kind.__struct_fields__:
@@ -127,7 +127,7 @@ def private_fields(kind: type[msgspec.Struct]) -> Mapping[str, type[Private]]:
 
 
 def holds_private(said: msgspec.Struct) -> bool:
-    """Whether a command, event or state says anything private."""
+    """Whether a command, event or state contains anything private."""
     return any(getattr(said, name) is not None for name in private_fields(type(said)))
 
 
@@ -141,7 +141,7 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """One SKU of an order; `unit_price_minor` is what the catalogue said when the order was applied."""
+    """One SKU of an order; `unit_price_minor` is the catalogue's price when the order was applied."""
 
     sku: str
     quantity: int
@@ -149,9 +149,9 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entity(msgspec.Struct, frozen=True):
-    """One thing that has a life: an order, a product, an account. It has one owner, its slot, and only commands of that
-    slot may change it. Two mailboxes that wrote it would each write what they had read before the other's change, and
-    one of the changes would be lost without a word."""
+    """Something that changes over time: an order, a product, an account. Its slot owns it, and only commands of that
+    slot may change it. If two mailboxes wrote it, each would write what it had read before the other's change, and one
+    of the changes would be lost silently."""
 
     def slot(self) -> int:
         """The slot that owns it, 0..4095. It never changes."""
@@ -159,7 +159,7 @@ class Entity(msgspec.Struct, frozen=True):
 
 
 class Order(Entity, frozen=True, gc=False):
-    """An order as it stands. `status` is one of OrderStatus."""
+    """An order. `status` is one of OrderStatus."""
 
     order_id: UUID
     customer_id: str
@@ -174,9 +174,9 @@ class Order(Entity, frozen=True, gc=False):
 
 
 class Shop(msgspec.Struct, gc=False):
-    """The state a run of commands is decided on: only what they need, held in memory, changed by `evolve` alone.
+    """The state that a run of commands is decided on: only what they need, held in memory, changed only by `evolve`.
 
-    What most commands are about has a field; every other kind of state, declared beside its own rules, is in `of`.
+    State that most commands use has a field; every other kind, declared next to its own rules, is in `of`.
     """
 
     offers: dict[str, Offer] = {}
@@ -193,7 +193,7 @@ class Shop(msgspec.Struct, gc=False):
         return self.balances.setdefault(ledger, {})
 
     def balance(self, ledger: Ledger, key: str) -> Balance:
-        """One balance, also if nothing has moved it yet."""
+        """One balance, empty if nothing has moved it yet."""
         return self.balances_of(ledger).get(key, EMPTY)
 
 
