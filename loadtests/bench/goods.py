@@ -50,6 +50,11 @@ class Purchase(NamedTuple):
     customer_id: str
     lines: tuple[Wanted, ...]
 
+    @property
+    def is_sold_out(self) -> bool:
+        """Whether it asks for what is sold out, and will be refused."""
+        return any(wanted.sku == str(SOLD_OUT_SKU) for wanted in self.lines)
+
 
 def products() -> list[Article]:
     """The synthetic goods that nobody can sell out."""

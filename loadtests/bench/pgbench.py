@@ -50,8 +50,9 @@ class Script(NamedTuple):
         return Template((_SQL / self.file).read_text()).substitute(counter=self.counter)
 
 
+GAPLESS: Final = Script("gapless", "order.sql", _GAPLESS)
 SCRIPTS: Final = (
-    Script("gapless", "order.sql", _GAPLESS),
+    GAPLESS,
     Script("sequence", "order.sql", _SEQUENCE),
     Script("one statement", "order_in_one.sql", _SEQUENCE),
 )
@@ -79,18 +80,18 @@ class Pgbench:
         for shape in SHAPES:
             for script in SCRIPTS:
                 clients = self._best_clients(shape, script)
-                rate = self._run(shape, script, clients, self._plan.seconds)
+                rate = self.rate(shape, script, clients, self._plan.seconds)
                 yield [Measured(f"pgbench {shape}: {script.name}, {clients} clients", rate)]
 
     def _best_clients(self, shape: str, script: Script) -> int:
         known = self._clients.get((shape, script.name))
         if known is None:
-            rates = {n: self._run(shape, script, n, self._plan.scout_seconds) for n in CLIENTS}
+            rates = {n: self.rate(shape, script, n, self._plan.scout_seconds) for n in CLIENTS}
             known = self._clients[shape, script.name] = max(rates, key=rates.__getitem__)
         return known
 
-    def _run(self, shape: str, script: Script, clients: int, seconds: float) -> float:
-        """Orders a second, from a fresh database."""
+    def rate(self, shape: str, script: Script, clients: int, seconds: float) -> float:
+        """Orders a second of so many clients, from a fresh database."""
         database_url = self._stage.fresh(_DATABASE)
         file = self._stage.home / "order.sql"
         file.write_text(script.text)

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtests.bench.plan import Failure, Plan, Results, Series
-from loadtests.bench.targets import LESS_IS_BETTER, MILLISECONDS, SECONDS, TIMES, Target
+from loadtests.bench.targets import COST, LESS_IS_BETTER, MILLISECONDS, SECONDS, TIMES, Target
 
 _STYLES = {"aim": "bold green", "must": "green", "missed": "bold red", "not measured": "dim", "for comparison": "dim"}
-_WITH_DECIMALS: Final = frozenset({MILLISECONDS, SECONDS, TIMES})
+_WITH_DECIMALS: Final = frozenset({MILLISECONDS, SECONDS, TIMES, COST})
 
 
 def tables(results: Results, targets: Sequence[Target], configuration: Mapping[str, str]) -> RenderableType:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import psutil
 
 from loadtests.bench import goods
+from loadtests.bench.apply import SOLD_OUT_EVERY
 from loadtests.bench.end_to_end import BASELINE, BASELINE_PROCESSES
 from loadtests.bench.goods import Purchase
 from loadtests.bench.plan import Measured, Plan
@@ -22,8 +23,6 @@ from loadtests.bench.served import Client, gateway_with, serving
 from loadtests.bench.stage import Stage
 from loadtests.bench.targets import MILLISECONDS
 from ops import processes
-
-SOLD_OUT_EVERY: Final = 10
 
 _DATABASE: Final = "bench_http"
 _WAIT_SECONDS: Final = 30

@@ -301,15 +301,16 @@ async def test_a_leader_that_dies_between_commit_and_trim_is_followed(database_u
             await _worker(floor, inbox=floor.new_inbox(_KilledBeforeTrim)).drain(range(4))
         assert await floor.statuses(posted) == ["applied"] * 4
         assert [await floor.waiting(mailbox) for mailbox in range(4)] == [1] * 4, "committed, and still there"
-        posted += await floor.post_all(floor.place(mailbox, MUG=1) for mailbox in range(4))
+        # Nothing new comes to the others: what the dead leader left in them has to be removed all the same.
+        posted += await floor.post_all(floor.place(mailbox, MUG=1) for mailbox in range(2))
 
         async def are_forgotten() -> bool:
             return await floor.forgotten() == [0, 1, 2, 3] and not await floor.redis.exists(LEADER_KEY)
 
         await eventually_seen("that nobody leads", are_forgotten, within_seconds=_WITHIN_SECONDS)
         await floor.drain()
-        assert await floor.statuses(posted) == ["applied"] * 8
-        assert await floor.stock("MUG") == (100, 8)
+        assert await floor.statuses(posted) == ["applied"] * 6
+        assert await floor.stock("MUG") == (100, 6)
         assert [await floor.waiting(mailbox) for mailbox in range(4)] == [0] * 4
         await floor.verified()
 
