@@ -1,8 +1,8 @@
 """How many connections one gateway process holds: of all, and of each address.
 
-The bound on all lies below the process's limit of open files, with some of those kept back for what the gateway itself
-needs, so that a crowd of clients never takes away its servers. Behind a proxy that is trusted to name its clients the
-bound per address says nothing, and does not hold. Who is turned away gets a 503 that says why.
+The overall bound is below the process's limit of open files; the rest is reserved for the gateway itself, so that a
+crowd of clients never costs it its connections to Redis and Postgres. The bound per address does not apply to a trusted
+proxy, whose connections are everybody's. Clients that are turned away get a 503 that says why.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Crowd:
-    """The connections of this process. `lingering` are those that were told to go and are not gone yet."""
+    """The connections of this process. `lingering` counts those that were turned away and are not closed yet."""
 
     def __init__(self, config: Settings, *, open_files_max: int) -> None:
         self.most = max(1, min(config.connections_max, open_files_max - config.descriptors_reserved))
@@ -43,7 +43,7 @@ class Crowd:
         self._refusals = Refusals("connections", _log)
 
     def enter(self, address: str | None) -> Refused | None:
-        """Counts a connection from an address, if that is known; if there may not be one more, says by which bound."""
+        """Counts a connection from an address, if it is known; returns the bound that forbids it, if one does."""
         if self._open >= self.most:
             return self._refuse("all", address)
         if address is not None:
@@ -70,7 +70,7 @@ class Crowd:
 
 
 class Refusals:
-    """Says in the log that clients are refused: at once, and then every few seconds for as long as it goes on."""
+    """Logs that clients are refused: at once, and then every few seconds while it goes on."""
 
     def __init__(self, what: str, log: logging.Logger) -> None:
         self._what = what
@@ -84,7 +84,7 @@ class Refusals:
         now = time.monotonic()
         if now >= self._again_at:
             self._again_at = now + _LOG_SECONDS
-            self._logger.warning("%d %s refused since the last word about it: %s", self._refused, self._what, why)
+            self._logger.warning("%d %s refused since this was last logged: %s", self._refused, self._what, why)
             self._refused = 0
 
 

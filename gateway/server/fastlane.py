@@ -3,8 +3,8 @@
 FastAPI documents them like all others, and the very same functions answer; what they are spared is routing by
 pattern, dependency solving and three exit stacks, which for a small POST cost more than checking it, making it durable
 and answering together. A route asks for it with `@fast`, reads its request itself, and takes nothing but the request
-and the caller that it requires. With `@ready(...)` it may have an answer for whoever sends no token before so much
-as a Request is made.
+and the caller that it requires. With `@ready(...)` a request without a token may be answered before a Request is even
+made.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -48,7 +48,7 @@ def fast(endpoint: _E) -> _E:
 
 
 def ready(look: ReadyOrNot) -> Callable[[_E], _E]:
-    """Marks a route's function for the fast lane, behind `look`, which may have the answer at hand."""
+    """Marks a route's function for the fast lane. `look` is asked first whether the answer is at hand."""
 
     def mark(endpoint: _E) -> _E:
         setattr(endpoint, _FAST, look)

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as uvicorn speaks it, bounded where httptools is not, and with problem documents for what is no HTTP.
+"""uvicorn's HTTP/1.1, bounded where httptools is not, with problem documents for malformed requests.
 
-`uvicorn --http gateway.server.http1:BoundedHttp`. Bodies have their bound in `gateway.web.requests`, where it can be
-told nicely.
+`uvicorn --http gateway.server.http1:BoundedHttp`. Bodies are bounded in `gateway.web.requests`, where a proper response
+can be sent.
 """
 
 import asyncio
@@ -18,22 +18,22 @@ from gateway.web.problems import Problem
 from runtime.addresses import network_of
 
 HEAD_MAX_BYTES: Final = 65_536
-"""Request line and headers together; looked at whenever more arrives, so one read (some 256 KiB) may come on top."""
+"""Request line and headers together; checked whenever more arrives, so one read (some 256 KiB) may come on top."""
 
 QUERY_MAX_BYTES: Final = 8_192
 QUERY_MAX_FIELDS: Final = 100
-"""Of a query, before anybody reads it: also who has no right to ask would have it taken apart."""
+"""Bounds of a query, checked before it is parsed, since it is parsed before the caller is known."""
 
 PIPELINE_MAX_REQUESTS: Final = 1_000
-"""Requests of one connection that wait for those before them. Reading pauses while any wait; a single read may bring
-more, and then the connection is closed."""
+"""Pipelined requests that may wait for those before them. Reading pauses while any wait; if a single read brings more
+than this, the connection is closed."""
 
 CONNECTION: Final = "tidegate.connection"
-"""The key in a request's scope of the BoundedHttp that it came by."""
+"""The key in a request's scope for the BoundedHttp that received it."""
 
 
 def _refusal(code: str, detail: str) -> bytes:
-    """The problem as it goes over the wire; the connection is closed behind it."""
+    """The problem as bytes on the wire, after which the connection is closed."""
     answer = Problem(code, detail, headers={"Connection": "close"}).response()
     head = b"HTTP/1.1 %d %s\r\n" % (answer.status_code, HTTPStatus(answer.status_code).phrase.encode())
     headers = b"".join(b"%s: %s\r\n" % header for header in answer.raw_headers)
@@ -63,7 +63,7 @@ _CROWDED: Final[Mapping[connections.Refused, bytes]] = {
 # RFC 3986, 3.2.2: a name, an address, or an IPv6 address in brackets; and a port.
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
-# So many of those who are turned away have so long to read why.
+# How many clients that were turned away at once get how long to read why.
 _LINGERING_MAX: Final = 32
 _TURNED_AWAY_SECONDS: Final = 1.0
 
@@ -72,10 +72,10 @@ class BoundedHttp(PatientHttp):
     """Answers what it refuses with a problem document, and closes the connection."""
 
     limited: ClassVar[bool] = True
-    """Whether its connections count among those of clients."""
+    """Whether its connections count as clients' connections."""
 
     at_shutdown: Callable[[], None] | None = None
-    """Called when the gateway stops, for an answer that would go on."""
+    """Called when the gateway stops, to end a response that would go on."""
 
     _in_head = True
     _head_bytes = 0
@@ -97,11 +97,11 @@ class BoundedHttp(PatientHttp):
             self._turn_away(_CROWDED[refused])
 
     def _turn_away(self, answer: bytes) -> None:
-        """Says why; and leaves a few of many the time to read it, because what a client has sent meanwhile and nobody
-        has read lets its system drop the answer when the connection is closed."""
+        """Says why, and gives a bounded number of clients time to read it: if a connection is closed while data that
+        the client sent is unread, its system may discard the response."""
         self._turned_away = True
         self._look_no_more()
-        if self.cycle is not None and not self.cycle.response_complete:  # whatever it was about to say comes too late
+        if self.cycle is not None and not self.cycle.response_complete:  # whatever it was about to send is too late
             self.cycle.disconnected = True
             self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
@@ -140,7 +140,7 @@ class BoundedHttp(PatientHttp):
             self.at_shutdown()
 
     def cut(self) -> None:
-        """Ends the connection at once; what is still on its way is lost."""
+        """Ends the connection at once; what has not been sent is lost."""
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -156,7 +156,7 @@ class BoundedHttp(PatientHttp):
             self.transport.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # else it is the trailer of a chunked body: nobody reads those, and they have no bound
+        if self._in_head:  # otherwise a trailer of a chunked body, which nobody reads and nothing bounds
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -192,14 +192,14 @@ class BoundedHttp(PatientHttp):
             self._turn_away(_MALFORMED)
 
     def _names_a_host(self) -> bool:
-        """RFC 9112, 3.2: exactly one Host, and a valid one; HTTP/1.0 may do without."""
+        """RFC 9112, 3.2: exactly one valid Host; HTTP/1.0 may omit it."""
         hosts = [value for name, value in self.headers if name == b"host"]
         if not hosts:
             return bool(self.parser.get_http_version() == "1.0")
         return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
     def _may_upgrade(self) -> bool:
-        """Behind the head of a request with an Upgrade header httptools parses nothing, not even its body."""
+        """After the head of a request with an Upgrade header, httptools parses nothing, not even the body."""
         if self._should_upgrade():
             return bool(self.parser.get_method() == b"GET")
         headers = dict(self.headers)

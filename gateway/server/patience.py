@@ -1,9 +1,9 @@
-"""How long a client may hold a connection for nothing: uvicorn itself waits for ever for a request to go on, and for an
-answer to be taken.
+"""How long a client may hold a connection without using it: uvicorn itself waits for ever for the rest of a request,
+and for a response to be read.
 
-The head of a request and its body each have a deadline, however steadily they drip. Each connection is looked at every
-few seconds, which costs a request nothing; so a client is let go up to one such pause late. A connection between two
-requests is uvicorn's to close, and a WebSocket is `websocket`'s.
+The head and the body of a request each have a deadline, however steadily bytes drip in. Connections are checked every
+few seconds, which costs a request nothing, but lets a slow client stay that much longer. uvicorn closes connections
+that are idle between requests; WebSockets are left to `websocket`.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ LOOK_SECONDS: Final = 5.0
 """An upload may pause no longer than `import_idle_seconds`, and has a deadline of its own."""
 
 STUCK_LOOKS: Final = 12
-"""A reader who took nothing of an answer from one look to the next, so many times, is let go."""
+"""A client that reads nothing of a response for this many checks in a row is disconnected."""
 
 Part = Literal["head", "body"]
 
 
 class PatientHttp(HttpToolsProtocol):
-    """Lets go of who neither sends nor takes."""
+    """Disconnects clients that neither send nor read."""
 
     _looking: asyncio.TimerHandle | None = None
     _awaited: Part = "head"
@@ -48,7 +48,7 @@ class PatientHttp(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def may_send_for(self, seconds: float) -> None:
-        """The body of the request that is being sent may take so long."""
+        """Sets how long the body of the current request may take."""
         self._body_seconds = seconds
 
     def on_message_begin(self) -> None:
@@ -69,11 +69,11 @@ class PatientHttp(HttpToolsProtocol):
         super().on_response_complete()
 
     def give_up(self, part: Part) -> None:
-        """Ends the connection: this part of a request did not come in time."""
+        """Ends the connection: this part of a request did not arrive in time."""
         self.transport.close()
 
     def _look(self) -> None:
-        """Ends the connection if it is only held; else looks again later."""
+        """Ends the connection if it is held without being used; otherwise checks again later."""
         untaken_bytes = self.transport.get_write_buffer_size() if self.flow.write_paused else 0
         self._stuck = self._stuck + 1 if untaken_bytes >= self._untaken_bytes > 0 else 0
         self._untaken_bytes = untaken_bytes
@@ -91,7 +91,7 @@ class PatientHttp(HttpToolsProtocol):
         return self._body_seconds or config.request_body_seconds
 
     def _is_awaited(self) -> bool:
-        """Whether it is the client's turn: what it began is not whole, or it never began anything."""
+        """Whether the client has to send: its request is incomplete, or has not begun."""
         if self._whole or self.flow.read_paused or self.transport.is_closing():
             return False
         return self.cycle is None or self.cycle.more_body or bool(self.cycle.response_complete)

@@ -1,4 +1,4 @@
-"""GZip for answers that are worth it, by Starlette's responder, which is entered only when one is.
+"""GZip for responses that are worth it, by Starlette's responder, which is entered only for those.
 
 Whether it is shows in the head of an answer: most say their length there, and the small ones pass as they are.
 """
@@ -28,12 +28,12 @@ def accepts_gzip(accept_encoding: bytes) -> bool:
 
 
 def is_compressed(scope: Scope) -> None:
-    """The answer to this request goes out as it is: whoever made it has seen to its encoding."""
+    """Sends the response to this request as it is: its encoding has been taken care of."""
     scope[_SEEN_TO] = True
 
 
 class Compressed:
-    """Compresses answers of `min_bytes` or more, and those that stream, for whoever accepts it; never event streams."""
+    """Compresses responses of `min_bytes` or more, and streams, for clients that accept it; never event streams."""
 
     def __init__(self, app: ASGIApp, *, min_bytes: int) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""HEAD, answered as GET is, without the body (RFC 9110, 9.3.2): no route need know of it."""
+"""HEAD, answered like GET without the body (RFC 9110, 9.3.2); routes need not know about it."""
 
 import re
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """Shows the app a GET where HEAD was asked for, and ends the answer behind its head: whoever would go on sending
-    sees a client that has left. Endless answers are refused by the app, which knows no HEAD: 405."""
+    """Passes HEAD to the app as GET, and ends the response after its head; to an app that goes on sending, the client
+    has left. For endless responses HEAD is passed on as it is, and the app answers 405."""
 
     def __init__(self, app: ASGIApp, endless: Iterable[re.Pattern[str]]) -> None:
-        """`endless`: the paths of such answers."""
+        """`endless`: the paths of endless responses."""
         self._app = app
         self._endless = tuple(endless)
 

@@ -1,4 +1,4 @@
-"""Around every request: an id to find it by, how long it took, and what browsers are to make of the answer."""
+"""Around every request: an id to find it by, how long it took, and the headers that tell browsers how to treat it."""
 
 import re
 import time
@@ -20,9 +20,9 @@ _OF_FILES: Final = frozenset({"GET"})
 
 
 class Observed:
-    """Answers with X-Request-ID (the client's own, if it sent a decent one), X-Process-Time (seconds until the answer
-    began) and the security headers; measures by route and status. What does not say that it may be kept, is not to be:
-    most answers are somebody's own, or hold a secret, or are an error of the moment."""
+    """Adds X-Request-ID (the client's own, if it sent a valid one), X-Process-Time (seconds until the response began)
+    and the security headers; measures by route and status. A response that does not say it may be cached must not be:
+    most are personal, hold a secret, or are a momentary error."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -59,7 +59,7 @@ class Observed:
 
 
 def _method(scope: Scope) -> str:
-    """The request's method, if that is one of its route's: a refused one is of the client's choosing."""
+    """The request's method if its route has it, else `other`: clients may send any."""
     method: str = scope["method"]
     if FAST_ROUTE in scope:
         return method

@@ -1,4 +1,4 @@
-"""What browsers are told about every answer: that it is data, to be neither run, framed, nor guessed at.
+"""What browsers are told about every response: it is data, not to be run, framed or sniffed.
 
 The headers are made once; a page of ours that is more than data says so with `lets_run`.
 """
@@ -24,7 +24,7 @@ _DATA_HTTPS: Final[RawHeaders] = (*_DATA, _ONLY_HTTPS)
 
 
 def lets_run(scope: Scope, policy: bytes) -> None:
-    """The answer to this request has a Content-Security-Policy of its own."""
+    """Gives the response to this request a Content-Security-Policy of its own."""
     scope[_POLICY_OF_SCOPE] = policy
 
 
