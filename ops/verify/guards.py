@@ -19,6 +19,7 @@ class Guards:
 
     def __init__(self) -> None:
         self._changed = {table.guard.name: 0 for table in ENTITIES if table.guard is not None}
+        self._of_new_rows = {table.guard.name for table in ENTITIES if table.guard is not None and table.guard.new_rows}
         self._known: dict[tuple[str, Any], tuple[Any, ...]] = {}
         self._before_batch: dict[tuple[str, Any], tuple[Any, ...] | None] = {}
         self._batch_at: datetime | None = None
@@ -39,8 +40,7 @@ class Guards:
                 now, place = table.guarded(state), (table.guard.name, key)
                 before = self._known.get(place)
                 if before != now:
-                    if before is not None or table.guard.new_rows:
-                        self._before_batch.setdefault(place, before)
+                    self._before_batch.setdefault(place, before)
                     self._known[place] = now
 
     def end_subject(self) -> None:
@@ -65,8 +65,9 @@ class Guards:
                 )
 
     def _end_batch(self) -> None:
-        """What is back where it was when its batch ends was never another to anybody else."""
+        """Only what a batch leaves behind counts: nobody else saw what was changed and put back, nor how something began
+        that was new."""
         for place, before in self._before_batch.items():
-            if self._known[place] != before:
+            if self._known[place] != before and (before is not None or place[0] in self._of_new_rows):
                 self._changed[place[0]] = max(self._changed[place[0]], self._batch_seq)
         self._before_batch.clear()

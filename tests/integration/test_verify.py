@@ -7,7 +7,16 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from domain.catalogue import ARCHIVED, ChangeProduct, SetVariant, VariantFields
+from domain.catalogue import (
+    ACTIVE,
+    ARCHIVED,
+    ChangeProduct,
+    ChangeVariant,
+    CreateProduct,
+    ProductFields,
+    SetVariant,
+    VariantFields,
+)
 from domain.categories import CategoryFields, ChangeCategory, CreateCategory
 from domain.model import Personal
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
@@ -492,6 +501,16 @@ async def test_more_events_of_one_thing_than_a_block_holds_are_one_story(
     await shop.floor.verified()
     expected = await _give_back_more_than_was_sold(shop)
     assert found(await shop.report()) == expected
+
+
+async def test_what_is_new_and_changed_in_one_batch_has_moved_no_price(floor: Shopfloor) -> None:
+    product_id = floor.new_id()
+    variants = (VariantFields("CUP", 300, "GBP"),)
+    await floor.post(CreateProduct(product_id, ProductFields("cup", "Cup", status=ACTIVE), variants), actor=STAFF)
+    await floor.post(ChangeVariant(product_id, "CUP", {"price_minor": 310}), actor=STAFF)
+    await floor.drain(0)
+    assert await floor.pool.fetchval("SELECT coalesce(max(seq), 0) FROM guards WHERE name = 'prices'") == 0
+    await floor.verified()
 
 
 async def test_every_fault_is_found_beside_the_others(shop: Shop) -> None:
