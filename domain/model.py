@@ -24,7 +24,10 @@ _State = TypeVar("_State", bound=msgspec.Struct)
 
 
 class Command(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True, forbid_unknown_fields=True):
-    """Something a principal asks for. Field order is the wire format: append fields with defaults, never reorder."""
+    """Something a principal asks for. Field order is the wire format: append fields with defaults. Any other change of
+    them raises `schema_version`, and registers a step from the one before (see `domain/versions.py`)."""
+
+    schema_version: ClassVar[int] = 1
 
     def slot(self) -> int:
         """Where on the ring this command is applied, 0..4095: all commands about one thing share its slot."""
@@ -32,9 +35,12 @@ class Command(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True, 
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """Something that happened: one line of the log. It has all it takes to be folded without looking anything up."""
+    """Something that happened: one line of the log. It has all it takes to be folded without looking anything up. A
+    field may come with a default; any other change raises `schema_version`, and registers a step from the one before
+    (see `domain/versions.py`)."""
 
     type: ClassVar[str]
+    schema_version: ClassVar[int] = 1
 
     def subject(self) -> str:
         """What it happened to: an order's id, a SKU, or a command's id."""

@@ -15,6 +15,7 @@ from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, PRINCIPAL_MAX_CHARS
 from domain.model import COMMANDS, Actor, Command, Private, holds_private, private_fields
 from domain.orders import is_guest
 from domain.roles import CUSTOMER, GUEST, SCOPES_OF_ROLE, STAFF
+from domain.versions import UnknownVersion, upcast
 from runtime.entropy import random_bits
 
 SCHEMA_VERSION: Final = b"1"
@@ -30,6 +31,8 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     idempotency key; `reply_to` the channel of the gateway that waits for the outcome, if one does; `development` is
     whether the process that accepted it was in development. `scopes` are all of the role's where none are named.
 
+    `version` is that of the command inside.
+
     `staff` is what envelopes said before they named a `role`; workers that have not been replaced yet still read it."""
 
     command_id: UUID
@@ -43,6 +46,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     development: bool = False
     role: str | None = None
     scopes: tuple[str, ...] | None = None
+    version: int = 1
 
     def actor(self) -> Actor:
         """On whose behalf the command runs."""
@@ -98,7 +102,7 @@ def _conceal(kind: type, value: object) -> Private:
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_reveal)
 _envelopes = msgspec.msgpack.Decoder(Envelope)
-_commands = msgspec.msgpack.Decoder(
+_commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(
     Union[tuple(COMMANDS)],  # noqa: UP007 - the members are known at run time only
     dec_hook=_conceal,
 )
@@ -128,6 +132,7 @@ def seal(
         development,
         actor.role,
         named_scopes(actor),
+        command.schema_version,
     )
 
 
@@ -163,9 +168,37 @@ def decode(entry: dict[bytes, bytes]) -> tuple[Envelope, Command]:
         # Postgres has no such text: not even the failure could be recorded under this name.
         raise UnreadableEntry("unreadable_envelope", "a name contains a zero byte")
     try:
-        return envelope, _commands.decode(envelope.command)
+        return envelope, _read_command(envelope)
+    except UnknownVersion as error:
+        raise UnreadableEntry("unknown_schema_version", str(error), envelope) from None
     except _UNREADABLE as error:
         raise UnreadableEntry("unreadable_command", str(error), envelope) from None
+
+
+def _read_command(envelope: Envelope) -> Command:
+    """The command inside, as its type has it today. Raises UnknownVersion for one of a later release, and one of
+    _UNREADABLE for what is not a command."""
+    try:
+        command = _commands.decode(envelope.command)
+    except _UNREADABLE:
+        kind = _kind_of(envelope.command)
+        if kind is None or kind.schema_version == envelope.version:
+            raise
+    else:
+        kind = type(command)
+        if kind.schema_version == envelope.version:
+            return command
+    name, *fields = msgspec.msgpack.decode(envelope.command)
+    return _commands.decode(msgspec.msgpack.encode([name, *upcast(kind, envelope.version, fields)]))
+
+
+def _kind_of(command: msgspec.Raw) -> type[Command] | None:
+    """The type that an encoded command names, if it names one."""
+    try:
+        name, *_ = msgspec.msgpack.decode(command)
+    except (*_UNREADABLE, TypeError, ValueError):
+        return None
+    return _COMMANDS_BY_NAME.get(name) if isinstance(name, str) else None
 
 
 def _named(struct: msgspec.Struct) -> dict[str, object]:
@@ -187,16 +220,17 @@ def _shown(value: object) -> object:
 def read_request(request: bytes) -> dict[str, object]:
     """An envelope's command as JSON-ready data, for people who audit the `commands` table: also one that no worker
     could read, as far as it goes. Raises what reading raises."""
-    command = _envelopes.decode(request).command
+    envelope = _envelopes.decode(request)
+    command = envelope.command
     try:
-        known = _commands.decode(command)
+        known = _read_command(envelope)
     except msgspec.MsgspecError:
         pass  # shown as it lies there
     else:
         return {"type": type(known).__name__, **_named(known)}
     name, *fields = msgspec.msgpack.decode(command)
     command_type = _COMMANDS_BY_NAME.get(name) if isinstance(name, str) else None
-    if command_type is None:
+    if command_type is None or command_type.schema_version != envelope.version:
         return {"type": msgspec.to_builtins(name)}
     private = private_fields(command_type)
     shown = {
@@ -217,10 +251,13 @@ class Record(NamedTuple):
 
 def record(envelope: Envelope, accepted: bytes, command: Command | None) -> Record:
     """What may be kept of a command that was `accepted` in these bytes. Of a command that could not be read, and so is
-    None, all is blanked that is private in its type or that its type does not know; of a type that is not known, only
-    the name is kept, for nobody can tell what else there is."""
+    None, all is blanked that is private in its type or that its type does not know; of a type or a version that is not
+    known, only the name is kept, for nobody can tell what else there is."""
     if command is not None and not holds_private(command):
         return Record(accepted)
+    if command is not None and command.schema_version != envelope.version:
+        # What is private has its place in the version of today.
+        envelope = msgspec.structs.replace(envelope, command=encode_command(command), version=command.schema_version)
     try:
         name, *fields = msgspec.msgpack.decode(envelope.command)
     except (*_UNREADABLE, TypeError, ValueError):
@@ -229,6 +266,8 @@ def record(envelope: Envelope, accepted: bytes, command: Command | None) -> Reco
     if kind is None:
         is_name = isinstance(name, str) and name.isidentifier()
         return Record(_without(envelope, [name] if is_name else None), (EVERYTHING,))
+    if kind.schema_version != envelope.version:
+        return Record(_without(envelope, [name]), (EVERYTHING,))
     known, private = kind.__struct_fields__, private_fields(kind)
     lost = []
     for place, value in enumerate(fields):

@@ -1,18 +1,20 @@
 """What is written of a command once it is applied, and how it travels: event records and outcomes.
 
 An event record is one line of the log; an outcome is what the waiting gateway is told. Both are sent over the feed
-as JSON arrays; `data` is the event itself, encoded once, when it was decided, and never again.
+as JSON arrays; `data` is the event itself, encoded once, when it was decided. Only what was written under an earlier
+version of its type is encoded again, when it is read: whoever has a record has it as it is said today.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from domain.model import EVENTS, Event
+from domain.versions import upcast
 
 APPLIED: Final = "applied"
 REJECTED: Final = "rejected"
@@ -29,7 +31,8 @@ CHUNK_MAX_BYTES: Final = 262_144
 
 
 class EventRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One line of the log. `occurred_at` is when it was applied, in microseconds of Unix time."""
+    """One line of the log. `occurred_at` is when it was applied, in microseconds of Unix time; `version` that of what
+    `data` says."""
 
     seq: int
     type: str
@@ -38,14 +41,16 @@ class EventRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
     actor: str
     occurred_at: int
     data: msgspec.Raw
+    version: int = 1
 
     def event(self) -> Event:
         """The event itself. Raises what `read_event` raises."""
-        return read_event(self.type, self.data)
+        return read_event(self.type, self.version, self.data)
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What became of a command: its status and the first event it left, whose `data` says the rest."""
+    """What became of a command: its status and the first event it left, whose `data` says the rest, under the
+    `version` of its type."""
 
     command_id: UUID
     status: str
@@ -53,6 +58,10 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
     type: str
     occurred_at: int
     data: msgspec.Raw
+    version: int = 1
+
+
+_Versioned = TypeVar("_Versioned", EventRecord, Outcome)
 
 
 class CloudEvent(msgspec.Struct, frozen=True, gc=False):
@@ -84,10 +93,28 @@ def _decoder(event_type: str) -> msgspec.json.Decoder[Event]:
     return msgspec.json.Decoder(EVENTS[event_type])
 
 
-def read_event(event_type: str, data: str | msgspec.Raw) -> Event:
-    """The event in a line of the log. Raises KeyError for a type that there is not, msgspec.MsgspecError for data that
-    are none of that type."""
-    return _decoder(event_type).decode(data)
+def read_event(event_type: str, version: int, data: str | msgspec.Raw) -> Event:
+    """The event in a line of the log. Raises KeyError for an unknown type, UnknownVersion for a version of a later
+    release, and msgspec.MsgspecError for data that are not of that type."""
+    return _decoder(event_type).decode(as_of_today(event_type, version, data))
+
+
+def as_of_today(event_type: str, version: int, data: str | msgspec.Raw) -> str | msgspec.Raw:
+    """An event's data as its type has them today; those of an unknown type as they are. Raises UnknownVersion for a
+    version of a later release."""
+    kind = EVENTS.get(event_type)
+    if kind is None or version == kind.schema_version:
+        return data
+    return msgspec.Raw(_encoder.encode(upcast(kind, version, msgspec.json.decode(data))))
+
+
+def current(record: _Versioned) -> _Versioned:
+    """The record as its event's type has it today. Raises what `as_of_today` raises."""
+    kind = EVENTS.get(record.type)
+    if kind is None or record.version == kind.schema_version:
+        return record
+    data = msgspec.Raw(as_of_today(record.type, record.version, record.data))
+    return msgspec.structs.replace(record, data=data, version=kind.schema_version)
 
 
 def chunks(records: Sequence[EventRecord]) -> Iterator[Sequence[EventRecord]]:
@@ -109,11 +136,13 @@ def encode(rows: Sequence[EventRecord] | Sequence[Outcome]) -> str:
 
 
 def decode_records(message: str) -> list[EventRecord]:
-    return _records.decode(message)
+    """Raises UnknownVersion for a message of a later release."""
+    return [current(record) for record in _records.decode(message)]
 
 
 def decode_outcomes(message: str) -> list[Outcome]:
-    return _outcomes.decode(message)
+    """Raises UnknownVersion for a message of a later release."""
+    return [current(outcome) for outcome in _outcomes.decode(message)]
 
 
 def microseconds(moment: datetime) -> int:

@@ -64,8 +64,8 @@ _FINISHED: Final = "succeeded"
 
 
 class Past(msgspec.Struct, frozen=True):
-    """`revision` is the database's; `tables` are in the text form of COPY, each with its columns; `keys` are Redis's, as
-    its DUMP gives them."""
+    """`revision` is the database's; `tables` are in the text form of COPY, each with its columns; `keys` are
+    Redis's, as its DUMP gives them."""
 
     revision: str
     tables: dict[str, tuple[list[str], str]]
@@ -81,7 +81,7 @@ class Past(msgspec.Struct, frozen=True):
         try:
             await connection.execute("SET session_replication_role = replica")  # any order of the tables will do
             for table, (columns, rows) in self.tables.items():
-                await connection.execute(f"DELETE FROM {table}")  # noqa: S608 - what the migrations put there
+                await connection.execute(f"DELETE FROM {table}")
                 await connection.copy_to_table(table, source=io.BytesIO(rows.encode()), columns=columns)
         finally:
             await connection.close()
@@ -288,27 +288,27 @@ async def _taken(floor: Shopfloor) -> Past:
             await connection.copy_from_table(name, output=rows, columns=columns)
             if rows.getvalue():
                 tables[name] = (columns, rows.getvalue().decode())
-    keys = {}
+    keys: dict[str, bytes] = {}
     async with Redis.from_url(floor.redis_url) as client:
         async for key in client.scan_iter():
-            if await client.ttl(key) == -1:
-                keys[key.decode()] = await client.dump(key)
+            if await client.ttl(key) == -1 and (dumped := await client.dump(key)) is not None:
+                keys[key.decode()] = dumped
     return Past(revision, tables, keys)
 
 
-async def _write(path: Path, database_url: str, redis_url: str) -> None:
+async def _written(database_url: str, redis_url: str) -> Past:
     async with Shopfloor(database_url, redis_url, mailbox_count=MAILBOXES) as floor:
         await _Writer(floor).write()
-        past = await _taken(floor)
-    path.write_bytes(gzip.compress(msgspec.json.encode(past), mtime=0))
+        return await _taken(floor)
 
 
 def main() -> None:
     """Writes the file that is named, with servers of its own."""
-    from tests import servers  # noqa: PLC0415 - only those who write need servers
+    from tests import servers
 
     with servers.databases() as databases, servers.shared_valkey() as valkey, databases.migrated() as database_url:
-        asyncio.run(_write(Path(sys.argv[1]), database_url, valkey.url))
+        past = asyncio.run(_written(database_url, valkey.url))
+    Path(sys.argv[1]).write_bytes(gzip.compress(msgspec.json.encode(past), mtime=0))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,16 @@ class Result(NamedTuple):
         """The batch's part of the log."""
         at = microseconds(self.at)
         return [
-            EventRecord(seq, event.type, event.subject, event.command_id, event.actor, at, msgspec.Raw(event.data))
+            EventRecord(
+                seq,
+                event.type,
+                event.subject,
+                event.command_id,
+                event.actor,
+                at,
+                msgspec.Raw(event.data),
+                event.version,
+            )
             for seq, event in enumerate(self.events, start=self.first_seq)
         ]
 
@@ -99,7 +108,8 @@ class Result(NamedTuple):
             if channel := command.envelope.reply_to:
                 event = self.events[command.first_event]
                 seq = self.first_seq + command.first_event
-                outcome = Outcome(event.command_id, command.status, seq, event.type, at, msgspec.Raw(event.data))
+                data = msgspec.Raw(event.data)
+                outcome = Outcome(event.command_id, command.status, seq, event.type, at, data, event.version)
                 by_channel.setdefault(channel, []).append(outcome)
         return by_channel
 
@@ -223,7 +233,9 @@ class Batch:
         for event in events:
             data = _json.encode(event)
             self._pending.append(
-                PendingEvent(event.type, event.subject(), envelope.command_id, envelope.principal, data)
+                PendingEvent(
+                    event.type, event.subject(), envelope.command_id, envelope.principal, data, event.schema_version
+                )
             )
 
     def _dead_letter(self, message: DeadLetter, kind: str = UNREADABLE_COMMAND_TYPE) -> None:

@@ -42,6 +42,7 @@ class PendingEvent(msgspec.Struct, frozen=True, gc=False):
     command_id: UUID
     actor: str
     data: bytes
+    version: int = 1
 
 
 class Places(msgspec.Struct, frozen=True, gc=False):
@@ -73,7 +74,7 @@ def add_log(
     inserts.add(
         _EVENTS,
         [
-            (seq, event.type, event.subject, event.command_id, event.actor, at, event.data.decode())
+            (seq, event.type, event.subject, event.command_id, event.actor, at, event.data.decode(), event.version)
             for seq, event in enumerate(pending, start=first)
         ],
     )
@@ -99,7 +100,9 @@ def _command_row(command: CommandRow, first_seq: int, at: datetime) -> tuple[obj
     )
 
 
-_EVENTS: Final = Columns(tables.events, ("seq", "type", "subject", "command_id", "actor", "occurred_at", "data"))
+_EVENTS: Final = Columns(
+    tables.events, ("seq", "type", "subject", "command_id", "actor", "occurred_at", "data", "version")
+)
 _COMMANDS: Final = Columns(
     tables.commands,
     (

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from domain.versions import UnknownVersion
 from gateway.views import log
 from runtime.branches import Branches
 from runtime.engine import VIEW_FAILED
@@ -55,7 +56,10 @@ class Tail:
     def offer(self, message: str) -> None:
         """Takes a message of the feed."""
         if len(self._ahead) < _AHEAD_MAX_MESSAGES:
-            self._ahead.append(decode_records(message))
+            try:
+                self._ahead.append(decode_records(message))
+            except UnknownVersion:  # the log says the same, and is where the tail waits
+                self._interrupted = True
         else:
             self._interrupted = True
         self._news.set()
@@ -110,6 +114,9 @@ class Tail:
                 self.level_at = began
             except VIEW_FAILED as error:
                 _log.warning("the log cannot be read (%s); trying again", type(error).__name__)
+                await asyncio.sleep(self._silence_seconds)
+            except UnknownVersion as error:
+                _log.error("the log goes on in a later release (%s); waiting to be replaced", error)
                 await asyncio.sleep(self._silence_seconds)
             except Exception:
                 _log.exception("the tail stumbled; it goes on from the log")

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.web.pages import Page, decode_cursor, page_of
 from gateway.web.rawjson import as_text
 from runtime.envelope import read_request
-from runtime.records import ACCEPTED, microseconds, moment
+from runtime.records import ACCEPTED, as_of_today, microseconds, moment
 from runtime.tables import commands, dead_letters, events
 
 # When (microseconds of Unix time), in which mailbox, and the entry's id: all within what their columns hold.
@@ -58,7 +58,13 @@ class DeadLetterView(BaseModel):
 async def find(connection: AsyncConnection, owner: str | None, command_id: UUID) -> CommandView | None:
     """The command, if it is applied and `owner` (None: anybody) asked for it."""
     query = (
-        select(commands, events.c.subject, as_text(events.c.data).label("data"))
+        select(
+            commands,
+            events.c.subject,
+            events.c.type.label("event_type"),
+            events.c.version.label("event_version"),
+            as_text(events.c.data).label("data"),
+        )
         .join_from(commands, events, events.c.seq == commands.c.seq)
         .where(commands.c.id == command_id)
     )
@@ -75,11 +81,11 @@ async def find(connection: AsyncConnection, owner: str | None, command_id: UUID)
         seq=row.seq,
         subject=row.subject,
         request=_request(row.request),
-        outcome=_outcome(row.data),
+        outcome=_outcome(as_of_today(row.event_type, row.event_version, row.data)),
     )
 
 
-def _outcome(data: msgspec.Raw) -> dict[str, Any]:
+def _outcome(data: str | msgspec.Raw) -> dict[str, Any]:
     """The data of an event. The particulars of a refusal are its own members here, as they are in its problem."""
     said: dict[str, Any] = msgspec.json.decode(data)
     return {**said.get("particulars", {}), **said}

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.web.rawjson import as_text
 from runtime.branches import Branches
-from runtime.records import EventRecord, microseconds
+from runtime.records import EventRecord, current, microseconds
 from runtime.tables import event_counter, events, log_branches
 
 _LINES: Final = select(
@@ -21,6 +21,7 @@ _LINES: Final = select(
     events.c.actor,
     events.c.occurred_at,
     as_text(events.c.data),
+    events.c.version,
 )
 
 
@@ -76,6 +77,6 @@ async def read_some(connection: AsyncConnection, seqs: Sequence[int]) -> list[Ev
 
 async def _records(connection: AsyncConnection, query: Select[Any]) -> list[EventRecord]:
     return [
-        EventRecord(seq, event_type, subject, command_id, actor, microseconds(occurred_at), data)
-        for seq, event_type, subject, command_id, actor, occurred_at, data in await connection.execute(query)
+        current(EventRecord(seq, event_type, subject, command_id, actor, microseconds(occurred_at), data, version))
+        for seq, event_type, subject, command_id, actor, occurred_at, data, version in await connection.execute(query)
     ]

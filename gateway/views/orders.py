@@ -25,7 +25,8 @@ from domain.orders import (
     OrderPlaced,
 )
 from gateway.web.pages import Page, decode_cursor, page_of
-from runtime.records import Outcome, moment
+from gateway.web.rawjson import as_text
+from runtime.records import Outcome, as_of_today, moment
 from runtime.tables import events, order_lines, orders
 from runtime.tables.pipeline import AFTER_PLACING
 
@@ -173,14 +174,21 @@ def _seq(key: str) -> int:
 async def history(connection: AsyncConnection, order: OrderView) -> HistoryView:
     """The order's events. The first is found by its seq, the others by an index of their own: most orders have but one
     event, and an index over all of them would cost every order its place."""
-    columns = select(events.c.seq, events.c.type, events.c.occurred_at, events.c.actor, events.c.data)
+    columns = select(
+        events.c.seq, events.c.type, events.c.occurred_at, events.c.actor, as_text(events.c.data), events.c.version
+    )
     subject = str(order.id)
     placed_seq = select(orders.c.placed_seq).where(orders.c.id == order.id).scalar_subquery()
     placed = columns.where(events.c.seq == placed_seq)
     later = columns.where(text(AFTER_PLACING), events.c.subject == subject)
     rows = await connection.execute(placed.union_all(later).order_by("seq"))
     return HistoryView(
-        items=[HappeningView(seq=seq, type=kind, at=at, actor=actor, data=data) for seq, kind, at, actor, data in rows]
+        items=[
+            HappeningView(
+                seq=seq, type=kind, at=at, actor=actor, data=msgspec.json.decode(as_of_today(kind, version, data))
+            )
+            for seq, kind, at, actor, data, version in rows
+        ]
     )
 
 

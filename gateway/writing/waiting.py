@@ -16,7 +16,7 @@ from gateway.web.problems import Problem
 from gateway.web.rawjson import as_text
 from runtime import tables
 from runtime.engine import VIEW_FAILED
-from runtime.records import Outcome, decode_outcomes, microseconds
+from runtime.records import Outcome, current, decode_outcomes, microseconds
 
 # How often Postgres is asked for the outcomes of repeated requests.
 _LOOK_SECONDS: Final = 0.05
@@ -159,13 +159,21 @@ class Waiters:
     async def _read(self, command_ids: list[UUID]) -> list[Outcome]:
         commands, events = tables.commands.c, tables.events.c
         query = (
-            select(commands.id, commands.status, commands.seq, events.type, events.occurred_at, as_text(events.data))
+            select(
+                commands.id,
+                commands.status,
+                commands.seq,
+                events.type,
+                events.occurred_at,
+                as_text(events.data),
+                events.version,
+            )
             .join_from(tables.commands, tables.events, events.seq == commands.seq)
             .where(commands.id.in_(command_ids))
         )
         async with self._engine.connect() as connection:
             rows = await connection.execute(query)
         return [
-            Outcome(command_id, status, seq, event_type, microseconds(occurred_at), data)
-            for command_id, status, seq, event_type, occurred_at, data in rows
+            current(Outcome(command_id, status, seq, event_type, microseconds(occurred_at), data, version))
+            for command_id, status, seq, event_type, occurred_at, data, version in rows
         ]

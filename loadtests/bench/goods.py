@@ -156,6 +156,7 @@ def _entry(command: Command, actor: Actor, mailbox_count: int) -> Entry:
             fingerprint=os.urandom(FINGERPRINT_BYTES),
             role=actor.role,
             scopes=envelope.named_scopes(actor),
+            version=command.schema_version,
         )
     )
     return Entry(mailbox_of_slot(command.slot(), mailbox_count), encoded)

@@ -25,7 +25,7 @@ from runtime.entities import ENTITIES, EntityTable
 from runtime.records import read_event
 
 _EVENTS: Final = """
-    SELECT subject, type, data::text, occurred_at, seq FROM events
+    SELECT subject, type, data::text, occurred_at, seq, version FROM events
     WHERE starts_with(type, $1) ORDER BY subject COLLATE "C", seq
 """
 
@@ -94,9 +94,9 @@ class _Fold:
 
     def follow(self, row: asyncpg.Record) -> None:
         """Takes the subject's next event."""
-        _, event_type, data, at, seq = row
+        _, event_type, data, at, seq, version = row
         try:
-            event = read_event(event_type, data)
+            event = read_event(event_type, version, data)
         except (KeyError, msgspec.MsgspecError):
             self.readable = False
         if self.readable:

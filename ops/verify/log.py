@@ -21,7 +21,7 @@ from ops.verify.snapshot import Snapshot
 from runtime.records import read_event
 
 _PROGRESS_EVENTS: Final = 20_000
-_EVENTS: Final = "SELECT seq, type, subject, occurred_at, data::text FROM events ORDER BY seq"
+_EVENTS: Final = "SELECT seq, type, subject, occurred_at, data::text, version FROM events ORDER BY seq"
 
 
 class _Entries:
@@ -35,7 +35,7 @@ class _Entries:
 
     def read(self, row: asyncpg.Record) -> Event | None:
         """The log's next event, if the row holds one."""
-        seq, event_type, subject, at, data = row
+        seq, event_type, subject, at, data, version = row
         if seq != self._next_seq:
             self._report.differ(
                 "log", f"seq {self._next_seq}", "events are missing", first=self._next_seq, last=seq - 1
@@ -47,7 +47,7 @@ class _Entries:
             )
         self._last_at = at if self._last_at is None else max(at, self._last_at)
         try:
-            event = read_event(event_type, data)
+            event = read_event(event_type, version, data)
         except (KeyError, msgspec.MsgspecError) as error:
             self._report.differ("log", f"seq {seq}", "is no event", type=event_type, error=str(error))
             return None

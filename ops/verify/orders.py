@@ -27,7 +27,7 @@ _PROGRESS_ORDERS: Final = 10_000
 
 # As text in byte order, ids sort as uuids do.
 _EVENTS: Final = """
-    SELECT subject, type, data::text, occurred_at, seq FROM events
+    SELECT subject, type, data::text, occurred_at, seq, version FROM events
     WHERE type LIKE 'order.%' ORDER BY subject COLLATE "C", seq
 """
 _ORDERS: Final = f"""
@@ -130,10 +130,10 @@ class _Fold:
 
     def follow(self, row: asyncpg.Record) -> None:
         """Takes the order's next event."""
-        _, event_type, data, at, seq = row
+        _, event_type, data, at, seq, version = row
         self._events += 1
         try:
-            event = read_event(event_type, data)
+            event = read_event(event_type, version, data)
         except (KeyError, msgspec.MsgspecError):
             self._readable = False
         if not self._readable:

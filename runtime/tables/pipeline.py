@@ -90,6 +90,8 @@ events = Table(
     Column("actor", Text, nullable=False),
     when("occurred_at"),
     Column("data", JSON, nullable=False),
+    # Of what `data` says, see domain/versions.py.
+    Column("version", SmallInteger, nullable=False, server_default="1"),
     # For an order's history. Its first event is by far the most frequent one, and is found by its time.
     Index("events_after_placing", "subject", "seq", postgresql_where=text(AFTER_PLACING)),
     # For the past of a principal and of the catalogue. Placing an order writes to none of these.

@@ -188,6 +188,7 @@ class Shopfloor:
             development,
             actor.role,
             envelopes.named_scopes(actor),
+            1 if isinstance(command, msgspec.Raw) else command.schema_version,
         )
 
     async def post(

@@ -12,7 +12,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from runtime.records import EventRecord, microseconds
+from domain.versions import UnknownVersion
+from runtime.records import EventRecord, current, microseconds
 from workers.reactions.core import Reaction
 
 # Of the log, in one page: what a reaction passes over costs Postgres a microsecond or less.
@@ -23,7 +24,7 @@ PAGE_MAX_EVENTS: Final = 200
 _END: Final = "SELECT last_seq, now() FROM event_counter"
 
 _EVENTS: Final = """
-    SELECT seq, type, subject, command_id, actor, occurred_at, data::text FROM events
+    SELECT seq, type, subject, command_id, actor, occurred_at, data::text, version FROM events
     WHERE seq > $1 AND seq <= $2 AND ($3::text[] IS NULL OR type = ANY($3::text[])) ORDER BY seq LIMIT $4
 """
 
@@ -39,7 +40,8 @@ class Page(NamedTuple):
 
 
 async def read_page(pool: asyncpg.Pool[Any], reaction: Reaction, position: int) -> Page:
-    """What comes behind `position`."""
+    """What follows `position`. Raises UnknownVersion if the next event was written by a later release: the reaction
+    waits until a process of that release runs it."""
     last_seq, now = await pool.fetchrow(_END)
     upto = min(last_seq, position + STRETCH_MAX_EVENTS)
     if upto <= position:
@@ -54,13 +56,27 @@ async def read_page(pool: asyncpg.Pool[Any], reaction: Reaction, position: int) 
     for row in rows:
         if delay and row["occurred_at"] + delay > now:
             return Page(records, row["seq"] - 1, is_last=False, due_at=row["occurred_at"] + delay)
-        records.append(_record(*row))
+        try:
+            records.append(_record(*row))
+        except UnknownVersion:
+            if not records:
+                raise
+            return Page(records, row["seq"] - 1, is_last=False)
     return Page(records, upto, is_last=upto == last_seq)
 
 
 def _record(
-    seq: int, kind: str, subject: str, command_id: UUID, actor: str, occurred_at: datetime, data: str
+    seq: int, kind: str, subject: str, command_id: UUID, actor: str, occurred_at: datetime, data: str, version: int
 ) -> EventRecord:
-    return EventRecord(
-        seq, kind, subject, UUID(int=command_id.int), actor, microseconds(occurred_at), msgspec.Raw(data.encode())
+    return current(
+        EventRecord(
+            seq,
+            kind,
+            subject,
+            UUID(int=command_id.int),
+            actor,
+            microseconds(occurred_at),
+            msgspec.Raw(data.encode()),
+            version,
+        )
     )
