@@ -65,8 +65,8 @@ class Guards:
                 )
 
     def _end_batch(self) -> None:
-        """Only what a batch leaves behind counts: nobody else saw what was changed and put back, nor how something began
-        that was new."""
+        """Only what a batch leaves behind counts: nobody else saw what was changed and put back, nor how something new
+        began."""
         for place, before in self._before_batch.items():
             if self._known[place] != before and (before is not None or place[0] in self._of_new_rows):
                 self._changed[place[0]] = max(self._changed[place[0]], self._batch_seq)
