@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.model import Actor
+from domain.model import Actor, Line
+from domain.orders import OrderCancelled, OrderConfirmed, OrderExpired, OrderFulfilled, OrderPlaced
 from domain.roles import SCOPES_OF_ROLE
+from domain.stock import STOCK
 from gateway.identity.caller import Caller
 from gateway.realtime.topics import TopicRefused, address, addresses_of
 from runtime.records import EventRecord
@@ -81,6 +83,26 @@ def test_a_fulfilled_order_moves_no_stock() -> None:
     assert hears(SAM, "orders", fulfilled)
     assert hears(ANN, "me", fulfilled)
     assert not hears(SAM, "inventory", fulfilled)
+
+
+def test_an_order_s_event_is_heard_under_every_sku_that_it_moves_and_no_other() -> None:
+    """The ledger's moves and the topics must not drift apart."""
+    order_id, lines = uuid.UUID(ORDER), (Line("MUG", 2, 100), Line("CLOCK", 1, 900))
+    for happened in (
+        OrderPlaced(order_id, "ann", "GBP", 1_100, lines),
+        OrderConfirmed(order_id, "ann", lines),
+        OrderFulfilled(order_id, "ann"),
+        OrderCancelled(order_id, "ann", lines),
+        OrderExpired(order_id, "ann", lines),
+    ):
+        record = event(happened.type, ORDER, msgspec.to_builtins(happened))
+        moved = {f"inventory/{key}" for ledger, key, _, _ in happened.moves() if ledger is STOCK}
+        heard = {each for each in addresses_of(record) if each.startswith("inventory/")}
+        assert heard == moved, happened
+
+
+def test_an_event_of_a_type_from_the_future_is_in_the_log() -> None:
+    assert set(addresses_of(event("galaxy.founded", "1", {}))) == {"log"}
 
 
 def test_stock_is_heard_by_its_sku() -> None:
