@@ -1,8 +1,8 @@
 """Jobs: long-running work for staff (a report, an import), done by a background process. Each is requested once and
 finished once.
 
-What happens in between (which process runs it, how far it is) is telemetry and not part of the log. A job changes the
-shop only through commands.
+Each is run as a task (see `domain/tasks.py`); which process runs it, and how far it is, is not part of the log. A job
+changes the shop only through commands.
 """
 
 from typing import Annotated, Any, ClassVar, Final
@@ -12,6 +12,7 @@ import msgspec
 
 from domain.ids import slot_of_id
 from domain.model import Command, Context, Decision, Entity, Event, Rejection, Shop, decides, evolves
+from domain.tasks import NewTask, schedules
 
 REPORT: Final = "report"
 IMPORT: Final = "import"
@@ -111,6 +112,11 @@ def _finish(shop: Shop, command: FinishJob, context: Context) -> Decision:
 @evolves(JobRequested)
 def _requested(shop: Shop, event: JobRequested) -> None:
     shop.of(Job)[event.job_id] = Job(event.job_id, event.kind, event.params, event.requested_by, QUEUED, 0, {})
+
+
+@schedules(JobRequested)
+def _is_done_by_a_task(event: JobRequested) -> tuple[NewTask]:
+    return (NewTask(event.kind, str(event.job_id)),)
 
 
 @evolves(JobFinished)

@@ -29,6 +29,7 @@ _STAFF_SCOPES: Final = _GUEST_SCOPES | {
     "reports:write",
     "exports:read",
     "webhooks:write",
+    "tasks:write",
     "metrics:read",
 }
 SCOPES_OF_ROLE: Final = {

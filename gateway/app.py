@@ -30,6 +30,7 @@ from gateway.routes import (
     registration,
     reports,
     stream,
+    tasks,
     users,
     webhooks,
 )
@@ -66,6 +67,7 @@ _API_ROUTERS = [
         reports,
         imports,
         exports,
+        tasks,
     )
 ]
 

@@ -30,11 +30,10 @@ DRAIN_TASK: Final = "tidegate.drain"
 SWEEP_TASK: Final = "tidegate.sweep"
 TEND_TASK: Final = "tidegate.tend"
 REACT_TASK: Final = "tidegate.react"
-JOB_TASK: Final = "tidegate.job"
 ACTORS: Final = "activations"
 """The queue of the worker processes: nothing slow may be in it."""
 BACKGROUND: Final = "background"
-"""The queue of the background processes: reactions and jobs."""
+"""The queue of the background processes: reactions and tasks."""
 _BLOCK_SECONDS: Final = 1
 _RECONNECT_SECONDS: Final = 0.2
 

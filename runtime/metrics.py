@@ -18,7 +18,6 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.values import MultiProcessValue
 
-from domain.jobs import FAILED, JOB_KINDS, SUCCEEDED
 from domain.model import COMMANDS
 from runtime.envelope import DeadLetterCode
 from runtime.records import OUTCOME_STATUSES
@@ -142,15 +141,15 @@ BATCH_RETRIES = ClosedCounter("tidegate_batch_retries_total", "Batches retried, 
 DEAD_LETTERS = ClosedCounter(
     "tidegate_dead_letters_total", "Entries that became dead letters, by code.", ["code"]
 ).allow(code=get_args(DeadLetterCode))
-JOB_RUNS = ClosedCounter("tidegate_job_runs_total", "Runs of jobs, by outcome.", ["kind", "end"]).allow(
-    kind=JOB_KINDS, end=(SUCCEEDED, FAILED, "retried", "lost", "broken off")
+TASK_RUNS = ClosedCounter("tidegate_task_runs_total", "Runs of tasks, by outcome.", ["kind", "end"]).allow(
+    end=("done", "retried", "given up", "dead", "lost", "broken off")
 )
-JOB_SECONDS = ClosedHistogram(
-    "tidegate_job_seconds",
-    "Duration of a job's run, from lease to end.",
+TASK_SECONDS = ClosedHistogram(
+    "tidegate_task_seconds",
+    "Duration of a task's run, from lease to end.",
     ["kind"],
-    buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600),
-).allow(kind=JOB_KINDS)
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600),
+)
 REJOINED = Counter("tidegate_mailboxes_rejoined_total", "Times a mailbox had to be resynchronized with Redis.")
 SWEEPS = Counter("tidegate_mailboxes_swept_total", "Mailboxes that the sweep had to wake.")
 WEBHOOK_SECONDS = ClosedHistogram(
@@ -210,6 +209,12 @@ def allow_reaction(kind: str) -> None:
     """Allows a kind of reaction as a value of the label `reaction`."""
     for metric in (REACTION_HANDLED, REACTION_FAILURES, REACTION_DEAD_LETTERS):
         metric.allow(reaction=[kind])
+
+
+def allow_task_kind(kind: str) -> None:
+    """A kind of task becomes a value of the label `kind`."""
+    TASK_RUNS.allow(kind=[kind])
+    TASK_SECONDS.allow(kind=[kind])
 
 
 def _forget_dead_processes(folder: Path) -> None:

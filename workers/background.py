@@ -1,33 +1,37 @@
-"""Where a background process is put together: reactions to the log, and jobs. Apart from the actors, so that a receiver
-that hangs, or a long report, takes nothing from them but a share of the machine.
+"""Where a background process is put together: reactions to the log, and tasks. It is not a worker process, so a
+receiver that hangs, or a long report, takes nothing from the workers but a share of the machine.
 
-`python -m workers workers.background:create_broker` runs it. Its tasks, like all, are only hints: whoever is due is
+`python -m workers workers.background:create_broker` runs it. Its activations, like all, are only hints: what is due is
 found again in Postgres, every second.
 """
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import Final
-from uuid import UUID
+from typing import Any, Final
 
+import asyncpg
 from taskiq import TaskiqEvents, TaskiqState
 
 from runtime import garbage, logs
-from runtime.activation import BACKGROUND, JOB_TASK, REACT_TASK, TEND_TASK, ActivationBroker, kick
+from runtime.activation import BACKGROUND, REACT_TASK, TEND_TASK, ActivationBroker
 from runtime.database import create_batch_pool, create_job_pool
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings, settings
-from workers.jobs.runner import Runner
+from workers import performers as performers  # registers what each kind of task does
+from workers.headlines import Headlines
 from workers.reactions.core import Fixed, Tools
-from workers.reactions.crew import Crew
 from workers.reactions.delivery import Deliverer
+from workers.reactions.endpoints import Webhooks
 from workers.reactions.expiry import Expiry
 from workers.reactions.mail.reaction import Mail
-from workers.reactions.webhooks import Webhooks
+from workers.reactions.supervisor import Supervisor
+from workers.tasks.dispatcher import Dispatcher, Lane
+from workers.tasks.kinds import CALLS, JOBS
+from workers.tasks.performing import Performer
 from workers.tidying import Tidier
 
-# Its snapshot, its lease, and what it writes meanwhile.
+# A job's snapshot, its lease, and what it writes meanwhile.
 _CONNECTIONS_PER_JOB: Final = 3
 
 
@@ -38,8 +42,8 @@ class Background:
         self._config = config
         self._broker = broker
         self._stack = AsyncExitStack()
-        self._crew: Crew
-        self._jobs: Runner
+        self._reactions: Supervisor
+        self._tasks: Dispatcher
         self._tidier: Tidier
 
     async def start(self, state: TaskiqState) -> None:
@@ -49,43 +53,48 @@ class Background:
             config.database_url, size=config.background_pool_size, batch_max_seconds=config.batch_max_seconds
         )
         stack.callback(pool.terminate)
-        sender = await stack.enter_async_context(Sender(config))
-        tools = Tools(config, pool, sender)
-        self._tidier = Tidier(config, pool, sender)
-        mail = Mail(tools)
-        stack.push_async_callback(mail.close)
-        deliverer = await stack.enter_async_context(Deliverer(config))
-        self._crew = Crew(tools, self._broker, [Fixed(mail, Expiry(tools)), Webhooks(tools, deliverer)])
-        stack.push_async_callback(self._crew.stop)
-        await self._crew.start()
         job_pool = await create_job_pool(
             config.database_url,
             size=_CONNECTIONS_PER_JOB * config.job_concurrency,
             job_max_seconds=config.job_max_seconds,
         )
         stack.callback(job_pool.terminate)
-        self._jobs = Runner(config, job_pool, sender, self._ask_for_job)
-        stack.push_async_callback(self._jobs.stop)
+        sender = await stack.enter_async_context(Sender(config))
+        tools = Tools(config, pool, sender)
+        self._tidier = Tidier(config, pool, job_pool, sender)
+        mail = Mail(tools)
+        stack.push_async_callback(mail.close)
+        deliverer = await stack.enter_async_context(Deliverer(config))
+        self._reactions = Supervisor(tools, self._broker, [Fixed(mail, Expiry(tools)), Webhooks(tools, deliverer)])
+        self._tasks = dispatcher(config, pool, job_pool, sender)
+        stack.push_async_callback(self._tasks.stop)
+        stack.push_async_callback(self._reactions.stop)
+        await stack.enter_async_context(Headlines(config.redis_url, [self._reactions.hear, self._tasks.hear]))
+        await self._reactions.start()
+        self._tasks.start()
 
     async def stop(self, state: TaskiqState) -> None:
         await self._stack.aclose()
 
     async def tend(self) -> None:
-        """Finds whoever is due and asks for them."""
-        await self._crew.tend()
-        await self._jobs.tend()
+        """Finds what is due."""
+        await self._reactions.tend()
+        await self._tasks.tend()
         await self._tidier.tend()
 
     async def react(self, name: str) -> None:
         """Takes a reaction further."""
-        await self._crew.react(name)
+        await self._reactions.react(name)
 
-    async def run_job(self, job_id: str) -> None:
-        """Does a job, if nobody else is at it."""
-        await self._jobs.run(UUID(job_id))
 
-    async def _ask_for_job(self, job_id: UUID) -> None:
-        await kick(self._broker, JOB_TASK, str(job_id))
+def dispatcher(config: Settings, pool: asyncpg.Pool[Any], job_pool: asyncpg.Pool[Any], sender: Sender) -> Dispatcher:
+    """The lanes of a background process."""
+    return Dispatcher(
+        [
+            Lane(CALLS, Performer(config, pool, sender), size=config.task_concurrency),
+            Lane(JOBS, Performer(config, job_pool, sender), size=config.job_concurrency),
+        ]
+    )
 
 
 def create_broker() -> ActivationBroker:
@@ -105,9 +114,5 @@ def create_broker() -> ActivationBroker:
     @broker.task(task_name=REACT_TASK)
     async def react(name: str) -> None:
         await background.react(name)
-
-    @broker.task(task_name=JOB_TASK)
-    async def run_job(job_id: str) -> None:
-        await background.run_job(job_id)
 
     return broker

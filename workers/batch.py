@@ -179,6 +179,7 @@ class Batch:
             self._rows.balances.move(event.moves())
             self._rows.place = place
             gather_rows(event, self._rows)
+            self._rows.outbox.schedule(event, envelope.command_id, place)
         self._loaded.writes.settle(command)
         self._record(message, kind, APPLIED, decision)
 
@@ -200,6 +201,7 @@ class Batch:
         seqs = {order_id: first + place for order_id, place in self._rows.places_of_orders.items()}
         await write_orders(connection, self._inserts, self._loaded, seqs, at)
         await self._rows.write_placed(connection, at)
+        await self._rows.outbox.write(connection, first, at)
         if at != self._at:
             await move_entities(connection, self._loaded, at)
         add_log(self._inserts, first, self._pending, self._applied, at)

@@ -34,6 +34,7 @@ from workers.erasing import Erasure, erased_customers
 from workers.guarded import Balances, Stands
 from workers.inserts import Columns, Inserts
 from workers.ownership import Writes
+from workers.tasks.outbox import Outbox
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
@@ -196,6 +197,7 @@ class Rows:
         self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, tuple[str, ...], bool]] = []
         self.reactions: dict[str, int | None] = {}
         self.erasure = Erasure()
+        self.outbox = Outbox()
 
     def move_reaction(self, name: str, position: int | None) -> None:
         """Has a reaction go on behind `position`, None for the log's end as it is before this batch; a run that is in

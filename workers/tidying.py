@@ -1,5 +1,5 @@
-"""Retention: unreadable mailbox entries and unconfirmed registrations are kept for a while and then removed. The former
-are not part of the log and are simply blanked; the latter take a command, which their mailbox decides.
+"""Retention: what jobs leave, unreadable mailbox entries and unconfirmed registrations are kept for a while and then
+removed. Only the last are part of the log: they take a command, which their mailbox decides.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from domain.erasure import ExpireRegistration
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings
 from workers.erasing import BLANK
+from workers.jobs import store
 from workers.reactions.core import NOT_THE_EVENT
 from workers.reactions.expiry import SEND_PATIENCE_SECONDS, TIDEGATE
 
@@ -39,9 +40,10 @@ _log = logging.getLogger(__name__)
 class Tidier:
     """Tidies for one background process. Others may do so at the same time."""
 
-    def __init__(self, config: Settings, pool: asyncpg.Pool[Any], sender: Sender) -> None:
+    def __init__(self, config: Settings, pool: asyncpg.Pool[Any], job_pool: asyncpg.Pool[Any], sender: Sender) -> None:
         self._config = config
         self._pool = pool
+        self._job_pool = job_pool
         self._sender = sender
         self._tidied_at = float("-inf")
 
@@ -58,6 +60,7 @@ class Tidier:
     async def tidy(self) -> None:
         """Tidies now."""
         config = self._config
+        await store.tidy(self._job_pool, config.job_result_seconds)
         await self._pool.execute(_BLANK_OLD_LETTERS, config.dead_letter_keep_days)
         # None is removed while its link is valid.
         old = await self._pool.fetch(

@@ -107,6 +107,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     },
     "sku_taken": {"sku": _SKU},
     "slug_taken": {"slug": {**_TEXT, "description": "The slug that is taken.", "examples": ["enamel-mug"]}},
+    "task_not_dead": {"state": {**_TEXT, "description": "The state that the task is in.", "examples": ["queued"]}},
     "stock_limit_exceeded": {
         "sku": _SKU,
         "on_hand": {**_COUNT, "description": "Pieces on the shelf.", "examples": [12]},

@@ -14,7 +14,7 @@ from gateway.identity.caller import Caller
 from gateway.identity.requirements import require_role
 from gateway.views import imports as views
 from gateway.views import jobs
-from gateway.views.imports import Fate, ImportView, RowErrorView, RowView
+from gateway.views.imports import ImportView, RowErrorView, RowOutcome, RowView
 from gateway.views.jobs import JobRow
 from gateway.web import API
 from gateway.web.pages import Page, made_key, page_of
@@ -147,7 +147,7 @@ async def list_import_rows(
     request: Request,
     caller: Admin,
     import_id: UUID,
-    fate: Annotated[Fate | None, Query(description="Only the rows of which this became.")] = None,
+    outcome: Annotated[RowOutcome | None, Query(description="Only the rows with this outcome.")] = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 100,
 ) -> Response:
@@ -156,7 +156,7 @@ async def list_import_rows(
     edge = edge_of(request)
     await _find(edge, import_id)
     async with edge.engine.connect() as connection:
-        page = await views.rows(connection, import_id, fate, cursor, min(limit, edge.config.page_max_rows))
+        page = await views.rows(connection, import_id, outcome, cursor, min(limit, edge.config.page_max_rows))
     return Response(page.model_dump_json(), media_type="application/json")
 
 

@@ -29,8 +29,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from domain.tasks import TASK_DEAD, TASK_QUEUED
 from gateway.server.http1 import BoundedHttp
 from gateway.views.reactions import lags
+from gateway.views.tasks import backlogs
 from runtime import metrics
 from runtime.engine import VIEW_FAILED
 from runtime.mailboxes.inbox import entry_order
@@ -84,7 +86,7 @@ class Scraper:
                 self._pages.clear()
             page = self._pages.get(content_type)
             if page is None:
-                families = [*await self._backlog(), *await self._lag()]
+                families = [*await self._backlog(), *await self._lag(), *await self._tasks()]
                 page = Page(content_type, await asyncio.to_thread(_rendered, encode, families))
                 if not self._pages:
                     self._fresh_until = time.monotonic() + self._config.metrics_fresh_seconds
@@ -139,6 +141,24 @@ class Scraper:
             late.add_metric([lag.kind], lag.seconds)
             failing.add_metric([lag.kind], lag.failures)
         return [behind, late, failing]
+
+    async def _tasks(self) -> list[Metric]:
+        """What waits in the outbox, asked of Postgres at the moment of the scrape."""
+        waiting = GaugeMetricFamily("tidegate_tasks", "Tasks that are not done, by state.", labels=["kind", "state"])
+        late = GaugeMetricFamily(
+            "tidegate_task_oldest_due_seconds",
+            "For how long the oldest task that may be taken has been due, 0 for none.",
+            labels=["kind"],
+        )
+        try:
+            found = await backlogs(self._engine)
+        except VIEW_FAILED:
+            return []
+        for backlog in found:
+            waiting.add_metric([backlog.kind, TASK_QUEUED], backlog.queued)
+            waiting.add_metric([backlog.kind, TASK_DEAD], backlog.dead)
+            late.add_metric([backlog.kind], backlog.oldest_due_seconds)
+        return [waiting, late]
 
 
 def _rendered(encode: _Encoder, families: Sequence[Metric]) -> bytes:

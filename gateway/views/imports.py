@@ -17,7 +17,7 @@ from runtime.tables import job_rows
 _LINE = re.compile(r"[0-9]{1,18}")
 
 
-Fate = Literal["created", "changed", "unchanged", "rejected", "left_aside"]
+RowOutcome = Literal["created", "changed", "unchanged", "rejected", "left_aside"]
 
 
 class ImportView(JobView):
@@ -69,7 +69,7 @@ class RowView(BaseModel):
     not taken."""
 
     line: int
-    fate: Fate
+    outcome: RowOutcome
     slug: str | None = None
     sku: str | None = None
     changes: list[ChangeView] = Field(default_factory=list)
@@ -113,28 +113,28 @@ async def errors(connection: AsyncConnection, import_id: UUID, cursor: str | Non
 
 
 async def rows(
-    connection: AsyncConnection, import_id: UUID, fate: Fate | None, cursor: str | None, limit: int
+    connection: AsyncConnection, import_id: UUID, outcome: RowOutcome | None, cursor: str | None, limit: int
 ) -> Page[RowView]:
     """What became of an import's rows, in the order of their lines."""
-    return page_of(await _rows(connection, import_id, fate, cursor, limit), limit, lambda row: str(row.line))
+    return page_of(await _rows(connection, import_id, outcome, cursor, limit), limit, lambda row: str(row.line))
 
 
 async def _rows(
-    connection: AsyncConnection, import_id: UUID, fate: Fate | None, cursor: str | None, limit: int
+    connection: AsyncConnection, import_id: UUID, outcome: RowOutcome | None, cursor: str | None, limit: int
 ) -> list[RowView]:
     """The rows behind the cursor, and one more than `limit` if there are more."""
     query = (
-        sa.select(job_rows.c.line, job_rows.c.fate, job_rows.c.code, job_rows.c.detail, job_rows.c.particulars)
+        sa.select(job_rows.c.line, job_rows.c.outcome, job_rows.c.code, job_rows.c.detail, job_rows.c.particulars)
         .where(job_rows.c.job_id == import_id)
         .order_by(job_rows.c.line)
         .limit(limit + 1)
     )
-    if fate is not None:
-        query = query.where(job_rows.c.fate == fate)
+    if outcome is not None:
+        query = query.where(job_rows.c.outcome == outcome)
     if cursor is not None:
         query = query.where(job_rows.c.line > decode_cursor(cursor, _line))
     return [
-        RowView(line=line, fate=became, code=code or None, detail=detail or None, **particulars)
+        RowView(line=line, outcome=became, code=code or None, detail=detail or None, **particulars)
         for line, became, code, detail, particulars in await connection.execute(query)
     ]
 

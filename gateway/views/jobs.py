@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain.jobs import QUEUED, SUCCEEDED
 from gateway.web.pages import newest_first
-from runtime.tables import job_parts, jobs
+from runtime.tables import job_parts, job_progress, jobs, tasks
 
 Status = Literal["queued", "running", "succeeded", "failed"]
 
@@ -51,7 +51,7 @@ class JobRow(NamedTuple):
     summary: dict[str, Any]
     created_at: datetime
     updated_at: datetime
-    leases: int
+    runs: int
     progress_done: int
     progress_total: int | None
     checkpoint: dict[str, Any] | None
@@ -79,23 +79,31 @@ class JobRow(NamedTuple):
             "id": self.id,
             "status": _RUNNING if self.running else self.status,
             "progress": round(done, 4),
-            "attempts": self.leases,
+            "attempts": self.run if self.finished else self.runs,
             "requested_at": self.created_at,
             "finished_at": self.updated_at if self.finished else None,
             "failure": FailureView(code=self.summary["code"], detail=self.summary["detail"]) if failed else None,
         }
 
 
-_COLUMNS: Final = (
-    *(jobs.c[name] for name in JobRow._fields if name not in ("running", "now")),
-    sa.and_(jobs.c.status == QUEUED, sa.func.coalesce(jobs.c.lease_until > sa.func.now(), sa.false())).label("running"),
-    sa.func.now().label("now"),
+_JOBS: Final[sa.Select[Any]] = (
+    sa.select(
+        *(jobs.c[name] for name in JobRow._fields if name in jobs.c),
+        sa.func.coalesce(tasks.c.runs, 0),
+        sa.func.coalesce(job_progress.c.done, 0),
+        job_progress.c.total,
+        job_progress.c.checkpoint,
+        sa.and_(jobs.c.status == QUEUED, sa.func.coalesce(tasks.c.lease_until > sa.func.now(), sa.false())),
+        sa.func.now(),
+    )
+    .outerjoin(tasks, sa.and_(tasks.c.subject == sa.cast(jobs.c.id, sa.Text), tasks.c.kind == jobs.c.kind))
+    .outerjoin(job_progress, job_progress.c.job_id == jobs.c.id)
 )
 
 
 async def find(connection: AsyncConnection, kind: str, job_id: UUID, owner: str | None) -> JobRow | None:
     """The job, if it is of this kind and was asked for by `owner`, if one is given."""
-    query = sa.select(*_COLUMNS).where(jobs.c.id == job_id, jobs.c.kind == kind)
+    query = _JOBS.where(jobs.c.id == job_id, jobs.c.kind == kind)
     if owner is not None:
         query = query.where(jobs.c.requested_by == owner)
     row = (await connection.execute(query)).one_or_none()
@@ -104,7 +112,7 @@ async def find(connection: AsyncConnection, kind: str, job_id: UUID, owner: str 
 
 async def newest(connection: AsyncConnection, kind: str, owner: str, cursor: str | None, limit: int) -> list[JobRow]:
     """The owner's jobs of a kind, newest first, and one more than `limit` if there are more."""
-    query = sa.select(*_COLUMNS).where(jobs.c.requested_by == owner, jobs.c.kind == kind)
+    query = _JOBS.where(jobs.c.requested_by == owner, jobs.c.kind == kind)
     query = newest_first(query, jobs, cursor, limit)
     return [JobRow(*row) for row in await connection.execute(query)]
 

@@ -95,6 +95,8 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "webhook_address_refused": 422,
     "job_not_found": 404,
     "job_finished": 409,
+    "task_not_found": 404,
+    "task_not_dead": 409,
     "report_not_ready": 409,
     "report_failed": 409,
     "result_expired": 410,

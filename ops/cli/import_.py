@@ -105,7 +105,7 @@ async def _import(
         async with gateway(to) as session:
             sending = progress.add_task("sending", total=size)
             url = await _send(session, file, media_type, params, lambda sent: progress.advance(sending, sent))
-            taking_in = progress.add_task("rehearsing" if dry_run else "taking in", total=size)
+            taking_in = progress.add_task("trying" if dry_run else "taking in", total=size)
             while True:
                 async with session.get(url) as response:
                     found: dict[str, Any] = await (await checked(response)).json()
@@ -161,10 +161,10 @@ def _print(found: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     if rows:
         table = Table("line", "", "slug", "sku", "what")
         for row in rows:
-            said = (str(row["line"]), row["fate"].replace("_", " "), row["slug"] or "", row["sku"] or "", _what(row))
+            said = (str(row["line"]), row["outcome"].replace("_", " "), row["slug"] or "", row["sku"] or "", _what(row))
             table.add_row(*map(escape, said))
         console.print(table)
-    told = sum(found[fate] for fate in ("rejected", "left_aside", *(("applied", "unchanged") if would else ())))
+    told = sum(found[outcome] for outcome in ("rejected", "left_aside", *(("applied", "unchanged") if would else ())))
     if told > len(rows):
         console.print(f"More at {found['rows_url']}.", highlight=False)
 

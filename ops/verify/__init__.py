@@ -19,6 +19,7 @@ from ops.verify.orders import check_orders
 from ops.verify.outcomes import check_outcomes
 from ops.verify.report import Progress, Report, no_progress
 from ops.verify.snapshot import Snapshot
+from ops.verify.tasks import check_tasks
 from runtime.database import asyncpg_dsn
 from runtime.redis_client import connect
 
@@ -45,4 +46,4 @@ async def verify(database_url: str, redis_url: str, *, mailbox_count: int, progr
     return Report.of([mailboxes, *of_tables])
 
 
-_CHECKS: Final = (check_log, check_orders, check_entities, check_outcomes)
+_CHECKS: Final = (check_log, check_orders, check_entities, check_outcomes, check_tasks)

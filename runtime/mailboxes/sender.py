@@ -157,7 +157,7 @@ async def wait_for_outcomes(
     while waiting:
         asked = time.monotonic()
         try:
-            found = await _outcomes(pool, list(waiting))
+            found = await read_outcomes(pool, list(waiting))
         except LOST_CONNECTION:
             found = {}
         now = time.monotonic()
@@ -173,7 +173,8 @@ async def wait_for_outcomes(
     return outcomes
 
 
-async def _outcomes(pool: asyncpg.Pool[Any], command_ids: Sequence[UUID]) -> dict[UUID, Settled]:
+async def read_outcomes(pool: asyncpg.Pool[Any], command_ids: Sequence[UUID]) -> dict[UUID, Settled]:
+    """The outcomes that are there. A repeated command's outcome is that of the first one."""
     found: dict[UUID, Settled] = {}
     repeated: dict[UUID, list[UUID]] = {}
     for start in range(0, len(command_ids), _ASKED_AT_ONCE):
@@ -187,6 +188,6 @@ async def _outcomes(pool: asyncpg.Pool[Any], command_ids: Sequence[UUID]) -> dic
             else:
                 found[command_id] = Settled(status, seconds, kind, particulars.get("code"), particulars.get("detail"))
     if repeated:
-        for first, settled in (await _outcomes(pool, list(repeated))).items():
+        for first, settled in (await read_outcomes(pool, list(repeated))).items():
             found.update(dict.fromkeys(repeated[first], settled))
     return found

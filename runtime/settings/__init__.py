@@ -13,7 +13,7 @@ from typing import Self
 from pydantic import AliasChoices, model_validator
 from pydantic.fields import FieldInfo
 
-from runtime.settings.background import SMTP_SCHEMES, Jobs, Mail, Reactions, Webhooks
+from runtime.settings.background import SMTP_SCHEMES, Jobs, Mail, Reactions, Tasks, Webhooks
 from runtime.settings.commands import Commands
 from runtime.settings.connections import Connections
 from runtime.settings.deployment import Deployment
@@ -40,6 +40,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Http,
     Realtime,
     Connections,
+    Tasks,
     Jobs,
     Reactions,
     Mail,
@@ -56,7 +57,7 @@ OTHER_VARIABLES = frozenset(
 _SET_BY_KUBERNETES = re.compile(r"TIDEGATE_(SERVICE|PORT)_")
 
 
-class Settings(Deployment, Identity, Commands, Http, Realtime, Connections, Jobs, Reactions, Mail, Webhooks):
+class Settings(Deployment, Identity, Commands, Http, Realtime, Connections, Tasks, Jobs, Reactions, Mail, Webhooks):
     """All sections in one: see each field."""
 
     @property

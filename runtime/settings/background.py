@@ -10,17 +10,32 @@ from runtime.settings.section import Section
 SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 
 
+class Tasks(Section):
+    """Tasks."""
+
+    task_concurrency: int = Field(
+        32, description="Tasks running at once in one background process, not counting jobs.", ge=1, le=1_000
+    )
+    task_lease_seconds: float = Field(
+        10.0, description="A task whose process shows no sign of life for this long is given to another.", ge=1
+    )
+    task_attempts_max: int = Field(
+        5, description="Attempts without progress after which a task is dead, or a job has failed.", ge=1, le=100
+    )
+    task_retry_max_seconds: float = Field(
+        60.0,
+        description="Longest wait between two attempts at a task; the first is a second, each twice the last.",
+        gt=0,
+    )
+
+
 class Jobs(Section):
     """Reports and imports."""
 
     background_concurrency: int = Field(
-        128, description="Reactions and jobs running at once in one background process.", ge=1, le=1_024
+        128, description="Reactions running at once in one background process.", ge=1, le=1_024
     )
     job_concurrency: int = Field(2, description="Jobs running at once in one background process.", ge=1, le=64)
-    job_lease_seconds: float = Field(
-        10.0, description="A job whose process shows no sign of life for this long is given to another.", ge=1
-    )
-    job_max_attempts: int = Field(5, description="Attempts without progress after which a job fails.", ge=1, le=100)
     job_max_seconds: float = Field(
         3_600.0, description="Longest transaction of a job, such as the snapshot that a report reads.", ge=1
     )
@@ -49,7 +64,7 @@ class Jobs(Section):
     import_errors_max: int = Field(
         10_000, description="Rejected rows of one import that are recorded individually; all are counted.", ge=0
     )
-    import_fates_max: int = Field(
+    import_row_outcomes_max: int = Field(
         10_000, description="Other rows of one dry run that are recorded individually; all are counted.", ge=0
     )
     import_products_max: int = Field(

@@ -4,7 +4,7 @@ from runtime.tables.accounts import accounts, api_keys, sessions
 from runtime.tables.base import metadata
 from runtime.tables.branches import log_branches
 from runtime.tables.catalogue import categories, products, variants
-from runtime.tables.jobs import job_parts, job_rows, jobs
+from runtime.tables.jobs import job_parts, job_progress, job_rows, jobs
 from runtime.tables.pipeline import (
     commands,
     dead_letters,
@@ -17,6 +17,7 @@ from runtime.tables.pipeline import (
     stock,
 )
 from runtime.tables.reactions import reaction_dead_letters, reactions
+from runtime.tables.tasks import tasks
 from runtime.tables.webhooks import webhook_deliveries, webhooks
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "events",
     "guards",
     "job_parts",
+    "job_progress",
     "job_rows",
     "jobs",
     "log_branches",
@@ -41,6 +43,7 @@ __all__ = [
     "reactions",
     "sessions",
     "stock",
+    "tasks",
     "variants",
     "webhook_deliveries",
     "webhooks",

@@ -1,8 +1,9 @@
 """The tables of jobs: the jobs themselves, the bytes that were given to them or that they gave, and what they noted
 line by line.
 
-A job's first columns are named as the fields of its state in `domain/jobs.py` and written with its events. All else is
-telemetry of the background processes, written by them directly, and gone when its time is over.
+A job's columns are named as the fields of its state in `domain/jobs.py` and written with its events; who runs it, and
+when, is its task (see `runtime/tables/tasks.py`). All else is telemetry of the background processes, written by them
+directly, and deleted some time after the job has finished.
 """
 
 from typing import Final
@@ -12,8 +13,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from runtime.tables.base import metadata, when
 
-# `leases` counts the runs that were begun: who holds the lease until `lease_until` is the run of that number, and all
-# before it have lost theirs. `attempts` counts the runs since the last headway, `due_at` is the earliest next one.
 jobs = Table(
     "jobs",
     metadata,
@@ -26,16 +25,19 @@ jobs = Table(
     Column("summary", JSONB, nullable=False),
     when("created_at"),
     when("updated_at"),
-    Column("leases", Integer, nullable=False, server_default="0"),
-    Column("attempts", Integer, nullable=False, server_default="0"),
-    when("lease_until", nullable=True),
-    when("due_at", nullable=True),
-    Column("progress_done", BigInteger, nullable=False, server_default="0"),
-    Column("progress_total", BigInteger),
-    Column("checkpoint", JSONB),
     Index("jobs_queued", "id", postgresql_where=text("status = 'queued'")),
     # Ids are UUIDv7: their order is the order of asking, so this serves "my reports, newest first".
     Index(None, "requested_by", "kind", "created_at", "id"),
+)
+
+# How far a job is, in units of its own, and what its next run is to go on from.
+job_progress = Table(
+    "job_progress",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger),
+    Column("checkpoint", JSONB),
 )
 
 UPLOAD_RUN: Final = 0
@@ -66,5 +68,5 @@ job_rows = Table(
     Column("code", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("particulars", JSONB, nullable=False),
-    Column("fate", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
 )

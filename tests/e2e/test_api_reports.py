@@ -224,7 +224,7 @@ async def test_one_that_failed_says_why(shop: Shop) -> None:
     async with background_stopped(shop.system):
         asked = await clerk.post("/reports", body())
         # It has broken off again and again.
-        await shop.database.execute("UPDATE jobs SET attempts = 5 WHERE id = $1", asked.ok(201)["id"])
+        await shop.database.execute("UPDATE tasks SET attempts = 5 WHERE subject = $1", asked.ok(201)["id"])
     report = await done(clerk, asked)
     assert (report["status"], report["failure"]["code"]) == ("failed", "job_gave_up")
     assert (report["result_url"], report["expires_at"]) == (None, None)

@@ -33,6 +33,7 @@ _STOCK: Final = Least("staff", "inventory:write")
 _LOG: Final = Least("staff", "events:read")
 _WEBHOOKS: Final = Least("staff", "webhooks:write")
 _REPORTS: Final = Least("staff", "reports:write")
+_TASKS: Final = Least("staff", "tasks:write")
 _EXPORTS: Final = Least("staff", "exports:read")
 _CATALOGUE: Final = Least("admin", "catalogue:write")
 _IMPORTS: Final = Least("admin", "imports:write")
@@ -110,6 +111,9 @@ WHO_MAY: Final = {
     "GET /api/v1/imports/{import_id}": _IMPORTS,
     "GET /api/v1/imports/{import_id}/errors": _IMPORTS,
     "GET /api/v1/imports/{import_id}/rows": _IMPORTS,
+    "GET /api/v1/tasks": _TASKS,
+    "GET /api/v1/tasks/{task_id}": _TASKS,
+    "POST /api/v1/tasks/{task_id}/retry": _TASKS,
     "GET /api/v1/exports/products.csv": _EXPORTS,
     "GET /api/v1/exports/orders.csv": _EXPORTS,
 }

@@ -85,7 +85,7 @@ SAID: Final = {"slug": "door", "name": "A door", "sku": "DOOR-1", "price_minor":
 
 
 async def at_import(shop: Shop, column: str, values: Mapping[str, Any], *, as_json: bool) -> Verdicts:
-    """What a row's cell makes of each, rehearsed."""
+    """What a row's cell makes of each, in a dry run."""
     rows = [{**SAID, column: value} for value in values.values()]
     if as_json:
         data, headers = "\n".join(map(json.dumps, rows)).encode() + b"\n", JSON_LINES

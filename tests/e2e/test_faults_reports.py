@@ -30,7 +30,7 @@ _WAITS: Final = """
 
 @pytest_asyncio.fixture(scope="module")
 async def system() -> AsyncIterator[System]:
-    with System({"TIDEGATE_JOB_LEASE_SECONDS": "2"}) as running:
+    with System({"TIDEGATE_TASK_LEASE_SECONDS": "2"}) as running:
         await stock_up(running, SKUS)
         yield running
         assert not running.tracebacks()

@@ -43,8 +43,8 @@ def admin(system: System, http: aiohttp.ClientSession) -> Client:
     ],
 )
 async def test_what_stands_before_the_header_is_passed_over(admin: Client, name: str, slug: str, shown: str) -> None:
-    rehearsed = await brought_in(admin, case(name), dry_run="true")
-    assert (rehearsed["rows"], rehearsed["applied"], rehearsed["encoding"]) == (1, 1, "utf-8")
+    tried = await brought_in(admin, case(name), dry_run="true")
+    assert (tried["rows"], tried["applied"], tried["encoding"]) == (1, 1, "utf-8")
     assert (await brought_in(admin, case(name)))["applied"] == 1
     assert (await admin.get(f"/products/{slug}")).ok()["name"] == shown
 
@@ -84,7 +84,7 @@ async def test_a_file_comes_in_as_spreadsheets_write_it(
     assert (await brought_in(admin, text.encode(encoding), named))["unchanged"] == 1
 
 
-async def fates(admin: Client, found: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+async def outcomes(admin: Client, found: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
     """What became of each row, by line."""
     pages = await admin.pages(found["rows_url"].removeprefix(API), limit=2)
     return {row["line"]: row for page in pages for row in page}
@@ -92,13 +92,13 @@ async def fates(admin: Client, found: Mapping[str, Any]) -> dict[int, dict[str, 
 
 async def test_a_shop_that_exports_variations(admin: Client) -> None:
     said = {"preset": "woocommerce", "currency": "EUR"}
-    rehearsed = await brought_in(admin, case("05-shop-export-w.csv"), CSV, dry_run="true", **said)
-    assert (2, "unknown_category", "Categories") in await errors(admin, rehearsed)
+    tried = await brought_in(admin, case("05-shop-export-w.csv"), CSV, dry_run="true", **said)
+    assert (2, "unknown_category", "Categories") in await errors(admin, tried)
     said["create_categories"] = "true"
-    rehearsed = await brought_in(admin, case("05-shop-export-w.csv"), CSV, dry_run="true", **said)
+    tried = await brought_in(admin, case("05-shop-export-w.csv"), CSV, dry_run="true", **said)
     found = await brought_in(admin, case("05-shop-export-w.csv"), CSV, **said)
     for name in ("rows", "created", "changed", "unchanged", "rejected", "categories_created"):
-        assert rehearsed[name] == found[name], name
+        assert tried[name] == found[name], name
     assert (found["created"], found["rejected"], found["categories_created"]) == (4, 0, 2)
     assert set(found["ignored_columns"]) == {"Is featured?", "In stock?"}
     apron = (await admin.get("/products/linen-apron")).ok()
@@ -117,10 +117,10 @@ async def test_a_shop_that_exports_variations(admin: Client) -> None:
 
 async def test_a_shop_that_exports_store_views(admin: Client) -> None:
     said = {"preset": "magento", "currency": "EUR", "weight_unit": "kg", "create_categories": "true"}
-    rehearsed = await brought_in(admin, case("05-shop-export-m.csv"), CSV, dry_run="true", **said)
-    assert (rehearsed["created"], rehearsed["left_aside"], rehearsed["rejected"]) == (1, 1, 0)
-    aside = (await fates(admin, rehearsed))[3]
-    assert (aside["fate"], "'de'" in aside["detail"]) == ("left_aside", True)
+    tried = await brought_in(admin, case("05-shop-export-m.csv"), CSV, dry_run="true", **said)
+    assert (tried["created"], tried["left_aside"], tried["rejected"]) == (1, 1, 0)
+    aside = (await outcomes(admin, tried))[3]
+    assert (aside["outcome"], "'de'" in aside["detail"]) == ("left_aside", True)
     await brought_in(admin, case("05-shop-export-m.csv"), CSV, **said)
     (variant,) = (await admin.get("/products/canvas-satchel")).ok()["variants"]
     assert (variant["price_minor"], variant["compare_at_minor"], variant["weight_grams"]) == (3400, None, 1200)
@@ -143,14 +143,14 @@ async def test_a_feed_with_tabs_and_two_notations(admin: Client) -> None:
     assert (variant["price_minor"], variant["currency"]) == (129_900, "EUR")
 
 
-async def test_a_dry_run_tells_each_rows_fate(admin: Client, system: System, tmp_path: Path) -> None:
+async def test_a_dry_run_tells_each_rows_outcome(admin: Client, system: System, tmp_path: Path) -> None:
     lantern = b"slug,name,sku,price_minor,currency,on_hand\nlantern-white,White metal lantern,LANTERN-WHITE,339,GBP,6\n"
     await brought_in(admin, lantern)
     data = case("06-dry-run.csv") + b"lantern-white,White metal lantern,LANTERN-WHITE,345,GBP,6\nno-such,,X,,,5\n"
-    rehearsed = await brought_in(admin, data, dry_run="true")
-    assert [rehearsed[name] for name in ("created", "changed", "unchanged", "rejected")] == [1, 1, 1, 1]
-    told = await fates(admin, rehearsed)
-    assert {line: row["fate"] for line, row in told.items()} == {
+    tried = await brought_in(admin, data, dry_run="true")
+    assert [tried[name] for name in ("created", "changed", "unchanged", "rejected")] == [1, 1, 1, 1]
+    told = await outcomes(admin, tried)
+    assert {line: row["outcome"] for line, row in told.items()} == {
         2: "created",
         3: "changed",
         4: "unchanged",
@@ -158,7 +158,7 @@ async def test_a_dry_run_tells_each_rows_fate(admin: Client, system: System, tmp
     }
     assert told[3]["changes"] == [{"column": "price_minor", "before": 339, "after": 345}]
     assert (told[3]["slug"], told[3]["sku"], told[5]["code"]) == ("lantern-white", "LANTERN-WHITE", "unknown_sku")
-    only = (await admin.get(f"{rehearsed['rows_url'].removeprefix(API)}", fate="changed")).ok()["items"]
+    only = (await admin.get(f"{tried['rows_url'].removeprefix(API)}", outcome="changed")).ok()["items"]
     assert [row["line"] for row in only] == [3]
 
     file = tmp_path / "dry.csv"
@@ -168,7 +168,7 @@ async def test_a_dry_run_tells_each_rows_fate(admin: Client, system: System, tmp
     assert "price_minor: 339 -> 345" in done.stdout
     found = await brought_in(admin, data)
     assert [found[name] for name in ("created", "changed", "unchanged", "rejected")] == [1, 1, 1, 1]
-    assert list(await fates(admin, found)) == [5]
+    assert list(await outcomes(admin, found)) == [5]
 
 
 async def test_the_cli_takes_what_the_request_takes(system: System, tmp_path: Path) -> None:

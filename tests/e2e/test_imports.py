@@ -191,14 +191,14 @@ async def test_a_dry_run_says_what_would_be_and_changes_nothing(
         article(7_003, category="nowhere"),
     ]
     seq = await database.fetchval("SELECT last_seq FROM event_counter")
-    rehearsed = await brought_in(admin, sheet(rows), dry_run="true")
-    assert rehearsed["dry_run"] is True
+    tried = await brought_in(admin, sheet(rows), dry_run="true")
+    assert tried["dry_run"] is True
     told = await database.fetch("SELECT DISTINCT type FROM events WHERE seq > $1", seq)
     assert {row["type"] for row in told} == {"job.requested", "job.finished"}
     assert "ARTICLE-7000" not in await exported(admin)
     applied = await brought_in(admin, sheet(rows))
-    assert counts(rehearsed) == counts(applied) == (103, 51, 50, 2)
-    assert await errors(admin, rehearsed) == await errors(admin, applied)
+    assert counts(tried) == counts(applied) == (103, 51, 50, 2)
+    assert await errors(admin, tried) == await errors(admin, applied)
 
 
 async def test_a_repeated_request_is_one_import(admin: Client) -> None:

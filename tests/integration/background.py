@@ -1,5 +1,5 @@
-"""Jobs in this process: runners as background processes have them, over a shop floor whose mailboxes are drained
-meanwhile, because jobs wait for what becomes of their commands.
+"""Tasks in this process: lanes as background processes have them, over a shop floor whose mailboxes are drained
+meanwhile, because tasks wait for what becomes of their results.
 """
 
 from __future__ import annotations
@@ -19,27 +19,62 @@ from runtime.settings import Settings
 from tests.beside import beside
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.system import eventually_seen
-from workers.jobs.runner import Runner
+from workers import performers as performers
+from workers.tasks.dispatcher import Lane
+from workers.tasks.kinds import JOBS
+from workers.tasks.performing import Performer
+from workers.tasks.queue import TaskQueue
 
 _WITHIN_SECONDS: Final = 20.0
 
 
 class Background:
-    """Runners over one floor. What a runner asks for is noted in `asked`, and nobody runs it until the test does."""
+    """The lanes of background processes over one floor. None looks for tasks until the test has it look."""
 
     def __init__(self, floor: Shopfloor, sender: Sender, pool: asyncpg.Pool[Any], config: Settings) -> None:
         self.floor = floor
         self.pool = pool
         self.config = config
-        self.asked: list[UUID] = []
+        self.queue = TaskQueue(pool, lease_seconds=config.task_lease_seconds)
         self._sender = sender
 
-    def runner(self) -> Runner:
-        """What one background process does jobs with."""
-        return Runner(self.config, self.pool, self._sender, self._note)
+    def lane(self, name: str = JOBS, *, size: int | None = None) -> Lane:
+        """One lane of one background process."""
+        return Lane(name, self.performer(), size=size or self.config.job_concurrency)
 
-    async def _note(self, job_id: UUID) -> None:
-        self.asked.append(job_id)
+    def performer(self) -> Performer:
+        """What a lane runs its tasks with."""
+        return Performer(self.config, self.pool, self._sender)
+
+    async def run_due(self, name: str = JOBS) -> int:
+        """Runs the tasks that are due, as a process of its own, until they have come to an end; returns how many."""
+        lane = self.lane(name)
+        begun = await lane.look()
+        await lane.idle()
+        return begun
+
+    async def due(self) -> list[str]:
+        """The subjects of the tasks that may be taken now, those that have waited for longest first."""
+        rows = await self.pool.fetch(
+            "SELECT subject FROM tasks WHERE state = 'queued' AND NOT blocked AND due_at <= now()"
+            " AND (lease_until IS NULL OR lease_until <= now()) ORDER BY due_at, id"
+        )
+        return [row["subject"] for row in rows]
+
+    async def task(self, subject: object) -> dict[str, Any] | None:
+        """The oldest task of a subject."""
+        row = await self.pool.fetchrow(
+            "SELECT * FROM tasks WHERE subject = $1 ORDER BY created_seq, id LIMIT 1", str(subject)
+        )
+        return None if row is None else dict(row)
+
+    async def expire_leases(self) -> None:
+        """What time does to the leases of processes that are dead or stand still."""
+        await self.pool.execute("UPDATE tasks SET lease_until = now() WHERE lease_token IS NOT NULL")
+
+    async def make_due(self) -> None:
+        """What time does to tasks that wait for their next attempt."""
+        await self.pool.execute("UPDATE tasks SET due_at = now()")
 
     async def request(self, kind: str, params: dict[str, Any], actor: Actor = STAFF) -> UUID:
         """Asks for a job; returns its id when it is there."""
@@ -70,7 +105,7 @@ class Background:
 
 @asynccontextmanager
 async def background(floor: Shopfloor, **settings: Any) -> AsyncIterator[Background]:
-    """Jobs over this floor, with these settings."""
+    """Tasks over this floor, with these settings."""
     config = Settings.model_construct(
         **{
             **Settings().model_dump(),

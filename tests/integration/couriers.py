@@ -24,9 +24,9 @@ from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.system import eventually_seen
 from workers.reactions.core import Tools
 from workers.reactions.delivery import Deliverer
+from workers.reactions.endpoints import Webhooks
 from workers.reactions.positions import Positions
 from workers.reactions.run import Runner
-from workers.reactions.webhooks import Webhooks
 
 SKU: Final = "LAMP"
 ALL: Final = (READS_ALL,)

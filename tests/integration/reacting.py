@@ -12,6 +12,7 @@ from runtime.records import EventRecord
 from runtime.settings import Settings
 from tests.integration.shopfloor import Shopfloor
 from tests.pace import Patience
+from workers.leases import LeaseKeeper
 from workers.reactions.core import Reaction, Tools
 from workers.reactions.positions import Positions
 from workers.reactions.run import Runner
@@ -81,6 +82,7 @@ class Stage:
         self.floor = floor
         self.reaction = reaction
         self.positions = Positions(floor.pool, lease_seconds=LEASE_SECONDS)
+        self.leases = LeaseKeeper(floor.pool, "reactions", "name", lease_seconds=LEASE_SECONDS)
 
     async def begin(self) -> None:
         """Makes its row; the log up to here is known to it or not, as it declares."""

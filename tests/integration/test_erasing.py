@@ -150,7 +150,7 @@ async def tidier(floor: Shopfloor) -> AsyncIterator[Tidier]:
         registration_keep_days=7,
     )
     async with Sender(config) as sender:
-        yield Tidier(config, floor.pool, sender)
+        yield Tidier(config, floor.pool, floor.pool, sender)
 
 
 async def _age(floor: Shopfloor, table: str, column: str, days: float, key: str, value: Any) -> None:
@@ -225,10 +225,10 @@ async def test_no_registration_goes_while_its_link_is_good(floor: Shopfloor) -> 
     account_id = await _account(floor, confirmed=False)
     await _age(floor, "accounts", "updated_at", 2.99, "id", account_id)
     async with Sender(config) as sender:
-        await Tidier(config, floor.pool, sender).tidy()
+        await Tidier(config, floor.pool, floor.pool, sender).tidy()
         await floor.drain()
         assert await floor.pool.fetchval("SELECT count(*) FROM accounts WHERE erased") == 0
         await _age(floor, "accounts", "updated_at", 0.02, "id", account_id)
-        await Tidier(config, floor.pool, sender).tidy()
+        await Tidier(config, floor.pool, floor.pool, sender).tidy()
         await floor.drain()
         assert await floor.pool.fetchval("SELECT count(*) FROM accounts WHERE erased") == 1

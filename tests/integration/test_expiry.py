@@ -11,7 +11,7 @@ from tests.integration.reacting import Stage, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.system import eventually_seen
 from workers.reactions.expiry import Expiry
-from workers.reactions.log import read_page
+from workers.reactions.log_pages import read_page
 
 _MOMENTS = {
     "events": ["occurred_at"],

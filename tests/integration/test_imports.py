@@ -23,7 +23,7 @@ GOOD = b'{"slug":"tea","name":"Tea","status":"active","sku":"TEA","price_minor":
 
 @pytest.fixture
 async def jobs(floor: Shopfloor) -> AsyncIterator[Background]:
-    async with background(floor, job_lease_seconds=30, job_max_attempts=2) as running:
+    async with background(floor, task_lease_seconds=30, task_attempts_max=2) as running:
         yield running
 
 
@@ -43,7 +43,7 @@ async def request(jobs: Background, *parts: bytes, size_bytes: int | None = None
 
 async def done(jobs: Background, job_id: UUID) -> tuple[str, dict[str, Any]]:
     """The import's status and summary, after one run."""
-    await jobs.runner().run(job_id)
+    await jobs.run_due()
     row = await jobs.row(job_id)
     assert row is not None
     return row["status"], msgspec.json.decode(row["summary"])

@@ -17,15 +17,18 @@ from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull
 from runtime.tables.jobs import PART_BYTES
 from tests.integration.background import Background, background, until
 from tests.integration.shopfloor import STAFF, Shopfloor
-from workers.jobs import leases
-from workers.jobs.core import KINDS, Job, JobFailed, Tools, WorkersAway
+from workers.failures import Away
+from workers.jobs import store
+from workers.jobs.kinds import KINDS, Job, JobFailed, Tools
+from workers.leases import LeaseLost
+from workers.tasks.queue import Task
 
 _Do = Callable[[Job, Tools], Awaitable[dict[str, Any]]]
 
 
 @pytest.fixture
 async def jobs(floor: Shopfloor) -> AsyncIterator[Background]:
-    async with background(floor, job_lease_seconds=30, job_max_attempts=3) as running:
+    async with background(floor, task_lease_seconds=30, task_attempts_max=3) as running:
         yield running
 
 
@@ -80,47 +83,42 @@ async def _row(jobs: Background, job_id: UUID) -> dict[str, Any]:
     return {**row, "summary": json.loads(row["summary"])}
 
 
-async def _expire_lease(jobs: Background, job_id: UUID) -> None:
-    """What time does to the lease of a process that is dead or stands still."""
-    await jobs.pool.execute("UPDATE jobs SET lease_until = now() WHERE id = $1", job_id)
+async def _progress(jobs: Background, job_id: UUID) -> tuple[int, int]:
+    row = await jobs.pool.fetchrow("SELECT done, total FROM job_progress WHERE job_id = $1", job_id)
+    assert row is not None
+    return row["done"], row["total"]
 
 
-async def _retry_now(jobs: Background, job_id: UUID) -> None:
-    await jobs.pool.execute("UPDATE jobs SET due_at = now() WHERE id = $1", job_id)
+async def _claim(jobs: Background, job_id: UUID) -> Task:
+    """Takes the job's task, as a process does that is never heard of again."""
+    (task,) = await jobs.queue.claim(["report"], 1)
+    assert task.subject == str(job_id)
+    return task
 
 
 async def test_a_job_is_found_done_and_finished_once(jobs: Background, does: Callable[[_Do], None]) -> None:
     does(_plain)
     job_id = await jobs.request("report", {"a": 1})
-    first, second = jobs.runner(), jobs.runner()
-    await first.tend()
-    assert jobs.asked == [job_id]
-    await asyncio.gather(first.run(job_id), second.run(job_id), first.run(job_id))
+    begun = await asyncio.gather(jobs.run_due(), jobs.run_due(), jobs.run_due())
+    assert sum(begun) == 1
     row = await _row(jobs, job_id)
-    assert (row["status"], row["run"], row["leases"], row["summary"]) == ("succeeded", 1, 1, {"done": True})
-    assert (row["progress_done"], row["progress_total"]) == (3, 3)
+    assert (row["status"], row["run"], row["summary"]) == ("succeeded", 1, {"done": True})
+    assert await _progress(jobs, job_id) == (3, 3)
     assert await jobs.result(job_id) == b'{"a": 1}'
     assert await jobs.finishes(job_id) == 1
-    await first.run(job_id)
-    jobs.asked.clear()
-    await first.tend()
-    assert jobs.asked == []
-    assert (await _row(jobs, job_id))["leases"] == 1
+    assert await jobs.task(job_id) is None
+    assert await jobs.run_due() == 0
     await jobs.floor.verified()
 
 
 async def test_what_a_dead_process_had_is_done_by_another(jobs: Background, does: Callable[[_Do], None]) -> None:
     does(_plain)
     job_id = await jobs.request("report", {})
-    dead = await leases.take(jobs.pool, job_id, 30)
-    assert dead is not None
-    await leases.keep_part(jobs.pool, dead, 0, b"half of it")
-    assert await leases.due(jobs.pool, 10) == []
-    await jobs.runner().run(job_id)
-    assert (await _row(jobs, job_id))["status"] == "queued", "it is taken while the lease runs"
-    await _expire_lease(jobs, job_id)
-    assert await leases.due(jobs.pool, 10) == [job_id]
-    await jobs.runner().run(job_id)
+    dead = await _claim(jobs, job_id)
+    await store.keep_part(jobs.pool, Job(job_id, "report", {}, "x", dead.run, 1, None, 0, None), 0, b"half of it")
+    assert await jobs.run_due() == 0, "it is taken while the lease runs"
+    await jobs.expire_leases()
+    assert await jobs.run_due() == 1
     row = await _row(jobs, job_id)
     assert (row["status"], row["run"]) == ("succeeded", 2)
     assert await jobs.result(job_id) == b"{}"
@@ -132,13 +130,13 @@ async def test_whoever_stood_still_for_too_long_learns_of_it_and_harms_nobody(
 ) -> None:
     gate = Gate()
     does(gate)
-    async with background(floor, job_lease_seconds=1) as jobs:
+    async with background(floor, task_lease_seconds=1) as jobs:
         job_id = await jobs.request("report", {})
-        slow = asyncio.create_task(jobs.runner().run(job_id))
+        slow = asyncio.create_task(jobs.run_due())
         await gate.begun.wait()
         gate.begun.clear()
-        await _expire_lease(jobs, job_id)
-        fast = asyncio.create_task(jobs.runner().run(job_id))
+        await jobs.expire_leases()
+        fast = asyncio.create_task(jobs.run_due())
         await gate.begun.wait()
         await slow  # its renewal finds the lease lost
         assert (await _row(jobs, job_id))["status"] == "queued"
@@ -156,14 +154,12 @@ async def test_of_two_runs_that_finish_the_first_stands_with_its_own_result(
     gate = Gate()
     does(gate)
     job_id = await jobs.request("report", {})
-    running = asyncio.create_task(jobs.runner().run(job_id))
+    running = asyncio.create_task(jobs.run_due())
     await gate.begun.wait()
     # Another run, long believed dead, had sent its word just before it lost its lease.
     stale = Job(job_id, "report", {}, STAFF.principal, 7, 1, None, 0, None)
-    await leases.keep_part(jobs.pool, stale, 0, b"the other's")
-    await jobs.floor.post(
-        FinishJob(job_id, "succeeded", 7, {"run": 7}), actor=STAFF, key=f"job:{job_id}:finish", fingerprint=b""
-    )
+    await store.keep_part(jobs.pool, stale, 0, b"the other's")
+    await jobs.floor.post(FinishJob(job_id, "succeeded", 7, {"run": 7}), actor=STAFF)
 
     async def finished() -> bool:
         return bool((await _row(jobs, job_id))["status"] == "succeeded")
@@ -174,6 +170,7 @@ async def test_of_two_runs_that_finish_the_first_stands_with_its_own_result(
     assert (await _row(jobs, job_id))["summary"] == {"run": 7}
     assert await jobs.result(job_id) == b"the other's"
     assert await jobs.finishes(job_id) == 1
+    assert await jobs.task(job_id) is None
 
 
 async def test_what_breaks_off_is_tried_again_but_not_for_ever(jobs: Background, does: Callable[[_Do], None]) -> None:
@@ -185,26 +182,30 @@ async def test_what_breaks_off_is_tried_again_but_not_for_ever(jobs: Background,
 
     does(breaks)
     job_id = await jobs.request("report", {})
-    runner = jobs.runner()
-    waits = []
-    for _ in range(4):
-        await runner.run(job_id)
-        assert await leases.due(jobs.pool, 10) == []
-        waits.append(
-            await jobs.pool.fetchval(
-                "SELECT extract(epoch FROM due_at - now())::float8 FROM jobs WHERE id = $1", job_id
-            )
-        )
-        await _retry_now(jobs, job_id)
+    for _ in range(3):
+        await jobs.run_due()
+        assert await jobs.due() == []
+        await jobs.make_due()
     assert attempts == [1, 2, 3]
-    assert waits[0] < waits[1] < waits[2], "each wait is longer than the one before"
     row = await _row(jobs, job_id)
     assert row["status"] == "failed"
     assert row["summary"] == {"code": "job_gave_up", "detail": "It broke off 3 times in a row."}
     assert await jobs.finishes(job_id) == 1
+    await jobs.floor.verified()
 
 
-@pytest.mark.parametrize("away", [MailboxesUnavailable(), MailboxFull(), WorkersAway()], ids=repr)
+async def test_a_job_whose_processes_all_die_is_given_up(jobs: Background, does: Callable[[_Do], None]) -> None:
+    does(_plain)
+    job_id = await jobs.request("report", {})
+    for _ in range(3):
+        await _claim(jobs, job_id)
+        await jobs.expire_leases()
+    await jobs.run_due()
+    row = await _row(jobs, job_id)
+    assert (row["status"], row["summary"]["code"]) == ("failed", "job_gave_up")
+
+
+@pytest.mark.parametrize("away", [MailboxesUnavailable(), MailboxFull(), Away()], ids=repr)
 async def test_a_job_is_not_given_up_because_the_shop_is_away(
     jobs: Background, does: Callable[[_Do], None], away: Exception
 ) -> None:
@@ -219,8 +220,8 @@ async def test_a_job_is_not_given_up_because_the_shop_is_away(
     does(waits)
     job_id = await jobs.request("report", {})
     for _ in range(5):
-        await jobs.runner().run(job_id)
-        await _retry_now(jobs, job_id)
+        await jobs.run_due()
+        await jobs.make_due()
     assert attempts == [1] * 5
     assert (await _row(jobs, job_id))["status"] == "succeeded"
 
@@ -240,8 +241,8 @@ async def test_a_run_goes_on_from_the_checkpoint_of_the_last(jobs: Background, d
     does(counts)
     job_id = await jobs.request("report", {})
     for _ in range(7):
-        await jobs.runner().run(job_id)
-        await _retry_now(jobs, job_id)
+        await jobs.run_due()
+        await jobs.make_due()
     assert seen[0] == (1, 0, None)
     assert [checkpoint["done"] for _, _, checkpoint in seen[1:]] == [1, 2, 3, 4, 5, 6]
     assert {attempts for attempts, _, _ in seen[1:]} == {2}, "headway makes up for having broken off"
@@ -249,14 +250,15 @@ async def test_a_run_goes_on_from_the_checkpoint_of_the_last(jobs: Background, d
     assert (row["status"], row["run"], row["summary"]) == ("succeeded", 7, {"done": 6})
 
 
-async def test_a_lost_lease_shows_at_the_next_checkpoint(jobs: Background, does: Callable[[_Do], None]) -> None:
+async def test_a_lost_lease_shows_at_the_next_checkpoint(jobs: Background) -> None:
     job_id = await jobs.request("report", {})
-    mine = await leases.take(jobs.pool, job_id, 30)
-    assert mine is not None
-    await _expire_lease(jobs, job_id)
-    assert await leases.take(jobs.pool, job_id, 30) is not None
-    with pytest.raises(leases.LeaseLost):
-        await leases.save(jobs.pool, mine, "{}", 0, None)
+    mine = await _claim(jobs, job_id)
+    await jobs.expire_leases()
+    await _claim(jobs, job_id)
+    with pytest.raises(LeaseLost):
+        await store.save_checkpoint(jobs.pool, mine, job_id, "{}", 0, None)
+    with pytest.raises(LeaseLost):
+        await store.save_progress(jobs.pool, mine, job_id, 0, None)
 
 
 async def test_what_can_never_be_done_fails_at_once(jobs: Background, does: Callable[[_Do], None]) -> None:
@@ -265,9 +267,9 @@ async def test_what_can_never_be_done_fails_at_once(jobs: Background, does: Call
 
     does(refuses)
     job_id = await jobs.request("report", {})
-    await jobs.runner().run(job_id)
+    await jobs.run_due()
     row = await _row(jobs, job_id)
-    assert (row["status"], row["leases"]) == ("failed", 1)
+    assert (row["status"], row["run"]) == ("failed", 1)
     assert row["summary"] == {"code": "no_such_thing", "detail": "There is no such thing."}
 
 
@@ -280,7 +282,7 @@ async def test_a_result_has_a_bound(floor: Shopfloor, does: Callable[[_Do], None
     does(writes)
     async with background(floor, job_result_max_bytes=2 * PART_BYTES) as jobs:
         job_id = await jobs.request("report", {})
-        await jobs.runner().run(job_id)
+        await jobs.run_due()
         assert (await _row(jobs, job_id))["summary"]["code"] == "result_too_large"
 
 
@@ -288,15 +290,16 @@ async def test_a_process_that_ends_gives_its_jobs_back(jobs: Background, does: C
     gate = Gate()
     does(gate)
     job_id = await jobs.request("report", {})
-    runner = jobs.runner()
-    running = asyncio.create_task(runner.run(job_id))
+    lane = jobs.lane()
+    await lane.look()
     await gate.begun.wait()
-    await runner.stop()
-    await running
-    assert await leases.due(jobs.pool, 10) == [job_id], "at once, and not when the lease runs out"
-    assert (await _row(jobs, job_id))["attempts"] == 0
+    await lane.stop()
+    assert await jobs.due() == [str(job_id)], "at once, and not when the lease runs out"
+    task = await jobs.task(job_id)
+    assert task is not None
+    assert task["attempts"] == 0
     gate.open.set()
-    await jobs.runner().run(job_id)
+    await jobs.run_due()
     assert (await _row(jobs, job_id))["summary"] == {"run": 2}
 
 
@@ -305,20 +308,23 @@ async def test_only_so_many_at_a_time(floor: Shopfloor, does: Callable[[_Do], No
     does(gate)
     async with background(floor, job_concurrency=2) as jobs:
         asked = [await jobs.request("report", {}) for _ in range(3)]
-        runner = jobs.runner()
-        running = [asyncio.create_task(runner.run(job_id)) for job_id in asked]
+        lane = jobs.lane()
+        lane.start()
+        lane.want()
 
         async def two_begun() -> bool:
             return len(gate.runs) == 2
 
         await until(two_begun)
-        assert await leases.due(jobs.pool, 10) == [asked[2]]
-        await running[2]  # no hand was free
+        assert await lane.look() == 0, "there is no room"
+        assert await jobs.due() == [str(asked[2])]
         gate.open.set()
-        await asyncio.gather(*running)
-        assert jobs.asked[-1] == asked[2], "whoever has a hand free asks for the next at once"
-        await runner.run(asked[2])
-        assert [(await _row(jobs, job_id))["status"] for job_id in asked] == ["succeeded"] * 3
+
+        async def all_done() -> bool:
+            return [(await _row(jobs, job_id))["status"] for job_id in asked] == ["succeeded"] * 3
+
+        await until(all_done)  # a lane that has room again looks by itself
+        await lane.stop()
 
 
 async def test_what_was_uploaded_is_read_part_by_part(jobs: Background, does: Callable[[_Do], None]) -> None:
@@ -329,7 +335,7 @@ async def test_what_was_uploaded_is_read_part_by_part(jobs: Background, does: Ca
     does(reads)
     job_id = await jobs.request("report", {})
     await _upload(jobs, job_id, b"one", b"two")
-    await jobs.runner().run(job_id)
+    await jobs.run_due()
     assert (await _row(jobs, job_id))["summary"] == {"all": [[0, "one"], [1, "two"]], "behind 0": ["two"]}
 
 
@@ -349,11 +355,12 @@ async def test_tidying_leaves_what_somebody_may_want(jobs: Background, does: Cal
     await _upload(jobs, fresh, b"was read")
     await _upload(jobs, nobodys, b"was never asked for", age_seconds=10_000)
     await _upload(jobs, new, b"is about to be asked for")
+    await jobs.pool.execute("UPDATE tasks SET due_at = 'infinity' WHERE subject = $1", str(waiting))
+    await jobs.run_due()
     for job_id in (fresh, old):
-        await jobs.runner().run(job_id)
         await jobs.pool.execute("INSERT INTO job_rows VALUES ($1, 1, 'x', 'x', '{}', 'rejected')", job_id)
     await jobs.pool.execute("UPDATE jobs SET updated_at = now() - interval '2 hours' WHERE id = $1", old)
-    await leases.tidy(jobs.pool, 3_600)
+    await store.tidy(jobs.pool, 3_600)
     left = {(row["job_id"], row["run"]) for row in await jobs.pool.fetch("SELECT job_id, run FROM job_parts")}
     assert left == {(waiting, 0), (fresh, 1), (new, 0)}
     assert [row["job_id"] for row in await jobs.pool.fetch("SELECT job_id FROM job_rows")] == [fresh]

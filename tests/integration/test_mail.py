@@ -14,7 +14,7 @@ from domain.orders import CancelOrder, ConfirmOrder, PlaceOrder, Wanted
 from tests.integration.reacting import Stage, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.mailserver import MailServer, Step
-from workers.reactions.core import Away
+from workers.failures import Away
 from workers.reactions.mail import transport
 from workers.reactions.mail.reaction import Mail
 

@@ -14,8 +14,9 @@ from tests import pace
 from tests.integration.reacting import LEASE_SECONDS, Stage, Told, ToldMany, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.system import eventually_seen
-from workers.reactions.core import Away, Failure, GiveUp
-from workers.reactions.positions import LeaseLost
+from workers.failures import Away
+from workers.leases import LeaseLost
+from workers.reactions.core import Failure, GiveUp
 from workers.rows import Rows
 
 
@@ -255,7 +256,7 @@ async def test_a_run_that_was_overtaken_changes_nothing_more(floor: Shopfloor) -
         assert quick is not None
         quick = await on_stage.positions.move(quick, 4)
         for step in (
-            on_stage.positions.renew(slow),
+            on_stage.leases.renew(slow.name, slow.token),
             on_stage.positions.move(slow, 5),
             on_stage.positions.dead_letter(slow, 5, "x"),
             on_stage.positions.note_failure(slow, Failure(ValueError("x"), 1, 1, datetime.now(UTC)), "x", 1.0),

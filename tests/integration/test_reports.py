@@ -141,7 +141,7 @@ def _params(by: str, first: str, end: str, form: str = "csv", *statuses: str) ->
 
 async def _report(jobs: Background, params: dict[str, Any]) -> bytes:
     job_id = await jobs.request("report", params)
-    await jobs.runner().run(job_id)
+    await jobs.run_due()
     row = await jobs.row(job_id)
     assert row is not None
     assert row["status"] == "succeeded", row["summary"]
@@ -335,7 +335,7 @@ async def test_it_shows_one_moment_of_the_shop_however_long_it_reads(shop: Backg
     async with floor.pool.acquire() as connection:
         async with connection.transaction():
             await connection.execute("LOCK TABLE order_lines IN ACCESS EXCLUSIVE MODE")
-            running = asyncio.create_task(shop.runner().run(job_id))
+            running = asyncio.create_task(shop.run_due())
             await until(report_waits)
             at = datetime(2011, 1, 2, 23, 59, tzinfo=UTC)
             await _apply_in(connection, floor, [place, ConfirmOrder(place.order_id)], at)

@@ -138,6 +138,7 @@ async def test_a_shop_in_order_is_clean_and_everything_was_counted(shop: Shop) -
         "commands_rejected": 1,
         "commands_repeated": 1,
         "commands_failed": 1,
+        "tasks": 0,
     }
 
 

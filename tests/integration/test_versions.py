@@ -23,7 +23,7 @@ from tests import pace, versioned
 from tests.integration.reacting import Told
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.integration.test_gateway_tail import SOON_SILENT, WITHIN, Watcher, tail_of
-from workers.reactions.log import read_page
+from workers.reactions.log_pages import read_page
 
 
 @pytest.fixture

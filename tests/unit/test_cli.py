@@ -37,6 +37,7 @@ _COMMANDS = {
     "keys",
     "migrate",
     "receive",
+    "tasks",
     "replay",
     "token",
     "up",

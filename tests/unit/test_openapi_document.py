@@ -106,6 +106,8 @@ CLOSED: Final = frozenset(
     {"status", "role", "scopes", "currency", "kind", "type", "code", "by", "format", "event_types"}
 )
 OPEN: Final = {
+    "TaskView.kind": "each kind of task is declared by what does it",
+    "TaskRetried.kind": "each kind of task is declared by what does it",
     "DeadLetterView.code": "what a library raised has a name of its own",
     "FailureView.code": "each kind of job has its own",
     "RowErrorView.code": "each kind of row has its own",

@@ -1,5 +1,5 @@
-"""Jobs: long work in the background, one file a kind. `core.py` is what a kind of job is written against, `runner.py`
-sees to it that each is done, and `leases.py` holds what both keep in Postgres.
+"""Jobs: long work in the background, one file a kind. `kinds.py` is what a kind of job is written against, `store.py`
+what jobs keep in Postgres; each is run as a task, see `workers/performers/jobs.py`.
 
 Importing the package imports every module in it: a new kind is a new file and no list to keep.
 """

@@ -32,12 +32,13 @@ from runtime.listings.rows import BadRow, Row, read_json
 from runtime.listings.sheets import Sheet, knows
 from runtime.mailboxes.sender import Settled, wait_for_outcomes
 from runtime.records import APPLIED
-from workers.jobs import fates
+from workers.failures import Away
+from workers.jobs import row_outcomes
 from workers.jobs.category_paths import CategoryTree, Path, created, fingerprint
-from workers.jobs.core import Job, JobFailed, Tools, WorkersAway, job, upload_incomplete
-from workers.jobs.fates import CREATED, LEFT_ASIDE, REJECTED, UNCHANGED, Note, fate_of
+from workers.jobs.dry_run import DryRun, RowEffect
+from workers.jobs.kinds import Job, JobFailed, Tools, job, upload_incomplete
 from workers.jobs.planning import Known, Planned, Window, known_of, tree_of
-from workers.jobs.rehearsal import Rehearsal, Rehearsed
+from workers.jobs.row_outcomes import CREATED, LEFT_ASIDE, REJECTED, UNCHANGED, Note, outcome_of
 from workers.jobs.uploads import Upload
 
 # A window ends with so many bytes of rows, too: two thousand descriptions of the longest kind are much to keep.
@@ -73,7 +74,7 @@ class Params(msgspec.Struct, frozen=True):
 class Progress(msgspec.Struct):
     """How far an import is, and what came of its rows: its checkpoint, and in the end its summary. The next row begins
     at `offset` (bytes of the file in UTF-8) and `line`. `applied` are those `created` and those changed; of the
-    rejected and left aside `errors_kept` can be looked at one by one, and of the others, in a dry run, `fates_kept`.
+    rejected and left aside `errors_kept` can be looked at one by one, and of the others, in a dry run, `outcomes_kept`.
     """
 
     offset: int = 0
@@ -86,7 +87,7 @@ class Progress(msgspec.Struct):
     left_aside: int = 0
     categories_created: int = 0
     errors_kept: int = 0
-    fates_kept: int = 0
+    outcomes_kept: int = 0
     encoding: str = UTF_8
     separator: str | None = None
     ignored_columns: Sequence[str] = ()
@@ -110,9 +111,9 @@ async def run(job: Job, tools: Tools) -> dict[str, object]:
             separator=header.separator,
             ignored_columns=sheet.ignored,
         )
-    await fates.forget(tools.pool, job, begin.line)
-    with Rehearsal(tools.pool, job.id, actor) if params.dry_run else nullcontext() as rehearsal:
-        importer = Importer(job, tools, params, upload, header, sheet, begin, rehearsal, actor)
+    await row_outcomes.forget(tools.pool, job, begin.line)
+    with DryRun(tools.pool, job.id, actor) if params.dry_run else nullcontext() as dry_run:
+        importer = Importer(job, tools, params, upload, header, sheet, begin, dry_run, actor)
         await importer.run()
     if upload.read_bytes != params.size_bytes:
         raise upload_incomplete()
@@ -140,7 +141,7 @@ async def _sheet(params: Params, upload: Upload, tools: Tools) -> tuple[Header |
 
 
 class Importer:
-    """One run of an import. With a rehearsal, nothing is applied."""
+    """One run of an import. In a dry run, nothing is applied."""
 
     def __init__(
         self,
@@ -151,7 +152,7 @@ class Importer:
         header: Header | None,
         sheet: Sheet | None,
         progress: Progress,
-        rehearsal: Rehearsal | None,
+        dry_run: DryRun | None,
         actor: Actor,
     ) -> None:
         self.progress = progress
@@ -161,7 +162,7 @@ class Importer:
         self._upload = upload
         self._header = header
         self._sheet = sheet
-        self._rehearsal = rehearsal
+        self._dry_run = dry_run
         self._actor = actor
 
     async def run(self) -> None:
@@ -170,7 +171,7 @@ class Importer:
         async for records in self._windows():
             await self._take(records)
             self._tools.progress(self._upload.read_bytes, self._params.size_bytes)
-            if self._rehearsal is None:
+            if self._dry_run is None:
                 await self._tools.checkpoint(msgspec.to_builtins(self.progress))
 
     async def _windows(self) -> AsyncIterator[list[Record]]:
@@ -202,12 +203,14 @@ class Importer:
         planned = await self._plan(rows, notes)
         said = {record.line: row for record, row in rows}
         for row, (settled, changes) in zip(planned, await self._settle(planned), strict=True):
-            fate = fate_of(settled.type) if settled.status == APPLIED else REJECTED
+            outcome = outcome_of(settled.type) if settled.status == APPLIED else REJECTED
             code, detail, column = "", "", None
-            if fate == REJECTED:
+            if outcome == REJECTED:
                 code, detail = settled.code or settled.status, settled.detail or ""
                 column = self._column(_COLUMN_OF_CODE.get(code))
-            notes.append(Note(row.line, fate, code, detail, column, said[row.line].slug, said[row.line].sku, changes))
+            notes.append(
+                Note(row.line, outcome, code, detail, column, said[row.line].slug, said[row.line].sku, changes)
+            )
         await self._note(notes)
         self.progress.offset, self.progress.line = records[-1].next_offset, records[-1].next_line
 
@@ -223,7 +226,7 @@ class Importer:
     async def _plan(self, rows: Sequence[tuple[Record, Row]], notes: list[Note]) -> list[Planned]:
         """The commands of the rows, in the order of their lines; what makes no sense goes to the notes."""
         said = [row for _, row in rows]
-        known = await (self._rehearsal.known(said) if self._rehearsal else known_of(self._tools.pool, said))
+        known = await (self._dry_run.known(said) if self._dry_run else known_of(self._tools.pool, said))
         window = Window(self._job.id, await self._with_paths(known, said))
         planned: list[Planned] = []
         for record, row in rows:
@@ -243,7 +246,7 @@ class Importer:
         if not paths:
             return known
         tree = await tree_of(self._tools.pool)
-        for category in self._rehearsal.categories.values() if self._rehearsal else ():
+        for category in self._dry_run.categories.values() if self._dry_run else ():
             tree.add(category)
         refused: dict[Path, tuple[str, str]] = {}
         for path in paths if self._params.layout.create_categories else ():
@@ -258,16 +261,16 @@ class Importer:
         return msgspec.structs.replace(known, paths=found, refused=refused)
 
     async def _create(self, tree: CategoryTree, command: CreateCategory) -> Settled:
-        if self._rehearsal is not None:
-            return await self._rehearsal.create(tree, command)
+        if self._dry_run is not None:
+            return await self._dry_run.create(tree, command)
         key = f"import:{self._job.id}:category:{command.category_id}"
         (settled,) = await self._send([(command, key, fingerprint(command))])
         return settled
 
-    async def _settle(self, planned: Sequence[Planned]) -> list[Rehearsed]:
+    async def _settle(self, planned: Sequence[Planned]) -> list[RowEffect]:
         """What became of each command, in their order; or what would, in a dry run."""
-        if self._rehearsal is not None:
-            return await self._rehearsal.settle(planned)
+        if self._dry_run is not None:
+            return await self._dry_run.settle(planned)
         settled: dict[int, Settled] = {}
         wave_of = attrgetter("wave")
         for _, wave in groupby(sorted(planned, key=wave_of), key=wave_of):
@@ -276,7 +279,7 @@ class Importer:
                 [(row.command, f"import:{self._job.id}:{row.line}", row.fingerprint) for row in rows]
             )
             settled |= {row.line: outcome for row, outcome in zip(rows, outcomes, strict=True)}
-        return [Rehearsed(settled[row.line], ()) for row in planned]
+        return [RowEffect(settled[row.line], ()) for row in planned]
 
     async def _send(self, commands: Sequence[tuple[Command, str, bytes]]) -> list[Settled]:
         """Posts the commands, each with its key and fingerprint, side by side, and waits for what becomes of them."""
@@ -295,25 +298,25 @@ class Importer:
         )
         outcomes = await wait_for_outcomes(self._tools.pool, ids)
         if len(outcomes) < len(ids):
-            raise WorkersAway(f"{len(ids) - len(outcomes)} of {len(ids)} rows have no outcome yet")
+            raise Away(f"{len(ids) - len(outcomes)} of {len(ids)} rows have no outcome yet")
         return [outcomes[command_id] for command_id in ids]
 
     async def _note(self, notes: Sequence[Note]) -> None:
         """Counts all notes, and keeps as many as may be kept, those of the first lines: of rows that were not taken,
         and in a dry run of the others."""
         counted, config = self.progress, self._tools.config
-        not_taken = sorted((note for note in notes if note.fate in _NOT_TAKEN), key=_line_of)
-        taken = sorted((note for note in notes if note.fate not in _NOT_TAKEN), key=_line_of)
-        aside = sum(note.fate == LEFT_ASIDE for note in not_taken)
-        unchanged = sum(note.fate == UNCHANGED for note in taken)
+        not_taken = sorted((note for note in notes if note.outcome in _NOT_TAKEN), key=_line_of)
+        taken = sorted((note for note in notes if note.outcome not in _NOT_TAKEN), key=_line_of)
+        aside = sum(note.outcome == LEFT_ASIDE for note in not_taken)
+        unchanged = sum(note.outcome == UNCHANGED for note in taken)
         counted.left_aside += aside
         counted.rejected += len(not_taken) - aside
         counted.unchanged += unchanged
         counted.applied += len(taken) - unchanged
-        counted.created += sum(note.fate == CREATED for note in taken)
+        counted.created += sum(note.outcome == CREATED for note in taken)
         errors = not_taken[: max(0, config.import_errors_max - counted.errors_kept)]
-        told = taken[: max(0, config.import_fates_max - counted.fates_kept)] if self._params.dry_run else []
+        told = taken[: max(0, config.import_row_outcomes_max - counted.outcomes_kept)] if self._params.dry_run else []
         if errors or told:
-            await fates.keep(self._tools.pool, self._job, [*errors, *told])
+            await row_outcomes.keep(self._tools.pool, self._job, [*errors, *told])
         counted.errors_kept += len(errors)
-        counted.fates_kept += len(told)
+        counted.outcomes_kept += len(told)

@@ -25,7 +25,7 @@ from domain.jobs import REPORT
 from domain.orders import GUEST_PREFIX
 from runtime.csvcells import escape_cell
 from runtime.timezones import start_of, zone_of
-from workers.jobs.core import Job, Tools, job
+from workers.jobs.kinds import Job, Tools, job
 
 _Rows = Sequence[tuple[Any, ...]]
 

@@ -11,7 +11,7 @@ from runtime.listings.encodings import UTF_8, Evidence, as_utf8, resolved
 from runtime.listings.headers import Header, find_header
 from runtime.listings.records import Record, Records
 from runtime.tables.jobs import PART_BYTES
-from workers.jobs.core import Tools
+from workers.jobs.kinds import Tools
 
 _HEAD_BYTES: Final = ROW_MAX_BYTES
 

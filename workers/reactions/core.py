@@ -7,22 +7,18 @@ after `handle`, before the position is kept, leaves it to be done once more.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar, Final, NamedTuple, Protocol
 
 import asyncpg
 
-from runtime.database import LOST_CONNECTION
-from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull, PostQueueFull
 from runtime.mailboxes.sender import Sender
 from runtime.metrics import allow_reaction, reaction_kind
 from runtime.records import EventRecord
-from runtime.redis_client import REDIS_UNAVAILABLE
 from runtime.settings import Settings
+from workers.failures import DATABASE_TROUBLE, NOBODYS_FAULT, backoff_seconds
 
-RETRY_FIRST_SECONDS: Final = 1.0
 HANDLE_MAX_SECONDS: Final = 30.0
 
 
@@ -34,20 +30,8 @@ class NotNow(Exception):
     """This event cannot be handled now, and nobody needs to look into why: it is tried again, so many times."""
 
 
-class Away(Exception):
-    """What the reaction needs is away, which is not the event's fault: it waits, for as long as it takes."""
-
-
-# What says nothing about the event, besides Away.
-NOT_THE_EVENT: Final[tuple[type[BaseException], ...]] = (
-    Away,
-    MailboxFull,
-    PostQueueFull,
-    MailboxesUnavailable,
-    asyncpg.PostgresError,
-    *LOST_CONNECTION,
-    *REDIS_UNAVAILABLE,
-)
+NOT_THE_EVENT: Final[tuple[type[BaseException], ...]] = (*NOBODYS_FAULT, *DATABASE_TROUBLE)
+"""What says nothing about the event."""
 
 
 class TookTooLong(Exception):
@@ -126,13 +110,6 @@ class Reaction:
 
     async def failed(self, record: EventRecord, failure: Failure) -> None:
         """Told of every failure of the first event behind the position, before that is recorded."""
-
-
-def backoff_seconds(failures: int, longest: float) -> float:
-    """Before the next try after so many failures: twice as long each time, up to `longest`; of that somewhere between
-    half and all, so that many who fail together do not come back together."""
-    seconds = min(RETRY_FIRST_SECONDS * 2.0 ** min(failures - 1, 30), longest)
-    return seconds * (0.5 + random.random() / 2)  # noqa: S311 - jitter
 
 
 class Source(Protocol):

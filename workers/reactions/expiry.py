@@ -17,7 +17,8 @@ from domain.orders import PLACED, ExpireOrder, OrderPlaced
 from domain.roles import STAFF
 from runtime.mailboxes.sender import wait_for_outcomes
 from runtime.records import FAILED, EventRecord
-from workers.reactions.core import Away, GiveUp, Reaction, Tools
+from workers.failures import Away
+from workers.reactions.core import GiveUp, Reaction, Tools
 
 TIDEGATE: Final = Actor.in_role("tidegate", STAFF)
 SEND_PATIENCE_SECONDS: Final = 10.0

@@ -14,16 +14,12 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from workers.failures import ERROR_MAX_CHARS
+from workers.leases import FREE, RELEASED, must_hold
 from workers.reactions.core import Failure, Reaction
-from workers.reactions.log import STRETCH_MAX_EVENTS
+from workers.reactions.log_pages import STRETCH_MAX_EVENTS
 
-ERROR_MAX_CHARS: Final = 1_000
-
-_IS_FREE: Final = "(r.lease_until IS NULL OR r.lease_until < now()) AND (r.due_at IS NULL OR r.due_at <= now())"
-
-
-class LeaseLost(Exception):
-    """Somebody else runs the reaction by now, or its position was moved: whoever sees this goes away."""
+_MAY_RUN: Final = f"{FREE} AND (due_at IS NULL OR due_at <= now())"
 
 
 class Held(NamedTuple):
@@ -68,7 +64,7 @@ class Positions:
         rows = await self._pool.fetch(
             f"""
             SELECT r.name FROM reactions r, event_counter c
-            WHERE r.name = ANY($1::text[]) AND r.position < c.last_seq AND {_IS_FREE}
+            WHERE r.name = ANY($1::text[]) AND r.position < c.last_seq AND {_MAY_RUN}
             ORDER BY r.due_at NULLS FIRST
             """,  # noqa: S608 - only our own constants go in
             list(names),
@@ -80,7 +76,7 @@ class Positions:
         row = await self._pool.fetchrow(
             f"""
             UPDATE reactions r SET lease_token = $2, lease_until = now() + $3 * interval '1 second'
-            WHERE r.name = $1 AND {_IS_FREE}
+            WHERE r.name = $1 AND {_MAY_RUN}
             RETURNING r.name, r.lease_token, r.position, r.failures, r.blamed, r.failing_since
             """,  # noqa: S608 - only our own constants go in
             name,
@@ -88,17 +84,6 @@ class Positions:
             self._lease_seconds,
         )
         return Held(*row) if row is not None else None
-
-    async def renew(self, held: Held) -> None:
-        """Says that the holder is still at work. Raises LeaseLost."""
-        await self._must(
-            """
-            UPDATE reactions SET lease_until = now() + $3 * interval '1 second' WHERE name = $1 AND lease_token = $2
-            """,
-            held.name,
-            held.token,
-            self._lease_seconds,
-        )
 
     async def move(self, held: Held, to: int) -> Held:
         """Everything up to `to` is handled, or of no interest. Raises LeaseLost."""
@@ -119,11 +104,11 @@ class Positions:
         """Records that the event behind the position could not be handled, and gives the lease back until it is time
         for another try. Raises LeaseLost."""
         await self._must(
-            """
+            f"""
             UPDATE reactions SET failures = $4, blamed = $5, failing_since = $6, last_error = $7,
-                due_at = now() + $8 * interval '1 second', lease_token = NULL, lease_until = NULL, updated_at = now()
+                due_at = now() + $8 * interval '1 second', {RELEASED}, updated_at = now()
             WHERE name = $1 AND lease_token = $2 AND position = $3
-            """,
+            """,  # noqa: S608 - only our own constants go in
             held.name,
             held.token,
             held.position,
@@ -135,15 +120,15 @@ class Positions:
         )
 
     async def dead_letter(self, held: Held, seq: int, error: str) -> Held:
-        """Puts an event aside as a dead letter, and moves the position behind it. Raises LeaseLost."""
+        """Makes an event a dead letter, and moves the position past it. Raises LeaseLost."""
         await self._must(
             """
-            WITH buried AS (
+            WITH given_up AS (
                 UPDATE reactions SET position = $4, failures = 0, blamed = 0, failing_since = NULL, last_error = $5,
                     updated_at = now()
                 WHERE name = $1 AND lease_token = $2 AND position = $3 RETURNING name
             )
-            INSERT INTO reaction_dead_letters AS d (reaction, seq, error, at) SELECT name, $4, $5, now() FROM buried
+            INSERT INTO reaction_dead_letters AS d (reaction, seq, error, at) SELECT name, $4, $5, now() FROM given_up
             ON CONFLICT (reaction, seq) DO UPDATE SET error = excluded.error, at = excluded.at
             """,
             held.name,
@@ -159,14 +144,14 @@ class Positions:
         interest behind the position: that has come in just now, and whoever was told of it found the lease taken. If
         there is much behind it, that is not looked through here. A lease that was lost already is left alone."""
         more: bool | None = await self._pool.fetchval(
-            """
-            UPDATE reactions r SET lease_token = NULL, lease_until = NULL, due_at = $3
+            f"""
+            UPDATE reactions r SET {RELEASED}, due_at = $3
             FROM event_counter c WHERE r.name = $1 AND r.lease_token = $2
             RETURNING c.last_seq > r.position + $5 OR EXISTS (
                 SELECT FROM events e WHERE e.seq > r.position AND e.seq <= r.position + $5
                     AND ($4::text[] IS NULL OR e.type = ANY($4::text[]))
             )
-            """,
+            """,  # noqa: S608 - only our own constants go in
             held.name,
             held.token,
             due_at,
@@ -176,6 +161,4 @@ class Positions:
         return bool(more)
 
     async def _must(self, statement: str, *arguments: object) -> None:
-        done: str = await self._pool.execute(statement, *arguments)
-        if done.endswith(" 0"):
-            raise LeaseLost(arguments[0])
+        must_hold(await self._pool.execute(statement, *arguments), arguments[0])

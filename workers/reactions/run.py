@@ -10,23 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import asyncpg
 
-from runtime.database import LOST_CONNECTION
 from runtime.metrics import REACTION_DEAD_LETTERS, REACTION_FAILURES, REACTION_HANDLED, reaction_kind
 from runtime.records import EventRecord
+from workers.failures import DATABASE_TROUBLE
+from workers.leases import LeaseKeeper, LeaseLost
 from workers.reactions.core import Failure, GiveUp, NotNow, Reaction, TookTooLong, blames_event
-from workers.reactions.log import read_page
-from workers.reactions.positions import Held, LeaseLost, Positions
+from workers.reactions.log_pages import read_page
+from workers.reactions.positions import Held, Positions
 
 RUN_MAX_SECONDS: Final = 2.0
 """A run that has more to do after so long lets others come first."""
-_RENEWALS_PER_LEASE: Final = 3
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Runner:
 
     def __init__(self, pool: asyncpg.Pool[Any], *, lease_seconds: float) -> None:
         self._pool = pool
-        self._lease_seconds = lease_seconds
+        self._leases = LeaseKeeper(pool, "reactions", "name", lease_seconds=lease_seconds)
         self._positions = Positions(pool, lease_seconds=lease_seconds)
 
     async def run(self, reaction: Reaction) -> bool:
@@ -47,44 +47,11 @@ class Runner:
         if held is None:
             return False
         try:
-            async with self._keeping(held, asked_at):
+            async with self._leases.keeping(held.name, held.token, asked_at):
                 return await _Run(self._pool, self._positions, reaction, held).go()
         except LeaseLost:
             _log.info("reaction %s is in other hands", reaction.name)
             return False
-
-    @asynccontextmanager
-    async def _keeping(self, held: Held, since: float) -> AsyncIterator[None]:
-        """Renews the lease meanwhile, and cancels what is inside when the lease is over: then LeaseLost is raised.
-        `since` is when it was asked for, on the loop's clock."""
-        deadline = asyncio.timeout_at(since + self._lease_seconds)
-        try:
-            async with deadline:
-                renewing = asyncio.create_task(self._renew(held, deadline))
-                try:
-                    yield
-                finally:
-                    renewing.cancel()
-                    await asyncio.gather(renewing, return_exceptions=True)
-        except TimeoutError:
-            if deadline.expired():
-                raise LeaseLost(held.name) from None
-            raise
-
-    async def _renew(self, held: Held, deadline: asyncio.Timeout) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(self._lease_seconds / _RENEWALS_PER_LEASE)
-            asked_at = loop.time()
-            try:
-                await self._positions.renew(held)
-            except LeaseLost:
-                deadline.reschedule(asked_at)
-                return
-            except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
-                _log.warning("the lease of %s was not renewed (%s)", held.name, type(error).__name__)
-            else:
-                deadline.reschedule(asked_at + self._lease_seconds)
 
 
 class _Run:
@@ -103,7 +70,7 @@ class _Run:
         try:
             return await self._go()
         except asyncio.CancelledError:
-            with suppress(asyncpg.PostgresError, *LOST_CONNECTION):
+            with suppress(*DATABASE_TROUBLE):
                 await self._leave()
             raise
 

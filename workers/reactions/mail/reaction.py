@@ -20,7 +20,8 @@ from domain.money import written
 from domain.orders import OrderCancelled, OrderConfirmed
 from runtime.records import EventRecord, moment
 from runtime.redis_client import connect
-from workers.reactions.core import Away, GiveUp, NotNow, Reaction, Tools
+from workers.failures import Away
+from workers.reactions.core import GiveUp, NotNow, Reaction, Tools
 from workers.reactions.mail.message import Item, NoAddress, Notice, Subject, Writer, item
 from workers.reactions.mail.notices import NOTICES, Notices
 from workers.reactions.mail.quota import RECIPIENT, SENDER, Quota

@@ -29,7 +29,8 @@ from aiosmtplib import (
 )
 
 from runtime.settings import Settings
-from workers.reactions.core import Away, GiveUp, NotNow
+from workers.failures import Away
+from workers.reactions.core import GiveUp, NotNow
 
 SEND_MAX_SECONDS: Final = 25.0
 """For the whole of one mail, however slowly the server answers."""

@@ -11,7 +11,7 @@ import msgspec
 from domain.catalogue import ListingUnchanged, ProductCreated, VariantAdded
 from domain.limits import is_text
 from domain.stock import StockUnchanged
-from workers.jobs.core import Job
+from workers.jobs.kinds import Job
 
 CREATED: Final = "created"
 CHANGED: Final = "changed"
@@ -20,7 +20,7 @@ REJECTED: Final = "rejected"
 LEFT_ASIDE: Final = "left_aside"
 
 # By the first event of a row's command, which tells what is new before what is changed.
-_FATES: Final = {
+_OUTCOMES: Final = {
     ProductCreated.type: CREATED,
     VariantAdded.type: CREATED,
     ListingUnchanged.type: UNCHANGED,
@@ -42,7 +42,7 @@ class Note(NamedTuple):
     """What became of the row that begins on a line; of one that was not taken why, and which column is to blame."""
 
     line: int
-    fate: str
+    outcome: str
     code: str = ""
     detail: str = ""
     column: str | None = None
@@ -62,20 +62,20 @@ class Note(NamedTuple):
         return msgspec.json.encode(_texts(said)).decode()
 
 
-def fate_of(event_type: str) -> str:
+def outcome_of(event_type: str) -> str:
     """What became of a row whose command was applied with this first event."""
-    return _FATES.get(event_type, CHANGED)
+    return _OUTCOMES.get(event_type, CHANGED)
 
 
 async def keep(pool: asyncpg.Pool[Any], job: Job, notes: Sequence[Note]) -> None:
     """Keeps the notes; what is there of a line stays."""
     await pool.executemany(
         """
-        INSERT INTO job_rows (job_id, line, fate, code, detail, particulars) VALUES ($1, $2, $3, $4, $5, $6::jsonb)
+        INSERT INTO job_rows (job_id, line, outcome, code, detail, particulars) VALUES ($1, $2, $3, $4, $5, $6::jsonb)
         ON CONFLICT DO NOTHING
         """,
         [
-            (job.id, note.line, note.fate, note.code, _texts(note.detail[:_DETAIL_MAX_CHARS]), note.particulars)
+            (job.id, note.line, note.outcome, note.code, _texts(note.detail[:_DETAIL_MAX_CHARS]), note.particulars)
             for note in notes
         ],
     )

@@ -28,21 +28,21 @@ from runtime.mailboxes.sender import Settled
 from runtime.records import APPLIED, REJECTED
 from workers.handlers import gather_reads
 from workers.jobs.category_paths import CategoryTree
-from workers.jobs.fates import CHANGED, Change, fate_of
 from workers.jobs.planning import Known, Planned, known_of, new_product_id
+from workers.jobs.row_outcomes import CHANGED, Change, outcome_of
 from workers.rows import ReadSet, load
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
 
-class Rehearsed(NamedTuple):
+class RowEffect(NamedTuple):
     """What would become of a row; and, if it would change what is there, what of it."""
 
     settled: Settled
     changes: tuple[Change, ...]
 
 
-class Rehearsal:
+class DryRun:
     """The shop as an import would leave it. A context manager."""
 
     def __init__(self, pool: asyncpg.Pool[Any], job_id: UUID, actor: Actor) -> None:
@@ -81,7 +81,7 @@ class Rehearsal:
         await asyncio.sleep(0)  # there may be thousands, and the lease is to be kept meanwhile
         return settled
 
-    async def settle(self, planned: Sequence[Planned]) -> list[Rehearsed]:
+    async def settle(self, planned: Sequence[Planned]) -> list[RowEffect]:
         """What would become of each command, in their order."""
         read_set = ReadSet()
         for row in planned:
@@ -90,7 +90,7 @@ class Rehearsal:
             shop = (await load(connection, read_set, alone=False)).shop
         self._recall(shop, [row.command for row in planned])
         before = [dict(states) for _, states in _kept(shop)]
-        settled = [self._rehearse(shop, row.command) for row in planned]
+        settled = [self._try(shop, row.command) for row in planned]
         for (kind, states), earlier in zip(_kept(shop), before, strict=True):
             changed = {str(key): state for key, state in states.items() if state is not earlier.get(key)}
             self._scratch.remember(kind, changed)
@@ -109,14 +109,14 @@ class Rehearsal:
             shop.offers[sku] = Offer(sku, variant.price_minor, variant.currency, variant.on_sale)
         shop.balances_of(STOCK).update(self._scratch.recall(Balance, skus))
 
-    def _rehearse(self, shop: Shop, command: PutListing | SetStock) -> Rehearsed:
+    def _try(self, shop: Shop, command: PutListing | SetStock) -> RowEffect:
         before = _facts(shop, command)
         settled = self._decide(shop, command)
         after = _facts(shop, command)
         changes = tuple(
             Change(field, before.get(field), value) for field, value in after.items() if before.get(field) != value
         )
-        return Rehearsed(settled, changes if fate_of(settled.type) == CHANGED else ())
+        return RowEffect(settled, changes if outcome_of(settled.type) == CHANGED else ())
 
     def _decide(self, shop: Shop, command: Command) -> Settled:
         decision = decide(shop, command, self._context)

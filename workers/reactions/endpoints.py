@@ -21,7 +21,8 @@ from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull, PostQueueF
 from runtime.metrics import allow_reaction, reaction_kind
 from runtime.records import EventRecord
 from runtime.webhooks import REACTION_PREFIX, reaction_name
-from workers.reactions.core import Away, Failure, Reaction, Tools, backoff_seconds
+from workers.failures import Away, backoff_seconds
+from workers.reactions.core import Failure, Reaction, Tools
 from workers.reactions.delivery import Answer, Deliverer
 from workers.reactions.expiry import SEND_PATIENCE_SECONDS, TIDEGATE
 from workers.reactions.rights import rights

@@ -20,10 +20,11 @@ from domain.jobs import JOB_KINDS
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings
 from runtime.tables.jobs import PART_BYTES, UPLOAD_RUN
-from workers.jobs import leases
-from workers.jobs.leases import Job
+from workers.jobs import store
+from workers.jobs.store import Job
+from workers.tasks.queue import Task
 
-__all__ = ["Job", "JobFailed", "Tools", "WorkersAway", "job", "upload_incomplete"]
+__all__ = ["Job", "JobFailed", "Tools", "job", "upload_incomplete"]
 
 _Run = Callable[["Job", "Tools"], Awaitable[dict[str, Any]]]
 
@@ -37,10 +38,6 @@ class JobFailed(Exception):
         super().__init__(detail)
         self.code = code
         self.detail = detail
-
-
-class WorkersAway(Exception):
-    """Commands of the job have no outcome yet: perhaps no workers run. That is not the job's fault, and it waits."""
 
 
 def upload_incomplete() -> JobFailed:
@@ -63,7 +60,7 @@ def job(kind: str) -> Callable[[_Run], _Run]:
 class Tools:
     """What a run of a job works with. `pool` has connections without the bounds of batches, `sender` posts commands."""
 
-    def __init__(self, job: Job, pool: asyncpg.Pool[Any], sender: Sender, config: Settings) -> None:
+    def __init__(self, job: Job, task: Task, pool: asyncpg.Pool[Any], sender: Sender, config: Settings) -> None:
         self.pool = pool
         self.sender = sender
         self.config = config
@@ -71,6 +68,7 @@ class Tools:
         self.done = job.progress_done
         self.total = job.progress_total
         self._job = job
+        self._task = task
 
     def progress(self, done: int, total: int | None) -> None:
         """Notes how far the job is, in units of its own. Cheap: it is written when the lease is renewed."""
@@ -80,13 +78,19 @@ class Tools:
     async def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Keeps `state` (a JSON object) for the next run, should this one break off, with the progress so far. Raises
         LeaseLost if another run has the job. Having made headway, the job may break off as often again."""
-        await leases.save(self.pool, self._job, msgspec.json.encode(state).decode(), self.done, self.total)
+        await store.save_checkpoint(
+            self.pool, self._task, self._job.id, msgspec.json.encode(state).decode(), self.done, self.total
+        )
+
+    async def save_progress(self) -> None:
+        """Writes the progress down. Raises LeaseLost."""
+        await store.save_progress(self.pool, self._task, self._job.id, self.done, self.total)
 
     async def upload(self, *, after_part: int = -1) -> AsyncIterator[tuple[int, bytes]]:
         """What was uploaded for the job: the parts behind `after_part`, each with its number, in order. Raises
         JobFailed if one between others is gone; whether it was the last one, its reader knows."""
         part = after_part
-        while found := await leases.next_part(self.pool, self._job.id, UPLOAD_RUN, part):
+        while found := await store.next_part(self.pool, self._job.id, UPLOAD_RUN, part):
             if found[0] != part + 1:
                 raise upload_incomplete()
             part, data = found
@@ -121,5 +125,5 @@ class Result:
     async def _keep(self, length: int) -> None:
         data = bytes(self._buffer[:length])
         del self._buffer[:length]
-        await leases.keep_part(self._pool, self._job, self._parts, data)
+        await store.keep_part(self._pool, self._job, self._parts, data)
         self._parts += 1

@@ -14,23 +14,27 @@ from runtime.records import EventRecord
 from tests.integration.reacting import Told, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.system import eventually_seen
-from workers.reactions import crew as crews
+from workers.headlines import Headlines
+from workers.reactions import supervisor as supervisors
 from workers.reactions.core import Fixed, Reaction, Source
-from workers.reactions.crew import Crew
+from workers.reactions.supervisor import Supervisor
 
 
 @asynccontextmanager
-async def crew(floor: Shopfloor, *names: str, sources: Sequence[Source] = (), **settings: Any) -> AsyncIterator[Any]:
-    """A crew that has started, and its reactions by name."""
+async def supervisor(
+    floor: Shopfloor, *names: str, sources: Sequence[Source] = (), **settings: Any
+) -> AsyncIterator[Any]:
+    """A supervisor that has started, and its reactions by name."""
     async with tools(floor, **settings) as given:
         reactions = {name: Told(given.config) for name in names}
         for name, reaction in reactions.items():
             reaction.name = name
         broker = ActivationBroker(floor.redis_url, BACKGROUND)
-        found = Crew(given, broker, [*sources, Fixed(*reactions.values())])
-        await found.start()
+        found = Supervisor(given, broker, [*sources, Fixed(*reactions.values())])
         try:
-            yield found, reactions
+            async with Headlines(floor.redis_url, [found.hear]):
+                await found.start()
+                yield found, reactions
         finally:
             await found.stop()
             await broker.shutdown()
@@ -50,7 +54,7 @@ async def receive(floor: Shopfloor, count: int = 1) -> None:
 
 async def test_whoever_is_interested_is_asked_for_when_it_happens(floor: Shopfloor) -> None:
     await floor.fill(TEA=0)
-    async with crew(floor, "told", "other") as (_, reactions):
+    async with supervisor(floor, "told", "other") as (_, reactions):
         reactions["other"].interests = frozenset({"order.placed"})
         await floor.redis.delete(BACKGROUND)
         await receive(floor)
@@ -64,7 +68,7 @@ async def test_whoever_is_interested_is_asked_for_when_it_happens(floor: Shopflo
 
 async def test_however_much_happens_it_is_asked_for_now_and_then(floor: Shopfloor) -> None:
     await floor.fill(TEA=0)
-    async with crew(floor, "told", "last") as (_, reactions):
+    async with supervisor(floor, "told", "last") as (_, reactions):
         reactions["last"].interests = frozenset({"the.end"})
         await floor.redis.delete(BACKGROUND)
         message = '[[1,"stock.received"]]'
@@ -77,12 +81,12 @@ async def test_however_much_happens_it_is_asked_for_now_and_then(floor: Shopfloo
         await eventually_seen("all of it heard", is_over, within_seconds=10)
         took = asyncio.get_running_loop().time() - begun
         asked = (await asked_for(floor)).count("told")
-        assert 1 <= asked <= took / crews.KICK_INTERVAL_SECONDS + 2
+        assert 1 <= asked <= took / supervisors.KICK_INTERVAL_SECONDS + 2
 
 
 async def test_one_that_waits_for_events_to_grow_old_is_not_asked_for_when_they_happen(floor: Shopfloor) -> None:
     await floor.fill(TEA=0)
-    async with crew(floor, "told", "slow") as (_, reactions):
+    async with supervisor(floor, "told", "slow") as (_, reactions):
         reactions["slow"].delay_seconds = 60.0
         await floor.redis.delete(BACKGROUND)
         await receive(floor)
@@ -96,7 +100,7 @@ async def test_one_that_waits_for_events_to_grow_old_is_not_asked_for_when_they_
 
 async def test_tending_asks_for_those_that_are_due_once_a_second(floor: Shopfloor) -> None:
     await floor.fill(TEA=3)
-    async with crew(floor, "told", "told:1") as (found, _):
+    async with supervisor(floor, "told", "told:1") as (found, _):
         assert sorted(await asked_for(floor)) == ["told", "told:1"]  # what was there when it started
         for _ in range(20):
             await found.tend()
@@ -115,7 +119,7 @@ async def test_a_source_that_fails_holds_up_no_other(floor: Shopfloor) -> None:
             raise ValueError("no idea")
 
     await floor.fill(TEA=3)
-    async with crew(floor, "told", sources=[Broken()]) as (found, reactions):
+    async with supervisor(floor, "told", sources=[Broken()]) as (found, reactions):
         await found.react("told")
         assert len(reactions["told"].handled) == 1
 
@@ -123,7 +127,7 @@ async def test_a_source_that_fails_holds_up_no_other(floor: Shopfloor) -> None:
 async def test_those_that_come_in_numbers_leave_room_for_the_others(floor: Shopfloor) -> None:
     await floor.fill(TEA=3)
     many = [f"hook:{number}" for number in range(5)]
-    async with crew(floor, "told", *many, background_concurrency=4) as (found, reactions):
+    async with supervisor(floor, "told", *many, background_concurrency=4) as (found, reactions):
         entered = asyncio.Semaphore(0)
 
         async def hang(record: EventRecord) -> None:
@@ -147,6 +151,6 @@ async def test_those_that_come_in_numbers_leave_room_for_the_others(floor: Shopf
 
 async def test_one_that_nobody_knows_any_more_is_not_run(floor: Shopfloor) -> None:
     await floor.fill(TEA=3)
-    async with crew(floor, "told") as (found, _):
+    async with supervisor(floor, "told") as (found, _):
         await found.react("gone:1")
         assert await asked_for(floor) == ["told"]

@@ -1,9 +1,9 @@
-"""The reactions of one background process: which there are, who is told when something happens, and who runs.
+"""The reactions of one background process: which there are, when each is run, and how many at a time.
 
-The feed tells of events the moment they are committed, and each reaction that may be interested is asked for through
-Taskiq, so that any background process can take it. Asking is only a hint: once a second whoever is due is found in
-Postgres. Those that come in numbers (a webhook for every endpoint) share a part of the process, so that however many
-hang, there is room for the others.
+The feed reports events as soon as they are committed, and each reaction that may be interested is asked for through
+Taskiq, so that any background process can take it. That is only a hint: once a second, those that are due are found in
+Postgres. The many of one kind (a reaction for every webhook) share a part of the process, so that there is room for the
+others however many of them hang.
 """
 
 from __future__ import annotations
@@ -14,12 +14,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import asyncpg
-import msgspec
-
 from runtime.activation import REACT_TASK, ActivationBroker, kick
-from runtime.database import LOST_CONNECTION
-from runtime.feed import EVENTS_CHANNEL, Listener
+from workers.failures import DATABASE_TROUBLE
 from workers.reactions.core import Reaction, Source, Tools
 from workers.reactions.positions import Positions
 from workers.reactions.run import Runner
@@ -29,22 +25,10 @@ REFRESH_SECONDS: Final = 0.9
 KICK_INTERVAL_SECONDS: Final = 0.05
 """However much happens, a reaction is asked for at most so often by one process."""
 
-_DATABASE_TROUBLE: Final[tuple[type[BaseException], ...]] = (asyncpg.PostgresError, *LOST_CONNECTION)
-
 _log = logging.getLogger(__name__)
 
 
-class _Headline(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The beginning of an event record; the rest is not looked at."""
-
-    seq: int
-    type: str
-
-
-_headlines = msgspec.json.Decoder(list[_Headline])
-
-
-class Crew:
+class Supervisor:
     """Finds, wakes and runs the reactions that the sources name."""
 
     def __init__(self, tools: Tools, broker: ActivationBroker, sources: Sequence[Source]) -> None:
@@ -62,17 +46,14 @@ class Crew:
         self._runs: set[asyncio.Task[bool]] = set()
         self._heard: set[str] = set()
         self._has_heard = asyncio.Event()
-        self._listener = Listener(config.redis_url, {EVENTS_CHANNEL: self._hear}, on_reconnect=lambda: None)
         self._kicking: asyncio.Task[None]
 
     async def start(self) -> None:
         self._kicking = asyncio.create_task(self._kick_whoever_is_interested())
-        await self._listener.start()
         await self.tend()
 
     async def stop(self) -> None:
         """Ends what runs, whose leases are given back."""
-        await self._listener.stop()
         self._kicking.cancel()
         for run in self._runs:
             run.cancel()
@@ -84,7 +65,7 @@ class Crew:
             if await self._refresh():
                 for name in await self._positions.due(self._reactions):
                     await kick(self._broker, REACT_TASK, name)
-        except _DATABASE_TROUBLE as error:
+        except DATABASE_TROUBLE as error:
             _log.warning("reactions not tended, Postgres is away (%s)", type(error).__name__)
 
     async def react(self, name: str) -> None:
@@ -98,7 +79,7 @@ class Crew:
             reaction = self._reactions.get(name)
             if reaction is not None and await self._run(reaction):
                 await kick(self._broker, REACT_TASK, name)
-        except _DATABASE_TROUBLE as error:
+        except DATABASE_TROUBLE as error:
             _log.warning("reaction %s waits, Postgres is away (%s)", name, type(error).__name__)
         finally:
             self._many -= comes_in_numbers
@@ -119,7 +100,7 @@ class Crew:
             for source in self._sources:
                 try:
                     self._found[source] = await source.reactions()
-                except _DATABASE_TROUBLE:
+                except DATABASE_TROUBLE:
                     raise
                 except Exception:
                     _log.exception("%s does not say which reactions it has; those of before go on", source)
@@ -130,9 +111,8 @@ class Crew:
             self._refreshed_at = time.monotonic()
             return True
 
-    def _hear(self, message: str) -> None:
-        """Notes who may be interested in what has just been committed."""
-        types = {headline.type for headline in _headlines.decode(message)}
+    def hear(self, types: frozenset[str]) -> None:
+        """Told of the types of the events that were just committed; notes who may be interested."""
         for name, reaction in self._reactions.items():
             # One that waits until events are old is found when they are.
             if not reaction.delay_seconds and (reaction.interests is None or not types.isdisjoint(reaction.interests)):

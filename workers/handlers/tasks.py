@@ -1,0 +1,15 @@
+"""Tasks that staff have tried again. They are no part of the shop that commands are decided on."""
+
+from domain.tasks import RetryTask, TaskRetried
+from workers.handlers import reads, writes
+from workers.rows import ReadSet, Rows
+
+
+@reads(RetryTask)
+def _retry(command: RetryTask, into: ReadSet) -> None:
+    """It is decided on nothing."""
+
+
+@writes(TaskRetried)
+def _retried(event: TaskRetried, into: Rows) -> None:
+    into.outbox.retry(event.task_id)

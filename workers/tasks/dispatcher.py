@@ -1,0 +1,139 @@
+"""The tasks of one background process: takes as many that are due as it has room for, lane by lane, and runs them.
+
+It looks when the feed tells of an event that leads to tasks, when a task is done, and when it is asked to, once a
+second: whatever hint is lost, the next look finds what is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from domain.tasks import TaskRetried, scheduling_types
+from workers.failures import DATABASE_TROUBLE
+from workers.tasks.kinds import KINDS
+from workers.tasks.performing import Performer
+from workers.tasks.queue import Task
+
+UNBLOCK_SECONDS: Final = 5.0
+"""How often tasks are looked for that nobody has unblocked."""
+
+LOOK_INTERVAL_SECONDS: Final = 0.02
+"""However much happens, a lane looks no more often."""
+
+_log = logging.getLogger(__name__)
+
+
+class Lane:
+    """Runs the tasks of some kinds, at most `size` at a time."""
+
+    def __init__(self, name: str, performer: Performer, *, size: int) -> None:
+        self._name = name
+        self._performer = performer
+        self._size = size
+        self._running: set[asyncio.Task[None]] = set()
+        self._wanted = asyncio.Event()
+        self._looking: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Looks from now on whenever it is wanted."""
+        self._looking = asyncio.create_task(self._look_whenever_wanted())
+
+    async def stop(self) -> None:
+        """Breaks off what is running; its leases are given back."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        for run in self._running:
+            run.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def want(self) -> None:
+        """Has it look for tasks in a moment."""
+        self._wanted.set()
+
+    async def look(self) -> int:
+        """Takes tasks that are due, as far as there is room, and begins to run them; returns how many."""
+        room = self._size - len(self._running)
+        kinds = [kind.name for kind in KINDS.values() if kind.lane == self._name]
+        if not room or not kinds:
+            return 0
+        asked_at = asyncio.get_running_loop().time()
+        claimed = await self._performer.queue.claim(kinds, room)
+        for task in claimed:
+            run = asyncio.create_task(self._run(task, asked_at))
+            self._running.add(run)
+            run.add_done_callback(self._ended)
+        return len(claimed)
+
+    async def idle(self) -> None:
+        """Waits until nothing is running."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def unblock(self) -> None:
+        """Finds the tasks that nobody has unblocked."""
+        if unblocked := await self._performer.queue.unblock():
+            _log.info("%d tasks had waited for none before them", unblocked)
+            self.want()
+
+    async def _run(self, task: Task, asked_at: float) -> None:
+        try:
+            await self._performer.run(task, asked_at)
+        except Exception:
+            _log.exception("the run of %s task %s broke; its lease runs out", task.kind, task.id)
+
+    def _ended(self, run: asyncio.Task[None]) -> None:
+        self._running.discard(run)
+        self.want()
+
+    async def _look_whenever_wanted(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                await self.look()
+            except DATABASE_TROUBLE as error:
+                _log.warning("no look for %s, Postgres is away (%s)", self._name, type(error).__name__)
+            except Exception:
+                _log.exception("no look for %s", self._name)
+            await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+
+
+class Dispatcher:
+    """All lanes of one process."""
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._lanes = lanes
+        self._unblocked_at = float("-inf")
+
+    def start(self) -> None:
+        for lane in self._lanes:
+            lane.start()
+            lane.want()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(lane.stop() for lane in self._lanes))
+
+    def hear(self, event_types: frozenset[str]) -> None:
+        """Told of the types of events that were just committed."""
+        if not event_types.isdisjoint(_TYPES):
+            for lane in self._lanes:
+                lane.want()
+
+    async def tend(self) -> None:
+        """Has every lane look, and now and then finds the tasks that nobody has unblocked."""
+        for lane in self._lanes:
+            lane.want()
+        if time.monotonic() - self._unblocked_at > UNBLOCK_SECONDS:
+            self._unblocked_at = time.monotonic()
+            try:
+                await self._lanes[0].unblock()
+            except DATABASE_TROUBLE as error:
+                _log.warning("no task unblocked, Postgres is away (%s)", type(error).__name__)
+
+
+_TYPES: Final = scheduling_types() | {TaskRetried.type}

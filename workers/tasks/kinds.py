@@ -1,0 +1,86 @@
+"""What a kind of task is written against.
+
+    @performs("charge")
+    async def charge(task: Task, tools: TaskTools) -> Command | None: ...
+
+The function does what the task says and returns the command by which the shop learns what came of it, if anything. The
+command is posted with the task's id as its idempotency key. Whatever the function raises, it is called again, so it
+must bear that: whoever it calls outside knows a repetition by the task's id. It may be cancelled at any `await`: then
+another run has the task, or the process is to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+import asyncpg
+
+from domain.model import Command
+from runtime.mailboxes.sender import Sender
+from runtime.metrics import allow_task_kind
+from runtime.settings import Settings
+from workers.tasks.queue import Task, TaskQueue
+
+CALLS: Final = "calls"
+"""The lane of tasks that take a moment, as a call to another service does."""
+JOBS: Final = "jobs"
+"""The lane of tasks that take long, and long transactions."""
+LANES: Final = (CALLS, JOBS)
+
+
+class TaskTools:
+    """What one run of a task works with. `pool` has the connections of its lane. Whoever sets `renewed` has it called
+    whenever the lease was renewed."""
+
+    def __init__(self, task: Task, config: Settings, pool: asyncpg.Pool[Any], sender: Sender, queue: TaskQueue) -> None:
+        self.config = config
+        self.pool = pool
+        self.sender = sender
+        self.renewed: Callable[[], Awaitable[None]] | None = None
+        self._task = task
+        self._queue = queue
+
+    async def on_renewal(self) -> None:
+        """Called whenever the lease was renewed."""
+        if self.renewed is not None:
+            await self.renewed()
+
+    async def headway(self) -> None:
+        """Says that something was reached that the next run need not do again: the task may fail as often again. Raises
+        LeaseLost."""
+        await self._queue.headway(self._task)
+
+
+Perform: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command | None]]
+
+
+GivingUp: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command]]
+"""What follows when a task has failed too often: the command that says so. Without it the task becomes dead."""
+
+
+class Kind(NamedTuple):
+    """A kind of task: what does it, in which lane, and what follows when it has failed too often."""
+
+    name: str
+    perform: Perform
+    lane: str
+    give_up: GivingUp | None
+
+
+KINDS: Final[dict[str, Kind]] = {}
+
+_Perform = TypeVar("_Perform", bound=Perform)
+
+
+def performs(name: str, *, lane: str = CALLS, give_up: GivingUp | None = None) -> Callable[[_Perform], _Perform]:
+    """Registers the function that does the tasks of a kind."""
+    assert lane in LANES, f"there is no lane {lane}"
+
+    def register(perform: _Perform) -> _Perform:
+        assert name not in KINDS, f"two functions do the tasks {name}"
+        KINDS[name] = Kind(name, perform, lane, give_up)
+        allow_task_kind(name)
+        return perform
+
+    return register

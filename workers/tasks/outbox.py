@@ -1,0 +1,77 @@
+"""The outbox as batches write it: the tasks that their events lead to, and those that staff have tried again. One
+statement each, however many there are, in the batch's own transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from domain.model import Event
+from domain.tasks import TASK_DEAD, TASK_QUEUED, NewTask, task_id, tasks_of
+
+_Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
+
+# When a task is due is a matter of Postgres's clock, not of the log's moments, which may be ahead of it.
+#
+# Batches write while they hold the event counter, one after the other. So whoever writes sees every earlier task of a
+# subject, unless that is being finished at this moment: see `workers/tasks/queue.py` for that.
+_INSERT = f"""
+    INSERT INTO tasks (id, kind, subject, payload, created_seq, state, blocked, due_at, created_at, updated_at)
+    SELECT v.id, v.kind, v.subject, v.payload::jsonb, v.seq, '{TASK_QUEUED}',
+        v.follows OR EXISTS (SELECT FROM tasks t WHERE t.subject = v.subject),
+        now() + v.after_seconds * interval '1 second', $1, $1
+    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bool[], $8::float8[])
+        AS v (id, kind, subject, payload, seq, follows, after_seconds)
+"""  # noqa: S608 - constants of ours
+
+_RETRY = f"""
+    UPDATE tasks SET state = '{TASK_QUEUED}', attempts = 0, due_at = now(), updated_at = $1
+    WHERE id = ANY($2::uuid[]) AND state = '{TASK_DEAD}'
+"""  # noqa: S608 - constants of ours
+
+
+class _Row(NamedTuple):
+    id: UUID
+    task: NewTask
+    place: int
+
+
+class Outbox:
+    """The tasks of one batch."""
+
+    def __init__(self) -> None:
+        self._rows: list[_Row] = []
+        self._numbers: dict[UUID, int] = {}
+        self._retried: list[UUID] = []
+
+    def schedule(self, event: Event, command_id: UUID, place: int) -> None:
+        """Adds the tasks that an event leads to; `command_id` is its command, `place` its place in the batch."""
+        for task in tasks_of(event):
+            number = self._numbers.get(command_id, 0)
+            self._numbers[command_id] = number + 1
+            self._rows.append(_Row(task_id(command_id, number), task, place))
+
+    def retry(self, dead_id: UUID) -> None:
+        """Has a dead task tried again."""
+        self._retried.append(dead_id)
+
+    async def write(self, connection: _Connection, first_seq: int, at: datetime) -> None:
+        """Writes all of it. The batch's first event has `first_seq`; the event counter must be held."""
+        if self._rows:
+            await connection.execute(_INSERT, at, *zip(*self._records(first_seq), strict=True))
+        if self._retried:
+            await connection.execute(_RETRY, at, self._retried)
+
+    def _records(self, first_seq: int) -> Iterable[tuple[Any, ...]]:
+        subjects: set[str] = set()
+        for row in self._rows:
+            task = row.task
+            follows = task.subject in subjects
+            subjects.add(task.subject)
+            payload = msgspec.json.encode(task.payload).decode()
+            yield row.id, task.kind, task.subject, payload, first_seq + row.place, follows, task.after_seconds

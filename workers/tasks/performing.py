@@ -1,0 +1,156 @@
+"""One run of a task: under its lease, from the claim to its end. A run that fails leaves the task to a later one, more
+and more rarely, and in the end to staff; one that is broken off, because its process ends, gives it back at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from typing import Any, Final
+
+import asyncpg
+
+from domain.model import Actor, Command
+from domain.roles import STAFF
+from runtime.mailboxes.sender import Sender
+from runtime.metrics import TASK_RUNS, TASK_SECONDS
+from runtime.records import FAILED
+from runtime.settings import Settings
+from workers.failures import DATABASE_TROUBLE, NOBODYS_FAULT, Away, backoff_seconds, told
+from workers.leases import LeaseKeeper, LeaseLost
+from workers.tasks.kinds import KINDS, TaskTools
+from workers.tasks.outcomes import OutcomeWaiter
+from workers.tasks.queue import Task, TaskQueue
+
+TASKS_ACTOR: Final = Actor.in_role("tidegate:tasks", STAFF)
+"""On whose behalf results are posted."""
+
+_POST_PATIENCE_SECONDS: Final = 60.0
+
+_STATUS_OF_KEY: Final = "SELECT status FROM commands WHERE principal = $1 AND idempotency_key = $2"
+
+_log = logging.getLogger(__name__)
+
+
+class ResultFailed(Exception):
+    """The result's command became a dead letter."""
+
+
+class TriedTooOften(Exception):
+    """Runs of the task ended without a word, as when their processes are killed."""
+
+
+class Performer:
+    """Runs the tasks of one lane for one process."""
+
+    def __init__(self, config: Settings, pool: asyncpg.Pool[Any], sender: Sender) -> None:
+        self.queue = TaskQueue(pool, lease_seconds=config.task_lease_seconds)
+        self._config = config
+        self._pool = pool
+        self._sender = sender
+        self._outcomes = OutcomeWaiter(pool)
+        self._leases = LeaseKeeper(pool, "tasks", "id", lease_seconds=config.task_lease_seconds)
+
+    async def run(self, task: Task, claimed_at: float) -> None:
+        """Runs the task, which was asked for at `claimed_at` on the event loop's clock, to whatever end."""
+        started = time.monotonic()
+        tools = TaskTools(task, self._config, self._pool, self._sender, self.queue)
+        end = "lost"
+        try:
+            async with self._leases.keeping(task.id, task.token, claimed_at, tools.on_renewal):
+                end = await self._run(task, tools)
+        except LeaseLost:
+            _log.warning("%s task %s is in other hands", task.kind, task.id)
+        except asyncio.CancelledError:
+            end = "broken off"
+            with suppress(LeaseLost, *DATABASE_TROUBLE):
+                await self.queue.retry_later(task, "", after_seconds=0, attempted=False)
+            raise
+        except DATABASE_TROUBLE as error:
+            # Not even that it failed could be written down: its lease runs out.
+            _log.warning("%s task %s waits, Postgres is away (%s)", task.kind, task.id, type(error).__name__)
+        finally:
+            TASK_RUNS.labels(task.kind, end).inc()
+            TASK_SECONDS.labels(task.kind).observe(time.monotonic() - started)
+
+    async def _run(self, task: Task, tools: TaskTools) -> str:
+        """Runs it and sees to what follows; returns how it ended."""
+        try:
+            key = await self._unused_key(task)
+            if key is not None:
+                if task.attempts > self._config.task_attempts_max:
+                    raise TriedTooOften(f"{task.attempts - 1} runs ended without a word")
+                await self._tell(task, key, await KINDS[task.kind].perform(task, tools))
+            await self.queue.finish(task)
+        except LeaseLost:
+            raise
+        except NOBODYS_FAULT as error:
+            return await self._retry(task, error, attempted=False)
+        except Exception as error:
+            if task.attempts < self._config.task_attempts_max:
+                return await self._retry(task, error, attempted=True)
+            return await self._give_up(task, tools, error)
+        return "done"
+
+    async def _unused_key(self, task: Task) -> str | None:
+        """The idempotency key of the result; None if an earlier run has told the shop already, and was broken off
+        before the task was removed. A result that became a dead letter has changed nothing: the next takes a key behind
+        its."""
+        key, failed = str(task.id), 0
+        if task.run == 1:
+            return key
+        while status := await self._pool.fetchval(_STATUS_OF_KEY, TASKS_ACTOR.principal, key):
+            if status != FAILED:
+                return None
+            failed += 1
+            key = f"{task.id}:{failed}"
+        return key
+
+    async def _tell(self, task: Task, key: str, result: Command | None) -> None:
+        """Posts the result and waits for what becomes of it. If another run has told one before, that one stands. A
+        refusal is an answer as well: the shop has gone on meanwhile, and the log says so."""
+        if result is None:
+            return
+        command_id = await self._sender.send(result, TASKS_ACTOR, key=key, patience_seconds=_POST_PATIENCE_SECONDS)
+        outcome = await self._outcomes.wait(command_id)
+        if outcome is None:
+            raise Away(f"no worker has applied the result of task {task.id} yet")
+        if outcome.status == FAILED:
+            raise ResultFailed(f"{outcome.code}: {outcome.detail}")
+
+    async def _retry(self, task: Task, error: BaseException, *, attempted: bool) -> str:
+        expected = isinstance(error, (*NOBODYS_FAULT, *DATABASE_TROUBLE))
+        after_seconds = backoff_seconds(task.attempts, self._config.task_retry_max_seconds)
+        _log.warning(
+            "%s task %s failed in its run %d (%s); again in %.1f s",
+            task.kind,
+            task.id,
+            task.run,
+            told(error),
+            after_seconds,
+            exc_info=None if expected else error,
+        )
+        await self.queue.retry_later(task, told(error), after_seconds=after_seconds, attempted=attempted)
+        return "retried"
+
+    async def _give_up(self, task: Task, tools: TaskTools, error: Exception) -> str:
+        """After too many failures: the kind's own last word, or else the task is dead."""
+        _log.error("%s task %s failed %d times and is given up", task.kind, task.id, task.attempts, exc_info=error)
+        give_up = KINDS[task.kind].give_up
+        key = await self._unused_key(task)
+        if give_up is not None and key is not None:
+            try:
+                await self._tell(task, key, await give_up(task, tools))
+                await self.queue.finish(task)
+            except LeaseLost:
+                raise
+            except NOBODYS_FAULT as away:
+                return await self._retry(task, away, attempted=False)
+            except Exception as failure:
+                error = failure
+            else:
+                return "given up"
+        await self.queue.die(task, told(error))
+        return "dead"

@@ -1,0 +1,147 @@
+"""The outbox as background processes take from it. Each method is one statement.
+
+Only the oldest task of a subject may be taken: the others are `blocked` from the day they are written, and whoever
+finishes a task unblocks the next. A task that is written while the one before it is being finished may be missed by
+both: `unblock` finds such. A dead task holds up its subject until it is tried again and done; one that waits for its
+next attempt does, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from domain.tasks import TASK_DEAD, TASK_QUEUED
+from workers.failures import ERROR_MAX_CHARS
+from workers.leases import FREE, RELEASED, LeaseLost, must_hold
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A task in the hands of its `run`-th run, which is the `attempts`-th since the last headway. `id` is what whatever
+    is called outside is to know a repetition by."""
+
+    id: UUID
+    kind: str
+    subject: str
+    payload: dict[str, Any]
+    created_seq: int
+    run: int
+    attempts: int
+    token: UUID
+
+
+# Of each kind as many as may be taken of all; some more are locked than taken, until the end of the statement.
+_CLAIM: Final = f"""
+    WITH due AS MATERIALIZED (
+        SELECT t.id FROM unnest($1::text[]) AS k (kind) CROSS JOIN LATERAL (
+            SELECT id, due_at FROM tasks
+            WHERE kind = k.kind AND state = '{TASK_QUEUED}' AND NOT blocked AND due_at <= now() AND {FREE}
+            ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        ) t ORDER BY t.due_at LIMIT $2
+    )
+    UPDATE tasks t SET lease_token = gen_random_uuid(), lease_until = now() + $3 * interval '1 second',
+        runs = runs + 1, attempts = attempts + 1
+    FROM due WHERE t.id = due.id
+    RETURNING t.id, t.kind, t.subject, t.payload::text, t.created_seq, t.runs, t.attempts, t.lease_token
+"""  # noqa: S608 - constants of ours
+
+_FINISH: Final = """
+    WITH done AS (
+        DELETE FROM tasks WHERE id = $1 AND lease_token = $2 RETURNING id, subject, created_seq
+    ), unblocked AS (
+        UPDATE tasks SET blocked = false WHERE id = (
+            SELECT t.id FROM done CROSS JOIN LATERAL (
+                SELECT id FROM tasks
+                WHERE subject = done.subject AND (created_seq, id) > (done.created_seq, done.id)
+                ORDER BY created_seq, id LIMIT 1
+            ) t
+        )
+    )
+    SELECT count(*) FROM done
+"""
+
+_UNBLOCK: Final = """
+    UPDATE tasks SET blocked = false WHERE id IN (
+        SELECT first.id FROM (
+            SELECT DISTINCT ON (subject) subject, created_seq, id FROM tasks WHERE blocked
+            ORDER BY subject, created_seq, id
+        ) AS first
+        WHERE NOT EXISTS (
+            SELECT FROM tasks t
+            WHERE t.subject = first.subject AND (t.created_seq, t.id) < (first.created_seq, first.id)
+        )
+    )
+"""
+
+
+class TaskQueue:
+    """The tasks in Postgres."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], *, lease_seconds: float) -> None:
+        self._pool = pool
+        self._lease_seconds = lease_seconds
+
+    async def claim(self, kinds: Sequence[str], limit: int) -> list[Task]:
+        """Takes up to `limit` tasks of these kinds that are due, those that have waited for longest first."""
+        rows = await self._pool.fetch(_CLAIM, kinds, limit, self._lease_seconds)
+        return [
+            Task(UUID(int=task_id.int), kind, subject, msgspec.json.decode(payload), seq, run, attempts, token)
+            for task_id, kind, subject, payload, seq, run, attempts, token in rows
+        ]
+
+    async def finish(self, task: Task) -> None:
+        """Removes a task that is done, and unblocks the next of its subject. Raises LeaseLost."""
+        if not await self._pool.fetchval(_FINISH, task.id, task.token):
+            raise LeaseLost(task.id)
+
+    async def retry_later(self, task: Task, error: str, *, after_seconds: float, attempted: bool) -> None:
+        """Leaves the task to another run, `after_seconds` from now. A run that was not `attempted` does not count.
+        Raises LeaseLost."""
+        must_hold(
+            await self._pool.execute(
+                f"""
+                UPDATE tasks SET {RELEASED}, due_at = now() + $3 * interval '1 second', attempts = attempts - $4,
+                    last_error = coalesce($5, last_error), updated_at = now()
+                WHERE id = $1 AND lease_token = $2
+                """,  # noqa: S608 - a constant of ours
+                task.id,
+                task.token,
+                after_seconds,
+                0 if attempted else 1,
+                error[:ERROR_MAX_CHARS] or None,
+            ),
+            task.id,
+        )
+
+    async def die(self, task: Task, error: str) -> None:
+        """Gives the task up, until staff have it tried again. Raises LeaseLost."""
+        must_hold(
+            await self._pool.execute(
+                f"""
+                UPDATE tasks SET {RELEASED}, state = '{TASK_DEAD}', last_error = $3, updated_at = now()
+                WHERE id = $1 AND lease_token = $2
+                """,  # noqa: S608 - constants of ours
+                task.id,
+                task.token,
+                error[:ERROR_MAX_CHARS],
+            ),
+            task.id,
+        )
+
+    async def headway(self, task: Task) -> None:
+        """The task may fail as often again. Raises LeaseLost."""
+        must_hold(
+            await self._pool.execute(
+                "UPDATE tasks SET attempts = 1 WHERE id = $1 AND lease_token = $2", task.id, task.token
+            ),
+            task.id,
+        )
+
+    async def unblock(self) -> int:
+        """Unblocks every task that has none before it any more; returns how many those were."""
+        done: str = await self._pool.execute(_UNBLOCK)
+        return int(done.rpartition(" ")[2])
