@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 
 from domain.catalogue import ChangeProduct
 from domain.orders import ConfirmOrder
+from domain.tasks import follows_from
 from gateway.catalogue.product_query import ProductsQuery
 from gateway.catalogue.search import search
 from runtime import migrations, tables
@@ -387,3 +388,49 @@ async def test_what_was_named_before_is_found_and_sorted_in_any_locale(databases
                 assert await found(q="灯笼") == await found(q="木灯") == [5]
         finally:
             await engine.dispose()
+
+
+# A report that is queued and a file that is being brought in, as jobs kept their own runs; and one that is done.
+_JOBS_WITH_LEASES: Final = """
+    INSERT INTO events (seq, type, subject, command_id, actor, occurred_at, data)
+    SELECT seq, 'job.requested', '0170876e-8001-7000-8000-00000000000' || seq,
+        ('0170876e-8001-7abc-8000-00000000001' || seq)::uuid, 'ann', now(), '{}'::json
+    FROM generate_series(1, 3) AS seq;
+    INSERT INTO jobs (
+        id, kind, params, requested_by, status, run, summary, created_at, updated_at,
+        leases, attempts, due_at, progress_done, progress_total, checkpoint
+    ) VALUES
+    ('0170876e-8001-7000-8000-000000000001', 'report', '{}', 'ann', 'queued', 0, '{}', now(), now(),
+        0, 0, NULL, 0, NULL, NULL),
+    ('0170876e-8001-7000-8000-000000000002', 'import', '{}', 'ann', 'queued', 0, '{}', now(), now(),
+        4, 2, 'infinity', 250, 3000, '{"line": 251}'),
+    ('0170876e-8001-7000-8000-000000000003', 'import', '{}', 'ann', 'succeeded', 1, '{}', now(), now(),
+        1, 1, NULL, 9, 9, '{"line": 10}');
+    INSERT INTO job_rows (job_id, line, code, detail, particulars, fate)
+    VALUES ('0170876e-8001-7000-8000-000000000002', 7, 'x', 'x', '{}', 'rejected');
+"""
+
+
+async def test_queued_jobs_are_carried_over_as_tasks(databases: Databases) -> None:
+    with databases.empty() as url:
+        await asyncio.to_thread(migrations.upgrade, url, "0022")
+        connection = await asyncpg.connect(asyncpg_dsn(url))
+        await connection.execute(_JOBS_WITH_LEASES)
+        await _upgrade(url)
+        found = await connection.fetch(
+            "SELECT t.*, e.command_id, t.due_at = 'infinity' AS later"
+            " FROM tasks t JOIN events e ON e.seq = t.created_seq ORDER BY created_seq"
+        )
+        progress = await connection.fetch("SELECT job_id::text, done, total, checkpoint FROM job_progress")
+        await connection.close()
+        names = ("kind", "subject", "state", "blocked", "runs", "attempts", "later", "lease_token")
+        assert [tuple(row[name] for name in names) for row in found] == [
+            ("report", "0170876e-8001-7000-8000-000000000001", "queued", False, 0, 0, False, None),
+            ("import", "0170876e-8001-7000-8000-000000000002", "queued", False, 4, 2, True, None),
+        ]
+        for row in found:
+            assert follows_from(UUID(int=row["id"].int), UUID(int=row["command_id"].int))
+        assert [tuple(row) for row in progress] == [
+            ("0170876e-8001-7000-8000-000000000002", 250, 3000, '{"line": 251}')
+        ]
+        assert await _ask(url, "SELECT outcome FROM job_rows") == [("rejected",)]
