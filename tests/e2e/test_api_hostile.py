@@ -153,6 +153,7 @@ async def test_nul_is_in_no_text(admin: Client, operations: list[Operation]) -> 
             assert answer.json()["code"] == "invalid_request"
 
 
+@pytest.mark.campaign
 async def test_text_that_is_code_elsewhere_is_text_here(admin: Client, operations: list[Operation]) -> None:
     for operation in operations:
         for name in operation.texts:

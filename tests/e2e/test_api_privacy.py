@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import pytest
 from redis.asyncio import Redis
 
 from domain.ids import new_id
@@ -122,6 +123,7 @@ async def test_a_guest_has_the_same_by_the_token_of_the_order(shop: Shop) -> Non
     (await shop.anybody.request("DELETE", f"{API}/me")).problem(401, "unauthenticated")
 
 
+@pytest.mark.campaign
 async def test_admins_and_the_cli_erase_too_and_nobody_is_erased_twice(shop: Shop) -> None:
     admin = shop.client("admin", "erasing-admin")
     first, second = await newcomer(shop), await newcomer(shop)

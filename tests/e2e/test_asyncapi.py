@@ -19,6 +19,7 @@ async def document(shop: Shop) -> Any:
     return (await shop.anybody.request("GET", "/api/asyncapi.json")).ok()
 
 
+@pytest.mark.campaign
 def test_the_official_parser_finds_nothing_wrong(document: dict[str, Any]) -> None:
     found = nodetools.says("asyncapi.mjs", document)
     assert found["parsed"], found["diagnostics"]
@@ -26,6 +27,7 @@ def test_the_official_parser_finds_nothing_wrong(document: dict[str, Any]) -> No
     assert [said for said in found["diagnostics"] if said["code"] != "asyncapi-latest-version"] == []
 
 
+@pytest.mark.campaign
 def test_the_official_parser_would_find_something(document: dict[str, Any]) -> None:
     broken = json.loads(json.dumps(document))
     broken["operations"]["tell"]["channel"]["$ref"] = "#/channels/nowhere"

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 import psutil
+import pytest
 import pytest_asyncio
 
 from gateway.server import http1
@@ -89,6 +90,7 @@ def problem(said: bytes, status: int, code: str) -> None:
     assert json.loads(body)["code"] == code
 
 
+@pytest.mark.campaign
 async def test_more_connections_than_allowed_are_told_so_and_silent_ones_are_let_go(system: System) -> None:
     gateway = psutil.Process(system.pid("gateway"))
     await open_again(system)
@@ -123,6 +125,7 @@ async def test_one_address_does_not_take_the_room_of_others(system: System) -> N
         assert await status(system) == 200
 
 
+@pytest.mark.campaign
 async def test_a_request_that_drips_has_a_deadline(system: System) -> None:
     """Head and body; a byte now and then does not put it off."""
     json_body = b"content-type: application/json\r\ncontent-length: 9999\r\n\r\n{"

@@ -279,6 +279,7 @@ async def test_an_import_reads_a_field_by_its_rule(shop: Shop, column: str, as_j
     assert {name: None if said in later else said for name, said in found.items()} == judged(COLUMNS[column], values)
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(
     ("column", "field"),
     [

@@ -72,6 +72,7 @@ async def test_worker_killed_between_commit_and_answer(busy: System) -> None:
     await verified(busy)
 
 
+@pytest.mark.campaign
 async def test_worker_stopped_through_a_whole_batch(busy: System) -> None:
     log = busy.log("postgres")
     logged = log.stat().st_size
@@ -100,6 +101,7 @@ async def test_worker_stopped_through_a_whole_batch(busy: System) -> None:
     await prove(busy, load)
 
 
+@pytest.mark.campaign
 async def test_many_activations_of_one_mailbox_at_once(busy: System) -> None:
     broker = ActivationBroker(busy.valkey.url)
     try:
@@ -112,6 +114,7 @@ async def test_many_activations_of_one_mailbox_at_once(busy: System) -> None:
     await prove(busy, load)
 
 
+@pytest.mark.campaign
 async def test_lost_activations_are_swept(busy: System) -> None:
     busy.stop_process("scheduler")
     busy.stop_process("worker")

@@ -64,6 +64,7 @@ async def test_barcodes_that_a_spreadsheet_damaged_are_refused_by_name(admin: Cl
     }
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("encoding", ["windows-1250", "utf-16", "utf-16le", "utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("separator", [";", "\t"])
 @pytest.mark.parametrize("line_end", ["\r\n", "\r"])
@@ -171,6 +172,7 @@ async def test_a_dry_run_tells_each_rows_outcome(admin: Client, system: System, 
     assert list(await outcomes(admin, found)) == [5]
 
 
+@pytest.mark.campaign
 async def test_the_cli_takes_what_the_request_takes(system: System, tmp_path: Path) -> None:
     file = tmp_path / "waren.txt"
     file.write_bytes('Artikel;Bezeichnung;Preis\nCLI-1;Große Kanne;"1.299,00"\n'.encode("windows-1252"))

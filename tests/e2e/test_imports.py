@@ -273,6 +273,7 @@ async def test_orders_are_exported_line_by_line(admin: Client, system: System, h
     (await admin.get("/exports/orders.csv", status="lost")).problem(422, "invalid_request")
 
 
+@pytest.mark.campaign
 async def test_the_cli_exports_and_imports(system: System, tmp_path: Path) -> None:
     file = tmp_path / "goods.csv"
     file.write_bytes(sheet(article(5_000 + number) for number in range(3)))

@@ -172,6 +172,7 @@ async def test_every_metric_is_explained(shop: Shop) -> None:
         assert family.documentation
 
 
+@pytest.mark.campaign
 async def test_scrapes_at_the_same_time_do_not_disturb_each_other(shop: Shop) -> None:
     answers = await asyncio.gather(*(scrape(shop) for _ in range(10)))
     for answer in answers:

@@ -81,6 +81,7 @@ def test_it_stops_a_stopped_worker_too() -> None:
     assert not system.home.exists()
 
 
+@pytest.mark.campaign
 def test_a_command_is_run_against_a_system_and_its_exit_code_returned() -> None:
     look = (
         "import os, sys, urllib.request\n"

@@ -139,6 +139,7 @@ def _ended(processes: list[psutil.Process]) -> bool:
     return all(not process.is_running() or process.status() == psutil.STATUS_ZOMBIE for process in processes)
 
 
+@pytest.mark.campaign
 def test_from_nothing_to_an_order_and_back_with_the_data_kept(home: Path) -> None:
     first = Up(home)
     first_seconds = first.wait_until_ready()

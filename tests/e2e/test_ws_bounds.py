@@ -293,6 +293,7 @@ async def test_there_is_no_socket_elsewhere(shop: Shop) -> None:
         assert refused.value.status == 403
 
 
+@pytest.mark.campaign
 async def test_at_shutdown_sockets_are_closed_and_the_gateway_ends_at_once(shop: Shop, feeds: Feeds) -> None:
     system = shop.system
     before = await last_seq(shop.database)

@@ -88,6 +88,7 @@ async def test_running_them_again_changes_nothing(database_url: str) -> None:
     assert await _ask(database_url, "SELECT last_seq FROM event_counter") == [(7,)]
 
 
+@pytest.mark.campaign
 async def test_several_at_once_take_turns(databases: Databases) -> None:
     with databases.empty() as url:
         commands = [

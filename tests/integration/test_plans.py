@@ -133,6 +133,7 @@ async def usual_log(databases: Databases, _shared_redis_url: str) -> list[tuple[
         return await _everything_at(url, _shared_redis_url)
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("plan", [name for name in PLANS if PLANS[name]])
 async def test_the_log_is_the_same_whatever_the_plan(
     usual_log: list[tuple[Any, ...]], databases: Databases, redis_url: str, plan: str

@@ -202,6 +202,7 @@ _FILL: Final = f"""
 BUFFERS_MAX: Final = 2_500
 
 
+@pytest.mark.campaign
 async def test_a_customers_past_is_found_without_a_look_at_everybodys(
     shop: Shop, connection: "asyncpg.Connection[Any]"
 ) -> None:

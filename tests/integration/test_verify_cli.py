@@ -157,6 +157,7 @@ FEW_ORDERS, MANY_ORDERS = 5_000, 60_000
 GROWTH_MAX_BYTES: Final = 8_000_000
 
 
+@pytest.mark.campaign
 async def test_its_memory_does_not_grow_with_the_log(databases: Databases, redis_url: str) -> None:
     peaks = []
     for orders in (FEW_ORDERS, MANY_ORDERS):
