@@ -106,6 +106,14 @@ async def test_the_tasks_of_one_event_and_of_one_batch_keep_their_order(tasks: B
     await tasks.floor.verified()
 
 
+async def test_a_payload_may_hold_whatever_json_can_say(tasks: Background, kind: Kinds) -> None:
+    kind.schedule(lambda event: (NewTask(KIND, event.sku, {"pair": (1, 2), "id": UUID(int=1), "none": None}),))
+    await _receive(tasks, "TEA")
+    (row,) = await _rows(tasks)
+    assert json.loads(row["payload"]) == {"pair": [1, 2], "id": str(UUID(int=1)), "none": None}
+    await tasks.floor.verified()
+
+
 async def test_a_task_is_done_once_and_is_gone(tasks: Background, kind: Kinds) -> None:
     done: list[str] = []
 

@@ -85,6 +85,12 @@ class Copy:
             files.append(file)
         return files
 
+    def regenerate_settings(self) -> None:
+        """Does what `make settings` does."""
+        page = self.root / "docs" / "settings.md"
+        head = re.split(r"^## ", page.read_text(), maxsplit=1, flags=re.MULTILINE)[0]
+        page.write_text(head + self.run("python", "-m", "runtime.settings").stdout)
+
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Runs one of the environment's programs in the copy."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON"))}

@@ -1,6 +1,6 @@
-"""`docs/extending.md`, followed to the letter: a command, an entity, a ledger and a guard are added to a copy of the
-checkout, an event is changed, and nothing else. The suite's core passes in it, with the page's own tests; `verify`
-ends every part of that."""
+"""`docs/extending.md`, followed to the letter: a command, an entity, a ledger, a guard and two tasks are added to a
+copy of the checkout, an event is changed, and nothing else. The suite's core passes in it, with the page's own tests;
+`verify` ends every part of that."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -22,6 +22,9 @@ CORE: Final = (
     "tests/integration/test_suppliers.py",
     "tests/integration/test_gift_cards.py",
     "tests/integration/test_till.py",
+    "tests/integration/test_packing.py",
+    "tests/integration/test_labels.py",
+    "tests/integration/test_tasks.py",
     "tests/e2e/test_api_order_life.py",
     "tests/e2e/test_api_roles.py",
 )
@@ -45,6 +48,7 @@ def copy() -> Iterator[Copy]:
     with folder() as path:
         made = Copy(path / "tidegate")
         made.follow(PAGE)
+        made.regenerate_settings()
         for format_code in (("check", "--fix", "--quiet"), ("format", "--quiet")):
             made.run("ruff", *format_code)
         yield made

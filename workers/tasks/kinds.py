@@ -4,9 +4,12 @@
     async def charge(task: Task, tools: TaskTools) -> Command | None: ...
 
 The function does what the task says and returns the command by which the shop learns what came of it, if anything. The
-command is posted with the task's id as its idempotency key. Whatever the function raises, it is called again, so it
-must bear that: whoever it calls outside knows a repetition by the task's id. It may be cancelled at any `await`: then
-another run has the task, or the process is to end.
+command is posted with the task's id as its idempotency key. The function may be called again after it has done its
+work, so that must be safe: the service it calls recognizes a repeated request by the task's id. It may be cancelled at
+any `await`: then another run has the task, or the process is to end.
+
+An `Away` or any other of `NOBODYS_FAULT`, which an `OSError` is, means that something is unavailable: the task is tried
+again for as long as that lasts. After `task_attempts_max` other exceptions it is given up.
 """
 
 from __future__ import annotations
