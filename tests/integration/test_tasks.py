@@ -17,6 +17,7 @@ from domain.model import Command
 from domain.stock import ReceiveStock, StockReceived
 from domain.tasks import NewTask, RetryTask, task_id
 from ops.verify import verify
+from tests import pace
 from tests.integration.background import Background, background, until
 from tests.integration.shopfloor import STAFF, Shopfloor
 from workers.failures import Away
@@ -176,6 +177,15 @@ async def test_a_result_that_two_runs_tell_counts_once(tasks: Background, kind: 
     assert await _rows(tasks) == []
     told = await tasks.pool.fetch("SELECT status FROM commands WHERE principal = $1", TASKS_ACTOR.principal)
     assert sorted(row["status"] for row in told) in (["applied"], ["applied", "repeated"])
+
+
+async def test_a_task_that_somebody_else_is_just_taking_is_not_waited_for(tasks: Background, kind: Kinds) -> None:
+    await _receive(tasks, "TEA", "MUG")
+    async with tasks.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM tasks WHERE subject = 'TEA' FOR UPDATE")
+        async with asyncio.timeout(pace.seconds(10)):
+            assert [task.subject for task in await tasks.queue.claim([KIND], 2)] == ["MUG"]
+    assert [task.subject for task in await tasks.queue.claim([KIND], 2)] == ["TEA"]
 
 
 async def test_what_was_overtaken_changes_nothing_more(tasks: Background, kind: Kinds) -> None:
