@@ -53,6 +53,7 @@ class Copy:
         self.root = root
         shutil.copytree(CHECKOUT, root, ignore=_NOT_COPIED)
         shutil.copy(CHECKOUT / ".gitignore", root)
+        shutil.copytree(CHECKOUT / ".ci", root / ".ci")
         self._bin = root / ".venv" / "bin"
         self._make_environment()
 
