@@ -30,6 +30,7 @@ from loadtests.bench.rows import Rows
 from loadtests.bench.search import Search
 from loadtests.bench.stage import BenchError, Stage
 from loadtests.bench.targets import targets
+from loadtests.bench.verify import Verify
 from loadtests.bench.wait import Wait
 from loadtests.bench.waiting import Waiting
 from ops.embedded.server import ServerError
@@ -37,7 +38,7 @@ from ops.processes import ProcessError
 from ops.stopping import Stopped, StopRequest, stop_request
 from runtime.settings import settings
 
-SECTIONS: Final = (Pgbench, Apply, EndToEnd, Accept, Wait, Waiting, Browse, Search, Imports, Feed)
+SECTIONS: Final = (Pgbench, Apply, EndToEnd, Accept, Wait, Waiting, Browse, Search, Imports, Verify, Feed)
 MILLION_ORDERS: Final = 1_000_000
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
 from domain.model import Actor, Command
-from domain.orders import PlaceOrder, Wanted
+from domain.orders import ConfirmOrder, FulfilOrder, PlaceOrder, Wanted
 from domain.roles import CUSTOMER, STAFF
 from loadtests.baskets import Invoices
 from loadtests.loadgen import request
@@ -113,6 +113,19 @@ def entries(purchases: Iterable[Purchase], mailbox_count: int) -> list[Entry]:
         )
         for purchase in purchases
     ]
+
+
+def trades(purchases: Iterable[Purchase], mailbox_count: int) -> list[Entry]:
+    """Orders that are placed and confirmed, every other one of them fulfilled as well."""
+    made = []
+    for number, purchase in enumerate(purchases):
+        order_id = _new_id()
+        customer = Actor.in_role(purchase.customer_id, CUSTOMER)
+        made.append(_entry(PlaceOrder(order_id, purchase.customer_id, purchase.lines), customer, mailbox_count))
+        made.append(_entry(ConfirmOrder(order_id), customer, mailbox_count))
+        if number % 2:
+            made.append(_entry(FulfilOrder(order_id), _LOADER, mailbox_count))
+    return made
 
 
 def listings(goods: Iterable[Article], mailbox_count: int, *, pieces: int = PIECES) -> list[Entry]:

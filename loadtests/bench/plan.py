@@ -26,6 +26,7 @@ class Plan(msgspec.Struct, frozen=True):
     waits: int  # orders placed with Prefer: wait, one after the other
     searches: int  # among many products, one after the other
     import_rows: int  # of a file that is brought in
+    verify_orders: int  # in the log that is verified
     rows: int = 0  # orders in the table beforehand
 
 
@@ -38,6 +39,7 @@ FULL: Final = Plan(
     waits=200,
     searches=400,
     import_rows=100_000,
+    verify_orders=40_000,
 )
 QUICK: Final = Plan(
     rounds=1,
@@ -48,6 +50,7 @@ QUICK: Final = Plan(
     waits=100,
     searches=150,
     import_rows=20_000,
+    verify_orders=8_000,
 )
 
 

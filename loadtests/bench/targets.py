@@ -8,17 +8,18 @@ from typing import Final
 
 import msgspec
 
-from loadtests.bench import imports, rows
+from loadtests.bench import imports, rows, verify
 from loadtests.bench.plan import Results
 
 TIMES: Final = "x"
 MILLISECONDS: Final = "ms"
 SECONDS: Final = "s"
 KILOBYTES: Final = "KB"
+MEBIBYTES: Final = verify.MEBIBYTES
 DELIVERIES: Final = "deliveries/s"
 COST: Final = "x cost"
 """So many times the time or the CPU of something else."""
-LESS_IS_BETTER: Final = frozenset({MILLISECONDS, SECONDS, KILOBYTES, COST})
+LESS_IS_BETTER: Final = frozenset({MILLISECONDS, SECONDS, KILOBYTES, MEBIBYTES, COST})
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -95,6 +96,8 @@ def targets(results: Results, past_orders: int) -> list[Target]:
         Target("resume of 100,000 events", results.median("feed: resume of 100,000 events"), SECONDS, 5, 1),
         Target("memory of an idle socket", results.median("feed: memory of an idle socket"), KILOBYTES, 60, 30),
         Target("import of a catalogue", results.median(imports.RATE), imports.ROWS_PER_SECOND, 3_000, 5_000),
+        Target("verify", results.median(verify.RATE), verify.EVENTS_PER_SECOND, 10_000, 20_000),
+        Target("peak memory of verify", results.median(verify.MEMORY), MEBIBYTES, 150, None),
     ]
     if past_orders:
         what = f"apply with {past_orders:,} orders before, to none"
