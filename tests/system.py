@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeVar
@@ -114,8 +115,12 @@ class System(LocalSystem):
         return self._led_by("background")
 
     def _led_by(self, name: str) -> list[int]:
-        children = psutil.Process(self.pid(name)).children()
-        return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        found = []
+        for child in psutil.Process(self.pid(name)).children():
+            with suppress(psutil.NoSuchProcess):  # one that was killed has just been waited for
+                if child.status() != psutil.STATUS_ZOMBIE:
+                    found.append(child.pid)
+        return found
 
     def kill_worker(self) -> int:
         """SIGKILL for one worker process; returns the pid it had."""

@@ -177,10 +177,26 @@ async def test_a_key_that_is_taken_out_signs_for_nobody_any_more(shop: Shop, key
         answers = await asyncio.gather(*(tokens.client.get("/me") for _ in range(12)))
         return all(answer.status == 401 for answer in answers)
 
+    refresh_token = tokens.refresh_token
+
+    async def is_not_refreshed() -> bool:
+        """However many ask at once, one of the gateways may have answered them all; the other has its time, too."""
+        nonlocal refresh_token
+        answer = await ask_to_refresh(shop, refresh_token)
+        if answer.status == 200:
+            refresh_token = answer.json()["refresh_token"]
+            return False
+        return bool(answer.problem(401, "invalid_refresh_token"))
+
+    forged = shop.with_token(mint(_ring_of(keys_path, stolen), "eve", ["admin"], lifetime_seconds=60))
+
+    async def is_found_out() -> bool:
+        answers = await asyncio.gather(*(forged.get("/users") for _ in range(12)))
+        return all(answer.status == 401 and answer.problem(401, "invalid_token") for answer in answers)
+
     await eventually_seen("a refusal by every gateway", is_refused, within_seconds=_NOTICED_SECONDS)
-    (await ask_to_refresh(shop, tokens.refresh_token)).problem(401, "invalid_refresh_token")
-    forged = mint(_ring_of(keys_path, stolen), "eve", ["admin"], lifetime_seconds=60)
-    (await shop.with_token(forged).get("/users")).problem(401, "invalid_token")
+    await eventually_seen("no refresh any more", is_not_refreshed, within_seconds=_NOTICED_SECONDS)
+    await eventually_seen("a forged token found out", is_found_out, within_seconds=_NOTICED_SECONDS)
 
 
 async def test_no_other_key_and_no_other_algorithm(shop: Shop, keys_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_another_gateway_on_its_port_is_not_taken_for_its_own() -> None:
     with ThreadingHTTPServer(("127.0.0.1", system.port), _Ready) as other, ThreadPoolExecutor(1) as thread:
         thread.submit(other.serve_forever)
         try:
-            with pytest.raises(ProcessError, match="gateway ended"):
+            with pytest.raises(ProcessError, match="gateway exited while starting"):
                 system.start()
         finally:
             other.shutdown()
