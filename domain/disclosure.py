@@ -11,7 +11,7 @@ READS_ALL: Final = "events:read"
 READS_DRAFTS: Final = "catalogue:read"
 _WRITES_DRAFTS: Final = "catalogue:write"
 
-_SCOPE_OF_NOUN: Final = {
+_SCOPE_OF_ENTITY: Final = {
     "product": READS_DRAFTS,
     "category": None,
     "order": "orders:read",
@@ -39,4 +39,4 @@ def lacking(event_types: Iterable[str], scopes: Collection[str]) -> list[str]:
 
 
 def _scope_for(event_type: str) -> str | None:
-    return _SCOPE_OF_NOUN.get(event_type.partition(".")[0], READS_ALL)
+    return _SCOPE_OF_ENTITY.get(event_type.partition(".")[0], READS_ALL)

@@ -243,9 +243,18 @@ def decide(shop: Shop, command: Command, context: Context) -> Decision:
 
 def evolve(shop: Shop, event: Event) -> Shop:
     """The shop after `event`; it is the same object, changed."""
+    _move_balances(shop, event)
+    return evolve_entities(shop, event)
+
+
+def evolve_entities(shop: Shop, event: Event) -> Shop:
+    """The same, but for the balances, for who has no use for them."""
+    _EVOLVERS[type(event)](shop, event)
+    return shop
+
+
+def _move_balances(shop: Shop, event: Event) -> None:
     for ledger, key, posted, pending in event.moves():
         balances = shop.balances_of(ledger)
         balance = balances.get(key, EMPTY)
         balances[key] = Balance(balance.posted + posted, balance.pending + pending)
-    _EVOLVERS[type(event)](shop, event)
-    return shop

@@ -24,7 +24,7 @@ DISABLED: Final = "disabled"
 DELETED: Final = "deleted"
 
 ANY: Final = "*"
-_ANY_OF_NOUN: Final = ".*"
+_ANY_OF_ENTITY: Final = ".*"
 
 
 def webhooks_slot() -> int:
@@ -74,8 +74,8 @@ class WebhookFields(msgspec.Struct, frozen=True, array_like=True):
 
 def choices() -> list[str]:
     """Everything that an endpoint may choose: `*`, the pattern of each entity, and the event types."""
-    nouns = {name.partition(".")[0] + _ANY_OF_NOUN for name in EVENTS}
-    return [ANY, *sorted(nouns), *sorted(EVENTS)]
+    entities = {name.partition(".")[0] + _ANY_OF_ENTITY for name in EVENTS}
+    return [ANY, *sorted(entities), *sorted(EVENTS)]
 
 
 def types_meant(chosen: Iterable[str]) -> frozenset[str]:
@@ -84,7 +84,7 @@ def types_meant(chosen: Iterable[str]) -> frozenset[str]:
     for choice in chosen:
         if choice == ANY:
             meant.update(EVENTS)
-        elif choice.endswith(_ANY_OF_NOUN):
+        elif choice.endswith(_ANY_OF_ENTITY):
             meant.update(name for name in EVENTS if name.startswith(choice[:-1]))
         elif choice in EVENTS:
             meant.add(choice)

@@ -49,8 +49,8 @@ _log = logging.getLogger(__name__)
 
 _VERSION = version("tidegate")
 _API_ROUTERS = [
-    noun.router
-    for noun in (
+    resource.router
+    for resource in (
         auth,
         registration,
         me,

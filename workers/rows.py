@@ -222,7 +222,8 @@ class Rows:
             )
 
     async def write_placed(self, connection: Connection, at: datetime) -> None:
-        """Writes what says when it happened."""
+        """Writes what says when it happened. Dead letters are copied, however few: each has an array of its own, and
+        `workers/inserts.py` takes an array for each column."""
         if self.dead_letters:
             await connection.copy_records_to_table(
                 "dead_letters", records=[(*letter, at) for letter in self.dead_letters], columns=_DEAD_LETTER_COLUMNS

@@ -48,26 +48,26 @@ def address(topic: str, caller: Caller) -> str:
     found = _TOPIC.fullmatch(topic)
     if found is None:
         raise _unknown(topic)
-    noun, particular = found.groups()
+    name, particular = found.groups()
     if particular is None:
-        return _whole(noun, topic, caller)
-    if noun == ORDERS and (order_id := _uuid(particular)) is not None:
+        return _whole(name, topic, caller)
+    if name == ORDERS and (order_id := _uuid(particular)) is not None:
         _within(_OWN_SCOPE, topic, caller)
         return f"{ORDERS}/{order_id}" if caller.actor.is_staff else f"{ORDERS}/{order_id}@{caller.actor.principal}"
-    if noun == INVENTORY and (sku := canonical_sku(particular)) is not None:
+    if name == INVENTORY and (sku := canonical_sku(particular)) is not None:
         _staff_only(topic, caller)
         return f"{INVENTORY}/{sku}"
     raise _unknown(topic)
 
 
-def _whole(noun: str, topic: str, caller: Caller) -> str:
-    if noun in _STAFF_TOPICS:
+def _whole(name: str, topic: str, caller: Caller) -> str:
+    if name in _STAFF_TOPICS:
         _staff_only(topic, caller)
-        return noun
-    if noun == CATALOGUE:
+        return name
+    if name == CATALOGUE:
         hears_all = caller.actor.is_staff and may_read(ProductCreated.type, caller.actor.scopes)
         return CATALOGUE if hears_all else _PUBLIC_CATALOGUE
-    if noun == ME:
+    if name == ME:
         _within(_OWN_SCOPE, topic, caller)
         return f"{ME}/{caller.actor.principal}"
     raise _unknown(topic)
@@ -99,14 +99,14 @@ def narrow(addresses: Iterable[str]) -> Narrow | None:
     """How the past of these addresses of one caller is found without a look at all of the log, if it can be."""
     principal, order_ids, catalogue = None, [], False
     for each in sorted(addresses):
-        noun, _, particular = each.partition("@")[0].partition("/")
-        if noun == ME and principal is None:
+        name, _, particular = each.partition("@")[0].partition("/")
+        if name == ME and principal is None:
             principal = each.partition("/")[2]
-        elif noun == ORDERS and particular:
+        elif name == ORDERS and particular:
             order_ids.append(UUID(particular))
-        elif noun == CATALOGUE:
+        elif name == CATALOGUE:
             catalogue = True
-        elif noun != STATS:
+        elif name != STATS:
             return None
     return Narrow(principal, tuple(order_ids), catalogue)
 
@@ -128,8 +128,8 @@ class _Data(msgspec.Struct, gc=False):
 
 _data = msgspec.json.Decoder(_Data)
 
-# Fulfilling an order, for instance, moves nothing: its pieces left the stock when it was confirmed.
-_MOVES_STOCK: Final = frozenset(name for name, event in EVENTS.items() if event.moves is not Event.moves)
+# The types of events that move a ledger. Fulfilling an order does not: its pieces left the stock when it was confirmed.
+_MOVING: Final = frozenset(name for name, event in EVENTS.items() if event.moves is not Event.moves)
 
 
 def addresses_of(record: EventRecord) -> Iterable[str]:
@@ -145,7 +145,7 @@ def _of_order(record: EventRecord) -> Iterable[str]:
     yield f"{ORDERS}/{record.subject}"
     yield f"{ORDERS}/{record.subject}@{data.customer_id}"
     yield f"{ME}/{data.customer_id}"
-    if record.type in _MOVES_STOCK:
+    if data.lines and record.type in _MOVING:
         yield INVENTORY
         for line in data.lines:
             yield f"{INVENTORY}/{line.sku}"

@@ -1,1 +1,1 @@
-"""The routes, one file a noun. A route reads its request, asks the edge, and answers; rules are not its business."""
+"""The routes, one file a resource. A route reads its request, asks the edge and answers; rules are not its business."""

@@ -42,7 +42,6 @@ class Waiters:
         self._max_requests = max_requests
         self._requests = 0
         self._waiting: dict[UUID, list[Expected]] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: set[UUID] = set()
         self._watching: asyncio.Task[None] | None = None
         self._looking: set[asyncio.Task[None]] = set()
@@ -55,9 +54,7 @@ class Waiters:
     def expect(self, command_id: UUID) -> Expected:
         """Call before the command is posted, because its outcome may be back before the post is acknowledged. `wait` or
         `forget` must follow."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        expected: Expected = self._loop.create_future()
+        expected: Expected = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(command_id, []).append(expected)
         self._requests += 1
         return expected

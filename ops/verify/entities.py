@@ -16,7 +16,7 @@ import asyncpg
 import msgspec
 
 from domain.catalogue import Product, VariantAdded, VariantChanged
-from domain.model import Shop, evolve
+from domain.model import Shop, evolve_entities
 from ops.verify.guards import Guards
 from ops.verify.report import Progress, Report
 from ops.verify.snapshot import Snapshot
@@ -100,7 +100,7 @@ class _Fold:
         except (KeyError, msgspec.MsgspecError):
             self.readable = False
         if self.readable:
-            evolve(self._shop, event)
+            evolve_entities(self._shop, event)
             _note(self.states, self._shop, at)
             self._guards.follow(seq, at, self._entities, self._shop)
             if isinstance(event, VariantAdded | VariantChanged):

@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 
 from domain.fields.people import canonical_email
-from domain.model import Event, Line, Order, Shop, evolve
+from domain.model import Event, Line, Order, Shop, evolve_entities
 from domain.orders import CONFIRMED, TRANSITIONS, OrderCancelled, OrderPlaced
 from ops.verify.report import Progress, Report
 from ops.verify.snapshot import Snapshot
@@ -138,7 +138,7 @@ class _Fold:
             self._readable = False
         if not self._readable:
             return
-        evolve(self._shop, event)
+        evolve_entities(self._shop, event)
         self._placed += isinstance(event, OrderPlaced)
         order, folded = self._shop.orders.get(self._key), self._folded
         if order is None:

@@ -49,9 +49,9 @@ def _orders(floor: Shopfloor, wanted: Iterable[baskets.Basket]) -> Iterator[Comm
 async def _apply(floor: Shopfloor, commands: Iterable[Command]) -> None:
     numbered = iter(enumerate(commands, start=1))
     while some := [*islice(numbered, _BATCH_COMMANDS)]:
-        letters = [
+        messages = [
             Message(0, Entry(f"{n}-0", {}), floor.envelope(command, actor=STAFF), command) for n, command in some
         ]
         async with floor.pool.acquire() as connection, connection.transaction():
-            result = await apply(connection, letters, Earlier(), alone=True)
+            result = await apply(connection, messages, Earlier(), alone=True)
         assert {row.status for row in result.applied} == {"applied"}

@@ -105,11 +105,11 @@ _NOT_DRAINED: Final = 99
 
 
 async def _apply_in(connection: Connection, floor: Shopfloor, commands: list[Command], at: datetime) -> None:
-    letters = [
+    messages = [
         Message(_NOT_DRAINED, Entry(f"{n}-0", {}), floor.envelope(command, actor=STAFF), command)
         for n, command in enumerate(commands)
     ]
-    result = await apply(connection, letters, Earlier(), alone=True, at=at)
+    result = await apply(connection, messages, Earlier(), alone=True, at=at)
     assert {row.status for row in result.applied} == {"applied"}
 
 

@@ -52,18 +52,23 @@ async def receive(floor: Shopfloor, count: int = 1) -> None:
     await floor.drain()
 
 
+async def _only_told_is_asked_for(floor: Shopfloor) -> None:
+    """After an event that just happened, of the reactions that there are."""
+    await floor.redis.delete(BACKGROUND)
+    await receive(floor)
+
+    async def is_asked_for() -> bool:
+        return bool(await asked_for(floor))
+
+    await eventually_seen("a reaction asked for", is_asked_for, within_seconds=5)
+    assert await asked_for(floor) == ["told"]
+
+
 async def test_whoever_is_interested_is_asked_for_when_it_happens(floor: Shopfloor) -> None:
     await floor.fill(TEA=0)
     async with supervisor(floor, "told", "other") as (_, reactions):
         reactions["other"].interests = frozenset({"order.placed"})
-        await floor.redis.delete(BACKGROUND)
-        await receive(floor)
-
-        async def is_asked_for() -> bool:
-            return bool(await asked_for(floor))
-
-        await eventually_seen("a reaction asked for", is_asked_for, within_seconds=5)
-        assert await asked_for(floor) == ["told"]
+        await _only_told_is_asked_for(floor)
 
 
 async def test_however_much_happens_it_is_asked_for_now_and_then(floor: Shopfloor) -> None:
@@ -88,14 +93,7 @@ async def test_one_that_waits_for_events_to_grow_old_is_not_asked_for_when_they_
     await floor.fill(TEA=0)
     async with supervisor(floor, "told", "slow") as (_, reactions):
         reactions["slow"].delay_seconds = 60.0
-        await floor.redis.delete(BACKGROUND)
-        await receive(floor)
-
-        async def is_asked_for() -> bool:
-            return bool(await asked_for(floor))
-
-        await eventually_seen("a reaction asked for", is_asked_for, within_seconds=5)
-        assert await asked_for(floor) == ["told"]
+        await _only_told_is_asked_for(floor)
 
 
 async def test_tending_asks_for_those_that_are_due_once_a_second(floor: Shopfloor) -> None:
