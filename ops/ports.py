@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections import deque
 from typing import Final
 
 # Below the kernel's ephemeral ports for outgoing connections (32768 and up on Linux, 49152 on macOS). A port from that
@@ -25,6 +26,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 _drawn_from = range(LOWEST, HIGHEST)
+_drawn: deque[int] = deque()
 
 
 def draw_from(ports: range) -> None:
@@ -34,9 +36,13 @@ def draw_from(ports: range) -> None:
 
 
 def free_port() -> int:
-    """A free port, drawn at random so that programs starting at the same time rarely draw the same."""
+    """A free port, drawn at random so that programs starting at the same time rarely draw the same. One that this
+    process has drawn lately is not drawn again, because its server may not listen yet."""
     for _ in range(_TRIES_MAX):
         port = random.choice(_drawn_from)  # noqa: S311 - not a secret
-        if is_free(port):
+        if port not in _drawn and is_free(port):
+            _drawn.append(port)
+            while len(_drawn) > len(_drawn_from) // 2:
+                _drawn.popleft()
             return port
     raise OSError(f"no free TCP port found between {_drawn_from.start} and {_drawn_from.stop}")
