@@ -6,12 +6,14 @@ cost more than running them. Views use SQLAlchemy's engine (`runtime/engine.py`)
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 
 from runtime import database_url as urls
 from runtime.postgres_connections import create_pool
+
+Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 _JOB_IDLE_SECONDS: Final = 30

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from broadcaster import Broadcast, BroadcastBackend, Event
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 from runtime.redis_client import REDIS_UNAVAILABLE, connect, database_number
@@ -159,18 +160,30 @@ class Publisher:
     def __init__(self, redis_url: str) -> None:
         self._client = connect(redis_url)
         self._prefix = _prefix(self._client)
+        self._publishing: asyncio.Task[None] | None = None
 
     async def publish(self, messages: Iterable[tuple[str, str]]) -> None:
-        """Publishes (channel, message) pairs in order, in one round trip."""
+        """Publishes (channel, message) pairs in order, in one round trip, and after what was published before. Returns
+        when they are on their way: nobody who publishes needs to know that they arrived."""
         pipeline = self._client.pipeline(transaction=False)
         for channel, message in messages:
             pipeline.publish(self._prefix + channel, message)
+        while self._publishing is not None:  # one round trip at a time is what bounds them, and keeps their order
+            await asyncio.wait([self._publishing])
+        self._publishing = asyncio.create_task(self._send(pipeline))
+
+    async def _send(self, pipeline: Pipeline) -> None:
         try:
             await pipeline.execute()
         except (RedisError, OSError) as error:  # what is published is committed: nothing here may undo that
             _log.warning("results not published (%s); gateways read the log", error)
+        finally:
+            self._publishing = None
 
     async def close(self) -> None:
+        """Waits for what is on its way."""
+        if self._publishing is not None:
+            await asyncio.wait([self._publishing])
         await self._client.aclose()
 
 

@@ -32,9 +32,10 @@ from runtime.metrics import (
 )
 from runtime.records import chunks, encode
 from workers import batch as batches
-from workers.batch import DeadLetter, Message, Result
+from workers.batch import Result
 from workers.earlier import Earlier
 from workers.guarded import StaleRead
+from workers.messages import DeadLetter, Message, read
 from workers.ownership import ForeignWrite
 
 _log = logging.getLogger(__name__)
@@ -66,6 +67,11 @@ class _Part(NamedTuple):
     look_up: bool = False
     last_resort: bool = False
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it may be applied at once."""
+        return len(self.messages) <= AT_ONCE_MAX_COMMANDS and not (self.look_up or self.last_resort)
+
     def by_mailbox(self) -> list[_Part]:
         """A part for each mailbox."""
         mailboxes = dict.fromkeys(message.mailbox for message in self.messages)
@@ -96,6 +102,9 @@ _NOT_THE_MESSAGES: Final[tuple[type[BaseException], ...]] = (OutOfStep, *LOST_CO
 _CUT_SHORT: Final = (*LOST_CONNECTION, asyncpg.QueryCanceledError)
 
 _MESSAGE_AT_FAULT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+AT_ONCE_MAX_COMMANDS: Final = 64
+"""A batch of no more commands is tried at once (see `workers/at_once.py`)."""
 
 # A batch is decided on what others may change meanwhile, and again alone, so often before it waits for the sweep.
 _ATTEMPTS_MAX: Final = 8
@@ -134,7 +143,7 @@ class Applier:
         """
         done: dict[int, str] = {}
         waiting: set[int] = set()
-        parts = [_Part(run.positions, [batches.read(mailbox, entry) for mailbox, entry in run.entries])]
+        parts = [_Part(run.positions, [read(mailbox, entry) for mailbox, entry in run.entries])]
         while parts:
             part = parts.pop(0)
             try:
@@ -185,6 +194,8 @@ class Applier:
         be had. Others may move balances at the same time: where what was decided on no longer holds, because something
         has run short or come in, or a guard has moved, the messages are decided again alone. If that needs rows of
         another batch which waits for this one, they are then waited for beside the others."""
+        if part.is_small and (done := await self._at_once(part)) is not None:
+            return done
         for attempt in range(1, _ATTEMPTS_MAX + 1):
             try:
                 return await self._transact(part, alone=attempt % 2 == 0)
@@ -193,6 +204,26 @@ class Applier:
             except asyncpg.LockNotAvailableError:
                 BATCH_RETRIES.labels("gave_way").inc()
         raise CutShort(f"tried {_ATTEMPTS_MAX} times, and others were faster each time")
+
+    async def _at_once(self, part: _Part) -> dict[int, str] | None:
+        """Applies a part in one statement; None if it cannot be done so, which says nothing about the messages."""
+        started = time.monotonic()
+        async with self._pool.acquire() as connection:
+            try:
+                applied = await batches.apply_at_once(connection, part.messages, part.held, self._fence)
+            except StaleRead as error:
+                BATCH_RETRIES.labels(error.reason).inc()
+                return None
+            except asyncpg.UniqueViolationError:
+                raise  # what came before is to be looked up
+            except _MESSAGE_AT_FAULT:
+                return None  # or a row was altered by hand at this moment
+            except _CUT_SHORT as error:
+                raise CutShort(str(error)) from error
+        if applied is None:
+            return None
+        await self._tell(part.messages, *applied, started)
+        return applied[0].positions
 
     async def _transact(self, part: _Part, *, alone: bool) -> dict[int, str]:
         started = time.monotonic()
@@ -215,11 +246,17 @@ class Applier:
                 raise  # it gave way
             except _CUT_SHORT as error:
                 raise CutShort(str(error)) from error
+        await self._tell(ours, result, log, started)
+        return found | result.positions
+
+    async def _tell(
+        self, messages: Sequence[Message | DeadLetter], result: Result, log: Confirmed, started: float
+    ) -> None:
+        """What was applied is committed: the fence, those who wait and those who measure hear of it."""
         self._fence.reach(log._replace(seq=max(log.seq, result.last_seq)))
         BATCH_SECONDS.observe(time.monotonic() - started)
-        await self._publisher.publish(_feed_messages(result))  # somebody is waiting for the outcomes
-        _count(ours, result)
-        return found | result.positions
+        await self._publisher.publish(_feed_messages(result))
+        _count(messages, result)
 
 
 _BOOKMARKS: Final = """

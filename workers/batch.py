@@ -7,36 +7,33 @@ be read, or whose rule raises, becomes a dead letter beside the others' effects;
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
 
 from domain.ids import new_id
-from domain.model import Command, Context, Event, Private, Rejection, decide, evolve
+from domain.model import Context, Event, Private, Rejection, decide, evolve
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from runtime import envelope as envelopes
-from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, DeadLetterCode, Envelope, UnreadableEntry
+from runtime.database import Connection
+from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, Envelope
+from runtime.mailboxes.fence import Confirmed, Fence
 from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.metrics import UNREADABLE_COMMAND_TYPE
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
+from workers import at_once
 from workers.earlier import Earlier
-from workers.eventlog import CommandRow, PendingEvent, add_log, take_places
-from workers.guarded import move_guards
+from workers.eventlog import CommandRow, PendingEvent, add_log
+from workers.guarded import StaleRead, move_guards
 from workers.handlers import gather_reads, gather_rows
 from workers.inserts import Inserts, Reached
-from workers.rows import (
-    Connection,
-    Loaded,
-    ReadSet,
-    Rows,
-    add_lines,
-    load,
-    move_entities,
-    write_entities,
-    write_orders,
-)
+from workers.loading import Loaded, ReadSet, can_be_looked_at, load, look
+from workers.messages import DeadLetter, Message
+from workers.places import take_places
+from workers.rows import Rows, add_lines, adds_only_orders, move_entities, write_entities, write_orders
+from workers.statements import execute
 
 _log = logging.getLogger(__name__)
 
@@ -46,25 +43,6 @@ def _hide(value: object) -> None:
 
 
 _json = msgspec.json.Encoder(enc_hook=_hide)
-
-
-class Message(NamedTuple):
-    """A mailbox entry that could be read."""
-
-    mailbox: int
-    entry: Entry
-    envelope: Envelope
-    command: Command
-
-
-class DeadLetter(NamedTuple):
-    """A mailbox entry that cannot be applied; the envelope is there if at least that could be read."""
-
-    mailbox: int
-    entry: Entry
-    code: DeadLetterCode
-    detail: str
-    envelope: Envelope | None
 
 
 class Result(NamedTuple):
@@ -112,15 +90,6 @@ class Result(NamedTuple):
                 outcome = Outcome(event.command_id, command.status, seq, event.type, at, data, event.version)
                 by_channel.setdefault(channel, []).append(outcome)
         return by_channel
-
-
-def read(mailbox: int, entry: Entry) -> Message | DeadLetter:
-    """The message in an entry, or why it cannot be read."""
-    try:
-        envelope, command = envelopes.decode(entry.fields)
-    except UnreadableEntry as error:
-        return DeadLetter(mailbox, entry, error.code, error.detail, error.envelope)
-    return Message(mailbox, entry, envelope, command)
 
 
 class Batch:
@@ -191,7 +160,7 @@ class Batch:
         moved_guards = await write_entities(connection, self._loaded, self._at)
         if not self._pending:
             await self._rows.write_placed(connection, self._at)
-            await self._inserts.write(connection, self._reached)
+            await self._inserts.write(connection, self._reached, self._at)
             return Result(0, [], [], self._dead_letters, self._at, self._positions())
         places = await take_places(connection, len(self._pending), self._at)
         first, at = places.first, places.at
@@ -201,13 +170,31 @@ class Batch:
         seqs = {order_id: first + place for order_id, place in self._rows.places_of_orders.items()}
         await write_orders(connection, self._inserts, self._loaded, seqs, at)
         await self._rows.write_placed(connection, at)
-        await self._rows.outbox.write(connection, first, at)
+        await self._rows.outbox.write(connection, at)
+        self._rows.outbox.add(self._inserts, first)
         if at != self._at:
             await move_entities(connection, self._loaded, at)
         add_log(self._inserts, first, self._pending, self._applied, at)
-        await self._inserts.write(connection, self._reached)
+        await self._inserts.write(connection, self._reached, at)
         await self._rows.erasure.write(connection)
         return Result(first, self._pending, self._applied, self._dead_letters, at, self._positions())
+
+    async def write_at_once(self, connection: Connection, held: Mapping[int, str], log: Confirmed) -> Result | None:
+        """Writes everything in one statement, which is a transaction by itself, if the log and the mailboxes are still
+        where they were: then so is all that was decided on. Raises StaleRead if they are not; None if it takes more
+        statements. Nothing is written then."""
+        balances = self._rows.balances.unguarded(self._loaded.stands)
+        if balances is None or not (self._pending and self._rows.are_inserts_only and adds_only_orders(self._loaded)):
+            return None
+        add_lines(self._inserts, self._loaded)
+        await write_orders(connection, self._inserts, self._loaded, self._rows.places_of_orders, self._at)
+        self._rows.outbox.add(self._inserts, 0)
+        add_log(self._inserts, 0, self._pending, self._applied, self._at)
+        undisturbed = at_once.places(len(self._pending), self._at, log.seq, held, self._reached)
+        places = await execute(connection, [*undisturbed, *balances, *self._inserts.parts(self._reached)])
+        if places is None:
+            raise StaleRead("log_moved")
+        return Result(places.first, self._pending, self._applied, [], places.at, self._positions())
 
     def _positions(self) -> dict[int, str]:
         return {mailbox: reached.position for mailbox, reached in self._reached.items()}
@@ -290,11 +277,35 @@ async def apply(
 
     With `alone`, nobody else moves balances or guards meanwhile. Without, it may raise StaleRead: then roll back.
     """
+    loaded = await load(connection, _reads(messages), alone=alone)
+    return await _decided(loaded, earlier, messages, at).write(connection)
+
+
+async def apply_at_once(
+    connection: Connection, messages: Sequence[Message | DeadLetter], held: Mapping[int, str], fence: Fence
+) -> tuple[Result, Confirmed] | None:
+    """Applies the messages, in order, in one statement, if their mailboxes are at the positions `held` and nobody comes
+    in between; returns also the log that they were decided on. None if they cannot be applied so. Raises StaleRead if
+    somebody did come, and OutOfStep as the fence does. Then, too, nothing was done."""
+    read_set = _reads(messages)
+    if not can_be_looked_at(read_set):
+        return None
+    loaded, log = await look(connection, read_set)
+    fence.check(log)
+    result = await _decided(loaded, Earlier(), messages, None).write_at_once(connection, held, log)
+    return None if result is None else (result, log)
+
+
+def _reads(messages: Sequence[Message | DeadLetter]) -> ReadSet:
     read_set = ReadSet()
     for message in messages:
         if isinstance(message, Message):
             gather_reads(message.command, read_set)
-    batch = Batch(await load(connection, read_set, alone=alone), earlier, at or datetime.now(UTC))
+    return read_set
+
+
+def _decided(loaded: Loaded, earlier: Earlier, messages: Sequence[Message | DeadLetter], at: datetime | None) -> Batch:
+    batch = Batch(loaded, earlier, at or datetime.now(UTC))
     for message in messages:
         batch.take(message)
-    return await batch.write(connection)
+    return batch

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import msgspec
 
+from runtime.database import Connection
 from runtime.envelope import Envelope
-from workers.rows import Connection
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False):

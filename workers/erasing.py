@@ -44,6 +44,10 @@ class Erasure:
         self._guests: list[str] = []
         self._emails: list[str] = []
 
+    def __bool__(self) -> bool:
+        """Whether there is anybody."""
+        return bool(self._accounts or self._guests)
+
     def of_account(self, account_id: UUID) -> None:
         """Adds an account: its orders lose their addresses, and so do those that guests placed with its address."""
         self._accounts.append(account_id)

@@ -1,8 +1,4 @@
-"""What a batch writes into the log: its events, each at its place, and the record of each command beside them.
-
-Places are taken with the event counter, the last lock of a batch (see `workers/rows.py`), and held until the commit: so
-`seq` has no gaps, and follows commit order; and so do the moments that events happened at, whatever clocks say.
-"""
+"""What a batch writes into the log: its events, each at its place, and the record of each command beside them."""
 
 from __future__ import annotations
 
@@ -17,7 +13,6 @@ from runtime import tables
 from runtime.envelope import Envelope
 from runtime.records import moment
 from workers.inserts import Columns, Inserts
-from workers.rows import Connection
 
 
 class CommandRow(msgspec.Struct, frozen=True, gc=False):
@@ -43,28 +38,6 @@ class PendingEvent(msgspec.Struct, frozen=True, gc=False):
     actor: str
     data: bytes
     version: int = 1
-
-
-class Places(msgspec.Struct, frozen=True, gc=False):
-    """Places in the log from `first` on, and their moment."""
-
-    first: int
-    at: datetime
-
-
-async def take_places(connection: Connection, count: int, at: datetime) -> Places:
-    """Takes the next `count` places in the log, and with them the counter, until the commit. Their moment is `at`, or
-    just after that of the places before, if those were taken by a batch that began later, or by a faster clock."""
-    first, moment = await connection.fetchrow(
-        """
-        UPDATE event_counter
-        SET last_seq = last_seq + $1, last_at = greatest($2, last_at + interval '1 microsecond')
-        RETURNING last_seq - $1 + 1, last_at
-        """,
-        count,
-        at,
-    )
-    return Places(first, moment)
 
 
 def add_log(
@@ -101,7 +74,10 @@ def _command_row(command: CommandRow, first_seq: int, at: datetime) -> tuple[obj
 
 
 _EVENTS: Final = Columns(
-    tables.events, ("seq", "type", "subject", "command_id", "actor", "occurred_at", "data", "version")
+    tables.events,
+    ("seq", "type", "subject", "command_id", "actor", "occurred_at", "data", "version"),
+    seqs=("seq",),
+    moments=("occurred_at",),
 )
 _COMMANDS: Final = Columns(
     tables.commands,
@@ -120,4 +96,6 @@ _COMMANDS: Final = Columns(
         "fingerprint",
         "request",
     ),
+    seqs=("seq",),
+    moments=("applied_at",),
 )

@@ -18,6 +18,7 @@ import msgspec
 
 from domain.ledgers import Ledger, Move, Short
 from runtime.ledgers import LEDGERS, LedgerTable
+from workers.statements import Part
 
 
 class StaleRead(Exception):
@@ -78,6 +79,21 @@ class Balances:
             needed = moved.pending - moved.posted + amount
             if moved.lacked is None or needed < moved.lacked:
                 moved.lacked = needed
+
+    def unguarded(self, stands: Stands) -> list[Part] | None:
+        """The moves as parts of a statement that knows that nothing has moved since; None if a balance must be opened
+        first, which that statement would not see."""
+        if self._opened:
+            return None
+        parts = []
+        for table in LEDGERS:
+            moves = {k: m for k, m in self._moved.get(table.ledger, {}).items() if m.posted or m.pending}
+            if not moves.keys().isdisjoint(stands.absent.get(table.ledger, ())):
+                return None
+            if moves:
+                numbers = zip(*((moved.posted, moved.pending) for moved in moves.values()), strict=True)
+                parts.append(Part(f"moved_{table.table.name}", _unguarded(table), [list(moves), *numbers]))
+        return parts
 
     async def write(self, connection: asyncpg.Connection[Any], stands: Stands) -> None:
         """Moves the balances; the counter must be held. Raises StaleRead if something that the batch
@@ -168,6 +184,16 @@ def _guarded(table: LedgerTable, looks: bool, guards: bool) -> str:
         )
         SELECT (SELECT count(*) FROM moved), ({look if looks else "0"}),
             ({_SEQS_STAND.format(first, first + 1) if guards else "0"})
+    """  # noqa: S608 - names of ours
+
+
+@cache
+def _unguarded(table: LedgerTable) -> str:
+    return f"""
+        UPDATE {table.table.name} b
+        SET {table.posted} = b.{table.posted} + v.posted, {table.pending} = b.{table.pending} + v.pending
+        FROM places, unnest({{0}}::text[], {{1}}::bigint[], {{2}}::bigint[]) AS v (key, posted, pending)
+        WHERE b.{table.key} = v.key
     """  # noqa: S608 - names of ours
 
 

@@ -1,12 +1,12 @@
-"""What a batch adds to tables, and how far that brings its mailboxes: one statement for all, while it is little.
+"""What a batch adds to tables, and how far that brings its mailboxes: parts of one statement, while it is little.
 
-A round trip costs the same however few rows it carries, so the rows of all tables go in one statement with the
-positions. COPY takes two round trips for one table, but less for each row: a table that gets many rows is copied.
+COPY takes two round trips for one table, but less for each row: a table that gets many rows is copied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -14,16 +14,20 @@ import asyncpg
 from sqlalchemy import Table
 
 from runtime.entities import type_of
+from workers.statements import Part, execute, given
 
 # From this many rows on, COPY is cheaper: measured in docs/decisions/0035-small-batches-in-few-round-trips.md.
 COPY_FROM_ROWS: Final = 48
 
 
 class Columns(NamedTuple):
-    """Columns of a table, in the order in which rows have their values."""
+    """Columns of a table, in the order in which rows have their values; those of them that are seqs, and those that are
+    the moment of the batch."""
 
     table: Table
     names: tuple[str, ...]
+    seqs: tuple[str, ...] = ()
+    moments: tuple[str, ...] = ()
 
 
 class Reached(NamedTuple):
@@ -38,12 +42,22 @@ class Inserts:
 
     def __init__(self) -> None:
         self._rows: dict[Columns, Sequence[tuple[Any, ...]]] = {}
+        self._more: list[Part] = []
 
     def add(self, columns: Columns, rows: Iterable[tuple[Any, ...]]) -> None:
         """Adds these rows; a table is given its rows once."""
         assert columns not in self._rows, f"rows of {columns.table.name} given twice"
         if some := list(rows):
             self._rows[columns] = some
+
+    def add_part(self, part: Part) -> None:
+        """Adds what no COPY can."""
+        self._more.append(part)
+
+    def parts(self, reached: Mapping[int, Reached]) -> list[Part]:
+        """The rows that are not copied, and the positions of the mailboxes, as parts of a statement. The seqs in rows
+        are counted from the `first` of its places."""
+        return [*(_part(columns, rows) for columns, rows in self._rows.items()), *self._more, _moved(reached)]
 
     async def copy(self, connection: asyncpg.Connection[Any]) -> None:
         """Copies what is many rows, so that it need not be done later, when others wait."""
@@ -52,29 +66,39 @@ class Inserts:
                 columns.table.name, records=self._rows.pop(columns), columns=columns.names
             )
 
-    async def write(self, connection: asyncpg.Connection[Any], reached: dict[int, Reached]) -> None:
-        """Writes all rows, and moves the positions of the mailboxes, which must be held."""
+    async def write(self, connection: asyncpg.Connection[Any], reached: Mapping[int, Reached], at: datetime) -> None:
+        """Writes all rows, whose seqs are those in the log, and moves the positions of the mailboxes, which must be
+        held."""
         await self.copy(connection)
-        arguments: list[Sequence[Any]] = [list(reached), *map(list, zip(*reached.values(), strict=True))]
-        for rows in self._rows.values():
-            arguments += zip(*rows, strict=True)
-        await connection.execute(_statement(tuple(self._rows)), *arguments)
+        await execute(connection, [given(0, at), *self.parts(reached)])
         self._rows.clear()
+        self._more.clear()
+
+
+def _part(columns: Columns, rows: Sequence[tuple[Any, ...]]) -> Part:
+    values = dict(zip(columns.names, zip(*rows, strict=True), strict=True))
+    arrays = [array for name, array in values.items() if name not in columns.moments]
+    return Part(f"added_to_{columns.table.name}", _insert(columns), arrays)
 
 
 @cache
-def _statement(tables: tuple[Columns, ...]) -> str:
-    """Adds rows to these tables and moves positions; takes an array for each column, those of the positions first."""
-    parts, place = [], 4
-    for table, names in tables:
-        arrays = ", ".join(f"${n}::{type_of(table, name)}[]" for n, name in enumerate(names, start=place))
-        place += len(names)
-        parts.append(
-            f"added_to_{table.name} AS (INSERT INTO {table.name} ({', '.join(names)}) SELECT * FROM unnest({arrays}))"  # noqa: S608 - names of ours
-        )
-    return f"""
-        {"WITH " + ", ".join(parts) if parts else ""}
-        UPDATE mailboxes m SET position = v.position, entries = m.entries + v.entries
-        FROM unnest($1::smallint[], $2::text[], $3::int[]) AS v (mailbox, position, entries)
-        WHERE m.mailbox = v.mailbox
-    """  # noqa: S608 - names of ours
+def _insert(columns: Columns) -> str:
+    table, names, seqs, moments = columns
+    own = [name for name in names if name not in moments]
+    arrays = ", ".join(f"{{{n}}}::{type_of(table, name)}[]" for n, name in enumerate(own))
+    values = ("p.at" if name in moments else f"p.first + v.{name}" if name in seqs else f"v.{name}" for name in names)
+    return (
+        f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {', '.join(values)}"  # noqa: S608 - names of ours
+        f" FROM places p, unnest({arrays}) AS v ({', '.join(own)})"
+    )
+
+
+_MOVE: Final = """
+    UPDATE mailboxes m SET position = v.position, entries = m.entries + v.entries
+    FROM places, unnest({0}::smallint[], {1}::text[], {2}::int[]) AS v (mailbox, position, entries)
+    WHERE m.mailbox = v.mailbox
+"""
+
+
+def _moved(reached: Mapping[int, Reached]) -> Part:
+    return Part("moved_mailboxes", _MOVE, (list(reached), *zip(*reached.values(), strict=True)))

@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import ClassVar, Final, get_args
+from typing import ClassVar, Final, cast, get_args
 
 from gateway.server import connections
+from gateway.server.corked import CorkedTransport
 from gateway.server.patience import Part, PatientHttp
 from gateway.server.websocket import BoundedWebSocket
 from gateway.web.problems import Problem
@@ -85,7 +86,7 @@ class BoundedHttp(PatientHttp):
     _parting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", CorkedTransport(transport, self.loop)))
         if not self.limited:
             return
         # Connections of a proxy are those of everybody behind it.
@@ -123,6 +124,7 @@ class BoundedHttp(PatientHttp):
             connections.crowd().leave(self._address)
 
     def handle_websocket_upgrade(self) -> None:
+        self.transport = cast("CorkedTransport", self.transport).uncork()
         super().handle_websocket_upgrade()
         protocol = self.transport.get_protocol()
         if self._entered and isinstance(protocol, BoundedWebSocket):

@@ -13,8 +13,9 @@ from loadtests import baskets
 from ops.articles import listing
 from runtime.mailboxes.inbox import Entry
 from tests.integration.shopfloor import STAFF, Shopfloor
-from workers.batch import Message, apply
+from workers.batch import apply
 from workers.earlier import Earlier
+from workers.messages import Message
 
 _BATCH_COMMANDS: Final = 512
 _PIECES: Final = 100_000_000

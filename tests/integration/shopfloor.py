@@ -302,6 +302,6 @@ def _said(settled: Settled | None) -> str:
     return settled.status if settled.code is None else f"{settled.status}: {settled.code}"
 
 
-def retries(reason: str) -> float:
-    """How often this process has tried batches again for that reason."""
-    return REGISTRY.get_sample_value("tidegate_batch_retries_total", {"reason": reason}) or 0.0
+def retries(*reasons: str) -> float:
+    """How often this process has tried batches again for these reasons."""
+    return sum(REGISTRY.get_sample_value("tidegate_batch_retries_total", {"reason": each}) or 0.0 for each in reasons)

@@ -93,6 +93,7 @@ async def test_a_mailbox_that_never_was_is_drained_by_two_at_once(floor: Shopflo
     await floor.verified()
 
 
+@pytest.mark.usefixtures("nothing_at_once")
 async def test_who_finds_a_mailbox_taken_goes_away(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     posted = await _order_mugs(floor, 10)

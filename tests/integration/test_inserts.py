@@ -9,6 +9,7 @@ from tests.integration.shopfloor import Shopfloor
 from workers.inserts import COPY_FROM_ROWS
 
 
+@pytest.mark.usefixtures("nothing_at_once")
 @pytest.mark.parametrize(
     ("orders", "copied"),
     [

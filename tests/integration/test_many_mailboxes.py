@@ -69,6 +69,7 @@ async def test_across_mailboxes_who_came_first_is_served_first(floor: Shopfloor)
     await floor.verified()
 
 
+@pytest.mark.usefixtures("nothing_at_once")
 async def test_a_mailbox_that_somebody_is_at_work_on_is_left_out(floor: Shopfloor) -> None:
     """Two workers with crossing sets: neither waits for the other, and what one has is not taken by the other."""
     await floor.fill(MUG=100)
@@ -92,6 +93,7 @@ async def test_a_mailbox_that_somebody_is_at_work_on_is_left_out(floor: Shopfloo
     await floor.verified()
 
 
+@pytest.mark.usefixtures("nothing_at_once")
 async def test_who_comes_in_between_the_halves_of_a_bisected_batch_breaks_no_order(
     floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +145,7 @@ async def test_who_comes_in_between_the_halves_of_a_bisected_batch_breaks_no_ord
     await floor.verified()
 
 
+@pytest.mark.usefixtures("nothing_at_once")
 async def test_a_dead_letter_whose_key_another_mailbox_uses_meanwhile_is_put_aside_all_the_same(
     floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,13 +189,14 @@ async def test_a_sold_out_shelf_makes_nobody_look_twice(floor: Shopfloor) -> Non
     await floor.verified()
 
 
+@pytest.mark.usefixtures("both_ways")
 async def test_who_was_refused_is_looked_at_again_when_there_is_enough_after_all(floor: Shopfloor) -> None:
     """The receipt was in the log before the refusal could be: refusing would be wrong."""
     await floor.fill(MUG=1)
     received = ReceiveStock("MUG", 5)
     mailbox = (floor.mailbox_of(received) + 1) % 4
     posted = await floor.post(floor.place(mailbox, MUG=3))
-    moved = retries("balance_moved")
+    moved = retries("balance_moved", "log_moved")
     async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
         selling = asyncio.create_task(floor.new_drainer().drain([mailbox]))
         await gate.wait_for(1)  # refused, and not yet written
@@ -201,7 +205,7 @@ async def test_who_was_refused_is_looked_at_again_when_there_is_enough_after_all
         await gate.open()
         await selling
     assert await floor.statuses([posted]) == ["applied"]
-    assert retries("balance_moved") == moved + 1
+    assert retries("balance_moved", "log_moved") == moved + 1
     await floor.verified()
 
 

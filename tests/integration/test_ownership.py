@@ -26,8 +26,8 @@ from runtime import envelope as envelopes
 from runtime.entities import ENTITIES
 from tests.integration.shopfloor import STAFF, Shopfloor
 from workers.handlers import _READS
+from workers.loading import ReadSet
 from workers.ownership import ForeignWrite, Writes
-from workers.rows import ReadSet
 
 
 class Praise(Command, frozen=True):

@@ -26,12 +26,13 @@ from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder
 from loadtests import baskets
 from ops.articles import Article, listing
 from runtime.csvcells import unescape_cell
+from runtime.database import Connection
 from runtime.mailboxes.inbox import Entry
 from tests.integration.background import Background, background, until
 from tests.integration.shopfloor import STAFF, Shopfloor
-from workers.batch import Message, apply
+from workers.batch import apply
 from workers.earlier import Earlier
-from workers.rows import Connection
+from workers.messages import Message
 
 Moves = ConfirmOrder | FulfilOrder | CancelOrder
 

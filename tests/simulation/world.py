@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final
+from unittest.mock import patch
 from uuid import UUID
 
 import asyncpg
@@ -30,6 +31,8 @@ from tests.simulation import faults
 from tests.simulation.auditor import Asked, Auditor
 from tests.simulation.clients import PRICES, Clients
 from tests.simulation.faults import CRASH_POINTS, HALF_ASLEEP, Crash, Doom, Fate, MortalInbox, MortalPublisher
+from workers import apply
+from workers.apply import AT_ONCE_MAX_COMMANDS
 
 STEPS: Final = 60
 
@@ -57,6 +60,7 @@ class World:
         )
         self._floor.publisher = MortalPublisher(redis_url)
         self._inbox = self._floor.new_inbox(MortalInbox)
+        self._at_once_max_commands = self._random.choice([0, AT_ONCE_MAX_COMMANDS])
         self._doom = Doom(database_url)
         self._clients = Clients(self._random, self._floor)
         self._asked: list[Asked] = []
@@ -66,28 +70,32 @@ class World:
 
     async def run(self, steps: int = STEPS) -> None:
         """Lives through so many steps, recovers, and is judged. Raises AssertionError if it does not hold."""
-        async with self._floor:
-            await self._open()
-            actions: list[tuple[int, Callable[[], Awaitable[None]]]] = [
-                (8, self._post),
-                (10, self._answer_activation),
-                (2, self._let_a_drain_end),
-                (2, self._sweep),
-                (2, self._arm_doom),
-                (1, self._post_again),
-                (1, self._put_garbage),
-                (1, self._cut_connections),
-                (1, self._forget_scripts),
-                (1, self._lose_activations),
-            ]
-            weights = [weight for weight, _ in actions]
-            for _ in range(steps):
-                ((_, action),) = self._random.choices(actions, weights)
-                self.happened[action.__name__.strip("_").replace("_", " ")] += 1
-                await action()
-                self._see_how_drains_ended()
-            await self._recover()
-            await self._judge()
+        with patch.object(apply, "AT_ONCE_MAX_COMMANDS", self._at_once_max_commands):
+            async with self._floor:
+                await self._live(steps)
+
+    async def _live(self, steps: int) -> None:
+        await self._open()
+        actions: list[tuple[int, Callable[[], Awaitable[None]]]] = [
+            (8, self._post),
+            (10, self._answer_activation),
+            (2, self._let_a_drain_end),
+            (2, self._sweep),
+            (2, self._arm_doom),
+            (1, self._post_again),
+            (1, self._put_garbage),
+            (1, self._cut_connections),
+            (1, self._forget_scripts),
+            (1, self._lose_activations),
+        ]
+        weights = [weight for weight, _ in actions]
+        for _ in range(steps):
+            ((_, action),) = self._random.choices(actions, weights)
+            self.happened[action.__name__.strip("_").replace("_", " ")] += 1
+            await action()
+            self._see_how_drains_ended()
+        await self._recover()
+        await self._judge()
 
     async def _open(self) -> None:
         """The catalogue is there before anything can go wrong; goods come in when it may."""

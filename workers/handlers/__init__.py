@@ -13,7 +13,8 @@ from pkgutil import iter_modules
 from typing import Any, TypeVar
 
 from domain.model import COMMANDS, Command, Event
-from workers.rows import ReadSet, Rows
+from workers.loading import ReadSet
+from workers.rows import Rows
 
 _Gather = TypeVar("_Gather", bound=Callable[..., None])
 

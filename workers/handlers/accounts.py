@@ -8,7 +8,8 @@ from domain.passwords import ChangePassword
 from domain.registration import ConfirmAddress, RegisterAgain, RequestPasswordReset, ResetPassword
 from domain.sessions import CloseSession, OpenSession, RefreshSession, Session
 from workers.handlers import reads, writes
-from workers.rows import ReadSet, Rows
+from workers.loading import ReadSet
+from workers.rows import Rows
 
 _AboutAccount = (
     ChangeAccount

@@ -4,7 +4,7 @@ from domain.catalogue import ChangeProduct, ChangeVariant, CreateProduct, Produc
 from domain.categories import Category, ChangeCategory, CreateCategory
 from domain.stock import STOCK
 from workers.handlers import reads
-from workers.rows import ReadSet
+from workers.loading import ReadSet
 
 
 @reads(CreateCategory)

@@ -2,7 +2,7 @@
 
 from domain.jobs import FinishJob, Job, RequestJob
 from workers.handlers import reads
-from workers.rows import ReadSet
+from workers.loading import ReadSet
 
 
 @reads(RequestJob)

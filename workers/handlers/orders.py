@@ -5,7 +5,8 @@ from domain.erasure import EraseOrderAddress, OrderAddressErased
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, OrderPlaced, PlaceOrder
 from domain.stock import STOCK
 from workers.handlers import reads, writes
-from workers.rows import ReadSet, Rows
+from workers.loading import ReadSet
+from workers.rows import Rows
 
 
 @reads(PlaceOrder)

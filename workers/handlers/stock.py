@@ -2,7 +2,7 @@
 
 from domain.stock import STOCK, AdjustStock, ReceiveStock, SetStock
 from workers.handlers import reads
-from workers.rows import ReadSet
+from workers.loading import ReadSet
 
 
 @reads(ReceiveStock)

@@ -2,7 +2,8 @@
 
 from domain.tasks import RetryTask, TaskRetried
 from workers.handlers import reads, writes
-from workers.rows import ReadSet, Rows
+from workers.loading import ReadSet
+from workers.rows import Rows
 
 
 @reads(RetryTask)

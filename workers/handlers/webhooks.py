@@ -17,7 +17,8 @@ from domain.webhooks import (
 )
 from runtime.webhooks import reaction_name
 from workers.handlers import reads, writes
-from workers.rows import ReadSet, Rows
+from workers.loading import ReadSet
+from workers.rows import Rows
 
 
 @reads(RegisterWebhook)

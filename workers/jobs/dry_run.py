@@ -30,7 +30,7 @@ from workers.handlers import gather_reads
 from workers.jobs.category_paths import CategoryTree
 from workers.jobs.planning import Known, Planned, known_of, new_product_id
 from workers.jobs.row_outcomes import CHANGED, Change, outcome_of
-from workers.rows import ReadSet, load
+from workers.loading import ReadSet, load
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 

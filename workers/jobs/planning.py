@@ -20,9 +20,9 @@ from domain.categories import Category
 from domain.ids import new_id, slot_of_key
 from domain.stock import SetStock
 from runtime import entities
+from runtime.database import Connection
 from runtime.listings.rows import BadRow, Row
 from workers.jobs.category_paths import CategoryTree, Path, shown
-from workers.rows import Connection
 
 
 class Planned(NamedTuple):

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from domain.model import Event
 from domain.tasks import TASK_DEAD, TASK_QUEUED, NewTask, task_id, tasks_of
-
-_Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
+from runtime.database import Connection
+from workers.inserts import Inserts
+from workers.statements import Part
 
 # When a task is due is a matter of Postgres's clock, not of the log's moments, which may be ahead of it.
 #
@@ -22,11 +22,11 @@ _Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionP
 # subject, unless that is being finished at this moment: see `workers/tasks/queue.py` for that.
 _INSERT = f"""
     INSERT INTO tasks (id, kind, subject, payload, created_seq, state, blocked, due_at, created_at, updated_at)
-    SELECT v.id, v.kind, v.subject, v.payload::jsonb, v.seq, '{TASK_QUEUED}',
+    SELECT v.id, v.kind, v.subject, v.payload::jsonb, p.first + v.seq, '{TASK_QUEUED}',
         v.follows OR EXISTS (SELECT FROM tasks t WHERE t.subject = v.subject),
-        now() + v.after_seconds * interval '1 second', $1, $1
-    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bool[], $8::float8[])
-        AS v (id, kind, subject, payload, seq, follows, after_seconds)
+        now() + v.after_seconds * interval '1 second', p.at, p.at
+    FROM places p, unnest({{0}}::uuid[], {{1}}::text[], {{2}}::text[], {{3}}::text[], {{4}}::bigint[], {{5}}::bool[],
+        {{6}}::float8[]) AS v (id, kind, subject, payload, seq, follows, after_seconds)
 """  # noqa: S608 - constants of ours
 
 _RETRY = f"""
@@ -60,12 +60,20 @@ class Outbox:
         """Has a dead task tried again."""
         self._retried.append(dead_id)
 
-    async def write(self, connection: _Connection, first_seq: int, at: datetime) -> None:
-        """Writes all of it. The batch's first event has `first_seq`; the event counter must be held."""
-        if self._rows:
-            await connection.execute(_INSERT, at, *zip(*self._records(first_seq), strict=True))
+    @property
+    def retries(self) -> bool:
+        """Whether a dead task is to be tried again."""
+        return bool(self._retried)
+
+    async def write(self, connection: Connection, at: datetime) -> None:
+        """Writes what is no new task."""
         if self._retried:
             await connection.execute(_RETRY, at, self._retried)
+
+    def add(self, inserts: Inserts, first_seq: int) -> None:
+        """Adds the new tasks. The batch's first event has `first_seq`; the event counter must be held."""
+        if self._rows:
+            inserts.add_part(Part("added_to_tasks", _INSERT, list(zip(*self._records(first_seq), strict=True))))
 
     def _records(self, first_seq: int) -> Iterable[tuple[Any, ...]]:
         subjects: set[str] = set()

@@ -1,0 +1,47 @@
+"""A transport that sends in one go what is written in one go: uvicorn writes the head of a response and its body one
+after the other, and each would be a system call of its own, and a packet."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+
+class CorkedTransport:
+    """Sends what was written when the event loop comes round, at the latest; all else is the transport's."""
+
+    __slots__ = ("_held", "_loop", "transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self._send)
+        self._held.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.transport.get_write_buffer_size() + sum(map(len, self._held))
+
+    def write_eof(self) -> None:
+        self._send()
+        self.transport.write_eof()
+
+    def close(self) -> None:
+        self._send()
+        self.transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+    def uncork(self) -> asyncio.Transport:
+        """The transport, to be written to from now on."""
+        self._send()
+        return self.transport
+
+    def _send(self) -> None:
+        held, self._held = self._held, []
+        if held and not self.transport.is_closing():
+            self.transport.write(b"".join(held))

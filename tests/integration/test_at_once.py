@@ -1,0 +1,179 @@
+"""Small batches are decided without a lock, and written in one statement if nobody has come in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from domain import tasks
+from domain.orders import OrderPlaced
+from domain.tasks import NewTask
+from tests.integration.gates import gate_before
+from tests.integration.shopfloor import Shopfloor, retries
+from workers import batch, loading
+from workers.apply import AT_ONCE_MAX_COMMANDS, Applier, Run
+
+_WITHIN_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def _between(monkeypatch: pytest.MonkeyPatch, do: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Has something happen when the first batch in here has looked, and before it writes."""
+    look, done = loading.look, False
+
+    async def look_first(*arguments: Any) -> Any:
+        nonlocal done
+        looked = await look(*arguments)
+        if not done:
+            done = True
+            await do()
+        return looked
+
+    monkeypatch.setattr(batch, "look", look_first)
+    yield
+    monkeypatch.setattr(batch, "look", look)
+    assert done, "no batch was tried at once"
+
+
+async def test_orders_are_placed_and_refused_in_one_statement(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await floor.fill(MUG=3, LAMP=100)
+    posted = await floor.post_all(floor.place(number % 4, MUG=1, LAMP=1) for number in range(5))
+    keyed = await floor.post(floor.place(0, LAMP=1), key="k")
+    with monkeypatch.context() as patched:
+        patched.setattr(Applier, "_transact", None)
+        await floor.drain()
+    assert sorted(await floor.statuses([*posted, keyed])) == ["applied"] * 4 + ["rejected: insufficient_stock"] * 2
+    await floor.verified()
+
+
+async def test_so_are_the_tasks_that_they_lead_to(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    await floor.fill(MUG=10)
+    posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(3))
+
+    def one_each(event: OrderPlaced) -> list[NewTask]:
+        return [NewTask("of a test", event.subject(), {}, 0.0)]
+
+    monkeypatch.setitem(tasks._SCHEDULERS, OrderPlaced, one_each)  # type: ignore[misc]  # of any type of event
+    with monkeypatch.context() as patched:
+        patched.setattr(Applier, "_transact", None)
+        await floor.drain()
+    rows = await floor.pool.fetch(
+        "SELECT t.subject = e.subject, e.type FROM tasks t JOIN events e ON seq = created_seq"
+    )
+    assert [tuple(row) for row in rows] == [(True, "order.placed")] * len(posted)
+    await floor.verified()
+
+
+async def test_more_than_a_few_are_held(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    await floor.fill(MUG=200)
+    floor.batch_max_commands = 2 * AT_ONCE_MAX_COMMANDS
+    posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(AT_ONCE_MAX_COMMANDS + 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(Applier, "_at_once", None)
+        await floor.drain()
+    assert await floor.statuses(posted) == ["applied"] * len(posted)
+    await floor.verified()
+
+
+async def test_who_has_come_in_between_is_not_overwritten(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    await floor.fill(MUG=1)
+    first, second = floor.place(0, MUG=1), floor.place(1, MUG=1)
+    posted = [await floor.post(first)]
+    moved = retries("log_moved")
+
+    async def buy_it() -> None:
+        posted.append(await floor.post(second))
+        await floor.drain(1)
+
+    async with _between(monkeypatch, buy_it):
+        await floor.drain(0)
+    assert await floor.statuses(posted) == ["rejected: insufficient_stock", "applied"]
+    assert retries("log_moved") == moved + 1
+    await floor.verified()
+
+
+async def test_a_mailbox_that_has_moved_on_without_an_event_is_left_alone(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await floor.fill(MUG=10)
+    posted = await floor.post(floor.place(0, MUG=1))
+    await floor.drain(1)
+    before = await floor.pool.fetchval("SELECT position FROM mailboxes WHERE mailbox = 0")
+
+    async def move_on() -> None:
+        await floor.pool.execute("UPDATE mailboxes SET position = '99-0' WHERE mailbox = 0")
+
+    applier = Applier(floor.pool, floor.publisher, floor.inbox.fence)
+    found = await floor.inbox.read_each({0: before}, 10)
+    run = Run({0: before}, [(0, entry) for entry in found[0]])
+    async with _between(monkeypatch, move_on):
+        assert (await applier.apply(run)).positions == {0: "99-0"}
+    assert await floor.statuses([posted]) == ["not recorded"]
+    await floor.pool.execute("UPDATE mailboxes SET position = $1 WHERE mailbox = 0", before)
+    await floor.drain()
+    assert await floor.statuses([posted]) == ["applied"]
+    await floor.verified()
+
+
+async def test_nobody_waits_for_a_mailbox_that_somebody_holds(floor: Shopfloor) -> None:
+    await floor.fill(MUG=10)
+    posted = [await floor.post(floor.place(mailbox, MUG=1)) for mailbox in (0, 1)]
+    async with floor.pool.acquire() as holder, asyncio.timeout(_WITHIN_SECONDS), holder.transaction():
+        await holder.execute("SELECT FROM mailboxes WHERE mailbox = 0 FOR UPDATE")
+        applier = Applier(floor.pool, floor.publisher, floor.inbox.fence)
+        positions, _ = await applier.positions([0, 1])
+        found = await floor.inbox.read_each(positions, 10)
+        run = Run(positions, [(mailbox, entry) for mailbox in (0, 1) for entry in found[mailbox]])
+        assert (await applier.apply(run)).positions.keys() == {1}
+    assert await floor.statuses(posted) == ["not recorded", "applied"]
+    await floor.drain()
+    assert await floor.statuses(posted) == ["applied"] * 2
+    await floor.verified()
+
+
+async def test_a_row_that_is_altered_by_hand_makes_no_dead_letter(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await floor.fill(MUG=10)
+    posted = await floor.post(floor.place(0, MUG=1))
+
+    async def lose_them() -> None:
+        await floor.pool.execute("UPDATE stock SET on_hand = 0 WHERE sku = 'MUG'")
+
+    async with _between(monkeypatch, lose_them):
+        await floor.drain()
+    assert await floor.statuses([posted]) == ["rejected: insufficient_stock"]
+    assert await floor.dead_letters() == []
+    await floor.pool.execute("UPDATE stock SET on_hand = 10 WHERE sku = 'MUG'")
+    await floor.verified()
+
+
+async def test_who_dies_in_the_middle_of_it_has_done_nothing(floor: Shopfloor) -> None:
+    await floor.fill(MUG=10)
+    posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(8))
+    async with gate_before(floor.database_url, "commands", holds=1) as gate:
+        dying = asyncio.create_task(floor.work())
+        await gate.wait_for(1)
+        await gate.cut_off()
+        await dying
+        await gate.open()
+    await floor.drain()
+    assert await floor.statuses(posted) == ["applied"] * 8
+    await floor.verified()
+
+
+async def test_a_repeated_command_is_told_from_the_first(floor: Shopfloor) -> None:
+    await floor.fill(MUG=10)
+    await floor.post(floor.place(0, MUG=1), key="k")
+    await floor.drain()
+    again = await floor.post(floor.place(1, MUG=1), key="k")
+    await floor.drain()
+    assert await floor.statuses([again]) == ["repeated"]
+    assert await floor.stock("MUG") == (10, 1)
+    await floor.verified()

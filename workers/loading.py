@@ -1,0 +1,194 @@
+"""What a batch is decided on: the rows that its commands ask for, one statement for each kind.
+
+What may be changed by batches of other mailboxes is loaded in one statement, so that it belongs together. A batch that
+holds its mailboxes (see `workers/rows.py` for the order of locks) decides on it and looks again when it writes. One
+that only looks holds nothing, and remembers how far the log had come (see `workers/at_once.py`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from domain.ledgers import Balance, Ledger
+from domain.model import Entity, Line, Offer, Order, Shop
+from runtime import entities, orders
+from runtime.database import Connection
+from runtime.entities import ENTITIES, PRICES, table_of
+from runtime.ledgers import LEDGERS, LedgerTable
+from runtime.mailboxes.fence import LOG_OF_TODAY, Confirmed
+from workers.guarded import Stands
+from workers.ownership import Writes
+
+# Everybody waits behind who holds the counter, so it waits for no row for longer.
+_GIVE_WAY: Final = "SET LOCAL lock_timeout = '50ms'"
+
+_COLUMNS = ", ".join(orders.COLUMNS)
+_ORDERS = f"SELECT {_COLUMNS} FROM orders WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"  # noqa: S608 - names of ours
+
+
+class ReadSet(msgspec.Struct):
+    """The rows that a batch's commands are decided on. `skus` are those whose offers it needs; `exact` are balances of
+    which a command must know exactly what is posted, and not only that there is enough; `guards` are checked before
+    anything is written that was decided on what stands behind them."""
+
+    skus: set[str] = msgspec.field(default_factory=set)
+    order_ids: set[UUID] = msgspec.field(default_factory=set)
+    entities: dict[tuple[type[Entity], str | None], set[Any]] = msgspec.field(default_factory=dict)
+    balances: dict[Ledger, set[str]] = msgspec.field(default_factory=dict)
+    exact: set[tuple[Ledger, str]] = msgspec.field(default_factory=set)
+    guards: set[str] = msgspec.field(default_factory=set)
+
+    def add(self, kind: type[Entity], key: Any, *, by: str | None = None) -> None:
+        """Asks for the entities with this key, or this value in the column `by`."""
+        self.entities.setdefault((kind, by or table_of(kind).key), set()).add(key)
+
+    def add_all(self, kind: type[Entity]) -> None:
+        """Asks for every entity of a kind; only for kinds of which there are few."""
+        self.entities[kind, None] = set()
+
+    def consult(self, kind: type[Entity], key: Any) -> None:
+        """Asks for an entity that another slot owns: if it changes meanwhile, the batch is decided again."""
+        guard = table_of(kind).guard
+        assert guard is not None, f"{kind.__name__} stands behind no guard"
+        self.guards.add(guard.name)
+        self.add(kind, key)
+
+    def balances_of(self, ledger: Ledger) -> set[str]:
+        """The keys whose balances in this ledger are asked for."""
+        return self.balances.setdefault(ledger, set())
+
+    def add_balance(self, ledger: Ledger, key: str, *, exact: bool = False) -> None:
+        """Asks for a balance. One that has no row gets it with its first move."""
+        self.balances_of(ledger).add(key)
+        if exact:
+            self.exact.add((ledger, key))
+
+
+class Loaded(msgspec.Struct, frozen=True, gc=False):
+    """The shop as it was loaded; its orders and entities as they were then, and what was written to them since; and
+    what must still be so when it is written back."""
+
+    shop: Shop
+    before: dict[type, dict[Any, Any]]
+    writes: Writes
+    stands: Stands
+
+
+class Looked(NamedTuple):
+    """What was loaded without a lock, and how far the log had come by then."""
+
+    loaded: Loaded
+    log: Confirmed
+
+
+async def load(connection: Connection, read_set: ReadSet, *, alone: bool) -> Loaded:
+    """The shop as far as `read_set` goes. Its orders are locked until the commit, and with `alone` the event counter,
+    so that nobody else moves a balance; then writing an entity raises LockNotAvailableError if another batch is at it.
+    """
+    shop, before = Shop(), dict[type, dict[Any, Any]]()
+    if read_set.order_ids:
+        shop.orders = await _load_orders(connection, read_set.order_ids)
+    if alone:
+        await connection.execute("SELECT FROM event_counter FOR UPDATE")
+        if read_set.entities:
+            await connection.execute(_GIVE_WAY)
+    stands = Stands()
+    if read_set.skus or read_set.balances or read_set.guards:
+        _, stands = await _load_what_may_move(connection, read_set, shop)
+    for (kind, column), values in read_set.entities.items():
+        entity_table = table_of(kind)
+        for state in await entities.load(connection, entity_table, column, values):
+            before.setdefault(kind, {})[getattr(state, entity_table.key)] = state
+    return _loaded(shop, before, stands)
+
+
+def can_be_looked_at(read_set: ReadSet) -> bool:
+    """Whether there is nothing in it but what one statement loads."""
+    return not read_set.order_ids and not read_set.entities
+
+
+async def look(connection: Connection, read_set: ReadSet) -> Looked:
+    """The shop as far as such a `read_set` goes, without any lock."""
+    shop = Shop()
+    log, stands = await _load_what_may_move(connection, read_set, shop)
+    return Looked(_loaded(shop, {}, stands), log)
+
+
+def _loaded(shop: Shop, before: dict[type, dict[Any, Any]], stands: Stands) -> Loaded:
+    before[Order] = shop.orders
+    writes = Writes()
+    shop.orders = writes.watched(shop.orders)
+    shop.others = {entity_table.state: writes.watched(before.get(entity_table.state, {})) for entity_table in ENTITIES}
+    return Loaded(shop, before, writes, stands)
+
+
+async def _load_what_may_move(connection: Connection, read_set: ReadSet, shop: Shop) -> tuple[Confirmed, Stands]:
+    """Loads offers and balances, and with them the seqs of their guards and how far the log has come: in one statement,
+    so that they belong together. Entities that are consulted are loaded later, which can only make a guard look older
+    than it was."""
+    guards = {*read_set.guards, PRICES} if read_set.skus else read_set.guards
+    tables = tuple(table for table in LEDGERS if table.ledger in read_set.balances)
+    keys = [read_set.balances[table.ledger] for table in tables]
+    seqs: dict[str, int] = {}
+    places = [shop.balances_of(table.ledger) for table in tables]
+    log = None
+    for place, key, first, second, currency, on_sale in await connection.fetch(
+        _what_may_move(tables), list(guards), list(read_set.skus), *map(list, keys)
+    ):
+        if place >= 0:
+            places[place][key] = Balance(first, second)
+        elif place == _OFFERS:
+            shop.offers[key] = Offer(key, first, currency, on_sale)
+        elif place == _GUARDS:
+            seqs[key] = first
+        else:
+            log = Confirmed(UUID(key), first)
+    assert log is not None
+    exact: dict[Ledger, dict[str, int]] = {}
+    for ledger, key in read_set.exact:
+        exact.setdefault(ledger, {})[key] = shop.balance(ledger, key).posted
+    absent = {table.ledger: asked - found.keys() for table, asked, found in zip(tables, keys, places, strict=True)}
+    return log, Stands(seqs, exact, absent)
+
+
+_LOG: Final = -3
+_GUARDS: Final = -2
+_OFFERS: Final = -1
+
+
+@cache
+def _what_may_move(tables: tuple[LedgerTable, ...]) -> str:
+    """The statement that loads it; the rows of ledgers are numbered by the ledger's place."""
+    balances = [
+        f" UNION ALL SELECT {place}, {t.key}, {t.posted}, {t.pending}, NULL, NULL FROM {t.table.name}"  # noqa: S608
+        f" WHERE {t.key} = ANY(${place + 3}::text[])"
+        for place, t in enumerate(tables)
+    ]
+    return f"""
+        SELECT {_LOG}, identity::text, last_seq, 0::bigint, NULL::text, NULL::boolean
+        FROM (SELECT {LOG_OF_TODAY}) AS log
+        UNION ALL SELECT {_GUARDS}, v.name, coalesce(g.seq, 0), 0, NULL, NULL
+        FROM unnest($1::text[]) AS v (name) LEFT JOIN guards g USING (name)
+        UNION ALL SELECT {_OFFERS}, sku, price_minor, 0, currency, on_sale FROM variants WHERE sku = ANY($2::text[])
+        {"".join(balances)}
+    """  # noqa: S608 - names of ours
+
+
+async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUID, Order]:
+    ids = list(order_ids)
+    rows = await connection.fetch(_ORDERS, ids)
+    lines: dict[UUID, list[Line]] = defaultdict(list)
+    for order_id, *line in await connection.fetch(
+        """
+        SELECT order_id, sku, quantity, unit_price_minor FROM order_lines
+        WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, position
+        """,
+        ids,
+    ):
+        lines[order_id].append(Line(*line))
+    return {row["id"]: orders.order(row, lines[row["id"]]) for row in rows}

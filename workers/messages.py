@@ -1,0 +1,38 @@
+"""Messages: what a batch takes from mailboxes, read; or dead letters, which cannot be."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from domain.model import Command
+from runtime import envelope as envelopes
+from runtime.envelope import DeadLetterCode, Envelope, UnreadableEntry
+from runtime.mailboxes.inbox import Entry
+
+
+class Message(NamedTuple):
+    """A mailbox entry that could be read."""
+
+    mailbox: int
+    entry: Entry
+    envelope: Envelope
+    command: Command
+
+
+class DeadLetter(NamedTuple):
+    """A mailbox entry that cannot be applied; the envelope is there if at least that could be read."""
+
+    mailbox: int
+    entry: Entry
+    code: DeadLetterCode
+    detail: str
+    envelope: Envelope | None
+
+
+def read(mailbox: int, entry: Entry) -> Message | DeadLetter:
+    """The message in an entry, or why it cannot be read."""
+    try:
+        envelope, command = envelopes.decode(entry.fields)
+    except UnreadableEntry as error:
+        return DeadLetter(mailbox, entry, error.code, error.detail, error.envelope)
+    return Message(mailbox, entry, envelope, command)

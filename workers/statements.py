@@ -1,0 +1,47 @@
+"""One statement of many parts: what a batch writes to several tables, in one round trip.
+
+A round trip costs the same however few rows it carries. All parts see one snapshot, and none sees what another writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from workers.places import Places
+
+
+class Part(NamedTuple):
+    """A query of a statement, with `{0}`, `{1}` and so on for its arguments. It may read the parts before it by name.
+
+    One part is called `places`: its one row says which place in the log the batch's first event has (`first`), and its
+    moment (`at`). Without that row, no part may change anything.
+    """
+
+    name: str
+    query: str
+    arguments: Sequence[Any]
+
+
+def given(first: int, at: Any) -> Part:
+    """Places that the batch has taken before; or seqs are counted from 0, because rows have theirs already."""
+    return Part("places", "SELECT {0}::bigint AS first, {1}::timestamptz AS at", (first, at))
+
+
+async def execute(connection: asyncpg.Connection[Any], parts: Sequence[Part]) -> Places | None:
+    """Runs all parts; returns the places, or None if there was no row and nothing was changed."""
+    statement = _statement(tuple((part.name, part.query, len(part.arguments)) for part in parts))
+    row = await connection.fetchrow(statement, *(argument for part in parts for argument in part.arguments))
+    return None if row is None else Places(*row)
+
+
+@cache
+def _statement(parts: tuple[tuple[str, str, int], ...]) -> str:
+    number, queries = 1, []
+    for name, query, count in parts:
+        queries.append(f"{name} AS ({query.format(*(f'${n}' for n in range(number, number + count)))})")
+        number += count
+    return f"WITH {', '.join(queries)} SELECT first, at FROM places"  # noqa: S608 - texts of ours
