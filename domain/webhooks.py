@@ -192,7 +192,7 @@ class WebhookRedelivered(WebhookEvent, frozen=True):
 
 
 class WebhookDisabled(WebhookEvent, frozen=True):
-    """Delivery to it has stopped; staff learn of it by this event."""
+    """Delivery to it has stopped; this event tells staff."""
 
     type: ClassVar[str] = "webhook.disabled"
     url: str

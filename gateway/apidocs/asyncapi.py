@@ -21,10 +21,10 @@ _SAID: Final = (messages.Authenticate, messages.Subscribe, messages.Unsubscribe,
 _TOPICS: Final = {
     "log": "Every event. Staff.",
     "orders": "All orders. Staff.",
-    "orders/{id}": "One order. Staff; and the customer whose it is.",
-    "inventory": "Whatever moves stock: `stock.*`, and orders. Staff.",
-    "inventory/{sku}": "Whatever moves the stock of one SKU. Staff.",
-    "catalogue": "Products and categories; what is not active takes the scope `catalogue:read`.",
+    "orders/{id}": "One order. Staff, and the customer who placed it.",
+    "inventory": "Everything that moves stock: `stock.*`, and orders. Staff.",
+    "inventory/{sku}": "Everything that moves the stock of one SKU. Staff.",
+    "catalogue": "Products and categories; inactive ones need the scope `catalogue:read`.",
     "me": "Everything about the caller: orders, account, sessions, refused commands.",
     "stats": "Live aggregates, each second. Staff. Not on event streams.",
 }
@@ -55,7 +55,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         "channels": {
             "feed": {
                 "address": "/ws",
-                "title": "The feed, by subscriptions",
+                "title": "The feed, by subscription",
                 "bindings": {"ws": {"method": "GET", "query": _query(token=True, topics=True, after=True, log=True)}},
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _names()},
             },
@@ -67,8 +67,8 @@ def asyncapi(version: str) -> dict[str, Any]:
             },
         },
         "operations": {
-            "say": _operation("receive", "feed", [kind.__name__ for kind in _SAID], "What a client may say."),
-            "tell": _operation("send", "feed", [kind.__name__ for kind in messages.TOLD], "What a client is told."),
+            "say": _operation("receive", "feed", [kind.__name__ for kind in _SAID], "Messages from the client."),
+            "tell": _operation("send", "feed", [kind.__name__ for kind in messages.TOLD], "Messages to the client."),
             "notify": _operation("send", "notifications", ["CloudEvents"], "Each frame: some events, in order."),
         },
         "components": {
@@ -110,10 +110,10 @@ def _operation(action: str, channel: str, names: list[str], summary: str) -> dic
 
 def _query(**wanted: bool) -> dict[str, Any]:
     said = {
-        "token": "A bearer token, for clients that can send no header; else the header, or the first message.",
+        "token": "A bearer token, for clients that cannot send a header; it may also come in the first message.",
         "topics": "Topics of a first subscription, joined with commas.",
-        "after": "The seq behind which it begins; without it, now.",
-        "log": "Which log that seq is of; if it is not this one, the socket is told so.",
+        "after": "The seq after which to begin; from now on without it.",
+        "log": "The log that the seq belongs to; the client is told if it has been replaced.",
     }
     kinds = {"token": "string", "topics": "string", "after": "integer", "log": "string"}
     properties = {name: {"type": kinds[name], "description": said[name]} for name in wanted}

@@ -11,30 +11,30 @@ _HEADERS: Final = [
     for name, description, schema in (
         (
             ID_HEADER,
-            "The same each time that this event is delivered to this endpoint: what came twice is known by it.",
+            "The same for every delivery of this event to this endpoint: use it to recognise repetitions.",
             {"type": "string", "examples": ["msg_01a203dcfb6e7f19b198be458dd22687_7"]},
         ),
         (TIMESTAMP_HEADER, "When it is sent, in seconds of Unix time.", {"type": "string", "pattern": "^[0-9]+$"}),
         (
             SIGNATURE_HEADER,
-            "By the Standard Webhooks scheme, with each secret that is good: `v1,` and a base64 HMAC-SHA256 of id,"
-            " timestamp and body with dots between; several with spaces between.",
+            "As in Standard Webhooks, for each valid secret: `v1,` and a base64 HMAC-SHA256 of id, timestamp and body"
+            " joined with dots; several are separated by spaces.",
             {"type": "string", "pattern": "^v1,[A-Za-z0-9+/=]+( v1,[A-Za-z0-9+/=]+)*$"},
         ),
         (
             "traceparent",
-            "W3C Trace Context: all that follows from one command is one trace.",
+            "W3C Trace Context: everything that follows from one command is one trace.",
             {"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-00$"},
         ),
     )
 ]
 _ANSWERS: Final = {
-    "2XX": {"description": "Taken: the next event is delivered. The answer's body is not read."},
+    "2XX": {"description": "Accepted: the next event is delivered. The response body is not read."},
     "410": {"description": "Gone: the endpoint is disabled."},
     "4XX": {
-        "description": "Refused: tried again later, as is whatever else is no 2xx. `Retry-After` is heeded with 429."
+        "description": "Refused: retried later, like every status other than 2xx. `Retry-After` is honoured with 429."
     },
-    "5XX": {"description": "Failed: tried again later. `Retry-After` is heeded with 503."},
+    "5XX": {"description": "Failed: retried later. `Retry-After` is honoured with 503."},
 }
 
 
@@ -48,7 +48,7 @@ def _delivery(kind: type[Event]) -> dict[str, Any]:
     return {
         "operationId": f"on_{kind.type.replace('.', '_')}",
         "summary": f"Delivers {kind.type}",
-        "description": "To every active endpoint that has asked for events of this type, in the order of the log.",
+        "description": "To every active endpoint registered for events of this type, in the order of the log.",
         "tags": ["webhooks"],
         "security": [],
         "parameters": _HEADERS,

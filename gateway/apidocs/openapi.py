@@ -36,18 +36,18 @@ Roles include those before them: nobody, guest, customer, staff, admin.
 
 TAGS: Final[Mapping[str, str]] = {
     "auth": "Signing in, staying signed in, signing out (OAuth2 password flow).",
-    "accounts": "One's own profile and password; for admins, everybody's accounts.",
+    "accounts": "Your own profile and password; for admins, all accounts.",
     "keys": "API keys for machines: shown once, scoped, revocable.",
     "products": "The catalogue: products and their variants, each a SKU with a price.",
-    "categories": "The tree that products hang in.",
+    "categories": "The tree of categories.",
     "orders": "Place, confirm, cancel and fulfil orders; nothing is ever oversold.",
     "inventory": "What is on hand, reserved and available of each SKU.",
     "imports": "Catalogue and stock from CSV (also other shops' exports) or JSON Lines, with each row's outcome.",
     "exports": "Catalogue and orders as CSV, streamed.",
     "reports": "Sales by day, SKU, category or customer, as a job with a result that expires.",
-    "webhooks": "Endpoints that are told of events: CloudEvents, signed by the Standard Webhooks scheme.",
-    "tasks": "What is to be done outside after an event; what failed too often can be tried again.",
-    "commands": "What became of each accepted command, and those that were put aside.",
+    "webhooks": "Endpoints that receive events: CloudEvents, signed as in Standard Webhooks.",
+    "tasks": "Work outside the log that events lead to; retry what failed too often.",
+    "commands": "The outcome of each accepted command, and the dead letters.",
     "events": "The log: every effect, once, in order, without gaps.",
     "health": "For operators: liveness, readiness, metrics.",
 }
@@ -55,15 +55,15 @@ TAGS: Final[Mapping[str, str]] = {
 SCOPES: Final[Mapping[str, str]] = {
     "orders:read": "See orders.",
     "orders:write": "Place and cancel orders.",
-    "profile:write": "Change one's own profile and password, and have oneself erased.",
-    "catalogue:read": "See drafts, and what is archived.",
+    "profile:write": "Change your own profile and password, and erase your account.",
+    "catalogue:read": "See drafts and archived products.",
     "inventory:read": "See everyone's stock movements.",
     "inventory:write": "Receive and adjust stock.",
     "events:read": "Read the event log.",
     "reports:write": "Request and read reports.",
     "exports:read": "Export catalogue and orders.",
     "webhooks:write": "Manage webhook endpoints.",
-    "tasks:write": "See tasks, and have dead ones tried again.",
+    "tasks:write": "See tasks, and retry dead ones.",
     "metrics:read": "Scrape metrics.",
     "catalogue:write": "Change products and categories.",
     "imports:write": "Import products and stock.",
@@ -75,7 +75,7 @@ _OAUTH2: Final = "oauth2"
 _BEARER: Final = "bearer"
 _SCHEMA: Final = "#/components/schemas/{model}"
 _LICENSE: Final = {"name": "MIT", "url": "https://spdx.org/licenses/MIT.html"}
-_CONTACT: Final = {"name": "Whoever operates this gateway"}
+_CONTACT: Final = {"name": "The operator of this gateway"}
 _SERVERS: Final = [{"url": "/", "description": "The gateway that serves this document."}]
 VALUES: Final = frozenset({"default", "example", "examples", "enum", "const"})
 """Members that hold values, and no schemas."""

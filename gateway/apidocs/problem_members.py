@@ -16,7 +16,7 @@ _ID: Final[_Schema] = {"type": "string", "format": "uuid", "examples": ["01a203d
 _COUNT: Final[_Schema] = {"type": "integer", "minimum": 0}
 
 _SKU: Final = {"type": "string", "description": "Stock keeping unit.", "examples": ["BAG-JUMBO"]}
-_SKUS: Final = {"type": "array", "items": _TEXT, "description": "The SKUs to blame.", "examples": [["BAG-JUMBO"]]}
+_SKUS: Final = {"type": "array", "items": _TEXT, "description": "The SKUs at fault.", "examples": [["BAG-JUMBO"]]}
 _SHORT: Final = {
     "type": "array",
     "description": "The lines that exceed what is available.",
@@ -70,9 +70,9 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     },
     "api_key_not_found": {"key_id": {**_ID, "description": "The key that was asked for."}},
     "api_key_revoked": {"key_id": {**_ID, "description": "The key that was asked for."}},
-    "category_cycle": {"parent_id": {**_ID, "description": "The category that was to be above."}},
+    "category_cycle": {"parent_id": {**_ID, "description": "The requested parent category."}},
     "category_not_found": {"category_id": {**_ID, "description": "The category that was asked for."}},
-    "category_too_deep": {"depth": {**_COUNT, "description": "How deep it would lie.", "examples": [7]}},
+    "category_too_deep": {"depth": {**_COUNT, "description": "How deep it would be.", "examples": [7]}},
     "insufficient_stock": {"lines": _SHORT},
     "invalid_scope": {"refused": {**_TEXT, "description": "The scopes that the role does not allow."}},
     "job_finished": {"job_id": {**_ID, "description": "The job."}},
@@ -92,7 +92,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
         "order_status": {
             "type": "string",
             "enum": list(ORDER_STATUSES),
-            "description": "How the order stands.",
+            "description": "The order's current status.",
             "examples": ["cancelled"],
         },
     },
@@ -103,7 +103,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     "product_not_found": {"product_id": {**_ID, "description": "The product that was asked for."}},
     "report_failed": {"reason": {**_TEXT, "description": "Why the report failed, as a stable word."}},
     "report_not_ready": {
-        "status_url": {**_TEXT, "format": "uri-reference", "description": "Where the report's status is."}
+        "status_url": {**_TEXT, "format": "uri-reference", "description": "The URL of the report's status."}
     },
     "sku_taken": {"sku": _SKU},
     "slug_taken": {"slug": {**_TEXT, "description": "The slug that is taken.", "examples": ["enamel-mug"]}},
@@ -115,7 +115,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     },
     "unknown_category": {"category_id": {**_ID, "description": "The category that was asked for."}},
     "unknown_event_type": {
-        "event_types": {"type": "array", "items": _TEXT, "description": "Those that there are none of."}
+        "event_types": {"type": "array", "items": _TEXT, "description": "The ones that do not exist."}
     },
     "unknown_sku": {"skus": _SKUS},
     "variant_not_found": {"sku": _SKU},

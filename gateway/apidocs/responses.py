@@ -34,8 +34,7 @@ class InvalidPartView(BaseModel):
 
 
 class ProblemView(BaseModel):
-    """RFC 9457 problem details. `code` is stable; further members depend on it (see
-    `gateway.apidocs.problem_members`)."""
+    """RFC 9457 problem details. `code` is stable; further members depend on it."""
 
     type: str
     title: str
@@ -51,15 +50,15 @@ HEADERS: Final[Mapping[str, dict[str, Any]]] = {
     for name, description, schema in (
         (
             "Location",
-            "Where what was created, or the command, is found.",
+            "The URL of what was created, or of the command.",
             {"type": "string", "format": "uri-reference"},
         ),
-        ("ETag", "The version that was answered, for If-Match and If-None-Match (RFC 9110).", {"type": "string"}),
-        ("X-Total-Count", "How many there are on all pages.", {"type": "integer", "minimum": 0}),
+        ("ETag", "The version returned, for If-Match and If-None-Match (RFC 9110).", {"type": "string"}),
+        ("X-Total-Count", "The number of items on all pages.", {"type": "integer", "minimum": 0}),
         ("Link", "The neighbouring pages (RFC 8288).", {"type": "string"}),
-        ("Preference-Applied", "`wait=N`, if the answer was waited for (RFC 7240).", {"type": "string"}),
-        ("Tidegate-Seq", "The seq of the first event that the write left, if it was waited for.", {"type": "integer"}),
-        ("Tidegate-Command", "The command that the write was, if it was waited for.", {"type": "string"}),
+        ("Preference-Applied", "`wait=N`, if the request waited for the outcome (RFC 7240).", {"type": "string"}),
+        ("Tidegate-Seq", "The seq of the write's first event, if the request waited for it.", {"type": "integer"}),
+        ("Tidegate-Command", "The write's command, if the request waited for it.", {"type": "string"}),
         ("Idempotency-Replayed", "`true` if this repeats the answer to an earlier request.", {"type": "string"}),
         ("Content-Disposition", "The name to save it under (RFC 6266).", {"type": "string"}),
         ("Retry-After", "Seconds after which to try again.", {"type": "integer", "minimum": 0}),
@@ -152,7 +151,7 @@ WRITE_HEADERS: Final[list[dict[str, Any]]] = [
     {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "A repetition with the same key and body is answered as the first was.",
+        "description": "A repetition with the same key and body gets the same answer as the first.",
         "schema": {"type": "string", "pattern": f"^[!-~]{{1,{IDEMPOTENCY_KEY_MAX_CHARS}}}$"},
     },
 ]
@@ -160,16 +159,16 @@ WRITE_HEADERS: Final[list[dict[str, Any]]] = [
 IF_MATCH: Final[dict[str, Any]] = {
     "name": "If-Match",
     "in": "header",
-    "description": "The ETag of what is to be changed: 412 `version_conflict` if it has changed since. Without it the"
-    " last writer wins.",
+    "description": "The ETag of what to change: 412 `version_conflict` if it has changed since. Without it, the last"
+    " writer wins.",
     "schema": {"type": "string", "examples": ['"3"']},
 }
 
 IF_NONE_MATCH: Final[dict[str, Any]] = {
     "name": "If-None-Match",
     "in": "header",
-    "description": "The ETag of what the client has: 304 if it is still so.",
+    "description": "The ETag of the client's copy: 304 if it is still current.",
     "schema": {"type": "string", "examples": ['"3"']},
 }
 
-NOT_MODIFIED: Final[Responses] = {304: {"description": "The client has it.", **headers("ETag")}}
+NOT_MODIFIED: Final[Responses] = {304: {"description": "The client's copy is current.", **headers("ETag")}}

@@ -28,8 +28,8 @@ _IN_STOCK_SECONDS: Final = 1.0
 
 
 class ProductsPage(BaseModel):
-    """A page of products. `total` is how many there are on all pages; a search that finds very many stops counting,
-    and then there are at least so many."""
+    """A page of products. `total` is the number on all pages; a search with very many matches stops counting, and then
+    `total` is a lower bound."""
 
     items: list[ProductItem]
     total: int

@@ -36,31 +36,34 @@ class ProductsQuery(Query):
 
     q: Annotated[Searched, AfterValidator(_searched)] | None = Field(
         None,
-        description="Words of name or description, a SKU, or a barcode. Quotes, `or` and `-` as on the web; if nothing"
-        " is found, names that are written alike.",
+        description="Words from the name or description, a SKU, or a barcode. Quotes, `or` and `-` work as in web"
+        " search; if nothing matches, similarly spelled names are found.",
         examples=["hanging heart"],
     )
-    category_id: UUID | None = Field(None, description="Of this category, or one below it.")
+    category_id: UUID | None = Field(None, description="In this category, or one below it.")
     min_price: Price | None = Field(None, description="With a variant that costs at least this, in minor units.")
     max_price: Price | None = Field(None, description="With a variant that costs at most this, in minor units.")
     currency: Currency | None = Field(
-        None, description="With a variant of this currency (ISO 4217), whose price is then meant.", examples=["GBP"]
+        None,
+        description="With a variant in this currency (ISO 4217); the other price parameters then refer to it.",
+        examples=["GBP"],
     )
-    in_stock: bool = Field(False, description="With a variant of which a piece is available; a second old at most.")
+    in_stock: bool = Field(False, description="With a variant that is available; at most a second out of date.")
     sort: Sort | None = Field(
         None,
-        description="By name, by the price of the cheapest variant that fits (products without one are left out), the"
-        " newest first, or the best fit first; `-` turns it round. By default the best fit with `q`, else the newest.",
+        description="By name, by the price of the cheapest matching variant (products without one are left out),"
+        " newest first, or best match first; `-` reverses it. The default is the best match with `q`, otherwise the"
+        " newest.",
     )
     status: Literal["active", "draft", "archived", "any"] = Field(
-        ACTIVE, description="All but `active` take the scope `catalogue:read`."
+        ACTIVE, description="All but `active` need the scope `catalogue:read`."
     )
     page: int = Field(1, ge=1, le=PAGE_NUMBER_MAX)
     limit: int = Field(20, ge=1, le=PRODUCTS_PAGE_MAX, description="Products on a page.")
     cursor: str | None = Field(
         None,
         max_length=_CURSOR_MAX_CHARS,
-        description="The `next_cursor` of the page before, in place of `page`: however deep, it costs the same.",
+        description="The `next_cursor` of the previous page, instead of `page`: costs the same at any depth.",
     )
 
     @model_validator(mode="after")

@@ -30,8 +30,8 @@ _ERROR_OF_CODE: Final = {
 
 
 class TokenForm(Body):
-    """What is sent to get tokens; `username` is the e-mail address, `scope` narrows what the role allows, with spaces
-    between. Clients need not authenticate; what they send of themselves is ignored."""
+    """A request for tokens; `username` is the e-mail address, `scope` narrows what the role allows, separated by
+    spaces. Clients need not authenticate; client credentials are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -42,8 +42,8 @@ class TokenForm(Body):
 
 
 class TokensView(BaseModel):
-    """Tokens of a session. `expires_in` is in seconds; `scope` is what was granted, with spaces between. Without a
-    `refresh_token`, the one from before stays good."""
+    """Tokens of a session. `expires_in` is in seconds; `scope` is what was granted, separated by spaces. Without a
+    `refresh_token`, the previous one stays valid."""
 
     access_token: str
     token_type: str = Field("bearer", examples=["bearer"])

@@ -119,7 +119,7 @@ async def refresh_tokens(request: Request) -> Response:
     },
 )
 async def sign_out(request: Request, caller: Annotated[Caller, Depends(require_role("nobody"))]) -> Response:
-    """Ends the session of the access token, or of the refresh token if one is sent: within moments all its tokens are
+    """Ends the session of the access token, or of the refresh token if one is sent: within moments, all its tokens are
     refused everywhere. Ending a session twice is not an error."""
     edge = edge_of(request)
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:

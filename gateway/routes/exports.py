@@ -23,7 +23,7 @@ Marked = Annotated[
     bool,
     Query(
         alias="bom",
-        description="Begin with a byte order mark, by which Excel on Windows reads UTF-8. An import passes over it.",
+        description="Begin with a byte order mark, so that Excel on Windows reads it as UTF-8. Imports skip it.",
     ),
 ]
 
@@ -46,8 +46,8 @@ _ORDERS: Final = _file("A line for each line of an order.", 422)
 @router.get("/products.csv", response_class=StreamingResponse, responses=_PRODUCTS)
 async def export_products(request: Request, caller: Staff, marked: Marked = False) -> Response:
     """The catalogue with its stock, as it is now; drafts and archived products need the scope `catalogue:read`.
-    Importing the file unchanged changes nothing. Text that a spreadsheet would take for a formula is prefixed with an
-    apostrophe, which an import removes."""
+    Importing the file unchanged changes nothing. Text that a spreadsheet would read as a formula is prefixed with an
+    apostrophe, which imports remove."""
     return await edge_of(request).exports.begin(views.listings(all_statuses=caller.sees_drafts), marked=marked)
 
 

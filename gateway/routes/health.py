@@ -35,7 +35,7 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready", response_model=HealthView, responses={503: {"model": HealthView}, **problems(431)})
 async def ready(request: Request) -> Response:
-    """Whether to send requests here: yes, as long as either commands can be accepted or views can be read."""
+    """Whether to send requests here: yes, as long as commands can be accepted or views can be read."""
     edge = edge_of(request)
     redis, postgres = await asyncio.gather(_answers(_ping_redis(edge)), _answers(_ping_postgres(edge)))
     status = "ready" if redis and postgres else "degraded" if redis or postgres else "unavailable"

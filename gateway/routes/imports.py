@@ -55,7 +55,7 @@ _BODY: Final = {
     status_code=202,
     response_model=AcceptedView,
     responses={
-        202: {"description": "The file is kept and will be brought in.", **headers("Location")},
+        202: {"description": "The file is stored and will be imported.", **headers("Location")},
         **problems(
             *(400, 401, 403, 413, 415, 422, 500, 503, "upload_stalled", "bad_header", "too_many_jobs", "uploads_busy"),
             *("idempotency_key_reused", "mailbox_full", "gateway_busy", "mailboxes_unavailable"),
@@ -67,18 +67,18 @@ async def request_import(
     request: Request,
     caller: Admin,
     said: Annotated[LayoutQuery, Depends(layout_query)],
-    dry_run: Annotated[bool, Query(description="Say what would become of each row, and change nothing.")] = False,
+    dry_run: Annotated[bool, Query(description="Show the outcome of each row without changing anything.")] = False,
 ) -> Response:
-    """Takes a file of products, variants and stock, and brings it in in the background. 202 and where to look.
+    """Imports a file of products, variants and stock in the background. 202 and the URL of its status.
 
-    CSV with a header line, or JSON Lines, with the columns of `/exports/products.csv`. A row with a
-    `slug` and a `name` is the product as it is to be; with a `sku` and a price, the variant; with `on_hand`, what was
-    counted on the shelf. What has no column stays as it is. A row that cannot be applied is listed under the import's
-    errors, with its line; the others are applied, each once.
+    CSV with a header line, or JSON Lines, with the columns of `/exports/products.csv`. A row with a `slug` and a `name`
+    sets the product; with a `sku` and a price, the variant; with `on_hand`, the stock as counted. Fields without a
+    column stay as they are. A row that cannot be applied is listed in the import's errors, with its line; the others
+    are applied, each once.
 
-    CSV may have any common separator and line ends, and be in UTF-8, UTF-16, Windows-1250 to 1252 or Mac Roman: the
-    `charset` of the Content-Type names it, else it is detected and shown. The exports of other shop systems come in by
-    a `preset`, any other file by a `mapping` of its columns; a dry run tells what would become of each row.
+    CSV may have any common separator and line endings, and be in UTF-8, UTF-16, Windows-1250 to 1252 or Mac Roman: the
+    `charset` of the Content-Type names the encoding; otherwise it is detected and shown. A `preset` reads the exports
+    of another shop system, a `mapping` of columns any other file; a dry run shows the outcome of each row.
     """
     edge, actor = edge_of(request), caller.actor
     form, encoding = _format(request)
@@ -121,7 +121,7 @@ async def list_imports(
 
 @router.get("/{import_id}", response_model=ImportView, responses=read())
 async def get_import(request: Request, caller: Admin, import_id: UUID) -> Response:
-    """The progress of an import, and what became of its rows."""
+    """The progress of an import, and counts of its rows by outcome."""
     job = await _find(edge_of(request), import_id)
     return Response(views.shown(job).model_dump_json(), media_type="application/json")
 
@@ -151,8 +151,8 @@ async def list_import_rows(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 100,
 ) -> Response:
-    """What became of each row, in file order; for a dry run, what would have. Of an import that was applied, only the
-    rows that were not taken are kept one by one. `limit` is capped at the maximum page size."""
+    """The outcome of each row, in file order; for a dry run, what it would be. Once an import is applied, only the rows
+    that were rejected or left aside are kept. `limit` is capped at the maximum page size."""
     edge = edge_of(request)
     await _find(edge, import_id)
     async with edge.engine.connect() as connection:

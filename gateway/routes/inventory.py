@@ -64,19 +64,23 @@ async def list_inventory(
         Query(
             max_length=SKU_MAX_CHARS,
             pattern="^[A-Za-z0-9._-]+$",
-            description="SKUs that begin so.",
+            description="Only SKUs that begin with this.",
             examples=["BAG-"],
         ),
     ] = None,
     product_id: Annotated[UUID | None, Query(description="Only the variants of this product.")] = None,
     available_below: Annotated[
-        int | None, Query(description="Fewer pieces than this are available.", ge=1, le=STOCK_MAX_ON_HAND, examples=[5])
+        int | None,
+        Query(description="Only SKUs with fewer pieces than this available.", ge=1, le=STOCK_MAX_ON_HAND, examples=[5]),
     ] = None,
     available_from: Annotated[
-        int | None, Query(description="So many pieces or more are available.", ge=0, le=STOCK_MAX_ON_HAND, examples=[1])
+        int | None,
+        Query(
+            description="Only SKUs with at least this many pieces available.", ge=0, le=STOCK_MAX_ON_HAND, examples=[1]
+        ),
     ] = None,
     cursor: Annotated[str | None, Query(max_length=200, description="The `next_cursor` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, description="SKUs on a page; cut to the page's bound.")] = 100,
+    limit: Annotated[int, Query(ge=1, description="SKUs per page; capped at the maximum page size.")] = 100,
 ) -> Response:
     """The stock of all SKUs, or of some, sorted by SKU. Staff only; products that are not active need the scope
     `catalogue:read`."""

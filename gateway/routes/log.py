@@ -22,8 +22,8 @@ router = APIRouter(prefix=API, tags=["events"])
 _SEQ_MAX = 2**63 - 1
 
 LOG_DESCRIPTION: Final = (
-    "Which log the seq is of: the UUID in `source` of its events. If it is not this one (the log was begun anew, or put"
-    " back from a backup, since), the answer is 410 instead of other events under the same seqs."
+    "The log that the seq belongs to: the UUID in the `source` of its events. If the log has been replaced since"
+    " (started afresh, or restored from a backup), the answer is 410 instead of other events with the same seqs."
 )
 
 

@@ -44,7 +44,7 @@ class RegistrationBody(Body):
 
     email: EmailAddress = Field(description="What the customer will sign in with.")
     name: AccountName = Field(description="What to call the customer.")
-    password: NewPassword = Field(description="What the address is confirmed with, and then signed in with.")
+    password: NewPassword = Field(description="Needed to confirm the address, and then to sign in.")
 
 
 class ConfirmationBody(Body):
@@ -52,16 +52,16 @@ class ConfirmationBody(Body):
 
     token: LinkToken = Field(description="The token of the newest mail.")
     password: str = Field(
-        description="The password that was registered.",
+        description="The password given at registration.",
         examples=["correct horse battery staple"],
         json_schema_extra={"format": "password"},
     )
 
 
 class ForgottenBody(Body):
-    """The address of the account whose password was forgotten."""
+    """The e-mail address of the account."""
 
-    email: EmailAddress = Field(description="What the account is signed in to with.")
+    email: EmailAddress = Field(description="The account's sign-in address.")
 
 
 class ResetBody(Body):
@@ -74,7 +74,7 @@ class ResetBody(Body):
 class MailedView(BaseModel):
     """What happens next; the same whether or not there is an account."""
 
-    detail: str = Field(description="A sentence for whoever asked.")
+    detail: str = Field(description="A sentence for the person who asked.")
 
 
 @router.post(
@@ -84,8 +84,8 @@ class MailedView(BaseModel):
     openapi_extra=body_schema(RegistrationBody),
 )
 async def register(request: Request) -> Response:
-    """Registers a new customer, who can sign in once the address is confirmed; a mail explains how. If there is an
-    account already, its owner is told so by mail, and nobody else."""
+    """Registers a new customer, who can sign in once the address is confirmed; a mail explains how. If the address
+    already has an account, only its owner learns of it, by mail."""
     edge = edge_of(request)
     registration = parse(RegistrationBody, await read_body(request, edge.config.body_max_bytes))
     await edge.throttle.registration(host_of(request))
@@ -110,7 +110,7 @@ async def register(request: Request) -> Response:
     openapi_extra=body_schema(ConfirmationBody),
 )
 async def confirm_address(request: Request) -> Response:
-    """Confirms the address of a new account, which can then be signed in to. Only the newest link works, and only
+    """Confirms the address of a new account, so that its owner can sign in. Only the newest link works, and only
     once."""
     edge = edge_of(request)
     body = parse(ConfirmationBody, await read_body(request, edge.config.body_max_bytes))

@@ -47,7 +47,7 @@ class ReportBody(Body):
     kind: Kind = Field(examples=["sales"])
     by: By = Field(examples=["day"])
     first: Day = Field(alias="from", examples=["2010-12-01"])
-    end: Day = Field(alias="to", description="The first day that is not in it.", examples=["2011-03-01"])
+    end: Day = Field(alias="to", description="The day after the last.", examples=["2011-03-01"])
     format: Format = "csv"
     statuses: list[Status] = Field([CONFIRMED, FULFILLED], min_length=1, max_length=5)
     time_zone: str | None = Field(
@@ -82,7 +82,7 @@ class ReportBody(Body):
 async def request_report(request: Request, caller: Staff) -> Response:
     """Requests a report. 201 and its status at once; the result is made in the background.
 
-    CSV has a header line and is safe to open in a spreadsheet: text that would be a formula is prefixed with an
+    CSV has a header line and is safe to open in a spreadsheet: text that it would read as a formula is prefixed with an
     apostrophe. JSON is one document, with the sums in `rows`.
     """
     edge, actor = edge_of(request), caller.actor
@@ -148,7 +148,8 @@ async def get_report_result(
     caller: Staff,
     report_id: UUID,
     marked: Annotated[
-        bool, Query(alias="bom", description="Begin CSV with a byte order mark, by which Excel on Windows reads UTF-8.")
+        bool,
+        Query(alias="bom", description="Begin CSV with a byte order mark, so that Excel on Windows reads it as UTF-8."),
     ] = False,
 ) -> Response:
     """The result of a report that has succeeded, streamed; 409 until then, and 410 when it has expired."""

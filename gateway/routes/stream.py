@@ -36,8 +36,8 @@ _SEQ_MAX: Final = 10**18 - 1
 _LAST_EVENT_ID: Final[dict[str, Any]] = {
     "name": "Last-Event-ID",
     "in": "header",
-    "description": "The `id` of the last event that came, as browsers send it when they come back: it goes on behind"
-    " that one, whatever `after` says.",
+    "description": "The `id` of the last event received, as browsers send it when they reconnect: the stream continues"
+    " after that event, whatever `after` says.",
     "schema": {
         "type": "string",
         "pattern": f"^{_PLACE.pattern}$",
@@ -53,8 +53,8 @@ _END_SECONDS: Final = 1.0
 
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "Events as they come: `id` is the seq, `@` and the log's identity; `data` a CloudEvent. Comments"
-        " tell how far it has come.",
+        "description": "Events as they happen: `id` is the seq, `@` and the log's identity; `data` is a CloudEvent."
+        " Comments tell how far the stream has come.",
         "content": {_MEDIA_TYPE: {"schema": {"type": "string"}}},
     },
     **problems(401, 403, 404, 422, 503, "ahead_of_log", "another_log"),
@@ -127,16 +127,18 @@ async def stream_events(
     request: Request,
     caller: Annotated[Caller, Depends(require_role("guest", also_in_query=True))],
     topics: Annotated[
-        str, Query(max_length=4_000, description="Topics, with commas between.", examples=["orders,inventory"])
+        str, Query(max_length=4_000, description="Topics, separated by commas.", examples=["orders,inventory"])
     ],
-    after: Annotated[int | None, Query(ge=0, le=_SEQ_MAX, description="The seq to begin behind; or now.")] = None,
+    after: Annotated[
+        int | None, Query(ge=0, le=_SEQ_MAX, description="The seq after which to begin; from now on without it.")
+    ] = None,
     log: Annotated[UUID | None, Query(description=LOG_DESCRIPTION)] = None,
     token: Annotated[
         str | None,
         Query(
             alias=TOKEN_IN_QUERY,
-            description="A bearer token, for a browser's EventSource, which can send no Authorization header. Who can"
-            " send one does: addresses get into histories and into proxies' logs.",
+            description="A bearer token, for a browser's EventSource, which cannot send an Authorization header. Use"
+            " the header if you can: URLs end up in browser histories and proxy logs.",
         ),
     ] = None,
 ) -> Response:

@@ -37,7 +37,7 @@ async def list_tasks(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 50,
 ) -> Response:
-    """The tasks that are not done, newest first. `limit` is cut to the page's bound."""
+    """The tasks that are not done, newest first. `limit` is capped at the maximum page size."""
     edge = edge_of(request)
     async with edge.engine.connect() as connection:
         page = await views.newest(connection, state, kind, cursor, min(limit, edge.config.page_max_rows))
@@ -46,7 +46,7 @@ async def list_tasks(
 
 @router.get("/{task_id}", response_model=TaskView, responses=read("task_not_found"))
 async def get_task(request: Request, caller: Staff, task_id: UUID) -> Response:
-    """One task, as long as it is not done."""
+    """One task, until it is done."""
     return Response((await _find(request, task_id)).model_dump_json(), media_type="application/json")
 
 
@@ -57,7 +57,7 @@ async def get_task(request: Request, caller: Staff, task_id: UUID) -> Response:
     openapi_extra={"parameters": WRITE_HEADERS},
 )
 async def retry_task(request: Request, caller: Staff, task_id: UUID) -> Response:
-    """Has a dead task tried again, now, as often as a new one. What it calls outside knows it by the same id as before.
+    """Retries a dead task now, with as many attempts as a new one. Services that it calls see the same id as before.
     Waits until it is queued again unless `Prefer` says otherwise."""
     edge = edge_of(request)
     asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)

@@ -93,13 +93,13 @@ class RedeliveryBody(Body):
     openapi_extra={**body_schema(WebhookBody), "parameters": WRITE_HEADERS},
 )
 async def register_webhook(request: Request, caller: Staff) -> Response:
-    """Registers an endpoint; it is delivered what happens from now on. Staff only, who may read what it delivers: for
-    `order.*` that takes the scope `orders:read`, for `stock.*` `inventory:read`, for `product.*` `catalogue:read`, for
-    `category.*` and `webhook.*` nothing more, for anything else `events:read`, which is good for all. An endpoint whose
-    owner may not any more is disabled.
+    """Registers an endpoint for events from now on. Staff only, and only for what they may read: `order.*` needs the
+    scope `orders:read`, `stock.*` needs `inventory:read`, `product.*` needs `catalogue:read`, `category.*` and
+    `webhook.*` need no other, and anything else needs `events:read`, which covers all. An endpoint is disabled when its
+    owner loses these rights.
 
-    The answer holds the secret that deliveries are signed with, this once: if it got lost, ask for another. Waits for
-    the outcome unless `Prefer` says otherwise.
+    The answer holds the secret that signs the deliveries, this once: if it is lost, rotate it. Waits for the outcome
+    unless `Prefer` says otherwise.
     """
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
@@ -148,8 +148,8 @@ async def get_webhook(request: Request, caller: Staff, webhook_id: UUID) -> Resp
     openapi_extra={**body_schema(WebhookChangeBody), "parameters": WRITE_HEADERS},
 )
 async def change_webhook(request: Request, caller: Staff, webhook_id: UUID) -> Response:
-    """Changes, pauses or resumes an endpoint. Staff only; whoever leaves it active becomes its owner, and must be
-    allowed to read what it delivers. Waits for the outcome unless `Prefer` says otherwise."""
+    """Changes, pauses or resumes an endpoint. Staff only; if it is active afterwards, the caller becomes its owner, and
+    must be allowed to read what it delivers. Waits for the outcome unless `Prefer` says otherwise."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     changes = parse(WebhookChangeBody, body).model_dump(exclude_none=True)

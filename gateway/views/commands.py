@@ -41,9 +41,9 @@ class CommandView(BaseModel):
 
 
 class DeadLetterView(BaseModel):
-    """An entry that could not be applied. `entry` is what lay in the mailbox, base64, without what was secret or
-    personal: sent again, its command would lack the fields that are `lost`. `*` stands for all of an entry that nobody
-    could read, once it is gone."""
+    """An entry that could not be applied. `entry` is the mailbox entry, base64, without secret or personal data: sent
+    again, its command would lack the fields listed in `lost`, where `*` stands for the whole of an unreadable entry
+    that has been erased."""
 
     mailbox: int
     entry_id: str

@@ -21,11 +21,11 @@ RowOutcome = Literal["created", "changed", "unchanged", "rejected", "left_aside"
 
 
 class ImportView(JobView):
-    """An import. `rows` have been read so far; of these `applied` changed something (in a dry run: would), of which
-    `created` made a product or variant and `changed` changed one; `unchanged` said nothing new, `rejected` are listed
-    at `errors_url`, as far as `errors_kept` goes, and `left_aside` are not for this shop (another language, another
-    kind of thing). `rows_url` lists them by what became of them. `encoding` and `separator` are what the file was read
-    with, as they were named or as they seemed to be; nobody read the `ignored_columns`."""
+    """An import. `rows` have been read so far. Of these, `applied` changed something (in a dry run: would), of which
+    `created` made a product or variant and `changed` changed one; `unchanged` changed nothing; `rejected` are listed at
+    `errors_url`, up to `errors_kept` of them; and `left_aside` are not for this shop (another language, or a kind it
+    does not have). `rows_url` lists the rows by outcome. `encoding` and `separator` are as requested or as detected;
+    the `ignored_columns` were not read."""
 
     dry_run: bool
     format: Literal["csv", "jsonl"]
@@ -47,8 +47,8 @@ class ImportView(JobView):
 
 
 class RowErrorView(BaseModel):
-    """What was wrong with a row: `line` is the line of the file, from 1, on which it begins; `column` the one at fault,
-    if any, by its name in the file."""
+    """What was wrong with a row: `line` is the line of the file, from 1, on which it begins; `column` is the column at
+    fault, if any, by its name in the file."""
 
     line: int
     code: str
@@ -65,8 +65,8 @@ class ChangeView(BaseModel):
 
 
 class RowView(BaseModel):
-    """What became of a row, or would: `changes` lists what it changes; `code`, `detail` and `column` tell why it was
-    not taken."""
+    """The outcome of a row, or in a dry run what it would be: `changes` lists what it changes; `code`, `detail` and
+    `column` tell why it was rejected."""
 
     line: int
     outcome: RowOutcome

@@ -16,8 +16,8 @@ from runtime.tables import products, variants
 
 
 class VariantView(BaseModel):
-    """A SKU of a product. Prices are per piece, in the minor units of `currency` (ISO 4217); `compare_at_minor` is what
-    it cost before. `on_sale` is whether it can be ordered: it and its product are active."""
+    """A SKU of a product. Prices are per piece, in the minor units of `currency` (ISO 4217); `compare_at_minor` is the
+    former price. `on_sale` is whether it can be ordered: it and its product are active."""
 
     sku: str
     title: str

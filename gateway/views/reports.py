@@ -21,7 +21,7 @@ class SpecificationView(BaseModel):
     kind: Kind
     by: By
     first: date = Field(alias="from")
-    end: date = Field(alias="to", description="The first day that is not in it.")
+    end: date = Field(alias="to", description="The day after the last.")
     format: Format
     statuses: list[Status]
     time_zone: str = "UTC"

@@ -19,10 +19,10 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class TaskView(BaseModel):
-    """Something to be done outside, such as running an import, for one `subject`. It follows from the event at
-    `created_seq`. It is `queued` until it is done, and then it is gone; or `dead`, after too many failed attempts.
-    While it is `blocked`, an earlier task of the same subject is not done. `runs` counts all runs, `attempts` those
-    since it last made progress."""
+    """Something to be done outside the log, such as running an import, for one `subject`. It was created by the event
+    at `created_seq`. It is `queued` until it is done and removed, or `dead` after too many failed attempts. While it is
+    `blocked`, an earlier task of the same subject is not done. `runs` counts all runs, `attempts` those since it last
+    made progress."""
 
     id: UUID
     kind: str

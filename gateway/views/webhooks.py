@@ -18,9 +18,9 @@ _PLACE = re.compile(r"[0-9]{1,18}")
 
 
 class DeliveryStateView(BaseModel):
-    """How far an endpoint is: all of its events up to the seq `position` were delivered. `lag` is how many events the
-    log has behind that, of any type. `failures` counts the tries of the one that is due, since `failing_since`; the
-    next is at `next_attempt_at`."""
+    """How far deliveries to an endpoint have come: all of its events up to the seq `position` were delivered. `lag` is
+    how many events of any type the log has after that. `failures` counts the failed attempts at the event now due,
+    since `failing_since`; the next attempt is at `next_attempt_at`."""
 
     position: int
     lag: int
@@ -31,9 +31,9 @@ class DeliveryStateView(BaseModel):
 
 
 class WebhookView(BaseModel):
-    """An endpoint. `status` is active; paused, by staff; or disabled, after it failed for too long, for
-    `disabled_reason`. It delivers what its `owner` may read. Until `previous_secret_until`, deliveries are signed with
-    the former secret as well."""
+    """An endpoint. `status` is active, paused (by staff) or disabled (for `disabled_reason`, such as failing for too
+    long). It delivers what its `owner` may read. Until `previous_secret_until`, deliveries are also signed with the
+    previous secret."""
 
     id: UUID
     url: str
@@ -71,7 +71,7 @@ class RegisteredView(WebhookView):
 
 class DeliveryView(BaseModel):
     """One attempt to deliver an event, number `attempt`. `status` is the HTTP status of the response, if there was one;
-    `error` why it failed; `duration_ms` how long it took."""
+    `error` is why it failed; `duration_ms` is how long it took."""
 
     id: int
     seq: int

@@ -28,39 +28,42 @@ def layout_query(
         str | None,
         Query(
             max_length=_MAPPING_MAX_CHARS,
-            description="Which column of the file is which, as a JSON object from its names to ours: "
-            f"{', '.join(FIELDS)}, `{OPTION}` with the name of an option, or `ignore`. Columns that it leaves out are "
-            "ignored, unless they are called as ours. Beside a preset it says otherwise of single columns.",
+            description="What each column of the file holds, as a JSON object from its names to ours: "
+            f"{', '.join(FIELDS)}, `{OPTION}` with the name of an option, or `ignore`. Columns that it leaves out are"
+            f" ignored unless they have one of our names. Together with a preset, it overrides single columns.",
             examples=['{"Artikel": "name", "Preis": "price", "Farbe": "option:Colour"}'],
         ),
     ] = None,
     separator: Annotated[
         Literal["comma", "semicolon", "tab", "pipe"] | None,
-        Query(description="What stands between the cells. Without it the one that finds most columns."),
+        Query(description="The character that separates cells; by default, the one that yields the most columns."),
     ] = None,
     decimal: Annotated[
         Literal["point", "comma"] | None,
         Query(
-            description="Which separator the fractions of amounts and weights have; the other one may group thousands. "
-            "Without it only what a preset's system always writes is read, and nothing is guessed."
+            description="The decimal separator of amounts and weights; the other one may group thousands. Without it,"
+            " only the format that the preset's system always writes is accepted; nothing is guessed."
         ),
     ] = None,
     currency: Annotated[
-        str | None, Query(max_length=3, description="The currency (ISO 4217) of amounts that do not say theirs.")
+        str | None, Query(max_length=3, description="The currency (ISO 4217) of amounts that do not state one.")
     ] = None,
     weight_unit: Annotated[
-        Literal["g", "kg", "lb", "oz"] | None, Query(description="The unit of weights that do not say theirs.")
+        Literal["g", "kg", "lb", "oz"] | None, Query(description="The unit of weights that do not state one.")
     ] = None,
     category_separator: Annotated[
-        str | None, Query(min_length=1, max_length=3, description="Between the names of a `category_path`; else `>`.")
+        str | None,
+        Query(min_length=1, max_length=3, description="What separates the names in a `category_path`; by default `>`."),
     ] = None,
-    create_categories: Annotated[bool, Query(description="Create the categories that paths name and lack.")] = False,
+    create_categories: Annotated[
+        bool, Query(description="Create the categories in paths that do not exist yet.")
+    ] = False,
     derive_skus: Annotated[
-        bool, Query(description="Make SKUs of slug and options for variants that have none.")
+        bool, Query(description="Generate SKUs from slug and options for variants without one.")
     ] = False,
     sale_prices: Annotated[
         bool,
-        Query(description="Sell at the sale price where there is one, and compare it with the regular price."),
+        Query(description="Sell at the sale price if there is one, shown against the regular price."),
     ] = False,
 ) -> LayoutQuery:
     """As a dependency."""

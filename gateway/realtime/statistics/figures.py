@@ -10,15 +10,15 @@ from msgspec import UNSET, UnsetType
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """From accepted to committed, in milliseconds, to some 3 %; null where nothing happened."""
+    """From accepted to committed, in milliseconds, accurate to about 3%; null if nothing happened."""
 
     p50: float | None = None
     p99: float | None = None
 
 
 class Selling(msgspec.Struct, frozen=True):
-    """A SKU that is ordered: `pieces` in the last minute, and how many are `available` now. Name and availability are
-    null until they were looked up."""
+    """A SKU that is being ordered: `pieces` in the last minute, and how many are `available` now. Name and availability
+    are null until they have been looked up."""
 
     sku: str
     pieces: int
@@ -27,7 +27,7 @@ class Selling(msgspec.Struct, frozen=True):
 
 
 class RunningLow(msgspec.Struct, frozen=True):
-    """A SKU on sale of which few are `available`; `pieces` were ordered in the last minute."""
+    """A SKU on sale with few `available`; `pieces` were ordered in the last minute."""
 
     sku: str
     name: str
@@ -36,7 +36,7 @@ class RunningLow(msgspec.Struct, frozen=True):
 
 
 class Missed(msgspec.Struct, frozen=True):
-    """A SKU for want of which `orders` were refused in the last minute."""
+    """A SKU whose shortage made `orders` fail in the last minute."""
 
     sku: str
     orders: int
@@ -62,7 +62,7 @@ class Minute(msgspec.Struct, frozen=True):
 
 
 class Shelf(msgspec.Struct, frozen=True):
-    """What of the SKUs on sale runs low, the most urgent first; and of how many there are few, of how many none."""
+    """SKUs on sale that run low, the most urgent first; and how many run low or are sold out."""
 
     low: list[RunningLow]
     low_skus: int
@@ -70,8 +70,8 @@ class Shelf(msgspec.Struct, frozen=True):
 
 
 class Past(msgspec.Struct, frozen=True):
-    """How the ten minutes before went, for a chart's beginning: `at` some moments (seconds of Unix time), oldest first,
-    what `orders_per_minute` and `revenue_minor_per_minute` were."""
+    """The ten minutes before, for the start of a chart: `orders_per_minute` and `revenue_minor_per_minute` at each of
+    the moments `at` (seconds of Unix time), oldest first."""
 
     at: list[int]
     orders_per_minute: list[int]
@@ -79,8 +79,9 @@ class Past(msgspec.Struct, frozen=True):
 
 
 class Figures(Minute, frozen=True, kw_only=True):
-    """All of it. `at` is seconds of Unix time, `seq` the last event that is counted; `backlog` are the commands that
-    wait in all mailboxes, null while that cannot be seen. `past` comes with the first of a subscription alone."""
+    """All figures. `at` is in seconds of Unix time, `seq` the last event counted; `backlog` is the number of commands
+    waiting in all mailboxes, null while that cannot be read. `past` comes only with the first figures of a
+    subscription."""
 
     at: int
     seq: int
