@@ -1,5 +1,5 @@
-"""Where a background process is put together: reactions to the log, and tasks. It is not a worker process, so a
-receiver that hangs, or a long report, takes nothing from the workers but a share of the machine.
+"""Assembles a background process: reactions to the log, and tasks. It is not a worker process, so a receiver that
+hangs, or a long report, takes nothing from the workers but a share of the machine.
 
 `python -m workers workers.background:create_broker` runs it. Its activations, like all, are only hints: what is due is
 found again in Postgres, every second.
@@ -31,12 +31,12 @@ from workers.tasks.kinds import CALLS, JOBS
 from workers.tasks.performing import Performer
 from workers.tidying import Tidier
 
-# A job's snapshot, its lease, and what it writes meanwhile.
+# For a job's snapshot, its lease, and its writes.
 _CONNECTIONS_PER_JOB: Final = 3
 
 
 class Background:
-    """The tasks of one background process, and what they stand on."""
+    """The Taskiq tasks of one background process, and what they work with."""
 
     def __init__(self, config: Settings, broker: ActivationBroker) -> None:
         self._config = config

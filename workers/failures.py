@@ -1,4 +1,4 @@
-"""Failures of reactions and tasks: whose fault they may be, and how long to wait before the next attempt."""
+"""Failures of reactions and tasks: what may be at fault, and how long to wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ERROR_MAX_CHARS: Final = 1_000
 
 
 class Away(Exception):
-    """Something that is needed is away. That is nobody's fault: it is waited for, however long it takes."""
+    """Something that is needed is unavailable. The work itself is not at fault: it waits, however long that takes."""
 
 
 DATABASE_TROUBLE: Final[tuple[type[BaseException], ...]] = (asyncpg.PostgresError, *LOST_CONNECTION)
-"""Postgres is away, or does not do what it was asked: a full disk, a statement that was cancelled."""
+"""Postgres is unavailable or cannot comply: a full disk, a cancelled statement."""
 
 NOBODYS_FAULT: Final[tuple[type[BaseException], ...]] = (
     Away,
@@ -29,16 +29,16 @@ NOBODYS_FAULT: Final[tuple[type[BaseException], ...]] = (
     MailboxesUnavailable,
     *REDIS_UNAVAILABLE,
 )
-"""What says nothing about the event or task that was at hand."""
+"""Failures for which the event or task at hand is not to blame."""
 
 
 def backoff_seconds(failures: int, longest: float) -> float:
-    """How long to wait after that many failures in a row: twice as long each time, up to `longest`; of that somewhere
-    between half and all, so that many that failed together do not come back together."""
+    """How long to wait after that many failures in a row: twice as long each time, up to `longest`, less a random part
+    of up to half, so that many that failed together do not all retry together."""
     seconds = min(RETRY_FIRST_SECONDS * 2.0 ** min(max(failures - 1, 0), 30), longest)
     return seconds * (0.5 + random.random() / 2)  # noqa: S311 - jitter
 
 
 def told(error: BaseException) -> str:
-    """What is kept of an error."""
+    """The part of an error that is kept."""
     return f"{type(error).__name__}: {error}"[:ERROR_MAX_CHARS]

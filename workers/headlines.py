@@ -1,5 +1,5 @@
-"""What has just happened, as background processes hear of it from the feed: the types of the events, and no more. It is
-only a hint, and may be missed.
+"""What background processes learn from the feed about new events: their types, and no more. It is only a hint, and may
+be missed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from runtime.feed import EVENTS_CHANNEL, Listener
 
 
 class _Headline(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The beginning of an event record; the rest is not looked at."""
+    """The beginning of an event record; the rest is not decoded."""
 
     seq: int
     type: str

@@ -1,7 +1,6 @@
-"""Leases: who may go on with something (a reaction, a task), and until when that is believed without a sign of life.
-
-A lease is two columns of a row: a token, new each time it is taken, and a time. Whatever its holder writes is fenced by
-the token, so a run that was overtaken changes nothing any more. All times are Postgres's own.
+"""Leases: who may work on something (a reaction, a task), and until when without renewing. A lease is two columns of a
+row: a token, new each time the lease is taken, and a time. Everything its holder writes is fenced by the token, so a
+run that has been overtaken can no longer change anything. All times are by Postgres's clock.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ import asyncpg
 from workers.failures import DATABASE_TROUBLE
 
 FREE: Final = "(lease_until IS NULL OR lease_until <= now())"
-"""SQL: nobody has the lease."""
+"""SQL: nobody holds the lease."""
 
 RELEASED: Final = "lease_token = NULL, lease_until = NULL"
-"""SQL: gives the lease back, in a SET."""
+"""SQL, for a SET: gives the lease back."""
 
 _RENEWALS_PER_LEASE: Final = 3
 
@@ -29,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
-    """Somebody else has the lease, or what it was for is gone. Whoever sees this stops."""
+    """Somebody else holds the lease, or its row is gone. The run must stop."""
 
 
 def must_hold(status: str, what: object) -> None:
@@ -49,15 +48,15 @@ class LeaseKeeper:
         """  # noqa: S608 - names of ours
 
     async def renew(self, key: object, token: UUID) -> None:
-        """Says that the holder is still at work. Raises LeaseLost."""
+        """Renews the lease. Raises LeaseLost."""
         must_hold(await self._pool.execute(self._renew, key, token, self.lease_seconds), key)
 
     @asynccontextmanager
     async def keeping(
         self, key: object, token: UUID, since: float, renewed: Callable[[], Awaitable[None]] | None = None
     ) -> AsyncIterator[None]:
-        """Renews the lease while the block runs, and then calls `renewed`. `since` is when the lease was asked for, on
-        the event loop's clock. When it is lost, or could not be renewed in time, the block is cancelled, before anybody
+        """Renews the lease while the block runs, calling `renewed` each time. `since` is when the lease was asked for,
+        on the event loop's clock. If it is lost, or cannot be renewed in time, the block is cancelled before anybody
         else may begin, and LeaseLost is raised."""
         deadline = asyncio.timeout_at(since + self.lease_seconds)
         try:

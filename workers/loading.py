@@ -1,8 +1,7 @@
-"""What a batch is decided on: the rows that its commands ask for, one statement for each kind.
-
-What may be changed by batches of other mailboxes is loaded in one statement, so that it belongs together. A batch that
-holds its mailboxes (see `workers/rows.py` for the order of locks) decides on it and looks again when it writes. One
-that only looks holds nothing, and remembers how far the log had come (see `workers/at_once.py`).
+"""What a batch is decided on: the rows that its commands ask for, one statement for each kind. Rows that batches of
+other mailboxes may change are loaded in one statement, so that they are consistent. A batch that holds its mailboxes
+(see `workers/rows.py` for the order of locks) decides on them and checks again when it writes. One that decides without
+locks remembers how far the log had come (see `workers/at_once.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from runtime.mailboxes.fence import LOG_OF_TODAY, Confirmed
 from workers.guarded import Stands
 from workers.ownership import Writes
 
-# Everybody waits behind who holds the counter, so it waits for no row for longer.
+# Everybody waits for the holder of the counter, so the holder waits for a row no longer than this.
 _GIVE_WAY: Final = "SET LOCAL lock_timeout = '50ms'"
 
 _COLUMNS = ", ".join(orders.COLUMNS)
@@ -32,9 +31,9 @@ _ORDERS = f"SELECT {_COLUMNS} FROM orders WHERE id = ANY($1::uuid[]) ORDER BY id
 
 
 class ReadSet(msgspec.Struct):
-    """The rows that a batch's commands are decided on. `skus` are those whose offers it needs; `exact` are balances of
-    which a command must know exactly what is posted, and not only that there is enough; `guards` are checked before
-    anything is written that was decided on what stands behind them."""
+    """The rows that a batch's commands are decided on. `skus` are those whose offers it needs; `exact` are balances
+    whose exact posted amount a command must know, not only that there is enough; `guards` are checked before anything
+    is written that depends on what they guard."""
 
     skus: set[str] = msgspec.field(default_factory=set)
     order_ids: set[UUID] = msgspec.field(default_factory=set)
@@ -48,13 +47,13 @@ class ReadSet(msgspec.Struct):
         self.entities.setdefault((kind, by or table_of(kind).key), set()).add(key)
 
     def add_all(self, kind: type[Entity]) -> None:
-        """Asks for every entity of a kind; only for kinds of which there are few."""
+        """Asks for every entity of a kind; only for kinds with few entities."""
         self.entities[kind, None] = set()
 
     def consult(self, kind: type[Entity], key: Any) -> None:
         """Asks for an entity that another slot owns: if it changes meanwhile, the batch is decided again."""
         guard = table_of(kind).guard
-        assert guard is not None, f"{kind.__name__} stands behind no guard"
+        assert guard is not None, f"{kind.__name__} has no guard"
         self.guards.add(guard.name)
         self.add(kind, key)
 
@@ -63,15 +62,15 @@ class ReadSet(msgspec.Struct):
         return self.balances.setdefault(ledger, set())
 
     def add_balance(self, ledger: Ledger, key: str, *, exact: bool = False) -> None:
-        """Asks for a balance. One that has no row gets it with its first move."""
+        """Asks for a balance. Its row is created with its first move."""
         self.balances_of(ledger).add(key)
         if exact:
             self.exact.add((ledger, key))
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
-    """The shop as it was loaded; its orders and entities as they were then, and what was written to them since; and
-    what must still be so when it is written back."""
+    """The shop as loaded; its orders and entities as they were then, and what has been written to them since; and what
+    must still hold when it is written back."""
 
     shop: Shop
     before: dict[type, dict[Any, Any]]
@@ -80,15 +79,16 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
 
 
 class Looked(NamedTuple):
-    """What was loaded without a lock, and how far the log had come by then."""
+    """State loaded without a lock, and how far the log had come by then."""
 
     loaded: Loaded
     log: Confirmed
 
 
 async def load(connection: Connection, read_set: ReadSet, *, alone: bool) -> Loaded:
-    """The shop as far as `read_set` goes. Its orders are locked until the commit, and with `alone` the event counter,
-    so that nobody else moves a balance; then writing an entity raises LockNotAvailableError if another batch is at it.
+    """The part of the shop in `read_set`. Its orders are locked until the commit, and with `alone` also the event
+    counter, so that nobody else moves a balance; then writing an entity raises LockNotAvailableError if another batch
+    holds it.
     """
     shop, before = Shop(), dict[type, dict[Any, Any]]()
     if read_set.order_ids:
@@ -108,12 +108,12 @@ async def load(connection: Connection, read_set: ReadSet, *, alone: bool) -> Loa
 
 
 def can_be_looked_at(read_set: ReadSet) -> bool:
-    """Whether there is nothing in it but what one statement loads."""
+    """Whether one statement can load all of it."""
     return not read_set.order_ids and not read_set.entities
 
 
 async def look(connection: Connection, read_set: ReadSet) -> Looked:
-    """The shop as far as such a `read_set` goes, without any lock."""
+    """The part of the shop in such a `read_set`, without any lock."""
     shop = Shop()
     log, stands = await _load_what_may_move(connection, read_set, shop)
     return Looked(_loaded(shop, {}, stands), log)
@@ -129,8 +129,8 @@ def _loaded(shop: Shop, before: dict[type, dict[Any, Any]], stands: Stands) -> L
 
 async def _load_what_may_move(connection: Connection, read_set: ReadSet, shop: Shop) -> tuple[Confirmed, Stands]:
     """Loads offers and balances, and with them the seqs of their guards and how far the log has come: in one statement,
-    so that they belong together. Entities that are consulted are loaded later, which can only make a guard look older
-    than it was."""
+    so that they are consistent. Consulted entities are loaded later, which can only make a guard look older than it
+    was."""
     guards = {*read_set.guards, PRICES} if read_set.skus else read_set.guards
     tables = tuple(table for table in LEDGERS if table.ledger in read_set.balances)
     keys = [read_set.balances[table.ledger] for table in tables]

@@ -1,4 +1,4 @@
-"""Messages: what a batch takes from mailboxes, read; or dead letters, which cannot be."""
+"""Messages: mailbox entries that a batch could read; or dead letters, which it could not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Message(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A mailbox entry that cannot be applied; the envelope is there if at least that could be read."""
+    """A mailbox entry that cannot be applied; with its envelope if at least that could be read."""
 
     mailbox: int
     entry: Entry

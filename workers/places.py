@@ -1,7 +1,7 @@
-"""Places in the log: each event of a batch gets one, and all of them happened at one moment.
+"""Places in the log: each event of a batch gets one, and all of them share one moment.
 
 Places are taken with the event counter, the last lock of a batch (see `workers/rows.py`), and held until the commit: so
-`seq` has no gaps, and follows commit order; and so do the moments that events happened at, whatever clocks say.
+`seq` has no gaps and follows commit order, and so do the moments of events, whatever the clocks say.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Places(msgspec.Struct, frozen=True, gc=False):
 
 
 def taking(condition: str = "true") -> str:
-    """The query that takes the next {0} places in the log if the condition holds, and with them the counter. Their
-    moment is {1}, or just after that of the places before, if those were taken by a batch that began later, or by a
-    faster clock."""
+    """The query that takes the next {0} places in the log, and with them the counter, if the condition holds. Their
+    moment is {1}, or just after that of the previous places if a batch that began later, or one with a faster clock,
+    took those."""
     return f"""
         UPDATE event_counter
         SET last_seq = last_seq + {{0}}, last_at = greatest({{1}}, last_at + interval '1 microsecond') WHERE {condition}

@@ -1,6 +1,5 @@
-"""One statement of many parts: what a batch writes to several tables, in one round trip.
-
-A round trip costs the same however few rows it carries. All parts see one snapshot, and none sees what another writes.
+"""One statement of many parts: what a batch writes to several tables, in one round trip, since a round trip costs the
+same however few rows it carries. All parts see one snapshot, and none sees what another writes.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ from workers.places import Places
 
 
 class Part(NamedTuple):
-    """A query of a statement, with `{0}`, `{1}` and so on for its arguments. It may read the parts before it by name.
-
-    One part is called `places`: its one row says which place in the log the batch's first event has (`first`), and its
-    moment (`at`). Without that row, no part may change anything.
+    """A query of a statement, with `{0}`, `{1}` and so on for its arguments. It may read earlier parts by name. One
+    part is called `places`: its one row gives the place in the log of the batch's first event (`first`), and its moment
+    (`at`). Without that row, no part may change anything.
     """
 
     name: str
@@ -27,7 +25,7 @@ class Part(NamedTuple):
 
 
 def given(first: int, at: Any) -> Part:
-    """Places that the batch has taken before; or seqs are counted from 0, because rows have theirs already."""
+    """Places that the batch has taken already; or 0 to count from, if the rows already have their seqs."""
     return Part("places", "SELECT {0}::bigint AS first, {1}::timestamptz AS at", (first, at))
 
 

@@ -189,7 +189,7 @@ async def test_what_breaks_off_is_tried_again_but_not_for_ever(jobs: Background,
     assert attempts == [1, 2, 3]
     row = await _row(jobs, job_id)
     assert row["status"] == "failed"
-    assert row["summary"] == {"code": "job_gave_up", "detail": "It broke off 3 times in a row."}
+    assert row["summary"] == {"code": "job_gave_up", "detail": "It was interrupted 3 times in a row."}
     assert await jobs.finishes(job_id) == 1
     await jobs.floor.verified()
 

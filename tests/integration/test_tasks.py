@@ -269,7 +269,7 @@ async def test_a_process_that_dies_with_it_each_time_does_not_do_so_for_ever(tas
         await tasks.expire_leases()
     assert await tasks.run_due(CALLS) == 1
     (row,) = await _rows(tasks)
-    assert (row["state"], row["last_error"]) == ("dead", "TriedTooOften: 3 runs ended without a word")
+    assert (row["state"], row["last_error"]) == ("dead", "TriedTooOften: 3 runs ended without a trace")
 
 
 async def test_a_dead_letter_of_a_result_is_told_anew_when_it_is_retried(tasks: Background, kind: Kinds) -> None:

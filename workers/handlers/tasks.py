@@ -1,4 +1,4 @@
-"""Tasks that staff have tried again. They are no part of the shop that commands are decided on."""
+"""Tasks that staff retry. Tasks are not part of the state that commands are decided on."""
 
 from domain.tasks import RetryTask, TaskRetried
 from workers.handlers import reads, writes
@@ -8,7 +8,7 @@ from workers.rows import Rows
 
 @reads(RetryTask)
 def _retry(command: RetryTask, into: ReadSet) -> None:
-    """It is decided on nothing."""
+    """It needs no state."""
 
 
 @writes(TaskRetried)

@@ -1,7 +1,6 @@
-"""Jobs: long work in the background, one file a kind. `kinds.py` is what a kind of job is written against, `store.py`
-what jobs keep in Postgres; each is run as a task, see `workers/performers/jobs.py`.
-
-Importing the package imports every module in it: a new kind is a new file and no list to keep.
+"""Jobs: long work in the background, one file per kind. `kinds.py` is the interface that a kind of job uses, `store.py`
+is what jobs keep in Postgres; each job is run as a task, see `workers/performers/jobs.py`. Importing the package
+imports every module in it: a new kind is a new file, with no list to maintain.
 """
 
 from importlib import import_module

@@ -1,5 +1,5 @@
-"""Categories by their paths, as other shops write them (`Kitchen > Aprons`): found by their names, however those are
-written, and planned where they are missing."""
+"""Categories by path, as other shops write them (`Kitchen > Aprons`): found by name, ignoring capitals and Unicode
+composition, and planned where they are missing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SLUG_DIGEST_CHARS = 8
 
 
 def shown(path: Path) -> str:
-    """The path as people read it."""
+    """The path for people to read."""
     return SHOWN_BETWEEN.join(path)
 
 
 class CategoryTree:
-    """The categories of the shop by their paths; and those that an import adds."""
+    """The shop's categories by path, and those that an import adds."""
 
     def __init__(self, categories: Iterable[Category]) -> None:
         self.categories: dict[UUID, Category] = {}
@@ -37,7 +37,7 @@ class CategoryTree:
             self.add(category)
 
     def add(self, category: Category) -> None:
-        """Knows of one more; of two with one name in one place the first counts."""
+        """Adds a category; of two with the same name in the same place, the first counts."""
         self.categories[category.id] = category
         self._slugs.add(category.slug)
         self._by_place.setdefault((category.parent_id, _folded(category.name)), category.id)
@@ -52,8 +52,8 @@ class CategoryTree:
         return found
 
     def missing(self, path: Path, job_id: UUID) -> Iterator[CreateCategory]:
-        """What creates the categories that a path lacks, from above; each is to be added before the next is asked for.
-        Their ids follow from the job and the path, so that they are the same whenever this is planned."""
+        """The commands that create the categories missing from a path, from the top; each must be added before the next
+        is asked for. Their ids follow from the job and the path, so they are the same however often this is planned."""
         for length in range(1, len(path) + 1):
             above = path[:length]
             if self.find(above) is None:
@@ -63,7 +63,7 @@ class CategoryTree:
                 yield CreateCategory(category_id, fields)
 
     def _slug(self, path: Path, digest: str) -> str:
-        """One that no other category has."""
+        """A slug that no other category has."""
         for slug in (slug_from(path[-1]), slug_from(" ".join(path))):
             if slug and slug not in self._slugs:
                 return slug
@@ -72,13 +72,13 @@ class CategoryTree:
 
 
 def created(command: CreateCategory) -> Category:
-    """The category, once it is there."""
+    """The category, once it exists."""
     said = command.category
     return Category(command.category_id, said.slug, said.name, said.parent_id, said.position, 1)
 
 
 def fingerprint(command: CreateCategory) -> bytes:
-    """What tells whether a category is asked for as it was before."""
+    """Tells whether a category is requested exactly as before."""
     said = command.category
     return hashlib.blake2b(repr((said.name, said.parent_id)).encode(), digest_size=16).digest()
 
@@ -88,5 +88,5 @@ def _key(path: Path) -> bytes:
 
 
 def _folded(name: str) -> str:
-    """Names that differ by capitals or by how their letters are composed are one."""
+    """The key of a name: names that differ only in capitals or Unicode composition are the same."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -1,8 +1,8 @@
-"""A dry run: what the commands of an import would do, by the domain's own rules, and nothing of it done.
+"""A dry run: what the commands of an import would do, by the domain's own rules, without doing it.
 
-Each window is decided on what Postgres has, read in a read-only transaction, under what the windows before would have
-made of it. That is kept in a scratch file of SQLite's, which has no name and is gone with its connection: a dry run
-takes disk for what the file would change, and no more memory than a window.
+Each window is decided on Postgres's state, read in a read-only transaction and overlaid with what earlier windows would
+have changed. The overlay is kept in an unnamed SQLite scratch file that vanishes with its connection: a dry run takes
+disk space for what the file would change, and memory for only one window.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 
 
 class RowEffect(NamedTuple):
-    """What would become of a row; and, if it would change what is there, what of it."""
+    """The outcome a row would have, and what it would change."""
 
     settled: Settled
     changes: tuple[Change, ...]
@@ -51,7 +51,7 @@ class DryRun:
         self._context = Context(actor, datetime.now(UTC))
         self._scratch = _Scratch()
         self.categories: dict[UUID, Category] = {}
-        """Those that the import would have created so far."""
+        """The categories that the import would have created so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +60,7 @@ class DryRun:
         self._scratch.close()
 
     async def known(self, rows: Sequence[Row]) -> Known:
-        """What the shop would have of what the rows name."""
+        """The state the shop would have of what the rows name."""
         known = await known_of(self._pool, rows)
         ids = {row.slug: new_product_id(self._job_id, row.slug) for row in rows if row.slug}
         ids.update({slug: product.id for slug, product in known.products.items()})
@@ -73,16 +73,16 @@ class DryRun:
         )
 
     async def create(self, tree: CategoryTree, command: CreateCategory) -> Settled:
-        """What would become of a category that the rows of the next window are to lie in."""
+        """The outcome for a category that the next window's rows need."""
         shop = Shop(others={Category: dict(tree.categories)})
         settled = self._decide(shop, command)
         if settled.status == APPLIED:
             self.categories[command.category_id] = shop.of(Category)[command.category_id]
-        await asyncio.sleep(0)  # there may be thousands, and the lease is to be kept meanwhile
+        await asyncio.sleep(0)  # there may be thousands, and the lease must be renewed meanwhile
         return settled
 
     async def settle(self, planned: Sequence[Planned]) -> list[RowEffect]:
-        """What would become of each command, in their order."""
+        """The outcome each command would have, in order."""
         read_set = ReadSet()
         for row in planned:
             gather_reads(row.command, read_set)
@@ -97,7 +97,7 @@ class DryRun:
         return settled
 
     def _recall(self, shop: Shop, commands: Sequence[PutListing | SetStock]) -> None:
-        """Puts what would be over what is."""
+        """Overlays the current state with what would be."""
         for category in self.categories.values():
             shop.of(Category)[category.id] = category
         product_ids = {str(command.product_id) for command in commands if isinstance(command, PutListing)}
@@ -128,7 +128,7 @@ class DryRun:
 
 
 def _facts(shop: Shop, command: PutListing | SetStock) -> dict[str, Any]:
-    """What the shop knows of what a row speaks of, by the names of its columns."""
+    """The shop's current values of what a row is about, by column name."""
     facts: dict[str, Any] = {}
     if isinstance(command, PutListing) and (product := shop.of(Product).get(command.product_id)):
         facts = {name: getattr(product, name) for name in ProductFields.__struct_fields__}
@@ -164,14 +164,14 @@ class _Scratch:
         self._file.close()
 
     def remember(self, kind: type[msgspec.Struct], states: dict[str, msgspec.Struct]) -> None:
-        """Keeps the states in place of what was kept under their keys."""
+        """Stores the states, replacing any under the same keys."""
         rows = [(kind.__name__, key, msgspec.msgpack.encode(state)) for key, state in states.items()]
         self._file.execute("BEGIN")
         self._file.executemany("INSERT OR REPLACE INTO states VALUES (?, ?, ?)", rows)
         self._file.execute("COMMIT")
 
     def recall(self, kind: type[_S], keys: Iterable[str]) -> dict[str, _S]:
-        """The states that are kept under these keys."""
+        """The states stored under these keys."""
         found: dict[str, _S] = {}
         for key in keys:
             query = self._file.execute("SELECT state FROM states WHERE kind = ? AND key = ?", (kind.__name__, key))

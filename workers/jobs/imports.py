@@ -1,9 +1,9 @@
-"""Imports: a listing, as CSV or JSON Lines, brought into the shop by commands, one a row; the domain decides each.
+"""Imports: a listing, as CSV or JSON Lines, is turned into commands, one per row; the domain decides each.
 
-The file is read in windows of rows. A window's commands are posted together, with an idempotency key for each line,
-and awaited; then what is to be told of its rows is kept, and a checkpoint behind its last line. A run that broke off in
-the middle of a window plans it again, alike, and what was posted before is told by its key: each row is applied once.
-However long the file, no more than a window is in memory; of another system's file also which of its rows make one
+The file is read in windows of rows. A window's commands are posted together, with an idempotency key for each line, and
+awaited; then its rows' outcomes are saved, and a checkpoint after its last line. A run that follows an interrupted one
+plans that window again, identically, and commands already posted are recognised by their keys: each row is applied
+once. However long the file, only one window is in memory; for another system's file also which of its rows make one
 product (see `runtime/listings/presets`), for which it is read twice.
 """
 
@@ -41,15 +41,15 @@ from workers.jobs.planning import Known, Planned, Window, known_of, tree_of
 from workers.jobs.row_outcomes import CREATED, LEFT_ASIDE, REJECTED, UNCHANGED, Note, outcome_of
 from workers.jobs.uploads import Upload
 
-# A window ends with so many bytes of rows, too: two thousand descriptions of the longest kind are much to keep.
+# A window is also limited in bytes: two thousand descriptions of the greatest length would take too much memory.
 _WINDOW_MAX_BYTES: Final = 4_194_304
-# For a mailbox that is full, or a Redis that is away.
+# For a full mailbox, or while Redis is unavailable.
 _PATIENCE_SECONDS: Final = 60.0
 
 _NOT_TAKEN: Final = frozenset({REJECTED, LEFT_ASIDE})
 _line_of = attrgetter("line")
 
-# The column that a refusal is about.
+# The column that a rejection is about.
 _COLUMN_OF_CODE: Final = {
     "slug_taken": "slug",
     "product_not_found": "slug",
@@ -62,7 +62,7 @@ _COLUMN_OF_CODE: Final = {
 
 
 class Params(msgspec.Struct, frozen=True):
-    """What was asked for: `format` is one of `listings.columns`, `encoding` (if it was named) one of `encodings`."""
+    """The request: `format` is one of `listings.columns`, `encoding` (if named) one of `encodings`."""
 
     format: str
     size_bytes: int
@@ -72,9 +72,10 @@ class Params(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct):
-    """How far an import is, and what came of its rows: its checkpoint, and in the end its summary. The next row begins
-    at `offset` (bytes of the file in UTF-8) and `line`. `applied` are those `created` and those changed; of the
-    rejected and left aside `errors_kept` can be looked at one by one, and of the others, in a dry run, `outcomes_kept`.
+    """How far an import has come, and counts of its rows by outcome: its checkpoint, and in the end its summary. The
+    next row begins at `offset` (bytes of the file in UTF-8) and `line`. `applied` counts those `created` and those
+    changed; of the rejected and left aside, `errors_kept` can be listed, and of the others, in a dry run,
+    `outcomes_kept`.
     """
 
     offset: int = 0
@@ -95,7 +96,7 @@ class Progress(msgspec.Struct):
 
 @job(IMPORT)
 async def run(job: Job, tools: Tools) -> dict[str, object]:
-    """Brings the uploaded file in. Returns what came of its rows."""
+    """Imports the uploaded file. Returns the counts of its rows by outcome."""
     params = msgspec.convert(job.params, Params)
     actor = Actor.in_role(job.requested_by, STAFF)
     upload = await Upload.opened(tools, params.format, params.encoding)
@@ -121,7 +122,7 @@ async def run(job: Job, tools: Tools) -> dict[str, object]:
 
 
 async def _sheet(params: Params, upload: Upload, tools: Tools) -> tuple[Header | None, Sheet | None]:
-    """How a CSV file is written, and the way to read its rows; lines of JSON need neither."""
+    """How a CSV file is laid out, and how to read its rows; JSON Lines need neither."""
     if params.format != CSV:
         return None, None
     try:
@@ -166,7 +167,7 @@ class Importer:
         self._actor = actor
 
     async def run(self) -> None:
-        """Window after window, to the file's end."""
+        """Imports window after window, to the end of the file."""
         self._tools.progress(self._upload.read_bytes, self._params.size_bytes)
         async for records in self._windows():
             await self._take(records)
@@ -188,7 +189,7 @@ class Importer:
             yield window
 
     async def _take(self, records: Sequence[Record]) -> None:
-        """Has the rows of a window applied, and counts what came of them."""
+        """Has a window's rows applied, and counts the outcomes."""
         notes: list[Note] = []
         rows: list[tuple[Record, Row]] = []
         for record in records:
@@ -220,11 +221,11 @@ class Importer:
         return read_json(record.data) if self._sheet is None else self._sheet.read(record.line, record.cells)
 
     def _column(self, field: str | None) -> str | None:
-        """What the file calls a field."""
+        """The file's name for a field."""
         return field if self._sheet is None else self._sheet.column_of(field)
 
     async def _plan(self, rows: Sequence[tuple[Record, Row]], notes: list[Note]) -> list[Planned]:
-        """The commands of the rows, in the order of their lines; what makes no sense goes to the notes."""
+        """The rows' commands, in the order of their lines; rows that make no sense go to the notes."""
         said = [row for _, row in rows]
         known = await (self._dry_run.known(said) if self._dry_run else known_of(self._tools.pool, said))
         window = Window(self._job.id, await self._with_paths(known, said))
@@ -235,7 +236,7 @@ class Importer:
             except BadRow as bad:
                 column = self._column(bad.column)
                 notes.append(Note(record.line, REJECTED, bad.code, bad.detail, column, row.slug, row.sku))
-            except ValueError as error:  # with what was there before, it is nothing that the domain takes
+            except ValueError as error:  # the domain refuses it in combination with the existing state
                 notes.append(Note(record.line, REJECTED, "invalid_value", f"{error}.", None, row.slug, row.sku))
         return planned
 
@@ -268,7 +269,7 @@ class Importer:
         return settled
 
     async def _settle(self, planned: Sequence[Planned]) -> list[RowEffect]:
-        """What became of each command, in their order; or what would, in a dry run."""
+        """The outcome of each command, in order; in a dry run, what it would be."""
         if self._dry_run is not None:
             return await self._dry_run.settle(planned)
         settled: dict[int, Settled] = {}
@@ -282,7 +283,7 @@ class Importer:
         return [RowEffect(settled[row.line], ()) for row in planned]
 
     async def _send(self, commands: Sequence[tuple[Command, str, bytes]]) -> list[Settled]:
-        """Posts the commands, each with its key and fingerprint, side by side, and waits for what becomes of them."""
+        """Posts the commands concurrently, each with its key and fingerprint, and waits for their outcomes."""
         ids = await asyncio.gather(
             *(
                 self._tools.sender.send(
@@ -302,8 +303,8 @@ class Importer:
         return [outcomes[command_id] for command_id in ids]
 
     async def _note(self, notes: Sequence[Note]) -> None:
-        """Counts all notes, and keeps as many as may be kept, those of the first lines: of rows that were not taken,
-        and in a dry run of the others."""
+        """Counts all notes and keeps those of the first lines, up to the limit: of rows that were rejected or left
+        aside, and in a dry run of the others."""
         counted, config = self.progress, self._tools.config
         not_taken = sorted((note for note in notes if note.outcome in _NOT_TAKEN), key=_line_of)
         taken = sorted((note for note in notes if note.outcome not in _NOT_TAKEN), key=_line_of)

@@ -1,11 +1,12 @@
-"""What a kind of job is written against.
+"""The interface that a kind of job is written against.
 
     @job("report")
     async def run(job: Job, tools: Tools) -> dict[str, Any]: ...
 
-The function returns the job's summary (a JSON object), or raises JobFailed to say why there will be none. Whatever else
-it raises is tried again, so it must bear to be run again: from its last `checkpoint`, if it makes any, and else from
-the beginning. It may be cancelled at any `await`: then another run has the job, or the process is to end.
+The function returns the job's summary (a JSON object), or raises JobFailed to say why there will be none. After any
+other exception the job is retried, so the function must be safe to run again: from its last `checkpoint`, if it makes
+any, otherwise from the beginning. It may be cancelled at any `await`: then another run has the job, or the process is
+ending.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ KINDS: dict[str, _Run] = {}
 
 
 class JobFailed(Exception):
-    """There is no point in trying again; `code` is stable, `detail` is for people, and both are shown to who asked."""
+    """Retrying is pointless; `code` is stable, `detail` is for people, and both are shown to the requester."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -41,16 +42,16 @@ class JobFailed(Exception):
 
 
 def upload_incomplete() -> JobFailed:
-    """Why a job cannot be done of whose upload something is missing: what is left means something else."""
+    """The failure of a job whose upload is incomplete: the rest would mean something else."""
     return JobFailed("upload_incomplete", "A part of the file is gone; send it again.")
 
 
 def job(kind: str) -> Callable[[_Run], _Run]:
-    """Registers the function that does the jobs of a kind."""
+    """Registers the function that runs the jobs of a kind."""
     assert kind in JOB_KINDS, f"the domain knows no job {kind}"
 
     def register(run: _Run) -> _Run:
-        assert kind not in KINDS, f"two functions do {kind}"
+        assert kind not in KINDS, f"two functions run {kind}"
         KINDS[kind] = run
         return run
 
@@ -71,13 +72,13 @@ class Tools:
         self._task = task
 
     def progress(self, done: int, total: int | None) -> None:
-        """Notes how far the job is, in units of its own. Cheap: it is written when the lease is renewed."""
+        """Notes how far the job has come, in its own units. Cheap: it is written when the lease is renewed."""
         self.done = done
         self.total = total
 
     async def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keeps `state` (a JSON object) for the next run, should this one break off, with the progress so far. Raises
-        LeaseLost if another run has the job. Having made headway, the job may break off as often again."""
+        """Saves `state` (a JSON object) for the next run, in case this one is interrupted, together with the progress
+        so far. Raises LeaseLost if another run has the job. As headway, it resets the count of attempts."""
         await store.save_checkpoint(
             self.pool, self._task, self._job.id, msgspec.json.encode(state).decode(), self.done, self.total
         )
@@ -87,8 +88,8 @@ class Tools:
         await store.save_progress(self.pool, self._task, self._job.id, self.done, self.total)
 
     async def upload(self, *, after_part: int = -1) -> AsyncIterator[tuple[int, bytes]]:
-        """What was uploaded for the job: the parts behind `after_part`, each with its number, in order. Raises
-        JobFailed if one between others is gone; whether it was the last one, its reader knows."""
+        """The job's upload: the parts after `after_part`, each with its number, in order. Raises JobFailed if one in
+        between is gone; the reader must check that the last one was the last."""
         part = after_part
         while found := await store.next_part(self.pool, self._job.id, UPLOAD_RUN, part):
             if found[0] != part + 1:
@@ -98,7 +99,7 @@ class Tools:
 
 
 class Result:
-    """The bytes that a run makes of its job, kept in parts as they come."""
+    """The bytes of a job's result, stored in parts as they come."""
 
     def __init__(self, job: Job, pool: asyncpg.Pool[Any], *, max_bytes: int) -> None:
         self._job = job
@@ -112,13 +113,13 @@ class Result:
         """Adds to the result. Raises JobFailed when it is too large."""
         self.size_bytes += len(data)
         if self.size_bytes > self._max_bytes:
-            raise JobFailed("result_too_large", f"A result has at most {self._max_bytes:,} bytes.")
+            raise JobFailed("result_too_large", f"A result may have at most {self._max_bytes:,} bytes.")
         self._buffer += data
         while len(self._buffer) >= PART_BYTES:
             await self._keep(PART_BYTES)
 
     async def close(self) -> None:
-        """Keeps what is left."""
+        """Stores the rest."""
         if self._buffer:
             await self._keep(len(self._buffer))
 

@@ -1,8 +1,7 @@
-"""What the rows of an import become: one command each, and the order in which they must be applied.
-
-A window of rows is planned on what the shop has of the products and SKUs that it names, and on what its own rows have
-said of them before. Rows that do not speak of the same thing may be applied side by side; those that do are put into
-waves, one after the other, so that what the file says last is what stays.
+"""What the rows of an import become: one command each, and the order in which they must be applied. A window of rows is
+planned on the shop's state of the products and SKUs that it names, and on what its own earlier rows say about them.
+Rows about different things may be applied concurrently; rows about the same thing are put into successive waves, so
+that the file's last word stays.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from workers.jobs.category_paths import CategoryTree, Path, shown
 
 
 class Planned(NamedTuple):
-    """A row's command. `fingerprint` is the digest of the row's bytes; a wave comes after those of lower numbers."""
+    """A row's command. `fingerprint` is the digest of the row's bytes; a wave comes after those with lower numbers."""
 
     line: int
     fingerprint: bytes
@@ -35,8 +34,8 @@ class Planned(NamedTuple):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What the shop has of what a window names: products by slug, variants by SKU, ids of categories by slug and by
-    path. Where a path leads nowhere, `refused` may say why."""
+    """The shop's state of what a window names: products by slug, variants by SKU, ids of categories by slug and by
+    path. If a path leads nowhere, `refused` may say why."""
 
     products: Mapping[str, Product]
     variants: Mapping[str, Variant]
@@ -46,7 +45,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 async def known_of(connection: Connection, rows: Sequence[Row]) -> Known:
-    """What Postgres has of what the rows name."""
+    """The state in Postgres of what the rows name."""
 
     async def load(kind: type[Any], column: str, values: Iterable[object]) -> list[Any]:
         named = {value for value in values if value}
@@ -60,14 +59,14 @@ async def known_of(connection: Connection, rows: Sequence[Row]) -> Known:
 
 
 async def tree_of(connection: Connection) -> CategoryTree:
-    """The categories of the shop by their paths."""
+    """The shop's categories by path."""
     rows = await connection.fetch("SELECT id, slug, name, parent_id, position, version FROM categories")
     return CategoryTree(Category(*row) for row in rows)
 
 
 class _SaidProduct(msgspec.Struct):
-    """A product as the rows so far want it; no fields if nothing is known but its id. `since` is the wave that said
-    these fields, -1 if the shop has them; `last` is the last wave that speaks of the product."""
+    """A product as the rows so far want it; without fields if only its id is known. `since` is the wave that set these
+    fields, -1 if the shop has them; `last` is the last wave about the product."""
 
     product_id: UUID
     fields: ProductFields | None
@@ -76,7 +75,7 @@ class _SaidProduct(msgspec.Struct):
 
 
 class _SaidVariant(msgspec.Struct):
-    """A variant as the rows so far want it; `last` is the last wave that speaks of it, -1 for none."""
+    """A variant as the rows so far want it; `last` is the last wave about it, -1 for none."""
 
     product_id: UUID
     fields: VariantFields
@@ -93,13 +92,13 @@ class Window:
         self._variants = {sku: _SaidVariant(it.product_id, _variant_fields(it)) for sku, it in known.variants.items()}
 
     def plan(self, line: int, data: bytes, row: Row) -> Planned:
-        """The command of a row, which has these bytes. Raises BadRow if the row makes no sense in this shop."""
+        """The command of a row with these bytes. Raises BadRow if the row makes no sense in this shop."""
         count_only = row.on_hand is not None and not row.speaks_of_product and not row.speaks_of_variant
         command, wave = self._count(row) if count_only else self._listing(row)
         return Planned(line, hashlib.blake2b(data, digest_size=16).digest(), wave, command)
 
     def _count(self, row: Row) -> tuple[SetStock, int]:
-        """A count of what is on the shelf, and nothing else."""
+        """A stock count, and nothing else."""
         assert row.sku is not None
         assert row.on_hand is not None
         variant = self._variants.get(row.sku)
@@ -114,7 +113,7 @@ class Window:
         variant = self._variants.get(row.sku) if row.sku else None
         product = self._product(row, variant)
         product_fields = self._merged_product(row, product) if row.speaks_of_product else None
-        # A count beside a product says it of the variant as it is.
+        # A count together with a product applies to the variant as it is.
         of_variant = row.speaks_of_variant or row.on_hand is not None
         variant_fields = self._merged_variant(row, variant) if of_variant else None
 
@@ -130,12 +129,12 @@ class Window:
                 variant.last = wave
         product.last = max(product.last, wave)
         if product_fields is None and product.since >= 0:
-            product_fields = product.fields  # said by a row before, which perhaps did not get through
+            product_fields = product.fields  # set by an earlier row, which may have been rejected
         return PutListing(product.product_id, product_fields, variant_fields, row.on_hand, _kept(row)), wave
 
     def _product(self, row: Row, variant: _SaidVariant | None) -> _SaidProduct:
-        """The product that the row is about; a new one has an id that follows from the job and its slug, so that the
-        row is the same whenever it is planned."""
+        """The product that the row is about; a new one's id follows from the job and its slug, so that the row is the
+        same however often it is planned."""
         if row.slug:
             product = self._products.get(row.slug)
             if product is None:
@@ -202,8 +201,8 @@ class Window:
 
 
 def _kept(row: Row) -> tuple[str, ...]:
-    """The fields that the row does not speak of: they are planned as they are, and stay if they change meanwhile. No
-    row changes a slug, and a price goes with its currency."""
+    """The fields that the row leaves alone: planned at their current values, and kept if they change meanwhile. No row
+    changes a slug, and a price goes with its currency."""
     kept = ["slug"]
     if not row.speaks_of_product:
         kept += _OF_PRODUCT

@@ -1,8 +1,7 @@
-"""Reports: sales by day, SKU, category or customer, over days as a time zone counts them, summed in Postgres.
-
-Everything is read in one read-only snapshot, so a report never shows half of anything. It is summed slice by slice of
-time, with rests while the shop is busy, into a temporary table, and from there streamed: memory is flat here and there.
-A run that broke off leaves nothing; the next begins anew.
+"""Reports: sales by day, SKU, category or customer, over the days of a time zone, summed in Postgres. Everything is
+read in one read-only snapshot, so a report never shows half of anything. It is summed in slices of time, with rests
+while the shop is busy, into a temporary table, and streamed from there: memory stays flat, here and in Postgres. An
+interrupted run leaves nothing behind; the next starts over.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from workers.jobs.kinds import Job, Tools, job
 
 _Rows = Sequence[tuple[Any, ...]]
 
-# Slices are at most so many and at least so long: enough to see progress and to make way, few enough to cost nothing.
+# The largest number of slices and the shortest slice: enough to show progress and to yield, few enough to cost nothing.
 _SLICES_MAX: Final = 400
 _SLICE_MIN: Final = timedelta(minutes=15)
 _ROWS_AT_ONCE: Final = 2_000
 
-# While batches are at work a report rests three times as long as it worked: a quarter of one core is what it takes from
-# them. No rest is so long that Postgres would take the snapshot for forgotten.
+# While batches are at work, a report rests three times as long as it worked: it takes a quarter of one core from them.
+# No rest is so long that Postgres would end the snapshot as idle.
 _WORK_SECONDS: Final = 0.05
 _REST_FACTOR: Final = 3.0
 _REST_MAX_SECONDS: Final = 5.0
@@ -48,8 +47,8 @@ _BATCHES_AT_WORK: Final = """
 
 
 class _By(NamedTuple):
-    """How sales are grouped: SQL for the key of a line, and for the name that a key goes by, if it has one. With `days`
-    the key is made of the days that a slice touches ($4), and of when each begins ($5)."""
+    """How sales are grouped: SQL for a line's key, and for the key's name, if it has one. With `days`, the key is made
+    of the days that a slice touches ($4) and when each begins ($5)."""
 
     columns: tuple[str, ...]
     key: str
@@ -65,14 +64,14 @@ BY: Final = {
         "l.sku",
         name="(SELECT p.name FROM variants v JOIN products p ON p.id = v.product_id WHERE v.sku = s.key)",
     ),
-    # The category that the product is in now; what is in none, or is sold no more, has an empty key.
+    # The category that the product is in now; the key is empty for products without one, or no longer sold.
     "category": _By(
         ("category_id", "name"),
         "coalesce(p.category_id::text, '')",
         "LEFT JOIN variants v ON v.sku = l.sku LEFT JOIN products p ON p.id = v.product_id",
         "(SELECT c.name FROM categories c WHERE c.id::text = s.key)",
     ),
-    # Every guest is somebody else, so they stand together.
+    # Every guest is a different customer, so all guests are one group.
     "customer": _By(
         ("customer_id",),
         f"CASE WHEN o.customer_id LIKE '{GUEST_PREFIX}%' THEN '{GUEST_PREFIX}' ELSE o.customer_id END",
@@ -82,7 +81,7 @@ _SUMS: Final = ("currency", "orders", "pieces", "revenue_minor")
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"first": "from", "end": "to"}):
-    """The params of a report: the days from `first` up to, and without, `end`, as `time_zone` counts them."""
+    """The params of a report: the days from `first` up to but not including `end`, as `time_zone` counts them."""
 
     kind: str
     by: str
@@ -122,14 +121,14 @@ async def run(job: Job, tools: Tools) -> dict[str, Any]:
 
 
 def _days(asked: Asked) -> list[tuple[str, datetime]]:
-    """The days of the report, and the first that is not in it, each with the moment at which it begins."""
+    """The days of the report and the day after, each with the moment at which it begins."""
     zone = zone_of(asked.time_zone)
     days = (asked.first + timedelta(days=number) for number in range((asked.end - asked.first).days + 1))
     return [(day.isoformat(), start_of(day, zone)) for day in days]
 
 
 def _touched(days: Sequence[tuple[str, datetime]], start: datetime, end: datetime) -> tuple[list[str], list[datetime]]:
-    """The days that the time from `start` up to `end` touches, and when each begins."""
+    """The days between `start` and `end`, also in part, and when each begins."""
     first = bisect_right(days, start, key=_begin) - 1
     last = bisect_left(days, end, key=_begin)
     return [day for day, _ in days[first:last]], [begin for _, begin in days[first:last]]
@@ -140,22 +139,22 @@ def _begin(day: tuple[str, datetime]) -> datetime:
 
 
 def _bounds(start: datetime, last: datetime) -> list[datetime]:
-    """Where the slices begin, and where the last one ends."""
+    """The times where slices begin, and where the last one ends."""
     slices = max(1, min(_SLICES_MAX, (last - start) // _SLICE_MIN))
     return [start + (last - start) * number // slices for number in range(slices + 1)]
 
 
 async def _make_way(tools: Tools, worked_seconds: float) -> None:
-    """Rests after so much work, if there is somebody to rest for."""
+    """Rests after that much work, if anybody else is at work."""
     if await tools.pool.fetchval(_BATCHES_AT_WORK):
         await asyncio.sleep(min(_REST_FACTOR * worked_seconds, _REST_MAX_SECONDS))
 
 
 @asynccontextmanager
 async def _snapshot(tools: Tools) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Any]]:
-    """A connection that sees one moment of the shop, and has a table for its sums that is gone afterwards."""
+    """A connection with one snapshot of the shop, and a table for the sums that vanishes afterwards."""
     async with tools.pool.acquire() as connection:
-        # Before the transaction, which may create nothing. What a broken-off report left here goes.
+        # Before the transaction, which is read-only. Also removes what an interrupted report left here.
         await connection.execute(
             "DROP TABLE IF EXISTS pg_temp.sums; CREATE TEMPORARY TABLE sums"
             " (key text, currency text, orders bigint, pieces bigint, revenue_minor numeric)"
@@ -166,7 +165,7 @@ async def _snapshot(tools: Tools) -> AsyncIterator[asyncpg.pool.PoolConnectionPr
 
 
 def _sum(by: _By) -> str:
-    """Adds the sums of one slice. An order lies in one slice as a whole, so orders can be counted slice by slice."""
+    """Adds the sums of one slice. Each order lies in one slice as a whole, so orders can be counted per slice."""
     return f"""
         INSERT INTO pg_temp.sums
         SELECT {by.key}, o.currency, count(DISTINCT o.id), sum(l.quantity),
@@ -178,7 +177,7 @@ def _sum(by: _By) -> str:
 
 
 async def _summed(connection: asyncpg.pool.PoolConnectionProxy[Any], by: _By) -> AsyncIterator[_Rows]:
-    """The rows of the report, in the order of their keys, some at a time."""
+    """The rows of the report, ordered by key, a chunk at a time."""
     cursor = await connection.cursor(
         f"""
         SELECT s.key{f", coalesce({by.name}, '')" if by.name else ""}, s.currency, s.orders, s.pieces, s.revenue_minor
@@ -214,7 +213,7 @@ def _csv(asked: Asked, columns: Sequence[str]) -> _Form:
 
 
 def _json(asked: Asked, columns: Sequence[str]) -> _Form:
-    """One document: what was asked for, and the rows."""
+    """One document: the request, and the rows."""
 
     def encode(rows: _Rows, *, first: bool) -> bytes:
         documents = b",\n".join(msgspec.json.encode(dict(zip(columns, row, strict=True))) for row in rows)

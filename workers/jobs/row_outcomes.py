@@ -1,4 +1,4 @@
-"""What becomes of the rows of an import, and how it is noted."""
+"""The outcomes of an import's rows, and how they are recorded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNCHANGED: Final = "unchanged"
 REJECTED: Final = "rejected"
 LEFT_ASIDE: Final = "left_aside"
 
-# By the first event of a row's command, which tells what is new before what is changed.
+# By the first event of a row's command; events about what is new come before those about what changed.
 _OUTCOMES: Final = {
     ProductCreated.type: CREATED,
     VariantAdded.type: CREATED,
@@ -31,7 +31,7 @@ _VALUE_MAX_CHARS: Final = 200
 
 
 class Change(NamedTuple):
-    """What a row changes of what is there."""
+    """What a row changes in the existing state."""
 
     column: str
     before: Any
@@ -39,7 +39,7 @@ class Change(NamedTuple):
 
 
 class Note(NamedTuple):
-    """What became of the row that begins on a line; of one that was not taken why, and which column is to blame."""
+    """The outcome of the row that begins on a line; if it was not applied, why, and which column is at fault."""
 
     line: int
     outcome: str
@@ -52,7 +52,7 @@ class Note(NamedTuple):
 
     @property
     def particulars(self) -> str:
-        """All but the sentence, as JSON; what the file says may be long, and no text."""
+        """All but the sentence, as JSON; the file's content may be long, and may not be valid text."""
         said: dict[str, Any] = {name: getattr(self, name) for name in ("column", "slug", "sku") if getattr(self, name)}
         if self.changes:
             said["changes"] = [
@@ -63,12 +63,12 @@ class Note(NamedTuple):
 
 
 def outcome_of(event_type: str) -> str:
-    """What became of a row whose command was applied with this first event."""
+    """The outcome of a row whose command was applied with this first event."""
     return _OUTCOMES.get(event_type, CHANGED)
 
 
 async def keep(pool: asyncpg.Pool[Any], job: Job, notes: Sequence[Note]) -> None:
-    """Keeps the notes; what is there of a line stays."""
+    """Stores the notes; a line's existing note stays."""
     await pool.executemany(
         """
         INSERT INTO job_rows (job_id, line, outcome, code, detail, particulars) VALUES ($1, $2, $3, $4, $5, $6::jsonb)
@@ -82,7 +82,8 @@ async def keep(pool: asyncpg.Pool[Any], job: Job, notes: Sequence[Note]) -> None
 
 
 async def forget(pool: asyncpg.Pool[Any], job: Job, line: int) -> None:
-    """What a run that broke off noted from that line on is looked at anew, and the shop may be another meanwhile."""
+    """Removes what an interrupted run noted from that line on: those rows are decided again, and the shop may have
+    changed."""
     await pool.execute("DELETE FROM job_rows WHERE job_id = $1 AND line >= $2", job.id, line)
 
 
@@ -91,7 +92,7 @@ def _short(value: Any) -> Any:
 
 
 def _texts(value: Any) -> Any:
-    """The value with nothing in its texts that Postgres could not keep."""
+    """The value without any characters that Postgres cannot store."""
     if isinstance(value, str):
         return "".join(char if is_text(char) and not "\ud800" <= char <= "\udfff" else "\ufffd" for char in value)
     if isinstance(value, dict):

@@ -1,6 +1,5 @@
-"""What jobs keep in Postgres besides their tasks: how far each is, and the bytes that go in and come out.
-
-What a run writes of a job's result stands under the run's own number, so one that has lost its lease harms nobody.
+"""What jobs keep in Postgres besides their tasks: how far each has come, and the bytes that go in and come out. A run
+writes a job's result under its own number, so a run that has lost its lease does no harm.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from domain.jobs import FAILED, QUEUED, SUCCEEDED
 from workers.leases import must_hold
 from workers.tasks.queue import Task
 
-# So long, at least, a file may be on its way before its job is requested.
+# How long, at least, an upload may take before its job is requested.
 _UPLOADING_SECONDS: Final = 7_200
-# Of one statement that tidies up: some 50 MB.
+# For one statement that tidies up: about 50 MB.
 _TIDIED_AT_ONCE: Final = 200
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A job in the hands of its `run`-th run, which is the `attempts`-th since the last headway. `checkpoint` is what
-    an earlier run kept for this one."""
+    """A job in its `run`-th run, which is the `attempts`-th since it last made headway. `checkpoint` is what an earlier
+    run saved for this one."""
 
     id: UUID
     kind: str
@@ -38,7 +37,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 async def find(pool: asyncpg.Pool[Any], job_id: UUID, task: Task) -> Job | None:
-    """The job, if it is not finished, for this run of its task."""
+    """The job for this run of its task; None if it is finished."""
     row = await pool.fetchrow(
         f"""
         SELECT j.kind, j.params, j.requested_by, p.checkpoint, coalesce(p.done, 0) AS done, p.total
@@ -77,19 +76,19 @@ _SAVE_CHECKPOINT: Final = """
 
 
 async def save_progress(pool: asyncpg.Pool[Any], task: Task, job_id: UUID, done: int, total: int | None) -> None:
-    """Notes how far the job is. Raises LeaseLost."""
+    """Saves how far the job has come. Raises LeaseLost."""
     must_hold(await pool.execute(_SAVE_PROGRESS, task.id, task.token, job_id, done, total), job_id)
 
 
 async def save_checkpoint(
     pool: asyncpg.Pool[Any], task: Task, job_id: UUID, checkpoint: str, done: int, total: int | None
 ) -> None:
-    """Keeps a checkpoint (JSON); the job has made headway. Raises LeaseLost."""
+    """Saves a checkpoint (JSON); the job has made headway. Raises LeaseLost."""
     must_hold(await pool.execute(_SAVE_CHECKPOINT, task.id, task.token, job_id, done, total, checkpoint), job_id)
 
 
 async def keep_part(pool: asyncpg.Pool[Any], job: Job, part: int, data: bytes) -> None:
-    """Keeps a part of what a run makes."""
+    """Stores a part of a run's result."""
     await pool.execute(
         "INSERT INTO job_parts (job_id, run, part, data, created_at) VALUES ($1, $2, $3, $4, now())",
         job.id,
@@ -100,7 +99,7 @@ async def keep_part(pool: asyncpg.Pool[Any], job: Job, part: int, data: bytes) -
 
 
 async def next_part(pool: asyncpg.Pool[Any], job_id: UUID, run: int, after_part: int) -> tuple[int, bytes] | None:
-    """The first part behind `after_part`."""
+    """The first part after `after_part`."""
     row = await pool.fetchrow(
         "SELECT part, data FROM job_parts WHERE job_id = $1 AND run = $2 AND part > $3 ORDER BY part LIMIT 1",
         job_id,
@@ -110,8 +109,8 @@ async def next_part(pool: asyncpg.Pool[Any], job_id: UUID, run: int, after_part:
     return None if row is None else (row["part"], row["data"])
 
 
-# What a finished job leaves: its result until that expires, and nothing of its uploads and other runs. And uploads that
-# no job was requested for.
+# What finished jobs leave: expired results, uploads, and the results of other runs. Also uploads for which no job was
+# requested.
 _PARTS: Final = f"""
     DELETE FROM job_parts WHERE (job_id, run, part) IN (
         SELECT p.job_id, p.run, p.part FROM job_parts p LEFT JOIN jobs j ON j.id = p.job_id
@@ -130,7 +129,8 @@ _ROWS: Final = f"""
         LIMIT {100 * _TIDIED_AT_ONCE}
     )
 """  # noqa: S608 - constants of ours
-# Its summary says all that a checkpoint said. One that failed has no other account of how far it came.
+# The summary says everything that the checkpoint said. For a failed job, the checkpoint is the only record of how far
+# it came.
 _PROGRESS: Final = f"""
     DELETE FROM job_progress WHERE job_id IN (
         SELECT p.job_id FROM job_progress p JOIN jobs j ON j.id = p.job_id

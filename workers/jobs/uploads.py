@@ -1,5 +1,5 @@
-"""The file of an import as its job reads it: its encoding found, turned into UTF-8, cut into records, and checked to be
-whole. A run that goes on where another left off reads the same file the same way."""
+"""The file of an import as its job reads it: its encoding detected, converted to UTF-8, cut into records, and checked
+for completeness. A run that continues where another left off reads the same file the same way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEAD_BYTES: Final = ROW_MAX_BYTES
 
 
 class Upload:
-    """The file of a job. `read_bytes` says how far it was read, as it was sent."""
+    """The file of a job. `read_bytes` is how much of it has been read, as it was sent."""
 
     def __init__(self, tools: Tools, form: str, encoding: str) -> None:
         self.encoding = encoding
@@ -27,8 +27,8 @@ class Upload:
 
     @classmethod
     async def opened(cls, tools: Tools, form: str, named: str | None) -> Upload:
-        """The file, in the encoding that was `named` for it, or else the one that it seems to have: for that it is
-        read until it has shown enough of its bytes beyond ASCII."""
+        """The file, in its `named` encoding or else the detected one: for that it is read until enough non-ASCII bytes
+        have been seen."""
         if form != CSV:
             return cls(tools, form, UTF_8)
         evidence = Evidence()
@@ -41,7 +41,7 @@ class Upload:
         return cls(tools, form, named or evidence.encoding())
 
     async def header(self, is_known: Callable[[str], bool], separator: str | None) -> Header:
-        """What a CSV file says of itself. Raises BadHeader."""
+        """The layout of a CSV file, from its header. Raises BadHeader."""
         head = b""
         async for piece in self._utf8(0):
             head += piece
@@ -50,7 +50,7 @@ class Upload:
         return find_header(head, is_known, separator)
 
     async def records(self, header: Header | None, *, offset: int, line: int) -> AsyncIterator[Record]:
-        """The records from `offset` (bytes of the UTF-8) and `line` on."""
+        """The records from `offset` (in bytes of UTF-8) and `line` on."""
         pieces = self._utf8(offset)
         if header is None:
             records = Records(pieces, self._form, offset=offset, line=line)
@@ -68,8 +68,8 @@ class Upload:
             yield record
 
     async def _utf8(self, offset: int) -> AsyncIterator[bytes]:
-        """The file from `offset` (bytes of the UTF-8) on. What is UTF-8 already leads to its part; anything else is
-        read from its beginning."""
+        """The file from `offset` (in bytes of UTF-8) on. A UTF-8 file is read from the part with the offset; any other
+        from its beginning."""
         start = offset if self.encoding == UTF_8 else 0
         skip = offset - start
         async for piece in as_utf8(self._sent(start), self.encoding):

@@ -1,6 +1,5 @@
-"""What each kind of task does, one file a kind.
-
-Importing the package imports every module in it: a new kind is a new file and no list to keep.
+"""What each kind of task does, one file per kind. Importing the package imports every module in it: a new kind is a new
+file, with no list to maintain.
 """
 
 from importlib import import_module

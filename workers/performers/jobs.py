@@ -1,4 +1,4 @@
-"""Jobs as tasks: whatever the kind, a job is run, and the shop is told once what came of it."""
+"""Jobs as tasks: a job of any kind is run, and its result is recorded in the log once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from workers.tasks.queue import Task
 
 async def _give_up(task: Task, tools: TaskTools) -> FinishJob:
     times = tools.config.task_attempts_max
-    return _failed(task, "job_gave_up", f"It broke off {times} times in a row.")
+    return _failed(task, "job_gave_up", f"It was interrupted {times} times in a row.")
 
 
 async def _perform(task: Task, tools: TaskTools) -> FinishJob | None:
-    """Runs the job; what it says of its progress is written down whenever the lease is renewed."""
+    """Runs the job, saving its progress whenever the lease is renewed."""
     job = await store.find(tools.pool, UUID(task.subject), task)
     if job is None:
         return None
@@ -30,7 +30,7 @@ async def _perform(task: Task, tools: TaskTools) -> FinishJob | None:
     except JobFailed as failed:
         await work.save_progress()
         return _failed(task, failed.code, failed.detail)
-    # Its last progress; and whoever has lost the lease has no say any more.
+    # Saves the last progress, and raises if the lease has been lost.
     await work.save_progress()
     return FinishJob(job.id, SUCCEEDED, job.run, summary)
 

@@ -1,7 +1,5 @@
-"""Reactions: what follows from what happened. Each goes through the log, event by event, from a position of its own
-that lies in Postgres: e-mail, the expiry of holds, a webhook for every endpoint.
-
-`core` says what a reaction is, `positions` how far each has come, `run` how one goes on from there, and `kicks` how it
-is told that there is something to do. What they promise: every event is handled at least once, in order, by one run at
-a time; whoever is stuck holds up nobody else.
+"""Reactions: what follows from events, such as e-mail, the expiry of holds, and webhooks. Each reads the log event by
+event from its own position in Postgres. `core` says what a reaction is, `positions` how far each has come, `run` how
+one continues from there, and `supervisor` when each is run. They promise that every event is handled at least once, in
+order, by one run at a time, and that a stuck reaction does not hold up any other.
 """

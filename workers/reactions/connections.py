@@ -1,8 +1,8 @@
-"""How webhooks connect: to public addresses only, and so that a name server that hangs holds up nobody else.
+"""How webhooks connect: to public addresses only, and without one hanging name server holding up other endpoints.
 
-What is checked is the address of the very socket that is about to be connected, so neither a name that now leads
-elsewhere nor an address in an unusual spelling gets past. Nobody may be led astray by a redirect or a proxy either:
-see `delivery`, which follows none.
+The check is on the address of the very socket about to be connected, so neither a name that has come to resolve
+elsewhere nor an unusually spelled address gets past. Redirects and proxies are no way round either: `delivery` follows
+none.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class AddressRefused(OSError):
 
 
 class Resolver(AbstractResolver):
-    """Asks the system, in threads of its own: one for each endpoint, if they all hang. The event loop's few threads,
-    which connections to Postgres need, are left alone."""
+    """Resolves names in its own threads: one for each endpoint, if they all hang. The event loop's few threads, which
+    connections to Postgres need, are left alone."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(WEBHOOKS_MAX, "names")
@@ -61,6 +61,6 @@ def socket_to_public_address(info: AddrInfoType) -> socket.socket:
     """A socket for a connection to this address. Raises AddressRefused."""
     family, kind, protocol, _, address = info
     if not is_public(str(address[0])):
-        # Which one it is, is not told: that would be a way to ask what names mean inside.
+        # Without the address itself: naming it would let outsiders resolve internal names.
         raise AddressRefused(errno.EACCES, "webhooks go to public addresses only")
     return socket.socket(family, kind, protocol)

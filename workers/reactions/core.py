@@ -1,8 +1,8 @@
-"""What a reaction is, and how it says that something went wrong.
+"""What a reaction is, and how it reports failures.
 
-A new one is a class in a module of its own: a name, the types of event it wants, and `handle`; `workers/background.py`
-lists the sources they come from. Handling an event twice must do no harm, or be recognisable: a process that is killed
-after `handle`, before the position is kept, leaves it to be done once more.
+A new one is a class in its own module: a name, the event types it wants, and `handle`; `workers/background.py` lists
+the sources they come from. Handling an event twice must be harmless, or recognisable: if a process is killed after
+`handle` but before the position is saved, the event is handled again.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ HANDLE_MAX_SECONDS: Final = 30.0
 
 
 class GiveUp(Exception):
-    """This event can never be handled: it becomes a dead letter at once, and the reaction goes on behind it."""
+    """This event can never be handled: it becomes a dead letter at once, and the reaction continues after it."""
 
 
 class NotNow(Exception):
-    """This event cannot be handled now, and nobody needs to look into why: it is tried again, so many times."""
+    """This event cannot be handled now, for a reason that needs no investigation: it is retried a limited number of
+    times."""
 
 
 NOT_THE_EVENT: Final[tuple[type[BaseException], ...]] = (*NOBODYS_FAULT, *DATABASE_TROUBLE)
-"""What says nothing about the event."""
+"""Failures for which the event is not to blame."""
 
 
 class TookTooLong(Exception):
@@ -39,8 +40,8 @@ class TookTooLong(Exception):
 
 
 class Failure(NamedTuple):
-    """A try that failed: with what, how many there were of this event by now, how many of them may have been the
-    event's own fault, and when the first one failed."""
+    """A failed attempt: the error, how many attempts at this event have failed, for how many of them the event itself
+    may be to blame, and when the first one failed."""
 
     error: Exception
     failures: int
@@ -49,17 +50,17 @@ class Failure(NamedTuple):
 
     @property
     def blames_event(self) -> bool:
-        """Whether the event itself may be the reason."""
+        """Whether the event itself may be to blame."""
         return blames_event(self.error)
 
 
 def blames_event(error: Exception) -> bool:
-    """Whether the event itself may be the reason for a failure."""
+    """Whether the event itself may be to blame for a failure."""
     return not isinstance(error, NOT_THE_EVENT)
 
 
 class Tools(NamedTuple):
-    """What reactions stand on. The pool's statements are short ones: see `runtime.database.create_batch_pool`."""
+    """What reactions work with. The pool's statements must be short: see `runtime.database.create_batch_pool`."""
 
     config: Settings
     pool: asyncpg.Pool
@@ -67,12 +68,12 @@ class Tools(NamedTuple):
 
 
 class Reaction:
-    """Handles the events that interest it, in the order of the log.
+    """Handles the events of interest to it, in the order of the log.
 
-    `name` is its key in Postgres: never change it. `interests` are types of event, None for all of them.
-    `delay_seconds`: an event is not handled before it is that old. `handle_max_seconds` is what one call of `handle`
-    may take; longer is a failure. `handle_max_events` is how many events `handle_many` is given at a time.
-    `begins_at_end`: whether a reaction that was never heard of passes over what has happened before.
+    `name` is its key in Postgres: never change it. `interests` are event types, or None for all. `delay_seconds` is how
+    old an event must be before it is handled. `handle_max_seconds` is how long one call of `handle` may take; longer is
+    a failure. `handle_max_events` is how many events `handle_many` is given at a time. `begins_at_end` is whether a new
+    reaction skips what has happened before it was added.
     """
 
     name: str
@@ -92,35 +93,35 @@ class Reaction:
         self._retry_max_seconds = config.reaction_retry_max_seconds
 
     async def handle(self, record: EventRecord) -> None:
-        """Does what follows from one event. Whatever it raises, it is tried again later; GiveUp is final. It may be
-        cancelled, when the run has lost its right to go on."""
-        raise NotImplementedError(type(self).__name__)  # every reaction says its own
+        """Does what follows from one event. If it raises GiveUp, the event is given up; after any other exception, it
+        is retried later. It may be cancelled if the run loses its lease."""
+        raise NotImplementedError(type(self).__name__)  # every reaction states its own
 
     async def handle_many(self, records: Sequence[EventRecord]) -> None:
-        """The same for up to `handle_max_events` at a time, done or failed together. After a failure they come one by
-        one, until the culprit is behind."""
+        """The same for up to `handle_max_events` at a time, which succeed or fail together. After a failure they come
+        one by one until the one at fault has been passed."""
         for record in records:
             await self.handle(record)
 
     def retry_seconds(self, failure: Failure) -> float | None:
-        """How long to wait before the next try; None to give the event up."""
+        """How long to wait before the next attempt; None to give the event up."""
         if failure.blames_event and failure.blamed >= self._failures_max:
             return None
         return backoff_seconds(failure.failures, self._retry_max_seconds)
 
     async def failed(self, record: EventRecord, failure: Failure) -> None:
-        """Told of every failure of the first event behind the position, before that is recorded."""
+        """Told of every failure of the first event after the position, before it is recorded."""
 
 
 class Source(Protocol):
-    """Where reactions come from: asked again and again, because they come and go."""
+    """Where reactions come from: asked repeatedly, because they come and go."""
 
     async def reactions(self) -> Sequence[Reaction]:
-        """Those that are to be run now. The same one may be another object each time."""
+        """The reactions to run now. The same one may be a different object each time."""
 
 
 class Fixed:
-    """Reactions that are always there."""
+    """A fixed set of reactions."""
 
     def __init__(self, *reactions: Reaction) -> None:
         self._reactions = reactions

@@ -1,7 +1,7 @@
-"""One delivery: an event as a signed POST request to an endpoint, and what its answer means.
+"""One delivery: an event as a signed POST request to an endpoint, and what the response means.
 
-An answer of 2xx is all that counts; its body is not read, however long it is. Redirects are not followed: whoever moves
-tells staff.
+Only 2xx counts as success; the body is not read, however long it is. Redirects are not followed: the owner of an
+endpoint that moves tells staff.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from workers.reactions.connections import Resolver, connector
 _GONE: Final = 410
 _TELL_WHEN: Final = (429, 503)
 _ERROR_MAX_CHARS: Final = 300
-# Of an answer that nobody reads: what the socket is ahead of us.
+# The response body is not read; this is how far the socket may run ahead.
 _READ_AHEAD_BYTES: Final = 8_192
 
 
 class Answer(NamedTuple):
-    """What came of an attempt: the answer's status, if there was one; why it is no success, if it is none; how long it
-    took; and after how many seconds the endpoint asks to be tried again, if it does."""
+    """The result of an attempt: the response's status, if there was a response; why the attempt failed, if it did; how
+    long it took; and after how many seconds the endpoint asks for a retry, if it does."""
 
     status: int | None
     error: str | None
@@ -44,12 +44,12 @@ class Answer(NamedTuple):
 
     @property
     def gone(self) -> bool:
-        """Whether the endpoint says that there never will be anyone again."""
+        """Whether the endpoint says that it is gone for good."""
         return self.status == _GONE
 
 
 class Deliverer:
-    """Sends the requests of one process. An async context manager."""
+    """Sends one process's requests. An async context manager."""
 
     def __init__(self, config: Settings) -> None:
         self._timeout_seconds = config.webhook_timeout_seconds
@@ -73,11 +73,11 @@ class Deliverer:
         await self._resolver.close()
 
     async def deliver(self, webhook: Webhook, record: EventRecord, source: str) -> Answer:
-        """Sends one event of the log `source` once. Whatever goes wrong on the way is in the answer."""
+        """Sends one event of the log `source` once. Errors on the way are part of the result, not raised."""
         at = datetime.now(UTC)
         body = msgspec.json.encode(cloud_event(record, source)).decode()
         headers = signed(message_id(webhook.id, record.seq), body, _valid_secrets(webhook, at), at)
-        # All that follows from one command is one trace (W3C Trace Context); nobody samples it.
+        # Everything that follows from one command is one trace (W3C Trace Context); it is not sampled.
         headers["traceparent"] = f"00-{record.command_id.hex}-{record.seq:016x}-00"
         begun = time.monotonic()
         answer = await self._post(webhook.url, body.encode(), headers)
@@ -93,7 +93,7 @@ class Deliverer:
                 status = response.status
                 retry_after = _seconds(response.headers.get("Retry-After")) if status in _TELL_WHEN else None
         except TimeoutError:
-            return Answer(None, f"no answer within {self._timeout_seconds:g} s", 0.0)
+            return Answer(None, f"no response within {self._timeout_seconds:g} s", 0.0)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(None, f"{type(error).__name__}: {error}"[:_ERROR_MAX_CHARS], 0.0)
         return Answer(status, None if 200 <= status < 300 else f"answered {status}", 0.0, retry_after)
@@ -109,7 +109,7 @@ def _valid_secrets(webhook: Webhook, at: datetime) -> list[str]:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """What a Retry-After header asks for (RFC 9110): seconds, or a date; None for what is neither."""
+    """The seconds that a Retry-After header asks for (RFC 9110), as a number or a date; None if it is neither."""
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdigit():

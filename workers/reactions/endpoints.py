@@ -1,7 +1,6 @@
-"""Webhooks: each endpoint is a reaction of its own, so its events come in order, and it waits for no other endpoint.
-
-An event that cannot be delivered is tried again, more and more rarely, for as long as endpoints may fail; then the
-endpoint is disabled by a command, which is how staff are told. Its position stays: nothing is skipped when it goes on.
+"""Webhooks: each endpoint is its own reaction, so its events come in order and never wait for another endpoint. An
+event that cannot be delivered is retried at growing intervals for as long as endpoints may fail; then a command
+disables the endpoint, which is how staff are told. Its position stays: nothing is skipped when it resumes.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ allow_reaction(reaction_kind(REACTION_PREFIX))
 
 
 class NotDelivered(Away):
-    """The endpoint did not take the event. That is not the event's fault, and it waits."""
+    """The endpoint did not accept the event. The event is not at fault, and waits."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.error)
@@ -54,16 +53,16 @@ class Delivering(Reaction):
         self._deliverer = deliverer
 
     async def handle(self, record: EventRecord) -> None:
-        """Delivers the event to the endpoint as it is registered at this moment. Raises NotDelivered."""
+        """Delivers the event to the endpoint as currently registered. Raises NotDelivered."""
         webhook = await self._webhook()
         if webhook is None or webhook.status != ACTIVE:
-            raise Away("the endpoint is not active any more")
+            raise Away("the endpoint is no longer active")
         if webhook.development and self._tools.config.mode == "production":
-            raise Away("the endpoint's secret was made in development")
+            raise Away("the endpoint's secret was created in development mode")
         if ANY not in webhook.event_types and record.type not in types_meant(webhook.event_types):
             return
         if not may_read(record.type, await rights(self._tools.pool, webhook, self._tools.config)):
-            reason = f"Its owner may not read `{record.type}`: whoever may can have it go on."
+            reason = f"Its owner may not read `{record.type}`: somebody who may can resume it."
             await self._disable(reason, webhook.version)
             raise Away(reason)
         source = (await read_branches(self._tools.pool)).source(record.seq)
@@ -73,7 +72,7 @@ class Delivering(Reaction):
             raise NotDelivered(answer)
 
     def retry_seconds(self, failure: Failure) -> float:
-        """Never gives an event up. Waits as others do, but longer, and as long as the endpoint asks for."""
+        """Never gives an event up. Waits like other reactions, but longer, and as long as the endpoint asks."""
         longest = self._tools.config.webhook_retry_max_seconds
         waits = backoff_seconds(failure.failures, longest)
         if isinstance(failure.error, NotDelivered) and failure.error.answer.retry_after is not None:
@@ -81,7 +80,7 @@ class Delivering(Reaction):
         return waits
 
     async def failed(self, record: EventRecord, failure: Failure) -> None:
-        """Has the endpoint disabled when it is gone, or has failed for too long."""
+        """Has the endpoint disabled if it is gone or has failed for too long."""
         error = failure.error
         if not isinstance(error, NotDelivered):
             return
@@ -90,7 +89,7 @@ class Delivering(Reaction):
         )
         if row is None:
             return
-        # An endpoint that was changed since has all the time again.
+        # An endpoint that has been changed since gets the full time again.
         since: datetime = max(failure.since, row["updated_at"])
         failing_seconds = (row["now"] - since).total_seconds()
         if error.answer.gone:
@@ -108,7 +107,7 @@ class Delivering(Reaction):
         try:
             await self._tools.sender.send(command, TIDEGATE, patience_seconds=SEND_PATIENCE_SECONDS)
         except (MailboxFull, PostQueueFull, MailboxesUnavailable) as unavailable:
-            _log.warning("webhook %s is disabled later (%s)", self._webhook_id, type(unavailable).__name__)
+            _log.warning("webhook %s is not disabled yet (%s)", self._webhook_id, type(unavailable).__name__)
 
     async def _webhook(self) -> Webhook | None:
         found = await entities.load(self._tools.pool, entities.table_of(Webhook), "id", [self._webhook_id])
@@ -117,7 +116,7 @@ class Delivering(Reaction):
         return webhook
 
     async def _log_delivery(self, record: EventRecord, answer: Answer) -> None:
-        """Writes down what came of it, and lets the oldest go."""
+        """Records the result, and drops the oldest."""
         await self._tools.pool.execute(
             """
             WITH oldest AS (
@@ -143,7 +142,7 @@ class Delivering(Reaction):
 
 
 class Webhooks:
-    """The source of these reactions: one for each active endpoint whose secret may sign here."""
+    """The source of these reactions: one for each active endpoint whose secret is valid in this mode."""
 
     def __init__(self, tools: Tools, deliverer: Deliverer) -> None:
         self._tools = tools
@@ -165,7 +164,7 @@ class Webhooks:
         return [Delivering(self._tools, self._deliverer, UUID(int=row["id"].int), row["event_types"]) for row in rows]
 
     async def _try_changed_ones_now(self) -> None:
-        """An endpoint that was changed since its last failure does not wait any longer."""
+        """An endpoint that has been changed since its last failure is retried at once."""
         await self._tools.pool.execute(
             """
             UPDATE reactions r SET due_at = NULL FROM webhooks w
@@ -176,7 +175,7 @@ class Webhooks:
         )
 
     async def _forget_deleted_ones(self) -> None:
-        """Nobody asks any more how far a deleted endpoint was."""
+        """The position of a deleted endpoint is no longer needed."""
         await self._tools.pool.execute(
             """
             WITH deleted AS (SELECT id FROM webhooks WHERE status = $1), forgotten AS (

@@ -1,8 +1,8 @@
-"""The expiry of holds: a placed order that nobody has confirmed in time is expired, by a command like any other.
+"""The expiry of holds: a placed order that is not confirmed in time is expired, by a command like any other.
 
-It goes through the placed orders as they come of age. Looking at their status first saves commands; what decides is the
-order's mailbox, where a confirmation that came first wins. A page of orders must be expired before the next is sent:
-so there are never more in the mailboxes than that, and no customer waits behind a flood of them.
+It reads the placed orders as they become old enough. Looking at their status first saves commands, but the order's
+mailbox decides: a confirmation that came first wins. One page of orders must be expired before the next is sent, so
+that there are never more in the mailboxes and no customer waits behind a flood of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Expiry(Reaction):
 
     name = "expiry"
     interests = frozenset({OrderPlaced.type})
-    # Longer than a run of commands may take to get nowhere (see `wait_for_outcomes`).
+    # Longer than `wait_for_outcomes` waits without progress.
     handle_max_seconds: ClassVar[float] = 120.0
     handle_max_events: ClassVar[int] = 1_000
 
@@ -51,13 +51,13 @@ class Expiry(Reaction):
         command_ids = await asyncio.gather(*(self._expire(UUID(int=row["id"].int)) for row in rows))
         outcomes = await wait_for_outcomes(self._pool, command_ids)
         if len(outcomes) < len(set(command_ids)):
-            raise Away("no worker applies what was sent")
+            raise Away("no worker applied the commands")
         for outcome in outcomes.values():
             if outcome.status == FAILED:
                 raise GiveUp(f"{outcome.code}: {outcome.detail}")
 
     async def _expire(self, order_id: UUID) -> UUID:
-        """Sends the command; it may have been sent before, and is the same one then."""
+        """Sends the command; if it has been sent before, it is the same command."""
         return await self._sender.send(
             ExpireOrder(order_id), TIDEGATE, key=f"expire:{order_id}", patience_seconds=SEND_PATIENCE_SECONDS
         )

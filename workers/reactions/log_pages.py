@@ -1,6 +1,5 @@
-"""Reading the log for a reaction: the events that interest it, as far as they are old enough, and how far that is.
-
-A page looks at a bounded stretch of the log, so one reaction that wants little of it does not read for minutes.
+"""Reading the log for a reaction: the events of interest to it that are old enough, and how far they reach. A page
+covers a bounded stretch of the log, so a reaction that wants little of it does not read for minutes.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from domain.versions import UnknownVersion
 from runtime.records import EventRecord, current, microseconds
 from workers.reactions.core import Reaction
 
-# Of the log, in one page: what a reaction passes over costs Postgres a microsecond or less.
+# How much of the log one page covers: an event that a reaction skips costs Postgres a microsecond or less.
 STRETCH_MAX_EVENTS: Final = 20_000
-# Handed over, in one page: an order of as many lines as it may have is up to 250 KB by itself.
+# How many events one page returns: a single order of the largest size is up to 250 KB.
 PAGE_MAX_EVENTS: Final = 200
 
 _END: Final = "SELECT last_seq, now() FROM event_counter"
@@ -30,8 +29,8 @@ _EVENTS: Final = """
 
 
 class Page(NamedTuple):
-    """Events to handle, in order. When they are handled, all up to `upto` is done with; `is_last` if that was the log's
-    end. `due_at` is when the next event is old enough, if there is one that is not."""
+    """Events to handle, in order. Once they are handled, everything up to `upto` is done; `is_last` is whether that is
+    the log's end. `due_at` is when the next event will be old enough, if one is not yet."""
 
     records: list[EventRecord]
     upto: int
@@ -40,7 +39,7 @@ class Page(NamedTuple):
 
 
 async def read_page(pool: asyncpg.Pool[Any], reaction: Reaction, position: int) -> Page:
-    """What follows `position`. Raises UnknownVersion if the next event was written by a later release: the reaction
+    """The page after `position`. Raises UnknownVersion if the next event was written by a later release: the reaction
     waits until a process of that release runs it."""
     last_seq, now = await pool.fetchrow(_END)
     upto = min(last_seq, position + STRETCH_MAX_EVENTS)

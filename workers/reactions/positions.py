@@ -1,8 +1,6 @@
-"""How far each reaction has come, as its row in `reactions` says, and who may take it further.
-
-Whoever runs a reaction holds its lease: a token, and how long it is believed without a sign of life. Every step is
-fenced by the token and by the position it starts from, so a run that was overtaken, or whose position was moved by a
-command, changes nothing any more. All times are Postgres's own.
+"""How far each reaction has come, as recorded in its row in `reactions`, and who may advance it. A run holds the
+reaction's lease. Every step is fenced by the lease's token and by the position it starts from, so a run that has been
+overtaken, or whose position a command has moved, can no longer change anything. All times are by Postgres's clock.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ _MAY_RUN: Final = f"{FREE} AND (due_at IS NULL OR due_at <= now())"
 
 
 class Held(NamedTuple):
-    """A reaction's row as it was when its lease was taken."""
+    """A reaction's row at the moment its lease was taken."""
 
     name: str
     token: UUID
@@ -41,7 +39,7 @@ class Positions:
         self._lease_seconds = lease_seconds
 
     async def know(self, reactions: Collection[Reaction]) -> None:
-        """Makes rows for those that have none, and notes which reactions there are and how old their events must be."""
+        """Creates missing rows, and notes which reactions there are and how old their events must be."""
         await self._pool.execute(
             """
             INSERT INTO reactions AS r (name, position, delay_seconds, updated_at)
@@ -60,7 +58,7 @@ class Positions:
         )
 
     async def due(self, names: Iterable[str]) -> list[str]:
-        """Those that have events before them, may go on now, and are run by nobody."""
+        """The reactions that have events to handle, may run now, and are not running."""
         rows = await self._pool.fetch(
             f"""
             SELECT r.name FROM reactions r, event_counter c
@@ -72,7 +70,7 @@ class Positions:
         return [row["name"] for row in rows]
 
     async def take(self, name: str) -> Held | None:
-        """Takes the lease; None if another holds it, or nothing may be done before later."""
+        """Takes the lease; None if somebody else holds it, or if the reaction must wait."""
         row = await self._pool.fetchrow(
             f"""
             UPDATE reactions r SET lease_token = $2, lease_until = now() + $3 * interval '1 second'
@@ -86,7 +84,7 @@ class Positions:
         return Held(*row) if row is not None else None
 
     async def move(self, held: Held, to: int) -> Held:
-        """Everything up to `to` is handled, or of no interest. Raises LeaseLost."""
+        """Records that everything up to `to` is handled or of no interest. Raises LeaseLost."""
         await self._must(
             """
             UPDATE reactions SET position = $4, failures = 0, blamed = 0, failing_since = NULL, last_error = NULL,
@@ -101,8 +99,8 @@ class Positions:
         return held._replace(position=to, failures=0, blamed=0, failing_since=None)
 
     async def note_failure(self, held: Held, failure: Failure, error: str, retry_seconds: float) -> None:
-        """Records that the event behind the position could not be handled, and gives the lease back until it is time
-        for another try. Raises LeaseLost."""
+        """Records that the event after the position could not be handled, and gives the lease back until it is time for
+        another attempt. Raises LeaseLost."""
         await self._must(
             f"""
             UPDATE reactions SET failures = $4, blamed = $5, failing_since = $6, last_error = $7,
@@ -140,9 +138,9 @@ class Positions:
         return held._replace(position=seq, failures=0, blamed=0, failing_since=None)
 
     async def leave(self, held: Held, interests: Collection[str] | None, due_at: datetime | None = None) -> bool:
-        """Gives the lease back; nothing is to be done before `due_at`. Returns whether the log holds something of
-        interest behind the position: that has come in just now, and whoever was told of it found the lease taken. If
-        there is much behind it, that is not looked through here. A lease that was lost already is left alone."""
+        """Gives the lease back; the reaction must not run before `due_at`. Returns whether the log holds something of
+        interest after the position: it may have come in just now, when those told of it found the lease taken. If a lot
+        follows, not all of it is searched. A lease that has already been lost is left alone."""
         more: bool | None = await self._pool.fetchval(
             f"""
             UPDATE reactions r SET {RELEASED}, due_at = $3

@@ -1,7 +1,6 @@
-"""What a webhook may deliver now: what its owner was allowed when it was registered, as far as they still are.
-
-Accounts and API keys can lose their rights, and are asked about at each delivery. A principal who is neither (an
-operator at the command line, a token that another system signed) has what the token said.
+"""What a webhook may deliver now: what its owner was allowed when it was registered, and still is. Accounts and API
+keys can lose rights, so they are checked at each delivery. A principal that is neither (an operator at the command
+line, a token signed by another system) keeps what the token said.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from runtime.settings import Settings
 
 
 async def rights(pool: asyncpg.Pool[Any], webhook: Webhook, config: Settings) -> frozenset[str]:
-    """The scopes that the endpoint's owner has of those that it was registered with; none without an owner."""
+    """Those of the scopes it was registered with that the endpoint's owner still has; none without an owner."""
     if webhook.owner is None or webhook.scopes is None:
         return frozenset()
     granted = frozenset(webhook.scopes)

@@ -1,8 +1,7 @@
-"""One run of a reaction: from its position through the log, until it has seen the end or its time is up.
-
-The lease is renewed while it is at work. A run that cannot renew it in time is cancelled before another may begin, so
-even then an event is hardly handled by two at once; and whatever it did not write down is done once more. No
-transaction is open while an event is handled.
+"""One run of a reaction: from its position through the log, until it reaches the end or its time is up. The lease is
+renewed while it works. A run that cannot renew it in time is cancelled before another may begin, so even then two runs
+hardly ever handle an event at once; whatever it has not recorded is done again. No transaction is open while an event
+is handled.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from workers.reactions.log_pages import read_page
 from workers.reactions.positions import Held, Positions
 
 RUN_MAX_SECONDS: Final = 2.0
-"""A run that has more to do after so long lets others come first."""
+"""A run that has more to do after this long gives way to others."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +39,8 @@ class Runner:
         self._positions = Positions(pool, lease_seconds=lease_seconds)
 
     async def run(self, reaction: Reaction) -> bool:
-        """Takes the reaction further. True if it should be run again at once; False when it has nothing to do, must
-        wait, or is in other hands."""
+        """Advances the reaction. True if it should be run again at once; False if it has nothing to do, must wait, or
+        is being run elsewhere."""
         asked_at = asyncio.get_running_loop().time()
         held = await self._positions.take(reaction.name)
         if held is None:
@@ -55,18 +54,18 @@ class Runner:
 
 
 class _Run:
-    """What one run knows while it holds the lease."""
+    """The state of one run while it holds the lease."""
 
     def __init__(self, pool: asyncpg.Pool[Any], positions: Positions, reaction: Reaction, held: Held) -> None:
         self._pool = pool
         self._positions = positions
         self._reaction = reaction
         self._held = held
-        # Metrics do not tell one webhook from another: the log of its deliveries does.
+        # Metrics do not distinguish webhooks: the record of their deliveries does.
         self._kind = reaction_kind(reaction.name)
 
     async def go(self) -> bool:
-        """Page after page. A lost connection leaves the lease to expire; whatever else ends the run gives it back."""
+        """Handles page after page. A lost connection leaves the lease to expire; otherwise the run gives it back."""
         try:
             return await self._go()
         except asyncio.CancelledError:
@@ -95,8 +94,8 @@ class _Run:
         return await self._positions.leave(self._held, self._reaction.interests, due_at)
 
     async def _handle(self, records: Sequence[EventRecord], until: float) -> bool:
-        """Handles as many of the events as there is time for, one at least, and keeps the position behind each. False
-        if one failed: then the lease is given back."""
+        """Handles as many of the events as there is time for, at least one, and saves the position after each. False if
+        one failed: the lease has then been given back."""
         one_by_one = self._held.failures > 0
         begins_at = self._held.position
         while records and (time.monotonic() < until or self._held.position == begins_at):
@@ -118,7 +117,7 @@ class _Run:
         return True
 
     async def _call(self, records: Sequence[EventRecord]) -> None:
-        """Calls the reaction for its time. Raises whatever it raises, or TookTooLong."""
+        """Calls the reaction within its time limit. Raises whatever it raises, or TookTooLong."""
         allowed = self._reaction.handle_max_seconds
         try:
             async with asyncio.timeout(allowed) as deadline:
@@ -132,7 +131,7 @@ class _Run:
             raise
 
     async def _go_on_behind(self, record: EventRecord, error: Exception) -> bool:
-        """What a failure leads to. True if the event was given up: it is a dead letter, and the run goes on."""
+        """Handles a failure. True if the event was given up: it is a dead letter, and the run continues."""
         said = f"{type(error).__name__}: {error}"
         held = self._held
         blamed = held.blamed + 1 if blames_event(error) else held.blamed

@@ -1,9 +1,8 @@
-"""The reactions of one background process: which there are, when each is run, and how many at a time.
-
-The feed reports events as soon as they are committed, and each reaction that may be interested is asked for through
-Taskiq, so that any background process can take it. That is only a hint: once a second, those that are due are found in
-Postgres. The many of one kind (a reaction for every webhook) share a part of the process, so that there is room for the
-others however many of them hang.
+"""The reactions of one background process: which there are, when each is run, and how many at a time. The feed reports
+events as soon as they are committed, and each reaction that may be interested is requested through Taskiq, so that any
+background process can run it. That is only a hint: once a second, those that are due are found in Postgres. Reactions
+of which there are many (one for every webhook) share part of the process, so that the others have room however many of
+them hang.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from workers.reactions.positions import Positions
 from workers.reactions.run import Runner
 
 REFRESH_SECONDS: Final = 0.9
-"""How old the list of reactions may be; a little less than the second between two calls to tend."""
+"""How old the list of reactions may be: a little less than the second between two calls of `tend`."""
 KICK_INTERVAL_SECONDS: Final = 0.05
-"""However much happens, a reaction is asked for at most so often by one process."""
+"""However much happens, one process requests a reaction at most this often."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,14 +52,14 @@ class Supervisor:
         await self.tend()
 
     async def stop(self) -> None:
-        """Ends what runs, whose leases are given back."""
+        """Ends the runs, which give their leases back."""
         self._kicking.cancel()
         for run in self._runs:
             run.cancel()
         await asyncio.gather(self._kicking, *self._runs, return_exceptions=True)
 
     async def tend(self) -> None:
-        """Asks for every reaction that has something to do. However often it is called, it looks once a second."""
+        """Requests every reaction that has something to do. However often it is called, it looks once a second."""
         try:
             if await self._refresh():
                 for name in await self._positions.due(self._reactions):
@@ -69,7 +68,7 @@ class Supervisor:
             _log.warning("reactions not tended, Postgres is away (%s)", type(error).__name__)
 
     async def react(self, name: str) -> None:
-        """Runs the reaction for a while; asks for it again if there is more to do."""
+        """Runs the reaction for a while; requests it again if there is more to do."""
         comes_in_numbers = ":" in name
         if comes_in_numbers and self._many >= self._many_max:
             return  # it is found again when others are done
@@ -85,7 +84,7 @@ class Supervisor:
             self._many -= comes_in_numbers
 
     async def _run(self, reaction: Reaction) -> bool:
-        """The run is a task of its own, so that `stop` can end it."""
+        """The run is its own asyncio task, so that `stop` can end it."""
         run = asyncio.create_task(self._runner.run(reaction))
         self._runs.add(run)
         run.add_done_callback(self._runs.discard)
@@ -93,7 +92,7 @@ class Supervisor:
         return not run.cancelled() and run.result()
 
     async def _refresh(self) -> bool:
-        """Asks the sources again, unless they were asked just now; whether it did."""
+        """Asks the sources again, unless they have just been asked; returns whether it did."""
         async with self._refreshing:
             if time.monotonic() - self._refreshed_at < REFRESH_SECONDS:
                 return False
@@ -112,9 +111,9 @@ class Supervisor:
             return True
 
     def hear(self, types: frozenset[str]) -> None:
-        """Told of the types of the events that were just committed; notes who may be interested."""
+        """Told of the types of the events just committed; notes which reactions may be interested."""
         for name, reaction in self._reactions.items():
-            # One that waits until events are old is found when they are.
+            # One whose events must be older is found once they are.
             if not reaction.delay_seconds and (reaction.interests is None or not types.isdisjoint(reaction.interests)):
                 self._heard.add(name)
         if self._heard:

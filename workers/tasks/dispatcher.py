@@ -1,7 +1,6 @@
-"""The tasks of one background process: takes as many that are due as it has room for, lane by lane, and runs them.
-
-It looks when the feed tells of an event that leads to tasks, when a task is done, and when it is asked to, once a
-second: whatever hint is lost, the next look finds what is due.
+"""The tasks of one background process: takes as many due tasks as it has room for, lane by lane, and runs them. It
+looks for them when the feed reports an event that leads to tasks, when a task is done, and once a second when asked to:
+if a hint is lost, the next look finds what is due.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from workers.tasks.performing import Performer
 from workers.tasks.queue import Task
 
 UNBLOCK_SECONDS: Final = 5.0
-"""How often tasks are looked for that nobody has unblocked."""
+"""How often to look for tasks that should have been unblocked."""
 
 LOOK_INTERVAL_SECONDS: Final = 0.02
-"""However much happens, a lane looks no more often."""
+"""However much happens, a lane looks at most this often."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,11 +38,11 @@ class Lane:
         self._looking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Looks from now on whenever it is wanted."""
+        """Starts looking for tasks."""
         self._looking = asyncio.create_task(self._look_whenever_wanted())
 
     async def stop(self) -> None:
-        """Breaks off what is running; its leases are given back."""
+        """Interrupts the runs, which give their leases back."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
@@ -56,7 +55,7 @@ class Lane:
         self._wanted.set()
 
     async def look(self) -> int:
-        """Takes tasks that are due, as far as there is room, and begins to run them; returns how many."""
+        """Takes due tasks as far as there is room, and starts to run them; returns how many."""
         room = self._size - len(self._running)
         kinds = [kind.name for kind in KINDS.values() if kind.lane == self._name]
         if not room or not kinds:
@@ -75,16 +74,16 @@ class Lane:
             await asyncio.wait(self._running)
 
     async def unblock(self) -> None:
-        """Finds the tasks that nobody has unblocked."""
+        """Unblocks tasks that should have been unblocked."""
         if unblocked := await self._performer.queue.unblock():
-            _log.info("%d tasks had waited for none before them", unblocked)
+            _log.info("%d tasks were blocked although no earlier one was left", unblocked)
             self.want()
 
     async def _run(self, task: Task, asked_at: float) -> None:
         try:
             await self._performer.run(task, asked_at)
         except Exception:
-            _log.exception("the run of %s task %s broke; its lease runs out", task.kind, task.id)
+            _log.exception("the run of %s task %s crashed; waiting for its lease to expire", task.kind, task.id)
 
     def _ended(self, run: asyncio.Task[None]) -> None:
         self._running.discard(run)
@@ -97,7 +96,7 @@ class Lane:
             try:
                 await self.look()
             except DATABASE_TROUBLE as error:
-                _log.warning("no look for %s, Postgres is away (%s)", self._name, type(error).__name__)
+                _log.warning("not looking for %s: Postgres is unavailable (%s)", self._name, type(error).__name__)
             except Exception:
                 _log.exception("no look for %s", self._name)
             await asyncio.sleep(LOOK_INTERVAL_SECONDS)
@@ -119,13 +118,13 @@ class Dispatcher:
         await asyncio.gather(*(lane.stop() for lane in self._lanes))
 
     def hear(self, event_types: frozenset[str]) -> None:
-        """Told of the types of events that were just committed."""
+        """Told of the types of the events just committed."""
         if not event_types.isdisjoint(_TYPES):
             for lane in self._lanes:
                 lane.want()
 
     async def tend(self) -> None:
-        """Has every lane look, and now and then finds the tasks that nobody has unblocked."""
+        """Has every lane look for tasks, and now and then unblocks those that should have been."""
         for lane in self._lanes:
             lane.want()
         if time.monotonic() - self._unblocked_at > UNBLOCK_SECONDS:
@@ -133,7 +132,7 @@ class Dispatcher:
             try:
                 await self._lanes[0].unblock()
             except DATABASE_TROUBLE as error:
-                _log.warning("no task unblocked, Postgres is away (%s)", type(error).__name__)
+                _log.warning("no task unblocked: Postgres is unavailable (%s)", type(error).__name__)
 
 
 _TYPES: Final = scheduling_types() | {TaskRetried.type}

@@ -1,12 +1,12 @@
-"""What a kind of task is written against.
+"""The interface that a kind of task is written against.
 
     @performs("charge")
     async def charge(task: Task, tools: TaskTools) -> Command | None: ...
 
-The function does what the task says and returns the command by which the shop learns what came of it, if anything. The
+The function does what the task says and returns the command that records the result in the log, if there is one. The
 command is posted with the task's id as its idempotency key. The function may be called again after it has done its
 work, so that must be safe: the service it calls recognizes a repeated request by the task's id. It may be cancelled at
-any `await`: then another run has the task, or the process is to end.
+any `await`: then another run has the task, or the process is ending.
 
 An `Away` or any other of `NOBODYS_FAULT`, which an `OSError` is, means that something is unavailable: the task is tried
 again for as long as that lasts. After `task_attempts_max` other exceptions it is given up.
@@ -26,15 +26,15 @@ from runtime.settings import Settings
 from workers.tasks.queue import Task, TaskQueue
 
 CALLS: Final = "calls"
-"""The lane of tasks that take a moment, as a call to another service does."""
+"""The lane of short tasks, such as a call to another service."""
 JOBS: Final = "jobs"
-"""The lane of tasks that take long, and long transactions."""
+"""The lane of long tasks, and long transactions."""
 LANES: Final = (CALLS, JOBS)
 
 
 class TaskTools:
-    """What one run of a task works with. `pool` has the connections of its lane. Whoever sets `renewed` has it called
-    whenever the lease was renewed."""
+    """What one run of a task works with. `pool` has the connections of its lane. `renewed`, if set, is called whenever
+    the lease has been renewed."""
 
     def __init__(self, task: Task, config: Settings, pool: asyncpg.Pool[Any], sender: Sender, queue: TaskQueue) -> None:
         self.config = config
@@ -45,13 +45,12 @@ class TaskTools:
         self._queue = queue
 
     async def on_renewal(self) -> None:
-        """Called whenever the lease was renewed."""
+        """Called whenever the lease has been renewed."""
         if self.renewed is not None:
             await self.renewed()
 
     async def headway(self) -> None:
-        """Says that something was reached that the next run need not do again: the task may fail as often again. Raises
-        LeaseLost."""
+        """Records headway, which the next run need not repeat: the count of attempts starts again. Raises LeaseLost."""
         await self._queue.headway(self._task)
 
 
@@ -59,11 +58,11 @@ Perform: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command | None]]
 
 
 GivingUp: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command]]
-"""What follows when a task has failed too often: the command that says so. Without it the task becomes dead."""
+"""Makes the command that records that a task has failed too often. Without it, the task becomes dead."""
 
 
 class Kind(NamedTuple):
-    """A kind of task: what does it, in which lane, and what follows when it has failed too often."""
+    """A kind of task: the function that does it, its lane, and what to do when it has failed too often."""
 
     name: str
     perform: Perform
@@ -77,11 +76,11 @@ _Perform = TypeVar("_Perform", bound=Perform)
 
 
 def performs(name: str, *, lane: str = CALLS, give_up: GivingUp | None = None) -> Callable[[_Perform], _Perform]:
-    """Registers the function that does the tasks of a kind."""
+    """Registers the function that runs the tasks of a kind."""
     assert lane in LANES, f"there is no lane {lane}"
 
     def register(perform: _Perform) -> _Perform:
-        assert name not in KINDS, f"two functions do the tasks {name}"
+        assert name not in KINDS, f"two functions run the tasks {name}"
         KINDS[name] = Kind(name, perform, lane, give_up)
         allow_task_kind(name)
         return perform

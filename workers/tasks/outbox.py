@@ -1,5 +1,5 @@
-"""The outbox as batches write it: the tasks that their events lead to, and those that staff have tried again. One
-statement each, however many there are, in the batch's own transaction."""
+"""The outbox as batches write it: the tasks that their events lead to, and those that staff retry. One statement each,
+however many there are, in the batch's own transaction."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from runtime.database import Connection
 from workers.inserts import Inserts
 from workers.statements import Part
 
-# When a task is due is a matter of Postgres's clock, not of the log's moments, which may be ahead of it.
+# When a task is due is decided by Postgres's clock, not by the log's moments, which may be ahead of it.
 #
-# Batches write while they hold the event counter, one after the other. So whoever writes sees every earlier task of a
-# subject, unless that is being finished at this moment: see `workers/tasks/queue.py` for that.
+# Batches write one after the other, while they hold the event counter. So each sees every earlier task of a subject,
+# unless that is being finished at this moment: see `workers/tasks/queue.py`.
 _INSERT = f"""
     INSERT INTO tasks (id, kind, subject, payload, created_seq, state, blocked, due_at, created_at, updated_at)
     SELECT v.id, v.kind, v.subject, v.payload::jsonb, p.first + v.seq, '{TASK_QUEUED}',
@@ -57,16 +57,16 @@ class Outbox:
             self._rows.append(_Row(task_id(command_id, number), task, place))
 
     def retry(self, dead_id: UUID) -> None:
-        """Has a dead task tried again."""
+        """Retries a dead task."""
         self._retried.append(dead_id)
 
     @property
     def retries(self) -> bool:
-        """Whether a dead task is to be tried again."""
+        """Whether a dead task is to be retried."""
         return bool(self._retried)
 
     async def write(self, connection: Connection, at: datetime) -> None:
-        """Writes what is no new task."""
+        """Writes everything except new tasks."""
         if self._retried:
             await connection.execute(_RETRY, at, self._retried)
 

@@ -1,4 +1,4 @@
-"""Waiting for the outcomes of many commands, posted one by one: asked for together, however many wait."""
+"""Waiting for the outcomes of many commands, posted one by one, with one query for all that wait."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""One run of a task: under its lease, from the claim to its end. A run that fails leaves the task to a later one, more
-and more rarely, and in the end to staff; one that is broken off, because its process ends, gives it back at once.
+"""One run of a task: under its lease, from the claim to its end. A failed run leaves the task to a later one, at
+growing intervals, and in the end to staff; a run that is interrupted because its process ends gives the task back at
+once.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ _log = logging.getLogger(__name__)
 
 
 class ResultFailed(Exception):
-    """The result's command became a dead letter."""
+    """The command with the result became a dead letter."""
 
 
 class TriedTooOften(Exception):
-    """Runs of the task ended without a word, as when their processes are killed."""
+    """Runs of the task ended without a trace, as when their processes are killed."""
 
 
 class Performer:
-    """Runs the tasks of one lane for one process."""
+    """Runs one lane's tasks for one process."""
 
     def __init__(self, config: Settings, pool: asyncpg.Pool[Any], sender: Sender) -> None:
         self.queue = TaskQueue(pool, lease_seconds=config.task_lease_seconds)
@@ -54,7 +55,7 @@ class Performer:
         self._leases = LeaseKeeper(pool, "tasks", "id", lease_seconds=config.task_lease_seconds)
 
     async def run(self, task: Task, claimed_at: float) -> None:
-        """Runs the task, which was asked for at `claimed_at` on the event loop's clock, to whatever end."""
+        """Runs the task, claimed at `claimed_at` on the event loop's clock, and handles however it ends."""
         started = time.monotonic()
         tools = TaskTools(task, self._config, self._pool, self._sender, self.queue)
         end = "lost"
@@ -69,19 +70,19 @@ class Performer:
                 await self.queue.retry_later(task, "", after_seconds=0, attempted=False)
             raise
         except DATABASE_TROUBLE as error:
-            # Not even that it failed could be written down: its lease runs out.
-            _log.warning("%s task %s waits, Postgres is away (%s)", task.kind, task.id, type(error).__name__)
+            # Not even the failure could be recorded: the lease will expire.
+            _log.warning("%s task %s waits: Postgres is unavailable (%s)", task.kind, task.id, type(error).__name__)
         finally:
             TASK_RUNS.labels(task.kind, end).inc()
             TASK_SECONDS.labels(task.kind).observe(time.monotonic() - started)
 
     async def _run(self, task: Task, tools: TaskTools) -> str:
-        """Runs it and sees to what follows; returns how it ended."""
+        """Runs it and posts its result; returns how it ended."""
         try:
             key = await self._unused_key(task)
             if key is not None:
                 if task.attempts > self._config.task_attempts_max:
-                    raise TriedTooOften(f"{task.attempts - 1} runs ended without a word")
+                    raise TriedTooOften(f"{task.attempts - 1} runs ended without a trace")
                 await self._tell(task, key, await KINDS[task.kind].perform(task, tools))
             await self.queue.finish(task)
         except LeaseLost:
@@ -95,9 +96,8 @@ class Performer:
         return "done"
 
     async def _unused_key(self, task: Task) -> str | None:
-        """The idempotency key of the result; None if an earlier run has told the shop already, and was broken off
-        before the task was removed. A result that became a dead letter has changed nothing: the next takes a key behind
-        its."""
+        """The idempotency key of the result; None if an earlier run has already posted it, and was interrupted before
+        the task was removed. A result that became a dead letter has changed nothing: the next one takes a new key."""
         key, failed = str(task.id), 0
         if task.run == 1:
             return key
@@ -109,8 +109,8 @@ class Performer:
         return key
 
     async def _tell(self, task: Task, key: str, result: Command | None) -> None:
-        """Posts the result and waits for what becomes of it. If another run has told one before, that one stands. A
-        refusal is an answer as well: the shop has gone on meanwhile, and the log says so."""
+        """Posts the result and waits for its outcome. If another run has posted one already, that one stands. A
+        rejection is also an outcome: the shop has moved on meanwhile, and the log says so."""
         if result is None:
             return
         command_id = await self._sender.send(result, TASKS_ACTOR, key=key, patience_seconds=_POST_PATIENCE_SECONDS)
@@ -124,7 +124,7 @@ class Performer:
         expected = isinstance(error, (*NOBODYS_FAULT, *DATABASE_TROUBLE))
         after_seconds = backoff_seconds(task.attempts, self._config.task_retry_max_seconds)
         _log.warning(
-            "%s task %s failed in its run %d (%s); again in %.1f s",
+            "%s task %s failed in run %d (%s); retrying in %.1f s",
             task.kind,
             task.id,
             task.run,
@@ -136,7 +136,7 @@ class Performer:
         return "retried"
 
     async def _give_up(self, task: Task, tools: TaskTools, error: Exception) -> str:
-        """After too many failures: the kind's own last word, or else the task is dead."""
+        """After too many failures: posts the kind's own final command, or else marks the task dead."""
         _log.error("%s task %s failed %d times and is given up", task.kind, task.id, task.attempts, exc_info=error)
         give_up = KINDS[task.kind].give_up
         key = await self._unused_key(task)

@@ -1,9 +1,8 @@
 """The outbox as background processes take from it. Each method is one statement.
 
-Only the oldest task of a subject may be taken: the others are `blocked` from the day they are written, and whoever
-finishes a task unblocks the next. A task that is written while the one before it is being finished may be missed by
-both: `unblock` finds such. A dead task holds up its subject until it is tried again and done; one that waits for its
-next attempt does, too.
+Only the oldest task of a subject may be taken: the others are written as `blocked`, and finishing a task unblocks the
+next. A task written while the one before it is being finished may stay blocked: `unblock` finds it. A dead task holds
+up its subject until it is retried and done; so does one that waits for its next attempt.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from workers.leases import FREE, RELEASED, LeaseLost, must_hold
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A task in the hands of its `run`-th run, which is the `attempts`-th since the last headway. `id` is what whatever
-    is called outside is to know a repetition by."""
+    """A task in its `run`-th run, which is the `attempts`-th since it last made headway. External services recognise a
+    repetition by the `id`."""
 
     id: UUID
     kind: str
@@ -34,7 +33,7 @@ class Task(msgspec.Struct, frozen=True):
     token: UUID
 
 
-# Of each kind as many as may be taken of all; some more are locked than taken, until the end of the statement.
+# Up to `limit` of each kind: some more are locked than taken, until the statement ends.
 _CLAIM: Final = f"""
     WITH due AS MATERIALIZED (
         SELECT t.id FROM unnest($1::text[]) AS k (kind) CROSS JOIN LATERAL (
@@ -86,7 +85,7 @@ class TaskQueue:
         self._lease_seconds = lease_seconds
 
     async def claim(self, kinds: Sequence[str], limit: int) -> list[Task]:
-        """Takes up to `limit` tasks of these kinds that are due, those that have waited for longest first."""
+        """Takes up to `limit` due tasks of these kinds, those that have waited longest first."""
         rows = await self._pool.fetch(_CLAIM, kinds, limit, self._lease_seconds)
         return [
             Task(UUID(int=task_id.int), kind, subject, msgspec.json.decode(payload), seq, run, attempts, token)
@@ -99,7 +98,7 @@ class TaskQueue:
             raise LeaseLost(task.id)
 
     async def retry_later(self, task: Task, error: str, *, after_seconds: float, attempted: bool) -> None:
-        """Leaves the task to another run, `after_seconds` from now. A run that was not `attempted` does not count.
+        """Leaves the task to another run, `after_seconds` from now. Only an `attempted` run counts as an attempt.
         Raises LeaseLost."""
         must_hold(
             await self._pool.execute(
@@ -118,7 +117,7 @@ class TaskQueue:
         )
 
     async def die(self, task: Task, error: str) -> None:
-        """Gives the task up, until staff have it tried again. Raises LeaseLost."""
+        """Marks the task dead, until staff retry it. Raises LeaseLost."""
         must_hold(
             await self._pool.execute(
                 f"""
@@ -133,7 +132,7 @@ class TaskQueue:
         )
 
     async def headway(self, task: Task) -> None:
-        """The task may fail as often again. Raises LeaseLost."""
+        """Restarts the count of attempts. Raises LeaseLost."""
         must_hold(
             await self._pool.execute(
                 "UPDATE tasks SET attempts = 1 WHERE id = $1 AND lease_token = $2", task.id, task.token
@@ -142,6 +141,6 @@ class TaskQueue:
         )
 
     async def unblock(self) -> int:
-        """Unblocks every task that has none before it any more; returns how many those were."""
+        """Unblocks every task without an earlier one; returns how many there were."""
         done: str = await self._pool.execute(_UNBLOCK)
         return int(done.rpartition(" ")[2])

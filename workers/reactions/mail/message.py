@@ -1,7 +1,6 @@
-"""The mail itself: headers, and the same text as plain text and as HTML (Jinja, which escapes what stands in HTML).
-
-Everything in it follows from the event and what is known about the order, so a repeat has the same Message-ID, by which
-mail programs and people recognise it. Headers are made by the standard library's policy, which refuses line breaks.
+"""The mail itself: headers, and the same text as plain text and as HTML (with Jinja, which escapes HTML). All of it
+follows from the event and the order, so a repeat has the same Message-ID, by which mail programs recognise it. The
+standard library's policy makes the headers, and refuses line breaks in them.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Item(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What a mail is about: an event of an order, and whom it is told. `title` of an item is what the shop calls it."""
+    """What a mail is about: an event of an order, and who is told of it. An item's `title` is its name in the shop."""
 
     seq: int
     kind: str
@@ -51,8 +50,8 @@ class Subject(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What a mail about an account is about: an event of it, and whom it is told. `token` is what lets its reader go
-    on, for so many hours, and `link` leads to where."""
+    """What a mail about an account is about: an event of it, and who is told of it. `token` is valid for that many
+    hours, and `link` is where to use it."""
 
     seq: int
     kind: str
@@ -66,7 +65,7 @@ class Notice(NamedTuple):
 
 
 class NoAddress(ValueError):
-    """What is on file is no address that mail can be sent to."""
+    """The address on file is not one that mail can be sent to."""
 
 
 _TITLES: Final = {
@@ -86,16 +85,16 @@ _TEMPLATES: Final = {
     PasswordResetRequested.type: "reset",
 }
 
-# Names stand in a header; whoever signs up chooses them.
+# Names appear in a header, and are chosen by whoever signs up.
 _NAME_MAX_CHARS: Final = 100
 
-# What mail programs make a link of, or people would: an address of any kind, or a host's name.
+# What mail programs turn into a link, or people read as one: an address of any kind, or a host name.
 _LIKE_A_LINK: Final = re.compile(r"[:/\\@]|www|\w[.\u3002\uff0e\uff61]\w{2,}", re.IGNORECASE)
 
 
 def shown_name(name: str) -> str:
-    """The name as a mail calls its reader: nothing for one that looks like a link, by which somebody would have us
-    invite a stranger to wherever it leads."""
+    """The name to greet the reader by: empty if it looks like a link, since otherwise anybody could have us send a
+    stranger a link of their choice."""
     printable = " ".join("".join(char if char.isprintable() else " " for char in name).split())
     return "" if _LIKE_A_LINK.search(unicodedata.normalize("NFKC", printable)) else printable[:_NAME_MAX_CHARS]
 
@@ -107,7 +106,7 @@ def item(sku: str, title: str, quantity: int, unit_price_minor: int, currency: s
 
 
 class Writer:
-    """Writes mails of one shop, from `sender` (`Name <address>`)."""
+    """Writes the mails of one shop, from `sender` (`Name <address>`)."""
 
     def __init__(self, sender: str) -> None:
         name, address = parseaddr(sender)
@@ -145,7 +144,7 @@ class Writer:
 
 
 def _recipient(subject: Subject | Notice) -> Address:
-    """Raises NoAddress for whatever the library takes for no address. A host may have a name beyond ASCII (IDNA)."""
+    """Raises NoAddress unless the library accepts the address. The host's name may be non-ASCII (IDNA)."""
     user, _, host = subject.address.rpartition("@")
     try:
         address = f"{user}@{host.encode('idna').decode()}"

@@ -1,6 +1,6 @@
-"""What people are told about their accounts: how to confirm the address, how to set another password, and that somebody
-registered an address that has an account. Each link is of the event's epoch: where the account has moved on, the link
-would be good no more, and no mail is sent.
+"""Mail to people about their accounts: how to confirm the address, how to set a new password, and that somebody
+registered an address that already has an account. Each link is bound to the event's epoch: once the account has moved
+on, the link would no longer work, and no mail is sent.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from workers.reactions.mail.message import Notice
 NOTICES: Final = frozenset(
     event.type for event in (AccountCreated, AccountRegisteredAgain, RegistrationRepeated, PasswordResetRequested)
 )
-"""The types of event that may lead to a mail."""
+"""The event types that may lead to a mail."""
 
 _SECONDS_PER_HOUR: Final = 3_600
 _ACCOUNT: Final = "SELECT email, name, active, confirmed, epoch FROM accounts WHERE id = $1"
 
 
 class Notices:
-    """Makes them of events and what is known about the account."""
+    """Makes them from events and the account."""
 
     def __init__(self, tools: Tools) -> None:
         self._pool = tools.pool
@@ -35,7 +35,7 @@ class Notices:
         self._keys = key_ring(tools.config)
 
     async def about(self, record: EventRecord, event: Event) -> Notice | None:
-        """What the owner of the address is told about the event; None for nothing."""
+        """The notice to the owner of the address; None if the event calls for none."""
         if isinstance(event, AccountCreated) and event.confirmed:
             return None
         assert isinstance(
@@ -64,6 +64,6 @@ class Notices:
         link = Link(UUID(int=notice.account_id.int), epoch)
         issued_at = int(notice.at.timestamp())
         token = mint_link(self._keys, audience, link, issued_at=issued_at, lifetime_seconds=seconds)
-        # Behind the hash it is in no server's log.
+        # After the hash, it appears in no server's log.
         url = None if self._config.site_url is None else f"{self._config.site_url}/{page}#token={token}"
         return notice._replace(token=token, link=url, hours=max(1, seconds // _SECONDS_PER_HOUR))

@@ -1,9 +1,7 @@
-"""Writes to customers when their order is confirmed or cancelled, to the account's address or the one a guest left; and
-to whoever registers, or wants another password.
-
-Nothing but the link that confirms it is sent to an address that is not confirmed. So many mails go to one address, and
-are caused by one principal, and no more. A mail may come twice, when a process dies at the wrong moment; it is the same
-then, Message-ID and all.
+"""Writes to customers when their order is confirmed or cancelled, at the account's address or the one a guest left; and
+to people who register or forget their password. An unconfirmed address is sent nothing but the link that confirms it.
+The mails to one address, and those caused by one principal, are limited. A mail may come twice if a process dies at the
+wrong moment; both copies are then identical, Message-ID included.
 """
 
 from __future__ import annotations
@@ -69,7 +67,7 @@ class Mail(Reaction):
         event = record.event()
         if isinstance(event, OrderConfirmed | OrderCancelled):
             subject: Subject | Notice | None = await self._about_order(record, event)
-            # Staff may have as many sent as there are orders.
+            # Staff may cause as many mails as there are orders.
             sender = event.customer_id if event.customer_id == record.actor else None
         else:
             subject, sender = await self._notices.about(record, event), record.actor
@@ -79,11 +77,11 @@ class Mail(Reaction):
             message = self._writer.write(subject)
         except NoAddress:
             raise GiveUp(f"no mail can be sent to the recipient of event {record.seq}") from None
-        async with self._sending:  # a run that was overtaken may still be at it
+        async with self._sending:  # an overtaken run may still be sending it
             if not await self._to_recipient.takes(subject.address, record.seq) or (
                 sender is not None and not await self._by_sender.takes(sender, record.seq)
             ):
-                _log.warning("the mail about event %d is not sent: too many", record.seq)
+                _log.warning("the mail about event %d is not sent: the limit is reached", record.seq)
                 return
             try:
                 await self._transport.send(message, record.seq)
@@ -91,7 +89,7 @@ class Mail(Reaction):
                 raise type(error)(_anonymous(str(error), message)) from None
 
     async def _about_order(self, record: EventRecord, event: OrderConfirmed | OrderCancelled) -> Subject | None:
-        """What the customer is told; None if nobody knows where to."""
+        """The notice to the customer; None without an address."""
         order = await self._pool.fetchrow(_ORDER, event.order_id, _account_id(event.customer_id))
         if order is None:
             raise GiveUp(f"there is no order {event.order_id}")
@@ -111,7 +109,7 @@ class Mail(Reaction):
         )
 
     async def _items(self, lines: Sequence[Line], currency: str) -> list[Item]:
-        """The lines under the names they have in the catalogue today."""
+        """The lines, with their current names in the catalogue."""
         titles = {
             sku: f"{product}, {title}" if title else product
             for sku, product, title in await self._pool.fetch(_TITLES, [line.sku for line in lines])
@@ -123,7 +121,7 @@ class Mail(Reaction):
 
 
 def _anonymous(said: str, message: EmailMessage) -> str:
-    """What a server said of a mail, without whom it was for: servers repeat addresses, and what they say is kept."""
+    """A server's reply about a mail, without the recipient: servers repeat addresses, and replies are stored."""
     for recipient in message["To"].addresses:
         for part in (recipient.addr_spec, recipient.username):
             said = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "(the recipient)", said, flags=re.IGNORECASE)
@@ -131,7 +129,7 @@ def _anonymous(said: str, message: EmailMessage) -> str:
 
 
 def _account_id(customer_id: str) -> UUID | None:
-    """The account a customer's principal names; guests and machines have none."""
+    """The account that a customer's principal names; None for guests and machines."""
     try:
         return UUID(customer_id)
     except ValueError:

@@ -1,7 +1,6 @@
-"""Where mails go: into a folder, or to an SMTP server. Both return when the mail is safe there.
-
-An SMTP server that is away, or refuses us, is waited for: no mail is given up because of it. One that refuses this very
-mail for good is believed.
+"""Where mails go: into a folder, or to an SMTP server. Both return once the mail is safe there. If an SMTP server is
+unavailable or refuses us, mails wait for it: none is given up for that. If it refuses a particular mail for good, that
+mail is given up.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from workers.failures import Away
 from workers.reactions.core import GiveUp, NotNow
 
 SEND_MAX_SECONDS: Final = 25.0
-"""For the whole of one mail, however slowly the server answers."""
+"""For one whole mail, however slowly the server responds."""
 
 _NOT_THE_MAIL: Final = (
     SMTPConnectError,
@@ -48,23 +47,23 @@ _EXCEEDED_STORAGE: Final = 552
 
 
 class Transport(Protocol):
-    """Takes mails over. `seq` is that of the event a mail is about."""
+    """Accepts mails. `seq` is that of the event the mail is about."""
 
     async def send(self, message: EmailMessage, seq: int) -> None:
-        """Raises Away if it cannot be taken over now, GiveUp if it never can."""
+        """Raises Away if the mail cannot be accepted now, GiveUp if it never can."""
 
     async def close(self) -> None: ...
 
 
 def transport(config: Settings) -> Transport:
-    """The one that the settings ask for."""
+    """The transport chosen by the settings."""
     if config.smtp_url is None:
         return Folder(config.home / "mail")
     return Smtp(config.smtp_url.get_secret_value(), timeout_seconds=config.smtp_timeout_seconds)
 
 
 class Folder:
-    """Files that any mail program opens, named by the event's seq: a repeat takes the place of the first."""
+    """Files that any mail program opens, named by the event's seq: a repeat replaces the first."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -87,8 +86,7 @@ class Folder:
 
 
 class Smtp:
-    """An SMTP server. The connection is kept from mail to mail, for as long as the server likes that; one mail at a
-    time."""
+    """An SMTP server. The connection is kept between mails for as long as the server allows; one mail at a time."""
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
         parts = urlsplit(url)
@@ -112,9 +110,9 @@ class Smtp:
                 except SMTPServerDisconnected:
                     if not was_connected:
                         raise
-                    await self._send(message)  # it had hung up on an idle connection
+                    await self._send(message)  # the server had closed the idle connection
         except BaseException as error:
-            self._client.close()  # nobody knows where the conversation stood
+            self._client.close()  # the state of the conversation is unknown
             if isinstance(error, SMTPException):
                 raise _said(error) from error
             raise
@@ -130,7 +128,7 @@ class Smtp:
 
 
 def _said(error: SMTPException) -> Exception:
-    """What the server's answer means for the mail: wait, or never, or try again so many times."""
+    """What the server's reply means for the mail: wait, give up, or retry a limited number of times."""
     if isinstance(error, SMTPNotSupported):
         return GiveUp(str(error))
     if isinstance(error, SMTPRecipientsRefused):
