@@ -1,8 +1,6 @@
-"""`tidegate`: finds its subcommands by name among the installed entry points, and imports only the one that runs.
-
-So the CLI need not import the packages above it, and a subcommand whose packages are not installed is still listed,
-with what it lacks. Failures that are nobody's bug (a server away, a setting that cannot be) are one line, not a
-traceback.
+"""`tidegate`: finds its subcommands by name among the installed entry points, and imports only the one that runs. So
+the CLI need not import the packages above it, and a subcommand whose packages are not installed is still listed, with
+what it lacks. Failures that are not bugs (an unreachable server, an invalid setting) are one line, not a traceback.
 """
 
 import os
@@ -31,7 +29,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise  # click ends quietly when nobody reads any more what is printed (`tidegate export … | head`)
+            raise  # click ends quietly when the reader has gone (`tidegate export … | head`)
         except Exception as error:
             from ops.console.failures import explanation  # it knows the drivers, which take long to import
 

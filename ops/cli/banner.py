@@ -1,4 +1,5 @@
-"""What `tidegate up` says when all is ready: where everything is, whom to sign in as, tokens to paste, and an order."""
+"""What `tidegate up` prints when everything is ready: where everything is, how to sign in, tokens to paste, and an
+order."""
 
 import json
 import shlex
@@ -16,8 +17,8 @@ _QUANTITY: Final = 2
 
 
 def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | None) -> str:
-    """Lines for the terminal. In production no token is minted and no server's password shown. `sku` is one that can
-    be ordered; without it, no order is proposed.
+    """Lines for the terminal. In production, no token is minted and no server's password shown. `sku` is one that can
+    be ordered; without it, no order is suggested.
     """
     base = f"http://{_in_url(reachable(config.host))}:{config.port}"
     lines = [
@@ -38,10 +39,10 @@ def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | No
             "  Sign in at the API docs or the dashboard as:",
             *(f"    {account.email:<28} {account.password}" for account in DEMO_ACCOUNTS),
             "",
-            f"  Staff token, good for {DEFAULT_HOURS:.0f} hours:",
+            f"  Staff token, valid for {DEFAULT_HOURS:.0f} hours:",
             _token(config, "staff"),
             "",
-            f"  Customer token, good for {DEFAULT_HOURS:.0f} hours:",
+            f"  Customer token, valid for {DEFAULT_HOURS:.0f} hours:",
             customer,
         ]
         if sku is not None:
@@ -51,7 +52,7 @@ def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | No
 
 
 def _metrics_url(config: Settings, base: str) -> str:
-    """Where a scraper finds metrics; on the gateway's own port it may have to sign in."""
+    """Where a scraper finds metrics; on the gateway's own port, it may need a token."""
     if config.metrics_port is not None:
         return f"http://{_in_url(reachable(config.metrics_host))}:{config.metrics_port}/metrics"
     return f"{base}/metrics" + ("" if config.metrics_are_public else "  (with a token that has the scope metrics:read)")
@@ -66,7 +67,7 @@ def _token(config: Settings, role: str) -> str:
 
 
 def _order(base: str, token: str, sku: str) -> str:
-    """A `curl` on one line, so that it can be pasted whole."""
+    """A `curl` on one line, for pasting."""
     order = {"lines": [{"sku": sku, "quantity": _QUANTITY}]}
     return shlex.join(
         [

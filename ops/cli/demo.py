@@ -1,4 +1,5 @@
-"""`tidegate demo`: a small catalogue to play with, stock for it, and people to sign in as, put in as by any client."""
+"""`tidegate demo`: a small catalogue to play with, stock for it, and accounts to sign in with, created by commands like
+any client's."""
 
 from __future__ import annotations
 
@@ -43,13 +44,11 @@ class Loaded(NamedTuple):
     accounts: int
 
 
-@click.command(short_help="Load the demo catalogue, if the database has none.")
-@click.option("--force", is_flag=True, help="Load it beside what is there.")
+@click.command(short_help="Load the demo catalogue if the database has none.")
+@click.option("--force", is_flag=True, help="Load it in addition to what is there.")
 def demo(force: bool) -> None:
-    """Posts the demo catalogue and its stock to the mailboxes, if the database has no products; and in development an
-    admin, a staff member and a customer, if they are not there.
-
-    It is there as soon as workers run.
+    """Posts the demo catalogue and its stock to the mailboxes if the database has no products; and in development an
+    admin, a staff member and a customer if they do not exist. Workers then apply it.
     """
     loaded = asyncio.run(load_demo(settings(), force=force))
     if loaded.accounts:
@@ -61,8 +60,7 @@ def demo(force: bool) -> None:
 
 
 async def load_demo(config: Settings, *, force: bool = False) -> Loaded:
-    """Posts the accounts, and the articles with their stock. Their keys make it the first time only, however often the
-    demo is loaded."""
+    """Posts the accounts, and the articles with their stock. Idempotency keys make repeated loading harmless."""
     connection = await asyncpg.connect(asyncpg_dsn(config.database_url))
     posted_accounts = 0
     try:

@@ -1,4 +1,4 @@
-"""The people of the demo, put in as any other account; in development only."""
+"""The demo's accounts, created like any other; in development only."""
 
 import time
 from typing import Any
@@ -17,7 +17,7 @@ from runtime.passwords import hash_password
 async def post_demo_accounts(
     connection: "asyncpg.Connection[Any]", sender: Sender, actor: Actor, *, patience_seconds: float
 ) -> int:
-    """Posts those that are not there; returns how many. Their keys make it once, however often the demo is loaded."""
+    """Posts those that do not exist; returns how many. Idempotency keys make repeated loading harmless."""
     emails = [account.email for account in DEMO_ACCOUNTS]
     rows = await connection.fetch("SELECT email FROM accounts WHERE email = ANY($1)", emails)
     missing = [account for account in DEMO_ACCOUNTS if account.email not in {row["email"] for row in rows}]

@@ -19,14 +19,14 @@ _CHUNK_BYTES: Final = 262_144
 
 @click.group(short_help="Write the catalogue or the orders to a CSV file.")
 def export() -> None:
-    """Write the catalogue or the orders to a CSV file, as they are at this moment."""
+    """Write the catalogue or the orders, as they are now, to a CSV file."""
 
 
 _output = click.option(
     "--output",
     "-o",
     type=click.Path(dir_okay=False, allow_dash=True),
-    help="The file to write, `-` for the standard output.  [default: what is exported, with .csv]",
+    help="The file to write, or `-` for standard output. [default: named after what is exported, with .csv]",
 )
 
 
@@ -47,7 +47,7 @@ def products(output: str | None, bom: bool, url: str | None, token: str | None) 
 @export.command()
 @click.option("--from", "since", metavar="TIME", help="Placed at this moment (ISO 8601, UTC) or later.")
 @click.option("--to", "until", metavar="TIME", help="Placed before this moment.")
-@click.option("--status", help="Only orders that are so: placed, confirmed, fulfilled, cancelled or expired.")
+@click.option("--status", help="Only orders with this status: placed, confirmed, fulfilled, cancelled or expired.")
 @_output
 @_bom
 @access_options
@@ -60,7 +60,7 @@ def orders(
     url: str | None,
     token: str | None,
 ) -> None:
-    """Orders, a line for each of their lines."""
+    """Orders, one row for each order line."""
     said = {"from": since, "to": until, "status": status}
     params = {name: value for name, value in said.items() if value is not None} | _marked(bom)
     _export(access(url, token, "staff"), "orders.csv", params, output)
@@ -71,7 +71,7 @@ def _marked(bom: bool) -> dict[str, str]:
 
 
 def _export(to: Access, name: str, params: dict[str, str], output: str | None) -> None:
-    """Writes beside the file and puts it into place when it is whole: nobody takes a part of it for the whole."""
+    """Writes next to the file and renames when complete, so that nobody mistakes a part of it for the whole."""
     if output == _STDOUT:
         asyncio.run(_copy(to, name, params, sys.stdout.buffer))
         return

@@ -1,7 +1,7 @@
-"""The gateway as commands of the CLI reach it: over HTTP, with a token, also from another machine.
+"""How commands of the CLI reach the gateway: over HTTP, with a token, also from another machine.
 
-Without a token one is minted with this installation's keys, and without a URL the gateway is the one that the settings
-name. What the gateway refuses is one line that says why.
+Without a token, one is minted with this installation's keys; without a URL, the settings name the gateway. A refusal by
+the gateway is one line that says why.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ API: Final = "/api/v1"
 _PRINCIPAL: Final = "cli"
 _TOKEN_SECONDS: Final = 12 * 3_600
 _CONNECT_SECONDS: Final = 10.0
-# A gateway that says nothing for so long is gone.
+# A gateway that is silent for this long counts as gone.
 _SILENCE_SECONDS: Final = 60.0
 
 _C = TypeVar("_C", bound=Callable[..., Any])
@@ -39,16 +39,16 @@ class Access(NamedTuple):
 
 def access_options(command: _C) -> _C:
     """The options of a command that talks to the gateway: `url` and `token`."""
-    command = click.option("--url", help="The gateway.  [default: the one that the settings name]")(command)
+    command = click.option("--url", help="The gateway. [default: the one in the settings]")(command)
     return click.option(
         "--token",
         envvar="TIDEGATE_TOKEN",
-        help="An access token or API key; TIDEGATE_TOKEN does as well.  [default: one minted with the settings' keys]",
+        help="An access token or API key, also as TIDEGATE_TOKEN. [default: minted with the keys in the settings]",
     )(command)
 
 
 def access(url: str | None, token: str | None, role: str) -> Access:
-    """Where to go, with what; a token that is minted here is for `role`."""
+    """The gateway and the token to use; a token minted here is for `role`."""
     config = settings()
     if token is None:
         token = mint(key_ring(config), _PRINCIPAL, [role], lifetime_seconds=_TOKEN_SECONDS, now=int(time.time()))
@@ -66,11 +66,11 @@ async def gateway(to: Access) -> AsyncIterator[aiohttp.ClientSession]:
     except aiohttp.ClientPayloadError as error:
         raise click.ClickException(f"{to.url} ended in the middle: {error}") from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise click.ClickException(f"{to.url}: {error or 'no answer'}; is Tidegate running there?") from error
+        raise click.ClickException(f"{to.url}: {error or 'no response'}; is Tidegate running there?") from error
 
 
 async def checked(response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
-    """The response, if it is no problem. Raises ClickException with what the problem says."""
+    """The response, unless it is a problem. Raises ClickException with the problem's text."""
     if response.status < 400:
         return response
     try:

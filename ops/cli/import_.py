@@ -1,4 +1,4 @@
-"""`tidegate import`: sends a file of products, variants and stock, watches it come in, and shows what became of it."""
+"""`tidegate import`: sends a file of products, variants and stock, follows its progress, and shows the outcome."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ _LOOK_SECONDS: Final = 0.25
 _ROWS_SHOWN: Final = 20
 
 
-@click.command("import", short_help="Bring in products, variants and stock from a file.")
+@click.command("import", short_help="Import products, variants and stock from a file.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--format", "form", type=click.Choice([*_MEDIA_TYPES]), help="What FILE is.  [default: by its name]")
-@click.option("--dry-run", is_flag=True, help="Say what would become of each row, and change nothing.")
+@click.option("--format", "form", type=click.Choice([*_MEDIA_TYPES]), help="The format of FILE. [default: by its name]")
+@click.option("--dry-run", is_flag=True, help="Show the outcome of each row without changing anything.")
 @click.option("--preset", type=click.Choice([*PRESETS]), help="The shop system whose product export FILE is.")
 @click.option(
     "--map",
     "mapped",
     multiple=True,
     metavar="COLUMN=FIELD",
-    help="What a column of FILE is; docs/imports.md has the fields.",
+    help="What a column of FILE holds; docs/imports.md lists the fields.",
 )
-@click.option("--encoding", type=click.Choice(ENCODINGS), help="How FILE is encoded.  [default: detected]")
-@click.option("--separator", type=click.Choice([*SEPARATORS]), help="What stands between cells.  [default: detected]")
+@click.option("--encoding", type=click.Choice(ENCODINGS), help="The encoding of FILE. [default: detected]")
 @click.option(
-    "--decimal", type=click.Choice(["point", "comma"]), help="The separator of fractions in amounts and weights."
+    "--separator", type=click.Choice([*SEPARATORS]), help="The character that separates cells. [default: detected]"
 )
-@click.option("--currency", help="The currency of amounts that do not say theirs, as EUR.")
-@click.option("--weight-unit", type=click.Choice([*GRAMS_OF_UNIT]), help="The unit of weights that do not say theirs.")
-@click.option("--category-separator", help="What stands between the names of a category's path.  [default: >]")
+@click.option("--decimal", type=click.Choice(["point", "comma"]), help="The decimal separator of amounts and weights.")
+@click.option("--currency", help="The currency of amounts that do not state one, such as EUR.")
+@click.option("--weight-unit", type=click.Choice([*GRAMS_OF_UNIT]), help="The unit of weights that do not state one.")
+@click.option("--category-separator", help="What separates the names in a category's path. [default: >]")
 @click.option("--create-categories", is_flag=True, help="Create the categories that paths name and lack.")
-@click.option("--derive-skus", is_flag=True, help="Make SKUs for variants that have none.")
-@click.option("--sale-prices", is_flag=True, help="Sell at the sale price where there is one.")
+@click.option("--derive-skus", is_flag=True, help="Generate SKUs for variants without one.")
+@click.option("--sale-prices", is_flag=True, help="Sell at the sale price if there is one.")
 @access_options
 def import_(
     file: Path,
@@ -69,15 +69,17 @@ def import_(
     token: str | None,
     **layout: str | bool | None,
 ) -> None:
-    """Bring in FILE: CSV with a header line, or JSON Lines, a row for each variant.
+    """Import FILE: CSV with a header line, or JSON Lines, one row for each variant.
 
-    `tidegate export products` writes such a file; those of other shop systems come in with --preset, any other with
-    --map. Rows that cannot be applied are shown with their lines, the others are applied. Exit code 1 if there were
-    any, or if the import failed.
+    `tidegate export products` writes such a file; --preset reads those of other shop systems, --map any other. Rows
+    that cannot be applied are shown with their lines, the others are applied. Exit code 1 if there were any, or if the
+    import failed.
     """
     form = form or _FORMAT_OF_SUFFIX.get(file.suffix.lower())
     if form is None:
-        raise click.BadParameter(f"{file.name} does not say what it is: name it with --format.", param_hint="FILE")
+        raise click.BadParameter(
+            f"The format of {file.name} is not clear from its name: state it with --format.", param_hint="FILE"
+        )
     params = {name: str(value).lower() if value is True else str(value) for name, value in layout.items() if value}
     if mapped:
         params["mapping"] = json.dumps(dict(map(_column_and_field, mapped)))
@@ -91,14 +93,14 @@ def import_(
 def _column_and_field(text: str) -> tuple[str, str]:
     column, equals, field = text.rpartition("=")
     if not equals:
-        raise click.BadParameter(f"{text!r} is not COLUMN=FIELD.", param_hint="--map")
+        raise click.BadParameter(f"{text!r} is not of the form COLUMN=FIELD.", param_hint="--map")
     return column, field
 
 
 async def _import(
     to: Access, file: Path, size: int, media_type: str, params: dict[str, str]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What became of the import of a file of `size` bytes, and what is to be told of its first rows."""
+    """The outcome of the import of a file of `size` bytes, and the rows to show."""
     dry_run = params["dry_run"] == "true"
     columns = (TextColumn("{task.description:>10}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with bars(*columns) as progress:
@@ -124,7 +126,7 @@ async def _send(
     params: dict[str, str],
     progress: Callable[[int], None],
 ) -> str:
-    """Sends the file; returns where to see how far its import is."""
+    """Sends the file; returns the URL of the import's progress."""
     with file.open("rb") as data:
         async with session.post(
             f"{API}/imports",
@@ -157,7 +159,9 @@ def _print(found: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     if found["encoding"] not in (None, "utf-8"):
         console.print(f"Read as {found['encoding']}; --encoding names another.", highlight=False)
     if found["ignored_columns"]:
-        console.print(f"Nobody read: {escape(', '.join(found['ignored_columns']))}.", highlight=False, soft_wrap=True)
+        console.print(
+            f"Columns ignored: {escape(', '.join(found['ignored_columns']))}.", highlight=False, soft_wrap=True
+        )
     if rows:
         table = Table("line", "", "slug", "sku", "what")
         for row in rows:
@@ -170,7 +174,7 @@ def _print(found: dict[str, Any], rows: list[dict[str, Any]]) -> None:
 
 
 def _what(row: dict[str, Any]) -> str:
-    """What a row would change, or why it was not taken."""
+    """What a row would change, or why it was not applied."""
     if row["detail"] is not None:
         where = f"{row['column']}: " if row["column"] else ""
         return f"{where}{row['detail']} ({row['code']})"

@@ -1,4 +1,4 @@
-"""`tidegate keys rotate`: a new key that signs tokens from now on, beside those that still verify older ones."""
+"""`tidegate keys rotate`: adds a new key that signs tokens from now on; the earlier keys still verify older tokens."""
 
 import json
 import os
@@ -19,25 +19,28 @@ _RSA_BITS: Final = 3_072
 _RSA_EXPONENT: Final = 65_537
 
 
-@click.group(short_help="Signing keys: make a new one.")
+@click.group(short_help="Manage the keys that sign tokens.")
 def keys() -> None:
     """The keys that sign tokens (TIDEGATE_SIGNING_KEYS)."""
 
 
 @keys.command()
 @click.option(
-    "--algorithm", type=click.Choice([EDDSA, RS256]), default=EDDSA, show_default=True, help="What the new key is for."
+    "--algorithm",
+    type=click.Choice([EDDSA, RS256]),
+    default=EDDSA,
+    show_default=True,
+    help="The algorithm of the new key.",
 )
 def rotate(algorithm: str) -> None:
-    """Put a new key first in the file that TIDEGATE_SIGNING_KEYS names, which is made if it is not there.
-
-    Running gateways notice within a second: new tokens are signed with it, and older ones stay good. A key that was
-    replaced so long ago that no session begun with it can be left is taken out.
+    """Put a new key first in the file named by TIDEGATE_SIGNING_KEYS, which is created if it does not exist. Running
+    gateways notice within a second: new tokens are signed with it, and older ones stay valid. A key replaced so long
+    ago that no session begun with it can be left is removed.
     """
     config = settings()
     path = config.signing_keys
     if path is None:
-        raise click.ClickException("set TIDEGATE_SIGNING_KEYS to the file that is to hold the keys")
+        raise click.ClickException("set TIDEGATE_SIGNING_KEYS to the file for the keys")
     now = int(time.time())
     try:
         before = read_jwks(path) if path.exists() else []
@@ -47,7 +50,9 @@ def rotate(algorithm: str) -> None:
         read_keys(path)
     except BadKeys as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{made['kid']} signs from now on; {len(kept)} older ones verify, {len(before) - len(kept)} taken out.")
+    click.echo(
+        f"{made['kid']} signs from now on; {len(kept)} older keys still verify, {len(before) - len(kept)} removed."
+    )
 
 
 def new_jwk(algorithm: str, now: int) -> dict[str, Any]:
@@ -61,7 +66,7 @@ def new_jwk(algorithm: str, now: int) -> dict[str, Any]:
 
 
 def _still_needed(jwks: list[dict[str, Any]], oldest_sign_in: int) -> list[dict[str, Any]]:
-    """The keys that a token may still be signed with: a key signed until the one before it in the file was made."""
+    """The keys that a valid token may be signed with: a key signed until the one before it in the file was made."""
     replaced_at = [None, *(jwk.get("iat") for jwk in jwks)]
     return [
         jwk
@@ -71,7 +76,7 @@ def _still_needed(jwks: list[dict[str, Any]], oldest_sign_in: int) -> list[dict[
 
 
 def _write(path: Path, jwks: list[dict[str, Any]]) -> None:
-    """Puts the file in place at once and whole, for its owner's eyes only."""
+    """Replaces the file atomically, readable by its owner only."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w") as file:

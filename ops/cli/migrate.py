@@ -1,4 +1,4 @@
-"""`tidegate migrate`: brings the database to today's tables."""
+"""`tidegate migrate`: brings the database up to date."""
 
 from contextlib import suppress
 
@@ -12,9 +12,8 @@ from runtime.settings import settings
 
 @click.command()
 def migrate() -> None:
-    """Bring the database (DATABASE_URL) to today's tables, if it and Redis (REDIS_URL) are new enough.
-
-    Safe to run again, and by several at once: they take turns.
+    """Migrate the database (DATABASE_URL) to this release's tables, if Postgres and Redis (REDIS_URL) are new enough.
+    Safe to repeat, and to run several times at once: they take turns.
     """
     config = settings()
     with suppress(redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):  # it may start later

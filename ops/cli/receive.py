@@ -1,7 +1,6 @@
-"""`tidegate receive`: a small webhook receiver, to see signed events arrive, and to read how one is written.
-
-It does what every receiver should: verifies the signature over the bytes as they came, answers quickly, and knows a
-repeat by its `webhook-id`. It keeps nothing.
+"""`tidegate receive`: a small webhook receiver, to see signed events arrive, and as an example. It does what every
+receiver should: it verifies the signature over the raw bytes, responds quickly, and recognises a repeat by its
+`webhook-id`. It stores nothing.
 """
 
 from __future__ import annotations
@@ -63,22 +62,21 @@ def _say(text: str) -> None:
     required=True,
     envvar="TIDEGATE_WEBHOOK_SECRET",
     metavar="whsec_...",
-    help="What registering the webhook answered.  [env: TIDEGATE_WEBHOOK_SECRET]",
+    help="The secret in the response to registering the webhook. [env: TIDEGATE_WEBHOOK_SECRET]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=_DEFAULT_PORT, show_default=True, help="Port to listen on."
 )
 def receive(secret: str, host: str, port: int) -> None:
-    """Receive webhooks, and print every event whose signature is right.
-
-    Register http://127.0.0.1:9000/ at POST /api/v1/webhooks, and give this the secret that it answers. Events that
-    happened meanwhile come as soon as somebody receives them.
+    """Receive webhooks, and print every event with a valid signature. Register http://127.0.0.1:9000/ at POST
+    /api/v1/webhooks, and pass the secret from the response. Events that happened in between arrive as soon as this
+    runs.
     """
     try:
         receiver = Receiver(secret)
     except (ValueError, EmptyWebhookSecretError):
-        raise click.BadParameter("this is no secret of a webhook", param_hint="--secret") from None
+        raise click.BadParameter("this is not a webhook secret", param_hint="--secret") from None
     try:
         web.run_app(
             receiver.app(),

@@ -1,4 +1,4 @@
-"""`tidegate tasks`: what waits to be done outside, what was given up, and having that tried again."""
+"""`tidegate tasks`: lists the tasks that are waiting or dead, and retries dead ones."""
 
 import asyncio
 from typing import Any, Final
@@ -26,7 +26,7 @@ _PATIENCE_SECONDS: Final = 10.0
 _SHOWN: Final = ("id", "kind", "subject", "state", "blocked", "attempts", "due_at", "last_error")
 
 
-@click.group(invoke_without_command=True, short_help="Tasks: list them, have a dead one tried again.")
+@click.group(invoke_without_command=True, short_help="List tasks, and retry dead ones.")
 @click.option("--state", type=click.Choice(TASK_STATES), help="Only the tasks in this state.")
 @click.option("--kind", help="Only the tasks of this kind.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many to list.")
@@ -50,10 +50,7 @@ def tasks(ctx: click.Context, state: str | None, kind: str | None, limit: int, a
 @tasks.command()
 @click.argument("task_id", metavar="ID", type=click.UUID)
 def retry(task_id: UUID) -> None:
-    """Have the dead task ID tried again, now, as often as a new one.
-
-    It is queued by the workers, so Tidegate must be running.
-    """
+    """Retry the dead task ID now, with as many attempts as a new one. Workers queue it, so Tidegate must be running."""
     refused = asyncio.run(_retry(settings(), task_id))
     if refused is not None:
         raise click.ClickException(refused)
@@ -75,13 +72,13 @@ async def _found(config: Settings, state: str | None, kind: str | None, limit: i
 
 
 async def _retry(config: Settings, task_id: UUID) -> str | None:
-    """Posts the command and waits for it; returns why the task is not queued, if so."""
+    """Posts the command and waits for its outcome; returns why the task is not queued, or None if it is."""
     async with asyncpg.create_pool(asyncpg_dsn(config.database_url), min_size=0, max_size=1) as pool:
         row = await pool.fetchrow("SELECT kind, subject, state FROM tasks WHERE id = $1", task_id)
         if row is None:
             return "there is no such task, or it is done"
         if row["state"] != TASK_DEAD:
-            return "the task is queued already"
+            return "the task is already queued"
         async with Sender(config) as sender:
             command = RetryTask(task_id, row["kind"], row["subject"])
             command_id = await sender.send(command, _OPERATOR, patience_seconds=_PATIENCE_SECONDS)

@@ -1,8 +1,7 @@
-"""`tidegate up`: the whole of Tidegate on this machine, from nothing to ready, and back to nothing.
-
-What it starts, it stops, in order: the Procfile's processes, then Valkey, then Postgres; when asked to, when one of
-the processes ends, and when it fails half way. A server that ends is started again, for its data is kept and everybody
-finds it again. What a killed `up` left running, the next one ends first.
+"""`tidegate up`: all of Tidegate on this machine, from nothing to ready, and back. It stops everything that it started,
+in order: the Procfile's processes, then Valkey, then Postgres; when asked to, when one of the processes ends, and when
+it fails half way. A server that ends is restarted: its data is kept, and everybody reconnects. Anything that a killed
+`up` left running is ended first by the next one.
 """
 
 import asyncio
@@ -70,13 +69,13 @@ def up() -> None:
 
 
 def _run(config: Settings, console: Console, stop: StopRequest) -> None:
-    """Ends by an exception only: Stopped, or whatever failed. Leaving `running` stops what was started, last first."""
+    """Ends only with an exception: Stopped, or the failure. Leaving `running` stops what was started, last first."""
     begun = time.monotonic()
     home = config.home.resolve()
     given = _given_servers(config)
     with taken(home), ExitStack() as running:
         for name in end_leftovers(records_folder(home), _LEFTOVER_TIMEOUT_SECONDS):
-            console.print(f"Ended {name}, left running by a `tidegate up` that was killed.")
+            console.print(f"Ended {name}, which a killed `tidegate up` had left running.")
         if not is_free(config.port, config.host):
             raise click.ClickException(f"port {config.port} is taken: set PORT to another, or stop what listens there")
         if config.metrics_port is not None and not is_free(config.metrics_port, config.metrics_host):
@@ -110,11 +109,11 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
             procfile.wait_until_ready(config.host, config.port, check)
             current.detail = ", ".join(programs)
         if asyncio.run(_value(database_url, _lacks_demo(config))):
-            stocked = asyncio.run(_value(database_url, _HAS_PRODUCTS))  # a catalogue of one's own may have no stock
+            stocked = asyncio.run(_value(database_url, _HAS_PRODUCTS))  # the operator's own catalogue may have no stock
             with step(console, "Demo") as current:
                 _load_demo(home, environment, output, check)
                 missing = _wait_for_demo(database_url, _lacks_demo(config), check, stocked=stocked)
-                current.detail = f"not all there: {missing}" if missing else "loaded"
+                current.detail = f"incomplete: {missing}" if missing else "loaded"
         sku = asyncio.run(_value(database_url, _MOST_AVAILABLE))
         console.print(f"Ready in {time.monotonic() - begun:.1f} s.")
         click.echo(banner(config, database_url=database_url, redis_url=redis_url, sku=sku))
@@ -127,8 +126,8 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
 
 
 def _bring_into_step(config: Settings, console: Console, database_url: str, redis_url: str) -> None:
-    """A Postgres that was begun anew or put back and a Redis that stayed, or the other way round, do not agree on what
-    is applied: says so, and has them agree before anything is posted."""
+    """If only one of Postgres and Redis was started afresh or restored, they disagree on what is applied: says so, and
+    reconciles them before anything is posted."""
 
     async def look() -> Rejoined:
         client = connect(redis_url)
@@ -143,15 +142,15 @@ def _bring_into_step(config: Settings, console: Console, database_url: str, redi
     rejoined = asyncio.run(look())
     if rejoined.mended:
         console.print(
-            "Redis and Postgres did not agree on what is applied: one of them was replaced, or put back. "
-            f"{len(rejoined.mended)} mailboxes were brought into step; the {rejoined.waiting} commands that wait in "
-            "them will be applied.",
+            "Redis and Postgres disagreed on what is applied: one of them was replaced or restored. "
+            f"{len(rejoined.mended)} mailboxes were brought back into step; the {rejoined.waiting} commands waiting in"
+            f" them will be applied.",
             soft_wrap=True,
         )
 
 
 def _given_servers(config: Settings) -> tuple[str, str] | None:
-    """The servers named by the environment, as (Postgres, Redis); None if they are ours to start."""
+    """The servers named by the environment, as (Postgres, Redis); None to start our own."""
     given = config.model_fields_set & {"database_url", "redis_url"}
     if len(given) == 1:
         raise click.ClickException("set both DATABASE_URL and REDIS_URL to use servers of your own, or neither")
@@ -159,7 +158,7 @@ def _given_servers(config: Settings) -> tuple[str, str] | None:
 
 
 def _embedded_servers(home: Path, console: Console, stop: StopRequest, running: ExitStack) -> list[EmbeddedServer]:
-    """Starts Postgres and Valkey, and has `running` stop them."""
+    """Starts Postgres and Valkey, which `running` stops at the end."""
     servers: list[EmbeddedServer] = [PostgresServer(home), ValkeyServer(home)]
     for server in servers:
         with step(console, server.title) as current:
@@ -198,8 +197,8 @@ def _load_demo(home: Path, environment: Mapping[str, str], output: Output, check
 
 
 def _wait_for_demo(database_url: str, lacks: Select[Any], check: Callable[[], None], *, stocked: bool) -> str:
-    """The demo is posted; workers, which may still be starting, apply it. Returns what is missing of it and why, when
-    the patience is over; nothing if it is there."""
+    """Waits for workers, which may still be starting, to apply the posted demo. Returns what is still missing after the
+    longest wait, and why; None if it is complete."""
     deadline = time.monotonic() + _DEMO_TIMEOUT_SECONDS
     while asyncio.run(_value(database_url, lacks)) or not (stocked or asyncio.run(_value(database_url, _IN_STOCK))):
         if time.monotonic() > deadline:

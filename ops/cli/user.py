@@ -1,5 +1,5 @@
-"""`tidegate user`: make an account of any role, put in as any other (the first admin comes in by this door), print what
-is known about somebody, and erase somebody.
+"""`tidegate user`: creates an account of any role (this is how the first admin is made), prints what is stored about a
+person, and erases a person.
 """
 
 import asyncio
@@ -34,19 +34,18 @@ _OPERATOR: Final = Actor.in_role("cli", STAFF)
 _PATIENCE_SECONDS: Final = 10.0
 
 
-@click.group(short_help="Accounts: make, export, erase one.")
+@click.group(short_help="Create, export or erase an account.")
 def user() -> None:
-    """Accounts of people who sign in."""
+    """Create, export and erase accounts."""
 
 
 @user.command()
 @click.argument("email")
-@click.option("--name", help="What to call them.  [default: the address]")
-@click.option("--role", type=click.Choice(ACCOUNT_ROLES), default=CUSTOMER, show_default=True, help="What they may do.")
+@click.option("--name", help="The person's name. [default: the address]")
+@click.option("--role", type=click.Choice(ACCOUNT_ROLES), default=CUSTOMER, show_default=True, help="The role.")
 def create(email: str, name: str | None, role: str) -> None:
-    """Make an account for EMAIL, and ask for its password; or read that from the standard input, if it is no terminal.
-
-    It is made by the workers, so Tidegate must be running.
+    """Create an account for EMAIL, asking for its password, or reading it from standard input if that is not a
+    terminal. Workers create it, so Tidegate must be running.
     """
     canonical = taken("EMAIL", EMAIL, email)
     shown = canonical[:ACCOUNT_NAME_MAX_CHARS] if name is None else taken("--name", ACCOUNT_NAME, name)
@@ -62,7 +61,8 @@ def create(email: str, name: str | None, role: str) -> None:
 @user.command()
 @click.argument("email")
 def export(email: str) -> None:
-    """Print what is known about whoever signs in as EMAIL, as JSON: the account, its sessions and its orders."""
+    """Print what is stored about the person who signs in as EMAIL, as JSON: the account, its sessions and its
+    orders."""
     known = asyncio.run(_known(settings(), taken("EMAIL", EMAIL, email)))
     if known is None:
         raise click.ClickException("there is no account with this address")
@@ -71,11 +71,10 @@ def export(email: str) -> None:
 
 @user.command()
 @click.argument("email")
-@click.confirmation_option(prompt="Name, addresses and password will be gone for good. Erase the account?")
+@click.confirmation_option(prompt="Name, addresses and password will be deleted for good. Erase the account?")
 def erase(email: str) -> None:
-    """Erase whoever signs in as EMAIL: name, addresses and password are gone, sessions end, orders stay.
-
-    It is done by the workers, so Tidegate must be running.
+    """Erase the person who signs in as EMAIL: name, addresses and password are deleted, sessions end, orders stay.
+    Workers do this, so Tidegate must be running.
     """
     refused = asyncio.run(_erase(settings(), taken("EMAIL", EMAIL, email)))
     if refused is not None:
@@ -91,7 +90,7 @@ def _ask_for_password() -> str:
 
 
 async def _done(config: Settings, command: Command) -> str | None:
-    """Posts the command and waits for it; returns why it was not done, if so."""
+    """Posts the command and waits for its outcome; returns why it failed, or None if it did not."""
     async with (
         Sender(config) as sender,
         asyncpg.create_pool(asyncpg_dsn(config.database_url), min_size=0, max_size=1) as pool,
@@ -114,7 +113,7 @@ async def _known(config: Settings, email: str) -> bytes | None:
 
 
 async def _erase(config: Settings, email: str) -> str | None:
-    """Posts the command and waits for it; returns why nobody was erased, if so."""
+    """Posts the command and waits for its outcome; returns why it failed, or None if it did not."""
     engine = create_engine(config.database_url, pool_size=1)
     try:
         async with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Values that are given to commands, read by the same fields as at every other door."""
+"""Values of CLI arguments, validated like those of the API."""
 
 from typing import Protocol, TypeVar
 
@@ -15,7 +15,7 @@ class _Field(Protocol[_T_co]):
 
 
 def taken(name: str, field: _Field[_T], given: str) -> _T:
-    """The value of the argument or option `name`. Raises BadParameter with what the field says of it."""
+    """The value of the argument or option `name`. Raises BadParameter with the field's message."""
     try:
         return field.parse(given)
     except BadValue as bad:

@@ -1,4 +1,4 @@
-"""`tidegate verify`: fold the log, compare it with every table, and say what does not agree."""
+"""`tidegate verify`: folds the log, compares it with every table, and prints the differences."""
 
 import asyncio
 import sys
@@ -19,9 +19,8 @@ from runtime.settings import settings
 @click.command(short_help="Fold the event log and compare it with every table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify(as_json: bool) -> None:
-    """Folds the event log from its beginning and compares it with every table and mailbox.
-
-    Exit code 0 with the counts, or 1 with the differences. It may run beside a busy system.
+    """Fold the event log from its beginning and compare it with every table and mailbox. Exit code 0 with the counts,
+    or 1 with the differences. It may run while the system is busy.
     """
     with _Bars() as progress:
         config = settings()
@@ -38,7 +37,7 @@ def verify(as_json: bool) -> None:
 
 
 class _Bars:
-    """One progress bar a check, on standard error."""
+    """One progress bar per check, on standard error."""
 
     def __init__(self) -> None:
         self._progress = bars(

@@ -1,4 +1,4 @@
-"""`tidegate watch`: follows the feed, and shows it in the terminal; see `ops.console.watchboard` for how."""
+"""`tidegate watch`: follows the feed, and shows it in the terminal with `ops.console.watchboard`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,11 @@ _TOKEN_SECONDS: Final = 900
 
 
 @click.command(short_help="Watch orders, revenue, stock and backlog live, in the terminal.")
-@click.option("--url", help="Where the gateway is.  [default: the running one of this machine]")
-@click.option(
-    "--token", help="A staff member's bearer token.  [default: one that is minted with this installation's key]"
-)
-@click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after so long, and leave the last picture.")
+@click.option("--url", help="The gateway. [default: the one running on this machine]")
+@click.option("--token", help="A staff member's bearer token. [default: minted with this installation's key]")
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this long, leaving the last picture.")
 def watch(url: str | None, token: str | None, seconds: float | None) -> None:
-    """Shows what the dashboard shows, until Ctrl-C. A lost connection is made again, without a gap."""
+    """Show what the dashboard shows, until Ctrl-C. A lost connection is resumed without a gap."""
     config = settings()
     address = url or f"http://{reachable(config.host)}:{config.port}"
 
@@ -55,7 +53,7 @@ def _mint(config: Settings) -> str:
 async def _watch(
     board: Board, console: Console, url: str, token: Callable[[], Awaitable[str]], seconds: float | None
 ) -> None:
-    """Follows until it is refused, or the time is over (TimeoutError)."""
+    """Follows until it is refused or the time is up (TimeoutError)."""
     async with asyncio.timeout(seconds), aiohttp.ClientSession() as http:
         live = Live(board, console=console, refresh_per_second=_REFRESH_PER_SECOND, screen=True)
         with live if console.is_terminal else nullcontext():

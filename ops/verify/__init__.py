@@ -1,8 +1,8 @@
 """`tidegate verify`: the proof. Folds the event log from its beginning and compares it with every table.
 
-All tables are read in one snapshot and streamed, so memory stays flat however long the log is; the checks run side by
-side, each on connections of its own. The mailboxes are compared with their positions while these are locked, so that
-nothing is applied between the two looks.
+All tables are read in one snapshot and streamed, so memory stays flat however long the log is; the checks run
+concurrently, each on its own connections. The mailboxes are compared with their positions while these are locked, so
+that nothing is applied between the two reads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Progress", "Report", "verify"]
 
 
 async def verify(database_url: str, redis_url: str, *, mailbox_count: int, progress: Progress = no_progress) -> Report:
-    """Compares everything with everything; the report says what was counted and what does not agree."""
+    """Runs all checks; the report has the counts and the differences."""
     dsn = asyncpg_dsn(database_url)
     mailboxes, *of_tables = [Report() for _ in range(1 + len(_CHECKS))]
     async with connect(redis_url) as redis:
@@ -41,7 +41,7 @@ async def verify(database_url: str, redis_url: str, *, mailbox_count: int, progr
             async with asyncio.TaskGroup() as checks:
                 for check, report in zip(_CHECKS, of_tables, strict=True):
                     checks.create_task(check(snapshot, report, progress))
-        except ExceptionGroup as failed:  # callers know what single errors mean
+        except ExceptionGroup as failed:  # callers handle single errors
             raise failed.exceptions[0] from None
     return Report.of([mailboxes, *of_tables])
 

@@ -1,5 +1,5 @@
-"""The balances of every ledger, folded from the moves of the log: never overdrawn at any moment, and at the end what
-the tables say. One part of the keys is in memory at a time (see `ops/verify/parts.py`).
+"""The balances of every ledger, folded from the moves in the log: never overdrawn at any moment, and equal to the
+tables at the end. One part of the keys is in memory at a time (see `ops/verify/parts.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from runtime.ledgers import LEDGERS, LedgerTable
 
 
 class Balances:
-    """The balances of one part of the keys, as the log goes on."""
+    """The balances of one part of the keys, as the log is read."""
 
     def __init__(self, report: Report, part: Part) -> None:
         self._report = report
@@ -34,7 +34,7 @@ class Balances:
                 )
 
     async def compare(self, snapshot: Snapshot) -> None:
-        """At the log's end: compares the tables, and counts their rows."""
+        """At the end of the log: compares the tables, and counts their rows."""
         for table in LEDGERS:
             rows = await self._compare(snapshot, table, self._folded[table.ledger])
             counted = f"{table.table.name}_rows"
@@ -56,7 +56,7 @@ class Balances:
                     self._report.differ(
                         name,
                         key,
-                        "the table does not say what the log says",
+                        "the table differs from the log",
                         table={table.posted: posted, table.pending: pending},
                         log={table.posted: said.posted, table.pending: said.pending},
                     )

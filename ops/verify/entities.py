@@ -1,8 +1,7 @@
-"""Every entity of `runtime/entities.py`, folded from its own events and compared with its rows, column for column.
-
-The events of one prefix and the rows of the entities that they tell of, all sorted by subject, are walked side by side:
-only what one subject's events have made is in memory at a time. Secrets, which the log does not know, and columns that
-are no fields of the state are left alone.
+"""Every entity of `runtime/entities.py`, folded from its own events and compared with its rows, column by column. The
+events of one prefix and the rows of their entities, all sorted by subject, are read in parallel: only one subject's
+entities are in memory at a time. Secrets, which are not in the log, and columns that are not fields of the state are
+not compared.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _EVENTS: Final = """
 
 
 class _Folded(NamedTuple):
-    """A state as the log has it, when it was made, and when it last became another."""
+    """A state according to the log, when it was created, and when it last changed."""
 
     state: msgspec.Struct
     created_at: datetime
@@ -72,7 +71,7 @@ async def _check(
 
 
 def _rows_of(entity_table: EntityTable) -> str:
-    """All rows, each behind the subject of its events."""
+    """All rows, each preceded by the subject of its events."""
     columns = ", ".join((*entity_table.fields, "created_at", "updated_at"))
     return (
         f"SELECT {entity_table.subject}::text AS told_under, {columns} FROM {entity_table.table.name}"  # noqa: S608 - names of ours
@@ -81,8 +80,8 @@ def _rows_of(entity_table: EntityTable) -> str:
 
 
 class _Fold:
-    """What one subject's events make. It is not `readable` if one of them cannot be read; the log's own check says
-    so."""
+    """The entities made by one subject's events. It is not `readable` if one of them cannot be read, which the log's
+    own check reports."""
 
     def __init__(self, entities: Sequence[EntityTable], guards: Guards, report: Report) -> None:
         self.states: _States = {entity_table.state: {} for entity_table in entities}
@@ -108,7 +107,7 @@ class _Fold:
 
 
 def _check_status(shop: Shop, event: VariantAdded | VariantChanged, report: Report) -> None:
-    """What follows from a variant's event for its sale rests on the status that it says its product has."""
+    """Whether a variant is on sale depends on the product status in its event, so that must be right."""
     product = shop.of(Product).get(event.product_id)
     if product is not None and product.status != event.product_status:
         report.differ(
@@ -122,7 +121,7 @@ def _check_status(shop: Shop, event: VariantAdded | VariantChanged, report: Repo
 
 
 def _note(folded: _States, shop: Shop, at: datetime) -> None:
-    """Takes over what became another just now."""
+    """Records what has just changed."""
     for kind, known in folded.items():
         for key, state in shop.of(kind).items():
             before = known.get(key)
@@ -149,7 +148,7 @@ def _compare(
             report.differ(
                 table,
                 str(key),
-                "the table does not say what the log says",
+                "the table differs from the log",
                 table={name: found[name] for name in different},
                 log={name: said[name] for name in different},
             )

@@ -1,5 +1,5 @@
-"""The guards: each says at least the seq of the last change of what stands behind it, or a batch could have been
-decided on what was there before.
+"""The guards: each holds at least the seq of the last change to what it guards; otherwise a batch could have been
+decided on an earlier state.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from runtime.entities import ENTITIES, EntityTable
 
 
 class Guards:
-    """By guard, where what stands behind it last changed, as the entities of one subject after the other are folded."""
+    """For each guard, the seq at which what it guards last changed, as one subject after the other is folded."""
 
     def __init__(self) -> None:
         self._changed = {table.guard.name: 0 for table in ENTITIES if table.guard is not None}
@@ -26,7 +26,7 @@ class Guards:
         self._batch_seq = 0
 
     def follow(self, seq: int, at: datetime, entities: Sequence[EntityTable], shop: Shop) -> None:
-        """Takes the subject's next event, after it was folded. Events of one batch have one time."""
+        """Takes the subject's next event, after it has been folded. Events of one batch have the same time."""
         guarded = [table for table in entities if table.guard is not None]
         if not guarded:
             return
@@ -50,7 +50,7 @@ class Guards:
         self._batch_at = None
 
     async def compare(self, snapshot: Snapshot, report: Report) -> None:
-        """Compares the table. What is no guard of ours may be one of tomorrow's."""
+        """Compares the table. Unknown guards may belong to a later release."""
         last_seq: int = (await snapshot.row("SELECT last_seq FROM event_counter"))[0]
         seqs: dict[str, int] = {row["name"]: row["seq"] for row in await snapshot.rows("SELECT name, seq FROM guards")}
         for name, changed in self._changed.items():
@@ -58,15 +58,15 @@ class Guards:
                 report.differ(
                     "guards",
                     name,
-                    "is not where what it stands for last changed",
+                    "is not at the last change of what it guards",
                     guard=seqs.get(name, 0),
                     changed=changed,
                     last=last_seq,
                 )
 
     def _end_batch(self) -> None:
-        """Only what a batch leaves behind counts: nobody else saw what was changed and put back, nor how something new
-        began."""
+        """Only what a batch leaves behind counts: nobody else saw changes that it reverted, or earlier states of what
+        it created."""
         for place, before in self._before_batch.items():
             if self._known[place] != before and (before is not None or place[0] in self._of_new_rows):
                 self._changed[place[0]] = max(self._changed[place[0]], self._batch_seq)

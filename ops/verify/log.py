@@ -1,7 +1,5 @@
-"""The log itself: `seq` without a gap, every event readable, and balances and prices as they follow from them.
-
-What is remembered grows with the keys of the ledgers, and only with those of one part at a time (see
-`ops/verify/parts.py`).
+"""The log itself: `seq` without a gap, every event readable, and the balances and prices that follow. Memory grows only
+with the ledgers' keys of one part at a time (see `ops/verify/parts.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ _EVENTS: Final = "SELECT seq, type, subject, occurred_at, data::text, version FR
 
 
 class _Entries:
-    """The log entry by entry: each the next one, readable, and not before the one before it."""
+    """The log, entry by entry: each must be the next one, be readable, and not be earlier than the previous one."""
 
     def __init__(self, report: Report, ordered_after: int) -> None:
         self._report = report
@@ -34,7 +32,7 @@ class _Entries:
         self._last_at: datetime | None = None
 
     def read(self, row: asyncpg.Record) -> Event | None:
-        """The log's next event, if the row holds one."""
+        """The log's next event; None if the row does not hold one."""
         seq, event_type, subject, at, data, version = row
         if seq != self._next_seq:
             self._report.differ(
@@ -52,11 +50,11 @@ class _Entries:
             self._report.differ("log", f"seq {seq}", "is no event", type=event_type, error=str(error))
             return None
         if event.subject() != subject:
-            self._report.differ("log", f"seq {seq}", "names another subject than its data", named=subject)
+            self._report.differ("log", f"seq {seq}", "names a different subject from its data", named=subject)
         return event
 
     def compare(self, last_seq: int, last_at: datetime) -> None:
-        """At the log's end: the counter must know of the last event, and of its moment."""
+        """At the end of the log: the counter must match the last event and its moment."""
         if self._next_seq - 1 != last_seq:
             self._report.differ(
                 "log", "event_counter", "is not the last event's seq", counter=last_seq, last=self._next_seq - 1
@@ -77,7 +75,7 @@ async def check_log(snapshot: Snapshot, report: Report, progress: Progress) -> N
     parts = await parts_of(snapshot)
     for part in parts:
         balances, prices = Balances(report, part), Prices(report, part)
-        # What is wrong with an event itself is told once.
+        # An error in the event itself is reported once.
         entry = _Entries(Report() if part.number else report, ordered_after)
         async for block in snapshot.blocks(_EVENTS):
             for row in block:

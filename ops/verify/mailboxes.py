@@ -1,8 +1,8 @@
-"""The mailboxes: every command ever accepted is applied or still waits.
+"""The mailboxes: every command ever accepted has been applied or is still waiting.
 
-Redis counts what was ever added to a stream, Postgres how many entries were applied. Both are read while the position
-is locked: what was added, less what still waits behind the position, must be what was applied. A Redis that was
-replaced cannot say what was lost with it: then the mailboxes were rejoined, which is counted here.
+Redis counts the entries ever added to a stream, Postgres those applied. Both are read while the position is locked:
+added minus waiting after the position must equal applied. A Redis that was replaced cannot say what was lost with it;
+the mailboxes were then rejoined, which is counted here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _COUNT: Final = (Path(mailboxes.__file__).parent / "count.lua").read_text()
 async def check_mailboxes(
     connection: asyncpg.Connection[Any], redis: Redis, mailbox_count: int, report: Report, progress: Progress
 ) -> None:
-    """Compares each mailbox with its position, and the log with what Redis knows of it."""
+    """Compares each mailbox with its position, and the log with Redis's record of it."""
     await _check_log(connection, redis, report)
     known = await connection.fetch("SELECT mailbox FROM mailboxes WHERE mailbox >= $1 ORDER BY mailbox", mailbox_count)
     all_there_are = [*range(mailbox_count), *(row["mailbox"] for row in known)]
@@ -43,7 +43,7 @@ async def check_mailboxes(
             bookmark = Bookmark(position, (await read_branches(connection)).identity)
             added, waits, fields = await count(keys=[stream_key(mailbox), log_key(mailbox)], args=[position])
             knows = remembered(fields)
-        # Whoever came to drain it meanwhile went away again: let the sweep see that nobody is at work.
+        # A worker that came to drain it meanwhile has left again: let the sweep see that nobody is at work.
         await redis.delete(awake_key(mailbox))
         rejoined += times
         applied += entries
@@ -80,7 +80,7 @@ async def _check_log(connection: asyncpg.Connection[Any], redis: Redis, report: 
             report.differ(
                 "mailboxes",
                 "log",
-                "Redis has seen more of the log than Postgres has, or another one",
+                "Redis has seen more of the log than Postgres has, or a different log",
                 redis=[str(known.identity), known.seq],
                 postgres=[str(today.identity), today.seq],
             )

@@ -1,7 +1,6 @@
-"""Orders and their lines, each folded from its own events and compared with its rows. Where a guest wants mail, the log
-does not know: of that it can only be said that it is an address, or gone.
-
-Three streams sorted by order id are walked side by side, so that only a few blocks of each are in memory.
+"""Orders and their lines, each folded from its own events and compared with its rows. A guest's e-mail address is not
+in the log: it can only be checked to be an address, or absent. Three streams sorted by order id are read in parallel,
+so that only a few blocks of each are in memory.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from runtime.records import read_event
 
 _PROGRESS_ORDERS: Final = 10_000
 
-# As text in byte order, ids sort as uuids do.
+# As text in byte order, ids sort like uuids.
 _EVENTS: Final = """
     SELECT subject, type, data::text, occurred_at, seq, version FROM events
     WHERE type LIKE 'order.%' ORDER BY subject COLLATE "C", seq
@@ -34,8 +33,8 @@ _ORDERS: Final = f"""
     SELECT id::text, {", ".join(orders.COLUMNS[1:])}, placed_at, updated_at, placed_seq FROM orders
     ORDER BY orders.id
 """  # noqa: S608 - names of ours
-# The lines of an order as the log has them, from which place to which: as rows of their own they would take longer than
-# all the rest. No place is taken twice.
+# The lines of a range of orders, aggregated: as separate rows they would take longer than everything else. No position
+# is taken twice.
 _LINES: Final = """
     SELECT order_id::text, min(position), max(position),
         '[' || string_agg('{"sku":' || to_json(sku) || ',"quantity":' || quantity
@@ -47,7 +46,7 @@ _lines: Final = msgspec.json.Decoder(tuple[Line, ...])
 
 
 class _Folded(NamedTuple):
-    """An order as the log has it, when it was placed, when it last became another, and the seq of its placing."""
+    """An order according to the log, when it was placed, when it last changed, and the seq of its placing."""
 
     order: Order
     placed_at: datetime
@@ -88,18 +87,17 @@ def _compare(
     expected = (*_told(orders.row(order))[1:], folded.placed_at, folded.updated_at, folded.placed_seq)
     email, found = rows[0]["email"], _told(tuple(rows[0]))[1:]
     if email is not None and canonical_email(email) is None:
-        report.differ("orders", order_id, "has an e-mail address that can be none")
+        report.differ("orders", order_id, "has an invalid e-mail address")
     if found != expected:
-        report.differ(
-            "orders", order_id, "the table does not say what the log says", table=_text(found), log=_text(expected)
-        )
+        report.differ("orders", order_id, "the table differs from the log", table=_text(found), log=_text(expected))
     if order.total_minor != sum([line.quantity * line.unit_price_minor for line in order.lines]):
-        report.differ("orders", order_id, "has another total than its lines", total_minor=order.total_minor)
+        report.differ("orders", order_id, "has a total that differs from its lines", total_minor=order.total_minor)
     _compare_lines(order_id, order.lines, lines, report)
 
 
 def _compare_lines(order_id: str, said: Sequence[Line], rows: Sequence[asyncpg.Record], report: Report) -> None:
-    """The text decides for nearly all. Where it differs, what it says does: one string can be written in many ways."""
+    """For nearly all, the text is the same. Where it differs, the values decide: JSON can write one string in many
+    ways."""
     _, first, last, text = rows[0] if rows else ("", 0, -1, "[]")
     in_place = first == 0 and last == len(said) - 1
     if in_place and text.encode() == _json.encode(said):
@@ -109,7 +107,7 @@ def _compare_lines(order_id: str, said: Sequence[Line], rows: Sequence[asyncpg.R
         report.differ(
             "lines",
             order_id,
-            "are not what the log says",
+            "differ from the log",
             positions=[first, last],
             table=[_text(msgspec.structs.astuple(line)) for line in found if line not in said],
             log=[_text(msgspec.structs.astuple(line)) for line in said if line not in found],
@@ -142,7 +140,7 @@ class _Fold:
         self._placed += isinstance(event, OrderPlaced)
         order, folded = self._shop.orders.get(self._key), self._folded
         if order is None:
-            return  # it was never placed, as is said at the end
+            return  # it was never placed, which is reported at the end
         if folded is None:
             self._folded = _Folded(order, at, at, seq)
         elif order is not folded.order:
@@ -151,7 +149,7 @@ class _Fold:
                 self._report.differ(
                     "orders",
                     self._order_id,
-                    "made a move that it could not make",
+                    "made an impossible move",
                     status=folded.order.status,
                     event=data,
                 )
@@ -161,16 +159,15 @@ class _Fold:
         if self._events == 0:
             self._report.differ("orders", self._order_id, "has no event")
         elif self._readable and self._placed != 1:
-            self._report.differ(
-                "orders", self._order_id, "was placed another number of times than once", times=self._placed
-            )
+            self._report.differ("orders", self._order_id, "was not placed exactly once", times=self._placed)
         return self._folded if self._readable else None
 
 
 def _may_follow(before: Order, event: Event, after: Order) -> bool:
-    """Whether such an order may become the other by the event. One that moves it tells of its own lines."""
+    """Whether the event may turn the one order into the other. An event that moves stock must carry the order's own
+    lines."""
     if isinstance(event, OrderPlaced):
-        return True  # once too often, as is said elsewhere
+        return True  # placed twice, which is reported elsewhere
     move = TRANSITIONS.get(type(event))
     if move is None:
         return after.status == before.status
@@ -181,7 +178,7 @@ def _may_follow(before: Order, event: Event, after: Order) -> bool:
 
 
 def _told(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Of the values of a row those that the log knows."""
+    """Those of a row's values that are in the log."""
     return tuple(None if place in orders.PRIVATE_PLACES else value for place, value in enumerate(row))
 
 

@@ -17,7 +17,7 @@ _STATUS_OF_TYPE: Final = {
     CommandRepeated.type: REPEATED,
 }
 
-# Whatever is not one of the three above was done by an applied command.
+# Any event other than the three above was caused by an applied command.
 _DIFFERENT: Final = f"""
     WITH left_by AS (
         SELECT command_id, min(seq) AS first, max(seq) AS last, count(*) AS events, min(actor) AS actor,
@@ -59,7 +59,7 @@ def _tell(row: asyncpg.Record, report: Report) -> None:
         report.differ(
             "outcomes",
             command_id,
-            "the record does not say what the log says",
+            "the record differs from the log",
             record=[row["status"], row["seq"], row["event_count"], row["principal"]],
             log=[row["log_status"], row["first"], row["events"], row["actor"]],
         )

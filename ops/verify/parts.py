@@ -1,7 +1,6 @@
-"""The keys of the ledgers in parts, so that what is remembered of each fits into memory however many there are.
-
-What follows from the log for a SKU, or any other key, needs no other key. So the log is folded once for each part; a
-shop of no more than KEYS_AT_ONCE is one part.
+"""The keys of the ledgers in parts, so that their state fits into memory however many there are. What follows from the
+log for a SKU, or any other key, does not depend on other keys. So the log is folded once for each part; a shop with up
+to KEYS_AT_ONCE keys is one part.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from zlib import crc32
 from ops.verify.snapshot import Snapshot
 from runtime.ledgers import LEDGERS
 
-# Keys that are remembered at a time: about 700 bytes for a SKU, with its stock, its price and its product.
+# Keys in memory at a time: about 700 bytes for a SKU, with its stock, its price and its product.
 KEYS_AT_ONCE: Final = 100_000
 
-# A log may know SKUs that the table has lost.
+# The log may have SKUs that the table has lost.
 _COUNT: Final = f"""
     SELECT greatest(
         {" + ".join(f"(SELECT count(*) FROM {table.table.name})" for table in LEDGERS)},

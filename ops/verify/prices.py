@@ -1,5 +1,5 @@
-"""What everything was sold for, at each place in the log: no order was placed at another price than the catalogue's at
-that moment, and none for what was not on sale.
+"""The prices at each place in the log: every order was placed at the catalogue's price of that moment, and only for
+what was on sale.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class _Offer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Prices:
-    """The prices of one part of the SKUs, as the log goes on. One entry a SKU is in memory, however long the log is."""
+    """The prices of one part of the SKUs, as the log is read. One entry per SKU is in memory, however long the log
+    is."""
 
     def __init__(self, report: Report, part: Part) -> None:
         self._report = report
@@ -50,7 +51,7 @@ class Prices:
         offers, currency = self._offers, order.currency
         for line in order.lines:
             offer = offers.get(line.sku)
-            # None: of a catalogue from before the log told of it, or of another part
+            # None: from a catalogue older than its events in the log, or in another part
             if offer is None or (
                 offer.on_sale and line.unit_price_minor == offer.price_minor and currency == offer.currency
             ):
@@ -59,7 +60,7 @@ class Prices:
                 self._report.differ(
                     "prices",
                     str(order.order_id),
-                    "was placed at another price than the catalogue's",
+                    "was placed at a price other than the catalogue's",
                     seq=seq,
                     sku=line.sku,
                     order=[line.unit_price_minor, order.currency],

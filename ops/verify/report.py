@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-# Of each check; a broken database can have millions, and the first ones tell.
+# For each check; a broken database can have millions, and the first ones suffice.
 DIFFERENCES_MAX: Final = 50
 
-# Of what is told of one; an order can have thousands of lines.
+# For the values of one difference; an order can have thousands of lines.
 ITEMS_MAX: Final = 50
 TEXT_MAX_CHARS: Final = 2_000
 
 Progress = Callable[[str, int, int], None]
-"""Called with the check's name, how much of it is done, and how much there is (0: not known)."""
+"""Called with the check's name, how much of it is done, and the total (0 if unknown)."""
 
 
 def no_progress(check: str, done: int, total: int) -> None:
@@ -21,7 +21,8 @@ def no_progress(check: str, done: int, total: int) -> None:
 
 
 class Report:
-    """The counts of what was compared, and the differences: by check, the first DIFFERENCES_MAX and how many more."""
+    """The counts of what was compared, and the differences: for each check, the first DIFFERENCES_MAX and how many
+    more."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -30,7 +31,7 @@ class Report:
 
     @classmethod
     def of(cls, parts: Iterable[Report]) -> Report:
-        """What several checks found, as one report."""
+        """Merges the results of several checks."""
         whole = cls()
         for part in parts:
             whole.counts |= part.counts
@@ -61,7 +62,7 @@ class Report:
 
 
 def _shortened(value: Any) -> Any:
-    """The value, or as much of it as tells."""
+    """The value, shortened if it is long."""
     if isinstance(value, str) and len(value) > TEXT_MAX_CHARS:
         return f"{value[:TEXT_MAX_CHARS]}… ({len(value):,} characters)"
     if isinstance(value, list) and len(value) > ITEMS_MAX:

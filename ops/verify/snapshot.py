@@ -1,8 +1,8 @@
-"""The database as it is at one moment, read over several connections, so that Postgres prepares several streams of rows
-while we look at them.
+"""The database at one moment, read over several connections, so that Postgres prepares several streams of rows while we
+process them.
 
 A stream comes in blocks. A block is small enough for memory whatever its rows hold, and large enough for the round trip
-not to matter; the next one is fetched while the last one is worked on.
+not to matter; the next one is fetched while the last one is processed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Final, Self
 
 import asyncpg
 
-# Rows of one block. The largest there are, orders with as many lines as one may have, take 250 KB each.
+# Rows in one block. The largest ones, orders with the greatest number of lines, take 250 KB each.
 BLOCK_ROWS: Final = 64
 
 Block = Sequence[asyncpg.Record]
 
 
 class Snapshot:
-    """Reads what is committed when it is entered, and nothing later. An asynchronous context manager."""
+    """Reads what was committed when it was entered, and nothing later. An asynchronous context manager."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -58,7 +58,7 @@ class Snapshot:
         try:
             while block := await following:
                 following = asyncio.ensure_future(cursor.fetch(BLOCK_ROWS))
-                await asyncio.sleep(0)  # the request leaves before the rows are looked at
+                await asyncio.sleep(0)  # the request is sent before the rows are processed
                 yield block
         finally:
             following.cancel()
@@ -77,6 +77,6 @@ class Snapshot:
 
 
 async def _close(connection: asyncpg.Connection[Any]) -> None:
-    """Nothing was written: there is nothing to end but the connection."""
+    """Nothing was written, so closing the connection is enough."""
     with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         await connection.close()

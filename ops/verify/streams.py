@@ -1,6 +1,5 @@
-"""Streams of rows sorted by their first column, walked side by side group by group.
-
-Only where a block ends do they wait for Postgres: a call for each group would cost more than most groups do.
+"""Streams of rows sorted by their first column, read in parallel group by group. They wait for Postgres only at the end
+of a block: a call for each group would cost more than most groups do.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Groups:
         self._at = 0
 
     async def turn(self) -> None:
-        """Goes to the next block, the first one to begin with."""
+        """Goes to the next block; at the start, to the first."""
         # No tuple as default: CPython 3.11 takes an empty one for the arguments of the StopIteration it raises.
         self._block, self._at = await anext(self._blocks, []), 0
         self.key = self._block[0][0] if self._block else None
@@ -42,7 +41,7 @@ class Groups:
                 self._at, self.key = at, block[at][0]
 
     async def take(self, key: Any) -> list[asyncpg.Record]:
-        """The same all at once, of groups that are short."""
+        """The same as one list, for short groups."""
         rows: list[asyncpg.Record] = []
         if self.key == key:
             await self.each(key, rows.append)

@@ -1,5 +1,5 @@
-"""The outbox: every task follows from the event it names, says what that says, and may be run only if none stands
-before it; and every job that is not finished has its task."""
+"""The outbox: every task matches the event that it names, and may be run only if no earlier one of its subject is left;
+and every unfinished job has its task."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def check_tasks(snapshot: Snapshot, report: Report, progress: Progress) ->
         progress("tasks", done, total)
     async for block in snapshot.blocks(_JOBS_WITHOUT, QUEUED):
         for job_id, kind in block:
-            report.differ("tasks", str(job_id), "a job that is not finished has no task", kind=kind)
+            report.differ("tasks", str(job_id), "an unfinished job has no task", kind=kind)
     report.counts["tasks"] = total
     progress("tasks", total, total)
 
@@ -53,11 +53,11 @@ def _check(row: asyncpg.Record, report: Report) -> None:
     try:
         event = read_event(row["type"], row["version"], row["data"])
     except (KeyError, msgspec.MsgspecError):
-        return  # as the log's own check says
+        return  # which the log's own check reports
     said = [(task.kind, task.subject, _as_stored(task.payload)) for task in tasks_of(event)]
     found = (row["kind"], row["subject"], msgspec.json.decode(row["payload"]))
     if found not in said:
-        report.differ("tasks", subject, "its event says something else", seq=seq, task=found, event=said)
+        report.differ("tasks", subject, "does not match its event", seq=seq, task=found, event=said)
     elif not follows_from(UUID(int=row["id"].int), UUID(int=row["command_id"].int)):
         report.differ("tasks", subject, "does not have the id that follows from its command", seq=seq)
     if row["follows"] and not row["blocked"]:

@@ -71,7 +71,7 @@ async def test_the_command_line_lists_and_retries(shop: Shop) -> None:
         assert tidegate("retry", task["id"]).returncode == 0
         refused = tidegate("retry", task["id"])
         assert refused.returncode == 1
-        assert "queued already" in refused.stderr
+        assert "already queued" in refused.stderr
         assert "no such task" in tidegate("retry", str(uuid.uuid4())).stderr
     await _all_done(shop)
 

@@ -173,7 +173,7 @@ async def test_nothing_is_applied_in_a_mailbox_that_nobody_touched_since_the_bac
         async with Shopfloor(backup, redis_url, numbers=floor.numbers) as restored:
             before = await restored.log()
             report = await verify(backup, redis_url, mailbox_count=4)
-            assert "Redis has seen more of the log than Postgres has, or another one" in {
+            assert "Redis has seen more of the log than Postgres has, or a different log" in {
                 difference["problem"] for difference in report.differences
             }
             waiting = await restored.post_all([restored.place(1, MUG=1), restored.place(2, MUG=1)])

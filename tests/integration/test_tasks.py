@@ -436,9 +436,9 @@ async def test_a_look_survives_what_postgres_refuses(
     ("statement", "problem"),
     [
         ("UPDATE tasks SET created_seq = 999999", "its event does not exist"),
-        ("UPDATE tasks SET created_seq = 1", "its event says something else"),
-        ("UPDATE tasks SET subject = 'CUP'", "its event says something else"),
-        ("UPDATE tasks SET payload = '{}'", "its event says something else"),
+        ("UPDATE tasks SET created_seq = 1", "does not match its event"),
+        ("UPDATE tasks SET subject = 'CUP'", "does not match its event"),
+        ("UPDATE tasks SET payload = '{}'", "does not match its event"),
         ("UPDATE tasks SET id = gen_random_uuid()", "does not have the id that follows from its command"),
         ("UPDATE tasks SET blocked = false", "may be run before an earlier one of its subject"),
     ],
@@ -461,7 +461,7 @@ async def test_verify_sees_a_job_that_nobody_will_run(tasks: Background) -> None
     (difference,) = report.differences
     assert (difference["subject"], difference["problem"]) == (
         str(job_id),
-        "a job that is not finished has no task",
+        "an unfinished job has no task",
     )
     await tasks.floor.post(FinishJob(job_id, "succeeded", 1, {}), actor=STAFF)
 

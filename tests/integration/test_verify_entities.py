@@ -80,7 +80,7 @@ async def test_a_column_that_is_not_what_the_log_says_is_found(filled: Shopfloor
     if column in (entity_table.key, entity_table.subject):  # it is another's row now
         assert found == {(table, "has no event"), (table, "is in the log but not in the table")}
     else:
-        assert found == {(table, "the table does not say what the log says")}
+        assert found == {(table, "the table differs from the log")}
         (difference,) = report.differences
         assert difference["table"].keys() == difference["log"].keys() == {column}
         assert difference["table"] != difference["log"]

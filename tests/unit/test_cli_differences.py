@@ -18,12 +18,12 @@ def test_only_the_columns_that_differ_are_shown_side_by_side() -> None:
         {
             "check": "stock",
             "subject": "MUG[1]",
-            "problem": "the table does not say what the log says",
+            "problem": "the table differs from the log",
             "table": {"on_hand": 101, "reserved": 4},
             "log": {"on_hand": 100, "reserved": 4},
         },
         stock=1,
-    ) == ["stock MUG[1]: the table does not say what the log says", "    on_hand: table 101, log 100"]
+    ) == ["stock MUG[1]: the table differs from the log", "    on_hand: table 101, log 100"]
 
 
 def test_lists_are_compared_item_by_item() -> None:

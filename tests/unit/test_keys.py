@@ -233,7 +233,7 @@ class TestRotate:
         ages = [1, 29, 31, 32]
         jwks = [new_jwk(EDDSA, now - days * DAY) for days in ages]
         put(path, *jwks)
-        assert "3 older ones verify, 1 taken out" in self.rotate()
+        assert "3 older keys still verify, 1 removed" in self.rotate()
         # The one made 31 days ago signed until 29 days ago; the oldest, until 31 days ago.
         assert self.kids(path)[1:] == [jwk["kid"] for jwk in jwks[:3]]
 
@@ -242,7 +242,7 @@ class TestRotate:
         result = CliRunner().invoke(keys_command, ["rotate"])
         assert (result.exit_code, result.output) == (
             1,
-            "Error: set TIDEGATE_SIGNING_KEYS to the file that is to hold the keys\n",
+            "Error: set TIDEGATE_SIGNING_KEYS to the file for the keys\n",
         )
 
     def test_a_file_of_something_else_is_left_alone(self, path: Path) -> None:
