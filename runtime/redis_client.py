@@ -11,6 +11,7 @@ import time
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+import redis.asyncio
 import redis.exceptions
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -58,13 +59,58 @@ def connection_options() -> dict[str, Any]:
     }
 
 
+class _Sending:
+    """For redis-py's connections: sends what fits into the socket's buffer at once, and waits only for what does not.
+
+    redis-py sends within `asyncio.wait_for`, a task of its own for every command. In Python 3.11 that swallows a
+    cancellation which comes when all has just been sent, and a task that was to end goes on for ever.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        connection: Any = self
+        if not connection.is_connected:
+            await connection.connect_check_health(check_health=False)
+        if check_health:
+            await connection.check_health()
+        writer = connection._writer
+        try:
+            writer.writelines([command] if isinstance(command, bytes) else command)
+            if writer.transport.get_write_buffer_size():
+                async with asyncio.timeout(connection.socket_timeout):
+                    await writer.drain()
+        except BaseException as error:  # half a command may have been sent
+            await connection.disconnect(nowait=True)
+            if isinstance(error, TimeoutError):
+                raise redis.exceptions.TimeoutError("timeout while writing to Redis") from None
+            if isinstance(error, OSError):
+                raise redis.exceptions.ConnectionError(f"lost while writing to Redis: {error}") from error
+            raise
+
+
+class _Tcp(_Sending, redis.asyncio.Connection):
+    pass
+
+
+class _Tls(_Sending, redis.asyncio.SSLConnection):
+    pass
+
+
+class _Unix(_Sending, redis.asyncio.UnixDomainSocketConnection):
+    pass
+
+
+_CONNECTIONS: Final[dict[type, type]] = {
+    kind: ours for ours in (_Tcp, _Tls, _Unix) for kind in ours.__bases__ if kind is not _Sending
+}
+
+
 class _Doubting:
     """For redis-py's pools: a connection that was idle for a moment is pinged before it is used. One that does not
     answer in time is reopened, and so are those that were idle at the same time (see `runtime.liveness`), each when it
     is taken from the pool: until then somebody else may be about to use it."""
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
+    def __init__(self, connection_class: type = redis.asyncio.Connection, **more: Any) -> None:
+        super().__init__(connection_class=_CONNECTIONS[connection_class], **more)  # type: ignore[call-arg]
         self._liveness = Liveness.configured()
         self._rests_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._silent_at = float("-inf")

@@ -45,7 +45,8 @@ async def ready(request: Request) -> Response:
 
 async def _answers(check: Awaitable[None]) -> bool:
     try:
-        await asyncio.wait_for(check, _CHECK_SECONDS)
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await check
     except Exception:
         return False
     return True

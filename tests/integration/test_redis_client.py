@@ -85,3 +85,39 @@ async def test_a_redis_that_does_not_answer_holds_up_nobody(server: ValkeyServer
         await publisher.close()
         await broker.shutdown()
         await client.aclose()
+
+
+async def test_who_is_cancelled_while_it_talks_to_redis_ends(redis_url: str) -> None:
+    """At whichever moment: a cancellation that is swallowed makes a task go on for ever."""
+    client = connect(redis_url)
+
+    async def talk() -> None:
+        while True:
+            await client.ping()
+
+    try:
+        await client.ping()
+        for steps in range(60):
+            talking = asyncio.create_task(talk())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            talking.cancel()
+            _, going_on = await asyncio.wait([talking], timeout=pace.seconds(5))
+            talking.cancel()
+            assert not going_on, f"cancelled after {steps} steps, it goes on"
+    finally:
+        await client.aclose()
+
+
+async def test_what_does_not_fit_into_the_sockets_buffer_is_waited_for(server: ValkeyServer) -> None:
+    client = connect(server.url, answer_timeout=pace.seconds(1))
+    large = b"x" * 8_000_000
+    try:
+        assert await client.set("large", large)
+        assert await client.get("large") == large
+        os.kill(server.pid, signal.SIGSTOP)
+        with pytest.raises(REDIS_UNAVAILABLE):
+            await client.set("large", large)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+        await client.aclose()
