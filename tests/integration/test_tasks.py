@@ -241,7 +241,7 @@ async def test_a_task_that_always_raises_is_dead_until_it_is_retried(tasks: Back
     await tasks.floor.verified()
 
 
-async def test_what_is_nobodys_fault_is_not_counted(tasks: Background, kind: Kinds) -> None:
+async def test_what_is_nobodys_fault_is_not_counted_but_tried_less_and_less(tasks: Background, kind: Kinds) -> None:
     attempts: list[int] = []
 
     async def away(task: Task, tools: TaskTools) -> None:
@@ -251,10 +251,14 @@ async def test_what_is_nobodys_fault_is_not_counted(tasks: Background, kind: Kin
 
     kind.do(away)
     await _receive(tasks, "TEA")
+    waits = []
     for _ in range(6):
         await tasks.run_due(CALLS)
+        waits += [row["due_at"] - row["updated_at"] for row in await _rows(tasks)]
         await tasks.make_due()
     assert attempts == [1] * 6
+    assert waits[0] <= timedelta(seconds=1)
+    assert waits[4] >= timedelta(seconds=8)
     assert await _rows(tasks) == []
 
 

@@ -122,7 +122,8 @@ class Performer:
 
     async def _retry(self, task: Task, error: BaseException, *, attempted: bool) -> str:
         expected = isinstance(error, (*NOBODYS_FAULT, *DATABASE_TROUBLE))
-        after_seconds = backoff_seconds(task.attempts, self._config.task_retry_max_seconds)
+        # Runs that do not count as attempts are counted here, so that a service that is away is asked less and less.
+        after_seconds = backoff_seconds(task.attempts if attempted else task.run, self._config.task_retry_max_seconds)
         _log.warning(
             "%s task %s failed in run %d (%s); retrying in %.1f s",
             task.kind,
