@@ -1,2 +1,2 @@
-"""The catalogue at the door: what may be said of it, what may be asked of it, and the pages that are kept ready.
-How products are found is here too, because the question and its cursors belong together."""
+"""The catalogue's API: request bodies, queries, and pages kept ready. The search for products is here too, because the
+query and its cursors belong together."""

@@ -1,7 +1,6 @@
-"""What staff may say of products, variants and categories: the bodies of requests, and the fields they become.
-
-They refuse whatever the domain would refuse of a single value, and say where; what depends on the rest of the
-catalogue (a slug that is taken, a category that is not there) is decided in the mailbox.
+"""The request bodies for products, variants and categories, and the fields they become. They refuse every single value
+that the domain would refuse, and say where; what depends on the rest of the catalogue (a slug that is taken, a missing
+category) is decided in the mailbox.
 """
 
 from typing import Annotated, Any, Self
@@ -116,7 +115,7 @@ class ProductBody(Body):
     @model_validator(mode="after")
     def _each_sku_once(self) -> Self:
         if len({variant.sku for variant in self.variants}) < len(self.variants):
-            raise ValueError("A SKU stands in several variants.")
+            raise ValueError("Several variants have the same SKU.")
         return self
 
     def fields(self, product_id: UUID) -> ProductFields:
@@ -125,7 +124,7 @@ class ProductBody(Body):
         return ProductFields(slug, self.name, self.description, self.category_id, self.status)
 
     def variant_fields(self) -> tuple[VariantFields, ...]:
-        """Its variants, as the domain knows them."""
+        """Its variants in the domain's form."""
         return tuple(variant.fields(variant.sku) for variant in self.variants)
 
 

@@ -1,9 +1,8 @@
-"""Ready pages of the catalogue, kept in this gateway process while they are true.
-
-An event about a product or a category empties the cache, so a new price is seen as soon as the tail hears of it. What
-was read longer than `level_seconds` ago is served only if the tail was level with the log since, so a process that is
-cut off from Postgres, or misses the feed, does not go on telling old prices. What one key misses is made once, however
-many ask for it. An import changes products without a pause; so the cache is emptied a few times a second at most.
+"""Ready pages of the catalogue, kept in this gateway process while they are current. An event about a product or a
+category empties the cache, so a new price is seen as soon as the tail has it. A page read longer than `level_seconds`
+ago is served only if the tail has been level with the log since, so a process that is cut off from Postgres, or misses
+the feed, does not keep serving old prices. A missing page is made once, however many ask for it. Because imports change
+products without a pause, the cache is emptied at most a few times a second.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 class Ready(NamedTuple):
-    """An answer that only has to be sent."""
+    """A response that only has to be sent."""
 
     status: int
     headers: RawHeaders
@@ -39,7 +38,7 @@ class Ready(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page in the forms in which it is asked for; `tag` is its entity tag."""
+    """A page in the forms that clients ask for; `tag` is its entity tag."""
 
     tag: str
     plain: Ready
@@ -54,7 +53,7 @@ class Page(NamedTuple):
 
 
 async def page_of(body: bytes, headers: dict[str, str]) -> Page:
-    """The page of a JSON body, with headers of its own."""
+    """The page for a JSON body, with its own headers."""
     tag = body_tag(body)
     if len(body) > _GZIP_IN_THREAD_BYTES:
         zipped = await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL, mtime=0)
@@ -62,7 +61,7 @@ async def page_of(body: bytes, headers: dict[str, str]) -> Page:
         zipped = gzip.compress(body, _GZIP_LEVEL, mtime=0)
     always = (
         (b"etag", tag.encode()),
-        (b"cache-control", b"no-cache"),  # kept, but never shown without asking: prices change
+        (b"cache-control", b"no-cache"),  # clients may store it, but must revalidate: prices change
         (b"vary", b"Accept-Encoding"),
         *((name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()),
     )
@@ -88,8 +87,8 @@ class _Entry(NamedTuple):
 
 
 class CatalogueCache:
-    """Pages by their key; those that nobody asked for the longest go first. `level_at` is when the tail last knew all
-    of the log, on the monotonic clock."""
+    """Pages by key, least recently used first. `level_at` is when the tail last had all of the log, on the monotonic
+    clock."""
 
     def __init__(self, *, max_bytes: int, level_seconds: float, level_at: Callable[[], float]) -> None:
         self._max_bytes = max_bytes
@@ -104,14 +103,14 @@ class CatalogueCache:
         self._emptying: asyncio.TimerHandle | None = None
 
     def take(self, records: list[EventRecord]) -> None:
-        """Hears what is new in the log."""
+        """Takes new events of the log."""
         for record in records:
             if record.type.startswith(_ABOUT) and not record.type.endswith(_NOTHING_NEW):
                 self._empty_soon()
                 return
 
     def get(self, key: bytes) -> Page | None:
-        """The page, if it is here and true."""
+        """The page, if it is cached and current."""
         entry = self._entries.get(self._spellings.get(key, key))
         if entry is None:
             return None
@@ -122,28 +121,28 @@ class CatalogueCache:
         return entry.page
 
     def spell(self, spelling: bytes, key: bytes) -> None:
-        """From now on `get` knows the key by this name, too."""
+        """Makes `get` find the key by this name, too."""
         if spelling != key and len(spelling) <= _SPELLING_MAX_BYTES:
             if len(self._spellings) >= _SPELLINGS_MAX:
                 self._spellings.clear()
             self._spellings[spelling] = key
 
     async def get_or_make(self, key: bytes, make: Callable[[], Awaitable[Page]], *, good_seconds: float = inf) -> Page:
-        """The page, made now if it is not here; it is good for so many seconds. Raises what `make` raises, to all who
-        wait for it."""
+        """The page, made now if it is not cached; it is valid for that many seconds. What `make` raises is raised to
+        all who wait for it."""
         page = self.get(key)
         if page is not None:
             return page
         task = self._making.get(key)
         if task is None:
             CATALOGUE_PAGES.inc()
-            # A task of its own: whoever asked first may go away before the others.
+            # Its own task: the first to ask may leave before the others.
             task = self._making[key] = asyncio.create_task(self._make(key, make, good_seconds, self._generation))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(task)
 
     def empty(self) -> None:
-        """Forgets every page; what is being made now is not kept either."""
+        """Forgets every page; pages being made now are not kept either."""
         self._generation += 1
         self._entries.clear()
         self._spellings.clear()
@@ -166,9 +165,9 @@ class CatalogueCache:
     async def _make(
         self, key: bytes, make: Callable[[], Awaitable[Page]], good_seconds: float, generation: int
     ) -> Page:
-        """`generation` is that of the moment when it was asked for: all may be forgotten before this begins."""
+        """`generation` is from the moment of the request: the cache may be emptied before this begins."""
         begun = time.monotonic()
-        # What is read before the tail begins to follow may change unheard.
+        # What is read before the tail follows the log may change unnoticed.
         followed = self._level_at() > -inf
         try:
             page = await make()

@@ -1,6 +1,5 @@
-"""Pages of products as they are sent: read, put into bytes with their links, and kept ready for the next who asks.
-
-The pages that everybody may see are the cache's; those that staff see of drafts are read anew each time.
+"""Pages of products as they are sent: read, encoded with their links, and cached. Only pages that everybody may see are
+cached; staff's pages of drafts are read each time.
 """
 
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from gateway.web import API
 PRODUCTS: Final = f"{API}/products"
 
 _IN_STOCK_SECONDS: Final = 1.0
-"""So old may a page be that says what is in stock: every order changes that, and would empty the cache."""
+"""How old a page about stock may be: every order changes stock, and would otherwise empty the cache."""
 
 
 class ProductsPage(BaseModel):
@@ -38,8 +37,8 @@ class ProductsPage(BaseModel):
 
 
 def kept_page(cache: CatalogueCache, scope: Scope) -> Ready | None:
-    """The answer to a request for a page that is here; or None. Whoever sends a token is to be heard first, if
-    only to be told that it is not good."""
+    """The response to a request for a cached page; or None. A request with a token must be authenticated first, if only
+    to be refused."""
     page = cache.get(scope["query_string"])
     if page is None or any(name == b"authorization" for name, _ in scope["headers"]):
         return None
@@ -59,8 +58,8 @@ def form(scope: Scope, page: Page) -> Ready:
 
 
 async def page(engine: AsyncEngine, cache: CatalogueCache, query: ProductsQuery, asked: bytes) -> Page:
-    """The page that the query asks for, from the cache if it is one that everybody may see. `asked` is the query
-    string as it came: the next who spells it so need not be read."""
+    """The page for the query, from the cache if everybody may see it. `asked` is the raw query string: the next request
+    that spells it the same way need not be parsed."""
     if query.status != ACTIVE:
         return await _read(engine, query)
     key = query.canonical()
@@ -82,7 +81,8 @@ async def _read(engine: AsyncEngine, query: ProductsQuery) -> Page:
 
 
 def _links(query: ProductsQuery, found: Found) -> Iterator[str]:
-    """The neighbouring pages (RFC 8288). Only an exact total knows the last one, and no cursor the one before."""
+    """The neighbouring pages (RFC 8288). The last one needs an exact total; with a cursor, the previous one is
+    unknown."""
     yield _link("first", query.model_copy(update={"page": 1, "cursor": None}))
     if query.cursor is not None:
         if found.next_cursor is not None:
@@ -106,7 +106,7 @@ def _link(relation: str, query: ProductsQuery) -> str:
 
 
 def respond(ready: Ready) -> Response:
-    """The ready answer as a response of the framework's."""
+    """The ready response in the framework's form."""
     response = Response(ready.body, ready.status)
     response.raw_headers = list(ready.headers)
     return response

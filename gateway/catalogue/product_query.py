@@ -1,4 +1,4 @@
-"""What may be asked of the list of products, and the cursors that lead through it."""
+"""The query parameters of the list of products, and its cursors."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from runtime.envelope import MOMENT_MAX_MICROSECONDS
 from runtime.records import microseconds, moment
 
 PAGE_NUMBER_MAX: Final = 100_000
-# A key of a name to sort by is the longest.
+# The longest keys are names.
 _CURSOR_MAX_CHARS: Final = 4_000
 
 
 def _searched(text: str) -> str | None:
     words = text.split()
     if all(word.startswith("-") for word in words):
-        words = [word.lstrip("-") for word in words]  # all that lacks something is nothing to search for
+        words = [word.lstrip("-") for word in words]  # only exclusions are not a search
     return " ".join(words).strip() or None
 
 
@@ -71,24 +71,24 @@ class ProductsQuery(Query):
         if self.sort == "relevance" and self.q is None:
             raise ValueError("Sorting by relevance needs `q`.")
         if self.cursor is not None and self.page != 1:
-            raise ValueError("A page is named by its number or by a cursor, not both.")
+            raise ValueError("Name a page by its number or by a cursor, not both.")
         return self
 
     @property
     def asks_of_variants(self) -> bool:
-        """Whether a product without a variant that fits is left out."""
+        """Whether products without a matching variant are left out."""
         asked = (self.currency, self.min_price, self.max_price) != (None, None, None)
         return asked or self.in_stock or self.order[0] == "price"
 
     @property
     def order(self) -> tuple[str, bool]:
-        """What it is sorted by, and whether the greatest comes first."""
+        """The sort key, and whether the greatest comes first."""
         sort = self.sort or ("newest" if self.q is None else "relevance")
         name = sort.removeprefix("-")
         return name, sort.startswith("-") != (name in ("newest", "relevance"))
 
 
-# What a cursor holds behind the name of its order: where the page before ended.
+# What a cursor holds after the name of its order: where the previous page ended.
 _KEYS: Final[dict[str, Any]] = {
     "newest": tuple[Literal["newest"], Annotated[int, msgspec.Meta(ge=0, le=MOMENT_MAX_MICROSECONDS)], UUID],
     "name": tuple[Literal["name"], str, UUID],
@@ -98,13 +98,13 @@ _KEYS: Final[dict[str, Any]] = {
 
 
 def write_cursor(name: str, key: Any, product_id: UUID) -> str:
-    """What a cursor of this order holds behind a row."""
+    """The cursor's content, in this order, after a row."""
     plain = microseconds(key) if isinstance(key, datetime) else key
     return msgspec.json.encode((name, plain, product_id)).decode()
 
 
 def read_cursor(query: ProductsQuery, text: str) -> tuple[Any, UUID]:
-    """The key and the id in what a cursor holds. Raises ValueError if the order is another."""
+    """The key and the id in a cursor's content. Raises ValueError if it is for a different order."""
     name, _ = query.order
     try:
         _, key, product_id = msgspec.json.decode(text, type=_KEYS[name])

@@ -1,9 +1,9 @@
 """Finding products: by full text, by code, by category, price and stock; page by page, in every order.
 
 Words are looked up by their English stems, whatever their case, accents and script (`domain/folding.py`), with quotes,
-`or` and `-` as on the web; a SKU or a barcode is found as a whole. If that finds nothing, names that are written alike
-are looked for. A word that nearly all products have
-must cost no more than another: of what fits it, the newest COUNTED_MAX products are ranked, and no more are counted.
+`or` and `-` as in web search; a SKU or a barcode must match as a whole. If nothing matches, similarly spelled names are
+searched for. A word that nearly all products have must cost no more than another: of its matches, only the newest
+COUNTED_MAX products are ranked and counted.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ from gateway.web.pages import decode_cursor, encode_cursor
 from runtime.tables import categories, products, stock, variants
 
 COUNTED_MAX: Final = 5_000
-"""A total is exact below this; that of a mere list, of a category or of all, always is."""
+"""A search's total is exact below this; the total of a plain list, of a category or of all, always is."""
 ALIKE_MAX: Final = 1_000
-"""The same of names that are written alike, each of which takes some microseconds to compare."""
-# Of the letters in groups of three that a name and what was asked for have between them, so many must be the same. Two
-# letters that changed places in a word of nine still pass.
+"""The same for similarly spelled names, each of which takes some microseconds to compare."""
+# The share of trigrams that a name and the search must have in common. Two swapped letters in a word of nine still
+# pass.
 _ALIKE: Final = 0.4
 """pg_trgm.word_similarity_threshold, 0..1."""
 _EXACT_RANK: Final = 2.0
-"""Of a SKU or a barcode; `ts_rank` stays below 1."""
+"""The rank of a SKU or a barcode; `ts_rank` stays below 1."""
 _RANK_BY_LENGTH: Final = 1
-"""ts_rank's option that divides by 1 + log(length): of two that say a word, the one that says less else."""
+"""ts_rank's option that divides by 1 + log(length): of two matches, the shorter text ranks higher."""
 
 
 class Found(NamedTuple):
-    """The ids of one page; how many there are in all, at least so many if that is not exact; the next page's cursor."""
+    """The ids of one page; the total, a lower bound if not exact; the next page's cursor."""
 
     ids: list[UUID]
     total: int
@@ -64,7 +64,7 @@ class Found(NamedTuple):
 
 
 async def search(connection: AsyncConnection, query: ProductsQuery) -> Found:
-    """One page of what the query asks for. Raises a 422 Problem for a cursor that is none of its order."""
+    """One page of the query's results. Raises a 422 Problem for a cursor that does not belong to its order."""
     after = None if query.cursor is None else decode_cursor(query.cursor, lambda key: read_cursor(query, key))
     await connection.execute(_SETTINGS)
     below = None if query.category_id is None else await _subtree(connection, query.category_id)
@@ -77,7 +77,7 @@ async def search(connection: AsyncConnection, query: ProductsQuery) -> Found:
 
 
 class _Match(NamedTuple):
-    """How text is matched, how well, how many matches are looked at, and which of them if there are more."""
+    """How text is matched and ranked, how many matches are considered, and which of them if there are more."""
 
     condition: ColumnElement[bool]
     rank: ColumnElement[float]
@@ -85,7 +85,7 @@ class _Match(NamedTuple):
     foremost: Sequence[ColumnElement[Any]] = ()
 
 
-# For one transaction. A plan for any words whatever is several times as slow as one for these.
+# For one transaction. A generic plan is several times as slow as one for these words.
 _SETTINGS: Final = select(
     func.set_config("plan_cache_mode", "force_custom_plan", True),
     func.set_config("pg_trgm.word_similarity_threshold", str(_ALIKE), True),
@@ -93,7 +93,7 @@ _SETTINGS: Final = select(
 
 
 def _by_text(words: str) -> _Match:
-    """Its words, by their stems, in name or description; or its code."""
+    """Words in name or description, by their stems; or the code."""
     wanted = func.to_tsquery(text("'english'"), tsquery(words))
     has_code = (variants.c.sku == (canonical_sku(words) or words)) | (variants.c.barcode == words)
     coded = products.c.id == any_(func.array(select(variants.c.product_id).where(has_code).scalar_subquery()))
@@ -107,7 +107,7 @@ def _by_text(words: str) -> _Match:
 
 
 def _by_likeness(letters: str) -> _Match:
-    """A part of the name that is written alike."""
+    """A similarly spelled part of the name."""
     given = literal(letters, Text)
     return _Match(
         given.op("<%", is_comparison=True)(products.c.name_alike),
@@ -117,7 +117,7 @@ def _by_likeness(letters: str) -> _Match:
 
 
 def _conditions(query: ProductsQuery, below: Sequence[UUID] | None, match: _Match | None) -> Iterator[Any]:
-    """What the query asks of a product, but for its variants."""
+    """The query's conditions on a product, except those on its variants."""
     if query.status != "any":
         yield products.c.status == query.status
     if below is not None:
@@ -127,23 +127,23 @@ def _conditions(query: ProductsQuery, below: Sequence[UUID] | None, match: _Matc
 
 
 def _offered(query: ProductsQuery) -> Iterator[Any]:
-    """That the product has a variant that fits, if the query asks for one."""
+    """The condition that the product has a matching variant, if the query asks for one."""
     if query.asks_of_variants:
         offer = variants.alias("offer")
         yield exists().where(offer.c.product_id == products.c.id, *_fits(query, offer))
 
 
 def _selection(query: ProductsQuery, conditions: Sequence[Any], match: _Match | None) -> Select[Any]:
-    """All that the query asks for, as (id, key), where the key is what it is sorted by."""
+    """All results of the query, as (id, sort key)."""
     name, _ = query.order
     if name == "price":
-        # Said so, Postgres reads the index of prices in its order, and stops when the page is full.
+        # In this form, Postgres reads the price index in order, and stops when the page is full.
         offer = variants.alias("offer")
         selected = select(offer.c.product_id.label("id"), offer.c.price_minor.label("key"))
         selected = selected.join_from(offer, products, products.c.id == offer.c.product_id)
         return selected.where(*_fits(query, offer), ~_cheaper(query, offer), *conditions)
     if name == "relevance":
-        assert match is not None, "nothing is relevant to nothing"
+        assert match is not None, "without words there is no relevance"
         selected = select(products.c.id, match.rank.label("key")).where(*conditions, *_offered(query))
         return selected.order_by(*match.foremost).limit(match.at_most)
     key = products.c.created_at if name == "newest" else products.c.name_order
@@ -151,7 +151,7 @@ def _selection(query: ProductsQuery, conditions: Sequence[Any], match: _Match | 
 
 
 def _fits(query: ProductsQuery, offer: FromClause) -> Iterator[ColumnElement[bool]]:
-    """What the query asks of a variant."""
+    """The query's conditions on a variant."""
     yield offer.c.active
     if query.currency is not None:
         yield offer.c.currency == query.currency
@@ -164,7 +164,7 @@ def _fits(query: ProductsQuery, offer: FromClause) -> Iterator[ColumnElement[boo
 
 
 def _cheaper(query: ProductsQuery, offer: FromClause) -> ColumnElement[bool]:
-    """Whether the product has another variant that fits and is cheaper."""
+    """Whether the product has a cheaper matching variant."""
     other = variants.alias("other")
     return exists().where(
         other.c.product_id == offer.c.product_id,
@@ -185,7 +185,7 @@ async def _page(
     selected = _selection(query, conditions, match)
     at_most = match.at_most if match is not None else COUNTED_MAX if query.asks_of_variants else None
     if name == "relevance":
-        # What is ranked is gone through once, for the page and for the total.
+        # The ranked matches are read once, for both the page and the total.
         found = selected.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
         counted = select(func.count().label("total")).select_from(found).subquery("counted")
     else:

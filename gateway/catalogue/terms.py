@@ -1,7 +1,6 @@
-"""What somebody searches for, as a `tsquery`: words folded as the catalogue's are; quotes, `or` and `-` as on the web.
-
-The text of the query is made here, word by word, for Postgres's own reading of such searches knows no scripts without
-spaces, and cuts words where the catalogue's are not cut.
+"""A search as a `tsquery`: words folded like the catalogue's; quotes, `or` and `-` as in web search. The query's text
+is made here, word by word, because Postgres's own parser does not handle scripts without spaces, and splits words
+differently from the catalogue.
 """
 
 import re
@@ -30,8 +29,8 @@ def tsquery(searched: str) -> str:
 
 
 def _lexemes(text: str) -> Iterator[str]:
-    """The words, each in quotes; they hold letters, marks and digits only. One letter of a script of pairs begins a
-    pair, or ends a run."""
+    """The words, each in quotes; they hold letters, marks and digits only. A single letter of a script indexed in pairs
+    matches as the beginning of a pair or the end of a run."""
     for piece in pieces(text):
         if isinstance(piece, str):
             yield f"'{piece}'"

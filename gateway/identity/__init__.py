@@ -1,2 +1,2 @@
-"""Who asks, and what they may: tokens, keys, guests, passwords, and how all of these end. `caller` is the answer,
-`requirements` what a route asks for."""
+"""Who is asking, and what they may do: tokens, keys, guests, passwords, and how all of these end. `caller` is the
+answer, `requirements` what a route asks for."""

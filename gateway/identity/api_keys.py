@@ -1,7 +1,8 @@
 """API keys as bearer tokens, `tgk_<id>_<secret>`: looked up when first used, then known until they are revoked.
 
-A revoked key is refused by what the log says (see `gateway/identity/revocations.py`); besides, a key is looked up anew
-after a while. When it was last used is told to Postgres now and then; that is telemetry, and lost without harm.
+A key is refused once the log says that it is revoked (see `gateway/identity/revocations.py`); in addition, keys are
+looked up again after a while. The time of last use is written to Postgres now and then; it is telemetry, and losing it
+does no harm.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class NewSecret(NamedTuple):
-    """A key that was just made, to be shown once, and what is kept of it."""
+    """A new key, to be shown once, and what is stored of it."""
 
     key: str
     secret_hash: str
@@ -48,7 +49,7 @@ class _Known(NamedTuple):
 
 
 def new_secret(key_id: UUID) -> NewSecret:
-    """The key of that id. Its secret has 256 random bits, so a plain fast hash of it tells nobody anything."""
+    """A key with that id. Its secret has 256 random bits, so a plain fast hash is safe to store."""
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     return NewSecret(f"{PREFIX}{key_id.hex}_{secret}", _hash(secret))
 
@@ -65,7 +66,7 @@ class ApiKeys:
         trusted_seconds: float,
         cache_max_entries: int,
     ) -> None:
-        """Keys that were made in development are good in `development` only."""
+        """Keys created in development are valid in `development` only."""
         self._engine = engine
         self._revocations = revocations
         self._development = development
@@ -76,7 +77,7 @@ class ApiKeys:
         self._noting: set[asyncio.Task[None]] = set()
 
     async def verify(self, token: str) -> Caller:
-        """Whose key it is. Raises a 401 Problem, and what a view raises for one that must be looked up."""
+        """The key's caller. Raises a 401 Problem, and what a view raises if the key must be looked up."""
         said = _KEY.fullmatch(token)
         if said is None:
             raise invalid_token("The API key is not valid.")
@@ -94,7 +95,7 @@ class ApiKeys:
         return known.caller
 
     async def close(self) -> None:
-        """Lets the last notes be written."""
+        """Waits for the last notes to be written."""
         await asyncio.gather(*self._noting)
 
     async def _look_up(self, key_id: UUID) -> _Known | None:

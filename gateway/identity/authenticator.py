@@ -21,7 +21,7 @@ from runtime.keys import KeyRing
 from runtime.tokens import claims_of, mint
 
 _LATEST_EXPIRY: Final = 2**53
-# So often whatever is remembered is checked against the keys that there are.
+# How often the remembered results are checked against the current keys.
 _LOOK_SECONDS: Final = 1.0
 
 
@@ -38,17 +38,17 @@ class Authenticator:
         self._look_at = 0.0
 
     def mint(self, subject: str, role: str, *, lifetime_seconds: int, now: float | None = None) -> str:
-        """A token of ours that belongs to no session: a guest's link. It counts from `now` (Unix seconds)."""
+        """A token without a session: a guest's link. Its lifetime counts from `now` (Unix seconds)."""
         return mint(self.keys, subject, [role], lifetime_seconds=lifetime_seconds, now=now)
 
     async def authenticate(self, token: str) -> Caller:
-        """Whose token or API key it is. Raises a 401 or 403 Problem, and for a key what a view raises."""
+        """The caller of a token or API key. Raises a 401 or 403 Problem, and for a key what a view raises."""
         if token.startswith(api_keys.PREFIX):
             return await self._api_keys.verify(token)
         return self.verify(token)
 
     def verify(self, token: str) -> Caller:
-        """Whose token it is, and until when. Raises a 401 or 403 Problem."""
+        """The token's caller, and until when. Raises a 401 or 403 Problem."""
         now = time.time()
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
@@ -67,11 +67,11 @@ class Authenticator:
         return verified
 
     def stands(self, caller: Caller) -> bool:
-        """Whether one who was let in still would be."""
+        """Whether a caller let in earlier would still be."""
         return caller.expires_at > time.time() and not self._revocations.refuse(caller)
 
     def _forget_old_keys(self) -> None:
-        """What was verified with keys that are gone must be verified again."""
+        """Results obtained with keys that are gone must be verified again."""
         self.keys.look()
         if self.keys.version != self._keys_version:
             self._keys_version = self.keys.version
@@ -98,7 +98,7 @@ class Authenticator:
 
 
 def _scopes(claims: dict[str, Any], role: str) -> frozenset[str]:
-    """What the token allows: all of the role, unless it names less (RFC 9068: `scope`, with spaces between)."""
+    """What the token allows: all that the role does, unless it names less (RFC 9068: `scope`, separated by spaces)."""
     scope = claims.get("scope")
     if scope is None:
         return SCOPES_OF_ROLE[role]

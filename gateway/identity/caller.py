@@ -1,4 +1,4 @@
-"""The caller: who asks, as what, and until when; and what is answered to those who do not say it well."""
+"""The caller: who is asking, in what role, and until when; and the 401s for missing or invalid credentials."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NOBODY_ROLE: Final = "nobody"
 
 
 class Caller(NamedTuple):
-    """Who asks, and until when (Unix seconds); for a sign-in, its session and the account's epoch then; for an API key,
-    its id."""
+    """Who is asking, and until when (Unix seconds); for a sign-in, its session and the account's epoch then; for an API
+    key, its id."""
 
     actor: Actor
     expires_at: float
@@ -28,21 +28,21 @@ class Caller(NamedTuple):
 
     @property
     def sees_drafts(self) -> bool:
-        """Whether all of the catalogue is for them, and not only what is public."""
+        """Whether they may see all of the catalogue, and not only what is public."""
         return self.actor.is_staff and may_see_drafts(self.actor.scopes)
 
 
 NOBODY: Final = Caller(Actor("", NOBODY_ROLE, frozenset()), float("inf"))
-"""A caller without a token, where that is allowed."""
+"""The caller without a token, where that is allowed."""
 
 
 def unauthenticated(detail: str) -> Problem:
-    """The 401 for somebody who did not say who they are."""
+    """The 401 for a request without credentials."""
     return Problem("unauthenticated", detail, headers=_CHALLENGE)
 
 
 def invalid_token(detail: str) -> Problem:
-    """The 401 for a token or key that is not good (RFC 6750)."""
+    """The 401 for an invalid token or key (RFC 6750)."""
     return Problem("invalid_token", detail, headers=_INVALID)
 
 

@@ -1,5 +1,5 @@
-"""What was made in development, which production refuses: said when a gateway process starts, so that nobody wonders
-why somebody cannot come in. Accounts are erased and made anew, keys too, and a webhook's secret is rotated.
+"""Credentials created in development, which production refuses: logged when a gateway process starts, so that nobody
+wonders why they do not work. The remedy is to erase and recreate accounts, recreate keys, and rotate webhooks' secrets.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 async def say_what_is_refused(engine: AsyncEngine) -> None:
-    """Logs how many of each there are, as soon as Postgres is there."""
+    """Logs how many of each there are, as soon as Postgres is available."""
     while True:
         try:
             async with engine.connect() as connection:

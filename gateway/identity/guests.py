@@ -1,4 +1,4 @@
-"""Guests: whoever orders without an account. Each order has a principal of its own, and a token that speaks for it."""
+"""Guests: people who order without an account. Each order has its own principal, and a token for it."""
 
 import hashlib
 from typing import Final
@@ -17,9 +17,9 @@ _PRINCIPAL_BYTES: Final = 16
 
 
 def principal(request: Request, body: bytes) -> Actor:
-    """The guest who sends this order. Who knows both the Idempotency-Key and all of the order, the address in it too,
-    is the same guest, who repeats it; with either alone, a stranger gets a token for nothing but an order of the
-    stranger's own."""
+    """The guest who sends this order. A request with the same Idempotency-Key and exactly the same order, including the
+    address, is a repetition by the same guest; with only one of them, a stranger gets a token for nothing but an order
+    of their own."""
     key = idempotency_key(request)
     if key is None:
         return Actor.in_role(f"{GUEST_PREFIX}{random_bits():016x}{random_bits():016x}", GUEST)
@@ -28,8 +28,8 @@ def principal(request: Request, body: bytes) -> Actor:
 
 
 def token(authenticator: Authenticator, guest: Actor, command_id: UUID, *, lifetime_seconds: int) -> str:
-    """The link token: a bearer token for the guest's one order, as unguessable as any signature of ours. It counts from
-    when the order was accepted, as its command's id says: so a repetition is answered with the same one, byte for byte,
-    while the keys and the lifetime that it is made with stay the same."""
+    """The link token: a bearer token for the guest's one order, as unguessable as any of our signatures. Its lifetime
+    counts from when the order was accepted, which is in its command's id: so a repetition gets the same token, byte for
+    byte, as long as the signing key and the lifetime setting stay the same."""
     accepted_at = (command_id.int >> 80) / 1000
     return authenticator.mint(guest.principal, guest.role, lifetime_seconds=lifetime_seconds, now=accepted_at)

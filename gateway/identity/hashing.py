@@ -1,6 +1,5 @@
-"""Passwords hashed and checked in threads of their own: never on the event loop, and never too many at a time.
-
-A check costs the same whether there is an account or not; otherwise the time it takes would tell.
+"""Passwords are hashed and checked in separate threads: never on the event loop, and never too many at a time. A check
+takes the same time whether or not there is an account, so that the time reveals nothing.
 """
 
 import asyncio
@@ -18,22 +17,22 @@ _T = TypeVar("_T")
 
 
 class Passwords:
-    """The threads of one process. `queue_max` bounds those who wait for one; more get 503 `gateway_busy`."""
+    """The threads of one process. Up to `queue_max` requests wait for one; more get 503 `gateway_busy`."""
 
     def __init__(self, *, concurrency: int, queue_max: int) -> None:
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="password")
         self._asked_max = concurrency + queue_max
         self._asked = 0
-        # Made at once, so that not even the first check tells anything.
+        # Made in advance, so that not even the first check reveals anything.
         self._decoy = self._threads.submit(hash_password, secrets.token_urlsafe())
 
     async def hash(self, password: str) -> Secret:
-        """The hash to keep, of a password in its one spelling."""
+        """The hash to store, of a password in its canonical form."""
         return Secret(await self._run(lambda: hash_password(password)))
 
     async def check(self, password: str, password_hash: str | None) -> bool:
-        """Whether it is the password of that hash, however it is spelt; never, without a hash, but that takes as long.
-        One that can be nobody's is not worth the time, and says nothing of any account."""
+        """Whether it is the password of that hash, in whatever Unicode form; False without a hash, but that takes as
+        long. A password that no account can have is not checked: refusing it at once reveals nothing."""
         normal = normal_password(password)
         if normal is None:
             return False
@@ -41,7 +40,7 @@ class Passwords:
         return right and password_hash is not None
 
     def close(self) -> None:
-        """Lets the threads end."""
+        """Ends the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], _T]) -> _T:

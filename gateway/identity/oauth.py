@@ -1,6 +1,5 @@
-"""OAuth 2.0's way of saying things (RFC 6749): the form that asks for a token, the answer with tokens, and errors.
-
-Errors are problem documents like all of ours, with OAuth's members `error` and `error_description` besides.
+"""OAuth 2.0's formats (RFC 6749): the form that requests a token, the response with tokens, and errors. Errors are
+problem documents like all others, with OAuth's members `error` and `error_description` added.
 """
 
 from collections.abc import AsyncIterator
@@ -52,7 +51,7 @@ class TokensView(BaseModel):
     scope: str
 
     def response(self) -> Response:
-        """200, for nobody to keep but the client."""
+        """200, which only the client may store."""
         return Response(self.model_dump_json(exclude_none=True), 200, NO_STORE, "application/json")
 
 

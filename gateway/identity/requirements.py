@@ -12,7 +12,7 @@ from gateway.identity.caller import NOBODY, NOBODY_ROLE, Caller, bearer_token
 from gateway.web.problems import Problem
 
 TOKEN_IN_QUERY: Final = "token"  # noqa: S105 - its name, not its value
-"""The part of a query that holds a token, where it may."""
+"""The query parameter for a token, where it is allowed."""
 
 _RANK: Final = {role: rank for rank, role in enumerate((NOBODY_ROLE, *ROLES))}
 
@@ -26,7 +26,7 @@ class Requirement:
         self._also_in_query = also_in_query
 
     async def __call__(self, request: Request) -> Caller:
-        """The caller. Raises a 401 or 403 Problem, and for an API key that is new here what a view raises."""
+        """The caller. Raises a 401 or 403 Problem, and for an API key not yet known here what a view raises."""
         authenticator: Authenticator = request.app.state.edge.authenticator
         headers = request.headers
         if self.role == NOBODY_ROLE and "authorization" not in headers:
@@ -37,7 +37,7 @@ class Requirement:
         return caller
 
     def check(self, caller: Caller) -> None:
-        """Raises a 403 Problem if the caller may not."""
+        """Raises a 403 Problem if the caller lacks the role or the scope."""
         if _RANK[caller.actor.role] < _RANK[self.role]:
             raise Problem("forbidden", f"This needs the role `{self.role}`.")
         if self.scope is not None and self.scope not in caller.actor.scopes:
@@ -46,6 +46,6 @@ class Requirement:
 
 def require_role(role: str, scope: str | None = None, *, also_in_query: bool = False) -> Requirement:
     """For `Annotated[Caller, Depends(require_role("staff", "inventory:write"))]`. Roles include those below them:
-    nobody (no token needed), guest, customer, staff, admin. `also_in_query` is for what browsers can send no header
-    with: the token may then be in `?token=`, which gets into histories and into proxies' logs."""
+    nobody (no token needed), guest, customer, staff, admin. `also_in_query` is for requests on which browsers cannot
+    set a header: the token may then be in `?token=`, which ends up in histories and proxy logs."""
     return Requirement(role, scope, also_in_query=also_in_query)

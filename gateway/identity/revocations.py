@@ -1,8 +1,7 @@
-"""What was handed out and is good no more: closed sessions, accounts of a newer epoch, revoked API keys.
-
-Each gateway process follows the log and keeps this in memory, so that a token is checked without asking anybody, and
-refused everywhere a moment after the commit. It need remember only what is younger than the oldest access token that
-can still be good. A process that starts reads that much from Postgres, and goes on trying while it is away.
+"""Credentials that are no longer valid: closed sessions, accounts with a newer epoch, revoked API keys. Each gateway
+process follows the log and keeps these in memory, so that a token is checked without any query, and refused everywhere
+a moment after the commit. It need remember only what is younger than the oldest access token that can still be valid. A
+process that starts reads that much from Postgres, retrying while it is unavailable.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ from runtime.records import EventRecord
 from runtime.tables import accounts, api_keys, sessions
 
 _RETRY_SECONDS: Final = 1.0
-# What workers, Postgres and gateways may differ by in what time it is.
+# How far the clocks of workers, Postgres and gateways may differ.
 _CLOCKS_APART_SECONDS: Final = 60.0
 
 _INTERESTS: Final = frozenset(
@@ -38,10 +37,10 @@ _log = logging.getLogger(__name__)
 
 
 class Revocations:
-    """Told of events by the tail; asked, of every request, whether its credentials still are good."""
+    """Told of events by the tail; asked, for every request, whether its credentials are still valid."""
 
     def __init__(self, engine: AsyncEngine, *, token_seconds: float) -> None:
-        """`token_seconds`: how long an access token is good for, or an API key is trusted without another look."""
+        """`token_seconds` is how long an access token is valid, or an API key is trusted without another look-up."""
         self._engine = engine
         self._memory_seconds = token_seconds + _CLOCKS_APART_SECONDS
         # Each with when it was learned, oldest first.
@@ -54,7 +53,8 @@ class Revocations:
         return session_id in self._ended
 
     def refuse(self, caller: Caller) -> bool:
-        """Whether what the caller came with is good no more. Tokens that came from no sign-in cannot be revoked."""
+        """Whether the caller's credentials are no longer valid. Tokens that did not come from a sign-in cannot be
+        revoked."""
         if caller.session_id is None:
             return caller.key_id is not None and caller.key_id in self._ended
         if caller.session_id in self._ended:
@@ -63,11 +63,11 @@ class Revocations:
         return known is not None and known[0] > caller.epoch
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Calls `watcher` whenever something was revoked, once that is known here."""
+        """Has `watcher` called whenever something has been revoked and is known here."""
         self._watchers.append(watcher)
 
     def take(self, records: list[EventRecord]) -> None:
-        """Takes what the tail brings."""
+        """Takes the tail's events."""
         revoked = [record.event() for record in records if record.type in _INTERESTS]
         for event in revoked:
             match event:
@@ -85,8 +85,8 @@ class Revocations:
             self._tell()
 
     async def load(self, watching: asyncio.Event) -> None:
-        """Learns what was revoked before the tail began, once that is `watching` and Postgres is there. What was
-        revoked before this process started is not known here until then."""
+        """Learns what was revoked before the tail began, once that is `watching` and Postgres is available. Until then,
+        earlier revocations are not known here."""
         await watching.wait()
         while True:
             try:
@@ -126,7 +126,7 @@ class Revocations:
         self._epochs[account] = max(known, epoch), now
 
     def _forget(self) -> float:
-        """Lets go of what no token can be old enough for any more; returns the time, on a clock of our own."""
+        """Forgets what no valid token can be old enough for; returns the current time."""
         now = time.monotonic()
         oldest = now - self._memory_seconds
         while self._ended and self._ended[first := next(iter(self._ended))] < oldest:

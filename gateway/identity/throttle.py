@@ -1,10 +1,10 @@
-"""Guessing is slowed: attempts to sign in are counted in Redis, by address and by account, and refused beyond a bound;
-so are registrations and guests' orders, by address.
+"""Slows guessing: attempts to sign in are counted in Redis, by address and by account, and refused beyond a limit; so
+are registrations and guests' orders, by address.
 
-A stranger must not lock an account out. So an account's own count takes in only addresses that never signed in to it;
-whoever did so before is held back by nothing but what came from that same address. Attempts are counted before the
-password is checked, for guesses come in parallel, and given back when it was right. Without Redis nobody is held back,
-and a metric says so. E-mail addresses are kept as digests, whether there is such an account or not.
+A stranger must not be able to lock an account. So an account's own count covers only addresses that have never signed
+in to it; an address that has is limited only by its own attempts. Attempts are counted before the password is checked,
+because guesses come in parallel, and uncounted if it was right. Without Redis nobody is limited, and a metric says so.
+E-mail addresses are stored as digests, whether or not there is such an account.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ from runtime.metrics import THROTTLE_BLIND, THROTTLED
 from runtime.redis_client import REDIS_UNAVAILABLE
 from runtime.settings import Settings
 
-# How long an address is known to an account that signed in from there.
+# How long an account remembers an address that it was signed in to from.
 _KNOWN_SECONDS: Final = 90 * 86_400
 _DIGEST_BYTES: Final = 16
 
-# A count that is over must not come back without its end.
+# A count that has expired must not come back without an expiry.
 _GIVE_BACK: Final = "if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('DECR', KEYS[1]) end"
 
 
@@ -34,7 +34,7 @@ THROTTLED.allow(policy=get_args(Policy))
 
 
 class _Count(NamedTuple):
-    """What is counted where, and how far it may go. `policy` is its name for clients."""
+    """What is counted where, and its limit. `policy` is its name for clients."""
 
     policy: Policy
     key: str
@@ -42,19 +42,19 @@ class _Count(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """An attempt that was let through, and how to tell what became of it."""
+    """An attempt that was let through, and how to report its success."""
 
     throttle: "Throttle"
     counts: Sequence[_Count]
     known_key: str
 
     async def succeeded(self) -> None:
-        """It was the owner: this attempt does not count, and this address is known from now on."""
+        """It was the owner: the attempt is uncounted, and the address remembered."""
         await self.throttle.forgive(self.counts, self.known_key)
 
 
 class Throttle:
-    """The counts of all gateways together."""
+    """The counts shared by all gateways."""
 
     def __init__(self, redis: Redis, config: Settings) -> None:
         self._redis = redis
@@ -71,7 +71,7 @@ class Throttle:
         )
         by_account = _Count("account", f"guess:account:{account}", config.guess_max_by_strangers)
         try:
-            # One after the other: an address that guesses on leaves no more counts behind.
+            # One after the other: an address that keeps guessing must leave no further counts.
             await self._count([by_address])
             counts = [by_both] if await self._redis.exists(known_key) else [by_both, by_account]
             await self._count(counts)
@@ -97,7 +97,7 @@ class Throttle:
             THROTTLE_BLIND.inc()
 
     async def guest_mail(self, host: str | None) -> None:
-        """Counts what a guest does to an order that is mailed about, from `host`. Raises a 429 Problem."""
+        """Counts a guest's action that leads to mail, from `host`. Raises a 429 Problem."""
         key = f"guest-mail:address:{network_of(host)}"
         try:
             await self._count([_Count("guest-mails", key, self._config.guest_mails_max_per_address)])
@@ -105,7 +105,7 @@ class Throttle:
             THROTTLE_BLIND.inc()
 
     async def password_reset(self, host: str | None) -> None:
-        """Counts a password reset that is asked for from `host`. Raises a 429 Problem."""
+        """Counts a password reset requested from `host`. Raises a 429 Problem."""
         key = f"reset:address:{network_of(host)}"
         try:
             await self._count([_Count("password-resets", key, self._config.resets_max_per_address)])
@@ -113,7 +113,7 @@ class Throttle:
             THROTTLE_BLIND.inc()
 
     async def forgive(self, counts: Sequence[_Count], known_key: str) -> None:
-        """Takes an attempt back, and remembers that this address is the owner's."""
+        """Uncounts an attempt, and remembers that this address is the owner's."""
         pipeline = self._redis.pipeline(transaction=False)
         for count in counts:
             pipeline.eval(_GIVE_BACK, 1, count.key)

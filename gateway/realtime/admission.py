@@ -1,4 +1,4 @@
-"""Who may subscribe to what: topics to addresses, with a look at the orders that a customer names."""
+"""Who may subscribe to what: turns topics into addresses, looking up the orders that a customer names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from runtime.tables import orders
 
 
 async def addresses(engine: AsyncEngine, caller: Caller, topics: Iterable[str]) -> frozenset[str]:
-    """Where the topics' events arrive for this caller. Raises TopicRefused for the first that is refused."""
+    """The addresses at which the topics' events arrive for this caller. Raises TopicRefused for the first that is
+    refused."""
     asked = frozenset(topics)
     found = frozenset(address(topic, caller) for topic in asked)
     named = [UUID(topic.partition("/")[2]) for topic in asked if topic.startswith(f"{ORDERS}/")]
@@ -25,7 +26,8 @@ async def addresses(engine: AsyncEngine, caller: Caller, topics: Iterable[str]) 
 
 
 async def _refuse_orders_of_others(engine: AsyncEngine, caller: Caller, order_ids: list[UUID]) -> None:
-    """An order that does not exist yet may be subscribed to: it may be on its way. Nobody sees another's anyway."""
+    """An order that does not exist yet may be subscribed to: it may be on its way. Nobody sees other customers' orders
+    anyway."""
     theirs = select(orders.c.id).where(orders.c.id.in_(order_ids), orders.c.customer_id != caller.actor.principal)
     try:
         async with engine.connect() as connection:

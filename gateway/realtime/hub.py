@@ -1,7 +1,6 @@
-"""The hub of one gateway process: every event of the tail, to every subscription that it belongs to.
-
-Subscriptions to the same addresses share an audience: what it sees is picked once, encoded once, and put into the
-send queues of all. Whoever resumes reads the log up to where the hub is, and joins without a gap and without a repeat.
+"""The hub of one gateway process: passes every event of the tail to every subscription that it belongs to.
+Subscriptions to the same addresses share an audience: its events are selected once, encoded once, and put into the send
+queues of all. A resuming subscription reads the log up to where the hub is, and joins without a gap or a repeat.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Deliver(Protocol):
-    """Takes events that are new (`live`), or of the past, for which there is `Room`."""
+    """Takes events that are new (`live`), or past ones for which there is `Room`."""
 
     def __call__(self, packet: Packet, *, live: bool) -> None: ...
 
@@ -37,7 +36,7 @@ Room = Callable[[], Awaitable[None]]
 
 
 class FellBehind(Exception):
-    """More came in than may wait, while the log was read: too slow."""
+    """More events came in than may wait while the log was read: too slow."""
 
 
 class Audience:
@@ -55,16 +54,16 @@ class Audience:
 
 
 def _addresses(record: EventRecord) -> Iterable[str]:
-    """Where the event belongs. One that says something nobody understands must not keep others from arriving."""
+    """The addresses that the event belongs to. An unreadable event must not keep others from arriving."""
     try:
         return list(addresses_of(record))
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        _log.exception("event %d (%s) cannot be read; only the topic `%s` has it", record.seq, record.type, LOG)
+        _log.exception("event %d (%s) cannot be read; it goes only to the topic `%s`", record.seq, record.type, LOG)
         return (LOG,)
 
 
 class Subscription:
-    """One subscription: what it is for, and where its packets go. What it sees up to `seq` was delivered."""
+    """One subscription: its audience, and where its packets go. Its events up to `seq` have been delivered."""
 
     __slots__ = ("_deliver", "_held", "_live", "audience", "left", "replay", "seq")
 
@@ -79,28 +78,28 @@ class Subscription:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether all that was handed on has been delivered."""
+        """Whether everything handed on so far has been delivered."""
         return self._live and self._held is None
 
     @property
     def held(self) -> tuple[int, int]:
-        """How many events it keeps for later, and of how many bytes."""
+        """How many events it holds back, and their bytes."""
         held = self._held or ()
         return sum(len(packet.bodies) for packet in held), sum(packet.size for packet in held)
 
     def go_live(self) -> None:
-        """From now on it is given what is new."""
+        """From now on, it gets new events."""
         self._live = True
 
     def take(self, packet: Packet) -> None:
-        """Takes what of the packet is behind `seq`."""
+        """Takes the part of the packet after `seq`."""
         if self._held is not None:
             self._held.append(packet)
         else:
             self._pass_on_news(packet, live=True)
 
     def pass_on(self, packet: Packet, *, live: bool) -> None:
-        """Delivers a packet that begins behind `seq`."""
+        """Delivers a packet that begins after `seq`."""
         self.seq = packet.seq
         self._deliver(packet, live=live)
 
@@ -109,17 +108,17 @@ class Subscription:
             self.pass_on(news, live=live)
 
     def hold(self) -> None:
-        """Keeps what it takes for later."""
+        """Holds new events back."""
         self._held = []
 
     def release(self) -> None:
-        """Delivers what was kept, and goes on."""
+        """Delivers the events held back, and continues with new ones."""
         held, self._held = self._held or [], None
         for packet in held:
             self._pass_on_news(packet, live=False)
 
     def end_replay(self) -> None:
-        """Its past is read, or not wanted any more."""
+        """Its past has been read, or is no longer wanted."""
         if self.replay is not None:
             self.replay.end()
 
@@ -144,7 +143,7 @@ class Hub:
 
     @property
     def seq(self) -> int:
-        """The last event that was handed on."""
+        """The seq of the last event handed on."""
         return self._tail.seq
 
     async def ready(self) -> None:
@@ -152,12 +151,12 @@ class Hub:
         await self._tail.watching.wait()
 
     def subscription(self, addresses: Iterable[str], deliver: Deliver) -> Subscription:
-        """A subscription that gets nothing yet: `join` or `resume` it."""
+        """A new subscription, which gets nothing until it is joined or resumed."""
         key = frozenset(addresses)
         return Subscription(self._audiences.get(key) or Audience(key), deliver)
 
     def join(self, subscription: Subscription) -> None:
-        """From now on the subscription gets what is new."""
+        """From now on, the subscription gets new events."""
         audience = self._audiences.setdefault(subscription.audience.addresses, subscription.audience)
         subscription.audience = audience
         subscription.go_live()
@@ -166,17 +165,16 @@ class Hub:
             self._by_address.setdefault(address, set()).add(audience)
 
     def admit(self, subscription: Subscription, after: int, principal: str) -> None:
-        """Counts what is to be a long replay: of more than a page, by a look at all of the log. Raises
-        TooManyReplays."""
+        """Counts a replay as long if it takes more than a page of the whole log. Raises TooManyReplays."""
         if subscription.audience.narrow is None and self.seq - after > _PAGE_EVENTS:
             subscription.replay = self._turns.begin(principal)
 
     async def resume(
         self, subscription: Subscription, after: int, room: Room, *, max_events: int, max_bytes: int
     ) -> None:
-        """Delivers the log behind `after`, and joins; a subscription that leaves meanwhile is let go of. `room` is
-        awaited before each packet. Raises what a view raises, and FellBehind if more than `max_events` or `max_bytes`
-        came in while the last of it was read."""
+        """Delivers the log after `after`, and joins; stops if the subscription leaves meanwhile. `room` is awaited
+        before each packet. Raises what a view raises, and FellBehind if more than `max_events` or `max_bytes` came in
+        while the last page was read."""
         subscription.seq = after
         try:
             joined = False
@@ -193,9 +191,9 @@ class Hub:
             subscription.end_replay()
 
     async def _next_page(self, subscription: Subscription) -> tuple[Page, bool]:
-        """A page of the log behind the subscription's seq, and whether it has joined because this is the last one.
-        What comes in from the moment of joining is kept until that page is delivered, so it joins when its turn has
-        come, and not before: nobody knows how long that takes."""
+        """A page of the log after the subscription's seq, and whether the subscription has joined because this is the
+        last one. Events from the moment of joining are held back until that page is delivered, so it joins only when
+        its turn has come: waiting for a turn may take long."""
         wanted, joined = subscription.audience.narrow, False
         async with self._turns.turn(whole_log=wanted is None), self._engine.connect() as connection:
             after, until = subscription.seq, self.seq
@@ -214,7 +212,7 @@ class Hub:
             return Page(records, records[-1].seq if records else until), joined
 
     async def _deliver(self, subscription: Subscription, page: Page, room: Room) -> bool:
-        """Delivers what it sees of a page; False if the subscription has left."""
+        """Delivers the subscription's part of a page; False if the subscription has left."""
         records = page.records
         while records and not subscription.left:
             part, records = records[:CHUNK_MAX_EVENTS], records[CHUNK_MAX_EVENTS:]
@@ -234,7 +232,7 @@ class Hub:
         return not subscription.left
 
     def leave(self, subscription: Subscription) -> None:
-        """Ends a subscription; more than once does no harm."""
+        """Ends a subscription; repeating it does no harm."""
         audience = subscription.audience
         audience.subscriptions.discard(subscription)
         subscription.leave()

@@ -1,6 +1,5 @@
-"""The messages of the WebSocket `/ws`: what a client may say, and what it is told. JSON objects, told apart by `type`.
-
-The AsyncAPI document is made from these structs, so what stands there is what is sent.
+"""The messages of the WebSocket `/ws`, in both directions: JSON objects, distinguished by `type`. The AsyncAPI document
+is generated from these structs, so it matches what is sent.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class _Said(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fields=True):
-    """What a client says."""
+    """A message from the client."""
 
 
 class Authenticate(_Said, frozen=True, tag="authenticate"):
@@ -65,7 +64,7 @@ Said = Authenticate | Subscribe | Unsubscribe | Ping
 
 
 class _Told(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
-    """What a client is told."""
+    """A message to the client."""
 
 
 class Authenticated(_Told, frozen=True, tag="authenticated"):
@@ -137,7 +136,7 @@ ERROR_CODES: Final = (
     "another_log",
     "database_unavailable",
 )
-"""All that `Error.code` can be."""
+"""All values of `Error.code`."""
 
 
 class Error(_Told, frozen=True, tag="error"):
@@ -158,7 +157,7 @@ _json = msgspec.json.Encoder()
 
 
 def decode(text: str | bytes) -> Said:
-    """What the client said. Raises msgspec.MsgspecError, UnicodeDecodeError or RecursionError."""
+    """The client's message. Raises msgspec.MsgspecError, UnicodeDecodeError or RecursionError."""
     said: Said = _said.decode(text)
     return said
 

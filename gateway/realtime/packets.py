@@ -13,17 +13,17 @@ import msgspec
 from runtime.branches import Branches
 from runtime.records import CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS, EventRecord, cloud_event
 
-# What one packet is kept as. Whoever calls a subscription by a name of their own shares it with nobody.
+# How many encodings one packet keeps. A subscription with its client's own name shares its encoding with no other.
 _WRITTEN_MAX: Final = 4
 
 _json: Final = msgspec.json.Encoder()
 
 Form = Callable[[str, Sequence[int], Sequence[str]], str]
-"""How a run of events (subscription, seqs, bodies) is written for whoever gets it."""
+"""How a run of events (subscription, seqs, bodies) is written for its receivers."""
 
 
 class Packet:
-    """Some events in the order of the log, by seq, encoded: what one audience sees of a run of it."""
+    """Some encoded events in the order of the log: one audience's part of a run."""
 
     __slots__ = ("_written", "bodies", "seqs", "size")
 
@@ -39,14 +39,14 @@ class Packet:
         return self.seqs[-1]
 
     def behind(self, seq: int) -> Packet | None:
-        """What of it is behind `seq`, if anything is."""
+        """The part after `seq`; None if it is empty."""
         if self.seqs[0] > seq:
             return self
         start = bisect_right(self.seqs, seq)
         return Packet(self.seqs[start:], self.bodies[start:]) if start < len(self.seqs) else None
 
     def written(self, form: Form, subscription: str) -> str:
-        """In a form, for subscriptions of that name: all of them share it, if names are few."""
+        """The packet in a form, for subscriptions of that name: all of them share it, if names are few."""
         key = form, subscription
         text = self._written.get(key)
         if text is None:
@@ -68,8 +68,8 @@ def array(subscription: str, seqs: Sequence[int], bodies: Sequence[str]) -> str:
 
 @lru_cache(maxsize=8)
 def server_sent(identity: UUID) -> Form:
-    """Server-sent events of the log `identity`, each with its place there as id to resume from. There is one form for
-    all who follow one log."""
+    """Server-sent events of the log `identity`, each with its place there as id to resume from. All who follow one log
+    share the form."""
 
     def written(subscription: str, seqs: Sequence[int], bodies: Sequence[str]) -> str:
         return "".join(
@@ -80,17 +80,17 @@ def server_sent(identity: UUID) -> Form:
 
 
 def event_id(seq: int, identity: UUID) -> str:
-    """The place of an event in an event stream: its seq, and which log's."""
+    """The id of an event in an event stream: its seq, and its log's identity."""
     return f"{seq}@{identity}"
 
 
 def encode(record: EventRecord, branches: Branches) -> str:
-    """The event in the form that everybody gets: a CloudEvent."""
+    """The event as a CloudEvent, the form that everybody gets."""
     return _json.encode(cloud_event(record, branches.source(record.seq))).decode()
 
 
 def packets(events: Sequence[tuple[int, str]]) -> Iterator[Packet]:
-    """Encoded events (seq, body) in packets that are no burden to whoever takes them."""
+    """Encoded events (seq, body) in packets of bounded size."""
     start = size = 0
     for index, (_, body) in enumerate(events):
         if index > start and (index - start == CHUNK_MAX_EVENTS or size + len(body) > CHUNK_MAX_BYTES):

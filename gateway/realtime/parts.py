@@ -1,4 +1,4 @@
-"""What sockets and event streams are served from, apart from the edge that puts it together and knows them."""
+"""What sockets and event streams are served from, apart from the edge, which assembles it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Places: how many sockets and event streams one gateway process serves, of whom, and from where.
-
-Whoever has not said yet who they are, guests, and customers each have a share, so that however many of them come, a
-quarter of the places is left to staff; and there is always a place to say who one is from: where the unknown are too
-many, the one that has waited longest goes, of the address that has most of them.
+"""Places: how many sockets and event streams one gateway process serves, for whom, and from where. Those who have not
+authenticated yet, guests, and customers each have a share, so that a quarter of the places is always left to staff; and
+there is always room to authenticate: if too many have not done so, the one that has waited longest is closed, among
+those of the address that has most of them.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Bound = Literal["all", "kind", "address", "principal"]
 UNKNOWN: Final = "unknown"
 _STAFF: Final = "staff"
 
-# Of all places.
+# Shares of all places.
 _UNKNOWN_SHARE: Final = 1 / 8
 _GUESTS_SHARE: Final = 1 / 4
 _GUESTS_AND_CUSTOMERS_SHARE: Final = 5 / 8
@@ -40,11 +39,11 @@ _log = logging.getLogger(__name__)
 
 
 class NoPlace(Exception):
-    """There is no place; the text says which bound is reached."""
+    """There is no place; the text says which limit is reached."""
 
 
 class Place:
-    """One place, and who has it. `give_up` is called when its holder has to go to make room."""
+    """One place and its holder. `give_up` is called when the holder has to make room."""
 
     __slots__ = ("address", "give_up", "kind", "principal", "taken")
 
@@ -77,7 +76,7 @@ class Places:
         self._refusals = Refusals("sockets", _log)
 
     def take(self, caller: Caller | None, host: str | None) -> Place:
-        """A place for somebody who said who they are, or has not yet. Raises NoPlace."""
+        """A place for a caller, or for somebody who has not authenticated yet. Raises NoPlace."""
         kind, principal = (UNKNOWN, None) if caller is None else (_kind(caller), caller.actor.principal)
         place = Place(kind, principal, None if host is None else network_of(host))
         self._check_address(place)
@@ -92,7 +91,7 @@ class Places:
         return place
 
     def name(self, place: Place, caller: Caller) -> None:
-        """Its holder has said who they are. Raises NoPlace, and then the place is still theirs to free."""
+        """The holder has authenticated. Raises NoPlace; the place must then still be freed."""
         kind, principal = _kind(caller), caller.actor.principal
         self._check_known(kind, principal)
         if place.taken:
@@ -101,13 +100,13 @@ class Places:
             self._count(place, 1)
 
     def free(self, place: Place) -> None:
-        """Gives a place back; more than once does no harm."""
+        """Gives a place back; repeating it does no harm."""
         if place.taken:
             place.taken = False
             self._count(place, -1)
 
     def _check_known(self, kind: str, principal: str | None) -> None:
-        """Raises NoPlace if there may not be one more of such."""
+        """Raises NoPlace if there may not be another of this kind."""
         per_principal = self._max_per_guest if kind == GUEST else self._max_per_principal
         if principal is not None and self._of_principal[principal] >= per_principal:
             raise self._none("principal")
@@ -118,18 +117,18 @@ class Places:
             raise self._none("kind")
 
     def _check_address(self, place: Place) -> None:
-        """Those of staff do not count: they may sit behind one address with anybody."""
+        """Staff's places do not count: they may share an address with anybody."""
         if place.kind == _STAFF or place.address is None:
             return
         if self._of_address[place.address] >= self._max_per_address:
             raise self._none("address", place)
 
     def _make_room(self) -> None:
-        """Ends the oldest of those who have said nothing yet, of the address that has most of them."""
+        """Closes the oldest of those that have not authenticated, among those of the address that has most of them."""
         most = Counter(place.address for place in self._unknown).most_common(1)[0][0]
         oldest = next(place for place in self._unknown if place.address == most)
         SOCKETS_REFUSED.labels(UNKNOWN).inc()
-        self._refusals.note(f"{len(self._unknown)} have not said who they are; one from {most} has to go")
+        self._refusals.note(f"{len(self._unknown)} have not authenticated; closing one from {most}")
         self.free(oldest)
         if oldest.give_up is not None:
             oldest.give_up()
@@ -151,7 +150,7 @@ class Places:
     def _none(self, bound: Bound, place: Place | None = None) -> NoPlace:
         SOCKETS_REFUSED.labels(bound).inc()
         whence = "" if place is None else f", from {place.address}"
-        self._refusals.note(f"{self._taken} are open; the last one by the bound on {bound}{whence}")
+        self._refusals.note(f"{self._taken} are open; the last one was refused by the bound on {bound}{whence}")
         return NoPlace(_REASONS[bound])
 
 

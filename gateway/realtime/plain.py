@@ -1,5 +1,4 @@
-"""Subscriptions without a protocol: what to send is in the request, and the client says nothing more.
-
+"""Subscriptions without a protocol: the request says what to send, and the client sends nothing more.
 `/ws/notifications` is everything about the signed-in customer, each frame a JSON array of CloudEvents; the event stream
 of `/api/v1/events/stream` is the same for any topics, as server-sent events.
 """
@@ -24,7 +23,7 @@ _CLOSES: Final = {
 
 
 class Notifications(Session):
-    """A socket that only gets events. What its client says means nothing, and is not kept."""
+    """A socket that only receives events. Messages from its client are ignored."""
 
     def _form(self) -> Form:
         return array
@@ -42,8 +41,8 @@ class Notifications(Session):
 
 
 class Stream(Notifications):
-    """An event stream. Its heartbeats keep proxies from closing it, and are events without data: no listener is told of
-    them, but a browser resumes from there."""
+    """An event stream. Its heartbeats keep proxies from closing it, and are events without data: listeners are not
+    called, but a browser resumes from there."""
 
     def _form(self) -> Form:
         return server_sent(self._parts.tail.branches.identity)

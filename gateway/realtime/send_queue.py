@@ -1,7 +1,6 @@
-"""An send queue: what is on its way to one socket or stream, bounded, in order, and nobody else's trouble.
-
-A task that sends exists only while there is something to send, so that an idle socket costs little; what gathers
-meanwhile goes out together. What was sent is noted only when it was: whoever is cut off is told where to resume.
+"""A send queue: what is on its way to one socket or stream, bounded, in order, and without effect on others. A sending
+task exists only while there is something to send, so that an idle socket costs little; what gathers meanwhile goes out
+together. Events count as sent only once they have been: a client that is cut off is told where to resume.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from typing import Final, NamedTuple
 from gateway.realtime.packets import Form, Packet
 from runtime.records import CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS
 
-# A client that takes nothing for so long is too slow.
+# A client that takes nothing for this long is too slow.
 SEND_MAX_SECONDS: Final = 20.0
 
 NOTICES_MAX: Final = 200
-"""Notices that may wait; who reads none of so many is too slow."""
+"""How many notices may wait; a client that reads none of them is too slow."""
 
 _CROWDED: Final = NOTICES_MAX // 2
 
@@ -26,12 +25,12 @@ Send = Callable[[str], Awaitable[None]]
 
 
 class Lane:
-    """The way of one subscription's events. Up to the seq `sent`, all of them were sent."""
+    """One subscription's events on their way. All of them up to the seq `sent` have been sent."""
 
     __slots__ = ("name", "sent")
 
     def __init__(self, name: str, began: int) -> None:
-        """`name` is JSON, as it is sent; `began` is the seq behind which the subscription begins."""
+        """`name` is JSON, as it is sent; `began` is the seq after which the subscription begins."""
         self.name = name
         self.sent = began
 
@@ -43,7 +42,7 @@ class _Events(NamedTuple):
 
 
 class _Notice(NamedTuple):
-    """A message that is no event. When it is sent, so is everything up to `seq` of these lanes."""
+    """A message other than events. Once it is sent, so is everything up to `seq` of these lanes."""
 
     text: str
     seq: int
@@ -51,7 +50,7 @@ class _Notice(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """What is sent at once: so many items."""
+    """What is sent at once, and how many items it is."""
 
     text: str
     seq: int
@@ -60,12 +59,12 @@ class _Frame(NamedTuple):
 
 
 class SendQueue:
-    """Sends packets and notices to one receiver, in the order they were put in. Of live events, one packet always has
-    room; beyond it, `max_events` and `max_bytes` may wait. Past events wait outside, until what is here is sent."""
+    """Sends packets and notices to one receiver, in the order they were put in. One packet of live events always has
+    room; beyond it, `max_events` and `max_bytes` may wait. Past events wait outside until the queue is sent."""
 
     def __init__(self, send: Send, ended: Callable[[], None], form: Form, *, max_events: int, max_bytes: int) -> None:
-        """`ended` is called when nothing can be sent any more: there is no room, or the receiver is gone, or takes
-        nothing. Events are sent in `form`."""
+        """`ended` is called when nothing more can be sent: there is no room, or the receiver is gone, or takes nothing.
+        Events are sent in `form`."""
         self._send = send
         self._form = form
         self._ended = ended
@@ -85,17 +84,17 @@ class SendQueue:
 
     @property
     def waiting(self) -> int:
-        """Live events that are not sent yet."""
+        """The number of live events not sent yet."""
         return self._events
 
     @property
     def crowded(self) -> bool:
-        """Whether so many notices wait that none should be asked for before they are sent."""
+        """Whether so many notices wait that no more should be requested until they are sent."""
         return self._notices >= _CROWDED
 
     def put(self, lane: Lane, packet: Packet, *, live: bool = True) -> None:
-        """Takes events. Once live ones did not fit, nothing more is taken; past ones take no room from them, since
-        their caller awaits `flushed` before."""
+        """Takes events. If live ones do not fit, nothing more is taken; past ones take no room from them, since their
+        caller awaits `flushed` first."""
         if self._sealed:
             return
         if live:
@@ -107,7 +106,7 @@ class SendQueue:
         self._append(_Events(lane, packet, live))
 
     def notify(self, message: str, seq: int = 0, lanes: Sequence[Lane] = ()) -> None:
-        """Takes a notice; it may say that everything up to `seq` of some lanes was put in before."""
+        """Takes a notice; it may state that everything up to `seq` of some lanes was put in before it."""
         if self._sealed:
             return
         if self._notices >= NOTICES_MAX:
@@ -117,7 +116,7 @@ class SendQueue:
         self._append(_Notice(message, seq, lanes))
 
     def seal(self) -> None:
-        """Takes nothing more; what was put in before still goes out."""
+        """Takes nothing more; what was put in already is still sent."""
         self._sealed = True
 
     def close(self) -> None:
@@ -129,7 +128,7 @@ class SendQueue:
         self._wake()
 
     async def flushed(self) -> None:
-        """Returns when all that was put in before is sent, or cannot be."""
+        """Returns when everything put in so far is sent, or cannot be."""
         if self._writing is None:
             return
         if self._flushing is None:
@@ -170,14 +169,14 @@ class SendQueue:
                 self._wake()
 
     def _wake(self, sent: int | None = None) -> None:
-        """Tells who waits for so many items to be sent, or all."""
+        """Wakes those who wait for that many items to be sent, or all."""
         while self._flushing and (sent is None or self._flushing[0][0] <= sent):
             _, waiting = self._flushing.popleft()
             if not waiting.done():
                 waiting.set_result(None)
 
     def _next(self) -> _Frame:
-        """A notice, or as many events of one subscription as go together."""
+        """A notice, or as many events of one subscription as fit into one frame."""
         item = self._items.popleft()
         if isinstance(item, _Notice):
             self._notices -= 1
@@ -203,7 +202,7 @@ class SendQueue:
             self._bytes -= item.packet.size
 
     def _goes_together(self, lane: Lane, count: int, size: int) -> bool:
-        """Whether the next item are events of the same subscription, and there is room for them in a frame."""
+        """Whether the next item is events of the same subscription that still fit into the frame."""
         if not self._items or isinstance(self._items[0], _Notice) or self._items[0].lane is not lane:
             return False
         packet = self._items[0].packet

@@ -1,7 +1,6 @@
-"""One WebSocket of `/ws`: its caller, its subscriptions, and what is said and told.
-
-It promises that every subscription gets what it sees of the log, once and in order, or the socket is closed with a
-code and the seq to resume from. A client's mistakes are answered and counted; they harm nobody else.
+"""One WebSocket of `/ws`: its caller, its subscriptions, and its messages. It promises that every subscription gets its
+part of the log, once and in order, or the socket is closed with a code and the seq to resume from. A client's mistakes
+are answered and counted, and do not affect others.
 """
 
 import asyncio
@@ -59,7 +58,7 @@ from gateway.views.log import NotThisLog
 from gateway.web.problems import Problem
 from runtime.engine import VIEW_FAILED
 
-# So many messages that could not be understood are answered; one more ends the socket.
+# This many invalid messages are answered; one more ends the socket.
 MISTAKES_MAX: Final = 20
 _LATEST_TIMER_SECONDS: Final = 30 * 86_400.0
 
@@ -72,7 +71,8 @@ class _Served(NamedTuple):
 
 
 class Session:
-    """The protocol of one socket. `send` sends a text frame; `end` is called once, when `closing` says how it ends."""
+    """The protocol of one socket. `send` sends a text frame; `end` is called once, when `closing` is set to how it
+    ends."""
 
     def __init__(
         self, parts: Parts, caller: Caller | None, send: Send, end: Callable[[], object], place: Place
@@ -102,32 +102,32 @@ class Session:
         self._watch_expiry()
 
     def _form(self) -> Form:
-        """How events are written."""
+        """The form that events are written in."""
         return events_message
 
     @property
     def caller(self) -> Caller | None:
-        """Who it is, once that is known."""
+        """The caller, once known."""
         return self._caller
 
     @property
     def seq(self) -> int:
-        """Every event of every subscription up to here is sent, or is in the send queue."""
+        """Every event of every subscription up to this seq is sent, or is in the send queue."""
         handed_on = self._parts.hub.seq
-        # One that begins behind an event which is yet to come is ahead of the hub.
+        # A subscription that begins after a future event is ahead of the hub.
         return min(
             (max(handed_on, s.seq) if s.up_to_date else s.seq for s, _ in self._served.values()), default=handed_on
         )
 
     async def begin(self, first: Subscribe) -> None:
-        """The request itself asks for a subscription: it begins when it is known who asks."""
+        """The request itself asks for a subscription, which begins once the caller is known."""
         if self._caller is None:
             self._first = first
         else:
             await self.subscribe(first)
 
     async def hear(self, text: str | bytes) -> None:
-        """Takes one message of the client, once it has read enough of the answers to those before."""
+        """Takes one message from the client, once it has read enough of the answers to earlier ones."""
         if self._queue.crowded:
             await self._queue.flushed()
         if not self._allowance.take():
@@ -189,7 +189,7 @@ class Session:
             await self.subscribe(first)
 
     async def subscribe(self, said: Subscribe) -> None:
-        """Begins a subscription, or says why not."""
+        """Begins a subscription, or answers why not."""
         assert self._caller is not None
         name = said.subscription or ",".join(sorted(set(said.topics)))
         try:
@@ -239,7 +239,7 @@ class Session:
             raise TopicRefused("too_many_topics", f"A socket has at most {SOCKET_TOPICS_MAX} topics.")
 
     def _resume(self, subscription: Subscription) -> None:
-        """Subscriptions resume one after another, so that what they read takes the room of one."""
+        """Subscriptions resume one after another, so that reading takes the memory of one."""
         self._to_resume.append(subscription)
         if self._resuming is None:
             self._resuming = asyncio.create_task(self._resume_all())
@@ -261,7 +261,7 @@ class Session:
         except VIEW_FAILED:
             self._end(Closing(TRY_LATER, f"the log cannot be read now; resume after {self._resume_from}"))
         except Exception:
-            _log.exception("a replay ended by a bug")
+            _log.exception("a replay failed unexpectedly")
             self._end(Closing(INTERNAL_ERROR, "internal_error"))
         finally:
             self._resuming = None
@@ -281,23 +281,23 @@ class Session:
             self._parts.stats.unwatch(self, name)
 
     def heartbeat(self) -> None:
-        """Tells how far it has come."""
+        """Sends a heartbeat with how far it has come."""
         if self._served:
             seq = self.seq
             self._queue.notify(encode(Heartbeat(seq)), seq, [lane for _, lane in self._served.values()])
 
     def tell_stats(self, name: str, stats: Figures) -> None:
-        """Tells a subscription to `stats` what there is this second; one that is behind misses some."""
+        """Sends this second's figures to a subscription to `stats`; one that is behind misses some."""
         if self._queue.waiting <= self._config.socket_queue_max_events // 2:
             self._tell(Stats(name, stats))
 
     def resync(self) -> None:
-        """The log is another one: what was subscribed to is no more."""
+        """The log has been replaced: the subscriptions' log no longer exists."""
         if self._served:
             self._end(Closing(NOT_THIS_LOG, "another_log"))
 
     def revoke(self) -> None:
-        """The token counts no more, or did not come in time."""
+        """The token is no longer valid, or did not come in time."""
         self._end(Closing(UNAUTHENTICATED, "unauthenticated" if self._caller is None else "invalid_token"))
 
     def _give_up(self) -> None:
@@ -305,12 +305,12 @@ class Session:
         self._end(Closing(TRY_LATER, "too many sockets that have not authenticated"))
 
     def close(self) -> None:
-        """Lets go of everything."""
+        """Ends everything that belongs to the session."""
         self._leave()
         self._queue.close()
 
     async def flushed(self) -> None:
-        """Returns when all that was told is sent, or cannot be."""
+        """Returns when all messages are sent, or cannot be."""
         await self._queue.flushed()
 
     def _watch_expiry(self) -> None:
@@ -335,11 +335,11 @@ class Session:
 
     @property
     def _resume_from(self) -> int:
-        """What every subscription was sent for certain."""
+        """The seq up to which every subscription has certainly been sent everything."""
         return min((lane.sent for _, lane in self._served.values()), default=self._parts.hub.seq)
 
     def _end(self, closing: Closing) -> None:
-        """Nothing more is said from here on than what was, and how it ends."""
+        """From here on, nothing is sent except what is queued, and the close."""
         if self.closing is None:
             self.closing = closing
             self._leave()

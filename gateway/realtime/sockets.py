@@ -1,6 +1,5 @@
-"""The WebSockets `/ws` and `/ws/notifications`, straight on ASGI: an idle one costs a task that listens, and no more.
-
-Here sockets are admitted, counted, kept informed and closed; what they say and are told is the session's business.
+"""The WebSockets `/ws` and `/ws/notifications`, straight on ASGI: an idle one costs one listening task. Here sockets
+are admitted, counted, sent heartbeats and closed; their messages are the session's business.
 """
 
 import asyncio
@@ -33,10 +32,10 @@ _SEQ: Final = re.compile("[0-9]{1,18}")
 _QUERY_FIELDS_MAX: Final = 10
 _TOPIC_MAX_CHARS: Final = 100
 
-# What was told last is worth so long a wait for a client that takes it slowly.
+# How long to wait for a slow client to take the last messages.
 _FLUSH_SECONDS: Final = 1.0
 
-# Between two looks at whatever else there is to do.
+# Between two checks of other conditions.
 _HEARTBEATS_AT_ONCE: Final = 50
 
 _log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class Sockets:
         self._open: set[Session] = set()
 
     async def run(self) -> None:
-        """Tells every socket from time to time how far it has come, until cancelled."""
+        """Sends every socket a heartbeat from time to time, until cancelled."""
         while True:
             await asyncio.sleep(self.parts.config.socket_heartbeat_seconds)
             for number, session in enumerate(list(self._open), 1):
@@ -59,13 +58,13 @@ class Sockets:
                     await asyncio.sleep(0)
 
     def revoke(self) -> None:
-        """Something was revoked: ends the sockets of callers that count no more."""
+        """Something has been revoked: ends the sockets of callers that are no longer valid."""
         for session in list(self._open):
             if session.caller is not None and not self.parts.authenticator.stands(session.caller):
                 session.revoke()
 
     def resync(self) -> None:
-        """The log is another one: ends the sockets of all who follow it."""
+        """The log has been replaced: ends the sockets of all who follow it."""
         for session in list(self._open):
             session.resync()
 
@@ -95,14 +94,14 @@ class Sockets:
                 closing = ended(session)
                 await _flush(session)
             except Exception:
-                _log.exception("a socket ended by a bug")
+                _log.exception("a socket failed unexpectedly")
                 closing = Closing(INTERNAL_ERROR, "internal_error")
             finally:
                 session.close()
         await _close(send, closing)
 
     async def _listen(self, session: Session, query: dict[str, str], receive: Receive) -> None:
-        """Hands on what the client says, until one side has enough. The request itself may ask for a subscription."""
+        """Passes on the client's messages until either side ends. The request itself may ask for a subscription."""
         if isinstance(session, Notifications):
             await session.begin(Subscribe([ME], _after(query), log=_log_of(query)))
         elif topics := query.get("topics"):
@@ -112,7 +111,7 @@ class Sockets:
             await session.hear(message["bytes"] if text is None else text)
 
     async def _admit(self, scope: Scope, query: dict[str, str], *, needs_token: bool) -> Caller | None:
-        """The caller, if the request says who it is. Raises _Refused."""
+        """The caller, if the request has a token. Raises _Refused."""
         _check(query)
         headers = Headers(scope=scope)
         try:
@@ -127,7 +126,7 @@ class Sockets:
         return caller
 
     def place(self, scope: Scope, caller: Caller | None) -> Place:
-        """A place for whoever sent this request. Raises _Refused."""
+        """A place for the sender of this request. Raises _Refused."""
         try:
             return self.parts.places.take(caller, host_of(scope))
         except NoPlace as full:
@@ -135,7 +134,7 @@ class Sockets:
 
     @contextmanager
     def counted(self, session: Session) -> Iterator[None]:
-        """Has a socket informed while it is open, and frees its place then."""
+        """Registers a socket while it is open, and frees its place afterwards."""
         self._open.add(session)
         try:
             yield
@@ -151,13 +150,13 @@ class _Refused(Exception):
 
 
 def host_of(scope: Scope) -> str | None:
-    """Where the request came from, if that is known."""
+    """The address that the request came from, if known."""
     client = scope.get("client")
     return client[0] if client else None
 
 
 def interrupting() -> Callable[[], None]:
-    """What interrupts the current task when its session ends. What the task does itself need not be interrupted."""
+    """A callback that interrupts the current task when its session ends, unless the task ends it itself."""
     task = asyncio.current_task()
     assert task is not None
 
@@ -169,7 +168,7 @@ def interrupting() -> Callable[[], None]:
 
 
 def ended(session: Session) -> Closing:
-    """How a session ended that interrupted the current task; if something else did, the cancellation goes on."""
+    """How the session that interrupted the current task ended; if something else cancelled it, re-raises."""
     task = asyncio.current_task()
     if session.closing is None or task is None:
         raise asyncio.CancelledError
@@ -178,7 +177,7 @@ def ended(session: Session) -> Closing:
 
 
 async def _flush(session: Session) -> None:
-    """Lets out what was told before the end, unless it is the reader who takes nothing."""
+    """Lets queued messages go out before the end, unless the client is too slow."""
     if session.closing is not None and session.closing.code not in (None, TOO_SLOW):
         with suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_SECONDS):
@@ -186,7 +185,7 @@ async def _flush(session: Session) -> None:
 
 
 def _query(scope: Scope) -> dict[str, str]:
-    """The query's fields; of several, the last. Raises _Refused for one that is none."""
+    """The query's fields; of repeated ones, the last. Raises _Refused if it cannot be parsed."""
     try:
         fields = parse_qs(scope["query_string"].decode(), keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX)
     except (ValueError, UnicodeDecodeError):
@@ -195,7 +194,7 @@ def _query(scope: Scope) -> dict[str, str]:
 
 
 def _check(query: dict[str, str]) -> None:
-    """Raises _Refused for a query that asks for what there is not."""
+    """Raises _Refused for an invalid query."""
     if not _SEQ.fullmatch(query.get("after", "0")):
         raise _Refused(BAD_REQUEST, "`after` is a seq")
     try:
@@ -204,7 +203,7 @@ def _check(query: dict[str, str]) -> None:
         raise _Refused(BAD_REQUEST, "`log` is a UUID") from None
     topics = query.get("topics", "").split(",")
     if len(topics) > TOPICS_MAX or any(len(topic) > _TOPIC_MAX_CHARS for topic in topics):
-        raise _Refused(BAD_REQUEST, "too many topics, or too long ones")
+        raise _Refused(BAD_REQUEST, "too many topics, or topics that are too long")
 
 
 def _after(query: dict[str, str]) -> int | Literal["now"]:
@@ -218,6 +217,6 @@ def _log_of(query: dict[str, str]) -> UUID | None:
 async def _close(send: Send, closing: Closing) -> None:
     if closing.code is None:
         return
-    with suppress(Exception):  # gone meanwhile: nobody to tell
+    with suppress(Exception):  # the client has gone meanwhile
         async with asyncio.timeout(1.0):
             await send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})

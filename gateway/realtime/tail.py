@@ -1,8 +1,8 @@
 """The tail of the event log in this gateway process: every event, once, in order, whatever the feed loses.
 
-The feed brings most events the moment they are committed. When it shows a gap, or has been silent for a while, the
-tail reads the log itself. Whoever needs what is new watches it, from the process's first moment to its last: the hub of
-all subscriptions, and what this process remembers of the shop.
+The feed brings most events the moment they are committed. When it shows a gap, or has been silent for a while, the tail
+reads the log itself. Its watchers are told of new events for as long as the process lives: the hub of all
+subscriptions, and the caches of this process.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from runtime.engine import VIEW_FAILED
 from runtime.metrics import FEED_GAPS
 from runtime.records import CHUNK_MAX_EVENTS, EventRecord, decode_records
 
-# Messages of the feed that wait for a gap before them to be read; more are dropped, the log has them all.
+# How many messages of the feed wait for a gap before them to be read; more are dropped, since the log has them.
 _AHEAD_MAX_MESSAGES: Final = 1_000
 _READ_MAX_EVENTS: Final = 1_000
-# So often it is looked whether this still is the same log, also when the feed brings more and more.
+# How often to check that this is still the same log, even while the feed is busy.
 _LOOK_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
@@ -46,10 +46,10 @@ class Tail:
         self._watchers: list[Callable[[list[EventRecord]], None]] = []
         self._interrupted = False
         self.watching = asyncio.Event()
-        """Set once watchers are told of everything: whatever is read from now on, they hear what changes it."""
+        """Set once watchers are told of everything: they learn of any change to what is read from then on."""
         self.level_at = -inf
-        """When (monotonic seconds) watchers last had all of the log: after an event of the feed without a
-        gap before it, or a look."""
+        """When (monotonic seconds) watchers last had all of the log: after an event of the feed without a gap, or a
+        read of the log."""
         self._ahead: deque[list[EventRecord]] = deque()
         self._news = asyncio.Event()
 
@@ -58,7 +58,7 @@ class Tail:
         if len(self._ahead) < _AHEAD_MAX_MESSAGES:
             try:
                 self._ahead.append(decode_records(message))
-            except UnknownVersion:  # the log says the same, and is where the tail waits
+            except UnknownVersion:  # the log has it too, and the tail reads it there
                 self._interrupted = True
         else:
             self._interrupted = True
@@ -66,18 +66,18 @@ class Tail:
 
     @property
     def seq(self) -> int:
-        """The last event that was handed on."""
+        """The seq of the last event handed on."""
         return self._seq
 
     @property
     def branches(self) -> Branches:
-        """Which log it is; nothing before `watching`."""
+        """The log's identity; None before `watching`."""
         return self._branches
 
     async def check_place(self, after: int, identity: UUID | None) -> None:
-        """Raises NotThisLog for whoever is to go on behind `after`, of the log `identity` if that is known. Others may
-        have heard of more than this process has, or sooner of another log: so only Postgres can say. Raises what a
-        view raises."""
+        """Raises NotThisLog unless `after` is a place in this log (of the log `identity`, if given). Other processes
+        may be ahead of this one, or have noticed a replaced log earlier: so only Postgres can tell. Raises what a view
+        raises."""
         if identity is None and after <= self._seq:
             return
         async with self._engine.connect() as connection:
@@ -89,12 +89,12 @@ class Tail:
         self._news.set()
 
     def watch(self, watcher: Callable[[list[EventRecord]], None]) -> None:
-        """Calls `watcher` with all that is new, in order, for as long as the tail runs; the first time when the log can
-        be read, see `watching`."""
+        """Calls `watcher` with all new events, in order, for as long as the tail runs; from when the log can first be
+        read, see `watching`."""
         self._watchers.append(watcher)
 
     def watch_resync(self, watcher: Callable[[], None]) -> None:
-        """Calls `watcher` when the log turns out to be another one, or to end before what was handed on."""
+        """Calls `watcher` when the log turns out to have been replaced, or to end before the last event handed on."""
         self._anew.append(watcher)
 
     async def run(self) -> None:
@@ -116,10 +116,10 @@ class Tail:
                 _log.warning("the log cannot be read (%s); trying again", type(error).__name__)
                 await asyncio.sleep(self._silence_seconds)
             except UnknownVersion as error:
-                _log.error("the log goes on in a later release (%s); waiting to be replaced", error)
+                _log.error("the log continues in a later release's format (%s); waiting to be replaced", error)
                 await asyncio.sleep(self._silence_seconds)
             except Exception:
-                _log.exception("the tail stumbled; it goes on from the log")
+                _log.exception("the tail failed; continuing from the log")
                 self._ahead.clear()
 
     async def _advance(self, *, silent: bool) -> None:
@@ -134,8 +134,8 @@ class Tail:
             await self._deliver_ahead()
 
     async def _look(self) -> None:
-        """Looks which log it is. At the first look, and when it is not the one that was followed, the tail begins at
-        its end: whoever has seen the other must begin anew."""
+        """Checks which log it is. At the first check, and when the log has been replaced, the tail begins at its end:
+        those who followed the other log must start over."""
         async with self._engine.connect() as connection:
             state = await log.state(connection)
         self._looked_at = time.monotonic()
@@ -144,7 +144,7 @@ class Tail:
             self.watching.set()
         elif state.last_seq < self._seq or state.branches.identity != self._branches.identity:
             _log.error(
-                "the log is another one, or was put back: it ends at seq %d, as %s; the tail had come to %d, of %s",
+                "the log has been replaced or restored: it ends at seq %d, as %s; the tail had reached %d, of %s",
                 state.last_seq,
                 state.branches.identity,
                 self._seq,
@@ -155,13 +155,13 @@ class Tail:
             for watcher in self._anew:
                 try:
                     watcher()
-                except Exception:  # the others must be told all the same
-                    _log.exception("a watcher stumbled over another log")
+                except Exception:  # the other watchers must be told all the same
+                    _log.exception("a watcher failed to handle a replaced log")
 
     async def _deliver_ahead(self) -> bool:
-        """Hands on what follows without a gap; True if something lies behind one."""
+        """Hands on what follows without a gap; True if something remains after one."""
         while self._ahead:
-            # Batches of different mailboxes may be published in another order than they were committed in.
+            # Batches of different mailboxes may be published in a different order from their commits.
             messages = sorted(self._ahead, key=lambda records: records[0].seq)
             self._ahead.clear()
             behind_a_gap = []
@@ -186,12 +186,12 @@ class Tail:
                 await self._hand_on(records[start : start + CHUNK_MAX_EVENTS])
 
     async def _hand_on(self, records: list[EventRecord]) -> None:
-        """Tells the watchers, then lets others run: what goes out to sockets is to go before there is more of it."""
+        """Tells the watchers, then lets other tasks run: events should go out to sockets before more come in."""
         assert records[0].seq == self._seq + 1, f"expected seq {self._seq + 1}, got {records[0].seq}"
         self._seq = records[-1].seq
         for watcher in self._watchers:
             try:
                 watcher(records)
-            except Exception:  # nobody else must miss anything because of it
-                _log.exception("a watcher stumbled over the events from seq %d on", records[0].seq)
+            except Exception:  # the other watchers must not miss anything
+                _log.exception("a watcher failed to handle the events from seq %d on", records[0].seq)
         await asyncio.sleep(0)

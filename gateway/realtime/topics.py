@@ -1,7 +1,7 @@
 """Topics: what a subscriber can ask for, who may, and which events belong to which.
 
-A subscriber names a topic; inside, it becomes an address that says for whom as well, so that the filter is a look-up
-and runs before anything is encoded: `orders/{id}` of a customer is another address than that of staff.
+A subscriber names a topic; internally it becomes an address that also says for whom, so that filtering is a look-up and
+happens before anything is encoded: `orders/{id}` for a customer is a different address from the one for staff.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PUBLIC_CATALOGUE: Final = f"{CATALOGUE}@public"
 
 
 class TopicRefused(Exception):
-    """A topic that is none, or not for this caller; `code` is stable."""
+    """A topic that does not exist, or is not for this caller; `code` is stable."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -44,7 +44,7 @@ class TopicRefused(Exception):
 
 
 def address(topic: str, caller: Caller) -> str:
-    """Where the topic's events arrive for this caller. Raises TopicRefused."""
+    """The address at which the topic's events arrive for this caller. Raises TopicRefused."""
     found = _TOPIC.fullmatch(topic)
     if found is None:
         raise _unknown(topic)
@@ -96,7 +96,7 @@ def _uuid(text: str) -> UUID | None:
 
 
 def narrow(addresses: Iterable[str]) -> Narrow | None:
-    """How the past of these addresses of one caller is found without a look at all of the log, if it can be."""
+    """How to find the past of these addresses of one caller without reading all of the log; None if it cannot be."""
     principal, order_ids, catalogue = None, [], False
     for each in sorted(addresses):
         name, _, particular = each.partition("@")[0].partition("/")

@@ -1,7 +1,6 @@
-"""Turns at reading the past of the log, so that replays, however many, leave the database and the event loop to others.
-
-Replays of the whole log take turns, one page at a time, at a bounded number of events a second. A replay of a few
-events, which indexes find, does not wait for them. Long replays are bounded in number, overall and per principal.
+"""Turns at reading the past of the log, so that replays, however many, leave room on the database and the event loop.
+Replays of the whole log take turns, one page at a time, at a bounded number of events per second. A replay of few
+events, found by an index, does not wait for them. Long replays are limited in number, overall and per principal.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from typing import Final
 from gateway.server.rate import Allowance
 
 PAGES_AT_A_TIME: Final = 2
-"""At most one of them of the whole log. The database's other connections are for other work."""
+"""At most one of them reads the whole log. The other database connections are for other work."""
 
 _BURST_SECONDS: Final = 1.0
 
 
 class TooManyReplays(Exception):
-    """There are too many replays to begin another; the text says whose."""
+    """Too many replays are running to begin another; the text says whose."""
 
 
 class Replay:
@@ -41,7 +40,7 @@ class Replay:
 
 
 class Turns:
-    """Whose turn it is, in one process."""
+    """The turns of one process."""
 
     def __init__(self, *, replays_max: int, replays_max_per_principal: int, events_per_second: float) -> None:
         self._replays_max = replays_max

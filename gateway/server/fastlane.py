@@ -28,7 +28,7 @@ _E = TypeVar("_E", bound=Endpoint)
 
 
 class ReadyAnswer(Protocol):
-    """An answer that only has to be sent."""
+    """A response that only has to be sent."""
 
     @property
     def status(self) -> int: ...

@@ -1,2 +1,2 @@
-"""From a checked request to an accepted command and its outcome. Files that are sent along, and the jobs that read
-them, come in here as well."""
+"""From a validated request to an accepted command and its outcome. Uploads, and the jobs that read them, also come in
+here."""

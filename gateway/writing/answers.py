@@ -1,8 +1,7 @@
-"""Answers to writes with an Idempotency-Key, kept so that a repetition gets the first one, byte for byte.
-
-What is made of a command's event alone (an order, its moves, a refusal, a 202) can be made again, and is not kept. What
-shows rows, which others go on changing, is kept in Redis beside the memory of the key, for as long: whoever answers
-first has decided. Never kept is what holds a secret or tells who somebody is, nor what is too large.
+"""Answers to writes with an Idempotency-Key, stored so that a repetition gets the first one, byte for byte. Answers
+made from a command's event alone (an order, its moves, a refusal, a 202) can be made again, and are not stored. Answers
+that show rows, which may change later, are stored in Redis for as long as the key is remembered: the first answer
+stands. Answers with secrets or personal data, and those that are too large, are never stored.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ _log = logging.getLogger(__name__)
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """What a write is answered with; `headers` are those that say something of what was written."""
+    """The answer to a write; `headers` are those about what was written."""
 
     body: str
     status: int = 200
     headers: dict[str, str] = {}
 
     def response(self, accepted: Accepted) -> Response:
-        """The response, which also says how this very request was treated."""
+        """The response, with headers about how this request was treated."""
         return Response(self.body, self.status, {**self.headers, **accepted.headers()}, "application/json")
 
 
 class Answers:
-    """The answers that are kept, for all gateway processes."""
+    """The stored answers, shared by all gateway processes."""
 
     def __init__(self, client: Redis, *, kept_seconds: int, max_bytes: int) -> None:
         self._client = client
@@ -43,15 +42,14 @@ class Answers:
         self._max_bytes = max_bytes
 
     async def respond(self, asked: Ask, accepted: Accepted, make: Callable[[], Awaitable[Answer]]) -> Response:
-        """The response to a write: 202 while its outcome is not known, else the first answer."""
+        """The response to a write: 202 while its outcome is not known, otherwise the first answer."""
         if accepted.outcome is None:
             return accepted.response()
         return (await self.first(asked, accepted, make)).response(accepted)
 
     async def first(self, asked: Ask, accepted: Accepted, make: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer that the command was given first; if there is none, what `make` makes now, kept from now on.
-
-        If Redis cannot say, or the answer was too large to keep, a repetition shows what is there now.
+        """The command's first answer; if there is none, what `make` makes now, which is then stored. If Redis is
+        unavailable, or the answer was too large to store, a repetition shows the current state.
         """
         if asked.key is None:
             return await make()
@@ -67,15 +65,16 @@ class Answers:
         try:
             return _decoded(await self._client.get(_key(command_id)))
         except REDIS_UNAVAILABLE as error:
-            _log.warning("a kept answer could not be read (%s)", type(error).__name__)
+            _log.warning("a stored answer could not be read (%s)", type(error).__name__)
             return None
 
     async def _keep(self, command_id: UUID, encoded: bytes) -> Answer | None:
-        """Keeps the answer unless another request of the same command was answered meanwhile: then that answer."""
+        """Stores the answer, unless another request with the same command was answered meanwhile: then returns that
+        answer."""
         try:
             return _decoded(await self._client.set(_key(command_id), encoded, nx=True, get=True, ex=self._kept_seconds))
         except REDIS_UNAVAILABLE as error:
-            _log.warning("an answer could not be kept (%s)", type(error).__name__)
+            _log.warning("an answer could not be stored (%s)", type(error).__name__)
             return None
 
 

@@ -1,4 +1,4 @@
-"""How the file of an import is written, as a request says it: the parts of its query."""
+"""The layout of an import's file, as the request's query states it."""
 
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -16,7 +16,7 @@ PresetName = Literal["shopify", "woocommerce", "magento", "prestashop", "google"
 
 
 class LayoutQuery(NamedTuple):
-    """What was said, as it was said."""
+    """The query's values, unchanged."""
 
     fields: dict[str, Any]
     mapping: str | None
@@ -82,7 +82,7 @@ def layout_query(
 
 
 def layout_of(said: LayoutQuery) -> Layout:
-    """The layout that was said. Raises a 422 Problem."""
+    """The stated layout. Raises a 422 Problem."""
     try:
         mapping = msgspec.json.decode(said.mapping, type=dict[str, str]) if said.mapping is not None else {}
     except (msgspec.MsgspecError, RecursionError):

@@ -8,12 +8,12 @@ from gateway.views import jobs
 from gateway.web.problems import Problem
 
 RETRY_SECONDS: Final = 5
-"""After which to ask again how a job is."""
+"""How long to wait before asking again."""
 
 
 async def check_room(engine: AsyncEngine, principal: str, *, max_unfinished: int) -> None:
-    """Raises a 429 Problem if the principal has as many unfinished jobs as one may. Two requests at the same moment may
-    both find the last place; the bound is there for the thousandth."""
+    """Raises a 429 Problem if the principal has reached the limit of unfinished jobs. Two simultaneous requests may
+    both get the last place; the limit is there against the thousandth."""
     async with engine.connect() as connection:
         unfinished = await jobs.unfinished(connection, principal)
     if unfinished >= max_unfinished:

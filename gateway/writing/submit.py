@@ -1,7 +1,6 @@
-"""From a checked request to an accepted command: its ids, its mailbox, its idempotency key, and the wait.
-
-A write answers 202 as soon as the command is durable. With `Prefer: wait=N` the outcome is awaited, at most so long.
-A repeated request (same principal, key, method, path and body) joins the first one's command and is answered alike.
+"""From a validated request to an accepted command: its ids, its mailbox, its idempotency key, and the wait. A write
+answers 202 as soon as the command is durable. With `Prefer: wait=N`, it waits for the outcome up to N seconds. A
+repeated request (same principal, key, method, path and body) joins the first one's command and gets the same answer.
 """
 
 import hashlib
@@ -38,7 +37,7 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class Accepted(NamedTuple):
-    """A durable command, and its outcome if that was waited for and came in time."""
+    """A durable command, and its outcome if the request waited for it and it came in time."""
 
     command_id: UUID
     resource: str
@@ -59,7 +58,7 @@ class Accepted(NamedTuple):
         return headers
 
     def response(self, guest_token: str | None = None) -> Response:
-        """202: what will exist, and where to ask what became of it; and, for a guest, the token to ask with."""
+        """202: the id of what will exist, and the URL of its status; and, for a guest, the token to ask with."""
         command_id = str(self.command_id)
         url = f"{API}/commands/{command_id}"
         said = _Said(self.resource, command_id, url, msgspec.UNSET if guest_token is None else guest_token)
@@ -67,7 +66,7 @@ class Accepted(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A checked write, before it is a command: who sent which bytes, and what its headers ask for."""
+    """A validated write, before it is a command: who sent which bytes, and what its headers ask for."""
 
     actor: Actor
     key: str | None
@@ -77,7 +76,7 @@ class Ask(NamedTuple):
 
 
 def ask(request: Request, actor: Actor, body: bytes, *, wait_seconds: int | None = None) -> Ask:
-    """Reads the headers of a write; `wait_seconds` is how long it waits if they do not say."""
+    """Reads the headers of a write; `wait_seconds` is how long it waits by default."""
     key = idempotency_key(request)
     fingerprint = None
     if key is not None:
@@ -88,7 +87,7 @@ def ask(request: Request, actor: Actor, body: bytes, *, wait_seconds: int | None
 
 
 class Submitter:
-    """Posts commands for one gateway process and waits for the outcomes that are asked for."""
+    """Posts commands for one gateway process, and waits for their outcomes if asked to."""
 
     def __init__(
         self,
@@ -100,7 +99,7 @@ class Submitter:
         wait_max_seconds: float,
         development: bool,
     ) -> None:
-        """`development`: commands that are accepted here make credentials for development only."""
+        """`development`: commands accepted here create credentials for development only."""
         self._poster = poster
         self._waiters = waiters
         self._reply_channel = reply_channel
@@ -116,9 +115,8 @@ class Submitter:
         return new_id(time.time_ns() // 1_000_000, slot, random)
 
     async def submit(self, asked: Ask, command: Command, resource: str) -> Accepted:
-        """Posts the command; `resource` is the id of what it is about. Raises 503 and 422 Problems.
-
-        With a wait, the outcome is there unless it took longer; a rejected or failed one is raised as its Problem.
+        """Posts the command; `resource` is the id of what it is about. Raises 503 and 422 Problems. With a wait, the
+        result has the outcome unless it took longer; a rejection or failure is raised as its Problem.
         """
         wait = None if not asked.wait else min(asked.wait, self._wait_max_seconds)
         if not self._waiters.has_room:
@@ -152,7 +150,7 @@ class Submitter:
         return await self._settled(Accepted(command_id, resource, False, applied_wait, outcome))
 
     async def _post(self, envelope: Envelope, asked: Ask, resource: str) -> Claimed | None:
-        """Posts; returns what the first request left if this one repeats it."""
+        """Posts the command; if it repeats an earlier request, returns what that left."""
         mailbox = mailbox_of_slot(slot_of_id(envelope.command_id), self._mailbox_count)
         claim = None
         if asked.key is not None and asked.fingerprint is not None:
@@ -175,7 +173,7 @@ class Submitter:
         return first
 
     async def _settled(self, accepted: Accepted) -> Accepted:
-        """The same, with the outcome of the first command in place of a repetition's; raises bad ones."""
+        """The same, with the first command's outcome in place of a repetition's; raises rejections and failures."""
         outcome = accepted.outcome
         if outcome is None:
             return accepted
@@ -195,7 +193,7 @@ def _key_reused() -> Problem:
 
 
 def _refused(outcome: Outcome, headers: dict[str, str]) -> Problem:
-    """The problem that a rejected or failed command is answered with."""
+    """The problem for a rejected or failed command."""
     data = msgspec.json.decode(outcome.data)
     extensions = {"command_id": str(outcome.command_id), "seq": outcome.seq, **data.get("particulars", {})}
     if outcome.status == REJECTED:

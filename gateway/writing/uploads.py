@@ -1,7 +1,6 @@
-"""Files that are sent for a job: taken from the wire piece by piece and kept in parts, before the job is asked for.
-
-No more than a part of each is in memory, and no connection to Postgres is held while a sender takes its time. What was
-kept of an upload that broke off is deleted, and if that fails, too, the background finds that no job ever wanted it.
+"""Files uploaded for a job: received piece by piece and stored in parts, before the job is requested. Only one part of
+each is in memory, and no connection to Postgres is held while waiting for the sender. The parts of an interrupted
+upload are deleted; if that fails too, the background process later deletes them, because no job was requested for them.
 """
 
 import asyncio
@@ -29,14 +28,14 @@ _CLOSE = {"Connection": "close"}
 
 
 class Uploaded(NamedTuple):
-    """How much was kept, and its digest."""
+    """How much was stored, and its digest."""
 
     size_bytes: int
     digest: bytes
 
 
 class Uploads:
-    """Takes uploads in, for one gateway process."""
+    """Receives uploads for one gateway process."""
 
     def __init__(
         self, engine: AsyncEngine, *, max_bytes: int, idle_seconds: float, max_seconds: float, max_uploads: int
@@ -49,8 +48,8 @@ class Uploads:
         self._running = 0
 
     async def keep(self, request: Request, job_id: UUID, check: Callable[[bytes], None]) -> Uploaded:
-        """Keeps the request's body as the upload of a job; `check` looks at its first part, in a thread of its own,
-        and may raise a Problem. Raises 400, 408, 413 and 503 Problems."""
+        """Stores the request's body as the upload of a job; `check` examines its first part, in its own thread, and may
+        raise a Problem. Raises 400, 408, 413 and 503 Problems."""
         length = request.headers.get("content-length")
         if length is not None and length.isdecimal() and int(length) > self._max_bytes:
             raise self._too_large()
@@ -73,7 +72,7 @@ class Uploads:
             async with self._engine.begin() as connection:
                 await connection.execute(sa.delete(job_parts).where(job_parts.c.job_id == job_id))
         except VIEW_FAILED as error:
-            _log.warning("an upload that nobody wants was not deleted (%s); that is left to time", error)
+            _log.warning("an abandoned upload was not deleted (%s); the background process will do it", error)
 
     async def _keep(self, request: Request, job_id: UUID, check: Callable[[bytes], None]) -> Uploaded:
         digest = hashlib.blake2b(digest_size=16)
@@ -106,7 +105,7 @@ class Uploads:
                 async with asyncio.timeout(self._idle_seconds):
                     piece = await anext(stream, None)
             except TimeoutError:
-                detail = f"Nothing came for {self._idle_seconds:g} seconds."
+                detail = f"Nothing arrived for {self._idle_seconds:g} seconds."
                 raise Problem("upload_stalled", detail, headers=_CLOSE) from None
             except ClientDisconnect:
                 raise Problem("incomplete_body", "The client left before the body was complete.") from None

@@ -1,7 +1,7 @@
 """Requests that wait for their command's outcome, and the reply channel that brings it.
 
 The channel may lose an outcome; Postgres does not. So a request looks there before it gives up, and all of them do when
-the feed was interrupted or has been silent for a while.
+the feed has been interrupted or silent for a while.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from runtime import tables
 from runtime.engine import VIEW_FAILED
 from runtime.records import Outcome, current, decode_outcomes, microseconds
 
-# How often Postgres is asked for the outcomes of repeated requests.
+# How often to ask Postgres for the outcomes of repeated requests.
 _LOOK_SECONDS: Final = 0.05
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Waiters:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more request may wait."""
+        """Whether another request may wait."""
         return self._requests < self._max_requests
 
     def expect(self, command_id: UUID) -> Expected:
@@ -70,7 +70,7 @@ class Waiters:
 
     async def wait(self, command_id: UUID, expected: Expected, seconds: float) -> Outcome | None:
         """The outcome of an expected command, or None if it takes longer."""
-        # A future and a timer of its own cost a request less than `asyncio.timeout` around `asyncio.shield`.
+        # Its own future and timer cost a request less than `asyncio.timeout` around `asyncio.shield`.
         timer = expected.get_loop().call_later(seconds, _give_up, expected)
         try:
             outcome = await expected
@@ -101,8 +101,8 @@ class Waiters:
             task.add_done_callback(self._looking.discard)
 
     async def run(self, silence_seconds: float) -> None:
-        """Until cancelled, looks in Postgres for outcomes that have been waited for this long: one is never sent if
-        its worker, or Redis, dies between the commit and the message."""
+        """Until cancelled, looks in Postgres for outcomes that requests have awaited this long: if a worker or Redis
+        dies between the commit and the message, the outcome is never sent."""
         known: set[UUID] = set()
         while True:
             await asyncio.sleep(silence_seconds)
@@ -144,7 +144,7 @@ class Waiters:
                 self._resolve(outcome)
         except VIEW_FAILED as error:
             _log.warning("outcomes could not be looked up (%s)", type(error).__name__)
-        except Exception:  # one failed look must not end the looking: requests would wait in vain
+        except Exception:  # one failure must not end the loop: requests would wait in vain
             _log.exception("outcomes could not be looked up")
 
     def _resolve(self, outcome: Outcome) -> None:

@@ -1,2 +1,2 @@
-"""The topic `stats`: what the shop does this second, and in the last minutes. Counted from the log while somebody
-watches, and looked up where the log cannot say it."""
+"""The topic `stats`: the shop's activity in this second and the last minutes. Counted from the log while somebody
+watches, and looked up where the log does not say."""

@@ -1,6 +1,5 @@
-"""What the topic `stats` says each second, for whoever watches the shop: the last minute, and this moment.
-
-Amounts are minor units by currency. `GET /api/asyncapi.json` shows these structs as they stand here.
+"""The figures that the topic `stats` sends each second: the last minute, and this moment. Amounts are in minor units by
+currency. `GET /api/asyncapi.json` is generated from these structs.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ class Missed(msgspec.Struct, frozen=True):
 
 
 class Minute(msgspec.Struct, frozen=True):
-    """What the log says of the last minute; see `gateway.realtime.statistics.window`. `refused_orders_per_minute`
-    counts those that were to be placed, `rejections` all commands by code."""
+    """The figures of the last minute, from the log. `refused_orders_per_minute` counts orders that could not be placed,
+    `rejections` all rejected commands, by code."""
 
     orders_per_minute: int
     orders_last_second: int

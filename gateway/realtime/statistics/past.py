@@ -1,6 +1,5 @@
-"""How the last ten minutes went, for the beginning of a chart: a sample of the figures every few seconds.
-
-Pure: what there was before is told once, from the table of orders; then each second's figures are taken as they come.
+"""The last ten minutes, for the beginning of a chart: a sample of the figures every few seconds. Pure: earlier orders
+are passed in once, from the table of orders; then each second's figures are taken as they come.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class History:
     """Samples of the last PAST_SECONDS, STEP_SECONDS apart."""
 
     def __init__(self, sales: Sequence[Sales], since: int, now: int) -> None:
-        """`sales` are all that there were since a moment, by step; `now` is where they end (seconds of Unix time)."""
+        """`sales` are all sales since a moment, by step; `now` is where they end (seconds of Unix time)."""
         self._samples: deque[_Sample] = deque(maxlen=PAST_SECONDS // STEP_SECONDS + 1)
         by_step: dict[int, list[Sales]] = {}
         for sold in sales:
@@ -44,7 +43,7 @@ class History:
             self._samples.append(_Sample(at, minute.orders_per_minute, minute.revenue_minor_per_minute))
 
     def told(self) -> Past:
-        """As it is told."""
+        """In the form that is sent."""
         currencies = sorted({currency for sample in self._samples for currency in sample.revenue_minor})
         return Past(
             at=[sample.at for sample in self._samples],

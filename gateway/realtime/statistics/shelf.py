@@ -1,6 +1,5 @@
-"""What is left on the shelf, as the live figures tell it: what runs low, and how much of what sells fast there is.
-
-Looks into Postgres from time to time, never so often that looking is a load; in between it knows what it saw last.
+"""The stock in the live figures: what runs low, and how much is left of what sells fast. Queries Postgres from time to
+time, never so often as to be a load, and keeps the last results in between.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from gateway.views import sales
 from gateway.views.sales import OnShelf
 
 LOW_STOCK_MAX: Final = 10
-# Who would be sold out in so many seconds, if it went on like this, runs low however many there are.
+# A SKU that would sell out within this many seconds at its current rate runs low, however many pieces are left.
 _URGENT_SECONDS: Final = 300
-# All of the stock is looked through, so it is done rarely: the longer it took, the more so.
+# All of the stock is searched, so this is rare: the longer it took, the rarer.
 _LOOK_SECONDS: Final = 3.0
 _LOOK_MAX_SHARE: Final = 0.05
 
 
 class ShelfWatch:
-    """What was seen last."""
+    """The last results."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -36,11 +35,11 @@ class ShelfWatch:
         self._look_again_at = 0.0
 
     def knows(self, skus: Collection[str]) -> bool:
-        """Whether it has looked at all, and found all of these."""
+        """Whether it has results, and they include all of these."""
         return self._look_again_at > 0 and self._known.keys() >= set(skus)
 
     async def look(self, skus: Collection[str]) -> None:
-        """Looks at these SKUs, and, if it is time, at all. Raises what a view raises."""
+        """Looks up these SKUs, and, if it is time, all of the stock. Raises what a view raises."""
         async with self._engine.connect() as connection:
             self._known = {row.sku: row for row in await sales.on_shelf(connection, skus)} if skus else {}
             began = time.monotonic()
@@ -51,7 +50,7 @@ class ShelfWatch:
                 self._look_again_at = began + max(_LOOK_SECONDS, took / _LOOK_MAX_SHARE)
 
     def named(self, minute: Minute) -> Minute:
-        """The same with what is known of its SKUs."""
+        """The same figures, completed with what is known of their SKUs."""
         known = self._known
         return replace(
             minute,

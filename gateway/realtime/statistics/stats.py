@@ -1,7 +1,6 @@
-"""The topic `stats`: live figures, each second, for whoever watches; nothing is counted while nobody does.
-
-The window comes from the log; what runs low is asked of Postgres, and the backlog of Redis, each at its own pace, so
-that neither's absence holds up the rest.
+"""The topic `stats`: live figures, each second, for its watchers; nothing is counted while there are none. The window
+comes from the log, what runs low from Postgres, and the backlog from Redis, each at its own pace, so that the absence
+of one does not hold up the rest.
 """
 
 from __future__ import annotations
@@ -32,22 +31,22 @@ from runtime.redis_client import REDIS_UNAVAILABLE
 
 _PAST_PAGE_EVENTS: Final = 2_000
 _PAST_MAX_EVENTS: Final = 200_000
-# So long the figures wait for the names of what is new among them; then they go without.
+# How long the figures wait for the names of new SKUs; then they are sent without.
 _NAMES_SECONDS: Final = 0.3
-# A backlog that was seen longer ago than this is not known.
+# A backlog read longer ago than this counts as unknown.
 _BACKLOG_GOOD_SECONDS: Final = 3.0
 
 _log = logging.getLogger(__name__)
 
 
 class Watcher(Protocol):
-    """Who wants to be told."""
+    """Who receives the figures."""
 
     def tell_stats(self, name: str, stats: Figures) -> None: ...
 
 
 class _Counting:
-    """What is kept while somebody watches."""
+    """State kept while somebody watches."""
 
     def __init__(self, window: Window, history: History) -> None:
         self.window = window
@@ -63,7 +62,7 @@ class Statistics:
         self._tail = tail
         self._mailbox_count = mailbox_count
         self._watchers: dict[tuple[Watcher, str], bool] = {}
-        """Whether they were told before."""
+        """Whether they have been sent figures before."""
         self._wanted = asyncio.Event()
         self._counting: _Counting | None = None
         self._meanwhile: list[EventRecord] = []
@@ -73,7 +72,7 @@ class Statistics:
         tail.watch(self._count)
 
     def watch(self, watcher: Watcher, name: str) -> None:
-        """From now on the watcher is told each second, as its subscription `name`."""
+        """From now on, the watcher is sent the figures each second, as its subscription `name`."""
         self._watchers[watcher, name] = False
         self._wanted.set()
 
@@ -86,12 +85,12 @@ class Statistics:
             self._meanwhile = []
 
     def resync(self) -> None:
-        """The log is another one: what was counted is forgotten."""
+        """The log has been replaced: forgets what was counted."""
         self._counting = None
         self._meanwhile = []
 
     async def run(self) -> None:
-        """Tells watchers each second, until cancelled."""
+        """Sends the figures to watchers each second, until cancelled."""
         await asyncio.gather(
             self._each_second(self._tell),
             self._each_second(self._look_at_shelf),
@@ -105,7 +104,7 @@ class Statistics:
                 with suppress(*VIEW_FAILED, *REDIS_UNAVAILABLE):
                     await what()
             except Exception:
-                _log.exception("live figures: something was not seen, or not told")
+                _log.exception("live figures: something could not be read or sent")
             await asyncio.sleep(1.0 - time.time() % 1.0)
 
     def _count(self, records: Sequence[EventRecord]) -> None:
@@ -164,19 +163,19 @@ class Statistics:
         self._counting = _Counting(window, History(sold, since, now)) if self._watchers else None
 
     async def _first_of_the_window(self) -> int:
-        """A seq before those of the last minute; of a very full minute, only the end is looked at."""
+        """A seq before those of the last minute; of a very full minute, only the end is read."""
         since = datetime.now(UTC) - timedelta(seconds=WINDOW_SECONDS)
         async with self._engine.connect() as connection:
             first = await log.first_since(connection, since)
         return max(first - 1 if first is not None else self._tail.seq, self._tail.seq - _PAST_MAX_EVENTS)
 
     async def _look_at_shelf(self) -> None:
-        """What runs low, and how much there is of what the figures name."""
+        """Keeps up to date what runs low, and the availability of the SKUs in the figures."""
         if self._counting is not None:
             await self._shelf.look(_skus(self._counting.window.summary(int(time.time()))))
 
     async def _look_at_mailboxes(self) -> None:
-        """How many commands wait in all mailboxes."""
+        """Keeps up to date how many commands wait in all mailboxes."""
         pipeline = self._redis.pipeline(transaction=False)
         for mailbox in range(self._mailbox_count):
             pipeline.xlen(stream_key(mailbox))
@@ -185,5 +184,5 @@ class Statistics:
 
 
 def _skus(minute: Minute) -> set[str]:
-    """What the figures name."""
+    """The SKUs in the figures."""
     return {row.sku for row in minute.top_skus} | {row.sku for row in minute.missed_skus}

@@ -1,7 +1,5 @@
-"""What happened in the last minute: counted as events come, by the second in which they were committed.
-
-Pure: events and the time come from outside. Totals are kept as seconds come and go, so that looking costs little
-however full the minute was.
+"""The last minute, counted as events come, by the second in which they were committed. Pure: events and the time come
+from outside. Totals are updated as seconds come and go, so that reading them costs little however full the minute was.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from runtime.records import EventRecord
 WINDOW_SECONDS: Final = 60
 TOP_SKUS: Final = 10
 
-# Latencies are counted in steps of 5 %, from a millisecond on: their number does not grow with the orders'.
+# Latencies are counted in steps of 5%, from a millisecond up: the number of counters does not grow with that of orders.
 _STEPS_PER_E: Final = 20
 
 
@@ -56,7 +54,7 @@ _particulars: Final = msgspec.json.Decoder(_Particulars)
 
 
 class _Counts:
-    """What is counted, of one second or of all."""
+    """The counts of one second, or of all."""
 
     __slots__ = ("latencies", "missed", "moves", "pieces", "refused_orders", "rejections", "revenue")
 
@@ -81,7 +79,7 @@ class _Counts:
             self.missed[line.sku] += 1
 
     def give_back(self, gone: _Counts) -> None:
-        """Takes what a second had out of the totals."""
+        """Subtracts a second's counts from the totals."""
         for name in ("moves", "revenue", "pieces", "rejections", "missed", "latencies"):
             ours, theirs = getattr(self, name), getattr(gone, name)
             for key, count in theirs.items():
@@ -100,7 +98,7 @@ class _Second(_Counts):
 
 
 class Window:
-    """The last WINDOW_SECONDS seconds, and the one that has begun."""
+    """The last WINDOW_SECONDS seconds, and the current one."""
 
     def __init__(self) -> None:
         self._seconds: deque[_Second] = deque()
@@ -129,7 +127,7 @@ class Window:
                 counts.latencies[step] += 1
 
     def summary(self, now: int) -> Minute:
-        """Of the 60 seconds before `now` (seconds of Unix time)."""
+        """The figures of the 60 seconds before `now` (seconds of Unix time)."""
         while self._seconds and self._seconds[0].at < now - WINDOW_SECONDS:
             self._drop_oldest()
         total = self._total
@@ -154,7 +152,7 @@ class Window:
         return self._total.pieces.get(sku, 0)
 
     def _second(self, at: int) -> _Second | None:
-        # Batches commit side by side: their events' times may be a little out of order.
+        # Batches commit concurrently: their events' times may be slightly out of order.
         for second in reversed(self._seconds):
             if second.at == at:
                 return second
@@ -180,7 +178,7 @@ class Window:
 
 
 def _missing(refused: _Refused) -> list[_Short]:
-    """What there was too little of, if that is why it was no order."""
+    """The SKUs that were short, if that is why the order was refused."""
     if refused.code != INSUFFICIENT_STOCK or refused.command != PlaceOrder.__name__:
         return []
     return _particulars.decode(refused.particulars).lines
