@@ -1,7 +1,6 @@
-"""What lies in a mailbox: an envelope (who asks, when, where the answer goes) around one encoded command.
-
-An entry has two fields: `v`, the schema version, and `e`, the envelope in msgpack. The command inside stays encoded
-until the envelope is read, so that a command nobody can read still has an id, a principal and someone to tell.
+"""The content of a mailbox entry: an envelope (who asks, when, where the answer goes) around one encoded command. An
+entry has two fields: `v`, the schema version, and `e`, the envelope in msgpack. The command stays encoded until the
+envelope is read, so that an unreadable command still has an id, a principal and a reply channel.
 """
 
 import time
@@ -22,18 +21,16 @@ SCHEMA_VERSION: Final = b"1"
 VERSION_FIELD: Final = b"v"
 ENVELOPE_FIELD: Final = b"e"
 
-# The last moment of the year 9999: Python knows no later one.
+# The last moment of the year 9999, the latest that Python can represent.
 MOMENT_MAX_MICROSECONDS: Final = 253_402_300_799_999_999
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`accepted_at` is in microseconds of Unix time. `fingerprint` is the digest of the request that used the
-    idempotency key; `reply_to` the channel of the gateway that waits for the outcome, if one does; `development` is
-    whether the process that accepted it was in development. `scopes` are all of the role's where none are named.
-
-    `version` is that of the command inside.
-
-    `staff` is what envelopes said before they named a `role`; workers that have not been replaced yet still read it."""
+    idempotency key; `reply_to` is the channel of the gateway that waits for the outcome, if one does; `development` is
+    whether the process that accepted it was in development mode. Without `scopes`, all those of the role apply.
+    `version` is the command's. `staff` is what envelopes had before `role`; workers of an earlier release still read
+    it."""
 
     command_id: UUID
     principal: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
@@ -63,11 +60,11 @@ DeadLetterCode: TypeAlias = Literal[
     "foreign_write",
     "write_refused",
 ]
-"""Why an entry is put aside."""
+"""Why an entry is dead-lettered."""
 
 
 class UnreadableEntry(Exception):
-    """An entry that cannot be read; `code` says why, `envelope` is there if at least that could be."""
+    """An entry that cannot be read; `code` says why; with its `envelope` if at least that could be read."""
 
     def __init__(self, code: DeadLetterCode, detail: str, envelope: Envelope | None = None) -> None:
         super().__init__(detail)
@@ -81,10 +78,10 @@ _NO_SCOPES: Final = frozenset[str]()
 _HIDDEN: Final = "(hidden)"
 
 EVERYTHING: Final = "*"
-"""In place of the fields that a record lost: of a command that nobody can read, nothing is kept but its name."""
+"""Stands for all the fields of an unreadable command, of which only the name is stored."""
 
-# What bytes that are no message of ours make msgspec raise: besides its own errors, for text that is no UTF-8 and for
-# nesting without end.
+# What msgspec raises for bytes that are not one of our messages: besides its own errors, those for invalid UTF-8 and
+# for endless nesting.
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -96,7 +93,7 @@ def _reveal(value: object) -> str:
 def _conceal(kind: type, value: object) -> Private:
     assert issubclass(kind, Private), f"{kind} has no place in a command"
     if not isinstance(value, str):
-        raise ValueError("what is private is text")
+        raise ValueError("private data is text")
     return kind(value)
 
 
@@ -117,7 +114,7 @@ def seal(
     fingerprint: bytes | None = None,
     development: bool = False,
 ) -> Envelope:
-    """The envelope of a command that is accepted now; its id carries the command's slot."""
+    """An envelope for a command accepted now; its id carries the command's slot."""
     accepted_at = time.time_ns() // 1_000
     command_id = new_id(accepted_at // 1_000, command.slot(), random_bits())
     return Envelope(
@@ -137,7 +134,7 @@ def seal(
 
 
 def named_scopes(actor: Actor) -> tuple[str, ...] | None:
-    """The scopes as an envelope names them: none, where they are all of the role's, which is most often."""
+    """The scopes as an envelope states them: none if they are all of the role's, as they usually are."""
     return None if actor.scopes == SCOPES_OF_ROLE.get(actor.role) else tuple(sorted(actor.scopes))
 
 
@@ -151,12 +148,12 @@ def encode_command(command: Command) -> msgspec.Raw:
 
 
 def encode(envelope: Envelope) -> bytes:
-    """The envelope as it lies in the mailbox, the value of field `e`."""
+    """The envelope as stored in the mailbox, the value of field `e`."""
     return _encoder.encode(envelope)
 
 
 def decode(entry: dict[bytes, bytes]) -> tuple[Envelope, Command]:
-    """Reads one mailbox entry. Raises UnreadableEntry with a stable code for anything that is not one."""
+    """Reads one mailbox entry. Raises UnreadableEntry with a stable code for anything else."""
     version = entry.get(VERSION_FIELD)
     if version != SCHEMA_VERSION:
         raise UnreadableEntry("unknown_schema_version", f"schema version {version!r} is not {SCHEMA_VERSION!r}")
@@ -165,7 +162,7 @@ def decode(entry: dict[bytes, bytes]) -> tuple[Envelope, Command]:
     except (KeyError, *_UNREADABLE) as error:
         raise UnreadableEntry("unreadable_envelope", str(error)) from None
     if "\0" in envelope.principal or (envelope.idempotency_key and "\0" in envelope.idempotency_key):
-        # Postgres has no such text: not even the failure could be recorded under this name.
+        # Postgres cannot store such text: not even the failure could be recorded under this name.
         raise UnreadableEntry("unreadable_envelope", "a name contains a zero byte")
     try:
         return envelope, _read_command(envelope)
@@ -176,8 +173,8 @@ def decode(entry: dict[bytes, bytes]) -> tuple[Envelope, Command]:
 
 
 def _read_command(envelope: Envelope) -> Command:
-    """The command inside, as its type has it today. Raises UnknownVersion for one of a later release, and one of
-    _UNREADABLE for what is not a command."""
+    """The command inside, in its type's current version. Raises UnknownVersion if it is from a later release, and one
+    of _UNREADABLE if it is not a command."""
     try:
         command = _commands.decode(envelope.command)
     except _UNREADABLE:
@@ -202,7 +199,7 @@ def _kind_of(command: msgspec.Raw) -> type[Command] | None:
 
 
 def _named(struct: msgspec.Struct) -> dict[str, object]:
-    """The struct's fields by name, and those of the structs in it: on the wire they only have places."""
+    """The struct's fields by name, including those of nested structs: on the wire they only have positions."""
     return {name: _shown(value) for name, value in msgspec.structs.asdict(struct).items()}
 
 
@@ -219,13 +216,13 @@ def _shown(value: object) -> object:
 
 def read_request(request: bytes) -> dict[str, object]:
     """An envelope's command as JSON-ready data, for people who audit the `commands` table: also one that no worker
-    could read, as far as it goes. Raises what reading raises."""
+    could read, as far as possible. Raises what reading raises."""
     envelope = _envelopes.decode(request)
     command = envelope.command
     try:
         known = _read_command(envelope)
     except msgspec.MsgspecError:
-        pass  # shown as it lies there
+        pass  # shown as stored
     else:
         return {"type": type(known).__name__, **_named(known)}
     name, *fields = msgspec.msgpack.decode(command)
@@ -242,21 +239,21 @@ def read_request(request: bytes) -> dict[str, object]:
 
 
 class Record(NamedTuple):
-    """What may be kept of a command: its envelope's bytes without what is private, and the fields that are `lost` with
-    that: sent again, the command would lack them."""
+    """What may be stored of a command: its envelope's bytes without private data, and the `lost` fields, which the
+    command would lack if it were sent again."""
 
     envelope: bytes
     lost: tuple[str, ...] = ()
 
 
 def record(envelope: Envelope, accepted: bytes, command: Command | None) -> Record:
-    """What may be kept of a command that was `accepted` in these bytes. Of a command that could not be read, and so is
-    None, all is blanked that is private in its type or that its type does not know; of a type or a version that is not
-    known, only the name is kept, for nobody can tell what else there is."""
+    """What may be stored of a command that was `accepted` in these bytes. For an unreadable command, which is None,
+    everything that is private in its type or unknown to its type is blanked; for an unknown type or version, only the
+    name is stored, because the rest may be anything."""
     if command is not None and not holds_private(command):
         return Record(accepted)
     if command is not None and command.schema_version != envelope.version:
-        # What is private has its place in the version of today.
+        # The positions of private fields are those of the current version.
         envelope = msgspec.structs.replace(envelope, command=encode_command(command), version=command.schema_version)
     try:
         name, *fields = msgspec.msgpack.decode(envelope.command)

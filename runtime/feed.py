@@ -1,11 +1,9 @@
-"""The feed: what workers tell gateways the moment it is committed, over Redis pub/sub. Gateways listen by broadcaster.
-
-It is fast and may lose messages; readers that need all of them read the log. What it promises: a listener survives the
-loss of Redis, and is told when messages may have been lost.
-
-broadcaster's own Redis backend is not used: its queue has no bound, and when its connection breaks its listener dies
-silently, which shows only at disconnect. A backend of one's own is its documented extension point. Publishing bypasses
-broadcaster, which sends one message per round trip.
+"""The feed: workers tell gateways of events the moment they are committed, over Redis pub/sub. Gateways listen through
+broadcaster. The feed is fast and may lose messages; readers that need all of them read the log. It promises that a
+listener survives the loss of Redis, and is told when messages may have been lost. broadcaster's own Redis backend is
+not used: its queue is unbounded, and when its connection breaks its listener dies silently, which shows only at
+disconnect. Custom backends are its documented extension point. Publishing bypasses broadcaster, which sends one message
+per round trip.
 """
 
 import asyncio
@@ -31,9 +29,8 @@ _log = logging.getLogger(__name__)
 
 
 class FeedBackend(BroadcastBackend):
-    """Redis pub/sub that reconnects by itself, subscribes again, and says so through `on_reconnect`.
-
-    Nothing is queued here: a message is read from the socket when the one before has been handed on.
+    """Redis pub/sub that reconnects by itself, subscribes again, and reports it through `on_reconnect`. Nothing is
+    queued here: a message is read from the socket once the previous one has been handed on.
     """
 
     def __init__(self, redis_url: str, on_reconnect: Callable[[], None]) -> None:
@@ -57,7 +54,7 @@ class FeedBackend(BroadcastBackend):
     async def subscribe(self, group: str) -> None:
         group = self._prefix + group
         self._channels.add(group)
-        if not self._lost:  # else whoever listens subscribes to this one, too, as soon as Redis is back
+        if not self._lost:  # otherwise the listener would also subscribe to this one when Redis is back
             try:
                 await self._pubsub.subscribe(group)
             except REDIS_UNAVAILABLE as error:
@@ -87,12 +84,12 @@ class FeedBackend(BroadcastBackend):
             except REDIS_UNAVAILABLE as error:
                 _log.warning("the feed lost Redis (%s); subscribing again", error)
                 self._lost = True
-            except Exception:  # broadcaster's listener would end for good, without a word
-                _log.exception("the feed stumbled; subscribing again")
+            except Exception:  # broadcaster's listener would end for good, silently
+                _log.exception("the feed failed; subscribing again")
                 self._lost = True
 
     async def _next_message(self) -> Any:
-        """The next message, or None after a quiet while. A peer that does not answer a ping counts as lost."""
+        """The next message, or None after a quiet period. A peer that does not answer a ping counts as lost."""
         message = await self._pubsub.get_message(ignore_subscribe_messages=False, timeout=_PING_SECONDS)
         if message is not None:
             self._pinged = False
@@ -113,15 +110,15 @@ class FeedBackend(BroadcastBackend):
                 channels = set(self._channels)
                 if channels:
                     await self._pubsub.subscribe(*channels)
-                self._lost = channels != self._channels  # one may have come meanwhile
+                self._lost = channels != self._channels  # one may have arrived meanwhile
         self._on_reconnect()
 
 
 class Listener:
     """Listens to a fixed set of channels from start to stop, handing each message to its handler in order.
 
-    Handlers are plain functions and quick: they put things where they belong. All channels are subscribed once and
-    one after another, because two first subscribers of one channel would overwrite each other in broadcaster.
+    Handlers are plain, quick functions: they put things where they belong. All channels are subscribed once and one
+    after another, because two first subscribers of one channel would overwrite each other in broadcaster.
     """
 
     def __init__(
@@ -155,7 +152,8 @@ class Listener:
 
 
 class Publisher:
-    """Publishes to the feed. What cannot be published now is dropped: listeners find it in the log."""
+    """Publishes to the feed. Messages that cannot be published now are dropped: listeners find the events in the
+    log."""
 
     def __init__(self, redis_url: str) -> None:
         self._client = connect(redis_url)
@@ -163,30 +161,33 @@ class Publisher:
         self._publishing: asyncio.Task[None] | None = None
 
     async def publish(self, messages: Iterable[tuple[str, str]]) -> None:
-        """Publishes (channel, message) pairs in order, in one round trip, and after what was published before. Returns
-        when they are on their way: nobody who publishes needs to know that they arrived."""
+        """Publishes (channel, message) pairs in order, in one round trip, and after everything published earlier.
+        Returns when they are on their way: publishers need not know that they arrived."""
         pipeline = self._client.pipeline(transaction=False)
         for channel, message in messages:
             pipeline.publish(self._prefix + channel, message)
-        while self._publishing is not None:  # one round trip at a time is what bounds them, and keeps their order
+        while self._publishing is not None:  # one round trip at a time bounds them, and keeps their order
             await asyncio.wait([self._publishing])
         self._publishing = asyncio.create_task(self._send(pipeline))
 
     async def _send(self, pipeline: Pipeline) -> None:
         try:
             await pipeline.execute()
-        except (RedisError, OSError) as error:  # what is published is committed: nothing here may undo that
+        except (
+            RedisError,
+            OSError,
+        ) as error:  # what is published has been committed: an error here must not make it look otherwise
             _log.warning("results not published (%s); gateways read the log", error)
         finally:
             self._publishing = None
 
     async def close(self) -> None:
-        """Waits for what is on its way."""
+        """Waits for the messages on their way."""
         if self._publishing is not None:
             await asyncio.wait([self._publishing])
         await self._client.aclose()
 
 
 def _prefix(client: Redis) -> str:
-    """Pub/sub knows no database numbers: without this, two shops on one Redis would hear each other."""
+    """Pub/sub ignores database numbers: without this, two shops on one Redis would receive each other's messages."""
     return f"{database_number(client)}:"

@@ -1,8 +1,8 @@
-"""What is written of a command once it is applied, and how it travels: event records and outcomes.
+"""What is recorded of an applied command, and how it travels: event records and outcomes.
 
-An event record is one line of the log; an outcome is what the waiting gateway is told. Both are sent over the feed
-as JSON arrays; `data` is the event itself, encoded once, when it was decided. Only what was written under an earlier
-version of its type is encoded again, when it is read: whoever has a record has it as it is said today.
+An event record is one line of the log; an outcome is what the waiting gateway is told. Both are sent over the feed as
+JSON arrays; `data` is the event itself, encoded once, when it was decided. Only an event written in an earlier version
+of its type is encoded again, when it is read: so a record in hand is always in the current version.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,8 +31,8 @@ CHUNK_MAX_BYTES: Final = 262_144
 
 
 class EventRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One line of the log. `occurred_at` is when it was applied, in microseconds of Unix time; `version` that of what
-    `data` says."""
+    """One line of the log. `occurred_at` is when it was applied, in microseconds of Unix time; `version` is that of
+    `data`."""
 
     seq: int
     type: str
@@ -49,8 +49,8 @@ class EventRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What became of a command: its status and the first event it left, whose `data` says the rest, under the
-    `version` of its type."""
+    """The outcome of a command: its status and its first event, whose `data` has the details, in the `version` of its
+    type."""
 
     command_id: UUID
     status: str
@@ -66,7 +66,7 @@ _Versioned = TypeVar("_Versioned", EventRecord, Outcome)
 
 class CloudEvent(msgspec.Struct, frozen=True, gc=False):
     """The CloudEvents 1.0 form, for everyone outside. `id` is the seq as text; `seq` orders and resumes. `source` is
-    the log's identity: at a seq, another log has another event."""
+    the log's identity: another log has a different event at the same seq."""
 
     id: str
     type: str
@@ -94,14 +94,14 @@ def _decoder(event_type: str) -> msgspec.json.Decoder[Event]:
 
 
 def read_event(event_type: str, version: int, data: str | msgspec.Raw) -> Event:
-    """The event in a line of the log. Raises KeyError for an unknown type, UnknownVersion for a version of a later
-    release, and msgspec.MsgspecError for data that are not of that type."""
+    """The event in a line of the log. Raises KeyError for an unknown type, UnknownVersion for a later release's
+    version, and msgspec.MsgspecError if the data do not match the type."""
     return _decoder(event_type).decode(as_of_today(event_type, version, data))
 
 
 def as_of_today(event_type: str, version: int, data: str | msgspec.Raw) -> str | msgspec.Raw:
-    """An event's data as its type has them today; those of an unknown type as they are. Raises UnknownVersion for a
-    version of a later release."""
+    """An event's data in its type's current version; those of an unknown type unchanged. Raises UnknownVersion for a
+    later release's version."""
     kind = EVENTS.get(event_type)
     if kind is None or version == kind.schema_version:
         return data
@@ -109,7 +109,7 @@ def as_of_today(event_type: str, version: int, data: str | msgspec.Raw) -> str |
 
 
 def current(record: _Versioned) -> _Versioned:
-    """The record as its event's type has it today. Raises what `as_of_today` raises."""
+    """The record in its event type's current version. Raises what `as_of_today` raises."""
     kind = EVENTS.get(record.type)
     if kind is None or record.version == kind.schema_version:
         return record
@@ -118,7 +118,7 @@ def current(record: _Versioned) -> _Versioned:
 
 
 def chunks(records: Sequence[EventRecord]) -> Iterator[Sequence[EventRecord]]:
-    """The records in runs that are no burden to whoever takes them: so many, or so large, and no more."""
+    """The records in runs of bounded number and size."""
     start = size = 0
     for index, record in enumerate(records):
         length = len(memoryview(record.data))
@@ -162,7 +162,7 @@ def timestamp(microseconds: int) -> str:
 
 
 def cloud_event(record: EventRecord, source: str) -> CloudEvent:
-    """The record as the world outside sees it; for its `source`, see `runtime/branches.py`."""
+    """The record in the form for clients; for its `source`, see `runtime/branches.py`."""
     return CloudEvent(
         id=str(record.seq),
         type=record.type,

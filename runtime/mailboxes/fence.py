@@ -1,9 +1,9 @@
 """The fence: nothing is applied to a log that lacks what Redis saw committed.
 
-Redis keeps the identity of the log and the newest seq whose commit was confirmed, for all mailboxes together. It hears
-of a seq only after the commit, and is asked before Postgres is: so a log that ends before that seq, or has another
-identity, was begun anew or put back from an older backup. A batch finds out while it holds its mailbox's position,
-whichever mailbox that is, and leaves; `rejoin` brings both sides into step.
+Redis keeps the identity of the log and the newest seq whose commit was confirmed, for all mailboxes together. It is
+told of a seq only after the commit, and is asked before Postgres is: so a log that ends before that seq, or has a
+different identity, was started afresh or restored from an older backup. A batch notices while it holds its mailbox's
+position, whichever mailbox that is, and stops; `rejoin` brings both sides back into step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runtime.mailboxes.keys import LOG_KEY
 
 
 class OutOfStep(Exception):
-    """Redis has seen more of the log than Postgres knows of, or another log."""
+    """Redis has seen more of the log than Postgres has, or a different log."""
 
 
 class Confirmed(NamedTuple):
@@ -29,11 +29,11 @@ class Confirmed(NamedTuple):
     seq: int
 
     def fits(self, log: Confirmed) -> bool:
-        """Whether a log that has come so far has all this."""
+        """Whether a log that has come this far contains everything up to here."""
         return self.identity == log.identity and self.seq <= log.seq
 
 
-# In a transaction that has locked what it must, what the log is, and how far it has come.
+# The log's identity and how far it has come; for a transaction that holds the necessary locks.
 LOG_OF_TODAY: Final = """
     (SELECT identity FROM log_branches ORDER BY number DESC LIMIT 1) AS identity,
     (SELECT last_seq FROM event_counter) AS last_seq
@@ -41,43 +41,44 @@ LOG_OF_TODAY: Final = """
 
 
 class Fence:
-    """What a process has heard from Redis, and what Redis is yet to hear from it."""
+    """What a process has heard from Redis, and what it has yet to tell Redis."""
 
     def __init__(self) -> None:
         self._heard: Sequence[Confirmed] = ()
         self._reached: Confirmed | None = None
 
     def ask(self, pipeline: Pipeline) -> None:
-        """Adds the question to a round trip that comes before Postgres is asked; its answer is for `hear`."""
+        """Adds the question to a round trip made before Postgres is asked; its answer goes to `hear`."""
         pipeline.zrange(LOG_KEY, 0, -1, withscores=True)
 
     def hear(self, answer: Any) -> None:
         self._heard = _confirmed(answer)
 
     def check(self, log: Confirmed) -> None:
-        """Raises OutOfStep if the log, as Postgres has it now, lacks anything that was heard of."""
+        """Raises OutOfStep if the log in Postgres lacks anything that Redis has seen."""
         for known in self._heard:
             if not known.fits(log):
                 raise OutOfStep(f"Redis knows of {known}, Postgres has {log}")
 
     def reach(self, log: Confirmed) -> None:
-        """So much is committed."""
+        """Notes what has been committed."""
         if self._reached is None or self._reached.fits(log) or self._reached.identity != log.identity:
             self._reached = log
 
     def confirm(self, pipeline: Pipeline) -> None:
-        """Has Redis hear of what was reached, with whatever else it is told. Only `rejoin` makes a log known."""
+        """Tells Redis what has been committed, along with other commands. Only `rejoin` introduces a new log."""
         if self._reached is not None:
             pipeline.zadd(LOG_KEY, {str(self._reached.identity): self._reached.seq}, xx=True, gt=True)
 
 
 async def known_to(client: Redis) -> Sequence[Confirmed]:
-    """What Redis knows of the log: nothing when it is new, and more than one only where two brought it into step."""
+    """What Redis knows of the log: nothing when it is new, and several entries only if two processes rejoined at
+    once."""
     return _confirmed(await client.zrange(LOG_KEY, 0, -1, withscores=True))
 
 
 async def make_known(client: Redis, log: Confirmed, before: Sequence[Confirmed]) -> None:
-    """Has Redis know this log, and no more what it knew before, if that was another."""
+    """Makes this log the one that Redis knows, replacing any other."""
     pipeline = client.pipeline(transaction=True)
     pipeline.zadd(LOG_KEY, {str(log.identity): log.seq}, gt=True)
     for known in before:

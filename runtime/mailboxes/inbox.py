@@ -1,6 +1,5 @@
-"""The worker's side of the mailboxes: read behind a position, trim what is applied, and keep them awake.
-
-Nothing here decides what is applied: that is the position row in Postgres. Redis may forget or repeat any of this.
+"""The worker's side of the mailboxes: reading after a position, trimming what is applied, and keeping them awake. What
+is applied is decided not here but by the position row in Postgres. Redis may forget or repeat any of this.
 """
 
 import sys
@@ -23,7 +22,7 @@ _LEAD: Final = (_FOLDER / "lead.lua").read_text()
 _RESIGN: Final = (_FOLDER / "resign.lua").read_text()
 
 
-# Entries; as many of the largest are some megabytes.
+# In entries; this many of the largest are a few megabytes.
 _LEAST_ASKED_FOR: Final = 16
 
 
@@ -35,14 +34,14 @@ class Entry(NamedTuple):
 
 
 class Bookmark(NamedTuple):
-    """How far a mailbox is applied, and to which log (its identity)."""
+    """How far a mailbox has been applied, and to which log (its identity)."""
 
     position: str
     identity: UUID
 
 
 class Remembered(NamedTuple):
-    """What Redis knows of the log, beside a mailbox."""
+    """What Redis knows of the log, stored with a mailbox."""
 
     identity: UUID
     position: str
@@ -61,7 +60,7 @@ def remembered(fields: list[bytes | None]) -> Remembered | None:
 
 
 def entry_order(entry_id: str) -> tuple[int, int]:
-    """What entry ids sort by: as text, 10-0 would stand before 9-0."""
+    """The sort key of entry ids: as text, 10-0 would come before 9-0."""
     milliseconds, _, sequence = entry_id.partition("-")
     return int(milliseconds), int(sequence)
 
@@ -79,21 +78,20 @@ class Inbox:
         self._lead = client.register_script(_LEAD)
 
     async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
-        """Up to `count` entries behind `position`, oldest first: as many as fit, but one however large it is. For who
-        only looks: what is to be applied is read by `read_each`, which asks the fence."""
+        """Up to `count` entries after `position`, oldest first: as many as fit, but at least one however large it is.
+        Only for looking: entries to apply are read by `read_each`, which asks the fence."""
         found: Any = await self._client.xrange(stream_key(mailbox), min=f"({position}", count=self.asks(count))
         entries = [(mailbox, Entry(entry_id.decode(), fields)) for entry_id, fields in found]
         return [entry for _, entry in self.fitting(entries)]
 
     def asks(self, count: int) -> int:
-        """How many entries of a mailbox are asked for where `count` are wanted."""
+        """How many of a mailbox's entries to request when `count` are wanted."""
         return min(count, 2 * self._fit_lately)
 
     def fitting(self, entries: Sequence[tuple[int, Entry]]) -> Sequence[tuple[int, Entry]]:
-        """As many of the first entries as fit into one batch by their bytes, but one however large it is.
-
-        Redis knows no bound in bytes, and what does not fit was read in vain: from now on no more than twice as many
-        are asked for as fit lately.
+        """As many of the first entries as fit into one batch by their bytes, but at least one however large it is.
+        Redis has no limit in bytes, and entries that do not fit were read in vain: from now on, at most twice as many
+        are requested as fitted last time.
         """
         size = 0
         for number, (_, entry) in enumerate(entries):
@@ -108,8 +106,8 @@ class Inbox:
     async def read_each(
         self, positions: Mapping[int, str], count: int, *, wait_milliseconds: int | None = None
     ) -> dict[int, list[Entry]]:
-        """Up to `count` entries behind each position, oldest first, of those mailboxes that have any: one round trip
-        for all. With `wait_milliseconds`, waits so long for the first to come. The fence hears of the log last."""
+        """Up to `count` entries after each position, oldest first, for the mailboxes that have any: one round trip for
+        all. With `wait_milliseconds`, waits that long for the first to come. The fence is asked last."""
         mailboxes = {stream_key(mailbox): mailbox for mailbox in positions}
         pipeline = self._client.pipeline(transaction=False)
         pipeline.xread(dict(zip(mailboxes, positions.values(), strict=True)), count=count, block=wait_milliseconds)
@@ -122,8 +120,8 @@ class Inbox:
         }
 
     async def out_of_step(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
-        """The mailboxes of which Redis has seen more applied than these positions say, or to another log than the one
-        of this identity: Postgres was put back or begun anew, or somebody else has moved on meanwhile."""
+        """The mailboxes of which Redis has seen more applied than these positions say, or to a log other than the one
+        of this identity: Postgres was restored or started afresh, or another worker has moved on meanwhile."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in positions:
             pipeline.hmget(log_key(mailbox), "identity", "position")
@@ -135,16 +133,14 @@ class Inbox:
         ]
 
     async def trim(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
-        """Removes the entries up to and with each position: they are applied, to the log of this identity. Has Redis
-        hear how far the log has come.
-
-        Returns the mailboxes whose stream is out of step with that: there nothing was removed, and `rejoin` must come
-        first.
+        """Removes the entries up to and including each position: they have been applied to the log of this identity.
+        Tells Redis how far the log has come. Returns the mailboxes whose stream is out of step with that: nothing was
+        removed from them, and `rejoin` must come first.
         """
         pipeline = self._client.pipeline(transaction=False)
         for number, (mailbox, position) in enumerate(positions.items()):
-            # The first call brings the script along, so the others need only name it. redis-py's way with scripts in a
-            # pipeline costs a second round trip, to ask whether the server still knows it.
+            # The first call carries the script, so the others need only name it. redis-py's own handling of scripts in
+            # a pipeline costs a second round trip, to ask whether the server still has it.
             call, script = (pipeline.eval, _TRIM) if number == 0 else (pipeline.evalsha, _TRIM_DIGEST)
             call(script, 2, stream_key(mailbox), log_key(mailbox), *map(str, entry_order(position)), str(identity))
         self.fence.confirm(pipeline)
@@ -153,7 +149,7 @@ class Inbox:
 
     async def rejoin(self, mailbox: int, bookmark: Bookmark, applied: int) -> int:
         """Brings a stream back into step with the bookmark and the number of entries ever applied. Returns how many
-        entries wait behind the position now. The position must be locked meanwhile."""
+        entries now wait after the position. The position must be locked meanwhile."""
         milliseconds, sequence = entry_order(bookmark.position)
         waiting: int = await self._rejoin(
             keys=[stream_key(mailbox), log_key(mailbox)],
@@ -162,20 +158,20 @@ class Inbox:
         return waiting
 
     async def lead(self, drainer: str) -> bool:
-        """Whether `drainer` is the one that all mailboxes are awake for; it becomes so if nobody is. It stays so for as
-        long as an awake mailbox does."""
+        """Whether `drainer` leads: all mailboxes are then awake for it. It takes the lead if nobody has it, for as long
+        as a mailbox stays awake."""
         return bool(await self._lead(keys=[LEADER_KEY], args=[drainer, self._awake_milliseconds]))
 
     async def stay_awake(self, mailboxes: Iterable[int]) -> None:
-        """Says that somebody drains these mailboxes; to be said again before `awake_milliseconds` are over."""
+        """Marks these mailboxes as being drained; to be repeated before `awake_milliseconds` are over."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in mailboxes:
             pipeline.set(awake_key(mailbox), b"1", px=self._awake_milliseconds)
         await pipeline.execute()
 
     async def fall_asleep(self, drainer: str, positions: Mapping[int, str]) -> bool:
-        """Says that nobody drains these mailboxes any more, and that `drainer` no longer leads. False if something has
-        just come in after a position: then stay awake."""
+        """Marks these mailboxes as no longer being drained, and ends the lead of `drainer`. False if something has just
+        come in after a position: then stay awake."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in positions:
             pipeline.delete(awake_key(mailbox))
@@ -184,7 +180,7 @@ class Inbox:
         return not (positions and await self.read_each(positions, 1))
 
     async def call_asleep(self, mailboxes: Iterable[int]) -> None:
-        """Has the sweep wake these mailboxes if they hold anything: whoever was awake may have left it lying."""
+        """Has the sweep wake these mailboxes if they hold anything: the worker that was awake may have left it."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in mailboxes:
             pipeline.delete(awake_key(mailbox))
@@ -195,7 +191,7 @@ class Inbox:
         return bool(await self._client.set(awake_key(mailbox), b"1", nx=True, px=self._awake_milliseconds))
 
     async def forgotten(self, mailboxes: Iterable[int]) -> list[int]:
-        """Those of the mailboxes that hold entries and have nobody awake."""
+        """Those of the mailboxes that hold entries and are not awake."""
         asked = sorted(mailboxes)
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in asked:

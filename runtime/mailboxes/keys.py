@@ -3,10 +3,10 @@
 from typing import Final
 
 LOG_KEY: Final = "mailboxes:log"
-"""The log that all mailboxes are applied to: the newest seq that is known to be committed (the score), by identity."""
+"""The log that all mailboxes are applied to: the newest seq known to be committed (the score), by identity."""
 
 LEADER_KEY: Final = "mailboxes:leader"
-"""Which worker process all mailboxes are awake for; expires without a sign of life."""
+"""The worker process that all mailboxes are awake for; expires unless renewed."""
 
 
 def stream_key(mailbox: int) -> str:
@@ -15,12 +15,12 @@ def stream_key(mailbox: int) -> str:
 
 
 def awake_key(mailbox: int) -> str:
-    """Exists while somebody drains the mailbox, or has just been asked to; expires without a sign of life."""
+    """Exists while a worker drains the mailbox, or has just been asked to; expires unless renewed."""
     return f"mailbox:{{{mailbox}}}:awake"
 
 
 def log_key(mailbox: int) -> str:
-    """Which log the mailbox's commands were applied to, and how far: `identity`, and the `position` it had come to."""
+    """Which log the mailbox's commands were applied to, and how far: `identity`, and the `position` reached."""
     return f"mailbox:{{{mailbox}}}:log"
 
 

@@ -1,8 +1,7 @@
 """The gateway's side of the mailboxes: commands of concurrent requests travel together, and are durable on return.
-
-While one pipeline is on its way, the next gathers; so the more there is to do, the more one round trip and one fsync
-carry. A lost answer is reported, never repeated: the command may or may not be in the mailbox, and only the client
-(with an Idempotency-Key) can ask again safely.
+While one pipeline is on its way, the next gathers; so the higher the load, the more one round trip and one fsync carry.
+If an answer is lost, that is reported and the command never re-sent: it may or may not be in the mailbox, and only the
+client (with an Idempotency-Key) can safely send it again.
 """
 
 import asyncio
@@ -38,8 +37,8 @@ class Claim(NamedTuple):
 
 
 class Claimed(msgspec.Struct, frozen=True, array_like=True):
-    """What is remembered under an idempotency key: the first command that used it, for which request, and the id of
-    what that is about."""
+    """What is remembered under an idempotency key: the first command that used it, its request's fingerprint, and the
+    id of what it is about."""
 
     fingerprint: bytes
     command_id: UUID
@@ -54,18 +53,18 @@ class Claimed(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Known(NamedTuple):
-    """What the first command that used an idempotency key left there, and whether it still waits in the mailbox."""
+    """What the first command with an idempotency key left there, and whether it still waits in the mailbox."""
 
     value: bytes
     waits: bool
 
 
 class MailboxFull(Exception):
-    """The mailbox holds as many commands as it may; later there will be room."""
+    """The mailbox is full; there will be room later."""
 
 
 class PostQueueFull(Exception):
-    """This process has as many commands on their way to Redis as it may."""
+    """This process already has the maximum number of commands on their way to Redis."""
 
 
 class MailboxesUnavailable(Exception):
@@ -108,15 +107,14 @@ class Poster:
         self._waking: set[asyncio.Task[None]] = set()
 
     async def post(self, mailbox: int, entry: bytes, claim: Claim | None = None) -> Known | None:
-        """Accepts one command: on return it is on Redis's disk, behind all that were posted there before.
-
-        Returns None, or what an earlier command with the same idempotency key left: then nothing was posted. Raises
-        MailboxFull, PostQueueFull or MailboxesUnavailable.
+        """Accepts one command: on return it is on Redis's disk, after all that were posted there earlier. Returns None,
+        or what an earlier command with the same idempotency key left: then nothing was posted. Raises MailboxFull,
+        PostQueueFull or MailboxesUnavailable.
         """
         if self._queued >= self._queue_max_commands:
             raise PostQueueFull
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()  # which costs a system call (getpid) each time it is asked for
+            self._loop = asyncio.get_running_loop()  # which would cost a system call (getpid) each time
         answer: asyncio.Future[Known | None] = self._loop.create_future()
         self._gathering.setdefault(mailbox, []).append(_Post(entry, claim, answer))
         self._queued += 1
@@ -127,16 +125,16 @@ class Poster:
     async def post_once(
         self, mailbox: int, entry: bytes, claim: Claim | None, is_applied: Callable[[UUID], Awaitable[bool]]
     ) -> Claimed | None:
-        """The same for claims that are `Claimed`; returns the first command, if the key was used by one that waits or,
-        as `is_applied` says of those that do not, was applied. What Redis remembers of a history that is gone (Postgres
-        was begun anew, or put back) is forgotten, and the command is posted. Raises what either raises."""
+        """The same for claims that are `Claimed`; returns the first command with the key if it is still waiting, or if
+        `is_applied` confirms that it was applied. Otherwise Redis remembers a history that is gone (Postgres was
+        started afresh, or restored): the key is freed and the command posted. Raises what either raises."""
         while (known := await self.post(mailbox, entry, claim)) is not None and claim is not None:
             first = Claimed.decode(known.value)
             if known.waits or await is_applied(first.command_id):
                 return first
             _log.warning(
-                "mailbox %d: command %s, by which an idempotency key was used, is neither waiting nor in the log: "
-                "Redis remembered another log than Postgres has; the key is free again",
+                "mailbox %d: command %s, which used an idempotency key, is neither waiting nor in the log: "
+                "Redis remembers a different log from Postgres's; the key is free again",
                 mailbox,
                 first.command_id,
             )
@@ -151,7 +149,7 @@ class Poster:
             raise MailboxesUnavailable(str(error)) from error
 
     async def close(self) -> None:
-        """Waits for what is on its way."""
+        """Waits for the commands on their way."""
         if self._sending is not None:
             await self._sending
         await asyncio.gather(*self._waking, return_exceptions=True)
@@ -167,7 +165,7 @@ class Poster:
     async def _send(self, batch: dict[int, list[_Post]]) -> None:
         try:
             answers = await self._execute(batch)
-        except Exception as error:  # whatever it is, those who posted must hear of it
+        except Exception as error:  # whatever it is, those who posted must be told
             answers = [error] * len(batch)
         for (mailbox, posts), answer in zip(batch.items(), answers, strict=True):
             self._queued -= len(posts)
@@ -186,7 +184,8 @@ class Poster:
         unknown = [mailbox for mailbox, answer in zip(batch, answers, strict=True) if isinstance(answer, NoScriptError)]
         if not unknown:
             return answers
-        # A restarted Redis has forgotten the script, and has done nothing for whoever called it: only they go again.
+        # A restarted Redis has forgotten the script, and has done nothing for the calls that named it: only those are
+        # repeated.
         self._script = await self._client.script_load(_SCRIPT)
         again = await self._evaluate({mailbox: batch[mailbox] for mailbox in unknown})
         by_mailbox = dict(zip(batch, answers, strict=True)) | dict(zip(unknown, again, strict=True))
@@ -220,7 +219,7 @@ class Poster:
     @staticmethod
     def _answer(posts: list[_Post], results: list[bytes]) -> None:
         for post, result in zip(posts, results, strict=True):
-            if post.answer.done():  # the request was given up meanwhile; its command is accepted all the same
+            if post.answer.done():  # the request was abandoned meanwhile; its command is accepted all the same
                 continue
             if result == _FULL:
                 post.answer.set_exception(MailboxFull())

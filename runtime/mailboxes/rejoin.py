@@ -1,12 +1,12 @@
-"""Mailboxes and their positions, kept in step: for the day Redis or Postgres is replaced, put back or wiped.
+"""Keeps mailboxes and their positions in step, for when Redis or Postgres is replaced, restored or wiped.
 
-A position is a stream id. A Redis that knows nothing of it might give new entries ids that lie before it, if its clock
-is behind, and nobody would ever read them. And a Postgres that was begun anew, or put back from an older backup, knows
-nothing of what Redis has seen applied: seqs will be given out again, so the log goes on under a new identity. Whoever
-finds the two out of step mends what does not fit, under the position's lock; workers leave such a mailbox alone until
-then. What waits is kept, and applied. What was lost with either side cannot be found again here, nor what a slow
-clock's new entries ran past between two looks; so every mending is counted, in the metrics and in the mailbox's row,
-and `verify` tells it.
+A position is a stream id. A Redis that does not know it might give new entries lower ids, if its clock is behind, and
+they would never be read. A Postgres that was started afresh, or restored from an older backup, does not know what Redis
+has seen applied: seqs will be given out again, so the log continues under a new identity. The process that finds the
+two out of step mends the mailbox under the position's lock; workers leave it alone until then. Waiting commands are
+kept, and applied. What was lost with either side cannot be recovered here, nor new entries that a slow clock numbered
+too low before this was noticed; so every mending is counted, in the metrics and in the mailbox's row, and `verify`
+reports it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ROWS: Final = """
 
 
 class _Stream(NamedTuple):
-    """What Redis says of a mailbox: the last id it gave out, how many entries it ever added, and what it knows of the
+    """What Redis says of a mailbox: the last id it gave out, how many entries were ever added, and what it knows of the
     log; no id if there is no stream."""
 
     last_id: str | None
@@ -44,7 +44,7 @@ class _Stream(NamedTuple):
 
 
 class Rejoined(NamedTuple):
-    """All mailboxes that there are, those that were mended, and how many commands wait in these."""
+    """All existing mailboxes, those that were mended, and how many commands wait in the latter."""
 
     mailboxes: list[int]
     mended: list[int]
@@ -52,10 +52,10 @@ class Rejoined(NamedTuple):
 
 
 async def rejoin(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox, mailboxes: Iterable[int] = ()) -> Rejoined:
-    """Mends the mailboxes that are out of step, of those given and all that have a position."""
+    """Mends the mailboxes that are out of step, among those given and all that have a position."""
     asked = sorted(mailboxes)
-    # All that Redis knows to be applied, Postgres knew before; all that Postgres knows, Redis gave out before. So it is
-    # looked at in this order that what is busy does not seem out of step.
+    # Whatever Redis knows to be applied, Postgres knew first; whatever Postgres knows, Redis gave out first. Reading in
+    # this order keeps busy mailboxes from seeming out of step.
     applied = {mailbox: stream.knows for mailbox, stream in zip(asked, await _streams(client, asked), strict=True)}
     confirmed = await known_to(client)
     async with pool.acquire() as connection:
@@ -69,8 +69,8 @@ async def rejoin(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox, mailboxes
         if gone_back:
             identity = await begin_branch(connection, identity)
             _log.error(
-                "Redis has seen commands applied that are not in the log (was Postgres put back, or begun anew?); "
-                "the log goes on as %s",
+                "Redis has seen commands applied that are not in the log (was Postgres restored, or started afresh?); "
+                "the log continues as %s",
                 identity,
             )
     await make_known(client, Confirmed(identity, last_seq), confirmed)
@@ -91,8 +91,8 @@ async def rejoin(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox, mailboxes
 
 
 def _is_put_back(branches: Branches, last_seq: int, confirmed: Sequence[Confirmed]) -> bool:
-    """Whether Redis knows of another log than Postgres has, or of more of this one. That it knows a branch of before is
-    no sign: whoever began today's may not have come to telling it."""
+    """Whether Redis knows a different log from Postgres's, or more of this one. Knowing an earlier branch does not
+    count: the process that began the current one may not have told Redis yet."""
     ours = {branch.identity for branch in branches}
     today = Confirmed(branches.identity, last_seq)
     return any(
@@ -104,7 +104,7 @@ def _is_put_back(branches: Branches, last_seq: int, confirmed: Sequence[Confirme
 def _has_gone_back(
     branches: Branches, positions: Mapping[int, str | None], applied: Mapping[int, Remembered | None]
 ) -> bool:
-    """The same, by what Redis knows of single mailboxes: it hears of them where it does not know the log yet."""
+    """The same, by what Redis knows of single mailboxes, for a Redis that does not know the log yet."""
     ours = {branch.identity for branch in branches}
     for mailbox, known in applied.items():
         if known is not None:
@@ -142,7 +142,8 @@ def _out_of_step(bookmark: Bookmark, entries: int, stream: _Stream) -> bool:
 
 
 async def _mend(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox, mailbox: int) -> int | None:
-    """Brings one mailbox into step; returns how many commands wait in it, or None if it need not, or cannot now."""
+    """Brings one mailbox into step; returns how many commands wait in it, or None if that is unnecessary, or impossible
+    now."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("INSERT INTO mailboxes (mailbox) VALUES ($1) ON CONFLICT DO NOTHING", mailbox)
         row = await connection.fetchrow(

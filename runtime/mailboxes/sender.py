@@ -1,6 +1,5 @@
-"""Commands from others than the gateway: the CLI, jobs and reactions post them like anybody, and wait for outcomes.
-
-Idempotency keys make it safe to send again what may have been sent before; the first outcome stands.
+"""Commands that do not come through the gateway: the CLI, jobs and reactions post them the same way, and wait for
+outcomes. Idempotency keys make it safe to send again what may have been sent before; the first outcome stands.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from runtime.records import REPEATED
 from runtime.redis_client import connect
 from runtime.settings import Settings
 
-# Without a single new outcome for so long, the rest is missing.
+# After this long without a new outcome, the rest counts as missing.
 NO_PROGRESS_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.02
 _PAUSES_PER_ANSWER: Final = 2
 _RETRY_SECONDS: Final = 0.1
 _ASKED_AT_ONCE: Final = 5_000
 
-# Two statements, each along a primary key: joined, the planner may read whole tables. `applied_at` is when the batch
-# began to decide.
+# Two statements, each using a primary key: for a join, the planner may read whole tables. `applied_at` is when the
+# batch began to decide.
 _COMMANDS: Final = """
     SELECT id, status, extract(epoch FROM applied_at - accepted_at)::float8 AS seconds, seq
     FROM commands WHERE id = ANY($1::uuid[])
@@ -62,7 +61,7 @@ class KeyReused(Exception):
 
 
 class Sender:
-    """Posts commands of one process that is no gateway. A context manager."""
+    """Posts the commands of one process that is not a gateway. A context manager."""
 
     def __init__(self, config: Settings) -> None:
         self._mailbox_count = config.mailbox_count
@@ -98,11 +97,11 @@ class Sender:
         patience_seconds: float,
     ) -> UUID:
         """Posts the command and returns its id: that of the first one if the key was used before for the same request,
-        which the fingerprint tells. While a mailbox is full or Redis away it tries again, for so long; with a key that
-        is safe, and without one only a full mailbox is waited for. Raises what the last attempt raised, or KeyReused.
-
-        Not `remembered`, a key takes no memory in Redis, and a repetition is told by Postgres alone: the command then
-        has an id of its own, and the outcome of the first. For keys by the hundred thousand, hardly ever used again.
+        by its fingerprint. While a mailbox is full or Redis is unavailable, it retries up to the given time; that is
+        safe with a key, and without one it waits only for a full mailbox. Raises what the last attempt raised, or
+        KeyReused. Unless `remembered`, a key takes no memory in Redis, and only Postgres recognises a repetition: the
+        command then has its own id, and the outcome of the first. This is for hundreds of thousands of keys that are
+        hardly ever used again.
         """
         until = time.monotonic() + patience_seconds
         envelope = seal(
@@ -132,7 +131,7 @@ class Sender:
             return first.command_id
 
     async def _is_applied(self, command_id: UUID) -> bool:
-        """Whether the log has the command; asked so rarely that it takes a connection of its own."""
+        """Whether the log has the command; asked so rarely that it opens its own connection."""
         connection = await asyncpg.connect(asyncpg_dsn(self._database_url), timeout=CONNECT_TIMEOUT_SECONDS)
         try:
             found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM commands WHERE id = $1)", command_id)
@@ -147,9 +146,9 @@ class Sender:
 async def wait_for_outcomes(
     pool: asyncpg.Pool[Any], command_ids: Iterable[UUID], progress: Callable[[int], None] = lambda done: None
 ) -> dict[UUID, Settled]:
-    """The outcomes as they come in, until all are there or none has come for NO_PROGRESS_SECONDS; that the database is
-    away for a while is no reason to give up earlier. A repeated command's outcome is that of the first one. `progress`
-    is told how many there are.
+    """Collects outcomes until all are there, or none has come for NO_PROGRESS_SECONDS, even if the database is
+    unavailable meanwhile. A repeated command's outcome is that of the first one. `progress` is called with the number
+    of outcomes so far.
     """
     waiting = set(command_ids)
     outcomes: dict[UUID, Settled] = {}
@@ -168,13 +167,13 @@ async def wait_for_outcomes(
             progress(len(outcomes))
         elif now - last_news > NO_PROGRESS_SECONDS:
             break
-        if waiting:  # whoever asks about many asks less often
+        if waiting:  # large queries are made less often
             await asyncio.sleep(max(_POLL_SECONDS, _PAUSES_PER_ANSWER * (now - asked)))
     return outcomes
 
 
 async def read_outcomes(pool: asyncpg.Pool[Any], command_ids: Sequence[UUID]) -> dict[UUID, Settled]:
-    """The outcomes that are there. A repeated command's outcome is that of the first one."""
+    """The outcomes that exist. A repeated command's outcome is that of the first one."""
     found: dict[UUID, Settled] = {}
     repeated: dict[UUID, list[UUID]] = {}
     for start in range(0, len(command_ids), _ASKED_AT_ONCE):

@@ -1,4 +1,4 @@
-"""The tables, as they stand in Postgres, one module an entity. Migrations make them, batches write them."""
+"""The tables in Postgres, one module per entity. Migrations create them, batches write them."""
 
 from runtime.tables.accounts import accounts, api_keys, sessions
 from runtime.tables.base import metadata

@@ -1,4 +1,4 @@
-"""The tables of who may come in: accounts, their sessions, and API keys.
+"""The tables of accounts, their sessions, and API keys.
 
 Columns are named as the fields of the states in `domain/accounts.py`, `domain/sessions.py` and `domain/api_keys.py`.
 """
@@ -7,8 +7,8 @@ from sqlalchemy import ARRAY, Boolean, CheckConstraint, Column, ForeignKey, Inde
 
 from runtime.tables.base import metadata, when
 
-# `epoch` rises with every change that must end sessions and tokens from before it. What was made in `development`,
-# production refuses: that holds for all tables here.
+# `epoch` rises with every change that must end earlier sessions and tokens. Production refuses rows created in
+# `development`, in all tables here.
 accounts = Table(
     "accounts",
     metadata,
@@ -30,7 +30,7 @@ accounts = Table(
     when("created_at"),
     when("updated_at"),
     Index(None, "created_at", "id"),
-    # A gateway that starts asks what has changed in the last minutes.
+    # A starting gateway asks what has changed in the last minutes.
     Index(None, "updated_at"),
     Index("accounts_unconfirmed", "updated_at", postgresql_where="NOT confirmed AND NOT erased"),
 )
@@ -53,7 +53,7 @@ sessions = Table(
     Index("sessions_closed_updated_at", "updated_at", postgresql_where="closed IS NOT NULL"),
 )
 
-# `last_used_at` is telemetry: gateways write it, at most once a minute each, and no event says so.
+# `last_used_at` is telemetry: gateways write it, at most once a minute each, without an event.
 api_keys = Table(
     "api_keys",
     metadata,

@@ -1,4 +1,4 @@
-"""What all tables share: their metadata, and how a moment is kept."""
+"""What all tables share: their metadata, and how moments are stored."""
 
 from sqlalchemy import Column, DateTime, MetaData
 

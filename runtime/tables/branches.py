@@ -1,4 +1,5 @@
-"""The table of the log's branches: under which identity it was written, from where on. See `runtime/branches.py`."""
+"""The table of the log's branches: from which seq on the log was written under which identity. See
+`runtime/branches.py`."""
 
 from sqlalchemy import BigInteger, Column, Integer, Table, Uuid
 

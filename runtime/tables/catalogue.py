@@ -1,7 +1,7 @@
 """The catalogue's tables: categories (a tree), products, and their variants, each of which is a SKU.
 
 Columns are named as the fields of the states in `domain/catalogue.py`; `runtime/entities.py` carries one to the other.
-What is searched is no field of any state: `runtime/searched.py` makes it, and Postgres the full-text index of it.
+The searched text is not a field of any state: `runtime/searched.py` makes it, and Postgres indexes it.
 """
 
 from typing import Any
@@ -36,12 +36,12 @@ categories = Table(
     when("updated_at"),
 )
 
-# A word of the name weighs more than one of the description.
+# A word in the name weighs more than one in the description.
 _SEARCHED = (
     "setweight(to_tsvector('english', name_words), 'A') || setweight(to_tsvector('english', description_words), 'D')"
 )
 
-# What a write adds to these waits in a list that every search reads to its end: it is kept short (KiB).
+# New index entries wait in a list that every search reads to its end: it is kept short (KiB).
 _GIN: dict[str, Any] = {"postgresql_using": "gin", "postgresql_with": {"gin_pending_list_limit": "256"}}
 
 products = Table(

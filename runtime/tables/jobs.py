@@ -1,9 +1,7 @@
-"""The tables of jobs: the jobs themselves, the bytes that were given to them or that they gave, and what they noted
-line by line.
-
-A job's columns are named as the fields of its state in `domain/jobs.py` and written with its events; who runs it, and
-when, is its task (see `runtime/tables/tasks.py`). All else is telemetry of the background processes, written by them
-directly, and deleted some time after the job has finished.
+"""The tables of jobs: the jobs themselves, their input and output bytes, and the outcomes of lines. A job's columns are
+named as the fields of its state in `domain/jobs.py` and written with its events; its runs are a matter of its task (see
+`runtime/tables/tasks.py`). Everything else is telemetry that the background processes write directly, and that is
+deleted some time after the job has finished.
 """
 
 from typing import Final
@@ -26,11 +24,11 @@ jobs = Table(
     when("created_at"),
     when("updated_at"),
     Index("jobs_queued", "id", postgresql_where=text("status = 'queued'")),
-    # Ids are UUIDv7: their order is the order of asking, so this serves "my reports, newest first".
+    # Ids are UUIDv7, in the order of the requests, so this serves "my reports, newest first".
     Index(None, "requested_by", "kind", "created_at", "id"),
 )
 
-# How far a job is, in units of its own, and what its next run is to go on from.
+# How far a job has come, in its own units, and the checkpoint for its next run.
 job_progress = Table(
     "job_progress",
     metadata,
@@ -41,14 +39,14 @@ job_progress = Table(
 )
 
 UPLOAD_RUN: Final = 0
-"""The run whose parts are the upload: whoever uploads comes before all runs."""
+"""The run number of the upload's parts: uploading comes before all runs."""
 
 PART_BYTES: Final = 262_144
-"""Of one row of `job_parts`: large enough to be few, small enough to be sent on whole. All of an upload but the last
-have exactly this size, so that an offset leads to its part."""
+"""For one row of `job_parts`: large enough for few rows, small enough to be sent as a whole. All parts of an upload
+except the last have exactly this size, so that an offset leads to its part."""
 
-# Bytes in the order of `part`: with run 0 what was uploaded for the job, before there is a row in `jobs`; with any
-# other what that run made of it.
+# Bytes in the order of `part`: for run 0 the upload, stored before there is a row in `jobs`; for any other, that run's
+# result.
 job_parts = Table(
     "job_parts",
     metadata,
@@ -59,7 +57,7 @@ job_parts = Table(
     when("created_at"),
 )
 
-# What became of a line of an upload, counted from 1; `particulars` are JSON-ready, as a rejection's.
+# The outcome of a line of an upload, counted from 1; `particulars` are JSON-ready, like a rejection's.
 job_rows = Table(
     "job_rows",
     metadata,

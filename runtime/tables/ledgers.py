@@ -1,4 +1,4 @@
-"""How the table of a ledger is made: a key and the two numbers of its balance, which no statement can overdraw."""
+"""The form of a ledger's table: a key and the two numbers of its balance, which no statement can overdraw."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ FILLFACTOR_PERCENT: Final = 50
 
 
 def ledger_table(name: str) -> Table:
-    """The table of a ledger that has no names of its own for what it counts."""
+    """The table of a ledger without its own names for what it counts."""
     return Table(
         name,
         metadata,
@@ -27,7 +27,7 @@ def ledger_table(name: str) -> Table:
 
 
 def create_ledger_table(name: str) -> str:
-    """The statement that makes it. Migrations that were applied used it as it is: never change it, add another."""
+    """The statement that creates it. Applied migrations have used it as it is: never change it, add another."""
     return f"""
         CREATE TABLE {name} (
             {KEY} text PRIMARY KEY,

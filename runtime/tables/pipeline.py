@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from runtime.tables.base import metadata, when
 
-# One row per variant, from its first day. Updated in place by every batch, hence the free space in its pages (HOT
+# One row per variant, from its creation. Updated in place by every batch, hence the free space in its pages (HOT
 # updates) and the eager autovacuum of the first migration.
 stock = Table(
     "stock",
@@ -45,21 +45,21 @@ orders = Table(
     Column("total_minor", BigInteger, nullable=False),
     when("placed_at"),
     when("updated_at"),
-    # Where a guest wants mail; a customer's address is in the account.
+    # A guest's e-mail address; a customer's is in the account.
     Column("email", Text),
-    # The seq of its first event. The order of placing is the log's: ids follow the order of acceptance, and whoever was
-    # accepted first may wait longer.
+    # The seq of its first event. Orders are placed in the order of the log: ids follow the order of acceptance, and an
+    # order accepted first may wait longer.
     Column("placed_seq", BigInteger, nullable=False),
     Index("orders_placed_seq", "placed_seq", unique=True),
     Index(None, "customer_id", "placed_seq"),
-    # For whoever erases somebody: what they placed as a guest.
+    # For erasing a person: the orders they placed as a guest.
     Index("orders_email", "email", postgresql_where="email IS NOT NULL"),
-    # For reports over days.
+    # For reports by day.
     Index("orders_placed_at", "placed_at", postgresql_using="brin"),
 )
 
-# `position` counts an order's lines from 0, in the order in which they were asked for. The rule that places an order
-# sees to it that no SKU stands in it twice.
+# `position` counts an order's lines from 0, in the order requested. The rule that places an order ensures that no SKU
+# occurs in it twice.
 order_lines = Table(
     "order_lines",
     metadata,
@@ -71,13 +71,13 @@ order_lines = Table(
 )
 
 AFTER_PLACING = "type LIKE 'order.%' AND type <> 'order.placed'"
-"""The condition on an order's events after the first, word for word as its index has it."""
+"""The condition on an order's events after the first, word for word as in its index."""
 
 OF_ACCOUNTS = "type LIKE 'account.%'"
 OF_SESSIONS = "type LIKE 'session.%'"
 OF_COMMANDS = "type LIKE 'command.%'"
 OF_CATALOGUE = "(type LIKE 'product.%' OR type LIKE 'category.%')"
-"""The conditions on other events that their indexes have, word for word as well."""
+"""The conditions on other events, word for word as in their indexes."""
 
 # The log. `seq` is gapless and follows commit order; `data` is JSON text, read back byte for byte.
 events = Table(
@@ -90,7 +90,7 @@ events = Table(
     Column("actor", Text, nullable=False),
     when("occurred_at"),
     Column("data", JSON, nullable=False),
-    # Of what `data` says, see domain/versions.py.
+    # The version of `data`, see domain/versions.py.
     Column("version", SmallInteger, nullable=False, server_default="1"),
     # For an order's history. Its first event is by far the most frequent one, and is found by its time.
     Index("events_after_placing", "subject", "seq", postgresql_where=text(AFTER_PLACING)),
@@ -102,9 +102,9 @@ events = Table(
     Index("events_occurred_at", "occurred_at", postgresql_using="brin"),
 )
 
-# One row: the last seq given out and its moment, and the seq at which something last was sold for another price, or no
-# longer. Locking it is the last thing a transaction does. Moments follow seq behind `ordered_after`: before that they
-# were written by releases that did not see to it.
+# One row: the last seq given out and its moment, and the seq at which a price or availability for sale last changed.
+# Locking it is the last thing a transaction does. Moments follow seq after `ordered_after`: earlier ones were written
+# by releases that did not ensure it.
 event_counter = Table(
     "event_counter",
     metadata,
@@ -114,7 +114,8 @@ event_counter = Table(
     Column("ordered_after", BigInteger, nullable=False, server_default="0"),
 )
 
-# What many read and few change: the seq of its last change, by the name of the guard; 0 if there is no row yet.
+# For state that many read and few change: the seq of its last change, by the name of the guard; 0 if there is no row
+# yet.
 guards = Table(
     "guards",
     metadata,
@@ -122,9 +123,8 @@ guards = Table(
     Column("seq", BigInteger, nullable=False),
 )
 
-# The auditable record: who asked for what (`request` is the mailbox entry as it was accepted, without what was private
-# in it), when, and the outcome.
-# `seq` is the first of the command's events, which follow one another.
+# The auditable record: who asked for what (`request` is the mailbox entry as accepted, without private data), when, and
+# the outcome. `seq` is the first of the command's events, which follow one another.
 commands = Table(
     "commands",
     metadata,
@@ -150,7 +150,7 @@ commands = Table(
     ),
 )
 
-# The actors: `position` is the id of the last stream entry applied, `entries` how many there were in all,
+# The actors: `position` is the id of the last stream entry applied, `entries` how many have been applied in all,
 # `rejoined` how often Redis had forgotten them. The row's lock is the right to apply the mailbox.
 mailboxes = Table(
     "mailboxes",
@@ -161,9 +161,9 @@ mailboxes = Table(
     Column("rejoined", Integer, nullable=False, server_default="0"),
 )
 
-# Entries that could not be applied: garbage, unknown versions, commands whose rule raised. What was private in them is
-# blanked: `lost` names the fields that the command would lack if it were sent again. What was not `understood` may hold
-# anything; it is kept as it came, for a while.
+# Entries that could not be applied: garbage, unknown versions, commands whose rule raised. Private data is blanked:
+# `lost` names the fields that the command would lack if it were sent again. An entry that was not `understood` may hold
+# anything; it is stored as it came, for a while.
 dead_letters = Table(
     "dead_letters",
     metadata,

@@ -1,16 +1,15 @@
-"""The reactions' tables: how far each has come in the log, who is at work on it, and what it gave up on.
-
-They are written by the background processes, outside of any batch, except where a command says from which event on a
-reaction is to go (see `Rows.move_reaction`). No event explains them, so `verify` has nothing to compare them with.
+"""The reactions' tables: how far each has come in the log, who is running it, and what it gave up on. The background
+processes write them, outside of any batch, except when a command moves a reaction to an event (see
+`Rows.move_reaction`). They do not follow from events, so `verify` has nothing to compare them with.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, Table, Text, Uuid
 
 from runtime.tables.base import metadata, when
 
-# `position` is the seq of the last event that was handled, or passed over. `active` is whether any process knows the
-# reaction (a webhook that was disabled is not). `failures` counts the tries of the event behind the position, `blamed`
-# those of them that may have been its own fault; `due_at` is when the next may be made, or when that event is old
+# `position` is the seq of the last event handled or skipped. `active` is whether any process has the reaction (a
+# disabled webhook is not active). `failures` counts the failed attempts at the event after the position, `blamed` those
+# for which the event itself may be to blame; `due_at` is when the next attempt may be made, or when that event is old
 # enough. The lease is held by one run at a time.
 reactions = Table(
     "reactions",
@@ -29,7 +28,7 @@ reactions = Table(
     when("updated_at"),
 )
 
-# Events that a reaction could not handle, however often it tried, or gave up on at once.
+# Events that a reaction gave up on, at once or after many attempts.
 reaction_dead_letters = Table(
     "reaction_dead_letters",
     metadata,

@@ -1,5 +1,6 @@
 """The table of tasks: the transactional outbox. A row is written by the batch that writes its event, updated by the
-background processes while it is run, and deleted when it is done: by then the log has both its event and its result.
+background processes while the task runs, and deleted when it is done: by then the log has both its event and its
+result.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, Uuid, text
@@ -8,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from domain.tasks import TASK_DEAD, TASK_QUEUED
 from runtime.tables.base import metadata, when
 
-# `created_seq` is the event that the task follows from; with the id it orders the tasks of one subject. `blocked` is
+# `created_seq` is the event that created the task; with the id, it orders the tasks of one subject. `blocked` is
 # whether there is an earlier one of the same subject. `runs` counts all runs, `attempts` those since the last headway.
 # The lease is held by one run at a time.
 tasks = Table(
@@ -31,9 +32,9 @@ tasks = Table(
     when("updated_at"),
     # What may be taken now.
     Index("tasks_due", "kind", "due_at", postgresql_where=text(f"state = '{TASK_QUEUED}' AND NOT blocked")),
-    # Who is next; and the task of a job.
+    # For the next task of a subject, and for the task of a job.
     Index("tasks_subject", "subject", "created_seq", "id"),
-    # Those that stand behind another, as far as there are any.
+    # For the blocked tasks, of which there are few.
     Index("tasks_blocked", "subject", "created_seq", "id", postgresql_where=text("blocked")),
     Index("tasks_dead", "kind", "id", postgresql_where=text(f"state = '{TASK_DEAD}'")),
 )

@@ -1,7 +1,6 @@
-"""The webhooks' tables: the endpoints, and the log of what was delivered to them.
-
-`webhooks` has the columns of the state in `domain/webhooks.py`; how far each endpoint is stands in `reactions`.
-Deliveries are no effects of the shop: whoever delivers writes them directly, and the oldest go.
+"""The webhooks' tables: the endpoints, and the record of deliveries to them. `webhooks` has the columns of the state in
+`domain/webhooks.py`; how far each endpoint has come is in `reactions`. Deliveries are not effects of commands: the
+delivering process writes them directly, and the oldest are dropped.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, SmallInteger, Table, Text, Uuid
@@ -23,7 +22,7 @@ webhooks = Table(
     when("previous_secret_until", nullable=True),
     Column("version", Integer, nullable=False),
     Column("development", Boolean, nullable=False, server_default="false"),
-    # Whose rights it has; none for one that nobody has touched since there are owners.
+    # The principal whose rights it has; null for an endpoint not changed since owners were introduced.
     Column("owner", Text),
     Column("scopes", ARRAY(Text)),
     when("created_at"),
@@ -31,8 +30,8 @@ webhooks = Table(
     Index(None, "status"),
 )
 
-# One attempt each, the `attempt`th of its event: the answer's `status`, if there was one, and the `error`, if it was
-# not delivered; `duration_ms` is until then.
+# One attempt each, the `attempt`th of its event: the response's `status`, if there was one, and the `error`, if it was
+# not delivered; `duration_ms` is how long it took.
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
