@@ -98,7 +98,7 @@ async def test_a_log_that_was_begun_anew_takes_what_waits_and_nothing_else(
         caplog.set_level(logging.ERROR)
         mended = await brought_into_step(shop)
         assert (mended.mended, mended.waiting) == ([0, 1, 2, 3], 1)
-        assert "not in the log (was Postgres put back, or begun anew?)" in caplog.text
+        assert "not in the log (was Postgres restored, or started afresh?)" in caplog.text
         await shop.drain()
         assert await shop.statuses([waiting]) == ["applied"]
         assert await shop.stock("LAMP") == (7, 0)
