@@ -14,6 +14,7 @@ from gateway.apidocs.responses import HEADERS
 from gateway.edge import Edge
 from gateway.realtime.sockets import SOCKETS_BY_PATH, SocketKind
 from gateway.routes import (
+    api_keys,
     auth,
     categories,
     commands,
@@ -22,7 +23,6 @@ from gateway.routes import (
     health,
     imports,
     inventory,
-    keys,
     log,
     me,
     orders,
@@ -55,7 +55,7 @@ _API_ROUTERS = [
         registration,
         me,
         users,
-        keys,
+        api_keys,
         products,
         categories,
         orders,

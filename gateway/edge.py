@@ -35,12 +35,12 @@ from gateway.writing.waiting import Waiters
 from runtime.activation import ActivationBroker, activate
 from runtime.engine import create_engine
 from runtime.feed import EVENTS_CHANNEL, Listener
-from runtime.keys import key_ring
 from runtime.mailboxes.inbox import Inbox
 from runtime.mailboxes.post import Poster
 from runtime.metrics import ACCEPT_DURABLE
 from runtime.redis_client import REDIS_UNAVAILABLE, connect, is_durable
 from runtime.settings import Settings
+from runtime.signing_keys import key_ring
 
 _log = logging.getLogger(__name__)
 

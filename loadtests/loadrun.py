@@ -29,9 +29,9 @@ from ops.console.failures import explanation
 from ops.home import join_running
 from ops.verify import Report, verify
 from runtime.database import asyncpg_dsn
-from runtime.keys import key_ring
 from runtime.mailboxes.sender import Sender
 from runtime.settings import settings
+from runtime.signing_keys import key_ring
 
 RECEIPTS_AT_A_TIME: Final = 32
 _LACKS: Final = (

@@ -23,8 +23,8 @@ from locust.env import Environment
 from loadtests.baskets import Basket
 from loadtests.loadrun import LoadRun, invoices, leads
 from ops.home import join_running
-from runtime.keys import key_ring
 from runtime.settings import settings
+from runtime.signing_keys import key_ring
 from runtime.tokens import mint
 
 WAIT_SECONDS: Final = 5

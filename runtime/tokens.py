@@ -1,4 +1,4 @@
-"""JSON Web Tokens (RFC 7519), signed with the installation's keys (see `runtime/keys.py`).
+"""JSON Web Tokens (RFC 7519), signed with the installation's keys (see `runtime/signing_keys.py`).
 
 An access token names a subject, its roles and, if issued by a sign-in, its scopes, session and epoch. A refresh token
 has another audience, so that neither can be used as the other. Anyone with the keys can mint tokens, as the CLI and the
@@ -15,7 +15,7 @@ from uuid import UUID
 
 import jwt
 
-from runtime.keys import KeyRing
+from runtime.signing_keys import KeyRing
 
 ISSUER: Final = "tidegate"
 AUDIENCE: Final = "tidegate"

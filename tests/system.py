@@ -25,8 +25,8 @@ from ops import processes
 from ops.embedded.server import START_TIMEOUT_SECONDS
 from ops.system import LocalSystem
 from ops.verify import verify
-from runtime.keys import KeyRing
 from runtime.settings import DEVELOPMENT_SECRET, Settings
+from runtime.signing_keys import KeyRing
 from runtime.tokens import mint
 from tests import offline, pace, servers
 from tests.beside import all_go_on

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from domain.model import Event
 from gateway.apidocs.event_schemas import event_kinds, event_name
-from runtime.webhooks import ID_HEADER, MEDIA_TYPE, SIGNATURE_HEADER, TIMESTAMP_HEADER
+from runtime.standard_webhooks import ID_HEADER, MEDIA_TYPE, SIGNATURE_HEADER, TIMESTAMP_HEADER
 
 _HEADERS: Final = [
     {"name": name, "in": "header", "required": True, "description": description, "schema": schema}

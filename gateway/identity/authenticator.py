@@ -17,7 +17,7 @@ from gateway.identity.api_keys import ApiKeys
 from gateway.identity.caller import Caller, invalid_token
 from gateway.identity.revocations import Revocations
 from gateway.web.problems import Problem
-from runtime.keys import KeyRing
+from runtime.signing_keys import KeyRing
 from runtime.tokens import claims_of, mint
 
 _LATEST_EXPIRY: Final = 2**53

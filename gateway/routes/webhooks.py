@@ -35,7 +35,7 @@ from gateway.web.requests import Body, body_schema, parse, read_body
 from gateway.writing.answers import Answer
 from gateway.writing.submit import ask
 from runtime.addresses import is_ones_own
-from runtime.webhooks import new_secret
+from runtime.standard_webhooks import new_secret
 
 router = APIRouter(prefix=f"{API}/webhooks", tags=["webhooks"])
 

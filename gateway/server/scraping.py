@@ -36,7 +36,7 @@ from gateway.views.tasks import backlogs
 from runtime import metrics
 from runtime.engine import VIEW_FAILED
 from runtime.mailboxes.inbox import entry_order
-from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.redis_keys import stream_key
 from runtime.redis_client import REDIS_UNAVAILABLE
 from runtime.settings import Settings
 

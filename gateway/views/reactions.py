@@ -6,8 +6,8 @@ from sqlalchemy import Text, cast, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.webhooks import ACTIVE
+from runtime.standard_webhooks import REACTION_PREFIX
 from runtime.tables import event_counter, events, reactions, webhooks
-from runtime.webhooks import REACTION_PREFIX
 
 
 class Lag(NamedTuple):

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.webhooks import ACTIVE, DELETED
 from gateway.web.pages import Page, decode_cursor, page_of
+from runtime.standard_webhooks import REACTION_PREFIX
 from runtime.tables import event_counter, reactions, webhook_deliveries, webhooks
-from runtime.webhooks import REACTION_PREFIX
 
 _PLACE = re.compile(r"[0-9]{1,18}")
 

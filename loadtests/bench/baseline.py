@@ -25,8 +25,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, LINE_MAX_QUANTITY, ORDER_MAX_LINES, SKU_PATTERN
-from runtime.keys import key_ring
 from runtime.settings import settings
+from runtime.signing_keys import key_ring
 from runtime.tokens import claims_of
 
 POOL_CONNECTIONS: Final = 16  # of each process; more only queue for the two cores

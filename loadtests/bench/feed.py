@@ -31,8 +31,8 @@ from ops import processes
 from ops.ports import free_port
 from runtime.database import asyncpg_dsn
 from runtime.feed import EVENTS_CHANNEL, Publisher
-from runtime.keys import key_ring
 from runtime.records import EventRecord, cloud_event, encode, moment
+from runtime.signing_keys import key_ring
 from runtime.tokens import mint
 
 SOCKETS: Final = 1_000

@@ -26,7 +26,7 @@ from loadtests.loadgen import request
 from ops.articles import Article, listing
 from runtime import envelope
 from runtime.envelope import Envelope
-from runtime.keys import KeyRing
+from runtime.signing_keys import KeyRing
 from runtime.tokens import mint
 
 SEED: Final = 20_101_201

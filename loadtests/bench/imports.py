@@ -19,7 +19,7 @@ from loadtests.bench.plan import Measured, Plan
 from loadtests.bench.served import serving
 from loadtests.bench.stage import HOST, BenchError, Stage
 from ops import processes
-from runtime.keys import key_ring
+from runtime.signing_keys import key_ring
 from runtime.tokens import mint
 
 RATE: Final = "import: rows"

@@ -15,7 +15,7 @@ from loadtests.bench.goods import Purchase
 from loadtests.bench.stage import HOST, BenchError, Stage
 from loadtests.loadgen import LoadResult
 from ops import processes
-from runtime.keys import key_ring
+from runtime.signing_keys import key_ring
 
 CONNECTIONS: Final = 64
 WARM_UP_REQUESTS: Final = 500

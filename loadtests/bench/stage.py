@@ -32,7 +32,7 @@ from ops.verify import verify
 from runtime import migrations
 from runtime.activation import ActivationBroker, activate
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD
-from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.redis_keys import stream_key
 from runtime.redis_client import connect
 from runtime.settings import Settings
 

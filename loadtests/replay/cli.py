@@ -27,9 +27,9 @@ from ops.console.progress import bars
 from ops.processes import reachable
 from ops.verify import verify
 from runtime.database import asyncpg_dsn
-from runtime.keys import key_ring
 from runtime.mailboxes.sender import Sender, wait_for_outcomes
 from runtime.settings import Settings, settings
+from runtime.signing_keys import key_ring
 
 DEFAULT_CONCURRENCY: Final = 32
 PLENTY: Final = "plenty"

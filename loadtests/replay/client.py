@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import aiohttp
 import msgspec
 
-from runtime.keys import KeyRing
+from runtime.signing_keys import KeyRing
 from runtime.tokens import mint
 
 RETRY_MAX_SECONDS: Final = 60.0  # from the first attempt; after that the write has failed

@@ -8,8 +8,8 @@ from typing import Final
 from ops.cli.token import DEFAULT_HOURS, demo_subject
 from ops.demo_people import DEMO_ACCOUNTS
 from ops.processes import reachable
-from runtime.keys import key_ring
 from runtime.settings import Settings
+from runtime.signing_keys import key_ring
 from runtime.tokens import mint
 
 _WAIT_SECONDS: Final = 5

@@ -15,8 +15,8 @@ import aiohttp
 import click
 
 from ops.processes import reachable
-from runtime.keys import key_ring
 from runtime.settings import settings
+from runtime.signing_keys import key_ring
 from runtime.tokens import mint
 
 API: Final = "/api/v1"

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
-from runtime.keys import EDDSA, RS256, BadKeys, read_jwks, read_keys, thumbprint
 from runtime.settings import settings
+from runtime.signing_keys import EDDSA, RS256, BadKeys, read_jwks, read_keys, thumbprint
 
 _RSA_BITS: Final = 3_072
 _RSA_EXPONENT: Final = 65_537

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError, WebhookVerificationError
 
 from runtime.records import CloudEvent
-from runtime.webhooks import ID_HEADER
+from runtime.standard_webhooks import ID_HEADER
 
 _DEFAULT_PORT: Final = 9_000
 _REMEMBERED_MAX_IDS: Final = 10_000

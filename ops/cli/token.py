@@ -10,8 +10,8 @@ import click
 from domain.fields.people import PRINCIPAL
 from domain.roles import ROLES
 from ops.cli.values import taken
-from runtime.keys import key_ring
 from runtime.settings import settings
+from runtime.signing_keys import key_ring
 from runtime.tokens import mint
 
 DEFAULT_HOURS: Final = 12.0

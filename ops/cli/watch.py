@@ -15,8 +15,8 @@ from rich.live import Live
 from ops.cli.token import demo_subject
 from ops.console.watchboard import Board
 from ops.processes import reachable
-from runtime.keys import key_ring
 from runtime.settings import Settings, settings
+from runtime.signing_keys import key_ring
 from runtime.tokens import mint
 from tidegate.client import NOT_THIS_LOG_CODES, Feed, FeedRefused
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from runtime.engine import is_unavailable
-from runtime.keys import BadKeys
 from runtime.server_versions import UnsupportedServer
 from runtime.settings import UnknownSettings
+from runtime.signing_keys import BadKeys
 
 
 def explanation(error: BaseException) -> str | None:

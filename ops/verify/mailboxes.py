@@ -18,7 +18,7 @@ from runtime import mailboxes
 from runtime.branches import read_branches
 from runtime.mailboxes.fence import Confirmed, known_to
 from runtime.mailboxes.inbox import Bookmark, remembered
-from runtime.mailboxes.keys import awake_key, log_key, stream_key
+from runtime.mailboxes.redis_keys import awake_key, log_key, stream_key
 
 _LOCK_TIMEOUT_MS: Final = 15_000
 _COUNT: Final = (Path(mailboxes.__file__).parent / "count.lua").read_text()

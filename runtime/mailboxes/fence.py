@@ -15,7 +15,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from runtime.mailboxes.keys import LOG_KEY
+from runtime.mailboxes.redis_keys import LOG_KEY
 
 
 class OutOfStep(Exception):

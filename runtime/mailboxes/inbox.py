@@ -12,7 +12,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from runtime.mailboxes.fence import Fence
-from runtime.mailboxes.keys import LEADER_KEY, awake_key, log_key, stream_key
+from runtime.mailboxes.redis_keys import LEADER_KEY, awake_key, log_key, stream_key
 
 _FOLDER: Final = Path(__file__).parent
 _TRIM: Final = (_FOLDER / "trim.lua").read_text()

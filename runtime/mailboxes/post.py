@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from runtime.envelope import SCHEMA_VERSION
-from runtime.mailboxes.keys import awake_key, idempotency_key, stream_key
+from runtime.mailboxes.redis_keys import awake_key, idempotency_key, stream_key
 
 _log = logging.getLogger(__name__)
 

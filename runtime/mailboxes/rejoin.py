@@ -22,7 +22,7 @@ from redis.exceptions import ResponseError
 from runtime.branches import Branches, begin_branch, read_branches
 from runtime.mailboxes.fence import Confirmed, known_to, make_known
 from runtime.mailboxes.inbox import Bookmark, Inbox, Remembered, entry_order, remembered
-from runtime.mailboxes.keys import log_key, stream_key
+from runtime.mailboxes.redis_keys import log_key, stream_key
 from runtime.metrics import REJOINED
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from domain.ids import mailbox_of_slot, slot_of_id, slot_of_key
 from ops.articles import Article
-from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.redis_keys import stream_key
 from runtime.settings import Settings
 from tests.e2e.api import Client
 from tests.listings import Listings

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from runtime.keys import KeyRing
 from runtime.settings import DEVELOPMENT_SECRET
+from runtime.signing_keys import KeyRing
 from runtime.tokens import CONFIRM_AUDIENCE, RESET_AUDIENCE, Link, link_of, mint_link
 from tests.e2e.api import Answer
 from tests.e2e.people import (

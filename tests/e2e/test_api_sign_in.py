@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from domain.roles import SCOPES_OF_ROLE
-from runtime.keys import KeyRing
 from runtime.settings import DEVELOPMENT_SECRET
+from runtime.signing_keys import KeyRing
 from runtime.tokens import claims_of
 from tests.e2e.api import Answer
 from tests.e2e.people import (

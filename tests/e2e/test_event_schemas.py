@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from runtime.webhooks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
+from runtime.standard_webhooks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tests.e2e.api import API, Client
 from tests.e2e.catalogue import Catalogue, unique, variant
 from tests.e2e.feed import last_seq, nothing_more

@@ -30,10 +30,10 @@ from ops.cli.keys import new_jwk
 from ops.demo_people import DEMO_ACCOUNTS, DemoAccount
 from runtime.database import asyncpg_dsn
 from runtime.entropy import random_bits
-from runtime.keys import EDDSA, RS256, KeyRing, read_jwks
 from runtime.mailboxes.sender import Sender, wait_for_outcomes
 from runtime.passwords import hash_password
 from runtime.settings import DEVELOPMENT_SECRET, Settings
+from runtime.signing_keys import EDDSA, RS256, KeyRing, read_jwks
 from runtime.tokens import AUDIENCE, ISSUER, Refresh, mint, mint_refresh
 from tests.e2e.faults import workers_stopped
 from tests.e2e.people import (

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 import redis
 
-from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.redis_keys import stream_key
 from tests.e2e.faults import workers_stopped
 from tests.e2e.faults_client import FaultsClient
 from tests.e2e.ledger import Ledger, stock_up, verified

@@ -19,7 +19,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from domain.limits import DESCRIPTION_MAX_CHARS
-from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.redis_keys import stream_key
 from runtime.settings import Settings
 from runtime.tables.jobs import PART_BYTES
 from tests.e2e.api import API, Client

@@ -11,7 +11,7 @@ import pytest_asyncio
 import redis
 
 from runtime.activation import ActivationBroker, activate
-from runtime.mailboxes.keys import awake_key
+from runtime.mailboxes.redis_keys import awake_key
 from runtime.settings import Settings
 from tests import pace
 from tests.e2e.faults import commits_held_back, kill, ports, stop_in_batch, stopped_meanwhile

@@ -297,7 +297,7 @@ def test_over_a_database_begun_anew_and_a_redis_that_stayed_the_demo_is_there(
     with databases.empty() as database_url:
         second = Up(home, DATABASE_URL=database_url, REDIS_URL=redis_url)
         second.wait_until_ready()
-        assert "Redis and Postgres did not agree on what is applied" in second.output
+        assert "Redis and Postgres disagreed on what is applied" in second.output
         assert re.search(r"Demo +loaded", second.output)
         again = second.curl("used-before")
         assert again["status"] == "placed"

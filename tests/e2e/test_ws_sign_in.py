@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from runtime.keys import KeyRing
 from runtime.settings import DEVELOPMENT_SECRET
+from runtime.signing_keys import KeyRing
 from runtime.tokens import mint
 from tests import pace
 from tests.e2e.conftest import SHOP_SETTINGS

@@ -18,7 +18,7 @@ from domain.stock import ReceiveStock
 from domain.webhooks import RegisterWebhook, WebhookFields
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings
-from runtime.webhooks import new_secret, reaction_name
+from runtime.standard_webhooks import new_secret, reaction_name
 from tests.beside import beside
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.system import eventually_seen

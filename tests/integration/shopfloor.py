@@ -30,8 +30,8 @@ from runtime.database import LOST_CONNECTION, create_batch_pool
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD, Envelope
 from runtime.feed import Publisher
 from runtime.mailboxes.inbox import Inbox
-from runtime.mailboxes.keys import stream_key
 from runtime.mailboxes.post import Claim, Poster
+from runtime.mailboxes.redis_keys import stream_key
 from runtime.redis_client import REDIS_UNAVAILABLE, connect
 from tests.system import eventually_seen
 from workers.apply import Applier

@@ -13,7 +13,7 @@ from domain.orders import CancelOrder, PlaceOrder, Wanted
 from domain.stock import ReceiveStock
 from runtime import envelope as envelopes
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD
-from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.redis_keys import stream_key
 from runtime.records import FAILED
 from tests import pace
 from tests.integration.shopfloor import ANN, STAFF, Shopfloor, retries

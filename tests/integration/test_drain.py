@@ -13,7 +13,7 @@ from domain.orders import CancelOrder, PlaceOrder, Wanted
 from domain.stock import AdjustStock, ReceiveStock
 from runtime.database import LOST_CONNECTION
 from runtime.mailboxes.inbox import Entry, Inbox
-from runtime.mailboxes.keys import LEADER_KEY, awake_key
+from runtime.mailboxes.redis_keys import LEADER_KEY, awake_key
 from tests.integration.gates import gate_before
 from tests.integration.shopfloor import STAFF, Shopfloor
 

@@ -16,7 +16,7 @@ from runtime.activation import ACTORS, ActivationBroker
 from runtime.branches import begin_branch
 from runtime.database import create_batch_pool
 from runtime.mailboxes.inbox import Inbox
-from runtime.mailboxes.keys import LEADER_KEY, awake_key
+from runtime.mailboxes.redis_keys import LEADER_KEY, awake_key
 from runtime.settings import Settings
 from tests.integration.gates import gate_before
 from tests.integration.shopfloor import STAFF, Shopfloor, retries

@@ -11,8 +11,8 @@ from domain.stock import ReceiveStock
 from ops.embedded import valkey
 from ops.embedded.valkey import ValkeyServer
 from runtime import envelope as envelopes
-from runtime.mailboxes.keys import awake_key
 from runtime.mailboxes.post import Claim, Known, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
+from runtime.mailboxes.redis_keys import awake_key
 from runtime.redis_client import connect
 from tests import servers
 from tests.integration.shopfloor import STAFF, Shopfloor

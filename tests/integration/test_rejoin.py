@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from ops.verify import verify
 from runtime.database import asyncpg_dsn
 from runtime.mailboxes.inbox import Inbox, entry_order
-from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.redis_keys import stream_key
 from runtime.mailboxes.rejoin import rejoin
 
 MAILBOX = 3

@@ -25,7 +25,7 @@ from ops.verify import Report, parts, snapshot, verify
 from ops.verify.snapshot import Snapshot
 from runtime.database import asyncpg_dsn
 from runtime.entities import ENTITIES
-from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.redis_keys import stream_key
 from tests.integration.shopfloor import STAFF, Shopfloor
 
 

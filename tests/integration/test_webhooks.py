@@ -18,7 +18,7 @@ from gateway.views.reactions import Lag, lags
 from runtime.branches import read_branches
 from runtime.engine import create_engine
 from runtime.envelope import read_request
-from runtime.webhooks import new_secret
+from runtime.standard_webhooks import new_secret
 from tests import receiver as receivers
 from tests.integration.couriers import ALL, SKU, WITHIN_SECONDS, Couriers, couriers
 from tests.integration.shopfloor import Shopfloor

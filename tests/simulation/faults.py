@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from runtime.database import asyncpg_dsn
 from runtime.feed import Publisher
 from runtime.mailboxes.inbox import Entry, Inbox
-from runtime.mailboxes.keys import awake_key
+from runtime.mailboxes.redis_keys import awake_key
 
 BEFORE_READ: Final = "before reading"
 AFTER_COMMIT: Final = "after commit, before publishing"

@@ -22,7 +22,7 @@ from loadtests.loadgen import parse
 from ops.articles import listing
 from runtime import envelope
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD
-from runtime.keys import KeyRing
+from runtime.signing_keys import KeyRing
 from runtime.tokens import claims_of
 
 SECRET = "a-secret-for-these-tests-of-32-bytes-or-more"

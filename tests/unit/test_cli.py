@@ -25,8 +25,8 @@ from ops.cli.banner import banner
 from ops.cli.up import up
 from ops.console.failures import explanation
 from ops.stopping import Stopped, stop_request
-from runtime.keys import KeyRing
 from runtime.settings import DEVELOPMENT_SECRET, Settings
+from runtime.signing_keys import KeyRing
 from runtime.tokens import claims_of
 
 _COMMANDS = {

@@ -23,8 +23,8 @@ from gateway.identity.requirements import require_role
 from gateway.identity.revocations import Revocations
 from gateway.web.problems import Problem
 from runtime.engine import create_engine
-from runtime.keys import HS256, KeyRing
 from runtime.records import EventRecord, moment
+from runtime.signing_keys import HS256, KeyRing
 from runtime.tokens import AUDIENCE, ISSUER, REFRESH_AUDIENCE, Refresh, mint, mint_in_session, mint_refresh, refresh_of
 
 SECRET = "a-secret-for-tests-of-at-least-32-bytes"

@@ -15,7 +15,7 @@ from domain.webhooks import (
     WebhookCreated,
     WebhookRedelivered,
 )
-from runtime.webhooks import reaction_name
+from runtime.standard_webhooks import reaction_name
 from workers.handlers import reads, writes
 from workers.loading import ReadSet
 from workers.rows import Rows

@@ -19,7 +19,7 @@ from domain.webhooks import Webhook
 from runtime.metrics import WEBHOOK_SECONDS
 from runtime.records import EventRecord, cloud_event
 from runtime.settings import Settings
-from runtime.webhooks import MEDIA_TYPE, message_id, signed
+from runtime.standard_webhooks import MEDIA_TYPE, message_id, signed
 from workers.reactions.connections import Resolver, connector
 
 _GONE: Final = 410

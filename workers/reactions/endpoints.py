@@ -19,7 +19,7 @@ from runtime.branches import read_branches
 from runtime.mailboxes.post import MailboxesUnavailable, MailboxFull, PostQueueFull
 from runtime.metrics import allow_reaction, reaction_kind
 from runtime.records import EventRecord
-from runtime.webhooks import REACTION_PREFIX, reaction_name
+from runtime.standard_webhooks import REACTION_PREFIX, reaction_name
 from workers.failures import Away, backoff_seconds
 from workers.reactions.core import Failure, Reaction, Tools
 from workers.reactions.delivery import Answer, Deliverer

@@ -25,7 +25,7 @@ from gateway.realtime.tail import Tail
 from gateway.views import log
 from gateway.views.sales import sales
 from runtime.engine import VIEW_FAILED
-from runtime.mailboxes.keys import stream_key
+from runtime.mailboxes.redis_keys import stream_key
 from runtime.records import EventRecord
 from runtime.redis_client import REDIS_UNAVAILABLE
 

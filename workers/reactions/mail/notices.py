@@ -11,8 +11,8 @@ from uuid import UUID
 from domain.accounts import AccountCreated
 from domain.model import Event
 from domain.registration import AccountRegisteredAgain, PasswordResetRequested, RegistrationRepeated
-from runtime.keys import key_ring
 from runtime.records import EventRecord, moment
+from runtime.signing_keys import key_ring
 from runtime.tokens import CONFIRM_AUDIENCE, RESET_AUDIENCE, Link, mint_link
 from workers.reactions.core import Tools
 from workers.reactions.mail.message import Notice

@@ -19,8 +19,8 @@ from pydantic import SecretStr
 
 from ops.cli.keys import keys as keys_command
 from ops.cli.keys import new_jwk
-from runtime.keys import EDDSA, RS256, BadKeys, KeyRing, key_ring, thumbprint
 from runtime.settings import DEVELOPMENT_SECRET, Settings
+from runtime.signing_keys import EDDSA, RS256, BadKeys, KeyRing, key_ring, thumbprint
 from runtime.tokens import AUDIENCE, ISSUER, Refresh, claims_of, mint, mint_refresh, refresh_of
 
 NOW = 1_790_000_000
