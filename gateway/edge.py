@@ -29,6 +29,7 @@ from gateway.realtime.turns import Turns
 from gateway.server.scraping import Scraper
 from gateway.web.exporting import Exports
 from gateway.writing.answers import Answers
+from gateway.writing.backlog import Backlog
 from gateway.writing.submit import Submitter
 from gateway.writing.uploads import Uploads
 from gateway.writing.waiting import Waiters
@@ -129,10 +130,14 @@ class Edge:
             awake_milliseconds=config.awake_milliseconds,
             idempotency_seconds=config.idempotency_seconds,
         )
+        self.backlog = Backlog(
+            self.redis, mailbox_count=config.mailbox_count, max_seconds=config.order_wait_max_seconds
+        )
         reply_channel = f"replies:{uuid.uuid4().hex}"
         self.submitter = Submitter(
             self._poster,
             self.waiters,
+            self.backlog,
             reply_channel=reply_channel,
             mailbox_count=config.mailbox_count,
             wait_max_seconds=config.wait_max_seconds,
@@ -175,6 +180,7 @@ class Edge:
             asyncio.create_task(self.tail.run()),
             asyncio.create_task(self.sockets.run()),
             asyncio.create_task(self.stats.run()),
+            asyncio.create_task(self.backlog.run()),
             asyncio.create_task(self.revocations.load(self.tail.watching)),
             asyncio.create_task(self.waiters.run(self.config.silence_seconds)),
         ]

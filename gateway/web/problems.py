@@ -109,6 +109,7 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "command_failed": 500,
     "internal_error": 500,
     "mailbox_full": 503,
+    "overloaded": 503,
     "gateway_busy": 503,
     "too_many_connections": 503,
     "uploads_busy": 503,

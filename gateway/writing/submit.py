@@ -16,6 +16,7 @@ from domain.model import Actor, Command
 from gateway.web import API
 from gateway.web.problems import Problem
 from gateway.web.requests import canonical, idempotency_key, preferred_wait
+from gateway.writing.backlog import Backlog
 from gateway.writing.waiting import Waiters
 from runtime.entropy import random_bits
 from runtime.envelope import Envelope, encode, seal
@@ -93,6 +94,7 @@ class Submitter:
         self,
         poster: Poster,
         waiters: Waiters,
+        backlog: Backlog,
         *,
         reply_channel: str,
         mailbox_count: int,
@@ -102,6 +104,7 @@ class Submitter:
         """`development`: commands accepted here create credentials for development only."""
         self._poster = poster
         self._waiters = waiters
+        self._backlog = backlog
         self._reply_channel = reply_channel
         self._mailbox_count = mailbox_count
         self._wait_max_seconds = int(wait_max_seconds)
@@ -114,9 +117,10 @@ class Submitter:
         slot = random >> 52 if asked.key is None else slot_of_key(f"{asked.actor.principal}\n{asked.key}")
         return new_id(time.time_ns() // 1_000_000, slot, random)
 
-    async def submit(self, asked: Ask, command: Command, resource: str) -> Accepted:
+    async def submit(self, asked: Ask, command: Command, resource: str, *, can_wait: bool = False) -> Accepted:
         """Posts the command; `resource` is the id of what it is about. Raises 503 and 422 Problems. With a wait, the
-        result has the outcome unless it took longer; a rejection or failure is raised as its Problem.
+        result has the outcome unless it took longer; a rejection or failure is raised as its Problem. What `can_wait`
+        is refused while the backlog is too long, unless it comes from staff.
         """
         wait = None if not asked.wait else min(asked.wait, self._wait_max_seconds)
         if not self._waiters.has_room:
@@ -131,6 +135,8 @@ class Submitter:
             development=self._development,
         )
         command_id = envelope.command_id
+        if can_wait and not asked.actor.is_staff:
+            self._backlog.admit(self._mailbox_of(command_id))
         expected = self._waiters.expect(command_id) if wait else None
         try:
             first = await self._post(envelope, asked, resource)
@@ -151,7 +157,7 @@ class Submitter:
 
     async def _post(self, envelope: Envelope, asked: Ask, resource: str) -> Claimed | None:
         """Posts the command; if it repeats an earlier request, returns what that left."""
-        mailbox = mailbox_of_slot(slot_of_id(envelope.command_id), self._mailbox_count)
+        mailbox = self._mailbox_of(envelope.command_id)
         claim = None
         if asked.key is not None and asked.fingerprint is not None:
             claimed = Claimed(asked.fingerprint, envelope.command_id, resource)
@@ -171,6 +177,9 @@ class Submitter:
         if first is not None and first.fingerprint != asked.fingerprint:
             raise _key_reused()
         return first
+
+    def _mailbox_of(self, command_id: UUID) -> int:
+        return mailbox_of_slot(slot_of_id(command_id), self._mailbox_count)
 
     async def _settled(self, accepted: Accepted) -> Accepted:
         """The same, with the first command's outcome in place of a repetition's; raises rejections and failures."""

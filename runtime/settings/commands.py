@@ -14,6 +14,13 @@ class Commands(Section):
     mailbox_max_commands: int = Field(
         20_000, description="Commands waiting in one mailbox; beyond it: 503 `mailbox_full` with Retry-After.", ge=1
     )
+    order_wait_max_seconds: float = Field(
+        30.0,
+        description="How long a new order may have to wait in its mailbox before it is applied; beyond it: 503"
+        " `overloaded`, with a Retry-After by the rate at which commands leave the mailbox. Staff are exempt. 0: no"
+        " bound.",
+        ge=0,
+    )
     post_queue_max_commands: int = Field(
         10_000,
         description="Commands that one gateway process is sending to Redis; beyond it: 503 `gateway_busy`.",

@@ -1,0 +1,120 @@
+"""Admission by backlog: new orders are refused while the workers are too far behind to apply them in time.
+
+Once a second the mailboxes are looked at in one round trip. What a new command would wait in a mailbox is at least the
+age of the oldest one there; and, once a mailbox was seen busy for a whole look, its commands by the rate at which they
+left. A mailbox that was ever idle meanwhile says nothing about how fast it could be drained. Between two looks the
+numbers stand, so up to a second's worth of orders may come in beyond the bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from redis.asyncio import Redis
+
+from gateway.web.problems import Problem
+from runtime.mailboxes.inbox import entry_order
+from runtime.mailboxes.redis_keys import stream_key
+from runtime.redis_client import REDIS_UNAVAILABLE
+
+LOOK_SECONDS: Final = 1.0
+RETRY_MAX_SECONDS: Final = 60
+"""The longest Retry-After; also what is said while nothing leaves the mailbox."""
+
+
+class Seen(NamedTuple):
+    """A mailbox at one look: when that was and when its oldest command was posted (Unix seconds; None: it is empty),
+    the commands that wait, and how many were ever posted."""
+
+    at: float
+    oldest: float | None
+    waiting: int
+    posted: int
+
+
+class Wait(NamedTuple):
+    """What a new command would wait in a mailbox (seconds), for how many commands, and how many leave it a second (0:
+    none, or not known)."""
+
+    seconds: float
+    waiting: int
+    per_second: float
+
+
+_NONE: Final = Wait(0.0, 0, 0.0)
+
+
+def expected(before: Seen | None, now: Seen) -> Wait:
+    """The wait that two looks at a mailbox foretell."""
+    if now.oldest is None:
+        return _NONE
+    age = max(0.0, now.at - now.oldest)
+    rate = 0.0
+    if before is not None and now.at > before.at and now.oldest <= before.at:  # it was busy all the time
+        left = (now.posted - before.posted) - (now.waiting - before.waiting)
+        rate = max(0.0, left / (now.at - before.at))
+    return Wait(max(age, now.waiting / rate if rate else 0.0), now.waiting, rate)
+
+
+class Backlog:
+    """The waits of all mailboxes, as this process has seen them."""
+
+    def __init__(self, client: Redis, *, mailbox_count: int, max_seconds: float) -> None:
+        """`max_seconds` is the bound on the wait; 0 refuses nobody, and nothing is looked at."""
+        self._client = client
+        self._mailbox_count = mailbox_count
+        self._max_seconds = max_seconds
+        self._seen: Mapping[int, Seen] = {}
+        self._waits: Mapping[int, Wait] = {}
+
+    def admit(self, mailbox: int) -> None:
+        """Raises a 503 Problem if a command posted to this mailbox now would wait for longer than the bound."""
+        wait = self._waits.get(mailbox, _NONE)
+        if self._max_seconds and wait.seconds > self._max_seconds:
+            raise Problem(
+                "overloaded",
+                "New orders would wait too long for their turn; try again later.",
+                headers={"Retry-After": str(self._retry_after(wait))},
+            )
+
+    async def run(self) -> None:
+        """Looks for as long as the process lives."""
+        while self._max_seconds:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Takes one look. While Redis is away nothing is known, and nobody is refused here: posting says so itself."""
+        pipeline = self._client.pipeline(transaction=False)
+        for mailbox in range(self._mailbox_count):
+            pipeline.execute_command("XINFO STREAM", stream_key(mailbox))
+        try:
+            answers = await pipeline.execute(raise_on_error=False)
+        except REDIS_UNAVAILABLE:
+            answers = []
+        now = time.time()
+        seen = {mailbox: _seen(now, answer) for mailbox, answer in enumerate(answers) if _tells(answer)}
+        self._waits = {mailbox: expected(self._seen.get(mailbox), each) for mailbox, each in seen.items()}
+        self._seen = seen
+
+    def _retry_after(self, wait: Wait) -> int:
+        """Seconds until the mailbox has been drained below the bound."""
+        if not wait.per_second:
+            return RETRY_MAX_SECONDS
+        excess = wait.waiting - wait.per_second * self._max_seconds
+        return min(RETRY_MAX_SECONDS, max(1, math.ceil(excess / wait.per_second)))
+
+
+def _tells(answer: Any) -> bool:
+    """Whether this says how a mailbox is: one without a stream has never been posted to, and Redis may be loading."""
+    return isinstance(answer, dict)
+
+
+def _seen(now: float, info: dict[str, Any]) -> Seen:
+    first = info["first-entry"]
+    oldest = None if first is None else entry_order(first[0].decode())[0] / 1000
+    return Seen(now, oldest, info["length"], info["entries-added"])

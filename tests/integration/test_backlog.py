@@ -1,0 +1,80 @@
+"""The backlog as a gateway sees it in Redis: whom it refuses, and that it refuses nobody when it knows nothing."""
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.web.problems import Problem
+from gateway.writing.backlog import RETRY_MAX_SECONDS, Backlog
+from ops.ports import free_port
+from runtime.mailboxes.redis_keys import stream_key
+from runtime.redis_client import connect
+
+MAX_SECONDS = 5.0
+LONG_AGO_SECONDS = 60
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = connect(redis_url)
+    yield client
+    await client.aclose()
+
+
+def backlog(redis: Redis, max_seconds: float = MAX_SECONDS) -> Backlog:
+    return Backlog(redis, mailbox_count=3, max_seconds=max_seconds)
+
+
+async def post(redis: Redis, mailbox: int, *, seconds_ago: float) -> None:
+    await redis.xadd(stream_key(mailbox), {"e": "command"}, id=f"{int((time.time() - seconds_ago) * 1000)}-*")
+
+
+async def test_only_a_mailbox_whose_commands_wait_too_long_is_closed_and_it_opens_when_it_is_drained(
+    redis: Redis,
+) -> None:
+    await post(redis, 0, seconds_ago=LONG_AGO_SECONDS)
+    await post(redis, 1, seconds_ago=0)
+    seen = backlog(redis)
+    await seen.look()
+    with pytest.raises(Problem) as refused:
+        seen.admit(0)
+    assert (refused.value.code, refused.value.status) == ("overloaded", 503)
+    assert refused.value.headers["Retry-After"] == str(RETRY_MAX_SECONDS)
+    seen.admit(1)
+    seen.admit(2)
+    await redis.xtrim(stream_key(0), maxlen=0, approximate=False)
+    await seen.look()
+    seen.admit(0)
+
+
+async def test_the_time_to_try_again_comes_from_how_fast_commands_leave(redis: Redis) -> None:
+    for _ in range(1_000):
+        await post(redis, 0, seconds_ago=LONG_AGO_SECONDS)
+    seen = backlog(redis)
+    await seen.look()
+    await redis.xtrim(stream_key(0), maxlen=990, approximate=False)
+    await seen.look()
+    with pytest.raises(Problem) as refused:
+        seen.admit(0)
+    assert 1 <= int(refused.value.headers["Retry-After"]) < RETRY_MAX_SECONDS
+
+
+async def test_without_a_bound_nobody_is_refused(redis: Redis) -> None:
+    await post(redis, 0, seconds_ago=LONG_AGO_SECONDS)
+    seen = backlog(redis, max_seconds=0)
+    await seen.look()
+    seen.admit(0)
+    await seen.run()
+
+
+async def test_what_was_known_is_forgotten_while_redis_is_away(redis: Redis) -> None:
+    await post(redis, 0, seconds_ago=LONG_AGO_SECONDS)
+    seen = backlog(redis)
+    await seen.look()
+    away = connect(f"redis://127.0.0.1:{free_port()}/0")
+    seen._client = away
+    await seen.look()
+    seen.admit(0)
+    await away.aclose()

@@ -1,0 +1,30 @@
+"""What two looks at a mailbox foretell."""
+
+from gateway.writing.backlog import Seen, Wait, expected
+
+
+def test_an_empty_mailbox_keeps_nobody_waiting() -> None:
+    assert expected(Seen(9.0, 1.0, 500, 500), Seen(10.0, None, 0, 500)).seconds == 0.0
+
+
+def test_the_first_look_knows_only_how_long_the_oldest_has_waited() -> None:
+    assert expected(None, Seen(10.0, 4.0, 1_000, 1_000)) == Wait(6.0, 1_000, 0.0)
+
+
+def test_a_mailbox_that_is_never_idle_shows_how_fast_it_is_drained() -> None:
+    # 1,000 came and 400 are more: 600 left in 2 s, so 3,000 take 10 s.
+    wait = expected(Seen(10.0, 8.0, 2_600, 5_000), Seen(12.0, 9.5, 3_000, 6_000))
+    assert wait == Wait(10.0, 3_000, 300.0)
+
+
+def test_a_mailbox_that_may_have_been_idle_is_not_taken_for_slow() -> None:
+    # Two left in the last second because no more came; then 1,000 did at once.
+    assert expected(Seen(10.0, 9.75, 1, 10), Seen(11.0, 10.75, 1_000, 1_011)) == Wait(0.25, 1_000, 0.0)
+
+
+def test_a_clock_that_was_set_back_makes_no_wait_negative() -> None:
+    assert expected(Seen(10.0, 9.0, 5, 5), Seen(8.0, 9.0, 5, 5)).seconds == 0.0
+
+
+def test_workers_that_stand_still_drain_nothing() -> None:
+    assert expected(Seen(10.0, 5.0, 50, 50), Seen(11.0, 5.0, 60, 60)) == Wait(6.0, 60, 0.0)
