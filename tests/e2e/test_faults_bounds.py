@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import pytest
@@ -80,6 +80,42 @@ async def test_redis_that_keeps_less_than_promised(small: System) -> None:
         await _restart_gateway(small, client)
         assert await client.metric("tidegate_accept_durable") == 1
         assert _NOT_DURABLE not in log.read_bytes()[logged:]
+    await verified(small)
+
+
+async def test_redis_without_memory(small: System) -> None:
+    async with FaultsClient(small) as client:
+        async with workers_stopped(small):
+            accepted = [await client.place({SKU: 1}, key=f"before-{n}") for n in range(ROOM // 2)]
+            assert {reply.status for reply in accepted} == {202}
+            with _configured(small, {"maxmemory": "1"}):
+                refused = await client.place({SKU: 1}, key="meanwhile")
+                assert refused.says_come_back("mailboxes_unavailable")
+                assert (await client.get(f"/orders/{accepted[0].body['id']}")).code == "order_not_found", "views answer"
+        async with Ledger(small) as ledger:
+            await eventually_seen(
+                "what was accepted applied",
+                lambda: ledger.finished(reply.body["command_id"] for reply in accepted),
+                within_seconds=DRAINS_SECONDS,
+            )
+        placed = await client.place({SKU: 1}, key="meanwhile", wait=10)
+        assert placed.status == 201
+        assert "Idempotency-Replayed" not in placed.headers, "it was not accepted before"
+    await verified(small)
+
+
+async def test_workers_go_on_while_redis_has_no_memory(small: System) -> None:
+    async with FaultsClient(small) as client, Ledger(small) as ledger:
+        with ExitStack() as without_memory, redis.Redis.from_url(small.valkey.url) as valkey:
+            async with workers_stopped(small):
+                accepted = [await client.place({SKU: 1}, key=f"drained-{n}") for n in range(ROOM // 2)]
+                without_memory.enter_context(_configured(small, {"maxmemory": "1"}))
+            await eventually_seen(
+                "what was accepted applied",
+                lambda: ledger.finished(reply.body["command_id"] for reply in accepted),
+                within_seconds=DRAINS_SECONDS,
+            )
+            eventually("the mailbox trimmed", lambda: valkey.xlen(stream_key(0)) == 0, within_seconds=DRAINS_SECONDS)
     await verified(small)
 
 
