@@ -131,7 +131,10 @@ class Edge:
             idempotency_seconds=config.idempotency_seconds,
         )
         self.backlog = Backlog(
-            self.redis, mailbox_count=config.mailbox_count, max_seconds=config.order_wait_max_seconds
+            self.redis,
+            mailbox_count=config.mailbox_count,
+            max_seconds=config.order_wait_max_seconds,
+            memory_max_percent=config.redis_memory_max_percent,
         )
         reply_channel = f"replies:{uuid.uuid4().hex}"
         self.submitter = Submitter(

@@ -1,4 +1,5 @@
-"""Admission by backlog: new orders are refused while the workers are too far behind to apply them in time.
+"""Admission by backlog: new orders are refused while the workers are too far behind to apply them in time, and while
+Redis's memory is nearly used up: what is left is for what makes room again, and for staff.
 
 Once a second the mailboxes are looked at in one round trip. What a new command would wait in a mailbox is at least the
 age of the oldest one there; and, once a mailbox was seen busy for a whole look, its commands by the rate at which they
@@ -63,16 +64,26 @@ def expected(before: Seen | None, now: Seen) -> Wait:
 class Backlog:
     """The waits of all mailboxes, as this process has seen them."""
 
-    def __init__(self, client: Redis, *, mailbox_count: int, max_seconds: float) -> None:
-        """`max_seconds` is the bound on the wait; 0 refuses nobody, and nothing is looked at."""
+    def __init__(self, client: Redis, *, mailbox_count: int, max_seconds: float, memory_max_percent: int) -> None:
+        """`max_seconds` is the bound on the wait; 0: there is none. `memory_max_percent` is the share of Redis's
+        `maxmemory`, if it has one, that may be in use."""
         self._client = client
         self._mailbox_count = mailbox_count
         self._max_seconds = max_seconds
+        self._memory_max_percent = memory_max_percent
+        self._memory_is_short = False
         self._seen: Mapping[int, Seen] = {}
         self._waits: Mapping[int, Wait] = {}
 
     def admit(self, mailbox: int) -> None:
-        """Raises a 503 Problem if a command posted to this mailbox now would wait for longer than the bound."""
+        """Raises a 503 Problem if a command posted to this mailbox now would wait for longer than the bound, or Redis
+        has too little memory left."""
+        if self._memory_is_short:
+            raise Problem(
+                "overloaded",
+                "New orders would take the memory that is left for accepted ones; try again later.",
+                headers={"Retry-After": str(RETRY_MAX_SECONDS)},
+            )
         wait = self._waits.get(mailbox, _NONE)
         if self._max_seconds and wait.seconds > self._max_seconds:
             raise Problem(
@@ -83,7 +94,7 @@ class Backlog:
 
     async def run(self) -> None:
         """Looks for as long as the process lives."""
-        while self._max_seconds:
+        while True:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -92,14 +103,20 @@ class Backlog:
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in range(self._mailbox_count):
             pipeline.execute_command("XINFO STREAM", stream_key(mailbox))
+        pipeline.info("memory")
         try:
-            answers = await pipeline.execute(raise_on_error=False)
+            *answers, memory = await pipeline.execute(raise_on_error=False)
         except REDIS_UNAVAILABLE:
-            answers = []
+            answers, memory = [], None
         now = time.time()
         seen = {mailbox: _seen(now, answer) for mailbox, answer in enumerate(answers) if _tells(answer)}
         self._waits = {mailbox: expected(self._seen.get(mailbox), each) for mailbox, each in seen.items()}
         self._seen = seen
+        self._memory_is_short = _tells(memory) and self._is_short(memory)
+
+    def _is_short(self, memory: dict[str, Any]) -> bool:
+        most = memory.get("maxmemory", 0)
+        return bool(most) and 100 * memory["used_memory"] > self._memory_max_percent * most
 
     def _retry_after(self, wait: Wait) -> int:
         """Seconds until the mailbox has been drained below the bound."""
@@ -110,7 +127,7 @@ class Backlog:
 
 
 def _tells(answer: Any) -> bool:
-    """Whether this says how a mailbox is: one without a stream has never been posted to, and Redis may be loading."""
+    """Whether this is an answer: a mailbox never posted to has no stream, and Redis may be loading or hide its INFO."""
     return isinstance(answer, dict)
 
 

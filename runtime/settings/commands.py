@@ -21,6 +21,13 @@ class Commands(Section):
         " bound.",
         ge=0,
     )
+    redis_memory_max_percent: int = Field(
+        80,
+        description="Share of Redis's `maxmemory`, if it has one, that may be in use; beyond it new orders, except"
+        " staff's, get 503 `overloaded`.",
+        ge=1,
+        le=100,
+    )
     post_queue_max_commands: int = Field(
         10_000,
         description="Commands that one gateway process is sending to Redis; beyond it: 503 `gateway_busy`.",

@@ -11,6 +11,7 @@ from gateway.writing.backlog import RETRY_MAX_SECONDS, Backlog
 from ops.ports import free_port
 from runtime.mailboxes.redis_keys import stream_key
 from runtime.redis_client import connect
+from tests import servers
 
 MAX_SECONDS = 5.0
 LONG_AGO_SECONDS = 60
@@ -24,7 +25,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 def backlog(redis: Redis, max_seconds: float = MAX_SECONDS) -> Backlog:
-    return Backlog(redis, mailbox_count=3, max_seconds=max_seconds)
+    return Backlog(redis, mailbox_count=3, max_seconds=max_seconds, memory_max_percent=80)
 
 
 async def post(redis: Redis, mailbox: int, *, seconds_ago: float) -> None:
@@ -66,7 +67,22 @@ async def test_without_a_bound_nobody_is_refused(redis: Redis) -> None:
     seen = backlog(redis, max_seconds=0)
     await seen.look()
     seen.admit(0)
-    await seen.run()
+
+
+async def test_orders_are_refused_while_redis_has_little_memory_left() -> None:
+    with servers.shared_valkey() as valkey:
+        redis = connect(valkey.url)
+        seen = backlog(redis)
+        used = (await redis.info("memory"))["used_memory"]
+        for share, is_refused in ((0.7, False), (0.9, True), (0.7, False)):
+            await redis.config_set("maxmemory", int(used / share))
+            await seen.look()
+            if is_refused:
+                with pytest.raises(Problem, match="memory"):
+                    seen.admit(0)
+            else:
+                seen.admit(0)
+        await redis.aclose()
 
 
 async def test_what_was_known_is_forgotten_while_redis_is_away(redis: Redis) -> None:
