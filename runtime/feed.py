@@ -166,25 +166,24 @@ class Publisher:
         pipeline = self._client.pipeline(transaction=False)
         for channel, message in messages:
             pipeline.publish(self._prefix + channel, message)
-        while self._publishing is not None:  # one round trip at a time bounds them, and keeps their order
-            await asyncio.wait([self._publishing])
+        await self.flush()  # one round trip at a time bounds them, and keeps their order
         self._publishing = asyncio.create_task(self._send(pipeline))
 
     async def _send(self, pipeline: Pipeline) -> None:
         try:
             await pipeline.execute()
-        except (
-            RedisError,
-            OSError,
-        ) as error:  # what is published has been committed: an error here must not make it look otherwise
+        except (RedisError, OSError) as error:  # their events are committed: an error here must not deny that
             _log.warning("results not published (%s); gateways read the log", error)
         finally:
             self._publishing = None
 
-    async def close(self) -> None:
+    async def flush(self) -> None:
         """Waits for the messages on their way."""
-        if self._publishing is not None:
+        while self._publishing is not None:
             await asyncio.wait([self._publishing])
+
+    async def close(self) -> None:
+        await self.flush()
         await self._client.aclose()
 
 

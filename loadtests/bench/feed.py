@@ -189,7 +189,11 @@ class _Log:
         if committed is not None:
             data = msgspec.Raw(msgspec.json.encode({"committed": committed}))
             records = [msgspec.structs.replace(record, data=data) for record in records]
-        self._runner.run(self._publisher.publish([(EVENTS_CHANNEL, encode(records))]))
+        self._runner.run(self._publish(encode(records)))
+
+    async def _publish(self, message: str) -> None:
+        await self._publisher.publish([(EVENTS_CHANNEL, message)])
+        await self._publisher.flush()
 
     async def _write(self, records: Sequence[EventRecord]) -> None:
         async with self._connection.transaction():
@@ -199,6 +203,7 @@ class _Log:
                     (r.seq, r.type, r.subject, r.command_id, r.actor, moment(r.occurred_at), bytes(r.data).decode())
                     for r in records
                 ],
+                columns=("seq", "type", "subject", "command_id", "actor", "occurred_at", "data"),
             )
             await self._connection.execute("UPDATE event_counter SET last_seq = $1", records[-1].seq)
 
