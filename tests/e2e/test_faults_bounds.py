@@ -90,7 +90,8 @@ async def test_redis_without_memory(small: System) -> None:
             assert {reply.status for reply in accepted} == {202}
             with _configured(small, {"maxmemory": "1"}):
                 refused = await client.place({SKU: 1}, key="meanwhile")
-                assert refused.says_come_back("mailboxes_unavailable")
+                # The gateway may have looked at Redis's memory by then: either one is right.
+                assert any(refused.says_come_back(code) for code in ("mailboxes_unavailable", "overloaded"))
                 assert (await client.get(f"/orders/{accepted[0].body['id']}")).code == "order_not_found", "views answer"
         async with Ledger(small) as ledger:
             await eventually_seen(
