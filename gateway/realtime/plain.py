@@ -48,7 +48,7 @@ class Stream(Notifications):
         return server_sent(self._parts.tail.branches.identity)
 
     def heartbeat(self) -> None:
-        if self._served:
+        if self._subscriptions:
             self._tell_position(self.seq)
 
     def stop(self) -> None:
@@ -62,4 +62,4 @@ class Stream(Notifications):
 
     def _tell_position(self, seq: int) -> None:
         place = event_id(seq, self._parts.tail.branches.identity)
-        self._queue.notify(f": heartbeat\nid: {place}\n\n", seq, [lane for _, lane in self._served.values()])
+        self._queue.notify(f": heartbeat\nid: {place}\n\n", seq, self._subscriptions.lanes)

@@ -4,22 +4,15 @@ are answered and counted, and do not affect others.
 """
 
 import asyncio
-import json
-import logging
 import time
-from collections import deque
 from collections.abc import Callable
-from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from gateway.identity.caller import Caller
 from gateway.realtime import admission
-from gateway.realtime.hub import FellBehind, Subscription
 from gateway.realtime.messages import (
-    SOCKET_TOPICS_MAX,
-    SUBSCRIPTIONS_MAX,
     Authenticate,
     Authenticated,
     Error,
@@ -38,14 +31,14 @@ from gateway.realtime.messages import (
 from gateway.realtime.packets import Form, events_message
 from gateway.realtime.parts import Parts
 from gateway.realtime.places import NoPlace, Place
-from gateway.realtime.send_queue import Lane, Send, SendQueue
+from gateway.realtime.send_queue import Send, SendQueue
 from gateway.realtime.statistics.figures import Figures
-from gateway.realtime.topics import STATS, TopicRefused
+from gateway.realtime.subscriptions import Subscriptions
+from gateway.realtime.topics import TopicRefused
 from gateway.realtime.turns import TooManyReplays
 from gateway.server.closing import (
     BAD_REQUEST,
     FORBIDDEN,
-    INTERNAL_ERROR,
     NOT_THIS_LOG,
     TOO_MANY_MESSAGES,
     TOO_SLOW,
@@ -61,13 +54,6 @@ from runtime.engine import VIEW_FAILED
 # This many invalid messages are answered; one more ends the socket.
 MISTAKES_MAX: Final = 20
 _LATEST_TIMER_SECONDS: Final = 30 * 86_400.0
-
-_log = logging.getLogger(__name__)
-
-
-class _Served(NamedTuple):
-    subscription: Subscription
-    lane: Lane
 
 
 class Session:
@@ -91,10 +77,7 @@ class Session:
             max_events=self._config.socket_queue_max_events,
             max_bytes=self._config.socket_queue_max_bytes,
         )
-        self._served: dict[str, _Served] = {}
-        self._stats: set[str] = set()
-        self._to_resume: deque[Subscription] = deque()
-        self._resuming: asyncio.Task[None] | None = None
+        self._subscriptions = Subscriptions(parts, self._queue, self, self._end)
         self._first: Subscribe | None = None
         self._allowance = Allowance(self._config.socket_messages_per_second, self._config.socket_messages_burst)
         self._mistakes = 0
@@ -113,11 +96,7 @@ class Session:
     @property
     def seq(self) -> int:
         """Every event of every subscription up to this seq is sent, or is in the send queue."""
-        handed_on = self._parts.hub.seq
-        # A subscription that begins after a future event is ahead of the hub.
-        return min(
-            (max(handed_on, s.seq) if s.up_to_date else s.seq for s, _ in self._served.values()), default=handed_on
-        )
+        return self._subscriptions.seq
 
     async def begin(self, first: Subscribe) -> None:
         """The request itself asks for a subscription, which begins once the caller is known."""
@@ -193,7 +172,7 @@ class Session:
         assert self._caller is not None
         name = said.subscription or ",".join(sorted(set(said.topics)))
         try:
-            self._check_room(name, said.topics)
+            self._subscriptions.check_room(name, said.topics)
             addresses = await admission.addresses(self._parts.engine, self._caller, said.topics)
         except TopicRefused as refused:
             self._tell(Error(refused.code, str(refused), said.id))
@@ -211,80 +190,27 @@ class Session:
             self._tell(Error("database_unavailable", "The log cannot be read now; try again.", said.id))
             return
         after = hub.seq if said.after == "now" else said.after
-        lane = Lane(json.dumps(name), after)
-        subscription = hub.subscription(addresses, partial(self._queue.put, lane))
         try:
-            hub.admit(subscription, after, self._caller.actor.principal)
+            self._subscriptions.add(name, addresses, after, self._caller.actor.principal)
         except TooManyReplays as full:
             self._tell(Error("too_many_replays", str(full), said.id))
             return
-        if STATS in addresses:
-            self._stats.add(name)
-            self._parts.stats.watch(self, name)
-        subscription.seq = after
-        self._served[name] = _Served(subscription, lane)
         self._tell(Subscribed(name, said.topics, after, said.id, str(self._parts.tail.branches.identity)))
-        if after >= hub.seq:
-            hub.join(subscription)
-        else:
-            self._resume(subscription)
-
-    def _check_room(self, name: str, topics: list[str]) -> None:
-        """Raises TopicRefused if there is no room for a subscription of that name."""
-        if name in self._served:
-            raise TopicRefused("subscription_exists", f"The subscription `{name[:100]}` exists already: end it first.")
-        if len(self._served) >= SUBSCRIPTIONS_MAX:
-            raise TopicRefused("too_many_subscriptions", f"A socket has at most {SUBSCRIPTIONS_MAX} subscriptions.")
-        if len(topics) + sum(len(s.audience.addresses) for s, _ in self._served.values()) > SOCKET_TOPICS_MAX:
-            raise TopicRefused("too_many_topics", f"A socket has at most {SOCKET_TOPICS_MAX} topics.")
-
-    def _resume(self, subscription: Subscription) -> None:
-        """Subscriptions resume one after another, so that reading takes the memory of one."""
-        self._to_resume.append(subscription)
-        if self._resuming is None:
-            self._resuming = asyncio.create_task(self._resume_all())
-
-    async def _resume_all(self) -> None:
-        try:
-            while self._to_resume:
-                subscription = self._to_resume.popleft()
-                if not subscription.left:
-                    await self._parts.hub.resume(
-                        subscription,
-                        subscription.seq,
-                        self._queue.flushed,
-                        max_events=self._config.socket_queue_max_events,
-                        max_bytes=self._config.socket_queue_max_bytes,
-                    )
-        except FellBehind:
-            self._end(Closing(TOO_SLOW, f"too slow; resume after {self._resume_from}"))
-        except VIEW_FAILED:
-            self._end(Closing(TRY_LATER, f"the log cannot be read now; resume after {self._resume_from}"))
-        except Exception:
-            _log.exception("a replay failed unexpectedly")
-            self._end(Closing(INTERNAL_ERROR, "internal_error"))
-        finally:
-            self._resuming = None
+        self._subscriptions.start(name)
 
     def _unsubscribe(self, said: Unsubscribe) -> None:
         name = said.subscription
-        if name not in self._served:
+        if name not in self._subscriptions:
             self._tell(Error("no_such_subscription", f"There is no subscription `{name[:100]}`.", said.id))
             return
-        self._forget(name)
+        self._subscriptions.remove(name)
         self._tell(Unsubscribed(name, said.id))
-
-    def _forget(self, name: str) -> None:
-        self._parts.hub.leave(self._served.pop(name).subscription)
-        if name in self._stats:
-            self._stats.discard(name)
-            self._parts.stats.unwatch(self, name)
 
     def heartbeat(self) -> None:
         """Sends a heartbeat with how far it has come."""
-        if self._served:
+        if self._subscriptions:
             seq = self.seq
-            self._queue.notify(encode(Heartbeat(seq)), seq, [lane for _, lane in self._served.values()])
+            self._queue.notify(encode(Heartbeat(seq)), seq, self._subscriptions.lanes)
 
     def tell_stats(self, name: str, stats: Figures) -> None:
         """Sends this second's figures to a subscription to `stats`; one that is behind misses some."""
@@ -293,7 +219,7 @@ class Session:
 
     def resync(self) -> None:
         """The log has been replaced: the subscriptions' log no longer exists."""
-        if self._served:
+        if self._subscriptions:
             self._end(Closing(NOT_THIS_LOG, "another_log"))
 
     def revoke(self) -> None:
@@ -329,14 +255,9 @@ class Session:
 
     def _cannot_send(self) -> None:
         if self._queue.overflowed:
-            self._end(Closing(TOO_SLOW, f"too slow; resume after {self._resume_from}"))
+            self._end(Closing(TOO_SLOW, f"too slow; resume after {self._subscriptions.resume_from}"))
         else:
             self._end(Closing(None, "gone"))
-
-    @property
-    def _resume_from(self) -> int:
-        """The seq up to which every subscription has certainly been sent everything."""
-        return min((lane.sent for _, lane in self._served.values()), default=self._parts.hub.seq)
 
     def _end(self, closing: Closing) -> None:
         """From here on, nothing is sent except what is queued, and the close."""
@@ -347,8 +268,6 @@ class Session:
             self._on_end()
 
     def _leave(self) -> None:
-        for name in list(self._served):
-            self._forget(name)
-        self._to_resume.clear()
+        self._subscriptions.clear()
         if self._expiry is not None:
             self._expiry.cancel()
