@@ -1,4 +1,5 @@
-"""Applying a run of entries: one transaction if all goes well, as few as their failures allow if not.
+"""Applying a run of entries: one transaction if all goes well, as few as their failures allow if not. A small one is
+first tried at once (see `workers/at_once.py`).
 
 The transaction holds the position of every mailbox that it takes from: it is the actor's lock, its fence and its
 bookmark. A mailbox whose position is locked, or is not what it was, is left out, because somebody else is at work. What

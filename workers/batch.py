@@ -1,7 +1,8 @@
 """One batch: read the messages, load what they need, decide each in mailbox order, and write everything.
 
-It runs inside a transaction that holds the mailboxes' positions, and changes nothing outside it. A message that cannot
-be read, or whose rule raises, becomes a dead letter beside the others' effects; a database error is the caller's.
+It runs inside a transaction that holds the mailboxes' positions, or as one statement that holds nothing before (see
+`workers/at_once.py`), and changes nothing outside it. A message that cannot be read, or whose rule raises, becomes a
+dead letter beside the others' effects; a database error is the caller's.
 """
 
 from __future__ import annotations

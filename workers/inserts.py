@@ -14,7 +14,7 @@ import asyncpg
 from sqlalchemy import Table
 
 from runtime.entities import type_of
-from workers.statements import Part, execute, given
+from workers.statements import Part, execute, taken
 
 # From this many rows on, COPY is cheaper: measured in docs/decisions/0035-small-batches-in-few-round-trips.md.
 COPY_FROM_ROWS: Final = 48
@@ -70,7 +70,7 @@ class Inserts:
         """Writes all rows, whose seqs are those in the log, and moves the positions of the mailboxes, which must be
         held."""
         await self.copy(connection)
-        await execute(connection, [given(0, at), *self.parts(reached)])
+        await execute(connection, [taken(at), *self.parts(reached)])
         self._rows.clear()
         self._more.clear()
 

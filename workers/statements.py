@@ -5,6 +5,7 @@ same however few rows it carries. All parts see one snapshot, and none sees what
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -24,9 +25,9 @@ class Part(NamedTuple):
     arguments: Sequence[Any]
 
 
-def given(first: int, at: Any) -> Part:
-    """Places that the batch has taken already; or 0 to count from, if the rows already have their seqs."""
-    return Part("places", "SELECT {0}::bigint AS first, {1}::timestamptz AS at", (first, at))
+def taken(at: datetime) -> Part:
+    """The moment of places that the batch has taken already: rows have their seqs, counted from 0."""
+    return Part("places", "SELECT 0::bigint AS first, {0}::timestamptz AS at", (at,))
 
 
 async def execute(connection: asyncpg.Connection[Any], parts: Sequence[Part]) -> Places | None:

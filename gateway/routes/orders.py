@@ -94,7 +94,7 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     order_id = edge.submitter.new_resource_id(asked)
     lines = tuple(Wanted(sku, quantity) for sku, quantity in quantities.items())
     command = PlaceOrder(order_id, actor.principal, lines, personal(order_body.email))
-    accepted = await edge.submitter.submit(asked, command, str(order_id), can_wait=True)
+    accepted = await edge.submitter.submit(asked, command, str(order_id), deferrable=True)
     guest_token = None
     if caller is NOBODY:
         lifetime_seconds = edge.config.guest_token_seconds

@@ -4,6 +4,7 @@ after the other, and each would be a system call of its own, and a packet."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -21,6 +22,9 @@ class CorkedTransport:
         if not self._held:
             self._loop.call_soon(self._send)
         self._held.append(data)
+
+    def writelines(self, lines: Iterable[bytes]) -> None:
+        self.write(b"".join(lines))
 
     def get_write_buffer_size(self) -> int:
         return self.transport.get_write_buffer_size() + sum(map(len, self._held))

@@ -117,10 +117,10 @@ class Submitter:
         slot = random >> 52 if asked.key is None else slot_of_key(f"{asked.actor.principal}\n{asked.key}")
         return new_id(time.time_ns() // 1_000_000, slot, random)
 
-    async def submit(self, asked: Ask, command: Command, resource: str, *, can_wait: bool = False) -> Accepted:
+    async def submit(self, asked: Ask, command: Command, resource: str, *, deferrable: bool = False) -> Accepted:
         """Posts the command; `resource` is the id of what it is about. Raises 503 and 422 Problems. With a wait, the
-        result has the outcome unless it took longer; a rejection or failure is raised as its Problem. What `can_wait`
-        is refused while the backlog is too long, unless it comes from staff.
+        result has the outcome unless it took longer; a rejection or failure is raised as its Problem. A `deferrable`
+        command is refused while the backlog is too long, unless it comes from staff or repeats another.
         """
         wait = None if not asked.wait else min(asked.wait, self._wait_max_seconds)
         if not self._waiters.has_room:
@@ -135,11 +135,9 @@ class Submitter:
             development=self._development,
         )
         command_id = envelope.command_id
-        if can_wait and not asked.actor.is_staff:
-            self._backlog.admit(self._mailbox_of(command_id))
         expected = self._waiters.expect(command_id) if wait else None
         try:
-            first = await self._post(envelope, asked, resource)
+            first = await self._post(envelope, asked, resource, deferrable=deferrable)
         except BaseException:
             if expected is not None:
                 self._waiters.forget(command_id, expected)
@@ -155,14 +153,16 @@ class Submitter:
             outcome = await self._waiters.wait(command_id, expected, wait)
         return await self._settled(Accepted(command_id, resource, False, applied_wait, outcome))
 
-    async def _post(self, envelope: Envelope, asked: Ask, resource: str) -> Claimed | None:
+    async def _post(self, envelope: Envelope, asked: Ask, resource: str, *, deferrable: bool) -> Claimed | None:
         """Posts the command; if it repeats an earlier request, returns what that left."""
-        mailbox = self._mailbox_of(envelope.command_id)
+        mailbox = mailbox_of_slot(slot_of_id(envelope.command_id), self._mailbox_count)
         claim = None
         if asked.key is not None and asked.fingerprint is not None:
             claimed = Claimed(asked.fingerprint, envelope.command_id, resource)
             claim = Claim(asked.actor.principal, asked.key, claimed.encode())
         try:
+            if deferrable and not asked.actor.is_staff:
+                await self._admit(mailbox, claim)
             first = await self._poster.post_once(mailbox, encode(envelope), claim, self._waiters.is_applied)
         except MailboxFull:
             raise Problem("mailbox_full", "Too many commands are waiting; try again soon.") from None
@@ -178,8 +178,13 @@ class Submitter:
             raise _key_reused()
         return first
 
-    def _mailbox_of(self, command_id: UUID) -> int:
-        return mailbox_of_slot(slot_of_id(command_id), self._mailbox_count)
+    async def _admit(self, mailbox: int, claim: Claim | None) -> None:
+        """Raises the backlog's 503 Problem, but not for a repetition, which adds nothing to what waits."""
+        try:
+            self._backlog.admit(mailbox)
+        except Problem:
+            if claim is None or not await self._poster.remembers(mailbox, claim):
+                raise
 
     async def _settled(self, accepted: Accepted) -> Accepted:
         """The same, with the first command's outcome in place of a repetition's; raises rejections and failures."""

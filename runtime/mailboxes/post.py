@@ -141,6 +141,13 @@ class Poster:
             await self._forget(mailbox, claim, known.value)
         return None
 
+    async def remembers(self, mailbox: int, claim: Claim) -> bool:
+        """Whether Redis knows a command that used this idempotency key. Raises MailboxesUnavailable."""
+        try:
+            return bool(await self._client.exists(idempotency_key(mailbox, claim.principal, claim.key)))
+        except (RedisError, OSError) as error:
+            raise MailboxesUnavailable(str(error)) from error
+
     async def _forget(self, mailbox: int, claim: Claim, value: bytes) -> None:
         key = idempotency_key(mailbox, claim.principal, claim.key)
         try:

@@ -45,10 +45,13 @@ async def test_orders_that_would_wait_too_long_are_refused_until_the_workers_are
             return (await place()).status == 202
 
         async with workers_stopped(bounded):
+            kept = await client.place({SKU: 1}, key="kept")
             await eventually_seen("an order refused", is_refused, within_seconds=NOTICES_SECONDS)
             assert seen[-1].says_come_back("overloaded")
             assert 1 <= int(seen[-1].headers["Retry-After"]) <= RETRY_MAX_SECONDS
             assert {reply.status for reply in seen[:-1]} == {202}, "they were accepted until then"
+            again = await client.place({SKU: 1}, key="kept")
+            assert (again.status, again.body) == (202, kept.body), "a repetition adds nothing to what waits"
             assert (await client.post("/orders", order_body({SKU: 1}))).status == 202, "staff may order"
             assert (await client.post(f"/orders/{first.body['id']}/confirm", {}, customer="patient")).status == 202
             assert (await client.get(f"/orders/{first.body['id']}", customer="patient")).status == 200

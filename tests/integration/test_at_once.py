@@ -39,6 +39,14 @@ async def _between(monkeypatch: pytest.MonkeyPatch, do: Callable[[], Awaitable[o
     assert done, "no batch was tried at once"
 
 
+async def _run(floor: Shopfloor, *mailboxes: int) -> tuple[Applier, Run]:
+    """What waits in these mailboxes, and who may apply it."""
+    applier = Applier(floor.pool, floor.publisher, floor.inbox.fence)
+    positions, _ = await applier.positions(mailboxes)
+    found = await floor.inbox.read_each(positions, 10)
+    return applier, Run(positions, [(mailbox, entry) for mailbox in mailboxes for entry in found[mailbox]])
+
+
 async def test_orders_are_placed_and_refused_in_one_statement(
     floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,18 +112,15 @@ async def test_a_mailbox_that_has_moved_on_without_an_event_is_left_alone(
     await floor.fill(MUG=10)
     posted = await floor.post(floor.place(0, MUG=1))
     await floor.drain(1)
-    before = await floor.pool.fetchval("SELECT position FROM mailboxes WHERE mailbox = 0")
 
     async def move_on() -> None:
         await floor.pool.execute("UPDATE mailboxes SET position = '99-0' WHERE mailbox = 0")
 
-    applier = Applier(floor.pool, floor.publisher, floor.inbox.fence)
-    found = await floor.inbox.read_each({0: before}, 10)
-    run = Run({0: before}, [(0, entry) for entry in found[0]])
+    applier, run = await _run(floor, 0)
     async with _between(monkeypatch, move_on):
         assert (await applier.apply(run)).positions == {0: "99-0"}
     assert await floor.statuses([posted]) == ["not recorded"]
-    await floor.pool.execute("UPDATE mailboxes SET position = $1 WHERE mailbox = 0", before)
+    await floor.pool.execute("UPDATE mailboxes SET position = $1 WHERE mailbox = 0", run.positions[0])
     await floor.drain()
     assert await floor.statuses([posted]) == ["applied"]
     await floor.verified()
@@ -126,10 +131,7 @@ async def test_nobody_waits_for_a_mailbox_that_somebody_holds(floor: Shopfloor) 
     posted = [await floor.post(floor.place(mailbox, MUG=1)) for mailbox in (0, 1)]
     async with floor.pool.acquire() as holder, asyncio.timeout(_WITHIN_SECONDS), holder.transaction():
         await holder.execute("SELECT FROM mailboxes WHERE mailbox = 0 FOR UPDATE")
-        applier = Applier(floor.pool, floor.publisher, floor.inbox.fence)
-        positions, _ = await applier.positions([0, 1])
-        found = await floor.inbox.read_each(positions, 10)
-        run = Run(positions, [(mailbox, entry) for mailbox in (0, 1) for entry in found[mailbox]])
+        applier, run = await _run(floor, 0, 1)
         assert (await applier.apply(run)).positions.keys() == {1}
     assert await floor.statuses(posted) == ["not recorded", "applied"]
     await floor.drain()

@@ -94,6 +94,16 @@ async def test_what_is_published_is_heard_in_order_and_on_its_own_channel(redis_
         assert heard.reconnects == 0
 
 
+async def test_what_is_published_call_by_call_keeps_its_order_and_is_sent_before_the_end(redis_url: str) -> None:
+    sent = [f"message {number}" for number in range(100)]
+    async with _listening(redis_url) as heard:
+        async with _publisher(redis_url) as publisher:
+            for message in sent:
+                await publisher.publish([(EVENTS_CHANNEL, message)])
+        await _eventually("all messages", lambda: len(heard.events) == len(sent))
+        assert heard.events == sent
+
+
 async def test_every_listener_hears_everything(redis_url: str) -> None:
     async with _listening(redis_url) as one, _listening(redis_url) as other, _publisher(redis_url) as publisher:
         await publisher.publish([(EVENTS_CHANNEL, "a"), (EVENTS_CHANNEL, "b")])

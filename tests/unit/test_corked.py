@@ -40,7 +40,7 @@ async def _corked() -> tuple[CorkedTransport, _Wire]:
 async def test_a_head_and_its_body_are_one_packet_and_the_next_answer_is_another() -> None:
     corked, wire = await _corked()
     corked.write(b"head ")
-    corked.write(b"body")
+    corked.writelines([b"bo", b"dy"])
     assert wire.said == []
     await asyncio.sleep(0)
     corked.write(b"next")
