@@ -23,6 +23,7 @@ from runtime.redis_client import (
     ANSWER_TIMEOUT_SECONDS,
     REDIS_UNAVAILABLE,
     BlockingPool,
+    always,
     connection_options,
 )
 
@@ -58,7 +59,7 @@ class ActivationBroker(ListQueueBroker):
         try:
             async with Redis(connection_pool=self.connection_pool) as client:
                 pipeline = client.pipeline(transaction=False)
-                pipeline.lpush(self.queue_name, message.message)
+                always(pipeline, "LPUSH", self.queue_name, message.message)
                 pipeline.ltrim(self.queue_name, 0, ACTIVATIONS_MAX - 1)
                 await pipeline.execute()
         except REDIS_UNAVAILABLE as error:

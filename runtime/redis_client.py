@@ -152,6 +152,17 @@ class BlockingPool(_Doubting, BlockingConnectionPool):
     """A fixed number of connections; callers wait while all are in use."""
 
 
+_ALWAYS: Final = """#!lua flags=allow-oom
+return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))
+"""
+
+
+def always(client: Redis, command: str, key: str, *arguments: Any) -> Any:
+    """Runs a command, or adds it to a pipeline, that Redis takes even when its memory is used up. For the little that
+    workers must write so that the mailboxes are emptied, which makes room again."""
+    return client.eval(_ALWAYS, 1, key, command, *arguments)
+
+
 def database_number(client: Redis) -> int:
     """The number of the database that the client uses."""
     arguments: dict[str, Any] = client.get_connection_kwargs()  # type: ignore[no-untyped-call]  # it has no types here

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from runtime.mailboxes.redis_keys import LOG_KEY
+from runtime.redis_client import always
 
 
 class OutOfStep(Exception):
@@ -68,7 +69,7 @@ class Fence:
     def confirm(self, pipeline: Pipeline) -> None:
         """Tells Redis what has been committed, along with other commands. Only `rejoin` introduces a new log."""
         if self._reached is not None:
-            pipeline.zadd(LOG_KEY, {str(self._reached.identity): self._reached.seq}, xx=True, gt=True)
+            always(pipeline, "ZADD", LOG_KEY, "XX", "GT", self._reached.seq, str(self._reached.identity))
 
 
 async def known_to(client: Redis) -> Sequence[Confirmed]:
@@ -80,7 +81,7 @@ async def known_to(client: Redis) -> Sequence[Confirmed]:
 async def make_known(client: Redis, log: Confirmed, before: Sequence[Confirmed]) -> None:
     """Makes this log the one that Redis knows, replacing any other."""
     pipeline = client.pipeline(transaction=True)
-    pipeline.zadd(LOG_KEY, {str(log.identity): log.seq}, gt=True)
+    always(pipeline, "ZADD", LOG_KEY, "GT", log.seq, str(log.identity))
     for known in before:
         if known.identity != log.identity:
             pipeline.zrem(LOG_KEY, str(known.identity))

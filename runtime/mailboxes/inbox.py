@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from runtime.mailboxes.fence import Fence
 from runtime.mailboxes.redis_keys import LEADER_KEY, awake_key, log_key, stream_key
+from runtime.redis_client import always
 
 _FOLDER: Final = Path(__file__).parent
 _TRIM: Final = (_FOLDER / "trim.lua").read_text()
@@ -166,7 +167,7 @@ class Inbox:
         """Marks these mailboxes as being drained; to be repeated before `awake_milliseconds` are over."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in mailboxes:
-            pipeline.set(awake_key(mailbox), b"1", px=self._awake_milliseconds)
+            always(pipeline, "SET", awake_key(mailbox), b"1", "PX", self._awake_milliseconds)
         await pipeline.execute()
 
     async def fall_asleep(self, drainer: str, positions: Mapping[int, str]) -> bool:
@@ -188,7 +189,7 @@ class Inbox:
 
     async def wake(self, mailbox: int) -> bool:
         """Takes the right to wake the mailbox; False if somebody else just has."""
-        return bool(await self._client.set(awake_key(mailbox), b"1", nx=True, px=self._awake_milliseconds))
+        return bool(await always(self._client, "SET", awake_key(mailbox), b"1", "NX", "PX", self._awake_milliseconds))
 
     async def forgotten(self, mailboxes: Iterable[int]) -> list[int]:
         """Those of the mailboxes that hold entries and are not awake."""

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Who leads: the one worker process that all mailboxes are awake for. KEYS: the leader. ARGV: who asks, for how long
 -- (ms). Answers 1 if it is the one, now or still.
 local leader = redis.call('GET', KEYS[1])

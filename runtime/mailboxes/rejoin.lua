@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Brings a stream into step with the position that Postgres has, after either of them was replaced or put back.
 -- KEYS: the stream, what Redis knows of the log. ARGV: the position, its milliseconds and sequence, how many entries
 -- were ever applied, the log's identity.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Removes what is applied from a mailbox, and notes how far that is.
 -- KEYS: the stream, what Redis knows of the log. ARGV: the position's milliseconds and sequence, the log's identity.
 -- A stream whose last id lies before the position knows nothing of it (Redis was replaced): what it holds was not

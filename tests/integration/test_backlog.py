@@ -9,9 +9,12 @@ from redis.asyncio import Redis
 from gateway.web.problems import Problem
 from gateway.writing.backlog import RETRY_MAX_SECONDS, Backlog
 from ops.ports import free_port
-from runtime.mailboxes.redis_keys import stream_key
+from runtime.activation import ACTORS, ActivationBroker, activate
+from runtime.mailboxes.post import MailboxesUnavailable
+from runtime.mailboxes.redis_keys import LEADER_KEY, awake_key, stream_key
 from runtime.redis_client import connect
 from tests import servers
+from tests.integration.shopfloor import Shopfloor
 
 MAX_SECONDS = 5.0
 LONG_AGO_SECONDS = 60
@@ -83,6 +86,27 @@ async def test_orders_are_refused_while_redis_has_little_memory_left() -> None:
             else:
                 seen.admit(0)
         await redis.aclose()
+
+
+async def test_workers_that_begin_while_redis_has_no_memory_empty_the_mailboxes(database_url: str) -> None:
+    with servers.shared_valkey() as valkey:
+        async with Shopfloor(database_url, valkey.url) as floor:
+            await floor.fill(MUG=10)
+            posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(8))
+            await floor.redis.delete(LEADER_KEY, *map(awake_key, range(4)))
+            await floor.redis.config_set("maxmemory", 1)
+            with pytest.raises(MailboxesUnavailable):
+                await floor.post(floor.place(0, MUG=1))
+            assert await floor.inbox.wake(0)
+            broker = ActivationBroker(valkey.url)
+            await activate(broker, 0)
+            assert await floor.redis.llen(ACTORS) == 1
+            await broker.shutdown()
+            await floor.drain()
+            assert await floor.statuses(posted) == ["applied"] * 8
+            assert [await floor.waiting(mailbox) for mailbox in range(4)] == [0] * 4
+            await floor.redis.config_set("maxmemory", 0)
+            await floor.verified()
 
 
 async def test_what_was_known_is_forgotten_while_redis_is_away(redis: Redis) -> None:
