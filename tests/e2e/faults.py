@@ -9,9 +9,11 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final
+from uuid import uuid4
 
 import psutil
 
+from tests.e2e.faults_client import FaultsClient
 from tests.e2e.ledger import Ledger
 from tests.pace import Patience
 from tests.system import System, eventually_seen
@@ -38,15 +40,34 @@ _COMMITS_HELD_BACK: Final = """
 async def stop_in_batch(system: System, ledger: Ledger) -> int:
     """SIGSTOP for a worker process that has a batch's transaction open and unfinished; returns its pid."""
     patience = Patience(_BUSY_WITHIN_SECONDS)
-    while not patience.is_over():
-        for pid in system.worker_pids():
-            await stop(pid)
-            open_at_first = await _open_transactions(system, ledger, pid)
-            if open_at_first & await _open_transactions(system, ledger, pid):
-                return pid
-            system.resume(pid)
-        await asyncio.sleep(random.uniform(0, _TRY_MAX_SECONDS))
+    async with _batches_held(system):
+        while not patience.is_over():
+            for pid in system.worker_pids():
+                await stop(pid)
+                open_at_first = await _open_transactions(system, ledger, pid)
+                if open_at_first & await _open_transactions(system, ledger, pid):
+                    return pid
+                system.resume(pid)
+            await asyncio.sleep(random.uniform(0, _TRY_MAX_SECONDS))
     raise AssertionError(f"no worker was seen in a batch within {patience}")
+
+
+@asynccontextmanager
+async def _batches_held(system: System) -> AsyncIterator[None]:
+    """Meanwhile batches are in a transaction: a few new orders alone are written in one statement, which no worker can
+    be stopped in the middle of. Orders that do not exist are confirmed beside them, which is refused."""
+    async with FaultsClient(system) as staff:
+
+        async def confirm() -> None:
+            while True:
+                await staff.post(f"/orders/{uuid4()}/confirm", None)
+
+        confirming = asyncio.create_task(confirm())
+        try:
+            yield
+        finally:
+            confirming.cancel()
+            await asyncio.wait([confirming])
 
 
 async def kill(*pids: int) -> None:

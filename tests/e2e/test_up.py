@@ -231,7 +231,7 @@ def test_after_a_kill_the_next_one_ends_what_was_left_running(home: Path) -> Non
     following = Up(home, PORT=str(killed.port))
     following.wait_until_ready()
     for name in (*commands(), "valkey", "postgres"):
-        assert f"Ended {name}, left running" in following.output
+        assert f"Ended {name}, which a killed `tidegate up` had left running" in following.output
     assert _ended(left)
     assert following.curl()["id"] != order["id"]
     assert following.stop() == 0
