@@ -2,9 +2,10 @@
 Redis's memory is nearly used up: what is left is for what makes room again, and for staff.
 
 Once a second the mailboxes are looked at in one round trip. What a new command would wait in a mailbox is at least the
-age of the oldest one there; and, once a mailbox was seen busy for a whole look, its commands by the rate at which they
-left. A mailbox that was ever idle meanwhile says nothing about how fast it could be drained. Between two looks the
-numbers stand, so up to a second's worth of orders may come in beyond the bound.
+age of the oldest one there; and, once a mailbox has been seen busy for some seconds on end, its commands by the rate at
+which they left. A mailbox that was ever idle meanwhile says nothing about how fast it could be drained, and neither
+does a worker that was killed and is replaced in a second. Between two looks the numbers stand, so up to a second's
+worth of orders may come in beyond the bound.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
@@ -23,6 +24,11 @@ from runtime.mailboxes.redis_keys import stream_key
 from runtime.redis_client import REDIS_UNAVAILABLE
 
 LOOK_SECONDS: Final = 1.0
+TRUSTED_SECONDS: Final = 5.0
+"""For how long a mailbox must have been busy before its rate foretells a wait."""
+
+_KEPT_LOOKS: Final = 10
+
 RETRY_MAX_SECONDS: Final = 60
 """The longest Retry-After; also what is said while nothing leaves the mailbox."""
 
@@ -50,15 +56,26 @@ _NONE: Final = Wait(0.0, 0, 0.0)
 
 
 def expected(before: Seen | None, now: Seen) -> Wait:
-    """The wait that two looks at a mailbox foretell."""
+    """The wait that two looks at a mailbox foretell, which was busy between them."""
     if now.oldest is None:
         return _NONE
     age = max(0.0, now.at - now.oldest)
-    rate = 0.0
-    if before is not None and now.at > before.at and now.oldest <= before.at:  # it was busy all the time
-        left = (now.posted - before.posted) - (now.waiting - before.waiting)
-        rate = max(0.0, left / (now.at - before.at))
-    return Wait(max(age, now.waiting / rate if rate else 0.0), now.waiting, rate)
+    if before is None or now.at <= before.at:
+        return Wait(age, now.waiting, 0.0)
+    left = (now.posted - before.posted) - (now.waiting - before.waiting)
+    rate = max(0.0, left / (now.at - before.at))
+    is_trusted = rate and now.at - before.at >= TRUSTED_SECONDS
+    return Wait(max(age, now.waiting / rate if is_trusted else 0.0), now.waiting, rate)
+
+
+def busy_looks(before: Iterable[Seen], now: Seen) -> list[Seen]:
+    """The latest looks between which the mailbox was never idle, and this one; only so many are kept."""
+    if now.oldest is None:
+        return []
+    looks = list(before)
+    if looks and looks[-1].at < now.oldest:  # it may have been empty since
+        looks = []
+    return [*looks[-_KEPT_LOOKS:], now]
 
 
 class Backlog:
@@ -72,7 +89,7 @@ class Backlog:
         self._max_seconds = max_seconds
         self._memory_max_percent = memory_max_percent
         self._memory_is_short = False
-        self._seen: Mapping[int, Seen] = {}
+        self._looks: Mapping[int, Sequence[Seen]] = {}
         self._waits: Mapping[int, Wait] = {}
 
     def admit(self, mailbox: int) -> None:
@@ -110,8 +127,12 @@ class Backlog:
             answers, memory = [], None
         now = time.time()
         seen = {mailbox: _seen(now, answer) for mailbox, answer in enumerate(answers) if _tells(answer)}
-        self._waits = {mailbox: expected(self._seen.get(mailbox), each) for mailbox, each in seen.items()}
-        self._seen = seen
+        self._looks = {mailbox: busy_looks(self._looks.get(mailbox, ()), each) for mailbox, each in seen.items()}
+        self._waits = {
+            mailbox: expected(looks[0] if len(looks) > 1 else None, looks[-1])
+            for mailbox, looks in self._looks.items()
+            if looks
+        }
         self._memory_is_short = _tells(memory) and self._is_short(memory)
 
     def _is_short(self, memory: dict[str, Any]) -> bool:

@@ -201,7 +201,15 @@ async def test_a_key_that_is_taken_out_signs_for_nobody_any_more(shop: Shop, key
 
 async def test_no_other_key_and_no_other_algorithm(shop: Shop, keys_path: Path) -> None:
     """Forged `kid`, the development secret, and HS256 with what everybody may know, the public key."""
-    public = (await shop.anybody.request("GET", "/.well-known/jwks.json")).json()["keys"][0]
+    own = read_jwks(keys_path)[0]
+    public: dict[str, str] = {}
+
+    async def is_published() -> bool:
+        """Gateways look at the file once a second."""
+        public.update((await shop.anybody.request("GET", "/.well-known/jwks.json")).json()["keys"][0])
+        return bool(public["kid"] == own["kid"])
+
+    await eventually_seen("the key of today published", is_published, within_seconds=_NOTICED_SECONDS)
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "eve", "roles": ["admin"], "iat": 1, "exp": 2**40}
     forged = [
         mint(KeyRing.shared(DEVELOPMENT_SECRET), "eve", ["admin"], lifetime_seconds=60),

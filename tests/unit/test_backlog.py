@@ -1,6 +1,6 @@
-"""What two looks at a mailbox foretell."""
+"""What looks at a mailbox foretell."""
 
-from gateway.writing.backlog import Seen, Wait, expected
+from gateway.writing.backlog import Seen, Wait, busy_looks, expected
 
 
 def test_an_empty_mailbox_keeps_nobody_waiting() -> None:
@@ -12,14 +12,29 @@ def test_the_first_look_knows_only_how_long_the_oldest_has_waited() -> None:
 
 
 def test_a_mailbox_that_is_never_idle_shows_how_fast_it_is_drained() -> None:
-    # 1,000 came and 400 are more: 600 left in 2 s, so 3,000 take 10 s.
-    wait = expected(Seen(10.0, 8.0, 2_600, 5_000), Seen(12.0, 9.5, 3_000, 6_000))
+    # 3,400 came and 400 are more: 3,000 left in 10 s, so 3,000 take 10 s.
+    wait = expected(Seen(2.0, 1.0, 2_600, 5_000), Seen(12.0, 9.5, 3_000, 8_400))
     assert wait == Wait(10.0, 3_000, 300.0)
+
+
+def test_workers_that_stood_still_for_a_moment_are_not_taken_for_slow() -> None:
+    # They were killed and are at work again: one command left meanwhile.
+    assert expected(Seen(10.0, 9.5, 2, 2), Seen(11.0, 9.5, 40, 41)) == Wait(1.5, 40, 1.0)
 
 
 def test_a_mailbox_that_may_have_been_idle_is_not_taken_for_slow() -> None:
     # Two left in the last second because no more came; then 1,000 did at once.
-    assert expected(Seen(10.0, 9.75, 1, 10), Seen(11.0, 10.75, 1_000, 1_011)) == Wait(0.25, 1_000, 0.0)
+    now = Seen(11.0, 10.75, 1_000, 1_011)
+    assert busy_looks([Seen(10.0, 9.75, 1, 10)], now) == [now]
+    assert expected(None, now) == Wait(0.25, 1_000, 0.0)
+
+
+def test_looks_are_kept_while_the_mailbox_is_busy_and_only_so_many() -> None:
+    looks: list[Seen] = []
+    for second in range(100):
+        looks = busy_looks(looks, Seen(float(second), second - 3.0, 5, 5 + second))
+    assert [look.at for look in looks] == [float(second) for second in range(89, 100)]
+    assert busy_looks(looks, Seen(100.0, None, 0, 200)) == []
 
 
 def test_a_clock_that_was_set_back_makes_no_wait_negative() -> None:
