@@ -10,14 +10,16 @@ JOBS ?= 3
 # Options for the command behind a target, as in `make bench ARGS="--rows 1000000"`.
 ARGS ?=
 
-# Simulated clients of `make load`, and for how long.
-USERS ?= 50
-DURATION ?= 30s
+# What `make load` runs, and what replaces the scenario's own idea of its users, arrivals a second, and length.
+SCENARIO ?=
+USERS ?=
+RATE ?=
+DURATION ?=
 
 # Worlds of `make simulate`.
 SEEDS ?= 200
 
-# Seconds of `make fuzz`, and where its cases come from.
+# Seconds of `make fuzz`, and where its cases, and those of `make chaos`, come from.
 SECONDS ?= 300
 SEED ?= 1
 
@@ -26,6 +28,9 @@ export PIP_USER := 0
 export PYTHONNOUSERSITE := 1
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_VIRTUALENV PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
+# Nor may it make every process compile its code anew: images of Python for containers often set this.
+unexport PYTHONDONTWRITEBYTECODE
+
 bin := .venv/bin
 
 # The packages for running, and those for development as well.
@@ -33,7 +38,7 @@ installed := .venv/.installed
 equipped := .venv/.equipped
 
 .DEFAULT_GOAL := help
-.PHONY: help up test campaign plans check format bench replay load verify simulate fuzz settings clean lock
+.PHONY: help up test campaign plans check format bench replay load verify simulate chaos fuzz settings metrics clean lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,8 +49,9 @@ up: $(installed) ## Start everything on this machine; Ctrl-C stops it, the data 
 test: $(equipped) ## Run all tests, on servers of their own (JOBS=3 side by side; ARGS for pytest)
 	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not campaign and not plans" $(ARGS)
 
-campaign: $(equipped) ## Run the tests too slow for every day: faults under load, other people's tools, packages
+campaign: $(equipped) ## Run the tests too slow for every day: faults under load, other people's tools, packages, many examples
 	$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m campaign $(ARGS)
+	$(if $(ARGS),,$(bin)/pytest -n $(JOBS) -m "hypothesis and not campaign and not plans" --hypothesis-profile campaign)
 
 plans: $(equipped) ## Run the suite's core, and a shop of 100,000 orders, under every plan that Postgres may choose: takes hours
 	$(bin)/pytest -n $(JOBS) --dist load -m plans $(ARGS)
@@ -67,9 +73,9 @@ replay: $(installed) ## Place the shipped real orders against a system of its ow
 	$(bin)/python -m ops.system $(bin)/tidegate replay loadtests/data/online_retail_2010-12_2011-02.csv.gz \
 		--speed max --url {url} $(ARGS)
 
-load: $(equipped) ## Locust, headless, against a system of its own (USERS=50 DURATION=30s; ARGS for locust)
-	$(bin)/python -m ops.system $(bin)/locust --locustfile loadtests/locustfile.py --headless \
-		--host {url} --users $(USERS) --spawn-rate $(USERS) --run-time $(DURATION) --only-summary $(ARGS)
+load: $(equipped) ## List the load tests, or run one, with its verdict (SCENARIO=flash_sale; USERS, RATE, DURATION=60s; ARGS for locust)
+	@$(bin)/tidegate load $(SCENARIO) $(if $(SCENARIO),$(if $(USERS),--users $(USERS)) \
+		$(if $(RATE),--rate $(RATE)) $(if $(DURATION),--run-time $(DURATION)) $(ARGS))
 
 verify: $(installed) ## Fold the event log of the running `make up`, and compare it with every table
 	@$(bin)/tidegate verify $(ARGS)
@@ -81,6 +87,14 @@ settings: $(installed) ## Regenerate the tables of docs/settings.md, after a cha
 	@mkdir -p build
 	@{ sed '/^## /,$$d' docs/settings.md; $(bin)/python -m runtime.settings; } > build/settings.md
 	@mv build/settings.md docs/settings.md
+
+metrics: $(installed) ## Regenerate the tables of docs/metrics.md, after a change to runtime/metrics/
+	@mkdir -p build
+	@{ sed '/^## /,$$d' docs/metrics.md; $(bin)/python -m runtime.metrics; } > build/metrics.md
+	@mv build/metrics.md docs/metrics.md
+
+chaos: $(equipped) ## Break a whole system in an order that a seed decides (SEED=1; ARGS as in `--seeds 10 --seconds 60`)
+	$(bin)/python -m tests.chaos.run --seed $(SEED) $(ARGS)
 
 fuzz: $(equipped) ## Check every response of the API against its OpenAPI document (SECONDS=300 SEED=1)
 	$(bin)/python -m tests.fuzz.run --seconds $(SECONDS) --seed $(SEED) $(ARGS)

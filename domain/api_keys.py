@@ -17,7 +17,7 @@ PRINCIPAL_PREFIX: Final = "key:"
 
 
 def key_principal(key_id: UUID) -> str:
-    """The principal of whoever uses the key."""
+    """The principal of the key's user."""
     return f"{PRINCIPAL_PREFIX}{key_id}"
 
 

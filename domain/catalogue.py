@@ -5,12 +5,13 @@ Entities, commands and events only; the rules are in `domain/catalogue_rules.py`
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
 import msgspec
 
-from domain.fields.catalogue import SKU, SLUG, STATUS
+from domain.fields.catalogue import KIND, SKU, SLUG, STATUS, TAX_CLASS
 from domain.ids import slot_of_id
 from domain.ledgers import Move
 from domain.limits import (
@@ -28,13 +29,23 @@ from domain.limits import (
 )
 from domain.model import Command, Entity, Event
 from domain.money import CURRENCIES
+from domain.price_history import Priced
 from domain.stock import STOCK
 
 DRAFT: Final = "draft"
 ACTIVE: Final = "active"
 ARCHIVED: Final = "archived"
 PRODUCT_STATUSES: Final = (DRAFT, ACTIVE, ARCHIVED)
+STANDARD_CLASS: Final = "standard"
+"""The tax class of whatever has no other."""
+GOODS: Final = "goods"
+DIGITAL: Final = "digital"
+GIFT_CARD: Final = "gift_card"
+VARIANT_KINDS: Final = (GOODS, DIGITAL, GIFT_CARD)
+"""What has to be delivered, what has not, and what is money of another kind."""
+
 assert tuple(STATUS.words) == PRODUCT_STATUSES, "the field lists the same statuses"
+assert tuple(KIND.words) == VARIANT_KINDS, "the field lists the same kinds"
 
 
 class Product(Entity, frozen=True):
@@ -54,7 +65,9 @@ class Product(Entity, frozen=True):
 
 class Variant(Entity, frozen=True):
     """A SKU of a product. Prices are per piece, in minor units of `currency` (ISO 4217); `compare_at_minor` is the
-    price that it is shown as reduced from. `on_sale`: it and its product are active, so it can be ordered."""
+    price that it is shown as reduced from. `on_sale`: it and its product are active, so it can be ordered. `kind` is
+    one of VARIANT_KINDS; `tax_class` is the class that tax rates name. `price_history` is what it cost over the last
+    days, in the order of time."""
 
     sku: str
     product_id: UUID
@@ -67,6 +80,13 @@ class Variant(Entity, frozen=True):
     attributes: dict[str, str]
     active: bool
     on_sale: bool
+    kind: str = GOODS
+    tax_class: str = STANDARD_CLASS
+    price_history: tuple[Priced, ...] = ()
+
+    def priced(self, at: datetime) -> Priced:
+        """Its price, as the history would have it from a moment on."""
+        return Priced(at, self.price_minor, self.currency, self.compare_at_minor)
 
     def slot(self) -> int:
         return slot_of_id(self.product_id)
@@ -106,8 +126,14 @@ class VariantFields(msgspec.Struct, frozen=True, array_like=True):
     barcode: Annotated[str, msgspec.Meta(min_length=1, max_length=BARCODE_MAX_CHARS)] | None = None
     attributes: Annotated[dict[_Word, _Word], msgspec.Meta(max_length=VARIANT_MAX_ATTRIBUTES)] = {}
     active: bool = True
+    kind: str = GOODS
+    tax_class: str = STANDARD_CLASS
 
     def __post_init__(self) -> None:
+        if self.kind not in VARIANT_KINDS:
+            raise ValueError(f"{self.kind!r} is not a kind of variant")
+        if not TAX_CLASS.keeps(self.tax_class):
+            raise ValueError(f"{self.tax_class!r} is not a tax class")
         if not SKU.keeps(self.sku):
             raise ValueError(f"{self.sku!r} is not a SKU")
         if self.currency not in CURRENCIES:
@@ -212,7 +238,8 @@ class ProductChanged(Event, frozen=True):
 
 
 class VariantAdded(Event, frozen=True):
-    """`product_status` is the product's status at this moment, which with `active` decides whether it is on sale."""
+    """`product_status` is the product's status at this moment, which with `active` decides whether it is on sale.
+    `priced_at` is when it was priced so."""
 
     type: ClassVar[str] = "product.variant_added"
     product_id: UUID
@@ -226,6 +253,9 @@ class VariantAdded(Event, frozen=True):
     attributes: dict[str, str]
     active: bool
     product_status: str
+    kind: str = GOODS
+    tax_class: str = STANDARD_CLASS
+    priced_at: datetime | None = None
 
     def subject(self) -> str:
         return str(self.product_id)
@@ -235,7 +265,8 @@ class VariantAdded(Event, frozen=True):
 
 
 class VariantChanged(Event, frozen=True):
-    """The variant after the change; `product_status` as in VariantAdded."""
+    """The variant after the change; `product_status` and `priced_at` as in VariantAdded, the latter null if the price
+    is as it was."""
 
     type: ClassVar[str] = "product.variant_changed"
     product_id: UUID
@@ -249,6 +280,9 @@ class VariantChanged(Event, frozen=True):
     attributes: dict[str, str]
     active: bool
     product_status: str
+    kind: str = GOODS
+    tax_class: str = STANDARD_CLASS
+    priced_at: datetime | None = None
 
     def subject(self) -> str:
         return str(self.product_id)

@@ -5,6 +5,7 @@ batch that writes it says so (see `workers/rows.py`).
 """
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -12,7 +13,9 @@ import msgspec
 
 from domain.catalogue import (
     ACTIVE,
+    DIGITAL,
     DRAFT,
+    GIFT_CARD,
     ChangeProduct,
     ChangeVariant,
     CreateProduct,
@@ -32,6 +35,7 @@ from domain.categories import Category
 from domain.limits import PRODUCT_MAX_VARIANTS, VARIANT_MAX_ATTRIBUTES
 from domain.lookups import owners_of_slugs, skus_of_products
 from domain.model import Context, Decision, Event, Offer, Rejection, Shop, decides, evolves
+from domain.price_history import history_of
 from domain.stock import COUNTED, STOCK, StockAdjusted, moved
 
 _Fields = TypeVar("_Fields", ProductFields, VariantFields)
@@ -50,7 +54,7 @@ def _create(shop: Shop, command: CreateProduct, context: Context) -> Decision:
         if variant.sku in shop.offers or variant.sku in added:
             return _sku_taken(variant.sku)
         added.add(variant.sku)
-        events.append(_variant_event(VariantAdded, command.product_id, variant, command.product.status))
+        events.append(_variant_event(VariantAdded, command.product_id, variant, command.product.status, context.at))
     return events
 
 
@@ -75,7 +79,7 @@ def _set_variant(shop: Shop, command: SetVariant, context: Context) -> Decision:
         return _not_found(command.product_id)
     if (conflict := _version_conflict(product, command.version)) is not None:
         return conflict
-    told = _variant_put(shop, product.id, command.variant, product.status)
+    told = _variant_put(shop, product.id, command.variant, product.status, context.at)
     if isinstance(told, Rejection):
         return told
     return (told or ListingUnchanged(product.id),)
@@ -97,8 +101,9 @@ def _change_variant(shop: Shop, command: ChangeVariant, context: Context) -> Dec
     if len(said["attributes"]) > VARIANT_MAX_ATTRIBUTES:
         return Rejection("too_many_attributes", f"A variant may have at most {VARIANT_MAX_ATTRIBUTES} attributes.")
     fields = msgspec.convert([*said.values()], VariantFields)
-    told = _variant_put(shop, product.id, fields, product.status)
-    assert not isinstance(told, Rejection), "the variant is there, and the product's own"
+    told = _variant_put(shop, product.id, fields, product.status, context.at)
+    if isinstance(told, Rejection):
+        return told
     return (told or ListingUnchanged(product.id),)
 
 
@@ -122,7 +127,7 @@ def _put(shop: Shop, command: PutListing, context: Context) -> Decision:
     status = said.status if said is not None else product.status if product else DRAFT
     fields = command.variant and _with_kept(command.variant, shop.of(Variant).get(command.variant.sku), command.kept)
     if fields is not None:
-        told = _variant_put(shop, product_id, fields, status)
+        told = _variant_put(shop, product_id, fields, status, context.at)
         if isinstance(told, Rejection):
             return told
         if isinstance(told, VariantAdded) and product is not None:
@@ -171,7 +176,7 @@ def _product_changed(product: Product, fields: ProductFields) -> ProductChanged 
 
 
 def _variant_put(
-    shop: Shop, product_id: UUID, fields: VariantFields, product_status: str
+    shop: Shop, product_id: UUID, fields: VariantFields, product_status: str, at: datetime
 ) -> VariantAdded | VariantChanged | Rejection | None:
     """The event of giving a variant of the product these fields, or a rejection; None if it has them already."""
     variants = shop.of(Variant)
@@ -179,12 +184,21 @@ def _variant_put(
     if variant is None:
         if len(skus_of_products(shop, variants).get(product_id, ())) >= PRODUCT_MAX_VARIANTS:
             return Rejection("too_many_variants", f"A product may have at most {PRODUCT_MAX_VARIANTS} variants.")
-        return _variant_event(VariantAdded, product_id, fields, product_status)
+        return _variant_event(VariantAdded, product_id, fields, product_status, at)
     if variant.product_id != product_id:
         return _sku_taken(fields.sku)
-    changed = _variant_event(VariantChanged, product_id, fields, product_status)
-    known = _variant_event(VariantChanged, product_id, variant, product_status)
-    return changed if changed != known else None
+    if fields.kind != variant.kind and GIFT_CARD in (fields.kind, variant.kind):
+        # Cards are issued when an order is fulfilled, for what was a card when it was paid.
+        detail = "What is a gift card stays one, and nothing becomes one: add another variant."
+        return Rejection("variant_kind_fixed", detail, {"sku": fields.sku})
+    changed = _variant_event(VariantChanged, product_id, fields, product_status, None)
+    known = _variant_event(VariantChanged, product_id, variant, product_status, None)
+    if changed == known:
+        return None
+    costs = fields.price_minor, fields.currency, fields.compare_at_minor
+    if costs == (variant.price_minor, variant.currency, variant.compare_at_minor):
+        return changed
+    return msgspec.structs.replace(changed, priced_at=at)
 
 
 def _sku_taken(sku: str) -> Rejection:
@@ -210,8 +224,10 @@ def _variant_event(
     product_id: UUID,
     said: VariantFields | Variant,
     product_status: str,
+    priced_at: datetime | None,
 ) -> VariantAdded | VariantChanged:
-    return kind(product_id=product_id, product_status=product_status, **_fields(VariantFields, said))
+    said_of_it = _fields(VariantFields, said)
+    return kind(product_id=product_id, product_status=product_status, priced_at=priced_at, **said_of_it)
 
 
 @evolves(ProductCreated)
@@ -244,7 +260,13 @@ def _variant(shop: Shop, event: VariantAdded | VariantChanged) -> None:
     if product is not None:
         shop.of(Product)[product.id] = msgspec.structs.replace(product, version=product.version + 1)
     on_sale = event.active and event.product_status == ACTIVE
-    _keep(shop, Variant(product_id=event.product_id, on_sale=on_sale, **_fields(VariantFields, event)))
+    known = shop.of(Variant).get(event.sku)
+    variant = Variant(product_id=event.product_id, on_sale=on_sale, **_fields(VariantFields, event))
+    history = () if known is None else known.price_history
+    if event.priced_at is not None:
+        before = None if known is None else known.priced(event.priced_at)
+        history = history_of(history, before, variant.priced(event.priced_at))
+    _keep(shop, msgspec.structs.replace(variant, price_history=history))
 
 
 def _keep(shop: Shop, variant: Variant) -> None:
@@ -252,7 +274,25 @@ def _keep(shop: Shop, variant: Variant) -> None:
     skus = skus_of_products(shop, variants)
     variants[variant.sku] = variant
     skus.add(variant.product_id, variant.sku)
-    shop.offers[variant.sku] = Offer(variant.sku, variant.price_minor, variant.currency, variant.on_sale)
+    shop.offers[variant.sku] = _offer_of(variant, shop.offers.get(variant.sku))
+
+
+def _offer_of(variant: Variant, known: Offer | None) -> Offer:
+    """What the variant is sold for now: a checkout of the same batch is quoted on it, so nothing may be lost that the
+    variant does not say, such as its other prices."""
+    return Offer(
+        variant.sku,
+        variant.price_minor,
+        variant.currency,
+        variant.on_sale,
+        () if known is None else known.prices,
+        variant.product_id,
+        () if known is None else known.category_ids,
+        variant.tax_class,
+        variant.weight_grams or 0,
+        variant.kind == DIGITAL,
+        variant.kind == GIFT_CARD,
+    )
 
 
 @evolves(ListingUnchanged)

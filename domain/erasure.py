@@ -1,5 +1,6 @@
-"""Erasing people: their personal data is blanked and their sessions end. Their orders and amounts stay, under an id
-that no longer identifies anyone; the addresses on the orders go, including those that they placed as guests.
+"""Erasing people: their personal data is blanked and their sessions end. Their orders and amounts, store credit
+included, stay under an id that no longer identifies anyone; the addresses on the orders go, including those that they
+placed as guests.
 
 A guest has no account; the address on the order is erased. A registration that is not confirmed in time is erased
 automatically, but only the account itself, since a stranger may have made it.
@@ -13,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from domain.accounts import Account, not_found, put
+from domain.customers import forgotten
 from domain.ids import slot_of_id
 from domain.model import Command, Context, Decision, Event, Rejection, Shop, decides, evolves
 from domain.orders import order_of
@@ -82,7 +84,7 @@ def _erase(shop: Shop, command: EraseAccount, context: Context) -> Decision:
         return not_found(command.account_id)
     if account.role == ADMIN and context.actor.principal == str(account.id):
         return Rejection("own_account", "Only another admin can erase an admin's account.")
-    return (AccountErased(account.id, account.epoch + 1),)
+    return (AccountErased(account.id, account.epoch + 1), *forgotten(shop, account.id))
 
 
 @decides(ExpireRegistration)
@@ -92,7 +94,7 @@ def _expire(shop: Shop, command: ExpireRegistration, context: Context) -> Decisi
         return not_found(command.account_id)
     if account.confirmed or account.epoch != command.epoch:
         return Rejection("account_changed", "The account has been confirmed or registered again since.")
-    return (RegistrationExpired(account.id, account.epoch + 1),)
+    return (RegistrationExpired(account.id, account.epoch + 1), *forgotten(shop, account.id))
 
 
 @decides(EraseOrderAddress)

@@ -21,6 +21,11 @@ def new_id(now_ms: int, slot: int, random: int) -> UUID:
     return UUID(int=now_ms << 80 | _VERSION_7 | slot << 64 | _VARIANT_RFC | random & _RANDOM_MASK)
 
 
+def milliseconds_of(identifier: UUID) -> int:
+    """The millisecond in an id (Unix time)."""
+    return identifier.int >> 80
+
+
 def slot_of_id(identifier: UUID) -> int:
     """The slot in an id, 0..4095."""
     return (identifier.int >> 64) & (SLOT_COUNT - 1)

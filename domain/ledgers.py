@@ -1,4 +1,4 @@
-"""Ledgers: everything scarce is a balance that events move. Stock is one; what is left on a gift card could be another.
+"""Ledgers: everything scarce is a balance that events move. Stock is one; what is left on a gift card is another.
 
 A balance has two numbers, and 0 <= pending <= posted always: what there is, and what of it is promised. An event says
 its moves; from them alone follow the balances that rules see, what a batch writes and under which condition, and what

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, Self, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
 
 from domain.ids import slot_of_id
 from domain.ledgers import EMPTY, Balance, Ledger, Move, Short
+from domain.limits import CHECKOUT_LINE_MAX_QUANTITY
 from domain.roles import SCOPES_OF_ROLE, is_staff
 
 _State = TypeVar("_State", bound=msgspec.Struct)
@@ -41,6 +42,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     type: ClassVar[str]
     schema_version: ClassVar[int] = 1
+    series: ClassVar[str | None] = None
+    """The series (see `domain/numbers.py`) whose next number is the event's last field, `number`. Only the batch that
+    gives the event its place in the log knows it: until then it is None."""
 
     def subject(self) -> str:
         """What it happened to: an order's id, a SKU, or a command's id."""
@@ -137,13 +141,39 @@ def holds_private(said: msgspec.Struct) -> bool:
     return any(getattr(said, name) is not None for name in private_fields(type(said)))
 
 
+class Price(msgspec.Struct, frozen=True, gc=False):
+    """What one piece costs, in minor units of `currency`: on a price list, or of itself in another currency than its
+    own. It is for orders of at least `min_quantity` pieces."""
+
+    currency: str
+    price_minor: int
+    price_list_id: UUID | None = None
+    min_quantity: int = 1
+
+
 class Offer(msgspec.Struct, frozen=True, gc=False):
-    """What a SKU is sold for. `price_minor` is in the minor units of `currency` (ISO 4217), per piece."""
+    """What a SKU is sold for. `price_minor` is in the minor units of `currency` (ISO 4217), per piece; `prices` are all
+    the others that it has. `category_ids` is the way to its category, from the root. `digital` goods need no delivery;
+    a `gift_card` is money of another kind, so it is neither taxed nor reduced when it is sold."""
 
     sku: str
     price_minor: int
     currency: str
     on_sale: bool = True
+    prices: tuple[Price, ...] = ()
+    product_id: UUID | None = None
+    category_ids: tuple[UUID, ...] = ()
+    tax_class: str = "standard"
+    weight_grams: int = 0
+    digital: bool = False
+    gift_card: bool = False
+
+
+class Wanted(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A line as the customer requests it, without a price, which comes from the catalogue."""
+
+    sku: str
+    quantity: Annotated[int, msgspec.Meta(ge=1, le=CHECKOUT_LINE_MAX_QUANTITY)]
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -165,7 +195,9 @@ class Entity(msgspec.Struct, frozen=True):
 
 
 class Order(Entity, frozen=True, gc=False):
-    """An order. `status` is one of OrderStatus."""
+    """An order. `status` is one of OrderStatus. `charges_minor` is what its total has besides its lines: what the
+    delivery and added tax cost, less all discounts. `checkout_id` is the checkout that it came of, if it did. `number`
+    is what people call it by; no rule knows that of an order which is placed in the same batch."""
 
     order_id: UUID
     customer_id: str
@@ -174,6 +206,9 @@ class Order(Entity, frozen=True, gc=False):
     total_minor: int
     lines: tuple[Line, ...]
     email: Personal | None = None
+    charges_minor: int = 0
+    checkout_id: UUID | None = None
+    number: str | None = None
 
     def slot(self) -> int:
         return slot_of_id(self.order_id)
@@ -229,6 +264,8 @@ def evolves(event_type: type[Event]) -> Callable[[_Change], _Change]:
 
     def register(change: _Change) -> _Change:
         assert event_type.type not in EVENTS, f"two event types are called {event_type.type}"
+        if event_type.series is not None:
+            assert event_type.__struct_fields__[-1] == "number", f"a number is the last field of {event_type.type}"
         EVENTS[event_type.type] = event_type
         _EVOLVERS[event_type] = change
         return change

@@ -1,7 +1,8 @@
 """Orders: placed, confirmed, fulfilled; or cancelled, or expired.
 
 Placing reserves all lines or nothing, for a while: what nobody confirms in time expires, and is released. Confirming
-sells: the pieces leave the stock. Cancelling gives back whatever the order held. Fulfilled is when they were sent.
+sells: the pieces leave the stock. Cancelling gives back whatever the order held. Fulfilled is when they were sent. How
+orders come to nothing is in `domain/ending.py`.
 """
 
 from collections.abc import Iterable
@@ -15,12 +16,25 @@ from domain.ids import slot_of_id
 from domain.ledgers import EMPTY, Move
 from domain.limits import (
     AVAILABLE_SHOWN_MAX,
-    LINE_MAX_QUANTITY,
     ORDER_MAX_LINES,
     ORDER_MAX_TOTAL_MINOR,
     PRINCIPAL_MAX_CHARS,
 )
-from domain.model import Command, Context, Decision, Event, Line, Order, Personal, Rejection, Shop, decides, evolves
+from domain.model import (
+    Command,
+    Context,
+    Decision,
+    Event,
+    Line,
+    Order,
+    Personal,
+    Rejection,
+    Shop,
+    Wanted,
+    decides,
+    evolves,
+)
+from domain.numbers import ORDERS
 from domain.stock import STOCK, insufficient_stock, releases, reserves, returns, sells, unknown_sku
 
 PLACED: Final = "placed"
@@ -37,13 +51,6 @@ GUEST_PREFIX: Final = "guest:"
 def is_guest(principal: str) -> bool:
     """Whether the principal is a guest."""
     return principal.startswith(GUEST_PREFIX)
-
-
-class Wanted(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A line as the customer requests it, without a price, which comes from the catalogue."""
-
-    sku: str
-    quantity: Annotated[int, msgspec.Meta(ge=1, le=LINE_MAX_QUANTITY * ORDER_MAX_LINES)]
 
 
 class PlaceOrder(Command, frozen=True):
@@ -84,24 +91,30 @@ class CancelOrder(Command, frozen=True):
 
 
 class ExpireOrder(Command, frozen=True):
-    """The order's hold is over; the sender has checked the clock."""
+    """The order's hold is over; the sender has checked the clock. Money that is on its way is waited for so long."""
 
     order_id: UUID
+    grace_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
     def slot(self) -> int:
         return slot_of_id(self.order_id)
 
 
 class OrderPlaced(Event, frozen=True):
-    """`email` is in the order's row only: see Private."""
+    """`email` is in the order's row only: see Private. The total is that of the lines and `charges_minor`: delivery and
+    added tax less discounts, as the quote of its checkout says, which is told with the next event."""
 
     type: ClassVar[str] = "order.placed"
+    series: ClassVar[str | None] = ORDERS
     order_id: UUID
     customer_id: str
     currency: str
     total_minor: int
     lines: tuple[Line, ...]
     email: Personal | None = None
+    charges_minor: int = 0
+    checkout_id: UUID | None = None
+    number: str | None = None
 
     def subject(self) -> str:
         return str(self.order_id)
@@ -223,38 +236,6 @@ def _place(shop: Shop, command: PlaceOrder, context: Context) -> Decision:
     return (OrderPlaced(command.order_id, command.customer_id, currencies.pop(), total, tuple(lines), command.email),)
 
 
-@decides(ConfirmOrder)
-def _confirm(shop: Shop, command: ConfirmOrder, context: Context) -> Decision:
-    order = _movable(shop, command.order_id, context, OrderConfirmed)
-    if isinstance(order, Rejection):
-        return order
-    return (OrderConfirmed(order.order_id, order.customer_id, order.lines),)
-
-
-@decides(FulfilOrder)
-def _fulfil(shop: Shop, command: FulfilOrder, context: Context) -> Decision:
-    order = _movable(shop, command.order_id, context, OrderFulfilled)
-    if isinstance(order, Rejection):
-        return order
-    return (OrderFulfilled(order.order_id, order.customer_id),)
-
-
-@decides(CancelOrder)
-def _cancel(shop: Shop, command: CancelOrder, context: Context) -> Decision:
-    order = _movable(shop, command.order_id, context, OrderCancelled)
-    if isinstance(order, Rejection):
-        return order
-    return (OrderCancelled(order.order_id, order.customer_id, order.lines, order.status == CONFIRMED),)
-
-
-@decides(ExpireOrder)
-def _expire(shop: Shop, command: ExpireOrder, context: Context) -> Decision:
-    order = _movable(shop, command.order_id, context, OrderExpired)
-    if isinstance(order, Rejection):
-        return order
-    return (OrderExpired(order.order_id, order.customer_id, order.lines),)
-
-
 def order_of(shop: Shop, order_id: UUID, context: Context) -> Order | Rejection:
     """The order, if there is one that the actor may do something to."""
     order = shop.orders.get(order_id)
@@ -264,26 +245,25 @@ def order_of(shop: Shop, order_id: UUID, context: Context) -> Order | Rejection:
     return order
 
 
-def _movable(shop: Shop, order_id: UUID, context: Context, event: type[Event]) -> Order | Rejection:
-    """The order, if the actor may do something to it and it is in a status from which the event may take it."""
-    order = order_of(shop, order_id, context)
-    if isinstance(order, Rejection):
-        return order
-    sources, target = TRANSITIONS[event]
-    if order.status not in sources:
-        return Rejection(
-            "order_state_conflict",
-            f"Only a {' or '.join(sources)} order can be {target}; this one is {order.status}.",
-            {"order_id": str(order_id), "order_status": order.status},
-        )
-    return order
+def order_from(event: OrderPlaced) -> Order:
+    """The order as it was placed."""
+    return Order(
+        event.order_id,
+        event.customer_id,
+        PLACED,
+        event.currency,
+        event.total_minor,
+        event.lines,
+        event.email,
+        event.charges_minor,
+        event.checkout_id,
+        event.number,
+    )
 
 
 @evolves(OrderPlaced)
 def _placed(shop: Shop, event: OrderPlaced) -> None:
-    shop.orders[event.order_id] = Order(
-        event.order_id, event.customer_id, PLACED, event.currency, event.total_minor, event.lines, event.email
-    )
+    shop.orders[event.order_id] = order_from(event)
 
 
 @evolves(OrderConfirmed)

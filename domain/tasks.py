@@ -14,14 +14,13 @@ from uuid import UUID
 
 import msgspec
 
-from domain.ids import new_id, slot_of_id
+from domain.ids import milliseconds_of, new_id, slot_of_id
 from domain.model import Command, Context, Decision, Event, Shop, decides, evolves
 
 TASK_QUEUED: Final = "queued"
 TASK_DEAD: Final = "dead"
 TASK_STATES: Final = (TASK_QUEUED, TASK_DEAD)
 
-_MILLISECONDS_SHIFT: Final = 80
 _NUMBER_BITS: Final = 12
 
 
@@ -71,7 +70,7 @@ def task_id(command_id: UUID, number: int) -> UUID:
     the command's time and slot; the tasks of one command are in order."""
     assert number < 1 << _NUMBER_BITS, f"a command leads to at most {1 << _NUMBER_BITS} tasks"
     digest = int.from_bytes(hashlib.blake2b(command_id.bytes, digest_size=8).digest())
-    return new_id(command_id.int >> _MILLISECONDS_SHIFT, slot_of_id(command_id), digest << _NUMBER_BITS | number)
+    return new_id(milliseconds_of(command_id), slot_of_id(command_id), digest << _NUMBER_BITS | number)
 
 
 def follows_from(task: UUID, command_id: UUID) -> bool:

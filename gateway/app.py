@@ -1,4 +1,4 @@
-"""The gateway's ASGI app: `uvicorn --factory gateway.app:create_app`."""
+"""The gateway's ASGI app, which `python -m gateway` serves."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -12,25 +12,35 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.apidocs import asyncapi, openapi, viewers
 from gateway.apidocs.responses import HEADERS
 from gateway.edge import Edge
+from gateway.identity.requirements import known_query
 from gateway.realtime.sockets import SOCKETS_BY_PATH, SocketKind
 from gateway.routes import (
     api_keys,
     auth,
+    cards,
     categories,
+    checkouts,
     commands,
+    customers,
     dashboard,
     exports,
     health,
+    hooks,
     imports,
     inventory,
+    invoices,
     log,
     me,
     orders,
+    payments,
+    prices,
     products,
+    promotions,
     registration,
     reports,
     stream,
     tasks,
+    terms,
     users,
     webhooks,
 )
@@ -39,9 +49,8 @@ from gateway.server.fastlane import FastLane
 from gateway.server.middleware import around
 from gateway.server.scraping import listening
 from gateway.web import problems
-from gateway.web.queries import only_known
 from gateway.web.surface import surface_of
-from runtime import garbage, logs
+from runtime import garbage, logs, tracing
 from runtime.metrics import REQUEST_SECONDS
 from runtime.settings import Settings, settings
 
@@ -56,9 +65,16 @@ _API_ROUTERS = [
         me,
         users,
         api_keys,
+        customers,
         products,
+        prices,
         categories,
+        checkouts,
         orders,
+        invoices,
+        payments,
+        cards,
+        hooks,
         inventory,
         commands,
         log,
@@ -67,17 +83,20 @@ _API_ROUTERS = [
         reports,
         imports,
         exports,
+        terms,
+        promotions,
         tasks,
     )
 ]
 
-_FOR_ALL = [Depends(only_known)]
+_FOR_ALL = [Depends(known_query)]
 
 
 def create_app(config: Settings | None = None) -> ASGIApp:
     """One gateway process. Nothing is connected before it starts."""
     config = config or settings()
-    logs.configure(config.log_level, as_json=config.mode == "production")
+    logs.configure(config.log_level, as_json=config.logs_json)
+    tracing.start("tidegate-gateway")
     app = api(config)
     sockets = {path: _socket(app, kind) for path, kind in SOCKETS_BY_PATH.items()}
     return around(FastLane(app, _API_ROUTERS, sockets), config, surface_of(app), HEADERS)
@@ -96,10 +115,14 @@ def api(config: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         connections.crowd()
-        async with Edge(config) as app.state.edge:
-            garbage.calm()
-            async with listening(app.state.edge.scraper, config):
-                yield
+        try:
+            async with Edge(config) as app.state.edge:
+                garbage.calm()
+                async with listening(app.state.edge.scraper, config):
+                    with app.state.edge.stopping.heeding_signals():
+                        yield
+        finally:
+            await tracing.stop()
 
     app = FastAPI(
         title="Tidegate",

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +36,7 @@ import msgspec
 
 from domain.fields.catalogue import canonical_sku
 from domain.limits import LINE_MAX_QUANTITY, ORDER_MAX_LINES, PRICE_MAX_MINOR
-from domain.orders import Wanted
+from domain.model import Wanted
 from ops.articles import Article
 
 SHIPPED_FILE: Final = Path(__file__).parent / "data" / "online_retail_2010-12_2011-02.csv.gz"
@@ -120,7 +120,13 @@ class _UnfitRowError(Exception):
         self.reason = reason
 
 
-def read(path: Path = SHIPPED_FILE) -> Invoices:
+@cache
+def shipped() -> Invoices:
+    """The file that comes with Tidegate, read once."""
+    return read(SHIPPED_FILE)
+
+
+def read(path: Path) -> Invoices:
     """Reads a whole file; gzip is recognised by its content. Raises InvoiceFileError or OSError."""
     skipped = {reason: Skipped() for reason in REASONS}
     invoices: set[str] = set()

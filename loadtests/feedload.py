@@ -29,6 +29,13 @@ _SUBSCRIBED: Final = b'"subscribed"'
 _AT_ONCE: Final = 100
 _SPARE_FILES: Final = 200
 _LOOK_SECONDS: Final = 0.005
+_SHOWN_BYTES: Final = 80
+
+_HEAD_END: Final = b"\r\n\r\n"
+_PING: Final = 0x89
+_PONG: Final = 0x8A
+_MASKED: Final = 0x80
+_LONGEST_SHORT: Final = 125
 
 
 class Heard(msgspec.Struct):
@@ -43,6 +50,43 @@ class Closed(Exception):
     """A socket was closed before it had received everything."""
 
 
+class Frames:
+    """The frames of what a server says (RFC 6455), of which only the pings are of interest: without an answer, the
+    server takes the socket for dead."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._skip = 0  # bytes of the current frame that are yet to come
+        self._part = b""  # the beginning of a frame's head, or of a ping
+
+    def pongs(self, data: bytes) -> bytes:
+        """The answers to the pings in what has come next."""
+        if self._part:
+            data, self._part = self._part + data, b""
+        at, size = self._skip, len(data)
+        if not self._begun:
+            end = data.find(_HEAD_END)
+            if end < 0:
+                self._part = data
+                return b""
+            self._begun, at = True, end + len(_HEAD_END)
+        answers = b""
+        while at < size:
+            start = at + 2
+            length = data[at + 1] if start <= size else 0
+            if length > _LONGEST_SHORT:
+                extended = 2 if length == _LONGEST_SHORT + 1 else 8
+                length = int.from_bytes(data[start : start + extended])
+                start += extended
+            if start > size or (data[at] == _PING and start + length > size):
+                break
+            if data[at] == _PING:
+                answers += bytes((_PONG, _MASKED | length, 0, 0, 0, 0)) + data[start : start + length]
+            at = start + length
+        self._skip, self._part = max(0, at - size), data[at:]
+        return answers
+
+
 class Listener(asyncio.Protocol):
     """One socket. Text split across two reads is searched again with the second."""
 
@@ -50,15 +94,22 @@ class Listener(asyncio.Protocol):
         self._heard = heard
         self._request = request
         self._rest = b""
+        self._frames = Frames()
+        self._transport: asyncio.Transport
+        self.said_last = b""
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._open = False
         self.is_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).write(self._request)
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         text = self._rest + data
+        self.said_last = data[-_SHOWN_BYTES:]
+        if pongs := self._frames.pongs(data):
+            self._transport.write(pongs)
         self._rest = text[1 - len(_MARK) :]
         count = text.count(_MARK)
         if count:
@@ -95,8 +146,11 @@ async def _listen(host: str, port: int, path: str, sockets: int, expected: int) 
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while heard.events < expected:
-        if any(listener.is_closed for listener in listeners):
-            raise Closed(f"a socket was closed after {heard.events:,} of {expected:,} events")
+        if closed := [listener for listener in listeners if listener.is_closed]:
+            raise Closed(
+                f"{len(closed):,} of {sockets:,} sockets were closed after {heard.events:,} of {expected:,} events;"
+                f" the first one was told {closed[0].said_last!r}"
+            )
         await asyncio.sleep(_LOOK_SECONDS)
     return heard
 

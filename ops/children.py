@@ -55,9 +55,10 @@ class Child:
         folder: Path | None = None,
         account: Account | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        record: str | None = None,
     ) -> None:
         """A command given as one string is run by the shell, like a Procfile's lines. Output and errors both go to
-        `output`: a file, `subprocess.PIPE`, or None to inherit ours.
+        `output`: a file, `subprocess.PIPE`, or None to inherit ours. It is recorded under `record`, or its name.
         """
         self.name = name
         self._stop_signal = stop_signal
@@ -74,7 +75,7 @@ class Child:
             group=None if account is None else account.gid,
             extra_groups=None if account is None else (),
         )
-        self._record = records / f"{name}.json"
+        self._record = records / f"{record or name}.json"
         records.mkdir(parents=True, exist_ok=True)
         with suppress(psutil.NoSuchProcess):  # it may have exited already
             started = psutil.Process(self.pid).create_time()
@@ -89,6 +90,16 @@ class Child:
         """Its exit code (negative: the signal that ended it), or None while it runs."""
         return self.process.poll()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it and its children have ended."""
+        return self.returncode is not None and not _session_lives(self.pid)
+
+    def record_as(self, record: str) -> None:
+        """It takes the place of the one that was recorded under this name, and is gone."""
+        with suppress(FileNotFoundError):  # it had exited before it could be recorded
+            self._record = self._record.rename(self._record.with_name(f"{record}.json"))
+
     def signal_stop(self) -> None:
         """Asks it and its children to end, without waiting."""
         _signal_session(self.pid, self._stop_signal)
@@ -98,7 +109,7 @@ class Child:
     def wait_stopped(self, seconds: float) -> None:
         """Gives it and its children this long to end, then kills them."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and (self.returncode is None or _session_lives(self.pid)):
+        while time.monotonic() < deadline and not self.is_gone:
             time.sleep(_POLL_SECONDS)
         self.kill()
 

@@ -6,6 +6,7 @@ file is current.
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Final
 
 _LOCK: Final = "lock"
 _RUNNING: Final = "running.json"
+_RESTARTED: Final = "restarted"
 _SERVERS: Final = ("DATABASE_URL", "REDIS_URL", "TIDEGATE_DATABASE_URL", "TIDEGATE_REDIS_URL")
 
 
@@ -24,11 +26,14 @@ class HomeTaken(Exception):
 def taken(home: Path) -> Iterator[None]:
     """Locks this home. The system releases the lock when we exit, however that happens."""
     home.mkdir(parents=True, exist_ok=True)
-    with (home / _LOCK).open("w") as lock:
+    with (home / _LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise HomeTaken(f"another `tidegate up` is running in {home}: stop it, or set TIDEGATE_HOME") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         yield
 
 
@@ -44,6 +49,11 @@ def announced(home: Path, environment: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def holder(home: Path) -> int | None:
+    """The process id of the `tidegate up` running in this home, or None."""
+    return int((home / _LOCK).read_text()) if announcement(home) else None
 
 
 def announcement(home: Path) -> dict[str, str]:
@@ -63,6 +73,23 @@ def announcement(home: Path) -> dict[str, str]:
         return {}  # it is starting or stopping
     assert isinstance(environment, dict)
     return environment
+
+
+def tell_restarted(home: Path, trouble: str) -> None:
+    """Says that the processes were restarted, or why not."""
+    unfinished = home / f"{_RESTARTED}.unfinished"
+    unfinished.write_text(trouble)
+    unfinished.replace(home / _RESTARTED)
+
+
+def told_restarted(home: Path) -> str | None:
+    """What was told last, which is then forgotten; None if nothing was."""
+    try:
+        trouble = (home / _RESTARTED).read_text()
+    except FileNotFoundError:
+        return None
+    (home / _RESTARTED).unlink()
+    return trouble
 
 
 def join_running(environment: MutableMapping[str, str]) -> None:

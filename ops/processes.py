@@ -12,23 +12,28 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
-import psutil
-
 from ops.children import Child
+from ops.connected import listens
 from ops.embedded.server import records_folder
 from runtime.database_url import with_absolute_files
+from runtime.settings import Settings
 
 PROCFILE: Final = Path(__file__).parent / "Procfile"
 """A symbolic link to the checkout's Procfile; in an installed package, the file itself."""
 
+GATEWAY: Final = "gateway"
+"""The line of the Procfile whose process listens on the port."""
+
+SANDBOX: Final = "sandbox"
+"""The line of the Procfile that is no part of a shop: in development, it stands for the providers of payments."""
+
 _PROCFILE_LINE: Final = re.compile(r"^([A-Za-z0-9_-]+):\s*(.+)$", re.MULTILINE)
 
-# Longer than the Procfile gives the gateway (3 s) and the workers (1 s, then 3 s) to finish their work.
-STOP_TIMEOUT_SECONDS: Final = 6.0
+# What a process that has done what it could takes to be gone, beyond TIDEGATE_STOP_SECONDS.
+_GONE_SECONDS: Final = 3.0
 READY_TIMEOUT_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.03
 _ANSWER_TIMEOUT_SECONDS: Final = 2.0
@@ -48,9 +53,10 @@ class ProcessError(Exception):
     """A process of the Procfile exited, or did not become ready."""
 
 
-def commands() -> dict[str, str]:
-    """The Procfile's processes: shell commands by name."""
-    return dict(_PROCFILE_LINE.findall(PROCFILE.read_text()))
+def commands(*, sandbox: bool = False) -> dict[str, str]:
+    """The Procfile's processes, with or without the sandbox: shell commands by name."""
+    lines = dict(_PROCFILE_LINE.findall(PROCFILE.read_text()))
+    return {name: command for name, command in lines.items() if sandbox or name != SANDBOX}
 
 
 def environment(
@@ -77,6 +83,12 @@ def environment(
     }
 
 
+def stop_timeout_seconds(environment: Mapping[str, str]) -> float:
+    """How long processes with this environment may take to stop before they are killed."""
+    chosen = environment.get(f"{_PREFIX}STOP_SECONDS", Settings.model_fields["stop_seconds"].default)
+    return float(chosen) + _GONE_SECONDS
+
+
 def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment variables that are settings of Tidegate."""
     return {
@@ -91,21 +103,48 @@ class Processes:
         self._home = home
         self._environment = environment
         self._children: dict[str, Child] = {}
+        self._beside: list[Child] = []
         _empty(Path(environment["PROMETHEUS_MULTIPROC_DIR"]))
 
     def start(self, name: str, command: str, output: int | IO[bytes]) -> Child:
         """Starts a process, which must not be running; its output goes to a file or to `subprocess.PIPE`."""
         assert name not in self._children or self._children[name].returncode is not None, f"{name} is already running"
-        child = Child(
+        self._children[name] = self._begin(name, command, output)
+        return self._children[name]
+
+    def start_beside(self, name: str, command: str, output: int | IO[bytes]) -> Child:
+        """Starts another process beside the one of that name; `replace` or `end` is to follow."""
+        child = self._begin(name, command, output, record=f"{name}.next")
+        self._beside.append(child)
+        return child
+
+    def replace(self, name: str, child: Child) -> Child:
+        """From now on this one, started beside it, is the process of that name. Returns the one before, for `end`."""
+        before = self._children[name]
+        self._beside[self._beside.index(child)] = before
+        self._children[name] = child
+        return before
+
+    def end(self, child: Child, check: Callable[[], None]) -> None:
+        """Stops one that is beside another, which takes its place if it was left alone; `check` is called meanwhile."""
+        child.signal_stop()
+        deadline = time.monotonic() + stop_timeout_seconds(self._environment)
+        while not child.is_gone and time.monotonic() < deadline:
+            check()
+            time.sleep(_POLL_SECONDS)
+        child.kill()
+        self._beside.remove(child)
+
+    def _begin(self, name: str, command: str, output: int | IO[bytes], record: str | None = None) -> Child:
+        return Child(
             name,
             command,
             records=records_folder(self._home),
             output=output,
             environment=self._environment,
-            folder=self._home,  # has no modules: uvicorn, taskiq and `python -m` import from the working directory
+            folder=self._home,  # has no modules: taskiq and `python -m` import from the working directory
+            record=record,
         )
-        self._children[name] = child
-        return child
 
     def child(self, name: str) -> Child:
         return self._children[name]
@@ -114,14 +153,23 @@ class Processes:
         """A process that has exited without being stopped, or None."""
         return next((child for child in self._children.values() if child.returncode is not None), None)
 
-    def stop(self) -> None:
-        """Stops all processes at once: asks each to finish its work, and kills those that take too long."""
-        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-        for child in self._children.values():
+    def is_listening(self, port: int) -> bool:
+        """Whether one of these processes or their children listens on this port; True if the system does not say."""
+        return any(listens(child, port) for child in self._children.values())
+
+    def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Stops all processes at once: asks each to finish its work, and kills those that take too long; or all, as
+        soon as `hurry` says so."""
+        deadline = time.monotonic() + stop_timeout_seconds(self._environment)
+        running = [*self._children.values(), *self._beside]
+        for child in running:
             child.signal_stop()
-        for child in self._children.values():
-            child.wait_stopped(max(0.0, deadline - time.monotonic()))
+        while not all(child.is_gone for child in running) and time.monotonic() < deadline and not hurry():
+            time.sleep(_POLL_SECONDS)
+        for child in running:
+            child.kill()
         self._children.clear()
+        self._beside.clear()
 
     def wait_until_ready(
         self,
@@ -134,7 +182,7 @@ class Processes:
         """Returns once the gateway reports that it is ready, and it is ours that listens there. `check` is called
         meanwhile, and may raise."""
         deadline = time.monotonic() + within_seconds
-        while not (_says_ready(host, port) and self._listens(port)):
+        while not (_says_ready(host, port) and self.is_listening(port)):
             check()
             ended = self.ended()
             if ended is not None:
@@ -142,20 +190,6 @@ class Processes:
             if time.monotonic() > deadline:
                 raise ProcessError(f"the gateway was not ready within {within_seconds:.0f} s")
             time.sleep(_POLL_SECONDS)
-
-    def _listens(self, port: int) -> bool:
-        """Whether one of these processes or their children listens on this port; True if the system does not say."""
-        for child in self._children.values():
-            with suppress(psutil.NoSuchProcess):
-                process = psutil.Process(child.pid)
-                for each in (process, *process.children(recursive=True)):
-                    try:
-                        connections = each.net_connections("tcp")
-                    except psutil.AccessDenied:
-                        return True
-                    if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections):
-                        return True
-        return False
 
 
 def reachable(host: str) -> str:
@@ -177,5 +211,5 @@ def _says_ready(host: str, port: int) -> bool:
 def _empty(folder: Path) -> None:
     """Empties the folder: metrics of earlier processes would be counted as well."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in folder.glob("*.db"):
+    for file in folder.iterdir():
         file.unlink()

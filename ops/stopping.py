@@ -1,14 +1,19 @@
-"""Turns SIGINT, SIGTERM and SIGHUP into a request that is checked between steps and never interrupts one: so it is
-known what has been started, and it can be stopped in order.
+"""Turns signals into requests that are checked between steps and never interrupt one: so it is known what has been
+started, and it can be stopped in order. SIGINT, SIGTERM and SIGHUP ask for a stop; SIGUSR1 for a restart.
 """
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RESTART: Final = signal.SIGUSR1
+
+# A terminal signals everybody in it, and `make` may pass it on: that is one request.
+_ONE_REQUEST_SECONDS: Final = 1.0
 
 
 class Stopped(Exception):
@@ -16,26 +21,37 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """Whether a stop has been requested."""
+    """Whether a stop has been requested, or a restart."""
 
     def __init__(self) -> None:
-        self.made = False
+        self.made_at: float | None = None
+        self.insisted = False
+        """Whether a stop has been requested again since: there is no time for ceremony."""
+        self.restart = False
 
     def check(self) -> None:
         """Raises Stopped if a stop has been requested."""
-        if self.made:
+        if self.made_at is not None:
             raise Stopped
 
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Within this context the signals only set the request; further ones, while everything stops, have no effect."""
+    """Within this context the signals only set the request."""
     request = StopRequest()
 
     def make(signum: int, frame: FrameType | None) -> None:
-        request.made = True
+        now = time.monotonic()
+        if request.made_at is None:
+            request.made_at = now
+        elif now - request.made_at > _ONE_REQUEST_SECONDS:
+            request.insisted = True
+
+    def ask_for_restart(signum: int, frame: FrameType | None) -> None:
+        request.restart = True
 
     before = {number: signal.signal(number, make) for number in _SIGNALS}
+    before[RESTART] = signal.signal(RESTART, ask_for_restart)
     try:
         yield request
     finally:

@@ -5,7 +5,8 @@ them, and the sweep wakes any mailbox that was missed. So the simplest broker is
 receipt.
 
 taskiq-redis's own `listen` ends for good at the first broken connection (it catches the built-in ConnectionError, which
-redis-py's is not), blocks forever on a peer that vanished, and does not bound its list; all three are fixed here.
+redis-py's is not), blocks forever on a peer that vanished, and does not bound its list; all three are fixed here. In a
+cluster the queue is several lists on different nodes, so that one node's loss leaves the others.
 """
 
 import asyncio
@@ -14,18 +15,12 @@ import random
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
-from redis.asyncio import Redis
 from taskiq import BrokerMessage
 from taskiq.kicker import AsyncKicker
 from taskiq_redis import ListQueueBroker
 
-from runtime.redis_client import (
-    ANSWER_TIMEOUT_SECONDS,
-    REDIS_UNAVAILABLE,
-    BlockingPool,
-    always,
-    connection_options,
-)
+from runtime.redis_client import REDIS_UNAVAILABLE, always, connect
+from runtime.redis_url import any_server
 
 DRAIN_TASK: Final = "tidegate.drain"
 SWEEP_TASK: Final = "tidegate.sweep"
@@ -48,34 +43,48 @@ class ActivationBroker(ListQueueBroker):
     """A Redis list of activations; sending and listening survive the loss of Redis."""
 
     def __init__(self, redis_url: str, queue: str = ACTORS) -> None:
-        super().__init__(redis_url, queue_name=queue)
-        # Replaces the pool it has just created: ours never hands out dead connections.
-        self.connection_pool = BlockingPool.from_url(
-            redis_url, socket_timeout=ANSWER_TIMEOUT_SECONDS, **connection_options()
-        )
+        super().__init__(any_server(redis_url), queue_name=queue)  # whose pool stays empty
+        self._client = connect(redis_url)
+        self._lists = self._client.spread(queue)
+
+    async def shutdown(self) -> None:
+        await super().shutdown()
+        await self._client.aclose()
 
     async def kick(self, message: BrokerMessage) -> None:
         """Sends an activation. If Redis is unavailable or the list is full, one is dropped: the sweep sends another."""
-        try:
-            async with Redis(connection_pool=self.connection_pool) as client:
-                pipeline = client.pipeline(transaction=False)
-                always(pipeline, "LPUSH", self.queue_name, message.message)
-                pipeline.ltrim(self.queue_name, 0, ACTIVATIONS_MAX - 1)
+        for name in random.sample(self._lists, len(self._lists)):
+            try:
+                pipeline = self._client.pipeline(transaction=False)
+                always(pipeline, "LPUSH", name, message.message)
+                pipeline.ltrim(name, 0, ACTIVATIONS_MAX - 1)
                 await pipeline.execute()
-        except REDIS_UNAVAILABLE as error:
-            _log.warning("activation not sent: Redis is unavailable (%s)", error)
+            except REDIS_UNAVAILABLE as error:
+                _log.warning("activation not sent: Redis is unavailable (%s)", error)
+            else:
+                return
 
     async def listen(self) -> AsyncGenerator[bytes, None]:
+        received: asyncio.Queue[bytes] = asyncio.Queue(maxsize=1)
+        listening = [asyncio.create_task(self._listen(name, received)) for name in self._lists]
+        try:
+            while True:
+                yield await received.get()
+        finally:
+            for each in listening:
+                each.cancel()
+            await asyncio.gather(*listening, return_exceptions=True)
+
+    async def _listen(self, name: str, received: asyncio.Queue[bytes]) -> None:
         while True:
             try:
-                async with Redis(connection_pool=self.connection_pool) as client:
-                    found: Any = await client.brpop([self.queue_name], timeout=_BLOCK_SECONDS)
+                found: Any = await self._client.brpop([name], timeout=_BLOCK_SECONDS)
             except REDIS_UNAVAILABLE as error:
                 _log.warning("cannot receive activations: Redis is unavailable (%s); retrying", error)
                 await asyncio.sleep(_RECONNECT_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
             else:
                 if found:
-                    yield found[1]
+                    await received.put(found[1])
 
 
 async def activate(broker: ActivationBroker, mailbox: int) -> None:

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import asyncpg
 from sqlalchemy import AdaptedConnection, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from runtime.database import CONNECT_TIMEOUT_SECONDS, LOST_CONNECTION, application_name, asyncpg_dsn
 from runtime.liveness import Liveness
 from runtime.postgres_connections import Connection, Peer
 
 VIEW_TIMEOUT_SECONDS: Final = 10.0
+_STATEMENTS_KEPT: Final = 100  # asyncpg's default
 
 # What a view raises, whatever the cause.
 VIEW_FAILED: Final[tuple[type[BaseException], ...]] = (SQLAlchemyError, *LOST_CONNECTION)
 
 
 def create_engine(
-    database_url: str, *, pool_size: int, statement_timeout: float | None = VIEW_TIMEOUT_SECONDS
+    database_url: str,
+    *,
+    pool_size: int,
+    statement_timeout: float | None = VIEW_TIMEOUT_SECONDS,
+    keeps_statements: bool = True,
+    transactions: bool = True,
 ) -> AsyncEngine:
     """The engine for views. It connects on first use, and checks that a connection that was idle is still alive. A
-    statement may take `statement_timeout` seconds."""
+    statement may take `statement_timeout` seconds. Unless it `keeps_statements`, they are prepared without a name, in
+    the transaction that uses them: another transaction may be on another of a proxy's connections. Without
+    `transactions`, each statement is one of its own: BEGIN and ROLLBACK are round trips, and the statements of a
+    transaction see what is committed meanwhile all the same (READ COMMITTED)."""
     dsn, name = asyncpg_dsn(database_url), application_name(database_url, "view")
     doubts, peer = Liveness.configured(), Peer()
 
@@ -34,15 +43,18 @@ def create_engine(
             connection_class=Connection,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=statement_timeout,
+            statement_cache_size=_STATEMENTS_KEPT if keeps_statements else 0,
             server_settings={"application_name": name, "jit": "off"},
         )
         connection.begin(doubts, peer)
         return connection
 
     # SQLAlchemy would parse the URL by its own rules, and pass asyncpg arguments that it does not accept (sslmode).
+    unnamed = {} if keeps_statements else {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=connect,
+        connect_args={"async_creator_fn": connect, **unnamed},
+        isolation_level="READ COMMITTED" if transactions else "AUTOCOMMIT",
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -50,6 +62,13 @@ def create_engine(
     event.listen(engine.sync_engine, "checkout", _doubt)
     event.listen(engine.sync_engine, "checkin", _rest)
     return engine
+
+
+async def in_transaction(connection: AsyncConnection, level: Literal["READ COMMITTED", "REPEATABLE READ"]) -> None:
+    """Makes what a view asks from now on one transaction, which writes nothing: for settings that are to hold no
+    longer, or to see one moment."""
+    await connection.rollback()
+    await connection.execution_options(isolation_level=level, postgresql_readonly=True)
 
 
 def _doubt(connection: AdaptedConnection, *_: object) -> None:

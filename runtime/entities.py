@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple, get_type_hints
 from uuid import UUID
 
 import asyncpg
@@ -23,9 +24,17 @@ from domain.accounts import Account
 from domain.api_keys import ApiKey
 from domain.catalogue import Product, Variant
 from domain.categories import Category
+from domain.checkouts import Checkout
+from domain.customers import Customer
+from domain.gift_cards import GiftCard
+from domain.invoices import Invoice
 from domain.jobs import Job
 from domain.model import Entity, Private, private_fields
+from domain.payments.payment import Payment, status_of
+from domain.promotion_codes import PromotionCode
 from domain.sessions import Session
+from domain.sku_prices import SkuPrices
+from domain.terms import TermsPart
 from domain.webhooks import Webhook
 from runtime import tables
 from runtime.searched import searched_by
@@ -97,14 +106,44 @@ class EntityTable(NamedTuple):
         if isinstance(value, UUID):
             return UUID(int=value.int)  # asyncpg has a class of its own
         if isinstance(value, list):
-            return tuple(value)
+            return tuple(self._value(name, each) for each in value)
         if isinstance(self.table.c[name].type, JSONB):
-            return msgspec.json.decode(value)
+            return msgspec.json.decode(value, type=_types_of(self.state)[name])
         return value
+
+
+@cache
+def _types_of(kind: type[Entity]) -> Mapping[str, Any]:
+    return get_type_hints(kind)
+
+
+def _told_by(payment: Payment) -> Mapping[str, Any]:
+    """What lists are filtered and summed by."""
+    now = payment.amounts
+    return {
+        "status": status_of(payment.entries),
+        "is_pending": now.is_pending,
+        **{f"{name}_minor": amount for name, amount in msgspec.structs.asdict(now).items()},
+    }
 
 
 PRICES: Final = "prices"
 """The guard of what every order stands on: what everything is sold for, and whether it is."""
+
+SKU_PRICES: Final = "sku_prices"
+"""The guard of the prices that checkouts are completed at, besides those that every order stands on."""
+
+CUSTOMERS: Final = "customers"
+"""The guard of what customers buy as."""
+
+TERMS: Final = "terms"
+"""The guard of all that the shop says about money besides prices: what every checkout is completed on."""
+
+CODES: Final = "promotion_codes"
+"""The guard of codes that are given up. An order without a code that is new stands on nothing that has changed."""
+
+GIFT_CARDS: Final = "gift_cards"
+"""The guard of gift cards that are disabled. No order stands on a card that is new."""
 
 # Parents before children: they are written in this order.
 ENTITIES: Final[tuple[EntityTable, ...]] = (
@@ -121,13 +160,21 @@ ENTITIES: Final[tuple[EntityTable, ...]] = (
         "product.",
         subject_column="product_id",
         # An order for a SKU that is new was refused a moment ago; no order stands on its price.
-        guard=Guard(PRICES, ("price_minor", "currency", "on_sale"), new_rows=False),
+        guard=Guard(PRICES, ("price_minor", "currency", "on_sale", "kind", "tax_class"), new_rows=False),
     ),
+    EntityTable(SkuPrices, tables.sku_prices, "price.", guard=Guard(SKU_PRICES)),
     EntityTable(Account, tables.accounts, "account."),
+    EntityTable(Customer, tables.customers, "customer.", guard=Guard(CUSTOMERS)),
     EntityTable(Session, tables.sessions, "session."),
     EntityTable(ApiKey, tables.api_keys, "api_key."),
     EntityTable(Job, tables.jobs, "job."),
     EntityTable(Webhook, tables.webhooks, "webhook."),
+    EntityTable(Checkout, tables.checkouts, "checkout."),
+    EntityTable(PromotionCode, tables.promotion_codes, "promotion_code.", guard=Guard(CODES, new_rows=False)),
+    EntityTable(GiftCard, tables.gift_cards, "gift_card.", guard=Guard(GIFT_CARDS, ("active",), new_rows=False)),
+    EntityTable(TermsPart, tables.terms, "terms.", guard=Guard(TERMS)),
+    EntityTable(Payment, tables.payments, "payment.", derived=_told_by),
+    EntityTable(Invoice, tables.invoices, "invoice."),
 )
 
 _NOUN_OF: Final = {entity_table.state: entity_table for entity_table in ENTITIES}

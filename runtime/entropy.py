@@ -5,26 +5,19 @@ A forked process discards its parent's, so that no two processes use the same.
 """
 
 import os
+import struct
 from typing import Final
 
-_REFILL_BYTES: Final = 8_192
-_WORD_BYTES: Final = 8
+_REFILL: Final = struct.Struct("1024Q")
 
-_stock = memoryview(b"")
+_stock: list[int] = []
 
 
 def random_bits() -> int:
     """64 random bits as an integer, good enough for secrets."""
-    global _stock
     if not _stock:
-        _stock = memoryview(os.urandom(_REFILL_BYTES))
-    word, _stock = _stock[:_WORD_BYTES], _stock[_WORD_BYTES:]
-    return int.from_bytes(word)
+        _stock.extend(_REFILL.unpack(os.urandom(_REFILL.size)))
+    return _stock.pop()
 
 
-def _forget() -> None:
-    global _stock
-    _stock = memoryview(b"")
-
-
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_stock.clear)

@@ -15,11 +15,13 @@ from domain.model import COMMANDS, Actor, Command, Private, holds_private, priva
 from domain.orders import is_guest
 from domain.roles import CUSTOMER, GUEST, SCOPES_OF_ROLE, STAFF
 from domain.versions import UnknownVersion, upcast
+from runtime import tracing
 from runtime.entropy import random_bits
 
 SCHEMA_VERSION: Final = b"1"
 VERSION_FIELD: Final = b"v"
 ENVELOPE_FIELD: Final = b"e"
+TRACEPARENT_MAX_CHARS: Final = 55
 
 # The last moment of the year 9999, the latest that Python can represent.
 MOMENT_MAX_MICROSECONDS: Final = 253_402_300_799_999_999
@@ -29,8 +31,8 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`accepted_at` is in microseconds of Unix time. `fingerprint` is the digest of the request that used the
     idempotency key; `reply_to` is the channel of the gateway that waits for the outcome, if one does; `development` is
     whether the process that accepted it was in development mode. Without `scopes`, all those of the role apply.
-    `version` is the command's. `staff` is what envelopes had before `role`; workers of an earlier release still read
-    it."""
+    `version` is the command's. `traceparent` is the span in which it was sent, if that is recorded (W3C). `staff` is
+    what envelopes had before `role`; workers of an earlier release still read it."""
 
     command_id: UUID
     principal: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
@@ -44,6 +46,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     role: str | None = None
     scopes: tuple[str, ...] | None = None
     version: int = 1
+    traceparent: Annotated[str, msgspec.Meta(max_length=TRACEPARENT_MAX_CHARS)] | None = None
 
     def actor(self) -> Actor:
         """On whose behalf the command runs."""
@@ -130,12 +133,14 @@ def seal(
         actor.role,
         named_scopes(actor),
         command.schema_version,
+        tracing.traceparent(),
     )
 
 
 def named_scopes(actor: Actor) -> tuple[str, ...] | None:
     """The scopes as an envelope states them: none if they are all of the role's, as they usually are."""
-    return None if actor.scopes == SCOPES_OF_ROLE.get(actor.role) else tuple(sorted(actor.scopes))
+    of_role = SCOPES_OF_ROLE.get(actor.role)
+    return None if actor.scopes is of_role or actor.scopes == of_role else tuple(sorted(actor.scopes))
 
 
 def _role_before_it_was_named(principal: str, *, staff: bool) -> str:
@@ -212,6 +217,14 @@ def _shown(value: object) -> object:
         return [_shown(item) for item in value]
     shown: object = msgspec.to_builtins(value)
     return shown
+
+
+def traceparent_of(request: bytes) -> str | None:
+    """The trace in which a command was sent that is recorded in these bytes."""
+    try:
+        return _envelopes.decode(request).traceparent
+    except _UNREADABLE:
+        return None
 
 
 def read_request(request: bytes) -> dict[str, object]:

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from broadcaster import Broadcast, BroadcastBackend, Event
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
-from runtime.redis_client import REDIS_UNAVAILABLE, connect, database_number
+from runtime import tracing
+from runtime.redis_client import REDIS_UNAVAILABLE, as_far_as_possible, connect, database_number
+from runtime.redis_pipeline import Pipeline
 
 EVENTS_CHANNEL: Final = "events"
 
@@ -160,10 +161,15 @@ class Publisher:
         self._prefix = _prefix(self._client)
         self._publishing: asyncio.Task[None] | None = None
 
-    async def publish(self, messages: Iterable[tuple[str, str]]) -> None:
+    async def publish(
+        self, messages: Iterable[tuple[str, str]], *, first: Callable[[Pipeline], None] | None = None
+    ) -> None:
         """Publishes (channel, message) pairs in order, in one round trip, and after everything published earlier.
-        Returns when they are on their way: publishers need not know that they arrived."""
+        `first` adds what Redis has to know before anybody hears of them. Returns when they are on their way: publishers
+        need not know that they arrived."""
         pipeline = self._client.pipeline(transaction=False)
+        if first is not None:
+            first(pipeline)
         for channel, message in messages:
             pipeline.publish(self._prefix + channel, message)
         await self.flush()  # one round trip at a time bounds them, and keeps their order
@@ -171,7 +177,8 @@ class Publisher:
 
     async def _send(self, pipeline: Pipeline) -> None:
         try:
-            await pipeline.execute()
+            with tracing.span("publish feed", "producer", messaging__system="redis"):
+                await as_far_as_possible(pipeline)
         except (RedisError, OSError) as error:  # their events are committed: an error here must not deny that
             _log.warning("results not published (%s); gateways read the log", error)
         finally:

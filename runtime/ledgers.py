@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Table
 
+from domain.allowances import ALLOWANCES
+from domain.cards import CARDS
 from domain.ledgers import Ledger
 from domain.stock import STOCK
 from runtime import tables
@@ -28,4 +30,6 @@ class LedgerTable(NamedTuple):
 LEDGERS: Final[tuple[LedgerTable, ...]] = (
     # A batch writes them in this order.
     LedgerTable(STOCK, tables.stock, "sku", "on_hand", "reserved"),
+    LedgerTable(ALLOWANCES, tables.allowances),
+    LedgerTable(CARDS, tables.card_balances),
 )

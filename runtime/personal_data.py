@@ -1,4 +1,5 @@
-"""The export of a person's data for that person: the account, its sessions and its orders; for a guest, the order."""
+"""The export of a person's data for that person: the account, its sessions, its checkouts, its orders and its store
+credit; for a guest, the checkouts and the order."""
 
 from __future__ import annotations
 
@@ -9,13 +10,22 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.cards import card_key, store_credit_id
+from domain.money import CURRENCIES
+
 _ORDER: Final = """
-    json_build_object('id', o.id, 'status', o.status, 'currency', o.currency, 'total_minor', o.total_minor,
-        'email', o.email, 'placed_at', o.placed_at, 'lines', (
+    json_build_object('id', o.id, 'number', o.number, 'status', o.status, 'currency', o.currency,
+        'total_minor', o.total_minor, 'email', o.email, 'placed_at', o.placed_at, 'lines', (
             SELECT json_agg(json_build_object('sku', sku, 'quantity', quantity,
                 'unit_price_minor', unit_price_minor) ORDER BY position)
             FROM order_lines WHERE order_id = o.id
         ))
+"""
+
+_CHECKOUT: Final = """
+    json_build_object('id', c.id, 'status', c.status, 'lines', c.lines, 'email', c.email,
+        'address', c.address::json, 'billing_address', c.billing_address::json, 'codes', c.codes, 'note', c.note,
+        'order_id', c.order_id, 'created_at', c.created_at, 'updated_at', c.updated_at)
 """
 
 _EXPORT: Final = sa.text(f"""
@@ -25,30 +35,58 @@ _EXPORT: Final = sa.text(f"""
                 'confirmed', confirmed, 'created_at', created_at, 'updated_at', updated_at)
             FROM accounts WHERE id = :account_id
         ),
+        'customer', (
+            SELECT json_build_object('groups', groups, 'tax_id', tax_id, 'tax_exempt', tax_exempt)
+            FROM customers WHERE id = :account_id
+        ),
         'sessions', (
             SELECT coalesce(json_agg(json_build_object('id', id, 'scopes', scopes, 'created_at', created_at,
                 'expires_at', expires_at, 'closed', closed) ORDER BY created_at, id), '[]')
             FROM sessions WHERE account_id = :account_id
         ),
+        'checkouts', (
+            SELECT coalesce(json_agg({_CHECKOUT} ORDER BY c.created_at, c.id), '[]')
+            FROM checkouts c, accounts a
+            WHERE a.id = :account_id AND (c.customer_id = a.id::text OR (a.confirmed AND c.email = a.email))
+        ),
         'orders', (
             SELECT coalesce(json_agg({_ORDER} ORDER BY o.placed_seq), '[]')
             FROM orders o, accounts a
             WHERE a.id = :account_id AND (o.customer_id = a.id::text OR (a.confirmed AND o.email = a.email))
+        ),
+        'store_credit', (
+            SELECT coalesce(json_agg(json_build_object('currency', c.currency, 'balance_minor', b.posted,
+                'held_minor', b.pending) ORDER BY c.currency), '[]')
+            FROM unnest(CAST(:currencies AS text[]), CAST(:cards AS text[])) AS c (currency, card)
+            JOIN card_balances b ON b.key = c.card
         )
     )::text
     FROM accounts WHERE id = :account_id AND NOT erased
 """)  # noqa: S608 - ours
 
 _EXPORT_OF_GUEST: Final = sa.text(f"""
-    SELECT json_build_object('orders', json_agg({_ORDER} ORDER BY o.placed_seq))::text
-    FROM orders o WHERE o.customer_id = :principal HAVING count(*) > 0
+    SELECT json_build_object(
+        'checkouts', (
+            SELECT coalesce(json_agg({_CHECKOUT} ORDER BY c.created_at, c.id), '[]')
+            FROM checkouts c WHERE c.customer_id = :principal
+        ),
+        'orders', (
+            SELECT coalesce(json_agg({_ORDER} ORDER BY o.placed_seq), '[]')
+            FROM orders o WHERE o.customer_id = :principal
+        )
+    )::text
+    WHERE EXISTS (SELECT FROM orders WHERE customer_id = :principal)
+        OR EXISTS (SELECT FROM checkouts WHERE customer_id = :principal)
 """)  # noqa: S608 - ours
 
 
 async def exported(connection: AsyncConnection, account_id: UUID) -> bytes | None:
     """The data of an account as JSON, including orders placed as a guest with its confirmed address; None if there is
     no such account."""
-    found: str | None = await connection.scalar(_EXPORT, {"account_id": account_id})
+    currencies = sorted(CURRENCIES)
+    cards = [card_key(store_credit_id(str(account_id), currency)) for currency in currencies]
+    given = {"account_id": account_id, "currencies": currencies, "cards": cards}
+    found: str | None = await connection.scalar(_EXPORT, given)
     return None if found is None else msgspec.json.format(found.encode(), indent=2)
 
 

@@ -13,6 +13,8 @@ from runtime.liveness import Liveness
 
 # How long closing politely may take: the server may be gone.
 _GOODBYE_SECONDS: Final = 1.0
+# How long giving a connection back may take, which resets it, or waits until a cancelled statement has ended.
+_RELEASE_SECONDS: Final = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +93,10 @@ class Pool(asyncpg.Pool):  # type: ignore[misc]  # asyncpg has no types
     async def release(self, connection: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's
         if (open_one := connection._con) is not None:
             open_one.rests()
-        await super().release(connection, timeout=timeout)
+        try:
+            await super().release(connection, timeout=timeout or _RELEASE_SECONDS)
+        except TimeoutError:  # it is closed; whatever it was used for is done, or has failed by itself
+            _log.info("a connection to Postgres was dead when it was given back; it is closed")
 
 
 async def create_pool(

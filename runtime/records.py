@@ -32,7 +32,8 @@ CHUNK_MAX_BYTES: Final = 262_144
 
 class EventRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One line of the log. `occurred_at` is when it was applied, in microseconds of Unix time; `version` is that of
-    `data`."""
+    `data`. `log`, the identity of the log, is told with the first of a message of the feed; releases before told none.
+    """
 
     seq: int
     type: str
@@ -42,6 +43,7 @@ class EventRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
     occurred_at: int
     data: msgspec.Raw
     version: int = 1
+    log: UUID | None = None
 
     def event(self) -> Event:
         """The event itself. Raises what `read_event` raises."""
@@ -133,6 +135,11 @@ def chunks(records: Sequence[EventRecord]) -> Iterator[Sequence[EventRecord]]:
 def encode(rows: Sequence[EventRecord] | Sequence[Outcome]) -> str:
     """The feed's message."""
     return _encoder.encode(rows).decode()
+
+
+def told(records: Sequence[EventRecord], identity: UUID) -> str:
+    """The feed's message about new events of that log."""
+    return encode([msgspec.structs.replace(records[0], log=identity), *records[1:]])
 
 
 def decode_records(message: str) -> list[EventRecord]:

@@ -1,33 +1,22 @@
-"""Redis clients that fail at once and never send anything twice.
+"""Redis clients that fail at once and never send anything twice, whether Redis is one server or a cluster.
 
 redis-py retries a command when the connection breaks, up to ten times. A repeated XADD would be a second command, so
-retries are off here, and the caller decides what a lost answer means. Only activations, which may be delivered twice,
-use a client made by taskiq-redis.
+retries are off here, and the caller decides what a lost answer means.
 """
 
 import asyncio
-import logging
-import time
+from collections.abc import Iterable
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
-import redis.asyncio
 import redis.exceptions
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
+from redis.asyncio import Redis
 
-from runtime.liveness import Liveness
+from runtime import redis_url as redis_urls
+from runtime.redis_cluster import Cluster, NodeUnavailable
+from runtime.redis_connections import pool
+from runtime.redis_pipeline import Client, Pipeline
 
-_log = logging.getLogger(__name__)
-
-CONNECT_TIMEOUT_SECONDS: Final = 1.0
 ANSWER_TIMEOUT_SECONDS: Final = 3.0
-
-# Maintenance notifications, for managed Redis, stay off: with them redis-py (8.1) hands out pooled connections that
-# have been closed, so that after a restart of Redis each of them fails once.
-NO_MAINTENANCE_NOTIFICATIONS: Final = MaintNotificationsConfig(enabled=False)
 
 # Redis is unavailable, restarting, loading its file, out of memory, read-only, or has lost the scripts just loaded:
 # none of it is the caller's fault.
@@ -42,114 +31,26 @@ REDIS_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
 )
 
 
-def connect(redis_url: str, *, answer_timeout: float | None = ANSWER_TIMEOUT_SECONDS) -> Redis:
+def connect(redis_url: str, *, answer_timeout: float | None = ANSWER_TIMEOUT_SECONDS) -> Client:
     """A client that connects on first use. `answer_timeout` is in seconds; None for a client that listens."""
-    return Redis.from_pool(
-        Pool.from_url(redis_url, socket_timeout=answer_timeout, retry=Retry(NoBackoff(), 0), **connection_options())
-    )
+
+    def server(url: str) -> Client:
+        client = Client(connection_pool=pool(url, answer_timeout=answer_timeout))
+        client.auto_close_connection_pool = True
+        return client
+
+    cluster = redis_urls.read(redis_url)
+    return server(redis_url) if cluster is None else Cluster(cluster, server)
 
 
-def connection_options() -> dict[str, Any]:
-    """Arguments for redis-py's pools that all connections to Redis share."""
-    return {
-        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "socket_keepalive": True,
-        "socket_keepalive_options": Liveness.configured().tcp_options(),
-        "maint_notifications_config": NO_MAINTENANCE_NOTIFICATIONS,
-    }
-
-
-class _Sending:
-    """For redis-py's connections: sends what fits into the socket's buffer at once, and waits only for what does not.
-
-    redis-py sends within `asyncio.wait_for`, a task of its own for every command. In Python 3.11 that swallows a
-    cancellation which comes when all has just been sent, and a task that was to end goes on for ever.
-    """
-
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        connection: Any = self
-        if not connection.is_connected:
-            await connection.connect_check_health(check_health=False)
-        if check_health:
-            await connection.check_health()
-        writer = connection._writer
-        try:
-            writer.writelines([command] if isinstance(command, bytes) else command)
-            if writer.transport.get_write_buffer_size():
-                async with asyncio.timeout(connection.socket_timeout):
-                    await writer.drain()
-        except BaseException as error:  # half a command may have been sent
-            await connection.disconnect(nowait=True)
-            if isinstance(error, TimeoutError):
-                raise redis.exceptions.TimeoutError("timeout while writing to Redis") from None
-            if isinstance(error, OSError):
-                raise redis.exceptions.ConnectionError(f"lost while writing to Redis: {error}") from error
-            raise
-
-
-class _Tcp(_Sending, redis.asyncio.Connection):
-    pass
-
-
-class _Tls(_Sending, redis.asyncio.SSLConnection):
-    pass
-
-
-class _Unix(_Sending, redis.asyncio.UnixDomainSocketConnection):
-    pass
-
-
-_CONNECTIONS: Final[dict[type, type]] = {
-    kind: ours for ours in (_Tcp, _Tls, _Unix) for kind in ours.__bases__ if kind is not _Sending
-}
-
-
-class _Doubting:
-    """For redis-py's pools: a connection that was idle for a moment is pinged before it is used. One that does not
-    answer in time is reopened, and so are those that were idle at the same time (see `runtime.liveness`), each when it
-    is taken from the pool: until then somebody else may be about to use it."""
-
-    def __init__(self, connection_class: type = redis.asyncio.Connection, **more: Any) -> None:
-        super().__init__(connection_class=_CONNECTIONS[connection_class], **more)  # type: ignore[call-arg]
-        self._liveness = Liveness.configured()
-        self._rests_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
-        self._silent_at = float("-inf")
-
-    async def ensure_connection(self, connection: Any) -> None:
-        rests_since = self._rests_since.get(connection)
-        if rests_since is not None and connection.is_connected and not await self._can_be_used(connection, rests_since):
-            await connection.disconnect(nowait=True)
-        await super().ensure_connection(connection)  # type: ignore[misc]  # redis-py's pools have it
-
-    async def _can_be_used(self, connection: Any, rests_since: float) -> bool:
-        asked_at = time.monotonic()
-        if rests_since <= self._silent_at:
-            return False
-        if asked_at - rests_since < self._liveness.idle_seconds or await self._answers(connection):
-            return True
-        _log.info("a connection to Redis was dead; opening another")
-        self._silent_at = max(self._silent_at, asked_at)
-        return False
-
-    async def _answers(self, connection: Any) -> bool:
-        try:
-            async with asyncio.timeout(self._liveness.answer_seconds):
-                await connection.send_command("PING", check_health=False)
-                return await connection.read_response() in (b"PONG", "PONG")
-        except (redis.exceptions.RedisError, TimeoutError, OSError):
-            return False
-
-    async def release(self, connection: Any) -> None:
-        self._rests_since[connection] = time.monotonic()
-        await super().release(connection)  # type: ignore[misc]
-
-
-class Pool(_Doubting, ConnectionPool):
-    """As many connections as are needed at once."""
-
-
-class BlockingPool(_Doubting, BlockingConnectionPool):
-    """A fixed number of connections; callers wait while all are in use."""
+async def as_far_as_possible(pipeline: Pipeline) -> list[Any]:
+    """The pipeline's answers, with NodeUnavailable in place of those that were asked of a node of a cluster that is
+    away. Raises any other error, and that one if no node answered."""
+    answers = await pipeline.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception) and not isinstance(answer, NodeUnavailable):
+            raise answer
+    return answers
 
 
 _ALWAYS: Final = """#!lua flags=allow-oom
@@ -169,10 +70,36 @@ def database_number(client: Redis) -> int:
     return arguments.get("db") or 0
 
 
-async def is_durable(client: Redis) -> bool | None:
-    """Whether the server writes every command to disk before answering, and evicts nothing; None if it does not say."""
+async def info(client: Client, *sections: str) -> list[dict[str, Any] | None]:
+    """What each server says of itself in these sections of INFO, without those that it may not tell; None for a server
+    that is away."""
+    servers = await client.servers()
+    return await asyncio.gather(*(_info(server, sections) for server in servers))
+
+
+async def _info(server: Client, sections: Iterable[str]) -> dict[str, Any] | None:
+    pipeline = server.pipeline(transaction=False)
+    for section in sections:
+        pipeline.info(section)
     try:
-        config = await client.config_get("append*", "maxmemory*")
+        answers = await pipeline.execute(raise_on_error=False)
+    except REDIS_UNAVAILABLE:
+        return None
+    if any(isinstance(answer, REDIS_UNAVAILABLE) for answer in answers):  # loading, say
+        return None
+    return {name: value for answer in answers if isinstance(answer, dict) for name, value in answer.items()}
+
+
+async def is_durable(client: Client) -> bool | None:
+    """Whether every server writes every command to disk before answering, and evicts nothing; None if one does not
+    say."""
+    said = [await _is_durable(server) for server in await client.servers()]
+    return None if None in said else all(said)
+
+
+async def _is_durable(server: Redis) -> bool | None:
+    try:
+        config = await server.config_get("append*", "maxmemory*")
     except redis.exceptions.ResponseError:
         return None
     evicts_streams = config.get("maxmemory") != "0" and str(config.get("maxmemory-policy")).startswith("allkeys")

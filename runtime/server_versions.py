@@ -9,6 +9,8 @@ from typing import Final
 import redis
 from sqlalchemy import Connection, text
 
+from runtime.redis_url import any_server
+
 POSTGRES_MIN_VERSION: Final = 17  # transaction_timeout
 REDIS_MIN_VERSION: Final = 7  # Lua scripts with flags; Valkey reports itself as Redis 7.2
 _ANSWER_TIMEOUT_SECONDS: Final = 2.0
@@ -31,7 +33,7 @@ def require_postgres(connection: Connection) -> None:
 def require_redis(redis_url: str) -> None:
     """Raises UnsupportedServer if this Redis is too old, and redis-py's errors if it cannot be reached."""
     with redis.Redis.from_url(
-        redis_url,
+        any_server(redis_url),
         protocol=2,  # the only one that the oldest servers support
         socket_connect_timeout=_ANSWER_TIMEOUT_SECONDS,
         socket_timeout=_ANSWER_TIMEOUT_SECONDS,

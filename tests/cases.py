@@ -1,4 +1,4 @@
-"""Small files made after those of real shops and after real reports, under `tests/data/cases`."""
+"""Small files modelled on those of real shops and on real bug reports, in `tests/data/cases`."""
 
 from pathlib import Path
 from typing import Final
@@ -7,5 +7,5 @@ CASES: Final = Path(__file__).parent / "data" / "cases"
 
 
 def case(name: str) -> bytes:
-    """The bytes of a file."""
+    """The file's bytes."""
     return (CASES / name).read_bytes()

@@ -1,21 +1,26 @@
 """Fixtures for all tests: the shared servers, a whole system, and a clean environment."""
 
 import os
+import re
 import tempfile
 from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Final
 
 import hypothesis
 import pytest
 
 from ops import ports
+from ops.embedded.server import ServerError
+from ops.processes import ProcessError
 from runtime.settings import settings
 from tests import needs, pace, servers
-from tests.offline import sitecustomize as sitecustomize  # a resolver without names outside
+from tests.offline import sitecustomize as sitecustomize  # a resolver that knows no outside names
 from tests.plans import PLANS_VARIABLE
 from tests.servers import Databases
 from tests.system import System
 
-# What the shell that runs the tests is set up for is not what they are about.
+# The environment of the shell that runs the tests must not affect them.
 for _name in list(os.environ):
     if (_name.startswith("TIDEGATE_") and _name not in (needs.REQUIRED_BY, PLANS_VARIABLE)) or _name in {
         "DATABASE_URL",
@@ -24,18 +29,22 @@ for _name in list(os.environ):
         "PROMETHEUS_MULTIPROC_DIR",
     }:
         del os.environ[_name]
-# Nor is a `tidegate up` that happens to run in this checkout, whose servers the CLI would join.
+# Nor may a `tidegate up` that happens to run in this checkout: the CLI would join its servers.
 os.environ["TIDEGATE_HOME"] = f"{tempfile.gettempdir()}/tidegate-tests-have-no-home"
 
 
-# Servers of test processes side by side never meet on a port.
+# Parallel test processes draw their servers' ports from disjoint sets.
 _WORKERS_MAX = 16
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS_MAX
 ports.draw_from(range(ports.LOWEST, ports.HIGHEST)[_worker::_WORKERS_MAX])
 
-# How fast an example is, depends on the machine; pytest's timeout ends what hangs.
+_ONLY_CAMPAIGNS: Final = re.compile(r"^pytestmark = \[?pytest\.mark\.campaign\b", re.MULTILINE)
+
+# How fast an example runs depends on the machine; pytest's timeout ends one that hangs.
 hypothesis.settings.register_profile("any pace", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("any pace")
+# `make campaign` runs what Hypothesis makes examples for once more, with ten times as many.
+hypothesis.settings.register_profile("campaign", max_examples=10 * hypothesis.settings().max_examples)
 
 
 @pytest.fixture(autouse=True)
@@ -79,9 +88,16 @@ def system() -> Iterator[System]:
         yield running
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files that only have tests of campaigns are not imported when there is none: some of their tools take long."""
+    if "not campaign" not in config.option.markexpr or not collection_path.match("test_*.py"):
+        return None
+    return _ONLY_CAMPAIGNS.search(collection_path.read_text(encoding="utf-8")) is not None or None
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """A test has the seconds of its mark, or those of all, at this machine's pace."""
+    """A test's timeout, from its mark or the default, is scaled to this machine's pace."""
     mark = item.get_closest_marker("timeout")
     allowed = float(mark.args[0] if mark else item.config.getoption("timeout") or item.config.getini("timeout"))
     item.add_marker(pytest.mark.timeout(pace.seconds(allowed)), append=False)
@@ -90,9 +106,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed test shows what the running systems said last."""
+    """A failed test shows the tail of the running systems' logs, and they are whole again for tests that share them."""
     report = yield
     if report.failed:
         for running in System.running:
             report.sections.append((f"Logs of {running.url}", running.log_tails()))
+            try:
+                running.make_whole()
+            except (ServerError, ProcessError) as error:
+                report.sections.append((f"{running.url} is not whole again", str(error)))
     return report

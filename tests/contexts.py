@@ -1,4 +1,4 @@
-"""The contexts that rules are tried in."""
+"""Contexts to try rules in."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -10,5 +10,5 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def context(principal: str, role: str = "customer", *, development: bool = False, at: datetime = _LONG_AGO) -> Context:
-    """Somebody with all that the role may."""
+    """An actor with all the rights of the role."""
     return Context(Actor(principal, role, SCOPES_OF_ROLE[role], development), at)

@@ -1,4 +1,4 @@
-"""Articles on sale in a running system, put there as loaders do it: by commands, whose outcomes are waited for."""
+"""Puts articles on sale in a running system as loaders do: by commands, whose outcomes it waits for."""
 
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,7 +21,7 @@ class Listings:
 
     def __init__(self, system: System) -> None:
         self._database_url = asyncpg_dsn(system.postgres.url)
-        self._sender = Sender(Settings.model_validate({"REDIS_URL": system.valkey.url}))
+        self._sender = Sender(Settings.model_validate({"REDIS_URL": system.redis_url}))
         self._pool: asyncpg.Pool[Any]
 
     async def __aenter__(self) -> Self:
@@ -35,7 +35,7 @@ class Listings:
         await self._pool.close()
 
     async def put_on_sale(self, *articles: Article) -> None:
-        """Returns when they can be ordered."""
+        """Puts the articles on sale; returns when they can be ordered."""
         posted = [
             await self._sender.send(listing(article), _LOADER, patience_seconds=_PATIENCE_SECONDS)
             for article in articles

@@ -1,4 +1,4 @@
-"""An SMTP server for tests, on 127.0.0.1: it takes mails, or refuses them, or hangs, as the test says."""
+"""An SMTP server for tests, on 127.0.0.1: it accepts mails, refuses them, or hangs, as the test says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from types import TracebackType
 from typing import Final, Literal, Self
 
-# At which command it does not say what it should. A hanging one says nothing any more.
+# The command at which it misbehaves. A hanging server does not answer any more.
 Step = Literal["greeting", "MAIL", "RCPT", "DATA", "taken"]
 
 _EVERYTHING_IS_WELL: Final = {
@@ -25,8 +25,8 @@ _EVERYTHING_IS_WELL: Final = {
 
 
 class MailServer:
-    """An async context manager. `mails` are those taken over; `trouble` is what it says at a Step instead, None for
-    nothing."""
+    """An async context manager. `mails` are those accepted; `trouble` is its answer at a Step instead, None for no
+    answer."""
 
     def __init__(self, port: int = 0) -> None:
         self.mails: list[EmailMessage] = []
@@ -79,7 +79,7 @@ class MailServer:
                         self.mails.append(parsed)
                     self._say(writer, "taken")
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client has gone
+            pass  # the client has disconnected
         finally:
             writer.close()
 

@@ -1,4 +1,4 @@
-"""Values that fields must make up their minds about: the same ones for every field, at every door."""
+"""Values that every field must decide on, the same ones wherever they enter."""
 
 from typing import Final
 
@@ -16,8 +16,8 @@ NASTY: Final = {
     "too long": "x" * 30_000,
     "too many marks": "e" + "\u0301" * 40,
     "space around": "  Lamp\t",
-    "a line break behind": "Lamp\n",
-    "no width around": "\ufeffLamp\u200b",
+    "a trailing line break": "Lamp\n",
+    "zero-width characters around": "\ufeffLamp\u200b",
     "a line break within": "Lamp\r\nshade",
     "a line separator": "Lamp\u2028shade",
     "decomposed": "e\u0301clair",
@@ -44,4 +44,4 @@ NASTY: Final = {
     "a tag": "<script>",
     "a path": "../../etc/passwd",
 }
-"""By what is nasty about each. A lone surrogate is no text in JSON, and stands in tests of its own."""
+"""By what is nasty about each. A lone surrogate is not valid JSON, and has its own tests."""

@@ -1,5 +1,5 @@
-"""Programs that some tests need and not every machine has: without one a test is skipped, and says so. Where
-TIDEGATE_TESTS_REQUIRE names it (words with commas between, as `.ci/run` sets it), the test fails instead."""
+"""Programs that some tests need and not every machine has: without one, a test is skipped and says so. If
+TIDEGATE_TESTS_REQUIRE names it (a comma-separated list, which `.ci/run` sets), the test fails instead."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ REQUIRED_BY: Final = "TIDEGATE_TESTS_REQUIRE"
 
 
 def program(what: str, *names: str) -> str:
-    """The path of the first of these programs that is there; `what` is the word for it."""
+    """The path of the first of these programs that exists; `what` is the word for it."""
     path = next(filter(None, map(shutil.which, names)), None)
     return path or missing(what, f"no {what} on this machine: none of {', '.join(names)} was found")
 

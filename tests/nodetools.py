@@ -1,5 +1,5 @@
-"""What Node checks of our documents: the programs in `tests/apitools`, with what they need installed once, under
-`build/`, for as long as the list of it stays the same. Only the installing asks a package registry.
+"""Checks of our documents by Node: the programs in `tests/apitools`, whose packages are installed under `build/` once
+for each version of their list. Only the installation asks a package registry.
 """
 
 import fcntl
@@ -24,12 +24,12 @@ _QUIET: Final = {"REDOCLY_TELEMETRY": "off", "NO_UPDATE_NOTIFIER": "1", "NO_COLO
 
 
 def says(script: str, document: Any) -> Any:
-    """The JSON that a script prints of a document."""
+    """The JSON that a script prints about a document."""
     return json.loads(run("node", script, stdin=json.dumps(document)))
 
 
 def run(command: str, *arguments: str, stdin: str = "") -> str:
-    """What a program prints: `node`, or one that was installed. Fails with all that it said if it fails."""
+    """The output of a program: `node`, or an installed one. If the program fails, this fails with all its output."""
     node = program("node", "node")
     folder = installed()
     start = [node] if command == "node" else [node, f"node_modules/.bin/{command}"]
@@ -49,11 +49,11 @@ def run(command: str, *arguments: str, stdin: str = "") -> str:
 
 @lru_cache(maxsize=1)
 def installed() -> Path:
-    """The folder with the programs as they are now, and all that they need. Skips without Node (see `tests.needs`)."""
+    """The folder with the current programs and their packages. Skips without Node (see `tests.needs`)."""
     npm = program("node", "npm")
     INSTALLED.mkdir(parents=True, exist_ok=True)
     with (INSTALLED.parent / "apitools.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes side by side install it once
+        fcntl.flock(lock, fcntl.LOCK_EX)  # parallel test processes install it once
         _install(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"])
         for file in TOOLS.iterdir():
             shutil.copy(file, INSTALLED)
@@ -70,5 +70,5 @@ def _install(npm: str, command: Sequence[str]) -> None:
     seconds = pace.seconds(_INSTALL_SECONDS)
     done = subprocess.run([npm, *command], cwd=INSTALLED, capture_output=True, text=True, timeout=seconds, check=False)
     if done.returncode:
-        missing("node", f"npm could not install what checks the documents: {done.stderr[-500:]}")
+        missing("node", f"npm could not install the checkers of the documents: {done.stderr[-500:]}")
     stamp.write_bytes(wanted)

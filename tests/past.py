@@ -1,8 +1,8 @@
-"""A shop's past as one version of the code wrote it: every type of event in the log, and a command of every type that
-still waits.
+"""A shop's past as one version of the code wrote it: every type of event in the log, and a waiting command of every
+type.
 
-`python -m tests.past FILE` writes one with the code of today; `Past.load` puts one that is kept in `tests/data/past`
-into servers of today. See the README there.
+`python -m tests.past FILE` writes one with today's code; `Past.load` puts one of those in `tests/data/past` into
+today's servers. See the README there.
 """
 
 from __future__ import annotations
@@ -33,14 +33,19 @@ from domain.catalogue import (
     VariantFields,
 )
 from domain.categories import CategoryFields, ChangeCategory, CreateCategory
+from domain.checkouts import CancelCheckout, ChangeCheckout, ExpireCheckout, OpenCheckout
+from domain.completion import CompleteCheckout
 from domain.erasure import EraseAccount, EraseOrderAddress, ExpireRegistration
 from domain.jobs import FinishJob, RequestJob
-from domain.model import COMMANDS, EVENTS, Actor, Command, Personal, Secret
-from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
+from domain.model import COMMANDS, EVENTS, Actor, Command, Personal, Secret, Wanted
+from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder
 from domain.passwords import ChangePassword
+from domain.quote.terms.taxes import Taxes
 from domain.registration import ConfirmAddress, RegisterAgain, RequestPasswordReset, ResetPassword
 from domain.sessions import CloseSession, OpenSession, RefreshSession
 from domain.stock import AdjustStock, ReceiveStock, SetStock
+from domain.tasks import RetryTask
+from domain.terms import StateTerms
 from domain.webhooks import (
     ChangeWebhook,
     DeleteWebhook,
@@ -51,7 +56,7 @@ from domain.webhooks import (
     WebhookFields,
 )
 from runtime.database import asyncpg_dsn
-from tests.integration.shopfloor import Shopfloor
+from tests.integration.shopfloor import PRICE_MINOR, Shopfloor
 
 MAILBOXES: Final = 4
 
@@ -64,8 +69,8 @@ _FINISHED: Final = "succeeded"
 
 
 class Past(msgspec.Struct, frozen=True):
-    """`revision` is the database's; `tables` are in the text form of COPY, each with its columns; `keys` are
-    Redis's, as its DUMP gives them."""
+    """`revision` is the database's; `tables` are in COPY's text format, each with its columns; `keys` are Redis's, as
+    DUMP gives them."""
 
     revision: str
     tables: dict[str, tuple[list[str], str]]
@@ -79,7 +84,7 @@ class Past(msgspec.Struct, frozen=True):
         """Fills a database that was migrated to `revision`, and an empty Redis."""
         connection = await asyncpg.connect(asyncpg_dsn(database_url))
         try:
-            await connection.execute("SET session_replication_role = replica")  # any order of the tables will do
+            await connection.execute("SET session_replication_role = replica")  # the tables may come in any order
             for table, (columns, rows) in self.tables.items():
                 await connection.execute(f"DELETE FROM {table}")
                 await connection.copy_to_table(table, source=io.BytesIO(rows.encode()), columns=columns)
@@ -90,8 +95,8 @@ class Past(msgspec.Struct, frozen=True):
                 await client.restore(key, 0, dumped)
 
 
-class _Writer:
-    """Writes the past of one shop, by commands like any others."""
+class Writer:
+    """Writes the past of one shop, by ordinary commands."""
 
     def __init__(self, floor: Shopfloor) -> None:
         self._floor = floor
@@ -103,6 +108,7 @@ class _Writer:
         await self._catalogue()
         await self._people()
         await self._machinery()
+        await self._checkouts()
         await self._refusals()
         told = {row["type"] for row in await floor.pool.fetch("SELECT DISTINCT type FROM events")}
         assert told == set(EVENTS), set(EVENTS) - told
@@ -178,6 +184,7 @@ class _Writer:
         key, job, hook = (self._floor.new_id() for _ in range(3))
         await self._apply(CreateApiKey(key, "scanner", "staff", ("inventory:read",), _HASH), RevokeApiKey(key))
         await self._apply(RequestJob(job, "report", {"by": "day"}), FinishJob(job, _FINISHED, 1, {"rows": 1}))
+        await self._apply(RetryTask(self._floor.new_id(), "report", str(job)))
         await self._apply(self._register(hook), ChangeWebhook(hook, {"description": "the till"}, self._scopes()))
         await self._apply(RotateWebhookSecret(hook, _SECRET, _EXPIRES), RedeliverEvents(hook, 1, self._scopes()))
         await self._apply(DisableWebhook(hook, "gone", await self._version(hook)), DeleteWebhook(hook))
@@ -193,6 +200,17 @@ class _Writer:
         version: int = await self._floor.pool.fetchval("SELECT version FROM webhooks WHERE id = $1", hook)
         return version
 
+    def _opened(self, checkout_id: Any) -> OpenCheckout:
+        return OpenCheckout(checkout_id, lines=(Wanted("MUG", 1),), note=Personal("Ring twice."))
+
+    async def _checkouts(self) -> None:
+        done, given_up, forgotten = (self._floor.new_id() for _ in range(3))
+        await self._apply(*map(self._opened, (done, given_up, forgotten)))
+        await self._apply(ChangeCheckout(done, cleared=("note",)))
+        await self._apply(*[CompleteCheckout(done, self._floor.new_id(), (Wanted("MUG", 1),), PRICE_MINOR)] * 2)
+        await self._apply(CancelCheckout(given_up), ExpireCheckout(forgotten, 1))
+        await self._apply(StateTerms("taxes", Taxes("GB")))
+
     async def _refusals(self) -> None:
         floor = self._floor
         order = self._order()
@@ -203,7 +221,7 @@ class _Writer:
         await floor.drain()
 
     async def _waiting(self) -> Iterable[Command]:
-        """A command of every type. What they are about is there, so that they can be applied."""
+        """A command of every type. Their subjects exist, so that they can be applied."""
         floor = self._floor
         placed = [self._order() for _ in range(4)]
         confirmed, guests = self._order(), self._order(email="h@x.org")
@@ -215,6 +233,8 @@ class _Writer:
         await self._apply(DeactivateAccount(people[4]), RequestPasswordReset(people[5]))
         category, product, key, job = (floor.new_id() for _ in range(4))
         hooks = [floor.new_id() for _ in range(6)]
+        checkouts = [floor.new_id() for _ in range(4)]
+        await self._apply(*map(self._opened, checkouts))
         await self._apply(CreateCategory(category, CategoryFields("waiting", "Waiting")))
         await self._apply(
             CreateProduct(product, ProductFields("pot", "Pot", status=ACTIVE), (VariantFields("POT", 900, "GBP"),))
@@ -264,11 +284,18 @@ class _Writer:
             RedeliverEvents(hooks[2], 1, self._scopes()),
             DisableWebhook(hooks[3], "gone", await self._version(hooks[3])),
             DeleteWebhook(hooks[4]),
+            RetryTask(floor.new_id(), "report", str(job)),
+            self._opened(floor.new_id()),
+            ChangeCheckout(checkouts[0], cleared=("note",)),
+            CompleteCheckout(checkouts[1], floor.new_id(), (Wanted("MUG", 1),), PRICE_MINOR),
+            CancelCheckout(checkouts[2]),
+            ExpireCheckout(checkouts[3], 1),
+            StateTerms("taxes"),
         ]
 
 
 async def _taken(floor: Shopfloor) -> Past:
-    """What the servers hold."""
+    """Reads what the servers hold."""
     async with floor.pool.acquire() as connection:
         revision: str = await connection.fetchval("SELECT version_num FROM alembic_version")
         names = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
@@ -298,12 +325,12 @@ async def _taken(floor: Shopfloor) -> Past:
 
 async def _written(database_url: str, redis_url: str) -> Past:
     async with Shopfloor(database_url, redis_url, mailbox_count=MAILBOXES) as floor:
-        await _Writer(floor).write()
+        await Writer(floor).write()
         return await _taken(floor)
 
 
 def main() -> None:
-    """Writes the file that is named, with servers of its own."""
+    """Writes the named file, using its own servers."""
     from tests import servers
 
     with servers.databases() as databases, servers.shared_valkey() as valkey, databases.migrated() as database_url:

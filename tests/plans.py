@@ -1,7 +1,7 @@
-"""The ways in which Postgres can be made to carry out a query, by switching off those that it would prefer.
+"""The plans that Postgres can be made to use for a query, by switching off those that it would prefer.
 
-What a query promises about order must hold under every one of them: a table that grows, or a fresh ANALYZE, changes the
-plan of a query overnight.
+What a query promises about order must hold under all of them: a growing table or a fresh ANALYZE can change its plan
+overnight.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from runtime.database import asyncpg_dsn
 
 _INDEX_SCANS: Final = ("enable_indexscan", "enable_indexonlyscan")
 
-# The name of a plan, and what is switched off for it. What nothing else can do, Postgres does all the same.
+# The name of each plan, and what is switched off for it. Where there is no other way, Postgres uses it all the same.
 PLANS: Final[dict[str, tuple[str, ...]]] = {
     "as it likes": (),
     "no sequential scans": ("enable_seqscan",),
@@ -33,16 +33,16 @@ PLANS: Final[dict[str, tuple[str, ...]]] = {
 
 
 PLANS_VARIABLE: Final = "TIDEGATE_TESTS_SWITCH_OFF"
-"""Names what the tests' Postgres plans without, with commas between, for a run of the suite under such a plan."""
+"""A comma-separated list of what the tests' Postgres plans without, for a run of the suite under such a plan."""
 
 
 def switched_off() -> dict[str, str]:
-    """What PLANS_VARIABLE says, as settings of the server."""
+    """The server settings for PLANS_VARIABLE."""
     return {name: "off" for name in os.environ.get(PLANS_VARIABLE, "").split(",") if name}
 
 
 async def force(database_url: str, switched_off: Iterable[str]) -> None:
-    """Has every later connection to the database plan without these; and with statistics of what is in the tables."""
+    """Makes every later connection to the database plan without these, and updates the tables' statistics."""
     connection = await asyncpg.connect(asyncpg_dsn(database_url))
     try:
         database = await connection.fetchval("SELECT quote_ident(current_database())")

@@ -1,5 +1,6 @@
-"""A TCP proxy of this machine that can forget connections without a word, as a firewall does, or as a server does whose
-address moves to another one: nobody hears anything on them any more, neither data nor an end, and new ones work.
+"""A TCP proxy on this machine that can silently forget connections, as a firewall does, or a server whose address moves
+to another one: nothing arrives on them any more, neither data nor their end, and new ones work. It can also cut
+connections, and delay whatever the server says.
 """
 
 import asyncio
@@ -13,9 +14,11 @@ _T = TypeVar("_T")
 
 
 class Proxy:
-    """`with Proxy(port) as proxy:` leads to that port of 127.0.0.1 from `proxy.port`, in a thread of its own."""
+    """`with Proxy(port) as proxy:` forwards `proxy.port` to that port of 127.0.0.1, in its own thread."""
 
     def __init__(self, target: int) -> None:
+        self.delay_seconds = 0.0
+        """How long each answer of the server is delayed."""
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy to {target}", daemon=True)
@@ -38,8 +41,12 @@ class Proxy:
         self._loop.close()
 
     def forget(self) -> int:
-        """Nothing goes through any of the connections that are open now; returns how many that are."""
+        """Silences all connections that are open now; returns how many there are."""
         return self._await(self._forget())
+
+    def cut(self) -> int:
+        """Resets all connections that are open now; returns how many there are."""
+        return self._await(self._cut())
 
     def leads_to(self, url: str) -> str:
         """A server's URL, with our port in place of its own."""
@@ -65,23 +72,37 @@ class Proxy:
             task.cancel()
         return len(serving)
 
+    async def _cut(self) -> int:
+        serving = list(self._open.values())
+        for writers in serving:
+            for writer in writers:
+                writer.transport.abort()
+        return len(serving)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             writer.transport.abort()
             return
-        pumping = asyncio.ensure_future(self._pump_both((reader, back), (there, writer)))
+        pumping = asyncio.ensure_future(self._pump_both(_pump(reader, back), self._pump_late(there, writer)))
         self._open[pumping] = [writer, back]
         await asyncio.wait({pumping})
         if self._open.pop(pumping, None) is not None:
             for each in (writer, back):
                 each.transport.abort()
 
+    async def _pump_late(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(_PIECE_BYTES):
+            if self.delay_seconds:
+                await asyncio.sleep(self.delay_seconds)
+            writer.write(data)
+            await writer.drain()
+
     @staticmethod
-    async def _pump_both(*ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-        """Until one side ends it."""
-        pumps = [asyncio.ensure_future(_pump(*way)) for way in ways]
+    async def _pump_both(*ways: Coroutine[Any, Any, None]) -> None:
+        """Copies until either side closes."""
+        pumps = [asyncio.ensure_future(way) for way in ways]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:

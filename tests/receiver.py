@@ -1,4 +1,4 @@
-"""A webhook's receiver for tests: keeps what it is sent, and answers as the test says, however badly."""
+"""A receiver of webhooks for tests: records what it is sent, and answers as the test says, however badly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Received(NamedTuple):
     body: bytes
 
     def verified(self, secret: str) -> dict[str, Any]:
-        """The event, if the signature is one of this secret's; raises what the library raises."""
+        """The event, if it was signed with this secret; otherwise raises what the library raises."""
         event: dict[str, Any] = Webhook(secret).verify(self.body, dict(self.headers))
         return event
 
@@ -32,7 +32,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Receiver:
-    """`async with Receiver() as receiver:` on a port of its own; `answer` may be changed at any time."""
+    """`async with Receiver() as receiver:` listens on its own port; `answer` may be changed at any time."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -62,11 +62,11 @@ class Receiver:
         return await self.answer(request)
 
     def events(self, secret: str) -> list[dict[str, Any]]:
-        """All that was received, each verified."""
+        """All received events, each verified."""
         return [received.verified(secret) for received in self.received]
 
     async def has(self, count: int) -> list[Received]:
-        """What was received, once it is so many requests."""
+        """Waits for this many requests; returns them."""
 
         async def enough() -> bool:
             return len(self.received) >= count
@@ -76,7 +76,7 @@ class Receiver:
 
 
 def with_status(status: int, **headers: str) -> Answer:
-    """Answers so, without a body."""
+    """Answers with this status, without a body."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         return web.Response(status=status, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -87,7 +87,7 @@ def with_status(status: int, **headers: str) -> Answer:
 async def hangs(request: web.Request) -> web.StreamResponse:
     """Never answers."""
     await asyncio.Event().wait()
-    raise AssertionError("nobody sets it")
+    raise AssertionError("it is never set")
 
 
 async def fails_endlessly(request: web.Request) -> web.StreamResponse:
@@ -108,14 +108,14 @@ async def _endless(request: web.Request, status: int) -> web.StreamResponse:
 
 
 async def closes(request: web.Request) -> web.StreamResponse:
-    """Closes the connection without a word."""
+    """Closes the connection without an answer."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
 
 
 async def talks_nonsense(request: web.Request) -> web.StreamResponse:
-    """Answers with something that is no HTTP."""
+    """Answers with something that is not HTTP."""
     assert request.transport is not None
     request.transport.write(b"220 mail.example ESMTP\r\n\r\n")
     return await hangs(request)

@@ -1,7 +1,7 @@
-"""The servers that tests share: one Postgres and one Valkey for each test process, made when first asked for.
+"""The servers that tests share: one Postgres and one Valkey for each test process, started when first needed.
 
-They promise no durability, for speed; tests about durability use `tests.system`. Each test gets a database of its own,
-a copy of a migrated one, and an empty Redis.
+They are not durable, for speed; tests about durability use `tests.system`. Each test gets its own database, a copy of a
+migrated one, and an empty Redis.
 """
 
 import asyncio
@@ -17,17 +17,19 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
 
 import asyncpg
 import psutil
 import redis
 
 from ops.embedded import postgres, valkey
-from ops.embedded.postgres import PostgresServer
+from ops.embedded.postgres import USER, PostgresServer
 from ops.embedded.server import START_TIMEOUT_SECONDS
 from ops.embedded.valkey import ValkeyServer
 from runtime import migrations
 from tests import pace
+from tests.leftovers import end_with_us
 from tests.plans import switched_off
 
 _TEMPLATE: Final = "tidegate_template"
@@ -40,8 +42,8 @@ _T = TypeVar("_T")
 class Databases:
     """Databases of one Postgres server, each a copy of one that was migrated once. A context manager.
 
-    Hundreds are made in a run, so it keeps one connection for that, in a thread with an event loop of its own: starting
-    psql takes longer than copying the files of a database."""
+    Hundreds are made in a run, so it keeps one connection for that, in a thread with its own event loop: starting psql
+    takes longer than copying a database's files."""
 
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
@@ -77,7 +79,7 @@ class Databases:
 
     @contextmanager
     def copy(self, database_url: str) -> Iterator[str]:
-        """The URL of a database that holds what that one holds now; nobody may be connected to it."""
+        """The URL of a copy of that database as it is now; nothing may be connected to it."""
         with self._database(f"TEMPLATE {database_url.rpartition('/')[2]}") as url:
             yield url
 
@@ -96,17 +98,18 @@ class Databases:
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A folder for servers that need not be durable: in memory, where there is plenty of it.
+    """A folder for servers that need not be durable: in memory, if there is plenty of it.
 
     Each test makes and removes the thousand files of a database, and ext4 takes ever longer to find an inode that was
-    not just freed: on a disk that was most of what the database tests cost. Not pytest's own folder: pytest takes back
-    what lets `nobody` pass through."""
+    not freed just now: on a disk, that was most of the cost of the database tests. It is not pytest's own folder,
+    because pytest removes the permissions that let `nobody` pass through."""
     with tempfile.TemporaryDirectory(prefix="tidegate-", dir=_memory(), ignore_cleanup_errors=True) as path:
+        end_with_us(Path(path))
         yield Path(path)
 
 
 def _memory() -> Path | None:
-    """A file system in memory with room for the servers of all test processes; None if there is none."""
+    """A file system in memory with room for the servers of all test processes, if there is one."""
     memory = Path("/dev/shm")
     has_room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= _MEMORY_MIN_BYTES
     return memory if has_room and psutil.virtual_memory().available >= _MEMORY_MIN_BYTES else None
@@ -118,6 +121,7 @@ def databases() -> Iterator[Databases]:
         chosen = {**postgres.NOT_DURABLE, **switched_off()}
         server = PostgresServer(home, settings=chosen, start_timeout_seconds=_start_timeout())
         server.start()
+        _hash_passwords_once(server)
         try:
             with Databases(server) as found:
                 yield found
@@ -137,8 +141,7 @@ def shared_valkey() -> Iterator[ValkeyServer]:
 
 
 def prepare(home: Path) -> None:
-    """Puts the data of a migrated Postgres into a home that has none: a copy of what is made once, which is faster than
-    to make it again."""
+    """Puts the data of a migrated Postgres into a home that has none: a copy, which is faster than making it again."""
     made = _migrated_home()
     for name in (PostgresServer.name, f"{PostgresServer.name}.password"):
         subprocess.run(["cp", "-a", str(made / name), str(home / name)], check=True)
@@ -149,13 +152,21 @@ def _migrated_home() -> Path:
     folder = tempfile.TemporaryDirectory(prefix="tidegate-", ignore_cleanup_errors=True)
     atexit.register(folder.cleanup)
     home = Path(folder.name)
+    end_with_us(home)
     server = PostgresServer(home, settings=postgres.NOT_DURABLE, start_timeout_seconds=_start_timeout())
     server.start()
     try:
+        _hash_passwords_once(server)
         migrations.upgrade(server.url)
     finally:
         server.stop()
     return home
+
+
+def _hash_passwords_once(server: PostgresServer) -> None:
+    """And not 4,096 times at both ends of each of the thousands of connections that tests open."""
+    password = urlsplit(server.url).password
+    server.psql(f"SET scram_iterations = 1; ALTER ROLE {USER} PASSWORD '{password}'")
 
 
 def _start_timeout() -> float:

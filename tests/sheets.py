@@ -1,4 +1,4 @@
-"""Files read as an import reads them, up to the rows: what each says, or why it says nothing."""
+"""Files read as an import reads them, up to the rows: what each contains, or why it is not used."""
 
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -18,8 +18,8 @@ REMEMBERED = 1_000
 
 
 class Read(NamedTuple):
-    """What was read of a file: rows (only what they say), why others were left aside or rejected (with the column), by
-    line; and the columns that nobody read."""
+    """What was read from a file: rows (only their values), and why others were skipped or rejected (with the column),
+    by line; and the ignored columns."""
 
     rows: dict[int, dict[str, Any]]
     aside: dict[int, str]
@@ -61,5 +61,5 @@ async def read(data: bytes, **layout: Any) -> Read:
 
 
 def said(row: Row) -> dict[str, Any]:
-    """What a row says."""
+    """The values of a row."""
     return {name: value for name, value in msgspec.structs.asdict(row).items() if value not in (None, msgspec.UNSET)}

@@ -1,5 +1,5 @@
-"""A small proxy in front of a Postgres without TLS: it answers clients' SSLRequest as a server with TLS does. And the
-certificates for it. It listens on 127.0.0.1 and ends with the `with` block.
+"""A small proxy in front of a Postgres without TLS, which answers clients' SSLRequest as a server with TLS does; and
+the certificates for it. It listens on 127.0.0.1 and ends with the `with` block.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHUNK_BYTES: Final = 65_536
 
 
 class Authority:
-    """A certificate authority of the test's own. `root` is the file that clients trust."""
+    """The test's own certificate authority. `root` is the file that clients trust."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
@@ -37,7 +37,7 @@ class Authority:
         self.root.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def server(self, address: str) -> ssl.SSLContext:
-        """What a server that goes by this IP address shows."""
+        """The certificate of a server with this IP address."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate(address, key, self._name, self._key, ipaddress.ip_address(address))
         chain = self._folder / f"{self._name}-{address}.pem"
@@ -76,8 +76,8 @@ def _certificate(
 
 
 class TlsProxy:
-    """`url` of the database behind it, with TLS in between; `sessions` counts the clients that came encrypted, and
-    `plain` those that began without."""
+    """`url` of the database behind it, with TLS in between; `sessions` counts the encrypted clients, and `plain` those
+    that started without TLS."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -87,7 +87,7 @@ class TlsProxy:
 
 @contextmanager
 def tls_proxy(upstream_port: int, context: ssl.SSLContext) -> Iterator[TlsProxy]:
-    """Serves in threads of its own, so that tests may block."""
+    """Serves in its own threads, so that tests may block."""
     proxy = TlsProxy(0)
 
     class Session(socketserver.BaseRequestHandler):
@@ -113,7 +113,8 @@ def tls_proxy(upstream_port: int, context: ssl.SSLContext) -> Iterator[TlsProxy]
 
 
 def _forward(client: ssl.SSLSocket, upstream: socket.socket) -> None:
-    """Copies both ways until one side ends. One thread: a TLS socket is not read and written by two at once."""
+    """Copies both ways until either side closes. In one thread: a TLS socket must not be read and written by two at
+    once."""
     while True:
         readable = [client] if client.pending() else select.select([client, upstream], [], [])[0]
         for source, sink in ((client, upstream), (upstream, client)):

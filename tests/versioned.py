@@ -1,5 +1,5 @@
-"""Releases that there are not: `received` makes StockReceived, and ReceiveStock, of version 2. Under version 1 both
-said `pieces` where they say `quantity` today, and the command said its fields in another order."""
+"""Releases that never existed: `received` makes StockReceived and ReceiveStock version 2. In version 1 both had
+`pieces` in place of `quantity`, and the command had its fields in another order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _command(fields: list[Any]) -> list[Any]:
 
 
 def received(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has the types of version 2, with the steps that lead there."""
+    """Makes the types version 2, with the steps that lead there."""
     for kind, step in ((StockReceived, _event), (ReceiveStock, _command)):
         monkeypatch.setattr(kind, "schema_version", SECOND)
         monkeypatch.setitem(versions._STEPS, (kind, FIRST), step)

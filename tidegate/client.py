@@ -24,7 +24,7 @@ BAD_REQUEST: Final = 4400
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
 NOT_THIS_LOG: Final = 4410
-NOT_THIS_LOG_CODES: Final = frozenset({"ahead_of_log", "another_log"})
+NOT_THIS_LOG_CODES: Final = frozenset({"ahead_of_log", "another_log", "archived"})
 
 # Pause between attempts to connect: doubles each time up to the longest, and half of it is random.
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -46,11 +46,13 @@ Token = str | Callable[[], Awaitable[str]]
 
 class FeedRefused(Exception):
     """The gateway will not serve this feed: the token is invalid or does not allow a topic, or the events seen are not
-    part of the log (`ahead_of_log`, `another_log`), and the reader must resync. `code` is stable."""
+    part of the log (`ahead_of_log`, `another_log`), or those that follow are archived (`archived`), and the reader must
+    resync. `code` is stable. With `archived`, `first_seq` is the first event that is not, if the gateway said so."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, first_seq: int | None = None) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
+        self.first_seq = first_seq
 
 
 class Feed:
@@ -144,7 +146,7 @@ class Feed:
             self._on_stats(said["stats"])
         elif kind == "error":
             if said["code"] != _PASSING:
-                raise FeedRefused(said["code"], said["detail"])
+                raise FeedRefused(said["code"], said["detail"], said.get("first_seq"))
             return False
         return True
 
@@ -153,4 +155,4 @@ class Feed:
         if close_code == UNAUTHENTICATED and isinstance(self._token, str):
             raise FeedRefused("unauthenticated", reason)
         if close_code in _REFUSALS:
-            raise FeedRefused(_REFUSALS[close_code], reason)
+            raise FeedRefused(reason if reason in NOT_THIS_LOG_CODES else _REFUSALS[close_code], reason)

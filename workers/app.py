@@ -3,29 +3,38 @@
 `python -m workers` runs it; `workers.schedule` requests the sweep.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 from taskiq import TaskiqEvents, TaskiqState
 
-from runtime import garbage, logs
+from runtime import garbage, logs, tracing
 from runtime.activation import BACKGROUND, DRAIN_TASK, SWEEP_TASK, TEND_TASK, ActivationBroker, activate, kick
 from runtime.database import LOST_CONNECTION, create_batch_pool
 from runtime.feed import Publisher
+from runtime.heartbeat import Heartbeat
 from runtime.mailboxes.inbox import Inbox
 from runtime.mailboxes.rejoin import rejoin
-from runtime.metrics import BATCH_RETRIES, SWEEPS
+from runtime.metrics import BATCH_RETRIES, BATCHES_IN_PROGRESS, PROCESSES_STOPPING, SWEEPS
+from runtime.pools import sample_pool
 from runtime.redis_client import REDIS_UNAVAILABLE, connect
 from runtime.settings import Settings, settings
 from workers.apply import Applier
 from workers.drain import APART_MAX_BATCHES, Drainer
 from workers.overdue import end_overdue
+from workers.scraped import metrics_port
+
+if TYPE_CHECKING:
+    from runtime.scraping import MetricsPort
 
 _RETRY_SECONDS: Final = 0.2
-_STOP_SECONDS: Final = 2.5
+# What is left of the time to stop for closing connections.
+_CLOSE_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -41,9 +50,12 @@ class Worker:
         self._drainer: Drainer
         self._pool: asyncpg.Pool[Any]
         self._shift: asyncio.Task[None] | None = None
+        self._metrics_port: MetricsPort | None = None
+        self._heartbeat = Heartbeat("worker", self._sample)
 
     async def start(self, state: TaskiqState) -> None:
         garbage.calm()
+        tracing.start("tidegate-worker")
         config = self._config
         self._redis = connect(config.redis_url)
         self._publisher = Publisher(config.redis_url)
@@ -64,17 +76,28 @@ class Worker:
             awake_milliseconds=config.awake_milliseconds,
             ask_for_help=self._ask_for_help,  # also for those on other machines
         )
+        self._heartbeat.start()
+        self._metrics_port = metrics_port(config)
+
+    def _sample(self) -> None:
+        sample_pool("batches", self._pool)
+        BATCHES_IN_PROGRESS.set(self._drainer.in_progress)
 
     async def stop(self, state: TaskiqState) -> None:
-        """Gives the batches in progress some time to finish; commands not applied by then stay in their mailboxes."""
+        """Gives the batches in progress time to finish; commands not applied by then stay in their mailboxes."""
+        PROCESSES_STOPPING.labels("worker").set(1)
         self._drainer.stop()
         if self._shift is not None:
-            await asyncio.wait([self._shift], timeout=_STOP_SECONDS)
+            await asyncio.wait([self._shift], timeout=self._config.stop_seconds - _CLOSE_SECONDS)
             self._shift.cancel()
+        self._heartbeat.stop()
+        if self._metrics_port is not None:
+            await self._metrics_port.stop()
         self._pool.terminate()
         await self._publisher.close()
         await self._background.shutdown()
         await self._redis.aclose()
+        await tracing.stop()
 
     def drain(self, mailbox: int) -> None:
         """Starts draining the mailboxes, if this process is not doing so already."""
@@ -131,7 +154,7 @@ class Worker:
 def create_broker() -> ActivationBroker:
     """The broker of a worker process, with its tasks."""
     config = settings()
-    logs.configure(config.log_level, as_json=config.mode == "production")
+    logs.configure(config.log_level, as_json=config.logs_json)
     broker = ActivationBroker(config.redis_url)
     worker = Worker(config, broker)
     broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, worker.start)

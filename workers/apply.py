@@ -12,12 +12,14 @@ import logging
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from domain.model import holds_private
+from runtime import tracing
 from runtime.database import LOST_CONNECTION
 from runtime.envelope import DeadLetterCode
 from runtime.feed import EVENTS_CHANNEL, Publisher
@@ -30,14 +32,17 @@ from runtime.metrics import (
     BATCH_SECONDS,
     DEAD_LETTERS,
     FINISHED,
+    exemplars,
 )
-from runtime.records import chunks, encode
+from runtime.records import chunks, encode, told
+from runtime.terms import TermsMemory
 from workers import batch as batches
 from workers.batch import Result
 from workers.earlier import Earlier
 from workers.guarded import StaleRead
-from workers.messages import DeadLetter, Message, read
+from workers.messages import DeadLetter, Message, about, read
 from workers.ownership import ForeignWrite
+from workers.stopwatch import Stopwatch
 
 _log = logging.getLogger(__name__)
 
@@ -122,6 +127,7 @@ class Applier:
         self._pool = pool
         self._fence = fence
         self._publisher = publisher
+        self._memory = TermsMemory()
 
     async def positions(self, mailboxes: Iterable[int]) -> tuple[dict[int, str], UUID]:
         """Of each mailbox the id of the last entry applied, and the identity of the log that they were applied to."""
@@ -177,11 +183,12 @@ class Applier:
             return [part._replace(look_up=True)]
         if part.last_resort or (isinstance(error, asyncpg.PostgresError) and not isinstance(error, _MESSAGE_AT_FAULT)):
             raise error
-        if not isinstance(error, asyncpg.PostgresError):
-            where = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("a batch of %d could not be worked out\n%s", len(part.messages), where)
         reason = _reason(error, part.messages)
-        _log.warning("a batch of %d was refused: %s", len(part.messages), reason)
+        with about(part.messages[0]) if len(part.messages) == 1 else nullcontext():
+            if not isinstance(error, asyncpg.PostgresError):
+                where = "".join(traceback.format_tb(error.__traceback__))
+                _log.error("a batch of %d could not be worked out\n%s", len(part.messages), where)
+            _log.warning("a batch of %d was refused: %s", len(part.messages), reason)
         BATCH_RETRIES.labels("bisected").inc()
         if len(part.messages) > 1:
             return part.halves()
@@ -195,23 +202,26 @@ class Applier:
         be had. Others may move balances at the same time: where what was decided on no longer holds, because something
         has run short or come in, or a guard has moved, the messages are decided again alone. If that needs rows of
         another batch which waits for this one, they are then waited for beside the others."""
-        if part.is_small and (done := await self._at_once(part)) is not None:
-            return done
-        for attempt in range(1, _ATTEMPTS_MAX + 1):
-            try:
-                return await self._transact(part, alone=attempt % 2 == 0)
-            except StaleRead as error:
-                BATCH_RETRIES.labels(error.reason).inc()
-            except asyncpg.LockNotAvailableError:
-                BATCH_RETRIES.labels("gave_way").inc()
-        raise CutShort(f"tried {_ATTEMPTS_MAX} times, and others were faster each time")
+        with tracing.span(
+            "apply batch", "consumer", links=_causes(part), messaging__batch__message_count=len(part.messages)
+        ):
+            if part.is_small and (done := await self._at_once(part)) is not None:
+                return done
+            for attempt in range(1, _ATTEMPTS_MAX + 1):
+                try:
+                    return await self._transact(part, alone=attempt % 2 == 0)
+                except StaleRead as error:
+                    BATCH_RETRIES.labels(error.reason).inc()
+                except asyncpg.LockNotAvailableError:
+                    BATCH_RETRIES.labels("gave_way").inc()
+            raise CutShort(f"tried {_ATTEMPTS_MAX} times, and others were faster each time")
 
     async def _at_once(self, part: _Part) -> dict[int, str] | None:
         """Applies a part in one statement; None if it cannot be done so, which says nothing about the messages."""
-        started = time.monotonic()
+        watch = Stopwatch()
         async with self._pool.acquire() as connection:
             try:
-                applied = await batches.apply_at_once(connection, part.messages, part.held, self._fence)
+                applied = await batches.apply_at_once(connection, part.messages, part.held, self._fence, watch)
             except StaleRead as error:
                 BATCH_RETRIES.labels(error.reason).inc()
                 return None
@@ -223,40 +233,45 @@ class Applier:
                 raise CutShort(str(error)) from error
         if applied is None:
             return None
-        await self._tell(part.messages, *applied, started)
+        await self._tell(part.messages, *applied, watch)
         return applied[0].positions
 
     async def _transact(self, part: _Part, *, alone: bool) -> dict[int, str]:
-        started = time.monotonic()
+        watch = Stopwatch()
         async with self._pool.acquire() as connection:
             try:
                 async with connection.transaction():
+                    known = self._fence.known()
                     rows = await connection.fetch(_HOLD, sorted({message.mailbox for message in part.messages}))
                     if not rows:
                         return {}
                     log = _log_of(rows)
-                    self._fence.check(log)
+                    known.check(log)
                     found: dict[int, str] = {row["mailbox"]: row["position"] for row in rows}
                     ours = [each for each in part.messages if found.get(each.mailbox) == part.held[each.mailbox]]
                     if not ours:
                         return found
                     asked = [message.envelope for message in ours if message.envelope is not None]
                     earlier = await Earlier.look_up(connection, asked) if part.look_up else Earlier()
-                    result = await batches.apply(connection, ours, earlier, alone=alone)
+                    result = await batches.apply(
+                        connection, ours, earlier, alone=alone, watch=watch, memory=self._memory
+                    )
             except asyncpg.LockNotAvailableError:
                 raise  # it gave way
             except _CUT_SHORT as error:
                 raise CutShort(str(error)) from error
-        await self._tell(ours, result, log, started)
+        watch.lap("commit")
+        await self._tell(ours, result, log, watch)
         return found | result.positions
 
     async def _tell(
-        self, messages: Sequence[Message | DeadLetter], result: Result, log: Confirmed, started: float
+        self, messages: Sequence[Message | DeadLetter], result: Result, log: Confirmed, watch: Stopwatch
     ) -> None:
         """What was applied is committed: the fence, those who wait and those who measure hear of it."""
         self._fence.reach(log._replace(seq=max(log.seq, result.last_seq)))
-        BATCH_SECONDS.observe(time.monotonic() - started)
-        await self._publisher.publish(_feed_messages(result))
+        BATCH_SECONDS.observe(watch.total)
+        await self._publisher.publish(_feed_messages(result, log.identity), first=self._fence.confirm)
+        watch.lap("publish")
         _count(messages, result)
 
 
@@ -265,7 +280,7 @@ _BOOKMARKS: Final = """
     CROSS JOIN (SELECT identity FROM log_branches ORDER BY number DESC LIMIT 1) b WHERE m.mailbox = ANY($1::smallint[])
 """
 
-# In one order for everybody; whoever is at work on one is not waited for.
+# In one order for all workers; a mailbox that another worker holds is not waited for.
 _HOLD: Final = f"""
     SELECT mailbox, position, {LOG_OF_TODAY} FROM mailboxes WHERE mailbox = ANY($1::smallint[])
     ORDER BY mailbox FOR UPDATE SKIP LOCKED
@@ -275,6 +290,11 @@ _HOLD: Final = f"""
 def _log_of(rows: Sequence[asyncpg.Record]) -> Confirmed:
     """Which log it is and how far it has come, as the rows say."""
     return Confirmed(UUID(int=rows[0]["identity"].int), rows[0]["last_seq"])
+
+
+def _causes(part: _Part) -> Iterable[str]:
+    """The traces in which its commands were sent."""
+    return (m.envelope.traceparent for m in part.messages if m.envelope is not None and m.envelope.traceparent)
 
 
 def _reason(error: Exception, messages: Sequence[Message | DeadLetter]) -> str:
@@ -288,10 +308,10 @@ def _reason(error: Exception, messages: Sequence[Message | DeadLetter]) -> str:
     return f"{kind}: {error}".partition("\nDETAIL:")[0]
 
 
-def _feed_messages(result: Result) -> list[tuple[str, str]]:
+def _feed_messages(result: Result, identity: UUID) -> list[tuple[str, str]]:
     """The feed's messages of a batch: outcomes first, somebody is waiting for them."""
     messages = [(channel, encode(outcomes)) for channel, outcomes in result.outcomes().items()]
-    messages.extend((EVENTS_CHANNEL, encode(chunk)) for chunk in chunks(result.records()))
+    messages.extend((EVENTS_CHANNEL, told(chunk, identity)) for chunk in chunks(result.records()))
     return messages
 
 
@@ -304,8 +324,12 @@ def _count(messages: Sequence[Message | DeadLetter], result: Result) -> None:
         finished[kind] = finished.get(kind, 0) + 1
     for (command_type, status), count in finished.items():
         FINISHED.labels(command_type, status).inc(count)
-    ACCEPT_TO_COMMIT_SECONDS.observe_all(
-        [max(0.0, now - command.envelope.accepted_at / 1e6) for command in result.applied]
-    )
+    ages = [max(0.0, now - command.envelope.accepted_at / 1e6) for command in result.applied]
+    ACCEPT_TO_COMMIT_SECONDS.observe_all(ages)
+    if ages:
+        slowest = max(ages)
+        command = result.applied[ages.index(slowest)]
+        exemplars.note(ACCEPT_TO_COMMIT_SECONDS, slowest, command_id=str(command.envelope.command_id))
     for code in result.dead_letters:
         DEAD_LETTERS.labels(code).inc()
+    result.tally.count()

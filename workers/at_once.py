@@ -8,7 +8,7 @@ needs takes seven. With one process at work, as long as batches are small, there
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -21,13 +21,16 @@ _HOLD: Final = """
         ON m.mailbox = v.mailbox AND m.position = v.position
     ORDER BY m.mailbox FOR UPDATE OF m SKIP LOCKED
 """
-_TAKE: Final = taking("last_seq = {2} AND (SELECT count(*) FROM held) = {3}")
+_TAKE: Final = taking("last_seq = {5} AND (SELECT count(*) FROM held) = {6}")
 
 
-def places(count: int, at: datetime, seq: int, held: Mapping[int, str], mailboxes: Iterable[int]) -> list[Part]:
-    """Takes places for that many events after `seq`; none if the log or one of the mailboxes has moved on."""
-    numbers = list(mailboxes)
+def places(
+    count: int, at: datetime, numbers: Sequence[int], seq: int, held: Mapping[int, str], mailboxes: Iterable[int]
+) -> list[Part]:
+    """Takes places for that many events after `seq`, and so many numbers of each of SERIES; none if the log or one of
+    the mailboxes has moved on."""
+    ours = list(mailboxes)
     return [
-        Part("held", _HOLD, (numbers, [held[mailbox] for mailbox in numbers])),
-        Part("places", _TAKE, (count, at, seq, len(numbers))),
+        Part("held", _HOLD, (ours, [held[mailbox] for mailbox in ours])),
+        Part("places", _TAKE, (count, at, *numbers, seq, len(ours))),
     ]

@@ -1,5 +1,5 @@
-"""Assembles a background process: reactions to the log, and tasks. It is not a worker process, so a receiver that
-hangs, or a long report, takes nothing from the workers but a share of the machine.
+"""Assembles a background process: reactions to the log, tasks, and the patrol that verifies. It is not a worker
+process, so a receiver that hangs, or a long report, takes nothing from the workers but a share of the machine.
 
 `python -m workers workers.background:create_broker` runs it. Its activations, like all, are only hints: what is due is
 found again in Postgres, every second.
@@ -13,19 +13,28 @@ from typing import Any, Final
 import asyncpg
 from taskiq import TaskiqEvents, TaskiqState
 
-from runtime import garbage, logs
+from runtime import garbage, logs, tracing
 from runtime.activation import BACKGROUND, REACT_TASK, TEND_TASK, ActivationBroker
 from runtime.database import create_batch_pool, create_job_pool
+from runtime.heartbeat import Heartbeat
 from runtime.mailboxes.sender import Sender
+from runtime.metrics import PROCESSES_STOPPING
+from runtime.payments.registry import Providers
+from runtime.pools import sample_pool
 from runtime.settings import Settings, settings
 from workers import performers as performers  # registers what each kind of task does
 from workers.headlines import Headlines
+from workers.partitioning import Partitioner
+from workers.patrol.patrol import Patrol
 from workers.reactions.core import Fixed, Tools
 from workers.reactions.delivery import Deliverer
 from workers.reactions.endpoints import Webhooks
 from workers.reactions.expiry import Expiry
+from workers.reactions.invoicing import Invoicing
+from workers.reactions.issuing import Issuing
 from workers.reactions.mail.reaction import Mail
 from workers.reactions.supervisor import Supervisor
+from workers.scraped import metrics_port
 from workers.tasks.dispatcher import Dispatcher, Lane
 from workers.tasks.kinds import CALLS, JOBS
 from workers.tasks.performing import Performer
@@ -33,6 +42,9 @@ from workers.tidying import Tidier
 
 # For a job's snapshot, its lease, and its writes.
 _CONNECTIONS_PER_JOB: Final = 3
+
+# For one round of the patrol.
+_ROUND_MAX_SECONDS: Final = 60.0
 
 
 class Background:
@@ -45,9 +57,12 @@ class Background:
         self._reactions: Supervisor
         self._tasks: Dispatcher
         self._tidier: Tidier
+        self._partitioner: Partitioner
 
     async def start(self, state: TaskiqState) -> None:
         garbage.calm()
+        tracing.start("tidegate-background")
+        self._stack.push_async_callback(tracing.stop)
         config, stack = self._config, self._stack
         pool = await create_batch_pool(
             config.database_url, size=config.background_pool_size, batch_max_seconds=config.batch_max_seconds
@@ -59,21 +74,37 @@ class Background:
             job_max_seconds=config.job_max_seconds,
         )
         stack.callback(job_pool.terminate)
+        heartbeat = Heartbeat(
+            "background", lambda: sample_pool("background", pool), lambda: sample_pool("jobs", job_pool)
+        )
+        stack.callback(heartbeat.stop)
         sender = await stack.enter_async_context(Sender(config))
         tools = Tools(config, pool, sender)
         self._tidier = Tidier(config, pool, job_pool, sender)
+        self._partitioner = Partitioner(config, pool)
         mail = Mail(tools)
         stack.push_async_callback(mail.close)
         deliverer = await stack.enter_async_context(Deliverer(config))
-        self._reactions = Supervisor(tools, self._broker, [Fixed(mail, Expiry(tools)), Webhooks(tools, deliverer)])
-        self._tasks = dispatcher(config, pool, job_pool, sender)
+        fixed = Fixed(mail, Expiry(tools), Issuing(tools), Invoicing(tools))
+        self._reactions = Supervisor(tools, self._broker, [fixed, Webhooks(tools, deliverer)])
+        providers = await stack.enter_async_context(Providers(config))
+        self._tasks = dispatcher(config, pool, job_pool, sender, providers)
         stack.push_async_callback(self._tasks.stop)
         stack.push_async_callback(self._reactions.stop)
         await stack.enter_async_context(Headlines(config.redis_url, [self._reactions.hear, self._tasks.hear]))
+        verify_pool = await create_job_pool(config.database_url, size=1, job_max_seconds=_ROUND_MAX_SECONDS)
+        stack.callback(verify_pool.terminate)
+        patrol = Patrol(config, verify_pool)
+        stack.push_async_callback(patrol.stop)
         await self._reactions.start()
         self._tasks.start()
+        patrol.start()
+        heartbeat.start()
+        if (port := metrics_port(config)) is not None:
+            stack.push_async_callback(port.stop)
 
     async def stop(self, state: TaskiqState) -> None:
+        PROCESSES_STOPPING.labels("background").set(1)
         await self._stack.aclose()
 
     async def tend(self) -> None:
@@ -81,18 +112,21 @@ class Background:
         await self._reactions.tend()
         await self._tasks.tend()
         await self._tidier.tend()
+        await self._partitioner.tend()
 
     async def react(self, name: str) -> None:
         """Takes a reaction further."""
         await self._reactions.react(name)
 
 
-def dispatcher(config: Settings, pool: asyncpg.Pool[Any], job_pool: asyncpg.Pool[Any], sender: Sender) -> Dispatcher:
+def dispatcher(
+    config: Settings, pool: asyncpg.Pool[Any], job_pool: asyncpg.Pool[Any], sender: Sender, providers: Providers
+) -> Dispatcher:
     """The lanes of a background process."""
     return Dispatcher(
         [
-            Lane(CALLS, Performer(config, pool, sender), size=config.task_concurrency),
-            Lane(JOBS, Performer(config, job_pool, sender), size=config.job_concurrency),
+            Lane(CALLS, Performer(config, pool, pool, sender, providers), size=config.task_concurrency),
+            Lane(JOBS, Performer(config, pool, job_pool, sender, providers), size=config.job_concurrency),
         ]
     )
 
@@ -100,7 +134,7 @@ def dispatcher(config: Settings, pool: asyncpg.Pool[Any], job_pool: asyncpg.Pool
 def create_broker() -> ActivationBroker:
     """The broker with its tasks, as a background process runs it."""
     config = settings()
-    logs.configure(config.log_level, as_json=config.mode == "production")
+    logs.configure(config.log_level, as_json=config.logs_json)
     broker = ActivationBroker(config.redis_url, BACKGROUND)
     background = Background(config, broker)
     broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, background.start)

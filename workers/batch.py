@@ -24,17 +24,30 @@ from runtime.mailboxes.fence import Confirmed, Fence
 from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.metrics import UNREADABLE_COMMAND_TYPE
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
+from runtime.terms import TermsMemory
 from workers import at_once
 from workers.earlier import Earlier
+from workers.erasing import erase_written
 from workers.eventlog import CommandRow, PendingEvent, add_log
 from workers.guarded import StaleRead, move_guards
 from workers.handlers import gather_reads, gather_rows
 from workers.inserts import Inserts, Reached
 from workers.loading import Loaded, ReadSet, can_be_looked_at, load, look
-from workers.messages import DeadLetter, Message
+from workers.messages import DeadLetter, Message, about
+from workers.numbering import Numbering
 from workers.places import take_places
-from workers.rows import Rows, add_lines, adds_only_orders, move_entities, write_entities, write_orders
+from workers.rows import (
+    Rows,
+    add_lines,
+    adds_only_orders,
+    move_entities,
+    write_entities,
+    write_orders,
+    written_checkouts,
+)
 from workers.statements import execute
+from workers.stopwatch import Stopwatch
+from workers.tally import Tally
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +60,8 @@ _json = msgspec.json.Encoder(enc_hook=_hide)
 
 
 class Result(NamedTuple):
-    """What a batch did: its events, told in order from `first_seq` on, its commands, its dead letters' codes; and the
-    positions that it brought its mailboxes to."""
+    """What a batch did: its events, told in order from `first_seq` on, its commands, its dead letters' codes; the
+    positions that it brought its mailboxes to; and what is counted of it."""
 
     first_seq: int
     events: list[PendingEvent]
@@ -56,6 +69,7 @@ class Result(NamedTuple):
     dead_letters: list[str]
     at: datetime
     positions: dict[int, str]
+    tally: Tally
 
     @property
     def last_seq(self) -> int:
@@ -107,6 +121,8 @@ class Batch:
         self._pending: list[PendingEvent] = []
         self._applied: list[CommandRow] = []
         self._dead_letters: list[str] = []
+        self._numbering = Numbering()
+        self._tally = Tally()
 
     def take(self, message: Message | DeadLetter) -> None:
         """Decides one message on the shop as its predecessors left it. Raises ForeignWrite if its rule changes
@@ -132,7 +148,8 @@ class Batch:
             try:
                 decision = decide(self._shop, command, Context(envelope.actor(), self._at))
             except Exception as error:
-                _log.exception("the rule of %s raised; command %s is a dead letter", kind, envelope.command_id)
+                with about(message):
+                    _log.exception("the rule of %s raised; command %s is a dead letter", kind, envelope.command_id)
                 said = f"{type(error).__name__}: {error}"
                 self._dead_letter(DeadLetter(message.mailbox, message.entry, "rule_raised", said, envelope), kind)
                 return
@@ -141,6 +158,7 @@ class Batch:
             # free by now) was so a moment ago, and refusing it changes nothing.
             if decision.short:
                 self._rows.balances.lack(decision.short)
+            self._tally.refuse(kind, decision.code)
             rejected = CommandRejected(envelope.command_id, kind, decision.code, decision.detail, decision.particulars)
             self._record(message, kind, REJECTED, (rejected,), owns_key=first is None)
             return
@@ -151,6 +169,7 @@ class Batch:
             gather_rows(event, self._rows)
             self._rows.outbox.schedule(event, envelope.command_id, place)
         self._loaded.writes.settle(command)
+        self._tally.tell(decision)
         self._record(message, kind, APPLIED, decision)
 
     async def write(self, connection: Connection) -> Result:
@@ -162,40 +181,48 @@ class Batch:
         if not self._pending:
             await self._rows.write_placed(connection, self._at)
             await self._inserts.write(connection, self._reached, self._at)
-            return Result(0, [], [], self._dead_letters, self._at, self._positions())
-        places = await take_places(connection, len(self._pending), self._at)
+            return Result(0, [], [], self._dead_letters, self._at, self._positions(), self._tally)
+        places, before = await take_places(connection, len(self._pending), self._at, self._numbering.counts())
         first, at = places.first, places.at
+        numbers = self._numbering.give(self._pending, before)
         await self._rows.balances.write(connection, self._loaded.stands)
         if moved_guards:
             await move_guards(connection, moved_guards, first + len(self._pending) - 1)
-        seqs = {order_id: first + place for order_id, place in self._rows.places_of_orders.items()}
-        await write_orders(connection, self._inserts, self._loaded, seqs, at)
+        await write_orders(connection, self._inserts, self._loaded, self._rows.places_of_orders, first, numbers, at)
         await self._rows.write_placed(connection, at)
         await self._rows.outbox.write(connection, at)
         self._rows.outbox.add(self._inserts, first)
+        for part in self._rows.numbers_of_invoices(numbers):
+            self._inserts.add_part(part)
         if at != self._at:
             await move_entities(connection, self._loaded, at)
         add_log(self._inserts, first, self._pending, self._applied, at)
         await self._inserts.write(connection, self._reached, at)
+        await erase_written(connection, written_checkouts(self._loaded))
         await self._rows.erasure.write(connection)
-        return Result(first, self._pending, self._applied, self._dead_letters, at, self._positions())
+        return Result(first, self._pending, self._applied, self._dead_letters, at, self._positions(), self._tally)
 
-    async def write_at_once(self, connection: Connection, held: Mapping[int, str], log: Confirmed) -> Result | None:
+    async def write_at_once(
+        self, connection: Connection, held: Mapping[int, str], log: Confirmed, numbered_orders: int
+    ) -> Result | None:
         """Writes everything in one statement, which is a transaction by itself, if the log and the mailboxes are still
-        where they were: then so is all that was decided on. Raises StaleRead if they are not; None if it takes more
-        statements. Nothing is written then."""
+        where they were: then so is all that was decided on, and the next number is still the next. Raises StaleRead if
+        they are not; None if it takes more statements. Nothing is written then."""
         balances = self._rows.balances.unguarded(self._loaded.stands)
         if balances is None or not (self._pending and self._rows.are_inserts_only and adds_only_orders(self._loaded)):
             return None
         add_lines(self._inserts, self._loaded)
-        await write_orders(connection, self._inserts, self._loaded, self._rows.places_of_orders, self._at)
+        counts = self._numbering.counts()
+        assert not any(counts[1:]), "only orders get their number without the counter"
+        numbers = self._numbering.give(self._pending, (numbered_orders, 0, 0))
+        await write_orders(connection, self._inserts, self._loaded, self._rows.places_of_orders, 0, numbers, self._at)
         self._rows.outbox.add(self._inserts, 0)
         add_log(self._inserts, 0, self._pending, self._applied, self._at)
-        undisturbed = at_once.places(len(self._pending), self._at, log.seq, held, self._reached)
+        undisturbed = at_once.places(len(self._pending), self._at, counts, log.seq, held, self._reached)
         places = await execute(connection, [*undisturbed, *balances, *self._inserts.parts(self._reached)])
         if places is None:
             raise StaleRead("log_moved")
-        return Result(places.first, self._pending, self._applied, [], places.at, self._positions())
+        return Result(places.first, self._pending, self._applied, [], places.at, self._positions(), self._tally)
 
     def _positions(self) -> dict[int, str]:
         return {mailbox: reached.position for mailbox, reached in self._reached.items()}
@@ -222,6 +249,7 @@ class Batch:
         self._earlier.remember(envelope)
         for event in events:
             data = _json.encode(event)
+            self._numbering.note(event, len(self._pending))
             self._pending.append(
                 PendingEvent(
                     event.type, event.subject(), envelope.command_id, envelope.principal, data, event.schema_version
@@ -273,17 +301,29 @@ async def apply(
     *,
     alone: bool,
     at: datetime | None = None,
+    watch: Stopwatch | None = None,
+    memory: TermsMemory | None = None,
 ) -> Result:
     """Applies the messages, in order, within the caller's transaction, `at` a moment that is now unless one is given.
 
     With `alone`, nobody else moves balances or guards meanwhile. Without, it may raise StaleRead: then roll back.
     """
-    loaded = await load(connection, _reads(messages), alone=alone)
-    return await _decided(loaded, earlier, messages, at).write(connection)
+    watch = watch or Stopwatch()
+    loaded = await load(connection, _reads(messages), alone=alone, memory=memory)
+    watch.lap("load")
+    decided = _decided(loaded, earlier, messages, at)
+    watch.lap("decide")
+    result = await decided.write(connection)
+    watch.lap("write")
+    return result
 
 
 async def apply_at_once(
-    connection: Connection, messages: Sequence[Message | DeadLetter], held: Mapping[int, str], fence: Fence
+    connection: Connection,
+    messages: Sequence[Message | DeadLetter],
+    held: Mapping[int, str],
+    fence: Fence,
+    watch: Stopwatch,
 ) -> tuple[Result, Confirmed] | None:
     """Applies the messages, in order, in one statement, if their mailboxes are at the positions `held` and nobody comes
     in between; returns also the log that they were decided on. None if they cannot be applied so. Raises StaleRead if
@@ -291,9 +331,14 @@ async def apply_at_once(
     read_set = _reads(messages)
     if not can_be_looked_at(read_set):
         return None
-    loaded, log = await look(connection, read_set)
-    fence.check(log)
-    result = await _decided(loaded, Earlier(), messages, None).write_at_once(connection, held, log)
+    known = fence.known()
+    loaded, log, numbered_orders = await look(connection, read_set)
+    known.check(log)
+    watch.lap("load")
+    decided = _decided(loaded, Earlier(), messages, None)
+    watch.lap("decide")
+    result = await decided.write_at_once(connection, held, log, numbered_orders)
+    watch.lap("write")
     return None if result is None else (result, log)
 
 

@@ -60,6 +60,8 @@ class Drainer:
         self._awake_seconds = awake_milliseconds / 1000
         self._ask_for_help = ask_for_help
         self.is_stopping = False
+        self.in_progress = 0
+        """Batches in the works."""
         self._called: set[int] = set()
         self._cut_short: dict[int, None] = {}
         """Mailboxes whose last transaction was cut short, perhaps because a foreign session holds a row that they need:
@@ -229,6 +231,7 @@ class _Shift:
     async def _apply(self, run: Run) -> bool:
         """Applies a batch; whether it was a full one, and all of it could be had."""
         cut_short = self._of._cut_short
+        self._of.in_progress += 1
         try:
             done, waiting = await self._of._applier.apply(run)
             for mailbox in done:
@@ -249,6 +252,7 @@ class _Shift:
             _log.warning("mailbox %d waits (%s); it will be tried again", mailbox, error)
             await asyncio.sleep(_APART_RETRY_SECONDS)
         finally:
+            self._of.in_progress -= 1
             self._taken.difference_update(run.positions)
         for mailbox, position in done.items():
             if entry_order(position) < entry_order(run.positions[mailbox]):
@@ -290,7 +294,7 @@ class _Shift:
             await self._of._ask_for_help()
 
     async def _end(self) -> bool:
-        """Falls asleep, if nothing came in meanwhile. Whoever only helps just goes."""
+        """Falls asleep, if nothing came in meanwhile. A helper just leaves."""
         if self._leads:
             self._applied = dict(self._positions)  # perhaps somebody applied and did not come to removing
         await self._trim()

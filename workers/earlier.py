@@ -49,19 +49,19 @@ class Earlier:
         earlier = cls()
         rows = await connection.fetch(
             """
-            SELECT id, principal, idempotency_key, fingerprint FROM commands WHERE id = ANY($1::uuid[])
-            UNION
-            SELECT id, principal, idempotency_key, fingerprint FROM commands
-            WHERE (principal, idempotency_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+            SELECT id, NULL::text AS principal, NULL::text AS key, NULL::bytea AS fingerprint
+            FROM commands WHERE id = ANY($1::uuid[])
+            UNION ALL
+            SELECT command_id, principal, key, fingerprint FROM idempotency_keys
+            WHERE (principal, key) IN (SELECT * FROM unnest($2::text[], $3::text[]))
             """,
             [e.command_id for e in asked],
             [principal for principal, _ in keyed],
             [key for _, key in keyed],
         )
-        wanted = {e.command_id for e in asked}
         for command_id, principal, key, fingerprint in rows:
-            if command_id in wanted:
+            if key is None:
                 earlier.command_ids.add(command_id)
-            if key is not None:
+            else:
                 earlier._owners[principal, key] = Owner(command_id, fingerprint)
         return earlier

@@ -1,7 +1,9 @@
-"""What an erasure blanks besides accounts: the addresses on orders, and unreadable dead letters.
+"""What an erasure blanks besides accounts: what people wrote in checkouts, the addresses on orders, and unreadable dead
+letters.
 
-It also covers commands accepted before it and applied after it: an order still in a mailbox when its customer is erased
-is placed without an address. Both write while holding the event counter, so the later one sees the earlier.
+It also covers commands accepted before it and applied after it: an order or a checkout still in a mailbox when its
+customer is erased is written without an address. Both write while holding the event counter, so the later one sees the
+earlier.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.model import Order
+from domain.checkouts import Checkout
+from domain.customers import account_of
+from domain.model import Order, holds_private
 from domain.orders import is_guest
 
 _EMAILS_OF: Final = """
@@ -22,6 +26,18 @@ _ORDERS_OF: Final = "email IS NOT NULL AND (customer_id = ANY($1::text[]) OR ema
 _LOCK_ORDERS_OF: Final = f"SELECT FROM orders WHERE {_ORDERS_OF} ORDER BY id FOR UPDATE"
 _ERASE_EMAILS: Final = f"""
     UPDATE orders SET email = NULL WHERE {_ORDERS_OF} RETURNING customer_id
+"""  # noqa: S608 - ours
+
+_CHECKOUTS_OF: Final = """
+    (customer_id = ANY($1::text[]) OR email = ANY($2::text[]))
+    AND num_nonnulls(email, address, billing_address, note) > 0
+"""
+_BLANK_CHECKOUT: Final = "email = NULL, address = NULL, billing_address = NULL, note = NULL"
+_LOCK_CHECKOUTS_OF: Final = f"SELECT FROM checkouts WHERE {_CHECKOUTS_OF} ORDER BY id FOR UPDATE"
+_ERASE_CHECKOUTS: Final = f"UPDATE checkouts SET {_BLANK_CHECKOUT} WHERE {_CHECKOUTS_OF}"  # noqa: S608 - ours
+_ERASE_WRITTEN: Final = f"""
+    UPDATE checkouts c SET {_BLANK_CHECKOUT} FROM accounts a
+    WHERE c.id = ANY($1::uuid[]) AND a.id = ANY($2::uuid[]) AND c.customer_id = a.id::text AND a.erased
 """  # noqa: S608 - ours
 
 BLANK: Final = "entry = '', lost = '{*}'"
@@ -49,7 +65,8 @@ class Erasure:
         return bool(self._accounts or self._guests)
 
     def of_account(self, account_id: UUID) -> None:
-        """Adds an account: its orders lose their addresses, and so do those that guests placed with its address."""
+        """Adds an account: its orders and checkouts lose their addresses, and so do those of guests that have its
+        address."""
         self._accounts.append(account_id)
 
     def of_guest(self, principal: str) -> None:
@@ -57,15 +74,23 @@ class Erasure:
         self._guests.append(principal)
 
     async def lock(self, connection: asyncpg.Connection[Any]) -> None:
-        """Locks the orders in order of id, as always. Call before the accounts are written, which blanks the addresses
-        that orders are found by."""
+        """Locks the orders, then the checkouts, in order of id, as always. Call before the accounts are written, which
+        blanks the addresses that they are found by."""
         if self._accounts:
             self._emails = await connection.fetchval(_EMAILS_OF, self._accounts)
             await connection.execute(_LOCK_ORDERS_OF, [str(each) for each in self._accounts], self._emails)
+        if self:
+            await connection.execute(_LOCK_CHECKOUTS_OF, self._principals, self._emails)
+
+    @property
+    def _principals(self) -> list[str]:
+        return [*map(str, self._accounts), *self._guests]
 
     async def write(self, connection: asyncpg.Connection[Any]) -> None:
         """Blanks the data, including what the batch itself wrote."""
-        principals = [*map(str, self._accounts), *self._guests]
+        principals = self._principals
+        if self:
+            await connection.execute(_ERASE_CHECKOUTS, principals, self._emails)
         if self._accounts:
             changed = await connection.fetch(_ERASE_EMAILS, principals, self._emails)
             principals += {row["customer_id"] for row in changed if is_guest(row["customer_id"])}
@@ -73,20 +98,19 @@ class Erasure:
             await connection.execute(_BLANK_DEAD_LETTERS, principals)
 
 
+async def erase_written(connection: asyncpg.Connection[Any], checkouts: Iterable[Checkout]) -> None:
+    """Blanks those of the checkouts, which were just written, whose owners have since been erased."""
+    with_address = [checkout for checkout in checkouts if holds_private(checkout)]
+    owners = {account_id for each in with_address if (account_id := account_of(each.customer_id)) is not None}
+    if owners:
+        await connection.execute(_ERASE_WRITTEN, [each.id for each in with_address], list(owners))
+
+
 async def erased_customers(connection: asyncpg.Connection[Any], orders: Iterable[Order]) -> set[str]:
     """Of the customers whose new orders have an address, those who have since been erased. The others need no query: an
     account's orders seldom have an address of their own, and a guest has no account."""
     asked = {order.customer_id for order in orders if order.email is not None}
-    accounts = [account_id for each in asked if (account_id := _account(each)) is not None]
+    accounts = [account_id for each in asked if (account_id := account_of(each)) is not None]
     if not accounts:
         return set()
     return {row["id"] for row in await connection.fetch(_ERASED, accounts)}
-
-
-def _account(principal: str) -> UUID | None:
-    if is_guest(principal):
-        return None
-    try:
-        return UUID(principal)
-    except ValueError:
-        return None

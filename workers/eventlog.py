@@ -1,4 +1,5 @@
-"""What a batch writes into the log: its events, each at its place, and the record of each command beside them."""
+"""What a batch writes into the log: its events, each at its place, and beside them each command's record and
+idempotency key."""
 
 from __future__ import annotations
 
@@ -29,8 +30,9 @@ class CommandRow(msgspec.Struct, frozen=True, gc=False):
     owns_key: bool
 
 
-class PendingEvent(msgspec.Struct, frozen=True, gc=False):
-    """One event of the batch, before it has its place in the log. `data` is its JSON."""
+class PendingEvent(msgspec.Struct, gc=False):
+    """One event of the batch, before it has its place in the log. `data` is its JSON, to which the number is added that
+    the event may take (see `workers/numbering.py`)."""
 
     type: str
     subject: str
@@ -52,6 +54,8 @@ def add_log(
         ],
     )
     inserts.add(_COMMANDS, [_command_row(command, first, at) for command in applied])
+    keyed = [each.envelope for each in applied if each.owns_key and each.envelope.idempotency_key is not None]
+    inserts.add(_KEYS, [(each.principal, each.idempotency_key, each.command_id, each.fingerprint) for each in keyed])
 
 
 def _command_row(command: CommandRow, first_seq: int, at: datetime) -> tuple[object, ...]:
@@ -68,7 +72,6 @@ def _command_row(command: CommandRow, first_seq: int, at: datetime) -> tuple[obj
         first_seq + command.first_event,
         command.event_count,
         envelope.idempotency_key if command.owns_key else None,
-        envelope.fingerprint if command.owns_key else None,
         command.request,
     )
 
@@ -93,9 +96,9 @@ _COMMANDS: Final = Columns(
         "seq",
         "event_count",
         "idempotency_key",
-        "fingerprint",
         "request",
     ),
     seqs=("seq",),
     moments=("applied_at",),
 )
+_KEYS: Final = Columns(tables.idempotency_keys, ("principal", "key", "command_id", "fingerprint"))

@@ -7,19 +7,27 @@ locks remembers how far the log had come (see `workers/at_once.py`).
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
+from domain.checkouts import Checkout
+from domain.customers import Ordered
 from domain.ledgers import Balance, Ledger
 from domain.model import Entity, Line, Offer, Order, Shop
+from domain.payments.payment import Payment
+from domain.quote.terms import Terms
+from domain.terms import NOW, TermsPart
 from runtime import entities, orders
 from runtime.database import Connection
-from runtime.entities import ENTITIES, PRICES, table_of
+from runtime.entities import ENTITIES, PRICES, SKU_PRICES, TERMS, table_of
 from runtime.ledgers import LEDGERS, LedgerTable
 from runtime.mailboxes.fence import LOG_OF_TODAY, Confirmed
+from runtime.metrics import EVENT_COUNTER_WAIT_SECONDS
+from runtime.offers import HAVE_ORDERED, OFFERS, offer
+from runtime.terms import TermsMemory
 from workers.guarded import Stands
 from workers.ownership import Writes
 
@@ -41,6 +49,13 @@ class ReadSet(msgspec.Struct):
     balances: dict[Ledger, set[str]] = msgspec.field(default_factory=dict)
     exact: set[tuple[Ledger, str]] = msgspec.field(default_factory=set)
     guards: set[str] = msgspec.field(default_factory=set)
+    settled_ids: set[UUID] = msgspec.field(default_factory=set)
+    """Of `order_ids`, those that may be confirmed or come to nothing: the checkouts that they came of are needed, and
+    what cards pay of them. Orders without a checkout have neither."""
+    customers: set[str] = msgspec.field(default_factory=set)
+    """The customers of whom it matters what they have ordered before, if the terms say so."""
+    quoted: bool = False
+    """Whether something is to be quoted: on the shop's terms, and on all that is known of the SKUs."""
 
     def add(self, kind: type[Entity], key: Any, *, by: str | None = None) -> None:
         """Asks for the entities with this key, or this value in the column `by`."""
@@ -79,13 +94,14 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
 
 
 class Looked(NamedTuple):
-    """State loaded without a lock, and how far the log had come by then."""
+    """State loaded without a lock, how far the log had come by then, and how many orders had a number."""
 
     loaded: Loaded
     log: Confirmed
+    numbered_orders: int
 
 
-async def load(connection: Connection, read_set: ReadSet, *, alone: bool) -> Loaded:
+async def load(connection: Connection, read_set: ReadSet, *, alone: bool, memory: TermsMemory | None = None) -> Loaded:
     """The part of the shop in `read_set`. Its orders are locked until the commit, and with `alone` also the event
     counter, so that nobody else moves a balance; then writing an entity raises LockNotAvailableError if another batch
     holds it.
@@ -93,13 +109,25 @@ async def load(connection: Connection, read_set: ReadSet, *, alone: bool) -> Loa
     shop, before = Shop(), dict[type, dict[Any, Any]]()
     if read_set.order_ids:
         shop.orders = await _load_orders(connection, read_set.order_ids)
+        for order_id in read_set.settled_ids & shop.orders.keys():
+            if (checkout_id := shop.orders[order_id].checkout_id) is not None:
+                read_set.add(Checkout, checkout_id)
+                read_set.add(Payment, order_id, by="order_id")
     if alone:
-        await connection.execute("SELECT FROM event_counter FOR UPDATE")
+        with EVENT_COUNTER_WAIT_SECONDS.time():
+            await connection.execute("SELECT FROM event_counter FOR UPDATE")
         if read_set.entities:
             await connection.execute(_GIVE_WAY)
     stands = Stands()
-    if read_set.skus or read_set.balances or read_set.guards:
-        _, stands = await _load_what_may_move(connection, read_set, shop)
+    if read_set.skus or read_set.balances or read_set.guards or read_set.quoted:
+        log, stands, _ = await _load_what_may_move(connection, read_set, shop)
+        if read_set.quoted:
+            parts = partial(entities.load, connection, table_of(TermsPart), None, ())
+            terms = shop.of(Terms)[NOW] = await (memory or TermsMemory()).at(log.identity, stands.guards[TERMS], parts)
+            await _load_whole_offers(connection, read_set, shop)
+            if terms.for_first_orders and read_set.customers:
+                for customer_id, earlier in await connection.fetch(_HAVE_ORDERED, list(read_set.customers)):
+                    shop.of(Ordered)[customer_id] = Ordered(customer_id, earlier)
     for (kind, column), values in read_set.entities.items():
         entity_table = table_of(kind)
         for state in await entities.load(connection, entity_table, column, values):
@@ -109,34 +137,37 @@ async def load(connection: Connection, read_set: ReadSet, *, alone: bool) -> Loa
 
 def can_be_looked_at(read_set: ReadSet) -> bool:
     """Whether one statement can load all of it."""
-    return not read_set.order_ids and not read_set.entities
+    return not (read_set.order_ids or read_set.entities or read_set.quoted)
 
 
 async def look(connection: Connection, read_set: ReadSet) -> Looked:
     """The part of the shop in such a `read_set`, without any lock."""
     shop = Shop()
-    log, stands = await _load_what_may_move(connection, read_set, shop)
-    return Looked(_loaded(shop, {}, stands), log)
+    log, stands, numbered_orders = await _load_what_may_move(connection, read_set, shop)
+    return Looked(_loaded(shop, {}, stands), log, numbered_orders)
 
 
 def _loaded(shop: Shop, before: dict[type, dict[Any, Any]], stands: Stands) -> Loaded:
     before[Order] = shop.orders
     writes = Writes()
     shop.orders = writes.watched(shop.orders)
-    shop.others = {entity_table.state: writes.watched(before.get(entity_table.state, {})) for entity_table in ENTITIES}
+    for entity_table in ENTITIES:
+        shop.others[entity_table.state] = writes.watched(before.get(entity_table.state, {}))
     return Loaded(shop, before, writes, stands)
 
 
-async def _load_what_may_move(connection: Connection, read_set: ReadSet, shop: Shop) -> tuple[Confirmed, Stands]:
-    """Loads offers and balances, and with them the seqs of their guards and how far the log has come: in one statement,
-    so that they are consistent. Consulted entities are loaded later, which can only make a guard look older than it
-    was."""
+async def _load_what_may_move(connection: Connection, read_set: ReadSet, shop: Shop) -> tuple[Confirmed, Stands, int]:
+    """Loads offers and balances, and with them the seqs of their guards, how far the log has come and how many orders
+    have a number: in one statement, so that they are consistent. Consulted entities are loaded later, which can only
+    make a guard look older than it was."""
     guards = {*read_set.guards, PRICES} if read_set.skus else read_set.guards
+    if read_set.quoted:
+        guards = {*guards, PRICES, SKU_PRICES, TERMS}
     tables = tuple(table for table in LEDGERS if table.ledger in read_set.balances)
     keys = [read_set.balances[table.ledger] for table in tables]
     seqs: dict[str, int] = {}
     places = [shop.balances_of(table.ledger) for table in tables]
-    log = None
+    log, numbered_orders = None, 0
     for place, key, first, second, currency, on_sale in await connection.fetch(
         _what_may_move(tables), list(guards), list(read_set.skus), *map(list, keys)
     ):
@@ -147,15 +178,23 @@ async def _load_what_may_move(connection: Connection, read_set: ReadSet, shop: S
         elif place == _GUARDS:
             seqs[key] = first
         else:
-            log = Confirmed(UUID(key), first)
+            log, numbered_orders = Confirmed(UUID(key), first), second
     assert log is not None
     exact: dict[Ledger, dict[str, int]] = {}
     for ledger, key in read_set.exact:
         exact.setdefault(ledger, {})[key] = shop.balance(ledger, key).posted
     absent = {table.ledger: asked - found.keys() for table, asked, found in zip(tables, keys, places, strict=True)}
-    return log, Stands(seqs, exact, absent)
+    return log, Stands(seqs, exact, absent), numbered_orders
 
 
+async def _load_whole_offers(connection: Connection, read_set: ReadSet, shop: Shop) -> None:
+    """Loads all that is known of the SKUs, after their guard, which can only make it look older than it is."""
+    for row in await connection.fetch(_OFFERS_OF, list(read_set.skus)):
+        shop.offers[row["sku"]] = offer(row)
+
+
+_OFFERS_OF: Final = OFFERS.format(skus="$1::text[]")
+_HAVE_ORDERED: Final = HAVE_ORDERED.format(customers="$1::text[]")
 _LOG: Final = -3
 _GUARDS: Final = -2
 _OFFERS: Final = -1
@@ -170,8 +209,8 @@ def _what_may_move(tables: tuple[LedgerTable, ...]) -> str:
         for place, t in enumerate(tables)
     ]
     return f"""
-        SELECT {_LOG}, identity::text, last_seq, 0::bigint, NULL::text, NULL::boolean
-        FROM (SELECT {LOG_OF_TODAY}) AS log
+        SELECT {_LOG}, identity::text, last_seq, orders, NULL::text, NULL::boolean
+        FROM (SELECT {LOG_OF_TODAY}, (SELECT orders FROM event_counter)) AS log
         UNION ALL SELECT {_GUARDS}, v.name, coalesce(g.seq, 0), 0, NULL, NULL
         FROM unnest($1::text[]) AS v (name) LEFT JOIN guards g USING (name)
         UNION ALL SELECT {_OFFERS}, sku, price_minor, 0, currency, on_sale FROM variants WHERE sku = ANY($2::text[])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from domain.model import Command
 from runtime import envelope as envelopes
+from runtime import logs
 from runtime.envelope import DeadLetterCode, Envelope, UnreadableEntry
 from runtime.mailboxes.inbox import Entry
 
@@ -36,3 +38,11 @@ def read(mailbox: int, entry: Entry) -> Message | DeadLetter:
     except UnreadableEntry as error:
         return DeadLetter(mailbox, entry, error.code, error.detail, error.envelope)
     return Message(mailbox, entry, envelope, command)
+
+
+def about(message: Message | DeadLetter) -> AbstractContextManager[None]:
+    """What is logged inside is about this message."""
+    command = message.command if isinstance(message, Message) else None
+    return logs.about(
+        command_id=message.envelope and message.envelope.command_id, order_id=getattr(command, "order_id", None)
+    )

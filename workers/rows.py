@@ -3,11 +3,11 @@ balances in `workers/guarded.py`, the log in `workers/eventlog.py`; every other 
 `runtime/entities.py`.
 
 The lock order of the whole system stands here: mailbox positions, then orders by id, then the rows of entities, then
-the event counter. Whoever writes orders, balances or the log holds the counter until the commit; so seq follows commit
-order, an order knows its place in the log, and balances need no locks of their own. A reaction's row is locked by
-whoever runs it, for one statement, and by the commands of one mailbox only: it can come anywhere. Only a batch that
-holds the counter from the start comes to its entities late: it gives way at once to whoever has them and waits for the
-counter.
+the event counter. A transaction that writes orders, balances or the log holds the counter until it commits; so seq
+follows commit order, an order knows its place in the log, and balances need no locks of their own. A reaction's row is
+locked by its run, for one statement, and by the commands of one mailbox only: it can come anywhere. Only a batch that
+holds the counter from the start comes to its entities late: it gives way at once to a batch that has them and waits for
+the counter.
 
 Balances are written as changes, and looked at as they are (see `workers/guarded.py`): so a batch may decide before it
 holds the counter, and only one whose reads have gone stale is decided again, with the counter held from the start.
@@ -20,16 +20,18 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import msgspec
+from msgspec.structs import replace
 
+from domain.checkouts import Checkout
 from domain.model import Entity, Order
 from runtime import entities, orders, tables
 from runtime.database import Connection
-from runtime.entities import ENTITIES, EntityTable, Guard, type_of
+from runtime.entities import ENTITIES, EntityTable, Guard, table_of, type_of
 from workers.erasing import Erasure, erased_customers
 from workers.guarded import Balances
 from workers.inserts import Columns, Inserts
 from workers.loading import Loaded
+from workers.statements import Part
 from workers.tasks.outbox import Outbox
 
 _CHANGE_ORDERS = f"""
@@ -37,6 +39,12 @@ _CHANGE_ORDERS = f"""
     FROM unnest({", ".join(f"${n}::{type_of(tables.orders, c)}[]" for n, c in enumerate(orders.COLUMNS, start=2))})
         AS v ({", ".join(orders.COLUMNS)}) WHERE o.id = v.id
 """  # noqa: S608 - names of ours
+
+
+_NUMBER_INVOICES: Final = """
+    UPDATE invoices i SET number = v.number FROM places, unnest({0}::text[], {1}::text[]) AS v (id, number)
+    WHERE i.id = v.id
+"""
 
 
 class Rows:
@@ -48,11 +56,20 @@ class Rows:
         """The place in the batch of the event whose rows are being gathered."""
         self.places_of_orders: dict[UUID, int] = {}
         """Of every order that was placed, the place of that event in the batch."""
+        self.places_of_invoices: dict[str, int] = {}
+        """Likewise of every invoice."""
         self.balances = Balances()
         self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, tuple[str, ...], bool]] = []
         self.reactions: dict[str, int | None] = {}
         self.erasure = Erasure()
         self.outbox = Outbox()
+
+    def numbers_of_invoices(self, numbers: Mapping[int, str]) -> list[Part]:
+        """Writes the numbers of the invoices, which are rows already, as part of a statement."""
+        if not self.places_of_invoices:
+            return []
+        given = [numbers[place] for place in self.places_of_invoices.values()]
+        return [Part("numbered_invoices", _NUMBER_INVOICES, (list(self.places_of_invoices), given))]
 
     def move_reaction(self, name: str, position: int | None) -> None:
         """Has a reaction go on behind `position`, None for the log's end as it is before this batch; a run that is in
@@ -71,8 +88,9 @@ class Rows:
             await connection.execute(
                 """
                 INSERT INTO reactions (name, position, updated_at)
-                SELECT v.name, least(coalesce(v.position, c.last_seq), c.last_seq), now()
-                FROM unnest($1::text[], $2::bigint[]) AS v (name, position), event_counter c ORDER BY v.name
+                SELECT v.name, greatest(least(coalesce(v.position, c.last_seq), c.last_seq), l.first_seq - 1), now()
+                FROM unnest($1::text[], $2::bigint[]) AS v (name, position), event_counter c, log_start l
+                ORDER BY v.name
                 ON CONFLICT (name) DO UPDATE SET position = excluded.position, failures = 0, blamed = 0,
                     failing_since = NULL,
                     last_error = NULL, due_at = NULL, lease_token = NULL, lease_until = NULL, updated_at = now()
@@ -105,22 +123,35 @@ def add_lines(inserts: Inserts, loaded: Loaded) -> None:
 
 
 async def write_orders(
-    connection: Connection, inserts: Inserts, loaded: Loaded, seqs: Mapping[UUID, int], at: datetime
+    connection: Connection,
+    inserts: Inserts,
+    loaded: Loaded,
+    places: Mapping[UUID, int],
+    first: int,
+    numbers: Mapping[int, str],
+    at: datetime,
 ) -> None:
-    """Adds every order that is new, placed at its seq, and writes every one that is another than was loaded."""
+    """Adds every order that is new, under its number, and writes every one that is another than was loaded. `places`
+    are those of the events that placed them in the batch, which begins at `first`; `numbers` are by place."""
     before = loaded.before[Order]
     new = {key: order for key, order in loaded.shop.orders.items() if key not in before}
     if new:
         if erased := await erased_customers(connection, new.values()):
             new = {key: _without_address(order) if order.customer_id in erased else order for key, order in new.items()}
-        inserts.add(_NEW_ORDERS, [(*orders.row(order), at, at, seqs[key]) for key, order in new.items()])
+        inserts.add(
+            _NEW_ORDERS,
+            [
+                (*orders.row(replace(order, number=numbers[places[key]])), at, at, first + places[key])
+                for key, order in new.items()
+            ],
+        )
     changed = [order for key, order in loaded.shop.orders.items() if key in before and before[key] is not order]
     if changed:
         await connection.execute(_CHANGE_ORDERS, at, *map(list, zip(*map(orders.row, changed), strict=True)))
 
 
 def _without_address(order: Order) -> Order:
-    return msgspec.structs.replace(order, email=None)
+    return replace(order, email=None)
 
 
 def adds_only_orders(loaded: Loaded) -> bool:
@@ -140,6 +171,12 @@ async def write_entities(connection: Connection, loaded: Loaded, at: datetime) -
         if entity_table.guard is not None and _has_moved(entity_table, entity_table.guard, loaded, made, changed):
             moved_guards.add(entity_table.guard.name)
     return moved_guards
+
+
+def written_checkouts(loaded: Loaded) -> list[Checkout]:
+    """The checkouts that are others than were loaded."""
+    made, changed = _written(table_of(Checkout), loaded)
+    return [state for state in (*made, *changed) if isinstance(state, Checkout)]
 
 
 def _has_moved(

@@ -1,5 +1,5 @@
-"""Retention: what jobs leave, unreadable mailbox entries and unconfirmed registrations are kept for a while and then
-removed. Only the last are part of the log: they take a command, which their mailbox decides.
+"""Retention: what jobs leave, unreadable mailbox entries, unconfirmed registrations and abandoned checkouts are kept
+for a while and then removed. Only the last two are part of the log: they take a command, which their mailbox decides.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from uuid import UUID
 
 import asyncpg
 
+from domain.checkouts import ExpireCheckout
 from domain.erasure import ExpireRegistration
+from domain.model import Command
+from domain.orders import GUEST_PREFIX
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings
 from workers.erasing import BLANK
 from workers.jobs import store
+from workers.reactions.commanding import SEND_PATIENCE_SECONDS, TIDEGATE
 from workers.reactions.core import NOT_THE_EVENT
-from workers.reactions.expiry import SEND_PATIENCE_SECONDS, TIDEGATE
 
 _EVERY_SECONDS: Final = 60.0
 # Any others follow a minute later.
 _REGISTRATIONS_AT_ONCE: Final = 500
+_CHECKOUTS_AT_ONCE: Final = 2_000
 
 _BLANK_OLD_LETTERS: Final = f"""
     UPDATE dead_letters SET {BLANK}
@@ -32,6 +36,19 @@ _OLD_REGISTRATIONS: Final = """
     WHERE NOT confirmed AND NOT erased
         AND updated_at < now() - greatest(make_interval(days => $1), make_interval(secs => $2))
     ORDER BY updated_at LIMIT $3
+"""
+
+# The shortest time of all comes first: an index of open checkouts finds those that have not been touched for so long.
+_ABANDONED: Final = """
+    SELECT id, version FROM checkouts
+    WHERE status = 'open'
+        AND updated_at < now() - least(make_interval(hours => $1), make_interval(days => $2), make_interval(days => $3))
+        AND updated_at < now() - CASE
+            WHEN lines = '[]' THEN make_interval(hours => $1)
+            WHEN starts_with(customer_id, $4) THEN make_interval(days => $2)
+            ELSE make_interval(days => $3)
+        END
+    ORDER BY updated_at LIMIT $5
 """
 
 _log = logging.getLogger(__name__)
@@ -59,17 +76,25 @@ class Tidier:
 
     async def tidy(self) -> None:
         """Tidies now."""
-        config = self._config
-        await store.tidy(self._job_pool, config.job_result_seconds)
-        await self._pool.execute(_BLANK_OLD_LETTERS, config.dead_letter_keep_days)
+        await store.tidy(self._job_pool, self._config.job_result_seconds)
+        await self._pool.execute(_BLANK_OLD_LETTERS, self._config.dead_letter_keep_days)
+        await self._expire_registrations()
+        await self._expire_checkouts()
+
+    async def _expire_registrations(self) -> None:
         # None is removed while its link is valid.
+        config = self._config
         old = await self._pool.fetch(
             _OLD_REGISTRATIONS, config.registration_keep_days, config.confirm_link_seconds, _REGISTRATIONS_AT_ONCE
         )
         for account_id, epoch in old:
-            await self._sender.send(
-                ExpireRegistration(UUID(int=account_id.int), epoch),
-                TIDEGATE,
-                key=f"registration:{account_id}:{epoch}",
-                patience_seconds=SEND_PATIENCE_SECONDS,
-            )
+            await self._send(ExpireRegistration(UUID(int=account_id.int), epoch), f"registration:{account_id}:{epoch}")
+
+    async def _expire_checkouts(self) -> None:
+        config = self._config
+        keep = config.empty_checkout_keep_hours, config.guest_checkout_keep_days, config.checkout_keep_days
+        for checkout_id, version in await self._pool.fetch(_ABANDONED, *keep, GUEST_PREFIX, _CHECKOUTS_AT_ONCE):
+            await self._send(ExpireCheckout(UUID(int=checkout_id.int), version), f"checkout:{checkout_id}:{version}")
+
+    async def _send(self, command: Command, key: str) -> None:
+        await self._sender.send(command, TIDEGATE, key=key, patience_seconds=SEND_PATIENCE_SECONDS)

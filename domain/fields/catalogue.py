@@ -21,11 +21,13 @@ from domain.limits import (
     SLUG_MAX_CHARS,
     SLUG_PATTERN,
     WEIGHT_MAX_GRAMS,
+    WORD_MAX_CHARS,
 )
 from domain.money import CURRENCIES
 
 _SKU = re.compile(SKU_PATTERN)
 _SLUG = re.compile(SLUG_PATTERN)
+_WORD = re.compile(r"[!-~]+")
 
 
 def _upper(text: str) -> str:
@@ -104,6 +106,17 @@ CURRENCY: Final = Word(
 )
 STATUS: Final = Word(("draft", "active", "archived"), spelling=stripped)
 """Of a product."""
+KIND: Final = Word(("goods", "digital", "gift_card"), spelling=stripped)
+"""Of a variant: what has to be delivered, what has not, and what is money of another kind."""
+TAX_CLASS: Final = Text(
+    "A tax class",
+    most=WORD_MAX_CHARS,
+    spelling=_code,
+    fits=lambda text: _WORD.fullmatch(text) is not None,
+    code="not_word",
+    demand="This is not a tax class: visible ASCII characters, without spaces.",
+    examples=["standard"],
+)
 PRICE: Final = Whole(0, PRICE_MAX_MINOR)
 """In minor units of its currency, per piece."""
 WEIGHT: Final = Whole(0, WEIGHT_MAX_GRAMS)

@@ -13,6 +13,9 @@ from domain.limits import (
     PASSWORD_MAX_CHARS,
     PASSWORD_MIN_CHARS,
     PRINCIPAL_MAX_CHARS,
+    TAX_ID_MAX_CHARS,
+    TAX_ID_MIN_CHARS,
+    WORD_MAX_CHARS,
 )
 
 # The addresses that people have, and none that could break a header: no quotes, comments, address literals or spaces.
@@ -68,6 +71,46 @@ KEY_NAME: Final = Text(
     code="nothing_shown",
     demand=_NOTHING_SHOWN,
     examples=["Warehouse scanner"],
+)
+
+
+_TAX_ID: Final = re.compile(r"[A-Z0-9]*")
+_SEPARATORS: Final = str.maketrans("", "", " .-/")
+
+
+def _tax_id(text: str) -> str:
+    text = one_line(text).translate(_SEPARATORS)
+    return text.upper() if text.isascii() else text
+
+
+TAX_ID: Final = Text(
+    "A tax id",
+    least=TAX_ID_MIN_CHARS,
+    most=TAX_ID_MAX_CHARS,
+    spelling=_tax_id,
+    fits=lambda text: _TAX_ID.fullmatch(text) is not None,
+    code="not_tax_id",
+    demand="This is not a tax id: letters A to Z and digits.",
+    examples=["DE136695976"],
+)
+"""Without the spaces, dots, hyphens and slashes that people put in it. Whether it is anybody's is another question."""
+
+_GROUP: Final = re.compile(r"[!-~]*")
+
+
+def _group(text: str) -> str:
+    check_unicode(text)
+    return stripped(text)
+
+
+CUSTOMER_GROUP: Final = Text(
+    "A customer group",
+    most=WORD_MAX_CHARS,
+    spelling=_group,
+    fits=lambda text: _GROUP.fullmatch(text) is not None,
+    code="not_group",
+    demand="This is not a customer group: visible ASCII characters without spaces.",
+    examples=["wholesale"],
 )
 
 

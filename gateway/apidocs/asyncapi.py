@@ -125,9 +125,7 @@ def _schemas() -> dict[str, Any]:
     events = event_schemas()
     assert not events.keys() & schemas.keys(), f"two schemas of one name: {events.keys() & schemas.keys()}"
     schemas |= events
-    # AsyncAPI's discriminator is the bare name of a member.
-    event = any_event("An event, in CloudEvents 1.0 form.")
-    schemas["CloudEvent"] = {**event, "discriminator": event["discriminator"]["propertyName"]}
+    schemas["CloudEvent"] = any_event("An event, in CloudEvents 1.0 form.")
     schemas["Events"]["properties"]["events"] = {
         "type": "array",
         "minItems": 1,
@@ -135,7 +133,20 @@ def _schemas() -> dict[str, Any]:
     }
     for name, schema in schemas.items():
         explain(name, schema)
+    _name_discriminators(schemas)
     return schemas
+
+
+def _name_discriminators(part: Any) -> None:
+    """AsyncAPI's discriminator is the bare name of a member, OpenAPI's an object."""
+    if isinstance(part, dict):
+        if isinstance(said := part.get("discriminator"), dict) and "propertyName" in said:
+            part["discriminator"] = said["propertyName"]
+        for value in part.values():
+            _name_discriminators(value)
+    elif isinstance(part, list):
+        for value in part:
+            _name_discriminators(value)
 
 
 def _description() -> str:

@@ -23,8 +23,9 @@ _HEADERS: Final = [
         ),
         (
             "traceparent",
-            "W3C Trace Context: everything that follows from one command is one trace.",
-            {"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-00$"},
+            "W3C Trace Context: the delivery's own trace if this installation sends traces; otherwise all that follows"
+            " from one command has one, which is not sampled.",
+            {"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"},
         ),
     )
 ]

@@ -4,21 +4,12 @@ schema stands before it. Values that are a closed set are listed the same way.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
-from domain.catalogue import PRODUCT_STATUSES
-from domain.jobs import FAILED, JOB_KINDS, SUCCEEDED
-from domain.model import COMMANDS, EVENTS
-from domain.money import CURRENCIES
-from domain.orders import ORDER_STATUSES
-from domain.roles import ACCOUNT_ROLES, ROLES, SCOPES_OF_ROLE
-from domain.sessions import REUSED, SIGNED_OUT
-from domain.webhooks import choices
-from gateway.realtime.messages import ERROR_CODES
-from gateway.web.problems import STATUS_OF_CODE
-from runtime.metrics import UNREADABLE_COMMAND_TYPE
-from runtime.records import ACCEPTED, OUTCOME_STATUSES
+from gateway.apidocs.closed_sets import closed_sets
+from gateway.apidocs.words_of_invoices import WORDS_OF_INVOICES
+from gateway.apidocs.words_of_money import WORDS_OF_MONEY
+from gateway.apidocs.words_of_payments import WORDS_OF_PAYMENTS
 
 _WORDS: Final[Mapping[str, str]] = {
     # Whose, which, when.
@@ -55,6 +46,7 @@ _WORDS: Final[Mapping[str, str]] = {
     # Lists.
     "after": "The seq after which to begin.",
     "cursor": "The `next_cursor` of the previous page.",
+    "first_seq": "The first event that is not archived, where a reader may begin; only with `archived`.",
     "items": "The items of this page, in the order that the operation names.",
     "last_seq": "The seq of the last event here, to continue after; the requested one if there are none.",
     "log": "The log a seq belongs to: the UUID in its events' `source`, to be sent back with the seq.",
@@ -69,6 +61,9 @@ _WORDS: Final[Mapping[str, str]] = {
     "barcode": "The code on the package, as text.",
     "category_id": "Its category; null for none.",
     "children": "The categories directly below it.",
+    "lowest_price_minor": "The lowest price of the 30 days before it was reduced, in minor units; null if it is not, or"
+    " nothing is known of them.",
+    "priced_at": "When it was priced so; null if the price is as it was.",
     "compare_at_minor": "The former price that it is shown as reduced from, in minor units.",
     "currency": "ISO 4217.",
     "description": "Its description.",
@@ -96,8 +91,9 @@ _WORDS: Final[Mapping[str, str]] = {
     "reason": "The reason.",
     "reference": "The delivery's own number, if it has one.",
     "reserved": "Pieces on the shelf that are reserved for orders.",
-    "total_minor": "The total of all lines, in the minor units of `currency`.",
+    "total_minor": "The total, in the minor units of `currency`.",
     "unit_price_minor": "The price of one piece when the order was applied, in minor units.",
+    "number": "What people call it by, such as `T-000123`, counted without gaps; null for orders older than numbers.",
     # Accounts, sessions, keys.
     "access_token": "The bearer token, valid for minutes.",
     "current_password": "The current password.",
@@ -105,6 +101,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "epoch": "Incremented by whatever ends all sessions of the account, such as a new password.",
     "expires_in": "How many seconds the access token is valid.",
     "generation": "Counts the session's refreshes.",
+    "grace_seconds": "How long it is still held, in seconds.",
     "grant_type": "How to sign in; there is only one way.",
     "guest_token": "The bearer token for this one order of a guest; shown this once.",
     "key": "The API key itself; shown this once.",
@@ -254,6 +251,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "InvalidPartView.type": "The kind of error, as a stable word.",
     "OrderBody.email": "Where mail about this order goes: guests must give one, customers have theirs in the account.",
     "OrderBody.lines": "What to order.",
+    "CompletedView.email": "Where mail about this order goes; null for the account's own address.",
     "OrderView.email": "Where mail about this order goes; null for the account's own address.",
     "ProblemView.status": "The HTTP status.",
     "ProblemView.title": "The code, in words.",
@@ -270,50 +268,17 @@ _WORDS: Final[Mapping[str, str]] = {
 }
 
 
-@lru_cache(maxsize=1)
-def _sets() -> Mapping[str, Sequence[str]]:
-    """The closed sets of values; asked for when all rules are registered."""
-    return {
-        "currency": sorted(CURRENCIES),
-        "role": ACCOUNT_ROLES,
-        "scopes": sorted(frozenset().union(*SCOPES_OF_ROLE.values())),
-        "event_type": sorted(EVENTS),
-        "event_types": choices(),
-        "product_status": PRODUCT_STATUSES,
-        "command": [*sorted(kind.__name__ for kind in COMMANDS), UNREADABLE_COMMAND_TYPE],
-        "specversion": ("1.0",),
-        "datacontenttype": ("application/json",),
-        "token_type": ("bearer",),
-        "grant_type": ("password",),
-        "Error.code": ERROR_CODES,
-        "Authenticated.role": ROLES,
-        "CommandView.status": (ACCEPTED, *OUTCOME_STATUSES),
-        "CommandView.type": [*sorted(kind.__name__ for kind in COMMANDS), UNREADABLE_COMMAND_TYPE],
-        "HealthView.status": ("ready", "degraded", "unavailable"),
-        "HappeningView.type": [name for name in sorted(EVENTS) if name.startswith("order.")],
-        "OrderView.status": ORDER_STATUSES,
-        "PlacedView.status": ORDER_STATUSES,
-        "ProblemView.code": sorted(STATUS_OF_CODE),
-        "ProductItem.status": PRODUCT_STATUSES,
-        "ProductView.status": PRODUCT_STATUSES,
-        "command.rejected.code": sorted(STATUS_OF_CODE),
-        "job.finished.kind": JOB_KINDS,
-        "job.requested.kind": JOB_KINDS,
-        "job.finished.status": (SUCCEEDED, FAILED),
-        "product.changed.status": PRODUCT_STATUSES,
-        "product.created.status": PRODUCT_STATUSES,
-        "session.closed.reason": (SIGNED_OUT, REUSED),
-    }
+_ALL_WORDS: Final = {**WORDS_OF_INVOICES, **WORDS_OF_MONEY, **WORDS_OF_PAYMENTS, **_WORDS}
 
 
 def meaning(word: str, of: str = "") -> str | None:
     """What the word means; `of` is the schema, event type or operation that it stands in."""
-    return _WORDS.get(f"{of}.{word}", _WORDS.get(word))
+    return _ALL_WORDS.get(f"{of}.{word}", _ALL_WORDS.get(word))
 
 
 def explain(name: str, schema: dict[str, Any]) -> None:
     """Adds to the schema of an object what is known of its properties' words; what it says itself stays."""
-    sets = _sets()
+    sets = closed_sets()
     for word, said in schema.get("properties", {}).items():
         if "description" not in said and (told := meaning(word, name)) is not None:
             said["description"] = told

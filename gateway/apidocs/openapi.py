@@ -18,10 +18,11 @@ from gateway.apidocs import problem_members
 from gateway.apidocs.deliveries import deliveries
 from gateway.apidocs.event_schemas import any_event, event_kinds, event_schemas
 from gateway.apidocs.glossary import explain, meaning
-from gateway.apidocs.responses import HEADERS, InvalidPartView, ProblemView, problems
+from gateway.apidocs.responses import HEADERS, InvalidPartView, ProblemView, limit, problems
 from gateway.identity.caller import NOBODY_ROLE
-from gateway.identity.requirements import Requirement
+from gateway.identity.requirements import Requirement, is_limited
 from gateway.web.requests import body_schemas
+from gateway.web.structs import struct_schemas
 
 _SUMMARY: Final = "Commands go in and are durable at 202; every effect is an event in one gapless log."
 
@@ -37,15 +38,21 @@ Roles include those before them: nobody, guest, customer, staff, admin.
 TAGS: Final[Mapping[str, str]] = {
     "auth": "Signing in, staying signed in, signing out (OAuth2 password flow).",
     "accounts": "Your own profile and password; for admins, all accounts.",
+    "customers": "What customers buy as: groups, a tax id, an exemption from taxes.",
     "keys": "API keys for machines: shown once, scoped, revocable.",
     "products": "The catalogue: products and their variants, each a SKU with a price.",
+    "prices": "What SKUs cost on price lists and in other currencies.",
     "categories": "The tree of categories.",
     "orders": "Place, confirm, cancel and fulfil orders; nothing is ever oversold.",
+    "checkouts": "Carts, with what they cost and lack; one order comes of each.",
+    "terms": "What the shop says of taxes, deliveries, promotions, price lists and purchase limits.",
     "inventory": "What is on hand, reserved and available of each SKU.",
     "imports": "Catalogue and stock from CSV (also other shops' exports) or JSON Lines, with each row's outcome.",
     "exports": "Catalogue and orders as CSV, streamed.",
     "reports": "Sales by day, SKU, category or customer, as a job with a result that expires.",
     "webhooks": "Endpoints that receive events: CloudEvents, signed as in Standard Webhooks.",
+    "payments": "What buyers pay, and what is captured, let go and given back; where providers tell what happened.",
+    "cards": "Gift cards and store credit: money that was paid before, and pays for orders.",
     "tasks": "Work outside the log that events lead to; retry what failed too often.",
     "commands": "The outcome of each accepted command, and the dead letters.",
     "events": "The log: every effect, once, in order, without gaps.",
@@ -97,7 +104,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         components = made.setdefault("components", {})
         components["securitySchemes"] = _security_schemes()
         schemas = components.setdefault("schemas", {})
-        schemas.update(body_schemas(), **_problem_schemas())
+        schemas.update(body_schemas(), **_problem_schemas(), **struct_schemas())
         _describe_events(made, schemas)
         for name, schema in schemas.items():
             explain(name, schema)
@@ -106,6 +113,8 @@ def document(app: FastAPI) -> dict[str, Any]:
             _name_headers(operation)
             _explain_parameters(operation)
             operation["responses"].setdefault("422", problems(422)[422])  # a query may have a part that nobody knows
+            if is_limited(route.dependant):
+                limit(operation["responses"])
         _leave_out_null_defaults(made)
         app.openapi_schema = made
     return app.openapi_schema

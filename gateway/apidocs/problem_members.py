@@ -7,6 +7,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Final
 
+from domain.checkouts import CHECKOUT_STATUSES
 from domain.orders import ORDER_STATUSES
 
 _Schema = Mapping[str, Any]
@@ -31,6 +32,7 @@ _SHORT: Final = {
     },
     "examples": [[{"sku": "BAG-JUMBO", "requested": 2, "available": 1}]],
 }
+_REMARK: Final = {"field": "/email", "code": "email_required", "message": "Say where mail about the order goes."}
 _VERSIONS: Final = {
     "version": {**_COUNT, "description": "Its current version.", "examples": [4]},
     "expected_version": {**_COUNT, "description": "The version the request expected.", "examples": [3]},
@@ -40,6 +42,10 @@ _THE_LOG: Final = {
     "last_seq": {**_COUNT, "description": "Where the log ends.", "examples": [1041]},
     "log": {**_ID, "description": "The current log's identity."},
 }
+
+_ORDER: Final = {"order_id": {**_ID, "description": "The order that was asked for."}}
+_PAYMENT: Final = {"payment_id": {**_ID, "description": "The payment that it is about."}}
+_LEFT: Final = {"description": "What is left, in minor units.", "examples": [416]}
 
 OF_REFUSALS: Final[Mapping[str, _Schema]] = {
     "command_id": {**_ID, "description": "The command that was refused or failed, if it became one."},
@@ -64,6 +70,10 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     },
     "ahead_of_log": _THE_LOG,
     "another_log": _THE_LOG,
+    "archived": {
+        **_THE_LOG,
+        "first_seq": {**_COUNT, "description": "The first event that is not archived.", "examples": [1001]},
+    },
     "account_not_found": {"account_id": {**_ID, "description": "The account that was asked for."}},
     "account_state_conflict": {
         "active": {"type": "boolean", "description": "Whether the account is active.", "examples": [False]}
@@ -73,6 +83,34 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     "category_cycle": {"parent_id": {**_ID, "description": "The requested parent category."}},
     "category_not_found": {"category_id": {**_ID, "description": "The category that was asked for."}},
     "category_too_deep": {"depth": {**_COUNT, "description": "How deep it would be.", "examples": [7]}},
+    "checkout_changed": {
+        "current_total_minor": {**_COUNT, "description": "What it costs now, in minor units.", "examples": [2198]},
+        "current_due_minor": {
+            **_COUNT,
+            "description": "What cards leave to pay now, in minor units.",
+            "examples": [198],
+        },
+    },
+    "checkout_incomplete": {
+        "requirements": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/RemarkView"},
+            "description": "What it lacks, as the checkout itself says.",
+            "examples": [[_REMARK]],
+        }
+    },
+    "checkout_not_found": {"checkout_id": {**_ID, "description": "The checkout that was asked for."}},
+    "checkout_not_open": {
+        "checkout_id": {**_ID, "description": "The checkout."},
+        "checkout_status": {"type": "string", "enum": list(CHECKOUT_STATUSES), "description": "Its status."},
+    },
+    "code_not_found": {"code_text": {**_TEXT, "description": "The code that was asked for.", "examples": ["SAVE"]}},
+    "promotion_not_found": {"promotion_id": {**_ID, "description": "The promotion that was asked for."}},
+    "price_list_not_found": {"price_list_id": {**_ID, "description": "The price list that was asked for."}},
+    "too_many_prices": {"limit": {**_COUNT, "description": "How many there may be.", "examples": [100]}},
+    "terms_not_found": {"name": {**_TEXT, "description": "The part that was asked for.", "examples": ["taxes"]}},
+    "too_many_lines": {"limit": {**_COUNT, "description": "How many there may be.", "examples": [100]}},
+    "too_many_terms": {"limit": {**_COUNT, "description": "How many there may be.", "examples": [2000]}},
     "insufficient_stock": {"lines": _SHORT},
     "invalid_scope": {"refused": {**_TEXT, "description": "The scopes that the role does not allow."}},
     "job_finished": {"job_id": {**_ID, "description": "The job."}},
@@ -85,6 +123,28 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
             "examples": [["EUR", "GBP"]],
         }
     },
+    "capture_exceeds_authorized": {**_PAYMENT, "capturable_minor": {**_COUNT, **_LEFT}},
+    "partial_capture_unsupported": {**_PAYMENT, "capturable_minor": {**_COUNT, **_LEFT}},
+    "gift_card_not_found": {"card_id": {**_ID, "description": "The gift card that was asked for."}},
+    "store_credit_too_low": {"available_minor": {**_COUNT, **_LEFT}},
+    "store_credit_too_high": {
+        "limit_minor": {**_COUNT, "description": "The most that there may be.", "examples": [10**15]}
+    },
+    "refund_exceeds_paid": {**_ORDER, "refundable_minor": {**_COUNT, **_LEFT}},
+    "refund_exceeds_charged": {**_PAYMENT, "refundable_minor": {**_COUNT, **_LEFT}},
+    "partial_refund_unsupported": {**_PAYMENT, "refundable_minor": {**_COUNT, **_LEFT}},
+    "multi_capture_unsupported": _PAYMENT,
+    "manual_capture_unsupported": _ORDER,
+    "nothing_pending": _PAYMENT,
+    "nothing_to_void": _PAYMENT,
+    "nothing_to_invoice": _ORDER,
+    "order_paid": _ORDER,
+    "payment_busy": _PAYMENT,
+    "payment_entries_exceeded": _PAYMENT,
+    "payment_not_found": _PAYMENT,
+    "payment_pending": {**_ORDER, **_PAYMENT},
+    "provider_reports": _PAYMENT,
+    "too_many_payments": _ORDER,
     "not_on_sale": {"skus": _SKUS},
     "order_not_found": {"order_id": {**_ID, "description": "The order that was asked for."}},
     "order_state_conflict": {
@@ -105,6 +165,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     "report_not_ready": {
         "status_url": {**_TEXT, "format": "uri-reference", "description": "The URL of the report's status."}
     },
+    "seq_not_reached": {"last_seq": _THE_LOG["last_seq"]},
     "sku_taken": {"sku": _SKU},
     "slug_taken": {"slug": {**_TEXT, "description": "The slug that is taken.", "examples": ["enamel-mug"]}},
     "task_not_dead": {"state": {**_TEXT, "description": "The state that the task is in.", "examples": ["queued"]}},
@@ -118,6 +179,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
         "event_types": {"type": "array", "items": _TEXT, "description": "The ones that do not exist."}
     },
     "unknown_sku": {"skus": _SKUS},
+    "variant_kind_fixed": {"sku": _SKU},
     "variant_not_found": {"sku": _SKU},
     "version_conflict": _VERSIONS,
     "webhook_address_refused": {"host": {**_TEXT, "description": "The host that is not public."}},

@@ -57,13 +57,27 @@ HEADERS: Final[Mapping[str, dict[str, Any]]] = {
         ("X-Total-Count", "The number of items on all pages.", {"type": "integer", "minimum": 0}),
         ("Link", "The neighbouring pages (RFC 8288).", {"type": "string"}),
         ("Preference-Applied", "`wait=N`, if the request waited for the outcome (RFC 7240).", {"type": "string"}),
-        ("Tidegate-Seq", "The seq of the write's first event, if the request waited for it.", {"type": "integer"}),
+        (
+            "Tidegate-Seq",
+            "The seq of the write's first event, once it is known; all its events are visible from then on.",
+            {"type": "integer"},
+        ),
         ("Tidegate-Command", "The write's command, if the request waited for it.", {"type": "string"}),
         ("Idempotency-Replayed", "`true` if this repeats the answer to an earlier request.", {"type": "string"}),
         ("Content-Disposition", "The name to save it under (RFC 6266).", {"type": "string"}),
         ("Retry-After", "Seconds after which to try again.", {"type": "integer", "minimum": 0}),
-        ("RateLimit", "What is left of the quota, and when it is renewed (IETF draft).", {"type": "string"}),
-        ("RateLimit-Policy", "The quota (IETF draft).", {"type": "string"}),
+        (
+            "RateLimit",
+            "By quota: requests left (r), and seconds until all of it is there again, or, for a refusal, until the next"
+            " may be tried (t). IETF draft.",
+            {"type": "string", "examples": ['"writes-by-address";r=9998;t=1, "writes";r=4999;t=1']},
+        ),
+        (
+            "RateLimit-Policy",
+            "The quotas that apply: requests at once (q), and in how many seconds as many come in again (w). IETF"
+            " draft.",
+            {"type": "string", "examples": ['"writes-by-address";q=10000;w=10, "writes";q=5000;w=10']},
+        ),
         ("WWW-Authenticate", "How to authenticate (RFC 6750).", {"type": "string"}),
         ("Accept", "The media types that are understood.", {"type": "string"}),
     )
@@ -139,6 +153,17 @@ def _problem(codes: list[str], status: int) -> dict[str, Any]:
     }
 
 
+def limit(responses: Responses) -> None:
+    """Adds to the answers of a limited route how requests stand by their quotas, and the refusal."""
+    (refusal,) = problems("too_many_requests").values()
+    said = responses.setdefault("429", refusal)
+    if said is not refusal:
+        said["description"] = f"{said['description'].removesuffix('.')}, `too_many_requests`."
+        said["content"][MEDIA_TYPE]["examples"] |= refusal["content"][MEDIA_TYPE]["examples"]
+    for response in responses.values():
+        response["headers"] = {**response.get("headers", {}), **headers("RateLimit", "RateLimit-Policy")["headers"]}
+
+
 READ: Final = read()
 
 WRITE_HEADERS: Final[list[dict[str, Any]]] = [
@@ -169,6 +194,14 @@ IF_NONE_MATCH: Final[dict[str, Any]] = {
     "in": "header",
     "description": "The ETag of the client's copy: 304 if it is still current.",
     "schema": {"type": "string", "examples": ['"3"']},
+}
+
+IF_SEQ_AT_LEAST: Final[dict[str, Any]] = {
+    "name": "If-Seq-At-Least",
+    "in": "header",
+    "description": "The `Tidegate-Seq` of a write that the answer must show, wherever it is read: 412 `seq_not_reached`"
+    " if the log has not got that far.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1, "examples": [1041]},
 }
 
 NOT_MODIFIED: Final[Responses] = {304: {"description": "The client's copy is current.", **headers("ETag")}}

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from domain.catalogue import DRAFT, ProductFields, VariantFields
+from domain.catalogue import DRAFT, GOODS, STANDARD_CLASS, ProductFields, VariantFields
 from domain.categories import CategoryFields
 from domain.limits import PRODUCT_MAX_VARIANTS, VARIANT_MAX_ATTRIBUTES
 from domain.slugs import slug_from
@@ -23,7 +23,9 @@ from gateway.web.fields import (
     ProductStatus,
     Sku,
     Slug,
+    TaxClass,
     Title,
+    VariantKind,
     Weight,
 )
 from gateway.web.requests import Body
@@ -52,6 +54,8 @@ class VariantBody(Body):
     barcode: Barcode | None = None
     attributes: Annotated[dict[Attribute, Attribute], Field(max_length=VARIANT_MAX_ATTRIBUTES)] = Field({})
     active: bool = True
+    kind: VariantKind = GOODS
+    tax_class: TaxClass = STANDARD_CLASS
 
     def fields(self, sku: str) -> VariantFields:
         """What the domain knows it as."""
@@ -65,6 +69,8 @@ class VariantBody(Body):
             self.barcode,
             self.attributes,
             self.active,
+            self.kind,
+            self.tax_class,
         )
 
 
@@ -90,6 +96,8 @@ class VariantChangeBody(Body):
     barcode: Barcode | None = None
     attributes: Annotated[dict[Attribute, Attribute | None], Field(max_length=VARIANT_MAX_ATTRIBUTES)] | None = None
     active: bool | None = None
+    kind: VariantKind | None = None
+    tax_class: TaxClass | None = None
 
     def changes(self) -> dict[str, Any]:
         """The fields that change, by name."""

@@ -88,12 +88,16 @@ class _Entry(NamedTuple):
 
 class CatalogueCache:
     """Pages by key, least recently used first. `level_at` is when the tail last had all of the log, on the monotonic
-    clock."""
+    clock, and `log_seq` how far that was."""
 
-    def __init__(self, *, max_bytes: int, level_seconds: float, level_at: Callable[[], float]) -> None:
+    def __init__(
+        self, *, max_bytes: int, level_seconds: float, level_at: Callable[[], float], log_seq: Callable[[], int]
+    ) -> None:
         self._max_bytes = max_bytes
         self._level_seconds = level_seconds
         self._level_at = level_at
+        self._log_seq = log_seq
+        self._changed_seq: int | None = None
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._bytes = 0
         self._spellings: dict[bytes, bytes] = {}
@@ -104,8 +108,9 @@ class CatalogueCache:
 
     def take(self, records: list[EventRecord]) -> None:
         """Takes new events of the log."""
-        for record in records:
+        for record in reversed(records):
             if record.type.startswith(_ABOUT) and not record.type.endswith(_NOTHING_NEW):
+                self._note(record.seq)
                 self._empty_soon()
                 return
 
@@ -127,9 +132,11 @@ class CatalogueCache:
                 self._spellings.clear()
             self._spellings[spelling] = key
 
-    async def get_or_make(self, key: bytes, make: Callable[[], Awaitable[Page]], *, good_seconds: float = inf) -> Page:
-        """The page, made now if it is not cached; it is valid for that many seconds. What `make` raises is raised to
-        all who wait for it."""
+    async def get_or_make(
+        self, key: bytes, make: Callable[[int], Awaitable[Page]], *, good_seconds: float = inf
+    ) -> Page:
+        """The page, made now if it is not cached; it is valid for that many seconds. `make` is given a seq, to read as
+        of that or later; what it raises is raised to all who wait for it."""
         page = self.get(key)
         if page is not None:
             return page
@@ -140,6 +147,16 @@ class CatalogueCache:
             task = self._making[key] = asyncio.create_task(self._make(key, make, good_seconds, self._generation))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(task)
+
+    def change(self, seq: int) -> None:
+        """The event `seq` changes the catalogue: it has not come by yet, but pages are to show it from now on."""
+        self._note(seq)
+        self.empty()
+
+    def restart(self) -> None:
+        """The log was replaced by another one."""
+        self._changed_seq = None
+        self.empty()
 
     def empty(self) -> None:
         """Forgets every page; pages being made now are not kept either."""
@@ -153,6 +170,16 @@ class CatalogueCache:
             self._emptying.cancel()
             self._emptying = None
 
+    def _note(self, seq: int) -> None:
+        self._changed_seq = max(seq, self._as_of())
+
+    def _as_of(self) -> int:
+        """The seq that a page has to be read as of: that of the last change known here; before the first, wherever the
+        log was then."""
+        if self._changed_seq is None:
+            self._changed_seq = self._log_seq()
+        return self._changed_seq
+
     def _empty_soon(self) -> None:
         if self._emptying is not None:
             return
@@ -163,14 +190,14 @@ class CatalogueCache:
             self._emptying = asyncio.get_running_loop().call_later(wait, self.empty)
 
     async def _make(
-        self, key: bytes, make: Callable[[], Awaitable[Page]], good_seconds: float, generation: int
+        self, key: bytes, make: Callable[[int], Awaitable[Page]], good_seconds: float, generation: int
     ) -> Page:
         """`generation` is from the moment of the request: the cache may be emptied before this begins."""
         begun = time.monotonic()
         # What is read before the tail follows the log may change unnoticed.
         followed = self._level_at() > -inf
         try:
-            page = await make()
+            page = await make(self._as_of())
         finally:
             if self._generation == generation:
                 del self._making[key]

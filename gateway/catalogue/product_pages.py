@@ -8,7 +8,7 @@ from typing import Final
 
 from fastapi import Response
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import Scope
 
 from domain.catalogue import ACTIVE
@@ -19,6 +19,7 @@ from gateway.server.middleware.compression import accepts_gzip, is_compressed
 from gateway.views import products as views
 from gateway.views.products import ProductItem
 from gateway.web import API
+from gateway.web.reads import Reads
 
 PRODUCTS: Final = f"{API}/products"
 
@@ -38,9 +39,9 @@ class ProductsPage(BaseModel):
 
 def kept_page(cache: CatalogueCache, scope: Scope) -> Ready | None:
     """The response to a request for a cached page; or None. A request with a token must be authenticated first, if only
-    to be refused."""
+    to be refused, and one that names a seq is answered as of that."""
     page = cache.get(scope["query_string"])
-    if page is None or any(name == b"authorization" for name, _ in scope["headers"]):
+    if page is None or any(name in (b"authorization", b"if-seq-at-least") for name, _ in scope["headers"]):
         return None
     return form(scope, page)
 
@@ -57,22 +58,26 @@ def form(scope: Scope, page: Page) -> Ready:
     return page.answer(if_none_match=if_none_match, takes_gzip=takes_gzip)
 
 
-async def page(engine: AsyncEngine, cache: CatalogueCache, query: ProductsQuery, asked: bytes) -> Page:
-    """The page for the query, from the cache if everybody may see it. `asked` is the raw query string: the next request
-    that spells it the same way need not be parsed."""
-    if query.status != ACTIVE:
-        return await _read(engine, query)
+async def page(reads: Reads, cache: CatalogueCache, query: ProductsQuery, asked: bytes, seq: int | None) -> Page:
+    """The page for the query: as of `seq`, or else, if everybody may see it, from the cache. `asked` is the raw query
+    string: the next request that spells it the same way need not be parsed."""
+
+    if seq is not None or query.status != ACTIVE:
+        return await reads.read_at(seq, lambda read: _read(read, query))
     key = query.canonical()
     good_seconds = _IN_STOCK_SECONDS if query.in_stock else inf
-    made = await cache.get_or_make(key, lambda: _read(engine, query), good_seconds=good_seconds)
+    page = await cache.get_or_make(
+        key,
+        lambda seq: reads.read_at(seq, lambda read: _read(read, query), certain=True),
+        good_seconds=good_seconds,
+    )
     cache.spell(asked, key)
-    return made
+    return page
 
 
-async def _read(engine: AsyncEngine, query: ProductsQuery) -> Page:
-    async with engine.connect() as connection:
-        found = await search(connection, query)
-        items = await views.items(connection, found.ids)
+async def _read(connection: AsyncConnection, query: ProductsQuery) -> Page:
+    found = await search(connection, query)
+    items = await views.items(connection, found.ids)
     body = ProductsPage(
         items=items, total=found.total, total_is_exact=found.total_is_exact, next_cursor=found.next_cursor
     )

@@ -38,6 +38,7 @@ from domain.folding import alike
 from gateway.catalogue.product_query import ProductsQuery, read_cursor, write_cursor
 from gateway.catalogue.terms import tsquery
 from gateway.web.pages import decode_cursor, encode_cursor
+from runtime.engine import in_transaction
 from runtime.tables import categories, products, stock, variants
 
 COUNTED_MAX: Final = 5_000
@@ -66,6 +67,7 @@ class Found(NamedTuple):
 async def search(connection: AsyncConnection, query: ProductsQuery) -> Found:
     """One page of the query's results. Raises a 422 Problem for a cursor that does not belong to its order."""
     after = None if query.cursor is None else decode_cursor(query.cursor, lambda key: read_cursor(query, key))
+    await in_transaction(connection, "READ COMMITTED")
     await connection.execute(_SETTINGS)
     below = None if query.category_id is None else await _subtree(connection, query.category_id)
     if query.q is None:

@@ -1,4 +1,4 @@
-// The figures on the board. They come once a second and are shown at once.
+// The figures on the board, which arrive once a second.
 
 import { Chart } from "./chart.js";
 import { byId, mark, set } from "./dom.js";
@@ -15,13 +15,13 @@ const LEAST_REVENUE_MINOR = 10_000;
 
 export class Board {
   #samples = new Samples();
-  #ordersChart = new Chart(byId("orders-chart"), "Orders a minute");
-  #revenueChart = new Chart(byId("revenue-chart"), "Revenue a minute");
+  #ordersChart = new Chart(byId("orders-chart"), "Orders per minute");
+  #revenueChart = new Chart(byId("revenue-chart"), "Revenue per minute");
   #currency = "GBP";
 
   counted(stats) {
     if (stats.past !== undefined) {
-      this.#samples.tell(stats.past);
+      this.#samples.backfill(stats.past);
     }
     this.#samples.add(stats.at, stats.orders_per_minute, stats.revenue_minor_per_minute);
     this.#showOrders(stats);
@@ -40,7 +40,7 @@ export class Board {
     this.#ordersChart.draw(this.#samples.points(orders), count, LEAST_ORDERS);
   }
 
-  // Of several currencies the one that most is taken in is drawn; the others stand below.
+  // With several currencies, the chart shows the one with the most revenue; the others are listed below it.
   #showRevenue(stats) {
     const revenue = Object.entries(stats.revenue_minor_per_minute).sort((a, b) => b[1] - a[1]);
     const [currency, taken] = revenue[0] ?? [this.#currency, 0];
@@ -63,9 +63,9 @@ export class Board {
     const { backlog } = stats;
     vital("confirmed", count(stats.confirmed_per_minute),
       `${count(stats.cancelled_per_minute)} cancelled, ${count(stats.expired_per_minute)} expired`);
-    vital("refused", count(refused), asked ? `${percent(share)} of the orders` : "of no orders", share > REFUSED_ALARM_SHARE);
+    vital("refused", count(refused), asked ? `${percent(share)} of the orders` : "no orders", share > REFUSED_ALARM_SHARE);
     vital("backlog", backlog === null ? "?" : count(backlog),
-      backlog === null ? "the mailboxes are away" : backlog === 1 ? "command waits" : "commands wait",
+      backlog === null ? "Redis is unavailable" : backlog === 1 ? "command waits" : "commands wait",
       backlog === null || backlog > BACKLOG_ALARM);
     vital("latency", milliseconds(p50), p99 === null ? "half of all commands" : `99 % within ${milliseconds(p99)}`,
       p99 > LATENCY_ALARM_MS);

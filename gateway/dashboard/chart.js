@@ -1,11 +1,11 @@
-// A live area chart, drawn as SVG; for a screen reader, a sentence. It begins with what there is to see: a minute, and
-// more as time goes by, up to ten.
+// A live area chart, drawn as SVG; for a screen reader, a sentence. It starts with one minute and grows, as there is
+// more to show, to ten.
 
 import { duration } from "./format.js";
 
 const WIDTH = 1_000;
 const HEIGHT = 100;
-// How much may be shown, and how far apart the axis's words are.
+// The spans a chart may show, and how far apart the labels of its axis are, in seconds.
 const SPANS = [[60, 15], [120, 60], [300, 60], [600, 120]];
 const SVG = "http://www.w3.org/2000/svg";
 const GRID_SHARES = [0, 0.5, 1];
@@ -27,7 +27,7 @@ function label(className, box) {
   return element;
 }
 
-// The next number above `value` where an axis, and its half, end well.
+// The next number above `value` that makes a good end of an axis, and so does its half.
 function roundUp(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
   return [1, 1.6, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value);
@@ -66,7 +66,7 @@ export class Chart {
     this.#axis = label("axis", box);
   }
 
-  // The scale ends at `least` or above, so that a quiet hour looks quiet.
+  // The scale goes up to at least `least`, so that a quiet hour looks quiet.
   draw(points, format, least) {
     const end = points.at(-1).at;
     const begun = points.find((point) => point.value > 0)?.at ?? end;

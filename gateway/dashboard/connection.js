@@ -1,4 +1,4 @@
-// How the connection is, for everybody to see: figures that nobody counts any more must not look alive.
+// The state of the connection, for everyone to see: figures that are no longer updated must not look live.
 
 import { byId, mark, set } from "./dom.js";
 import { clock } from "./format.js";
@@ -29,10 +29,10 @@ export class Connection {
 
   #show() {
     const late = this.#state === "live" && Date.now() - this.#lastFigures > LATE_MS;
-    const since = `figures of ${clock(this.#lastFigures)}`;
+    const since = `last figures at ${clock(this.#lastFigures)}`;
     const texts = {
       off: "Not connected", connecting: "Connecting…", live: "Live",
-      late: `No news, ${since}`, lost: `Connection lost, ${since}`,
+      late: `No updates, ${since}`, lost: `Connection lost, ${since}`,
     };
     const state = late ? "late" : this.#state;
     mark(byId("connection"), "state", state);

@@ -1,4 +1,4 @@
-// The few things that everybody does with the page.
+// What every module needs of the page.
 
 export const byId = (id) => document.getElementById(id);
 

@@ -1,6 +1,5 @@
-// The gateway's WebSocket: every event of a topic, once and in order, and the live figures. A lost connection is made
-// again, behind the last event that was seen; the token goes in the first message, and a new one before the old one
-// expires.
+// The gateway's WebSocket: every event of a topic, once and in order, and the live figures. A lost connection is reopened
+// after the last event that was seen. The token goes in the first message, and a new one before the old one expires.
 
 import { SignInFailed } from "./session.js";
 
@@ -11,7 +10,7 @@ const RENEW_BEFORE_MS = 45_000;
 const UNAUTHENTICATED = 4401;
 const FORBIDDEN = 4403;
 const NOT_THIS_LOG = 4410;
-const NOT_THIS_LOG_CODES = ["ahead_of_log", "another_log"];
+const NOT_THIS_LOG_CODES = ["ahead_of_log", "another_log", "archived"];
 
 const FIGURES = "figures";
 const EVENTS = "events";
@@ -23,12 +22,13 @@ export class Feed {
   #pause = FIRST_PAUSE_MS;
   #seq = null;
   #log = null;
+  #first = 1;
   #timers = { retry: 0, renew: 0, silence: 0 };
   #authenticated = false;
 
-  // `topic` is followed from `lookBack` events before the first connection on. `token` gives one that is good now.
-  // Told are: onEvents, onStats, onSeq (all up to there was seen), onState (connecting, live, lost), onAnew, when the
-  // log is another one than was followed, and onRefused, when connecting again would not help.
+  // `topic` is followed from `lookBack` events before the first connection. `token` returns a valid access token.
+  // Callbacks: onEvents, onStats, onSeq (everything up to that seq was seen), onState (connecting, live, lost),
+  // onAnew, when the log is not the one that was followed, and onRefused, when reconnecting would not help.
   constructor(options) {
     this.#options = options;
   }
@@ -106,11 +106,11 @@ export class Feed {
     }
   }
 
-  // The figures' subscription tells where the log is now; the events' begins a little before, or where we were.
+  // The figures' subscription says where the log is now; the events' starts a little before that, or where we left off.
   #subscribed({ subscription, after, log }) {
     if (subscription === FIGURES) {
       const known = this.#seq === null ? {} : { log: this.#log };
-      const from = this.#seq ?? Math.max(0, after - this.#options.lookBack);
+      const from = this.#seq ?? Math.max(this.#first - 1, after - this.#options.lookBack);
       this.#say({ type: "subscribe", subscription: EVENTS, topics: [this.#options.topic], after: from, ...known });
     } else {
       this.#log = log;
@@ -125,10 +125,11 @@ export class Feed {
     this.#options.onSeq(seq);
   }
 
-  #failed({ code, detail }) {
+  #failed({ code, detail, first_seq }) {
     if (code === "forbidden") {
       this.#refused(code, detail);
     } else {
+      this.#first = first_seq ?? this.#first;
       if (NOT_THIS_LOG_CODES.includes(code)) {
         this.#beginAnew();
       }
@@ -148,7 +149,7 @@ export class Feed {
     if (event.code === FORBIDDEN) {
       this.#refused("forbidden", event.reason);
     } else if (event.code === UNAUTHENTICATED && !this.#authenticated) {
-      this.#refused("signed-out", "Your sign-in counts no more. Please sign in again.");
+      this.#refused("signed-out", "Your session has ended. Please sign in again.");
     } else {
       if (event.code === NOT_THIS_LOG) {
         this.#beginAnew();

@@ -12,7 +12,7 @@ export function percent(share) {
   return `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 }
 
-// `minor` is in the currency's minor units; how many of them make one is the currency's own.
+// `minor` is in the currency's minor units; the currency says how many make one whole.
 export function money(minor, currency) {
   const { digits, exact, rounded, compact } = formatsOf(currency);
   const amount = minor / 10 ** digits;
@@ -56,7 +56,7 @@ export function duration(seconds) {
   return seconds < 5_400 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3_600)} h`;
 }
 
-// Of 24 hours whatever the language: on a wall it is short, and cannot be misread.
+// A 24-hour clock in every language: short on a wall, and cannot be misread.
 const clockFormat = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
 });

@@ -1,11 +1,11 @@
-// The ranked lists: a few rows, each with a bar behind it that says how it compares with the first.
+// The ranked lists: a few rows, each on a bar that shows how it compares with the first.
 
 import { byId, row } from "./dom.js";
 import { count, duration } from "./format.js";
 
 const ROWS_MAX = 6;
 const MISSED_MAX = 3;
-const LOW_PIECES = 20; // so many, or fewer, are low for the gateway
+const LOW_PIECES = 20; // the gateway lists as low what has this many left, or fewer
 
 const REASONS = {
   insufficient_stock: "Not enough in stock",
@@ -13,9 +13,9 @@ const REASONS = {
   unknown_sku: "Unknown SKU",
   mixed_currencies: "Mixed currencies",
   order_total_exceeded: "Total too high",
-  order_state_conflict: "Order has moved on",
+  order_state_conflict: "Order changed in the meantime",
   order_not_found: "No such order",
-  command_failed: "A fault of ours",
+  command_failed: "Internal error",
 };
 
 function reason(code) {
@@ -31,7 +31,7 @@ export function showFast(rows) {
   fill("fast", lines);
 }
 
-// How long what is left will last at the last minute's pace.
+// With how long the stock will last at the last minute's pace.
 export function showLow({ low, low_skus, sold_out_skus }) {
   const lines = low.slice(0, ROWS_MAX).map(({ sku, name, available, pieces }) => ({
     texts: [name, count(available), pieces === 0 ? "–" : duration((60 * available) / pieces)],
@@ -46,7 +46,7 @@ export function showLow({ low, low_skus, sold_out_skus }) {
     parts.push(`${count(low_skus)} low`);
   }
   byId("low-note").textContent = parts.join(", ");
-  byId("low-empty").textContent = sold_out_skus > 0 ? "Of everything else there is enough." : "There is enough of everything.";
+  byId("low-empty").textContent = sold_out_skus > 0 ? "Everything else is well stocked." : "Everything is well stocked.";
 }
 
 export function showRefusals(rejections, missed) {

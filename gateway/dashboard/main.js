@@ -1,4 +1,4 @@
-// The dashboard: signs in, follows the feed, and shows what it says. Each module knows one of these; this one only
+// The dashboard: signs in, follows the feed, and shows what it says. Each of these has its module; this one only
 // joins them.
 
 import { Board } from "./board.js";
@@ -10,7 +10,7 @@ import { Session } from "./session.js";
 import { offerFullScreen } from "./wall.js";
 
 const LOOK_BACK_EVENTS = 200;
-const REFUSED = { forbidden: "The live figures are for staff of the shop. This account may not see them." };
+const REFUSED = { forbidden: "The live figures are for the shop's staff. This account may not see them." };
 
 const session = new Session();
 const board = new Board();

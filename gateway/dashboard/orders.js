@@ -1,4 +1,4 @@
-// Orders as they come. They may come by thousands a second, so what is shown is the latest of them, a few times a second.
+// Live orders. There may be thousands a second, so only the latest are shown, a few times a second.
 
 import { byId, row, set, mark } from "./dom.js";
 import { clock, count, exactMoney } from "./format.js";
@@ -59,7 +59,7 @@ function orderRow({ seq, type, time, subject, data }) {
   const what = type.slice(type.indexOf(".") + 1);
   const pieces = data.lines?.reduce((sum, line) => sum + line.quantity, 0);
   const total = data.total_minor === undefined ? "" : exactMoney(data.total_minor, data.currency);
-  const line = row([clock(time), subject.slice(-6), what, pieces === undefined ? "" : count(pieces), total], 3);
+  const line = row([clock(time), data.number ?? subject.slice(-6), what, pieces === undefined ? "" : count(pieces), total], 3);
   line.dataset.seq = seq;
   line.dataset.what = what;
   line.title = `Order ${subject}, event ${seq.toLocaleString()}`;

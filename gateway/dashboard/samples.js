@@ -1,12 +1,12 @@
-// What the figures were: the last ten minutes, for charts and trends. The gateway tells those before us, so that a
-// chart is whole from its first second, and again after a lost connection.
+// The figures of the last ten minutes, for charts and trends. The gateway sends those from before we connected, so that
+// a chart is complete from its first second, and again after a lost connection.
 
 export const SPAN_SECONDS = 600;
 
 export class Samples {
   #all = [];
 
-  tell({ at, orders_per_minute, revenue_minor_per_minute }) {
+  backfill({ at, orders_per_minute, revenue_minor_per_minute }) {
     const revenue = Object.entries(revenue_minor_per_minute);
     this.#all = at.map((moment, index) => ({
       at: moment,
@@ -29,7 +29,7 @@ export class Samples {
     return this.#all.map((sample) => ({ at: sample.at, value: value(sample) }));
   }
 
-  // What there was so many seconds before the last, if that is known.
+  // The value `seconds` before the latest sample, or null if that is not known.
   before(seconds, value) {
     const at = this.#all.at(-1).at - seconds;
     const sample = this.#all.findLast((candidate) => candidate.at <= at);

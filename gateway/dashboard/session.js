@@ -8,7 +8,7 @@ export class SignInFailed extends Error {}
 
 export class Session {
   #access = null;
-  #goodUntil = 0;
+  #validUntil = 0;
   #renewing = null;
 
   get remembered() {
@@ -20,9 +20,9 @@ export class Session {
     this.#keep(await this.#ask("/api/auth/token", { method: "POST", body }));
   }
 
-  // A token that is good now. Throws SignInFailed when only a new sign-in helps, anything else when it may be tried again.
+  // A valid access token. Throws SignInFailed when only a new sign-in helps, and anything else when a retry may.
   async token() {
-    if (this.#access === null || Date.now() > this.#goodUntil - RENEW_BEFORE_MS) {
+    if (this.#access === null || Date.now() > this.#validUntil - RENEW_BEFORE_MS) {
       this.#renewing ??= this.#renew().finally(() => { this.#renewing = null; });
       await this.#renewing;
     }
@@ -65,7 +65,7 @@ export class Session {
 
   #keep(tokens) {
     this.#access = tokens.access_token;
-    this.#goodUntil = Date.now() + tokens.expires_in * 1000;
+    this.#validUntil = Date.now() + tokens.expires_in * 1000;
     sessionStorage.setItem(KEY, tokens.refresh_token);
   }
 }

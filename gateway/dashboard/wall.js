@@ -1,4 +1,4 @@
-// For a screen on the wall: all of it, and it does not fall asleep.
+// For a screen on the wall: full screen, and kept awake.
 
 let lock = null;
 
@@ -7,7 +7,7 @@ export function offerFullScreen(button) {
   button.addEventListener("click", async () => {
     if (document.fullscreenElement === null) {
       await document.documentElement.requestFullscreen();
-      // Browsers refuse it on a low battery, and where the page came without https.
+      // Browsers refuse this on a low battery, and on a page that came without https.
       lock = await navigator.wakeLock?.request("screen").catch(() => null);
     } else {
       await document.exitFullscreen();

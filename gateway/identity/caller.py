@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -46,9 +45,8 @@ def invalid_token(detail: str) -> Problem:
     return Problem("invalid_token", detail, headers=_INVALID)
 
 
-def bearer_token(headers: Mapping[str, str]) -> str:
-    """The token of the Authorization header. Raises a 401 Problem if there is none."""
-    authorization = headers.get("authorization")
+def bearer_token(authorization: str | None) -> str:
+    """The token of an Authorization header. Raises a 401 Problem if there is none."""
     if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
         raise unauthenticated("Send a bearer token in the Authorization header.")
     return authorization[len(_SCHEME) :].strip()

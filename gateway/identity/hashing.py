@@ -26,6 +26,11 @@ class Passwords:
         # Made in advance, so that not even the first check reveals anything.
         self._decoy = self._threads.submit(hash_password, secrets.token_urlsafe())
 
+    @property
+    def in_progress(self) -> int:
+        """Requests whose password is in the works, or waits."""
+        return self._asked
+
     async def hash(self, password: str) -> Secret:
         """The hash to store, of a password in its canonical form."""
         return Secret(await self._run(lambda: hash_password(password)))

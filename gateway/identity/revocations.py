@@ -47,6 +47,8 @@ class Revocations:
         self._ended: dict[UUID, float] = {}
         self._epochs: dict[str, tuple[int, float]] = {}
         self._watchers: list[Callable[[], None]] = []
+        self.are_known = False
+        """Whether earlier ones have been read from Postgres."""
 
     def is_ended(self, session_id: UUID) -> bool:
         """Whether the session was closed."""
@@ -95,6 +97,7 @@ class Revocations:
                 _log.warning("revocations cannot be read (%s); trying again", type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
+                self.are_known = True
                 return
 
     async def _read(self) -> None:

@@ -1,155 +1,170 @@
-"""Slows guessing: attempts to sign in are counted in Redis, by address and by account, and refused beyond a limit; so
-are registrations and guests' orders, by address.
+"""Slows guessing: attempts to sign in are counted, by address and by account, and refused beyond a limit; so are
+registrations, guests' orders and codes of gift cards, by address. The counts are token buckets that are full again
+after a window.
 
 A stranger must not be able to lock an account. So an account's own count covers only addresses that have never signed
 in to it; an address that has is limited only by its own attempts. Attempts are counted before the password is checked,
-because guesses come in parallel, and uncounted if it was right. Without Redis nobody is limited, and a metric says so.
-E-mail addresses are stored as digests, whether or not there is such an account.
+because guesses come in parallel, and uncounted if it was right. E-mail addresses are stored as digests, whether or not
+there is such an account.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, get_args
 
 from redis.asyncio import Redis
+from starlette.types import Scope
 
+from gateway.limits.buckets import Buckets
+from gateway.limits.policy import Policy, Standing, note
 from gateway.web.problems import Problem
 from runtime.addresses import network_of
-from runtime.metrics import THROTTLE_BLIND, THROTTLED
+from runtime.metrics import THROTTLED
 from runtime.redis_client import REDIS_UNAVAILABLE
 from runtime.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 # How long an account remembers an address that it was signed in to from.
 _KNOWN_SECONDS: Final = 90 * 86_400
 _DIGEST_BYTES: Final = 16
 
-# A count that has expired must not come back without an expiry.
-_GIVE_BACK: Final = "if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('DECR', KEYS[1]) end"
-
-
-Policy = Literal[
-    "address", "account-and-address", "account", "registrations", "guest-orders", "guest-mails", "password-resets"
+_Name = Literal[
+    "address",
+    "account-and-address",
+    "account",
+    "registrations",
+    "guest-orders",
+    "guest-mails",
+    "password-resets",
+    "gift-cards",
 ]
-THROTTLED.allow(policy=get_args(Policy))
+THROTTLED.allow(policy=get_args(_Name))
 
 
 class _Count(NamedTuple):
-    """What is counted where, and its limit. `policy` is its name for clients."""
+    """One of those that an attempt is counted in, and whose."""
 
     policy: Policy
-    key: str
-    limit: int
+    subject: str
 
 
 class Attempt(NamedTuple):
     """An attempt that was let through, and how to report its success."""
 
     throttle: "Throttle"
+    scope: Scope
     counts: Sequence[_Count]
     known_key: str
 
     async def succeeded(self) -> None:
         """It was the owner: the attempt is uncounted, and the address remembered."""
-        await self.throttle.forgive(self.counts, self.known_key)
+        await self.throttle.forgive(self)
 
 
 class Throttle:
-    """The counts shared by all gateways."""
+    """The counts, shared by all gateways. Each takes the scope of the request: its address, and how it stands then, are
+    there."""
 
-    def __init__(self, redis: Redis, config: Settings) -> None:
+    def __init__(self, redis: Redis, buckets: Buckets, config: Settings) -> None:
         self._redis = redis
-        self._config = config
+        self._buckets = buckets
+        most: Mapping[_Name, int] = {
+            "address": config.guess_max_per_address,
+            "account-and-address": config.guess_max_per_account_and_address,
+            "account": config.guess_max_by_strangers,
+            "registrations": config.registrations_max_per_address,
+            "guest-orders": config.guest_orders_max_per_address,
+            "guest-mails": config.guest_mails_max_per_address,
+            "password-resets": config.resets_max_per_address,
+            "gift-cards": config.gift_cards_max_per_address,
+        }
+        window_seconds = config.guess_window_seconds
+        self._policies = {name: Policy(name, limit / window_seconds, limit, exact=True) for name, limit in most.items()}
 
-    async def sign_in(self, email: str, host: str | None) -> Attempt:
-        """Counts an attempt to sign in as `email` from `host`. Raises a 429 Problem."""
-        config = self._config
-        address, account = network_of(host), _digest(email)
+    async def sign_in(self, email: str, scope: Scope) -> Attempt:
+        """Counts an attempt to sign in as `email`. Raises a 429 Problem."""
+        address, account = _network(scope), _digest(email)
         known_key = f"guess:known:{account}:{address}"
-        by_address = _Count("address", f"guess:address:{address}", config.guess_max_per_address)
-        by_both = _Count(
-            "account-and-address", f"guess:both:{account}:{address}", config.guess_max_per_account_and_address
-        )
-        by_account = _Count("account", f"guess:account:{account}", config.guess_max_by_strangers)
-        try:
-            # One after the other: an address that keeps guessing must leave no further counts.
-            await self._count([by_address])
-            counts = [by_both] if await self._redis.exists(known_key) else [by_both, by_account]
-            await self._count(counts)
-        except REDIS_UNAVAILABLE:
-            THROTTLE_BLIND.inc()
-            return Attempt(self, (), known_key)
-        return Attempt(self, (by_address, *counts), known_key)
+        by_address = self._of("address", address)
+        # One after the other: an address that keeps guessing must leave no further counts.
+        await self._count(scope, by_address)
+        counts = [self._of("account-and-address", f"{account}:{address}")]
+        if not await self._is_known(known_key):
+            counts.append(self._of("account", account))
+        await self._count(scope, *counts)
+        return Attempt(self, scope, (by_address, *counts), known_key)
 
-    async def registration(self, host: str | None) -> None:
-        """Counts a registration from `host`. Raises a 429 Problem."""
-        key = f"register:address:{network_of(host)}"
-        try:
-            await self._count([_Count("registrations", key, self._config.registrations_max_per_address)])
-        except REDIS_UNAVAILABLE:
-            THROTTLE_BLIND.inc()
+    async def registration(self, scope: Scope) -> None:
+        """Counts a registration. Raises a 429 Problem."""
+        await self._count(scope, self._of("registrations", _network(scope)))
 
-    async def guest_order(self, host: str | None) -> None:
-        """Counts an order without an account from `host`. Raises a 429 Problem."""
-        key = f"guest-order:address:{network_of(host)}"
-        try:
-            await self._count([_Count("guest-orders", key, self._config.guest_orders_max_per_address)])
-        except REDIS_UNAVAILABLE:
-            THROTTLE_BLIND.inc()
+    async def guest_order(self, scope: Scope) -> None:
+        """Counts an order without an account. Raises a 429 Problem."""
+        await self._count(scope, self._of("guest-orders", _network(scope)))
 
-    async def guest_mail(self, host: str | None) -> None:
-        """Counts a guest's action that leads to mail, from `host`. Raises a 429 Problem."""
-        key = f"guest-mail:address:{network_of(host)}"
-        try:
-            await self._count([_Count("guest-mails", key, self._config.guest_mails_max_per_address)])
-        except REDIS_UNAVAILABLE:
-            THROTTLE_BLIND.inc()
+    async def guest_mail(self, scope: Scope) -> None:
+        """Counts a guest's action that leads to mail. Raises a 429 Problem."""
+        await self._count(scope, self._of("guest-mails", _network(scope)))
 
-    async def password_reset(self, host: str | None) -> None:
-        """Counts a password reset requested from `host`. Raises a 429 Problem."""
-        key = f"reset:address:{network_of(host)}"
-        try:
-            await self._count([_Count("password-resets", key, self._config.resets_max_per_address)])
-        except REDIS_UNAVAILABLE:
-            THROTTLE_BLIND.inc()
+    async def password_reset(self, scope: Scope) -> None:
+        """Counts a password reset that is requested. Raises a 429 Problem."""
+        await self._count(scope, self._of("password-resets", _network(scope)))
 
-    async def forgive(self, counts: Sequence[_Count], known_key: str) -> None:
+    async def gift_card(self, scope: Scope) -> None:
+        """Counts somebody who names a gift card by its code. Raises a 429 Problem."""
+        await self._count(scope, self._of("gift-cards", _network(scope)))
+
+    async def good_gift_card(self, scope: Scope) -> None:
+        """The code was right: it is uncounted."""
+        _note(scope, [await self._buckets.give_back(*self._of("gift-cards", _network(scope)))])
+
+    async def forgive(self, attempt: Attempt) -> None:
         """Uncounts an attempt, and remembers that this address is the owner's."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for count in counts:
-            pipeline.eval(_GIVE_BACK, 1, count.key)
-        pipeline.set(known_key, 1, ex=_KNOWN_SECONDS)
+        given_back = await asyncio.gather(*(self._buckets.give_back(*count) for count in attempt.counts))
+        _note(attempt.scope, given_back)
         try:
-            await pipeline.execute()
+            await self._redis.set(attempt.known_key, 1, ex=_KNOWN_SECONDS)
         except REDIS_UNAVAILABLE:
-            THROTTLE_BLIND.inc()
+            _log.warning("an address that somebody signed in from could not be remembered: Redis is unavailable")
 
-    async def _count(self, counts: Sequence[_Count]) -> None:
-        """Adds one to each. Raises a 429 Problem if one was at its limit."""
-        window = self._config.guess_window_seconds
-        pipeline = self._redis.pipeline(transaction=False)
-        for count in counts:
-            pipeline.set(count.key, 0, ex=window, nx=True)
-            pipeline.incr(count.key)
-            pipeline.ttl(count.key)
-        answers = await pipeline.execute()
-        for place, count in enumerate(counts):
-            reached, seconds_left = answers[3 * place + 1 : 3 * place + 3]
-            if reached > count.limit:
-                THROTTLED.labels(count.policy).inc()
-                raise _too_many(count, window, max(1, seconds_left))
+    def _of(self, name: _Name, subject: str) -> _Count:
+        return _Count(self._policies[name], subject)
+
+    async def _is_known(self, known_key: str) -> bool:
+        """Whether somebody signed in there; while that cannot be known, nobody is taken for a stranger."""
+        try:
+            return bool(await self._redis.exists(known_key))
+        except REDIS_UNAVAILABLE:
+            return True
+
+    async def _count(self, scope: Scope, *counts: _Count) -> None:
+        """Counts in each. Raises a 429 Problem if one was at its limit."""
+        standings = await asyncio.gather(*(self._buckets.take(*count) for count in counts))
+        _note(scope, standings)
+        for standing in standings:
+            if not standing.granted:
+                note(scope, standing)
+                raise Problem(
+                    "too_many_attempts",
+                    "Too many attempts; try again later.",
+                    headers={"Retry-After": str(standing.retry_after)},
+                )
 
 
-def _too_many(count: _Count, window_seconds: int, seconds_left: int) -> Problem:
-    """The 429, with the quota as draft-ietf-httpapi-ratelimit-headers has it."""
-    return Problem(
-        "too_many_attempts",
-        "Too many attempts; try again later.",
-        headers={
-            "Retry-After": str(seconds_left),
-            "RateLimit-Policy": f'"{count.policy}";q={count.limit};w={window_seconds}',
-            "RateLimit": f'"{count.policy}";r=0;t={seconds_left}',
-        },
-    )
+def _note(scope: Scope, standings: Iterable[Standing]) -> None:
+    """Has the answer say how the request stands; but of an account's own count only that it refuses: how many others
+    guess there, and whether the owner has ever signed in from this address, is nobody's business."""
+    for standing in standings:
+        if standing.policy.name != "account":
+            note(scope, standing)
+
+
+def _network(scope: Scope) -> str:
+    client = scope.get("client")
+    return network_of(None if client is None else client[0])
 
 
 def _digest(email: str) -> str:

@@ -10,15 +10,16 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.realtime.packets import Packet, encode, packets
 from gateway.realtime.tail import Tail
 from gateway.realtime.topics import LOG, addresses_of, narrow
 from gateway.realtime.turns import Replay, Turns
 from gateway.views import log
-from gateway.views.narrow import Page
+from gateway.views.narrow import Narrow, Page
 from gateway.views.narrow import read as read_narrow
+from runtime.metrics import FEED_BROADCAST_SECONDS
 from runtime.records import CHUNK_MAX_EVENTS, EventRecord
 
 _PAGE_EVENTS: Final = 2_000
@@ -173,8 +174,8 @@ class Hub:
         self, subscription: Subscription, after: int, room: Room, *, max_events: int, max_bytes: int
     ) -> None:
         """Delivers the log after `after`, and joins; stops if the subscription leaves meanwhile. `room` is awaited
-        before each packet. Raises what a view raises, and FellBehind if more than `max_events` or `max_bytes` came in
-        while the last page was read."""
+        before each packet. Raises what a view raises; NotThisLog if what follows is archived or replaced meanwhile; and
+        FellBehind if more than `max_events` or `max_bytes` came in while the last page was read."""
         subscription.seq = after
         try:
             joined = False
@@ -196,7 +197,7 @@ class Hub:
         its turn has come: waiting for a turn may take long."""
         wanted, joined = subscription.audience.narrow, False
         async with self._turns.turn(whole_log=wanted is None), self._engine.connect() as connection:
-            after, until = subscription.seq, self.seq
+            after, until, identity = subscription.seq, self.seq, self._tail.branches.identity
             if subscription.left:
                 return Page([], after), joined
             if until - after <= _PAGE_EVENTS:
@@ -205,11 +206,16 @@ class Hub:
                 joined = True
             if until <= after:
                 return Page([], after), joined
-            if wanted is not None:
-                return await read_narrow(connection, wanted, after, until, _PAGE_EVENTS), joined
-            records = await log.read(connection, after, min(until - after, _PAGE_EVENTS))
-            self._turns.spend(len(records))
-            return Page(records, records[-1].seq if records else until), joined
+            page = await self._read_page(connection, wanted, after, until)
+            await log.check_read(connection, after, identity)
+            return page, joined
+
+    async def _read_page(self, connection: AsyncConnection, wanted: Narrow | None, after: int, until: int) -> Page:
+        if wanted is not None:
+            return await read_narrow(connection, wanted, after, until, _PAGE_EVENTS)
+        records = await log.read(connection, after, min(until - after, _PAGE_EVENTS))
+        self._turns.spend(len(records))
+        return Page(records, records[-1].seq if records else until)
 
     async def _deliver(self, subscription: Subscription, page: Page, room: Room) -> bool:
         """Delivers the subscription's part of a page; False if the subscription has left."""
@@ -244,8 +250,11 @@ class Hub:
                     del self._by_address[address]
 
     def _hand_on(self, records: Sequence[EventRecord]) -> None:
-        if not self._audiences:
-            return
+        if self._audiences:
+            with FEED_BROADCAST_SECONDS.time():
+                self._broadcast(records)
+
+    def _broadcast(self, records: Sequence[EventRecord]) -> None:
         hit: set[Audience] = set()
         for record in records:
             audiences = {audience for address in _addresses(record) for audience in self._by_address.get(address, ())}
@@ -256,6 +265,6 @@ class Hub:
                 hit |= audiences
         for audience in hit:
             gathered, audience.gathering = audience.gathering, []
-            for packet in packets(gathered):
+            for packet in packets(gathered, records[0].occurred_at):
                 for subscription in list(audience.subscriptions):
                     subscription.take(packet)

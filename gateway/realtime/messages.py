@@ -134,20 +134,23 @@ ERROR_CODES: Final = (
     "too_many_replays",
     "ahead_of_log",
     "another_log",
+    "archived",
     "database_unavailable",
 )
 """All values of `Error.code`."""
 
 
 class Error(_Told, frozen=True, tag="error"):
-    """A message was refused; the socket stays open. `code` is stable. If what the client has seen is not part of the
-    log (`ahead_of_log`, `another_log`), `log` is the current log's identity, and `seq` its end."""
+    """A message was refused; the socket stays open. `code` is stable. If the client cannot go on from there in the log
+    (`ahead_of_log`, `another_log`, `archived`), `log` is the current log's identity, and `seq` its end; with
+    `archived`, `first_seq` is the first event that is not archived."""
 
     code: str
     detail: str
     id: str | None = None
     seq: int | None = None
     log: str | None = None
+    first_seq: int | None = None
 
 
 TOLD: Final = (Authenticated, Subscribed, Unsubscribed, Events, Stats, Heartbeat, Pong, Error)

@@ -25,9 +25,11 @@ Form = Callable[[str, Sequence[int], Sequence[str]], str]
 class Packet:
     """Some encoded events in the order of the log: one audience's part of a run."""
 
-    __slots__ = ("_written", "bodies", "seqs", "size")
+    __slots__ = ("_written", "at", "bodies", "seqs", "size")
 
-    def __init__(self, seqs: Sequence[int], bodies: Sequence[str]) -> None:
+    def __init__(self, seqs: Sequence[int], bodies: Sequence[str], at: int = 0) -> None:
+        """`at` is the moment of the oldest of new events, in microseconds of Unix time."""
+        self.at = at
         self.seqs = seqs
         self.bodies = bodies
         self.size = sum(map(len, bodies))
@@ -43,7 +45,7 @@ class Packet:
         if self.seqs[0] > seq:
             return self
         start = bisect_right(self.seqs, seq)
-        return Packet(self.seqs[start:], self.bodies[start:]) if start < len(self.seqs) else None
+        return Packet(self.seqs[start:], self.bodies[start:], self.at) if start < len(self.seqs) else None
 
     def written(self, form: Form, subscription: str) -> str:
         """The packet in a form, for subscriptions of that name: all of them share it, if names are few."""
@@ -89,18 +91,18 @@ def encode(record: EventRecord, branches: Branches) -> str:
     return _json.encode(cloud_event(record, branches.source(record.seq))).decode()
 
 
-def packets(events: Sequence[tuple[int, str]]) -> Iterator[Packet]:
-    """Encoded events (seq, body) in packets of bounded size."""
+def packets(events: Sequence[tuple[int, str]], at: int = 0) -> Iterator[Packet]:
+    """Encoded events (seq, body) in packets of bounded size; for `at` see there."""
     start = size = 0
     for index, (_, body) in enumerate(events):
         if index > start and (index - start == CHUNK_MAX_EVENTS or size + len(body) > CHUNK_MAX_BYTES):
-            yield _packet(events[start:index])
+            yield _packet(events[start:index], at)
             start, size = index, 0
         size += len(body)
     if start < len(events):
-        yield _packet(events[start:])
+        yield _packet(events[start:], at)
 
 
-def _packet(events: Sequence[tuple[int, str]]) -> Packet:
+def _packet(events: Sequence[tuple[int, str]], at: int) -> Packet:
     seqs, bodies = zip(*events, strict=True)
-    return Packet(seqs, bodies)
+    return Packet(seqs, bodies, at)

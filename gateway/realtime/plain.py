@@ -19,6 +19,7 @@ _CLOSES: Final = {
     "too_many_replays": TRY_LATER,
     "ahead_of_log": NOT_THIS_LOG,
     "another_log": NOT_THIS_LOG,
+    "archived": NOT_THIS_LOG,
 }
 
 

@@ -6,11 +6,13 @@ together. Events count as sent only once they have been: a client that is cut of
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from gateway.realtime.packets import Form, Packet
+from runtime.metrics import FEED_BYTES, FEED_FRAMES, FEED_LAG_SECONDS
 from runtime.records import CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS
 
 # A client that takes nothing for this long is too slow.
@@ -50,12 +52,13 @@ class _Notice(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """What is sent at once, and how many items it is."""
+    """What is sent at once, how many items it is, and the moment of the oldest new event in it, 0 for none."""
 
     text: str
     seq: int
     lanes: Sequence[Lane]
     items: int
+    at: int = 0
 
 
 class SendQueue:
@@ -154,6 +157,7 @@ class SendQueue:
                 frame = self._next()
                 async with asyncio.timeout(SEND_MAX_SECONDS):
                     await self._send(frame.text)
+                _note(frame)
                 for lane in frame.lanes:
                     lane.sent = max(lane.sent, frame.seq)
                 self._sent += frame.items
@@ -181,10 +185,11 @@ class SendQueue:
         if isinstance(item, _Notice):
             self._notices -= 1
             return _Frame(item.text, item.seq, item.lanes, 1)
-        lane, packet, _ = item
+        lane, packet, live = item
+        at = packet.at if live else 0
         self._take_off(item)
         if not self._goes_together(lane, len(packet.bodies), packet.size):
-            return _Frame(packet.written(self._form, lane.name), packet.seq, (lane,), 1)
+            return _Frame(packet.written(self._form, lane.name), packet.seq, (lane,), 1, at)
         seqs, bodies, size, items = list(packet.seqs), list(packet.bodies), packet.size, 1
         while self._goes_together(lane, len(bodies), size):
             more = self._items.popleft()
@@ -194,7 +199,7 @@ class SendQueue:
             bodies += more.packet.bodies
             size += more.packet.size
             items += 1
-        return _Frame(self._form(lane.name, seqs, bodies), seqs[-1], (lane,), items)
+        return _Frame(self._form(lane.name, seqs, bodies), seqs[-1], (lane,), items, at)
 
     def _take_off(self, item: _Events) -> None:
         if item.live:
@@ -207,3 +212,12 @@ class SendQueue:
             return False
         packet = self._items[0].packet
         return count + len(packet.bodies) <= CHUNK_MAX_EVENTS and size + packet.size <= CHUNK_MAX_BYTES
+
+
+def _note(frame: _Frame) -> None:
+    """It was sent."""
+    text = frame.text
+    FEED_FRAMES.note()
+    FEED_BYTES.note(len(text) if text.isascii() else len(text.encode()))
+    if frame.at:
+        FEED_LAG_SECONDS.note(max(0.0, time.time() - frame.at / 1e6))

@@ -50,6 +50,7 @@ from gateway.server.rate import Allowance
 from gateway.views.log import NotThisLog
 from gateway.web.problems import Problem
 from runtime.engine import VIEW_FAILED
+from runtime.metrics import FEED_RESUMES
 
 # This many invalid messages are answered; one more ends the socket.
 MISTAKES_MAX: Final = 20
@@ -184,17 +185,21 @@ class Session:
                 await self._parts.tail.check_place(said.after, said.log)
         except NotThisLog as error:
             identity = str(error.state.branches.identity)
-            self._tell(Error(error.code, str(error), said.id, error.state.last_seq, identity))
+            self._tell(Error(error.code, str(error), said.id, error.state.last_seq, identity, error.first_seq))
             return
         except VIEW_FAILED:
+            FEED_RESUMES.labels("unavailable").inc()
             self._tell(Error("database_unavailable", "The log cannot be read now; try again.", said.id))
             return
         after = hub.seq if said.after == "now" else said.after
         try:
             self._subscriptions.add(name, addresses, after, self._caller.actor.principal)
         except TooManyReplays as full:
+            FEED_RESUMES.labels("too_many_replays").inc()
             self._tell(Error("too_many_replays", str(full), said.id))
             return
+        if said.after != "now" and after >= hub.seq:
+            FEED_RESUMES.labels("level").inc()
         self._tell(Subscribed(name, said.topics, after, said.id, str(self._parts.tail.branches.identity)))
         self._subscriptions.start(name)
 

@@ -21,9 +21,19 @@ from gateway.realtime.places import NoPlace, Place
 from gateway.realtime.plain import Notifications
 from gateway.realtime.session import Session
 from gateway.realtime.topics import ME
-from gateway.server.closing import BAD_REQUEST, FORBIDDEN, INTERNAL_ERROR, TOO_SLOW, TRY_LATER, UNAUTHENTICATED, Closing
+from gateway.server.closing import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    MEANINGS,
+    TOO_SLOW,
+    TRY_LATER,
+    UNAUTHENTICATED,
+    Closing,
+)
 from gateway.web.problems import Problem
 from runtime.engine import VIEW_FAILED
+from runtime.metrics import SOCKETS_CLOSED
 
 SocketKind = type[Session]
 SOCKETS_BY_PATH: Final[dict[str, SocketKind]] = {"/ws": Session, "/ws/notifications": Notifications}
@@ -37,6 +47,11 @@ _FLUSH_SECONDS: Final = 1.0
 
 # Between two checks of other conditions.
 _HEARTBEATS_AT_ONCE: Final = 50
+
+# The first of the codes that are not the protocol's.
+_OURS: Final = 4000
+
+SOCKETS_CLOSED.allow(code=map(str, MEANINGS))
 
 _log = logging.getLogger(__name__)
 
@@ -78,16 +93,18 @@ class Sockets:
             caller = await self._admit(scope, query, needs_token=kind is Notifications)
             place = self.place(scope, caller)
         except _Refused as refused:
+            count_end(refused.closing)
             await _close(send, refused.closing)
             return
 
         async def send_text(text: str) -> None:
             await send({"type": "websocket.send", "text": text})
 
+        code = None
         session = kind(self.parts, caller, send_text, interrupting(), place)
         with self.counted(session):
             try:
-                await self._listen(session, query, receive)
+                code = await self._listen(session, query, receive)
                 closing = session.closing or Closing(None, "gone")
                 await _flush(session)
             except asyncio.CancelledError:
@@ -98,17 +115,23 @@ class Sockets:
                 closing = Closing(INTERNAL_ERROR, "internal_error")
             finally:
                 session.close()
+        count_end(closing, code)
         await _close(send, closing)
 
-    async def _listen(self, session: Session, query: dict[str, str], receive: Receive) -> None:
-        """Passes on the client's messages until either side ends. The request itself may ask for a subscription."""
+    async def _listen(self, session: Session, query: dict[str, str], receive: Receive) -> int | None:
+        """Passes on the client's messages until either side ends; with which code, if not the session ends it. The
+        request itself may ask for a subscription."""
         if isinstance(session, Notifications):
             await session.begin(Subscribe([ME], _after(query), log=_log_of(query)))
         elif topics := query.get("topics"):
             await session.begin(Subscribe(topics.split(","), _after(query), log=_log_of(query)))
-        while session.closing is None and (message := await receive())["type"] != "websocket.disconnect":
+        while session.closing is None:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return message.get("code")
             text: Any = message.get("text")
             await session.hear(message["bytes"] if text is None else text)
+        return None
 
     async def _admit(self, scope: Scope, query: dict[str, str], *, needs_token: bool) -> Caller | None:
         """The caller, if the request has a token. Raises _Refused."""
@@ -117,7 +140,7 @@ class Sockets:
         try:
             token = query.get("token")
             if token is None and (needs_token or "authorization" in headers):
-                token = bearer_token(headers)
+                token = bearer_token(headers.get("authorization"))
             caller = None if token is None else await self.parts.authenticator.authenticate(token)
         except Problem as problem:
             raise _Refused(FORBIDDEN if problem.code == "forbidden" else UNAUTHENTICATED, problem.code) from None
@@ -147,6 +170,13 @@ class _Refused(Exception):
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.closing = Closing(code, reason)
+
+
+def count_end(closing: Closing, code: int | None = None) -> None:
+    """A socket or event stream has ended; `code` is the one that the server below chose, or the client, which may name
+    any of ours."""
+    sent = code if closing.code is None and code is not None and code < _OURS else closing.code
+    SOCKETS_CLOSED.labels(str(sent) if sent in MEANINGS else "gone").inc()
 
 
 def host_of(scope: Scope) -> str | None:

@@ -16,8 +16,10 @@ from gateway.realtime.parts import Parts
 from gateway.realtime.send_queue import Lane, SendQueue
 from gateway.realtime.statistics.stats import Watcher
 from gateway.realtime.topics import STATS, TopicRefused
-from gateway.server.closing import INTERNAL_ERROR, TOO_SLOW, TRY_LATER, Closing
+from gateway.server.closing import INTERNAL_ERROR, NOT_THIS_LOG, TOO_SLOW, TRY_LATER, Closing
+from gateway.views.log import NotThisLog
 from runtime.engine import VIEW_FAILED
+from runtime.metrics import FEED_RESUMED_EVENTS, FEED_RESUMES
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +121,7 @@ class Subscriptions:
             while self._to_resume:
                 subscription = self._to_resume.popleft()
                 if not subscription.left:
+                    FEED_RESUMED_EVENTS.observe(max(0, self._parts.hub.seq - subscription.seq))
                     await self._parts.hub.resume(
                         subscription,
                         subscription.seq,
@@ -126,11 +129,18 @@ class Subscriptions:
                         max_events=config.socket_queue_max_events,
                         max_bytes=config.socket_queue_max_bytes,
                     )
+                    FEED_RESUMES.labels("left" if subscription.left else "replayed").inc()
         except FellBehind:
+            FEED_RESUMES.labels("fell_behind").inc()
             self._failed(Closing(TOO_SLOW, f"too slow; resume after {self.resume_from}"))
+        except NotThisLog as error:
+            FEED_RESUMES.labels("not_this_log").inc()
+            self._failed(Closing(NOT_THIS_LOG, error.code))
         except VIEW_FAILED:
+            FEED_RESUMES.labels("unavailable").inc()
             self._failed(Closing(TRY_LATER, f"the log cannot be read now; resume after {self.resume_from}"))
         except Exception:
+            FEED_RESUMES.labels("failed").inc()
             _log.exception("a replay failed unexpectedly")
             self._failed(Closing(INTERNAL_ERROR, "internal_error"))
         finally:

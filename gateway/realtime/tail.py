@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import inf
 from typing import Final
@@ -21,14 +21,21 @@ from domain.versions import UnknownVersion
 from gateway.views import log
 from runtime.branches import Branches
 from runtime.engine import VIEW_FAILED
-from runtime.metrics import FEED_GAPS
+from runtime.mailboxes.fence import Confirmed
+from runtime.metrics import FEED_GAPS, FEED_RESUMES
 from runtime.records import CHUNK_MAX_EVENTS, EventRecord, decode_records
+from runtime.redis_client import REDIS_UNAVAILABLE
 
 # How many messages of the feed wait for a gap before them to be read; more are dropped, since the log has them.
 _AHEAD_MAX_MESSAGES: Final = 1_000
 _READ_MAX_EVENTS: Final = 1_000
+# A message of the feed that comes so long after its events only says that there are some: whoever sent it may have been
+# asleep while the log was put back to before them.
+_FRESH_SECONDS: Final = 5.0
 # How often to check that this is still the same log, even while the feed is busy.
 _LOOK_SECONDS: Final = 1.0
+
+_MICROSECONDS: Final = 1_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +43,20 @@ _log = logging.getLogger(__name__)
 class Tail:
     """Follows the log for one process and hands every event to every watcher."""
 
-    def __init__(self, engine: AsyncEngine, *, silence_seconds: float) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        silence_seconds: float,
+        confirm: Callable[[Confirmed], Awaitable[None]] | None = None,
+    ) -> None:
+        """`confirm` tells Redis how far the log has come (see `runtime.mailboxes.fence`), before anybody hears of
+        events that were read there: who wrote them may not have come to that. The feed's are confirmed."""
         self._engine = engine
+        self._confirm = confirm
         self._silence_seconds = silence_seconds
         self._seq = 0
+        self._first_seq = 1
         self._branches = Branches()
         self._looked_at = -inf
         self._anew: list[Callable[[], None]] = []
@@ -57,9 +74,14 @@ class Tail:
         """Takes a message of the feed."""
         if len(self._ahead) < _AHEAD_MAX_MESSAGES:
             try:
-                self._ahead.append(decode_records(message))
+                records = decode_records(message)
             except UnknownVersion:  # the log has it too, and the tail reads it there
                 self._interrupted = True
+            else:
+                if time.time() - records[0].occurred_at / _MICROSECONDS < _FRESH_SECONDS:
+                    self._ahead.append(records)
+                else:
+                    self._interrupted = True
         else:
             self._interrupted = True
         self._news.set()
@@ -70,18 +92,28 @@ class Tail:
         return self._seq
 
     @property
+    def first_seq(self) -> int:
+        """The seq of the first event that is not archived, as of a moment ago."""
+        return self._first_seq
+
+    @property
     def branches(self) -> Branches:
         """The log's identity; None before `watching`."""
         return self._branches
 
     async def check_place(self, after: int, identity: UUID | None) -> None:
-        """Raises NotThisLog unless `after` is a place in this log (of the log `identity`, if given). Other processes
-        may be ahead of this one, or have noticed a replaced log earlier: so only Postgres can tell. Raises what a view
-        raises."""
-        if identity is None and after <= self._seq:
+        """Raises NotThisLog unless `after` is a place in this log (of the log `identity`, if given) from which one can
+        go on. Other processes may be ahead of this one, or have noticed a replaced log earlier: so only Postgres can
+        tell. Raises what a view raises."""
+        if identity is None and self._first_seq <= after + 1 <= self._seq + 1:
             return
         async with self._engine.connect() as connection:
-            log.check_place(await log.state(connection), after, identity)
+            state = await log.state(connection)
+        try:
+            log.check_place(state, after, identity)
+        except log.NotThisLog:
+            FEED_RESUMES.labels("not_this_log").inc()
+            raise
 
     def look_again(self) -> None:
         """The feed was interrupted: events may have been missed."""
@@ -115,6 +147,8 @@ class Tail:
             except VIEW_FAILED as error:
                 _log.warning("the log cannot be read (%s); trying again", type(error).__name__)
                 await asyncio.sleep(self._silence_seconds)
+            except log.NotThisLog:
+                self.look_again()
             except UnknownVersion as error:
                 _log.error("the log continues in a later release's format (%s); waiting to be replaced", error)
                 await asyncio.sleep(self._silence_seconds)
@@ -134,17 +168,24 @@ class Tail:
             await self._deliver_ahead()
 
     async def _look(self) -> None:
-        """Checks which log it is. At the first check, and when the log has been replaced, the tail begins at its end:
-        those who followed the other log must start over."""
+        """Checks which log it is. At the first check, when the log has been replaced, and when it was archived up to
+        beyond this place, the tail begins at its end: those who followed it must start over."""
         async with self._engine.connect() as connection:
             state = await log.state(connection)
         self._looked_at = time.monotonic()
+        self._first_seq = state.first_seq
+        if not self.watching.is_set() or state.branches.identity != self._branches.identity:
+            await self._tell_redis(Confirmed(state.branches.identity, state.last_seq))
         if not self.watching.is_set():
             self._seq, self._branches = state.last_seq, state.branches
             self.watching.set()
-        elif state.last_seq < self._seq or state.branches.identity != self._branches.identity:
+        elif (
+            not state.first_seq - 1 <= self._seq <= state.last_seq or state.branches.identity != self._branches.identity
+        ):
             _log.error(
-                "the log has been replaced or restored: it ends at seq %d, as %s; the tail had reached %d, of %s",
+                "the log has been replaced, restored or archived: it goes from seq %d to %d, as %s; the tail had"
+                " reached %d, of %s",
+                state.first_seq,
                 state.last_seq,
                 state.branches.identity,
                 self._seq,
@@ -162,7 +203,7 @@ class Tail:
         """Hands on what follows without a gap; True if something remains after one."""
         while self._ahead:
             # Batches of different mailboxes may be published in a different order from their commits.
-            messages = sorted(self._ahead, key=lambda records: records[0].seq)
+            messages = sorted(filter(self._is_of_this_log, self._ahead), key=lambda records: records[0].seq)
             self._ahead.clear()
             behind_a_gap = []
             for records in messages:
@@ -176,14 +217,35 @@ class Tail:
                 return True
         return False
 
+    def _is_of_this_log(self, records: list[EventRecord]) -> bool:
+        """Whether a message of the feed is about the log that is followed. If not, one of them has been left behind:
+        looking again finds out which."""
+        identity = records[0].log
+        if identity is None or identity == self._branches.identity:
+            return True
+        self.look_again()
+        return False
+
     async def _catch_up(self) -> None:
         while True:
             async with self._engine.connect() as connection:
                 records = await log.read(connection, self._seq, _READ_MAX_EVENTS)
+                await log.check_read(connection, self._seq, self._branches.identity)
             if not records:
                 return
+            await self._tell_redis(Confirmed(self._branches.identity, records[-1].seq))
             for start in range(0, len(records), CHUNK_MAX_EVENTS):
                 await self._hand_on(records[start : start + CHUNK_MAX_EVENTS])
+
+    async def _tell_redis(self, read: Confirmed) -> None:
+        """Waits only for a moment: while Redis is away, nobody applies anything."""
+        if self._confirm is None:
+            return
+        try:
+            async with asyncio.timeout(self._silence_seconds):
+                await self._confirm(read)
+        except REDIS_UNAVAILABLE as error:  # a TimeoutError is an OSError
+            _log.warning("Redis was not told of seq %d (%s)", read.seq, type(error).__name__)
 
     async def _hand_on(self, records: list[EventRecord]) -> None:
         """Tells the watchers, then lets other tasks run: events should go out to sockets before more come in."""

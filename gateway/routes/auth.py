@@ -19,7 +19,7 @@ from gateway.apidocs.responses import problems
 from gateway.edge import Edge, edge_of
 from gateway.identity.caller import NOBODY, Caller, invalid_token, unauthenticated
 from gateway.identity.oauth import FORM, TokenForm, TokensView, in_oauth_terms, read_form
-from gateway.identity.requirements import require_role
+from gateway.identity.requirements import counted, require_role
 from gateway.identity.throttle import Attempt
 from gateway.views import accounts as views
 from gateway.web.problems import Problem
@@ -59,6 +59,7 @@ class JwksView(BaseModel):
 
 @router.post(
     f"{AUTH}/token",
+    dependencies=[Depends(counted)],
     response_model=TokensView,
     responses=problems(
         *_BODY_PROBLEMS,
@@ -80,7 +81,7 @@ async def sign_in(request: Request) -> Response:
     async with in_oauth_terms():
         form = await read_form(request, edge.config.body_max_bytes)
         email = canonical_email(form.username)
-        attempt = await edge.throttle.sign_in(email or form.username, host_of(request))
+        attempt = await edge.throttle.sign_in(email or form.username, request.scope)
         account = await _account_of(edge, email, form.password)
         opened = await _open_session(edge, account, form.scope.split(), attempt)
     return _tokens(edge, opened, 0)
@@ -88,6 +89,7 @@ async def sign_in(request: Request) -> Response:
 
 @router.post(
     f"{AUTH}/refresh",
+    dependencies=[Depends(counted)],
     response_model=TokensView,
     responses=problems(*_BODY_PROBLEMS, "invalid_refresh_token", "invalid_request", *UNDECIDED),
     openapi_extra=body_schema(RefreshBody),
@@ -142,6 +144,7 @@ async def sign_out(request: Request, caller: Annotated[Caller, Depends(require_r
 
 @router.get(
     "/.well-known/jwks.json",
+    dependencies=[Depends(counted)],
     response_class=Response,
     responses={
         200: {"model": JwksView, "content": {_JWKS_TYPE: {"schema": JwksView.model_json_schema()}}},
@@ -230,10 +233,5 @@ def _tokens(edge: Edge, session: SessionOpened | SessionRefreshed, generation: i
 
 
 def owner(account_id: UUID) -> Actor:
-    """Whoever holds an account's credentials speaks for it, and for nothing else."""
+    """The holder of an account's credentials speaks for the account, and for nothing else."""
     return Actor.in_role(str(account_id), CUSTOMER)
-
-
-def host_of(request: Request) -> str | None:
-    """The address that asks, as far as it is known."""
-    return None if request.client is None else request.client.host

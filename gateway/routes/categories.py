@@ -6,7 +6,16 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from domain.categories import ChangeCategory, CreateCategory
-from gateway.apidocs.responses import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, WRITE_HEADERS, headers, problems, write
+from gateway.apidocs.responses import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_SEQ_AT_LEAST,
+    NOT_MODIFIED,
+    WRITE_HEADERS,
+    headers,
+    problems,
+    write,
+)
 from gateway.catalogue.bodies import CategoryBody, CategoryChangeBody
 from gateway.edge import edge_of
 from gateway.identity.caller import NOBODY_ROLE, Caller
@@ -30,32 +39,32 @@ IdOrSlug = Annotated[str, Path(description="Its id, or its slug.")]
 # A write answers with what it has made, unless `Prefer` says otherwise or it takes longer.
 _WAIT_SECONDS: Final = 10
 
+_READ_HEADERS: Final = {"parameters": [IF_NONE_MATCH, IF_SEQ_AT_LEAST]}
+_NOT_SHOWN: Final = ("category_not_found", "seq_not_reached")
 _REFUSALS: Final = ("slug_taken", "unknown_category", "category_too_deep")
 
 
 @router.get(
     "",
     response_model=CategoryTree,
-    responses={200: headers("ETag"), **NOT_MODIFIED, **problems(401, 403, 503)},
-    openapi_extra={"parameters": [IF_NONE_MATCH]},
+    responses={200: headers("ETag"), **NOT_MODIFIED, **problems(401, 403, 503, "seq_not_reached")},
+    openapi_extra=_READ_HEADERS,
 )
 async def list_categories(request: Request, caller: Reader) -> Response:
     """The whole tree, siblings in display order."""
-    async with edge_of(request).engine.connect() as connection:
-        body = (await views.tree(connection)).model_dump_json().encode()
+    body = (await edge_of(request).reads.read(request, views.tree)).model_dump_json().encode()
     return conditional(request, body, body_tag(body))
 
 
 @router.get(
     "/{category_id}",
     response_model=CategoryView,
-    responses={200: headers("ETag"), **NOT_MODIFIED, **problems(401, 403, 422, 503, "category_not_found")},
-    openapi_extra={"parameters": [IF_NONE_MATCH]},
+    responses={200: headers("ETag"), **NOT_MODIFIED, **problems(401, 403, 422, 503, *_NOT_SHOWN)},
+    openapi_extra=_READ_HEADERS,
 )
 async def get_category(request: Request, caller: Reader, category_id: IdOrSlug) -> Response:
     """One category, by its id or its slug."""
-    async with edge_of(request).engine.connect() as connection:
-        category = await views.find(connection, category_id)
+    category = await edge_of(request).reads.read(request, lambda read: views.find(read, category_id))
     if category is None:
         raise Problem("category_not_found", "There is no such category.")
     return conditional(request, category.model_dump_json().encode(), version_tag(category.version))
@@ -106,7 +115,7 @@ async def _written(request: Request, asked: Ask, accepted: Accepted, *, status: 
     if accepted.outcome is None:
         return accepted.response()
     edge = edge_of(request)
-    edge.catalogue.empty()  # whoever has written sees it at once, at least here
+    edge.catalogue.change(accepted.outcome.seq)  # the writer sees it at once, at least in this process
 
     async def made() -> Answer:
         async with edge.engine.connect() as connection:

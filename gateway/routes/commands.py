@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from domain.disclosure import READS_ALL
-from domain.ids import mailbox_of_slot, slot_of_id
-from gateway.apidocs.responses import READ
+from domain.ids import mailbox_of_slot, milliseconds_of, slot_of_id
+from gateway.apidocs.responses import READ, headers, read
 from gateway.edge import Edge, edge_of
 from gateway.identity.caller import Caller
 from gateway.identity.requirements import require_role
@@ -34,9 +34,14 @@ _CLOCKS_APART_MS = 5_000
 _POSTED_WITHIN_MS = 15_000
 
 
-@router.get("/commands/{command_id}", response_model=CommandView, responses=READ)
+@router.get(
+    "/commands/{command_id}",
+    response_model=CommandView,
+    responses={200: headers("Tidegate-Seq"), **read("archived")},
+)
 async def get_command(request: Request, caller: Asker, command_id: UUID) -> Response:
-    """The status and outcome of one of your commands. Staff with the scope `events:read` see everyone's."""
+    """The status and outcome of one of your commands. Staff with the scope `events:read` see everyone's. An old one may
+    be archived: 410."""
     edge = edge_of(request)
     reads_all = caller.actor.is_staff and READS_ALL in caller.actor.scopes
     owner = None if reads_all else caller.actor.principal
@@ -45,8 +50,10 @@ async def get_command(request: Request, caller: Asker, command_id: UUID) -> Resp
         # It may have been applied between the two looks.
         command = await _applied(edge, owner, command_id)
     if command is None:
+        await _check_not_archived(edge, command_id)
         raise Problem("not_found", "There is no such command.")
-    return Response(command.model_dump_json(), media_type="application/json")
+    said = {} if command.seq is None else {"Tidegate-Seq": str(command.seq)}
+    return Response(command.model_dump_json(), 200, said, "application/json")
 
 
 @router.get("/dead-letters", response_model=Page[DeadLetterView], responses=READ)
@@ -65,14 +72,29 @@ async def list_dead_letters(
 
 async def _applied(edge: Edge, owner: str | None, command_id: UUID) -> CommandView | None:
     async with edge.engine.connect() as connection:
-        return await views.find(connection, owner, command_id)
+        try:
+            return await views.find(connection, owner, command_id)
+        except views.Archived:
+            raise _archived() from None
+
+
+async def _check_not_archived(edge: Edge, command_id: UUID) -> None:
+    async with edge.engine.connect() as connection:
+        try:
+            await views.check_not_archived(connection, command_id)
+        except views.Archived:
+            raise _archived() from None
+
+
+def _archived() -> Problem:
+    return Problem("archived", "What became of such an old command is archived.")
 
 
 async def _waiting(edge: Edge, owner: str | None, command_id: UUID) -> CommandView | None:
     """Looks into the command's mailbox, which its id names, around the time that its id names. Entries are only decoded
-    when the id stands in them: whoever waits in a rush asks again and again."""
+    if they contain the id: in a rush, waiting clients ask again and again."""
     mailbox = mailbox_of_slot(slot_of_id(command_id), edge.config.mailbox_count)
-    accepted_ms = command_id.int >> 80
+    accepted_ms = milliseconds_of(command_id)
     position = f"{max(0, accepted_ms - _CLOCKS_APART_MS)}-0"
     wanted = str(command_id).encode()
     try:

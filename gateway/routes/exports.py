@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gateway.apidocs.responses import Responses, headers, problems
+from gateway.apidocs.responses import IF_SEQ_AT_LEAST, Responses, headers, problems
 from gateway.edge import edge_of
 from gateway.identity.caller import Caller
 from gateway.identity.requirements import require_role
@@ -35,23 +35,25 @@ def _file(description: str, *said: int) -> Responses:
             "content": {"text/csv": {"schema": {"type": "string"}}},
             **headers("Content-Disposition"),
         },
-        **problems(401, 403, *said, 503, "exports_busy"),
+        **problems(401, 403, *said, 503, "exports_busy", "seq_not_reached"),
     }
 
 
 _PRODUCTS: Final = _file("A line for each variant, and one for each product without.", 422)
 _ORDERS: Final = _file("A line for each line of an order.", 422)
+_HEADERS: Final = {"parameters": [IF_SEQ_AT_LEAST]}
 
 
-@router.get("/products.csv", response_class=StreamingResponse, responses=_PRODUCTS)
+@router.get("/products.csv", response_class=StreamingResponse, responses=_PRODUCTS, openapi_extra=_HEADERS)
 async def export_products(request: Request, caller: Staff, marked: Marked = False) -> Response:
     """The catalogue with its stock, as it is now; drafts and archived products need the scope `catalogue:read`.
     Importing the file unchanged changes nothing. Text that a spreadsheet would read as a formula is prefixed with an
     apostrophe, which imports remove."""
-    return await edge_of(request).exports.begin(views.listings(all_statuses=caller.sees_drafts), marked=marked)
+    sheet = views.listings(all_statuses=caller.sees_drafts)
+    return await edge_of(request).exports.begin(request, sheet, marked=marked)
 
 
-@router.get("/orders.csv", response_class=StreamingResponse, responses=_ORDERS)
+@router.get("/orders.csv", response_class=StreamingResponse, responses=_ORDERS, openapi_extra=_HEADERS)
 async def export_orders(
     request: Request,
     caller: Staff,
@@ -65,4 +67,5 @@ async def export_orders(
     marked: Marked = False,
 ) -> Response:
     """Orders in the order they were placed, each with its lines. Times without a zone are UTC."""
-    return await edge_of(request).exports.begin(views.order_lines_between(since, until, status), marked=marked)
+    sheet = views.order_lines_between(since, until, status)
+    return await edge_of(request).exports.begin(request, sheet, marked=marked)

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import text
 
@@ -17,30 +17,45 @@ router = APIRouter(tags=["health"])
 
 _CHECK_SECONDS: Final = 2.0
 _READERS: Final = require_role("staff", "metrics:read")
+Scraper = Annotated[Caller, Depends(require_role("nobody", limited=False))]
 
 
 class HealthView(BaseModel):
-    """`ready`; `degraded`: Postgres or Redis is away, and reads or writes answer 503; `unavailable`: both are."""
+    """`ready`; `degraded`: Postgres or Redis is away, and reads or writes answer 503; `unavailable`: both are;
+    `starting`: it is not known yet which tokens were revoked; `stopping`: the process ends."""
 
-    status: str
+    status: Literal["ready", "degraded", "unavailable", "starting", "stopping"]
     redis: bool
     postgres: bool
 
 
 @router.get("/health/live", responses=problems(431))
 async def live() -> dict[str, str]:
-    """The process is running."""
+    """The process is running, even while it starts or stops."""
     return {"status": "alive"}
 
 
-@router.get("/health/ready", response_model=HealthView, responses={503: {"model": HealthView}, **problems(431)})
-async def ready(request: Request) -> Response:
-    """Whether to send requests here: yes, as long as commands can be accepted or views can be read."""
+@router.get("/health/ready", response_model=HealthView, responses={503: {"model": HealthView}, **problems(422, 431)})
+async def ready(
+    request: Request,
+    wanted: Annotated[
+        Literal["reads", "writes"] | None,
+        Query(alias="for", description="`reads` need Postgres, `writes` need Redis; without it, either will do."),
+    ] = None,
+) -> Response:
+    """Whether to send requests here, by the answer's code: 200 or 503. Never while the process starts or stops."""
     edge = edge_of(request)
     redis, postgres = await asyncio.gather(_answers(_ping_redis(edge)), _answers(_ping_postgres(edge)))
-    status = "ready" if redis and postgres else "degraded" if redis or postgres else "unavailable"
-    view = HealthView(status=status, redis=redis, postgres=postgres)
-    return Response(view.model_dump_json(), 503 if status == "unavailable" else 200, media_type="application/json")
+    if edge.stopping.begun:
+        view = HealthView(status="stopping", redis=redis, postgres=postgres)
+    elif postgres and not edge.revocations.are_known:
+        view = HealthView(status="starting", redis=redis, postgres=postgres)
+    elif redis and postgres:
+        view = HealthView(status="ready", redis=redis, postgres=postgres)
+    else:
+        view = HealthView(status="degraded" if redis or postgres else "unavailable", redis=redis, postgres=postgres)
+    serves = view.status in ("ready", "degraded") and {"reads": postgres, "writes": redis, None: True}[wanted]
+    return Response(view.model_dump_json(), 200 if serves else 503, media_type="application/json")
 
 
 async def _answers(check: Awaitable[None]) -> bool:
@@ -62,7 +77,7 @@ async def _ping_postgres(edge: Edge) -> None:
 
 
 @router.get("/metrics", response_class=Response, responses=problems(401, 403))
-async def scrape(request: Request, caller: Annotated[Caller, Depends(require_role("nobody"))]) -> Response:
+async def scrape(request: Request, caller: Scraper) -> Response:
     """Metrics of all processes of this machine, as Prometheus text or OpenMetrics. In production only for staff with
     the scope `metrics:read`, unless a setting opens it. A separate port, set by another setting, needs no token."""
     edge = edge_of(request)

@@ -10,7 +10,7 @@ from domain.fields.catalogue import canonical_sku
 from domain.limits import MOVEMENT_MAX_QUANTITY, SKU_MAX_CHARS, STOCK_MAX_ON_HAND
 from domain.model import Actor
 from domain.stock import AdjustStock, ReceiveStock
-from gateway.apidocs.responses import READ, WRITE_HEADERS, write
+from gateway.apidocs.responses import IF_SEQ_AT_LEAST, WRITE_HEADERS, read, write
 from gateway.edge import edge_of
 from gateway.identity.caller import Caller
 from gateway.identity.requirements import require_role
@@ -30,6 +30,9 @@ Reader = Annotated[Caller, Depends(require_role("customer"))]
 _READ: Final = "inventory:read"
 Staff = Annotated[Caller, Depends(require_role("staff", _READ))]
 Writer = Annotated[Caller, Depends(require_role("staff", "inventory:write"))]
+
+_READ_ANSWERS: Final = read("seq_not_reached")
+_READ_HEADERS: Final = {"parameters": [IF_SEQ_AT_LEAST]}
 
 
 class ReceiptBody(Body):
@@ -55,7 +58,7 @@ class AdjustmentBody(Body):
         return change
 
 
-@router.get("/inventory", response_model=Page[InventoryView], responses=READ)
+@router.get("/inventory", response_model=Page[InventoryView], responses=_READ_ANSWERS, openapi_extra=_READ_HEADERS)
 async def list_inventory(
     request: Request,
     caller: Staff,
@@ -87,21 +90,28 @@ async def list_inventory(
     edge = edge_of(request)
     begins = None if prefix is None else prefix.upper()
     wanted = views.Wanted(begins, product_id, available_below, available_from, all_statuses=caller.sees_drafts)
-    async with edge.engine.connect() as connection:
-        page = await views.inventories(connection, wanted, cursor, min(limit, edge.config.page_max_rows))
+    rows = min(limit, edge.config.page_max_rows)
+    page = await edge.reads.read(request, lambda read: views.inventories(read, wanted, cursor, rows))
     return Response(page.model_dump_json(), media_type="application/json")
 
 
-@router.get("/inventory/{sku}", response_model=InventoryView | ShelfView, responses=READ)
+@router.get(
+    "/inventory/{sku}",
+    response_model=InventoryView | ShelfView,
+    responses=_READ_ANSWERS,
+    openapi_extra=_READ_HEADERS,
+)
 async def get_inventory(request: Request, caller: Reader, sku: str) -> Response:
     """The stock of one SKU. Staff with the scope `inventory:read` see what is on hand and reserved. Everyone else sees
     how much of what is on sale is available, up to ten pieces."""
+    reads, known = edge_of(request).reads, _known(sku)
+    shown: InventoryView | ShelfView | None
     if caller.actor.is_staff and _READ in caller.actor.scopes:
-        shown = await _inventory(request, _known(sku), all_statuses=caller.sees_drafts)
-        return Response(shown, media_type="application/json")
-    async with edge_of(request).engine.connect() as connection:
-        shelf = await views.shelf(connection, _known(sku))
-    return Response(_found(shelf), media_type="application/json")
+        everything = caller.sees_drafts
+        shown = await reads.read(request, lambda read: views.inventory(read, known, all_statuses=everything))
+    else:
+        shown = await reads.read(request, lambda read: views.shelf(read, known))
+    return Response(_found(shown), media_type="application/json")
 
 
 @router.post(
@@ -138,15 +148,11 @@ async def _move(request: Request, actor: Actor, body: bytes, command: ReceiveSto
     accepted = await edge.submitter.submit(asked, command, command.sku)
 
     async def made() -> Answer:
-        # What was moved is shown to whoever moved it.
-        return Answer(await _inventory(request, command.sku, all_statuses=True))
+        # The caller sees what it moved, whatever the product's status.
+        async with edge.engine.connect() as connection:
+            return Answer(_found(await views.inventory(connection, command.sku, all_statuses=True)))
 
     return await edge.answers.respond(asked, accepted, made)
-
-
-async def _inventory(request: Request, sku: str, *, all_statuses: bool) -> str:
-    async with edge_of(request).engine.connect() as connection:
-        return _found(await views.inventory(connection, sku, all_statuses=all_statuses))
 
 
 def _found(view: InventoryView | ShelfView | None) -> str:

@@ -53,12 +53,15 @@ class EventsView(BaseModel):
 
 
 def not_this_log(error: views.NotThisLog) -> Problem:
-    """The 410 Problem of a client that has seen what is no part of the log."""
+    """The 410 Problem of a client that cannot go on from there."""
     state = error.state
-    return Problem(error.code, str(error), extensions={"last_seq": state.last_seq, "log": str(state.branches.identity)})
+    said: dict[str, int | str] = {"last_seq": state.last_seq, "log": str(state.branches.identity)}
+    if error.first_seq is not None:
+        said["first_seq"] = error.first_seq
+    return Problem(error.code, str(error), extensions=said)
 
 
-@router.get("/events", response_model=EventsView, responses=read("ahead_of_log", "another_log"))
+@router.get("/events", response_model=EventsView, responses=read("ahead_of_log", "another_log", "archived"))
 async def list_events(
     request: Request,
     caller: Annotated[Caller, Depends(require_role("staff", READS_ALL))],
@@ -66,15 +69,17 @@ async def list_events(
     limit: Annotated[int, Query(ge=1)] = 100,
     log: Annotated[UUID | None, Query(description=LOG_DESCRIPTION)] = None,
 ) -> Response:
-    """The log after `after`, in order. Staff only. `limit` is capped at the maximum page size."""
+    """The log after `after`, in order. Staff only. `limit` is capped at the maximum page size. If the events after it
+    are archived, the answer is 410, with the first that is not."""
     edge = edge_of(request)
     async with edge.engine.connect() as connection:
+        # Read first: what is archived in between is not missed.
+        records = await views.read(connection, after, min(limit, edge.config.events_page_max))
         state = await views.state(connection)
         try:
             views.check_place(state, after, log)
         except views.NotThisLog as error:
             raise not_this_log(error) from None
-        records = await views.read(connection, after, min(limit, edge.config.events_page_max))
     document = {
         "items": [cloud_event(record, state.branches.source(record.seq)) for record in records],
         "last_seq": records[-1].seq if records else after,

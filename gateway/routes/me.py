@@ -36,7 +36,7 @@ Eraser = Annotated[Caller, Depends(require_role("guest", "profile:write"))]
 
 
 _EXPORTED: Final[dict[str, Any]] = {
-    "description": "The account, its sessions and its orders; of a guest, the order.",
+    "description": "The account, its sessions, orders and store credit; of a guest, the order.",
     "content": {"application/json": {"schema": {"type": "object"}}},
 }
 
@@ -144,7 +144,7 @@ async def change_password(request: Request, caller: Writer) -> Response:
         account = await views.sign_in_of(connection, account_id)
     if account is None:
         raise _not_found()
-    attempt = await edge.throttle.sign_in(account.email, None if request.client is None else request.client.host)
+    attempt = await edge.throttle.sign_in(account.email, request.scope)
     if not await edge.passwords.check(passwords.current_password, account.password_hash):
         raise Problem("wrong_password", "The current password is wrong.")
     await attempt.succeeded()

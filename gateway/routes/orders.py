@@ -3,13 +3,23 @@
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
-from domain.limits import ORDER_MAX_LINES
-from domain.model import Actor
-from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, Wanted, is_guest
-from gateway.apidocs.responses import IF_NONE_MATCH, NOT_MODIFIED, READ, WRITE_HEADERS, headers, read, write
+from domain.fields.catalogue import QUANTITY
+from domain.limits import ORDER_MAX_LINES, SKU_PATTERN
+from domain.model import Actor, Wanted
+from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, is_guest
+from gateway.apidocs.responses import (
+    IF_NONE_MATCH,
+    IF_SEQ_AT_LEAST,
+    NOT_MODIFIED,
+    WRITE_HEADERS,
+    headers,
+    read,
+    write,
+)
 from gateway.edge import edge_of
 from gateway.identity import guests
 from gateway.identity.caller import NOBODY, Caller, unauthenticated
@@ -19,7 +29,7 @@ from gateway.views import orders as views
 from gateway.views.orders import HistoryView, OrderView, PlacedView
 from gateway.web import API
 from gateway.web.etags import body_tag, conditional
-from gateway.web.fields import EmailAddress, Principal, Quantity, Sku, personal
+from gateway.web.fields import EmailAddress, OrderNumber, Principal, Quantity, Sku, personal
 from gateway.web.pages import Page
 from gateway.web.problems import Problem
 from gateway.web.requests import Body, body_schema, parse, read_body
@@ -35,8 +45,10 @@ Staff = Annotated[Caller, Depends(require_role("staff", "orders:write"))]
 
 Status = Literal["placed", "confirmed", "fulfilled", "cancelled", "expired"]
 
+
 _WRITE_HEADERS = {"parameters": WRITE_HEADERS}
-_FOUND: Final = read("order_not_found")
+_READ_HEADERS = {"parameters": [IF_SEQ_AT_LEAST]}
+_FOUND: Final = read("order_not_found", "seq_not_reached")
 _MOVED: Final = {200: headers("ETag"), **write("order_not_found", "order_state_conflict", "too_many_attempts")}
 
 
@@ -55,6 +67,33 @@ class OrderBody(Body):
         min_length=1, max_length=ORDER_MAX_LINES, examples=[[{"sku": "LANTERN-WHITE", "quantity": 2}]]
     )
     email: EmailAddress | None = Field(None, examples=["guest@example.com"])
+
+
+class PlainLine(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A SKU in its own spelling, and a quantity."""
+
+    # Before Python's `$` there may be a line break.
+    sku: Annotated[str, msgspec.Meta(pattern=SKU_PATTERN.replace("$", r"\Z"))]
+    quantity: Annotated[int, msgspec.Meta(ge=QUANTITY.least, le=QUANTITY.most)]
+
+
+class PlainOrder(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """An OrderBody as nearly all of them are; whatever fits this is one."""
+
+    lines: Annotated[list[PlainLine], msgspec.Meta(min_length=1, max_length=ORDER_MAX_LINES)]
+    email: None = None
+
+
+_plain_orders: Final = msgspec.json.Decoder(PlainOrder)
+
+
+def read_order(body: bytes) -> PlainOrder | OrderBody:
+    """A plain order is read by msgspec, in a fifth of the time. Whatever else comes is for pydantic, which says what is
+    wrong with it. Raises what `parse` does."""
+    try:
+        return _plain_orders.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return parse(OrderBody, body)
 
 
 @router.post(
@@ -81,14 +120,14 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     """
     edge, actor = edge_of(request), caller.actor
     body = await read_body(request, edge.config.body_max_bytes)
-    order_body = parse(OrderBody, body)
+    order_body = read_order(body)
     quantities: dict[str, int] = {}
     for line in order_body.lines:
         quantities[line.sku] = quantities.get(line.sku, 0) + line.quantity
     if caller is NOBODY:
         if order_body.email is None:
             raise unauthenticated("Send a bearer token, or an `email` to order as a guest.")
-        await edge.throttle.guest_order(request.client.host if request.client else None)
+        await edge.throttle.guest_order(request.scope)
         actor = guests.principal(request, body)
     asked = ask(request, actor, body)
     order_id = edge.submitter.new_resource_id(asked)
@@ -106,7 +145,7 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     return Response(order.body(), 201, said, "application/json")
 
 
-@router.get("", response_model=Page[OrderView], responses=READ)
+@router.get("", response_model=Page[OrderView], responses=read("seq_not_reached"), openapi_extra=_READ_HEADERS)
 async def list_orders(
     request: Request,
     caller: Reader,
@@ -114,13 +153,14 @@ async def list_orders(
     limit: Annotated[int, Query(ge=1)] = 20,
     status: Annotated[Status | None, Query()] = None,
     customer_id: Annotated[Principal | None, Query()] = None,
+    number: Annotated[OrderNumber | None, Query(description="However it is typed: `t 123` is `T-000123`.")] = None,
 ) -> Response:
     """Your orders, newest first; staff see everyone's, or one customer's. `limit` is capped at the maximum page
     size."""
     edge = edge_of(request)
-    wanted = views.Wanted(status, customer_id)
-    async with edge.engine.connect() as connection:
-        page = await views.newest(connection, caller.actor, wanted, cursor, min(limit, edge.config.page_max_rows))
+    wanted = views.Wanted(status, customer_id, number)
+    rows = min(limit, edge.config.page_max_rows)
+    page = await edge.reads.read(request, lambda read: views.newest(read, caller.actor, wanted, cursor, rows))
     return Response(page.model_dump_json(), media_type="application/json")
 
 
@@ -128,25 +168,23 @@ async def list_orders(
     "/{order_id}",
     response_model=OrderView,
     responses={200: headers("ETag"), **NOT_MODIFIED, **_FOUND},
-    openapi_extra={"parameters": [IF_NONE_MATCH]},
+    openapi_extra={"parameters": [IF_NONE_MATCH, IF_SEQ_AT_LEAST]},
 )
 async def get_order(request: Request, caller: Reader, order_id: UUID) -> Response:
     """One order. Other customers' orders are not found. To poll, send If-None-Match."""
-    async with edge_of(request).engine.connect() as connection:
-        order = await views.find(connection, caller.actor, order_id)
+    order = await edge_of(request).reads.read(request, lambda read: views.find(read, caller.actor, order_id))
     if order is None:
         raise _not_found()
     body = order.model_dump_json().encode()
     return conditional(request, body, body_tag(body), private=True)
 
 
-@router.get("/{order_id}/history", response_model=HistoryView, responses=_FOUND)
+@router.get("/{order_id}/history", response_model=HistoryView, responses=_FOUND, openapi_extra=_READ_HEADERS)
 async def get_order_history(request: Request, caller: Reader, order_id: UUID) -> Response:
     """The order's events, oldest first: what happened, when, and who did it."""
-    async with edge_of(request).engine.connect() as connection:
-        if (order := await views.find(connection, caller.actor, order_id)) is None:
-            raise _not_found()
-        history = await views.history(connection, order)
+    history = await edge_of(request).reads.read(request, lambda read: views.history(read, caller.actor, order_id))
+    if history is None:
+        raise _not_found()
     return Response(history.model_dump_json(), media_type="application/json")
 
 
@@ -171,7 +209,7 @@ async def cancel_order(request: Request, caller: Writer, order_id: UUID) -> Resp
 async def _move(request: Request, actor: Actor, command: ConfirmOrder | FulfilOrder | CancelOrder) -> Response:
     edge = edge_of(request)
     if is_guest(actor.principal):
-        await edge.throttle.guest_mail(request.client.host if request.client else None)
+        await edge.throttle.guest_mail(request.scope)
     accepted = await edge.submitter.submit(ask(request, actor, b""), command, str(command.order_id))
     if accepted.outcome is None:
         return accepted.response()

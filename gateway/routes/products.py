@@ -7,7 +7,16 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, ChangeVariant, CreateProduct, SetVariant, VariantAdded
 from domain.disclosure import READS_DRAFTS
-from gateway.apidocs.responses import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, WRITE_HEADERS, headers, problems, write
+from gateway.apidocs.responses import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_SEQ_AT_LEAST,
+    NOT_MODIFIED,
+    WRITE_HEADERS,
+    headers,
+    problems,
+    write,
+)
 from gateway.catalogue import product_pages
 from gateway.catalogue.bodies import ProductBody, ProductChangeBody, VariantBody, VariantChangeBody
 from gateway.catalogue.product_pages import PRODUCTS, ProductsPage
@@ -22,6 +31,7 @@ from gateway.web.etags import conditional, expected_version, version_tag
 from gateway.web.fields import Sku
 from gateway.web.problems import Problem
 from gateway.web.queries import parse_query, query_parameters
+from gateway.web.reads import seq_at_least
 from gateway.web.requests import body_schema, parse, read_body
 from gateway.writing.answers import Answer
 from gateway.writing.submit import Accepted, Ask, ask
@@ -36,6 +46,7 @@ _STAFF: Final = Requirement("staff")
 # A write answers with what it has made, unless `Prefer` says otherwise or it takes longer.
 _WAIT_SECONDS: Final = 10
 
+_NOT_SHOWN: Final = ("product_not_found", "seq_not_reached")
 _CHANGE_HEADERS: Final = [IF_MATCH, *WRITE_HEADERS]
 
 
@@ -45,17 +56,17 @@ _CHANGE_HEADERS: Final = [IF_MATCH, *WRITE_HEADERS]
     responses={
         200: headers("ETag", "Link", "X-Total-Count"),
         **NOT_MODIFIED,
-        **problems(401, 403, 422, 503),
+        **problems(401, 403, 422, 503, "seq_not_reached"),
     },
-    openapi_extra={"parameters": [*query_parameters(ProductsQuery), IF_NONE_MATCH]},
+    openapi_extra={"parameters": [*query_parameters(ProductsQuery), IF_NONE_MATCH, IF_SEQ_AT_LEAST]},
 )
 @ready(lambda scope: product_pages.kept_page(scope["app"].state.edge.catalogue, scope))
 async def list_products(request: Request, caller: Reader) -> Response:
     """Finds products, page by page. A changed price shows within a second. `total` is exact for lists; a search counts
     at most 5,000 matches and says so in `total_is_exact`. Pages have weak entity tags: poll with If-None-Match."""
     edge = edge_of(request)
-    asked = request.scope["query_string"]
-    page = edge.catalogue.get(asked)
+    asked, seq = request.scope["query_string"], seq_at_least(request)
+    page = edge.catalogue.get(asked) if seq is None else None
     if page is None:
         query = parse_query(ProductsQuery, asked)
         if query.status != ACTIVE:
@@ -64,21 +75,23 @@ async def list_products(request: Request, caller: Reader) -> Response:
             _STAFF.check(caller)
             if not caller.sees_drafts:
                 raise Problem("forbidden", f"Listing products that are not active needs the scope `{READS_DRAFTS}`.")
-        page = await product_pages.page(edge.engine, edge.catalogue, query, asked)
+        page = await product_pages.page(edge.reads, edge.catalogue, query, asked, seq)
     return product_pages.respond(product_pages.form(request.scope, page))
 
 
 @router.get(
     "/{product_id}",
     response_model=ProductView,
-    responses={200: headers("ETag"), **NOT_MODIFIED, **problems(401, 403, 422, 503, "product_not_found")},
-    openapi_extra={"parameters": [IF_NONE_MATCH]},
+    responses={200: headers("ETag"), **NOT_MODIFIED, **problems(401, 403, 422, 503, *_NOT_SHOWN)},
+    openapi_extra={"parameters": [IF_NONE_MATCH, IF_SEQ_AT_LEAST]},
 )
 async def get_product(request: Request, caller: Reader, product_id: IdOrSlug) -> Response:
     """One product, by its id or its slug. Products that are not active are found by staff with the scope
     `catalogue:read`."""
-    async with edge_of(request).engine.connect() as connection:
-        product = await views.find(connection, product_id, all_statuses=caller.sees_drafts)
+    everything = caller.sees_drafts
+    product = await edge_of(request).reads.read(
+        request, lambda read: views.find(read, product_id, all_statuses=everything)
+    )
     if product is None:
         raise Problem("product_not_found", "There is no such product.")
     body = product.model_dump_json().encode()
@@ -128,7 +141,7 @@ async def change_product(request: Request, caller: Writer, product_id: UUID) -> 
     responses={
         200: headers("ETag"),
         201: {"model": ProductView, "description": "The variant is new.", **headers("ETag")},
-        **write("product_not_found", "version_conflict", "sku_taken", "too_many_variants"),
+        **write("product_not_found", "version_conflict", "sku_taken", "variant_kind_fixed", "too_many_variants"),
     },
     openapi_extra={**body_schema(VariantBody), "parameters": _CHANGE_HEADERS},
 )
@@ -145,7 +158,9 @@ async def put_variant(request: Request, caller: Writer, product_id: UUID, sku: S
     response_model=ProductView,
     responses={
         200: headers("ETag"),
-        **write("product_not_found", "variant_not_found", "version_conflict", "too_many_attributes"),
+        **write(
+            "product_not_found", "variant_not_found", "variant_kind_fixed", "version_conflict", "too_many_attributes"
+        ),
     },
     openapi_extra={**body_schema(VariantChangeBody), "parameters": _CHANGE_HEADERS},
 )
@@ -184,7 +199,7 @@ async def _written(request: Request, asked: Ask, accepted: Accepted, *, status: 
     if accepted.outcome is None:
         return accepted.response()
     edge = edge_of(request)
-    edge.catalogue.empty()  # whoever has written sees it at once, at least here
+    edge.catalogue.change(accepted.outcome.seq)  # the writer sees it at once, at least in this process
 
     async def made() -> Answer:
         async with edge.engine.connect() as connection:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from uuid import UUID
 
 import jwt
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from domain.accounts import CreateAccount
@@ -21,7 +21,8 @@ from gateway.apidocs.responses import problems
 from gateway.edge import Edge, edge_of
 from gateway.identity.caller import NOBODY
 from gateway.identity.oauth import NO_STORE
-from gateway.routes.auth import AUTH, UNDECIDED, host_of, owner
+from gateway.identity.requirements import counted
+from gateway.routes.auth import AUTH, UNDECIDED, owner
 from gateway.views import accounts as views
 from gateway.web.fields import AccountName, EmailAddress, NewPassword
 from gateway.web.problems import Problem
@@ -31,7 +32,7 @@ from gateway.writing.submit import Ask
 from runtime.entropy import random_bits
 from runtime.tokens import CONFIRM_AUDIENCE, RESET_AUDIENCE, Link, link_of
 
-router = APIRouter(tags=["auth"])
+router = APIRouter(tags=["auth"], dependencies=[Depends(counted)])
 
 _BODY_PROBLEMS: Final = (400, 413, 415, 422)
 _TOKEN_MAX_CHARS: Final = 4_096
@@ -88,7 +89,7 @@ async def register(request: Request) -> Response:
     already has an account, only its owner learns of it, by mail."""
     edge = edge_of(request)
     registration = parse(RegistrationBody, await read_body(request, edge.config.body_max_bytes))
-    await edge.throttle.registration(host_of(request))
+    await edge.throttle.registration(request.scope)
     name, password_hash = Personal(registration.name), await edge.passwords.hash(registration.password)
     async with edge.engine.connect() as connection:
         known = await views.sign_in_as(connection, registration.email)
@@ -119,7 +120,7 @@ async def confirm_address(request: Request) -> Response:
         account = await views.sign_in_of(connection, link.account_id)
     if account is None or account.confirmed or account.epoch != link.epoch:
         raise _invalid_link()
-    attempt = await edge.throttle.sign_in(account.email, host_of(request))
+    attempt = await edge.throttle.sign_in(account.email, request.scope)
     if not await edge.passwords.check(body.password, account.password_hash):
         raise Problem("wrong_password", "This is not the password you registered with.")
     await attempt.succeeded()
@@ -137,7 +138,7 @@ async def forgot_password(request: Request) -> Response:
     """Sends a mail with a link to set a new password, if the address has an account."""
     edge = edge_of(request)
     body = parse(ForgottenBody, await read_body(request, edge.config.body_max_bytes))
-    await edge.throttle.password_reset(host_of(request))
+    await edge.throttle.password_reset(request.scope)
     async with edge.engine.connect() as connection:
         known = await views.sign_in_as(connection, body.email)
     # Nobody's account is asked about all the same: that takes as long.

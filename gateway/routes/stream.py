@@ -18,7 +18,7 @@ from gateway.realtime import admission
 from gateway.realtime.messages import TOPICS_MAX, Subscribe
 from gateway.realtime.places import NoPlace, Place
 from gateway.realtime.plain import Stream
-from gateway.realtime.sockets import ended, host_of, interrupting
+from gateway.realtime.sockets import count_end, ended, host_of, interrupting
 from gateway.realtime.topics import STATS, TopicRefused
 from gateway.routes.log import LOG_DESCRIPTION, not_this_log
 from gateway.server.closing import Closing
@@ -57,7 +57,7 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         " Comments tell how far the stream has come.",
         "content": {_MEDIA_TYPE: {"schema": {"type": "string"}}},
     },
-    **problems(401, 403, 404, 422, 503, "ahead_of_log", "another_log"),
+    **problems(401, 403, 404, 422, 503, "ahead_of_log", "another_log", "archived"),
 }
 
 
@@ -94,6 +94,7 @@ class EventStream(Response):
             finally:
                 connection.at_shutdown = None
                 stream.close()
+        count_end(closing)
         try:
             async with asyncio.timeout(0 if closing.code is None else _END_SECONDS):
                 await send({"type": "http.response.body", "body": b""})

@@ -145,8 +145,8 @@ async def erase_user(request: Request, caller: Admin, user_id: UUID) -> Response
 
 
 def _check_may_give(caller: Caller, role: str) -> None:
-    """Raises a 403 Problem for a role that may do what the caller's token may not: whoever has that could sign in, and
-    be mightier than the token. A customer anybody can become."""
+    """Raises a 403 Problem for a role that may do what the caller's token may not: the new account could sign in, and
+    have more rights than the token. Anyone can become a customer."""
     if role != CUSTOMER and not caller.actor.scopes.issuperset(SCOPES_OF_ROLE[role]):
         raise Problem("forbidden", f"Your token's scopes do not cover those of the role `{role}`.")
 

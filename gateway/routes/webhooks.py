@@ -205,15 +205,20 @@ async def rotate_webhook_secret(request: Request, caller: Staff, webhook_id: UUI
 @router.post(
     "/{webhook_id}/redeliver",
     response_model=WebhookView,
-    responses=write("webhook_not_found"),
+    responses=write("webhook_not_found", "archived"),
     openapi_extra={**body_schema(RedeliveryBody), "parameters": WRITE_HEADERS},
 )
 async def redeliver_events(request: Request, caller: Staff, webhook_id: UUID) -> Response:
     """Continues delivering from an event of the log, earlier or later; a paused or disabled endpoint becomes active
     again. Events delivered before keep their `webhook-id`. Staff only. Waits for the outcome unless `Prefer` says
-    otherwise."""
-    body = await read_body(request, edge_of(request).config.body_max_bytes)
+    otherwise. Events that are archived cannot be delivered again: 410, with the first that is not."""
+    edge = edge_of(request)
+    body = await read_body(request, edge.config.body_max_bytes)
     from_seq = parse(RedeliveryBody, body).from_seq
+    first_seq = edge.tail.first_seq
+    if from_seq < first_seq:
+        detail = f"Events before seq {first_seq} are archived: begin from there."
+        raise Problem("archived", detail, extensions={"first_seq": first_seq})
     return await _changed(request, caller, body, RedeliverEvents(webhook_id, from_seq, _scopes(caller)))
 
 

@@ -3,8 +3,7 @@
 FastAPI documents them like all others, and the very same functions answer; what they are spared is routing by
 pattern, dependency solving and three exit stacks, which for a small POST cost more than checking it, making it durable
 and answering together. A route asks for it with `@fast`, reads its request itself, and takes nothing but the request
-and the caller that it requires. With `@ready(...)` a request without a token may be answered before a Request is even
-made.
+and the caller that it requires. With `@ready(...)` a request without a token may be answered with what is at hand.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -15,8 +14,9 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.identity.caller import Caller
-from gateway.identity.requirements import Requirement
+from gateway.identity.requirements import Requirement, counted
 from gateway.web import problems
+from gateway.web.problems import Problem
 from gateway.web.queries import check_known, names_of
 
 _FAST: Final = "_tidegate_fast"
@@ -90,13 +90,18 @@ class FastLane:
         endpoint, requirement, look, known = found
         scope["app"] = self._app
         scope[FAST_ROUTE] = scope["path"]
-        if look is not None and (answer := look(scope)) is not None:
-            await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)})
-            await send({"type": "http.response.body", "body": answer.body})
-            return
         request = Request(scope, receive)
         try:
-            check_known(scope["query_string"], known)
+            if look is not None and (answer := look(scope)) is not None:
+                await counted(request)
+                await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)})
+                await send({"type": "http.response.body", "body": answer.body})
+                return
+            try:
+                check_known(scope["query_string"], known)
+            except Problem:
+                await counted(request)
+                raise
             response = await endpoint(request, await requirement(request))
         except Exception as error:
             response = await problems.answer(request, error)

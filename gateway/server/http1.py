@@ -11,9 +11,11 @@ from functools import partial
 from http import HTTPStatus
 from typing import ClassVar, Final, cast, get_args
 
+from gateway.limits.requests import PROXY
 from gateway.server import connections
 from gateway.server.corked import CorkedTransport
 from gateway.server.patience import Part, PatientHttp
+from gateway.server.stopping import turn
 from gateway.server.websocket import BoundedWebSocket
 from gateway.web.problems import Problem
 from runtime.addresses import network_of
@@ -81,6 +83,7 @@ class BoundedHttp(PatientHttp):
     _in_head = True
     _head_bytes = 0
     _address: str | None = None
+    _proxy: str | None = None
     _entered = False
     _turned_away = False
     _parting: asyncio.TimerHandle | None = None
@@ -90,8 +93,11 @@ class BoundedHttp(PatientHttp):
         if not self.limited:
             return
         # Connections of a proxy are those of everybody behind it.
-        if self.client is not None and self.client[0] not in getattr(self.app, "trusted_hosts", ()):
-            self._address = network_of(self.client[0])
+        if self.client is not None:
+            if self.client[0] in getattr(self.app, "trusted_hosts", ()):
+                self._proxy = self.client[0]
+            else:
+                self._address = network_of(self.client[0])
         refused = connections.crowd().enter(self._address)
         self._entered = refused is None
         if refused is not None:
@@ -139,6 +145,10 @@ class BoundedHttp(PatientHttp):
     def shutdown(self) -> None:
         super().shutdown()
         if self.at_shutdown is not None:
+            self.loop.call_later(turn(len(self.connections)), self._end_response)
+
+    def _end_response(self) -> None:
+        if self.at_shutdown is not None:
             self.at_shutdown()
 
     def cut(self) -> None:
@@ -176,6 +186,7 @@ class BoundedHttp(PatientHttp):
             raise ValueError("the parser is to stop here")
         super().on_headers_complete()
         self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]  # the request's own, begun a moment later
+        self.scope[PROXY] = self._proxy  # type: ignore[typeddict-unknown-key]
         if upgrades and not self._should_upgrade():
             self.cycle.keep_alive = False  # the parser takes nothing more from this connection
 

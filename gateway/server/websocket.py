@@ -15,6 +15,7 @@ from websockets.frames import CloseCode, Frame
 
 from gateway.server.closing import TOO_MANY_MESSAGES
 from gateway.server.rate import Allowance
+from gateway.server.stopping import turn
 
 FRAMES_PER_SECOND: Final = 100.0
 FRAMES_BURST: Final = 1_000
@@ -69,6 +70,16 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self._fail(CloseCode.INVALID_DATA, "a text is UTF-8")
         else:
             super().send_receive_event_to_app()
+
+    def shutdown(self) -> None:
+        if self.handshake_complete and not self.close_sent:
+            self.loop.call_later(turn(len(self.connections)), self._shut_down)
+        else:
+            super().shutdown()
+
+    def _shut_down(self) -> None:
+        if not self.disconnected:
+            super().shutdown()
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "websocket.close":

@@ -15,7 +15,7 @@ from gateway.web.pages import Page, decode_cursor, page_of
 from gateway.web.rawjson import as_text
 from runtime.envelope import read_request
 from runtime.records import ACCEPTED, as_of_today, microseconds, moment
-from runtime.tables import commands, dead_letters, events
+from runtime.tables import commands, dead_letters, events, log_start
 
 # When (microseconds of Unix time), in which mailbox, and the entry's id: all within what their columns hold.
 _PLACE = re.compile(r"([0-9]{1,16}) ([0-9]{1,4}) ([0-9]{1,20}-[0-9]{1,20})")
@@ -55,8 +55,12 @@ class DeadLetterView(BaseModel):
     failed_at: datetime
 
 
+class Archived(Exception):
+    """What became of the command, if there was one of that id, is no longer in the database."""
+
+
 async def find(connection: AsyncConnection, owner: str | None, command_id: UUID) -> CommandView | None:
-    """The command, if it is applied and `owner` (None: anybody) asked for it."""
+    """The command, if it is applied and `owner` (None: anybody) asked for it. Raises Archived."""
     query = (
         select(
             commands,
@@ -65,12 +69,14 @@ async def find(connection: AsyncConnection, owner: str | None, command_id: UUID)
             events.c.version.label("event_version"),
             as_text(events.c.data).label("data"),
         )
-        .join_from(commands, events, events.c.seq == commands.c.seq)
+        .join_from(commands, events, events.c.seq == commands.c.seq, isouter=True)
         .where(commands.c.id == command_id)
     )
     row = (await connection.execute(query)).first()
     if row is None or owner not in (None, row.principal):
         return None
+    if row.event_type is None:
+        raise Archived
     return CommandView(
         id=row.id,
         type=row.type,
@@ -83,6 +89,12 @@ async def find(connection: AsyncConnection, owner: str | None, command_id: UUID)
         request=_request(row.request),
         outcome=_outcome(as_of_today(row.event_type, row.event_version, row.data)),
     )
+
+
+async def check_not_archived(connection: AsyncConnection, command_id: UUID) -> None:
+    """Raises Archived for an id that is not known, and is from before what the database has."""
+    if (await connection.execute(select(log_start.c.commands_since > command_id))).scalar_one():
+        raise Archived
 
 
 def _outcome(data: str | msgspec.Raw) -> dict[str, Any]:

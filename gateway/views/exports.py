@@ -24,6 +24,7 @@ _ORDER_COLUMNS: Final = (
     "sku",
     "quantity",
     "unit_price_minor",
+    "number",
 )
 
 _BOOLEANS: Final = {True: "true", False: "false", None: None}
@@ -94,6 +95,7 @@ def order_lines_between(since: datetime | None, until: datetime | None, status: 
             order_lines.c.sku,
             order_lines.c.quantity,
             order_lines.c.unit_price_minor,
+            orders.c.number,
         )
         .join_from(orders, order_lines, order_lines.c.order_id == orders.c.id)
         .order_by(orders.c.placed_seq, order_lines.c.position)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.web.rawjson import as_text
 from runtime.branches import Branches
 from runtime.records import EventRecord, current, microseconds
-from runtime.tables import event_counter, events, log_branches
+from runtime.tables import event_counter, events, log_branches, log_start
 
 _LINES: Final = select(
     events.c.seq,
@@ -25,27 +25,42 @@ _LINES: Final = select(
 )
 
 
+_SEQ_MAX: Final = 2**63 - 1
+
+ARCHIVED: Final = "archived"
+"""The code for what is no longer in the database, because it was archived."""
+
+
 class LogState(NamedTuple):
-    """The seq of the newest event, 0 if there is none, and which log it is."""
+    """The seq of the newest event, 0 if there is none; which log it is; and the seq of its first event that is not
+    archived."""
 
     last_seq: int
     branches: Branches
+    first_seq: int
 
 
 class NotThisLog(Exception):
-    """What somebody has seen is no part of this log: it is beyond its end, or of another one. `code` is stable."""
+    """One cannot go on from there in this log: it is beyond its end, of another one, or what follows is archived.
+    `code` is stable."""
 
     def __init__(self, code: str, detail: str, state: LogState) -> None:
         super().__init__(detail)
         self.code = code
         self.state = state
 
+    @property
+    def first_seq(self) -> int | None:
+        """Where the log begins, if that is why."""
+        return self.state.first_seq if self.code == ARCHIVED else None
+
 
 async def state(connection: AsyncConnection) -> LogState:
     """The log as it is now."""
-    query = select(event_counter.c.last_seq, log_branches.c.identity, log_branches.c.after_seq)
-    rows = (await connection.execute(query.join_from(event_counter, log_branches, true()).order_by("number"))).all()
-    return LogState(rows[0].last_seq, Branches.of([row[1:] for row in rows]))
+    query = select(event_counter.c.last_seq, log_start.c.first_seq, log_branches.c.identity, log_branches.c.after_seq)
+    of_all = event_counter.join(log_start, true()).join(log_branches, true())
+    rows = (await connection.execute(query.select_from(of_all).order_by("number"))).all()
+    return LogState(rows[0].last_seq, Branches.of([row[2:] for row in rows]), rows[0].first_seq)
 
 
 def check_place(log: LogState, after: int, identity: UUID | None) -> None:
@@ -54,6 +69,20 @@ def check_place(log: LogState, after: int, identity: UUID | None) -> None:
         raise NotThisLog("another_log", "The log was replaced since you read it: start over.", log)
     if after > log.last_seq:
         raise NotThisLog("ahead_of_log", f"The log ends at seq {log.last_seq}: start over, or resume from there.", log)
+    if after < log.first_seq - 1:
+        raise NotThisLog(ARCHIVED, f"Events before seq {log.first_seq} are archived: begin from there.", log)
+
+
+async def check_read(connection: AsyncConnection, after: int, identity: UUID) -> None:
+    """Call when events behind `after` have been read as those of the log `identity`, on the same connection. Raises
+    NotThisLog if some of them may have been archived before they were, or may be of another log: whoever put it back
+    has cut this connection, and before that it had its new identity, or none of its new events."""
+    newest = select(log_branches.c.identity).order_by(log_branches.c.number.desc()).limit(1).scalar_subquery()
+    first_seq, today = (await connection.execute(select(log_start.c.first_seq, newest))).one()
+    if after < first_seq - 1 or today != identity:
+        now = await state(connection)
+        check_place(now, after, None)
+        raise NotThisLog("another_log", "The log was replaced since you read it: start over.", now)
 
 
 async def first_since(connection: AsyncConnection, since: datetime) -> int | None:
@@ -66,7 +95,9 @@ async def first_since(connection: AsyncConnection, since: datetime) -> int | Non
 
 async def read(connection: AsyncConnection, after: int, limit: int) -> list[EventRecord]:
     """Up to `limit` events behind `after`, in order."""
-    return await _records(connection, _LINES.where(events.c.seq > after).order_by(events.c.seq).limit(limit))
+    # Without gaps, the bound changes nothing, but tells which partitions to look into.
+    within = (events.c.seq > after, events.c.seq <= min(after + limit, _SEQ_MAX))
+    return await _records(connection, _LINES.where(*within).order_by(events.c.seq).limit(limit))
 
 
 async def read_some(connection: AsyncConnection, seqs: Sequence[int]) -> list[EventRecord]:

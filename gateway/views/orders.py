@@ -24,10 +24,12 @@ from domain.orders import (
     OrderFulfilled,
     OrderPlaced,
 )
+from domain.quote.quoted import Quote
+from gateway.views.quotes import QuoteView, shown
 from gateway.web.pages import Page, decode_cursor, page_of
 from gateway.web.rawjson import as_text
 from runtime.records import Outcome, as_of_today, moment
-from runtime.tables import events, order_lines, orders
+from runtime.tables import checkouts, events, order_lines, orders
 from runtime.tables.pipeline import AFTER_PLACING
 
 _SEQ: Final = re.compile("[0-9]{1,18}")
@@ -42,7 +44,8 @@ class LineView(BaseModel):
 
 
 class OrderView(BaseModel):
-    """An order. Amounts are in the minor units of `currency` (ISO 4217). `email` is the order's own, if it has one."""
+    """An order. Amounts are in the minor units of `currency` (ISO 4217). `email` is the order's own, if it has one. The
+    `quote` of the checkout that it came of says what its total consists of; without one, it is that of its lines."""
 
     id: UUID
     customer_id: str
@@ -53,6 +56,10 @@ class OrderView(BaseModel):
     updated_at: datetime
     lines: list[LineView]
     email: str | None = None
+    charges_minor: int = 0
+    checkout_id: UUID | None = None
+    quote: QuoteView | None = None
+    number: str | None = None
 
 
 class PlacedView(OrderView):
@@ -74,6 +81,10 @@ class Placed(msgspec.Struct, gc=False):
     updated_at: datetime
     lines: tuple[Line, ...]
     email: str | None
+    charges_minor: int = 0
+    checkout_id: None = None
+    quote: None = None
+    number: str | None = None
     guest_token: str | msgspec.UnsetType = msgspec.UNSET
 
     def body(self) -> bytes:
@@ -98,13 +109,15 @@ class HistoryView(BaseModel):
 
 
 class Wanted(NamedTuple):
-    """Which orders, of those one may see: all, or those of one status, or one customer."""
+    """Which orders, of those one may see: all, or those of one status or one customer, or the one with this number."""
 
     status: str | None = None
     customer_id: str | None = None
+    number: str | None = None
 
 
 _encoder: Final = msgspec.json.Encoder()
+_quotes: Final = msgspec.json.Decoder(Quote)
 _placed_events: Final = msgspec.json.Decoder(OrderPlaced)
 
 
@@ -122,6 +135,7 @@ def just_placed(outcome: Outcome, email: str | None, guest_token: str | None = N
         updated_at=at,
         lines=event.lines,
         email=email,
+        number=event.number,
         guest_token=msgspec.UNSET if guest_token is None else guest_token,
     )
 
@@ -159,6 +173,8 @@ async def newest(
         query = query.where(orders.c.status == wanted.status)
     if wanted.customer_id is not None:
         query = query.where(orders.c.customer_id == wanted.customer_id)
+    if wanted.number is not None:
+        query = query.where(orders.c.number == wanted.number)
     if cursor is not None:
         query = query.where(orders.c.placed_seq < decode_cursor(cursor, _seq))
     page = page_of(await _read(connection, query), limit, lambda row: str(row.placed_seq))
@@ -171,16 +187,19 @@ def _seq(key: str) -> int:
     return int(key)
 
 
-async def history(connection: AsyncConnection, order: OrderView) -> HistoryView:
-    """The order's events. The first is found by its seq, the others by an index of their own: most orders have but one
-    event, and an index over all of them would cost every order its place."""
+async def history(connection: AsyncConnection, actor: Actor, order_id: UUID) -> HistoryView | None:
+    """The events of the order, if there is one that `actor` may see. The first is found by its seq, the others by an
+    index of their own: most orders have but one event, and an index over all of them would cost every order its
+    place."""
     columns = select(
         events.c.seq, events.c.type, events.c.occurred_at, events.c.actor, as_text(events.c.data), events.c.version
     )
-    subject = str(order.id)
-    placed_seq = select(orders.c.placed_seq).where(orders.c.id == order.id).scalar_subquery()
+    visible = _visible_to(actor).with_only_columns(orders.c.placed_seq).where(orders.c.id == order_id)
+    placed_seq = (await connection.execute(visible)).scalar()
+    if placed_seq is None:
+        return None
     placed = columns.where(events.c.seq == placed_seq)
-    later = columns.where(text(AFTER_PLACING), events.c.subject == subject)
+    later = columns.where(text(AFTER_PLACING), events.c.subject == str(order_id))
     rows = await connection.execute(placed.union_all(later).order_by("seq"))
     return HistoryView(
         items=[
@@ -193,7 +212,8 @@ async def history(connection: AsyncConnection, order: OrderView) -> HistoryView:
 
 
 def _visible_to(actor: Actor) -> Select[tuple[object, ...]]:
-    query = select(orders)
+    of_checkout = as_text(checkouts.c.quote).label("quote")
+    query = select(orders, of_checkout).outerjoin(checkouts, checkouts.c.order_id == orders.c.id)
     return query if actor.is_staff else query.where(orders.c.customer_id == actor.principal)
 
 
@@ -213,4 +233,11 @@ async def _read(connection: AsyncConnection, query: Select[tuple[object, ...]]) 
         )
         for line in (await connection.execute(wanted)).mappings():
             lines[line["order_id"]].append(LineView.model_validate(dict(line)))
-    return [_Row(row["placed_seq"], OrderView(**row, lines=lines[row["id"]])) for row in rows]
+    return [
+        _Row(row["placed_seq"], OrderView(**{**row, "quote": _quote(row["quote"])}, lines=lines[row["id"]]))
+        for row in rows
+    ]
+
+
+def _quote(said: str | None) -> QuoteView | None:
+    return None if said is None else shown(_quotes.decode(said))

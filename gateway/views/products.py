@@ -3,32 +3,39 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from pydantic import BaseModel
-from sqlalchemy import Select, Table, false, select
+from sqlalchemy import RowMapping, Select, Table, false, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.catalogue import ACTIVE
 from domain.fields.catalogue import SLUG
+from domain.price_history import Priced, lowest_before
+from gateway.web.rawjson import as_text
 from runtime.tables import products, variants
 
 
 class VariantView(BaseModel):
     """A SKU of a product. Prices are per piece, in the minor units of `currency` (ISO 4217); `compare_at_minor` is the
-    former price. `on_sale` is whether it can be ordered: it and its product are active."""
+    former price, and `lowest_price_minor` the lowest of the 30 days before it was reduced. `on_sale` is whether it can
+    be ordered: it and its product are active. `kind` says whether it has to be delivered."""
 
     sku: str
     title: str
     price_minor: int
     currency: str
     compare_at_minor: int | None
+    lowest_price_minor: int | None
     weight_grams: int | None
     barcode: str | None
     attributes: dict[str, str]
     active: bool
     on_sale: bool
+    kind: str
+    tax_class: str
 
 
 class ProductItem(BaseModel):
@@ -86,8 +93,21 @@ def _select(view: type[ProductItem]) -> Select[Any]:
 
 async def _variants(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, list[VariantView]]:
     found: dict[UUID, list[VariantView]] = defaultdict(list)
-    columns = [variants.c[name] for name in VariantView.model_fields]
-    query = select(variants.c.product_id, *columns).where(variants.c.product_id.in_(ids))
-    for product_id, *said in await connection.execute(query.order_by(variants.c.product_id, variants.c.sku)):
-        found[product_id].append(VariantView(**dict(zip(VariantView.model_fields, said, strict=True))))
+    query = select(variants.c.product_id, _HISTORY, *_SHOWN).where(variants.c.product_id.in_(ids))
+    rows = (await connection.execute(query.order_by(variants.c.product_id, variants.c.sku))).mappings()
+    for row in rows:
+        found[row["product_id"]].append(VariantView(**row, lowest_price_minor=_lowest_price(row)))
     return found
+
+
+def _lowest_price(row: RowMapping) -> int | None:
+    """What a reduced price must be shown against; of all others there is nothing to work out."""
+    if row["compare_at_minor"] is None:
+        return None
+    history = _histories.decode(row["history"])
+    return lowest_before(history, row["price_minor"], row["currency"], row["compare_at_minor"])
+
+
+_HISTORY: Final = as_text(variants.c.price_history).label("history")
+_SHOWN: Final = [variants.c[name] for name in VariantView.model_fields if name != "lowest_price_minor"]
+_histories: Final = msgspec.json.Decoder(tuple[Priced, ...])

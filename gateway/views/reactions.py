@@ -1,13 +1,19 @@
 """How far the reactions are behind the log, for metrics."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Text, cast, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from domain.orders import PLACED
 from domain.webhooks import ACTIVE
 from runtime.standard_webhooks import REACTION_PREFIX
-from runtime.tables import event_counter, events, reactions, webhooks
+from runtime.tables import event_counter, events, orders, reactions, webhooks
+
+_EXPIRY: Final = "expiry"
+
+# Of the orders that expiry has not passed yet, so many are looked at.
+_HOLDS_MAX: Final = 1_000
 
 
 class Lag(NamedTuple):
@@ -43,3 +49,19 @@ async def lags(engine: AsyncEngine) -> list[Lag]:
     )
     async with engine.connect() as connection:
         return [Lag(name, behind, float(s), failures) for name, behind, s, failures in await connection.execute(query)]
+
+
+async def overdue_holds(engine: AsyncEngine, hold_seconds: float) -> int:
+    """How many of the oldest thousand orders that expiry has not passed yet are held for longer than they should be."""
+    reached = select(reactions.c.position).where(reactions.c.name == _EXPIRY).scalar_subquery()
+    oldest = (
+        select(orders.c.status, orders.c.placed_at)
+        .where(orders.c.placed_seq > func.coalesce(reached, 0))
+        .order_by(orders.c.placed_seq)
+        .limit(_HOLDS_MAX)
+        .subquery()
+    )
+    held = func.extract("epoch", func.now() - oldest.c.placed_at)
+    query = select(func.count()).where(oldest.c.status == PLACED, held > hold_seconds)
+    async with engine.connect() as connection:
+        return int((await connection.execute(query)).scalar_one())

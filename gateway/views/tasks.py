@@ -68,11 +68,12 @@ async def newest(
 
 
 class Backlog(NamedTuple):
-    """The tasks of one kind: how many are queued and dead, and for how many seconds the oldest that may be taken has
-    been due."""
+    """The tasks of one kind: how many are queued, how many of them are due, how many are dead, and for how many
+    seconds the oldest that may be taken has been due."""
 
     kind: str
     queued: int
+    due: int
     dead: int
     oldest_due_seconds: float
 
@@ -85,6 +86,7 @@ async def backlogs(engine: AsyncEngine) -> list[Backlog]:
         select(
             tasks.c.kind,
             func.count().filter(tasks.c.state == TASK_QUEUED),
+            func.count().filter(waiting & (tasks.c.due_at <= func.now())),
             func.count().filter(tasks.c.state == TASK_DEAD),
             func.greatest(0.0, func.coalesce(func.extract("epoch", func.now() - due_at), 0.0)),
         )
@@ -92,7 +94,8 @@ async def backlogs(engine: AsyncEngine) -> list[Backlog]:
         .order_by(tasks.c.kind)
     )
     async with engine.connect() as connection:
-        return [Backlog(kind, queued, dead, float(s)) for kind, queued, dead, s in await connection.execute(query)]
+        rows = await connection.execute(query)
+        return [Backlog(kind, queued, due, dead, float(late)) for kind, queued, due, dead, late in rows]
 
 
 def _id(key: str) -> UUID:

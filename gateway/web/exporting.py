@@ -13,15 +13,17 @@ import io
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
-from fastapi import Response
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from fastapi import Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import Receive, Scope, Send
 
 from gateway.web.problems import Problem
-from runtime.engine import VIEW_FAILED
+from gateway.web.reads import Reads, seq_at_least
+from runtime.engine import VIEW_FAILED, in_transaction
 from runtime.listings.columns import UTF8_MARK
 
 _log = logging.getLogger(__name__)
@@ -44,40 +46,41 @@ class Sheet(NamedTuple):
 class Exports:
     """The exports of one gateway process."""
 
-    def __init__(self, engine: AsyncEngine, *, max_concurrent: int, max_seconds: float, stall_seconds: float) -> None:
-        self._engine = engine
+    def __init__(self, reads: Reads, *, max_concurrent: int, max_seconds: float, stall_seconds: float) -> None:
+        self._reads = reads
         self._max_concurrent = max_concurrent
         self._max_seconds = max_seconds
         self._stall_seconds = stall_seconds
         self._running = 0
 
-    async def begin(self, sheet: Sheet, *, marked: bool = False) -> Response:
+    async def begin(self, request: Request, sheet: Sheet, *, marked: bool = False) -> Response:
         """The answer with the file, its first rows read already: what is wrong with the database is known before the
         answer begins. `marked`, it begins with a byte order mark. Raises a 503 Problem when too many are."""
+        seq = seq_at_least(request)
         if self._running >= self._max_concurrent:
             raise Problem("exports_busy", "Too many exports are running; try again soon.")
         self._running += 1
         async with AsyncExitStack() as stack:
             stack.callback(self._end)
-            connection = await stack.enter_async_context(self._engine.connect())
-            rows = await _snapshot(connection, sheet.query, self._max_seconds)
-            # No tuple as default: CPython 3.11 takes an empty one for the arguments of the StopIteration it raises.
-            first: Sequence[Any] = await anext(rows, [])
+            first, rows = await self._reads.hold(stack, seq, partial(_begun, sheet.query, self._max_seconds))
             return _Export(sheet, first, rows, stack.pop_all(), self._max_seconds, self._stall_seconds, marked)
 
     def _end(self) -> None:
         self._running -= 1
 
 
-async def _snapshot(
-    connection: AsyncConnection, query: sa.Select[Any], max_seconds: float
-) -> AsyncIterator[Sequence[Any]]:
-    """The query's rows, so many at a time, as they all were at one moment. Postgres itself ends what takes longer."""
-    await connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+async def _begun(
+    query: sa.Select[Any], max_seconds: float, connection: AsyncConnection
+) -> tuple[Sequence[Any], AsyncIterator[Sequence[Any]]]:
+    """The query's first rows, and the others, so many at a time, as they all were at one moment. Postgres itself ends
+    what takes longer."""
+    await in_transaction(connection, "REPEATABLE READ")  # the moment is now, whatever was asked before
     await connection.execute(sa.text(f"SET LOCAL transaction_timeout = {int(max_seconds * 1000)}"))
     result = await connection.stream(query.execution_options(yield_per=_ROWS_AT_ONCE))
     rows: AsyncIterator[Sequence[Any]] = result.partitions()
-    return rows
+    # No tuple as default: CPython 3.11 takes an empty one for the arguments of the StopIteration it raises.
+    first: Sequence[Any] = await anext(rows, [])
+    return first, rows
 
 
 class _Export(Response):

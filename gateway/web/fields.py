@@ -8,12 +8,13 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from domain.fields import catalogue, moments, people, stock, webhooks
+from domain.fields import addresses, catalogue, checkouts, moments, people, stock, webhooks
 from domain.fields.core import Whole
 from domain.model import Personal
+from domain.numbers import CREDIT_NOTES, NUMBER_MAX_CHARS, ORDERS, numbered, parsed_number
 
 
 class _Field(Protocol):
@@ -45,10 +46,27 @@ def personal(text: str | None) -> Personal | None:
     return None if text is None else Personal(text)
 
 
+def _number(series: str, whose: str) -> AfterValidator:
+    """Reads a number of a series however it is typed."""
+
+    def read(typed: str) -> str:
+        found = parsed_number(typed)
+        if found is None or found[0] != series:
+            raise ValueError(f"{whose} number is like {numbered(series, 123)}")
+        return numbered(*found)
+
+    return AfterValidator(read)
+
+
+OrderNumber = Annotated[str, Field(max_length=NUMBER_MAX_CHARS), _number(ORDERS, "an order's")]
+CreditNoteNumber = Annotated[str, Field(max_length=NUMBER_MAX_CHARS), _number(CREDIT_NOTES, "a credit note's")]
+
 EmailAddress = Annotated[str, Checked(people.EMAIL)]
 AccountName = Annotated[str, Checked(people.ACCOUNT_NAME)]
 KeyName = Annotated[str, Checked(people.KEY_NAME)]
 NewPassword = Annotated[str, Checked(people.PASSWORD)]
+TaxId = Annotated[str, Checked(people.TAX_ID)]
+CustomerGroup = Annotated[str, Checked(people.CUSTOMER_GROUP)]
 Role = Literal["customer", "staff", "admin"]
 Principal = Annotated[str, Checked(people.PRINCIPAL)]
 
@@ -61,6 +79,8 @@ Attribute = Annotated[str, Checked(catalogue.ATTRIBUTE)]
 Barcode = Annotated[str, Checked(catalogue.BARCODE)]
 Currency = Annotated[str, Checked(catalogue.CURRENCY)]
 ProductStatus = Annotated[str, Checked(catalogue.STATUS)]
+VariantKind = Annotated[str, Checked(catalogue.KIND)]
+TaxClass = Annotated[str, Checked(catalogue.TAX_CLASS)]
 Price = Annotated[int, Checked(catalogue.PRICE)]
 Weight = Annotated[int, Checked(catalogue.WEIGHT)]
 Position = Annotated[int, Checked(catalogue.POSITION)]
@@ -73,6 +93,15 @@ Received = Annotated[int, Checked(stock.RECEIVED)]
 
 Day = Annotated[date, Checked(moments.DAY)]
 Moment = Annotated[datetime, Checked(moments.MOMENT)]
+
+Country = Annotated[str, Checked(addresses.COUNTRY)]
+Region = Annotated[str, Checked(addresses.REGION)]
+PostalCode = Annotated[str, Checked(addresses.POSTAL_CODE)]
+AddressLine = Annotated[str, Checked(addresses.ADDRESS_LINE)]
+MoreOfAddress = Annotated[str, Checked(addresses.MORE_OF_ADDRESS)]
+PromotionCode = Annotated[str, Checked(checkouts.PROMOTION_CODE)]
+GiftCardCode = Annotated[str, Checked(checkouts.GIFT_CARD_CODE)]
+CheckoutNote = Annotated[str, Checked(checkouts.NOTE)]
 
 Url = Annotated[str, Checked(webhooks.URL)]
 EndpointDescription = Annotated[str, Checked(webhooks.ENDPOINT_DESCRIPTION)]

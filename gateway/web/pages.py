@@ -47,8 +47,9 @@ def decode_cursor(cursor: str, kind: Callable[[str], _K]) -> _K:
 
 
 def newest_first(query: _Q, table: Table, cursor: str | None, limit: int) -> _Q:
-    """The query for one page of what was made, and one row more. Moments of making follow the log, so whoever pages
-    until a row that is known has missed none; ids do not, for they are given before a command is applied."""
+    """The query for one page of rows by creation, newest first, and one row more. Creation times follow the log, so a
+    client that pages up to a known row has missed none; ids do not, for they are assigned before a command is
+    applied."""
     made = (table.c.created_at, table.c.id)
     query = query.order_by(*(column.desc() for column in made)).limit(limit + 1)
     return query if cursor is None else query.where(tuple_(*made) < decode_cursor(cursor, _made))

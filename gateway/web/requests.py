@@ -65,10 +65,26 @@ def parse(model: type[_B], body: bytes) -> _B:
         if errors[0]["type"] == "json_invalid":
             raise Problem("malformed_json", _not_json(str(errors[0]["ctx"]["error"]))) from None
         raise invalid_request(unfit(errors)) from None
-    if _NUL in body and (places := list(_places_of_nul(from_json(body), ()))):
-        said = {"msg": "This contains the control character U+0000.", "type": "control_character"}
-        raise invalid_request({"loc": place, **said} for place in places)
+    if _NUL in body:
+        _refuse_nul(from_json(body))
     return parsed
+
+
+def parse_json(body: bytes) -> Any:
+    """The body's JSON, whatever it says. Raises a 400 Problem for what is no JSON, and 422 for NUL in text."""
+    try:
+        said = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise Problem("malformed_json", _not_json(str(error))) from None
+    if _NUL in body:
+        _refuse_nul(said)
+    return said
+
+
+def _refuse_nul(said: Any) -> None:
+    if places := list(_places_of_nul(said, ())):
+        told = {"msg": "This contains the control character U+0000.", "type": "control_character"}
+        raise invalid_request({"loc": place, **told} for place in places)
 
 
 def _not_json(said: str) -> str:
@@ -145,9 +161,10 @@ def body_schema(model: type[Body], media_type: str = _JSON) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
-def _bodies() -> list[type[Body]]:
+def _bodies(of: type[Body] = Body) -> list[type[Body]]:
     """The bodies of our operations; a test may have some of its own."""
-    return [model for model in Body.__subclasses__() if model.__module__.startswith("gateway.")]
+    ours = [model for model in of.__subclasses__() if model.__module__.startswith("gateway.")]
+    return [*ours, *(each for model in ours for each in _bodies(model))]
 
 
 def body_schemas() -> dict[str, Any]:

@@ -11,9 +11,10 @@ from domain.fields import core
 from domain.fields.core import BadValue
 
 _Said = tuple[str, str]
-_NOT_LIST: Final = ("not_list", "This is not a list.")
-_NOT_UUID: Final = ("not_id", "This is not an id (UUID).")
-_ANY_OTHER: Final = ("invalid_value", "This value is not valid.")
+NOT_LIST: Final = ("not_list", "This is not a list.")
+NOT_UUID: Final = ("not_id", "This is not an id (UUID).")
+WRONG_PATTERN: Final = ("wrong_pattern", "This does not match the pattern in the schema.")
+ANY_OTHER: Final = ("invalid_value", "This value is not valid.")
 
 _SAID: Final[dict[str, _Said]] = {
     "missing": core.MISSING,
@@ -21,7 +22,7 @@ _SAID: Final[dict[str, _Said]] = {
     "invalid_key": core.UNKNOWN,
     "string_type": core.NOT_TEXT,
     "string_unicode": ("not_unicode", "This is not valid UTF-8 text."),
-    "string_pattern_mismatch": ("wrong_pattern", "This does not match the pattern in the schema."),
+    "string_pattern_mismatch": WRONG_PATTERN,
     "int_type": core.NOT_WHOLE,
     "int_from_float": core.NOT_WHOLE,
     "int_parsing": core.NOT_WHOLE,
@@ -31,10 +32,10 @@ _SAID: Final[dict[str, _Said]] = {
     "model_type": core.NOT_OBJECT,
     "model_attributes_type": core.NOT_OBJECT,
     "dict_type": core.NOT_OBJECT,
-    "list_type": _NOT_LIST,
-    "uuid_type": _NOT_UUID,
-    "uuid_parsing": _NOT_UUID,
-    "uuid_version": _NOT_UUID,
+    "list_type": NOT_LIST,
+    "uuid_type": NOT_UUID,
+    "uuid_parsing": NOT_UUID,
+    "uuid_version": NOT_UUID,
 }
 
 _SAID_OF: Final[dict[str, Callable[[dict[str, Any]], _Said]]] = {
@@ -64,7 +65,7 @@ def _said(kind: str, ctx: dict[str, Any]) -> _Said:
         return "invalid_value", str(cause)  # raised by a model of ours
     if kind in _SAID_OF:
         return _SAID_OF[kind](ctx)
-    return _SAID.get(kind, _ANY_OTHER)
+    return _SAID.get(kind, ANY_OTHER)
 
 
 def _characters(count: int) -> str:

@@ -1,24 +1,31 @@
 """Answers to writes with an Idempotency-Key, stored so that a repetition gets the first one, byte for byte. Answers
 made from a command's event alone (an order, its moves, a refusal, a 202) can be made again, and are not stored. Answers
-that show rows, which may change later, are stored in Redis for as long as the key is remembered: the first answer
-stands. Answers with secrets or personal data, and those that are too large, are never stored.
+that show rows, which may change later, are stored in Redis for as long as the key is remembered, unless they become too
+many bytes: the first answer stands. Answers with secrets or personal data, and those that are too large, are never
+stored.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from fastapi import Response
-from redis.asyncio import Redis
 
 from gateway.writing.submit import Accepted, Ask
+from runtime.generations import GENERATIONS
 from runtime.redis_client import REDIS_UNAVAILABLE
+from runtime.redis_pipeline import Client, Script
 
 _log = logging.getLogger(__name__)
+
+_KEEP: Final = Script(GENERATIONS + (Path(__file__).parent / "keep.lua").read_text())
+ANSWERS_KEYS: Final = ("{answers}:newer", "{answers}:older")
+"""The hashes of stored answers, by the command's id."""
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -36,10 +43,12 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 class Answers:
     """The stored answers, shared by all gateway processes."""
 
-    def __init__(self, client: Redis, *, kept_seconds: int, max_bytes: int) -> None:
+    def __init__(self, client: Client, *, kept_seconds: int, max_bytes: int, all_max_bytes: int) -> None:
+        """`max_bytes` is the bound of one answer, `all_max_bytes` that of all together."""
         self._client = client
         self._kept_seconds = kept_seconds
         self._max_bytes = max_bytes
+        self._all_max_bytes = all_max_bytes
 
     async def respond(self, asked: Ask, accepted: Accepted, make: Callable[[], Awaitable[Answer]]) -> Response:
         """The response to a write: 202 while its outcome is not known, otherwise the first answer."""
@@ -63,7 +72,11 @@ class Answers:
 
     async def _known(self, command_id: UUID) -> Answer | None:
         try:
-            return _decoded(await self._client.get(_key(command_id)))
+            pipeline = self._client.pipeline(transaction=False)
+            for answers in ANSWERS_KEYS:
+                pipeline.hget(answers, str(command_id))
+            newer, older = await pipeline.execute()
+            return _decoded(newer or older)
         except REDIS_UNAVAILABLE as error:
             _log.warning("a stored answer could not be read (%s)", type(error).__name__)
             return None
@@ -72,14 +85,15 @@ class Answers:
         """Stores the answer, unless another request with the same command was answered meanwhile: then returns that
         answer."""
         try:
-            return _decoded(await self._client.set(_key(command_id), encoded, nx=True, get=True, ex=self._kept_seconds))
+            kept_milliseconds = self._kept_seconds * 1000
+            return _decoded(
+                await _KEEP(
+                    self._client, ANSWERS_KEYS, [str(command_id), encoded, kept_milliseconds, self._all_max_bytes]
+                )
+            )
         except REDIS_UNAVAILABLE as error:
             _log.warning("an answer could not be stored (%s)", type(error).__name__)
             return None
-
-
-def _key(command_id: UUID) -> str:
-    return f"answer:{command_id}"
 
 
 def _decoded(kept: Any) -> Answer | None:

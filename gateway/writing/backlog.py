@@ -1,11 +1,11 @@
 """Admission by backlog: new orders are refused while the workers are too far behind to apply them in time, and while
 Redis's memory is nearly used up: what is left is for what makes room again, and for staff.
 
-Once a second the mailboxes are looked at in one round trip. What a new command would wait in a mailbox is at least the
-age of the oldest one there; and, once a mailbox has been seen busy for some seconds on end, its commands by the rate at
-which they left. A mailbox that was ever idle meanwhile says nothing about how fast it could be drained, and neither
-does a worker that was killed and is replaced in a second. Between two looks the numbers stand, so up to a second's
-worth of orders may come in beyond the bound.
+Once a second the mailboxes are looked at, and the memory of Redis (of a cluster, every node's). What a new command
+would wait in a mailbox is at least the age of the oldest one there; and, once a mailbox has been seen busy for some
+seconds on end, its commands by the rate at which they left. A mailbox that was ever idle meanwhile says nothing about
+how fast it could be drained, and neither does a worker that was killed and is replaced in a second. Between two looks
+the numbers stand, so up to a second's worth of orders may come in beyond the bound.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from redis.asyncio import Redis
-
 from gateway.web.problems import Problem
 from runtime.mailboxes.inbox import entry_order
 from runtime.mailboxes.redis_keys import stream_key
-from runtime.redis_client import REDIS_UNAVAILABLE
+from runtime.redis_client import REDIS_UNAVAILABLE, info
+from runtime.redis_pipeline import Client
 
 LOOK_SECONDS: Final = 1.0
 TRUSTED_SECONDS: Final = 5.0
@@ -81,7 +80,7 @@ def busy_looks(before: Iterable[Seen], now: Seen) -> list[Seen]:
 class Backlog:
     """The waits of all mailboxes, as this process has seen them."""
 
-    def __init__(self, client: Redis, *, mailbox_count: int, max_seconds: float, memory_max_percent: int) -> None:
+    def __init__(self, client: Client, *, mailbox_count: int, max_seconds: float, memory_max_percent: int) -> None:
         """`max_seconds` is the bound on the wait; 0: there is none. `memory_max_percent` is the share of Redis's
         `maxmemory`, if it has one, that may be in use."""
         self._client = client
@@ -120,11 +119,11 @@ class Backlog:
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in range(self._mailbox_count):
             pipeline.execute_command("XINFO STREAM", stream_key(mailbox))
-        pipeline.info("memory")
         try:
-            *answers, memory = await pipeline.execute(raise_on_error=False)
+            answers = await pipeline.execute(raise_on_error=False)
+            servers = await info(self._client, "memory")
         except REDIS_UNAVAILABLE:
-            answers, memory = [], None
+            answers, servers = [], []
         now = time.time()
         seen = {mailbox: _seen(now, answer) for mailbox, answer in enumerate(answers) if _tells(answer)}
         self._looks = {mailbox: busy_looks(self._looks.get(mailbox, ()), each) for mailbox, each in seen.items()}
@@ -133,7 +132,7 @@ class Backlog:
             for mailbox, looks in self._looks.items()
             if looks
         }
-        self._memory_is_short = _tells(memory) and self._is_short(memory)
+        self._memory_is_short = any(memory and self._is_short(memory) for memory in servers)
 
     def _is_short(self, memory: dict[str, Any]) -> bool:
         most = memory.get("maxmemory", 0)

@@ -18,6 +18,7 @@ from gateway.web.problems import Problem
 from gateway.web.requests import canonical, idempotency_key, preferred_wait
 from gateway.writing.backlog import Backlog
 from gateway.writing.waiting import Waiters
+from runtime import logs, tracing
 from runtime.entropy import random_bits
 from runtime.envelope import Envelope, encode, seal
 from runtime.mailboxes.post import Claim, Claimed, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
@@ -35,6 +36,20 @@ class _Said(msgspec.Struct, gc=False):
 
 
 _encoder: Final = msgspec.json.Encoder()
+
+
+class _Receipt(Response):
+    """A 202. To make a response of a body and headers takes Starlette longer than to make the body."""
+
+    def __init__(self, body: bytes, headers: list[tuple[str, str]]) -> None:
+        self.status_code = 202
+        self.body = body
+        self.background = None
+        self.raw_headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            *[(name.lower().encode(), value.encode()) for name, value in headers],
+        ]
 
 
 class Accepted(NamedTuple):
@@ -63,7 +78,7 @@ class Accepted(NamedTuple):
         command_id = str(self.command_id)
         url = f"{API}/commands/{command_id}"
         said = _Said(self.resource, command_id, url, msgspec.UNSET if guest_token is None else guest_token)
-        return Response(_encoder.encode(said), 202, {"Location": url, **self.headers()}, "application/json")
+        return _Receipt(_encoder.encode(said), [("location", url), *self.headers().items()])
 
 
 class Ask(NamedTuple):
@@ -117,6 +132,11 @@ class Submitter:
         slot = random >> 52 if asked.key is None else slot_of_key(f"{asked.actor.principal}\n{asked.key}")
         return new_id(time.time_ns() // 1_000_000, slot, random)
 
+    @staticmethod
+    def new_id_beside(resource_id: UUID) -> UUID:
+        """An id for what comes of something, in the same slot."""
+        return new_id(time.time_ns() // 1_000_000, slot_of_id(resource_id), random_bits())
+
     async def submit(self, asked: Ask, command: Command, resource: str, *, deferrable: bool = False) -> Accepted:
         """Posts the command; `resource` is the id of what it is about. Raises 503 and 422 Problems. With a wait, the
         result has the outcome unless it took longer; a rejection or failure is raised as its Problem. A `deferrable`
@@ -126,22 +146,24 @@ class Submitter:
         if not self._waiters.has_room:
             wait = None
         applied_wait = wait if asked.preferred else None
-        envelope = seal(
-            command,
-            asked.actor,
-            reply_to=self._reply_channel if wait else None,
-            idempotency_key=asked.key,
-            fingerprint=asked.fingerprint,
-            development=self._development,
-        )
-        command_id = envelope.command_id
-        expected = self._waiters.expect(command_id) if wait else None
-        try:
-            first = await self._post(envelope, asked, resource, deferrable=deferrable)
-        except BaseException:
-            if expected is not None:
-                self._waiters.forget(command_id, expected)
-            raise
+        with tracing.span("post command", "producer", tidegate__command__type=type(command).__name__):
+            envelope = seal(
+                command,
+                asked.actor,
+                reply_to=self._reply_channel if wait else None,
+                idempotency_key=asked.key,
+                fingerprint=asked.fingerprint,
+                development=self._development,
+            )
+            command_id = envelope.command_id
+            logs.note(command_id=command_id, order_id=getattr(command, "order_id", None))
+            expected = self._waiters.expect(command_id) if wait else None
+            try:
+                first = await self._post(envelope, asked, resource, deferrable=deferrable)
+            except BaseException:
+                if expected is not None:
+                    self._waiters.forget(command_id, expected)
+                raise
         outcome = None
         if first is not None:
             if wait and expected is not None:
@@ -150,7 +172,8 @@ class Submitter:
             return await self._settled(Accepted(first.command_id, first.resource, True, applied_wait, outcome))
         ACCEPTED.labels(type(command).__name__).inc()
         if wait and expected is not None:
-            outcome = await self._waiters.wait(command_id, expected, wait)
+            with tracing.span("wait for outcome"):
+                outcome = await self._waiters.wait(command_id, expected, wait)
         return await self._settled(Accepted(command_id, resource, False, applied_wait, outcome))
 
     async def _post(self, envelope: Envelope, asked: Ask, resource: str, *, deferrable: bool) -> Claimed | None:

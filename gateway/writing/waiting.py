@@ -6,6 +6,7 @@ the feed has been interrupted or silent for a while.
 
 import asyncio
 import logging
+from math import inf
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -20,6 +21,9 @@ from runtime.records import Outcome, current, decode_outcomes, microseconds
 
 # How often to ask Postgres for the outcomes of repeated requests.
 _LOOK_SECONDS: Final = 0.05
+
+# How much longer requests wait once their process ends: most outcomes are back by then.
+_LAST_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ class Waiters:
         self._engine = engine
         self._max_requests = max_requests
         self._requests = 0
+        self._longest_seconds = inf
         self._waiting: dict[UUID, list[Expected]] = {}
         self._watched: set[UUID] = set()
         self._watching: asyncio.Task[None] | None = None
@@ -50,6 +55,11 @@ class Waiters:
     def has_room(self) -> bool:
         """Whether another request may wait."""
         return self._requests < self._max_requests
+
+    @property
+    def open(self) -> int:
+        """Requests that wait."""
+        return self._requests
 
     def expect(self, command_id: UUID) -> Expected:
         """Call before the command is posted, because its outcome may be back before the post is acknowledged. `wait` or
@@ -71,7 +81,7 @@ class Waiters:
     async def wait(self, command_id: UUID, expected: Expected, seconds: float) -> Outcome | None:
         """The outcome of an expected command, or None if it takes longer."""
         # Its own future and timer cost a request less than `asyncio.timeout` around `asyncio.shield`.
-        timer = expected.get_loop().call_later(seconds, _give_up, expected)
+        timer = expected.get_loop().call_later(min(seconds, self._longest_seconds), _give_up, expected)
         try:
             outcome = await expected
             return await self.look_up(command_id) if outcome is None else outcome
@@ -87,6 +97,13 @@ class Waiters:
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch_all())
         return await self.wait(command_id, expected, seconds)
+
+    def stop(self) -> None:
+        """The process ends: nobody waits for much longer, so that each is told where to ask later."""
+        self._longest_seconds = _LAST_SECONDS
+        for requests in self._waiting.values():
+            for expected in requests:
+                expected.get_loop().call_later(_LAST_SECONDS, _give_up, expected)
 
     def deliver(self, message: str) -> None:
         """Takes a message of the reply channel."""

@@ -17,7 +17,7 @@ from loadtests.bench.stage import BenchError, Stage
 from ops import processes
 
 _DATABASE: Final = "bench_http"
-_RAW: Final = "--lifespan off loadtests.bench.raw:app"
+_RAW: Final = "loadtests.bench.raw:app"
 _ONE_PROCESS: Final = {"TIDEGATE_GATEWAY_PROCESSES": "1"}
 # Prepared for each second: a gateway does not come near it.
 _GATEWAY_PER_SECOND: Final = 12_000

@@ -98,8 +98,15 @@ class Command(Base):
     status: Mapped[str]
     seq: Mapped[int]
     idempotency_key: Mapped[str | None]
-    fingerprint: Mapped[bytes | None]
     request: Mapped[bytes]
+
+
+class IdempotencyKey(Base):
+    __tablename__ = "idempotency_keys"
+    principal: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    command_id: Mapped[UUID]
+    fingerprint: Mapped[bytes | None]
 
 
 class WantedLine(BaseModel):
@@ -156,7 +163,7 @@ async def place_order(
 ) -> PlacedOrder:
     """Checks, reserves, records and commits."""
     request = body.model_dump_json().encode()
-    key_taken = select(Command.id).where(Command.principal == customer_id, Command.idempotency_key == idempotency_key)
+    key_taken = select(IdempotencyKey.command_id).filter_by(principal=customer_id, key=idempotency_key)
     if await session.scalar(key_taken):
         raise HTTPException(409, "The idempotency key was used before.")
     wanted = {line.sku: line.quantity for line in body.lines}
@@ -213,8 +220,15 @@ async def place_order(
             status="applied",
             seq=seq,
             idempotency_key=idempotency_key,
-            fingerprint=sha256(request).digest(),
             request=request,
+        )
+    )
+    session.add(
+        IdempotencyKey(
+            principal=customer_id,
+            key=idempotency_key,
+            command_id=command_id,
+            fingerprint=sha256(request).digest(),
         )
     )
     await session.commit()

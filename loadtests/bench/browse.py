@@ -21,7 +21,7 @@ from loadtests.loadgen import request
 from ops import processes
 
 _DATABASE: Final = "bench_http"
-_RAW: Final = "--lifespan off loadtests.bench.raw_page:app"
+_RAW: Final = "loadtests.bench.raw_page:app"
 _PAGE: Final = "/api/v1/products?limit=20"
 _TIMEOUT_SECONDS: Final = 30.0
 

@@ -20,7 +20,9 @@ from loadtests.bench import report
 from loadtests.bench.accept import Accept
 from loadtests.bench.apply import Apply
 from loadtests.bench.browse import Browse
+from loadtests.bench.checkouts import Checkouts
 from loadtests.bench.configuration import busy_percent, configuration, noise
+from loadtests.bench.costs import Costs
 from loadtests.bench.end_to_end import EndToEnd
 from loadtests.bench.feed import Feed
 from loadtests.bench.imports import Imports
@@ -28,6 +30,7 @@ from loadtests.bench.pgbench import Pgbench
 from loadtests.bench.plan import Failure, Plan, Results, Section
 from loadtests.bench.rows import Rows
 from loadtests.bench.search import Search
+from loadtests.bench.sockets import SOCKETS, Sockets
 from loadtests.bench.stage import BenchError, Stage
 from loadtests.bench.targets import targets
 from loadtests.bench.verify import Verify
@@ -38,7 +41,21 @@ from ops.processes import ProcessError
 from ops.stopping import Stopped, StopRequest, stop_request
 from runtime.settings import settings
 
-SECTIONS: Final = (Pgbench, Apply, EndToEnd, Accept, Wait, Waiting, Browse, Search, Imports, Verify, Feed)
+SECTIONS: Final = (
+    Pgbench,
+    Apply,
+    EndToEnd,
+    Accept,
+    Wait,
+    Waiting,
+    Checkouts,
+    Browse,
+    Search,
+    Imports,
+    Verify,
+    Feed,
+    Costs,
+)
 MILLION_ORDERS: Final = 1_000_000
 
 
@@ -46,7 +63,7 @@ MILLION_ORDERS: Final = 1_000_000
 @click.option("--quick", is_flag=True, help="One short round instead of several: a first look in under two minutes.")
 @click.option(
     "--only",
-    type=click.Choice([section.name for section in (*SECTIONS, Rows)]),
+    type=click.Choice([section.name for section in (*SECTIONS, Rows, Sockets)]),
     multiple=True,
     help="Measure only this section; can be given more than once.",
 )
@@ -55,6 +72,12 @@ MILLION_ORDERS: Final = 1_000_000
     type=click.IntRange(min=1),
     metavar="N",
     help=f"Also measure applying on a table of N orders ({MILLION_ORDERS:,} say), and on an empty one beside it.",
+)
+@click.option(
+    "--sockets",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Also measure N idle sockets at the same time ({SOCKETS:,} say).",
 )
 @click.option("--seconds", type=click.FloatRange(min=1, max=600), help="How long each rate is measured.  [default: 4]")
 @click.option(
@@ -65,7 +88,9 @@ MILLION_ORDERS: Final = 1_000_000
     show_default=True,
     help="Where to write everything as JSON.",
 )
-def bench(quick: bool, only: Sequence[str], rows: int | None, seconds: float | None, json_file: Path) -> None:
+def bench(
+    quick: bool, only: Sequence[str], rows: int | None, sockets: int | None, seconds: float | None, json_file: Path
+) -> None:
     """Measure apply, accept and the whole way of an order, each beside its baseline.
 
     Starts a Postgres and a Valkey of its own, with full durability, and leaves others alone. Needs a machine with
@@ -74,7 +99,7 @@ def bench(quick: bool, only: Sequence[str], rows: int | None, seconds: float | N
     Results are written after every section. One that fails says why and is left out from then on, the others go on, and
     the exit code is 1.
     """
-    plan = _plan(quick, only, rows, seconds)
+    plan = _plan(quick, only, rows, sockets, seconds)
     console = Console(stderr=True)
     begun = time.monotonic()
     results = Results()
@@ -88,7 +113,7 @@ def bench(quick: bool, only: Sequence[str], rows: int | None, seconds: float | N
         ):
             home = Path(folder)
             home.chmod(0o711)  # Postgres may have to run as another user, who must pass through
-            with Stage(home, settings(), baskets.read()) as stage:
+            with Stage(home, settings(), baskets.shipped()) as stage:
                 facts = configuration(stage, busy)
 
                 def keep() -> None:
@@ -110,12 +135,14 @@ def bench(quick: bool, only: Sequence[str], rows: int | None, seconds: float | N
         raise click.ClickException(f"failed: {names}; the reasons are above, and in {json_file}")
 
 
-def _plan(quick: bool, only: Sequence[str], rows: int | None, seconds: float | None) -> Plan:
+def _plan(quick: bool, only: Sequence[str], rows: int | None, sockets: int | None, seconds: float | None) -> Plan:
     changes: dict[str, Any] = {}
     if seconds is not None:
         changes["seconds"] = seconds
     if rows is not None or Rows.name in only:
         changes["rows"] = rows or MILLION_ORDERS
+    if sockets is not None or Sockets.name in only:
+        changes["sockets"] = sockets or SOCKETS
     return msgspec.structs.replace(plans.QUICK if quick else plans.FULL, **changes)
 
 
@@ -123,11 +150,13 @@ def _sections(stage: Stage, plan: Plan, only: Sequence[str]) -> list[Section]:
     chosen: list[Section] = [section(stage, plan) for section in SECTIONS if not only or section.name in only]
     if plan.rows:
         chosen.append(Rows(stage, plan))
+    if plan.sockets:
+        chosen.append(Sockets(stage, plan))
     return chosen
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Writes the file as a whole: whoever reads it meanwhile, or after a crash, finds the one before or this one."""
+    """Replaces the file atomically: a reader finds the old one or the new one, even after a crash."""
     beside = path.with_name(f"{path.name}.new")
     beside.write_bytes(data)
     beside.replace(path)

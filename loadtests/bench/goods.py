@@ -18,8 +18,8 @@ from uuid import UUID
 import msgspec
 
 from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
-from domain.model import Actor, Command
-from domain.orders import ConfirmOrder, FulfilOrder, PlaceOrder, Wanted
+from domain.model import Actor, Command, Wanted
+from domain.orders import ConfirmOrder, FulfilOrder, PlaceOrder
 from domain.roles import CUSTOMER, STAFF
 from loadtests.baskets import Invoices
 from loadtests.loadgen import request

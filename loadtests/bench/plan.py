@@ -24,10 +24,12 @@ class Plan(msgspec.Struct, frozen=True):
     apply_orders: int  # in the mailboxes, of two lines
     apply_baskets: int
     waits: int  # orders placed with Prefer: wait, one after the other
+    shoppers: int  # who check out at the same time
     searches: int  # among many products, one after the other
     import_rows: int  # of a file that is brought in
     verify_orders: int  # in the log that is verified
     rows: int = 0  # orders in the table beforehand
+    sockets: int = 0  # that are open at the same time
 
 
 FULL: Final = Plan(
@@ -37,6 +39,7 @@ FULL: Final = Plan(
     apply_orders=40_000,
     apply_baskets=7_448,
     waits=200,
+    shoppers=64,
     searches=400,
     import_rows=100_000,
     verify_orders=40_000,
@@ -48,6 +51,7 @@ QUICK: Final = Plan(
     apply_orders=20_000,
     apply_baskets=3_724,
     waits=100,
+    shoppers=16,
     searches=150,
     import_rows=20_000,
     verify_orders=8_000,

@@ -19,8 +19,8 @@ async def app(
     receive: Callable[[], Awaitable[Message]],
     send: Callable[[Message], Awaitable[None]],
 ) -> None:
-    """Answers every HTTP request alike. Run it without lifespan."""
-    assert scope["type"] == "http", "run with --lifespan off and no WebSocket"
+    """Answers every HTTP request alike. It has no lifespan."""
+    assert scope["type"] == "http", "for HTTP only"
     while (await receive()).get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 202, "headers": _HEADERS})

@@ -21,7 +21,7 @@ async def app(
     receive: Callable[[], Awaitable[Message]],
     send: Callable[[Message], Awaitable[None]],
 ) -> None:
-    """Answers every HTTP request alike. Run it without lifespan."""
-    assert scope["type"] == "http", "run with --lifespan off and no WebSocket"
+    """Answers every HTTP request alike. It has no lifespan."""
+    assert scope["type"] == "http", "for HTTP only"
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     await send({"type": "http.response.body", "body": _BODY})

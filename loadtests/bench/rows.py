@@ -60,7 +60,8 @@ class Rows:
 async def _fill(database_url: str, rows: int, mailbox_count: int) -> None:
     purchase = next(goods.two_lines(Random(goods.SEED), goods.SPREAD_SKUS))
     (sample,) = goods.entries([purchase], mailbox_count)
-    connection = await asyncpg.connect(database_url)
+    # Like a batch's: a million rows written by hand would all be noted.
+    connection = await asyncpg.connect(database_url, server_settings={"application_name": "bench-batch"})
     try:
         last_seq = await connection.fetchval("SELECT last_seq FROM event_counter")
         place = await connection.prepare((_SQL / "past_orders.sql").read_text())

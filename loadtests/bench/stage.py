@@ -125,11 +125,11 @@ class Stage:
         finally:
             running.stop()
 
-    def wait_until_serving(self, port: int) -> None:
+    def wait_until_serving(self, port: int, host: str = HOST) -> None:
         """Returns when whatever serves on `port` answers a request, with any status."""
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            connection = http.client.HTTPConnection(HOST, port, timeout=READY_TIMEOUT_SECONDS)
+            connection = http.client.HTTPConnection(host, port, timeout=READY_TIMEOUT_SECONDS)
             try:
                 connection.request("GET", "/health/ready")
                 if connection.getresponse().status != http.client.SERVICE_UNAVAILABLE:

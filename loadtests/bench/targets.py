@@ -17,9 +17,11 @@ SECONDS: Final = "s"
 KILOBYTES: Final = "KB"
 MEBIBYTES: Final = verify.MEBIBYTES
 DELIVERIES: Final = "deliveries/s"
+CHECKOUTS: Final = "checkouts/s"
 COST: Final = "x cost"
 """So many times the time or the CPU of something else."""
-LESS_IS_BETTER: Final = frozenset({MILLISECONDS, SECONDS, KILOBYTES, MEBIBYTES, COST})
+PERCENT_OF_A_CORE: Final = "% of a core"
+LESS_IS_BETTER: Final = frozenset({MILLISECONDS, SECONDS, KILOBYTES, MEBIBYTES, COST, PERCENT_OF_A_CORE})
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -96,8 +98,32 @@ def targets(results: Results, past_orders: int) -> list[Target]:
         Target("resume of 100,000 events", results.median("feed: resume of 100,000 events"), SECONDS, 5, 1),
         Target("memory of an idle socket", results.median("feed: memory of an idle socket"), KILOBYTES, 60, 30),
         Target("import of a catalogue", results.median(imports.RATE), imports.ROWS_PER_SECOND, 3_000, 5_000),
+        Target("whole checkouts", results.median("checkouts: tidegate"), CHECKOUTS, 300, 1_000),
+        Target("their `complete`, p99", results.median("checkouts: complete p99"), MILLISECONDS, 150, 50),
         Target("verify", results.median(verify.RATE), verify.EVENTS_PER_SECOND, 10_000, 20_000),
         Target("peak memory of verify", results.median(verify.MEMORY), MEBIBYTES, 150, None),
+        *(
+            _ratio(
+                results,
+                f"CPU of an order {what} with metrics, to without",
+                f"costs: CPU of an order {what}, counted",
+                f"costs: CPU of an order {what}, uncounted",
+                1.05,
+                1.03,
+                COST,
+            )
+            for what in ("applied", "accepted")
+        ),
+        *(
+            Target(
+                f"verifying for ever, at 500 orders/s of {shape}",
+                results.median(f"costs: patrol, {shape}"),
+                PERCENT_OF_A_CORE,
+                3,
+                2,
+            )
+            for shape in ("two lines", "real baskets")
+        ),
     ]
     if past_orders:
         what = f"apply with {past_orders:,} orders before, to none"

@@ -7,15 +7,13 @@ measured, of all processes that serve it and of nobody else.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator, Mapping
 from random import Random
 from typing import Final, NamedTuple
 
-import psutil
-
 from loadtests.bench import goods
 from loadtests.bench.apply import SOLD_OUT_EVERY
+from loadtests.bench.cpu import cpu_an_order, cpu_seconds
 from loadtests.bench.end_to_end import BASELINE, BASELINE_PROCESSES
 from loadtests.bench.goods import Purchase
 from loadtests.bench.plan import Measured, Plan
@@ -27,7 +25,7 @@ from ops import processes
 _DATABASE: Final = "bench_http"
 _WAIT_SECONDS: Final = 30
 _WARM_UP_ORDERS: Final = 300
-_ORDERS_PER_SECOND: Final = 4_000  # prepared; whoever is faster runs out early
+_ORDERS_PER_SECOND: Final = 4_000  # prepared; a faster system runs out early
 _BASKETS_PER_SECOND: Final = 600
 
 PLAIN: Final = ""
@@ -85,12 +83,12 @@ class Waiting:
                 per_second = _BASKETS_PER_SECOND if load.kind == BASKETS else _ORDERS_PER_SECOND
                 requests = client.requests(round(self._seconds * per_second), self._purchases(load.kind))
                 statuses = (201, 409) if load.kind == SOLD_OUT else (201,)
-                before = _cpu_seconds()
+                before = cpu_seconds()
                 result = client.load(requests, *statuses, connections=load.clients, seconds=self._seconds)
                 measured += [
                     Measured(f"waiting {load}: {side}", result.rate),
                     *(Measured(f"p{p} of {load}: {side}", result.percentile_ms(p), MILLISECONDS) for p in (50, 99)),
-                    _cpu_an_order(f"{load}: {side}", before, result.answered),
+                    cpu_an_order(f"{load}: {side}", before, result.answered),
                 ]
         return measured
 
@@ -108,28 +106,11 @@ class Waiting:
             already += client.load(client.requests(_WARM_UP_ORDERS), 202).answered
             self._stage.wait_until_applied(database_url, already)
             requests = client.requests(round(self._seconds * _ORDERS_PER_SECOND))
-            before = _cpu_seconds()
+            before = cpu_seconds()
             accepted = client.load(requests, 202, seconds=self._seconds).answered
             self._stage.wait_until_applied(database_url, already + accepted)
-            return _cpu_an_order("full mailboxes", before, accepted)
+            return cpu_an_order("full mailboxes", before, accepted)
 
 
 def _baseline(process_count: int) -> str:
     return f"baseline, {process_count} process{'es' if process_count > 1 else ''}"
-
-
-def _cpu_an_order(what: str, before: Mapping[int, float], orders: int) -> Measured:
-    spent = sum(seconds - before.get(pid, 0.0) for pid, seconds in _cpu_seconds().items())
-    return Measured(f"CPU an order, {what}", 1000 * spent / orders, MILLISECONDS)
-
-
-def _cpu_seconds() -> dict[int, float]:
-    """The CPU time of every process that was started here, by pid: the servers', and those of the side at work."""
-    found = {}
-    for process in psutil.Process(os.getpid()).children(recursive=True):
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        found[process.pid] = times.user + times.system
-    return found

@@ -151,7 +151,9 @@ async def _replay(
             bar = progress.add_task("outcomes", total=len(commands))
             outcomes = await wait_for_outcomes(pool, commands, lambda done: progress.update(bar, completed=done))
             bar = progress.add_task("verify", total=1)
-            checked = await verify(config.database_url, config.redis_url, mailbox_count=config.mailbox_count)
+            checked = await verify(
+                config.database_url, config.redis_url, mailbox_count=config.mailbox_count, from_zero=True
+            )
             progress.advance(bar)
     return report.findings(
         run=run.run,

@@ -16,7 +16,9 @@ _WAIT_SECONDS: Final = 5
 _QUANTITY: Final = 2
 
 
-def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | None) -> str:
+def banner(
+    config: Settings, *, database_url: str, redis_url: str, sandbox_url: str | None = None, sku: str | None
+) -> str:
     """Lines for the terminal. In production, no token is minted and no server's password shown. `sku` is one that can
     be ordered; without it, no order is suggested.
     """
@@ -32,6 +34,8 @@ def banner(config: Settings, *, database_url: str, redis_url: str, sku: str | No
     ]
     if config.mode == "development":
         customer = _token(config, "customer")
+        if sandbox_url is not None:
+            lines.append(f"  Sandbox     {sandbox_url}  (payments that move no money)")
         lines += [
             f"  Postgres    {database_url}",
             f"  Redis       {redis_url}",

@@ -1,7 +1,7 @@
 """`tidegate up`: all of Tidegate on this machine, from nothing to ready, and back. It stops everything that it started,
-in order: the Procfile's processes, then Valkey, then Postgres; when asked to, when one of the processes ends, and when
-it fails half way. A server that ends is restarted: its data is kept, and everybody reconnects. Anything that a killed
-`up` left running is ended first by the next one.
+in order: the Procfile's processes, then Valkey, then Postgres; when asked to, when something cannot be kept running,
+and when it fails half way. A server or process that ends by itself is started again: a server's data is kept, and
+everybody reconnects. Anything that a killed `up` left running is ended first by the next one.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,13 +24,15 @@ from ops.cli.banner import banner
 from ops.cli.demo import DEMO_PRINCIPAL
 from ops.console.output import Output
 from ops.console.progress import step
-from ops.embedded.keeper import Keeper
 from ops.embedded.postgres import PostgresServer
 from ops.embedded.server import EmbeddedServer, ServerError, records_folder
 from ops.embedded.valkey import ValkeyServer
-from ops.home import HomeTaken, announced, taken
-from ops.ports import is_free
+from ops.home import HomeTaken, announced, taken, tell_restarted
+from ops.keeper import Keeper, KeepsEnding
+from ops.kept import KeptProcess
+from ops.ports import free_port, is_free
 from ops.processes import ProcessError, Processes
+from ops.rolling import RestartFailed, restart_all
 from ops.stopping import Stopped, StopRequest, stop_request
 from runtime import migrations
 from runtime.database import create_batch_pool
@@ -56,7 +59,8 @@ def up() -> None:
     brings the database up to date, runs the Procfile's processes, fills an empty database with the demo catalogue,
     and prints where everything is, tokens to paste, and a first order to place.
 
-    PORT moves the gateway, TIDEGATE_HOME the data.
+    PORT moves the gateway, TIDEGATE_HOME the data. Pressing Ctrl-C once more ends everything without waiting for what
+    is going on.
     """
     console = Console(highlight=False, markup=False)
     try:
@@ -64,7 +68,7 @@ def up() -> None:
             _run(settings(), console, stop)
     except Stopped:
         console.print("Stopped.")
-    except (HomeTaken, ServerError, ProcessError) as error:
+    except (HomeTaken, ServerError, ProcessError, KeepsEnding) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -78,6 +82,10 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
             console.print(f"Ended {name}, which a killed `tidegate up` had left running.")
         if not is_free(config.port, config.host):
             raise click.ClickException(f"port {config.port} is taken: set PORT to another, or stop what listens there")
+        sandbox = processes.SANDBOX in config.providers
+        sandbox_port = config.sandbox_port if "sandbox_port" in config.model_fields_set else free_port()
+        if sandbox and not is_free(sandbox_port):
+            raise click.ClickException(f"port {sandbox_port} is taken: set TIDEGATE_SANDBOX_PORT to another")
         if config.metrics_port is not None and not is_free(config.metrics_port, config.metrics_host):
             raise click.ClickException(f"port {config.metrics_port} is taken: set TIDEGATE_METRICS_PORT to another")
         servers = [] if given else _embedded_servers(home, console, stop, running)
@@ -85,7 +93,7 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
 
         def check() -> None:
             stop.check()
-            keeper.look(stop.check)
+            keeper.look()
 
         database_url, redis_url = given or tuple(server.url for server in servers)
         require_redis(redis_url)
@@ -95,15 +103,24 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
         stop.check()
         _bring_into_step(config, console, database_url, redis_url)
         environment = processes.environment(
-            os.environ, database_url=database_url, redis_url=redis_url, host=config.host, port=config.port, home=home
+            {
+                **os.environ,
+                "TIDEGATE_PORT_SHARED": "true",  # one of these is replaced by another
+                "TIDEGATE_SANDBOX_PORT": str(sandbox_port),
+            },
+            database_url=database_url,
+            redis_url=redis_url,
+            host=config.host,
+            port=config.port,
+            home=home,
         )
         running.enter_context(announced(home, processes.settings_in(environment)))
         output = Output(console)
         running.callback(output.finish)
         procfile = Processes(home, environment)
-        running.callback(procfile.stop)
+        running.callback(procfile.stop, lambda: stop.insisted)
         with step(console, "Processes") as current:
-            programs = processes.commands()
+            programs = processes.commands(sandbox=sandbox)
             for name, command in programs.items():
                 output.show(procfile.start(name, command, subprocess.PIPE))
             procfile.wait_until_ready(config.host, config.port, check)
@@ -114,15 +131,34 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
                 _load_demo(home, environment, output, check)
                 missing = _wait_for_demo(database_url, _lacks_demo(config), check, stocked=stocked)
                 current.detail = f"incomplete: {missing}" if missing else "loaded"
+        listening = {processes.GATEWAY: config.port, processes.SANDBOX: sandbox_port}
+        for name in programs:
+            is_up = partial(procfile.is_listening, listening[name]) if name in listening else lambda: True
+            keeper.add(KeptProcess(procfile, name, subprocess.PIPE, output.show, is_up))
         sku = asyncio.run(_value(database_url, _MOST_AVAILABLE))
         console.print(f"Ready in {time.monotonic() - begun:.1f} s.")
-        click.echo(banner(config, database_url=database_url, redis_url=redis_url, sku=sku))
+        sandbox_url = f"http://127.0.0.1:{sandbox_port}/" if sandbox else None
+        click.echo(banner(config, database_url=database_url, redis_url=redis_url, sandbox_url=sandbox_url, sku=sku))
         while True:
             check()
-            ended = procfile.ended()
-            if ended is not None:
-                raise ProcessError(f"{ended.name} ended by itself, with exit code {ended.returncode}")
+            if stop.restart:
+                stop.restart = False
+                _restart(home, console, lambda: restart_all(procfile, config, redis_url, output.show, check))
             time.sleep(_POLL_SECONDS)
+
+
+def _restart(home: Path, console: Console, restart_all: Callable[[], None]) -> None:
+    """Restarts the processes, and tells `tidegate restart` how it went."""
+    begun = time.monotonic()
+    console.print("Restarting the processes, one after another.")
+    try:
+        restart_all()
+    except RestartFailed as error:
+        console.print(f"Not restarted: {error}.")
+        tell_restarted(home, str(error))
+    else:
+        console.print(f"Restarted in {time.monotonic() - begun:.1f} s.")
+        tell_restarted(home, "")
 
 
 def _bring_into_step(config: Settings, console: Console, database_url: str, redis_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
 import click
 import msgspec
@@ -9,26 +10,45 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ops.archive.files import BadArchive
+from ops.archive.turns import HeldBack
 from ops.console import differences
 from ops.console.progress import bars
-from ops.verify import Report
+from ops.verify import Incomplete, Report
 from ops.verify import verify as run_verification
 from runtime.settings import settings
 
 
 @click.command(short_help="Fold the event log and compare it with every table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def verify(as_json: bool) -> None:
-    """Fold the event log from its beginning and compare it with every table and mailbox. Exit code 0 with the counts,
-    or 1 with the differences. It may run while the system is busy.
+@click.option("--from-zero", is_flag=True, help="Fold the whole log, and believe no stored fold.")
+@click.option(
+    "--with-archive",
+    "archive",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also read what `tidegate archive` moved to this folder: fold the whole log, from its first event on.",
+)
+def verify(as_json: bool, from_zero: bool, archive: Path | None) -> None:
+    """Fold the event log and compare it with every table and mailbox: from where the background processes have come
+    with the stored fold, or from its beginning. Exit code 0 with the counts, or 1 with the differences. It may run
+    while the system is busy.
     """
     with _Bars() as progress:
         config = settings()
-        report = asyncio.run(
-            run_verification(
-                config.database_url, config.redis_url, mailbox_count=config.mailbox_count, progress=progress.show
+        try:
+            report = asyncio.run(
+                run_verification(
+                    config.database_url,
+                    config.redis_url,
+                    mailbox_count=config.mailbox_count,
+                    from_zero=from_zero,
+                    archive=archive,
+                    progress=progress.show,
+                )
             )
-        )
+        except (Incomplete, BadArchive, HeldBack) as error:
+            raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(msgspec.json.encode(report.document()))
     else:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ops.children import Child
 
-_COLOURS: Final = {"gateway": "cyan", "worker": "green", "scheduler": "magenta", "demo": "yellow"}
+_COLOURS: Final = {"gateway": "cyan", "worker": "green", "scheduler": "magenta", "demo": "yellow", "sandbox": "blue"}
 _NAME_CHARS: Final = max(map(len, _COLOURS))
 _LAST_WORDS_SECONDS: Final = 1.0
 

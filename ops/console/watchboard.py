@@ -49,7 +49,7 @@ class Board:
         """Orders per minute, by second of Unix time, for the last ten minutes."""
 
     def state(self, state: str) -> None:
-        """Takes a change of the connection's state."""
+        """Notes a change in the connection's state."""
         self._state = state
 
     def resync(self) -> None:
@@ -59,7 +59,7 @@ class Board:
         self._orders = {}
 
     def counted(self, stats: dict[str, Any]) -> None:
-        """Takes the figures of each second."""
+        """Takes the figures, which come once a second."""
         if past := stats.get("past"):
             self._orders = dict(zip(past["at"], past["orders_per_minute"], strict=True))
         self._stats = stats
@@ -83,7 +83,7 @@ class Board:
         lists = self._lists(self._stats)
         left = height - (10 if narrow else 7) - 1
         if narrow:
-            # Stacked, as far as there is room.
+            # Stacked, as many as fit.
             lists = lists[: max(0, (left - _LATEST_MIN_LINES) // _LIST_LINES)]
             left -= len(lists) * _LIST_LINES
             yield from lists
@@ -115,8 +115,8 @@ class Board:
         share = 100 * stats["refused_orders_per_minute"] / asked if asked else 0
         backlog = "?" if stats["backlog"] is None else f"{stats['backlog']:,}"
         figures = (
-            ("Orders a minute", f"{stats['orders_per_minute']:,}", f"{stats['orders_last_second']:,} last second"),
-            ("Revenue a minute", _money(takings[:1]), _money(takings[1:3]) if len(takings) > 1 else ""),
+            ("Orders/min", f"{stats['orders_per_minute']:,}", f"{stats['orders_last_second']:,} last second"),
+            ("Revenue/min", _money(takings[:1]), _money(takings[1:3]) if len(takings) > 1 else ""),
             ("Confirmed", f"{stats['confirmed_per_minute']:,}", f"{stats['cancelled_per_minute']:,} cancelled"),
             ("Refused", f"{sum(stats['rejections'].values()):,}", f"{share:.0f} % of orders"),
             ("Backlog", backlog, "commands waiting"),
@@ -135,7 +135,7 @@ class Board:
         grid = Table.grid(expand=True)
         grid.add_row(table)
         grid.add_row(spark)
-        return Panel(grid, border_style="dim", subtitle="orders a minute, last ten minutes", subtitle_align="left")
+        return Panel(grid, border_style="dim", subtitle="orders per minute, last ten minutes", subtitle_align="left")
 
     def _lists(self, stats: dict[str, Any]) -> list[Panel]:
         shelf = stats["shelf"]
@@ -144,18 +144,18 @@ class Board:
             for row in stats["top_skus"]
         ]
         low = [
-            (row["name"], f"{row['available']:,}", _gone_in(row["available"], row["pieces"]), row["available"])
+            (row["name"], f"{row['available']:,}", _sold_out_in(row["available"], row["pieces"]), row["available"])
             for row in shelf["low"]
         ]
         refused = [(code.replace("_", " "), f"{count:,}", "", count) for code, count in stats["rejections"].items()]
         missed = [
-            (f"for want of {row['name'] or row['sku']}", f"{row['orders']:,}", "", row["orders"])
+            (f"for lack of {row['name'] or row['sku']}", f"{row['orders']:,}", "", row["orders"])
             for row in stats["missed_skus"][:3]
         ]
         sold_out = f" · {shelf['sold_out_skus']:,} sold out" if shelf["sold_out_skus"] else ""
         return [
             _ranked("Selling fast", fast, "cyan", "Nothing in the last minute."),
-            _ranked(f"Running low{sold_out}", low, "yellow", "There is enough."),
+            _ranked(f"Running low{sold_out}", low, "yellow", "All well stocked."),
             _ranked("Refused, and why", refused[: _RANKED_MAX - len(missed)] + missed, "red", "Nothing was refused."),
         ]
 
@@ -170,13 +170,13 @@ class Board:
             at = datetime.fromisoformat(event["time"]).astimezone().strftime("%H:%M:%S")
             table.add_row(
                 Text(at, "dim"),
-                Text(event["subject"][-6:], "bold"),
+                Text(data.get("number") or event["subject"][-6:], "bold"),
                 Text(f"{mark} {what}", colour),
                 Text(f"{pieces:,} piece{'s' * (pieces != 1)}" if pieces else ""),
                 Text(total, justify="right"),
             )
-        shown: RenderableType = table if self._latest else Text("All quiet.", "dim")
-        return Panel(shown, title="Orders as they come", title_align="left", border_style="dim", height=rows + 2)
+        shown: RenderableType = table if self._latest else Text("No orders yet.", "dim")
+        return Panel(shown, title="Live orders", title_align="left", border_style="dim", height=rows + 2)
 
 
 def _ranked(title: str, rows: Sequence[tuple[str, str, str, int]], colour: str, empty: str) -> Panel:
@@ -213,7 +213,7 @@ def _left(available: int | None) -> str:
     return f"{available:,} left" if available > 0 else "sold out"
 
 
-def _gone_in(available: int, pieces: int) -> str:
+def _sold_out_in(available: int, pieces: int) -> str:
     if not pieces:
         return ""
     seconds = 60 * available / pieces

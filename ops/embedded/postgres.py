@@ -22,7 +22,7 @@ from ops.embedded.server import EmbeddedServer, ServerError, kept_password
 
 USER: Final = "postgres"
 DATABASE: Final = "postgres"
-_INITDB_TIMEOUT_SECONDS: Final = 120.0
+_MAKE_TIMEOUT_SECONDS: Final = 120.0
 _QUERY_TIMEOUT_SECONDS: Final = 30.0
 
 SETTINGS: Final = {
@@ -113,9 +113,32 @@ class PostgresServer(EmbeddedServer):
         if account is not None:
             accounts.give(account, unfinished)
             accounts.give(account, self._password_file)
-        command: Sequence[str] = (
+        command = self._maker(unfinished)
+        if self._setting("fsync") == "off":
+            command = (*command, "--no-sync")
+        made = subprocess.run(  # noqa: S603 - our own program
+            command,
+            env={"PGPASSWORD": self._password(), "LC_ALL": "C"},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_MAKE_TIMEOUT_SECONDS,
+            start_new_session=True,
+            cwd=unfinished,
+            user=None if account is None else account.uid,
+            group=None if account is None else account.gid,
+            extra_groups=None if account is None else (),
+        )
+        if made.returncode != 0:
+            raise ServerError(f"{Path(command[0]).name} failed:\n{made.stdout}{made.stderr}")
+        unfinished.rename(self.data)
+
+    def _maker(self, data: Path) -> Sequence[str]:
+        """The program that makes the data, and its arguments."""
+        return (
             str(postgres_program("initdb")),
-            f"--pgdata={unfinished}",
+            f"--pgdata={data}",
             f"--username={USER}",
             f"--pwfile={self._password_file}",
             "--auth=scram-sha-256",
@@ -126,24 +149,6 @@ class PostgresServer(EmbeddedServer):
             "--locale=C",
             "--no-instructions",
         )
-        if self._setting("fsync") == "off":
-            command = (*command, "--no-sync")
-        made = subprocess.run(  # noqa: S603 - our own program
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_INITDB_TIMEOUT_SECONDS,
-            start_new_session=True,
-            cwd=unfinished,
-            user=None if account is None else account.uid,
-            group=None if account is None else account.gid,
-            extra_groups=None if account is None else (),
-        )
-        if made.returncode != 0:
-            raise ServerError(f"initdb failed:\n{made.stdout}{made.stderr}")
-        unfinished.rename(self.data)
 
     def _command(self) -> Sequence[str]:
         chosen = {"port": str(self.port), **SETTINGS}
@@ -153,7 +158,7 @@ class PostgresServer(EmbeddedServer):
         options = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
         return [str(postgres_program("postgres")), "-D", str(self.data), *options]
 
-    def _answers(self) -> bool:
+    def is_up(self) -> bool:
         return self._run_psql("SELECT 1", DATABASE).returncode == 0
 
     def _run_psql(self, statement: str, database: str) -> subprocess.CompletedProcess[str]:

@@ -29,7 +29,7 @@ class ServerError(Exception):
 class EmbeddedServer(ABC):
     """An embedded server. It can be stopped or killed and started again, with the same port and data."""
 
-    name: ClassVar[str]
+    name: str
     title: ClassVar[str]
     stop_signal: ClassVar[signal.Signals]
     stop_timeout_seconds: ClassVar[float]
@@ -48,7 +48,7 @@ class EmbeddedServer(ABC):
         self.log = self.home / f"{self.name}.log"
         self.port = port or free_port()
         self.settings = settings
-        self._start_timeout_seconds = start_timeout_seconds
+        self.start_timeout_seconds = start_timeout_seconds
         self._child: Child | None = None
 
     @property
@@ -73,6 +73,15 @@ class EmbeddedServer(ABC):
         """Returns once a client can connect. `check` is called repeatedly meanwhile; if it raises, or the server does
         not come up, the server is stopped.
         """
+        self.launch()
+        try:
+            self._wait_until_ready(check)
+        except BaseException:
+            self.stop()
+            raise
+
+    def launch(self) -> None:
+        """Begins to start it, without waiting until it answers."""
         assert self._child is None, f"{self.title} is already started"
         self.home.mkdir(parents=True, exist_ok=True)
         account = self._prepare()
@@ -88,11 +97,6 @@ class EmbeddedServer(ABC):
                 account=account,
                 stop_signal=self.stop_signal,
             )
-        try:
-            self._wait_until_ready(check)
-        except BaseException:
-            self.stop()
-            raise
 
     def stop(self) -> None:
         """Shuts down in order, or by SIGKILL if that takes too long. Does nothing if the server is not running."""
@@ -115,23 +119,24 @@ class EmbeddedServer(ABC):
         """The program and its arguments; it runs in the data folder."""
 
     @abstractmethod
-    def _answers(self) -> bool:
+    def is_up(self) -> bool:
         """Whether a client can connect and is served."""
 
     def _wait_until_ready(self, check: Callable[[], None]) -> None:
         assert self._child is not None
-        deadline = time.monotonic() + self._start_timeout_seconds
-        while not self._answers():
+        deadline = time.monotonic() + self.start_timeout_seconds
+        while not self.is_up():
             check()
             if self._child.returncode is not None:
-                raise ServerError(f"{self.title} exited while starting:\n{self._log_tail()}")
+                raise ServerError(f"{self.title} exited while starting:\n{self.last_words()}")
             if time.monotonic() > deadline:
                 raise ServerError(
-                    f"{self.title} did not answer within {self._start_timeout_seconds:.0f} s:\n{self._log_tail()}"
+                    f"{self.title} did not answer within {self.start_timeout_seconds:.0f} s:\n{self.last_words()}"
                 )
             time.sleep(_POLL_SECONDS)
 
-    def _log_tail(self) -> str:
+    def last_words(self) -> str:
+        """The end of its log."""
         lines = self.log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
         return "\n".join(f"  {line}" for line in lines)
 

@@ -44,11 +44,11 @@ class ValkeyServer(EmbeddedServer):
 
     @property
     def url(self) -> str:
-        return f"redis://:{self._password()}@127.0.0.1:{self.port}/0"
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def _prepare(self) -> Account | None:
         self.data.mkdir(mode=0o700, exist_ok=True)
-        settings = {"port": str(self.port), "requirepass": self._password(), **SETTINGS, **self.settings}
+        settings = {"port": str(self.port), "requirepass": self.password, **SETTINGS, **self.settings}
         # The file contains the password; only its owner can read it and its folder. File names are relative to the
         # server's working directory, so that no path needs quoting.
         self._configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
@@ -57,9 +57,9 @@ class ValkeyServer(EmbeddedServer):
     def _command(self) -> Sequence[str]:
         return [str(valkey_program()), self._configuration.name]
 
-    def _answers(self) -> bool:
+    def is_up(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), _ANSWER_TIMEOUT_SECONDS) as client:
-            client.sendall(f"AUTH {self._password()}\r\nPING\r\nQUIT\r\n".encode())
+            client.sendall(f"AUTH {self.password}\r\nPING\r\nQUIT\r\n".encode())
             with client.makefile("rb") as answers:  # while it is loading its file, it answers -LOADING
                 return answers.read().startswith(b"+OK\r\n+PONG\r\n")
         return False
@@ -68,5 +68,6 @@ class ValkeyServer(EmbeddedServer):
     def _configuration(self) -> Path:
         return self.data / "valkey.conf"
 
-    def _password(self) -> str:
+    @property
+    def password(self) -> str:
         return kept_password(self.home / f"{self.name}.password")

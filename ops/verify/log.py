@@ -4,90 +4,116 @@ with the ledgers' keys of one part at a time (see `ops/verify/parts.py`).
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Final
+from typing import Final, Self
 
 import asyncpg
-import msgspec
 
-from domain.model import Event
-from ops.verify.balances import Balances
+from domain.ledgers import Balance
 from ops.verify.parts import parts_of
-from ops.verify.prices import Prices
-from ops.verify.report import Progress, Report
 from ops.verify.snapshot import Snapshot
-from runtime.records import read_event
+from ops.verify.streams import Groups, started
+from runtime.ledgers import LEDGERS
+from runtime.proof.balances import Balances
+from runtime.proof.entries import Entries
+from runtime.proof.numbers import COUNTER, Numbers
+from runtime.proof.parts import Part
+from runtime.proof.prices import Prices
+from runtime.proof.quotes import Quotes
+from runtime.proof.report import Progress, Report
+from runtime.proof.stored import LOG_ROW, PRICED, Digest, Position, folded_entity
 
 _PROGRESS_EVENTS: Final = 20_000
-_EVENTS: Final = "SELECT seq, type, subject, occurred_at, data::text, version FROM events ORDER BY seq"
+_EVENTS: Final = f"SELECT {LOG_ROW} FROM events WHERE seq > $1 ORDER BY seq"  # noqa: S608 - ours
+_BALANCES: Final = "SELECT ledger, key, posted, pending FROM folded_balances WHERE $1::bigint > 0"
+_PRICED: Final = f"{PRICED} AND $1::bigint > 0"
+_DIGESTS: Final = "SELECT seq, digest FROM log_digests WHERE seq > $1 ORDER BY seq"
 
 
-class _Entries:
-    """The log, entry by entry: each must be the next one, be readable, and not be earlier than the previous one."""
-
-    def __init__(self, report: Report, ordered_after: int) -> None:
-        self._report = report
-        self._ordered_after = ordered_after
-        self._next_seq = 1
-        self._last_at: datetime | None = None
-
-    def read(self, row: asyncpg.Record) -> Event | None:
-        """The log's next event; None if the row does not hold one."""
-        seq, event_type, subject, at, data, version = row
-        if seq != self._next_seq:
-            self._report.differ(
-                "log", f"seq {self._next_seq}", "events are missing", first=self._next_seq, last=seq - 1
-            )
-        self._next_seq = seq + 1
-        if self._last_at is not None and at < self._last_at and seq > self._ordered_after:
-            self._report.differ(
-                "log", f"seq {seq}", "happened before the event before it", at=str(at), before=str(self._last_at)
-            )
-        self._last_at = at if self._last_at is None else max(at, self._last_at)
-        try:
-            event = read_event(event_type, version, data)
-        except (KeyError, msgspec.MsgspecError) as error:
-            self._report.differ("log", f"seq {seq}", "is no event", type=event_type, error=str(error))
-            return None
-        if event.subject() != subject:
-            self._report.differ("log", f"seq {seq}", "names a different subject from its data", named=subject)
-        return event
-
-    def compare(self, last_seq: int, last_at: datetime) -> None:
-        """At the end of the log: the counter must match the last event and its moment."""
-        if self._next_seq - 1 != last_seq:
-            self._report.differ(
-                "log", "event_counter", "is not the last event's seq", counter=last_seq, last=self._next_seq - 1
-            )
-        if self._last_at is not None and self._last_at != last_at:
-            self._report.differ(
-                "log",
-                "event_counter",
-                "is not at the last event's moment",
-                counter=str(last_at),
-                last=str(self._last_at),
-            )
-
-
-async def check_log(snapshot: Snapshot, report: Report, progress: Progress) -> None:
-    """Folds all events in order; compares the counter, every balance and the prices of every order."""
-    last_seq, last_at, ordered_after = await snapshot.row("SELECT last_seq, last_at, ordered_after FROM event_counter")
+async def check_log(snapshot: Snapshot, base: Position, report: Report, progress: Progress) -> None:
+    """Folds all events after the base in order; compares the counter, every balance and the prices of every order, and
+    what was folded with what is there now."""
+    last_seq, last_at, ordered_after, *counted = await snapshot.row(COUNTER)
     parts = await parts_of(snapshot)
     for part in parts:
-        balances, prices = Balances(report, part), Prices(report, part)
         # An error in the event itself is reported once.
-        entry = _Entries(Report() if part.number else report, ordered_after)
-        async for block in snapshot.blocks(_EVENTS):
+        of_events = Report() if part.number else report
+        balances, prices, quotes = Balances(report, part), Prices(report, part), Quotes(of_events)
+        numbers = Numbers(of_events, base.numbers)
+        await _begin(balances, prices, snapshot, base)
+        entry = Entries(of_events, ordered_after, base.seq, base.at)
+        digests = await Digests.begin(snapshot, base, of_events)
+        async for block in snapshot.blocks(_EVENTS, base.seq):
             for row in block:
+                seq = row[0]
+                if digests.following:
+                    await digests.follow(seq, row)
                 event = entry.read(row)
                 if event is None:
                     continue
-                seq = row[0]
-                balances.follow(seq, event)
+                balances.follow(seq, event.moves())
                 prices.follow(seq, event)
+                quotes.follow(seq, event)
+                numbers.follow(seq, event)
                 if seq % _PROGRESS_EVENTS == 0:
                     progress("log", part.number * last_seq + seq, len(parts) * last_seq)
         entry.compare(last_seq, last_at)
-        await balances.compare(snapshot)
+        numbers.compare(counted)
+        await _compare(balances, part, snapshot, report)
     report.counts["events"] = last_seq
     progress("log", len(parts) * last_seq, len(parts) * last_seq)
+
+
+async def _begin(balances: Balances, prices: Prices, snapshot: Snapshot, base: Position) -> None:
+    """Starts with what was folded up to the base."""
+    ledgers = {table.ledger.name: table.ledger for table in LEDGERS}
+    async for block in snapshot.blocks(_BALANCES, base.seq):
+        for name, key, posted, pending in block:
+            balances.begin(ledgers[name], key, Balance(posted, pending))
+    async for block in snapshot.blocks(_PRICED, base.seq):
+        for row in block:
+            prices.begin(folded_entity(row)[1].state)
+
+
+class Digests:
+    """Compares the log with its digests, where the stored fold has left any."""
+
+    def __init__(self, known: Groups, base: Position, report: Report) -> None:
+        self._known = known
+        self._report = report
+        self._digest = Digest(base.digest)
+        self._after = base.seq
+
+    @classmethod
+    async def begin(cls, snapshot: Snapshot, base: Position, report: Report) -> Self:
+        """From the base on."""
+        (known,) = await started(snapshot.blocks(_DIGESTS, base.seq))
+        return cls(known, base, report)
+
+    @property
+    def following(self) -> bool:
+        """Whether there are more."""
+        return self._known.key is not None
+
+    async def follow(self, seq: int, row: asyncpg.Record) -> None:
+        """Takes the log's next event."""
+        self._digest.follow(row)
+        while self.following and self._known.key <= seq:
+            ((until, digest),) = await self._known.take(self._known.key)
+            if digest != self._digest.value():
+                self._report.differ("log", f"seq {self._after + 1} to {until}", "is not what it was when it was folded")
+            self._digest, self._after = Digest(digest), until
+
+
+async def _compare(balances: Balances, part: Part, snapshot: Snapshot, report: Report) -> None:
+    """Compares the tables, and counts their rows."""
+    for table in LEDGERS:
+        name, rows = table.table.name, 0
+        query = f"SELECT {table.key}, {table.posted}, {table.pending} FROM {name} ORDER BY 1"  # noqa: S608
+        async for block in snapshot.blocks(query):
+            for key, posted, pending in block:
+                if key in part:
+                    balances.compare(table, key, posted, pending)
+                    rows += 1
+        balances.compare_the_rest(table)
+        counted = f"{name}_rows"
+        report.counts[counted] = report.counts.get(counted, 0) + rows

@@ -7,31 +7,28 @@ the mailboxes were then rejoined, which is counted here.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-from redis.asyncio import Redis
 
-from ops.verify.report import Progress, Report
-from runtime import mailboxes
 from runtime.branches import read_branches
 from runtime.mailboxes.fence import Confirmed, known_to
-from runtime.mailboxes.inbox import Bookmark, remembered
-from runtime.mailboxes.redis_keys import awake_key, log_key, stream_key
+from runtime.mailboxes.inbox import Bookmark
+from runtime.mailboxes.redis_keys import awake_key
+from runtime.mailboxes.standing import standings
+from runtime.proof.report import Progress, Report
+from runtime.redis_pipeline import Client
 
 _LOCK_TIMEOUT_MS: Final = 15_000
-_COUNT: Final = (Path(mailboxes.__file__).parent / "count.lua").read_text()
 
 
 async def check_mailboxes(
-    connection: asyncpg.Connection[Any], redis: Redis, mailbox_count: int, report: Report, progress: Progress
+    connection: asyncpg.Connection[Any], redis: Client, mailbox_count: int, report: Report, progress: Progress
 ) -> None:
     """Compares each mailbox with its position, and the log with Redis's record of it."""
     await _check_log(connection, redis, report)
     known = await connection.fetch("SELECT mailbox FROM mailboxes WHERE mailbox >= $1 ORDER BY mailbox", mailbox_count)
     all_there_are = [*range(mailbox_count), *(row["mailbox"] for row in known)]
-    count = redis.register_script(_COUNT)
     applied = waiting = rejoined = 0
     for done, mailbox in enumerate(all_there_are, start=1):
         async with connection.transaction():
@@ -41,8 +38,7 @@ async def check_mailboxes(
                 "SELECT position, entries, rejoined FROM mailboxes WHERE mailbox = $1 FOR UPDATE", mailbox
             )
             bookmark = Bookmark(position, (await read_branches(connection)).identity)
-            added, waits, fields = await count(keys=[stream_key(mailbox), log_key(mailbox)], args=[position])
-            knows = remembered(fields)
+            _, added, waits, knows = (await standings(redis, {mailbox: position}))[mailbox]
         # A worker that came to drain it meanwhile has left again: let the sweep see that nobody is at work.
         await redis.delete(awake_key(mailbox))
         rejoined += times
@@ -72,7 +68,7 @@ async def check_mailboxes(
     report.counts["mailboxes_rejoined"] = rejoined
 
 
-async def _check_log(connection: asyncpg.Connection[Any], redis: Redis, report: Report) -> None:
+async def _check_log(connection: asyncpg.Connection[Any], redis: Client, report: Report) -> None:
     for known in await known_to(redis):
         last_seq = await connection.fetchval("SELECT last_seq FROM event_counter")
         today = Confirmed((await read_branches(connection)).identity, last_seq)

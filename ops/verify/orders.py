@@ -1,186 +1,46 @@
-"""Orders and their lines, each folded from its own events and compared with its rows. A guest's e-mail address is not
-in the log: it can only be checked to be an address, or absent. Three streams sorted by order id are read in parallel,
-so that only a few blocks of each are in memory.
+"""Orders and their lines: streams sorted by order id are read in parallel, so that only a few blocks of each are in
+memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final, NamedTuple
-from uuid import UUID
+from typing import Final
 
-import asyncpg
-import msgspec
-
-from domain.fields.people import canonical_email
-from domain.model import Event, Line, Order, Shop, evolve_entities
-from domain.orders import CONFIRMED, TRANSITIONS, OrderCancelled, OrderPlaced
-from ops.verify.report import Progress, Report
 from ops.verify.snapshot import Snapshot
 from ops.verify.streams import least_key, started
-from runtime import orders
-from runtime.records import read_event
+from runtime.proof.orders import LINES, ROW, OrderFold, compare_order
+from runtime.proof.report import Progress, Report
+from runtime.proof.stored import ORDERS, Position, folded_order
 
 _PROGRESS_ORDERS: Final = 10_000
 
 # As text in byte order, ids sort like uuids.
 _EVENTS: Final = """
     SELECT subject, type, data::text, occurred_at, seq, version FROM events
-    WHERE type LIKE 'order.%' ORDER BY subject COLLATE "C", seq
+    WHERE type LIKE 'order.%' AND seq > $1 ORDER BY subject COLLATE "C", seq
 """
-_ORDERS: Final = f"""
-    SELECT id::text, {", ".join(orders.COLUMNS[1:])}, placed_at, updated_at, placed_seq FROM orders
-    ORDER BY orders.id
+_FOLDED: Final = f"{ORDERS} WHERE $1::bigint > 0 ORDER BY folded_orders.order_id"
+_ORDERS: Final = f"SELECT {ROW} FROM orders ORDER BY orders.id"  # noqa: S608 - names of ours
+_LINES: Final = f"""
+    SELECT {LINES} FROM order_lines GROUP BY order_lines.order_id ORDER BY order_lines.order_id
 """  # noqa: S608 - names of ours
-# The lines of a range of orders, aggregated: as separate rows they would take longer than everything else. No position
-# is taken twice.
-_LINES: Final = """
-    SELECT order_id::text, min(position), max(position),
-        '[' || string_agg('{"sku":' || to_json(sku) || ',"quantity":' || quantity
-            || ',"unit_price_minor":' || unit_price_minor || '}', ',' ORDER BY position) || ']'
-    FROM order_lines GROUP BY order_lines.order_id ORDER BY order_lines.order_id
-"""
-_json: Final = msgspec.json.Encoder()
-_lines: Final = msgspec.json.Decoder(tuple[Line, ...])
 
 
-class _Folded(NamedTuple):
-    """An order according to the log, when it was placed, when it last changed, and the seq of its placing."""
-
-    order: Order
-    placed_at: datetime
-    updated_at: datetime
-    placed_seq: int
-
-
-async def check_orders(snapshot: Snapshot, report: Report, progress: Progress) -> None:
-    """Compares every order with its events, and finds orders and lines that have none."""
+async def check_orders(snapshot: Snapshot, base: Position, report: Report, progress: Progress) -> None:
+    """Compares every order with its events, those after the base with what was folded before; and finds orders and
+    lines that have none."""
     total: int = (await snapshot.row("SELECT count(*) FROM orders"))[0]
-    streams = await started(*(snapshot.blocks(query) for query in (_EVENTS, _ORDERS, _LINES)))
-    events, rows, lines = streams
+    of_log = [snapshot.blocks(query, base.seq) for query in (_FOLDED, _EVENTS)]
+    streams = await started(*of_log, *(snapshot.blocks(query) for query in (_ORDERS, _LINES)))
+    folded, events, rows, lines = streams
     done = 0
     while (order_id := least_key(streams)) is not None:
-        fold = _Fold(order_id, report)
+        before = [folded_order(row) for row in await folded.take(order_id)]
+        fold = OrderFold(order_id, report, before[0] if before else None)
         await events.each(order_id, fold.follow)
-        _compare(order_id, fold.end(), await rows.take(order_id), await lines.take(order_id), report)
+        compare_order(order_id, fold.end(), await rows.take(order_id), await lines.take(order_id), report)
         done += 1
         if done % _PROGRESS_ORDERS == 0:
             progress("orders", done, total)
     report.counts["orders"] = total
     progress("orders", total, total)
-
-
-def _compare(
-    order_id: str,
-    folded: _Folded | None,
-    rows: Sequence[asyncpg.Record],
-    lines: Sequence[asyncpg.Record],
-    report: Report,
-) -> None:
-    if folded is None:
-        return
-    if not rows:
-        report.differ("orders", order_id, "is in the log but not in the table")
-        return
-    order = folded.order
-    expected = (*_told(orders.row(order))[1:], folded.placed_at, folded.updated_at, folded.placed_seq)
-    email, found = rows[0]["email"], _told(tuple(rows[0]))[1:]
-    if email is not None and canonical_email(email) is None:
-        report.differ("orders", order_id, "has an invalid e-mail address")
-    if found != expected:
-        report.differ("orders", order_id, "the table differs from the log", table=_text(found), log=_text(expected))
-    if order.total_minor != sum([line.quantity * line.unit_price_minor for line in order.lines]):
-        report.differ("orders", order_id, "has a total that differs from its lines", total_minor=order.total_minor)
-    _compare_lines(order_id, order.lines, lines, report)
-
-
-def _compare_lines(order_id: str, said: Sequence[Line], rows: Sequence[asyncpg.Record], report: Report) -> None:
-    """For nearly all, the text is the same. Where it differs, the values decide: JSON can write one string in many
-    ways."""
-    _, first, last, text = rows[0] if rows else ("", 0, -1, "[]")
-    in_place = first == 0 and last == len(said) - 1
-    if in_place and text.encode() == _json.encode(said):
-        return
-    found = _lines.decode(text)
-    if not in_place or found != said:
-        report.differ(
-            "lines",
-            order_id,
-            "differ from the log",
-            positions=[first, last],
-            table=[_text(msgspec.structs.astuple(line)) for line in found if line not in said],
-            log=[_text(msgspec.structs.astuple(line)) for line in said if line not in found],
-        )
-
-
-class _Fold:
-    """One order's events, one after another."""
-
-    def __init__(self, order_id: str, report: Report) -> None:
-        self._order_id = order_id
-        self._report = report
-        self._shop = Shop()
-        self._key = UUID(order_id)
-        self._folded: _Folded | None = None
-        self._events = self._placed = 0
-        self._readable = True
-
-    def follow(self, row: asyncpg.Record) -> None:
-        """Takes the order's next event."""
-        _, event_type, data, at, seq, version = row
-        self._events += 1
-        try:
-            event = read_event(event_type, version, data)
-        except (KeyError, msgspec.MsgspecError):
-            self._readable = False
-        if not self._readable:
-            return
-        evolve_entities(self._shop, event)
-        self._placed += isinstance(event, OrderPlaced)
-        order, folded = self._shop.orders.get(self._key), self._folded
-        if order is None:
-            return  # it was never placed, which is reported at the end
-        if folded is None:
-            self._folded = _Folded(order, at, at, seq)
-        elif order is not folded.order:
-            self._folded = folded._replace(order=order, updated_at=at)
-            if not _may_follow(folded.order, event, order):
-                self._report.differ(
-                    "orders",
-                    self._order_id,
-                    "made an impossible move",
-                    status=folded.order.status,
-                    event=data,
-                )
-
-    def end(self) -> _Folded | None:
-        """The order as it is now."""
-        if self._events == 0:
-            self._report.differ("orders", self._order_id, "has no event")
-        elif self._readable and self._placed != 1:
-            self._report.differ("orders", self._order_id, "was not placed exactly once", times=self._placed)
-        return self._folded if self._readable else None
-
-
-def _may_follow(before: Order, event: Event, after: Order) -> bool:
-    """Whether the event may turn the one order into the other. An event that moves stock must carry the order's own
-    lines."""
-    if isinstance(event, OrderPlaced):
-        return True  # placed twice, which is reported elsewhere
-    move = TRANSITIONS.get(type(event))
-    if move is None:
-        return after.status == before.status
-    if isinstance(event, OrderCancelled) and event.confirmed != (before.status == CONFIRMED):
-        return False
-    said_lines = getattr(event, "lines", before.lines)
-    return before.status in move.sources and after.status == move.target and said_lines == before.lines
-
-
-def _told(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Those of a row's values that are in the log."""
-    return tuple(None if place in orders.PRIVATE_PLACES else value for place, value in enumerate(row))
-
-
-def _text(values: Sequence[object]) -> list[str]:
-    return [str(value) for value in values]

@@ -19,12 +19,16 @@ BLOCK_ROWS: Final = 64
 
 Block = Sequence[asyncpg.Record]
 
+_PREFER: Final = "SELECT set_config('search_path', $1 || ', ' || current_setting('search_path'), false)"
+
 
 class Snapshot:
-    """Reads what was committed when it was entered, and nothing later. An asynchronous context manager."""
+    """Reads what was committed when it was entered, and nothing later; a table that the schema `preferred` has, there.
+    An asynchronous context manager."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, preferred: str | None = None) -> None:
         self._dsn = dsn
+        self._preferred = preferred
         self._open = AsyncExitStack()
         self._free: list[asyncpg.Connection[Any]] = []
         self._name: str | None = None
@@ -70,6 +74,8 @@ class Snapshot:
     async def _connect(self) -> asyncpg.Connection[Any]:
         connection: asyncpg.Connection[Any] = await asyncpg.connect(self._dsn)
         self._open.push_async_callback(_close, connection)
+        if self._preferred is not None:
+            await connection.execute(_PREFER, self._preferred)
         await connection.transaction(isolation="repeatable_read", readonly=True).start()
         if self._name is not None:
             await connection.execute(f"SET TRANSACTION SNAPSHOT '{self._name}'")

@@ -11,8 +11,9 @@ import msgspec
 
 from domain.jobs import QUEUED
 from domain.tasks import follows_from, tasks_of
-from ops.verify.report import Progress, Report
 from ops.verify.snapshot import Snapshot
+from runtime.proof.report import Progress, Report
+from runtime.proof.stored import Position
 from runtime.records import read_event
 
 _TASKS: Final = """
@@ -29,8 +30,8 @@ _JOBS_WITHOUT: Final = """
 """
 
 
-async def check_tasks(snapshot: Snapshot, report: Report, progress: Progress) -> None:
-    """Compares every task with its event, and finds jobs that nobody will run."""
+async def check_tasks(snapshot: Snapshot, base: Position, report: Report, progress: Progress) -> None:
+    """Compares every task with its event, whatever the base, and finds jobs that nobody will run."""
     (total,) = await snapshot.row("SELECT count(*) FROM tasks")
     done = 0
     async for block in snapshot.blocks(_TASKS):

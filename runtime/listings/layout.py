@@ -14,9 +14,12 @@ IGNORE: Final = "ignore"
 OPTION: Final = "option:"
 """Prefix of an attribute by which a product's variants differ; its value is also part of the variant's title."""
 
-MORE_FIELDS: Final = ("price", "sale_price", "compare_at", "weight", "category_path", "published")
+MORE_FIELDS: Final = (
+    *("price", "sale_price", "compare_at", "weight", "category_path", "published"),
+    *("price_list", "min_quantity"),
+)
 """What a column may hold besides those of an export: amounts with decimals, a weight in some unit, a category's path,
-and whether the product is shown."""
+and whether the product is shown; the price list that the row's price is on, and for how many pieces."""
 
 FIELDS: Final = (*COLUMNS, *MORE_FIELDS)
 

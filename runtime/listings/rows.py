@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,7 +18,7 @@ from msgspec import UNSET, UnsetType
 from domain.fields import catalogue as fields
 from domain.fields import stock
 from domain.fields.characters import stripped
-from domain.fields.core import NOT_BOOLEAN, NOT_OBJECT, BadValue, too_many
+from domain.fields.core import NOT_BOOLEAN, NOT_OBJECT, NOT_TEXT, BadValue, too_many
 from domain.fields.damage import DAMAGED, whole_code
 from domain.limits import CATEGORY_MAX_DEPTH, VARIANT_MAX_ATTRIBUTES
 from runtime.csvcells import unescape_cell
@@ -38,7 +39,8 @@ class BadRow(Exception):
 
 class Row(msgspec.Struct, frozen=True):
     """What a row says: the columns of `columns.COLUMNS`, and in `category_path` the names of the categories from the
-    top. None stands for an empty cell. For fields that may be cleared, UNSET stands for no cell at all."""
+    top. With a `price_list`, its price is on that list, and it says nothing else. None stands for an empty cell. For
+    fields that may be cleared, UNSET stands for no cell at all."""
 
     slug: str | None = None
     name: str | None = None
@@ -56,6 +58,8 @@ class Row(msgspec.Struct, frozen=True):
     active: bool | None = None
     on_hand: int | None = None
     category_path: tuple[str, ...] | UnsetType | None = UNSET
+    price_list: UUID | None = None
+    min_quantity: int | None = None
 
     @property
     def speaks_of_product(self) -> bool:
@@ -152,7 +156,28 @@ def row_of(said: dict[str, Any]) -> Row:
         raise BadRow("nothing_named", "The row names neither a product (slug) nor a variant (sku).")
     if not row.sku and (row.speaks_of_variant or row.on_hand is not None):
         raise BadRow("nothing_named", "The row describes a variant but does not name it (sku).", "sku")
+    if row.price_list is not None or row.min_quantity is not None:
+        _check_listed(row)
     return row
+
+
+def _check_listed(row: Row) -> None:
+    """Raises BadRow for a row about a price list that lacks something, or says more."""
+    for column in ("price_list", "sku", "price_minor", "currency"):
+        if getattr(row, column) is None:
+            raise BadRow("value_missing", "A price on a price list needs a SKU, an amount and its currency.", column)
+    of_variant = msgspec.structs.replace(row, price_minor=None, currency=None)
+    if row.speaks_of_product or of_variant.speaks_of_variant or row.on_hand is not None:
+        raise BadRow("invalid_value", "A row about a price on a price list says nothing else.", "price_list")
+
+
+def _uuid(given: object) -> UUID:
+    if not isinstance(given, str):
+        raise BadValue(*NOT_TEXT)
+    try:
+        return UUID(stripped(given))
+    except ValueError:
+        raise BadValue("not_id", "This is not the id of a price list.") from None
 
 
 def _boolean(given: object) -> bool:
@@ -177,7 +202,7 @@ def _path(given: object) -> tuple[str, ...]:
     return tuple(map(fields.NAME.parse, given))
 
 
-_NUMBERS: Final = frozenset({"price_minor", "compare_at_minor", "weight_grams", "on_hand"})
+_NUMBERS: Final = frozenset({"price_minor", "compare_at_minor", "weight_grams", "on_hand", "min_quantity"})
 _READ: Final[dict[str, Callable[[object], Any]]] = {
     "slug": fields.SLUG.parse,
     "name": fields.NAME.parse,
@@ -197,6 +222,8 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "active": _boolean,
     "on_hand": stock.ON_HAND.parse,
     "category_path": _path,
+    "price_list": _uuid,
+    "min_quantity": fields.QUANTITY.parse,
 }
 """What each column may hold, whether the file, a mapping or a preset fills it."""
 

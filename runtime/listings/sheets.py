@@ -294,7 +294,7 @@ class Sheet:
         return next((self._names[indexes[0]] for known, indexes in self._fields if known == field), field)
 
 
-_AS_THEY_ARE: Final = frozenset(COLUMNS) - {"on_hand"}
+_AS_THEY_ARE: Final = frozenset((*COLUMNS, "price_list", "min_quantity")) - {"on_hand"}
 
 
 def _named_after(prefix: str, said: Said) -> Iterator[tuple[str, str]]:

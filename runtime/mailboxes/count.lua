@@ -1,13 +1,18 @@
--- How many entries a mailbox was ever given, how many of them lie behind a position, and what Redis knows of the log.
--- KEYS: the stream, the log's key. ARGV: the position. A stream that is not there was never given anything.
+-- How a mailbox stands: the last id it gave out, how many entries it was ever given, how many of them lie behind a
+-- position, and what Redis knows of the log.
+-- KEYS: the stream, the log's key. ARGV: the position. A stream that is not there has no id, and was never given
+-- anything.
 local stream, position, at_once = KEYS[1], ARGV[1], 100
+local known = redis.call('HMGET', KEYS[2], 'identity', 'position')
 if redis.call('EXISTS', stream) == 0 then
-    return {0, 0, {false, false}}
+    return {false, 0, 0, known}
 end
 local info = redis.call('XINFO', 'STREAM', stream)
-local added
+local last, added
 for i = 1, #info, 2 do
-    if info[i] == 'entries-added' then
+    if info[i] == 'last-generated-id' then
+        last = info[i + 1]
+    elseif info[i] == 'entries-added' then
         added = info[i + 1]
     end
 end
@@ -20,4 +25,4 @@ while true do
     end
     from = '(' .. some[#some][1]
 end
-return {added, redis.call('XLEN', stream) - applied, redis.call('HMGET', KEYS[2], 'identity', 'position')}
+return {last, added, redis.call('XLEN', stream) - applied, known}

@@ -4,23 +4,22 @@ is applied is decided not here but by the position row in Postgres. Redis may fo
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from redis.asyncio import Redis
-
 from runtime.mailboxes.fence import Fence
 from runtime.mailboxes.redis_keys import LEADER_KEY, awake_key, log_key, stream_key
-from runtime.redis_client import always
+from runtime.mailboxes.watch import Watch
+from runtime.redis_client import always, as_far_as_possible
+from runtime.redis_cluster import Cluster, NodeUnavailable
+from runtime.redis_pipeline import Client, Script
 
 _FOLDER: Final = Path(__file__).parent
-_TRIM: Final = (_FOLDER / "trim.lua").read_text()
-_TRIM_DIGEST: Final = sha1(_TRIM.encode(), usedforsecurity=False).hexdigest()
-_REJOIN: Final = (_FOLDER / "rejoin.lua").read_text()
-_LEAD: Final = (_FOLDER / "lead.lua").read_text()
-_RESIGN: Final = (_FOLDER / "resign.lua").read_text()
+_TRIM: Final = Script((_FOLDER / "trim.lua").read_text())
+_REJOIN: Final = Script((_FOLDER / "rejoin.lua").read_text())
+_LEAD: Final = Script((_FOLDER / "lead.lua").read_text())
+_RESIGN: Final = Script((_FOLDER / "resign.lua").read_text())
 
 
 # In entries; this many of the largest are a few megabytes.
@@ -67,16 +66,16 @@ def entry_order(entry_id: str) -> tuple[int, int]:
 
 
 class Inbox:
-    """The mailboxes as a worker sees them."""
+    """The mailboxes as a worker sees them. In a cluster, those on a node that is away are as if they were empty, or out
+    of step, until it or a replica has come back."""
 
-    def __init__(self, client: Redis, *, awake_milliseconds: int, read_max_bytes: int) -> None:
+    def __init__(self, client: Client, *, awake_milliseconds: int, read_max_bytes: int) -> None:
         self._client = client
+        self._watch = Watch(client) if isinstance(client, Cluster) else None
         self.fence = Fence()
         self._read_max_bytes = read_max_bytes
         self._fit_lately = sys.maxsize
         self._awake_milliseconds = awake_milliseconds
-        self._rejoin = client.register_script(_REJOIN)
-        self._lead = client.register_script(_LEAD)
 
     async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
         """Up to `count` entries after `position`, oldest first: as many as fit, but at least one however large it is.
@@ -109,6 +108,8 @@ class Inbox:
     ) -> dict[int, list[Entry]]:
         """Up to `count` entries after each position, oldest first, for the mailboxes that have any: one round trip for
         all. With `wait_milliseconds`, waits that long for the first to come. The fence is asked last."""
+        if self._watch is not None:
+            return await self._read_everywhere(self._watch, positions, count, wait_milliseconds)
         mailboxes = {stream_key(mailbox): mailbox for mailbox in positions}
         pipeline = self._client.pipeline(transaction=False)
         pipeline.xread(dict(zip(mailboxes, positions.values(), strict=True)), count=count, block=wait_milliseconds)
@@ -120,64 +121,90 @@ class Inbox:
             for stream, entries in found
         }
 
+    async def _read_everywhere(
+        self, watch: Watch, positions: Mapping[int, str], count: int, wait_milliseconds: int | None
+    ) -> dict[int, list[Entry]]:
+        """The same in a cluster, whose nodes read only one slot with a command, and are asked side by side."""
+        if wait_milliseconds is not None:
+            await watch.wait(positions, wait_milliseconds)
+        pipeline = self._client.pipeline(transaction=False)
+        for mailbox, position in positions.items():
+            pipeline.xread({stream_key(mailbox): position}, count=count)
+        self.fence.ask(pipeline)
+        *answers, known_of_log = await as_far_as_possible(pipeline)
+        self.fence.hear(known_of_log)
+        return {
+            mailbox: [Entry(entry_id.decode(), fields) for entry_id, fields in entries]
+            for mailbox, found in zip(positions, answers, strict=True)
+            if not isinstance(found, NodeUnavailable)
+            for _, entries in found
+        }
+
     async def out_of_step(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
         """The mailboxes of which Redis has seen more applied than these positions say, or to a log other than the one
-        of this identity: Postgres was restored or started afresh, or another worker has moved on meanwhile."""
+        of this identity: Postgres was restored or started afresh, or another worker has moved on meanwhile. And those
+        that cannot be asked about."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in positions:
             pipeline.hmget(log_key(mailbox), "identity", "position")
-        answers = map(remembered, await pipeline.execute())
+        answers = await as_far_as_possible(pipeline)
         return [
             mailbox
-            for (mailbox, position), known in zip(positions.items(), answers, strict=True)
-            if known is not None and not known.fits(Bookmark(position, identity))
+            for (mailbox, position), fields in zip(positions.items(), answers, strict=True)
+            if isinstance(fields, NodeUnavailable)
+            or ((known := remembered(fields)) is not None and not known.fits(Bookmark(position, identity)))
         ]
 
     async def trim(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
         """Removes the entries up to and including each position: they have been applied to the log of this identity.
-        Tells Redis how far the log has come. Returns the mailboxes whose stream is out of step with that: nothing was
-        removed from them, and `rejoin` must come first.
+        Returns the mailboxes whose stream is out of step with that: nothing was removed from them, and `rejoin` must
+        come first.
         """
         pipeline = self._client.pipeline(transaction=False)
-        for number, (mailbox, position) in enumerate(positions.items()):
-            # The first call carries the script, so the others need only name it. redis-py's own handling of scripts in
-            # a pipeline costs a second round trip, to ask whether the server still has it.
-            call, script = (pipeline.eval, _TRIM) if number == 0 else (pipeline.evalsha, _TRIM_DIGEST)
-            call(script, 2, stream_key(mailbox), log_key(mailbox), *map(str, entry_order(position)), str(identity))
-        self.fence.confirm(pipeline)
-        done = await pipeline.execute()
-        return [mailbox for mailbox, in_step in zip(positions, done[: len(positions)], strict=True) if not in_step]
+        for mailbox, position in positions.items():
+            _TRIM.add(
+                pipeline, (stream_key(mailbox), log_key(mailbox)), (*map(str, entry_order(position)), str(identity))
+            )
+        done = await as_far_as_possible(pipeline)
+        return [mailbox for mailbox, in_step in zip(positions, done, strict=True) if not in_step]
 
     async def rejoin(self, mailbox: int, bookmark: Bookmark, applied: int) -> int:
         """Brings a stream back into step with the bookmark and the number of entries ever applied. Returns how many
         entries now wait after the position. The position must be locked meanwhile."""
         milliseconds, sequence = entry_order(bookmark.position)
-        waiting: int = await self._rejoin(
-            keys=[stream_key(mailbox), log_key(mailbox)],
-            args=[bookmark.position, milliseconds, sequence, applied, str(bookmark.identity)],
+        waiting: int = await _REJOIN(
+            self._client,
+            [stream_key(mailbox), log_key(mailbox)],
+            [bookmark.position, milliseconds, sequence, applied, str(bookmark.identity)],
         )
         return waiting
 
     async def lead(self, drainer: str) -> bool:
         """Whether `drainer` leads: all mailboxes are then awake for it. It takes the lead if nobody has it, for as long
-        as a mailbox stays awake."""
-        return bool(await self._lead(keys=[LEADER_KEY], args=[drainer, self._awake_milliseconds]))
+        as a mailbox stays awake. While the node of a cluster that knows is away, everybody does: it costs work, and
+        harms nobody."""
+        try:
+            return bool(await _LEAD(self._client, [LEADER_KEY], [drainer, self._awake_milliseconds]))
+        except NodeUnavailable:
+            return True
 
     async def stay_awake(self, mailboxes: Iterable[int]) -> None:
         """Marks these mailboxes as being drained; to be repeated before `awake_milliseconds` are over."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in mailboxes:
             always(pipeline, "SET", awake_key(mailbox), b"1", "PX", self._awake_milliseconds)
-        await pipeline.execute()
+        await as_far_as_possible(pipeline)
 
     async def fall_asleep(self, drainer: str, positions: Mapping[int, str]) -> bool:
         """Marks these mailboxes as no longer being drained, and ends the lead of `drainer`. False if something has just
-        come in after a position: then stay awake."""
+        come in after a position: then stay awake. Tells Redis how far the log has come: whoever leaves because the log
+        has gone back may be the only one to know."""
         pipeline = self._client.pipeline(transaction=False)
+        self.fence.confirm(pipeline)
         for mailbox in positions:
             pipeline.delete(awake_key(mailbox))
-        pipeline.eval(_RESIGN, 1, LEADER_KEY, drainer)
-        await pipeline.execute()
+        _RESIGN.add(pipeline, [LEADER_KEY], [drainer])
+        await as_far_as_possible(pipeline)
         return not (positions and await self.read_each(positions, 1))
 
     async def call_asleep(self, mailboxes: Iterable[int]) -> None:
@@ -185,7 +212,7 @@ class Inbox:
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in mailboxes:
             pipeline.delete(awake_key(mailbox))
-        await pipeline.execute()
+        await as_far_as_possible(pipeline)
 
     async def wake(self, mailbox: int) -> bool:
         """Takes the right to wake the mailbox; False if somebody else just has."""
@@ -198,6 +225,10 @@ class Inbox:
         for mailbox in asked:
             pipeline.xlen(stream_key(mailbox))
             pipeline.exists(awake_key(mailbox))
-        answers = await pipeline.execute()
+        answers = await as_far_as_possible(pipeline)
         waiting, awake = answers[::2], answers[1::2]
-        return [m for m, entries, somebody in zip(asked, waiting, awake, strict=True) if entries and not somebody]
+        return [
+            mailbox
+            for mailbox, entries, somebody in zip(asked, waiting, awake, strict=True)
+            if not isinstance(entries, NodeUnavailable) and entries and not somebody
+        ]

@@ -1,28 +1,35 @@
 """The gateway's side of the mailboxes: commands of concurrent requests travel together, and are durable on return.
 While one pipeline is on its way, the next gathers; so the higher the load, the more one round trip and one fsync carry.
+In a cluster each node has pipelines of its own, so that one that is slow or away holds up nobody else's commands.
 If an answer is lost, that is reported and the command never re-sent: it may or may not be in the mailbox, and only the
 client (with an Idempotency-Key) can safely send it again.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from contextvars import Context
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from runtime.envelope import SCHEMA_VERSION
-from runtime.mailboxes.redis_keys import awake_key, idempotency_key, stream_key
+from runtime.generations import GENERATIONS
+from runtime.mailboxes.redis_keys import awake_key, claims_keys, idempotency_field, stream_key, weight_key
+from runtime.metrics import POST_SECONDS
+from runtime.redis_connections import Argument
+from runtime.redis_pipeline import NO_COPIES, Client, Copies, Script
 
 _log = logging.getLogger(__name__)
 
-_SCRIPT: Final = (Path(__file__).parent / "post.lua").read_text()
-_FORGET: Final = (Path(__file__).parent / "forget.lua").read_text()
+_SCRIPT: Final = Script(GENERATIONS + (Path(__file__).parent / "post.lua").read_text())
+_FORGET: Final = Script((Path(__file__).parent / "forget.lua").read_text())
 _POSTED: Final = b"posted"
 _FULL: Final = b"full"
 _WAITS: Final = b"w"
@@ -71,6 +78,12 @@ class MailboxesUnavailable(Exception):
     """Redis did not answer: whether the command was accepted is not known."""
 
 
+@cache
+def _keys(mailbox: int) -> tuple[str, ...]:
+    """The keys of a mailbox that the script takes."""
+    return stream_key(mailbox), awake_key(mailbox), weight_key(mailbox), *claims_keys(mailbox)
+
+
 class _Post(NamedTuple):
     entry: bytes
     claim: Claim | None
@@ -82,29 +95,41 @@ class Poster:
 
     def __init__(
         self,
-        client: Redis,
+        client: Client,
         wake: Callable[[int], Awaitable[None]],
         *,
         mailbox_max_commands: int,
+        mailbox_max_bytes: int,
         queue_max_commands: int,
         awake_milliseconds: int,
         idempotency_seconds: int,
+        idempotency_max_bytes: int,
+        copies: Copies = NO_COPIES,
     ) -> None:
+        """`copies` is how many replicas must have a command before it counts as accepted."""
         self._client = client
         self._wake = wake
-        self._script = ""
-        self._arguments: tuple[str | int | bytes, ...] = (
+        self._copies = copies
+        self._arguments: tuple[Argument, ...] = (
             mailbox_max_commands,
+            mailbox_max_bytes,
             awake_milliseconds,
             idempotency_seconds * 1000,
+            idempotency_max_bytes,
             SCHEMA_VERSION,
         )
         self._queue_max_commands = queue_max_commands
         self._queued = 0
-        self._gathering: dict[int, list[_Post]] = {}
-        self._sending: asyncio.Task[None] | None = None
+        self._gathering: dict[object, dict[int, list[_Post]]] = {}
+        """By the client's lane."""
+        self._sending: dict[object, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waking: set[asyncio.Task[None]] = set()
+
+    @property
+    def queued(self) -> int:
+        """Commands on their way to Redis."""
+        return self._queued
 
     async def post(self, mailbox: int, entry: bytes, claim: Claim | None = None) -> Known | None:
         """Accepts one command: on return it is on Redis's disk, after all that were posted there earlier. Returns None,
@@ -116,10 +141,12 @@ class Poster:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()  # which would cost a system call (getpid) each time
         answer: asyncio.Future[Known | None] = self._loop.create_future()
-        self._gathering.setdefault(mailbox, []).append(_Post(entry, claim, answer))
+        lane = self._client.lane(stream_key(mailbox))
+        self._gathering.setdefault(lane, {}).setdefault(mailbox, []).append(_Post(entry, claim, answer))
         self._queued += 1
-        if self._sending is None:
-            self._sending = self._loop.create_task(self._send_all())
+        if lane not in self._sending:
+            # Not in the context of the request that happens to be the first.
+            self._sending[lane] = self._loop.create_task(self._send_all(lane), context=Context())
         return await answer
 
     async def post_once(
@@ -144,30 +171,31 @@ class Poster:
     async def remembers(self, mailbox: int, claim: Claim) -> bool:
         """Whether Redis knows a command that used this idempotency key. Raises MailboxesUnavailable."""
         try:
-            return bool(await self._client.exists(idempotency_key(mailbox, claim.principal, claim.key)))
+            pipeline = self._client.pipeline(transaction=False)
+            for claims in claims_keys(mailbox):
+                pipeline.hexists(claims, idempotency_field(claim.principal, claim.key))
+            return any(await pipeline.execute())
         except (RedisError, OSError) as error:
             raise MailboxesUnavailable(str(error)) from error
 
     async def _forget(self, mailbox: int, claim: Claim, value: bytes) -> None:
-        key = idempotency_key(mailbox, claim.principal, claim.key)
+        field = idempotency_field(claim.principal, claim.key)
         try:
-            await self._client.eval(_FORGET, 1, key, value)
+            await _FORGET(self._client, claims_keys(mailbox), [field, value])
         except (RedisError, OSError) as error:
             raise MailboxesUnavailable(str(error)) from error
 
     async def close(self) -> None:
         """Waits for the commands on their way."""
-        if self._sending is not None:
-            await self._sending
+        await asyncio.gather(*self._sending.values())
         await asyncio.gather(*self._waking, return_exceptions=True)
 
-    async def _send_all(self) -> None:
+    async def _send_all(self, lane: object) -> None:
         try:
-            while self._gathering:
-                batch, self._gathering = self._gathering, {}
+            while batch := self._gathering.pop(lane, None):
                 await self._send(batch)
         finally:
-            self._sending = None
+            del self._sending[lane]
 
     async def _send(self, batch: dict[int, list[_Post]]) -> None:
         try:
@@ -187,33 +215,22 @@ class Poster:
 
     async def _execute(self, batch: dict[int, list[_Post]]) -> list[Any]:
         """The script's answer for each mailbox, or the error in its place."""
-        answers = await self._evaluate(batch)
-        unknown = [mailbox for mailbox, answer in zip(batch, answers, strict=True) if isinstance(answer, NoScriptError)]
-        if not unknown:
-            return answers
-        # A restarted Redis has forgotten the script, and has done nothing for the calls that named it: only those are
-        # repeated.
-        self._script = await self._client.script_load(_SCRIPT)
-        again = await self._evaluate({mailbox: batch[mailbox] for mailbox in unknown})
-        by_mailbox = dict(zip(batch, answers, strict=True)) | dict(zip(unknown, again, strict=True))
-        return list(by_mailbox.values())
+        calls = [_SCRIPT.call(_keys(mailbox), self._arguments_of(posts)) for mailbox, posts in batch.items()]
+        sent = time.perf_counter()
+        try:
+            return await self._client.send(calls, copies=self._copies)
+        finally:
+            POST_SECONDS.observe(time.perf_counter() - sent)
 
-    async def _evaluate(self, batch: dict[int, list[_Post]]) -> list[Any]:
-        if not self._script:
-            self._script = await self._client.script_load(_SCRIPT)
-        pipeline = self._client.pipeline(transaction=False)
-        for mailbox, posts in batch.items():
-            keys = [stream_key(mailbox), awake_key(mailbox)]
-            arguments = list(self._arguments)
-            for post in posts:
-                arguments.append(post.entry)
-                if post.claim is None:
-                    arguments.append(b"")
-                else:
-                    keys.append(idempotency_key(mailbox, post.claim.principal, post.claim.key))
-                    arguments.append(post.claim.value)
-            pipeline.execute_command("EVALSHA", self._script, len(keys), *keys, *arguments)
-        return list(await pipeline.execute(raise_on_error=False))
+    def _arguments_of(self, posts: Iterable[_Post]) -> list[Argument]:
+        arguments = list(self._arguments)
+        for entry, claim, _ in posts:
+            if claim is None:
+                arguments += (entry, b"", b"")
+            else:
+                principal, key, value = claim
+                arguments += (entry, idempotency_field(principal, key), value)
+        return arguments
 
     @staticmethod
     def _fail(posts: Iterable[_Post], error: BaseException) -> None:

@@ -19,11 +19,21 @@ def awake_key(mailbox: int) -> str:
     return f"mailbox:{{{mailbox}}}:awake"
 
 
+def weight_key(mailbox: int) -> str:
+    """How many bytes of memory the stream takes, as `post` last measured it and has added since; expires soon."""
+    return f"mailbox:{{{mailbox}}}:weight"
+
+
 def log_key(mailbox: int) -> str:
     """Which log the mailbox's commands were applied to, and how far: `identity`, and the `position` reached."""
     return f"mailbox:{{{mailbox}}}:log"
 
 
-def idempotency_key(mailbox: int, principal: str, key: str) -> str:
-    """Remembers the first command that used `key`. Length first: no principal can name another's key."""
-    return f"mailbox:{{{mailbox}}}:idempotency:{len(principal)}:{principal}:{key}"
+def claims_keys(mailbox: int) -> tuple[str, str]:
+    """The idempotency keys that commands used, with what is remembered under each: the newer and the older hash."""
+    return f"mailbox:{{{mailbox}}}:claims", f"mailbox:{{{mailbox}}}:claims:older"
+
+
+def idempotency_field(principal: str, key: str) -> str:
+    """What `key` is called among the claims. Length first: no principal can name another's key."""
+    return f"{len(principal)}:{principal}:{key}"

@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import asyncpg
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from runtime.branches import Branches, begin_branch, read_branches
 from runtime.mailboxes.fence import Confirmed, known_to, make_known
 from runtime.mailboxes.inbox import Bookmark, Inbox, Remembered, entry_order, remembered
-from runtime.mailboxes.redis_keys import log_key, stream_key
+from runtime.mailboxes.redis_keys import log_key
+from runtime.mailboxes.standing import Standing, standings
 from runtime.metrics import REJOINED
+from runtime.redis_client import as_far_as_possible
+from runtime.redis_cluster import NodeUnavailable
+from runtime.redis_pipeline import Client
 
 _log = logging.getLogger(__name__)
 
@@ -34,15 +37,6 @@ _ROWS: Final = """
 """
 
 
-class _Stream(NamedTuple):
-    """What Redis says of a mailbox: the last id it gave out, how many entries were ever added, and what it knows of the
-    log; no id if there is no stream."""
-
-    last_id: str | None
-    added: int
-    knows: Remembered | None
-
-
 class Rejoined(NamedTuple):
     """All existing mailboxes, those that were mended, and how many commands wait in the latter."""
 
@@ -51,12 +45,14 @@ class Rejoined(NamedTuple):
     waiting: int
 
 
-async def rejoin(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox, mailboxes: Iterable[int] = ()) -> Rejoined:
-    """Mends the mailboxes that are out of step, among those given and all that have a position."""
+async def rejoin(pool: asyncpg.Pool[Any], client: Client, inbox: Inbox, mailboxes: Iterable[int] = ()) -> Rejoined:
+    """Mends the mailboxes that are out of step, among those given and all that have a position. In a cluster, those on
+    a node that is away, or goes away meanwhile, are left for later; while the node is away that knows the log, all are.
+    """
     asked = sorted(mailboxes)
     # Whatever Redis knows to be applied, Postgres knew first; whatever Postgres knows, Redis gave out first. Reading in
     # this order keeps busy mailboxes from seeming out of step.
-    applied = {mailbox: stream.knows for mailbox, stream in zip(asked, await _streams(client, asked), strict=True)}
+    applied = await _known_applied(client, asked)
     confirmed = await known_to(client)
     async with pool.acquire() as connection:
         rows = await connection.fetch(_ROWS, asked)
@@ -73,15 +69,22 @@ async def rejoin(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox, mailboxes
                 "the log continues as %s",
                 identity,
             )
-    await make_known(client, Confirmed(identity, last_seq), confirmed)
+    with suppress(NodeUnavailable):  # then it becomes known the next time; until then, nothing is applied to a new log
+        await make_known(client, Confirmed(identity, last_seq), confirmed)
     mended: list[int] = []
     waiting = 0
     known = [row["mailbox"] for row in rows]
-    for row, stream in zip(rows, await _streams(client, known), strict=True):
+    stand = await standings(client, {row["mailbox"]: row["position"] or _BEGINNING for row in rows})
+    for row in rows:
         mailbox = row["mailbox"]
+        if mailbox not in stand:
+            continue
         bookmark = Bookmark(row["position"] or _BEGINNING, identity)
-        if _out_of_step(bookmark, row["entries"] or 0, stream._replace(knows=applied.get(mailbox))):
-            waits = await _mend(pool, client, inbox, mailbox)
+        if _out_of_step(bookmark, row["entries"] or 0, stand[mailbox]._replace(knows=applied.get(mailbox))):
+            try:
+                waits = await _mend(pool, client, inbox, mailbox)
+            except NodeUnavailable:  # since it was looked at
+                continue
             if waits is not None:
                 mended.append(mailbox)
                 waiting += waits
@@ -114,34 +117,29 @@ def _has_gone_back(
     return False
 
 
-async def _streams(client: Redis, mailboxes: Sequence[int]) -> list[_Stream]:
+async def _known_applied(client: Client, mailboxes: Sequence[int]) -> dict[int, Remembered | None]:
+    """What Redis knows to be applied, without the mailboxes on a node of a cluster that is away."""
     pipeline = client.pipeline(transaction=False)
     for mailbox in mailboxes:
-        pipeline.xinfo_stream(stream_key(mailbox))
         pipeline.hmget(log_key(mailbox), "identity", "position")
-    answers = await pipeline.execute(raise_on_error=False) if mailboxes else []
-    found = []
-    for info, fields in zip(answers[::2], answers[1::2], strict=True):
-        for answer in (info, fields):
-            if isinstance(answer, Exception) and not (answer is info and isinstance(answer, ResponseError)):
-                raise answer
-        knows = remembered(fields)
-        if isinstance(info, ResponseError):
-            found.append(_Stream(None, 0, knows))
-        else:
-            found.append(_Stream(info["last-generated-id"].decode(), info["entries-added"], knows))
-    return found
+    return {
+        mailbox: remembered(fields)
+        for mailbox, fields in zip(mailboxes, await as_far_as_possible(pipeline), strict=True)
+        if not isinstance(fields, NodeUnavailable)
+    }
 
 
-def _out_of_step(bookmark: Bookmark, entries: int, stream: _Stream) -> bool:
+def _out_of_step(bookmark: Bookmark, entries: int, stream: Standing) -> bool:
+    """Whether Redis knows of something that Postgres does not, or of fewer entries than were applied: a replica that
+    took over lacks what was applied just before, and gives out ids behind the position all the same."""
     if stream.knows is not None and not stream.knows.fits(bookmark):
         return True
     if stream.last_id is None:
         return entries > 0
-    return entry_order(stream.last_id) < entry_order(bookmark.position) or stream.added < entries
+    return entry_order(stream.last_id) < entry_order(bookmark.position) or stream.before < entries
 
 
-async def _mend(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox, mailbox: int) -> int | None:
+async def _mend(pool: asyncpg.Pool[Any], client: Client, inbox: Inbox, mailbox: int) -> int | None:
     """Brings one mailbox into step; returns how many commands wait in it, or None if that is unnecessary, or impossible
     now."""
     async with pool.acquire() as connection, connection.transaction():
@@ -153,8 +151,8 @@ async def _mend(pool: asyncpg.Pool[Any], client: Redis, inbox: Inbox, mailbox: i
             return None
         bookmark = Bookmark(row["position"], (await read_branches(connection)).identity)
         # Seen without the lock, a busy mailbox may have looked out of step.
-        (stream,) = await _streams(client, [mailbox])
-        if not _out_of_step(bookmark, row["entries"], stream):
+        stream = (await standings(client, {mailbox: bookmark.position})).get(mailbox)
+        if stream is None or not _out_of_step(bookmark, row["entries"], stream):
             return None
         waiting = await inbox.rejoin(mailbox, bookmark, row["entries"])
         await connection.execute("UPDATE mailboxes SET rejoined = rejoined + 1 WHERE mailbox = $1", mailbox)

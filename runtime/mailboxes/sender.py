@@ -23,6 +23,7 @@ from runtime.envelope import encode, seal
 from runtime.mailboxes.post import Claim, Claimed, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
 from runtime.records import REPEATED
 from runtime.redis_client import connect
+from runtime.redis_pipeline import Copies
 from runtime.settings import Settings
 
 # After this long without a new outcome, the rest counts as missing.
@@ -46,8 +47,8 @@ _EVENTS: Final = f"""
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """`status` as in the commands table, `type` of the first event, `code` and `detail` of a rejection or failure,
-    `seconds` from accepted to applied."""
+    """`status` as in the commands table, `type` of the first event, empty if that is archived, `code` and `detail` of a
+    rejection or failure, `seconds` from accepted to applied."""
 
     status: str
     seconds: float
@@ -73,9 +74,12 @@ class Sender:
             self._redis,
             self._wake,
             mailbox_max_commands=config.mailbox_max_commands,
+            mailbox_max_bytes=config.mailbox_max_bytes,
             queue_max_commands=config.post_queue_max_commands,
             awake_milliseconds=config.awake_milliseconds,
             idempotency_seconds=config.idempotency_seconds,
+            idempotency_max_bytes=config.idempotency_max_bytes,
+            copies=Copies(config.accept_min_replicas, config.accept_replicas_milliseconds),
         )
 
     async def __aenter__(self) -> Self:
@@ -180,9 +184,9 @@ async def read_outcomes(pool: asyncpg.Pool[Any], command_ids: Sequence[UUID]) ->
         commands = await pool.fetch(_COMMANDS, command_ids[start : start + _ASKED_AT_ONCE])
         events = {seq: rest for seq, *rest in await pool.fetch(_EVENTS, [row["seq"] for row in commands])}
         for command_id, status, seconds, seq in commands:
-            kind, said = events[seq]
+            kind, said = events.get(seq, ("", None))
             particulars = {} if said is None else msgspec.json.decode(said)
-            if status == REPEATED:
+            if status == REPEATED and said is not None:
                 repeated.setdefault(UUID(particulars["first_command_id"]), []).append(command_id)
             else:
                 found[command_id] = Settled(status, seconds, kind, particulars.get("code"), particulars.get("detail"))

@@ -28,3 +28,8 @@ def head() -> str:
     revision = ScriptDirectory.from_config(_config("")).get_current_head()
     assert revision is not None
     return revision
+
+
+def known() -> frozenset[str]:
+    """The ids of all migrations of this release."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config("")).walk_revisions())

@@ -13,14 +13,19 @@ from typing import Self
 from pydantic import AliasChoices, model_validator
 from pydantic.fields import FieldInfo
 
-from runtime.settings.background import SMTP_SCHEMES, Jobs, Mail, Reactions, Tasks, Webhooks
+from runtime.settings.background import SMTP_SCHEMES, Jobs, Mail, Reactions, Tasks, Verifying, Webhooks
+from runtime.settings.checkouts import Checkouts
 from runtime.settings.commands import Commands
 from runtime.settings.connections import Connections
 from runtime.settings.deployment import Deployment
 from runtime.settings.http import Http
 from runtime.settings.identity import DEVELOPMENT_SECRET, Identity
+from runtime.settings.limits import Limits
+from runtime.settings.log import Log
+from runtime.settings.payments import Payments
 from runtime.settings.realtime import Realtime
 from runtime.settings.section import PREFIX, Section
+from runtime.settings.seller import Seller
 
 __all__ = [
     "DEVELOPMENT_SECRET",
@@ -37,7 +42,9 @@ SECTIONS: tuple[type[Section], ...] = (
     Deployment,
     Identity,
     Commands,
+    Checkouts,
     Http,
+    Limits,
     Realtime,
     Connections,
     Tasks,
@@ -45,6 +52,10 @@ SECTIONS: tuple[type[Section], ...] = (
     Reactions,
     Mail,
     Webhooks,
+    Payments,
+    Seller,
+    Verifying,
+    Log,
 )
 """In the order of `docs/settings.md`."""
 
@@ -57,7 +68,25 @@ OTHER_VARIABLES = frozenset(
 _SET_BY_KUBERNETES = re.compile(r"TIDEGATE_(SERVICE|PORT)_")
 
 
-class Settings(Deployment, Identity, Commands, Http, Realtime, Connections, Tasks, Jobs, Reactions, Mail, Webhooks):
+class Settings(
+    Deployment,
+    Identity,
+    Commands,
+    Checkouts,
+    Http,
+    Limits,
+    Realtime,
+    Connections,
+    Tasks,
+    Jobs,
+    Reactions,
+    Mail,
+    Webhooks,
+    Payments,
+    Seller,
+    Verifying,
+    Log,
+):
     """All sections in one: see each field."""
 
     @property
@@ -66,6 +95,19 @@ class Settings(Deployment, Identity, Commands, Http, Realtime, Connections, Task
         if self.webhook_private_addresses is None:
             return self.mode == "development"
         return self.webhook_private_addresses
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The names of the providers that take payments."""
+        if self.payment_providers is None:
+            return ("sandbox", "invoice") if self.mode == "development" else ("invoice",)
+        return self.payment_providers
+
+    @model_validator(mode="after")
+    def _the_sandbox_takes_no_real_orders(self) -> Self:
+        if self.mode == "production" and "sandbox" in self.providers:
+            raise ValueError("TIDEGATE_PAYMENT_PROVIDERS names the sandbox, which moves no money: not in production")
+        return self
 
     @model_validator(mode="after")
     def _production_has_its_own_secret(self) -> Self:

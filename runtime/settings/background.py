@@ -75,6 +75,30 @@ class Jobs(Section):
     )
 
 
+class Verifying(Section):
+    """Verifying."""
+
+    verify_every_seconds: float = Field(
+        2.0,
+        description="How often background processes verify what has happened since, while that is all there is to"
+        " verify.",
+        ge=0.1,
+        le=3_600,
+    )
+    verify_catch_up_percent: float = Field(
+        25.0,
+        description="Share of its time that a background process verifies while it is behind, as after an upgrade.",
+        ge=1,
+        le=100,
+    )
+    verify_window_max_events: int = Field(
+        5_000, description="Events verified at a time, and held in memory.", ge=1, le=100_000
+    )
+    verify_window_max_bytes: int = Field(
+        4_194_304, description="Size of the events verified at a time; the last ones may exceed it.", ge=1
+    )
+
+
 class Reactions(Section):
     """Reactions."""
 

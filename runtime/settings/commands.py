@@ -14,6 +14,12 @@ class Commands(Section):
     mailbox_max_commands: int = Field(
         20_000, description="Commands waiting in one mailbox; beyond it: 503 `mailbox_full` with Retry-After.", ge=1
     )
+    mailbox_max_bytes: int = Field(
+        33_554_432,
+        description="Bytes of Redis's memory that one mailbox's waiting commands take; beyond it the same answer. An"
+        " empty mailbox takes any command.",
+        ge=1,
+    )
     order_wait_max_seconds: float = Field(
         30.0,
         description="How long a new order may have to wait in its mailbox before it is applied; beyond it: 503"
@@ -56,10 +62,30 @@ class Commands(Section):
         description="How long an unreadable mailbox entry is kept as received; after that only the fact remains.",
         ge=1,
     )
+    accept_min_replicas: int = Field(
+        0,
+        description="Replicas that must have a command as well before it is accepted: 1 for a cluster. While a node has"
+        " fewer, it accepts nothing.",
+        ge=0,
+        le=16,
+    )
+    accept_replicas_milliseconds: int = Field(
+        1_000,
+        description="How long that may take; beyond it: 503 `mailboxes_unavailable`.",
+        ge=1,
+        le=2_500,
+    )
     idempotency_seconds: int = Field(
         86_400,
-        description="How long the gateway itself answers a repeated Idempotency-Key; Postgres remembers it for ever.",
+        description="How long, at least, the gateway itself answers a repeated Idempotency-Key; at most twice as long."
+        " Postgres remembers it until its command is archived.",
         ge=1,
+    )
+    idempotency_max_bytes: int = Field(
+        33_554_432,
+        description="Bytes of Redis's memory that the Idempotency-Keys of one mailbox take; beyond it the oldest are"
+        " left to Postgres.",
+        ge=1_024,
     )
     answer_kept_max_bytes: int = Field(
         65_536,
@@ -67,10 +93,26 @@ class Commands(Section):
         " current state instead.",
         ge=1,
     )
+    answers_kept_max_bytes: int = Field(
+        67_108_864,
+        description="Bytes of Redis's memory that all kept answers take; beyond it the oldest are forgotten, with the"
+        " same effect.",
+        ge=1_024,
+    )
     wait_max_seconds: float = Field(
         30.0, description="Longest `Prefer: wait` honoured; a longer one is shortened to this.", gt=0
     )
     wait_max_requests: int = Field(
-        5_000, description="Requests in one gateway process that wait for an outcome; beyond it: 202 at once.", ge=1
+        5_000,
+        description="Requests in one gateway process that wait for an outcome; beyond it: 202 at once. As many more"
+        " may wait for what a payment's provider says; beyond that they are answered without it.",
+        ge=1,
     )
     hold_seconds: int = Field(900, description="A placed order that is not confirmed within this time expires.", ge=1)
+    hold_grace_seconds: float = Field(
+        60.0,
+        description="How much longer it is held if money is on its way: so long its provider has to say what came of"
+        " that.",
+        ge=0,
+        le=3_600,
+    )

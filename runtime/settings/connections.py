@@ -8,7 +8,26 @@ from runtime.settings.section import Section
 class Connections(Section):
     """Connections to Postgres and Redis."""
 
-    database_pool_size: int = Field(10, description="Postgres connections of one gateway process.", ge=1, le=1_000)
+    database_pool_size: int = Field(
+        10,
+        description="Postgres connections of one gateway process: to the primary, and as many to the replica.",
+        ge=1,
+        le=1_000,
+    )
+    database_keeps_statements: bool = Field(
+        True,
+        description="Whether a gateway keeps statements prepared on its connections. `false` is for a PgBouncer in"
+        " transaction mode in between (see `docs/deploying.md`).",
+    )
+    read_wait_seconds: float = Field(
+        0.5,
+        description="How long a read with `If-Seq-At-Least` waits for the replica before it goes to the primary.",
+        ge=0,
+        le=10,
+    )
+    read_lag_max_seconds: float = Field(
+        5.0, description="While the replica lags by more, all reads go to the primary.", gt=0, le=3_600
+    )
     background_pool_size: int = Field(
         10, description="Postgres connections of one background process, for its reactions.", ge=4, le=1_000
     )

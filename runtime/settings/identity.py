@@ -58,6 +58,9 @@ class Identity(Section):
     registrations_max_per_address: int = Field(20, description="Registrations from one address.", ge=1)
     resets_max_per_address: int = Field(20, description="Requests for a password reset from one address.", ge=1)
     guest_orders_max_per_address: int = Field(200, description="Guests' orders from one address.", ge=1)
+    gift_cards_max_per_address: int = Field(
+        50, description="Codes of gift cards from one address that are no good.", ge=1
+    )
     guest_mails_max_per_address: int = Field(
         60, description="Orders that guests confirm or cancel from one address; each is answered by mail.", ge=1
     )

@@ -52,6 +52,12 @@ class Realtime(Section):
     socket_heartbeat_seconds: float = Field(
         15.0, description="Interval at which a WebSocket or event stream is told the current seq.", gt=0
     )
+    socket_close_seconds: float = Field(
+        5.0,
+        description="Over how long a gateway that ends closes its sockets and event streams (1012), so that their"
+        " clients do not all come back at once; few of them take less.",
+        ge=0,
+    )
     socket_messages_per_second: float = Field(
         20.0, description="Messages a second from one WebSocket's client, on average; beyond it: 4429.", gt=0
     )

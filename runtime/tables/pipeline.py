@@ -5,6 +5,8 @@ them, and `tidegate verify` compares each with the log. So they carry no foreign
 line of every order would cost more than it could find.
 """
 
+from uuid import UUID
+
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -47,10 +49,21 @@ orders = Table(
     when("updated_at"),
     # A guest's e-mail address; a customer's is in the account.
     Column("email", Text),
+    # Delivery and added tax less discounts: what the total has besides the lines.
+    Column("charges_minor", BigInteger, nullable=False, server_default="0"),
+    Column("checkout_id", Uuid),
+    # What people call it by, such as T-000123; orders of the time before numbers have none.
+    Column("number", Text),
     # The seq of its first event. Orders are placed in the order of the log: ids follow the order of acceptance, and an
     # order accepted first may wait longer.
     Column("placed_seq", BigInteger, nullable=False),
     Index("orders_placed_seq", "placed_seq", unique=True),
+    Index(
+        "orders_number",
+        "number",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    ),
     Index(None, "customer_id", "placed_seq"),
     # For erasing a person: the orders they placed as a guest.
     Index("orders_email", "email", postgresql_where="email IS NOT NULL"),
@@ -79,7 +92,8 @@ OF_COMMANDS = "type LIKE 'command.%'"
 OF_CATALOGUE = "(type LIKE 'product.%' OR type LIKE 'category.%')"
 """The conditions on other events, word for word as in their indexes."""
 
-# The log. `seq` is gapless and follows commit order; `data` is JSON text, read back byte for byte.
+# The log, in partitions (see `runtime/partitions.py`). `seq` is gapless and follows commit order; `data` is JSON text,
+# read back byte for byte.
 events = Table(
     "events",
     metadata,
@@ -100,9 +114,20 @@ events = Table(
     Index("events_of_commands", "actor", "seq", postgresql_where=text(OF_COMMANDS)),
     Index("events_of_catalogue", "seq", postgresql_where=text(OF_CATALOGUE)),
     Index("events_occurred_at", "occurred_at", postgresql_using="brin"),
+    postgresql_partition_by="RANGE (seq)",
 )
 
-# One row: the last seq given out and its moment, and the seq at which a price or availability for sale last changed.
+# One row: the first seq that is still in `events`, and the id before which no command is in `commands` whose turn it
+# was; what was before is archived.
+log_start = Table(
+    "log_start",
+    metadata,
+    Column("only_row", SmallInteger, CheckConstraint("only_row = 1", name="log_start_one_row"), primary_key=True),
+    Column("first_seq", BigInteger, nullable=False, server_default="1"),
+    Column("commands_since", Uuid, nullable=False, server_default=str(UUID(int=0))),
+)
+
+# One row: the last seq given out and its moment, and how many numbers of each series were (see `domain/numbers.py`).
 # Locking it is the last thing a transaction does. Moments follow seq after `ordered_after`: earlier ones were written
 # by releases that did not ensure it.
 event_counter = Table(
@@ -112,6 +137,9 @@ event_counter = Table(
     Column("last_seq", BigInteger, nullable=False),
     when("last_at", server_default="epoch"),
     Column("ordered_after", BigInteger, nullable=False, server_default="0"),
+    Column("orders", BigInteger, nullable=False, server_default="0"),
+    Column("invoices", BigInteger, nullable=False, server_default="0"),
+    Column("credit_notes", BigInteger, nullable=False, server_default="0"),
 )
 
 # For state that many read and few change: the seq of its last change, by the name of the guard; 0 if there is no row
@@ -124,7 +152,8 @@ guards = Table(
 )
 
 # The auditable record: who asked for what (`request` is the mailbox entry as accepted, without private data), when, and
-# the outcome. `seq` is the first of the command's events, which follow one another.
+# the outcome. `seq` is the first of the command's events, which follow one another. In partitions, by id: by when the
+# command was accepted. Only workers of older releases write a `fingerprint` here.
 commands = Table(
     "commands",
     metadata,
@@ -141,13 +170,17 @@ commands = Table(
     Column("idempotency_key", Text),
     Column("fingerprint", LargeBinary),
     Column("request", LargeBinary, nullable=False),
-    Index(
-        "commands_idempotency_key",
-        "principal",
-        "idempotency_key",
-        unique=True,
-        postgresql_where="idempotency_key IS NOT NULL",
-    ),
+    postgresql_partition_by="RANGE (id)",
+)
+
+# The first command of each idempotency key, and the digest of its request, for as long as the command is not archived.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("principal", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("command_id", Uuid, nullable=False),
+    Column("fingerprint", LargeBinary),
 )
 
 # The actors: `position` is the id of the last stream entry applied, `entries` how many have been applied in all,

@@ -1,7 +1,7 @@
-"""A client of the API, as one principal. It sends what a test asks for, however wrong, and hands back the answer.
+"""A client of the API, as one principal. It sends whatever a test asks for, however wrong, and returns the answer.
 
-What holds for every answer is checked here, once: each carries an id to find it by, and each error is a problem
-document (RFC 9457). A broken connection is a failed test here; tests of faults have a client of their own.
+What holds for every answer is checked here, once: each carries a request id, and each error is a problem document (RFC
+9457). A broken connection fails the test; tests of faults have their own client.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ PROBLEM: Final = "application/problem+json"
 
 MEMBERS_OF_ALL: Final = frozenset({"type", "title", "status", "detail", "code"})
 
-# Long enough for a busy machine. A test that runs into it has found something.
-WAIT_SECONDS: Final = 30  # the most that the gateway grants
+# Long enough for a busy machine: a test that reaches it has found a bug.
+WAIT_SECONDS: Final = 30  # the gateway's maximum
 _LOOK_SECONDS: Final = 0.02
 
 Headers = Mapping[str, str] | list[tuple[str, str]]
@@ -38,13 +38,13 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
     def ok(self, status: int = 200) -> Any:
-        """The JSON of an answer that must have this status."""
+        """The answer's JSON; fails unless it has this status."""
         assert self.status == status, f"expected {status}, got {self.status}: {self.body!r}"
         assert self.headers["Content-Type"] == "application/json"
         return self.json()
 
     def problem(self, status: int, code: str) -> dict[str, Any]:
-        """The problem document of an answer that must be this problem."""
+        """The answer's problem document; fails unless it is this problem."""
         assert (self.status, self.headers["Content-Type"]) == (status, PROBLEM), self.body
         document: dict[str, Any] = self.json()
         assert document["code"] == code, document
@@ -58,12 +58,12 @@ class Answer(NamedTuple):
         return document
 
     def pointers(self) -> set[str]:
-        """Where a request did not fit its schema."""
+        """The pointers at which the request does not fit its schema."""
         return {error["pointer"] for error in self.problem(422, "invalid_request")["errors"]}
 
 
 class Client:
-    """The API as whoever has `token` sees it; without one, as anybody does."""
+    """The API as the holder of `token` sees it, or as the public does without one."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, token: str | None, principal: str = "") -> None:
         self._http = http
@@ -80,7 +80,7 @@ class Client:
         headers: Headers | None = None,
         params: Mapping[str, str | int] | None = None,
     ) -> Answer:
-        """Sends this and nothing else: no content type is added."""
+        """Sends exactly this: no content type is added."""
         sent = CIMultiDict(headers or {})
         if self._token is not None:
             sent.setdefault("Authorization", f"Bearer {self._token}")
@@ -89,7 +89,7 @@ class Client:
         ) as response:
             answer = Answer(response.status, response.headers, await response.read())
         assert len(answer.headers.getall("X-Request-ID")) == 1
-        if answer.status >= 400 and method != "HEAD":
+        if answer.status >= 400 and method != "HEAD" and not path.startswith("/health/"):  # whose 503 is a view
             answer.problem(answer.status, answer.json()["code"])
         return answer
 
@@ -97,7 +97,7 @@ class Client:
         return await self.request("GET", API + path, params=params)
 
     async def pages(self, path: str, limit: int) -> list[list[dict[str, Any]]]:
-        """A list, page by page, to its end."""
+        """All pages of a list."""
         pages = []
         cursor: dict[str, str] = {}
         while True:
@@ -116,8 +116,8 @@ class Client:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """A write, waiting for its outcome unless `wait` is None; `key` is its Idempotency-Key. A body that is bytes
-        is sent as it is, any other as JSON.
+        """Sends a write and waits for its outcome unless `wait` is None; `key` is its Idempotency-Key. Bytes are sent
+        as they are, any other body as JSON.
         """
         sent = {"Content-Type": "application/json", **(headers or {})}
         if wait is not None:
@@ -127,6 +127,19 @@ class Client:
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         return await self.request("POST", API + path, data=data, headers=sent)
 
+    async def patch(self, path: str, body: Any) -> Answer:
+        """Changes something, and waits for the outcome by default."""
+        sent = {"Content-Type": "application/json"}
+        return await self.request("PATCH", API + path, data=json.dumps(body).encode(), headers=sent)
+
+    async def put(self, path: str, body: Any) -> Answer:
+        """States something anew, and waits for the outcome by default."""
+        sent = {"Content-Type": "application/json"}
+        return await self.request("PUT", API + path, data=json.dumps(body).encode(), headers=sent)
+
+    async def delete(self, path: str) -> Answer:
+        return await self.request("DELETE", API + path)
+
     async def place(
         self, lines: Mapping[str, int], *, wait: int | None = WAIT_SECONDS, key: str | None = None
     ) -> Answer:
@@ -134,7 +147,7 @@ class Client:
         return await self.post("/orders", order_body(lines), wait=wait, key=key)
 
     async def placed(self, lines: Mapping[str, int]) -> dict[str, Any]:
-        """The order, which must come about."""
+        """Places an order, which must succeed, and returns it."""
         order: dict[str, Any] = (await self.place(lines)).ok(201)
         return order
 
@@ -147,7 +160,7 @@ class Client:
         return stock["on_hand"], stock["reserved"], stock["available"]
 
     async def settled(self, command_id: str) -> dict[str, Any]:
-        """The command, once it has an outcome."""
+        """Waits until the command has an outcome, and returns it."""
         async with pace.timeout(WAIT_SECONDS):
             while (command := (await self.get(f"/commands/{command_id}")).ok())["status"] == "accepted":
                 await asyncio.sleep(_LOOK_SECONDS)

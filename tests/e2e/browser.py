@@ -1,5 +1,5 @@
-"""Somebody at the dashboard, in a real browser. Whatever they do, the page must ask nobody but the gateway, run within
-its content security policy, and complain about nothing that a test did not bring about."""
+"""A visitor to a page of ours, in a real browser. Whatever they do, the page must send requests to its own host only,
+obey its content security policy, and log no warning or error that the test did not cause."""
 
 import json
 from types import TracebackType
@@ -30,7 +30,7 @@ NOBODY_THERE: Final = "net::ERR_CONNECTION_REFUSED"
 
 
 class Chromium:
-    """An async context manager: the browser, which is skipped or insisted on as `tests.needs` says."""
+    """An async context manager: the browser. Without one, the test is skipped or fails, as `tests.needs` says."""
 
     def __init__(self) -> None:
         self._path = needs.program("browser", "chromium", "chromium-browser", "google-chrome")
@@ -48,23 +48,27 @@ class Chromium:
         await self._browser.close()
         await self._driver.__aexit__(kind, error, traceback)
 
-    def visitor(self, url: str, *, size: tuple[int, int] = WIDE, scheme: Scheme = "light") -> "Visitor":
-        return Visitor(self._browser, url, size, scheme)
+    def visitor(
+        self, url: str, path: str = "/dashboard", *, size: tuple[int, int] = WIDE, scheme: Scheme = "light"
+    ) -> "Visitor":
+        return Visitor(self._browser, url, path, size, scheme)
 
 
 class Visitor:
-    """`async with chromium.visitor(url) as visitor:` has the dashboard open. Motion is reduced, as some people ask."""
+    """`async with chromium.visitor(url) as visitor:` has the page open, with reduced motion."""
 
-    def __init__(self, browser: Browser, url: str, size: tuple[int, int], scheme: Scheme) -> None:
+    def __init__(self, browser: Browser, url: str, path: str, size: tuple[int, int], scheme: Scheme) -> None:
         self._browser = browser
         self._url = url
+        self._path = path
         self._size = size
         self._scheme = scheme
         self._complaints: list[str] = []
         self._expected: set[str] = set()
         self._strangers: set[str] = set()
+        self._hosts = {urlsplit(url).netloc}
         self.frames: list[dict[str, Any]] = []
-        """What came over WebSockets, in order, whichever of them it came over."""
+        """All frames received over WebSockets, in order, whichever socket they came over."""
         self.sockets = 0
         self.page: Page
 
@@ -81,7 +85,7 @@ class Visitor:
         self.page.on("pageerror", lambda error: self._complaints.append(str(error)))
         self.page.on("request", self._check)
         self.page.on("websocket", self._listen)
-        await self.page.goto(f"{self._url}/dashboard")
+        await self.page.goto(f"{self._url}{self._path}")
         return self
 
     async def __aexit__(
@@ -89,13 +93,17 @@ class Visitor:
     ) -> None:
         await self.page.context.close()
         if error is None:
-            assert not self._strangers, "the page asked somebody else"
+            assert not self._strangers, "the page sent requests to other hosts"
             unexpected = [said for said in self._complaints if not any(known in said for known in self._expected)]
             assert not unexpected
 
     def expects(self, complaint: str) -> None:
-        """The browser's console will say this, because of what the test does."""
+        """Expects this in the browser's console, because of what the test does."""
         self._expected.add(complaint)
+
+    def may_go_to(self, url: str) -> None:
+        """Expects requests to this host as well."""
+        self._hosts.add(urlsplit(url).netloc)
 
     def at(self, element_id: str) -> Locator:
         """An element of the page by its id."""
@@ -111,7 +119,7 @@ class Visitor:
         await self.page.get_by_role("button", name="Sign in").click()
 
     def seqs(self) -> list[int]:
-        """Of all events that came, in the order they came in."""
+        """The seqs of all received events, in order of arrival."""
         return [event["seq"] for frame in self.frames if frame["type"] == "events" for event in frame["events"]]
 
     def _hear(self, message: ConsoleMessage) -> None:
@@ -119,11 +127,11 @@ class Visitor:
             self._complaints.append(message.text)
 
     def _check(self, request: Request) -> None:
-        if urlsplit(request.url).netloc != urlsplit(self._url).netloc:
+        if urlsplit(request.url).netloc not in self._hosts:
             self._strangers.add(request.url)
 
     def _listen(self, socket: WebSocket) -> None:
         self.sockets += 1
-        if urlsplit(socket.url).netloc != urlsplit(self._url).netloc:
+        if urlsplit(socket.url).netloc not in self._hosts:
             self._strangers.add(socket.url)
         socket.on("framereceived", lambda payload: self.frames.append(json.loads(payload)))

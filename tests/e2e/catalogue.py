@@ -1,4 +1,4 @@
-"""The catalogue as an admin of a test keeps it, and what tests say of products."""
+"""The catalogue as a test's admin edits it, and bodies for its products."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ _numbers = itertools.count(1)
 
 
 def unique(word: str) -> str:
-    """The word made one that no other test uses; as a SKU it is written in upper case."""
+    """The word with a number that makes it unique among all tests. Write it in upper case for a SKU."""
     return f"{word}-{next(_numbers)}"
 
 
@@ -24,14 +24,14 @@ class Catalogue:
         self.admin: Client = shop.client("admin", "catalogue-admin")
 
     async def create(self, **said: Any) -> dict[str, Any]:
-        """The product, which must come about; active and with one variant unless something else is said."""
+        """Creates a product, which must succeed; active and with one variant unless told otherwise."""
         name = said.pop("name", unique("Thing"))
         body = {"name": name, "status": "active", "variants": [variant()], **said}
         product: dict[str, Any] = (await self.admin.post("/products", body)).ok(201)
         return product
 
     async def category(self, **said: Any) -> dict[str, Any]:
-        """The category, which must come about."""
+        """Creates a category, which must succeed."""
         made: dict[str, Any] = (await self.admin.post("/categories", {"name": unique("Shelf"), **said})).ok(201)
         return made
 
@@ -63,7 +63,7 @@ class Catalogue:
 
 
 def variant(sku: str | None = None, **said: Any) -> dict[str, Any]:
-    """The body of a variant, of a new SKU unless one is given."""
+    """A variant's body, with a new SKU unless one is given."""
     return {"sku": sku or unique("SKU"), "price_minor": 250, "currency": "GBP", **said}
 
 

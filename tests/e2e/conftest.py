@@ -1,4 +1,4 @@
-"""The shop that tests of the API share, and the proof, after each module, that they left it whole."""
+"""The shop that the API's tests share, and the proof after each module that they left it consistent."""
 
 from collections.abc import AsyncIterator, Iterator
 from types import MappingProxyType
@@ -9,12 +9,13 @@ import asyncpg
 import pytest
 
 from runtime.database import asyncpg_dsn
+from tests.e2e.catalogue import Catalogue
 from tests.e2e.shop import Shop
 from tests.listings import Listings
 from tests.system import System
 
-# Two gateways share the port, so whatever must hold between requests has to hold between processes. Small bounds are
-# reached with little.
+# Two gateways share the port, so what must hold between requests must also hold between processes. Small bounds are
+# quickly reached.
 SHOP_SETTINGS: Final = MappingProxyType(
     {
         "TIDEGATE_GATEWAY_PROCESSES": "2",
@@ -24,6 +25,7 @@ SHOP_SETTINGS: Final = MappingProxyType(
         "TIDEGATE_GUEST_ORDERS_MAX_PER_ADDRESS": "10000",
         "TIDEGATE_WAIT_MAX_REQUESTS": "60",
         "TIDEGATE_PAGE_MAX_ROWS": "20",
+        "TIDEGATE_IMPORT_WINDOW_ROWS": "40",
         "TIDEGATE_EVENTS_PAGE_MAX": "50",
         "TIDEGATE_SOCKET_MAX_CONNECTIONS": "8",
         "TIDEGATE_SOCKET_MAX_PER_PRINCIPAL": "3",
@@ -35,11 +37,12 @@ SHOP_SETTINGS: Final = MappingProxyType(
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def _open_shop() -> AsyncIterator[Shop]:
-    with System(SHOP_SETTINGS) as system:
+    """Open until the last of these tests: idle processes are not free, and other tests are still to come."""
+    with System(SHOP_SETTINGS, sandbox=True) as system:
         database = await asyncpg.connect(asyncpg_dsn(system.postgres.url))
-        # One connection a request: requests that are sent together reach both gateways.
+        # One connection per request, so that concurrent requests reach both gateways.
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         try:
             async with aiohttp.ClientSession(connector=connector) as http, Listings(system) as listings:
@@ -50,11 +53,17 @@ async def _open_shop() -> AsyncIterator[Shop]:
 
 @pytest.fixture(scope="module")
 def shop(_open_shop: Shop) -> Iterator[Shop]:
-    """A running Tidegate. After the module's last test every table agrees with the log, and the gateway has logged
-    no traceback: whatever was sent was expected."""
+    """A running Tidegate. After the module's last test every table must agree with the log, and the gateway must have
+    logged no traceback."""
     log = _open_shop.system.log("gateway")
     seen = log.stat().st_size
     yield _open_shop
     code, found = _open_shop.system.verify()
     assert code == 0, found
     assert b"Traceback" not in log.read_bytes()[seen:]
+
+
+@pytest.fixture
+def catalogue(shop: Shop) -> Catalogue:
+    """The shop's catalogue, as an admin writes it."""
+    return Catalogue(shop)

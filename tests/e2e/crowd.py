@@ -1,6 +1,7 @@
-"""Many who follow the feed at once, each of what they may see, by the client that we ship; and what pours in meanwhile.
+"""Many followers of the feed at once, each with its own rights, on the client that we ship; and orders pouring in
+meanwhile.
 
-At the end of every fault each of them must have got exactly what the log has for them, event by event.
+After every fault each of them must have received exactly what the log holds for it, event by event.
 """
 
 import asyncio
@@ -17,8 +18,8 @@ import aiohttp
 from redis.exceptions import RedisError
 
 from domain.ids import SLOT_COUNT, new_id
-from domain.model import Actor
-from domain.orders import PlaceOrder, Wanted
+from domain.model import Actor, Wanted
+from domain.orders import PlaceOrder
 from ops.articles import Article
 from runtime.mailboxes.post import MailboxesUnavailable
 from runtime.mailboxes.sender import Sender
@@ -30,7 +31,7 @@ from tests.system import System, eventually_seen
 from tidegate.client import Feed
 
 SKUS: Final = ("KETTLE", "TEAPOT", "TRAY", "SPOON")
-# What large orders have besides: an event of theirs is some kilobytes long.
+# Further lines of large orders, which make their events several kilobytes long.
 PARTS: Final = tuple(f"PART-{number}" for number in range(40))
 CUSTOMERS: Final = tuple(f"customer-{number}" for number in range(10))
 
@@ -40,14 +41,14 @@ _PATIENCE_SECONDS: Final = 20.0
 
 
 class Interest(NamedTuple):
-    """Topics, and whose they are: a customer's, or, without one, staff's."""
+    """Topics, and whose they are: a customer's, or staff's without one."""
 
     topics: tuple[str, ...]
     customer: str | None = None
 
 
 class Follower:
-    """One of the crowd."""
+    """One follower of the crowd."""
 
     def __init__(self, feed: Feed, interest: Interest, after: int) -> None:
         self.feed = feed
@@ -56,19 +57,19 @@ class Follower:
         self.events: list[Event] = []
 
     async def follow(self) -> None:
-        """Notes all that comes, until cancelled."""
+        """Records every event until cancelled."""
         async with aclosing(aiter(self.feed)) as events:
             async for event in events:
                 self.events.append(event)
 
     def is_level(self, seq: int) -> bool:
-        """Whether it has all up to there, by what it was told last."""
+        """Whether it has everything up to `seq`, going by the last message it received."""
         return self.feed.seq != "now" and self.feed.seq >= seq
 
 
 class Crowd:
-    """`async with Crowd(system, 200) as crowd:` follows from where the log stands. `await crowd.proves()` is what a
-    test ends with."""
+    """`async with Crowd(system, 200) as crowd:` follows from the log's current end. A test ends by awaiting
+    `crowd.proves()`."""
 
     def __init__(self, system: System, count: int, interests: Sequence[Interest] = ()) -> None:
         self.followers: list[Follower] = []
@@ -87,7 +88,7 @@ class Crowd:
             feed = Feed(http, self._system.url, self._system.token(role, subject), interest.topics, after=after)
             self.followers.append(Follower(feed, interest, after))
         self._following = [asyncio.create_task(follower.follow()) for follower in self.followers]
-        await eventually_seen("everybody connected", self._all_connected, within_seconds=_LEVEL_SECONDS)
+        await eventually_seen("everyone connected", self._all_connected, within_seconds=_LEVEL_SECONDS)
         return self
 
     async def __aexit__(
@@ -100,11 +101,11 @@ class Crowd:
 
     @property
     def breaks(self) -> int:
-        """How often connections were lost and made again, of all together."""
+        """How often connections were lost and re-established, in total."""
         return sum(follower.feed.connections - 1 for follower in self.followers)
 
     async def is_level(self) -> int:
-        """Returns when everybody has all that is committed by now, and the seq of that."""
+        """Waits until everyone has everything that is committed by now; returns its seq."""
         async with Ledger(self._system) as ledger:
             last = await ledger.last_seq()
 
@@ -114,11 +115,11 @@ class Crowd:
                     following.result()
             return all(follower.is_level(last) for follower in self.followers)
 
-        await eventually_seen(f"everybody at {last}", all_level, within_seconds=_LEVEL_SECONDS)
+        await eventually_seen(f"everyone at {last}", all_level, within_seconds=_LEVEL_SECONDS)
         return last
 
     async def proves(self) -> None:
-        """Everybody has got exactly what the log has for them, and that is something."""
+        """Fails unless every follower received exactly what the log holds for it, and at least one event."""
         last = await self.is_level()
         async with Ledger(self._system) as ledger:
             events = await log(ledger.connection, min(follower.after for follower in self.followers), last)
@@ -147,7 +148,8 @@ def _interests() -> Iterator[Interest]:
 
 
 class Pour:
-    """Orders of all customers, as fast as they are taken, past the gateway. An async context manager."""
+    """Orders of all customers, posted past the gateway, as fast as the mailboxes take them. An async context
+    manager."""
 
     def __init__(self, system: System, *, large: bool = False) -> None:
         self._system = system
@@ -163,12 +165,12 @@ class Pour:
         await self._sender.__aexit__(kind, error, traceback)
 
     async def pour(self, count: int) -> None:
-        """Posts so many orders; those that find no Redis are not placed."""
+        """Posts this many orders; those that cannot reach Redis are not placed."""
         for start in range(0, count, _AT_ONCE):
             await asyncio.gather(*(self._place(number) for number in range(start, min(count, start + _AT_ONCE))))
 
     async def committed(self, count: int) -> None:
-        """Posts so many orders, and returns when as many more events are in the log."""
+        """Posts this many orders, and returns when the log has as many more events."""
         async with Ledger(self._system) as ledger:
             wanted = await ledger.last_seq() + count
             await self.pour(count)
@@ -190,11 +192,11 @@ class Pour:
 
 
 async def open_shop(system: System) -> None:
-    """Plenty of everything that is poured."""
+    """Stocks plenty of everything that is ordered."""
     await stock_up(system, SKUS + PARTS)
 
 
 async def new_article(system: System) -> None:
-    """Something for those who follow the catalogue."""
+    """Changes the catalogue, for those who follow it."""
     async with Listings(system) as listings:
         await listings.put_on_sale(Article(f"NEW-{secrets.token_hex(4).upper()}", "New", 250, "GBP"))

@@ -1,5 +1,5 @@
-"""How worker processes are caught at exactly the moments that hurt most: in the middle of a batch's transaction, and
-between its commit and everything that follows from it.
+"""Catches worker processes at the worst moments: in the middle of a batch's transaction, and between its commit and
+everything that follows from it.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from tests.pace import Patience
 from tests.system import System, eventually_seen
 
 _BUSY_WITHIN_SECONDS: Final = 10.0
-# Between two tries. Drawn anew each time, so that no rhythm of ours falls in with one of the worker's.
+# The pause between two tries. Random, so that it does not fall into step with the worker's own rhythm.
 _TRY_MAX_SECONDS: Final = 0.01
 
-# A backend in a transaction that has written, or locked, and now waits for its client to say what comes next.
+# A backend whose transaction has written or locked, and which waits for its client's next statement.
 _WAITS_FOR_CLIENT: Final = """
     SELECT backend_xid::text FROM pg_stat_activity
     WHERE application_name = 'tidegate-batch' AND client_port = ANY($1::int[])
@@ -38,7 +38,7 @@ _COMMITS_HELD_BACK: Final = """
 
 
 async def stop_in_batch(system: System, ledger: Ledger) -> int:
-    """SIGSTOP for a worker process that has a batch's transaction open and unfinished; returns its pid."""
+    """Stops (SIGSTOP) a worker process that is in the middle of a batch's transaction; returns its pid."""
     patience = Patience(_BUSY_WITHIN_SECONDS)
     async with _batches_held(system):
         while not patience.is_over():
@@ -54,8 +54,8 @@ async def stop_in_batch(system: System, ledger: Ledger) -> int:
 
 @asynccontextmanager
 async def _batches_held(system: System) -> AsyncIterator[None]:
-    """Meanwhile batches are in a transaction: a few new orders alone are written in one statement, which no worker can
-    be stopped in the middle of. Orders that do not exist are confirmed beside them, which is refused."""
+    """Makes sure that batches open a transaction: a few new orders alone are written in a single statement, and no
+    worker can be stopped in the middle of that. So orders that do not exist are confirmed as well, and refused."""
     async with FaultsClient(system) as staff:
 
         async def confirm() -> None:
@@ -71,7 +71,7 @@ async def _batches_held(system: System) -> AsyncIterator[None]:
 
 
 async def kill(*pids: int) -> None:
-    """SIGKILL for all of them; returns when they are dead."""
+    """Kills (SIGKILL) them all; returns when they are dead."""
 
     async def are_dead() -> bool:
         return not any(map(_is_alive, pids))
@@ -82,18 +82,18 @@ async def kill(*pids: int) -> None:
 
 
 def workers_stopped(system: System) -> AbstractAsyncContextManager[None]:
-    """Meanwhile nothing is applied: all workers are stopped (SIGSTOP), and go on afterwards."""
+    """Stops all workers (SIGSTOP) while the block runs, so nothing is applied; then continues them."""
     return stopped_meanwhile(system.worker_pids())
 
 
 def background_stopped(system: System) -> AbstractAsyncContextManager[None]:
-    """Meanwhile there are no reactions and jobs: all background processes are stopped, and go on afterwards."""
+    """Stops all background processes while the block runs, so no reaction or job runs; then continues them."""
     return stopped_meanwhile(system.background_pids())
 
 
 @asynccontextmanager
 async def stopped_meanwhile(pids: Sequence[int]) -> AsyncIterator[None]:
-    """Meanwhile these processes are stopped (SIGSTOP), and go on afterwards."""
+    """Stops these processes (SIGSTOP) while the block runs, then continues them."""
     try:
         for pid in pids:
             await stop(pid)
@@ -105,8 +105,9 @@ async def stopped_meanwhile(pids: Sequence[int]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def commits_held_back(ledger: Ledger) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
-    """Meanwhile every commit is on disk, but is neither visible nor confirmed: it waits for a standby server that does
-    not exist. Yields how to see whether one waits. Afterwards all are confirmed, to whoever is still there.
+    """While the block runs, every commit is on disk but neither visible nor confirmed: it waits for a standby server
+    that does not exist. Yields a function that tells whether one waits. Afterwards all are confirmed to the clients
+    that are still there.
     """
     connection = ledger.connection
 
@@ -133,24 +134,24 @@ def _is_alive(pid: int) -> bool:
 
 
 async def stop(pid: int) -> None:
-    """SIGSTOP; returns when the process stands still."""
+    """Sends SIGSTOP; returns when the process has stopped."""
     os.kill(pid, signal.SIGSTOP)
     process = psutil.Process(pid)
 
     async def stands_still() -> bool:
         return bool(process.status() == psutil.STATUS_STOPPED)
 
-    await eventually_seen(f"process {pid} standing still", stands_still, within_seconds=5)
+    await eventually_seen(f"process {pid} stopped", stands_still, within_seconds=5)
 
 
 async def _open_transactions(system: System, ledger: Ledger, pid: int) -> set[str]:
-    """The transactions of a stopped process that go on only when it says more."""
+    """The open transactions of a stopped process, which wait for its next statement."""
     rows = await ledger.connection.fetch(_WAITS_FOR_CLIENT, list(ports(pid, system.postgres.port)))
     return {row["backend_xid"] for row in rows}
 
 
 def ports(pid: int, server_port: int) -> set[int]:
-    """The process's own ends of its connections to a server; none if it is gone."""
+    """The process's ends of its connections to a server; none if the process is dead."""
     with suppress(psutil.NoSuchProcess):
         connections = psutil.Process(pid).net_connections("tcp")
         return {each.laddr.port for each in connections if each.raddr and each.raddr.port == server_port}

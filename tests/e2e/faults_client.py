@@ -1,7 +1,7 @@
-"""The API as clients see it while things break: one request, one reply, whatever comes of it.
+"""The API as clients see it while things break: one request, one reply, whatever that is.
 
-A broken connection is a reply too (status 0), because under faults it is one of the answers a client gets. Nothing is
-ever sent twice here: sending again is the caller's decision (see `tests.e2e.load`).
+A broken connection is a reply too (status 0), because under faults clients get that as well. Nothing is sent twice
+here: retrying is the caller's decision (see `tests.e2e.load`).
 """
 
 import time
@@ -17,14 +17,14 @@ from tests.system import System
 
 NO_ANSWER: Final = 0
 
-# Longer than anything the gateway waits for by itself: who runs into it was forgotten.
+# Longer than anything the gateway waits for: a request that reaches it was forgotten.
 _ANSWER_TIMEOUT_SECONDS: Final = 15.0
 _IDLE_SECONDS: Final = 2.0
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Reply(NamedTuple):
-    """An answer and when it came, on the monotonic clock. Without one, `status` is 0."""
+    """An answer and when it arrived, on the monotonic clock. `status` is 0 if there was none."""
 
     status: int
     headers: Mapping[str, str]
@@ -33,18 +33,18 @@ class Reply(NamedTuple):
 
     @property
     def code(self) -> str | None:
-        """The problem's code, if it is one."""
+        """The problem's code, if this is a problem."""
         return self.body.get("code")
 
     def says_come_back(self, code: str) -> bool:
-        """Whether this is a 503 as it is promised: this problem, and when to try again."""
+        """Whether this is a 503 as documented: with this problem, and when to retry."""
         return (self.status, self.headers.get("Content-Type"), self.code) == (503, PROBLEM, code) and int(
             self.headers.get("Retry-After", "0")
         ) >= 1
 
 
 class FaultsClient:
-    """Asks as the customers that are named, or as staff. An async context manager."""
+    """Sends requests as the named customers, or as staff. An async context manager."""
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -52,7 +52,7 @@ class FaultsClient:
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        # An idle connection is let go before the gateway does so (after 5 s), or a request might run into its end.
+        # Idle connections are closed before the gateway closes them (after 5 s), or a request might run into that.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS)
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=aiohttp.ClientTimeout(total=pace.seconds(_ANSWER_TIMEOUT_SECONDS))
@@ -85,8 +85,16 @@ class FaultsClient:
         """Orders a quantity of each SKU."""
         return await self.post("/orders", order_body(lines), customer=customer, key=key, wait=wait)
 
+    async def get_url(self, url: str, *, customer: str = "patient") -> Reply:
+        """`url` is one that an answer named."""
+        return await self._ask("GET", url, customer)
+
     async def health(self) -> Reply:
-        return await self._ask("GET", "/health/ready", None)
+        return await self.get_health("ready")
+
+    async def get_health(self, path: str) -> Reply:
+        """`path` is what follows /health."""
+        return await self._ask("GET", f"/health/{path}", None)
 
     async def metric(self, name: str) -> float | None:
         """The value of a metric without labels, as a scrape shows it; None if it is not there."""

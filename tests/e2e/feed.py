@@ -1,5 +1,5 @@
-"""The feed as tests follow it: a socket that holds whatever is said and told against `/api/asyncapi.json`, and what a
-subscriber must have seen, worked out from the log itself and by no code of the gateway's.
+"""The feed as tests follow it: a socket that checks every message of both sides against `/api/asyncapi.json`, and what
+a subscriber must have seen, derived from the log itself and without the gateway's code.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ Event = dict[str, Any]
 Message = dict[str, Any]
 After = int | Literal["now"]
 
-# Between two pings that ask how far a socket has come.
+# Between two pings that find out how far a socket has got.
 _PING_SECONDS: Final = 0.05
 
 
 class Contract:
-    """The AsyncAPI document, as a judge of messages, and a note of those it has judged."""
+    """Validates messages against the AsyncAPI document, and records which kinds it has seen."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         document = nothing_more(document)
@@ -38,15 +38,15 @@ class Contract:
         self._notified = _judge(document, "CloudEvents")
 
     def say(self, message: Message) -> None:
-        """Fails unless a client may say that."""
+        """Fails unless a client may send this."""
         self._judge(self._said, message)
 
     def tell(self, message: Message) -> None:
-        """Fails unless a client may be told that."""
+        """Fails unless a client may receive this."""
         self._judge(self._told, message)
 
     def notify(self, events: list[Event]) -> None:
-        """Fails unless this may be a frame of notifications."""
+        """Fails unless this is a valid frame of notifications."""
         self._notified.validate(events)
 
     def _judge(self, judges: "Mapping[str, tuple[str, jsonschema_rs.Validator]]", message: Message) -> None:
@@ -56,7 +56,7 @@ class Contract:
 
 
 def nothing_more(part: Any) -> Any:
-    """The same document, but that no object may have a member which it does not name: what is sent has none."""
+    """The same document, with no undocumented members allowed in any object: the gateway sends none."""
     if isinstance(part, list):
         return [nothing_more(inner) for inner in part]
     if not isinstance(part, dict):
@@ -70,7 +70,7 @@ def _names(document: Mapping[str, Any], operation: str) -> set[str]:
 
 
 def _judges(document: Mapping[str, Any], operation: str) -> "dict[str, tuple[str, jsonschema_rs.Validator]]":
-    """By the message's `type`: its name in the document, and the judge of it."""
+    """By message `type`: its name in the document, and its validator."""
     schemas = document["components"]["schemas"]
     return {
         schemas[name]["properties"]["type"]["enum"][0]: (name, _judge(document, name))
@@ -84,7 +84,7 @@ def _judge(document: Mapping[str, Any], name: str) -> "jsonschema_rs.Validator":
 
 
 class Socket:
-    """One open WebSocket: what was told over it, and the events by subscription."""
+    """One open WebSocket: the messages received, and the events by subscription."""
 
     def __init__(self, raw: aiohttp.ClientWebSocketResponse, contract: Contract | None = None) -> None:
         self.raw = raw
@@ -112,14 +112,14 @@ class Socket:
         return message
 
     async def say(self, kind: str, **fields: Any) -> None:
-        """Says something that the contract allows."""
+        """Sends a message that the contract allows."""
         message = {"type": kind, **fields}
         if self._contract is not None:
             self._contract.say(message)
         await self.raw.send_str(json.dumps(message))
 
     async def ask(self, kind: str, **fields: Any) -> Message:
-        """Says something, and returns the answer to it."""
+        """Sends a message, and returns the answer to it."""
         reference = f"ask-{next(self._numbers)}"
         await self.say(kind, id=reference, **fields)
         while (message := await self._more()).get("id") != reference:
@@ -133,7 +133,7 @@ class Socket:
         return message
 
     async def subscribe(self, *topics: str, after: After = "now", name: str = "s") -> Message:
-        """A subscription, which must be taken on."""
+        """Subscribes, which must succeed."""
         answer = await self.ask("subscribe", topics=list(topics), after=after, subscription=name)
         assert answer["type"] == "subscribed", answer
         return answer
@@ -145,23 +145,23 @@ class Socket:
         return str(answer["code"])
 
     async def up_to(self, seq: int) -> None:
-        """Returns when it has been told all that it may see up to `seq`, by the gateway's own word."""
+        """Returns when, according to the gateway, it has received all that it may see up to `seq`."""
         async with pace.timeout(WAIT_SECONDS):
             while (await self.ask("ping"))["seq"] < seq:
                 await asyncio.sleep(_PING_SECONDS)
 
     async def closed(self) -> tuple[int, str | None]:
-        """Code and reason, once it is closed."""
+        """Waits until it is closed; returns code and reason."""
         while await self.more() is not None:
             pass
         return self.closed_with
 
     def seqs(self, subscription: str = "s") -> list[int]:
-        """Of the events that have come."""
+        """The seqs of the events received."""
         return [event["seq"] for event in self.events[subscription]]
 
     def cut(self) -> None:
-        """Ends the connection without a word."""
+        """Drops the connection without a close frame."""
         self.raw._response.connection.transport.abort()  # type: ignore[union-attr]
 
     async def _more(self) -> Message:
@@ -171,7 +171,7 @@ class Socket:
 
 
 class Feeds:
-    """Opens sockets to a system, as whoever has `token`."""
+    """Opens sockets to a system, as the holder of `token`."""
 
     def __init__(self, system: System, http: aiohttp.ClientSession, contract: Contract | None = None) -> None:
         self.system = system
@@ -197,18 +197,18 @@ class Feeds:
 
 
 async def contract_of(system: System, http: aiohttp.ClientSession) -> Contract:
-    """What the system says of its feed."""
+    """The system's AsyncAPI document."""
     async with http.get(f"{system.url}/api/asyncapi.json") as response:
         return Contract(await response.json())
 
 
 async def last_seq(database: "asyncpg.Connection[Any]") -> int:
-    """The newest event's."""
+    """The newest event's seq."""
     return int(await database.fetchval("SELECT last_seq FROM event_counter"))
 
 
 async def log_identity(database: "asyncpg.Connection[Any]") -> str:
-    """What the log is called, in a test that does not put it back."""
+    """The log's name, in a test that does not restore the log."""
     return str(await database.fetchval("SELECT identity FROM log_branches"))
 
 
@@ -240,7 +240,7 @@ async def log(database: "asyncpg.Connection[Any]", after: int = 0, until: int | 
 
 
 def visible(events: Iterable[Event], *topics: str, to: str | None = None) -> list[Event]:
-    """Those of the events that belong to any of the topics, for the customer `to`, or for staff."""
+    """The events that belong to any of the topics, for the customer `to` or for staff."""
     return [event for event in events if any(_belongs(event, topic, to) for topic in topics)]
 
 
@@ -269,7 +269,7 @@ def _belongs(event: Event, topic: str, to: str | None) -> bool:
 
 
 def _concerned(event: Event) -> set[str | None]:
-    """Whom an event is about."""
+    """The customer that an event is about."""
     kind, data = event["type"].partition(".")[0], event["data"]
     return {
         "order": {data.get("customer_id")},

@@ -1,5 +1,5 @@
-"""A dashboard that follows the feed through faults, by the client that we ship: when its connection breaks it comes
-back and resumes behind the last event it saw. It fails if an event is missing, comes twice, or is out of order.
+"""A dashboard that follows the feed through faults, on the client that we ship: when its connection breaks it
+reconnects and resumes after the last event it saw. It fails if an event is missing, repeated or out of order.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ _CATCH_UP_SECONDS: Final = 10.0
 
 
 class Follower:
-    """`async with Follower(system) as follower:` follows the log from where it stands. `breaks` counts how often a
-    connection ended that had been taken on."""
+    """`async with Follower(system) as follower:` follows the log from its current end. `breaks` counts how often an
+    established connection ended."""
 
     def __init__(self, system: System) -> None:
         self.seq = -1

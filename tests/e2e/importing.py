@@ -1,4 +1,4 @@
-"""Files of listings for tests, sent as their users send them, and watched until they are in."""
+"""Files of listings for tests, uploaded as users upload them, and followed until they are imported."""
 
 import asyncio
 import csv
@@ -18,7 +18,7 @@ _PIECE_BYTES: Final = 65_536
 
 
 def sheet(rows: Iterable[Mapping[str, object]], columns: Iterable[str] = COLUMNS) -> bytes:
-    """The rows as CSV; a column that a row does not name is empty."""
+    """The rows as CSV; a column that a row lacks is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns))
     writer.writeheader()
@@ -27,7 +27,7 @@ def sheet(rows: Iterable[Mapping[str, object]], columns: Iterable[str] = COLUMNS
 
 
 def article(number: int, **said: object) -> dict[str, object]:
-    """A product of one variant, and what a row says of both."""
+    """A product with one variant, and the row that describes both."""
     return {
         "slug": f"article-{number}",
         "name": f"Article {number}",
@@ -53,7 +53,7 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def finished(client: Client, url: str) -> dict[str, Any]:
-    """The import, once it is."""
+    """Waits until the import has finished; returns it."""
     async with pace.timeout(_IN_WITHIN_SECONDS):
         while (found := (await client.request("GET", url)).ok())["finished_at"] is None:
             await asyncio.sleep(_LOOK_SECONDS)
@@ -64,7 +64,7 @@ async def finished(client: Client, url: str) -> dict[str, Any]:
 async def brought_in(
     client: Client, data: bytes | AsyncIterable[bytes], headers: Mapping[str, str] = CSV, **params: str
 ) -> dict[str, Any]:
-    """The import of a file, once it has succeeded."""
+    """Imports a file, which must succeed."""
     accepted = (await send(client, data, headers, **params)).ok(202)
     found = await finished(client, accepted["status_url"])
     assert found["status"] == "succeeded", found
@@ -73,17 +73,17 @@ async def brought_in(
 
 
 async def errors(client: Client, found: Mapping[str, Any]) -> list[tuple[int, str, str | None]]:
-    """Line, code and column of each error that is kept."""
+    """Line, code and column of each recorded error."""
     pages = await client.pages(found["errors_url"].removeprefix(API), limit=2)
     return [(error["line"], error["code"], error["column"]) for page in pages for error in page]
 
 
 def counts(found: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    """Rows; applied, unchanged and rejected."""
+    """The counts of rows: all, applied, unchanged and rejected."""
     return found["rows"], found["applied"], found["unchanged"], found["rejected"]
 
 
 async def details(client: Client, found: Mapping[str, Any]) -> list[str]:
-    """The sentence of each error that is kept."""
-    pages = await client.pages(found["errors_url"].removeprefix(API), limit=100)
+    """The sentence of each recorded error."""
+    pages = await client.pages(found["errors_url"].removeprefix(API), limit=20)
     return [error["detail"] for page in pages for error in page]

@@ -1,4 +1,4 @@
-"""What Postgres knows in the end, compared with what clients were told: the proof that ends every fault test."""
+"""What Postgres holds in the end, compared with what clients were told: the proof that ends every fault test."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -50,11 +50,11 @@ class Ledger:
         return int(await self.connection.fetchval("SELECT last_seq FROM event_counter"))
 
     async def entries(self) -> dict[int, int]:
-        """How many entries of each mailbox are applied."""
+        """The number of applied entries of each mailbox."""
         return dict(await self.connection.fetch("SELECT mailbox, entries FROM mailboxes"))
 
     async def outcomes(self, command_ids: Iterable[str]) -> int:
-        """How many of these commands have their final outcome."""
+        """The number of these commands that have a final outcome."""
         ids = [UUID(command_id) for command_id in command_ids]
         query = "SELECT count(*) FROM commands WHERE id = ANY($1::uuid[])"
         return int(await self.connection.fetchval(query, ids))
@@ -66,13 +66,14 @@ class Ledger:
 
 
 async def prove(system: System, load: Load) -> None:
-    """Nothing lost, nothing twice, everything in order, whatever was done to the system meanwhile."""
+    """Fails unless nothing was lost or applied twice and everything is in order, whatever happened to the system
+    meanwhile."""
     assert not load.unsettled, f"{len(load.unsettled)} orders were never accepted; answers: {load.refusals()}"
     accepted = load.accepted_ids()
-    assert len(accepted) == len(load.accepted), "each order has a command of its own"
+    assert len(accepted) == len(load.accepted), "each order has its own command"
     async with Ledger(system) as ledger:
         await eventually_seen(
-            f"an outcome of each of {len(accepted)} accepted commands",
+            f"an outcome for each of {len(accepted)} accepted commands",
             lambda: ledger.finished(accepted),
             within_seconds=APPLIED_WITHIN_SECONDS,
         )
@@ -81,25 +82,29 @@ async def prove(system: System, load: Load) -> None:
         assert {status_of[command_id] for command_id in accepted} == {"applied"}
         rows = await ledger.connection.fetch("SELECT id FROM orders")
         orders = {str(row["id"]) for row in rows}
-        assert {placed.order_id for placed in load.accepted} <= orders, "each order that was promised is there"
+        assert {placed.order_id for placed in load.accepted} <= orders, "every accepted order exists"
         applied = await ledger.connection.fetchval(
             "SELECT count(*) FROM commands WHERE type = 'PlaceOrder' AND status = 'applied'"
         )
-        assert len(orders) == applied, "each applied command placed one order"
-        assert await ledger.connection.fetchval(_OUT_OF_ORDER) == 0, "each mailbox was applied in its order"
+        assert len(orders) == applied, "each applied command placed exactly one order"
+        assert await ledger.connection.fetchval(_OUT_OF_ORDER) == 0, "each mailbox was applied in order"
         assert await ledger.connection.fetchval("SELECT count(*) FROM dead_letters") == 0
     await verified(system)
 
 
 async def verified(system: System) -> None:
-    """`tidegate verify` finds no difference, and nothing waits any more."""
-    code, report = await asyncio.to_thread(system.verify)
-    assert code == 0, report["differences"]
-    assert report["counts"]["mailbox_entries_waiting"] == 0
+    """Fails unless `tidegate verify` finds no difference and soon no command is waiting: some come of events."""
+
+    async def none_waits() -> bool:
+        code, report = await asyncio.to_thread(system.verify)
+        assert code == 0, report["differences"]
+        return bool(report["counts"]["mailbox_entries_waiting"] == 0)
+
+    await eventually_seen("no command that waits", none_waits, within_seconds=20)
 
 
 async def stock_up(system: System, skus: Sequence[str], pieces: int = _PLENTY) -> None:
-    """Puts the SKUs into the catalogue and so many pieces of each on the shelf."""
+    """Puts the SKUs into the catalogue, and this many pieces of each into stock."""
     async with Listings(system) as listings:
         await listings.put_on_sale(*(Article(sku, f"Product {sku}", 250, "GBP") for sku in skus))
     async with FaultsClient(system) as staff:

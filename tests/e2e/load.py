@@ -1,7 +1,8 @@
-"""Load for fault tests: connections that place orders one after another, as careful clients do. Each order has an
-Idempotency-Key of its own and is sent again, with the same key, until it is accepted.
+"""Load for fault tests: connections that place one order after another, as careful clients do. Each order has its own
+Idempotency-Key and is retried with the same key until it is accepted.
 
-It records what clients know: what was accepted, and every other answer. What that proves is for `tests.e2e.ledger`.
+It records what clients know: what was accepted, and every other answer. `tests.e2e.ledger` checks that against
+Postgres.
 """
 
 import asyncio
@@ -11,23 +12,23 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from tests import pace
+from tests.beside import let_finish
 from tests.e2e.faults_client import NO_ANSWER, FaultsClient, Reply
 from tests.system import System, eventually_seen
 
-# Enough to fill batches, and little enough to leave two cores to the processes under test.
+# Enough to fill batches, and few enough to leave two cores to the processes under test.
 CONNECTIONS: Final = 16
 ORDERS_PER_SECOND: Final = 400
 
 _LINE_MAX_QUANTITY: Final = 3
 _RETRY_SECONDS: Final = 0.05
-# For orders begun before the load was stopped; by then everything runs again.
+# For orders in progress when the load is stopped; everything is running again by then.
 _SETTLE_SECONDS: Final = 20.0
 _GOES_ON_SECONDS: Final = 10.0
 
 
 class Order(NamedTuple):
-    """What a client asks for, again and again if it must."""
+    """What a client asks for, repeatedly if need be."""
 
     key: str
     customer: str
@@ -35,7 +36,7 @@ class Order(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """An order that was answered with 202, and that answer."""
+    """An order that was accepted with 202, and the answer."""
 
     order: Order
     reply: Reply
@@ -50,8 +51,8 @@ class Accepted(NamedTuple):
 
 
 class Load:
-    """`async with Load(system, skus) as load:` runs until the block ends, and a little longer: each order that was
-    begun is brought to its end, or is left in `unsettled`, by its key.
+    """`async with Load(system, skus) as load:` runs until the block ends, and a little longer: each order in progress
+    is finished, or left in `unsettled` by its key.
     """
 
     def __init__(self, system: System, skus: Sequence[str]) -> None:
@@ -73,34 +74,28 @@ class Load:
     ) -> None:
         self._stopping = True
         try:
-            await asyncio.wait(self._connections, timeout=pace.seconds(_SETTLE_SECONDS) if error is None else 0)
+            await let_finish(self._connections, within_seconds=_SETTLE_SECONDS, error=error)
         finally:
-            for connection in self._connections:
-                connection.cancel()
-            ended = await asyncio.gather(*self._connections, return_exceptions=True)
             await self._client.__aexit__(kind, error, traceback)
-        failures = [failure for failure in ended if isinstance(failure, Exception)]
-        if failures and error is None:
-            raise failures[0]
 
     def accepted_ids(self) -> set[str]:
         """The ids of all commands that were answered with 202 so far."""
         return {accepted.command_id for accepted in self.accepted}
 
     def refusals(self) -> set[tuple[int, str | None]]:
-        """Status and problem code of every answer that was no 202; (0, None) is a broken connection."""
+        """Status and problem code of every answer other than 202; (0, None) is a broken connection."""
         return {(reply.status, reply.code) for reply in self.refused}
 
     async def accepts(self, count: int) -> None:
-        """Returns when so many more orders have been accepted: sent and answered from now on, but for one for each
-        connection, which may have been on its way."""
+        """Returns when this many more orders have been both sent and accepted from now on, not counting one per
+        connection, which may have been under way already."""
         enough = len(self.accepted) + CONNECTIONS + count
         await eventually_seen(
             f"{count} more accepted orders", lambda: self._has_accepted(enough), within_seconds=_GOES_ON_SECONDS
         )
 
     async def is_refused(self, count: int) -> None:
-        """Returns when so many more answers were no 202."""
+        """Returns when this many more answers were other than 202."""
         enough = len(self.refused) + count
         await eventually_seen(
             f"{count} more refusals", lambda: self._has_been_refused(enough), within_seconds=_GOES_ON_SECONDS
@@ -130,6 +125,6 @@ class Load:
                 break
             self.refused.append(reply)
             if reply.status not in (NO_ANSWER, 503):
-                return  # a surprise, and no reason to ask again: the order stays unsettled
+                return  # unexpected, and no reason to retry: the order stays unsettled
             await asyncio.sleep(_RETRY_SECONDS)
         del self.unsettled[order.key]

@@ -1,4 +1,4 @@
-"""People who sign in, as tests of accounts know them: what they send to get tokens, and who refuses them when."""
+"""People who sign in, for tests of accounts: how they get tokens, and whether the gateways serve or refuse them."""
 
 import asyncio
 import itertools
@@ -20,14 +20,14 @@ JSON: Final = {"Content-Type": "application/json"}
 
 REFUSED_WITHIN_SECONDS: Final = 1.0
 _MAIL_SECONDS: Final = 15.0
-# Enough requests at once, each on a connection of its own, that both gateways get some.
+# Enough concurrent requests, each on its own connection, for both gateways to get some.
 _ASKED_AT_ONCE: Final = 12
 
 _numbers = itertools.count(1)
 
 
 class Person(NamedTuple):
-    """Somebody with an account."""
+    """A person with an account."""
 
     account_id: str
     email: str
@@ -35,7 +35,7 @@ class Person(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """What a sign-in or a refresh gave, and the API as their holder sees it."""
+    """The tokens of a sign-in or refresh, and the API as their holder sees it."""
 
     client: Client
     access_token: str
@@ -48,7 +48,7 @@ def admin(shop: Shop) -> Client:
 
 
 async def newcomer(shop: Shop, role: str = "customer") -> Person:
-    """Somebody whom an admin just made an account for."""
+    """A person whose account an admin has just created."""
     number = next(_numbers)
     email, password = f"person-{number}@example.com", f"the password of {number}"
     body = {"email": email, "name": f"Person {number}", "password": password, "role": role}
@@ -57,7 +57,7 @@ async def newcomer(shop: Shop, role: str = "customer") -> Person:
 
 
 async def ask_for_tokens(shop: Shop, **fields: str) -> Answer:
-    """POST /api/auth/token of these fields, besides the grant type."""
+    """POST /api/auth/token with these fields and the grant type."""
     data = urlencode({"grant_type": "password", **fields}).encode()
     return await shop.anybody.request("POST", f"{AUTH}/token", data=data, headers=FORM)
 
@@ -95,7 +95,7 @@ async def reset(shop: Shop, token: str, new_password: str) -> Answer:
 
 
 async def mails(shop: Shop, email: str, count: int) -> list[EmailMessage]:
-    """The mails to this address, oldest first, once they are so many; there may be no more."""
+    """The mails to this address, oldest first, once there are this many; there may be no more."""
     folder = shop.system.home / "mail"
 
     async def arrived() -> list[EmailMessage]:
@@ -108,7 +108,7 @@ async def mails(shop: Shop, email: str, count: int) -> list[EmailMessage]:
 
 
 def token_in(mail: EmailMessage) -> str:
-    """The token that a mail gives its reader."""
+    """The token in a mail."""
     plain = mail.get_body(["plain"])
     assert isinstance(plain, EmailMessage)
     found = re.search(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", plain.get_content())
@@ -117,7 +117,7 @@ def token_in(mail: EmailMessage) -> str:
 
 
 async def registered(shop: Shop, body: dict[str, str]) -> Person:
-    """Somebody who has registered, and confirmed the address by the mail that came."""
+    """A person who has registered and confirmed the address with the token from the mail."""
     (await register(shop, body)).ok()
     email = body["email"].lower()
     (mail,) = await mails(shop, email, 1)
@@ -127,7 +127,7 @@ async def registered(shop: Shop, body: dict[str, str]) -> Person:
 
 
 async def is_refused_everywhere(client: Client, path: str = "/me") -> None:
-    """Fails unless every gateway process refuses the client within a second from now."""
+    """Fails unless every gateway process refuses the client within a second."""
 
     async def all_refuse() -> bool:
         answers = await asyncio.gather(*(client.get(path) for _ in range(_ASKED_AT_ONCE)))

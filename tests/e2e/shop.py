@@ -1,6 +1,6 @@
-"""A running Tidegate with a catalogue: what tests of the API stand in.
+"""A running Tidegate with a catalogue, for tests of the API.
 
-It is shared, so each test takes principals and products of its own from here and leaves the others' alone.
+It is shared, so each test takes its own principals and products from here and leaves the others' alone.
 """
 
 import itertools
@@ -25,7 +25,7 @@ _MAILBOXES: Final[int] = Settings.model_fields["mailbox_count"].default
 
 
 class Shop:
-    """The system, and those who come to it."""
+    """The system, and clients for it."""
 
     def __init__(
         self, system: System, http: aiohttp.ClientSession, database: "asyncpg.Connection[Any]", listings: Listings
@@ -45,31 +45,50 @@ class Shop:
         return Client(self.http, self.system.url, token, principal)
 
     def customer(self) -> Client:
-        """A customer who was never here before."""
+        """A new customer."""
         return self.client("customer", f"customer-{next(self._numbers)}")
 
-    async def product(self, on_hand: int = 0, *, price_minor: int = 250, currency: str = "GBP") -> str:
-        """The SKU of a new product, with so many pieces on hand."""
-        sku = f"PRODUCT-{next(self._numbers)}"
+    async def take_terms_back(self) -> None:
+        """Takes back whatever other tests have stated of taxes, deliveries and promotions."""
+        admin = self.client("admin", "shop-admin")
+        for part in (await admin.get("/terms")).ok()["items"]:
+            kind, _, part_id = part["name"].partition("/")
+            path = f"{kind.replace('_', '-')}s/{part_id}" if part_id else kind
+            assert (await admin.delete(f"/terms/{path}")).status == 204
+
+    async def product(
+        self, on_hand: int = 0, *, price_minor: int = 250, currency: str = "GBP", sku: str | None = None
+    ) -> str:
+        """The SKU of a new product with this many pieces on hand."""
+        sku = sku or f"PRODUCT-{next(self._numbers)}"
         await self._listings.put_on_sale(Article(sku, f"The product {sku}", price_minor, currency))
         if on_hand:
             (await self.staff.post(f"/inventory/{sku}/receipts", {"quantity": on_hand})).ok()
         return sku
 
     async def product_id(self, sku: str) -> str:
-        """Which product the SKU is a variant of."""
+        """The id of the product that the SKU is a variant of."""
         return str(await self.database.fetchval("SELECT product_id FROM variants WHERE sku = $1", sku))
 
+    async def readiness(self) -> str | None:
+        """What a gateway says of its readiness, in a 200 or a 503; None if none answers."""
+        try:
+            async with self.http.get(f"{self.system.url}/health/ready") as answer:
+                return str((await answer.json())["status"])
+        except aiohttp.ClientError:
+            return None
+
     def mailbox_of(self, sku: str) -> int:
-        """Where commands about the stock of a SKU go."""
+        """The mailbox of commands about the SKU's stock."""
         return mailbox_of_slot(slot_of_key(sku), _MAILBOXES)
 
     def mailbox_of_order(self, order_id: str) -> int:
-        """Where commands about an order go."""
+        """The mailbox of commands about the order."""
         return mailbox_of_slot(slot_of_id(UUID(order_id)), _MAILBOXES)
 
     async def put_entry(self, mailbox: int, fields: Mapping[bytes, bytes]) -> str:
-        """Puts anything at all into a mailbox, past the gateway, and tells nobody; returns the entry's id."""
+        """Puts any entry at all into a mailbox, past the gateway and without waking a worker; returns the entry's
+        id."""
         async with Redis.from_url(self.system.valkey.url) as redis:
             entry_id: Any = await redis.xadd(stream_key(mailbox), dict(fields.items()))
         return str(entry_id.decode())

@@ -1,4 +1,4 @@
-"""Accounts: registering, one's own profile and password, and what admins do with everybody's."""
+"""Accounts: registration, one's own profile and password, and what admins do with everyone's."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ async def patch(client: Client, path: str, body: Any) -> Any:
     return await client.request("PATCH", API + path, data=json.dumps(body).encode(), headers=JSON)
 
 
-async def test_who_registers_is_a_customer_and_signs_in(shop: Shop) -> None:
+async def test_a_registered_person_is_a_customer_and_can_sign_in(shop: Shop) -> None:
     said = {"email": "Grace@Example.com", "name": " Grace Hopper ", "password": "nanoseconds"}
     tokens = await sign_in(shop, await registered(shop, said))
     account = (await tokens.client.get("/me")).ok()
@@ -55,14 +55,14 @@ async def test_who_registers_is_a_customer_and_signs_in(shop: Shop) -> None:
         ({"epoch": 1}, "/epoch"),
     ],
 )
-async def test_what_is_no_registration(shop: Shop, changes: dict[str, Any], pointer: str) -> None:
+async def test_invalid_registrations_are_refused(shop: Shop, changes: dict[str, Any], pointer: str) -> None:
     body = {"email": "eve@example.com", "name": "Eve", "password": "eve's password", **changes}
     answer = await register(shop, body)
     assert answer.pointers() == {pointer}
     assert b"eve's password" not in answer.body
 
 
-async def test_one_changes_the_own_name_and_nothing_else(shop: Shop) -> None:
+async def test_people_change_their_own_name_and_nothing_else(shop: Shop) -> None:
     tokens = await sign_in(shop, await newcomer(shop))
     before = (await tokens.client.get("/me")).ok()
     after = (await patch(tokens.client, "/me", {"name": "Another Name"})).ok()
@@ -72,7 +72,7 @@ async def test_one_changes_the_own_name_and_nothing_else(shop: Shop) -> None:
     await is_served_everywhere(tokens.client)
 
 
-async def test_a_token_of_nobody_s_account_has_no_profile(shop: Shop) -> None:
+async def test_a_token_without_an_account_has_no_profile(shop: Shop) -> None:
     (await shop.customer().get("/me")).problem(404, "account_not_found")
     (await patch(shop.customer(), "/me", {"name": "X"})).problem(404, "account_not_found")
     (await change_password(shop.customer(), "a", "long enough")).problem(404, "account_not_found")
@@ -86,14 +86,14 @@ async def test_a_password_change_ends_every_other_session(shop: Shop) -> None:
     given = (await change_password(here.client, person.password, "the next password")).ok()
     await is_refused_everywhere(elsewhere.client)
     (await ask_to_refresh(shop, elsewhere.refresh_token)).problem(401, "invalid_refresh_token")
-    await is_refused_everywhere(here.client)  # its old token; the new one came with the answer
+    await is_refused_everywhere(here.client)  # its old token; the answer carries a new one
     await is_served_everywhere(shop.with_token(given["access_token"]))
     await is_served_everywhere((await refresh(shop, here)).client)
     (await ask_for_tokens(shop, username=person.email, password=person.password)).problem(400, "invalid_grant")
     await sign_in(shop, person._replace(password="the next password"))
 
 
-async def test_an_admin_makes_finds_and_lists_accounts(shop: Shop) -> None:
+async def test_an_admin_creates_finds_and_lists_accounts(shop: Shop) -> None:
     root = admin(shop)
     people = [await newcomer(shop, role) for role in ("customer", "staff", "admin")]
     pages = await root.pages("/users", limit=2)
@@ -108,7 +108,7 @@ async def test_an_admin_makes_finds_and_lists_accounts(shop: Shop) -> None:
     (await root.get("/users/01a20427-6375-7932-932c-30f4472980cd")).problem(404, "account_not_found")
 
 
-async def test_a_repeated_request_makes_one_account(shop: Shop) -> None:
+async def test_a_repeated_request_creates_one_account(shop: Shop) -> None:
     body = {"email": "once@example.com", "name": "Once", "password": "the first time"}
     first = (await admin(shop).post("/users", body, key="once")).ok(201)
     again = await admin(shop).post("/users", body, key="once")
@@ -118,15 +118,15 @@ async def test_a_repeated_request_makes_one_account(shop: Shop) -> None:
     (await admin(shop).post("/users", body)).problem(409, "email_taken")
 
 
-async def test_of_registrations_at_the_same_time_one_gets_the_address(shop: Shop) -> None:
-    """Their accounts lie in different mailboxes, so nobody but the table itself can tell."""
+async def test_of_concurrent_registrations_one_gets_the_address(shop: Shop) -> None:
+    """Their accounts belong to different mailboxes, so only the table's constraint can decide."""
     body = {"email": "many@example.com", "name": "One of Many", "password": "all at once"}
     answers = await asyncio.gather(*(register(shop, body) for _ in range(12)))
     assert {(answer.status, answer.body) for answer in answers} == {(200, answers[0].body)}
     assert await shop.database.fetchval("SELECT count(*) FROM accounts WHERE email = $1", body["email"]) == 1
 
 
-async def test_without_waiting_the_answer_is_where_to_ask(shop: Shop) -> None:
+async def test_without_waiting_the_answer_says_where_to_look(shop: Shop) -> None:
     body = {"email": "later@example.com", "name": "Later", "password": "one day, perhaps"}
     accepted = (await admin(shop).post("/users", body, wait=0)).ok(202)
     command = await admin(shop).settled(accepted["command_id"])
@@ -158,7 +158,7 @@ async def test_another_role_ends_the_sessions_of_the_one_before(shop: Shop) -> N
     (await (await sign_in(shop, person)).client.get("/events")).problem(403, "forbidden")
 
 
-async def test_no_admin_takes_the_own_rights_away(shop: Shop) -> None:
+async def test_admins_cannot_remove_their_own_rights(shop: Shop) -> None:
     person = await newcomer(shop, "admin")
     tokens = await sign_in(shop, person)
     path = f"/users/{person.account_id}"
@@ -169,12 +169,12 @@ async def test_no_admin_takes_the_own_rights_away(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"role": "guest"}, {"role": "root"}, {"email": "x@example.com"}, {"epoch": 0}])
-async def test_what_is_no_change_of_an_account(shop: Shop, changes: dict[str, Any]) -> None:
+async def test_invalid_changes_of_an_account_are_refused(shop: Shop, changes: dict[str, Any]) -> None:
     person = await newcomer(shop)
     assert (await patch(admin(shop), f"/users/{person.account_id}", changes)).pointers() == {f"/{next(iter(changes))}"}
 
 
-async def test_passwords_and_their_hashes_are_nowhere_to_be_seen(shop: Shop) -> None:
+async def test_passwords_and_their_hashes_appear_nowhere(shop: Shop) -> None:
     person = await newcomer(shop)
     tokens = await sign_in(shop, person)
     (await change_password(tokens.client, person.password, "a password that is new")).ok()

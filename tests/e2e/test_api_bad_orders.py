@@ -1,4 +1,4 @@
-"""Orders that are none: whatever is sent to POST /orders, the client is told what is wrong, and nothing happens."""
+"""Invalid orders: whatever is sent to POST /orders, the client is told what is wrong with it, and nothing happens."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ BODY_MAX_BYTES = 262_144
         pytest.param(b'{"lines":' * 10_000 + b"1" + b"}" * 10_000, id="deeply_nested_objects"),
     ],
 )
-async def test_what_is_no_json_is_malformed(shop: Shop, body: bytes) -> None:
+async def test_invalid_json_is_malformed(shop: Shop, body: bytes) -> None:
     answer = await shop.customer().post("/orders", body)
     answer.problem(400, "malformed_json")
 
@@ -79,9 +79,7 @@ async def test_what_is_no_json_is_malformed(shop: Shop, body: bytes) -> None:
         pytest.param({**order_body({"A": 1}), "a/b~c": 1}, {"/a~1b~0c"}, id="pointer_escaped"),
     ],
 )
-async def test_a_body_that_does_not_fit_is_refused_and_the_place_named(
-    shop: Shop, body: Any, pointers: set[str]
-) -> None:
+async def test_a_body_that_does_not_fit_is_refused_with_a_pointer(shop: Shop, body: Any, pointers: set[str]) -> None:
     answer = await shop.customer().post("/orders", json.dumps(body).encode())
     assert answer.pointers() == pointers
 
@@ -112,7 +110,7 @@ async def test_a_quantity_is_a_whole_number_within_its_limits(shop: Shop, quanti
     assert (await shop.customer().post("/orders", body)).pointers() == {"/lines/0/quantity"}
 
 
-async def test_a_quantity_of_more_digits_than_anyone_parses_is_malformed(shop: Shop) -> None:
+async def test_a_quantity_with_too_many_digits_to_parse_is_malformed(shop: Shop) -> None:
     body = b'{"lines":[{"sku":"A","quantity":%s}]}' % (b"9" * 5_000)
     (await shop.customer().post("/orders", body)).problem(400, "malformed_json")
 
@@ -149,8 +147,8 @@ async def test_a_sku_is_a_string(shop: Shop, sku: Any) -> None:
     assert answer.pointers() == {"/lines/0/sku"}
 
 
-async def test_an_order_at_every_limit_is_none_of_these(shop: Shop) -> None:
-    """As many lines as there may be, of the longest SKUs and the largest quantities: only the catalogue objects."""
+async def test_an_order_at_every_limit_is_valid(shop: Shop) -> None:
+    """The most lines allowed, of the longest SKUs and the largest quantities: only the catalogue objects."""
     lines = {f"{n:0>40}": LINE_MAX_QUANTITY for n in range(ORDER_MAX_LINES)}
     problem = (await shop.customer().place(lines)).problem(422, "unknown_sku")
     assert set(problem["skus"]) == set(lines)
@@ -168,7 +166,7 @@ async def test_an_order_at_every_limit_is_none_of_these(shop: Shop) -> None:
         "application/xml",
     ],
 )
-async def test_a_body_says_that_it_is_json(shop: Shop, content_type: str | None) -> None:
+async def test_a_body_must_be_declared_as_json(shop: Shop, content_type: str | None) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
     answer = await shop.customer().request("POST", ORDERS, data=b'{"lines":[]}', headers=headers)
     answer.problem(415, "unsupported_media_type")
@@ -179,14 +177,14 @@ async def test_a_body_says_that_it_is_json(shop: Shop, content_type: str | None)
     "content_type",
     ["application/json; charset=utf-8", "Application/JSON", "application/json ;charset=UTF-8", "application/json;"],
 )
-async def test_json_may_be_spelled_in_other_ways(shop: Shop, content_type: str) -> None:
+async def test_json_may_be_declared_in_other_ways(shop: Shop, content_type: str) -> None:
     sku = await shop.product(on_hand=1)
     body = json.dumps(order_body({sku: 1})).encode()
     headers = {"Content-Type": content_type, "Prefer": "wait=15"}
     (await shop.customer().request("POST", ORDERS, data=body, headers=headers)).ok(201)
 
 
-async def test_a_body_as_large_as_it_may_be_is_read(shop: Shop) -> None:
+async def test_a_body_at_the_limit_is_read(shop: Shop) -> None:
     sku = await shop.product(on_hand=1)
     body = json.dumps(order_body({sku: 1})).encode().ljust(BODY_MAX_BYTES)
     (await shop.customer().post("/orders", body)).ok(201)
@@ -220,7 +218,7 @@ async def test_a_chunked_body_within_the_limit_is_read(shop: Shop) -> None:
 
 
 async def _raw(shop: Shop, *lines: str) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
-    """The head of the answer to a request that is written by hand, and its connection."""
+    """The head of the answer to a handwritten request, and its connection."""
     host, port = shop.system.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = [f"Host: {host}", f"Authorization: Bearer {shop.system.token()}", "Content-Type: application/json"]
@@ -228,15 +226,15 @@ async def _raw(shop: Shop, *lines: str) -> tuple[bytes, asyncio.StreamReader, as
     return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), pace.seconds(10)), reader, writer
 
 
-async def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(shop: Shop) -> None:
+async def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(shop: Shop) -> None:
     head, reader, writer = await _raw(shop, f"POST {ORDERS} HTTP/1.1", "Content-Length: 1000000000000")
     assert head.startswith(b"HTTP/1.1 413 ")
-    await asyncio.wait_for(reader.read(), pace.seconds(10))  # to its end: the gateway closes the connection
+    await asyncio.wait_for(reader.read(), pace.seconds(10))  # to EOF: the gateway closes the connection
     writer.close()
 
 
-async def test_a_body_that_nobody_read_does_not_spoil_the_connection(shop: Shop) -> None:
-    """Who is refused by the head of the request may send its body all the same, and then the next request."""
+async def test_an_unread_body_does_not_spoil_the_connection(shop: Shop) -> None:
+    """A client that was refused on its request's head may still send the body, and then the next request."""
     host, port = shop.system.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     body = b"x" * 1_000_000
@@ -249,7 +247,7 @@ async def test_a_body_that_nobody_read_does_not_spoil_the_connection(shop: Shop)
     writer.close()
 
 
-async def test_a_client_that_goes_in_the_middle_of_its_body_harms_nobody(shop: Shop) -> None:
+async def test_a_client_that_disconnects_in_the_middle_of_its_body_does_no_harm(shop: Shop) -> None:
     host, port = shop.system.url.removeprefix("http://").split(":")
     sent = f"POST {ORDERS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {shop.system.token()}\r\n"
     for _ in range(4):  # both gateways

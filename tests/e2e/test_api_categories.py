@@ -1,4 +1,4 @@
-"""Categories: a tree that all see and admins keep."""
+"""Categories: a tree that everyone sees and admins edit."""
 
 import asyncio
 from typing import Any
@@ -12,13 +12,8 @@ from tests.e2e.catalogue import Catalogue, conditional, unique
 from tests.e2e.shop import Shop
 
 
-@pytest.fixture
-def catalogue(shop: Shop) -> Catalogue:
-    return Catalogue(shop)
-
-
 async def below(shop: Shop, category_id: str) -> list[dict[str, Any]]:
-    """The children of a category in the tree, wherever it is."""
+    """The children of a category, wherever it is in the tree."""
 
     def found(nodes: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
         for node in nodes:
@@ -33,7 +28,7 @@ async def below(shop: Shop, category_id: str) -> list[dict[str, Any]]:
     return children
 
 
-async def test_a_category_comes_back_as_it_was_said(shop: Shop, catalogue: Catalogue) -> None:
+async def test_a_category_comes_back_as_it_was_sent(shop: Shop, catalogue: Catalogue) -> None:
     above = await catalogue.category()
     word = unique("kitchen")
     answer = await catalogue.admin.post(
@@ -72,7 +67,7 @@ async def test_a_category_is_moved_with_all_below_it(shop: Shop, catalogue: Cata
     )
 
 
-async def test_of_two_moves_that_would_make_a_ring_one_is_refused(catalogue: Catalogue) -> None:
+async def test_of_two_moves_that_would_make_a_cycle_one_is_refused(catalogue: Catalogue) -> None:
     first, second = await catalogue.category(), await catalogue.category()
     answers = await asyncio.gather(
         catalogue.patch(f"/categories/{first['id']}", {"parent_id": second["id"]}),
@@ -81,7 +76,7 @@ async def test_of_two_moves_that_would_make_a_ring_one_is_refused(catalogue: Cat
     assert sorted(answer.status for answer in answers) == [200, 409]
 
 
-async def test_a_tree_is_so_deep_and_no_deeper(catalogue: Catalogue) -> None:
+async def test_the_depth_of_the_tree_is_limited(catalogue: Catalogue) -> None:
     parent = None
     for _ in range(CATEGORY_MAX_DEPTH):
         parent = (await catalogue.category(parent_id=parent))["id"]
@@ -90,7 +85,7 @@ async def test_a_tree_is_so_deep_and_no_deeper(catalogue: Catalogue) -> None:
     )
 
 
-async def test_what_is_refused(catalogue: Catalogue) -> None:
+async def test_conflicts_are_refused(catalogue: Catalogue) -> None:
     made, other = await catalogue.category(), await catalogue.category()
     path = f"/categories/{made['id']}"
     (await catalogue.admin.post("/categories", {"name": made["name"]})).problem(409, "slug_taken")
@@ -102,7 +97,7 @@ async def test_what_is_refused(catalogue: Catalogue) -> None:
     assert (problem["version"], problem["expected_version"]) == (2, 1)
 
 
-async def test_a_client_that_has_it_is_told_so(shop: Shop, catalogue: Catalogue) -> None:
+async def test_an_unchanged_tree_is_not_sent_again(shop: Shop, catalogue: Catalogue) -> None:
     made = await catalogue.category()
     for path in (f"/categories/{made['slug']}", "/categories"):
         tag = (await shop.anybody.get(path)).headers["ETag"]
@@ -122,7 +117,7 @@ async def test_only_admins_write(shop: Shop, catalogue: Catalogue) -> None:
 
 
 @pytest.mark.parametrize("key", ["no-such-category", "%00", "Ä", "x" * 300, str(UUID(int=7))])
-async def test_what_is_not_there(shop: Shop, key: str) -> None:
+async def test_unknown_categories_are_not_found(shop: Shop, key: str) -> None:
     (await shop.anybody.get(f"/categories/{key}")).problem(404, "category_not_found")
 
 

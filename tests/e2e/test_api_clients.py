@@ -1,4 +1,4 @@
-"""The API's document as the ecosystem's own tools take it: linted without a word, and turned into clients that a shop
+"""The OpenAPI document in the ecosystem's own tools: it passes their linters, and they make clients of it that a shop
 could use as they are."""
 
 import asyncio
@@ -24,7 +24,7 @@ ON_HAND: Final = 7
 ORDERED: Final = 2
 
 _MAKE_SECONDS: Final = 60.0
-# It runs a formatter over what it made unless it is told what else to run: nothing. What is no JSON is sent as bytes.
+# It would run a formatter over its output unless told to run nothing. Bodies other than JSON are sent as bytes.
 _CONFIGURATION: Final = {
     "post_hooks": [],
     "literal_enums": True,
@@ -41,11 +41,11 @@ def document() -> Any:
     return json.loads(json.dumps(api(Settings()).openapi()))
 
 
-def test_redocly_and_spectral_have_nothing_to_say(document: Any) -> None:
+def test_redocly_and_spectral_find_nothing(document: Any) -> None:
     assert nodetools.says("openapi.mjs", document) == []
 
 
-def test_redocly_and_spectral_would_say_something(document: Any) -> None:
+def test_redocly_and_spectral_would_find_something(document: Any) -> None:
     number = {"schema": {"type": "integer"}, "example": "one"}
     operation = {
         "parameters": [{"name": "q", "in": "query", "schema": {"type": "string"}}],
@@ -59,7 +59,7 @@ def test_redocly_and_spectral_would_say_something(document: Any) -> None:
 
 
 async def test_a_client_made_by_openapi_typescript_places_and_reads_an_order(shop: Shop, document: Any) -> None:
-    """With `tsc --strict`, and stricter: what is left out of a request need not be there, what is answered is typed."""
+    """With `tsc --strict`, and stricter: optional members may be left out of a request, and answers are typed."""
     await _places_and_reads_an_order(shop, await asyncio.to_thread(_typescript, document))
 
 
@@ -70,7 +70,7 @@ async def test_a_client_made_by_openapi_python_client_places_and_reads_an_order(
 
 
 async def _places_and_reads_an_order(shop: Shop, program: Program) -> None:
-    """What the programs `tests/apitools/order.*` do, and print; `program` runs one."""
+    """Checks what the programs `tests/apitools/order.*` do and print; `program` runs one."""
     sku = await shop.product(ON_HAND, price_minor=PRICE_MINOR)
     staff = shop.client("staff", f"client-of-{sku}")
     printed = await asyncio.to_thread(program, shop.system.url, shop.system.token("staff", staff.principal), sku)
@@ -83,7 +83,7 @@ async def _places_and_reads_an_order(shop: Shop, program: Program) -> None:
         "status": "placed",
         "total_minor": total,
         "available": ON_HAND - ORDERED,
-        "totals": seen["totals"],  # the log's first page, which has it in a young shop only
+        "totals": seen["totals"],  # the log's first page, which only has it in a young shop
         "unchanged": {},
     }
     assert seen["totals"] in ([], [total])

@@ -1,4 +1,4 @@
-"""Commands: what the audit knows of each, who may see it, and what became of entries that are none."""
+"""Commands: what the audit records of each, who may see it, and what becomes of invalid entries."""
 
 import asyncio
 import base64
@@ -79,12 +79,12 @@ async def test_another_principal_s_command_is_not_found(shop: Shop, customer: Cl
 
 
 @pytest.mark.parametrize("command_id", [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1), uuid.uuid4()])
-async def test_a_command_that_never_was(shop: Shop, command_id: uuid.UUID) -> None:
+async def test_an_unknown_command_is_not_found(shop: Shop, command_id: uuid.UUID) -> None:
     (await shop.staff.get(f"/commands/{command_id}")).problem(404, "not_found")
 
 
 @pytest.mark.parametrize("command_id", ["1", "abc", "%00", "🌊"])
-async def test_an_id_that_is_no_uuid(shop: Shop, command_id: str) -> None:
+async def test_an_id_must_be_a_uuid(shop: Shop, command_id: str) -> None:
     assert (await shop.staff.get(f"/commands/{command_id}")).pointers() == {"/path/command_id"}
 
 
@@ -97,7 +97,7 @@ async def test_the_audit_has_every_command_of_a_busy_moment(shop: Shop, customer
 
 
 def _entry(**changes: Any) -> dict[bytes, bytes]:
-    """A mailbox entry whose envelope can be read, but not the command in it."""
+    """A mailbox entry with a readable envelope around an unreadable command."""
     envelope = Envelope(new_id(0, 0, uuid.uuid4().int), "somebody", False, 0, msgspec.Raw(b"\xc0"))
     return {b"v": b"1", b"e": envelopes.encode(msgspec.structs.replace(envelope, **changes))}
 
@@ -115,8 +115,8 @@ def _entry(**changes: Any) -> dict[bytes, bytes]:
         ),
     ],
 )
-async def test_an_entry_that_is_no_command_is_a_dead_letter(shop: Shop, entry: dict[bytes, bytes], code: str) -> None:
-    """And what came into the same mailbox behind it is applied."""
+async def test_an_invalid_entry_becomes_a_dead_letter(shop: Shop, entry: dict[bytes, bytes], code: str) -> None:
+    """And what follows it in the same mailbox is applied."""
     sku = await shop.product(on_hand=1)
     mailbox = shop.mailbox_of(sku)
     async with workers_stopped(shop.system):

@@ -1,4 +1,4 @@
-"""The pages that show the API: whole without internet, and harmless to whoever opens them."""
+"""The pages that show the API: complete without internet, and harmless to open."""
 
 import re
 from html.parser import HTMLParser
@@ -16,7 +16,7 @@ _ASSETS: Final = "/api/docs/assets"
 
 
 class Page(HTMLParser):
-    """What a page loads, and what it would run by itself."""
+    """What a page loads, and which inline code it would run."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ async def _page(shop: Shop, path: str) -> tuple[Answer, Page]:
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_names_no_other_host_and_all_that_it_names_is_served(shop: Shop, path: str) -> None:
+async def test_a_page_names_no_other_host_and_every_file_it_names_is_served(shop: Shop, path: str) -> None:
     answer, page = await _page(shop, path)
     assert "/api/openapi.json" in page.named
     assert sum(name.endswith(".js") for name in page.named) >= 1
@@ -61,7 +61,7 @@ async def test_a_page_names_no_other_host_and_all_that_it_names_is_served(shop: 
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_runs_only_files_of_ours(shop: Shop, path: str) -> None:
+async def test_a_page_runs_only_our_files(shop: Shop, path: str) -> None:
     answer, page = await _page(shop, path)
     assert page.inline == []
     directives = [directive.split() for directive in answer.headers["Content-Security-Policy"].split(";")]
@@ -72,13 +72,13 @@ async def test_a_page_runs_only_files_of_ours(shop: Shop, path: str) -> None:
     assert not re.search(r"https?:|\*", answer.headers["Content-Security-Policy"])
 
 
-async def test_the_line_that_starts_swagger_ui_asks_nobody_else(shop: Shop) -> None:
+async def test_the_line_that_starts_swagger_ui_names_no_other_host(shop: Shop) -> None:
     script = (await shop.anybody.request("GET", f"{_ASSETS}/docs.js")).body.decode()
     assert "validatorUrl: null" in script
     assert not re.search(r"https?:", script)
 
 
-async def test_assets_are_kept_and_asked_after(shop: Shop) -> None:
+async def test_assets_are_cached_and_revalidated(shop: Shop) -> None:
     path = f"{_ASSETS}/swagger-ui-bundle.js"
     first = await shop.anybody.request("GET", path)
     assert first.headers["Cache-Control"] == "public, max-age=86400"
@@ -96,7 +96,7 @@ async def test_no_other_file_is_an_asset(shop: Shop, name: str) -> None:
 
 
 async def test_the_authorize_button_s_request_signs_in(shop: Shop) -> None:
-    """As Swagger UI sends it: a form, with no scope ticked, and Basic with an empty client id and secret."""
+    """As Swagger UI sends it: a form with no scope ticked, and Basic credentials with an empty client id and secret."""
     email, password = "docs@example.com", "a-password-of-some-length"
     await registered(shop, {"email": email, "password": password, "name": "Docs"})
     document = (await shop.anybody.request("GET", "/api/openapi.json")).ok()

@@ -1,4 +1,4 @@
-"""What the API says of itself: its OpenAPI document, which the answers keep to, its docs, and its health."""
+"""What the API says about itself: its OpenAPI document, which the answers conform to, its docs, and its health."""
 
 import copy
 import re
@@ -50,7 +50,7 @@ def _references(part: Any) -> Iterator[str]:
 
 
 def _resolve(document: Any, reference: str) -> Any:
-    """What a local reference points at; KeyError if nothing is there."""
+    """The target of a local reference; KeyError if there is none."""
     start, *names = reference.split("/")
     assert start == "#", reference
     found = document
@@ -73,7 +73,7 @@ async def test_every_reference_of_the_document_leads_somewhere(document: Any) ->
         assert _resolve(document, reference), reference
 
 
-async def test_every_operation_is_whole(document: Any) -> None:
+async def test_every_operation_is_fully_described(document: Any) -> None:
     ids = [operation["operationId"] for _, _, operation in _operations(document)]
     assert len(ids) == len(set(ids))
     for method, path, operation in _operations(document):
@@ -95,7 +95,7 @@ async def test_operation_ids_make_good_method_names(document: Any) -> None:
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", operation["operationId"]), f"{method} {path}"
 
 
-async def test_every_tag_is_explained_and_every_operation_has_one(document: Any) -> None:
+async def test_every_tag_is_described_and_every_operation_has_one(document: Any) -> None:
     explained = [tag["name"] for tag in document["tags"]]
     assert all(tag["description"] for tag in document["tags"])
     used = [operation["tags"] for _, _, operation in _operations(document)]
@@ -141,7 +141,7 @@ async def test_every_problem_has_its_codes_as_examples(document: Any) -> None:
             assert ("Retry-After" in headers) >= (status in {"429", "503"}), f"{method} {path}"
 
 
-async def test_answers_name_their_headers(document: Any) -> None:
+async def test_answers_document_their_headers(document: Any) -> None:
     for method, path, operation in _operations(document):
         taken = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "header"}
         named = {status: set(said.get("headers", ())) for status, said in operation["responses"].items()}
@@ -155,15 +155,16 @@ async def test_answers_name_their_headers(document: Any) -> None:
 
 
 async def test_no_two_paths_are_the_same_but_for_a_name(document: Any) -> None:
-    """Which OpenAPI forbids, for a client could not tell them apart."""
+    """OpenAPI forbids this, for a client could not tell them apart."""
     paths = [re.sub(r"{\w+}", "{}", path) for path in document["paths"]]
     assert len(paths) == len(set(paths))
 
 
 async def test_the_document_is_valid(shop: Shop, document: Any) -> None:
-    """As Schemathesis reads it: every operation can be understood, and its schemas are schemas."""
+    """As Schemathesis reads it: every operation is understood, and its schemas are valid."""
     said = copy.deepcopy(document)
-    # The document knows no host, so this URL is relative, as all tools have it; the schema of OpenAPI wants it whole.
+    # The document does not know its host, so this URL is relative, which all tools accept; OpenAPI's schema wants it
+    # absolute.
     flow = said["components"]["securitySchemes"]["oauth2"]["flows"]["password"]
     flow["tokenUrl"] = shop.system.url + flow["tokenUrl"]
     loaded = schemathesis.openapi.from_dict(said)
@@ -195,8 +196,8 @@ async def test_every_body_can_be_sent_as_the_examples_have_it(document: Any) -> 
 
 
 def _documented(document: Any, method: str, path: str, answer: Answer, model: type[BaseModel]) -> Any:
-    """Checks an answer against its operation: the status and the schema are documented, and the body is that, with no
-    member more. Returns what it is.
+    """Checks an answer against its operation: the status and schema are documented, and the body fits, with no
+    undocumented member. Returns the body.
     """
     content = document["paths"][path][method]["responses"][str(answer.status)]["content"]
     said = content[answer.headers["Content-Type"]]["schema"]
@@ -205,7 +206,7 @@ def _documented(document: Any, method: str, path: str, answer: Answer, model: ty
     return model.model_validate_json(answer.body, extra="forbid")
 
 
-async def test_answers_keep_to_the_document(shop: Shop, document: Any) -> None:
+async def test_answers_conform_to_the_document(shop: Shop, document: Any) -> None:
     customer = shop.customer()
     sku = await shop.product(on_hand=10)
     orders = f"{API}/orders"
@@ -234,7 +235,7 @@ async def test_answers_keep_to_the_document(shop: Shop, document: Any) -> None:
     _documented(document, "get", "/health/ready", await shop.anybody.request("GET", "/health/ready"), HealthView)
 
 
-async def test_problems_keep_to_the_document(shop: Shop, document: Any) -> None:
+async def test_problems_conform_to_the_document(shop: Shop, document: Any) -> None:
     schema = document["components"]["schemas"]["ProblemView"]
     problems = [
         await shop.anybody.get("/orders"),
@@ -251,13 +252,13 @@ async def test_problems_keep_to_the_document(shop: Shop, document: Any) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/nothing", "/api", "/api/v1", "/api/v1/nothing", "/api/v2/orders", "/%00", "/ws"]
 )
-async def test_what_is_not_there_is_a_problem_too(shop: Shop, path: str) -> None:
+async def test_an_unknown_path_is_a_problem_too(shop: Shop, path: str) -> None:
     (await shop.anybody.request("GET", path)).problem(404, "not_found")
     (await shop.staff.request("POST", path, data=b"x")).problem(404, "not_found")
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/metrics", f"{API}/events"])
-async def test_what_can_only_be_read_is_not_written(shop: Shop, path: str) -> None:
+async def test_read_only_paths_take_no_writes(shop: Shop, path: str) -> None:
     (await shop.staff.request("POST", path, data=b"{}")).problem(405, "method_not_allowed")
 
 
@@ -265,6 +266,9 @@ async def test_the_gateway_is_alive_and_ready(shop: Shop) -> None:
     assert (await shop.anybody.request("GET", "/health/live")).ok() == {"status": "alive"}
     ready = (await shop.anybody.request("GET", "/health/ready")).ok()
     assert ready == {"status": "ready", "redis": True, "postgres": True}
+    for what in ("reads", "writes"):
+        assert (await shop.anybody.request("GET", f"/health/ready?for={what}")).ok() == ready
+    (await shop.anybody.request("GET", "/health/ready?for=everything")).problem(422, "invalid_request")
 
 
 async def test_a_request_keeps_the_id_it_came_with(shop: Shop) -> None:
@@ -274,6 +278,6 @@ async def test_a_request_keeps_the_id_it_came_with(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "<script>", "ä"])
-async def test_an_id_that_is_none_is_replaced(shop: Shop, given: str) -> None:
+async def test_an_invalid_request_id_is_replaced(shop: Shop, given: str) -> None:
     answer = await shop.anybody.request("GET", "/health/live", headers={"X-Request-ID": given})
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-ID"])

@@ -11,7 +11,7 @@ from tests.e2e.shop import Shop
 
 
 async def _walk(shop: Shop, limit: int) -> list[dict[str, Any]]:
-    """The whole log, in pages."""
+    """The whole log, page by page."""
     events: list[dict[str, Any]] = []
     while True:
         page = (await shop.staff.get("/events", after=len(events), limit=limit)).ok()
@@ -60,18 +60,18 @@ async def test_events_are_cloudevents(shop: Shop) -> None:
     assert max(times) == times[-1]
 
 
-async def test_at_the_end_there_is_nothing(shop: Shop) -> None:
+async def test_the_page_at_the_end_is_empty(shop: Shop) -> None:
     last = await last_seq(shop.database)
     identity = await log_identity(shop.database)
     assert (await shop.staff.get("/events", after=last)).ok() == {"items": [], "last_seq": last, "log": identity}
 
 
-async def test_a_page_has_at_most_so_many_events(shop: Shop) -> None:
+async def test_the_size_of_a_page_is_limited(shop: Shop) -> None:
     for _ in range(51):
         await shop.product(on_hand=1)
     assert len((await shop.staff.get("/events", limit=10**9)).ok()["items"]) == 50
 
 
 @pytest.mark.parametrize("after", ["-1", "abc", "1.5", "", str(2**63), "9" * 5_000])
-async def test_a_seq_that_is_none(shop: Shop, after: str) -> None:
+async def test_an_invalid_seq_is_refused(shop: Shop, after: str) -> None:
     assert (await shop.staff.get("/events", after=after)).pointers() == {"/query/after"}

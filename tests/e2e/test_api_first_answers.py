@@ -1,4 +1,4 @@
-"""A repetition gets the first answer, byte for byte, also of what others have changed since."""
+"""A repeated request gets the first answer, byte for byte, even if others have changed the thing since."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from domain.limits import DESCRIPTION_MAX_CHARS, PRODUCT_MAX_VARIANTS
+from gateway.writing.answers import ANSWERS_KEYS
 from runtime.settings import Settings
 from tests.e2e.api import API, WAIT_SECONDS, Answer, Client
 from tests.e2e.catalogue import Catalogue, unique, variant
@@ -28,7 +29,7 @@ URL: Final = "https://receiver.example/hook"
 
 
 class Write:
-    """A write with an Idempotency-Key of its own, sent as often as one likes."""
+    """A write with its own Idempotency-Key, which can be sent any number of times."""
 
     def __init__(self, client: Client, method: str, path: str, body: Any = None) -> None:
         self._client = client
@@ -169,7 +170,7 @@ WRITES: Final = (
 
 
 @pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__[1:])
-async def test_what_was_changed_since_is_answered_as_it_was(
+async def test_the_first_answer_is_repeated_after_later_changes(
     shop: Shop, write: Callable[[Shop], Awaitable[tuple[Send, Change]]]
 ) -> None:
     send, change = await write(shop)
@@ -182,8 +183,8 @@ async def test_what_was_changed_since_is_answered_as_it_was(
         assert again.headers["Idempotency-Replayed"] == "true"
 
 
-async def test_all_who_ask_at_once_get_one_answer(shop: Shop) -> None:
-    """While stock moves: whoever answers first has decided."""
+async def test_concurrent_repetitions_get_one_answer(shop: Shop) -> None:
+    """While stock moves: the first answer decides."""
     sku = await shop.product(on_hand=100)
     send = Write(shop.staff, "POST", f"/inventory/{sku}/receipts", {"quantity": 5})
 
@@ -195,7 +196,7 @@ async def test_all_who_ask_at_once_get_one_answer(shop: Shop) -> None:
     assert len({answer.body for answer in answers if answer is not None}) == 1
 
 
-async def test_who_waits_later_than_the_first_decides(shop: Shop) -> None:
+async def test_the_first_repetition_that_waits_decides(shop: Shop) -> None:
     sku = await shop.product(on_hand=1)
     send = Write(shop.staff, "POST", f"/inventory/{sku}/receipts", {"quantity": 5})
     accepted = (await send(wait=None)).ok(202)
@@ -213,11 +214,16 @@ async def redis(shop: Shop) -> AsyncIterator[Redis]:
 
 
 async def answers_kept(redis: Redis) -> list[bytes]:
-    found: list[Any] = await redis.mget([name async for name in redis.scan_iter("answer:*")])
-    return [answer for answer in found if answer is not None]
+    found: list[Any] = [answer for name in ANSWERS_KEYS for answer in await redis.hvals(name)]
+    return found
 
 
-async def test_a_new_webhook_is_answered_as_it_was_but_for_its_secret(shop: Shop, redis: Redis) -> None:
+async def _forget(redis: Redis, first: Answer) -> int:
+    """How many answers to this command were there to be forgotten."""
+    return sum([await redis.hdel(name, first.headers["Tidegate-Command"]) for name in ANSWERS_KEYS])
+
+
+async def test_a_new_webhook_is_repeated_without_its_secret(shop: Shop, redis: Redis) -> None:
     send = Write(shop.staff, "POST", "/webhooks", {"url": URL, "event_types": ["category.*"]})
     first = (await send()).ok(201)
     path = f"{API}/webhooks/{first['id']}"
@@ -230,7 +236,7 @@ async def test_a_new_webhook_is_answered_as_it_was_but_for_its_secret(shop: Shop
     assert not any(first["secret"].encode() in answer for answer in kept), "a secret is kept nowhere"
 
 
-async def test_another_secret_is_answered_as_it_was_but_for_itself(shop: Shop) -> None:
+async def test_a_rotated_secret_is_not_repeated(shop: Shop) -> None:
     path = f"/webhooks/{(await _webhook(shop))['id']}"
     send = Write(shop.staff, "POST", f"{path}/secret")
     first = (await send()).ok()
@@ -239,12 +245,12 @@ async def test_another_secret_is_answered_as_it_was_but_for_itself(shop: Shop) -
     assert (await send()).ok() == {**first, "secret": None}
 
 
-async def test_what_nobody_kept_is_shown_as_it_is_now(shop: Shop, redis: Redis) -> None:
-    """Redis was replaced; or the answer was larger than what is kept. It still is the first command's."""
+async def test_without_a_kept_answer_the_current_state_is_shown(shop: Shop, redis: Redis) -> None:
+    """Redis was replaced, or the answer was too large to keep. The outcome is still the first command's."""
     send, change = await _receipt(shop)
     first = await send()
     await change(first)
-    assert await redis.delete(f"answer:{first.headers['Tidegate-Command']}") == 1
+    assert await _forget(redis, first) == 1
     again = await send()
     assert again.ok() == {**first.ok(), "reserved": 2, "available": 6}
     assert again.headers["Tidegate-Seq"] == first.headers["Tidegate-Seq"]
@@ -257,10 +263,10 @@ async def test_a_large_answer_is_not_kept(shop: Shop, redis: Redis) -> None:
     first = await Write(catalogue.admin, "POST", "/products", said)()
     first.ok(201)
     assert len(first.body) > Settings.model_fields["answer_kept_max_bytes"].default
-    assert not await redis.exists(f"answer:{first.headers['Tidegate-Command']}")
+    assert await _forget(redis, first) == 0
 
 
-async def test_nobody_s_name_is_kept(shop: Shop, redis: Redis) -> None:
+async def test_no_personal_data_is_kept(shop: Shop, redis: Redis) -> None:
     email = f"{uuid.uuid4().hex}@example.com"
     said = {"email": email, "name": "Ada", "password": "correct horse battery"}
     (await Write(admin(shop), "POST", "/users", said)()).ok(201)

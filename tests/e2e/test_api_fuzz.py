@@ -9,7 +9,7 @@ from tests.system import System
 
 pytestmark = pytest.mark.campaign
 
-# Examples and coverage go through every operation, and every bound of its schema, in an order of their own.
+# Examples and coverage go through every operation and every bound of its schema, in their own order.
 SHORT = Pass(seed=1, cases=3, seconds=7, phases="examples,coverage,fuzzing")
 
 

@@ -1,4 +1,4 @@
-"""HTTP as its own tools speak it: HEAD wherever there is GET, conditional requests, and what browsers ask first."""
+"""HTTP as its own tools speak it: HEAD wherever there is GET, conditional requests, and what browsers request first."""
 
 import re
 import uuid
@@ -7,8 +7,6 @@ from typing import Final
 
 import pytest
 
-from ops.processes import commands
-from runtime.settings import Settings
 from tests.e2e.api import API, Client
 from tests.e2e.catalogue import conditional
 from tests.e2e.shop import Shop
@@ -17,15 +15,12 @@ UNDOCUMENTED: Final = ("/api/openapi.json", "/api/asyncapi.json", "/api/docs", "
 FILES: Final = ("/api/docs/assets/docs.js", "/dashboard/assets/main.js")
 ENDLESS: Final = f"{API}/events/stream"
 
-# nginx by default, and most load balancers less.
-PROXIES_KEEP_SECONDS: Final = 75
-
-# Another value each time; and of a body that grows while it is looked at, and is sent in chunks.
+# Headers whose values differ each time, and those of a body that grows meanwhile or is sent in chunks.
 VOLATILE: Final = frozenset({"date", "x-request-id", "x-process-time", "content-length", "transfer-encoding"})
 
 
 async def _paths(shop: Shop, admin: Client) -> list[str]:
-    """Every path of the document that has GET, about things that are there as far as it goes, and the others."""
+    """Every path of the document that has GET, filled with existing ids where possible."""
     document = (await shop.anybody.request("GET", "/api/openapi.json")).ok()
     sku = await shop.product(on_hand=3)
     order = await admin.placed({sku: 1})
@@ -44,7 +39,7 @@ def _filled(path: str, named: Mapping[str, str]) -> str:
     return re.sub(r"{(\w+)}", lambda found: named.get(found[1], str(uuid.uuid4())), path)
 
 
-async def test_head_is_what_get_is_without_the_body_everywhere(shop: Shop) -> None:
+async def test_head_equals_get_without_the_body_everywhere(shop: Shop) -> None:
     admin = shop.client("admin", "head-admin")
     statuses = set()
     for path in await _paths(shop, admin):
@@ -55,7 +50,7 @@ async def test_head_is_what_get_is_without_the_body_everywhere(shop: Shop) -> No
     assert {200, 404} <= statuses
 
 
-async def test_head_of_a_file_says_its_length(shop: Shop) -> None:
+async def test_head_of_a_file_gives_its_length(shop: Shop) -> None:
     for path in ("/health/live", f"{API}/categories", "/dashboard", *FILES):
         got, headed = await shop.anybody.request("GET", path), await shop.anybody.request("HEAD", path)
         assert headed.headers["Content-Length"] == got.headers["Content-Length"], path
@@ -78,7 +73,7 @@ def _steady(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", ["/dashboard", *FILES])
-async def test_a_file_that_the_browser_has_is_not_sent_again(shop: Shop, path: str) -> None:
+async def test_a_cached_file_is_not_sent_again(shop: Shop, path: str) -> None:
     first = await shop.anybody.request("GET", path)
     assert first.headers["Cache-Control"] in ("no-cache", "public, max-age=86400")
     for sent in (first.headers["ETag"], f'"another", {first.headers["ETag"]}', "*"):
@@ -89,13 +84,13 @@ async def test_a_file_that_the_browser_has_is_not_sent_again(shop: Shop, path: s
     assert (changed.status, changed.body) == (200, first.body)
 
 
-async def test_an_order_that_is_as_it_was_is_not_sent_again(shop: Shop) -> None:
+async def test_an_unchanged_order_is_not_sent_again(shop: Shop) -> None:
     customer = shop.customer()
     order = await customer.placed({await shop.product(on_hand=1): 1})
     path = f"/orders/{order['id']}"
     placed = await customer.get(path)
     tag = placed.headers["ETag"]
-    assert placed.headers["Cache-Control"] == "no-store", "no cache keeps it; a program that does may ask"
+    assert placed.headers["Cache-Control"] == "no-store", "no cache keeps it, but a client that does may revalidate it"
     same = await conditional(customer, path, tag)
     assert (same.status, same.body, same.headers["ETag"]) == (304, b"", tag)
     confirmed = await customer.post(f"{path}/confirm")
@@ -103,10 +98,3 @@ async def test_an_order_that_is_as_it_was_is_not_sent_again(shop: Shop) -> None:
     assert (await conditional(customer, path, tag)).ok()["status"] == "confirmed"
     assert (await conditional(customer, path, confirmed.headers["ETag"])).status == 304
     (await conditional(shop.customer(), path, tag)).problem(404, "order_not_found")
-
-
-async def test_an_idle_connection_is_kept_longer_than_proxies_keep_it() -> None:
-    command = commands()["gateway"]
-    default = Settings.model_fields["keep_alive_seconds"].default
-    assert f'--timeout-keep-alive "${{TIDEGATE_KEEP_ALIVE_SECONDS:-{default}}}"' in command
-    assert default > PROXIES_KEEP_SECONDS

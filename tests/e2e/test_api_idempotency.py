@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request that is sent again happens once, and is answered as it was the first time."""
+"""Idempotency-Key: a request that is sent again takes effect once, and is answered as it was the first time."""
 
 import asyncio
 import uuid
@@ -26,10 +26,13 @@ def key() -> str:
 
 
 async def forget(shop: Shop, key: str) -> None:
-    """Makes Redis forget an idempotency key, as it does after its time."""
+    """Makes Redis forget an idempotency key, as it does when the key expires."""
     async with Redis.from_url(shop.system.valkey.url) as redis:
-        found = [name async for name in redis.scan_iter(f"*:idempotency:*:{key}")]
-        assert await redis.delete(*found) == 1
+        forgotten = 0
+        async for claims in redis.scan_iter("mailbox:*:claims*"):
+            async for field, _ in redis.hscan_iter(claims, match=f"*:{key}"):
+                forgotten += await redis.hdel(claims, field)
+        assert forgotten == 1
 
 
 def replayed(answers: list[Answer]) -> int:
@@ -60,7 +63,7 @@ async def test_the_same_request_fifty_times_at_once_and_all_wait(shop: Shop, cus
     assert await shop.staff.inventory(sku) == (AT_ONCE, 1, AT_ONCE - 1)
 
 
-async def test_a_repetition_after_the_outcome_is_answered_alike(shop: Shop, customer: Client, key: str) -> None:
+async def test_a_repetition_after_the_outcome_gets_the_same_answer(shop: Shop, customer: Client, key: str) -> None:
     sku = await shop.product(on_hand=5)
     first = await customer.place({sku: 1}, key=key)
     again = await customer.place({sku: 1}, key=key)
@@ -84,7 +87,7 @@ async def test_a_repetition_may_wait_for_what_the_first_did_not(shop: Shop, cust
 
 
 async def test_a_rejected_request_stays_rejected(shop: Shop, customer: Client, key: str) -> None:
-    """Even if it could be served by now: the same key means the same answer."""
+    """Even if it could be fulfilled by now: the same key means the same answer."""
     sku = await shop.product(on_hand=1)
     first = await customer.place({sku: 2}, key=key)
     (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 10})).ok()
@@ -115,7 +118,7 @@ async def test_the_same_key_with_fifty_bodies_at_once_is_one_order(shop: Shop, c
 
 
 async def test_the_same_key_for_another_operation_is_refused(shop: Shop, customer: Client, key: str) -> None:
-    """Also when that belongs to another mailbox, where Redis does not know the key: Postgres does."""
+    """Even if that belongs to another mailbox, where Redis does not know the key: Postgres does."""
     sku = await shop.product(on_hand=1_000)
     order = (await customer.place({sku: 1}, key=key)).ok(201)
     mailboxes = {shop.mailbox_of_order(order["id"]): order["id"]}
@@ -170,7 +173,7 @@ async def test_the_quoted_form_is_the_same_key(shop: Shop, customer: Client, key
 @pytest.mark.parametrize(
     "bad", ["", '""', " ", "a b", "a\tb", "schlüssel", '" "', "x" * (IDEMPOTENCY_KEY_MAX_CHARS + 1)]
 )
-async def test_a_key_that_is_none(shop: Shop, customer: Client, bad: str) -> None:
+async def test_an_invalid_key_is_refused(shop: Shop, customer: Client, bad: str) -> None:
     sku = await shop.product(on_hand=1)
     (await customer.place({sku: 1}, key=bad)).problem(400, "invalid_idempotency_key")
     (await customer.post(f"/orders/{uuid.uuid4()}/cancel", key=bad)).problem(400, "invalid_idempotency_key")
@@ -178,13 +181,13 @@ async def test_a_key_that_is_none(shop: Shop, customer: Client, bad: str) -> Non
 
 
 @pytest.mark.parametrize("good", ["x", '"', "x" * IDEMPOTENCY_KEY_MAX_CHARS, "a:b{c}*?[d]", "~!@#$%^&()"])
-async def test_a_key_is_any_visible_ascii(shop: Shop, customer: Client, good: str) -> None:
+async def test_a_key_may_be_any_visible_ascii(shop: Shop, customer: Client, good: str) -> None:
     sku = await shop.product(on_hand=2)
     order = (await customer.place({sku: 1}, key=good)).ok(201)
     assert (await customer.place({sku: 1}, key=good)).ok(201) == order
 
 
-async def test_what_redis_forgot_postgres_knows(shop: Shop, customer: Client, key: str) -> None:
+async def test_postgres_knows_keys_that_redis_forgot(shop: Shop, customer: Client, key: str) -> None:
     sku = await shop.product(on_hand=5)
     first = (await customer.place({sku: 1}, key=key)).ok(201)
 
@@ -193,14 +196,14 @@ async def test_what_redis_forgot_postgres_knows(shop: Shop, customer: Client, ke
     assert waited.ok(201) == first
     assert replayed([waited]) == 1
 
-    # Redis knows the key again, but as that of the repetition.
+    # Redis knows the key again, but as the repetition's.
     third = await customer.place({sku: 1}, key=key)
     assert third.ok(201) == first
     assert replayed([third]) == 1
     assert await shop.staff.inventory(sku) == (5, 1, 4)
 
 
-async def test_what_redis_forgot_is_repeated_for_who_does_not_wait(shop: Shop, customer: Client, key: str) -> None:
+async def test_a_forgotten_key_is_repeated_without_waiting(shop: Shop, customer: Client, key: str) -> None:
     sku = await shop.product(on_hand=5)
     first = (await customer.place({sku: 1}, wait=None, key=key)).ok(202)
     await customer.settled(first["command_id"])
@@ -213,7 +216,7 @@ async def test_what_redis_forgot_is_repeated_for_who_does_not_wait(shop: Shop, c
     assert await shop.staff.inventory(sku) == (5, 1, 4)
 
 
-async def test_what_redis_forgot_is_still_refused_with_another_body(shop: Shop, customer: Client, key: str) -> None:
+async def test_a_forgotten_key_is_still_refused_with_another_body(shop: Shop, customer: Client, key: str) -> None:
     sku = await shop.product(on_hand=5)
     (await customer.place({sku: 1}, key=key)).ok(201)
     await forget(shop, key)
@@ -232,7 +235,7 @@ async def test_a_forgotten_rejection_stays_rejected(shop: Shop, customer: Client
 
 
 async def test_repetitions_that_wait_in_one_batch_are_one_order(shop: Shop, customer: Client, key: str) -> None:
-    """Redis forgets between them while no worker runs: the batch finds the first among its own commands."""
+    """Redis forgets the key between them while no worker runs: the batch finds the first among its own commands."""
     sku = await shop.product(on_hand=5)
     async with workers_stopped(shop.system):
         accepted = []
@@ -268,7 +271,7 @@ async def test_cancelling_again_with_the_same_key_succeeds_again(shop: Shop, cus
 
 
 async def test_a_refused_request_leaves_its_key_unused(shop: Shop, customer: Client, key: str) -> None:
-    """What was never accepted is not remembered: the client mends its request and may keep the key."""
+    """What was never accepted is not remembered: the client may correct its request and keep the key."""
     sku = await shop.product(on_hand=1)
     (await customer.post("/orders", order_body({sku: 0}), key=key)).problem(422, "invalid_request")
     (await customer.place({sku: 1}, key=key)).ok(201)
@@ -277,7 +280,7 @@ async def test_a_refused_request_leaves_its_key_unused(shop: Shop, customer: Cli
 async def test_a_move_repeated_after_the_next_is_answered_as_the_first_was(
     shop: Shop, customer: Client, key: str
 ) -> None:
-    """Byte for byte, whatever became of the order since."""
+    """Byte for byte, whatever has become of the order since."""
     order = await customer.placed({await shop.product(on_hand=1): 1})
     path = f"/orders/{order['id']}"
     first = await customer.post(f"{path}/confirm", key=key)

@@ -1,4 +1,4 @@
-"""The stock: seen by all, received and corrected by staff."""
+"""Stock: visible to everyone, received and corrected by staff."""
 
 import asyncio
 from typing import Any
@@ -25,7 +25,7 @@ async def test_a_new_product_has_no_stock(shop: Shop) -> None:
 
 
 async def test_customers_see_whether_there_is_enough_and_no_more(shop: Shop) -> None:
-    """Neither on the shelf, nor from an order that asks for too much."""
+    """Neither from the inventory, nor from an order that asks for too much."""
     few, many = await shop.product(on_hand=3), await shop.product(on_hand=5_000)
     customer = shop.customer()
     await customer.placed({few: 1, many: 1_000})
@@ -37,7 +37,7 @@ async def test_customers_see_whether_there_is_enough_and_no_more(shop: Shop) -> 
     (await shop.anybody.get(f"/inventory/{many}")).problem(401, "unauthenticated")
 
 
-async def test_customers_see_nothing_of_what_is_not_on_sale(shop: Shop) -> None:
+async def test_customers_see_no_stock_of_products_not_on_sale(shop: Shop) -> None:
     sku = await shop.product(on_hand=3)
     product = await shop.product_id(sku)
     admin = shop.client("admin", "inventory-admin")
@@ -50,7 +50,7 @@ async def test_customers_see_nothing_of_what_is_not_on_sale(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("sku", ["NO-SUCH-SKU", "%20", "%00", "A%0A", "a b", "Ä", "🌊", "x" * 41, "-", "%2F"])
-async def test_stock_of_what_the_catalogue_does_not_have(shop: Shop, sku: str) -> None:
+async def test_unknown_skus_have_no_stock(shop: Shop, sku: str) -> None:
     (await shop.customer().get(f"/inventory/{sku}")).problem(404, "not_found")
 
 
@@ -93,7 +93,7 @@ async def test_a_correction_cannot_take_what_is_reserved(shop: Shop) -> None:
     assert await shop.staff.inventory(sku) == (7, 0, 7)
 
 
-async def test_a_shelf_holds_no_more_than_it_can(shop: Shop) -> None:
+async def test_stock_has_an_upper_limit(shop: Shop) -> None:
     sku = await shop.product()
     receipts = STOCK_MAX_ON_HAND // MOVEMENT_MAX_QUANTITY
     body = {"quantity": MOVEMENT_MAX_QUANTITY}
@@ -106,26 +106,26 @@ async def test_a_shelf_holds_no_more_than_it_can(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("sku", ["NO-SUCH-SKU", "no-such-sku"])
-async def test_what_the_catalogue_does_not_have_cannot_be_received(shop: Shop, sku: str) -> None:
+async def test_unknown_skus_cannot_be_received(shop: Shop, sku: str) -> None:
     assert (await receive(shop, sku, 1)).problem(422, "unknown_sku")["skus"] == ["NO-SUCH-SKU"]
     assert (await adjust(shop, sku, 1)).problem(422, "unknown_sku")["skus"] == ["NO-SUCH-SKU"]
 
 
 @pytest.mark.parametrize("sku", ["%00", "A%0AB", "a b", "🌊", "x" * 41])
-async def test_what_cannot_be_a_sku_cannot_be_received(shop: Shop, sku: str) -> None:
+async def test_invalid_skus_cannot_be_received(shop: Shop, sku: str) -> None:
     (await receive(shop, sku, 1)).problem(404, "not_found")
     (await adjust(shop, sku, 1)).problem(404, "not_found")
 
 
 @pytest.mark.parametrize("quantity", [0, -1, MOVEMENT_MAX_QUANTITY + 1, 2**31, 2**70, 1.5, "1", True, None, [1]])
-async def test_a_receipt_is_of_a_whole_number_within_its_limits(shop: Shop, quantity: Any) -> None:
+async def test_a_receipt_takes_a_whole_number_within_its_limits(shop: Shop, quantity: Any) -> None:
     assert (await receive(shop, "A", quantity)).pointers() == {"/quantity"}
 
 
 @pytest.mark.parametrize(
     "change", [0, -MOVEMENT_MAX_QUANTITY - 1, MOVEMENT_MAX_QUANTITY + 1, -(2**70), 1.5, "1", True, None]
 )
-async def test_a_correction_is_of_a_whole_number_within_its_limits(shop: Shop, change: Any) -> None:
+async def test_a_correction_takes_a_whole_number_within_its_limits(shop: Shop, change: Any) -> None:
     assert (await adjust(shop, "A", change)).pointers() == {"/change"}
 
 
@@ -134,13 +134,13 @@ async def test_a_correction_has_a_reason(shop: Shop, reason: Any) -> None:
     assert (await adjust(shop, "A", 1, reason)).pointers() == {"/reason"}
 
 
-async def test_no_text_holds_a_character_that_postgres_has_not(shop: Shop) -> None:
+async def test_text_that_postgres_cannot_store_is_refused(shop: Shop) -> None:
     assert (await adjust(shop, "A", 1, "a\0b")).pointers() == {"/reason"}
     assert (await receive(shop, "A", 1, reference="a\0b")).pointers() == {"/reference"}
 
 
 @pytest.mark.parametrize("body", [{}, {"quantity": 1, "colour": "red"}, {"quantity": 1, "reference": 7}, [], None, 1])
-async def test_a_receipt_that_does_not_fit(shop: Shop, body: Any) -> None:
+async def test_an_invalid_receipt_is_refused(shop: Shop, body: Any) -> None:
     (await shop.staff.post("/inventory/A/receipts", body or b"null")).pointers()
 
 
@@ -162,7 +162,7 @@ async def _last_event(shop: Shop, sku: str) -> dict[str, Any]:
     return event
 
 
-async def test_staff_see_the_stock_of_all_skus_by_sku(shop: Shop) -> None:
+async def test_staff_list_the_stock_of_all_skus_by_sku(shop: Shop) -> None:
     made = [await shop.product(on_hand=number) for number in (0, 3, 7)]
     pages = await shop.staff.pages("/inventory", limit=2)
     assert all(len(page) == 2 for page in pages[:-1])
@@ -175,7 +175,7 @@ async def test_staff_see_the_stock_of_all_skus_by_sku(shop: Shop) -> None:
     ]
 
 
-async def test_stock_is_listed_by_what_is_left_and_by_what_it_is_of(shop: Shop) -> None:
+async def test_stock_is_filtered_by_what_is_left_and_by_product(shop: Shop) -> None:
     low, sold_out, high = [await shop.product(on_hand=number) for number in (3, 2, 7)]
     await shop.customer().placed({sold_out: 2})
 
@@ -197,7 +197,7 @@ async def test_stock_is_listed_by_what_is_left_and_by_what_it_is_of(shop: Shop) 
     assert await listed(prefix=sold_out, available_below=1, available_from=0) == {sold_out}
 
 
-async def test_the_stock_of_all_is_for_staff_and_a_page_is_bounded(shop: Shop) -> None:
+async def test_the_stock_list_is_for_staff_and_its_pages_are_bounded(shop: Shop) -> None:
     (await shop.customer().get("/inventory")).problem(403, "forbidden")
     for query in (
         {"limit": 0},

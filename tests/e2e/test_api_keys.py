@@ -1,4 +1,4 @@
-"""API keys: shown once, good for what they were given, refused everywhere once revoked."""
+"""API keys: shown once, valid for their scopes, refused everywhere once revoked."""
 
 import itertools
 import json
@@ -45,7 +45,7 @@ async def test_a_key_is_shown_once(shop: Shop) -> None:
     answer = await create(admin(shop))
     key = answer.ok(201)
     assert answer.headers["Cache-Control"] == "no-store"
-    secret = key.pop("key").split("_", maxsplit=2)[2]  # which may hold more of them
+    secret = key.pop("key").split("_", maxsplit=2)[2]  # which may itself contain underscores
     shown = await admin(shop).get(f"/keys/{key['id']}")
     assert shown.ok() == key
     listed = await admin(shop).get("/keys")
@@ -68,7 +68,7 @@ async def test_a_revoked_key_is_refused_everywhere_within_a_second(shop: Shop) -
     (await admin(shop).post("/keys/01a20427-6375-7932-932c-30f4472980cd/revoke")).problem(404, "api_key_not_found")
 
 
-async def test_when_a_key_was_last_used_is_told(shop: Shop) -> None:
+async def test_a_key_shows_when_it_was_last_used(shop: Shop) -> None:
     key = await new_key(shop, scopes=["events:read"])
     assert key["last_used_at"] is None
 
@@ -96,7 +96,7 @@ async def test_a_key_that_is_almost_right_is_refused(shop: Shop) -> None:
     (await shop.with_token(key).get("/events")).ok()
 
 
-async def test_nobody_hands_out_more_than_they_have(shop: Shop) -> None:
+async def test_nobody_grants_more_rights_than_they_have(shop: Shop) -> None:
     maker = shop.with_token((await new_key(shop, role="admin", scopes=["keys:write", "events:read"]))["key"])
     (await create(maker, role="admin", scopes=["users:write"])).problem(403, "forbidden")
     (await create(maker, scopes=["events:read"])).ok(201)
@@ -116,12 +116,12 @@ async def test_nobody_hands_out_more_than_they_have(shop: Shop) -> None:
         ({"secret_hash": "x"}, "/secret_hash"),
     ],
 )
-async def test_what_is_no_key(shop: Shop, changes: dict[str, Any], pointer: str) -> None:
+async def test_invalid_keys_are_refused(shop: Shop, changes: dict[str, Any], pointer: str) -> None:
     assert (await create(admin(shop), **changes)).pointers() == {pointer}
 
 
-async def test_a_key_makes_nobody_who_can_do_more_than_itself(shop: Shop) -> None:
-    """With `users:write` alone, a key would otherwise make an admin, and sign in as that."""
+async def test_a_key_creates_no_account_with_more_rights_than_its_own(shop: Shop) -> None:
+    """With `users:write` alone, a key could otherwise create an admin and sign in as that."""
     number = next(_numbers)
     client = shop.with_token((await new_key(shop, role="admin", scopes=["users:write"]))["key"])
 

@@ -1,5 +1,5 @@
-"""Whoever has seen what is no part of the log is told so at once, on every door, and not left to wait for a log that
-may never come so far; and whoever hands back which log they have seen is told that it is another.
+"""A client that has seen more than the log holds is told so at once, on every endpoint, rather than left waiting for a
+log that may never get that far; and a client that names the log it has seen is told if that is another one.
 """
 
 import uuid
@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.api import API
 from tests.e2e.feed import Feeds, contract_of, last_seq, log_identity
 from tests.e2e.shop import Shop
+from tests.system import eventually_seen
 from tidegate.client import NOT_THIS_LOG, Feed, FeedRefused
 
 FAR: Final = 10**15
@@ -65,7 +66,7 @@ async def _stream(shop: Shop, after: int, identity: str | None) -> str:
 
 
 async def _last_event_id(shop: Shop, after: int, identity: str | None) -> str:
-    """As a browser comes back: it knows nothing but the id of the last event."""
+    """As a browser reconnects: it knows nothing but the id of the last event."""
     place = str(after) if identity is None else f"{after}@{identity}"
     return await _streamed(shop, {"topics": "log"}, {"Last-Event-ID": place})
 
@@ -89,7 +90,7 @@ async def _page(shop: Shop, after: int, identity: str | None) -> str:
 
 
 async def _client(shop: Shop, after: int, identity: str | None) -> str:
-    """The feed for Python programs raises it; else it would be handed something."""
+    """The Python client raises it, or yields an event."""
     sku = await shop.product()
     feed = Feed(shop.http, shop.system.url, shop.system.token("staff"), ["log"], after=after, log=identity)
     events = aiter(feed)
@@ -127,7 +128,7 @@ async def test_beyond_the_newest_seq(shop: Shop, door: Door) -> None:
     assert await door(shop, last, None) == "subscribed"
 
 
-async def test_a_seq_that_the_log_has_but_of_another_log(shop: Shop, door: Door) -> None:
+async def test_a_seq_of_another_log(shop: Shop, door: Door) -> None:
     await shop.product(on_hand=1)
     identity = await log_identity(shop.database)
     assert await door(shop, 1, str(uuid.uuid4())) == "another_log"
@@ -136,10 +137,49 @@ async def test_a_seq_that_the_log_has_but_of_another_log(shop: Shop, door: Door)
 
 
 @pytest.mark.parametrize("path", ["/ws", "/ws/notifications"])
-async def test_a_log_that_is_none(shop: Shop, path: str) -> None:
+async def test_an_invalid_log_name(shop: Shop, path: str) -> None:
     token = shop.system.token("staff")
     async with shop.http.ws_connect(
         shop.system.url + path, params={"log": "x"}, headers={"Authorization": f"Bearer {token}"}
     ) as socket:
         frame = await socket.receive(5)
         assert (frame.type, frame.data) == (aiohttp.WSMsgType.CLOSE, 4400)
+
+
+async def test_before_where_the_log_begins(shop: Shop, door: Door) -> None:
+    """As after `tidegate archive`."""
+    await shop.product(on_hand=1)
+    identity = await log_identity(shop.database)
+    first_seq = await last_seq(shop.database)
+    await shop.database.execute("UPDATE log_start SET first_seq = $1", first_seq)
+    try:
+        assert await door(shop, first_seq - 2, identity) == "archived"
+        assert await door(shop, first_seq - 1, identity) == "subscribed"
+        answer = await shop.staff.get("/events", after=0)
+        assert answer.problem(410, "archived")["first_seq"] == first_seq
+    finally:
+        await shop.database.execute("UPDATE log_start SET first_seq = 1")
+
+
+async def test_what_is_archived_cannot_be_asked_for(shop: Shop) -> None:
+    """A command from before what is left, and deliveries of events from there."""
+    await shop.product(on_hand=1)
+    newest = await last_seq(shop.database)
+    command = await shop.database.fetchval("SELECT id FROM commands ORDER BY seq DESC LIMIT 1")
+    url = "https://receiver.example/archived"
+    webhook = (await shop.staff.post("/webhooks", {"url": url, "event_types": ["job.*"]})).ok(201)
+    await shop.database.execute(
+        "UPDATE log_start SET first_seq = $1, commands_since = $2", newest, uuid.UUID(int=command.int + 1)
+    )
+    try:
+        assert (await shop.staff.get(f"/commands/{command}")).ok()["id"] == str(command)  # it is left all the same
+        (await shop.staff.get(f"/commands/{uuid.UUID(int=command.int - 1)}")).problem(410, "archived")
+        (await shop.staff.get(f"/commands/{uuid.UUID(int=command.int + 2)}")).problem(404, "not_found")
+
+        async def refused() -> bool:
+            answer = await shop.staff.post(f"/webhooks/{webhook['id']}/redeliver", {"from_seq": newest - 1})
+            return answer.status == 410 and answer.problem(410, "archived")["first_seq"] == newest
+
+        await eventually_seen("the gateway knows where the log begins", refused, within_seconds=10)
+    finally:
+        await shop.database.execute("UPDATE log_start SET first_seq = 1, commands_since = $1", uuid.UUID(int=0))

@@ -1,5 +1,5 @@
-"""An order's life: confirmed, fulfilled, cancelled, each from where it may be; its history; and guests, who have a
-token for their one order and for nothing else."""
+"""An order's life: confirmed, fulfilled, cancelled, each from the states that allow it; its history; and guests, whose
+token is for their one order only."""
 
 import asyncio
 import uuid
@@ -59,7 +59,7 @@ async def test_cancelling_gives_back_what_the_order_held(shop: Shop, customer: C
         (("cancel",), ("confirm", "fulfil", "cancel")),
     ],
 )
-async def test_an_illegal_move_is_409_and_says_the_state(
+async def test_an_illegal_move_is_409_and_names_the_state(
     shop: Shop, customer: Client, moves: tuple[str, ...], refused: tuple[str, ...]
 ) -> None:
     sku = await shop.product(on_hand=10)
@@ -91,7 +91,7 @@ async def test_another_customers_order_cannot_be_moved(shop: Shop, customer: Cli
     (await shop.staff.post(f"/orders/{uuid.uuid4()}/{move}")).problem(404, "order_not_found")
 
 
-async def test_the_history_tells_each_event_when_and_by_whom(shop: Shop, customer: Client) -> None:
+async def test_the_history_says_what_happened_when_and_by_whom(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=9)
     order_id = await placed(customer, sku)
     await moved(customer, order_id, "confirm")
@@ -156,7 +156,7 @@ async def test_a_guest_may_not_wait_and_may_repeat(shop: Shop) -> None:
     assert (await guest.get(f"/orders/{accepted['id']}")).ok()["customer_id"] == again["customer_id"]
 
 
-async def test_a_stranger_with_a_guests_key_is_another_guest(shop: Shop) -> None:
+async def test_another_guest_with_the_same_key_is_a_different_guest(shop: Shop) -> None:
     sku = await shop.product(on_hand=9)
     key = uuid.uuid4().hex
     first = (await shop.anybody.post("/orders", {**order_body({sku: 1}), "email": "a@example.com"}, key=key)).ok(201)
@@ -175,7 +175,7 @@ async def test_two_guests_see_nothing_of_each_other(shop: Shop) -> None:
         (await guest.post(f"/orders/{theirs['id']}/cancel")).problem(404, "order_not_found")
 
 
-async def test_who_is_nobody_and_has_no_address_is_asked_to_sign_in(shop: Shop) -> None:
+async def test_an_anonymous_order_without_an_address_is_unauthenticated(shop: Shop) -> None:
     sku = await shop.product(on_hand=1)
     (await shop.anybody.post("/orders", order_body({sku: 1}))).problem(401, "unauthenticated")
     for wrong in ("", "guest", "guest@", "a b@example.com", "guest@example.com\nBcc: all@example.com", "é@example.com"):

@@ -23,7 +23,7 @@ def customer(shop: Shop) -> Client:
     return shop.customer()
 
 
-async def test_an_order_is_accepted_and_then_there(shop: Shop, customer: Client) -> None:
+async def test_an_accepted_order_can_be_read(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=10)
     answer = await customer.place({sku: 3}, wait=None)
     accepted = answer.ok(202)
@@ -36,7 +36,7 @@ async def test_an_order_is_accepted_and_then_there(shop: Shop, customer: Client)
     assert await shop.staff.inventory(sku) == (10, 3, 7)
 
 
-async def test_who_waits_gets_the_order(shop: Shop, customer: Client) -> None:
+async def test_a_client_that_waits_gets_the_order(shop: Shop, customer: Client) -> None:
     cheap, dear = (
         await shop.product(9, price_minor=1),
         await shop.product(on_hand=9, price_minor=PRICE_MAX_MINOR),
@@ -59,7 +59,7 @@ async def test_who_waits_gets_the_order(shop: Shop, customer: Client) -> None:
     assert (await customer.get(f"/orders/{order['id']}")).ok() == order
 
 
-async def test_a_sku_that_stands_twice_is_summed_whatever_its_case(shop: Shop, customer: Client) -> None:
+async def test_lines_of_one_sku_are_summed_whatever_its_case(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=10)
     lines = [{"sku": sku, "quantity": 1}, {"sku": sku.lower(), "quantity": 2}, {"sku": sku.title(), "quantity": 3}]
     order = (await customer.post("/orders", {"lines": lines})).ok(201)
@@ -67,14 +67,14 @@ async def test_a_sku_that_stands_twice_is_summed_whatever_its_case(shop: Shop, c
     assert await shop.staff.inventory(sku.lower()) == (10, 6, 4)
 
 
-async def test_a_sum_may_go_beyond_what_one_line_may_ask_for(shop: Shop, customer: Client) -> None:
+async def test_a_sum_may_exceed_the_limit_of_one_line(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=LINE_MAX_QUANTITY * 3)
     line = {"sku": sku, "quantity": LINE_MAX_QUANTITY}
     order = (await customer.post("/orders", {"lines": [line] * 3})).ok(201)
     assert order["lines"][0]["quantity"] == LINE_MAX_QUANTITY * 3
 
 
-async def test_what_falls_short_is_named_and_nothing_is_reserved(shop: Shop, customer: Client) -> None:
+async def test_missing_stock_is_named_and_nothing_is_reserved(shop: Shop, customer: Client) -> None:
     plenty, short, none = await shop.product(on_hand=100), await shop.product(on_hand=3), await shop.product()
     answer = await customer.place({plenty: 50, short: 4, none: 1})
     problem = answer.problem(409, "insufficient_stock")
@@ -158,13 +158,13 @@ async def test_an_order_is_cancelled_once(shop: Shop, customer: Client) -> None:
 
 
 @pytest.mark.parametrize("order_id", [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1), uuid.uuid4()])
-async def test_what_was_never_ordered_is_not_found(customer: Client, order_id: uuid.UUID) -> None:
+async def test_an_unknown_order_is_not_found(customer: Client, order_id: uuid.UUID) -> None:
     (await customer.get(f"/orders/{order_id}")).problem(404, "order_not_found")
     assert (await customer.cancel(str(order_id))).problem(404, "order_not_found")["order_id"] == str(order_id)
 
 
 @pytest.mark.parametrize("order_id", ["1", "abc", "%00", "-", "0" * 31, "g" * 32, "null", "🌊"])
-async def test_an_id_that_is_no_uuid(customer: Client, order_id: str) -> None:
+async def test_an_id_must_be_a_uuid(customer: Client, order_id: str) -> None:
     assert (await customer.get(f"/orders/{order_id}")).pointers() == {"/path/order_id"}
     assert (await customer.cancel(order_id)).pointers() == {"/path/order_id"}
 
@@ -207,14 +207,14 @@ async def test_forms_of_waiting(shop: Shop, customer: Client, prefer: str, appli
         ",,;;==",
     ],
 )
-async def test_what_asks_for_no_wait_gets_none(shop: Shop, customer: Client, prefer: str) -> None:
+async def test_requests_that_ask_for_no_wait_get_none(shop: Shop, customer: Client, prefer: str) -> None:
     sku = await shop.product(on_hand=1)
     answer = await customer.post("/orders", order_body({sku: 1}), wait=None, headers={"Prefer": prefer})
     answer.ok(202)
     assert "Preference-Applied" not in answer.headers
 
 
-async def test_the_preference_may_stand_in_a_second_header(shop: Shop, customer: Client) -> None:
+async def test_the_preference_may_be_in_a_second_header(shop: Shop, customer: Client) -> None:
     body = b'{"lines":[{"sku":"%s","quantity":1}]}' % (await shop.product(on_hand=1)).encode()
     headers = [("Content-Type", "application/json"), ("Prefer", "respond-async"), ("Prefer", "wait=5")]
     answer = await customer.request("POST", f"{API}/orders", data=body, headers=headers)
@@ -222,12 +222,14 @@ async def test_the_preference_may_stand_in_a_second_header(shop: Shop, customer:
     assert answer.headers["Preference-Applied"] == "wait=5"
 
 
-async def test_what_takes_longer_than_the_wait_is_accepted(shop: Shop, customer: Client) -> None:
+async def test_an_order_that_takes_longer_than_the_wait_is_accepted(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=1)
     async with workers_stopped(shop.system):
         begun = time.monotonic()
         answer = await customer.place({sku: 1}, wait=1)
-        assert 0.9 < time.monotonic() - begun < pace.seconds(3)
+        taken = time.monotonic() - begun
+        assert taken > 0.9
+        assert pace.is_within(taken, 3)
         accepted = answer.ok(202)
         assert "Preference-Applied" not in answer.headers
         assert (await customer.get(f"/commands/{accepted['command_id']}")).ok()["status"] == "accepted"
@@ -236,7 +238,7 @@ async def test_what_takes_longer_than_the_wait_is_accepted(shop: Shop, customer:
     assert (await customer.get(f"/orders/{accepted['id']}")).ok()["status"] == "placed"
 
 
-async def test_only_so_many_may_wait_and_others_are_accepted_at_once(shop: Shop) -> None:
+async def test_the_number_of_waiters_is_limited_and_others_are_accepted_at_once(shop: Shop) -> None:
     sku = await shop.product(on_hand=200)
     customer = shop.customer()
     asked, beyond = WAITS_MAX + 10, 10
@@ -250,3 +252,19 @@ async def test_only_so_many_may_wait_and_others_are_accepted_at_once(shop: Shop)
     for answer in answers:
         if answer.status == 202:
             assert (await customer.settled(answer.json()["command_id"]))["status"] == "applied"
+
+
+async def test_an_order_is_found_by_the_number_that_its_buyer_reads_out(shop: Shop, customer: Client) -> None:
+    sku = await shop.product(on_hand=9)
+    order = (await customer.place({sku: 1})).ok(201)
+    number = order["number"]
+    assert number.startswith("T-")
+    assert (await customer.get(f"/orders/{order['id']}")).ok()["number"] == number
+    placed = (await customer.get(f"/orders/{order['id']}/history")).ok()["items"][0]
+    assert placed["data"]["number"] == number
+    for typed in (number, f" t {number.removeprefix('T-').lstrip('0')} "):
+        assert (await shop.staff.get("/orders", number=typed)).ok()["items"] == [order]
+        assert (await shop.customer().get("/orders", number=typed)).ok()["items"] == []
+    assert (await shop.staff.get("/orders", number="T-999999999")).ok()["items"] == []
+    for typed in ("999", "INV-000001", "T-0"):
+        (await shop.staff.get("/orders", number=typed)).problem(422, "invalid_request")

@@ -1,4 +1,5 @@
-"""Lists, page by page: nothing twice and nothing left out, whatever comes meanwhile; and what is no cursor or limit."""
+"""Lists, page by page: nothing repeated and nothing left out, whatever is added meanwhile; and invalid cursors and
+limits."""
 
 import asyncio
 import base64
@@ -17,7 +18,7 @@ def customer(shop: Shop) -> Client:
     return shop.customer()
 
 
-async def test_own_orders_newest_first_without_repeats_or_holes(shop: Shop, customer: Client) -> None:
+async def test_own_orders_newest_first_without_repeats_or_gaps(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=100)
     placed = [await customer.placed({sku: 1}) for _ in range(10)]
     await shop.customer().placed({sku: 1})
@@ -26,7 +27,7 @@ async def test_own_orders_newest_first_without_repeats_or_holes(shop: Shop, cust
     assert [order for page in pages for order in page] == placed[::-1]
 
 
-async def test_a_walk_is_not_disturbed_by_what_comes_meanwhile(shop: Shop, customer: Client) -> None:
+async def test_paging_is_not_disturbed_by_new_orders(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=100)
     placed = [await customer.placed({sku: 1}) for _ in range(4)]
     first = (await customer.get("/orders", limit=2)).ok()
@@ -52,10 +53,10 @@ async def test_staff_see_everyone_s_orders(shop: Shop) -> None:
     ids = [order["id"] for page in pages for order in page]
     assert placed < set(ids)
     in_the_log = await shop.database.fetch("SELECT id FROM orders ORDER BY placed_seq DESC")
-    assert ids == [str(row["id"]) for row in in_the_log], "the order of the log, and all of it"
+    assert ids == [str(row["id"]) for row in in_the_log], "all of them, in the order of the log"
 
 
-async def test_a_limit_beyond_the_page_s_bound_is_cut_to_it(shop: Shop, customer: Client) -> None:
+async def test_a_limit_beyond_the_page_s_bound_is_reduced_to_it(shop: Shop, customer: Client) -> None:
     sku = await shop.product(on_hand=100)
     await asyncio.gather(*(customer.placed({sku: 1}) for _ in range(PAGE_MAX_ROWS + 5)))
     page = (await customer.get("/orders", limit=10**12)).ok()
@@ -63,7 +64,7 @@ async def test_a_limit_beyond_the_page_s_bound_is_cut_to_it(shop: Shop, customer
     assert len((await customer.get("/orders", cursor=page["next_cursor"])).ok()["items"]) == 5
 
 
-async def test_the_catalogue_without_repeats_or_holes(shop: Shop, customer: Client) -> None:
+async def test_the_catalogue_without_repeats_or_gaps(shop: Shop, customer: Client) -> None:
     mine = {await shop.product_id(await shop.product()) for _ in range(7)}
     pages = await customer.pages("/products", 3)
     ids = [product["id"] for page in pages for product in page]
@@ -75,7 +76,7 @@ async def test_the_catalogue_without_repeats_or_holes(shop: Shop, customer: Clie
 
 @pytest.mark.parametrize("limit", ["0", "-1", "1.5", "abc", "", "null", "9" * 5_000])
 @pytest.mark.parametrize("path", ["/orders", "/products", "/events", "/dead-letters"])
-async def test_a_limit_that_is_none(shop: Shop, path: str, limit: str) -> None:
+async def test_an_invalid_limit_is_refused(shop: Shop, path: str, limit: str) -> None:
     assert (await shop.staff.get(path, limit=limit)).pointers() == {"/query/limit"}
 
 
@@ -104,5 +105,5 @@ def _cursor(text: str) -> str:
         ("/dead-letters", _cursor("0001-01-01T00:00:00+23:59 0 1-1")),
     ],
 )
-async def test_a_cursor_that_is_none_of_ours(shop: Shop, path: str, cursor: str) -> None:
+async def test_a_foreign_cursor_is_refused(shop: Shop, path: str, cursor: str) -> None:
     assert (await shop.staff.get(path, cursor=cursor)).pointers() == {"/query/cursor"}

@@ -1,5 +1,5 @@
-"""What is private is in the rows that say so, and nowhere else: after people came and went, every table, Redis and
-every file is searched for who they were and what let them in."""
+"""Personal data is in the rows that are meant for it, and nowhere else: after people have come and gone, every table,
+Redis and every file is searched for their data and credentials."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from domain.ids import new_id
-from domain.model import Personal
-from domain.orders import PlaceOrder, Wanted
+from domain.model import Personal, Wanted
+from domain.orders import PlaceOrder
 from runtime import envelope as envelopes
 from runtime.entropy import random_bits
 from runtime.envelope import Envelope
@@ -30,7 +30,7 @@ from tests.e2e.people import (
 from tests.e2e.shop import Shop
 from tests.system import eventually_seen
 
-# Where each is kept, so that it can be blanked.
+# Where personal data is kept, so that it can be blanked.
 _ROWS: Final = {
     ("accounts", "email"),
     ("accounts", "name"),
@@ -40,8 +40,8 @@ _ROWS: Final = {
     ("webhooks", "secret"),
     ("webhooks", "previous_secret"),
 }
-# Files that hold what they must: mails, until a server takes them; and the servers' own journals, whose tables and keys
-# are searched as tables and keys.
+# Files that are allowed to hold it: mails, until a server takes them, and the servers' own journals, whose content is
+# searched as tables and keys.
 _FOLDERS: Final = {"mail", "postgres", "valkey"}
 
 _COLUMNS: Final = """
@@ -51,17 +51,17 @@ _COLUMNS: Final = """
 """
 
 
-async def test_what_is_private_is_nowhere_but_in_rows_that_can_be_blanked(shop: Shop) -> None:
+async def test_personal_data_is_only_in_rows_that_can_be_blanked(shop: Shop) -> None:
     planted = await _people_come_and_go(shop)
     found = await _in_tables(shop, planted)
     assert {place for place, _ in found} <= _ROWS, found
-    # The search itself works: what must be in rows is found there.
+    # The search itself works: it finds what must be in rows.
     assert {("accounts", "email"), ("orders", "email"), ("webhooks", "secret")} <= {place for place, _ in found}
     assert await _in_redis(shop, planted) == []
     assert _in_files(shop.system.home, planted) == []
 
 
-async def test_who_is_erased_is_nowhere_and_the_orders_stay(shop: Shop) -> None:
+async def test_an_erased_person_is_nowhere_and_the_orders_stay(shop: Shop) -> None:
     sku = await shop.product(on_hand=50)
     email = "erased.customer@example.com"
     person = await registered(shop, {"email": email, "name": "Erasmus Erased", "password": "a password of his"})
@@ -87,13 +87,13 @@ async def test_who_is_erased_is_nowhere_and_the_orders_stay(shop: Shop) -> None:
         assert seen["email"] == ("stays@example.com" if order is other else None)
     for path in (f"/users/{person.account_id}",):
         (await shop.client("admin", "erasing-admin").get(path)).problem(404, "account_not_found")
-    # What is left moves on, and the address is free.
+    # What remains can still change, and the address is free.
     (await shop.staff.post(f"/orders/{theirs['id']}/confirm")).ok()
     assert await shop.database.fetchval("SELECT count(*) FROM orders WHERE email = $1", email) == 0
     (await register(shop, {"email": email, "name": "Another", "password": "another password"})).ok()
 
 
-async def test_a_guest_has_the_same_by_the_token_of_the_order(shop: Shop) -> None:
+async def test_a_guest_is_erased_by_the_token_of_the_order(shop: Shop) -> None:
     sku = await shop.product(on_hand=50)
     email = "gone.guest@example.com"
     body = {"lines": [{"sku": sku, "quantity": 2}], "email": email}
@@ -110,16 +110,16 @@ async def test_a_guest_has_the_same_by_the_token_of_the_order(shop: Shop) -> Non
     assert await _in_redis(shop, ["gone.guest"]) == []
     (order,) = (await guest.get("/me/export")).ok()["orders"]
     assert (order["email"], order["total_minor"]) == (None, 500)
-    # The order goes on, and so does the other guest's.
+    # The order continues its life, and so does the other guest's.
     (await guest.post(f"/orders/{placed['id']}/confirm")).ok()
     history = (await guest.get(f"/orders/{placed['id']}/history")).ok()["items"]
     assert [each["type"] for each in history].count("order.address_erased") == 2
     assert (await shop.staff.get(f"/orders/{other['id']}")).ok()["email"] == "kept.guest@example.com"
-    # Who is a guest of no order, and who is neither guest nor account, has nothing to erase.
+    # A guest without an order, and a principal that is neither guest nor account, have nothing to erase.
     for nobody, code in ((shop.client("guest", "guest:nobody"), "order_not_found"), (shop.staff, "account_not_found")):
         (await nobody.request("DELETE", f"{API}/me")).problem(404, code)
         (await nobody.get("/me/export")).problem(404, code)
-    # Those may not who hold a token that is for less.
+    # Tokens with lesser rights are refused.
     (await shop.anybody.request("DELETE", f"{API}/me")).problem(401, "unauthenticated")
 
 
@@ -141,7 +141,7 @@ async def test_admins_and_the_cli_erase_too_and_nobody_is_erased_twice(shop: Sho
 
 
 async def _people_come_and_go(shop: Shop) -> list[str]:
-    """What was private about them."""
+    """Returns their personal data."""
     sku = await shop.product(on_hand=50)
     email, name, password = "planted.customer@example.com", "Plantagenet Plum", "planted-password-1"
     person = await registered(shop, {"email": email, "name": name, "password": password})
@@ -175,7 +175,8 @@ async def _people_come_and_go(shop: Shop) -> list[str]:
         await shop.database.fetchval("SELECT password_hash FROM accounts WHERE email = $1", email),
         await shop.database.fetchval("SELECT secret_hash FROM api_keys WHERE id = $1", UUID(key[4:36])),
     ]
-    secrets = [made["secret"], rotated["secret"], key[37:], *hashes, "planted-password"]
+    given = [tokens.access_token, tokens.refresh_token, placed["guest_token"]]
+    secrets = [made["secret"], rotated["secret"], key[37:], *hashes, *given, "planted-password"]
     return ["planted.customer", "Plantagenet", "planted.guest", *secrets]
 
 
@@ -187,7 +188,7 @@ async def _registered_again_and_forgotten(shop: Shop, email: str) -> None:
 
 
 async def _dead_letter(shop: Shop, email: str) -> None:
-    """A guest's order whose rule raises: it becomes a dead letter."""
+    """A guest's order whose rule raises, so that it becomes a dead letter."""
     order_id = new_id(1_700_000_000_000, 0, random_bits())
     twice = (Wanted("PLANTED", 1), Wanted("PLANTED", 1))
     command = envelopes.encode_command(PlaceOrder(order_id, "guest:planted", twice, Personal(email)))
@@ -203,7 +204,7 @@ async def _dead_letter(shop: Shop, email: str) -> None:
 
 
 async def _in_tables(shop: Shop, planted: list[str]) -> list[tuple[tuple[str, str], str]]:
-    """Which column of which table holds what, of whatever type, in all schemas."""
+    """Which columns of which tables, of any type and in all schemas, hold which of these."""
     found = []
     for schema, table, column in await shop.database.fetch(_COLUMNS):
         said = f"""
@@ -217,7 +218,7 @@ async def _in_tables(shop: Shop, planted: list[str]) -> list[tuple[tuple[str, st
 
 
 async def _in_redis(shop: Shop, planted: list[str]) -> list[tuple[str, str]]:
-    """Which key holds what, or says it itself."""
+    """Which keys hold, or are named after, which of these."""
     wanted = [word.encode() for word in planted]
     found = []
     async with Redis.from_url(shop.system.valkey.url) as redis:

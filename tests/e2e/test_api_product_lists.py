@@ -1,6 +1,6 @@
-"""Lists of products: pages and cursors, filters and orders, what a search finds, and how soon a change is seen.
+"""Lists of products: pages and cursors, filters and sorting, what a search finds, and how soon a change is visible.
 
-Each test keeps its products in a category of its own, so it knows what a list of them must say.
+Each test keeps its products in its own category, so it knows what a list of them must contain.
 """
 
 import re
@@ -17,12 +17,12 @@ from tests.e2e.catalogue import Catalogue, conditional, unique, variant
 from tests.e2e.shop import Shop
 from tests.system import eventually_seen
 
-# An event is seen at once, a lost one when the tail has been silent for half a second.
+# An event is seen at once, and a lost one when the tail has been silent for half a second.
 SEEN_SECONDS = 1.0
 
 
 class Shelf:
-    """Products of one category, and lists of them as anybody sees them."""
+    """Products of one category, and lists of them as the public sees them."""
 
     def __init__(self, catalogue: Catalogue, anybody: Client, category_id: str) -> None:
         self.catalogue = catalogue
@@ -40,7 +40,7 @@ class Shelf:
         return [item["name"] for item in (await self.answer(**query)).ok()["items"]]
 
     async def soon(self, names: list[str], **query: str | int) -> None:
-        """Returns when both gateways say so: each answer may come from the other one."""
+        """Returns when both gateways agree: consecutive answers may come from either."""
 
         async def both() -> bool:
             return [await self.names(**query) for _ in range(6)] == [names] * 6
@@ -93,7 +93,7 @@ async def test_pages_and_their_links(shelf: Shelf) -> None:
 @pytest.mark.parametrize("sort", ["name", "-name", "price", "-price", "newest", "-newest", "relevance"])
 async def test_cursors_go_through_all_in_every_order(shelf: Shelf, sort: str) -> None:
     for number in range(7):
-        # Two of each name and price: then the id decides.
+        # Two of each name and price, so that the id decides.
         await shelf.put(f"Kettle {number // 2}", variant(price_minor=100 + number // 2))
     search = {"q": "kettle"} if sort == "relevance" else {}
 
@@ -111,7 +111,7 @@ async def test_cursors_go_through_all_in_every_order(shelf: Shelf, sort: str) ->
     assert seen == wanted
 
 
-async def test_the_newest_come_first_unless_something_else_is_said(shelf: Shelf) -> None:
+async def test_the_newest_come_first_by_default(shelf: Shelf) -> None:
     for name in ("Bowl", "apple", "Cup"):
         await shelf.put(name)
     await shelf.soon(["Cup", "apple", "Bowl"])
@@ -121,7 +121,7 @@ async def test_the_newest_come_first_unless_something_else_is_said(shelf: Shelf)
     assert await shelf.names(sort="-name") == ["Cup", "Bowl", "apple"]
 
 
-async def test_by_price_it_is_the_cheapest_variant_that_fits_that_counts(shelf: Shelf) -> None:
+async def test_sorting_by_price_uses_the_cheapest_variant_that_matches(shelf: Shelf) -> None:
     await shelf.put("Both", variant(price_minor=100), variant(price_minor=900), variant(price_minor=5, active=False))
     await shelf.put("Middle", variant(price_minor=500))
     await shelf.put("Dollars", variant(price_minor=300, currency="USD"))
@@ -151,7 +151,7 @@ async def test_in_stock_is_what_is_available(shop: Shop, shelf: Shelf) -> None:
     await shelf.soon(["Empty", "Stocked"], in_stock="false")
 
 
-async def test_a_category_holds_what_is_below_it(shelf: Shelf) -> None:
+async def test_a_category_includes_those_below_it(shelf: Shelf) -> None:
     below = await shelf.catalogue.category(parent_id=shelf.category_id)
     deepest = await shelf.catalogue.category(parent_id=below["id"])
     await shelf.put("Above")
@@ -180,7 +180,7 @@ async def test_words_are_found_in_the_name_before_the_description(shelf: Shelf) 
 
 
 @pytest.mark.parametrize("q", ["lantren", "lanten", "wihte lantern", "chritsmas"])
-async def test_names_that_are_written_alike_are_found_if_nothing_else_is(shelf: Shelf, q: str) -> None:
+async def test_similar_names_are_found_if_nothing_else_is(shelf: Shelf, q: str) -> None:
     await shelf.put("White metal lantern")
     await shelf.put("Christmas tree")
     await shelf.put("Something else")
@@ -215,7 +215,7 @@ async def test_a_sku_and_a_barcode_are_found_as_a_whole(shelf: Shelf) -> None:
         "x" * SEARCH_MAX_CHARS,
     ],
 )
-async def test_whatever_is_searched_for_is_no_error(shelf: Shelf, q: str) -> None:
+async def test_no_search_is_an_error(shelf: Shelf, q: str) -> None:
     await shelf.put("A thing")
     for more in ({}, {"sort": "price"}, {"in_stock": "true"}):
         (await shelf.answer(q=q, **more)).ok()
@@ -244,11 +244,11 @@ async def test_whatever_is_searched_for_is_no_error(shelf: Shelf, q: str) -> Non
         ({"cursor": "x", "page": 2}, "/query"),
     ],
 )
-async def test_a_query_that_does_not_fit(shop: Shop, query: dict[str, str | int], pointer: str) -> None:
+async def test_an_invalid_query_is_refused(shop: Shop, query: dict[str, str | int], pointer: str) -> None:
     assert (await shop.anybody.get("/products", **query)).pointers() == {pointer}
 
 
-async def test_a_cursor_belongs_to_the_order_it_came_from(shelf: Shelf) -> None:
+async def test_a_cursor_belongs_to_the_sorting_it_came_from(shelf: Shelf) -> None:
     for _ in range(3):
         await shelf.put("Kettle", variant())
     await shelf.soon(["Kettle"] * 3)
@@ -257,7 +257,7 @@ async def test_a_cursor_belongs_to_the_order_it_came_from(shelf: Shelf) -> None:
         assert (await shelf.answer(sort=sort, cursor=cursor)).pointers() == {"/query/cursor"}
 
 
-async def test_a_page_that_the_client_has_is_not_sent_again(shelf: Shelf) -> None:
+async def test_an_unchanged_page_is_not_sent_again(shelf: Shelf) -> None:
     await shelf.put("Kettle")
     await shelf.soon(["Kettle"])
     path = f"/products?category_id={shelf.category_id}"
@@ -271,7 +271,7 @@ async def test_a_page_that_the_client_has_is_not_sent_again(shelf: Shelf) -> Non
     assert (await conditional(shelf.anybody, path, tag)).ok()["total"] == 2
 
 
-async def test_however_it_is_asked_for_it_is_the_same_page(shop: Shop, shelf: Shelf) -> None:
+async def test_equivalent_queries_get_the_same_page(shop: Shop, shelf: Shelf) -> None:
     for number in range(30):
         await shelf.put(f"A product whose name makes the page worth compressing, number {number}")
     category = shelf.category_id
@@ -298,7 +298,7 @@ async def test_however_it_is_asked_for_it_is_the_same_page(shop: Shop, shelf: Sh
                     assert answer.headers["Cache-Control"] == "no-cache"
 
 
-async def test_a_bad_token_is_refused_also_where_none_is_needed(shop: Shop) -> None:
+async def test_a_bad_token_is_refused_even_where_none_is_needed(shop: Shop) -> None:
     (await shop.anybody.get("/products")).ok()
     for _ in range(4):
         (await shop.with_token("nonsense").get("/products")).problem(401, "invalid_token")
@@ -306,14 +306,14 @@ async def test_a_bad_token_is_refused_also_where_none_is_needed(shop: Shop) -> N
 
 @pytest.fixture
 async def gateways(shop: Shop) -> AsyncIterator[list[aiohttp.ClientSession]]:
-    """Many kept connections, so that both gateway processes are among those who answer."""
+    """Many persistent connections, so that both gateway processes are asked."""
     sessions = [aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) for _ in range(8)]
     yield sessions
     for session in sessions:
         await session.close()
 
 
-async def test_a_new_price_is_seen_by_every_gateway_within_a_second(
+async def test_every_gateway_shows_a_new_price_within_a_second(
     shop: Shop, shelf: Shelf, gateways: list[aiohttp.ClientSession]
 ) -> None:
     sku = unique("PRICED")

@@ -1,4 +1,4 @@
-"""Registering by mail: what confirms an address, what resets a password, and that nobody learns who has an account."""
+"""Registration by mail: what confirms an address, what resets a password, and that nobody learns who has an account."""
 
 import asyncio
 from typing import Any
@@ -31,7 +31,7 @@ def body(email: str, **changes: Any) -> dict[str, Any]:
 
 
 def same(one: Answer, other: Answer) -> None:
-    """Fails if the answers tell anything apart."""
+    """Fails if the answers can be told apart."""
     assert (one.status, one.body) == (other.status, other.body)
     assert {name for name in one.headers if name != "Date"} == {name for name in other.headers if name != "Date"}
 
@@ -41,7 +41,7 @@ async def test_nobody_signs_in_before_the_address_is_confirmed(shop: Shop) -> No
     (await register(shop, body(email))).ok()
     wrong = await ask_for_tokens(shop, username=email, password="another password")
     right = await ask_for_tokens(shop, username=email, password="a password of hers")
-    same(wrong, right)  # otherwise it would tell whether there was an account before
+    same(wrong, right)  # or it would reveal whether the account existed
     right.problem(400, "invalid_grant")
     (mail,) = await mails(shop, email, 1)
     assert mail["Subject"] == "Confirm your address"
@@ -52,7 +52,7 @@ async def test_nobody_signs_in_before_the_address_is_confirmed(shop: Shop) -> No
     (await confirm(shop, token, "a password of hers")).problem(422, "invalid_link")
 
 
-async def test_registering_an_address_that_has_an_account_tells_its_owner_alone(shop: Shop) -> None:
+async def test_registering_a_taken_address_tells_only_its_owner(shop: Shop) -> None:
     person = await newcomer(shop)
     fresh = await register(shop, body("fresh@example.com"))
     taken = await register(shop, body(person.email, name="Eve", password="a password of eve's"))
@@ -63,8 +63,8 @@ async def test_registering_an_address_that_has_an_account_tells_its_owner_alone(
     assert (await (await sign_in(shop, person)).client.get("/me")).ok()["name"] != "Eve"
 
 
-async def test_who_has_the_mailbox_says_which_registration_is_the_true_one(shop: Shop) -> None:
-    """Somebody registers a stranger's address first, and again after the owner has."""
+async def test_the_owner_of_the_mailbox_decides_which_registration_counts(shop: Shop) -> None:
+    """An attacker registers a stranger's address first, and again after its owner has."""
     email = "owner@example.com"
     (await register(shop, body(email, password="what eve knows"))).ok()
     await mails(shop, email, 1)
@@ -74,7 +74,7 @@ async def test_who_has_the_mailbox_says_which_registration_is_the_true_one(shop:
     (await register(shop, body(email, password="what eve knows"))).ok()
     third = (await mails(shop, email, 3))[-1]
     (await confirm(shop, token_in(second), "what ada knows")).problem(422, "invalid_link")
-    # The owner clicks on the newest, whose password is not hers.
+    # The owner clicks on the newest link, whose password is not hers.
     (await confirm(shop, token_in(third), "what ada knows")).problem(403, "wrong_password")
     (await forget(shop, email)).ok()
     assert (await reset(shop, token_in((await mails(shop, email, 4))[-1]), "what ada knows")).status == 204
@@ -98,7 +98,7 @@ async def test_a_password_is_reset_by_mail_once_and_ends_all_sessions(shop: Shop
     await refresh(shop, await sign_in(shop, person._replace(password=f"the new password {won}")))
 
 
-async def test_a_link_of_another_kind_or_of_yesterday_is_not_good(shop: Shop) -> None:
+async def test_a_link_of_another_kind_or_an_expired_one_is_refused(shop: Shop) -> None:
     email = "late@example.com"
     (await register(shop, body(email))).ok()
     (mail,) = await mails(shop, email, 1)

@@ -1,4 +1,5 @@
-"""Reports over the API: asked for by staff, made in the background, read once they are done, gone when they expire."""
+"""Reports over the API: requested by staff, made in the background, read once they are done, deleted when they
+expire."""
 
 import csv
 import io
@@ -18,19 +19,19 @@ SUMS: Final = ["currency", "orders", "pieces", "revenue_minor"]
 
 
 def a_clerk(shop: Shop) -> Client:
-    """A member of staff who was never here before."""
+    """A new member of staff."""
     return shop.client("staff", f"clerk-{next(_numbers)}")
 
 
 def body(by: str = "day", **more: Any) -> dict[str, Any]:
-    """A report over today, wherever midnight is."""
+    """A report that covers today, in any time zone."""
     today = datetime.now(UTC).date()
     days = {"from": str(today - timedelta(days=1)), "to": str(today + timedelta(days=2))}
     return {"kind": "sales", "by": by, **days, **more}
 
 
 async def done(client: Client, asked: Answer) -> dict[str, Any]:
-    """The report, once it is finished."""
+    """Waits until the report is finished; returns it."""
     report: dict[str, Any] = asked.ok(201)
 
     async def finished() -> dict[str, Any]:
@@ -49,7 +50,7 @@ async def test_what_was_sold_is_in_the_report(shop: Shop) -> None:
     for quantity in (2, 3):
         order = await shop.customer().placed({sku: quantity})
         (await shop.staff.post(f"/orders/{order['id']}/confirm")).ok()
-    await shop.customer().placed({sku: 50})  # only placed
+    await shop.customer().placed({sku: 50})  # placed but not confirmed
     order = await shop.customer().placed({other: 7})
     (await shop.staff.post(f"/orders/{order['id']}/confirm")).ok()
     clerk = a_clerk(shop)
@@ -79,7 +80,7 @@ async def test_what_was_sold_is_in_the_report(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("by", "key"), [("day", "day"), ("category", "category_id"), ("customer", "customer_id")])
-async def test_json_is_one_document(shop: Shop, by: str, key: str) -> None:
+async def test_a_json_result_is_one_document(shop: Shop, by: str, key: str) -> None:
     sku, customer = await shop.product(10), shop.customer()
     await customer.placed({sku: 1})
     clerk = a_clerk(shop)
@@ -94,7 +95,7 @@ async def test_json_is_one_document(shop: Shop, by: str, key: str) -> None:
         assert (row["orders"], row["pieces"], row["revenue_minor"]) == (1, 1, 250)
 
 
-async def test_the_answer_says_which_time_zone_its_days_are_of(shop: Shop) -> None:
+async def test_the_answer_names_the_time_zone_of_its_days(shop: Shop) -> None:
     clerk = a_clerk(shop)
     report = await done(clerk, await clerk.post("/reports", body(format="json", time_zone="Pacific/Auckland")))
     assert report["report"]["time_zone"] == "Pacific/Auckland"
@@ -104,7 +105,7 @@ async def test_the_answer_says_which_time_zone_its_days_are_of(shop: Shop) -> No
         assert problem["errors"][0]["pointer"] == "/time_zone"
 
 
-async def test_a_result_may_begin_with_a_byte_order_mark(shop: Shop) -> None:
+async def test_a_result_may_start_with_a_byte_order_mark(shop: Shop) -> None:
     clerk = a_clerk(shop)
     report = await done(clerk, await clerk.post("/reports", body()))
     plain = await result(clerk, report)
@@ -112,7 +113,7 @@ async def test_a_result_may_begin_with_a_byte_order_mark(shop: Shop) -> None:
     assert marked.body == b"\xef\xbb\xbf" + plain.body
 
 
-async def test_it_is_asked_for_once_by_its_key(shop: Shop) -> None:
+async def test_a_repeated_request_makes_one_report(shop: Shop) -> None:
     clerk = a_clerk(shop)
     first = await clerk.post("/reports", body(), key="the-same")
     again = await clerk.post("/reports", body(), key="the-same")
@@ -126,7 +127,7 @@ async def test_without_waiting_it_is_accepted(shop: Shop) -> None:
     assert command["status"] == "applied"
 
 
-async def test_ones_own_newest_first(shop: Shop) -> None:
+async def test_own_reports_are_listed_newest_first(shop: Shop) -> None:
     clerk, other = a_clerk(shop), a_clerk(shop)
     ids = [(await clerk.post("/reports", body())).ok(201)["id"] for _ in range(3)]
     await other.post("/reports", body())
@@ -134,7 +135,7 @@ async def test_ones_own_newest_first(shop: Shop) -> None:
     assert [[report["id"] for report in page] for page in pages] == [[ids[2], ids[1]], [ids[0]]]
 
 
-async def test_another_ones_is_not_found_but_by_admins(shop: Shop) -> None:
+async def test_only_admins_find_other_peoples_reports(shop: Shop) -> None:
     clerk = a_clerk(shop)
     report = await done(clerk, await clerk.post("/reports", body()))
     for path in (f"/reports/{report['id']}", f"/reports/{report['id']}/result"):
@@ -165,19 +166,19 @@ async def test_another_ones_is_not_found_but_by_admins(shop: Shop) -> None:
         ({"from": "0001-01-01", "to": "9999-12-31"}, "/"),
     ],
 )
-async def test_what_is_no_report(shop: Shop, wrong: dict[str, Any], pointer: str) -> None:
+async def test_invalid_reports_are_refused(shop: Shop, wrong: dict[str, Any], pointer: str) -> None:
     answer = await a_clerk(shop).post("/reports", body() | wrong)
     assert answer.pointers() == {pointer}
 
 
-async def test_the_ends_of_time_are_days_like_any_other(shop: Shop) -> None:
+async def test_the_first_and_last_days_of_time_are_valid(shop: Shop) -> None:
     clerk = a_clerk(shop)
     for days in ({"from": "0001-01-01", "to": "0001-01-02"}, {"from": "9999-12-30", "to": "9999-12-31"}):
         report = await done(clerk, await clerk.post("/reports", body() | days))
         assert (report["status"], report["rows"]) == ("succeeded", 0)
 
 
-async def test_until_it_is_done_there_is_no_result(shop: Shop) -> None:
+async def test_there_is_no_result_until_it_is_done(shop: Shop) -> None:
     clerk = a_clerk(shop)
     async with background_stopped(shop.system):
         asked = await clerk.post("/reports", body())
@@ -188,7 +189,7 @@ async def test_until_it_is_done_there_is_no_result(shop: Shop) -> None:
     assert (await done(clerk, asked))["status"] == "succeeded"
 
 
-async def test_one_can_ask_for_so_many_at_a_time(shop: Shop) -> None:
+async def test_the_number_of_reports_at_a_time_is_limited(shop: Shop) -> None:
     clerk = a_clerk(shop)
     most = 20
     async with background_stopped(shop.system):
@@ -219,11 +220,11 @@ async def test_a_result_expires(shop: Shop) -> None:
         await shop.database.execute(move, report["id"], 2)
 
 
-async def test_one_that_failed_says_why(shop: Shop) -> None:
+async def test_a_failed_report_says_why(shop: Shop) -> None:
     clerk = a_clerk(shop)
     async with background_stopped(shop.system):
         asked = await clerk.post("/reports", body())
-        # It has broken off again and again.
+        # It has failed again and again.
         await shop.database.execute("UPDATE tasks SET attempts = 5 WHERE subject = $1", asked.ok(201)["id"])
     report = await done(clerk, asked)
     assert (report["status"], report["failure"]["code"]) == ("failed", "job_gave_up")

@@ -1,7 +1,7 @@
-"""Who may do what: every operation of the OpenAPI document, asked by every role, against a table written by hand.
+"""Who may do what: every operation of the OpenAPI document, tried in every role, against a handwritten table.
 
-The table is the promise. A new route without a row fails, a row without a route fails, and so does a route whose
-`Requirement` is changed without the table. What a role may see of others' things is at the end.
+The table is the specification. A route without a row fails, a row without a route fails, and so does a route whose
+`Requirement` was changed without the table. What a role may see of other people's things is at the end.
 """
 
 import re
@@ -17,7 +17,7 @@ from tests.e2e.shop import Shop
 
 
 class Least(NamedTuple):
-    """The least role that may, and the scope that it takes besides. `open` takes no token, and looks at none."""
+    """The lowest role that is allowed, and the scope it also needs. `open` needs no token and ignores any."""
 
     role: str
     scope: str | None = None
@@ -41,6 +41,24 @@ _USERS: Final = Least("admin", "users:write")
 _KEYS: Final = Least("admin", "keys:write")
 
 WHO_MAY: Final = {
+    "POST /api/v1/orders/{order_id}/payments": _GUEST_WRITES,
+    "GET /api/v1/orders/{order_id}/payments": _GUEST_READS,
+    "POST /api/v1/orders/{order_id}/refund": Least("staff", "orders:write"),
+    "GET /api/v1/payments": Least("staff", "orders:read"),
+    "GET /api/v1/payments/{payment_id}": _GUEST_READS,
+    "POST /api/v1/payments/{payment_id}/capture": Least("staff", "orders:write"),
+    "POST /api/v1/payments/{payment_id}/void": Least("staff", "orders:write"),
+    "POST /api/v1/payments/{payment_id}/refund": Least("staff", "orders:write"),
+    "POST /api/v1/payments/{payment_id}/settle": Least("staff", "orders:write"),
+    "POST /hooks/payments/{provider}": _OPEN,
+    "POST /api/v1/gift-cards": Least("staff", "orders:write"),
+    "GET /api/v1/gift-cards": Least("staff", "orders:read"),
+    "POST /api/v1/gift-cards/balance": Least("nobody"),
+    "GET /api/v1/gift-cards/{card_id}": Least("staff", "orders:read"),
+    "POST /api/v1/gift-cards/{card_id}/disable": Least("staff", "orders:write"),
+    "GET /api/v1/store-credit": Least("customer", "orders:read"),
+    "GET /api/v1/store-credit/{customer_id}": Least("staff", "orders:read"),
+    "POST /api/v1/store-credit/{customer_id}": Least("staff", "orders:write"),
     "POST /api/auth/token": _OPEN,
     "POST /api/auth/refresh": _OPEN,
     "POST /api/auth/logout": Least("nobody"),
@@ -64,6 +82,8 @@ WHO_MAY: Final = {
     "DELETE /api/v1/users/{user_id}": _USERS,
     "POST /api/v1/users/{user_id}/deactivate": _USERS,
     "POST /api/v1/users/{user_id}/reactivate": _USERS,
+    "GET /api/v1/customers/{account_id}": _USERS,
+    "PUT /api/v1/customers/{account_id}": _USERS,
     "GET /api/v1/keys": _KEYS,
     "POST /api/v1/keys": _KEYS,
     "GET /api/v1/keys/{key_id}": _KEYS,
@@ -75,13 +95,38 @@ WHO_MAY: Final = {
     "POST /api/v1/products/{product_id}/archive": _CATALOGUE,
     "PUT /api/v1/products/{product_id}/variants/{sku}": _CATALOGUE,
     "PATCH /api/v1/products/{product_id}/variants/{sku}": _CATALOGUE,
+    "GET /api/v1/products/{product_id}/variants/{sku}/prices": Least("staff", "catalogue:read"),
+    "PUT /api/v1/products/{product_id}/variants/{sku}/prices": _CATALOGUE,
+    "GET /api/v1/terms/price-lists/{price_list_id}/prices": Least("staff", "catalogue:read"),
+    "PUT /api/v1/terms/price-lists/{price_list_id}/prices/{sku}": _CATALOGUE,
+    "DELETE /api/v1/terms/price-lists/{price_list_id}/prices/{sku}": _CATALOGUE,
     "GET /api/v1/categories": Least("nobody"),
     "POST /api/v1/categories": _CATALOGUE,
     "GET /api/v1/categories/{category_id}": Least("nobody"),
     "PATCH /api/v1/categories/{category_id}": _CATALOGUE,
+    "GET /api/v1/terms": Least("staff", "catalogue:read"),
+    "PUT /api/v1/terms/taxes": _CATALOGUE,
+    "PUT /api/v1/terms/methods/{method_id}": _CATALOGUE,
+    "PUT /api/v1/terms/promotions/{promotion_id}": _CATALOGUE,
+    "PUT /api/v1/terms/price-lists/{price_list_id}": _CATALOGUE,
+    "PUT /api/v1/terms/purchase-limits/{limit_id}": _CATALOGUE,
+    "POST /api/v1/terms/promotions/{promotion_id}/codes": _CATALOGUE,
+    "DELETE /api/v1/terms/codes/{code}": _CATALOGUE,
+    "DELETE /api/v1/terms/taxes": _CATALOGUE,
+    "DELETE /api/v1/terms/{kind}/{part_id}": _CATALOGUE,
+    "POST /api/v1/promotions/preview": Least("staff", "catalogue:read"),
+    "POST /api/v1/checkouts": Least("nobody", "orders:write"),
+    "GET /api/v1/checkouts/{checkout_id}": _GUEST_READS,
+    "PATCH /api/v1/checkouts/{checkout_id}": _GUEST_WRITES,
+    "DELETE /api/v1/checkouts/{checkout_id}": _GUEST_WRITES,
+    "POST /api/v1/checkouts/{checkout_id}/take-over": Least("customer", "orders:write"),
+    "POST /api/v1/checkouts/{checkout_id}/complete": _GUEST_WRITES,
     "POST /api/v1/orders": Least("nobody", "orders:write"),
     "GET /api/v1/orders": _GUEST_READS,
     "GET /api/v1/orders/{order_id}": _GUEST_READS,
+    "GET /api/v1/orders/{order_id}/invoice": Least("guest", "orders:read"),
+    "GET /api/v1/orders/{order_id}/credit-notes": Least("guest", "orders:read"),
+    "GET /api/v1/orders/{order_id}/credit-notes/{number}": Least("guest", "orders:read"),
     "GET /api/v1/orders/{order_id}/history": _GUEST_READS,
     "POST /api/v1/orders/{order_id}/confirm": _GUEST_WRITES,
     "POST /api/v1/orders/{order_id}/cancel": _GUEST_WRITES,
@@ -138,7 +183,8 @@ def _rows(document: Any) -> list[tuple[str, Least]]:
 
 
 async def _ask(client: Client, operation: str) -> Answer:
-    """Asks for something that is not there, with a body that is none: who may is told so, and nothing comes of it."""
+    """Asks for something that does not exist, with an invalid body: an allowed caller is told so, and nothing
+    happens."""
     method, path = operation.split()
     path = re.sub(r"{\w+}", lambda _: str(uuid.uuid4()), path)
     return await client.request(method, path, data=None if method == "GET" else b"[]", headers=_JSON)
@@ -148,7 +194,7 @@ async def test_every_operation_has_a_row_and_every_row_an_operation(document: An
     assert {operation for operation, _ in _operations(document)} == set(WHO_MAY)
 
 
-async def test_the_document_says_who_may(document: Any) -> None:
+async def test_the_document_says_who_is_allowed(document: Any) -> None:
     for operation, said in _operations(document):
         least = WHO_MAY[operation]
         if least is _OPEN:
@@ -158,7 +204,7 @@ async def test_the_document_says_who_may(document: Any) -> None:
         assert ({} in said["security"]) == (least.role == "nobody"), operation
 
 
-async def test_a_scope_is_had_by_every_role_that_may_use_it() -> None:
+async def test_every_role_that_needs_a_scope_has_it() -> None:
     for operation, least in WHO_MAY.items():
         if least.scope is not None:
             for role in _ROLES[max(1, _ROLES.index(least.role)) :]:
@@ -166,7 +212,7 @@ async def test_a_scope_is_had_by_every_role_that_may_use_it() -> None:
 
 
 @pytest.mark.parametrize("role", _ROLES)
-async def test_each_role_may_what_the_table_says(shop: Shop, document: Any, role: str) -> None:
+async def test_each_role_may_do_what_the_table_says(shop: Shop, document: Any, role: str) -> None:
     client = shop.anybody if role == "nobody" else shop.client(role, f"matrix-{role}")
     for operation, least in _rows(document):
         answer = await _ask(client, operation)
@@ -180,8 +226,8 @@ async def test_each_role_may_what_the_table_says(shop: Shop, document: Any, role
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "tgk_nonsense"])
-async def test_a_token_that_is_none_opens_nothing(shop: Shop, document: Any, token: str) -> None:
-    """Not even what needs none: whoever sends a token means to be somebody."""
+async def test_an_invalid_token_is_refused_everywhere(shop: Shop, document: Any, token: str) -> None:
+    """Even where none is needed: a client that sends a token expects it to count."""
     for operation, least in _rows(document):
         if least is not _OPEN:
             answer = await _ask(shop.with_token(token), operation)
@@ -189,7 +235,7 @@ async def test_a_token_that_is_none_opens_nothing(shop: Shop, document: Any, tok
 
 
 @pytest.mark.parametrize("scope", sorted({least.scope for least in WHO_MAY.values() if least.scope}))
-async def test_a_key_with_one_scope_may_what_that_scope_is_for(shop: Shop, document: Any, scope: str) -> None:
+async def test_a_key_with_one_scope_may_do_what_that_scope_allows(shop: Shop, document: Any, scope: str) -> None:
     body = {"name": f"Only {scope}", "role": "admin", "scopes": [scope]}
     made = (await shop.client("admin", "matrix-admin").post("/keys", body, wait=None)).ok(201)
     client = shop.with_token(made["key"])
@@ -201,8 +247,8 @@ async def test_a_key_with_one_scope_may_what_that_scope_is_for(shop: Shop, docum
             answer.problem(403, "forbidden")
 
 
-async def test_what_is_another_s_is_not_found(shop: Shop) -> None:
-    """404, not 403: that it exists is nobody else's business. Staff find everything."""
+async def test_other_peoples_things_are_not_found(shop: Shop) -> None:
+    """404, not 403, which would reveal that they exist. Staff find everything."""
     sku = await shop.product(on_hand=10)
     owner = shop.customer()
     order = (await owner.placed({sku: 1}))["id"]
@@ -221,8 +267,8 @@ async def test_what_is_another_s_is_not_found(shop: Shop) -> None:
     assert order not in {other["id"] for other in (await shop.customer().get("/orders")).ok()["items"]}
 
 
-async def test_the_api_is_where_the_table_says(document: Any) -> None:
-    """Nothing that needs a caller hides beside the API."""
+async def test_nothing_outside_the_api_needs_a_caller(document: Any) -> None:
+    """Every path that does is below the API's prefix."""
     for operation, least in WHO_MAY.items():
         path = operation.split()[1]
         assert path.startswith(f"{API}/") or least.role in {"open", "nobody"}, operation

@@ -1,4 +1,4 @@
-"""Who is asking: every token that is not ours, or no longer, or not for this; and what a role may not see or do."""
+"""Who is asking: tokens that are not ours, no longer valid or not meant for this; and what a role may not see or do."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ def _part(content: bytes) -> str:
 
 
 def signed(claims: Any, header: Any = None, *, secret: str = DEVELOPMENT_SECRET, digest: Any = hashlib.sha256) -> str:
-    """A JSON Web Token by hand (RFC 7519): libraries refuse to make most of those that are tried here."""
+    """A handmade JSON Web Token (RFC 7519): libraries refuse to make most of those that are tried here."""
     said = (
         f"{_part(json.dumps(header or {'alg': 'HS256', 'typ': 'JWT'}).encode())}.{_part(json.dumps(claims).encode())}"
     )
@@ -32,14 +32,14 @@ def signed(claims: Any, header: Any = None, *, secret: str = DEVELOPMENT_SECRET,
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """Those of a good customer's token, changed; None takes one away."""
+    """The claims of a customer's valid token, with changes; None removes a claim."""
     now = int(time.time())
     good = {"iss": "tidegate", "aud": "tidegate", "sub": "ada", "roles": ["customer"], "iat": now, "exp": now + HOUR}
     return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
 
 def with_claims_of(other: str, token: str) -> str:
-    """The token with the other's claims, and still its own signature."""
+    """The token with the other's claims and its own signature."""
     header, _, signature = token.split(".")
     return ".".join((header, other.split(".")[1], signature))
 
@@ -48,7 +48,7 @@ async def ask(shop: Shop, token: str) -> Answer:
     return await shop.with_token(token).get("/orders")
 
 
-async def test_the_token_made_by_hand_is_good(shop: Shop) -> None:
+async def test_the_handmade_token_is_valid(shop: Shop) -> None:
     (await ask(shop, signed(claims()))).ok()
 
 
@@ -108,7 +108,7 @@ async def test_the_token_made_by_hand_is_good(shop: Shop) -> None:
         pytest.param(lambda: signed(claims(sub=["ada"])), id="subject_a_list"),
     ],
 )
-async def test_a_token_that_is_not_ours_or_no_longer(shop: Shop, token: Any) -> None:
+async def test_a_token_that_is_not_ours_or_no_longer_valid(shop: Shop, token: Any) -> None:
     answer = await ask(shop, token())
     answer.problem(401, "invalid_token")
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="tidegate", error="invalid_token"'
@@ -134,7 +134,7 @@ async def test_a_token_without_a_role_here(shop: Shop, roles: Any) -> None:
 
 
 @pytest.mark.parametrize("roles", [["customer", "root"], ["customer", {"name": "staff"}], ["customer", "customer"]])
-async def test_a_role_counts_whatever_stands_beside_it(shop: Shop, roles: Any) -> None:
+async def test_a_role_counts_whatever_other_roles_there_are(shop: Shop, roles: Any) -> None:
     (await ask(shop, signed(claims(roles=roles)))).ok()
     (await shop.with_token(signed(claims(roles=roles))).get("/events")).problem(403, "forbidden")
 
@@ -152,8 +152,8 @@ async def test_the_scheme_s_case_does_not_matter(shop: Shop, scheme: str) -> Non
     (await shop.anybody.request("GET", f"{API}/orders", headers=headers)).ok()
 
 
-async def test_a_token_that_was_good_is_refused_when_it_expires(shop: Shop) -> None:
-    """The gateways remember verified tokens, but not beyond their time."""
+async def test_a_valid_token_is_refused_when_it_expires(shop: Shop) -> None:
+    """The gateways remember verified tokens, but not beyond their expiry."""
     expires_at = math.ceil(time.time()) + 1
     token = signed(claims(exp=expires_at))
     for answer in await asyncio.gather(*(ask(shop, token) for _ in range(10))):
@@ -172,7 +172,7 @@ async def test_a_token_that_was_good_is_refused_when_it_expires(shop: Shop) -> N
         ("GET", "/dead-letters"),
     ],
 )
-async def test_what_is_for_staff_is_forbidden_to_customers(shop: Shop, method: str, path: str) -> None:
+async def test_what_staff_may_do_is_forbidden_to_customers(shop: Shop, method: str, path: str) -> None:
     headers = {"Content-Type": "application/json"}
     body = b'{"quantity":1,"change":1,"reason":"x"}'
     answer = await shop.customer().request(method, API + path, data=body, headers=headers)
@@ -197,7 +197,7 @@ async def test_another_customer_s_order_is_not_found(shop: Shop, owner: Client) 
     assert await shop.staff.inventory(sku) == (5, 2, 3)
 
 
-async def test_another_customer_s_order_and_no_order_look_the_same(shop: Shop, owner: Client) -> None:
+async def test_another_customer_s_order_looks_like_an_unknown_one(shop: Shop, owner: Client) -> None:
     sku = await shop.product(on_hand=1)
     theirs = (await owner.placed({sku: 1}))["id"]
     nobodys = str(uuid.uuid4())
@@ -207,7 +207,7 @@ async def test_another_customer_s_order_and_no_order_look_the_same(shop: Shop, o
         for problem, order_id in zip(seen, (theirs, nobodys), strict=True):
             assert problem.pop("command_id", "") != order_id
             assert problem.pop("order_id", order_id) == order_id
-            problem.pop("seq", None)  # each refusal is an event of its own
+            problem.pop("seq", None)  # each refusal is its own event
         assert seen[0] == seen[1]
 
 

@@ -1,4 +1,4 @@
-"""Webhooks over the API: what staff register, see and change, and an event's way to a receiver outside."""
+"""Webhooks over the API: what staff register, see and change, and an event's way to an outside receiver."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @asynccontextmanager
 async def registered(shop: Shop, **body: Any) -> AsyncIterator[dict[str, Any]]:
-    """A webhook of the test's own, deleted afterwards."""
+    """The test's own webhook, deleted afterwards."""
     webhook = (await register(shop, **body)).ok(201)
     try:
         yield webhook
@@ -104,8 +104,8 @@ async def test_a_failing_endpoint_shows_its_state(shop: Shop, receiver: Receiver
         assert state["next_attempt_at"] > state["failing_since"]
 
 
-async def test_no_test_looks_up_a_name_outside(shop: Shop) -> None:
-    """Names of nobody stand in many tests, and webhooks are tried again and again."""
+async def test_no_test_looks_up_an_outside_name(shop: Shop) -> None:
+    """Many tests use made-up names, and webhooks are retried again and again."""
     sku = await shop.product()
     async with registered(shop, url=URL) as webhook:
         (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 3})).ok()
@@ -165,7 +165,7 @@ async def test_without_waiting_it_is_accepted(shop: Shop) -> None:
     assert (await delete(shop.staff, accepted["id"])).status == 204
 
 
-async def test_what_is_deleted_is_not_found(shop: Shop) -> None:
+async def test_a_deleted_webhook_is_not_found(shop: Shop) -> None:
     async with registered(shop) as webhook:
         webhook_id = webhook["id"]
         assert (await delete(shop.staff, webhook_id)).status == 204
@@ -195,11 +195,11 @@ async def test_what_is_deleted_is_not_found(shop: Shop) -> None:
         ({"status": "disabled"}, "/status"),
     ],
 )
-async def test_what_cannot_be_registered(shop: Shop, body: dict[str, Any], pointer: str) -> None:
+async def test_invalid_webhooks_are_refused(shop: Shop, body: dict[str, Any], pointer: str) -> None:
     assert (await register(shop, **body)).pointers() == {pointer}
 
 
-async def test_only_staff_may(shop: Shop) -> None:
+async def test_webhooks_are_for_staff(shop: Shop) -> None:
     async with registered(shop) as webhook:
         customer = shop.customer()
         for client, status, code in ((customer, 403, "forbidden"), (shop.anybody, 401, "unauthenticated")):
@@ -212,7 +212,7 @@ async def test_only_staff_may(shop: Shop) -> None:
             (await delete(client, webhook["id"])).problem(status, code)
 
 
-async def test_the_receiver_for_people_prints_what_arrives(shop: Shop) -> None:
+async def test_the_receiver_of_the_cli_prints_what_arrives(shop: Shop) -> None:
     sku = await shop.product()
     port = free_port()
     async with registered(shop, url=f"http://127.0.0.1:{port}/") as webhook:
@@ -235,8 +235,8 @@ async def test_the_receiver_for_people_prints_what_arrives(shop: Shop) -> None:
             await process.wait()
 
 
-async def test_a_key_has_nothing_delivered_that_it_may_not_read(shop: Shop) -> None:
-    """Not by its own endpoint, nor by turning another's towards itself, nor from the beginning of the log."""
+async def test_a_key_gets_nothing_delivered_that_it_may_not_read(shop: Shop) -> None:
+    """Neither by its own endpoint, nor by redirecting another's to itself, nor from the start of the log."""
     admin = shop.client("admin", "webhooks-admin")
     key = (await admin.post("/keys", {"name": "Sync", "role": "staff", "scopes": ["webhooks:write"]})).ok(201)
     sync = shop.with_token(key["key"])

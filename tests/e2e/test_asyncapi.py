@@ -1,6 +1,6 @@
-"""`/api/asyncapi.json`: it is a valid AsyncAPI document, and what is said over the feed is what stands there.
+"""`/api/asyncapi.json`: it is a valid AsyncAPI document, and the feed's messages are as documented.
 
-Every message of the feed's other tests is held against it, too (`tests.e2e.feed.Contract`).
+The feed's other tests check every message against it, too (`tests.e2e.feed.Contract`).
 """
 
 import json
@@ -23,7 +23,7 @@ async def document(shop: Shop) -> Any:
 def test_the_official_parser_finds_nothing_wrong(document: dict[str, Any]) -> None:
     found = nodetools.says("asyncapi.mjs", document)
     assert found["parsed"], found["diagnostics"]
-    # It hints at newer versions of the specification; everything else would be ours to mend.
+    # It hints at newer versions of the specification; anything else would be ours to fix.
     assert [said for said in found["diagnostics"] if said["code"] != "asyncapi-latest-version"] == []
 
 
@@ -34,7 +34,7 @@ def test_the_official_parser_would_find_something(document: dict[str, Any]) -> N
     assert not nodetools.says("asyncapi.mjs", broken)["parsed"]
 
 
-async def test_every_message_of_the_document_is_said_as_it_stands_there(shop: Shop) -> None:
+async def test_every_message_of_the_document_is_sent_as_documented(shop: Shop) -> None:
     contract: Contract = await contract_of(shop.system, shop.http)
     feeds = Feeds(shop.system, shop.http, contract)
     sku = await shop.product(on_hand=3)
@@ -51,6 +51,6 @@ async def test_every_message_of_the_document_is_said_as_it_stands_there(shop: Sh
     assert contract.seen == contract.names
 
 
-async def test_every_code_that_closes_a_socket_is_explained(document: dict[str, Any]) -> None:
+async def test_every_close_code_is_documented(document: dict[str, Any]) -> None:
     for code in MEANINGS:
         assert f"- {code}: " in document["info"]["description"]

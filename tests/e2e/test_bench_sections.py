@@ -1,5 +1,5 @@
-"""The sections of the benchmarks that write tables with statements of their own: a column that is added breaks them,
-and a section that fails is easily missed among the others' numbers."""
+"""The benchmark sections that write tables with their own statements: a new column breaks them, and a section that
+fails is easily overlooked among the others' figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests import pace
 
-SECTIONS = ("pgbench", "wait", "verify", "feed")
+SECTIONS = ("pgbench", "wait", "checkouts", "verify", "feed", "costs", "sockets")
 
 
 @pytest.mark.campaign
@@ -21,7 +21,18 @@ def test_they_still_measure(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     chosen = [argument for name in SECTIONS for argument in ("--only", name)]
     done = subprocess.run(
-        [Path(sys.executable).with_name("tidegate"), "bench", "--quick", "--seconds", "1", *chosen, "--json", file],
+        [
+            Path(sys.executable).with_name("tidegate"),
+            "bench",
+            "--quick",
+            "--seconds",
+            "1",
+            "--sockets",
+            "200",
+            *chosen,
+            "--json",
+            file,
+        ],
         capture_output=True,
         text=True,
         check=False,

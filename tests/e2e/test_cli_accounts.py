@@ -1,4 +1,4 @@
-"""`tidegate demo` and `tidegate user create`: how the first people come in."""
+"""`tidegate demo` and `tidegate user create`: how the first accounts are made."""
 
 import subprocess
 from typing import Any
@@ -26,14 +26,14 @@ def create(shop: Shop, *arguments: str, password: str) -> "subprocess.CompletedP
     )
 
 
-def test_the_demo_is_loaded_once_however_often(shop: Shop) -> None:
+def test_loading_the_demo_again_changes_nothing(shop: Shop) -> None:
     said = [shop.system.tidegate("demo").stdout for _ in range(2)]
     assert said[0].startswith("3 demo accounts posted.")
     assert "accounts" not in said[1] or said[1] == said[0]  # the first may still be waiting to be applied
 
 
 @pytest.mark.parametrize("account", DEMO_ACCOUNTS, ids=lambda account: account.role)
-async def test_the_people_of_the_demo_sign_in(shop: Shop, account: Any) -> None:
+async def test_the_demo_s_people_can_sign_in(shop: Shop, account: Any) -> None:
     shop.system.tidegate("demo")
 
     async def signs_in() -> bool:
@@ -46,7 +46,7 @@ async def test_the_people_of_the_demo_sign_in(shop: Shop, account: Any) -> None:
     assert (me["role"], me["name"]) == (account.role, account.name)
 
 
-async def test_an_admin_is_made_by_the_cli(shop: Shop) -> None:
+async def test_the_cli_creates_an_admin(shop: Shop) -> None:
     made = create(shop, "Root@Example.com", "--role", "admin", "--name", "Root", password="a root password")
     assert (made.returncode, made.stdout) == (0, "root@example.com can sign in, as admin.\n"), made.stderr
     tokens = await sign_in(shop, Person("", "root@example.com", "a root password"))
@@ -65,7 +65,7 @@ async def test_an_admin_is_made_by_the_cli(shop: Shop) -> None:
         (["a@example.com", "--name", "\x1b[2J"], "long enough", "--name: This contains the control character U+001B."),
     ],
 )
-def test_what_is_no_account(shop: Shop, arguments: list[str], password: str, said: str) -> None:
+def test_invalid_accounts_are_refused(shop: Shop, arguments: list[str], password: str, said: str) -> None:
     refused = create(shop, *arguments, password=password)
     assert refused.returncode != 0
     assert said in refused.stderr

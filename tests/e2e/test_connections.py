@@ -1,5 +1,5 @@
-"""Crowds of connections: they are bounded, of all and of an address, told so, and let go when they send nothing; the
-gateway keeps the descriptors that it needs itself."""
+"""Crowds of connections: limited in total and per address, refused with an answer, and closed when they send nothing;
+and the gateway keeps the descriptors that it needs for itself."""
 
 import asyncio
 import json
@@ -15,12 +15,14 @@ import pytest_asyncio
 from gateway.server import http1
 from tests.system import System, eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 MOST: Final = 30
 MOST_PER_ADDRESS: Final = 10
 CROWD: Final = 150
 HEAD_SECONDS: Final = 3.0
 LINGERING_MAX: Final = http1._LINGERING_MAX
-# Loopback is a proxy's by default, and has no bound of its own; all of 127.0.0.0/8 is this machine.
+# Loopback counts as a proxy by default and has no limit of its own; all of 127.0.0.0/8 is this machine.
 STRANGER: Final = "127.0.0.2"
 
 SETTINGS: Final = {
@@ -43,7 +45,7 @@ class Raw(NamedTuple):
     writer: asyncio.StreamWriter
 
     async def said(self) -> bytes:
-        """All that comes until the gateway closes."""
+        """Everything received until the gateway closes."""
         async with asyncio.timeout(_WITHIN_SECONDS):
             return await self.reader.read()
 
@@ -90,8 +92,7 @@ def problem(said: bytes, status: int, code: str) -> None:
     assert json.loads(body)["code"] == code
 
 
-@pytest.mark.campaign
-async def test_more_connections_than_allowed_are_told_so_and_silent_ones_are_let_go(system: System) -> None:
+async def test_surplus_connections_are_refused_and_silent_ones_closed(system: System) -> None:
     gateway = psutil.Process(system.pid("gateway"))
     await open_again(system)
     files = gateway.num_fds()
@@ -102,7 +103,7 @@ async def test_more_connections_than_allowed_are_told_so_and_silent_ones_are_let
         for raw in refused:
             problem(await raw.said(), 503, "too_many_connections")
         assert gateway.num_fds() <= files + MOST + LINGERING_MAX + 5
-        # Meanwhile the first ones have said nothing for too long.
+        # Meanwhile the first ones have been silent for too long.
         for raw in silent:
             problem(await raw.said(), 408, "request_timeout")
     await open_again(system)
@@ -115,7 +116,7 @@ async def _holds(process: psutil.Process, count: int) -> bool:
     return bool(process.num_fds() >= count)
 
 
-async def test_one_address_does_not_take_the_room_of_others(system: System) -> None:
+async def test_one_address_does_not_take_up_the_room_of_others(system: System) -> None:
     await open_again(system)
     async with AsyncExitStack() as stack:
         for _ in range(MOST_PER_ADDRESS):
@@ -125,9 +126,8 @@ async def test_one_address_does_not_take_the_room_of_others(system: System) -> N
         assert await status(system) == 200
 
 
-@pytest.mark.campaign
-async def test_a_request_that_drips_has_a_deadline(system: System) -> None:
-    """Head and body; a byte now and then does not put it off."""
+async def test_a_trickling_request_has_a_deadline(system: System) -> None:
+    """For head and body; a byte now and then does not extend it."""
     json_body = b"content-type: application/json\r\ncontent-length: 9999\r\n\r\n{"
     for begun, part in (
         (b"GET /health/live HTTP/1.1\r\nhost: x\r\nx-slow: ", "head"),

@@ -1,5 +1,5 @@
-"""The dashboard in a real browser: what a shop sees on the wall, on a phone, by keyboard, and by ear. Each visit ends
-with a look at what the browser complained about, and whom the page asked (`tests.e2e.browser`)."""
+"""The dashboard in a real browser: on a wall screen, on a phone, by keyboard, and by screen reader. Each visit ends
+with a check of the browser's console and of the hosts that the page contacted (`tests.e2e.browser`)."""
 
 import asyncio
 import itertools
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.campaign
 SCREENSHOTS: Final = Path(__file__).parents[2] / "build/screenshots"
 CONTRAST: Final = (Path(__file__).parent / "contrast.js").read_text()
 
-# Long enough for a busy machine. The figures come each second, what runs low every three.
+# Long enough for a busy machine. Figures arrive every second, what is running low every three.
 SHOWN_WITHIN_SECONDS: Final = 15.0
 expect.set_options(timeout=pace.seconds(SHOWN_WITHIN_SECONDS) * 1000)
 
@@ -50,7 +50,7 @@ PLENTY: Final = tuple(
 
 
 class Floor(Shop):
-    """The shop, the browser, and who comes to the dashboard."""
+    """The shop, the browser, and the dashboard's visitors."""
 
     chromium: Chromium
     staff_member: Person
@@ -60,7 +60,7 @@ class Floor(Shop):
         return self.chromium.visitor(self.system.url, size=size, scheme=scheme)
 
     async def sell(self, times: int) -> None:
-        """Some orders of what there is plenty of; some are confirmed, and one is cancelled."""
+        """Places some orders for well-stocked products; confirms some, and cancels one."""
         customer = self.customer()
         baskets = itertools.islice(itertools.cycle(itertools.combinations(PLENTY, 2)), times)
         orders = await asyncio.gather(
@@ -100,7 +100,7 @@ async def test_orders_appear_and_the_figures_move(floor: Floor) -> None:
     customer = floor.customer()
     async with floor.visit() as visitor:
         await signed_in(floor, visitor)
-        chart = visitor.page.get_by_role("img", name="Orders a minute")
+        chart = visitor.page.get_by_role("img", name="Orders per minute")
         await expect(visitor.rows("low")).to_contain_text([LANTERN.name])
         before = await chart.get_attribute("aria-label")
 
@@ -122,14 +122,15 @@ async def test_orders_appear_and_the_figures_move(floor: Floor) -> None:
         await expect(chart).not_to_have_attribute("aria-label", before or "")
 
 
-async def test_it_goes_on_without_a_gap_when_the_gateway_is_killed(floor: Floor) -> None:
+@pytest.mark.parametrize("end", ["kill_process", "stop_process"])
+async def test_it_continues_without_a_gap_when_the_gateway_ends(floor: Floor, end: str) -> None:
     customer = floor.customer()
     async with floor.visit() as visitor:
         visitor.expects(NOBODY_THERE)
         await signed_in(floor, visitor)
         await customer.placed({TEAPOT.sku: 1})
         waiting = [await customer.place({TEAPOT.sku: 1}, wait=None) for _ in range(20)]
-        floor.system.kill_process("gateway")
+        await asyncio.to_thread(getattr(floor.system, end), "gateway")
         await expect(visitor.at("connection")).to_have_attribute("data-state", "lost")
         await expect(visitor.at("connection-text")).to_contain_text("Connection lost")
         assert all(answer.status == 202 for answer in waiting)
@@ -152,7 +153,7 @@ async def test_reloading_the_page_keeps_the_sign_in(floor: Floor) -> None:
         await expect(visitor.at("connection-text")).to_have_text("Live")
 
 
-async def test_a_wrong_password_is_told(floor: Floor) -> None:
+async def test_a_wrong_password_is_reported(floor: Floor) -> None:
     async with floor.visit() as visitor:
         visitor.expects(SIGN_IN_REFUSED)
         await visitor.sign_in(floor.staff_member.email, "something else")
@@ -165,7 +166,7 @@ async def test_a_wrong_password_is_told(floor: Floor) -> None:
 async def test_a_customer_is_told_that_the_figures_are_for_staff(floor: Floor) -> None:
     async with floor.visit() as visitor:
         await visitor.sign_in(floor.visitor_customer.email, floor.visitor_customer.password)
-        await expect(visitor.page.get_by_role("alert")).to_contain_text("for staff")
+        await expect(visitor.page.get_by_role("alert")).to_contain_text("for the shop's staff")
         await expect(visitor.at("board")).to_be_hidden()
         assert not visitor.seqs()
 
@@ -182,7 +183,7 @@ async def test_signing_out_ends_the_session(floor: Floor) -> None:
         await expect(visitor.at("sign-in")).to_be_visible()
 
 
-async def test_a_keyboard_is_enough(floor: Floor) -> None:
+async def test_it_can_be_used_with_the_keyboard_alone(floor: Floor) -> None:
     async with floor.visit() as visitor:
         keyboard = visitor.page.keyboard
         await expect(visitor.page.get_by_label("E-mail")).to_be_focused()
@@ -200,7 +201,7 @@ async def test_a_keyboard_is_enough(floor: Floor) -> None:
         await expect(visitor.page.get_by_label("E-mail")).to_be_focused()
 
 
-async def test_what_is_heard_makes_sense(floor: Floor) -> None:
+async def test_it_makes_sense_in_a_screen_reader(floor: Floor) -> None:
     async with floor.visit() as visitor:
         page = visitor.page
         await expect(page.get_by_role("banner")).to_contain_text("Tidegate")
@@ -208,13 +209,13 @@ async def test_what_is_heard_makes_sense(floor: Floor) -> None:
         await expect(page.get_by_role("form", name="Sign in")).to_be_visible()
         await signed_in(floor, visitor)
         await expect(page.get_by_role("heading", level=1)).to_have_text("Tidegate")
-        for name in ("Orders a minute", "Revenue a minute", "How it goes", "Selling fast", "Running low"):
+        for name in ("Orders per minute", "Revenue per minute", "Key figures", "Selling fast", "Running low"):
             await expect(page.get_by_role("region", name=name)).to_be_visible()
         await expect(page.get_by_role("region", name="Refused, and why")).to_be_visible()
         await expect(page.get_by_role("status")).to_have_text("Live")
-        for chart in ("Orders a minute", "Revenue a minute"):
+        for chart in ("Orders per minute", "Revenue per minute"):
             await expect(page.get_by_role("img", name=f"{chart}: now")).to_be_visible()
-        # What changes each second is not announced each second.
+        # What changes every second is not announced every second.
         assert await page.locator("[aria-live], output, [role=status], [role=alert], [role=log]").count() == 2
         ids = await page.eval_on_selector_all("[id]", "elements => elements.map(element => element.id)")
         assert len(ids) == len(set(ids))
@@ -223,7 +224,8 @@ async def test_what_is_heard_makes_sense(floor: Floor) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 async def test_it_is_readable(floor: Floor, size: tuple[int, int], scheme: Scheme) -> None:
-    """Nothing sticks out, all text has contrast, on a wall all is seen at once; and a picture of it is kept."""
+    """Nothing overflows, all text has enough contrast, a wall screen shows everything at once; and a screenshot is
+    kept."""
     name = f"{'wide' if size == WIDE else 'phone'}-{scheme}"
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     async with floor.visit(size, scheme) as visitor:
@@ -249,9 +251,12 @@ async def test_it_is_readable(floor: Floor, size: tuple[int, int], scheme: Schem
         await page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
-async def test_nothing_moves_about_when_figures_come(floor: Floor) -> None:
-    """The cards stand where they stood, whatever comes."""
-    cards = "[...document.querySelectorAll('.board .card')].map(card => JSON.stringify(card.getBoundingClientRect()))"
+async def test_nothing_moves_when_figures_arrive(floor: Floor) -> None:
+    """The cards keep their places, to the pixel, whatever arrives."""
+    cards = (
+        "[...document.querySelectorAll('.board .card')].map(card => card.getBoundingClientRect())"
+        ".map(({x, y, width, height}) => [x, y, width, height].map(Math.round))"
+    )
     async with floor.visit() as visitor:
         await signed_in(floor, visitor)
         before = await visitor.page.evaluate(cards)

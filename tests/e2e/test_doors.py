@@ -1,133 +1,32 @@
-"""One field, one rule: what is said at one door is taken alike at every other, or refused in the same words."""
+"""One field, one rule: a value is accepted or refused alike, and in the same words, wherever it enters."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
 
 import jwt
 import pytest
 from click.testing import CliRunner
 
 from domain.fields import catalogue, moments, people, stock, webhooks
-from domain.fields.core import BadValue
 from ops.cli.token import token
 from ops.cli.user import create
-from tests.e2e.api import API, Answer, Client
+from tests.e2e.api import API
 from tests.e2e.catalogue import Catalogue
-from tests.e2e.importing import JSON_LINES, errors, finished, send, sheet
+from tests.e2e.doors import NOBODY, at_body, at_import, at_option, at_query, judged, sentence
+from tests.e2e.importing import JSON_LINES, errors, finished, send
 from tests.e2e.people import AUTH, JSON, admin, ask_for_tokens, confirm, mails, newcomer, register, sign_in, token_in
 from tests.e2e.shop import Shop
 from tests.nasty import NASTY
 
 CASES: Final = Path(__file__).parents[1] / "data" / "cases"
-NOBODY: Final = str(UUID(int=7))
-"""The id of what is not there: what is taken comes to nothing."""
-HEADERS: Final = {**JSON, "Prefer": "wait=15"}
-
-Verdicts = Mapping[str, str | None]
-"""What is refused, by what is nasty about it, with the sentence; None for what is taken."""
-
-
-def judged(field: Any, values: Mapping[str, Any] = NASTY) -> Verdicts:
-    """The field's own verdicts."""
-    return {name: _sentence(field, value) for name, value in values.items()}
-
-
-def _sentence(field: Any, value: object) -> str | None:
-    try:
-        field.parse(value)
-    except BadValue as bad:
-        return bad.detail
-    return None
-
-
-def verdict(answer: Answer, pointer: str) -> str | None:
-    """The sentence that an answer says of a place, None if it finds no fault with it."""
-    assert answer.status < 500, answer
-    if answer.status != 422 or answer.json()["code"] != "invalid_request":
-        return None
-    said = {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
-    return said.get(pointer)
-
-
-def put(body: Any, pointer: str, value: object) -> bytes:
-    """The body with the value at that place, as JSON."""
-    made = json.loads(json.dumps(body))
-    *way, last = pointer.removeprefix("/").split("/")
-    at = made
-    for step in way:
-        at = at[int(step)] if isinstance(at, list) else at[step]
-    at[last] = value
-    return json.dumps(made).encode()
-
-
-async def at_body(
-    client: Client, method: str, path: str, body: Any, pointer: str, values: Mapping[str, Any] = NASTY
-) -> Verdicts:
-    """What a body's field makes of each."""
-    found = {}
-    for name, value in values.items():
-        sent = put(body, pointer, value)
-        found[name] = verdict(await client.request(method, path, data=sent, headers=HEADERS), pointer)
-    return found
-
-
-async def at_query(client: Client, path: str, part: str, values: Mapping[str, str]) -> Verdicts:
-    return {
-        name: verdict(await client.request("GET", path, params={part: value}), f"/query/{part}")
-        for name, value in values.items()
-    }
-
-
-SAID: Final = {"slug": "door", "name": "A door", "sku": "DOOR-1", "price_minor": 5, "currency": "GBP"}
-
-
-async def at_import(shop: Shop, column: str, values: Mapping[str, Any], *, as_json: bool) -> Verdicts:
-    """What a row's cell makes of each, in a dry run."""
-    rows = [{**SAID, column: value} for value in values.values()]
-    if as_json:
-        data, headers = "\n".join(map(json.dumps, rows)).encode() + b"\n", JSON_LINES
-        lines = list(range(1, len(rows) + 1))
-    else:
-        data, headers = sheet(rows, dict.fromkeys([*SAID, column])), {"Content-Type": "text/csv"}
-        lines = _lines_of(data)
-    client = admin(shop)
-    found = await finished(client, (await send(client, data, headers, dry_run="true")).ok(202)["status_url"])
-    assert found["status"] == "succeeded", found
-    pages = await client.pages(found["errors_url"].removeprefix(API), limit=20)
-    said = {error["line"]: error["detail"] for page in pages for error in page if error["column"] == column}
-    return {name: said.get(line) for name, line in zip(values, lines, strict=True)}
-
-
-def _lines_of(data: bytes) -> list[int]:
-    """The physical lines on which the records behind the header begin; quotes may hold line breaks."""
-    begins, quoted, line = [2], False, 1
-    for byte in data:
-        quoted ^= byte == ord('"')
-        if byte == ord("\n"):
-            line += 1
-            if not quoted:
-                begins.append(line + 1)
-    return [begin - 1 for begin in begins[1:-1]]
-
-
-def at_option(command: Any, arguments: Callable[[str], list[str]], values: Mapping[str, str], behind: str) -> Verdicts:
-    """What the CLI makes of each; a value that is taken leads to the refusal `behind` it."""
-    found: dict[str, str | None] = {}
-    for name, value in values.items():
-        said = CliRunner().invoke(command, arguments(value), input="short\n")
-        assert not isinstance(said.exception, Exception), (name, said.exception)
-        shown = said.output.rpartition("Error: ")[2].strip()
-        found[name] = None if behind in shown else shown.partition(": ")[2]
-    return found
 
 
 PRODUCT: Final = {"name": "A door", "variants": [{"sku": "DOOR-1", "price_minor": 5, "currency": "GBP"}]}
 VARIANT: Final = {"price_minor": 5, "currency": "GBP"}
 ORDER: Final = {"lines": [{"sku": "NO-SUCH-DOOR", "quantity": 1}], "email": "guest@example.com"}
-# With a password that is none, so that nobody is made.
+# With an invalid password, so that no account is created.
 PERSON: Final = {"email": "taken@example.com", "name": "A person", "password": "short"}
 KEY: Final = {"name": "A key", "role": "staff", "scopes": ["no:scope"]}
 WEBHOOK: Final = {"url": "http://127.0.0.1:9/", "event_types": ["order.*"]}
@@ -216,7 +115,7 @@ BODIES: Final[Mapping[str, tuple[Any, list[tuple[str, str, Any, str]]]]] = {
 async def test_every_body_reads_a_field_by_its_rule(shop: Shop, name: str) -> None:
     field, doors = BODIES[name]
     client = admin(shop)
-    sku = (await Catalogue(shop).create())["variants"][0]["sku"]  # what is taken may not become a product
+    sku = (await Catalogue(shop).create())["variants"][0]["sku"]  # taken, so an accepted body creates no product
     for method, path, body, pointer in doors:
         sent = json.loads(json.dumps(body).replace("DOOR-1", sku))
         assert await at_body(client, method, path, sent, pointer) == judged(field), (method, path)
@@ -272,7 +171,8 @@ def _blank(value: str) -> bool:
 @pytest.mark.parametrize("as_json", [False, True], ids=["csv", "jsonl"])
 @pytest.mark.parametrize("column", COLUMNS)
 async def test_an_import_reads_a_field_by_its_rule(shop: Shop, column: str, as_json: bool) -> None:
-    """A blank cell says nothing, which is no fault of its own; and what a slug names has to be there, later."""
+    """A blank cell means no value, which is no error of its own; whether the thing that a slug names exists is checked
+    later."""
     values = {name: value for name, value in NASTY.items() if not _blank(value)}
     found = await at_import(shop, column, values, as_json=as_json)
     later = {"There is no such category.", "Another product has this SKU."}
@@ -292,7 +192,7 @@ async def test_an_import_reads_a_field_by_its_rule(shop: Shop, column: str, as_j
 async def test_an_import_reads_a_number_by_its_rule(shop: Shop, column: str, field: Any) -> None:
     assert await at_import(shop, column, NUMBERS, as_json=True) == judged(field, NUMBERS)
     written = {name: str(value) for name, value in NUMBERS.items() if type(value) is int}
-    expected = {name: _sentence(field, NUMBERS[name]) for name in written}
+    expected = {name: sentence(field, NUMBERS[name]) for name in written}
     assert await at_import(shop, column, written, as_json=False) == expected
     assert set((await at_import(shop, column, {"decimals": "2.50", "words": "two"}, as_json=False)).values()) == {
         "This is not a whole number."
@@ -300,7 +200,7 @@ async def test_an_import_reads_a_number_by_its_rule(shop: Shop, column: str, fie
 
 
 SHORT: Final = {name: value for name, value in NASTY.items() if len(value) < 1_000}
-"""What fits into the first line of a request."""
+"""What fits into a request line."""
 
 
 async def test_queries_read_a_field_by_its_rule(shop: Shop) -> None:
@@ -313,7 +213,7 @@ async def test_queries_read_a_field_by_its_rule(shop: Shop) -> None:
 
 
 def _sayable(values: Mapping[str, str]) -> dict[str, str]:
-    """Those that an argument of a program can be: none with a NUL in it, and none that looks like an option."""
+    """Those that can be a program's argument: without NUL."""
     return {name: value for name, value in values.items() if "\0" not in value}
 
 
@@ -334,27 +234,27 @@ def test_the_cli_reads_a_field_by_its_rule(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("hours", ["nan", "inf", "1e300", "-1", "0", "many"])
-def test_no_token_is_good_for_a_time_that_is_none(hours: str) -> None:
+def test_a_token_needs_a_valid_lifetime(hours: str) -> None:
     refused = CliRunner().invoke(token, ["--hours", hours])
     assert refused.exit_code == 2, refused.exception
     assert "Traceback" not in refused.output
 
 
-async def test_one_s_own_name_is_read_by_its_rule(shop: Shop) -> None:
+async def test_people_s_own_name_is_read_by_its_rule(shop: Shop) -> None:
     client = (await sign_in(shop, await newcomer(shop))).client
     assert await at_body(client, "PATCH", f"{API}/me", {}, "/name") == judged(people.ACCOUNT_NAME)
 
 
 @pytest.mark.parametrize("number", range(5))
 async def test_an_address_with_a_space_around_it_is_the_same_everywhere(shop: Shop, number: int) -> None:
-    """Mobile keyboards add one."""
+    """Mobile keyboards add spaces."""
     said: str = json.loads((CASES / "07-emails.txt").read_text().splitlines()[number])
     sku = await shop.product(on_hand=5)
     lines = [{"sku": sku, "quantity": 1}]
     guest = (await shop.anybody.post("/orders", {"lines": lines, "email": said})).ok(201)
     assert guest["email"] == "ada@example.com"
 
-    # Everybody else is called by another name, so that each of the five is somebody else.
+    # The others get another name, so that each of the five is a different person.
     other = f"ada{number}@example.com"
     spelt = said.replace("ada", f"ada{number}").replace("Ada", f"Ada{number}")
     person = {"email": spelt, "name": "Ada", "password": "long enough"}
@@ -366,7 +266,7 @@ async def test_an_address_with_a_space_around_it_is_the_same_everywhere(shop: Sh
     assert (await admin(shop).get("/users", email=spelt)).ok()["items"][0]["email"] == other
 
 
-async def test_whoever_signs_in_as_nobody_is_told_the_same_whatever_they_say(shop: Shop) -> None:
+async def test_every_sign_in_with_an_unknown_name_gets_the_same_answer(shop: Shop) -> None:
     bodies = set()
     for value in NASTY.values():
         if people.EMAIL.keeps(value.strip().lower()):
@@ -377,7 +277,7 @@ async def test_whoever_signs_in_as_nobody_is_told_the_same_whatever_they_say(sho
     assert len(bodies) == 1
 
 
-async def test_half_a_pair_is_told_to_be_that(shop: Shop) -> None:
+async def test_half_a_surrogate_pair_is_named_as_such(shop: Shop) -> None:
     sent = rb'{"name": "a \ud800 b", "email": "a@example.com", "password": "long enough"}'
     for path in (f"{API}/users", f"{AUTH}/register"):
         answer = await admin(shop).request("POST", path, data=sent, headers=JSON)

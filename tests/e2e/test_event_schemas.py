@@ -1,4 +1,4 @@
-"""What the documents say of events, held against what is really written and delivered: every member, and no more."""
+"""The documents' schemas of events, checked against what is really written and delivered: every member, and no more."""
 
 import uuid
 from typing import Any, Final
@@ -13,12 +13,12 @@ from tests.e2e.people import newcomer, sign_in, sign_out
 from tests.e2e.shop import Shop
 from tests.receiver import Receiver
 
-# Other types take a day, a crash or a mistake; `tests/unit/test_openapi_document.py` has them all.
+# Other types need a day, a crash or a mistake; `tests/unit/test_openapi_document.py` has them all.
 TYPES_AT_LEAST: Final = 25
 _PAGE: Final = 50
 
 
-async def test_whatever_is_written_and_delivered_is_as_the_document_has_it(shop: Shop) -> None:
+async def test_everything_written_and_delivered_is_as_documented(shop: Shop) -> None:
     document = nothing_more((await shop.anybody.request("GET", "/api/openapi.json")).ok())
     components = {"components": document["components"]}
     log = jsonschema_rs.validator_for({"$ref": "#/components/schemas/EventView", **components}, validate_formats=True)
@@ -49,7 +49,7 @@ async def test_whatever_is_written_and_delivered_is_as_the_document_has_it(shop:
 
 
 async def _much_happens(shop: Shop, webhook_id: str) -> set[str]:
-    """An event of most types; returns some that must be among them."""
+    """Causes events of most types; returns some types that must be among them."""
     catalogue = Catalogue(shop)
     sku = unique("SKU")
     product = await catalogue.create(variants=[variant(sku)])
@@ -85,7 +85,7 @@ async def _much_happens(shop: Shop, webhook_id: str) -> set[str]:
 
 
 async def _log(staff: Client, after: int) -> list[dict[str, Any]]:
-    """The log behind `after`, to its end."""
+    """The log after `after`, to its end."""
     written: list[dict[str, Any]] = []
     while True:
         page = (await staff.get("/events", after=after, limit=_PAGE)).ok()

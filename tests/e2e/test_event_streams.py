@@ -1,4 +1,4 @@
-"""The feed as server-sent events: what a browser's EventSource gets, and with what it comes back."""
+"""The feed as server-sent events: what a browser's EventSource receives, and how it resumes."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ OF_ONE_MAX: Final = int(SHOP_SETTINGS["TIDEGATE_GATEWAY_PROCESSES"]) * int(
 
 
 class EventSource:
-    """Parses an event stream as the standard says (WHATWG HTML, 9.2.6), for what is sent here."""
+    """Parses an event stream by the standard (WHATWG HTML, 9.2.6), as far as it is used here."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.response = response
@@ -33,13 +33,13 @@ class EventSource:
         self.retry_milliseconds: int | None = None
 
     async def block(self) -> bool:
-        """Takes what comes up to the next empty line; False at the end."""
+        """Reads up to the next empty line; False at the end."""
         async with pace.timeout(WAIT_SECONDS):
             block = await self.response.content.readuntil(b"\n\n")
         data: list[str] = []
         for line in block.decode().split("\n"):
             field, _, value = line.partition(": ")
-            assert field in ("", "id", "data", "retry"), line  # a comment begins with a colon
+            assert field in ("", "id", "data", "retry"), line  # a comment starts with a colon
             if field == "retry":
                 self.retry_milliseconds = int(value)
             if field == "id":
@@ -54,11 +54,11 @@ class EventSource:
 
     @property
     def seq(self) -> int:
-        """Where it would resume."""
+        """The seq that it would resume from."""
         return int(self.last_event_id.partition("@")[0] or -1)
 
     async def up_to(self, seq: int) -> None:
-        """Returns when it would resume from there, or behind."""
+        """Returns when it would resume from there or later."""
         while self.seq < seq:
             assert await self.block()
 
@@ -78,7 +78,7 @@ async def stream(
         yield EventSource(response)
 
 
-async def test_events_come_as_they_are_committed(shop: Shop) -> None:
+async def test_events_arrive_as_they_are_committed(shop: Shop) -> None:
     before = await last_seq(shop.database)
     async with stream(shop, shop.system.token("staff"), topics="orders,inventory", after=before) as source:
         sku = await shop.product(on_hand=5)
@@ -87,8 +87,8 @@ async def test_events_come_as_they_are_committed(shop: Shop) -> None:
     assert source.events == visible(await log(shop.database, before, last), "orders", "inventory")
 
 
-async def test_who_comes_back_resumes_where_it_was(shop: Shop) -> None:
-    """With the id of the last event, which browsers send by themselves, and which counts for more than the query."""
+async def test_a_reconnecting_client_resumes_where_it_was(shop: Shop) -> None:
+    """From the last event's id, which browsers send by themselves, and which takes precedence over the query."""
     token = shop.system.token("staff")
     before = await last_seq(shop.database)
     sku = await shop.product(on_hand=50)
@@ -104,7 +104,7 @@ async def test_who_comes_back_resumes_where_it_was(shop: Shop) -> None:
 
 
 async def test_a_stream_cut_before_its_first_event_has_no_gap(shop: Shop) -> None:
-    """One that begins now says where that is; and where nothing is seen, how far it has come all the same."""
+    """A stream that starts now says where that is; and one that sees no events says how far it has got all the same."""
     customer = shop.customer()
     token = shop.system.token("customer", customer.principal)
     sku = await shop.product(on_hand=5)
@@ -136,7 +136,7 @@ async def test_a_stream_cut_before_its_first_event_has_no_gap(shop: Shop) -> Non
         ("staff", {"topics": "log", "after": "now"}, 422, "invalid_request"),
     ],
 )
-async def test_what_is_refused_is_a_problem(
+async def test_refusals_are_problems(
     shop: Shop, role: str | None, query: dict[str, str], status: int, code: str
 ) -> None:
     if query.get("topics") == "theirs":
@@ -147,21 +147,21 @@ async def test_what_is_refused_is_a_problem(
 
 
 @pytest.mark.parametrize("last_event_id", ["-1", "x", "9" * 19, "1.0"])
-async def test_a_last_event_id_that_is_none(shop: Shop, last_event_id: str) -> None:
+async def test_an_invalid_last_event_id_is_refused(shop: Shop, last_event_id: str) -> None:
     answer = await shop.staff.request(
         "GET", f"{API}/events/stream", params={"topics": "log"}, headers={"Last-Event-ID": last_event_id}
     )
     answer.problem(422, "invalid_request")
 
 
-async def test_streams_are_bounded_and_a_slot_is_free_when_its_client_is_gone(shop: Shop) -> None:
+async def test_streams_are_limited_and_a_slot_is_freed_when_its_client_leaves(shop: Shop) -> None:
     token = shop.system.token("staff", "streaming")
     client = shop.with_token(token)
     await eventually_seen("no socket of earlier tests", lambda: open_sockets(shop, 0), within_seconds=WAIT_SECONDS)
     async with AsyncExitStack() as stack:
 
         async def fill() -> bool:
-            """Opens one more, until each gateway has refused: then there is no room in any."""
+            """Opens streams until each gateway has refused one: then none has room."""
             try:
                 source = await asyncio.wait_for(
                     stack.enter_async_context(stream(shop, token, topics="log")), pace.seconds(WAIT_SECONDS)
@@ -193,7 +193,7 @@ async def test_a_stream_ends_with_its_session(shop: Shop) -> None:
 
 
 async def test_a_browser_s_eventsource_sends_its_token_in_the_address(shop: Shop) -> None:
-    """It can set no header. The token is nowhere in the logs then, and no answer that it led to is kept."""
+    """It cannot set headers. The token must not appear in the logs, and no answer to it may be cached."""
     token = shop.system.token("customer", "eventsource")
     url = f"{shop.system.url}{API}/events/stream"
     async with shop.http.get(url, params={"topics": "me", "token": token}) as response:
@@ -205,5 +205,5 @@ async def test_a_browser_s_eventsource_sends_its_token_in_the_address(shop: Shop
         async with shop.http.get(url, params={"topics": "me", "token": wrong}) as response:
             assert (response.status, response.headers["Cache-Control"]) == (status, "no-store")
     async with shop.http.get(f"{shop.system.url}{API}/orders", params={"token": token}) as response:
-        assert response.status in (401, 422), "nowhere but where there is no other way"
+        assert response.status in (401, 422), "only where there is no other way"
     assert token.encode() not in shop.system.log("gateway").read_bytes()

@@ -1,5 +1,5 @@
-"""What was revoked stays refused by every gateway process, whatever breaks or begins anew; and signing keys rotate
-while gateways run.
+"""What was revoked stays refused by every gateway process, whatever breaks or restarts; and signing keys rotate while
+gateways run.
 """
 
 import asyncio
@@ -67,7 +67,8 @@ def keys_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module")
 async def shop(keys_path: Path) -> AsyncIterator[Shop]:
-    """Two gateway processes in production, whose tokens are signed with key pairs; all tests here break it in turn."""
+    """Two gateway processes in production, whose tokens are signed with key pairs; the tests here break them in
+    turn."""
     settings = {
         "TIDEGATE_MODE": "production",
         "TIDEGATE_GATEWAY_PROCESSES": "2",
@@ -88,7 +89,7 @@ async def test_a_sign_out_is_heard_though_the_feed_was_just_cut(shop: Shop) -> N
     tokens = await sign_in(shop, await newcomer(shop))
     await is_served_everywhere(tokens.client)
     async with Redis.from_url(shop.system.valkey.url) as redis:
-        # Whoever listens reconnects; what is published until then, nobody hears.
+        # The listeners reconnect; what is published until then is lost.
         assert await redis.client_kill_filter(_type="pubsub") >= 2
     assert (await sign_out(tokens.client)).status == 204
     await is_refused_everywhere(tokens.client)
@@ -97,7 +98,7 @@ async def test_a_sign_out_is_heard_though_the_feed_was_just_cut(shop: Shop) -> N
 async def test_a_sign_out_is_heard_after_redis_was_killed(shop: Shop) -> None:
     tokens = await sign_in(shop, await newcomer(shop))
     await asyncio.to_thread(shop.system.valkey.kill)
-    await is_served_everywhere(tokens.client)  # a token is checked without asking anybody
+    await is_served_everywhere(tokens.client)  # a token is checked without asking another service
     (await sign_out(tokens.client)).problem(503, "mailboxes_unavailable")
     (await ask_to_refresh(shop, tokens.refresh_token)).problem(503, "mailboxes_unavailable")
     await asyncio.to_thread(shop.system.valkey.start)
@@ -109,7 +110,7 @@ async def test_a_sign_out_is_heard_after_redis_was_killed(shop: Shop) -> None:
     await is_refused_everywhere(tokens.client)
 
 
-async def test_a_gateway_that_begins_anew_knows_what_was_revoked(shop: Shop) -> None:
+async def test_a_restarted_gateway_knows_what_was_revoked(shop: Shop) -> None:
     signed_out, deactivated, good = await _revoked_before(shop)
     await asyncio.to_thread(shop.system.kill_process, "gateway")
     shop.system.start_process("gateway")
@@ -119,7 +120,7 @@ async def test_a_gateway_that_begins_anew_knows_what_was_revoked(shop: Shop) -> 
     await is_refused_everywhere(deactivated.client)
 
 
-async def test_a_gateway_that_begins_without_postgres_learns_it_when_that_is_back(shop: Shop) -> None:
+async def test_a_gateway_started_without_postgres_learns_it_when_postgres_is_back(shop: Shop) -> None:
     signed_out, deactivated, good = await _revoked_before(shop)
     await asyncio.to_thread(shop.system.kill_process, "gateway")
     await asyncio.to_thread(shop.system.postgres.stop)
@@ -136,7 +137,7 @@ async def test_a_gateway_that_begins_without_postgres_learns_it_when_that_is_bac
     await is_served_everywhere(good.client)
 
 
-async def test_without_workers_nobody_is_signed_in_and_nobody_waits_for_ever(shop: Shop) -> None:
+async def test_without_workers_nobody_is_signed_in_and_nobody_waits_forever(shop: Shop) -> None:
     person = await newcomer(shop)
     async with workers_stopped(shop.system):
         answer = await ask_for_tokens(shop, username=person.email, password=person.password)
@@ -155,7 +156,7 @@ async def test_keys_rotate_under_running_gateways(shop: Shop, keys_path: Path) -
         return _kid((await sign_in(shop, person)).access_token) != old
 
     await eventually_seen("a token signed with the new key", signs_anew, within_seconds=_NOTICED_SECONDS)
-    after = await refresh(shop, before)  # signed with the old key, and good
+    after = await refresh(shop, before)  # signed with the old key, and still valid
     for tokens in (before, after):
         await is_served_everywhere(tokens.client)
 
@@ -167,7 +168,7 @@ async def test_keys_rotate_under_running_gateways(shop: Shop, keys_path: Path) -
         assert claims["sub"] == person.account_id
 
 
-async def test_a_key_that_is_taken_out_signs_for_nobody_any_more(shop: Shop, keys_path: Path) -> None:
+async def test_tokens_of_a_removed_key_are_refused(shop: Shop, keys_path: Path) -> None:
     stolen = read_jwks(keys_path)[0]
     tokens = await sign_in(shop, await newcomer(shop))
     await is_served_everywhere(tokens.client)
@@ -180,7 +181,7 @@ async def test_a_key_that_is_taken_out_signs_for_nobody_any_more(shop: Shop, key
     refresh_token = tokens.refresh_token
 
     async def is_not_refreshed() -> bool:
-        """However many ask at once, one of the gateways may have answered them all; the other has its time, too."""
+        """One gateway may answer all of many concurrent requests; the other then has its own time to notice."""
         nonlocal refresh_token
         answer = await ask_to_refresh(shop, refresh_token)
         if answer.status == 200:
@@ -195,17 +196,17 @@ async def test_a_key_that_is_taken_out_signs_for_nobody_any_more(shop: Shop, key
         return all(answer.status == 401 and answer.problem(401, "invalid_token") for answer in answers)
 
     await eventually_seen("a refusal by every gateway", is_refused, within_seconds=_NOTICED_SECONDS)
-    await eventually_seen("no refresh any more", is_not_refreshed, within_seconds=_NOTICED_SECONDS)
-    await eventually_seen("a forged token found out", is_found_out, within_seconds=_NOTICED_SECONDS)
+    await eventually_seen("refreshes refused", is_not_refreshed, within_seconds=_NOTICED_SECONDS)
+    await eventually_seen("a forged token refused", is_found_out, within_seconds=_NOTICED_SECONDS)
 
 
 async def test_no_other_key_and_no_other_algorithm(shop: Shop, keys_path: Path) -> None:
-    """Forged `kid`, the development secret, and HS256 with what everybody may know, the public key."""
+    """A forged `kid`, the development secret, and HS256 with the public key as its secret."""
     own = read_jwks(keys_path)[0]
     public: dict[str, str] = {}
 
     async def is_published() -> bool:
-        """Gateways look at the file once a second."""
+        """Gateways check the file once a second."""
         public.update((await shop.anybody.request("GET", "/.well-known/jwks.json")).json()["keys"][0])
         return bool(public["kid"] == own["kid"])
 
@@ -225,7 +226,7 @@ async def test_no_other_key_and_no_other_algorithm(shop: Shop, keys_path: Path) 
 
 
 async def _revoked_before(shop: Shop) -> tuple[Tokens, Tokens, Tokens]:
-    """Somebody who was signed out, somebody who was deactivated, and somebody who was not."""
+    """A person who was signed out, one who was deactivated, and one who is still signed in."""
     signed_out, good = await sign_in(shop, await newcomer(shop)), await sign_in(shop, await newcomer(shop))
     person = await newcomer(shop)
     deactivated = await sign_in(shop, person)
@@ -236,17 +237,13 @@ async def _revoked_before(shop: Shop) -> tuple[Tokens, Tokens, Tokens]:
 
 async def _answers(shop: Shop, status: str) -> None:
     async def says_so() -> bool:
-        try:
-            answer = await shop.anybody.request("GET", "/health/ready")
-        except aiohttp.ClientError:
-            return False
-        return bool(answer.json().get("status") == status)
+        return await shop.readiness() == status
 
     await eventually_seen(f"a gateway that is {status}", says_so, within_seconds=_RECOVERS_SECONDS)
 
 
 def _ring_of(beside: Path, jwk: dict[str, Any]) -> KeyRing:
-    """The ring of somebody who has this key, ours or not."""
+    """A key ring with this key, whether it is ours or not."""
     path = beside.with_name("theirs.json")
     _put(path, [jwk])
     return KeyRing.from_file(path)
@@ -264,9 +261,9 @@ def _kid(token: str) -> str:
 
 
 @pytest.mark.parametrize("account", DEMO_ACCOUNTS, ids=lambda account: account.role)
-async def test_production_lets_nobody_in_as_an_account_of_development(shop: Shop, account: DemoAccount) -> None:
-    """A password that everybody knows is the same password with a fullwidth letter in it, and whoever knew the first
-    one may have set the next."""
+async def test_production_refuses_sign_ins_to_development_accounts(shop: Shop, account: DemoAccount) -> None:
+    """A well-known password stays the same password with a fullwidth letter in it, and whoever knew the first one may
+    have set the next."""
     await _have_applied(shop, [_demo_account(account)])
     email, known, other = account.email, account.password, "what nobody knows"
     fullwidth = known.replace("d", "\uff44")
@@ -300,7 +297,7 @@ async def test_production_refuses_what_was_made_in_development_and_says_so_when_
         ],
     )
     (await shop.with_token(key.key).get("/orders")).problem(401, "invalid_token")
-    # Signed with production's own keys: what is refused is the session.
+    # Signed with production's own keys: it is the session that is refused.
     keys = KeyRing.from_file(Path(shop.system.environment["TIDEGATE_SIGNING_KEYS"]))
     (await ask_to_refresh(shop, mint_refresh(keys, Refresh(session_id, account_id, 0), tomorrow))).problem(
         401, "invalid_refresh_token"
@@ -326,7 +323,7 @@ def _demo_account(account: DemoAccount) -> CreateAccount:
 
 
 async def _have_applied(shop: Shop, commands: Sequence[Command]) -> None:
-    """As processes in development have commands applied, that have the same servers."""
+    """Has the commands applied as development processes on the same servers would."""
     developing = Settings.model_validate({"REDIS_URL": shop.system.valkey.url, "mode": "development"})
     async with (
         Sender(developing) as sender,

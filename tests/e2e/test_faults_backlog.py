@@ -1,4 +1,4 @@
-"""New orders are refused while the workers are too far behind, and nothing else is; then they are taken again."""
+"""While the workers are too far behind, new orders are refused and nothing else is; then they are accepted again."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -51,11 +51,11 @@ async def test_orders_that_would_wait_too_long_are_refused_until_the_workers_are
             assert 1 <= int(seen[-1].headers["Retry-After"]) <= RETRY_MAX_SECONDS
             assert {reply.status for reply in seen[:-1]} == {202}, "they were accepted until then"
             again = await client.place({SKU: 1}, key="kept")
-            assert (again.status, again.body) == (202, kept.body), "a repetition adds nothing to what waits"
+            assert (again.status, again.body) == (202, kept.body), "a repetition adds nothing to the backlog"
             assert (await client.post("/orders", order_body({SKU: 1}))).status == 202, "staff may order"
             assert (await client.post(f"/orders/{first.body['id']}/confirm", {}, customer="patient")).status == 202
             assert (await client.get(f"/orders/{first.body['id']}", customer="patient")).status == 200
             assert (await client.health()).body["status"] == "ready"
-        await eventually_seen("an order taken", is_taken, within_seconds=NOTICES_SECONDS)
+        await eventually_seen("an order accepted", is_taken, within_seconds=NOTICES_SECONDS)
         assert (await client.place({SKU: 1}, wait=10)).status == 201
     await verified(bounded)

@@ -1,5 +1,5 @@
-"""The feed while things break, or are broken on purpose: what every subscriber got in the end is the log, as far as it
-may see it, event by event; and who does harm, harms nobody else."""
+"""The feed while things break or are attacked: in the end every subscriber has received the part of the log that it may
+see, event by event; and abusive clients harm nobody else."""
 
 import asyncio
 import json
@@ -34,12 +34,12 @@ QUEUE_MAX_BYTES: Final = 3_000_000
 REPLAYED_EVENTS: Final = 3_000
 POURED_AT_ONCE: Final = 500
 STUCK_MAX_EVENTS: Final = 10_000
-# What an idle one that is subscribed may take of the gateway's memory.
+# What an idle subscribed socket may take of the gateway's memory.
 SOCKET_MAX_BYTES: Final = 60_000
-# A client's own files, and what the test process has open besides its sockets.
+# The client's files, and what the test process has open besides its sockets.
 SPARE_FILES: Final = 500
 
-# Little enough of much that the test process keeps up itself.
+# Few enough for the test process itself to keep up.
 MOSTLY_QUIET: Final = (
     Interest(("log",)),
     *(Interest(("me", "catalogue"), customer) for customer in CUSTOMERS[:4]),
@@ -57,7 +57,7 @@ SETTINGS: Final = {
 
 @pytest_asyncio.fixture(scope="module")
 async def system() -> AsyncIterator[System]:
-    """A system with plenty of everything, which all tests here break in turn. None of it is a surprise to it."""
+    """A well-stocked system, which the tests here break in turn. None of that may cause a traceback."""
     with System(SETTINGS) as running:
         await open_shop(running)
         yield running
@@ -71,7 +71,8 @@ async def sockets_open(system: System, count: int) -> bool:
 
 
 async def test_a_reader_that_stops_reading_among_200_others(system: System) -> None:
-    """It is closed with the seq to resume from, and has got all up to there; the others have all of it, at once."""
+    """It is closed with the seq to resume from and has received everything up to there; the others receive everything
+    without delay."""
     async with (
         Crowd(system, OTHERS, MOSTLY_QUIET) as crowd,
         Pour(system, large=True) as pour,
@@ -97,7 +98,7 @@ async def test_a_reader_that_stops_reading_among_200_others(system: System) -> N
 
 
 async def test_a_flood_of_subscribes_and_of_garbage(system: System) -> None:
-    """Several at once, again and again, while the others follow."""
+    """From several sockets at once, repeatedly, while the others follow."""
     token = system.token("customer", "flooding")
     subscribes = b"".join(
         frame(TEXT, json.dumps({"type": kind, "topics": ["me", "catalogue"], "after": 0, "subscription": "s"}).encode())
@@ -133,7 +134,7 @@ async def test_a_flood_of_subscribes_and_of_garbage(system: System) -> None:
 
 
 async def test_a_socket_cut_in_the_middle_of_a_replay(system: System) -> None:
-    """Again and again, by connections that end without a word; it resumes each time behind what it has."""
+    """Repeatedly, by connections that are dropped; each time it resumes after the last event that it has."""
     async with Pour(system) as pour, Ledger(system) as ledger:
         if await ledger.last_seq() < REPLAYED_EVENTS:
             await pour.committed(REPLAYED_EVENTS)
@@ -158,7 +159,7 @@ async def test_a_socket_cut_in_the_middle_of_a_replay(system: System) -> None:
 
 
 async def test_lost_messages_of_the_feed(system: System) -> None:
-    """What Redis publishes while nobody listens is lost: the listeners' connections are cut all the time."""
+    """What Redis publishes while nobody listens is lost, and the listeners' connections are cut all the time."""
     async with Crowd(system, 30) as crowd, Pour(system) as pour:
         with redis.Redis.from_url(system.valkey.url) as valkey:
             pouring = asyncio.create_task(pour.committed(3 * POURED_AT_ONCE))
@@ -188,7 +189,7 @@ async def test_redis_killed_and_restarted(system: System) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
 async def test_postgres_restarted(system: System, how: signal.Signals) -> None:
-    """Those who follow go on; those who resume meanwhile come back until they can."""
+    """Followers continue; clients that resume meanwhile retry until they can."""
     async with Crowd(system, 50) as crowd, Pour(system) as pour, aiohttp.ClientSession() as http:
         before = await crowd.is_level()
         await pour.committed(POURED_AT_ONCE)
@@ -210,7 +211,7 @@ async def test_postgres_restarted(system: System, how: signal.Signals) -> None:
             return waiting.done() or mine.seq != before
 
         await eventually_seen("a feed again", is_level, within_seconds=WAIT_SECONDS)
-        assert not waiting.done(), "it was not refused, and there is nothing for it"
+        assert not waiting.done(), "it was not refused, and there is nothing to send"
         waiting.cancel()
 
 
@@ -220,8 +221,8 @@ async def test_the_gateway_killed_and_restarted_while_clients_resume(system: Sys
         await asyncio.to_thread(system.kill_process, "gateway")
         system.start_process("gateway")
         await pouring
-        # Once more while they still come back.
-        await eventually_seen("some of them", lambda: _some_are_back(system), within_seconds=WAIT_SECONDS)
+        # Once more while they are still reconnecting.
+        await eventually_seen("some of them back", lambda: _some_are_back(system), within_seconds=WAIT_SECONDS)
         await asyncio.to_thread(system.kill_process, "gateway")
         system.start_process("gateway")
         await pour.committed(POURED_AT_ONCE)
@@ -238,7 +239,7 @@ async def _some_are_back(system: System) -> bool:
 
 
 async def test_2000_sockets_opened_at_once(system: System) -> None:
-    """Each is served, and each gets every event."""
+    """Each is served, and each receives every event."""
     async with (
         Pour(system) as pour,
         Ledger(system) as ledger,
@@ -264,7 +265,7 @@ async def test_2000_sockets_opened_at_once(system: System) -> None:
         await eventually_seen("their end", lambda: sockets_open(system, 0), within_seconds=WAIT_SECONDS)
 
 
-async def test_who_asks_for_compression_gets_the_same_compressed(system: System) -> None:
+async def test_compression_is_negotiated_and_changes_nothing_else(system: System) -> None:
     headers = {"Authorization": f"Bearer {system.token('staff')}"}
     async with Ledger(system) as ledger, aiohttp.ClientSession() as http:
         last = await ledger.last_seq()
@@ -290,7 +291,7 @@ def _gateway_memory(system: System) -> int:
 
 @contextmanager
 def _many_files() -> Iterator[None]:
-    """Lets this process have so many sockets; skips the test on a machine that does not."""
+    """Lets this process have this many sockets; skips the test on a machine that does not allow it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = SOCKETS + SPARE_FILES
     if hard != resource.RLIM_INFINITY and hard < wanted:

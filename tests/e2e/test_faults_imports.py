@@ -1,5 +1,5 @@
-"""Imports whose process is killed in the middle, files that never come whole, and readers of exports that take nothing:
-each row is applied once, and nothing is held for whoever does not come.
+"""Imports whose process is killed in the middle, uploads that never complete, and readers of exports that read nothing:
+each row is applied once, and nothing is held for clients that are gone.
 """
 
 import asyncio
@@ -111,14 +111,14 @@ async def test_background_killed_in_the_middle_of_an_import(system: System, admi
 
     for kills in range(KILLS):
         headway = partial(is_at, kills + 1, (kills + 0.8 * moments.random()) / (KILLS + 1))
-        await eventually_seen("headway of another run", headway, within_seconds=SOON_SECONDS)
-        # A window is posted, wholly or in part, and nobody applies it before its job is dead.
+        await eventually_seen("another run's progress", headway, within_seconds=SOON_SECONDS)
+        # A window is posted, wholly or in part, and not applied before its job is dead.
         async with workers_stopped(system):
             await eventually_seen("a window", lambda: commands_wait(system), within_seconds=SOON_SECONDS)
             await kill(*system.background_pids())
     found = await finished(admin, accepted["status_url"])
     assert (found["status"], counts(found)) == ("succeeded", (ROWS, ROWS, 0, 0)), found
-    assert found["attempts"] > KILLS, "a busy machine may lose a lease besides"
+    assert found["attempts"] > KILLS, "a busy machine may also lose a lease"
 
     told = await ledger.connection.fetch("SELECT type, count(*) FROM events WHERE seq > $1 GROUP BY type", seq)
     by_type = {kind: count for kind, count in told if kind != "command.repeated"}
@@ -130,18 +130,18 @@ async def test_background_killed_in_the_middle_of_an_import(system: System, admi
         "job.finished": 1,
     }
     assert counts(await brought_in(admin, (await admin.get("/exports/products.csv")).body)) == (ROWS, 0, ROWS, 0)
-    # What was uploaded is of no use any more, and goes with time; nothing else is left of either import.
+    # The uploads are of no more use, and will be deleted in time; nothing else is left of either import.
     assert await ledger.connection.fetchval("SELECT count(*) FROM job_parts WHERE run > 0") == 0
 
 
-async def test_only_so_many_errors_are_kept_and_all_are_counted(admin: Client) -> None:
+async def test_the_number_of_recorded_errors_is_limited_and_all_are_counted(admin: Client) -> None:
     found = await brought_in(admin, sheet(article(number, price_minor="much") for number in range(WINDOW_ROWS * 2)))
     assert counts(found) == (WINDOW_ROWS * 2, 0, 0, WINDOW_ROWS * 2)
     assert found["errors_kept"] == 5
     assert [line for line, _, _ in await errors(admin, found)] == [2, 3, 4, 5, 6]
 
 
-async def test_an_upload_that_is_cut_off_leaves_nothing(system: System, admin: Client, ledger: Ledger) -> None:
+async def test_an_interrupted_upload_leaves_nothing(system: System, admin: Client, ledger: Ledger) -> None:
     parts = await ledger.connection.fetchval(_PARTS)
     jobs = await ledger.connection.fetchval("SELECT count(*) FROM jobs")
     _, writer = await asyncio.open_connection("127.0.0.1", system.port)
@@ -156,7 +156,7 @@ async def test_an_upload_that_is_cut_off_leaves_nothing(system: System, admin: C
     assert await ledger.connection.fetchval("SELECT count(*) FROM jobs") == jobs
 
 
-async def test_an_upload_that_stalls_is_given_up_and_only_so_many_are_taken(admin: Client, ledger: Ledger) -> None:
+async def test_a_stalled_upload_is_given_up_and_concurrent_uploads_are_limited(admin: Client, ledger: Ledger) -> None:
     parts = await ledger.connection.fetchval(_PARTS)
     done = asyncio.Event()
 
@@ -188,14 +188,14 @@ async def test_an_upload_that_is_too_large_leaves_nothing(admin: Client, ledger:
 
 
 async def much_to_read(admin: Client) -> None:
-    """A catalogue of more than all buffers between the gateway and a reader hold."""
+    """A catalogue larger than all buffers between the gateway and a reader."""
     long = "x" * DESCRIPTION_MAX_CHARS
     await brought_in(
         admin, sheet({"slug": f"long-{number}", "name": "Long", "description": long} for number in range(1_000))
     )
 
 
-async def test_a_reader_that_takes_nothing_holds_nothing_for_long(
+async def test_a_reader_that_reads_nothing_holds_nothing_for_long(
     system: System, admin: Client, ledger: Ledger
 ) -> None:
     await much_to_read(admin)
@@ -211,14 +211,14 @@ async def test_a_reader_that_takes_nothing_holds_nothing_for_long(
         )
 
         async def is_room() -> bool:
-            """The gateway counts an export off once Postgres has answered that its snapshot is let go."""
+            """The gateway frees an export's slot once Postgres has confirmed that its snapshot is released."""
             return (await admin.get("/exports/orders.csv")).status == 200
 
         await eventually_seen("room for another export", is_room, within_seconds=SOON_SECONDS)
         read, unfinished = b"", b"\r\n0\r\n\r\n"
         while piece := await asyncio.to_thread(reader.recv, 1_000_000):
             read = read[-len(unfinished) :] + piece
-    assert not read.endswith(unfinished), "a file that was broken off must not look whole"
+    assert not read.endswith(unfinished), "an interrupted file must not look complete"
 
 
 async def test_a_reader_that_leaves_holds_nothing(system: System, admin: Client, ledger: Ledger) -> None:

@@ -1,5 +1,5 @@
-"""Postgres is put back from an older backup under a running system, and Redis stays: everybody who follows the log is
-told so, what Redis alone has is applied, and what Redis remembers of the lost part counts for nothing.
+"""Postgres is restored from an older backup under a running system, and Redis stays: everyone who follows the log is
+told so, what only Redis has is applied, and what Redis remembers of the lost part is ignored.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BACKUP: Final = "backup"
 
 
 def _alone(system: System, *statements: str) -> None:
-    """Runs the statements while nobody is, or can be, connected to the database."""
+    """Runs the statements while nothing is, or can get, connected to the database."""
     postgres = system.postgres
     postgres.psql(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS false", "template1")
     postgres.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{DATABASE}'", "template1")
@@ -50,7 +50,7 @@ def _put_back(system: System) -> None:
 
 
 async def _accepted(customer: Client, key: str) -> dict[str, Any]:
-    """An order, placed as a patient client does it: what is refused because something is away, is sent again."""
+    """Places an order as a patient client does: retries while something is unavailable."""
     answers: list[dict[str, Any]] = []
 
     async def place() -> bool:
@@ -66,12 +66,12 @@ async def _accepted(customer: Client, key: str) -> dict[str, Any]:
 
 
 def _mailbox_of(key: str) -> int:
-    """Where an order of ann's with this key goes."""
+    """The mailbox of ann's order with this key."""
     return mailbox_of_slot(slot_of_key(f"ann\n{key}"), Settings.model_fields["mailbox_count"].default)
 
 
 def _untouched(*keys: str) -> int:
-    """A mailbox that no order of ann's with these keys goes to."""
+    """A mailbox that none of ann's orders with these keys goes to."""
     return next(m for m in range(len(keys) + 1) if m not in map(_mailbox_of, keys))
 
 
@@ -83,7 +83,7 @@ async def _last_seq(system: System) -> int:
         await connection.close()
 
 
-async def test_put_back_under_load_everybody_is_told_and_nothing_accepted_is_lost(system: System) -> None:
+async def test_restored_under_load_everyone_is_told_and_nothing_accepted_is_lost(system: System) -> None:
     await stock_up(system, [SKU])
     async with aiohttp.ClientSession() as http:
         customer = Client(http, system.url, system.token("customer", "ann"), "ann")
@@ -99,7 +99,8 @@ async def test_put_back_under_load_everybody_is_told_and_nothing_accepted_is_los
         await eventually_seen("the follower", _reached(follower, before), within_seconds=TOLD_SECONDS)
         async with feeds.opened(staff, "/ws", topics="log") as socket, workers_stopped(system):
             assert (await socket.next("subscribed"))["after"] >= before
-            # In the mailbox of what is lost, whose position is not what Redis knows; and in one that nobody touched.
+            # One in the mailbox of the lost order, whose position differs from what Redis knows; and one in an
+            # untouched mailbox.
             mailboxes = {_mailbox_of("lost"), _untouched("lost", "kept")}
             keys = [
                 next(key for key in map(str, range(10_000)) if _mailbox_of(key) == mailbox) for mailbox in mailboxes
@@ -113,15 +114,15 @@ async def test_put_back_under_load_everybody_is_told_and_nothing_accepted_is_los
 
         for command in waiting:
             settled = await customer.settled(command["command_id"])
-            assert settled["status"] == "applied", "what only Redis had"
+            assert settled["status"] == "applied", "only Redis had it"
         again = await _accepted(customer, "lost")
-        assert again["id"] != lost["id"], "its key is free: the order was not there any more"
+        assert again["id"] != lost["id"], "its key is free: the order no longer existed"
         assert (await _accepted(customer, "kept"))["id"] == kept["id"]
         assert (await customer.get(f"/orders/{lost['id']}")).status == 404
 
         page = (await Client(http, system.url, staff).get("/events", after=0)).ok()
         sources = {event["source"] for event in page["items"]}
-        assert len(sources) == 2, "the log goes on under another identity"
+        assert len(sources) == 2, "the log continues under another identity"
         assert f"urn:uuid:{page['log']}" == page["items"][-1]["source"]
         with pytest.raises(FeedRefused, match="another_log"):
             await anext(aiter(Feed(http, system.url, staff, ["log"], after=follower.seq, log=follower.log)))

@@ -1,5 +1,5 @@
-"""What follows from orders while things break: a mail server that hangs or refuses holds up nobody else, and whoever is
-killed or paused leaves nothing out. What comes twice has the same Message-ID.
+"""What follows from orders while things break: a mail server that hangs or refuses mail holds up nothing else, and
+processes that are killed or paused leave nothing out. A mail that is sent twice has the same Message-ID.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.campaign
 
 SKU: Final = "KETTLE"
 HOLD_SECONDS: Final = 2
-# A lease runs out and is found, a wait after a failure is over, a server is back: all within a few seconds.
+# A lease expires and is found, a pause after a failure is over, a server is back: all within a few seconds.
 GOES_ON_SECONDS: Final = 20.0
 ORDERS: Final = 60
 KILLS: Final = 4
 
 
 class Town(NamedTuple):
-    """A shop, and the mail server that its mails go to."""
+    """A shop, and the mail server for its mails."""
 
     system: System
     mail: MailServer
@@ -36,8 +36,8 @@ class Town(NamedTuple):
 
 @pytest_asyncio.fixture(scope="module")
 async def town() -> AsyncIterator[Town]:
-    """Two background processes, and holds, leases and waits that are over soon. In the end every table agrees with the
-    log, and nothing that happened was a surprise."""
+    """Two background processes, with short holds, leases and pauses. In the end every table must agree with the log,
+    and nothing may have logged a traceback."""
     settings = {
         "TIDEGATE_BACKGROUND_PROCESSES": "2",
         "TIDEGATE_HOLD_SECONDS": str(HOLD_SECONDS),
@@ -72,7 +72,7 @@ async def place(client: FaultsClient) -> str:
 
 
 async def confirmed(client: FaultsClient, count: int) -> set[str]:
-    """So many orders that are placed and confirmed."""
+    """This many orders, placed and confirmed."""
 
     async def one() -> str:
         order_id = await place(client)
@@ -84,7 +84,7 @@ async def confirmed(client: FaultsClient, count: int) -> set[str]:
 
 
 def mailed(mail: MailServer) -> set[str]:
-    """The orders of the mails that were taken over."""
+    """The orders of the mails that were accepted."""
     return {order_of(message["Message-ID"]) for message in mail.mails}
 
 
@@ -93,7 +93,7 @@ def order_of(message_id: str) -> str:
 
 
 async def all_mailed(town: Town, order_ids: Iterable[str]) -> None:
-    """Waits for their mails; each order has one, or more of the very same."""
+    """Waits for the orders' mails; each has one, or several with the same Message-ID."""
     wanted = set(order_ids)
 
     async def are_there() -> bool:
@@ -118,7 +118,7 @@ async def dead_letters(town: Town) -> int:
         return int(await ledger.connection.fetchval("SELECT count(*) FROM reaction_dead_letters"))
 
 
-async def test_a_hold_that_is_over_gives_its_stock_back(town: Town, client: FaultsClient) -> None:
+async def test_an_expired_hold_releases_its_stock(town: Town, client: FaultsClient) -> None:
     before = (await client.get(f"/inventory/{SKU}")).body
     order_id = await place(client)
     assert (await client.get(f"/inventory/{SKU}")).body["reserved"] == before["reserved"] + 1
@@ -132,7 +132,7 @@ async def test_confirmations_that_race_with_expiry_have_one_winner(town: Town, c
     order_ids = await asyncio.gather(*(place(client) for _ in range(ORDERS)))
 
     async def confirm_late(order_id: str) -> int:
-        """As soon as one is expired the others are about to be."""
+        """As soon as one has expired, the others are about to."""
         await is_expired(client, order_ids[0])
         return (await client.post(f"/orders/{order_id}/confirm", {}, wait=10)).status
 
@@ -145,7 +145,7 @@ async def test_confirmations_that_race_with_expiry_have_one_winner(town: Town, c
 
 
 @pytest.mark.parametrize(("step", "answer"), [("greeting", None), ("taken", None), ("MAIL", "451 later")])
-async def test_a_mail_server_that_hangs_or_is_busy_holds_up_nobody_else(
+async def test_a_mail_server_that_hangs_or_is_busy_holds_up_nothing_else(
     town: Town, client: FaultsClient, step: Step, answer: str | None
 ) -> None:
     town.mail.trouble[step] = answer
@@ -164,7 +164,7 @@ async def test_a_mail_server_that_hangs_or_is_busy_holds_up_nobody_else(
 
 
 @pytest.mark.parametrize("answer", ["450 mailbox busy", "550 no such user"])
-async def test_a_mail_that_is_refused_holds_up_no_other(town: Town, client: FaultsClient, answer: str) -> None:
+async def test_a_refused_mail_holds_up_no_other(town: Town, client: FaultsClient, answer: str) -> None:
     before = await dead_letters(town)
     town.mail.trouble["RCPT"] = answer
     await confirmed(client, 2)
@@ -191,7 +191,7 @@ async def test_background_processes_killed_while_mailing_leave_nothing_out(town:
     await all_mailed(town, order_ids)
 
 
-async def test_one_that_stands_still_is_taken_over_from_and_does_no_harm_when_it_goes_on(
+async def test_a_stopped_process_is_replaced_and_does_no_harm_when_it_continues(
     town: Town, client: FaultsClient
 ) -> None:
     town.mail.trouble["taken"] = None
@@ -202,9 +202,9 @@ async def test_one_that_stands_still_is_taken_over_from_and_does_no_harm_when_it
             query = "SELECT lease_until > now() FROM reactions WHERE name = 'mail'"
             return bool(await ledger.connection.fetchval(query))
 
-        await eventually_seen("the mail reaction at work", is_at_work, within_seconds=GOES_ON_SECONDS)
+        await eventually_seen("the mail reaction running", is_at_work, within_seconds=GOES_ON_SECONDS)
         pids = town.system.background_pids()
-        for pid in pids:  # whichever has it
+        for pid in pids:  # one of them has it
             await faults.stop(pid)
         town.mail.trouble.clear()
         try:
@@ -241,7 +241,7 @@ async def test_a_process_that_is_asked_to_stop_gives_back_what_it_holds(town: To
         async def is_at_work() -> bool:
             return bool(await ledger.connection.fetchval(query))
 
-        await eventually_seen("the mail reaction at work", is_at_work, within_seconds=GOES_ON_SECONDS)
+        await eventually_seen("the mail reaction running", is_at_work, within_seconds=GOES_ON_SECONDS)
         await asyncio.to_thread(town.system.stop_process, "background")
         assert not await is_at_work()
     town.mail.trouble.clear()
@@ -249,7 +249,7 @@ async def test_a_process_that_is_asked_to_stop_gives_back_what_it_holds(town: To
     await all_mailed(town, order_ids)
 
 
-async def test_the_metrics_say_who_is_behind(town: Town, client: FaultsClient) -> None:
+async def test_the_metrics_show_the_lag(town: Town, client: FaultsClient) -> None:
     town.mail.trouble["greeting"] = None
     town.mail.hang_up()
     order_ids = await confirmed(client, 1)

@@ -1,5 +1,5 @@
-"""Background processes killed or stopped while they make a report, Postgres restarted meanwhile, and the longest report
-there is while orders come in: each report is finished, once, with the right sums, and orders notice nothing.
+"""Background processes killed or stopped while they make a report, Postgres restarted meanwhile, and the longest
+possible report while orders come in: each report is finished once, with the right sums, and orders are unaffected.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ async def _finished(client: FaultsClient, report_id: str) -> dict[str, Any]:
 
 
 async def _proved(system: System, client: FaultsClient, report_id: str) -> None:
-    """The sums are those of the orders, and the log says once that the report is finished."""
+    """Fails unless the sums are the orders', and the log says exactly once that the report is finished."""
     rows = (await client.get(f"/reports/{report_id}/result")).body["rows"]
     async with Ledger(system) as ledger:
         sold = await ledger.connection.fetch(
@@ -79,7 +79,7 @@ async def _proved(system: System, client: FaultsClient, report_id: str) -> None:
 
 @asynccontextmanager
 async def _in_the_middle(system: System, client: FaultsClient) -> AsyncIterator[str]:
-    """Asks for a report, which stands still in the middle of its sums meanwhile; yields its id."""
+    """Requests a report, which is held in the middle of its sums while the block runs; yields its id."""
     async with Ledger(system) as ledger, Ledger(system) as holding:
 
         async def seen() -> bool:
@@ -113,7 +113,7 @@ async def test_postgres_restarted_while_a_report_is_made(system: System) -> None
         await _proved(system, client, report_id)
 
 
-async def test_the_longest_report_does_not_stop_orders(system: System) -> None:
+async def test_the_longest_report_does_not_hold_up_orders(system: System) -> None:
     async with FaultsClient(system) as client, Load(system, SKUS) as load:
         await load.accepts(ORDERS)
         reports = [await _request(client, 3_650, by=by) for by in ("day", "sku", "category", "customer")]

@@ -1,4 +1,4 @@
-"""The network forgets connections without a word: readers, writers and workers go on, each after a moment at most."""
+"""The network silently forgets connections: readers, writers and workers continue, each after a moment at most."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.campaign
 SKU: Final = "KETTLE"
 READERS: Final = 5
 ANSWER_SECONDS: Final[float] = Settings.model_fields["connection_answer_seconds"].default
-# What a request takes besides, with connections of its own to be opened.
+# What a request takes otherwise, including opening its own connections.
 REQUEST_SECONDS: Final = 1.0
 GOES_ON_SECONDS: Final = 10.0
 
@@ -50,7 +50,7 @@ class Behind(System):
 
     def forget(self, *what: str) -> None:
         for name in what:
-            assert getattr(self, f"to_{name}").forget(), f"nobody was connected to {name}"
+            assert getattr(self, f"to_{name}").forget(), f"nothing was connected to {name}"
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -82,15 +82,15 @@ async def test_five_readers_and_a_buyer_after_all_connections_died(system: Behin
 
 
 async def _served(ask: Callable[[], Awaitable[Reply]]) -> Reply:
-    """The answer, which must not take longer than one dead connection of each kind may cost."""
+    """The answer, which may not take longer than one dead connection of each kind costs."""
     begun = time.monotonic()
     reply = await ask()
-    assert time.monotonic() - begun < ANSWER_SECONDS + pace.seconds(REQUEST_SECONDS)
+    assert pace.is_within(time.monotonic() - begun - ANSWER_SECONDS, REQUEST_SECONDS)
     return reply
 
 
 async def _is_calm(system: Behind) -> bool:
-    """Whether Postgres waits for all who are connected to it, and has for a moment."""
+    """Whether all of Postgres's connections are idle, and have been for a moment."""
     query = """
         SELECT count(*) FROM pg_stat_activity
         WHERE application_name LIKE 'tidegate-%' AND (state <> 'idle' OR state_change > now() - interval '0.1 s')

@@ -1,4 +1,5 @@
-"""Webhooks while background processes are killed: nothing is skipped, all is in order, a repeat can be told."""
+"""Webhooks while background processes are killed: nothing is skipped, everything is in order, and repeats are
+recognisable."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ async def busy() -> AsyncIterator[System]:
 
 
 class Doorkeeper:
-    """Lets requests through to be answered, until it is told to hold one."""
+    """Lets requests be answered until told to hold one."""
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
@@ -66,7 +67,7 @@ async def test_background_killed_while_delivering(busy: System) -> None:
             await asyncio.gather(
                 *(staff.post(f"/inventory/{SKU}/receipts", {"quantity": 1}) for _ in range(EVENTS_PER_KILL))
             )
-            # The receiver has the request, and the process that sent it never learns what became of it.
+            # The receiver has the request, and the process that sent it never gets the answer.
             await asyncio.wait_for(door.holds_one.wait(), pace.seconds(20))
             busy.kill_process("background")
             door.let_go()
@@ -80,14 +81,14 @@ async def test_background_killed_while_delivering(busy: System) -> None:
         seqs = [event["seq"] for event in receiver.events(webhook["secret"])]
         ids = [received.headers["webhook-id"] for received in receiver.received]
         assert list(dict.fromkeys(seqs)) == expected, "nothing is skipped"
-        assert seqs == sorted(seqs), "what is repeated is repeated before anything new comes"
-        assert len(set(ids)) == len(expected), "a repeat has the id that it had before"
+        assert seqs == sorted(seqs), "repeats come before anything new"
+        assert len(set(ids)) == len(expected), "a repeat has the same id"
         assert len(set(zip(seqs, ids, strict=True))) == len(expected)
     await verified(busy)
 
 
 async def test_private_addresses_are_refused_where_they_are_not_allowed() -> None:
-    """At once for what is known to be private; at connection, whatever the name says, for the rest."""
+    """At registration if the address is known to be private, and otherwise on connection, whatever the name."""
     with System({"TIDEGATE_WEBHOOK_PRIVATE_ADDRESSES": "false"}) as system:
         async with aiohttp.ClientSession() as http:
             staff = Client(http, system.url, system.token("staff"))

@@ -1,38 +1,27 @@
-"""Files made after those of real shops come in as they are; what cannot is refused by name."""
+"""Files modelled on those of real shops are imported as they are; what cannot be imported is refused with a precise
+reason."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-import pytest_asyncio
 
 from tests.cases import case
 from tests.e2e.api import API, Client
 from tests.e2e.importing import CSV, brought_in, details, errors, send
+from tests.e2e.shop import Shop
 from tests.system import System
 
 
-@pytest_asyncio.fixture(scope="module")
-async def system() -> AsyncIterator[System]:
-    """A system to bring files into; afterwards every table agrees with the log, and nobody was surprised."""
-    with System() as running:
-        yield running
-        code, found = running.verify()
-        assert code == 0, found
-        assert not running.tracebacks()
-
-
-@pytest_asyncio.fixture(scope="module")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
+@pytest.fixture
+def system(shop: Shop) -> System:
+    return shop.system
 
 
 @pytest.fixture
-def admin(system: System, http: aiohttp.ClientSession) -> Client:
-    return Client(http, system.url, system.token("admin"))
+def admin(shop: Shop) -> Client:
+    return shop.client("admin", "importer")
 
 
 @pytest.mark.parametrize(
@@ -42,14 +31,14 @@ def admin(system: System, http: aiohttp.ClientSession) -> Client:
         ("01-mark-twice.csv", "case-copper-mug", "Medný hrnček"),
     ],
 )
-async def test_what_stands_before_the_header_is_passed_over(admin: Client, name: str, slug: str, shown: str) -> None:
+async def test_lines_before_the_header_are_skipped(admin: Client, name: str, slug: str, shown: str) -> None:
     tried = await brought_in(admin, case(name), dry_run="true")
     assert (tried["rows"], tried["applied"], tried["encoding"]) == (1, 1, "utf-8")
     assert (await brought_in(admin, case(name)))["applied"] == 1
     assert (await admin.get(f"/products/{slug}")).ok()["name"] == shown
 
 
-async def test_barcodes_that_a_spreadsheet_damaged_are_refused_by_name(admin: Client) -> None:
+async def test_barcodes_damaged_by_a_spreadsheet_are_refused_as_such(admin: Client) -> None:
     found = await brought_in(admin, case("02-barcodes-of-a-spreadsheet.csv"), dry_run="true")
     assert await errors(admin, found) == [(line, "damaged_value", "barcode") for line in (2, 3, 5)]
     assert all("spreadsheet has rounded or reformatted" in detail for detail in await details(admin, found))
@@ -68,7 +57,7 @@ async def test_barcodes_that_a_spreadsheet_damaged_are_refused_by_name(admin: Cl
 @pytest.mark.parametrize("encoding", ["windows-1250", "utf-16", "utf-16le", "utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("separator", [";", "\t"])
 @pytest.mark.parametrize("line_end", ["\r\n", "\r"])
-async def test_a_file_comes_in_as_spreadsheets_write_it(
+async def test_files_are_imported_as_spreadsheets_write_them(
     admin: Client, encoding: str, separator: str, line_end: str
 ) -> None:
     rows = [
@@ -91,7 +80,7 @@ async def outcomes(admin: Client, found: Mapping[str, Any]) -> dict[int, dict[st
     return {row["line"]: row for page in pages for row in page}
 
 
-async def test_a_shop_that_exports_variations(admin: Client) -> None:
+async def test_an_export_with_variations(admin: Client) -> None:
     said = {"preset": "woocommerce", "currency": "EUR"}
     tried = await brought_in(admin, case("05-shop-export-w.csv"), CSV, dry_run="true", **said)
     assert (2, "unknown_category", "Categories") in await errors(admin, tried)
@@ -116,7 +105,7 @@ async def test_a_shop_that_exports_variations(admin: Client) -> None:
     assert (await brought_in(admin, case("05-shop-export-w.csv"), CSV, **said))["unchanged"] == 4
 
 
-async def test_a_shop_that_exports_store_views(admin: Client) -> None:
+async def test_an_export_with_store_views(admin: Client) -> None:
     said = {"preset": "magento", "currency": "EUR", "weight_unit": "kg", "create_categories": "true"}
     tried = await brought_in(admin, case("05-shop-export-m.csv"), CSV, dry_run="true", **said)
     assert (tried["created"], tried["left_aside"], tried["rejected"]) == (1, 1, 0)
@@ -144,7 +133,7 @@ async def test_a_feed_with_tabs_and_two_notations(admin: Client) -> None:
     assert (variant["price_minor"], variant["currency"]) == (129_900, "EUR")
 
 
-async def test_a_dry_run_tells_each_rows_outcome(admin: Client, system: System, tmp_path: Path) -> None:
+async def test_a_dry_run_shows_each_row_s_outcome(admin: Client, system: System, tmp_path: Path) -> None:
     lantern = b"slug,name,sku,price_minor,currency,on_hand\nlantern-white,White metal lantern,LANTERN-WHITE,339,GBP,6\n"
     await brought_in(admin, lantern)
     data = case("06-dry-run.csv") + b"lantern-white,White metal lantern,LANTERN-WHITE,345,GBP,6\nno-such,,X,,,5\n"
@@ -173,7 +162,7 @@ async def test_a_dry_run_tells_each_rows_outcome(admin: Client, system: System, 
 
 
 @pytest.mark.campaign
-async def test_the_cli_takes_what_the_request_takes(system: System, tmp_path: Path) -> None:
+async def test_the_cli_takes_the_same_options_as_the_request(system: System, tmp_path: Path) -> None:
     file = tmp_path / "waren.txt"
     file.write_bytes('Artikel;Bezeichnung;Preis\nCLI-1;Große Kanne;"1.299,00"\n'.encode("windows-1252"))
     mapped = ("--map", "Artikel=sku", "--map", "Bezeichnung=name", "--map", "Preis=price")
@@ -202,6 +191,6 @@ async def test_the_cli_takes_what_the_request_takes(system: System, tmp_path: Pa
         ({"separator": ";"}, "separator"),
     ],
 )
-async def test_what_is_said_of_a_file_must_make_sense(admin: Client, params: dict[str, str], part: str) -> None:
+async def test_invalid_options_for_a_file_are_refused(admin: Client, params: dict[str, str], part: str) -> None:
     problem = (await send(admin, b"sku,on_hand\n", CSV, **params)).problem(422, "invalid_request")
     assert part in str(problem["errors"][0])

@@ -1,55 +1,30 @@
-"""Import and export: files of listings brought in row by row, and the catalogue and the orders as files."""
+"""Import and export: files of listings imported row by row, and the catalogue and the orders as files."""
 
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
-import asyncpg
 import pytest
-import pytest_asyncio
 
-from runtime.database import asyncpg_dsn
 from runtime.listings.columns import COLUMNS
 from tests.e2e.api import Client
 from tests.e2e.importing import CSV, JSON_LINES, article, brought_in, counts, errors, finished, send, sheet
+from tests.e2e.shop import Shop
 from tests.system import System
 
 EXPORT: Final = "/exports/products.csv"
-# Windows are small, so that a short file has many.
-SETTINGS: Final = MappingProxyType({"TIDEGATE_IMPORT_WINDOW_ROWS": "40"})
-
-
-@pytest_asyncio.fixture(scope="module")
-async def system() -> AsyncIterator[System]:
-    """A system to bring files into; afterwards every table agrees with the log, and nobody was surprised."""
-    with System(SETTINGS) as running:
-        yield running
-        code, found = running.verify()
-        assert code == 0, found
-        assert not running.tracebacks()
-
-
-@pytest_asyncio.fixture(scope="module")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
 
 
 @pytest.fixture
-def admin(system: System, http: aiohttp.ClientSession) -> Client:
-    return Client(http, system.url, system.token("admin", "importer"), "importer")
+def system(shop: Shop) -> System:
+    return shop.system
 
 
-@pytest_asyncio.fixture
-async def database(system: System) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    connection = await asyncpg.connect(asyncpg_dsn(system.postgres.url))
-    yield connection
-    await connection.close()
+@pytest.fixture
+def admin(shop: Shop) -> Client:
+    return shop.client("admin", "importer")
 
 
 def rows_of(body: bytes) -> list[dict[str, str]]:
@@ -61,7 +36,7 @@ async def exported(admin: Client) -> dict[str, dict[str, str]]:
     return {row["sku"] or row["slug"]: row for row in rows_of((await admin.get(EXPORT)).body)}
 
 
-async def test_a_file_is_brought_in_and_again_changes_nothing(admin: Client) -> None:
+async def test_importing_a_file_again_changes_nothing(admin: Client) -> None:
     data = sheet(article(number) for number in range(100))
     assert counts(await brought_in(admin, data)) == (100, 100, 0, 0)
     assert counts(await brought_in(admin, data)) == (100, 0, 100, 0)
@@ -73,7 +48,7 @@ async def test_a_file_is_brought_in_and_again_changes_nothing(admin: Client) -> 
     }
 
 
-async def test_an_export_brought_in_again_changes_nothing(admin: Client, database: "asyncpg.Connection[Any]") -> None:
+async def test_importing_an_export_changes_nothing(admin: Client, shop: Shop) -> None:
     category = {"slug": "odd-things", "name": "Odd things"}
     rows: list[dict[str, object]] = [
         {"slug": "odd", "name": "=1+1", "description": '+"two"\r\nlines, and\ta tab', "sku": "ODD-1", "price_minor": 0,
@@ -92,11 +67,11 @@ async def test_an_export_brought_in_again_changes_nothing(admin: Client, databas
     again = await brought_in(admin, export.body)
     assert counts(again) == (len(rows_of(export.body)), 0, len(rows_of(export.body)), 0)
     assert (await admin.get(EXPORT)).body == export.body
-    stored = await database.fetchrow("SELECT name, description FROM products WHERE slug = 'odd'")
+    stored = await shop.database.fetchrow("SELECT name, description FROM products WHERE slug = 'odd'")
     assert tuple(stored) == ("=1+1", '+"two"\r\nlines, and\ta tab')
 
 
-async def test_an_export_for_excel_begins_with_a_mark_and_comes_back_unchanged(
+async def test_an_export_for_excel_starts_with_a_byte_order_mark_and_can_be_imported_unchanged(
     admin: Client, system: System, tmp_path: Path
 ) -> None:
     await brought_in(admin, sheet([article(7, name="Měděný hrneček \u2013 café")]))
@@ -111,7 +86,7 @@ async def test_an_export_for_excel_begins_with_a_mark_and_comes_back_unchanged(
     assert out.read_bytes() == marked
 
 
-async def test_lines_of_json_say_the_same(admin: Client) -> None:
+async def test_json_lines_are_imported_like_csv(admin: Client) -> None:
     rows = [
         {
             "slug": "json",
@@ -130,7 +105,7 @@ async def test_lines_of_json_say_the_same(admin: Client) -> None:
     assert (row["price_minor"], row["on_hand"], row["attributes"], row["currency"]) == ("6", "4", '{"a": "b"}', "EUR")
 
 
-async def test_bad_rows_are_told_by_their_lines_and_the_rest_applies(admin: Client) -> None:
+async def test_bad_rows_are_reported_by_line_and_the_rest_is_applied(admin: Client) -> None:
     lines = [
         b"slug,name,category,sku,price_minor,currency,on_hand",
         b"good-1,Good,,GOOD-1,5,GBP,1",
@@ -164,36 +139,33 @@ async def test_bad_rows_are_told_by_their_lines_and_the_rest_applies(admin: Clie
     assert (rows["GOOD-1"]["on_hand"], rows["TWO-1"]["name"], rows["GOOD-2"]["on_hand"]) == ("7", "Two lines", "1")
 
 
-async def test_a_count_below_what_is_reserved_is_refused(admin: Client, system: System, http: Any) -> None:
+async def test_a_count_below_what_is_reserved_is_refused(admin: Client, shop: Shop) -> None:
     await brought_in(admin, sheet([article(9_000, on_hand=5)]))
-    customer = Client(http, system.url, system.token("customer"))
-    await customer.placed({"ARTICLE-9000": 3})
+    await shop.customer().placed({"ARTICLE-9000": 3})
     found = await brought_in(admin, b"sku,on_hand\nARTICLE-9000,2\nARTICLE-9000,3\n")
     assert await errors(admin, found) == [(2, "insufficient_stock", "on_hand")]
     assert await admin.inventory("ARTICLE-9000") == (3, 3, 0)
 
 
-async def test_what_a_file_says_last_is_what_stays(admin: Client) -> None:
+async def test_the_last_row_about_something_wins(admin: Client) -> None:
     rows = [article(8_000, price_minor=price, on_hand=price) for price in range(1, 120)]
     assert counts(await brought_in(admin, sheet(rows))) == (119, 119, 0, 0)
     row = (await exported(admin))["ARTICLE-8000"]
     assert (row["price_minor"], row["on_hand"]) == ("119", "119")
 
 
-async def test_a_dry_run_says_what_would_be_and_changes_nothing(
-    admin: Client, database: "asyncpg.Connection[Any]"
-) -> None:
+async def test_a_dry_run_shows_the_outcome_and_changes_nothing(admin: Client, shop: Shop) -> None:
     rows = [
         *(article(7_000 + number) for number in range(50)),
-        *(article(7_000 + number) for number in range(50)),  # in another window, and as it would be by then
+        *(article(7_000 + number) for number in range(50)),  # in another window, after the first
         article(7_001, slug="another"),
         {"sku": "ARTICLE-7002", "on_hand": 9},
         article(7_003, category="nowhere"),
     ]
-    seq = await database.fetchval("SELECT last_seq FROM event_counter")
+    seq = await shop.database.fetchval("SELECT last_seq FROM event_counter")
     tried = await brought_in(admin, sheet(rows), dry_run="true")
     assert tried["dry_run"] is True
-    told = await database.fetch("SELECT DISTINCT type FROM events WHERE seq > $1", seq)
+    told = await shop.database.fetch("SELECT DISTINCT type FROM events WHERE seq > $1", seq)
     assert {row["type"] for row in told} == {"job.requested", "job.finished"}
     assert "ARTICLE-7000" not in await exported(admin)
     applied = await brought_in(admin, sheet(rows))
@@ -212,7 +184,7 @@ async def test_a_repeated_request_is_one_import(admin: Client) -> None:
     assert (await finished(admin, first["status_url"]))["status"] == "succeeded"
 
 
-async def test_an_import_without_rows_is_done(admin: Client) -> None:
+async def test_an_import_without_rows_succeeds(admin: Client) -> None:
     assert counts(await brought_in(admin, b"slug,name\n")) == (0, 0, 0, 0)
     assert counts(await brought_in(admin, b"", JSON_LINES)) == (0, 0, 0, 0)
 
@@ -234,8 +206,8 @@ async def test_files_that_are_refused_at_once(
     (await send(admin, data, {"Content-Type": content_type})).problem(status, code)
 
 
-async def test_only_admins_import_and_staff_export(system: System, http: aiohttp.ClientSession) -> None:
-    staff, customer = (Client(http, system.url, system.token(role)) for role in ("staff", "customer"))
+async def test_only_admins_import_and_staff_export(shop: Shop) -> None:
+    staff, customer = shop.staff, shop.customer()
     (await send(staff, sheet([]))).problem(403, "forbidden")
     assert (await staff.get(EXPORT)).status == 200
     (await customer.get(EXPORT)).problem(403, "forbidden")
@@ -250,9 +222,9 @@ async def test_imports_are_listed_newest_first(admin: Client) -> None:
     (await admin.get(f"/imports/{first}/errors", cursor="bm9uZQ")).problem(422, "invalid_request")
 
 
-async def test_orders_are_exported_line_by_line(admin: Client, system: System, http: aiohttp.ClientSession) -> None:
+async def test_orders_are_exported_line_by_line(admin: Client, shop: Shop) -> None:
     await brought_in(admin, sheet(article(6_000 + number, on_hand=9) for number in range(2)))
-    customer = Client(http, system.url, system.token("customer", "=cmd"), "=cmd")
+    customer = shop.client("customer", "=cmd")
     order = await customer.placed({"ARTICLE-6000": 2, "ARTICLE-6001": 1})
     rows = [row for row in rows_of((await admin.get("/exports/orders.csv")).body) if row["order_id"] == order["id"]]
     assert [(row["sku"], row["quantity"], row["unit_price_minor"]) for row in rows] == [
@@ -300,6 +272,7 @@ async def test_the_cli_exports_and_imports(system: System, tmp_path: Path) -> No
         "Error: Unknown columns: `colour`. The known columns are `slug`, `name`, `description`, `category`, "
         "`status`, `sku`, `title`, `price_minor`, `currency`, `compare_at_minor`, `weight_grams`, `barcode`, "
         "`attributes`, `active`, `on_hand`, `price`, `sale_price`, `compare_at`, `weight`, `category_path`, "
-        "`published`. For another system's file, give its preset or map its columns. (bad_header)",
+        "`published`, `price_list`, `min_quantity`. For another system's file, give its preset "
+        "or map its columns. (bad_header)",
     )
     assert "Error" in system.tidegate("import", str(file), "--url", "http://127.0.0.1:9").stderr

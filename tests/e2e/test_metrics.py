@@ -1,54 +1,29 @@
-"""/metrics: what SREs are promised is there, and moves with what happens, over all processes together."""
+"""/metrics: the documented metrics exist, and count what happens over all processes together."""
 
 import asyncio
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+import subprocess
+from functools import partial
+from typing import Final, get_args
 
 import aiohttp
 import psutil
 import pytest
-from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from gateway.app import create_app
 from ops.ports import free_port
 from runtime import metrics
-from runtime.metrics import OTHER, REACTION_HANDLED, ClosedCounter, ClosedHistogram
+from runtime.metrics import OTHER, REACTION_HANDLED, TASK_RUNS, Closed
+from runtime.metrics.batches import Phase
 from runtime.settings import Settings
-from tests.e2e.api import Answer
-from tests.e2e.faults import workers_stopped
+from tests import needs, pace
+from tests.e2e.faults import kill, stopped_meanwhile, workers_stopped
+from tests.e2e.readings import Reading, read, scrape
 from tests.e2e.shop import Shop
 from tests.system import System, eventually_seen
 from workers import background
-
-Sample = tuple[str, frozenset[tuple[str, str]]]
-
-
-async def scrape(shop: Shop, accept: str = "text/plain") -> Answer:
-    answer = await shop.anybody.request("GET", "/metrics", headers={"Accept": accept})
-    assert answer.status == 200
-    return answer
-
-
-class Reading:
-    """One scrape, by sample name and labels; those that are not there are 0."""
-
-    def __init__(self, text: str, parse: Callable[[str], Iterable[Metric]] = parse_text) -> None:
-        self._values: Mapping[Sample, float] = defaultdict(
-            float, {(s.name, frozenset(s.labels.items())): s.value for family in parse(text) for s in family.samples}
-        )
-
-    def __call__(self, name: str, **labels: str) -> float:
-        """The sum of all samples of that name that have these labels."""
-        wanted = set(labels.items())
-        return sum(value for (found, has), value in self._values.items() if found == name and wanted <= has)
-
-
-async def read(shop: Shop) -> Reading:
-    return Reading((await scrape(shop)).body.decode())
 
 
 async def test_commands_are_counted_from_acceptance_to_outcome(shop: Shop) -> None:
@@ -77,6 +52,17 @@ async def test_commands_are_counted_from_acceptance_to_outcome(shop: Shop) -> No
     assert 0 < moved("tidegate_accept_to_commit_seconds_sum") < 30
     assert moved("tidegate_accept_to_commit_seconds_bucket", le="+Inf") == 3
 
+    assert moved("tidegate_orders_total", outcome="placed") == moved("tidegate_orders_total", outcome="cancelled") == 1
+    assert moved("tidegate_orders_total") == 2
+    assert moved("tidegate_orders_refused_total", reason="insufficient_stock") == 1
+    assert moved("tidegate_orders_refused_total") == 1
+    assert moved("tidegate_revenue_minor_total", currency="GBP") == moved("tidegate_revenue_minor_total") == 500
+    phases = {phase: moved("tidegate_batch_phase_seconds_count", phase=phase) for phase in get_args(Phase)}
+    assert phases["publish"] == 3
+    assert 1 <= phases["commit"] <= 3, "the first order is alone in its batch, which commits with what it writes"
+    assert all(phases[phase] >= 3 for phase in ("load", "decide", "write"))
+    assert moved("tidegate_event_counter_wait_seconds_count") >= phases["commit"]
+
     place = {"method": "POST", "route": "/api/v1/orders"}
     assert moved("tidegate_http_request_seconds_count", **place, status="201") == 1
     assert moved("tidegate_http_request_seconds_count", **place, status="409") == 1
@@ -98,7 +84,7 @@ async def test_a_batch_is_counted_by_its_size(shop: Shop) -> None:
     assert after("tidegate_batch_commands_count") - before("tidegate_batch_commands_count") == 1
 
 
-async def test_what_fails_is_counted(shop: Shop) -> None:
+async def test_failures_are_counted(shop: Shop) -> None:
     sku = await shop.product()
     before = await read(shop)
     await shop.put_entry(shop.mailbox_of(sku), {b"v": b"1", b"e": b"\xff"})
@@ -115,14 +101,19 @@ async def test_what_fails_is_counted(shop: Shop) -> None:
 async def test_the_backlog_is_shown_with_its_age(shop: Shop) -> None:
     sku = await shop.product()
     mailbox = str(shop.mailbox_of(sku))
-    empty = await read(shop)
-    assert empty("tidegate_mailbox_commands") == 0
-    assert empty("tidegate_mailbox_oldest_seconds") == 0
+
+    async def is_empty() -> bool:
+        """What was applied is removed a moment later."""
+        empty = await read(shop)
+        return empty("tidegate_mailbox_commands") == empty("tidegate_mailbox_oldest_seconds") == 0
+
+    await eventually_seen("empty mailboxes", is_empty, within_seconds=5)
     async with workers_stopped(shop.system):
         for _ in range(3):
             last = (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1}, wait=None)).ok(202)
         waiting = await read(shop)
         later = await read(shop)
+    assert waiting("tidegate_mailbox_bytes", mailbox=mailbox) > 300
     assert waiting("tidegate_mailbox_commands", mailbox=mailbox) == waiting("tidegate_mailbox_commands") == 3
     assert 0 < waiting("tidegate_mailbox_oldest_seconds", mailbox=mailbox) < 30
     assert later("tidegate_mailbox_oldest_seconds") > waiting("tidegate_mailbox_oldest_seconds")
@@ -134,6 +125,13 @@ async def test_the_state_of_the_system_is_shown(shop: Shop) -> None:
     now = await read(shop)
     assert now("tidegate_accept_durable") == 1
     assert now("tidegate_redis_up") == 1
+    assert now("tidegate_redis_memory_bytes") > 1_000_000
+    assert now("tidegate_mailbox_max_commands") == Settings.model_fields["mailbox_max_commands"].default
+    assert now("tidegate_mailbox_max_bytes") == Settings.model_fields["mailbox_max_bytes"].default
+    body = (await scrape(shop)).body
+    for name in ("tidegate_redis_memory_max_bytes", "tidegate_redis_delayed_fsyncs_total", "tidegate_holds_overdue"):
+        assert f"\n{name} ".encode() in body, name
+    assert b"\ntidegate_batches_in_progress " in body
 
 
 async def test_errors_are_counted_by_code(shop: Shop) -> None:
@@ -150,47 +148,125 @@ async def test_errors_are_counted_by_code(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("accept", ["application/openmetrics-text; version=1.0.0", "application/openmetrics-text"])
-async def test_openmetrics_is_spoken_to_who_asks(shop: Shop, accept: str) -> None:
+async def test_openmetrics_is_served_on_request(shop: Shop, accept: str) -> None:
     answer = await scrape(shop, accept)
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
     assert answer.body.endswith(b"# EOF\n")
     assert Reading(answer.body.decode(), parse_openmetrics)("tidegate_redis_up") == 1
 
 
+async def test_openmetrics_names_a_command_and_slow_requests(shop: Shop) -> None:
+    """An exemplar is of the newest batch that fell into its bucket; it can be looked up."""
+    sku = await shop.product()
+
+    async def has_waited() -> bool:
+        return (await read(shop))("tidegate_mailbox_oldest_seconds") > 0.1
+
+    async with workers_stopped(shop.system):
+        receipt = f"/inventory/{sku}/receipts"
+        slow = asyncio.create_task(shop.staff.post(receipt, {"quantity": 1}, headers={"X-Request-ID": "a-slow-one"}))
+        await eventually_seen("a command that waits", has_waited, within_seconds=10)
+    (await slow).ok()
+    command_id = str(await shop.database.fetchval("SELECT command_id FROM events ORDER BY seq DESC LIMIT 1"))
+
+    async def names() -> bool:
+        text = (await scrape(shop, "application/openmetrics-text")).body.decode()
+        return {
+            ("tidegate_accept_to_commit_seconds_bucket", ("command_id", command_id)),
+            ("tidegate_http_request_seconds_bucket", ("request_id", "a-slow-one")),
+        } <= Reading(text, parse_openmetrics).exemplars
+
+    await eventually_seen("exemplars", names, within_seconds=10)
+    assert b"# {" not in (await scrape(shop)).body, "Prometheus text has none"
+
+
+# The event counter is the log's last lock; the linter takes the word for a metric's type.
+_NOT_A_TYPE: Final = "tidegate_event_counter_wait_seconds "
+
+
+async def test_prometheus_own_linter_finds_nothing(shop: Shop) -> None:
+    """A real scrape. The linter reads Prometheus text only."""
+    promtool = needs.program("promtool", "promtool")
+    await shop.customer().placed({await shop.product(on_hand=1): 1})
+    body = (await scrape(shop)).body
+    check = partial(subprocess.run, [promtool, "check", "metrics"], text=True, capture_output=True, check=False)
+    done = await asyncio.to_thread(check, input=body.decode(), timeout=pace.seconds(30))
+    assert done.stdout == ""
+    assert [line for line in done.stderr.splitlines() if not line.startswith(_NOT_A_TYPE)] == []
+
+
 @pytest.mark.parametrize(
     "accept", ["", "*/*", "text/plain", "application/json", "garbage;;q=x", "application/openmetrics-text; version=x"]
 )
-async def test_prometheus_text_is_spoken_to_all_others(shop: Shop, accept: str) -> None:
+async def test_prometheus_text_is_the_default(shop: Shop, accept: str) -> None:
     answer = await scrape(shop, accept)
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     assert Reading(answer.body.decode())("tidegate_redis_up") == 1
 
 
-async def test_every_metric_is_explained(shop: Shop) -> None:
+async def test_every_metric_has_a_description(shop: Shop) -> None:
     for family in parse_text((await scrape(shop)).body.decode()):
-        assert family.name.startswith("tidegate_")
+        assert family.name.startswith(("tidegate_", "process_"))
         assert family.documentation
 
 
+async def test_a_worker_that_hangs_shows_although_gateways_answer(shop: Shop) -> None:
+    (pid,) = shop.system.worker_pids()[:1]
+    before = await read(shop)
+    assert before("tidegate_processes", role="worker") == len(shop.system.worker_pids())
+    for role in ("gateway", "background", "scheduler"):
+        assert before("tidegate_processes", role=role) >= 1
+        assert before("process_cpu_seconds_total", role=role) > 0
+    async with stopped_meanwhile([pid]):
+
+        async def is_silent() -> bool:
+            now = await read(shop)
+            silent, answers = (now("tidegate_heartbeat_timestamp_seconds", role=role) for role in ("worker", "gateway"))
+            return answers > before("tidegate_heartbeat_timestamp_seconds", role="gateway") and answers > silent + 1.5
+
+        await eventually_seen("a silent worker", is_silent, within_seconds=10)
+        now = await read(shop)
+        assert now("tidegate_processes") == before("tidegate_processes"), "it hangs, but lives"
+
+
+async def test_a_killed_worker_shows_and_what_it_counted_stays(shop: Shop) -> None:
+    sku = await shop.product()
+    before = await read(shop)
+    pids = shop.system.worker_pids()
+    await kill(*pids)
+
+    async def are_new() -> bool:
+        now = await read(shop)
+        assert now("tidegate_commands_finished_total") >= before("tidegate_commands_finished_total")
+        assert now("process_cpu_seconds_total", role="worker") >= before("process_cpu_seconds_total", role="worker")
+        started = "process_start_time_seconds"
+        return now("tidegate_processes", role="worker") == len(pids) and now(started) > before(started)
+
+    await eventually_seen("workers in place of those that were killed", are_new, within_seconds=10)
+    (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1})).ok()
+    after = await read(shop)
+    assert after("tidegate_commands_finished_total") > before("tidegate_commands_finished_total")
+
+
 @pytest.mark.campaign
-async def test_scrapes_at_the_same_time_do_not_disturb_each_other(shop: Shop) -> None:
+async def test_concurrent_scrapes_do_not_disturb_each_other(shop: Shop) -> None:
     answers = await asyncio.gather(*(scrape(shop) for _ in range(10)))
     for answer in answers:
         assert Reading(answer.body.decode())("tidegate_redis_up") == 1
 
 
-async def test_what_clients_make_up_does_not_become_a_label(shop: Shop) -> None:
+async def test_values_made_up_by_clients_do_not_become_labels(shop: Shop) -> None:
     for path in ("/made-up-1", "/made-up-2", "/api/v1/orders/made-up-3", "/inventory/made-up-4"):
         await shop.staff.request("GET", path)
     assert b"made-up" not in (await scrape(shop)).body
 
 
-# Of those that the parser takes, some that no route has.
+# Methods that the parser accepts and no route has.
 _STRANGE_METHODS: Final = ("PROPFIND", "MKCOL", "REPORT", "LOCK", "PURGE", "SUBSCRIBE", "M-SEARCH", "SOURCE")
 
 
 async def test_whatever_clients_send_labels_stay_within_their_sets(shop: Shop) -> None:
-    """Strange methods on every path there is, and statuses that a client can bring about."""
+    """Strange methods on every path, and statuses that a client can cause."""
     paths = list((await shop.anybody.request("GET", "/api/openapi.json")).json()["paths"])
     for path in paths:
         filled = re.sub(r"\{[^}]*\}", "made-up", path)
@@ -198,11 +274,9 @@ async def test_whatever_clients_send_labels_stay_within_their_sets(shop: Shop) -
             (await shop.anybody.request(method, filled)).problem(405, "method_not_allowed")
     answer = await scrape(shop)
     assert b"made-up" not in answer.body
-    closed = {
-        metric._name: metric for metric in vars(metrics).values() if isinstance(metric, ClosedCounter | ClosedHistogram)
-    }
-    create_app(Settings())  # it names the routes
-    assert background  # and this the reactions
+    closed = {metric._name: metric for metric in vars(metrics).values() if isinstance(metric, Closed)}
+    create_app(Settings())  # it registers the routes
+    assert background  # and this registers the reactions
     looked_at = set()
     for family in parse_text(answer.body.decode()):
         for sample in family.samples:
@@ -210,8 +284,10 @@ async def test_whatever_clients_send_labels_stay_within_their_sets(shop: Shop) -
                 if family.name in closed and label != "le":
                     assert value in closed[family.name].allowed(label), sample
                     looked_at.add((family.name, label))
+                elif label == "kind":  # of tasks that others have left in the shared shop
+                    assert value in TASK_RUNS.allowed(label), sample
                 else:
-                    assert label in ("le", "mailbox") or value in REACTION_HANDLED.allowed(label), sample
+                    assert label in ("le", "mailbox", "state") or value in REACTION_HANDLED.allowed(label), sample
     assert ("tidegate_http_request_seconds", "method") in looked_at
     refused = [
         sample.labels
@@ -221,17 +297,18 @@ async def test_whatever_clients_send_labels_stay_within_their_sets(shop: Shop) -
     ]
     assert {labels["method"] for labels in refused} == {OTHER}
     routes = [labels["route"] for labels in refused]
-    assert len(routes) == len(set(routes)), "a series a route, whatever the method, and whoever else has asked before"
+    assert len(routes) == len(set(routes)), "one series per route, whatever the method and other requests"
 
 
 @pytest.mark.campaign
-async def test_in_production_metrics_take_a_right_or_a_port_of_their_own() -> None:
-    """Two gateway processes serve that port together: it goes on when one of them is gone."""
-    port = free_port()
+async def test_in_production_metrics_need_a_scope_or_their_own_port() -> None:
+    """Two gateway processes share that port: it is still served when one of them is killed."""
+    port, workers_port = free_port(), free_port()
     settings = {
         "TIDEGATE_GATEWAY_PROCESSES": "2",
         "TIDEGATE_METRICS_PUBLIC": "false",
         "TIDEGATE_METRICS_PORT": str(port),
+        "TIDEGATE_WORKER_METRICS_PORT": str(workers_port),
     }
     with System(settings) as system:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
@@ -248,15 +325,19 @@ async def test_in_production_metrics_take_a_right_or_a_port_of_their_own() -> No
             assert await status(public, "customer") == 403
             assert await status(public, "staff") == 200
             assert await status(own) == 200
+            async with http.get(f"http://127.0.0.1:{workers_port}/metrics") as answer:
+                assert answer.status == 200
+                body = await answer.read()
+                assert b'\ntidegate_processes{role="worker"} 2.0' in body
+                assert b"tidegate_redis_up" not in body, "that is asked where there is a gateway"
             async with http.get(f"http://127.0.0.1:{port}/api/v1/products") as answer:
                 assert answer.status == 404
-            children = psutil.Process(system.pid("gateway")).children()
-            next(child for child in children if "spawn_main" in " ".join(child.cmdline())).kill()
+            psutil.Process(system.pid("gateway")).children()[0].kill()
 
             async def answers() -> bool:
                 try:
                     return await status(own) == 200
-                except aiohttp.ClientError:  # what the killed one had taken from the port's queue
+                except aiohttp.ClientError:  # the killed one had accepted it from the port's queue
                     return False
 
             await eventually_seen("the port served by the other", answers, within_seconds=10)

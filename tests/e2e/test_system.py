@@ -1,4 +1,4 @@
-"""A system of one's own: it runs, survives what fault tests do to it, and leaves nothing behind."""
+"""A test's own system: it runs, survives what fault tests do to it, and leaves nothing behind."""
 
 import signal
 import subprocess
@@ -29,7 +29,7 @@ def _is_ready(system: System) -> bool:
 
 @contextmanager
 def _run(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """`python -m ops.system COMMAND...`; asked to end if the test has not seen to its end."""
+    """`python -m ops.system COMMAND...`; terminated if the test has not waited for its end."""
     running = subprocess.Popen(
         [sys.executable, "-m", "ops.system", *command],
         stdout=subprocess.PIPE,
@@ -54,17 +54,21 @@ def test_a_system_outlives_its_workers_and_servers(system: System) -> None:
     )
     paused = psutil.Process(system.pause_worker())
     system.resume(paused.pid)
-    eventually("the worker going on", lambda: paused.status() != psutil.STATUS_STOPPED, within_seconds=5)
+    eventually("the worker continuing", lambda: paused.status() != psutil.STATUS_STOPPED, within_seconds=5)
 
     for server in (system.valkey, system.postgres):
         server.kill()
         server.start()
     eventually("a gateway that is ready again", lambda: _is_ready(system), within_seconds=20)
 
-    system.stop_process("gateway")
+    for server in (system.valkey, system.postgres):
+        server.kill()
+    for name in ("gateway", "worker"):
+        system.stop_process(name)
     assert not _is_ready(system)
-    system.start_process("gateway")
-    eventually("the gateway", lambda: _is_ready(system), within_seconds=20)
+    system.make_whole()
+    assert _is_ready(system)
+    eventually("two workers again", lambda: len(system.worker_pids()) == 2, within_seconds=10)
 
     code, found = system.verify()
     assert code == 0, found
@@ -110,18 +114,18 @@ def test_a_signal_ends_the_command_and_the_system(how: signal.Signals) -> None:
 
 
 class _Ready(BaseHTTPRequestHandler):
-    """Another gateway, which is ready."""
+    """A foreign gateway that is ready."""
 
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nobody asks."""
+        """Does nothing."""
 
 
 @pytest.mark.campaign
-def test_another_gateway_on_its_port_is_not_taken_for_its_own() -> None:
+def test_a_foreign_gateway_on_its_port_is_not_taken_for_its_own() -> None:
     system = System()
     with ThreadingHTTPServer(("127.0.0.1", system.port), _Ready) as other, ThreadPoolExecutor(1) as thread:
         thread.submit(other.serve_forever)

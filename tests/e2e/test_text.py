@@ -1,4 +1,4 @@
-"""Names are found and sorted as people expect, in whatever case, accents, form and script they are written."""
+"""Names are found and sorted as people expect, in any case, accents, normal form and script."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ async def slugs(client: Client, **query: str | int) -> list[str]:
 
 @pytest.fixture(scope="module")
 async def marked(shop: Shop) -> Shop:
-    """With the names of the case in it, and another product that matches letter for letter."""
+    """A shop with the case's names, and another product that matches letter for letter."""
     assert counts(await brought_in(admin(shop), case("03-names-with-marks.csv"))) == (7, 7, 0, 0)
 
     async def seen() -> bool:
@@ -59,7 +59,7 @@ async def test_names_are_sorted_and_pages_have_neither_gap_nor_repeat(shop: Shop
     async def seen() -> bool:
         return all([await names(sort="name") == wanted for _ in range(6)])
 
-    await eventually_seen("all in their order", seen, within_seconds=10)
+    await eventually_seen("all in order", seen, within_seconds=10)
     for sort, expected in (("name", wanted), ("-name", wanted[::-1])):
         assert await names(sort=sort) == expected
         assert [name for page in range(1, 6) for name in await names(sort=sort, limit=2, page=page)] == expected
@@ -91,7 +91,7 @@ async def test_categories_of_one_position_are_sorted_by_their_names(shop: Shop) 
         ("Sugar\u2019s T\u2011Shirt", ["sugar's", "t-shirt", "shirts", "sugars"], []),
     ],
 )
-async def test_every_script_is_found(shop: Shop, name: str, searches: list[str], not_by: list[str]) -> None:
+async def test_names_in_every_script_are_found(shop: Shop, name: str, searches: list[str], not_by: list[str]) -> None:
     catalogue = Catalogue(shop)
     category = (await catalogue.category())["id"]
     slug = unique("script")
@@ -106,7 +106,7 @@ async def test_every_script_is_found(shop: Shop, name: str, searches: list[str],
         assert await slugs(shop.anybody, q=q, category_id=category) == []
 
 
-async def test_a_typing_error_is_forgiven_beyond_ascii(shop: Shop) -> None:
+async def test_typing_errors_are_forgiven_beyond_ascii(shop: Shop) -> None:
     catalogue = Catalogue(shop)
     category = (await catalogue.category())["id"]
     for name, q in (

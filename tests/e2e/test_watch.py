@@ -10,7 +10,7 @@ async def test_it_shows_what_happens(shop: Shop) -> None:
     order = await shop.customer().placed({sku: 2})
     shown = await asyncio.to_thread(shop.system.tidegate, "watch", "--seconds", "3")
     assert shown.returncode == 0, shown.stderr
-    for said in ("● live", "Orders a minute", "Selling fast", "Accept to commit", "Orders as they come"):
+    for said in ("● live", "Orders/min", "Selling fast", "Accept to commit", "Live orders"):
         assert said in shown.stdout
     assert order["currency"] in shown.stdout
 

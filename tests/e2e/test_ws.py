@@ -1,4 +1,4 @@
-"""The WebSocket: what is asked for is what comes, each event once, in order, from where one says, as far as one may."""
+"""The WebSocket: subscribers get what they ask for and may see, each event once, in order, from where they say."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ async def feeds(shop: Shop) -> Feeds:
 
 
 async def burst(shop: Shop, count: int) -> None:
-    """So many events of one batch."""
+    """Causes this many events in one batch."""
     sku = await shop.product()
     async with workers_stopped(shop.system):
         receipt = f"/inventory/{sku}/receipts"
@@ -30,7 +30,7 @@ async def burst(shop: Shop, count: int) -> None:
         await shop.staff.settled(answer.ok(202)["command_id"])
 
 
-async def test_events_come_live_and_in_order(shop: Shop, feeds: Feeds) -> None:
+async def test_events_arrive_live_and_in_order(shop: Shop, feeds: Feeds) -> None:
     async with feeds.staff() as socket, feeds.staff() as other:
         after = (await socket.subscribe("log"))["after"]
         await other.subscribe("log", after=after)
@@ -48,8 +48,8 @@ async def test_events_come_live_and_in_order(shop: Shop, feeds: Feeds) -> None:
     assert [event for page in pages for event in page.ok()["items"]] == socket.events["s"]
 
 
-async def test_an_event_comes_soon_after_its_commit(shop: Shop, feeds: Feeds) -> None:
-    """Over the feed, not by looking into the log after a silence."""
+async def test_an_event_arrives_soon_after_its_commit(shop: Shop, feeds: Feeds) -> None:
+    """Over the feed, not because the log is read after a silence."""
     sku = await shop.product(on_hand=1)
     async with feeds.staff() as socket:
         await socket.subscribe(f"inventory/{sku}")
@@ -59,12 +59,12 @@ async def test_an_event_comes_soon_after_its_commit(shop: Shop, feeds: Feeds) ->
             answered = time.monotonic()
             await socket.next("events")
             seconds.append(time.monotonic() - answered)
-    assert min(seconds) < pace.seconds(0.25)
+    assert pace.is_within(min(seconds), 0.25)
 
 
 @pytest.mark.parametrize("behind", [0, 1, 60, None])
 async def test_resuming_gives_exactly_what_the_log_has(shop: Shop, feeds: Feeds, behind: int | None) -> None:
-    """From the end, from the last but one, from further back, and from the very beginning."""
+    """From the end, from the last event but one, from further back, and from the very start."""
     if await last_seq(shop.database) < 100:
         await burst(shop, 99)
         await shop.product(on_hand=1)
@@ -80,7 +80,7 @@ async def test_resuming_gives_exactly_what_the_log_has(shop: Shop, feeds: Feeds,
     assert socket.events["s"] == await log(shop.database, after, last)
 
 
-async def test_resuming_while_events_come_neither_repeats_nor_misses_one(shop: Shop, feeds: Feeds) -> None:
+async def test_resuming_while_events_arrive_neither_repeats_nor_misses_one(shop: Shop, feeds: Feeds) -> None:
     sku = await shop.product(on_hand=1_000)
     customer = shop.customer()
     first = await last_seq(shop.database)
@@ -102,7 +102,7 @@ async def test_resuming_while_events_come_neither_repeats_nor_misses_one(shop: S
     assert events == (await log(shop.database, first))[: len(events)]
 
 
-async def test_from_a_seq_that_is_yet_to_come_is_refused(shop: Shop, feeds: Feeds) -> None:
+async def test_a_seq_that_is_yet_to_come_is_refused(shop: Shop, feeds: Feeds) -> None:
     last = await last_seq(shop.database)
     async with feeds.staff() as socket:
         answer = await socket.ask("subscribe", topics=["log"], after=last + 1)
@@ -117,7 +117,7 @@ async def test_from_a_seq_that_is_yet_to_come_is_refused(shop: Shop, feeds: Feed
 
 
 async def test_each_subscription_of_a_socket_has_its_own_once_and_in_order(shop: Shop, feeds: Feeds) -> None:
-    """Each topic by itself, some together, the same twice; some from now on, some from before."""
+    """Each topic by itself, some together, the same one twice; some from now on, some from earlier."""
     before = await last_seq(shop.database)
     ada, ben = shop.customer(), shop.customer()
     sku, other_sku = await shop.product(on_hand=50), await shop.product(on_hand=50)
@@ -195,22 +195,22 @@ async def test_a_customer_sees_what_is_theirs_and_nothing_else(shop: Shop, feeds
         ("🌊", "unknown_topic"),
     ],
 )
-async def test_topics_that_are_none_or_not_for_customers(shop: Shop, feeds: Feeds, topic: str, code: str) -> None:
+async def test_unknown_topics_and_those_not_for_customers(shop: Shop, feeds: Feeds, topic: str, code: str) -> None:
     sku = await shop.product(on_hand=2)
     if topic == "theirs":
         topic = f"orders/{(await shop.customer().placed({sku: 1}))['id']}"
     async with feeds.customer("curious") as socket:
         assert await socket.refused("me", topic) == code
-        await socket.subscribe("me")  # the socket goes on, and nothing was begun by half
+        await socket.subscribe("me")  # the socket stays open, and nothing was half subscribed
         await shop.customer().placed({sku: 1})
         await socket.up_to(await last_seq(shop.database))
     assert not socket.events
 
 
-async def test_subscriptions_begin_and_end(shop: Shop, feeds: Feeds) -> None:
+async def test_subscriptions_start_and_end(shop: Shop, feeds: Feeds) -> None:
     sku = await shop.product()
     async with feeds.staff() as socket:
-        seq = await last_seq(shop.database)  # "now" could be before the product: an outcome may overtake its event
+        seq = await last_seq(shop.database)  # "now" might be before the product: an outcome may overtake its event
         first = await socket.ask("subscribe", topics=["log", f"inventory/{sku}"], after=seq)
         assert first["subscription"] == f"inventory/{sku},log", "named after its topics, in order"
         assert first["topics"] == ["log", f"inventory/{sku}"]
@@ -221,7 +221,7 @@ async def test_subscriptions_begin_and_end(shop: Shop, feeds: Feeds) -> None:
         assert ended["subscription"] == first["subscription"]
         (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1})).ok()
         await socket.up_to(await last_seq(shop.database))
-        assert len(socket.events[first["subscription"]]) == 1, "the event has two topics, and came once"
+        assert len(socket.events[first["subscription"]]) == 1, "the event has two topics, and arrived once"
         assert (await socket.ask("unsubscribe", subscription="log"))["code"] == "no_such_subscription"
         await socket.subscribe("log", name=first["subscription"])
 
@@ -243,7 +243,7 @@ async def test_an_unsubscription_in_the_middle_of_a_replay_ends_it(shop: Shop, f
 
 
 async def test_a_heartbeat_is_safe_to_resume_from(shop: Shop, feeds: Feeds) -> None:
-    """Whatever was committed up to its seq has come before it; what comes behind it is behind its seq."""
+    """Everything up to its seq has arrived before it; everything that arrives after it is after its seq."""
     sku = await shop.product(on_hand=100)
     customer = shop.customer()
     async with feeds.staff() as socket:
@@ -289,7 +289,7 @@ async def test_notifications_are_the_customers_events_without_a_protocol(shop: S
     async with feeds.opened(None, "/ws/notifications", token=token, after=0) as socket:
         (await customer.cancel(order["id"])).ok()
         await shop.customer().placed({sku: 1})
-        await socket.raw.send_str("what is said here means nothing")
+        await socket.raw.send_str("what is sent here is ignored")
         await customer.placed({sku: 1})
         got: list[Any] = []
         while len(got) < 3:
@@ -304,7 +304,7 @@ async def test_notifications_are_the_customers_events_without_a_protocol(shop: S
         assert only["seq"] > before
 
 
-async def test_stats_come_each_second(shop: Shop, feeds: Feeds) -> None:
+async def test_stats_arrive_every_second(shop: Shop, feeds: Feeds) -> None:
     sku = await shop.product(on_hand=10)
     await shop.customer().placed({sku: 2})
     async with feeds.staff() as socket:

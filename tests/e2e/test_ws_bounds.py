@@ -1,5 +1,5 @@
-"""The bounds of a WebSocket, and what is said when one is reached; and that garbage is answered and counted. Who reads
-too slowly is a fault among others, see `test_faults_feed.py`."""
+"""The bounds of a WebSocket, and the answer when one is reached; and that garbage is answered and counted. For slow
+readers see `test_faults_feed.py`."""
 
 import asyncio
 import time
@@ -27,10 +27,10 @@ SOCKETS_MAX: Final = GATEWAYS * int(SHOP_SETTINGS["TIDEGATE_SOCKET_MAX_CONNECTIO
 SOCKETS_MAX_OF_ONE: Final = GATEWAYS * int(SHOP_SETTINGS["TIDEGATE_SOCKET_MAX_PER_PRINCIPAL"])
 MESSAGES_BURST: Final[int] = Settings.model_fields["socket_messages_burst"].default
 
-# The Procfile's bound for what a client may say at a time.
+# The bound of `python -m gateway` for a client's message.
 FRAME_MAX_BYTES: Final = 65_536
 
-# The Procfile gives the gateway 3 seconds for what it has begun; sockets need none of them.
+# The gateway has TIDEGATE_STOP_SECONDS to finish requests; a few sockets need none of them.
 STOP_MAX_SECONDS: Final = 3.0
 
 
@@ -46,7 +46,7 @@ async def open_sockets(shop: Shop, count: int) -> bool:
 
 
 @pytest.mark.parametrize("after", ["-1", "abc", "1.5", "0x10", "9" * 20, "9" * 5_000, "²", "1_000", " "])
-async def test_a_seq_that_is_none_closes_the_socket(feeds: Feeds, after: str) -> None:
+async def test_an_invalid_seq_closes_the_socket(feeds: Feeds, after: str) -> None:
     async with feeds.staff(topics="log", after=after) as socket:
         assert await socket.closed() == (4400, "`after` is a seq")
 
@@ -54,7 +54,7 @@ async def test_a_seq_that_is_none_closes_the_socket(feeds: Feeds, after: str) ->
 @pytest.mark.parametrize(
     "query", [{"topics": ",".join(["log"] * (TOPICS_MAX + 1))}, {"topics": "x" * 101}, {str(n): "" for n in range(20)}]
 )
-async def test_a_query_that_asks_too_much_closes_the_socket(feeds: Feeds, query: dict[str, str]) -> None:
+async def test_a_query_that_asks_for_too_much_closes_the_socket(feeds: Feeds, query: dict[str, str]) -> None:
     async with feeds.staff(**query) as socket:
         assert (await socket.closed())[0] == 4400
 
@@ -84,7 +84,7 @@ async def test_a_query_that_asks_too_much_closes_the_socket(feeds: Feeds, query:
         b"\x00\xff" * 1_000,
     ],
 )
-async def test_garbage_is_answered_and_harms_nothing(shop: Shop, feeds: Feeds, garbage: str | bytes) -> None:
+async def test_garbage_is_answered_and_does_no_harm(shop: Shop, feeds: Feeds, garbage: str | bytes) -> None:
     before = await last_seq(shop.database)
     async with feeds.staff(topics="log", after=before) as socket:
         await (socket.raw.send_str(garbage) if isinstance(garbage, str) else socket.raw.send_bytes(garbage))
@@ -102,7 +102,7 @@ async def test_messages_may_be_binary(feeds: Feeds) -> None:
         assert (await socket.next("pong"))["id"] == "in bytes"
 
 
-async def test_too_many_messages_that_are_none_close_the_socket(feeds: Feeds) -> None:
+async def test_too_many_invalid_messages_close_the_socket(feeds: Feeds) -> None:
     async with feeds.staff() as socket:
         for _ in range(MISTAKES_MAX + 1):
             await socket.raw.send_str("hello")
@@ -140,7 +140,7 @@ def _endless(opcode: int, payload: bytes = b"") -> Callable[[], Iterator[bytes]]
 
 
 def _endless_fragments() -> Iterator[bytes]:
-    """One message that never ends: it has no bytes, so no bound on messages holds it."""
+    """One message that never ends: it has no bytes, so no bound on messages stops it."""
     yield frame(TEXT, last=False)
     yield from [frame(CONTINUED, last=False)] * (3 * FRAMES_BURST)
 
@@ -175,7 +175,7 @@ async def test_too_many_frames_close_the_socket(feeds: Feeds, frames: Callable[[
         (b"GET / HTTP/1.1\r\n\r\n", 1002),
     ],
 )
-async def test_frames_that_are_none_close_the_socket(feeds: Feeds, garbage: bytes, code: int) -> None:
+async def test_invalid_frames_close_the_socket(feeds: Feeds, garbage: bytes, code: int) -> None:
     async with Wire(feeds.system, shop_token(feeds)) as wire:
         wire.writer.write(garbage)
         assert await wire.closed() == code
@@ -197,8 +197,8 @@ async def test_subscriptions_and_topics_of_a_socket_are_bounded(shop: Shop, feed
         await socket.subscribe(*orders[2 * TOPICS_MAX :], name="3")
 
 
-async def test_more_sockets_than_allowed_are_told_to_come_later(shop: Shop, feeds: Feeds) -> None:
-    """Of all together, and of one principal; and those who are let in are served meanwhile."""
+async def test_surplus_sockets_are_told_to_retry_later(shop: Shop, feeds: Feeds) -> None:
+    """In total, and per principal; and those that are let in are served meanwhile."""
     before = await last_seq(shop.database)
     for most, principals, reason in (
         (SOCKETS_MAX, [f"principal-{n}" for n in range(SOCKETS_MAX + 1)], "too many sockets"),
@@ -226,9 +226,9 @@ async def test_more_sockets_than_allowed_are_told_to_come_later(shop: Shop, feed
         await eventually_seen("no socket", lambda: open_sockets(shop, 0), within_seconds=WAIT_SECONDS)
 
 
-async def test_strangers_do_not_keep_those_out_who_say_who_they_are(shop: Shop, feeds: Feeds) -> None:
-    """Whether they send a token at once, or in their first message, as the dashboard does. One that says nothing goes
-    when another needs its place."""
+async def test_strangers_do_not_keep_authenticated_clients_out(shop: Shop, feeds: Feeds) -> None:
+    """Whether these send a token in the request, or in their first message, as the dashboard does. A silent socket is
+    closed when another needs its place."""
     async with AsyncExitStack() as stack:
         strangers = [await stack.enter_async_context(feeds.opened()) for _ in range(2 * SOCKETS_MAX)]
         for number in range(GATEWAYS):
@@ -266,7 +266,7 @@ async def test_one_guest_has_few_sockets(shop: Shop, feeds: Feeds) -> None:
     assert set(refused) == {(1013, "too many sockets of yours")}
 
 
-async def test_a_client_that_goes_without_a_word_harms_nobody(shop: Shop, feeds: Feeds) -> None:
+async def test_a_dropped_connection_does_no_harm(shop: Shop, feeds: Feeds) -> None:
     before = await last_seq(shop.database)
     async with feeds.staff(topics="log", after=before) as stays:
         for turn in range(8):
@@ -280,7 +280,7 @@ async def test_a_client_that_goes_without_a_word_harms_nobody(shop: Shop, feeds:
     assert stays.events["log"] == await log(shop.database, before, last)
 
 
-async def test_sockets_are_not_compressed_unless_it_is_asked_for(shop: Shop, feeds: Feeds) -> None:
+async def test_sockets_are_compressed_only_on_request(shop: Shop, feeds: Feeds) -> None:
     token = shop.system.token("staff", "feed-staff")
     async with shop.http.ws_connect(f"{shop.system.url}/ws?token={token}", compress=15) as raw:
         assert raw.compress == 0
@@ -312,17 +312,14 @@ async def test_at_shutdown_sockets_are_closed_and_the_gateway_ends_at_once(shop:
         assert (await other.closed())[0] == 1012
         await stream.content.read()
         await stopping
-        assert time.monotonic() - begun < pace.seconds(STOP_MAX_SECONDS)
+        assert pace.is_within(time.monotonic() - begun, STOP_MAX_SECONDS)
 
     system.start_process("gateway")
-    await eventually_seen("the gateway again", lambda: _answers(shop), within_seconds=WAIT_SECONDS)
+
+    async def is_ready() -> bool:
+        return await shop.readiness() == "ready"
+
+    await eventually_seen("the gateway again", is_ready, within_seconds=WAIT_SECONDS)
     async with feeds.staff(topics="log", after=before) as socket:
         await socket.up_to(before + 1)
         assert socket.seqs("log")[0] == before + 1
-
-
-async def _answers(shop: Shop) -> bool:
-    try:
-        return (await shop.anybody.request("GET", "/health/ready")).status == 200
-    except aiohttp.ClientConnectionError:
-        return False

@@ -1,9 +1,10 @@
-"""WebSocket by hand: a connection on which a test says what no client library would, and reads only when it wants."""
+"""A handmade WebSocket: a test can send on it what no client library would, and reads only when it wants to."""
 
 import asyncio
 import base64
 import json
 import os
+import socket
 import struct
 from types import TracebackType
 from typing import Any, Final, Self
@@ -19,8 +20,9 @@ CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
 
-# So little that a server which sends soon finds no room.
+# So small that a server which sends soon finds no room.
 _SMALL_BUFFER_BYTES: Final = 65_536
+_LEAST_BUFFER_BYTES: Final = 4_096
 _MASK: Final = b"\x00\x00\x00\x00"
 
 
@@ -40,7 +42,9 @@ def frame(opcode: int, payload: bytes = b"", *, last: bool = True, masked: bool 
 class Wire:
     """`async with Wire(system, token) as wire:` is an open WebSocket at `path`."""
 
-    def __init__(self, system: System, token: str, path: str = "/ws") -> None:
+    def __init__(self, system: System, token: str, path: str = "/ws", *, small: bool = False) -> None:
+        """With a `small` one, the system takes in little of what it does not read, too."""
+        self._small = small
         self._system = system
         self._token = token
         self._path = path
@@ -48,10 +52,13 @@ class Wire:
         self.writer: asyncio.StreamWriter
 
     async def __aenter__(self) -> Self:
-        # A StreamReader reads on by itself only until its limit.
-        self.reader, self.writer = await asyncio.open_connection(
-            "127.0.0.1", self._system.port, limit=_SMALL_BUFFER_BYTES
-        )
+        # A StreamReader reads ahead only up to its limit.
+        connected = socket.socket()
+        if self._small:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _LEAST_BUFFER_BYTES)
+        connected.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connected, ("127.0.0.1", self._system.port))
+        self.reader, self.writer = await asyncio.open_connection(sock=connected, limit=_SMALL_BUFFER_BYTES)
         key = base64.b64encode(os.urandom(16)).decode()
         self.writer.write(
             f"GET {self._path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -83,7 +90,7 @@ class Wire:
         return first & 0x0F, await self.reader.readexactly(length)
 
     async def events(self) -> tuple[list[dict[str, Any]], tuple[int, str] | None]:
-        """All events that come until the server closes, and how it does: code and reason, None if without a word."""
+        """All events until the server closes, and its code and reason; None if it dropped the connection."""
         events: list[dict[str, Any]] = []
         try:
             async with pace.timeout(WAIT_SECONDS):

@@ -1,1 +1,1 @@
-"""Schemathesis against a whole running Tidegate: what the OpenAPI document says, held against what is answered."""
+"""Schemathesis against a whole running Tidegate: its answers, checked against the OpenAPI document."""

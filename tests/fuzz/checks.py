@@ -1,4 +1,4 @@
-"""What Schemathesis is to check besides its own: the promises of this API that OpenAPI has no words for.
+"""Further checks for Schemathesis: the promises of this API that OpenAPI cannot express.
 
 Schemathesis loads this module into its process (see `tests.fuzz.fuzzer`); a check registers itself.
 """
@@ -20,14 +20,14 @@ def documented_problem(_: CheckContext, response: Response, case: Case[Any]) -> 
     document: dict[str, Any] = response.json()
     assert document["status"] == response.status_code
     said = case.operation.definition.raw["responses"].get(str(response.status_code))
-    if said is not None:  # else the check of status codes reports it
+    if said is not None:  # otherwise the check of status codes reports it
         codes = said["content"][_PROBLEM].get("examples", {})
         assert document["code"] in codes, f"the code `{document['code']}` is not documented, only {sorted(codes)}"
 
 
 @schemathesis.check
 def findable(_: CheckContext, response: Response, case: Case[Any]) -> None:
-    """Every answer has an id, says how long it took, and is nothing that a browser would run."""
+    """Every answer has an id, says how long it took, and is nothing that a browser would execute."""
     assert response.headers.get("x-request-id"), case.path
     assert float(response.headers["x-process-time"][0]) >= 0
     assert response.headers["x-content-type-options"] == ["nosniff"]

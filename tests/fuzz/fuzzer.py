@@ -1,6 +1,6 @@
-"""One pass of Schemathesis over the API of a running system, as somebody; and what that left behind.
+"""One pass of Schemathesis over the API of a running system, in one role; and what it left behind.
 
-Its tokens belong to accounts that exist but to no session, so that fuzzing the way out ends nothing.
+Its tokens belong to existing accounts but to no session, so that fuzzing the sign-out ends nothing.
 """
 
 import subprocess
@@ -17,11 +17,11 @@ SETTINGS: Final = {"TIDEGATE_WAIT_MAX_SECONDS": "5"}
 
 _FOLDER: Final = Path(__file__).parent
 _STOP_SECONDS: Final = 60.0
-"""How much longer than asked a pass may take, until it is ended: the request at hand, and the report."""
+"""How much longer than asked a pass may take before it is ended, for the last request and the report."""
 
 
 class Pass(NamedTuple):
-    """How thorough a pass is: at most so many cases per operation, and so many seconds, from this seed."""
+    """How thorough a pass is: at most this many cases per operation and this many seconds, from this seed."""
 
     seed: int
     cases: int
@@ -30,19 +30,19 @@ class Pass(NamedTuple):
 
 
 def furnish(system: System) -> None:
-    """Puts the demo's catalogue, stock and people into the system, and waits for them."""
+    """Loads the demo's catalogue, stock and people into the system, and waits for them."""
     system.tidegate("demo")
     for role in ROLES:
         eventually(f"the demo's {role}", partial(_account, system, role), within_seconds=20)
 
 
 def _account(system: System, role: str) -> str:
-    """The id of the demo's account with this role, or nothing."""
+    """The id of the demo's account with this role, or an empty string."""
     return system.postgres.psql(f"SELECT id FROM accounts WHERE role = '{role}' ORDER BY created_at LIMIT 1")
 
 
 def fuzz(system: System, role: str, wanted: Pass) -> tuple[bool, str]:
-    """Whether the API kept its word as far as this pass saw, and Schemathesis's report."""
+    """Whether this pass found no violation, and Schemathesis's report."""
     token = system.token(role, _account(system, role))
     done = subprocess.run(
         [
@@ -54,7 +54,7 @@ def fuzz(system: System, role: str, wanted: Pass) -> tuple[bool, str]:
             *("--max-examples", str(wanted.cases), "--max-time", str(wanted.seconds)),
         ],
         env={**system.environment, "SCHEMATHESIS_HOOKS": "tests.fuzz.checks", "PYTHONPATH": str(_FOLDER.parents[1])},
-        cwd=system.home,  # where it leaves its cases, to be gone with the system
+        cwd=system.home,  # where it leaves its cases; deleted with the system
         capture_output=True,
         text=True,
         check=False,
@@ -64,7 +64,7 @@ def fuzz(system: System, role: str, wanted: Pass) -> tuple[bool, str]:
 
 
 def left_behind(system: System) -> list[str]:
-    """What must not be there after any pass: tracebacks, or tables that disagree with the log."""
+    """What no pass may leave behind: tracebacks, or tables that disagree with the log."""
     found = [f"The log of the {name} holds a traceback." for name in system.tracebacks()]
     code, said = system.verify()
     if code != 0:

@@ -1,7 +1,7 @@
 """Fuzzes the API at length: `python -m tests.fuzz.run --seconds 600 --seed 1`.
 
-Every role gets a system of its own with the demo catalogue, and an equal part of the time. What breaks the contract is
-printed with the request that shows it, as a curl command.
+Every role gets its own system with the demo catalogue, and an equal part of the time. Violations are printed with the
+request that shows them, as a curl command.
 """
 
 import sys
@@ -14,12 +14,12 @@ from tests.system import System
 
 
 @click.command()
-@click.option("--seed", default=1, show_default=True, help="Where the random cases come from.")
-@click.option("--seconds", default=300, show_default=True, help="For how long, all roles together.")
+@click.option("--seed", default=1, show_default=True, help="The seed of the random cases.")
+@click.option("--seconds", default=300, show_default=True, help="How long, for all roles together.")
 @click.option("--cases", default=500, show_default=True, help="Cases per operation and phase, at most.")
-@click.option("--role", "roles", multiple=True, default=ROLES, show_default=True, help="Whom to be; may be repeated.")
+@click.option("--role", "roles", multiple=True, default=ROLES, show_default=True, help="A role to act in; repeatable.")
 def main(seed: int, seconds: int, cases: int, roles: tuple[str, ...]) -> None:
-    """Send what the OpenAPI document allows, and what it does not, and see that every answer is as documented."""
+    """Send what the OpenAPI document allows, and what it does not, and check that every answer is as documented."""
     failed = []
     for role in roles:
         began = time.monotonic()

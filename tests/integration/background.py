@@ -1,5 +1,5 @@
 """Tasks in this process: lanes as background processes have them, over a shop floor whose mailboxes are drained
-meanwhile, because tasks wait for what becomes of their results.
+meanwhile, because tasks wait for the outcomes of their results.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from domain.jobs import RequestJob
 from domain.model import Actor
 from runtime.database import create_job_pool
 from runtime.mailboxes.sender import Sender
+from runtime.payments.registry import Providers
 from runtime.settings import Settings
 from tests.beside import beside
 from tests.integration.shopfloor import STAFF, Shopfloor
@@ -29,14 +30,17 @@ _WITHIN_SECONDS: Final = 20.0
 
 
 class Background:
-    """The lanes of background processes over one floor. None looks for tasks until the test has it look."""
+    """The lanes of background processes over one floor. None looks for tasks until the test tells it to."""
 
-    def __init__(self, floor: Shopfloor, sender: Sender, pool: asyncpg.Pool[Any], config: Settings) -> None:
+    def __init__(
+        self, floor: Shopfloor, sender: Sender, pool: asyncpg.Pool[Any], config: Settings, providers: Providers
+    ) -> None:
         self.floor = floor
         self.pool = pool
         self.config = config
         self.queue = TaskQueue(pool, lease_seconds=config.task_lease_seconds)
         self._sender = sender
+        self._providers = providers
 
     def lane(self, name: str = JOBS, *, size: int | None = None) -> Lane:
         """One lane of one background process."""
@@ -44,17 +48,17 @@ class Background:
 
     def performer(self) -> Performer:
         """What a lane runs its tasks with."""
-        return Performer(self.config, self.pool, self._sender)
+        return Performer(self.config, self.pool, self.pool, self._sender, self._providers)
 
     async def run_due(self, name: str = JOBS) -> int:
-        """Runs the tasks that are due, as a process of its own, until they have come to an end; returns how many."""
+        """Runs the due tasks to their end, as a separate process would; returns how many."""
         lane = self.lane(name)
         begun = await lane.look()
         await lane.idle()
         return begun
 
     async def due(self) -> list[str]:
-        """The subjects of the tasks that may be taken now, those that have waited for longest first."""
+        """The subjects of the tasks that may be taken now, longest waiting first."""
         rows = await self.pool.fetch(
             "SELECT subject FROM tasks WHERE state = 'queued' AND NOT blocked AND due_at <= now()"
             " AND (lease_until IS NULL OR lease_until <= now()) ORDER BY due_at, id"
@@ -69,15 +73,15 @@ class Background:
         return None if row is None else dict(row)
 
     async def expire_leases(self) -> None:
-        """What time does to the leases of processes that are dead or stand still."""
+        """Expires the leases of processes that are dead or stopped, as time would."""
         await self.pool.execute("UPDATE tasks SET lease_until = now() WHERE lease_token IS NOT NULL")
 
     async def make_due(self) -> None:
-        """What time does to tasks that wait for their next attempt."""
+        """Makes tasks due that wait for their next attempt, as time would."""
         await self.pool.execute("UPDATE tasks SET due_at = now()")
 
     async def request(self, kind: str, params: dict[str, Any], actor: Actor = STAFF) -> UUID:
-        """Asks for a job; returns its id when it is there."""
+        """Requests a job; returns its id when it exists."""
         job_id = self.floor.new_id()
         await self.floor.post(RequestJob(job_id, kind, params), actor=actor)
         await eventually_seen(f"a {kind}", lambda: self.row(job_id), within_seconds=_WITHIN_SECONDS)
@@ -87,7 +91,7 @@ class Background:
         return await self.pool.fetchrow("SELECT * FROM jobs WHERE id = $1", job_id)
 
     async def result(self, job_id: UUID) -> bytes:
-        """What the run that finished the job made of it."""
+        """The result of the run that finished the job."""
         rows = await self.pool.fetch(
             "SELECT data FROM job_parts p JOIN jobs j ON j.id = p.job_id AND j.run = p.run WHERE j.id = $1"
             " ORDER BY part",
@@ -96,7 +100,7 @@ class Background:
         return b"".join(row["data"] for row in rows)
 
     async def finishes(self, job_id: UUID) -> int:
-        """How often the log says that the job is finished."""
+        """How often the log says that the job has finished."""
         count: int = await self.pool.fetchval(
             "SELECT count(*) FROM events WHERE type = 'job.finished' AND subject = $1", str(job_id)
         )
@@ -117,12 +121,12 @@ async def background(floor: Shopfloor, **settings: Any) -> AsyncIterator[Backgro
     )
     pool = await create_job_pool(floor.database_url, size=10, job_max_seconds=60)
     try:
-        async with beside(floor.work), Sender(config) as sender:
-            yield Background(floor, sender, pool, config)
+        async with beside(floor.work), Sender(config) as sender, Providers(config) as providers:
+            yield Background(floor, sender, pool, config, providers)
     finally:
         pool.terminate()
 
 
 async def until(look: Callable[[], Awaitable[object]]) -> None:
-    """Waits until `look` sees something true."""
-    await eventually_seen("what is waited for", look, within_seconds=_WITHIN_SECONDS)
+    """Waits until `look` returns something true."""
+    await eventually_seen("the condition", look, within_seconds=_WITHIN_SECONDS)

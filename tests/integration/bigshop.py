@@ -1,4 +1,4 @@
-"""A shop with as many orders as one likes, of real baskets, made as fast as the batches' own code makes them."""
+"""A shop with any number of orders, of real baskets, placed as fast as the batches' own code can."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PIECES: Final = 100_000_000
 
 
 async def open_big_shop(floor: Shopfloor, orders: int) -> None:
-    """Puts the real goods on sale and has so many orders placed, of each basket in turn. Of ten orders, two stay as
-    they are, and of the others some are confirmed, some fulfilled, some cancelled and some expire."""
-    invoices = await asyncio.to_thread(baskets.read)
+    """Puts the real goods on sale and places this many orders, of each basket in turn. Of ten orders, two stay as they
+    are, and the others are confirmed, fulfilled, cancelled or expired."""
+    invoices = await asyncio.to_thread(baskets.shipped)
     await _apply(floor, (listing(article, _PIECES) for article in invoices.products))
     await _apply(floor, _orders(floor, islice(cycle(invoices.baskets), orders)))
     await floor.pool.execute("ANALYZE")

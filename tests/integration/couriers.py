@@ -1,5 +1,5 @@
 """Webhooks delivered in this process: the reactions as a background process runs them, over a shop floor whose
-mailboxes are drained meanwhile, and what tests need to register endpoints and to see what became of them.
+mailboxes are drained meanwhile, and what tests need to register endpoints and to watch them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Endpoint(NamedTuple):
 
 
 class Couriers:
-    """Delivers over one floor, as long as the context lasts."""
+    """Delivers over one floor, while the context lasts."""
 
     def __init__(self, floor: Shopfloor, tools: Tools, deliverer: Deliverer) -> None:
         self.floor = floor
@@ -52,7 +52,7 @@ class Couriers:
         self._runner = Runner(floor.pool, lease_seconds=_LEASE_SECONDS)
 
     async def work(self) -> None:
-        """Drains all mailboxes and runs whoever is due."""
+        """Drains all mailboxes and runs the reactions that are due."""
         await self.floor.work()
         reactions = {reaction.name: reaction for reaction in await self._source.reactions()}
         await self._positions.know(reactions.values())
@@ -61,13 +61,13 @@ class Couriers:
                 self._runs[name] = asyncio.create_task(self._runner.run(reactions[name]))
 
     async def stop(self) -> None:
-        """Breaks off whatever is on its way."""
+        """Cancels all deliveries in progress."""
         for run in self._runs.values():
             run.cancel()
         await asyncio.gather(*self._runs.values(), return_exceptions=True)
 
     async def done(self, command: Command, actor: Actor = STAFF, *, development: bool = False) -> None:
-        """The command, applied; accepted by a process in development or in production."""
+        """Posts the command, as a process in development or in production accepts it, and waits until it is applied."""
         command_id = await self.floor.post(command, actor=actor, development=development)
 
         async def applied() -> bool:
@@ -91,7 +91,7 @@ class Couriers:
         return endpoint
 
     async def happen(self, count: int = 1) -> list[int]:
-        """Has so many events happen, of stock received; returns their seqs."""
+        """Causes this many events, of stock received; returns their seqs."""
         before = await self.floor.log()
         for _ in range(count):
             await self.done(ReceiveStock(SKU, 1))
@@ -103,7 +103,7 @@ class Couriers:
         return dict(row)
 
     async def state(self, endpoint: Endpoint) -> dict[str, Any]:
-        """How far it is."""
+        """The endpoint's reaction: its position and failures."""
         row = await self.floor.pool.fetchrow("SELECT * FROM reactions WHERE name = $1", reaction_name(endpoint.id))
         return dict(row or {})
 
@@ -115,7 +115,7 @@ class Couriers:
         return rows
 
     async def has_failed(self, endpoint: Endpoint, times: int = 1) -> dict[str, Any]:
-        """Its state, once so many tries in a row have failed."""
+        """Waits until this many tries in a row have failed; returns its state."""
 
         async def failed() -> dict[str, Any]:
             state = await self.state(endpoint)
@@ -124,7 +124,7 @@ class Couriers:
         return await eventually_seen(f"{times} failures", failed, within_seconds=WITHIN_SECONDS)
 
     async def becomes(self, endpoint: Endpoint, status: str) -> dict[str, Any]:
-        """The endpoint's row, once it has this status."""
+        """Waits until the endpoint has this status; returns its row."""
 
         async def is_so() -> dict[str, Any]:
             row = await self.row(endpoint)
@@ -135,8 +135,8 @@ class Couriers:
 
 @asynccontextmanager
 async def couriers(floor: Shopfloor, **settings: Any) -> AsyncIterator[Couriers]:
-    """Deliveries over this floor, with these settings; SKU is in its catalogue. Nothing may go wrong meanwhile but
-    what the test does, and afterwards all tables say what the log says."""
+    """Deliveries over this floor, with these settings; SKU is in the catalogue. Only what the test does may go wrong
+    meanwhile, and afterwards all tables must agree with the log."""
     config = Settings.model_construct(
         **{
             **Settings().model_dump(),

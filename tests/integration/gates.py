@@ -1,7 +1,8 @@
-"""Gates in Postgres, to force an interleaving: whoever is about to write a table waits until the gate is opened.
+"""Gates in Postgres, to force an interleaving: transactions that are about to write a table wait until the gate is
+opened.
 
-A gate is a trigger that asks for an advisory lock which the test holds. So what is held is a real transaction with
-real locks at a known place, whatever the code around it looks like; nothing sleeps, and nothing is replaced.
+A gate is a trigger that asks for an advisory lock which the test holds. So a real transaction with real locks is held
+at a known place, whatever the code around it looks like; nothing sleeps, and nothing is replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.system import eventually_seen
 
 _WITHIN_SECONDS: Final = 10.0
 
-# A sequence counts who comes even if their transactions are rolled back.
+# A sequence counts arrivals even if their transactions are rolled back.
 _GATEKEEPER: Final = """
     CREATE SEQUENCE visitors;
     CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -32,7 +33,7 @@ _EVERYBODY: Final = 1_000_000
 
 
 class Gate:
-    """A closed gate; those who come to it queue up."""
+    """A closed gate; transactions that arrive at it queue up."""
 
     def __init__(self, connection: asyncpg.Connection[Any]) -> None:
         self._connection = connection
@@ -47,23 +48,23 @@ class Gate:
         )
 
     async def wait_for_blocked(self, count: int) -> None:
-        """Returns when `count` transactions wait for a lock, at the gate or behind one who is held there."""
+        """Returns when `count` transactions wait for a lock, at the gate or behind a transaction that is held there."""
         await self._wait_until(
-            f"{count} transactions that wait for a lock",
+            f"{count} transactions waiting for a lock",
             "SELECT count(*) >= $1 FROM pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND datname = current_database()",
             count,
         )
 
     async def cut_off(self) -> None:
-        """Ends the connections of all who are held at the gate."""
+        """Terminates the connections of all that are held at the gate."""
         await self._connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
 
     async def open(self) -> None:
-        """Lets through who waits, and everybody who comes later."""
+        """Lets through all that wait, and all that arrive later."""
         await self._connection.execute("SELECT pg_advisory_unlock_all()")
 
     async def _wait_until(self, what: str, question: str, count: int) -> None:
@@ -72,8 +73,8 @@ class Gate:
 
 @asynccontextmanager
 async def gate_before(database_url: str, *tables: str, holds: int = _EVERYBODY) -> AsyncIterator[Gate]:
-    """A closed gate before every writing of any of these tables; only the first `holds` who come have to wait at it.
-    On leaving it is open."""
+    """A closed gate before every write to any of these tables; only the first `holds` arrivals wait at it. It is opened
+    on exit."""
     connection = await asyncpg.connect(asyncpg_dsn(database_url))
     try:
         await connection.execute("SELECT pg_advisory_lock(1)")

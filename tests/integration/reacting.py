@@ -1,4 +1,4 @@
-"""A reaction that tells what it was given, and fails or waits when the test says so; and its row in Postgres."""
+"""A reaction that records what it was given, and fails or waits when the test says so; and its row in Postgres."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final
 
+from domain.stock import ReceiveStock
 from runtime.mailboxes.sender import Sender
 from runtime.records import EventRecord
 from runtime.settings import Settings
-from tests.integration.shopfloor import Shopfloor
+from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.pace import Patience
 from workers.leases import LeaseKeeper
 from workers.reactions.core import Reaction, Tools
@@ -23,7 +24,7 @@ _POLL_SECONDS: Final = 0.01
 
 
 class Told(Reaction):
-    """Notes the seqs it is given; `before` is called first, and may raise or wait."""
+    """Records the seqs it is given; `before` is called first, and may raise or wait."""
 
     name = "told"
     interests: frozenset[str] | None = frozenset({"stock.received"})
@@ -60,7 +61,7 @@ class ToldMany(Told):
 
 @asynccontextmanager
 async def tools(floor: Shopfloor, **changes: object) -> AsyncIterator[Tools]:
-    """What reactions stand on, with settings of the test's own."""
+    """The tools of reactions, with the test's own settings."""
     config = Settings().model_copy(
         update={
             "database_url": floor.database_url,
@@ -76,7 +77,7 @@ async def tools(floor: Shopfloor, **changes: object) -> AsyncIterator[Tools]:
 
 
 class Stage:
-    """One reaction on a shop floor, run when the test wants."""
+    """One reaction on a shop floor, run when the test wants it to run."""
 
     def __init__(self, floor: Shopfloor, reaction: Reaction) -> None:
         self.floor = floor
@@ -85,11 +86,11 @@ class Stage:
         self.leases = LeaseKeeper(floor.pool, "reactions", "name", lease_seconds=LEASE_SECONDS)
 
     async def begin(self) -> None:
-        """Makes its row; the log up to here is known to it or not, as it declares."""
+        """Creates its row, at the log's end or its start, as the reaction declares."""
         await self.positions.know([self.reaction])
 
     async def run(self) -> bool:
-        """One run, as a process makes it."""
+        """One run, as a background process makes it."""
         return await Runner(self.floor.pool, lease_seconds=LEASE_SECONDS).run(self.reaction)
 
     async def row(self) -> dict[str, Any]:
@@ -108,7 +109,7 @@ class Stage:
         return last_seq
 
     async def run_to_the_end(self) -> None:
-        """Runs it again and again, as the background process does, until it has passed the whole log."""
+        """Runs it repeatedly, as the background process does, until it has passed the whole log."""
 
         async def is_there() -> bool:
             return await self.position() >= await self.end()
@@ -116,7 +117,7 @@ class Stage:
         await self._run_until("at the log's end", is_there)
 
     async def fail(self, times: int) -> None:
-        """Runs it again and again, until the event that is due has failed so many times."""
+        """Runs it repeatedly, until the event that is due has failed this many times."""
 
         async def has_failed() -> bool:
             return bool((await self.row())["failures"] >= times)
@@ -135,3 +136,22 @@ class Stage:
             "SELECT seq, error FROM reaction_dead_letters WHERE reaction = $1 ORDER BY seq", self.reaction.name
         )
         return [(row["seq"], row["error"]) for row in rows]
+
+
+@asynccontextmanager
+async def stage(floor: Shopfloor, kind: type[Told] = Told, **changes: object) -> AsyncIterator[tuple[Stage, Told]]:
+    """The reaction, at the start of the log of a shop that has one product."""
+    async with tools(floor, **changes) as given:
+        reaction = kind(given.config)
+        on_stage = Stage(floor, reaction)
+        await on_stage.begin()
+        await floor.fill(TEA=0)
+        yield on_stage, reaction
+
+
+async def receive(floor: Shopfloor, count: int) -> list[int]:
+    """Posts this many receipts; returns the seqs of their events."""
+    before = await floor.pool.fetchval("SELECT last_seq FROM event_counter")
+    await floor.post_all((ReceiveStock("TEA", 1) for _ in range(count)), actor=STAFF)
+    await floor.drain()
+    return list(range(before + 1, before + 1 + count))

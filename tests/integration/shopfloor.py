@@ -1,7 +1,7 @@
-"""The gateway's posting and the workers' draining in this process, on a real Postgres and a real Redis: what tests
-need to put commands into mailboxes, to drain them when they want, and to look at what became of them.
+"""The gateway's posting and the workers' draining in this process, on a real Postgres and a real Redis: what tests need
+to put commands into mailboxes, to drain them when they want, and to look at the outcomes.
 
-It starts nothing by itself: a mailbox that was woken is noted in `woken`, and nobody drains it until the test does.
+It starts nothing by itself: woken mailboxes are recorded in `woken`, and are not drained until the test drains them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from uuid import UUID
 import asyncpg
 import msgspec
 from prometheus_client import REGISTRY
-from redis.asyncio import Redis
 
 from domain.catalogue import PutListing
 from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id
-from domain.model import Actor, Command
-from domain.orders import PlaceOrder, Wanted
+from domain.model import Actor, Command, Wanted
+from domain.orders import PlaceOrder
 from domain.stock import ReceiveStock
 from ops.articles import Article, listing
 from ops.verify import verify
@@ -33,6 +32,7 @@ from runtime.mailboxes.inbox import Inbox
 from runtime.mailboxes.post import Claim, Poster
 from runtime.mailboxes.redis_keys import stream_key
 from runtime.redis_client import REDIS_UNAVAILABLE, connect
+from runtime.redis_pipeline import NO_COPIES, Client, Copies
 from tests.system import eventually_seen
 from workers.apply import Applier
 from workers.drain import Drainer
@@ -45,8 +45,8 @@ PRICE_MINOR: Final = 100
 
 _log = logging.getLogger(__name__)
 
-# A date that no clock shows any more: ids made here never meet those of the code under test.
-_FIRST_MS: Final = 1_600_000_000_000
+# A date in the past: ids made here never collide with those of the code under test.
+FIRST_MS: Final = 1_600_000_000_000
 _ACCEPTED_AT: Final = 1_700_000_000_000_000
 _CONNECTIONS: Final = 24
 _BATCH_MAX_SECONDS: Final = 20.0
@@ -57,7 +57,7 @@ _REDIS_HZ: Final = 200
 
 
 class Settled(NamedTuple):
-    """What the record of a command says; `code` is that of its refusal or failure."""
+    """A command's record; `code` is that of its refusal or failure."""
 
     status: str
     code: str | None
@@ -74,10 +74,14 @@ class Shopfloor:
         *,
         mailbox_count: int = 4,
         mailbox_max_commands: int = 10_000,
+        mailbox_max_bytes: int = 33_554_432,
+        idempotency_seconds: int = 3_600,
+        idempotency_max_bytes: int = 33_554_432,
         queue_max_commands: int = 10_000,
         batch_max_commands: int = 64,
         batch_max_bytes: int = 524_288,
         awake_milliseconds: int = 60_000,
+        copies: Copies = NO_COPIES,
         numbers: Iterator[int] | None = None,
     ) -> None:
         self.database_url = database_url
@@ -87,21 +91,26 @@ class Shopfloor:
         self.batch_max_bytes = batch_max_bytes
         self.awake_milliseconds = awake_milliseconds
         self.mailbox_max_commands = mailbox_max_commands
+        self.mailbox_max_bytes = mailbox_max_bytes
+        self.idempotency_seconds = idempotency_seconds
+        self.idempotency_max_bytes = idempotency_max_bytes
         self.queue_max_commands = queue_max_commands
+        self.copies = copies
         self.woken: list[int] = []
         self.helped = 0
-        self.redis: Redis = connect(redis_url)
+        self.redis = connect(redis_url)
         self.publisher = Publisher(redis_url)
         self.inbox = self.new_inbox(Inbox)
         self.poster = self.new_poster(self.redis)
         self.pool: asyncpg.Pool[Any]
         self.numbers = numbers or itertools.count(1)
-        """Of what ids are made here; floors that share them never make one twice."""
+        """The source of the ids made here; floors that share it never make one twice."""
 
     async def __aenter__(self) -> Self:
         self.pool = await create_batch_pool(self.database_url, size=_CONNECTIONS, batch_max_seconds=_BATCH_MAX_SECONDS)
-        # How often an idle server looks whether a blocked read has waited long enough.
-        await self.redis.config_set("hz", _REDIS_HZ)
+        # How often an idle server checks whether a blocked read has waited long enough.
+        for server in await self.redis.servers():
+            await server.config_set("hz", _REDIS_HZ)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -110,23 +119,26 @@ class Shopfloor:
         await self.publisher.close()
         await self.redis.aclose()
 
-    # What processes are made of.
+    # The parts of processes.
 
     def new_inbox(self, kind: type[Inbox]) -> Inbox:
         return kind(self.redis, awake_milliseconds=self.awake_milliseconds, read_max_bytes=self.batch_max_bytes)
 
-    def new_poster(self, client: Redis) -> Poster:
+    def new_poster(self, client: Client) -> Poster:
         return Poster(
             client,
             self._note_wake,
             mailbox_max_commands=self.mailbox_max_commands,
+            mailbox_max_bytes=self.mailbox_max_bytes,
             queue_max_commands=self.queue_max_commands,
             awake_milliseconds=self.awake_milliseconds,
-            idempotency_seconds=3_600,
+            idempotency_seconds=self.idempotency_seconds,
+            idempotency_max_bytes=self.idempotency_max_bytes,
+            copies=self.copies,
         )
 
     def new_drainer(self, inbox: Inbox | None = None) -> Drainer:
-        """A worker's drainer, with what one process remembers from batch to batch."""
+        """A worker's drainer, with the memory of one process."""
         inbox = inbox or self.inbox
         return Drainer(
             Applier(self.pool, self.publisher, inbox.fence),
@@ -147,22 +159,22 @@ class Shopfloor:
     # Commands.
 
     def new_id(self, mailbox: int = 0) -> UUID:
-        """An id whose commands go to that mailbox."""
+        """A new id whose commands go to that mailbox."""
         number = next(self.numbers)
         first_slot = -(-mailbox * SLOT_COUNT // self.mailbox_count)
-        return new_id(_FIRST_MS + number, first_slot, number)
+        return new_id(FIRST_MS + number, first_slot, number)
 
     def mailbox_of(self, command: Command) -> int:
         return mailbox_of_slot(command.slot(), self.mailbox_count)
 
     def place(self, mailbox: int = 0, order_id: UUID | None = None, actor: Actor = ANN, **lines: int) -> PlaceOrder:
-        """An order of so many pieces by SKU."""
+        """An order of these pieces by SKU."""
         wanted = tuple(Wanted(sku, quantity) for sku, quantity in lines.items())
         return PlaceOrder(order_id or self.new_id(mailbox), actor.principal, wanted)
 
     @staticmethod
     def listing(sku: str, on_hand: int | None = None) -> PutListing:
-        """What puts a SKU on sale, as `fill` does."""
+        """The command that puts a SKU on sale, as `fill` does."""
         return listing(Article(sku, sku.title(), PRICE_MINOR, "GBP"), on_hand)
 
     def envelope(
@@ -208,7 +220,7 @@ class Shopfloor:
         await self.poster.post(mailbox, envelopes.encode(envelope))
 
     async def put(self, mailbox: int, fields: Mapping[bytes, bytes]) -> str:
-        """Puts an entry into a mailbox as it is, whatever it is; returns the entry's id."""
+        """Puts any entry into a mailbox as it is; returns its id."""
         entry_id: Any = await self.redis.xadd(stream_key(mailbox), dict(fields))  # type: ignore[arg-type]
         return str(entry_id, "ascii")
 
@@ -217,12 +229,12 @@ class Shopfloor:
         return {VERSION_FIELD: SCHEMA_VERSION, ENVELOPE_FIELD: envelopes.encode(envelope)}
 
     async def fill(self, **on_hand: int) -> None:
-        """Puts products into the catalogue and so many pieces of each on hand, by commands like any others."""
+        """Puts products into the catalogue, and these pieces of each on hand, by ordinary commands."""
         await self._have_applied([self.listing(sku) for sku in on_hand])
         await self._have_applied([ReceiveStock(sku, quantity) for sku, quantity in on_hand.items() if quantity])
 
     async def _have_applied(self, commands: Iterable[Command]) -> None:
-        """Posts what staff ask for and drains; also if somebody else drains, it is applied afterwards."""
+        """Posts staff's commands and drains; they are applied when it returns, even if another drainer is at work."""
         posted = [await self.post(command, actor=STAFF) for command in commands]
 
         async def recorded() -> bool:
@@ -230,7 +242,7 @@ class Shopfloor:
             known = await self.pool.fetchval("SELECT count(*) FROM commands WHERE id = ANY($1::uuid[])", posted)
             return bool(known == len(posted))
 
-        await eventually_seen("outcomes of all that was posted", recorded, within_seconds=_DRAIN_MAX_SECONDS)
+        await eventually_seen("outcomes of all commands posted", recorded, within_seconds=_DRAIN_MAX_SECONDS)
 
     async def drain(self, *mailboxes: int) -> None:
         """Drains these mailboxes, or all, until they are empty."""
@@ -238,17 +250,17 @@ class Shopfloor:
             await self.new_drainer().drain(mailboxes or range(self.mailbox_count))
 
     async def work(self) -> None:
-        """What workers do: drains all mailboxes. What cannot be done now (a connection is lost) is left to the next
-        time, as the sweep does."""
+        """Drains all mailboxes, as workers do. What fails now, for a lost connection say, is left to the next time, as
+        the sweep leaves it."""
         try:
             await self.new_drainer().drain(range(self.mailbox_count))
         except (*LOST_CONNECTION, *REDIS_UNAVAILABLE) as error:
             _log.warning("mailboxes wait (%s: %s)", type(error).__name__, error)
 
-    # What became of them.
+    # Outcomes.
 
     async def waiting(self, mailbox: int = 0) -> int:
-        """Entries that lie in a mailbox."""
+        """The number of entries in a mailbox."""
         length: int = await self.redis.xlen(stream_key(mailbox))
         return length
 
@@ -260,12 +272,12 @@ class Shopfloor:
         return {command_id: Settled(*rest) for command_id, *rest in rows}
 
     async def statuses(self, command_ids: Sequence[UUID]) -> list[str]:
-        """What became of these commands: `applied`, or the status and the code."""
+        """The outcomes of these commands: `applied`, or the status and the code."""
         settled = await self.settled()
         return [_said(settled.get(command_id)) for command_id in command_ids]
 
     async def forgotten(self) -> list[int]:
-        """Mailboxes that hold entries and have nobody awake."""
+        """Mailboxes that hold entries and are not awake."""
         return await self.inbox.forgotten(range(self.mailbox_count))
 
     async def stock(self, sku: str) -> tuple[int, int]:
@@ -290,7 +302,7 @@ class Shopfloor:
         return [row["seq"] for row in await self.pool.fetch("SELECT seq FROM events ORDER BY seq")]
 
     async def verified(self) -> dict[str, int]:
-        """What `verify` counted; fails with the differences if there are any."""
+        """The counts of `verify`; fails with the differences if there are any."""
         report = await verify(self.database_url, self.redis_url, mailbox_count=self.mailbox_count)
         assert report.clean, report.differences
         return report.counts
@@ -303,5 +315,5 @@ def _said(settled: Settled | None) -> str:
 
 
 def retries(*reasons: str) -> float:
-    """How often this process has tried batches again for these reasons."""
+    """How often this process has retried batches for these reasons."""
     return sum(REGISTRY.get_sample_value("tidegate_batch_retries_total", {"reason": each}) or 0.0 for each in reasons)

@@ -1,4 +1,4 @@
-"""Small batches are decided without a lock, and written in one statement if nobody has come in between."""
+"""Small batches are decided without a lock, and written in one statement if nothing has changed in between."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WITHIN_SECONDS = 10.0
 
 @asynccontextmanager
 async def _between(monkeypatch: pytest.MonkeyPatch, do: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Has something happen when the first batch in here has looked, and before it writes."""
+    """Runs `do` after the first batch in the block has looked, and before it writes."""
     look, done = loading.look, False
 
     async def look_first(*arguments: Any) -> Any:
@@ -40,7 +40,7 @@ async def _between(monkeypatch: pytest.MonkeyPatch, do: Callable[[], Awaitable[o
 
 
 async def _run(floor: Shopfloor, *mailboxes: int) -> tuple[Applier, Run]:
-    """What waits in these mailboxes, and who may apply it."""
+    """The commands that wait in these mailboxes, and an applier for them."""
     applier = Applier(floor.pool, floor.publisher, floor.inbox.fence)
     positions, _ = await applier.positions(mailboxes)
     found = await floor.inbox.read_each(positions, 10)
@@ -60,7 +60,7 @@ async def test_orders_are_placed_and_refused_in_one_statement(
     await floor.verified()
 
 
-async def test_so_are_the_tasks_that_they_lead_to(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_their_tasks_are_written_in_the_same_statement(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
     await floor.fill(MUG=10)
     posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(3))
 
@@ -78,7 +78,7 @@ async def test_so_are_the_tasks_that_they_lead_to(floor: Shopfloor, monkeypatch:
     await floor.verified()
 
 
-async def test_more_than_a_few_are_held(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_larger_batches_take_locks(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
     await floor.fill(MUG=200)
     floor.batch_max_commands = 2 * AT_ONCE_MAX_COMMANDS
     posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(AT_ONCE_MAX_COMMANDS + 1))
@@ -89,7 +89,7 @@ async def test_more_than_a_few_are_held(floor: Shopfloor, monkeypatch: pytest.Mo
     await floor.verified()
 
 
-async def test_who_has_come_in_between_is_not_overwritten(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_change_in_between_is_not_overwritten(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
     await floor.fill(MUG=1)
     first, second = floor.place(0, MUG=1), floor.place(1, MUG=1)
     posted = [await floor.post(first)]
@@ -126,7 +126,7 @@ async def test_a_mailbox_that_has_moved_on_without_an_event_is_left_alone(
     await floor.verified()
 
 
-async def test_nobody_waits_for_a_mailbox_that_somebody_holds(floor: Shopfloor) -> None:
+async def test_a_held_mailbox_is_not_waited_for(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     posted = [await floor.post(floor.place(mailbox, MUG=1)) for mailbox in (0, 1)]
     async with floor.pool.acquire() as holder, asyncio.timeout(_WITHIN_SECONDS), holder.transaction():
@@ -139,9 +139,7 @@ async def test_nobody_waits_for_a_mailbox_that_somebody_holds(floor: Shopfloor) 
     await floor.verified()
 
 
-async def test_a_row_that_is_altered_by_hand_makes_no_dead_letter(
-    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_row_altered_by_hand_causes_no_dead_letter(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
     await floor.fill(MUG=10)
     posted = await floor.post(floor.place(0, MUG=1))
 
@@ -156,7 +154,7 @@ async def test_a_row_that_is_altered_by_hand_makes_no_dead_letter(
     await floor.verified()
 
 
-async def test_who_dies_in_the_middle_of_it_has_done_nothing(floor: Shopfloor) -> None:
+async def test_a_worker_that_dies_in_the_middle_has_changed_nothing(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(8))
     async with gate_before(floor.database_url, "commands", holds=1) as gate:

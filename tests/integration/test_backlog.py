@@ -1,10 +1,9 @@
-"""The backlog as a gateway sees it in Redis: whom it refuses, and that it refuses nobody when it knows nothing."""
+"""The backlog as a gateway sees it in Redis: what it refuses, and that it refuses nothing when it knows nothing."""
 
 import time
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.asyncio import Redis
 
 from gateway.web.problems import Problem
 from gateway.writing.backlog import RETRY_MAX_SECONDS, Backlog
@@ -13,6 +12,7 @@ from runtime.activation import ACTORS, ActivationBroker, activate
 from runtime.mailboxes.post import MailboxesUnavailable
 from runtime.mailboxes.redis_keys import LEADER_KEY, awake_key, stream_key
 from runtime.redis_client import connect
+from runtime.redis_pipeline import Client
 from tests import servers
 from tests.integration.shopfloor import Shopfloor
 
@@ -21,22 +21,22 @@ LONG_AGO_SECONDS = 60
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
+async def redis(redis_url: str) -> AsyncIterator[Client]:
     client = connect(redis_url)
     yield client
     await client.aclose()
 
 
-def backlog(redis: Redis, max_seconds: float = MAX_SECONDS) -> Backlog:
+def backlog(redis: Client, max_seconds: float = MAX_SECONDS) -> Backlog:
     return Backlog(redis, mailbox_count=3, max_seconds=max_seconds, memory_max_percent=80)
 
 
-async def post(redis: Redis, mailbox: int, *, seconds_ago: float) -> None:
+async def post(redis: Client, mailbox: int, *, seconds_ago: float) -> None:
     await redis.xadd(stream_key(mailbox), {"e": "command"}, id=f"{int((time.time() - seconds_ago) * 1000)}-*")
 
 
-async def test_only_a_mailbox_whose_commands_wait_too_long_is_closed_and_it_opens_when_it_is_drained(
-    redis: Redis,
+async def test_only_a_mailbox_whose_commands_wait_too_long_is_closed_until_it_is_drained(
+    redis: Client,
 ) -> None:
     await post(redis, 0, seconds_ago=LONG_AGO_SECONDS)
     await post(redis, 1, seconds_ago=0)
@@ -53,7 +53,7 @@ async def test_only_a_mailbox_whose_commands_wait_too_long_is_closed_and_it_open
     seen.admit(0)
 
 
-async def test_the_time_to_try_again_comes_from_how_fast_commands_leave(redis: Redis) -> None:
+async def test_the_time_to_retry_follows_from_the_drain_rate(redis: Client) -> None:
     for _ in range(1_000):
         await post(redis, 0, seconds_ago=LONG_AGO_SECONDS)
     seen = backlog(redis)
@@ -65,7 +65,7 @@ async def test_the_time_to_try_again_comes_from_how_fast_commands_leave(redis: R
     assert 1 <= int(refused.value.headers["Retry-After"]) < RETRY_MAX_SECONDS
 
 
-async def test_without_a_bound_nobody_is_refused(redis: Redis) -> None:
+async def test_without_a_bound_nothing_is_refused(redis: Client) -> None:
     await post(redis, 0, seconds_ago=LONG_AGO_SECONDS)
     seen = backlog(redis, max_seconds=0)
     await seen.look()
@@ -88,7 +88,7 @@ async def test_orders_are_refused_while_redis_has_little_memory_left() -> None:
         await redis.aclose()
 
 
-async def test_workers_that_begin_while_redis_has_no_memory_empty_the_mailboxes(database_url: str) -> None:
+async def test_workers_started_while_redis_has_no_memory_empty_the_mailboxes(database_url: str) -> None:
     with servers.shared_valkey() as valkey:
         async with Shopfloor(database_url, valkey.url) as floor:
             await floor.fill(MUG=10)
@@ -109,7 +109,7 @@ async def test_workers_that_begin_while_redis_has_no_memory_empty_the_mailboxes(
             await floor.verified()
 
 
-async def test_what_was_known_is_forgotten_while_redis_is_away(redis: Redis) -> None:
+async def test_what_was_known_is_forgotten_while_redis_is_away(redis: Client) -> None:
     await post(redis, 0, seconds_ago=LONG_AGO_SECONDS)
     seen = backlog(redis)
     await seen.look()

@@ -1,5 +1,5 @@
-"""The catalogue's cache behind the tail: what the feed loses is seen all the same, and soon; what nobody can know any
-more is not told for long."""
+"""The catalogue's cache, which follows the tail: changes that the feed loses are seen soon all the same, and what may
+be outdated is not served for long."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,19 +22,24 @@ MUG = listing(Article("MUG", "Mug", PRICE_MINOR, "GBP")).product_id
 
 
 class Window:
-    """One gateway's cache of one price, read from the table when it is not at hand."""
+    """One gateway's cache of one price, read from the table when it is not cached."""
 
     def __init__(self, floor: Shopfloor, tail: Tail) -> None:
         self._floor = floor
         self.reads = 0
-        self.cache = CatalogueCache(max_bytes=10**6, level_seconds=2 * SILENCE_SECONDS, level_at=lambda: tail.level_at)
+        self.cache = CatalogueCache(
+            max_bytes=10**6,
+            level_seconds=2 * SILENCE_SECONDS,
+            level_at=lambda: tail.level_at,
+            log_seq=lambda: tail.seq,
+        )
         tail.watch(self.cache.take)
 
     async def price(self) -> int:
         page = await self.cache.get_or_make(b"", self._read)
         return int(page.plain.body)
 
-    async def _read(self) -> Page:
+    async def _read(self, _: int) -> Page:
         self.reads += 1
         price = await self._floor.pool.fetchval("SELECT price_minor FROM variants WHERE sku = 'MUG'")
         return await page_of(str(price).encode(), {})
@@ -64,7 +69,7 @@ async def window(floor: Shopfloor) -> AsyncIterator[Window]:
 
 
 async def _change_price(floor: Shopfloor, price_minor: int) -> None:
-    """Nobody offers the tail what the feed says of it: every message is lost."""
+    """The tail gets nothing from the feed: every message is lost."""
     await floor.post(SetVariant(MUG, VariantFields("MUG", price_minor, "GBP")), actor=STAFF)
     await floor.drain()
 
@@ -90,7 +95,7 @@ async def test_while_nothing_changes_it_is_read_once(window: Window) -> None:
     assert window.reads == 1
 
 
-async def test_without_a_tail_that_follows_it_is_read_again_and_again(floor: Shopfloor) -> None:
+async def test_without_a_following_tail_it_is_read_again_and_again(floor: Shopfloor) -> None:
     await floor.fill(MUG=1)
     engine = create_engine("postgresql://nobody@127.0.0.1:1/nowhere", pool_size=1)
     tail = Tail(engine, silence_seconds=SILENCE_SECONDS)

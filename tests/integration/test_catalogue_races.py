@@ -1,5 +1,5 @@
-"""The catalogue changes while it is being sold: no order is placed at a price that the log has already changed, none of
-what is no longer sold, and what may be there once only is there once."""
+"""The catalogue changes while orders are placed: none is placed at a price that the log has already changed, nor for
+products no longer on sale, and what must be unique stays unique."""
 
 import asyncio
 from typing import Any
@@ -37,7 +37,7 @@ def new_price() -> SetVariant:
 
 
 def elsewhere(floor: Shopfloor) -> int:
-    """A mailbox whose orders can be drained while the product's own is."""
+    """A mailbox other than the product's, so that both can be drained at once."""
     return (floor.mailbox_of(new_price()) + 1) % floor.mailbox_count
 
 
@@ -49,7 +49,7 @@ async def paid(floor: Shopfloor, order_id: UUID) -> tuple[int, int] | None:
     return None if row is None else tuple(row)
 
 
-async def test_a_price_that_changes_between_load_and_commit_is_the_one_that_is_paid(floor: Shopfloor) -> None:
+async def test_a_price_changed_between_load_and_commit_is_the_one_paid(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     order = floor.place(elsewhere(floor), MUG=2)
     posted = [await floor.post(order), await floor.post(new_price(), actor=STAFF)]
@@ -66,7 +66,7 @@ async def test_a_price_that_changes_between_load_and_commit_is_the_one_that_is_p
     await floor.verified()
 
 
-async def test_a_price_that_is_being_committed_while_an_order_is_decided_is_the_one_that_is_paid(
+async def test_a_price_being_committed_while_an_order_is_decided_is_the_one_paid(
     floor: Shopfloor,
 ) -> None:
     await floor.fill(MUG=10)
@@ -74,7 +74,7 @@ async def test_a_price_that_is_being_committed_while_an_order_is_decided_is_the_
     await floor.post(new_price(), actor=STAFF)
     await floor.post(order)
     async with gate_before(floor.database_url, "commands", holds=1) as gate:
-        # The new price has its place in the log and is not committed: nobody else can see it yet.
+        # The new price has its place in the log but is not committed: no other transaction can see it yet.
         pricing = asyncio.create_task(floor.new_drainer().drain([floor.mailbox_of(new_price())]))
         await gate.wait_for(1)
         selling = asyncio.create_task(floor.new_drainer().drain([elsewhere(floor)]))
@@ -109,7 +109,7 @@ async def test_an_order_whose_place_in_the_log_is_before_the_change_keeps_its_pr
     ],
     ids=["archived", "inactive"],
 )
-async def test_what_is_taken_off_sale_between_load_and_commit_is_not_sold(floor: Shopfloor, stop: Command) -> None:
+async def test_a_product_taken_off_sale_between_load_and_commit_is_not_sold(floor: Shopfloor, stop: Command) -> None:
     await floor.fill(MUG=10)
     order = floor.place(elsewhere(floor), MUG=2)
     posted = [await floor.post(order), await floor.post(stop, actor=STAFF)]
@@ -125,7 +125,7 @@ async def test_what_is_taken_off_sale_between_load_and_commit_is_not_sold(floor:
     await floor.verified()
 
 
-async def test_a_change_of_no_price_makes_nobody_look_again(floor: Shopfloor) -> None:
+async def test_a_change_of_no_price_causes_no_retry(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     await floor.post(floor.place(elsewhere(floor), MUG=2))
     await floor.post(ChangeProduct(MUG, {"name": "A better name"}), actor=STAFF)
@@ -141,8 +141,8 @@ async def test_a_change_of_no_price_makes_nobody_look_again(floor: Shopfloor) ->
 
 
 @pytest.mark.parametrize("what", ["slug", "sku"])
-async def test_of_two_mailboxes_that_make_the_same_thing_one_is_refused(floor: Shopfloor, what: str) -> None:
-    """Each has decided that nobody has it before the other writes."""
+async def test_of_two_mailboxes_that_create_the_same_thing_one_is_refused(floor: Shopfloor, what: str) -> None:
+    """Each has decided that it does not exist before the other writes."""
     ids = [floor.new_id(mailbox) for mailbox in (0, 1)]
     posted = [
         await floor.post(
@@ -171,11 +171,11 @@ async def test_of_two_mailboxes_that_make_the_same_thing_one_is_refused(floor: S
     await floor.verified()
 
 
-async def test_who_holds_the_log_does_not_wait_for_who_waits_for_it(
+async def test_the_holder_of_the_log_does_not_wait_for_a_batch_that_waits_for_it(
     floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch whose guess did not hold takes the counter from the start; one that changes a category takes it last.
-    Each has what the other wants: whoever holds up everybody gives way at once."""
+    """A batch whose guess did not hold takes the counter first; one that changes a category takes it last. Each has
+    what the other wants: the one that holds up all others gives way at once."""
     category_id = floor.new_id()
     await floor.post(CreateCategory(category_id, CategoryFields("kitchen", "Kitchen")), actor=STAFF)
     await floor.drain()
@@ -198,7 +198,7 @@ async def test_who_holds_the_log_does_not_wait_for_who_waits_for_it(
 
         monkeypatch.setattr(batch, "apply", with_one_wrong_guess)
         creating = asyncio.create_task(floor.new_drainer().drain([mailbox]))
-        await gate.wait_for_blocked(2)  # the counter was held, the category was not to be had
+        await gate.wait_for_blocked(2)  # the counter was held, and the category locked
         await gate.open()
         await asyncio.gather(changing, creating)
     assert await floor.statuses(posted) == ["applied"] * 2

@@ -1,4 +1,4 @@
-"""TLS to Postgres: every part takes the same URL, and none goes on without the protection that the URL asks for."""
+"""TLS to Postgres: every part takes the same URL, and none connects without the protection that the URL asks for."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ parts = pytest.mark.parametrize("part", [_by_engine, _by_batch_pool, _by_job_poo
 @pytest.mark.parametrize(
     "query", ["sslmode=require", "ssl=true", "ssl=require", "sslmode=prefer", "application_name=x"]
 )
-async def test_every_part_speaks_tls(good: Server, part: Part, query: str) -> None:
+async def test_every_part_uses_tls(good: Server, part: Part, query: str) -> None:
     await part(good.url(query))
     assert good.proxy.sessions == 1
     assert good.proxy.plain == 0
@@ -95,14 +95,14 @@ async def test_every_part_speaks_tls(good: Server, part: Part, query: str) -> No
 
 @parts
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
-async def test_a_good_certificate_is_trusted(good: Server, part: Part, mode: str) -> None:
+async def test_a_valid_certificate_is_trusted(good: Server, part: Part, mode: str) -> None:
     name = await part(good.url(f"sslmode={mode}&sslrootcert={good.root}&application_name=shop"))
     assert name.startswith("shop")
 
 
 @parts
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
-async def test_a_certificate_of_nobody_we_trust_is_refused(
+async def test_a_certificate_of_an_untrusted_authority_is_refused(
     database_url: str, authority: Authority, tmp_path: Path, part: Part, mode: str
 ) -> None:
     stranger = Authority(tmp_path, "stranger").server("127.0.0.1")
@@ -110,11 +110,11 @@ async def test_a_certificate_of_nobody_we_trust_is_refused(
         with pytest.raises(ssl.SSLCertVerificationError) as refused:
             await part(server.url(f"sslmode={mode}&sslrootcert={server.root}"))
         assert "over TLS" in str(explanation(refused.value))
-        await part(server.url("sslmode=require"))  # encrypted, and to nobody in particular, as libpq has it
+        await part(server.url("sslmode=require"))  # encrypted, to any server, as libpq does it
 
 
 @parts
-async def test_a_certificate_of_another_host_is_refused_where_the_host_counts(
+async def test_a_certificate_of_another_host_is_refused_where_the_host_is_verified(
     database_url: str, authority: Authority, part: Part
 ) -> None:
     with _behind_tls(database_url, authority.server("127.0.0.9"), authority.root) as server:

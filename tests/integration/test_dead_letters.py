@@ -1,4 +1,4 @@
-"""Dead letters: what cannot be applied is put aside, its command has failed, and the rest of its batch applies."""
+"""Dead letters: a command that cannot be applied is put aside and has failed, and the rest of its batch is applied."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from domain.ids import new_id
-from domain.model import Personal
-from domain.orders import CancelOrder, PlaceOrder, Wanted
+from domain.model import Personal, Wanted
+from domain.orders import CancelOrder, PlaceOrder
 from domain.stock import ReceiveStock
 from runtime import envelope as envelopes
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD
@@ -50,7 +50,7 @@ GARBAGE: dict[str, tuple[str, Callable[[Shopfloor], dict[bytes, bytes]]]] = {
         "unreadable_envelope",
         lambda floor: {VERSION_FIELD: SCHEMA_VERSION, ENVELOPE_FIELD: _whole(floor)[:-3]},
     ),
-    "a name that no table can hold": (
+    "a name that no table can store": (
         "unreadable_envelope",
         lambda floor: floor.entry(msgspec.structs.replace(floor.envelope(CancelOrder(floor.new_id())), principal="\0")),
     ),
@@ -64,7 +64,7 @@ GARBAGE: dict[str, tuple[str, Callable[[Shopfloor], dict[bytes, bytes]]]] = {
 
 
 @pytest.mark.parametrize(("code", "fields"), GARBAGE.values(), ids=GARBAGE)
-async def test_an_entry_that_nobody_can_read_is_put_aside_as_it_came(
+async def test_an_unreadable_entry_is_put_aside_as_it_is(
     floor: Shopfloor, code: str, fields: Callable[[Shopfloor], dict[bytes, bytes]]
 ) -> None:
     await floor.fill(MUG=100)
@@ -79,7 +79,7 @@ async def test_an_entry_that_nobody_can_read_is_put_aside_as_it_came(
     assert (mailbox, where, said) == (0, entry_id, code)
     kept = await floor.pool.fetchval("SELECT entry FROM dead_letters")
     assert msgspec.msgpack.decode(kept, type=dict[bytes, bytes]) == garbage
-    # It had no id, and was given one: the log and the audit know of it, in its place.
+    # It had no id and was given one: the log and the audit have it, in its place.
     assert command_id is not None
     settled = await floor.settled()
     assert (settled[command_id].status, settled[command_id].code) == (FAILED, code)
@@ -93,14 +93,14 @@ UNREADABLE = {
     "not enough": _raw("CancelOrder"),
     "no lines": _raw("PlaceOrder", str(new_id(1, 2, 3)), "ann", []),
     "a quantity of nothing": _raw("PlaceOrder", str(new_id(1, 2, 3)), "ann", [["MUG", 0]]),
-    "a name that no table can hold": _raw("Ex\0plode"),
+    "a name that no table can store": _raw("Ex\0plode"),
     "a name that no index can hold": _raw("PlaceOrder", str(new_id(1, 2, 3)), os.urandom(4_000).hex(), [["MUG", 1]]),
     "nothing": _raw(),
 }
 
 
 @pytest.mark.parametrize("command", UNREADABLE.values(), ids=UNREADABLE)
-async def test_a_command_that_nobody_can_read_fails_under_its_own_id(floor: Shopfloor, command: msgspec.Raw) -> None:
+async def test_an_unreadable_command_fails_under_its_own_id(floor: Shopfloor, command: msgspec.Raw) -> None:
     await floor.fill(MUG=100)
     before = await _orders(floor, 3)
     unreadable = floor.envelope(command)
@@ -116,7 +116,7 @@ async def test_a_command_that_nobody_can_read_fails_under_its_own_id(floor: Shop
     await floor.verified()
 
 
-async def test_a_dead_letter_is_kept_without_what_is_private_and_says_what_it_lacks(
+async def test_a_dead_letter_is_kept_without_personal_data_and_says_what_it_lost(
     floor: Shopfloor, caplog: pytest.LogCaptureFixture
 ) -> None:
     await floor.fill(MUG=100)
@@ -140,7 +140,7 @@ async def test_a_dead_letter_is_kept_without_what_is_private_and_says_what_it_la
         kept = str(await floor.pool.fetch(f"SELECT * FROM {table}"))
         assert not [each for each in ("@example.com", "the hash", "more of ada") if each in kept], table
     assert "@example.com" not in caplog.text
-    # What lacks nothing can be sent again.
+    # A letter that lost nothing can be sent again.
     again = msgspec.msgpack.decode(rows[1]["entry"], type=dict[bytes, bytes])
     assert envelopes.decode(again)[1] == customer
     await floor.verified()
@@ -149,7 +149,7 @@ async def test_a_dead_letter_is_kept_without_what_is_private_and_says_what_it_la
 async def test_a_command_whose_rule_raises_is_put_aside_and_changes_nothing(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     before = await _orders(floor, 3)
-    # The gateway sums the lines of one SKU; whoever does not has a rule raise.
+    # The gateway sums the lines of one SKU; for an order that repeats one, a rule raises.
     raising = await floor.post(PlaceOrder(floor.new_id(0), "ann", (Wanted("MUG", 1), Wanted("MUG", 2))))
     after = await _orders(floor, 3)
     await floor.drain(0)
@@ -189,7 +189,7 @@ async def test_one_command_that_breaks_a_constraint_fails_alone_and_the_rest_app
         assert [letter[2:] for letter in await floor.dead_letters()] == [(culprit, "write_refused")]
         (told,) = await floor.pool.fetch("SELECT data->>'detail' AS detail FROM events WHERE type = 'command.failed'")
         assert "violates unique constraint" in told["detail"]
-        assert "DETAIL" not in told["detail"], "whole rows may stand there, with all their secrets"
+        assert "DETAIL" not in told["detail"], "it may quote whole rows, with all their secrets"
         assert 1 <= retries("bisected") - bisected <= 8, "halving 65 commands ends after 7 steps"
         assert await floor.stock("MUG") == (1_000, 65)
         await floor.verified()
@@ -223,7 +223,7 @@ async def test_many_bad_letters_of_all_kinds_among_good_ones(floor: Shopfloor) -
     assert counts["commands_failed"] == bad
 
 
-async def test_text_that_no_table_can_hold_fails_its_command_alone(floor: Shopfloor) -> None:
+async def test_text_that_no_table_can_store_fails_its_command_alone(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     before = await _orders(floor, 3)
     sku = await floor.post(PlaceOrder(floor.new_id(0), "ann", (Wanted("MU\0G", 1),)))
@@ -252,7 +252,7 @@ async def test_a_failed_command_that_comes_again_leaves_one_outcome(floor: Shopf
 async def test_a_dead_letter_whose_idempotency_key_is_taken_does_not_hold_up_its_mailbox(
     floor: Shopfloor, batches: int
 ) -> None:
-    # As when a gateway is newer than the workers: the client's retry, under its key, is as unreadable as the first.
+    # As when a gateway is newer than the workers: the client's retry with the same key is as unreadable as the first.
     await floor.fill(MUG=100)
     first = floor.envelope(_raw("Explode"), key="key-1")
     again = floor.envelope(_raw("Explode"), key="key-1")
@@ -267,7 +267,7 @@ async def test_a_dead_letter_whose_idempotency_key_is_taken_does_not_hold_up_its
     await floor.verified()
 
 
-async def test_a_dead_letter_that_was_waited_for_is_told_to_who_waits(floor: Shopfloor) -> None:
+async def test_a_waiting_client_is_told_that_its_command_became_a_dead_letter(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     pubsub = floor.redis.pubsub()
     await pubsub.subscribe("0:replies")  # of database 0
@@ -278,7 +278,7 @@ async def test_a_dead_letter_that_was_waited_for_is_told_to_who_waits(floor: Sho
     while not messages:
         message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=pace.seconds(5))
         messages = [message["data"]] if message else []
-    await pubsub.aclose()  # type: ignore[no-untyped-call]  # the library has no types here
+    await pubsub.aclose()  # type: ignore[no-untyped-call]  # the library is untyped here
     ((command_id, status, *_),) = msgspec.json.decode(messages[0])
     assert (command_id, status) == (str(unreadable.command_id), FAILED)
     await floor.verified()

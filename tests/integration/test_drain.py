@@ -1,4 +1,4 @@
-"""Draining a mailbox: in order, once, by one at a time, and nobody falls asleep over a command."""
+"""Draining a mailbox: in order, once, by one drainer at a time, and no drainer falls asleep over a command."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from domain.orders import CancelOrder, PlaceOrder, Wanted
+from domain.model import Wanted
+from domain.orders import CancelOrder, PlaceOrder
 from domain.stock import AdjustStock, ReceiveStock
 from runtime.database import LOST_CONNECTION
 from runtime.mailboxes.inbox import Entry, Inbox
@@ -34,9 +35,9 @@ async def test_commands_of_a_mailbox_are_applied_in_the_order_they_were_posted(f
     await floor.verified()
 
 
-async def test_each_command_sees_what_the_ones_before_it_did(floor: Shopfloor) -> None:
+async def test_each_command_sees_the_effects_of_those_before_it(floor: Shopfloor) -> None:
     await floor.fill(MUG=0, LAMP=1)
-    # One mailbox for all: what the shelves hold when an order's turn comes is what was posted before it.
+    # One mailbox for all: the stock at an order's turn follows from what was posted before it.
     shelf = floor.mailbox_of(ReceiveStock("MUG", 1))
     order_id = floor.new_id(shelf)
     posted = [
@@ -62,7 +63,7 @@ async def test_each_command_sees_what_the_ones_before_it_did(floor: Shopfloor) -
     await floor.verified()
 
 
-async def test_what_is_applied_is_behind_the_position_and_out_of_the_mailbox(floor: Shopfloor) -> None:
+async def test_the_position_passes_applied_commands_and_they_leave_the_mailbox(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     await _order_mugs(floor, 70, mailbox=1)
     last = (await floor.inbox.read(1, "0-0", 1_000))[-1].entry_id
@@ -75,7 +76,7 @@ async def test_what_is_applied_is_behind_the_position_and_out_of_the_mailbox(flo
     await floor.verified()
 
 
-async def test_an_empty_mailbox_and_one_that_never_was_are_drained_at_once(floor: Shopfloor) -> None:
+async def test_an_empty_or_unused_mailbox_is_drained_at_once(floor: Shopfloor) -> None:
     drainer = floor.new_drainer()
     await drainer.drain([3])
     await drainer.drain([3])
@@ -83,7 +84,7 @@ async def test_an_empty_mailbox_and_one_that_never_was_are_drained_at_once(floor
     await floor.verified()
 
 
-async def test_a_mailbox_that_never_was_is_drained_by_two_at_once(floor: Shopfloor) -> None:
+async def test_an_unused_mailbox_can_be_drained_by_two_at_once(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     await floor.pool.execute("DELETE FROM mailboxes WHERE mailbox = 3 AND position = '0-0'")
     posted = await _order_mugs(floor, 10, mailbox=3)
@@ -94,13 +95,13 @@ async def test_a_mailbox_that_never_was_is_drained_by_two_at_once(floor: Shopflo
 
 
 @pytest.mark.usefixtures("nothing_at_once")
-async def test_who_finds_a_mailbox_taken_goes_away(floor: Shopfloor) -> None:
+async def test_a_drainer_that_finds_the_mailbox_taken_leaves(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     posted = await _order_mugs(floor, 10)
     async with gate_before(floor.database_url, "commands") as gate:
         first = asyncio.create_task(floor.new_drainer().drain([0]))
         await gate.wait_for(1)
-        # The first stands in the middle of its batch. The second comes, sees that, and is done.
+        # The first is in the middle of its batch. The second arrives, sees that, and is done.
         await floor.new_drainer().drain([0])
         assert not first.done()
         assert await floor.waiting(0) == 10, "nothing may be trimmed before it is committed"
@@ -112,7 +113,7 @@ async def test_who_finds_a_mailbox_taken_goes_away(floor: Shopfloor) -> None:
 
 
 class _HeldInbox(Inbox):
-    """An inbox whose first reading is handed over only when the test says so."""
+    """An inbox whose first read returns only when the test says so."""
 
     def hold(self) -> None:
         self.has_read, self.go_on = asyncio.Event(), asyncio.Event()
@@ -126,7 +127,7 @@ class _HeldInbox(Inbox):
         return entries
 
 
-async def test_who_has_read_what_another_has_applied_meanwhile_reads_again(floor: Shopfloor) -> None:
+async def test_a_drainer_reads_again_if_another_has_applied_what_it_read(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     posted = await _order_mugs(floor, 10)
     slow = floor.new_inbox(_HeldInbox)
@@ -155,7 +156,7 @@ async def test_many_drainers_of_one_mailbox_do_no_harm(floor: Shopfloor) -> None
 
 
 class _LateCommand(Inbox):
-    """An inbox where a command comes in after the mailbox was found empty and before it falls asleep."""
+    """An inbox that receives a command after the mailbox was found empty and before it falls asleep."""
 
     floor: Shopfloor
     posted: list[UUID]
@@ -166,7 +167,7 @@ class _LateCommand(Inbox):
         return await super().fall_asleep(actor, positions)
 
 
-async def test_a_command_that_comes_between_empty_and_asleep_is_applied(floor: Shopfloor) -> None:
+async def test_a_command_that_arrives_between_empty_and_asleep_is_applied(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     await _order_mugs(floor, 3)
     floor.woken.clear()
@@ -174,18 +175,18 @@ async def test_a_command_that_comes_between_empty_and_asleep_is_applied(floor: S
     assert isinstance(inbox, _LateCommand)
     inbox.floor, inbox.posted = floor, []
     await floor.new_drainer(inbox).drain([0])
-    # Whoever posted it saw the mailbox awake and woke nobody: the drainer itself had to look once more.
+    # Its sender saw the mailbox awake and woke nobody: the drainer itself had to look once more.
     assert floor.woken == []
     assert await floor.statuses(inbox.posted) == ["applied"]
     assert await floor.waiting(0) == 0
     await floor.verified()
 
 
-async def test_a_mailbox_that_nobody_drains_is_forgotten_only_until_the_next_look(floor: Shopfloor) -> None:
+async def test_a_forgotten_mailbox_is_found_at_the_next_look(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     await _order_mugs(floor, 1, mailbox=2)
-    assert await floor.forgotten() == [], "somebody was asked a moment ago"
-    await floor.redis.delete(awake_key(2))  # and has not been heard of since
+    assert await floor.forgotten() == [], "a drainer was asked for a moment ago"
+    await floor.redis.delete(awake_key(2))  # and it was never heard of since
     assert await floor.forgotten() == [2]
     assert await floor.inbox.wake(2)
     assert not await floor.inbox.wake(2), "one call is enough"
@@ -212,7 +213,7 @@ async def test_a_connection_that_breaks_in_the_middle_leaves_the_batch_undone(fl
     await floor.verified()
 
 
-async def test_a_worker_that_is_stopped_ends_its_batch_and_leaves_the_rest(floor: Shopfloor) -> None:
+async def test_a_stopping_worker_finishes_its_batch_and_leaves_the_rest(floor: Shopfloor) -> None:
     await floor.fill(MUG=1_000)
     posted = await _order_mugs(floor, 5 * floor.batch_max_commands)
     stopped = floor.new_drainer()
@@ -223,7 +224,7 @@ async def test_a_worker_that_is_stopped_ends_its_batch_and_leaves_the_rest(floor
         await gate.open()
         await drain
     assert (await floor.statuses(posted)).count("applied") == floor.batch_max_commands
-    assert await floor.forgotten() == [0], "nobody may believe that it is still at work"
+    assert await floor.forgotten() == [0], "it must not be taken to be still at work"
     assert not await floor.redis.exists(LEADER_KEY)
     await floor.drain(0)
     assert await floor.statuses(posted) == ["applied"] * len(posted)
@@ -267,7 +268,7 @@ async def test_a_batch_has_a_bound_in_bytes(database_url: str, redis_url: str) -
         await floor.verified()
 
 
-async def test_what_did_not_fit_is_hardly_read_in_vain_again(
+async def test_what_did_not_fit_is_rarely_read_again_in_vain(
     database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Shopfloor(database_url, redis_url, batch_max_bytes=10_000) as floor:

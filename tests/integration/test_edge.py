@@ -15,10 +15,10 @@ def the_edge(database_url: str, redis_url: str) -> edge.Edge:
     return edge.Edge(Settings().model_copy(update={"database_url": database_url, "redis_url": redis_url}))
 
 
-async def test_durability_is_asked_for_until_it_is_known(
+async def test_durability_is_checked_until_it_is_known(
     database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine that was busy when the gateway started is not to be told for ever that 202 promises too much."""
+    """A gateway that started on a busy machine must not claim for ever that 202 promises too much."""
     answers: list[bool | Exception] = [True, redis.exceptions.TimeoutError(), redis.exceptions.ConnectionError()]
 
     async def is_durable(_: object) -> bool:
@@ -36,12 +36,23 @@ async def test_durability_is_asked_for_until_it_is_known(
 
     async with gateway:
         assert not await is_known()
-        await eventually_seen("that it is durable", is_known, within_seconds=5)
+        await eventually_seen("that durability is known", is_known, within_seconds=5)
         assert not answers
 
 
+async def test_a_gateway_that_serves_knows_what_was_revoked(database_url: str, redis_url: str) -> None:
+    async with the_edge(database_url, redis_url) as gateway:
+        assert gateway.revocations.are_known
+
+
+async def test_a_gateway_serves_without_postgres(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "_LEARN_SECONDS", 0.01)
+    async with the_edge("postgresql://nobody@127.0.0.1:1/nothing", redis_url) as gateway:
+        assert not gateway.revocations.are_known
+
+
 def closing(gateway: edge.Edge, monkeypatch: pytest.MonkeyPatch, broken: str) -> list[str]:
-    """Notes which parts are closed, by name; closing the one called `broken` raises as well."""
+    """Records which parts are closed, by name; closing the one called `broken` also raises."""
     closed: list[str] = []
     parts = {
         "tasks": (gateway, "_stop_tasks"),
@@ -69,7 +80,7 @@ ALL = ["tasks", "API keys", "poster", "listener", "broker", "redis", "engine"]
 
 
 @pytest.mark.parametrize("broken", ["tasks", "listener", "redis"])
-async def test_a_part_that_cannot_be_closed_leaves_none_of_the_others_open(
+async def test_a_part_that_cannot_be_closed_leaves_no_other_open(
     database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     gateway = the_edge(database_url, redis_url)

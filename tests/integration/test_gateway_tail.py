@@ -1,9 +1,9 @@
-"""The tail of the log: whatever the feed loses, repeats or disorders, a follower gets every event once and in order."""
+"""The tail of the log: whatever the feed loses, repeats or reorders, a follower gets every event once and in order."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +12,11 @@ import msgspec
 import pytest
 
 from gateway.realtime.tail import Tail
+from runtime.branches import begin_branch
 from runtime.database import asyncpg_dsn
 from runtime.engine import create_engine
-from runtime.records import EventRecord, encode, microseconds
+from runtime.mailboxes.fence import Confirmed
+from runtime.records import EventRecord, encode, microseconds, told
 from tests import pace
 from tests.system import eventually_seen
 
@@ -26,7 +28,7 @@ WITHIN = 10.0
 
 
 class Log:
-    """The events table, written by hand; `message` is what the feed would say of some of it."""
+    """The events table, filled by hand; `message` is what the feed would send for some of its rows."""
 
     def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
         self.connection = connection
@@ -42,13 +44,13 @@ class Log:
             await self.connection.execute("UPDATE event_counter SET last_seq = $1", last)
 
     @staticmethod
-    def message(first: int, last: int) -> str:
-        return encode(
-            [
-                EventRecord(seq, "stock.received", "A", NOBODY, "ada", microseconds(AT), msgspec.Raw(b"{}"))
-                for seq in range(first, last + 1)
-            ]
-        )
+    def message(first: int, last: int, identity: UUID | None = None, *, age: float = 0.0) -> str:
+        at = microseconds(datetime.now(UTC) - timedelta(seconds=age))
+        records = [
+            EventRecord(seq, "stock.received", "A", NOBODY, "ada", at, msgspec.Raw(b"{}"))
+            for seq in range(first, last + 1)
+        ]
+        return encode(records) if identity is None else told(records, identity)
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ async def tail_of(database_url: str, *, silence_seconds: float = NEVER_SILENT) -
 
 
 class Watcher:
-    """Notes what the tail tells it."""
+    """Records what the tail tells it."""
 
     def __init__(self, tail: Tail) -> None:
         self.seqs: list[int] = []
@@ -84,13 +86,13 @@ class Watcher:
         self.seqs += [record.seq for record in records]
 
     async def begins(self) -> int:
-        """Returns when the tail follows the log, and behind which seq."""
+        """Waits until the tail follows the log; returns the seq after which it follows."""
         async with pace.timeout(WITHIN):
             await self._tail.watching.wait()
         return self._tail.seq
 
     async def up_to(self, last: int) -> list[int]:
-        """What it was told, once `last` is among it."""
+        """Waits until `last` is among what it was told; returns that."""
 
         async def there() -> bool:
             return last in self.seqs
@@ -137,7 +139,7 @@ async def test_what_the_feed_lost_while_it_was_interrupted_is_read_at_once(datab
         assert await watcher.up_to(5) == [1, 2, 3, 4, 5]
 
 
-async def test_a_message_that_is_no_event_stops_nobody(database_url: str, log: Log) -> None:
+async def test_an_invalid_message_does_not_stop_the_tail(database_url: str, log: Log) -> None:
     async with tail_of(database_url) as tail:
         watcher = Watcher(tail)
         await watcher.begins()
@@ -148,7 +150,7 @@ async def test_a_message_that_is_no_event_stops_nobody(database_url: str, log: L
         assert await watcher.up_to(1) == [1]
 
 
-async def test_a_watcher_that_stumbles_takes_nothing_from_the_others(
+async def test_a_watcher_that_raises_does_not_affect_the_others(
     database_url: str, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
     def stumble(records: list[EventRecord]) -> None:
@@ -165,8 +167,8 @@ async def test_a_watcher_that_stumbles_takes_nothing_from_the_others(
 
 
 @pytest.mark.parametrize("turns", range(4))
-async def test_it_ends_when_told_even_as_news_come_in(database_url: str, log: Log, turns: int) -> None:
-    """So many turns of the event loop after the news. A tail that missed it would keep the gateway from ending."""
+async def test_it_ends_when_told_even_as_events_arrive(database_url: str, log: Log, turns: int) -> None:
+    """This many turns of the event loop after the events. A tail that missed it would keep the gateway from ending."""
     engine = create_engine(database_url, pool_size=1)
     tail = Tail(engine, silence_seconds=NEVER_SILENT)
     running = asyncio.create_task(tail.run())
@@ -178,3 +180,74 @@ async def test_it_ends_when_told_even_as_news_come_in(database_url: str, log: Lo
     await asyncio.wait([running], timeout=pace.seconds(WITHIN))
     assert running.cancelled()
     await engine.dispose()
+
+
+async def test_redis_knows_of_what_was_read_before_anybody_hears_of_it(database_url: str, log: Log) -> None:
+    """Who wrote it may have been stopped before telling anybody: after a restore, its seq would be given out again."""
+    heard: list[str] = []
+
+    async def confirm(read: Confirmed) -> None:
+        heard.append(f"Redis: {read.seq}")
+
+    await log.commit(3)
+    engine = create_engine(database_url, pool_size=4)
+    tail = Tail(engine, silence_seconds=SOON_SILENT, confirm=confirm)
+    tail.watch(lambda records: heard.append(f"everybody: {records[-1].seq}"))
+    running = asyncio.create_task(tail.run())
+    try:
+        async with pace.timeout(WITHIN):
+            await tail.watching.wait()
+        await log.commit(5)
+
+        async def all_heard() -> bool:
+            return "everybody: 5" in heard
+
+        await eventually_seen("seq 5", all_heard, within_seconds=WITHIN)
+        assert heard == ["Redis: 3", "Redis: 5", "everybody: 5"]
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await engine.dispose()
+
+
+async def test_no_event_of_another_log_is_told_as_one_of_this(database_url: str, log: Log) -> None:
+    """The log was replaced, and the feed brings an event of the new one before the tail has looked."""
+    await log.commit(3)
+    async with tail_of(database_url) as tail:
+        heard: list[tuple[UUID, int]] = []
+        tail.watch(lambda records: heard.extend((tail.branches.identity, record.seq) for record in records))
+        replaced = asyncio.Event()
+        tail.watch_resync(replaced.set)
+        async with pace.timeout(WITHIN):
+            await tail.watching.wait()
+        before = tail.branches.identity
+        today = await begin_branch(log.connection, before)
+        await log.commit(4)
+        tail.offer(log.message(4, 4, today))
+        async with pace.timeout(WITHIN):
+            await replaced.wait()
+        assert (heard, tail.seq, tail.branches.identity) == ([], 4, today)
+        tail.offer(log.message(5, 5, before))  # from somebody who was left behind
+        await log.commit(5)
+        tail.offer(log.message(5, 5, today))
+
+        async def all_told() -> bool:
+            return bool(heard)
+
+        await eventually_seen("seq 5", all_told, within_seconds=WITHIN)
+        assert heard == [(today, 5)]
+
+
+async def test_a_message_that_comes_late_is_not_believed(database_url: str, log: Log) -> None:
+    """Who sent it was stopped between its commit and this, and the log was put back to before that commit meanwhile."""
+    await log.commit(3)
+    async with tail_of(database_url) as tail:
+        watcher = Watcher(tail)
+        await watcher.begins()
+        tail.offer(log.message(4, 5, tail.branches.identity, age=60.0))
+        await log.commit(4)
+        tail.offer(log.message(4, 4, tail.branches.identity))
+        assert await watcher.up_to(4) == [4]
+        await log.commit(6)
+        tail.offer(log.message(5, 6, tail.branches.identity, age=60.0))
+        assert await watcher.up_to(6) == [4, 5, 6]  # as the log has them

@@ -1,4 +1,4 @@
-"""What a batch decided on is looked at again in the statement that writes: of any ledger, and of every guard."""
+"""What a batch was decided on is checked again in the statement that writes, for any ledger and every guard."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKENS: Final = Ledger("tokens")
 
 @pytest.fixture
 async def tokens(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncpg.Pool[Any]]:
-    """A second ledger, with ten on one key and nothing anywhere else."""
+    """A second ledger, with ten on one key and nothing on others."""
     table = LedgerTable(TOKENS, ledger_table("tokens"))
     metadata.remove(table.table)
     monkeypatch.setattr(guarded, "LEDGERS", (*LEDGERS, table))
@@ -49,7 +49,7 @@ def _moved(*moves: tuple[str, int, int]) -> Balances:
     return balances
 
 
-async def test_what_was_moved_is_added(tokens: asyncpg.Pool[Any]) -> None:
+async def test_moves_are_added(tokens: asyncpg.Pool[Any]) -> None:
     await _write(tokens, _moved(("ten", 5, 0), ("ten", 0, 3), ("ten", -1, -1)))
     assert await _balance(tokens, "ten") == (14, 2)
 
@@ -62,12 +62,14 @@ async def test_a_batch_needs_what_it_needed_at_its_worst_moment(tokens: asyncpg.
 
 
 @pytest.mark.parametrize(("key", "amount", "stands"), [("ten", 11, True), ("ten", 10, False), ("none", 1, True)])
-async def test_what_was_refused_must_still_lack(tokens: asyncpg.Pool[Any], key: str, amount: int, stands: bool) -> None:
+async def test_a_refusal_needs_that_there_is_still_too_little(
+    tokens: asyncpg.Pool[Any], key: str, amount: int, stands: bool
+) -> None:
     balances = Balances()
     balances.lack({(TOKENS, key): amount})
     if stands:
         await _write(tokens, balances)
-        assert await _balance(tokens, "none") is None, "a key that is only looked at gets no row"
+        assert await _balance(tokens, "none") is None, "a key that is only read gets no row"
     else:
         with pytest.raises(StaleRead, match="balance_moved"):
             await _write(tokens, balances)

@@ -1,4 +1,4 @@
-"""An import meets a file that was made to hurt it, a process that dies, and staff who work on the same products."""
+"""An import meets a malicious file, a process that dies, and staff who change the same products."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def jobs(floor: Shopfloor) -> AsyncIterator[Background]:
 
 
 async def request(jobs: Background, *parts: bytes, size_bytes: int | None = None) -> UUID:
-    """Asks for an import of JSON Lines that were uploaded in these parts."""
+    """Requests an import of JSON Lines that were uploaded in these parts."""
     job_id = jobs.floor.new_id()
     await jobs.pool.executemany(
         "INSERT INTO job_parts (job_id, run, part, data, created_at) VALUES ($1, 0, $2, $3, now())",
@@ -42,7 +42,7 @@ async def request(jobs: Background, *parts: bytes, size_bytes: int | None = None
 
 
 async def done(jobs: Background, job_id: UUID) -> tuple[str, dict[str, Any]]:
-    """The import's status and summary, after one run."""
+    """Runs the import once; returns its status and summary."""
     await jobs.run_due()
     row = await jobs.row(job_id)
     assert row is not None
@@ -55,7 +55,7 @@ async def errors(jobs: Background, job_id: UUID) -> list[tuple[int, str, str]]:
 
 
 @pytest.mark.parametrize("name", [r"x\u0000y", "k" * 100_000], ids=["a zero byte", "endless"])
-async def test_what_a_row_calls_its_columns_hurts_nobody_but_the_row(jobs: Background, name: str) -> None:
+async def test_bad_column_names_affect_only_their_row(jobs: Background, name: str) -> None:
     job_id = await request(jobs, b'{"slug":"bad","%s":1}\n' % name.encode() + GOOD)
     status, summary = await done(jobs, job_id)
     assert (status, summary["applied"], summary["rejected"]) == ("succeeded", 1, 1)
@@ -65,14 +65,14 @@ async def test_what_a_row_calls_its_columns_hurts_nobody_but_the_row(jobs: Backg
     assert len(detail) < 1_000
 
 
-async def test_a_text_of_no_length_empties_what_may_be_empty(jobs: Background, floor: Shopfloor) -> None:
+async def test_an_empty_text_clears_what_may_be_empty(jobs: Background, floor: Shopfloor) -> None:
     status, summary = await done(jobs, await request(jobs, GOOD.replace(b"}", b',"barcode":"","title":""}')))
     assert (status, summary["applied"], summary["rejected"]) == ("succeeded", 1, 0)
     assert await floor.dead_letters() == []
 
 
 @pytest.mark.parametrize("lost", [0, 1])
-async def test_a_file_of_which_a_part_is_gone_is_not_taken_for_whole(jobs: Background, lost: int) -> None:
+async def test_a_file_that_lost_a_part_is_not_taken_for_complete(jobs: Background, lost: int) -> None:
     rest = GOOD.replace(b"tea", b"rice").replace(b"TEA", b"RICE").replace(b"Tea", b"Rice")
     filled = GOOD + b" " * (PART_BYTES - len(GOOD) - 1) + b"\n"
     job_id = await request(jobs, filled, rest)
@@ -81,11 +81,11 @@ async def test_a_file_of_which_a_part_is_gone_is_not_taken_for_whole(jobs: Backg
     assert (status, summary["code"]) == ("failed", "upload_incomplete")
 
 
-async def test_an_error_that_a_run_noted_before_it_died_is_forgotten_if_the_row_is_applied_after_all(
+async def test_an_error_recorded_by_a_run_that_died_is_forgotten_if_the_row_is_applied_after_all(
     jobs: Background,
 ) -> None:
     job_id = await request(jobs, b"not JSON\n" + GOOD)
-    # Noted behind the checkpoint that never came.
+    # Recorded after the last checkpoint that was saved.
     await jobs.pool.execute(
         "INSERT INTO job_rows VALUES ($1, 2, 'unknown_category', 'There was none.', '{}', 'rejected')", job_id
     )
@@ -94,7 +94,7 @@ async def test_an_error_that_a_run_noted_before_it_died_is_forgotten_if_the_row_
     assert [line for line, *_ in await errors(jobs, job_id)] == [1]
 
 
-async def test_what_a_row_does_not_speak_of_stays_even_if_it_changes_just_now(floor: Shopfloor) -> None:
+async def test_fields_that_a_row_leaves_out_keep_even_concurrent_changes(floor: Shopfloor) -> None:
     await floor.fill(TEA=0)
     product_id = floor.listing("TEA").product_id
     row = Row(slug="tea", name="Green tea", sku="TEA", title="100 g")

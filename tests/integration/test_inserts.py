@@ -1,4 +1,4 @@
-"""What a batch adds to tables: in one statement while it is little, by COPY where it is much."""
+"""What a batch adds to tables: few rows in one statement, many by COPY."""
 
 from typing import Any
 

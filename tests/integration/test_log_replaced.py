@@ -1,6 +1,7 @@
-"""Postgres is begun anew or put back from an older backup, and Redis stays: both are brought into step, and said so.
+"""Postgres is started afresh or restored from an older backup, and Redis stays: both are brought into step, which is
+logged.
 
-What only Redis has is applied; what Redis remembers of a history that is gone counts for nothing.
+What only Redis has is applied; what Redis remembers of a lost history is ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from runtime import migrations
 from runtime.branches import Branches, begin_branch, read_branches
 from runtime.database import asyncpg_dsn
 from runtime.envelope import encode
+from runtime.feed import Publisher
 from runtime.mailboxes.fence import OutOfStep
+from runtime.mailboxes.inbox import Inbox
 from runtime.mailboxes.post import Claim, Claimed
 from runtime.mailboxes.rejoin import Rejoined, rejoin
 from tests.integration.shopfloor import ANN, STAFF, Shopfloor
@@ -39,12 +42,12 @@ async def branches(database_url: str) -> Branches:
 
 
 async def brought_into_step(floor: Shopfloor) -> Rejoined:
-    """What a worker's sweep does, and `tidegate up`."""
+    """Does what a worker's sweep and `tidegate up` do."""
     return await rejoin(floor.pool, floor.redis, floor.inbox, range(floor.mailbox_count))
 
 
 async def post_once(floor: Shopfloor, command: Command, key: str) -> UUID | None:
-    """Posts as a gateway does; the id of the first command with that key, if it was not this one."""
+    """Posts as a gateway does; returns the id of the first command with that key, if it was not this one."""
     envelope = floor.envelope(command, key=key, fingerprint=FINGERPRINT)
     claim = Claim(ANN.principal, key, Claimed(FINGERPRINT, envelope.command_id, "").encode())
 
@@ -58,7 +61,7 @@ async def post_once(floor: Shopfloor, command: Command, key: str) -> UUID | None
 
 @pytest.fixture
 async def anew(databases: Databases) -> AsyncIterator[str]:
-    """The URL of a database that was begun anew: its log is another."""
+    """The URL of a fresh database, whose log is another one."""
     with databases.empty() as url:
         await asyncio.to_thread(migrations.upgrade, url)
         yield url
@@ -66,7 +69,7 @@ async def anew(databases: Databases) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def put_back(databases: Databases, database_url: str, redis_url: str) -> AsyncIterator[Shopfloor]:
-    """A shop that sold three mugs of a hundred, was backed up, sold four more, and was put back: the fifth order waits
+    """A shop that sold three of a hundred mugs, was backed up, sold four more, and was restored: the fifth order waits
     in a mailbox."""
     async with Shopfloor(database_url, redis_url) as floor:
         await floor.fill(MUG=100)
@@ -84,7 +87,7 @@ async def put_back(databases: Databases, database_url: str, redis_url: str) -> A
             yield restored
 
 
-async def test_a_log_that_was_begun_anew_takes_what_waits_and_nothing_else(
+async def test_a_fresh_log_takes_what_waits_and_nothing_else(
     floor: Shopfloor, anew: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await floor.fill(MUG=100)
@@ -102,13 +105,13 @@ async def test_a_log_that_was_begun_anew_takes_what_waits_and_nothing_else(
         await shop.drain()
         assert await shop.statuses([waiting]) == ["applied"]
         assert await shop.stock("LAMP") == (7, 0)
-        assert (await branches(anew)).identity != before, "whoever heard of the log before is told it is another"
+        assert (await branches(anew)).identity != before, "clients that knew the old log are told that this is another"
         assert (await brought_into_step(shop)).mended == []
         counts = await shop.verified()
         assert (counts["commands"], counts["mailboxes_rejoined"]) == (1, 4)
 
 
-async def test_what_is_put_back_goes_on_under_another_identity(
+async def test_a_restored_log_continues_under_another_identity(
     databases: Databases, database_url: str, redis_url: str
 ) -> None:
     async with put_back(databases, database_url, redis_url) as restored:
@@ -123,14 +126,14 @@ async def test_what_is_put_back_goes_on_under_another_identity(
         assert known[0] == first
         assert known[1].after_seq == last_seq
         await restored.drain()
-        assert await restored.stock("MUG") == (100, 4), "three from before the backup, and the one that waited"
+        assert await restored.stock("MUG") == (100, 4), "three from before the backup, and the waiting one"
         await restored.verified()
 
 
-async def test_a_key_of_the_part_that_is_gone_is_free_and_one_of_the_part_that_stands_is_not(
+async def test_keys_of_the_lost_part_are_free_and_those_of_the_kept_part_are_not(
     databases: Databases, database_url: str, redis_url: str
 ) -> None:
-    """Also before anybody has found that the two are out of step."""
+    """Even before anything has found that the two are out of step."""
     async with put_back(databases, database_url, redis_url) as restored:
         assert await post_once(restored, restored.place(0, MUG=1), "lost-0") is None
         assert await post_once(restored, restored.place(0, MUG=1), "before-0") is not None
@@ -139,14 +142,14 @@ async def test_a_key_of_the_part_that_is_gone_is_free_and_one_of_the_part_that_s
         assert await post_once(restored, restored.place(1, MUG=1), "lost-1") is None
         assert await post_once(restored, restored.place(1, MUG=1), "lost-1") is not None
         await restored.drain()
-        assert await restored.stock("MUG") == (100, 6), "three, one that waited, and two that were asked for again"
+        assert await restored.stock("MUG") == (100, 6), "three, the waiting one, and two that were ordered again"
         await restored.verified()
 
 
 async def test_nothing_is_applied_while_redis_knows_of_more_than_postgres(
     databases: Databases, database_url: str, redis_url: str
 ) -> None:
-    """A batch that came first would move the position past what tells that the log was put back."""
+    """A batch that came first would move the position past the evidence that the log was restored."""
     async with put_back(databases, database_url, redis_url) as restored:
         before = await restored.log()
         await restored.drain()
@@ -157,10 +160,10 @@ async def test_nothing_is_applied_while_redis_knows_of_more_than_postgres(
         await restored.verified()
 
 
-async def test_nothing_is_applied_in_a_mailbox_that_nobody_touched_since_the_backup(
+async def test_nothing_is_applied_in_a_mailbox_untouched_since_the_backup(
     databases: Databases, database_url: str, redis_url: str
 ) -> None:
-    """Its position is that of the backup, as far as Redis knows of it: only the log tells that it was put back."""
+    """Its position agrees with what Redis knows: only the log shows that it was restored."""
     async with Shopfloor(database_url, redis_url) as floor:
         await floor.fill(MUG=100)
         await floor.post(floor.place(1, MUG=1))
@@ -178,21 +181,21 @@ async def test_nothing_is_applied_in_a_mailbox_that_nobody_touched_since_the_bac
             }
             waiting = await restored.post_all([restored.place(1, MUG=1), restored.place(2, MUG=1)])
             await restored.drain()
-            assert await restored.log() == before, "nothing has its place among seqs that were given out before"
+            assert await restored.log() == before, "nothing gets a seq that was used before"
             await brought_into_step(restored)
             _, second = await branches(backup)
             assert second.after_seq == before[-1]
-            assert await restored.forgotten() == [1, 2], "whoever was awake has left them: the sweep wakes them at once"
+            assert await restored.forgotten() == [1, 2], "no worker is awake for them: the sweep wakes them at once"
             await restored.drain()
             assert await restored.statuses(waiting) == ["applied"] * 2
             await restored.verified()
 
 
-async def test_a_log_that_was_put_back_between_reading_and_applying_takes_nothing(
+async def test_a_log_restored_between_reading_and_applying_takes_nothing(
     databases: Databases, database_url: str, redis_url: str
 ) -> None:
-    """A batch compares what it was told before it was read with the log that it would write to, and not with an older
-    look at it: it may reach the one that was put back by a new connection."""
+    """A batch compares what it knew before it was read with the log that it writes to, not with an earlier look at it:
+    a new connection may have reached the restored one."""
     async with Shopfloor(database_url, redis_url) as floor:
         await floor.fill(MUG=100)
         await brought_into_step(floor)
@@ -211,8 +214,56 @@ async def test_a_log_that_was_put_back_between_reading_and_applying_takes_nothin
                 assert await restored.log() == before
 
 
-async def test_a_branch_that_redis_was_not_told_of_is_not_begun_twice(floor: Shopfloor) -> None:
-    """Whoever began it was killed before they could tell."""
+@pytest.mark.parametrize("who", ["the same worker", "another worker"])
+async def test_a_log_restored_between_a_commit_and_the_trim_gives_no_seq_out_again(
+    databases: Databases, database_url: str, redis_url: str, who: str
+) -> None:
+    """Whoever is told of an event may rely on its seq, so Redis knows of the commit by then; and a worker whose word
+    did not reach Redis remembers what it committed."""
+    async with Shopfloor(database_url, redis_url) as floor:
+        await floor.fill(MUG=100)
+        await brought_into_step(floor)
+    with databases.copy(database_url) as backup:
+        async with Shopfloor(database_url, redis_url, numbers=floor.numbers) as floor:
+            inbox = floor.inbox if who == "the same worker" else floor.new_inbox(Inbox)
+            publisher = Deaf(redis_url) if who == "the same worker" else floor.publisher
+            await applied_without_trim(floor, publisher, 0)
+            async with Shopfloor(backup, redis_url, numbers=floor.numbers) as restored:
+                before = await restored.log()
+                waiting = await floor.post(floor.place(1, MUG=1))
+                applier = Applier(restored.pool, publisher, inbox.fence)
+                positions, _ = await applier.positions([1])
+                found = await inbox.read_each(positions, 10)
+                with pytest.raises(OutOfStep):
+                    await applier.apply(Run(positions, [(1, entry) for entry in found[1]]))
+                assert await restored.log() == before
+                await inbox.fall_asleep("drainer", {})
+                await brought_into_step(restored)
+                assert (await branches(backup))[-1].after_seq == before[-1]
+                await restored.drain()
+                assert await restored.statuses([waiting]) == ["applied"]
+                await restored.verified()
+
+
+class Deaf(Publisher):
+    """Redis is away whenever a worker tells what it committed."""
+
+    async def publish(self, *_: object, **__: object) -> None:
+        pass
+
+
+async def applied_without_trim(floor: Shopfloor, publisher: Publisher, mailbox: int) -> None:
+    """Applies an order, as a worker does that is stopped afterwards."""
+    await floor.post(floor.place(mailbox, MUG=1))
+    applier = Applier(floor.pool, publisher, floor.inbox.fence)
+    positions, _ = await applier.positions([mailbox])
+    entries = await floor.inbox.read(mailbox, positions[mailbox], 10)
+    await applier.apply(Run(positions, [(mailbox, entry) for entry in entries]))
+    await publisher.flush()
+
+
+async def test_a_branch_unknown_to_redis_is_not_begun_twice(floor: Shopfloor) -> None:
+    """The process that began it was killed before it could tell Redis."""
     await floor.fill(MUG=100)
     await brought_into_step(floor)
     async with floor.pool.acquire() as connection:
@@ -229,10 +280,10 @@ async def test_a_branch_that_redis_was_not_told_of_is_not_begun_twice(floor: Sho
     await floor.verified()
 
 
-async def test_a_worker_of_the_log_before_removes_nothing_that_the_new_one_needs(
+async def test_a_worker_of_the_old_log_removes_nothing_that_the_new_one_needs(
     databases: Databases, database_url: str, redis_url: str
 ) -> None:
-    """It has applied a batch before Postgres was put back, and comes to trim it afterwards."""
+    """It applied a batch before Postgres was restored, and trims it afterwards."""
     async with Shopfloor(database_url, redis_url) as floor:
         await floor.fill(MUG=100)
         identity = (await branches(database_url)).identity
@@ -250,7 +301,7 @@ async def test_a_worker_of_the_log_before_removes_nothing_that_the_new_one_needs
             await restored.verified()
 
 
-async def test_two_who_find_it_at_once_begin_one_branch(
+async def test_two_that_notice_at_once_begin_one_branch(
     databases: Databases, database_url: str, redis_url: str
 ) -> None:
     async with put_back(databases, database_url, redis_url) as restored:
@@ -262,7 +313,7 @@ async def test_two_who_find_it_at_once_begin_one_branch(
 
 
 async def test_busy_mailboxes_are_left_alone(floor: Shopfloor) -> None:
-    """Whoever looks whether all is in step takes no mailbox from a worker."""
+    """Checking that both are in step takes no mailbox from a worker."""
     await floor.fill(MUG=10_000)
     rejoined = 0
 

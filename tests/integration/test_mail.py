@@ -1,16 +1,21 @@
-"""Customers are written to when their order is confirmed or cancelled; whatever the mail server does, none is lost."""
+"""Customers get a mail when their order is confirmed or cancelled; whatever the mail server does, none is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
 
-from domain.model import Actor, Personal
-from domain.orders import CancelOrder, ConfirmOrder, PlaceOrder, Wanted
+from domain.erasure import EraseOrderAddress
+from domain.model import Actor, Personal, Wanted
+from domain.orders import CancelOrder, ConfirmOrder, PlaceOrder
+from domain.payments.commands import CreatePayment, ReportPayment
+from domain.payments.entries import Entry
+from domain.payments.payment import Capabilities
 from tests.integration.reacting import Stage, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.mailserver import MailServer, Step
@@ -18,19 +23,19 @@ from workers.failures import Away
 from workers.reactions.mail import transport
 from workers.reactions.mail.reaction import Mail
 
-_ANN = UUID("01a20422-d30e-779e-b9e2-846832828929")
+ANN = UUID("01a20422-d30e-779e-b9e2-846832828929")
 
 
 @asynccontextmanager
 async def mailing(floor: Shopfloor, **settings: object) -> AsyncIterator[Stage]:
-    """The reaction, in a shop that has tea and a customer whose account says where she wants mail."""
+    """The reaction, in a shop that has tea and a customer whose account has an address."""
     await floor.fill(TEA=100)
     await floor.pool.execute(
         """
         INSERT INTO accounts (id, email, name, role, active, epoch, password_hash, created_at, updated_at)
         VALUES ($1, 'ann@example.com', 'Ann', 'customer', true, 0, '', now(), now())
         """,
-        _ANN,
+        ANN,
     )
     async with tools(floor, **settings) as given:
         mail = Mail(given)
@@ -49,9 +54,9 @@ async def mailing_to(server: MailServer, floor: Shopfloor, **settings: object) -
 
 
 async def confirmed(
-    floor: Shopfloor, customer: str = str(_ANN), email: str | None = None, *, by: str | None = None
+    floor: Shopfloor, customer: str = str(ANN), email: str | None = None, *, by: str | None = None
 ) -> UUID:
-    """An order that is placed and confirmed, by staff unless somebody else is named."""
+    """Places and confirms an order; staff confirm unless another actor is named."""
     order_id = floor.new_id()
     await floor.post(
         PlaceOrder(order_id, customer, (Wanted("TEA", 2),), Personal(email) if email else None),
@@ -67,15 +72,15 @@ async def seq_of(floor: Shopfloor, kind: str, order_id: UUID) -> int:
     return seq
 
 
-async def test_a_customer_is_written_to_at_the_accounts_address(floor: Shopfloor) -> None:
+async def test_a_customer_gets_mail_at_the_accounts_address(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
         order_id = await confirmed(floor)
         await floor.post(CancelOrder(order_id), actor=STAFF)
         await floor.drain()
         await stage.run_to_the_end()
         assert [(mail["To"], mail["Subject"]) for mail in server.mails] == [
-            ("Ann <ann@example.com>", f"Your order {order_id} is confirmed"),
-            ("Ann <ann@example.com>", f"Your order {order_id} is cancelled"),
+            ("Ann <ann@example.com>", "Your order T-000001 is confirmed"),
+            ("Ann <ann@example.com>", "Your order T-000001 is cancelled"),
         ]
         seq = await seq_of(floor, "order.confirmed", order_id)
         assert server.mails[0]["Message-ID"] == f"<{order_id}.{seq}@tidegate.example>"
@@ -84,7 +89,7 @@ async def test_a_customer_is_written_to_at_the_accounts_address(floor: Shopfloor
         assert server.connections == 1
 
 
-async def test_a_guest_at_the_orders_and_who_left_none_is_not(floor: Shopfloor) -> None:
+async def test_a_guest_gets_mail_at_the_orders_address_if_there_is_one(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
         await confirmed(floor, "guest:somebody", "guest@example.com")
         await confirmed(floor, "a-machine")
@@ -94,7 +99,7 @@ async def test_a_guest_at_the_orders_and_who_left_none_is_not(floor: Shopfloor) 
         assert await stage.dead_letters() == []
 
 
-async def test_so_many_mails_go_to_one_address_and_no_more(floor: Shopfloor) -> None:
+async def test_the_number_of_mails_to_one_address_is_limited(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor, mails_max_per_recipient=3) as stage:
         for number in range(6):
             await confirmed(floor, f"guest:{number}", "stranger@example.com")
@@ -105,7 +110,7 @@ async def test_so_many_mails_go_to_one_address_and_no_more(floor: Shopfloor) -> 
         assert await stage.dead_letters() == []
 
 
-async def test_so_many_mails_are_sent_by_one_principal_but_staff_may_send_to_all(floor: Shopfloor) -> None:
+async def test_the_number_of_mails_that_a_principal_causes_is_limited_except_for_staff(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor, mails_max_per_sender=2) as stage:
         for number in range(5):
             await confirmed(floor, "machine", f"stranger-{number}@example.com", by="machine")
@@ -115,7 +120,7 @@ async def test_so_many_mails_are_sent_by_one_principal_but_staff_may_send_to_all
         assert len(await sent(stage, server)) == 2 + 5
 
 
-async def test_a_mail_that_is_tried_again_counts_once(floor: Shopfloor) -> None:
+async def test_a_retried_mail_counts_once(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor, mails_max_per_recipient=1) as stage:
         server.trouble["MAIL"] = "451 later"
         await confirmed(floor)
@@ -126,9 +131,9 @@ async def test_a_mail_that_is_tried_again_counts_once(floor: Shopfloor) -> None:
         assert len(await sent(stage, server)) == 1
 
 
-async def test_an_account_that_is_not_confirmed_gets_no_mail_about_orders(floor: Shopfloor) -> None:
+async def test_an_unconfirmed_account_gets_no_mail_about_orders(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
-        await floor.pool.execute("UPDATE accounts SET confirmed = false WHERE id = $1", _ANN)
+        await floor.pool.execute("UPDATE accounts SET confirmed = false WHERE id = $1", ANN)
         await confirmed(floor)
         assert await sent(stage, server) == []
 
@@ -138,7 +143,7 @@ async def sent(stage: Stage, server: MailServer) -> list[EmailMessage]:
     return server.mails
 
 
-async def test_an_address_that_is_none_holds_up_nobody(floor: Shopfloor) -> None:
+async def test_an_invalid_address_holds_up_no_other_mail(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
         order_id = await confirmed(floor, "guest:a", "guest@example.com")
         await floor.pool.execute("UPDATE orders SET email = 'not an address' WHERE id = $1", order_id)
@@ -163,9 +168,9 @@ async def test_an_address_that_is_none_holds_up_nobody(floor: Shopfloor) -> None
         ("taken", "421 closing"),
     ],
 )
-async def test_while_the_server_is_away_or_hangs_mails_wait(floor: Shopfloor, step: Step, answer: str | None) -> None:
+async def test_mails_wait_while_the_server_is_away_or_hangs(floor: Shopfloor, step: Step, answer: str | None) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
-        order_id = await confirmed(floor)
+        await confirmed(floor)
         server.trouble[step] = answer
         await stage.run()
         row = await stage.row()
@@ -173,7 +178,7 @@ async def test_while_the_server_is_away_or_hangs_mails_wait(floor: Shopfloor, st
         assert row["last_error"].startswith("Away: ")
         server.trouble.clear()
         await stage.run_to_the_end()
-        assert [mail["Subject"] for mail in server.mails] == [f"Your order {order_id} is confirmed"]
+        assert [mail["Subject"] for mail in server.mails] == ["Your order T-000001 is confirmed"]
         assert await stage.dead_letters() == []
 
 
@@ -185,7 +190,7 @@ async def test_while_the_server_is_away_or_hangs_mails_wait(floor: Shopfloor, st
         ("421 ann is unknown", "(the recipient) is unknown"),
     ],
 )
-async def test_what_a_server_says_of_a_recipient_is_kept_without_the_address(
+async def test_a_server_s_words_about_a_recipient_are_kept_without_the_address(
     floor: Shopfloor, caplog: pytest.LogCaptureFixture, answer: str, kept: str
 ) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
@@ -198,7 +203,7 @@ async def test_what_a_server_says_of_a_recipient_is_kept_without_the_address(
 
 
 @pytest.mark.parametrize(("step", "answer"), [("RCPT", "550 no such user"), ("taken", "554 spam")])
-async def test_a_refusal_for_good_is_a_dead_letter(floor: Shopfloor, step: Step, answer: str) -> None:
+async def test_a_permanent_refusal_makes_a_dead_letter(floor: Shopfloor, step: Step, answer: str) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
         server.trouble[step] = answer
         await confirmed(floor)
@@ -211,7 +216,7 @@ async def test_a_refusal_for_good_is_a_dead_letter(floor: Shopfloor, step: Step,
         assert len(server.mails) == 1
 
 
-async def test_a_refusal_for_now_is_tried_again_so_many_times(floor: Shopfloor) -> None:
+async def test_a_temporary_refusal_is_retried_a_limited_number_of_times(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
         server.trouble["RCPT"] = "450 mailbox busy"
         await confirmed(floor)
@@ -220,7 +225,7 @@ async def test_a_refusal_for_now_is_tried_again_so_many_times(floor: Shopfloor) 
         assert len(await stage.dead_letters()) == 1
 
 
-async def test_a_server_that_was_away_for_long_takes_nothing_from_the_tries_of_a_mail(
+async def test_a_long_absence_of_the_server_does_not_use_up_a_mail_s_retries(
     floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
@@ -239,7 +244,7 @@ async def test_a_server_that_was_away_for_long_takes_nothing_from_the_tries_of_a
         assert len(server.mails) == 1
 
 
-async def test_a_connection_that_was_hung_up_meanwhile_is_made_again_at_once(floor: Shopfloor) -> None:
+async def test_a_connection_closed_by_the_server_is_reopened_at_once(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
         await confirmed(floor)
         await stage.run()
@@ -249,7 +254,7 @@ async def test_a_connection_that_was_hung_up_meanwhile_is_made_again_at_once(flo
         assert (len(server.mails), server.connections) == (2, 2)
 
 
-async def test_a_server_that_dawdles_over_every_answer_is_not_waited_for_without_end(
+async def test_a_server_that_delays_every_answer_is_not_waited_for_for_ever(
     floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "SEND_MAX_SECONDS", 0.1)
@@ -263,7 +268,7 @@ async def test_a_server_that_dawdles_over_every_answer_is_not_waited_for_without
         assert len(server.mails) == 1
 
 
-async def test_without_a_server_mails_are_files_and_a_repeat_takes_the_place_of_the_first(
+async def test_without_a_server_mails_are_files_and_a_repeat_replaces_the_first(
     floor: Shopfloor, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     home = tmp_path_factory.mktemp("home")
@@ -275,3 +280,55 @@ async def test_without_a_server_mails_are_files_and_a_repeat_takes_the_place_of_
         before = await asyncio.to_thread((home / "mail" / f"{seq:012}.eml").read_bytes)
         await stage.run_to_the_end()
         assert {path.name: path.read_bytes() for path in (home / "mail").iterdir()} == {f"{seq:012}.eml": before}
+
+
+async def report(floor: Shopfloor, order_id: UUID, payment_id: UUID, *entries: Entry) -> None:
+    await floor.post(ReportPayment(order_id, payment_id, "GBP", entries), actor=STAFF)
+    await floor.drain()
+
+
+async def test_who_could_not_pay_and_who_gets_money_back_is_told(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor) as stage:
+        order_id, payment_id = floor.new_id(), floor.new_id()
+        actor = Actor.in_role("guest:ann", "guest")
+        await floor.post(
+            PlaceOrder(order_id, actor.principal, (Wanted("TEA", 2),), Personal("ann@example.com")), actor=actor
+        )
+        await floor.post(CreatePayment(order_id, payment_id, "sandbox", Capabilities()), actor=actor)
+        await floor.drain()
+        at = datetime(2026, 11, 30, tzinfo=UTC)
+        reference = str(payment_id)
+        await report(floor, order_id, payment_id, Entry("charge_failure", reference, 200, at, "declined"))
+        await stage.run_to_the_end()
+        paid = Entry("charge_success", reference, 200, at + timedelta(minutes=1))
+        await report(floor, order_id, payment_id, paid, Entry("info", None, 200, at, "noted"))
+        await report(floor, order_id, payment_id, Entry("refund_success", "back", 50, at + timedelta(minutes=2)))
+        await report(floor, order_id, payment_id, Entry("refund_failure", "more", 50, at + timedelta(minutes=3)))
+        mails = await sent(stage, server)
+        assert [mail["Subject"] for mail in mails] == [
+            "Your payment for the order T-000001 did not go through",
+            "Your order T-000001 is confirmed",
+            "Money back for your order T-000001",
+        ]
+        assert "given you back GBP 0.50" in mails[-1].get_body(["plain"]).get_content()  # type: ignore[union-attr]
+
+
+async def test_an_order_that_was_given_up_needs_no_mail_about_its_payment(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor) as stage:
+        order_id, payment_id = floor.new_id(), floor.new_id()
+        ann = Actor.in_role(str(ANN), "customer")
+        await floor.post(PlaceOrder(order_id, ann.principal, (Wanted("TEA", 2),)), actor=ann)
+        await floor.post(CreatePayment(order_id, payment_id, "sandbox", Capabilities()), actor=ann)
+        await floor.post(CancelOrder(order_id), actor=ann)
+        await floor.drain()
+        failure = Entry("charge_failure", str(payment_id), 200, datetime(2026, 11, 30, tzinfo=UTC))
+        await report(floor, order_id, payment_id, failure)
+        assert [mail["Subject"] for mail in await sent(stage, server)] == ["Your order T-000001 is cancelled"]
+
+
+async def test_an_erased_guest_gets_no_mail(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor) as stage:
+        order_id = await confirmed(floor, "guest:a", "guest@example.com")
+        await floor.post(EraseOrderAddress(order_id), actor=STAFF)
+        await floor.drain()
+        assert await sent(stage, server) == []

@@ -1,4 +1,5 @@
-"""What promises an order follows the log: listings, cursors and moments, also when the first accepted comes last."""
+"""Everything that promises an order follows the log: listings, cursors and moments, even if the first accepted is
+committed last."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ _PAGE = 2
 
 @asynccontextmanager
 async def overtaken(floor: Shopfloor, table: str, first: Command, second: Command) -> AsyncIterator[None]:
-    """`first` is accepted and decided before `second`, and committed after it; within, only `second` is there."""
+    """`first` is accepted and decided before `second`, and committed after it; within the block only `second`
+    exists."""
     async with gate_before(floor.database_url, table, holds=1) as gate:
         held = asyncio.create_task(_drained(floor, first))
         await gate.wait_for(1)
@@ -66,7 +68,7 @@ async def _accounts(connection: AsyncConnection, cursor: str | None) -> tuple[li
 
 
 async def _all(floor: Shopfloor, newest: Newest) -> list[UUID]:
-    """Every page, one behind the other."""
+    """Every page, in turn."""
     found: list[UUID] = []
     async with _view(floor) as connection:
         page, cursor = await newest(connection, None)
@@ -77,8 +79,8 @@ async def _all(floor: Shopfloor, newest: Newest) -> list[UUID]:
     return found
 
 
-async def test_an_order_that_is_placed_later_stands_before_those_that_were_accepted_later(floor: Shopfloor) -> None:
-    """Whoever reads until an order that is known finds it: its id alone would have put it behind that."""
+async def test_an_order_placed_later_is_listed_before_those_accepted_later(floor: Shopfloor) -> None:
+    """A client that reads up to a known order finds it: its id alone would have put it after that one."""
     await floor.fill(MUG=100)
     earlier = [floor.place(number % 4, MUG=1) for number in range(3)]
     for order in earlier:
@@ -111,7 +113,7 @@ def _account(floor: Shopfloor, mailbox: int) -> CreateAccount:
     )
 
 
-async def test_so_do_accounts_and_whatever_else_is_made(floor: Shopfloor) -> None:
+async def test_accounts_and_other_things_are_listed_in_the_order_of_the_log_too(floor: Shopfloor) -> None:
     first, second = _account(floor, 0), _account(floor, 1)
     async with overtaken(floor, "accounts", first, second):
         assert await _all(floor, _accounts) == [second.account_id]
@@ -128,7 +130,7 @@ def _product(floor: Shopfloor, mailbox: int) -> CreateProduct:
 
 @pytest.mark.parametrize("what", ["orders", "a cancellation", "products", "a change"])
 async def test_moments_never_run_backwards_along_the_log(floor: Shopfloor, what: str) -> None:
-    """The first is decided first, and committed last: the rows that it writes say when, as the log does."""
+    """The first is decided first and committed last: the moments in its rows are those in the log."""
     await floor.fill(MUG=100)
     first: Command
     second: Command
@@ -138,7 +140,7 @@ async def test_moments_never_run_backwards_along_the_log(floor: Shopfloor, what:
     elif what == "a cancellation":
         placed = floor.place(0, MUG=1)
         await _drained(floor, placed)
-        # The batch must come to the gate: an order is placed beside.
+        # The batch must reach the gate: an order is placed as well.
         await floor.post(CancelOrder(placed.order_id), actor=STAFF)
         first, second = floor.place(0, MUG=1), floor.place(1, MUG=1)
     elif what == "products":
@@ -155,8 +157,8 @@ async def test_moments_never_run_backwards_along_the_log(floor: Shopfloor, what:
     await floor.verified()
 
 
-async def test_each_batch_has_a_moment_of_its_own(floor: Shopfloor) -> None:
-    """Also when the clock stands still: what is listed by moments is listed in the order of the log."""
+async def test_each_batch_has_its_own_moment(floor: Shopfloor) -> None:
+    """Even when the clock stands still: what is listed by moments is listed in the order of the log."""
     await floor.fill(MUG=100)
     await floor.pool.execute("UPDATE event_counter SET last_at = 'epoch'::timestamptz + interval '100 years'")
     for number in range(3):

@@ -1,4 +1,4 @@
-"""A worker that is stopped while it sends rows keeps what it has locked; whoever still runs has its batch ended."""
+"""A worker that is stopped while it sends rows keeps its locks, until a running worker terminates its batch."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from workers.overdue import end_overdue
 BATCH_MAX_SECONDS = 0.2
 
 
-async def test_a_batch_that_is_stopped_while_it_copies_is_ended(floor: Shopfloor) -> None:
+async def test_a_batch_stopped_while_it_copies_is_terminated(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     posted = await floor.post(floor.place(0, MUG=1))
     pool = await create_batch_pool(floor.database_url, size=2, batch_max_seconds=BATCH_MAX_SECONDS)
@@ -32,7 +32,7 @@ async def test_a_batch_that_is_stopped_while_it_copies_is_ended(floor: Shopfloor
             await connection.copy_to_table("stock", source=rows(), timeout=60)
 
     async def drained() -> None:
-        """Tried again, as workers do: it waits for the other one, and may be found overdue for that."""
+        """With retries, as workers do: it waits for the other one, and may be found overdue for that."""
         while True:
             with suppress(asyncpg.PostgresError, *LOST_CONNECTION):
                 return await floor.drain(0)

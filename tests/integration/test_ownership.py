@@ -1,4 +1,4 @@
-"""Every entity has one writer, and whoever else writes it is refused: of two mailboxes that changed one row, each would
+"""Every entity has one writer, and writes from elsewhere are refused: if two mailboxes changed one row, each would
 write what it had read, and one change would be lost."""
 
 from __future__ import annotations
@@ -16,11 +16,30 @@ from domain.accounts import Account, ChangeAccount
 from domain.api_keys import ApiKey, RevokeApiKey
 from domain.catalogue import ChangeProduct, Product, PutListing, SetVariant, Variant, VariantFields
 from domain.categories import Category, ChangeCategory
+from domain.checkouts import CancelCheckout, ChangeCheckout, Checkout, OpenCheckout, TakeOverCheckout
+from domain.completion import CompleteCheckout
+from domain.customers import Customer, SetCustomer
+from domain.gift_cards import DisableGiftCard, GiftCard, IssueGiftCard
 from domain.ids import new_id, slot_of_key
+from domain.invoices import DrawUpInvoices, Invoice, Seller
 from domain.jobs import SUCCEEDED, FinishJob, Job
-from domain.model import Actor, Command, Decision, Entity, Event, Order, Personal, Shop
+from domain.model import Actor, Command, Decision, Entity, Event, Order, Personal, Secret, Shop
 from domain.orders import CancelOrder, ConfirmOrder
+from domain.payments.commands import (
+    CapturePayment,
+    CreatePayment,
+    RefundPayment,
+    ReportPayment,
+    SettlePayment,
+    VoidPayment,
+)
+from domain.payments.payment import Capabilities, Payment
+from domain.payments.refunding import RefundOrder
+from domain.promotion_codes import GiveUpCode, PromotionCode
+from domain.quote.terms.promotions import Code
 from domain.sessions import CloseSession, RefreshSession, Session
+from domain.sku_prices import PutPrices, SkuPrices
+from domain.terms import StateTerms, TermsPart
 from domain.webhooks import DeleteWebhook, Webhook
 from runtime import envelope as envelopes
 from runtime.entities import ENTITIES
@@ -31,7 +50,7 @@ from workers.ownership import ForeignWrite, Writes
 
 
 class Praise(Command, frozen=True):
-    """A command that knows nothing of ownership: it goes where its own name lies, and renames a product of another."""
+    """A command that ignores ownership: it goes to the slot of its own name, and renames a product of another slot."""
 
     product_id: UUID
     where: str
@@ -63,7 +82,7 @@ def _needs(command: Praise, into: ReadSet) -> None:
 
 @pytest.fixture
 def praise(monkeypatch: pytest.MonkeyPatch) -> Callable[[UUID, str], Praise]:
-    """Praise, as a command like any other."""
+    """Praise, as an ordinary command."""
     registered: list[tuple[dict[Any, Any], Any, Any]] = [
         (model.COMMANDS, Praise, _praise),
         (model.EVENTS, ProductPraised.type, ProductPraised),
@@ -77,7 +96,7 @@ def praise(monkeypatch: pytest.MonkeyPatch) -> Callable[[UUID, str], Praise]:
     return Praise
 
 
-async def test_a_command_that_writes_what_another_slot_owns_is_put_aside_alone(
+async def test_a_command_that_writes_another_slot_s_entity_is_put_aside_alone(
     floor: Shopfloor, praise: Callable[[UUID, str], Praise]
 ) -> None:
     await floor.fill(MUG=10)
@@ -97,7 +116,7 @@ async def test_a_command_that_writes_what_another_slot_owns_is_put_aside_alone(
     await floor.verified()
 
 
-async def test_its_own_slot_writes_it(floor: Shopfloor, praise: Callable[[UUID, str], Praise]) -> None:
+async def test_its_own_slot_may_write_it(floor: Shopfloor, praise: Callable[[UUID, str], Praise]) -> None:
     await floor.fill(MUG=10)
     product_id = floor.listing("MUG").product_id
     owner = (product_id.int >> 64) & 4095
@@ -112,7 +131,7 @@ async def test_its_own_slot_writes_it(floor: Shopfloor, praise: Callable[[UUID, 
 _ID: Final = new_id(1_600_000_000_000, 1234, 1)
 _OTHER: Final = new_id(1_600_000_000_000, 77, 2)
 
-# Of each kind one, and commands that change it.
+# One entity of each kind, and commands that change it.
 OWNED: Final[dict[type[Entity], tuple[Entity, list[Command]]]] = {
     Order: (Order(_ID, "ann", "placed", "GBP", 0, ()), [ConfirmOrder(_ID), CancelOrder(_ID)]),
     Category: (Category(_ID, "a", "A", None, 0, 1), [ChangeCategory(_OTHER, {})]),
@@ -124,6 +143,8 @@ OWNED: Final[dict[type[Entity], tuple[Entity, list[Command]]]] = {
         Variant("A", _ID, "", 1, "GBP", None, None, None, {}, True, True),
         [ChangeProduct(_ID, {}), PutListing(_ID), SetVariant(_ID, VariantFields("A", 1, "GBP"))],
     ),
+    Customer: (Customer(_ID, (), None, False), [SetCustomer(_ID)]),
+    SkuPrices: (SkuPrices("A", _ID, ()), [PutPrices(_ID, "A", None, ())]),
     Account: (Account(_ID, Personal("a@example.org"), Personal("A"), "customer", True, 0, None), [ChangeAccount(_ID)]),
     Session: (
         Session(_OTHER, _ID, (), 0, 0, datetime(2030, 1, 1, tzinfo=UTC), None),
@@ -131,6 +152,38 @@ OWNED: Final[dict[type[Entity], tuple[Entity, list[Command]]]] = {
     ),
     ApiKey: (ApiKey(_ID, "a", "staff", (), "root", None, False), [RevokeApiKey(_ID)]),
     Job: (Job(_ID, "report", {}, "ann", "queued", 0, {}), [FinishJob(_ID, SUCCEEDED, 1, {})]),
+    Checkout: (
+        Checkout(_ID, "ann", "open", None, (), None, None, None, None, (), None, None, None, 1),
+        [
+            OpenCheckout(_ID),
+            ChangeCheckout(_ID),
+            TakeOverCheckout(_ID),
+            CancelCheckout(_ID),
+            CompleteCheckout(_ID, _ID, (), 0),
+        ],
+    ),
+    PromotionCode: (PromotionCode("SAVE", Code(_ID, "SAVE", _ID)), [GiveUpCode("SAVE")]),
+    TermsPart: (TermsPart("taxes", None, None, None, None, None, 1), [StateTerms("taxes")]),
+    Invoice: (
+        Invoice(f"{_ID}/0", _ID, "a", "invoice", "GBP", 1, Seller("A"), (), (), (), None),
+        [DrawUpInvoices(_ID, Seller("A"), {})],
+    ),
+    Payment: (
+        Payment(_ID, _ID, "ann", "sandbox", 1, "GBP", "manual", Capabilities()),
+        [
+            CreatePayment(_ID, _ID, "sandbox", Capabilities()),
+            CapturePayment(_ID, _ID, _ID, 1),
+            VoidPayment(_ID, _ID, _ID),
+            RefundPayment(_ID, _ID, _ID, 1, "Broken"),
+            SettlePayment(_ID, _ID, "r", True),
+            ReportPayment(_ID, _ID, "GBP", ()),
+            RefundOrder(_ID, _ID, 1, "Broken"),
+        ],
+    ),
+    GiftCard: (
+        GiftCard(_ID, None, "0WZ8", "GBP", 1, True, None, None),
+        [IssueGiftCard(_ID, Secret("hash"), "0WZ8", "GBP", 1), DisableGiftCard(_ID)],
+    ),
     Webhook: (Webhook(_ID, "https://a.example", (), "", "active", None, None, None, None, 1), [DeleteWebhook(_OTHER)]),
 }
 

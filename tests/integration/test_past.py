@@ -1,4 +1,4 @@
-"""What earlier releases left behind is read by this one: their logs, and the commands that still waited."""
+"""This release reads what earlier ones left: their logs, and the commands that still waited."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PASTS: Final = sorted((Path(__file__).parents[1] / "data" / "past").glob("*.json
 
 
 @pytest.mark.parametrize("path", PASTS, ids=[path.name for path in PASTS])
-async def test_a_past_is_migrated_read_and_goes_on(path: Path, databases: Databases, redis_url: str) -> None:
+async def test_a_past_is_migrated_read_and_continued(path: Path, databases: Databases, redis_url: str) -> None:
     past = Past.read(path)
     with databases.empty() as url:
         migrations.upgrade(url, past.revision)

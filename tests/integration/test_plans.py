@@ -1,4 +1,4 @@
-"""Whatever plan Postgres chooses, the same commands leave the same log, and what is in an order stays in order."""
+"""Whatever plan Postgres chooses, the same commands leave the same log, and what is ordered stays ordered."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ import pytest
 
 from domain.catalogue import ACTIVE, ARCHIVED, ChangeProduct, CreateProduct, ProductFields, VariantFields
 from domain.ids import new_id
-from domain.model import Command
-from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder, Wanted
+from domain.model import Command, Wanted
+from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder
 from gateway.views.exports import order_lines_between
 from gateway.views.orders import Wanted as WantedOrders
 from gateway.views.orders import find, newest
@@ -25,17 +25,17 @@ from runtime.mailboxes.rejoin import rejoin
 from tests import pace
 from tests.integration.bigshop import open_big_shop
 from tests.integration.shopfloor import STAFF, Shopfloor
-from tests.integration.test_verify import Shop
+from tests.integration.smallshop import Shop
 from tests.integration.test_verify_cli import peak_memory
 from tests.plans import PLANS, PLANS_VARIABLE, force
 from tests.servers import Databases
 
-# Neither in the order of the alphabet nor against it.
+# In neither alphabetical nor reverse order.
 ASKED: Final = ("MUG", "ZEBRA", "APPLE", "LAMP", "B-2", "B-10")
 
 
 async def _trade(floor: Shopfloor) -> list[UUID]:
-    """Everything that can become of an order, with many lines; the ids of the orders."""
+    """Takes orders with many lines through everything that can happen to them; returns their ids."""
     await floor.fill(**dict.fromkeys(ASKED, 1_000))
     orders = [
         PlaceOrder(floor.new_id(number % 4), "ann", tuple(Wanted(sku, number + 1) for sku in ASKED))
@@ -68,7 +68,7 @@ async def _restock_the_catalogue(floor: Shopfloor) -> None:
 
 
 class _InTurn(Shopfloor):
-    """Drains one mailbox after another: together, it would depend on the millisecond who came first."""
+    """Drains one mailbox after another: drained together, their order would depend on the millisecond."""
 
     async def drain(self, *mailboxes: int) -> None:
         for mailbox in mailboxes or range(self.mailbox_count):
@@ -76,7 +76,7 @@ class _InTurn(Shopfloor):
 
 
 async def _everything_at(database_url: str, redis_url: str) -> list[tuple[Any, ...]]:
-    """Does all there is to do, one mailbox after another, has it verified, and returns the log that it left."""
+    """Does everything, one mailbox after another, verifies it, and returns the resulting log."""
     async with _InTurn(database_url, redis_url) as floor:
         await floor.redis.flushall()
         shop = Shop(floor)
@@ -88,8 +88,8 @@ async def _everything_at(database_url: str, redis_url: str) -> list[tuple[Any, .
         return [
             tuple(row)
             for row in await floor.pool.fetch(
-                "SELECT seq, type, subject, actor, data::text FROM events"
-                # Who sent garbage is not known, so its command is named after the moment at which it came.
+                "SELECT seq, type, subject, actor, (data::jsonb - 'priced_at')::text FROM events"  # a moment differs
+                # The sender of garbage is unknown, so its command is named after the moment it arrived.
                 " WHERE data->>'command' IS DISTINCT FROM 'unreadable' ORDER BY seq"
             )
         ]
@@ -128,7 +128,7 @@ def _in_order(lines: str) -> bool:
 
 @pytest.fixture(scope="module")
 async def usual_log(databases: Databases, _shared_redis_url: str) -> list[tuple[Any, ...]]:
-    """What is left where Postgres plans as it likes."""
+    """The log of Postgres's own choice of plans."""
     with databases.migrated() as url:
         return await _everything_at(url, _shared_redis_url)
 
@@ -162,7 +162,7 @@ async def big_shop(databases: Databases, _shared_redis_url: str) -> AsyncIterato
 async def test_a_big_shop_trades_and_is_clean_whatever_the_plan(big_shop: str, redis_url: str, plan: str) -> None:
     await force(big_shop, PLANS[plan])
     async with Shopfloor(big_shop, redis_url) as floor:
-        # This Redis is new, and the shop is not.
+        # This Redis is new, unlike the shop.
         await rejoin(floor.pool, floor.redis, floor.inbox, range(floor.mailbox_count))
         asked = [*reversed(await floor.pool.fetch("SELECT sku FROM stock ORDER BY sku LIMIT 50"))]
         lines = tuple(Wanted(row["sku"], 1) for row in asked)
@@ -188,7 +188,7 @@ async def test_a_big_shop_trades_and_is_clean_whatever_the_plan(big_shop: str, r
 
 
 async def _posted_anew(floor: Shopfloor, commands: Sequence[Command]) -> list[UUID]:
-    """Posts and drains, under ids that no earlier plan has used."""
+    """Posts and drains, with ids that no earlier plan has used."""
     posted = [await floor.post(command, actor=STAFF, command_id=uuid4()) for command in commands]
     await floor.drain()
     return posted

@@ -1,18 +1,20 @@
-"""Posting: what is accepted is in the mailbox, in order, within its bound, and once per idempotency key."""
+"""Posting: what is accepted is in the mailbox, in order and within its bound."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import REGISTRY
 
 from domain.model import Command
 from domain.stock import ReceiveStock
 from ops.embedded import valkey
 from ops.embedded.valkey import ValkeyServer
 from runtime import envelope as envelopes
-from runtime.mailboxes.post import Claim, Known, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
-from runtime.mailboxes.redis_keys import awake_key
+from runtime import logs
+from runtime.mailboxes.post import Claim, MailboxesUnavailable, MailboxFull, Poster, PostQueueFull
+from runtime.mailboxes.redis_keys import awake_key, stream_key, weight_key
 from runtime.redis_client import connect
 from tests import servers
 from tests.integration.shopfloor import STAFF, Shopfloor
@@ -21,27 +23,42 @@ CLAIM = Claim("ann", "key-1", b"the first")
 
 
 async def entries(floor: Shopfloor, mailbox: int = 0) -> list[Command]:
-    """The commands that lie in a mailbox, oldest first."""
+    """The commands in a mailbox, oldest first."""
     found = await floor.inbox.read(mailbox, "0-0", 100_000)
     return [envelopes.decode(entry.fields)[1] for entry in found]
 
 
 async def wakes(floor: Shopfloor) -> list[int]:
-    """The mailboxes that somebody was asked to drain."""
+    """The mailboxes that activations were sent for."""
     await floor.poster.close()
     return floor.woken
 
 
 async def round_trips(floor: Shopfloor) -> int:
-    """How often the script was called on this server so far."""
+    """How often the script has been called on this server."""
     return int((await floor.redis.info("commandstats")).get("cmdstat_evalsha", {}).get("calls", 0))
 
 
-async def test_a_posted_command_is_in_its_mailbox_and_somebody_is_asked_to_drain_it(floor: Shopfloor) -> None:
+async def test_a_posted_command_is_in_its_mailbox_and_wakes_it(floor: Shopfloor) -> None:
     order = floor.place(2, MUG=1)
     await floor.post(order)
     assert await entries(floor, 2) == [order]
     assert await wakes(floor) == [2]
+    await floor.drain()
+    await floor.verified()
+
+
+async def test_what_travels_together_is_logged_as_nobodys(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = []
+
+    async def wake(mailbox: int) -> None:
+        named.append(logs.ids())
+
+    monkeypatch.setattr(floor.poster, "_wake", wake)
+    with logs.about(request_id=b"of the first"):
+        await floor.post(floor.place(2, MUG=1))
+    await floor.poster.close()
+    assert named == [{}]
     await floor.drain()
     await floor.verified()
 
@@ -56,6 +73,24 @@ async def test_concurrent_posts_travel_together_and_keep_their_order(floor: Shop
         posted = [order for order in orders if floor.mailbox_of(order) == mailbox]
         assert (await entries(floor, mailbox))[-len(posted) :] == posted
     assert Counter(await wakes(floor)) == Counter(range(floor.mailbox_count)), "each was woken once"
+    await floor.drain()
+    await floor.verified()
+
+
+async def test_every_round_trip_is_timed_however_it_ends(floor: Shopfloor) -> None:
+    def timed() -> float:
+        return REGISTRY.get_sample_value("tidegate_post_seconds_count") or 0.0
+
+    before = timed()
+    await floor.post_all([floor.place(1, MUG=1) for _ in range(50)])
+    assert 1 <= timed() - before <= 2
+    before = timed()
+    async with connect("redis://127.0.0.1:1") as nowhere:
+        floor.poster._client = nowhere
+        with pytest.raises(MailboxesUnavailable):
+            await floor.post(floor.place(1, MUG=1))
+    assert timed() == before + 1
+    floor.poster._client = floor.redis
     await floor.drain()
     await floor.verified()
 
@@ -83,13 +118,62 @@ async def test_a_mailbox_takes_commands_up_to_its_bound_and_then_says_that_it_is
             await floor.post(floor.place(0, MUG=1))
         await floor.post(floor.place(1, MUG=1))  # the others have room
         await floor.drain()
-        await floor.post(floor.place(0, MUG=1))  # and so has this one, when it has been drained
+        await floor.post(floor.place(0, MUG=1))  # and so has this one, once it is drained
         await floor.drain()
         counts = await floor.verified()
         assert counts["mailbox_entries_applied"] == 22
 
 
-async def test_a_full_mailbox_remembers_no_idempotency_key_of_what_it_refused(
+async def test_a_mailbox_takes_commands_up_to_its_bound_in_bytes(database_url: str, redis_url: str) -> None:
+    bound = 20_000
+    async with Shopfloor(database_url, redis_url, mailbox_max_bytes=bound) as floor:
+        await floor.fill(MUG=1_000)
+        orders = [floor.place(0, MUG=1) for _ in range(300)]
+        answers = await asyncio.gather(*(floor.post(order) for order in orders), return_exceptions=True)
+        accepted = [order for order, answer in zip(orders, answers, strict=True) if not isinstance(answer, Exception)]
+        assert {type(answer) for answer in answers if isinstance(answer, Exception)} == {MailboxFull}
+        assert await entries(floor) == accepted
+        waiting = await floor.redis.memory_usage(stream_key(0), samples=0) or 0
+        assert bound / 2 < waiting < bound * 1.2
+        for _ in range(2):  # by the count, and by the measurement when that has expired
+            with pytest.raises(MailboxFull):
+                await floor.post(floor.place(0, MUG=1))
+            await floor.redis.delete(weight_key(0))
+        await floor.post(floor.place(1, MUG=1))  # the others have room
+        await floor.drain()
+        await floor.post(floor.place(0, MUG=1))  # and so has this one, once it is drained
+        await floor.drain()
+        counts = await floor.verified()
+        assert counts["orders"] == len(accepted) + 2
+
+
+async def test_a_mailbox_is_weighed_anew_every_second_while_it_is_being_emptied(
+    database_url: str, redis_url: str
+) -> None:
+    async with Shopfloor(database_url, redis_url, mailbox_max_bytes=20_000) as floor:
+        elsewhere = floor.mailbox_count  # a mailbox that is never drained
+        posts = (floor.poster.post(elsewhere, b"x" * 1_000) for _ in range(30))
+        assert MailboxFull in map(type, await asyncio.gather(*posts, return_exceptions=True))
+        await floor.redis.xtrim(stream_key(elsewhere), maxlen=5, approximate=False)
+        assert 0 < await floor.redis.pttl(weight_key(elsewhere)) <= 1_000
+        await floor.redis.delete(weight_key(elsewhere))  # as its expiry would
+        assert await floor.poster.post(elsewhere, b"x" * 1_000) is None
+
+
+async def test_a_command_larger_than_the_bound_is_taken_by_an_empty_mailbox(database_url: str, redis_url: str) -> None:
+    async with Shopfloor(database_url, redis_url, mailbox_max_bytes=1) as floor:
+        await floor.fill(MUG=2)
+        large = ReceiveStock("MUG", 1, "x" * 400)
+        for _ in range(2):
+            await floor.post(large, actor=STAFF)
+            with pytest.raises(MailboxFull):
+                await floor.post(large, actor=STAFF)
+            await floor.drain()
+        assert await floor.stock("MUG") == (4, 0)
+        await floor.verified()
+
+
+async def test_a_full_mailbox_remembers_no_idempotency_key_of_refused_commands(
     database_url: str, redis_url: str
 ) -> None:
     async with Shopfloor(database_url, redis_url, mailbox_max_commands=1) as floor:
@@ -104,7 +188,7 @@ async def test_a_full_mailbox_remembers_no_idempotency_key_of_what_it_refused(
         await floor.verified()
 
 
-async def test_a_process_takes_so_many_commands_at_a_time(database_url: str, redis_url: str) -> None:
+async def test_a_process_takes_a_limited_number_of_commands_at_a_time(database_url: str, redis_url: str) -> None:
     async with Shopfloor(database_url, redis_url, queue_max_commands=10) as floor:
         answers = await asyncio.gather(*(floor.post(floor.place(0, MUG=1)) for _ in range(15)), return_exceptions=True)
         assert [isinstance(answer, PostQueueFull) for answer in answers] == [False] * 10 + [True] * 5
@@ -112,38 +196,6 @@ async def test_a_process_takes_so_many_commands_at_a_time(database_url: str, red
         assert await floor.waiting(0) == 11
         await floor.drain()
         await floor.verified()
-
-
-async def test_of_fifty_posts_with_one_key_one_is_posted_and_the_others_get_its_claim(floor: Shopfloor) -> None:
-    claims = [Claim("ann", "key-1", b"claim %d" % number) for number in range(50)]
-    posters = [floor.new_poster(floor.redis) for _ in range(5)]  # as in five gateway processes
-    answers = await asyncio.gather(
-        *(
-            posters[number % 5].post(
-                0, envelopes.encode(floor.envelope(floor.place(0, MUG=1), key="key-1")), claims[number]
-            )
-            for number in range(50)
-        )
-    )
-    (first,) = [number for number, answer in enumerate(answers) if answer is None]
-    assert Counter(answers) == {None: 1, Known(claims[first].value, waits=True): 49}
-    assert await floor.waiting(0) == 1
-    assert await floor.poster.post(0, b"whatever", claims[0]) == Known(claims[first].value, waits=True)
-    await floor.drain()
-    assert await floor.poster.post(0, b"whatever", claims[0]) == Known(claims[first].value, waits=False)
-    counts = await floor.verified()
-    assert counts["commands"] == 1
-
-
-async def test_a_key_is_its_principals_own(floor: Shopfloor) -> None:
-    # Principals and keys that would read alike if they were simply written one behind the other.
-    claims = [Claim("ann", "k", b"1"), Claim("bob", "k", b"2"), Claim("a", "nn:k", b"3"), Claim("ann:k", "k", b"4")]
-    for claim in [*claims, Claim("ann", "k:k", b"5"), Claim("1:a", "k", b"6"), Claim("1", "a:k", b"7")]:
-        assert await floor.poster.post(0, b"entry", claim) is None
-    assert await floor.poster.post(0, b"entry", claims[0]) == Known(b"1", waits=True)
-    assert await floor.waiting(0) == 7
-    await floor.drain()
-    await floor.verified()
 
 
 async def test_a_redis_that_has_forgotten_the_script_learns_it_again(floor: Shopfloor) -> None:
@@ -161,7 +213,7 @@ async def test_a_redis_that_has_forgotten_the_script_learns_it_again(floor: Shop
 
 @pytest.fixture
 def own_valkey() -> Iterator[ValkeyServer]:
-    """A Valkey that this test may stop."""
+    """A Valkey that the test may stop."""
     with servers.folder() as home:
         server = ValkeyServer(home, settings=valkey.NOT_DURABLE)
         server.start()
@@ -169,7 +221,7 @@ def own_valkey() -> Iterator[ValkeyServer]:
         server.kill()
 
 
-async def test_while_redis_is_away_every_post_is_told_so_and_afterwards_all_is_well(
+async def test_while_redis_is_away_every_post_fails_and_afterwards_all_succeed(
     database_url: str, own_valkey: ValkeyServer
 ) -> None:
     async with Shopfloor(database_url, own_valkey.url) as floor:
@@ -201,7 +253,7 @@ async def test_a_redis_that_cannot_write_accepts_nothing(floor: Shopfloor) -> No
     assert counts["commands"] == 2
 
 
-async def test_one_mailbox_that_cannot_be_written_leaves_the_others_alone(floor: Shopfloor) -> None:
+async def test_one_mailbox_that_cannot_be_written_does_not_affect_the_others(floor: Shopfloor) -> None:
     await floor.redis.set("mailbox:{1}", "no stream")
     answers = await asyncio.gather(
         *(floor.post(floor.place(mailbox, MUG=1)) for mailbox in range(4)), return_exceptions=True
@@ -212,20 +264,20 @@ async def test_one_mailbox_that_cannot_be_written_leaves_the_others_alone(floor:
     await floor.verified()
 
 
-async def test_a_request_that_was_given_up_does_not_hurt_the_others_of_its_pipeline(floor: Shopfloor) -> None:
+async def test_a_cancelled_request_does_not_affect_the_others_of_its_pipeline(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     given_up = asyncio.create_task(floor.post(floor.place(0, MUG=1)))
     others = [asyncio.create_task(floor.post(floor.place(0, MUG=1))) for _ in range(3)]
     await asyncio.sleep(0)  # all four have posted, none has its answer
     given_up.cancel()
     await asyncio.gather(*others)
-    assert await floor.waiting(0) == 4, "what was on its way is accepted all the same"
+    assert await floor.waiting(0) == 4, "what had been sent is accepted all the same"
     await floor.drain()
     assert await floor.stock("MUG") == (10, 4)
     await floor.verified()
 
 
-async def test_a_call_that_nobody_hears_is_only_a_hint_lost(floor: Shopfloor) -> None:
+async def test_a_lost_activation_is_only_a_lost_hint(floor: Shopfloor) -> None:
     async def deaf(mailbox: int) -> None:
         raise ConnectionError("nobody there")
 
@@ -233,13 +285,15 @@ async def test_a_call_that_nobody_hears_is_only_a_hint_lost(floor: Shopfloor) ->
         floor.redis,
         deaf,
         mailbox_max_commands=10,
+        mailbox_max_bytes=100_000,
         queue_max_commands=10,
         awake_milliseconds=60_000,
         idempotency_seconds=60,
+        idempotency_max_bytes=100_000,
     )
     await poster.post(0, envelopes.encode(floor.envelope(ReceiveStock("MUG", 1), actor=STAFF)))
     await poster.close()
-    await floor.redis.delete(awake_key(0))  # as time would
+    await floor.redis.delete(awake_key(0))  # as its expiry would
     assert await floor.forgotten() == [0]
     await floor.drain(0)
     await floor.verified()

@@ -17,12 +17,12 @@ UNITS, BUYERS = 50, 200
 
 
 def _drain(floor: Shopfloor, mailboxes: Iterable[int]) -> list["asyncio.Task[None]"]:
-    """A drainer of its own for each mailbox, as in as many worker processes."""
+    """A separate drainer for each mailbox, as in as many worker processes."""
     return [asyncio.create_task(floor.new_drainer().drain([mailbox])) for mailbox in mailboxes]
 
 
 async def _race(floor: Shopfloor, *mailboxes: int) -> None:
-    """Drains the mailboxes at once; the first batch of each is decided before any of them writes."""
+    """Drains the mailboxes concurrently; the first batch of each is decided before any of them writes."""
     async with gate_before(floor.database_url, "event_counter") as gate:
         drains = _drain(floor, mailboxes)
         await gate.wait_for(len(mailboxes))
@@ -36,7 +36,7 @@ async def test_two_hundred_buyers_and_fifty_units_give_exactly_fifty_orders(
 ) -> None:
     async with Shopfloor(database_url, redis_url, batch_max_commands=batch_max_commands) as floor:
         await floor.fill(MUG=UNITS)
-        # 50 buyers in each mailbox: each batch by itself finds enough for everyone it has.
+        # 50 buyers in each mailbox: each batch by itself finds enough for all of its buyers.
         posted = await floor.post_all(floor.place(number % 4, MUG=1) for number in range(BUYERS))
         moved = retries("balance_moved", "log_moved")
         await _race(floor, *range(4))
@@ -44,7 +44,7 @@ async def test_two_hundred_buyers_and_fifty_units_give_exactly_fifty_orders(
             "applied": UNITS,
             "rejected: insufficient_stock": BUYERS - UNITS,
         }
-        assert retries("balance_moved", "log_moved") > moved, "somebody had to look again, alone"
+        assert retries("balance_moved", "log_moved") > moved, "some batch had to look again, alone"
         assert await floor.stock("MUG") == (UNITS, UNITS)
         assert await floor.pool.fetchval("SELECT count(*) FROM orders") == UNITS
         counts = await floor.verified()
@@ -62,7 +62,7 @@ async def test_two_batches_that_fit_only_one_at_a_time(floor: Shopfloor) -> None
     await floor.verified()
 
 
-async def test_two_batches_that_fit_both_do_not_wait_for_each_other(floor: Shopfloor) -> None:
+async def test_two_batches_that_both_fit_do_not_wait_for_each_other(floor: Shopfloor) -> None:
     await floor.fill(MUG=12)
     posted = await floor.post_all([floor.place(0, MUG=6), floor.place(1, MUG=6)])
     moved = retries("balance_moved")
@@ -100,7 +100,7 @@ async def test_place_and_cancel_sent_together_apply_in_that_order(floor: Shopflo
     await floor.verified()
 
 
-async def test_a_cancellation_that_overtakes_nothing_finds_no_order(floor: Shopfloor) -> None:
+async def test_a_cancellation_before_its_order_finds_no_order(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     order = floor.place(0, MUG=2)
     posted = await floor.post_all([CancelOrder(order.order_id), order, CancelOrder(order.order_id)])
@@ -109,9 +109,9 @@ async def test_a_cancellation_that_overtakes_nothing_finds_no_order(floor: Shopf
     await floor.verified()
 
 
-async def test_what_another_takes_meanwhile_is_missing_also_to_who_gives_it_back_at_once(floor: Shopfloor) -> None:
-    """An order that is placed and cancelled in one batch takes nothing in the end, but it was there for a moment:
-    in the log, which is folded event by event, it must have fitted in."""
+async def test_stock_taken_meanwhile_is_missing_even_to_an_order_that_is_cancelled_at_once(floor: Shopfloor) -> None:
+    """An order that is placed and cancelled in one batch takes nothing in the end, but it existed for a moment: the log
+    is folded event by event, and there must have been enough for it."""
     await floor.fill(MUG=10)
     passing = floor.place(0, MUG=5)
     posted = await floor.post_all([passing, CancelOrder(passing.order_id), floor.place(1, MUG=8)])
@@ -126,7 +126,7 @@ async def test_what_another_takes_meanwhile_is_missing_also_to_who_gives_it_back
     await floor.verified()
 
 
-async def test_what_another_takes_meanwhile_is_missing_also_if_more_comes_in_later(floor: Shopfloor) -> None:
+async def test_stock_taken_meanwhile_is_missing_even_if_more_is_received_later(floor: Shopfloor) -> None:
     await floor.fill(MUG=5)
     shelf = floor.mailbox_of(ReceiveStock("MUG", 1))
     elsewhere = (shelf + 1) % floor.mailbox_count
@@ -146,7 +146,7 @@ async def test_what_another_takes_meanwhile_is_missing_also_if_more_comes_in_lat
     await floor.verified()
 
 
-async def test_stock_that_is_written_off_while_it_is_being_sold(floor: Shopfloor) -> None:
+async def test_stock_written_off_while_it_is_being_sold(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     shelf = floor.mailbox_of(ReceiveStock("MUG", 1))
     elsewhere = (shelf + 1) % floor.mailbox_count
@@ -162,8 +162,8 @@ async def test_stock_that_is_written_off_while_it_is_being_sold(floor: Shopfloor
 
 
 @pytest.mark.parametrize("counted", [10, 4])
-async def test_what_was_counted_is_on_hand_whatever_came_in_meanwhile(floor: Shopfloor, counted: int) -> None:
-    """A count decides on what is there; goods that come in before it is written make it decide again."""
+async def test_a_count_stands_whatever_was_received_meanwhile(floor: Shopfloor, counted: int) -> None:
+    """A count is decided on the stock at hand; goods received before it is written make it be decided again."""
     await floor.fill(MUG=10)
     count = await floor.post(SetStock("MUG", counted), mailbox=0, actor=STAFF)
     received = await floor.post(ReceiveStock("MUG", 7), mailbox=1, actor=STAFF)
@@ -175,7 +175,7 @@ async def test_what_was_counted_is_on_hand_whatever_came_in_meanwhile(floor: Sho
     await floor.verified()
 
 
-async def test_a_count_that_finds_less_than_is_promised_is_refused(floor: Shopfloor) -> None:
+async def test_a_count_below_what_is_reserved_is_refused(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     placed = await floor.post(floor.place(0, MUG=8))
     count = await floor.post(SetStock("MUG", 5), mailbox=1, actor=STAFF)
@@ -185,7 +185,7 @@ async def test_a_count_that_finds_less_than_is_promised_is_refused(floor: Shopfl
     await floor.verified()
 
 
-async def test_what_is_sold_was_reserved_and_takes_nothing_from_others(floor: Shopfloor) -> None:
+async def test_a_sale_was_reserved_and_takes_nothing_from_others(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     sold = floor.place(0, MUG=6)
     await floor.post(sold)
@@ -199,7 +199,7 @@ async def test_what_is_sold_was_reserved_and_takes_nothing_from_others(floor: Sh
     await floor.verified()
 
 
-async def test_what_comes_back_while_somebody_wants_it_is_there_or_not_yet(floor: Shopfloor) -> None:
+async def test_returned_stock_that_is_wanted_meanwhile_is_there_or_not_yet(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
     returned = floor.place(0, MUG=6)
     await floor.post_all([returned, ConfirmOrder(returned.order_id)])
@@ -227,7 +227,7 @@ async def test_of_two_last_moves_of_one_order_the_first_counts(floor: Shopfloor)
 
 
 async def _gapless(floor: Shopfloor) -> list[int]:
-    """The log as a reader sees it now, who must never see a gap."""
+    """Reads the log, in which no reader may ever see a gap."""
     seen = await floor.log()
     assert seen == list(range(1, len(seen) + 1)), "the log has a gap"
     return seen
@@ -239,7 +239,7 @@ async def test_no_reader_ever_sees_a_later_event_before_an_earlier_one(floor: Sh
     second = await floor.post_all(floor.place(1, MUG=1) for _ in range(10))
     before = await _gapless(floor)
     async with gate_before(floor.database_url, "commands") as gate:
-        # The first has its places in the log and has not committed them yet.
+        # The first has its places in the log but has not committed them yet.
         (slow,) = _drain(floor, [0])
         await gate.wait_for(1)
         (other,) = _drain(floor, [1])
@@ -253,7 +253,7 @@ async def test_no_reader_ever_sees_a_later_event_before_an_earlier_one(floor: Sh
     await floor.verified()
 
 
-async def test_a_reader_beside_many_drainers_never_sees_a_gap(floor: Shopfloor) -> None:
+async def test_a_reader_alongside_many_drainers_never_sees_a_gap(floor: Shopfloor) -> None:
     await floor.fill(MUG=100, LAMP=10_000)
     filled = len(await floor.log())
     await floor.post_all(
@@ -272,9 +272,9 @@ async def test_a_reader_beside_many_drainers_never_sees_a_gap(floor: Shopfloor) 
     await floor.verified()
 
 
-async def test_a_batch_that_has_to_wait_for_its_turn_sees_what_was_done_before_it(floor: Shopfloor) -> None:
+async def test_a_batch_that_waits_for_its_turn_sees_what_was_done_before_it(floor: Shopfloor) -> None:
     await floor.fill(MUG=10)
-    # Both want more than there is, so both look again alone: one must wait, and then see what is left.
+    # Together they want more than there is, so both look again, alone: one must wait, and then see what is left.
     posted = await floor.post_all([floor.place(mailbox, MUG=quantity) for quantity in (6, 5, 4) for mailbox in (0, 1)])
     async with gate_before(floor.database_url, "commands") as gate:
         drains = _drain(floor, [0, 1])
@@ -288,4 +288,4 @@ async def test_a_batch_that_has_to_wait_for_its_turn_sees_what_was_done_before_i
 
 async def _wait_for_both(gate: Gate) -> None:
     await gate.wait_for(1)  # one is in the middle of its batch
-    await gate.wait_for_blocked(2)  # and the other can only wait for it
+    await gate.wait_for_blocked(2)  # and the other can only wait for that

@@ -1,4 +1,4 @@
-"""What the live figures ask of Postgres: the minutes before, what runs low, and what is left of what sells."""
+"""What the live figures read from Postgres: the past minutes, what runs low, and what is left of what sells."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -79,7 +79,7 @@ async def put_on_shelf(
     await rows.execute("INSERT INTO stock (sku, on_hand, reserved) VALUES ($1, $2, 3)", sku, available + 3)
 
 
-async def test_the_minutes_before_by_step_and_currency(engine: AsyncEngine, rows: "asyncpg.Connection[Any]") -> None:
+async def test_the_past_minutes_by_step_and_currency(engine: AsyncEngine, rows: "asyncpg.Connection[Any]") -> None:
     await put_order(rows, 1, SINCE - 1, 100)
     await put_order(rows, 2, SINCE, 200, waited=50)
     await put_order(rows, 3, SINCE + STEP_SECONDS - 1, 300)
@@ -95,7 +95,7 @@ async def test_the_minutes_before_by_step_and_currency(engine: AsyncEngine, rows
     assert since == SINCE
 
 
-async def test_of_very_many_orders_only_the_end_is_looked_at(
+async def test_of_very_many_orders_only_the_last_are_read(
     engine: AsyncEngine, rows: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.views.sales._ORDERS_MAX", 3)
@@ -104,7 +104,7 @@ async def test_of_very_many_orders_only_the_end_is_looked_at(
     async with engine.connect() as connection:
         found, since = await sales(connection, SINCE, STEP_SECONDS)
     assert [sold.at for sold in sorted(found)] == [SINCE + step * STEP_SECONDS for step in (3, 4, 5)]
-    assert since == SINCE + 4 * STEP_SECONDS, "the oldest of them may be seen in part"
+    assert since == SINCE + 4 * STEP_SECONDS, "the oldest step may be seen in part"
 
 
 async def test_what_runs_low(engine: AsyncEngine, rows: "asyncpg.Connection[Any]") -> None:
@@ -122,11 +122,11 @@ async def test_what_runs_low(engine: AsyncEngine, rows: "asyncpg.Connection[Any]
         RunningLow("MANY", "The many", 400, 200),
         RunningLow("FEW", "The few", LOW_STOCK_PIECES, 2),
         RunningLow("FEWER", "The fewer, red", 5),
-    ], "what is gone soonest comes first, however many there are; then the fewest"
+    ], "what sells out soonest comes first, however many are left; then the fewest"
     assert (low.low_skus, low.sold_out_skus) == (2, 1)
 
 
-async def test_no_more_is_told_than_fits(engine: AsyncEngine, rows: "asyncpg.Connection[Any]") -> None:
+async def test_the_lists_are_limited(engine: AsyncEngine, rows: "asyncpg.Connection[Any]") -> None:
     for number in range(LOW_STOCK_MAX + 5):
         await put_on_shelf(rows, number + 1, f"SKU-{number}", 2)
     shelf = ShelfWatch(engine)

@@ -1,5 +1,5 @@
-"""The hub on a real log: whoever subscribes gets what it sees, once and in order, from where it says, whatever the feed
-loses and however much comes in meanwhile."""
+"""The hub on a real log: subscribers get what they may see, once and in order, from where they say, whatever the feed
+loses and however much happens meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,12 +31,12 @@ def record(seq: int) -> EventRecord:
 
 
 def turns(*, replays_max: int = 100, of_one: int = 100, events_per_second: float = 1e9) -> Turns:
-    """Of a size that is no bound, but for what a test is about."""
+    """Limits that are out of reach, except those that the test is about."""
     return Turns(replays_max=replays_max, replays_max_per_principal=of_one, events_per_second=events_per_second)
 
 
 class Shop:
-    """A log written by hand, with a tail and a hub on it."""
+    """A log filled by hand, with a tail and a hub on it."""
 
     def __init__(self, connection: "asyncpg.Connection[Any]", tail: Tail, hub: Hub) -> None:
         self.connection = connection
@@ -45,7 +45,7 @@ class Shop:
         self.last = 0
 
     async def commit(self, count: int, *, told: bool = True) -> None:
-        """Writes so many events more; the feed tells of them, or loses the message."""
+        """Writes this many more events; the feed delivers the message about them, or loses it."""
         records = [record(seq) for seq in range(self.last + 1, self.last + count + 1)]
         self.last += count
         async with self.connection.transaction():
@@ -62,7 +62,7 @@ class Shop:
 
 
 class Reader:
-    """Notes what a subscription delivers."""
+    """Records what a subscription delivers."""
 
     def __init__(self, hub: Hub, *addresses: str) -> None:
         self.hub = hub
@@ -141,7 +141,7 @@ async def test_resuming_while_events_pour_in_neither_repeats_nor_misses_one(
 
     pouring = asyncio.create_task(pour())
     for number, reader in enumerate(readers):
-        while True:  # one with little room may fall behind; it comes back from where it was
+        while True:  # one with little room may fall behind; it resumes from where it was
             try:
                 after = reader.seqs[-1] if reader.seqs else number * 60
                 await reader.resume(after, max_events=max_events, max_bytes=max_bytes)
@@ -155,7 +155,7 @@ async def test_resuming_while_events_pour_in_neither_repeats_nor_misses_one(
 
 
 @pytest.mark.parametrize("bounds", [{"max_events": 4}, {"max_bytes": 100}])
-async def test_what_comes_in_while_the_last_page_is_delivered_has_a_bound(shop: Shop, bounds: dict[str, int]) -> None:
+async def test_what_arrives_while_the_last_page_is_delivered_is_limited(shop: Shop, bounds: dict[str, int]) -> None:
     await shop.commit(1)
     await eventually_seen("the tail", lambda: _is(shop.hub.seq == 1), within_seconds=10)
     reader = Reader(shop.hub, "log")
@@ -179,7 +179,7 @@ async def test_lost_messages_are_read_from_the_log(shop: Shop) -> None:
     assert await reader.up_to(60) == list(range(1, 61))
 
 
-async def test_from_a_seq_that_is_yet_to_come(shop: Shop) -> None:
+async def test_a_seq_that_is_yet_to_come(shop: Shop) -> None:
     await shop.commit(2)
     reader = Reader(shop.hub, "log")
     await reader.resume(5)
@@ -187,7 +187,7 @@ async def test_from_a_seq_that_is_yet_to_come(shop: Shop) -> None:
     assert await reader.up_to(8) == [6, 7, 8]
 
 
-async def test_who_left_gets_nothing_more_and_leaves_nothing_behind(shop: Shop) -> None:
+async def test_a_subscriber_that_left_gets_nothing_more_and_leaves_nothing_behind(shop: Shop) -> None:
     goes, stays = Reader(shop.hub, "log"), Reader(shop.hub, "log", "orders")
     await asyncio.gather(goes.resume(0), stays.resume(0))
     await shop.commit(2)

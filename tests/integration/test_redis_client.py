@@ -1,5 +1,5 @@
-"""Whoever asks Redis for something, when Redis goes and comes back: what is asked while it is away fails or is dropped
-soon, as promised, and what is asked afterwards works at the first attempt.
+"""Clients of Redis when Redis goes away and comes back: requests in the meantime fail or are dropped soon, as promised,
+and those afterwards succeed at the first attempt.
 """
 
 import asyncio
@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import pytest
+from redis.exceptions import ResponseError
 
 from ops.embedded import valkey
 from ops.embedded.valkey import ValkeyServer
 from runtime.activation import ActivationBroker, activate
 from runtime.feed import EVENTS_CHANNEL, Publisher
 from runtime.redis_client import ANSWER_TIMEOUT_SECONDS, REDIS_UNAVAILABLE, connect
+from runtime.redis_connections import ask_all
 from tests import pace, servers
 
 CONNECTIONS: Final = 5
@@ -24,7 +26,7 @@ _QUEUE: Final = "activations"
 
 @pytest.fixture
 async def server() -> AsyncIterator[ValkeyServer]:
-    """A Valkey that may be killed."""
+    """A Valkey that the test may kill."""
     with servers.folder() as home:
         running = ValkeyServer(home, settings=valkey.NOT_DURABLE)
         await asyncio.to_thread(running.start)
@@ -34,7 +36,7 @@ async def server() -> AsyncIterator[ValkeyServer]:
             await asyncio.to_thread(running.stop)
 
 
-async def test_connections_that_were_idle_when_redis_went_are_not_used_again(server: ValkeyServer) -> None:
+async def test_connections_that_were_idle_when_redis_went_away_are_not_reused(server: ValkeyServer) -> None:
     client = connect(server.url)
     try:
         await asyncio.gather(*(client.set(f"before-{number}", b"") for number in range(CONNECTIONS)))
@@ -63,32 +65,34 @@ async def test_while_redis_is_away_a_client_fails_and_an_activation_is_dropped(s
         await client.aclose()
 
 
-async def test_a_redis_that_does_not_answer_holds_up_nobody(server: ValkeyServer) -> None:
+async def test_a_redis_that_does_not_answer_is_not_waited_for(server: ValkeyServer) -> None:
     client, broker, publisher = connect(server.url), ActivationBroker(server.url), Publisher(server.url)
 
-    async def ask_all() -> list[object]:
+    async def ask_each() -> list[object]:
         message = (EVENTS_CHANNEL, "[]")
-        asked = client.ping(), activate(broker, 1), publisher.publish([message])
+        pings = ask_all(client.connection_pool, [("PING",), ("PING",)])
+        asked = client.ping(), activate(broker, 1), publisher.publish([message]), pings
         return [*await asyncio.gather(*asked, return_exceptions=True)]
 
     try:
-        assert await ask_all() == [True, None, None]
+        assert await ask_each() == [True, None, None, [b"PONG", b"PONG"]]
         os.kill(server.pid, signal.SIGSTOP)
         begun = time.monotonic()
-        failed, *dropped = await ask_all()
-        assert time.monotonic() - begun < pace.seconds(2 * ANSWER_TIMEOUT_SECONDS)
+        failed, *dropped, failed_together = await ask_each()
+        assert pace.is_within(time.monotonic() - begun, 2 * ANSWER_TIMEOUT_SECONDS)
         assert isinstance(failed, REDIS_UNAVAILABLE)
+        assert isinstance(failed_together, REDIS_UNAVAILABLE)
         assert dropped == [None, None]
         os.kill(server.pid, signal.SIGCONT)
-        assert await ask_all() == [True, None, None]
+        assert await ask_each() == [True, None, None, [b"PONG", b"PONG"]]
     finally:
         await publisher.close()
         await broker.shutdown()
         await client.aclose()
 
 
-async def test_who_is_cancelled_while_it_talks_to_redis_ends(redis_url: str) -> None:
-    """At whichever moment: a cancellation that is swallowed makes a task go on for ever."""
+async def test_a_task_cancelled_while_it_talks_to_redis_ends(redis_url: str) -> None:
+    """At any moment: a swallowed cancellation would leave the task running for ever."""
     client = connect(redis_url)
 
     async def talk() -> None:
@@ -104,12 +108,24 @@ async def test_who_is_cancelled_while_it_talks_to_redis_ends(redis_url: str) -> 
             talking.cancel()
             _, going_on = await asyncio.wait([talking], timeout=pace.seconds(5))
             talking.cancel()
-            assert not going_on, f"cancelled after {steps} steps, it goes on"
+            assert not going_on, f"cancelled after {steps} steps, it is still running"
     finally:
         await client.aclose()
 
 
-async def test_what_does_not_fit_into_the_sockets_buffer_is_waited_for(server: ValkeyServer) -> None:
+async def test_of_what_is_asked_in_one_go_an_error_stands_in_its_answers_place(redis_url: str) -> None:
+    client = connect(redis_url)
+    try:
+        commands = [("SET", "text", "é"), ("INCR", "text"), ("INCRBYFLOAT", "number", 0.5), (b"GET", b"text")]
+        done, failed, number, text = await ask_all(client.connection_pool, commands)
+        assert (done, number, text) == (b"OK", b"0.5", "é".encode())
+        assert isinstance(failed, ResponseError)
+        assert await ask_all(client.connection_pool, [("PING",)]) == [b"PONG"], "what is asked next gets its own answer"
+    finally:
+        await client.aclose()
+
+
+async def test_a_request_larger_than_the_sockets_buffer_is_waited_for(server: ValkeyServer) -> None:
     client = connect(server.url, answer_timeout=pace.seconds(1))
     large = b"x" * 8_000_000
     try:

@@ -1,22 +1,23 @@
-"""Redis is replaced: mailboxes and positions find together again, and nothing that is posted then is lost."""
+"""Redis is replaced: mailboxes and positions are brought together again, and nothing posted afterwards is lost."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
-from redis.asyncio import Redis
 
 from ops.verify import verify
 from runtime.database import asyncpg_dsn
 from runtime.mailboxes.inbox import Inbox, entry_order
 from runtime.mailboxes.redis_keys import stream_key
 from runtime.mailboxes.rejoin import rejoin
+from runtime.redis_client import connect
+from runtime.redis_pipeline import Client
 
 MAILBOX = 3
 APPLIED = 40
 AHEAD = "9999999999999-5"
-"""A position that no clock will reach: every id that a new Redis gives lies before it."""
+"""A position that no clock will reach: every id that a new Redis assigns comes before it."""
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ async def pool(database_url: str) -> AsyncIterator["asyncpg.Pool[Any]"]:
 
 
 @pytest.fixture
-async def client(redis_url: str) -> AsyncIterator[Redis]:
-    client = Redis.from_url(redis_url)
+async def client(redis_url: str) -> AsyncIterator[Client]:
+    client = connect(redis_url)
     yield client
     await client.aclose()
 
@@ -36,14 +37,14 @@ async def position_at(pool: "asyncpg.Pool[Any]", position: str) -> None:
     await pool.execute("INSERT INTO mailboxes VALUES ($1, $2, $3)", MAILBOX, position, APPLIED)
 
 
-async def post(client: Redis, entry: str) -> str:
+async def post(client: Client, entry: str) -> str:
     """Adds an entry; returns its id."""
     added: Any = await client.xadd(stream_key(MAILBOX), {"v": "1", "e": entry})
     return str(added, "utf-8")
 
 
-async def test_what_a_replaced_redis_would_strand_is_read(
-    pool: "asyncpg.Pool[Any]", client: Redis, database_url: str, redis_url: str
+async def test_entries_that_a_replaced_redis_would_strand_are_read(
+    pool: "asyncpg.Pool[Any]", client: Client, database_url: str, redis_url: str
 ) -> None:
     await position_at(pool, AHEAD)
     for number in range(3):
@@ -56,8 +57,8 @@ async def test_what_a_replaced_redis_would_strand_is_read(
     assert (await verify(database_url, redis_url, mailbox_count=16)).clean
 
 
-async def test_who_drains_before_the_mailbox_has_rejoined_removes_nothing(
-    pool: "asyncpg.Pool[Any]", client: Redis, database_url: str, redis_url: str
+async def test_draining_before_the_mailbox_has_rejoined_removes_nothing(
+    pool: "asyncpg.Pool[Any]", client: Client, database_url: str, redis_url: str
 ) -> None:
     await position_at(pool, AHEAD)
     await post(client, "accepted meanwhile")
@@ -73,8 +74,8 @@ async def test_who_drains_before_the_mailbox_has_rejoined_removes_nothing(
     assert report.counts["mailboxes_rejoined"] == 1
 
 
-async def test_an_empty_redis_counts_on_from_what_was_applied(
-    pool: "asyncpg.Pool[Any]", client: Redis, database_url: str, redis_url: str
+async def test_an_empty_redis_continues_from_what_was_applied(
+    pool: "asyncpg.Pool[Any]", client: Client, database_url: str, redis_url: str
 ) -> None:
     await position_at(pool, AHEAD)
     assert not (await verify(database_url, redis_url, mailbox_count=16)).clean
@@ -87,8 +88,8 @@ async def test_an_empty_redis_counts_on_from_what_was_applied(
     assert entry_order(added) > entry_order(AHEAD)
 
 
-async def test_what_fits_is_left_alone(
-    pool: "asyncpg.Pool[Any]", client: Redis, database_url: str, redis_url: str
+async def test_mailboxes_in_step_are_left_alone(
+    pool: "asyncpg.Pool[Any]", client: Client, database_url: str, redis_url: str
 ) -> None:
     added = [await post(client, "x") for _ in range(APPLIED + 2)]
     await position_at(pool, added[APPLIED - 1])

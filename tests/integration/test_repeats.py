@@ -1,4 +1,4 @@
-"""Repetitions: the same command is applied once however often it comes, and an idempotency key is used once."""
+"""Repetitions: a command is applied once however often it is posted, and an idempotency key is used once."""
 
 import asyncio
 from uuid import UUID
@@ -16,7 +16,7 @@ SAME, OTHER = b"the same request", b"another request"
 
 
 async def _first_command_of(floor: Shopfloor, command_id: UUID) -> UUID:
-    """The command whose repetition this one is."""
+    """The command that this one repeats."""
     data = await floor.pool.fetchval(
         "SELECT data::text FROM events WHERE command_id = $1 AND type = 'command.repeated'", command_id
     )
@@ -57,10 +57,10 @@ async def test_the_same_command_posted_twice_is_applied_once(floor: Shopfloor, d
     counts = await floor.verified()
     assert counts["commands"] - before["commands"] == len(commands)
     entries = counts["mailbox_entries_applied"] - before["mailbox_entries_applied"]
-    assert entries == 4 * len(commands), "the repetitions are done, too"
+    assert entries == 4 * len(commands), "the repetitions are processed, too"
 
 
-async def test_a_repetition_among_new_commands_takes_nothing_from_them(floor: Shopfloor) -> None:
+async def test_a_repetition_among_new_commands_does_not_affect_them(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     old = floor.envelope(floor.place(0, MUG=1))
     await floor.post_envelope(old)
@@ -79,10 +79,8 @@ async def test_a_repetition_among_new_commands_takes_nothing_from_them(floor: Sh
 
 @pytest.mark.parametrize(("fingerprint", "became"), [(SAME, "repeated"), (OTHER, "rejected: idempotency_key_reused")])
 @pytest.mark.parametrize("drained", ["together", "apart"])
-async def test_a_key_that_comes_through_one_mailbox_twice(
-    floor: Shopfloor, drained: str, fingerprint: bytes, became: str
-) -> None:
-    # The gateway's memory in Redis answers this at once; here it has forgotten.
+async def test_a_key_twice_in_one_mailbox(floor: Shopfloor, drained: str, fingerprint: bytes, became: str) -> None:
+    # Redis remembers the key and would answer at once; here it has forgotten.
     await floor.fill(MUG=100)
     first = await floor.post(floor.place(0, MUG=1), key="key-1", fingerprint=SAME)
     if drained == "apart":
@@ -97,9 +95,7 @@ async def test_a_key_that_comes_through_one_mailbox_twice(
 
 
 @pytest.mark.parametrize(("fingerprint", "became"), [(SAME, "repeated"), (OTHER, "rejected: idempotency_key_reused")])
-async def test_a_key_that_comes_through_two_mailboxes_one_after_the_other(
-    floor: Shopfloor, fingerprint: bytes, became: str
-) -> None:
+async def test_a_key_in_two_mailboxes_one_after_the_other(floor: Shopfloor, fingerprint: bytes, became: str) -> None:
     await floor.fill(MUG=100)
     first = await floor.post(floor.place(0, MUG=1), key="key-1", fingerprint=SAME)
     second = await floor.post(floor.place(1, MUG=1), key="key-1", fingerprint=fingerprint)
@@ -113,9 +109,7 @@ async def test_a_key_that_comes_through_two_mailboxes_one_after_the_other(
 
 
 @pytest.mark.parametrize(("fingerprint", "became"), [(SAME, "repeated"), (OTHER, "rejected: idempotency_key_reused")])
-async def test_a_key_that_comes_through_two_mailboxes_at_once_is_used_once(
-    floor: Shopfloor, fingerprint: bytes, became: str
-) -> None:
+async def test_a_key_in_two_mailboxes_at_once_is_used_once(floor: Shopfloor, fingerprint: bytes, became: str) -> None:
     await floor.fill(MUG=100)
     posted = [
         await floor.post(floor.place(0, MUG=1), key="key-1", fingerprint=SAME),
@@ -165,7 +159,7 @@ async def test_a_refused_command_has_used_its_key_too(floor: Shopfloor) -> None:
     first = await floor.post(floor.place(0, MUG=2), key="key-1")
     again = await floor.post(floor.place(0, MUG=2), key="key-1")
     await floor.drain(0)
-    await floor.fill(MUG=5)  # now there would be enough; but the answer was given
+    await floor.fill(MUG=5)  # there is enough now, but the answer stands
     late = await floor.post(floor.place(1, MUG=2), key="key-1")
     await floor.drain(1)
     assert await floor.statuses([first, again, late]) == ["rejected: insufficient_stock", "repeated", "repeated"]

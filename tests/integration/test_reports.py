@@ -1,5 +1,5 @@
-"""Reports: over 3 months of a real shop's orders, placed at their own times through real batches, against totals that
-are computed here, from the file itself, with nothing of ours; and over a few orders that are all that a report minds.
+"""Reports: over 3 months of a real shop's orders, placed at their own times through real batches, against totals
+computed here from the file itself, without our code; and over a few orders that cover a report's special cases.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _rows() -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def expected() -> Expected:
-    """What was sold, by the rules that stand in `loadtests/baskets.py`, written down once more."""
+    """What was sold, by the rules of `loadtests/baskets.py`, implemented independently."""
     quantities: dict[tuple[str, str], int] = {}
     firsts: dict[str, tuple[str, str]] = {}
     prices: defaultdict[str, Counter[int]] = defaultdict(Counter)
@@ -101,7 +101,7 @@ async def _apply(floor: Shopfloor, commands: list[Command], at: datetime) -> Non
         await _apply_in(connection, floor, commands, at)
 
 
-# A batch moves the positions of its mailboxes; of these entries the workers beside us must hear nothing.
+# A batch moves its mailboxes' positions; the workers alongside must not notice these entries.
 _NOT_DRAINED: Final = 99
 
 
@@ -121,8 +121,9 @@ async def shop(floor: Shopfloor) -> AsyncIterator[Background]:
 
 
 async def _sell_everything(floor: Shopfloor) -> None:
-    """Every basket is an order of its own hour, and is confirmed."""
-    invoices = await asyncio.to_thread(baskets.read)  # for seconds; whoever works beside us goes on meanwhile
+    """Places every basket as an order at its own hour, and confirms it."""
+    # Reading takes seconds, during which the workers alongside must continue.
+    invoices = await asyncio.to_thread(baskets.shipped)
     wanted = baskets.demand(invoices.baskets)
     await _apply(floor, [listing(article, wanted[article.sku]) for article in invoices.products], _OPENED)
     for _, hour in groupby(invoices.baskets, lambda basket: basket.placed_at.strftime("%F %H")):
@@ -193,7 +194,7 @@ def _article(sku: str, price_minor: int, currency: str = "GBP", name: str = "") 
     return listing(Article(sku, name or sku.title(), price_minor, currency), 1_000)
 
 
-async def test_days_are_utc_days_of_placing_and_the_last_is_not_in_it(shop: Background) -> None:
+async def test_days_are_utc_days_of_placing_and_the_last_is_excluded(shop: Background) -> None:
     await _put(shop.floor, _article("MUG", 250))
     for at in ("2011-01-01T00:00:00+00:00", "2011-01-01T23:59:59.999999+00:00", "2011-01-02T00:00:00+00:00"):
         await _order(shop.floor, at, "ann", ConfirmOrder, MUG=1)
@@ -213,14 +214,12 @@ async def test_days_are_utc_days_of_placing_and_the_last_is_not_in_it(shop: Back
         ("Pacific/Auckland", "2026-11-29", "2026-11-28T11:00:00+00:00", 24),
         ("Europe/Berlin", "2026-03-29", "2026-03-28T23:00:00+00:00", 23),
         ("Europe/Berlin", "2026-10-25", "2026-10-24T22:00:00+00:00", 25),
-        ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00:00+00:00", 23),  # the clocks leave midnight out
+        ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00:00+00:00", 23),  # the clocks skip midnight
         ("Asia/Kathmandu", "2026-06-01", "2026-05-31T18:15:00+00:00", 24),
         ("UTC", "2026-06-01", "2026-06-01T00:00:00+00:00", 24),
     ],
 )
-async def test_a_day_is_what_the_zone_makes_of_it(
-    shop: Background, zone: str, day: str, begins: str, hours: int
-) -> None:
+async def test_a_day_is_a_day_of_the_time_zone(shop: Background, zone: str, day: str, begins: str, hours: int) -> None:
     await _put(shop.floor, _article("MUG", 250))
     first = datetime.fromisoformat(begins)
     end = first + timedelta(hours=hours)
@@ -236,7 +235,7 @@ async def test_a_day_is_what_the_zone_makes_of_it(
     assert _totals(await _report(shop, alone), "sku")["MUG"][:2] == (2, 55)
 
 
-async def test_a_day_that_never_was_has_no_orders(shop: Background) -> None:
+async def test_a_day_that_a_zone_skipped_has_no_orders(shop: Background) -> None:
     await _put(shop.floor, _article("MUG", 250))
     await _order(shop.floor, "2011-12-30T09:59:59+00:00", "ann", ConfirmOrder, MUG=1)
     await _order(shop.floor, "2011-12-30T10:00:00+00:00", "ann", ConfirmOrder, MUG=2)
@@ -269,7 +268,7 @@ async def test_only_orders_of_the_statuses_count(shop: Background) -> None:
         assert [int(row["pieces"]) for row in _csv(report)] == ([] if pieces is None else [pieces])
 
 
-async def test_guests_stand_together(shop: Background) -> None:
+async def test_guests_are_counted_together(shop: Background) -> None:
     await _put(shop.floor, _article("MUG", 100))
     for customer in ("ann", "guest:1", "guest:2", "ann"):
         await _order(shop.floor, "2011-01-01T10:00+00:00", customer, ConfirmOrder, MUG=1)
@@ -277,7 +276,7 @@ async def test_guests_stand_together(shop: Background) -> None:
     assert _totals(report, "customer_id") == {"ann": (2, 2, 200), "guest:": (2, 2, 200)}
 
 
-async def test_categories_count_an_order_once_and_what_is_in_none_stands_by_itself(shop: Background) -> None:
+async def test_categories_count_an_order_once_and_uncategorised_products_are_separate(shop: Background) -> None:
     kitchen = shop.floor.new_id()
     in_kitchen = [_article(sku, 100) for sku in ("MUG", "CUP")]
     await _put(
@@ -299,7 +298,7 @@ async def test_categories_count_an_order_once_and_what_is_in_none_stands_by_itse
     ]
 
 
-async def test_json_says_what_was_asked_and_the_same_sums(shop: Background) -> None:
+async def test_json_has_the_parameters_and_the_same_sums(shop: Background) -> None:
     await _put(shop.floor, _article("MUG", 250), _article("CUP", 10**10))
     await _order(shop.floor, "2011-01-01T10:00+00:00", "ann", ConfirmOrder, MUG=2, CUP=900)
     params = _params("sku", "2011-01-01", "2011-01-02", "json")
@@ -312,7 +311,7 @@ async def test_json_says_what_was_asked_and_the_same_sums(shop: Background) -> N
     assert json.loads(await _report(shop, {**params, "to": "2011-01-03", "from": "2011-01-02"}))["rows"] == []
 
 
-async def test_names_are_no_formulas_in_a_spreadsheet(shop: Background) -> None:
+async def test_names_cannot_be_formulas_in_a_spreadsheet(shop: Background) -> None:
     name = '=HYPERLINK("http://evil.example","a, b")'
     await _put(shop.floor, _article("MUG", 250, name=name))
     await _order(shop.floor, "2011-01-01T10:00+00:00", "ann", ConfirmOrder, MUG=1)
@@ -323,7 +322,7 @@ async def test_names_are_no_formulas_in_a_spreadsheet(shop: Background) -> None:
     assert data.endswith(b"\r\n")
 
 
-async def test_it_shows_one_moment_of_the_shop_however_long_it_reads(shop: Background) -> None:
+async def test_it_shows_the_shop_at_one_moment_however_long_it_reads(shop: Background) -> None:
     floor = shop.floor
     await _put(floor, _article("MUG", 250))
     await _order(floor, "2011-01-01T10:00+00:00", "ann", ConfirmOrder, MUG=1)

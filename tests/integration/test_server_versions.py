@@ -1,4 +1,4 @@
-"""Servers that are too old are refused in one sentence, before anything is changed."""
+"""Servers that are too old are refused with one sentence, before anything is changed."""
 
 import asyncio
 import socketserver
@@ -19,7 +19,7 @@ _INFO = b"redis_version:6.2.14\r\nredis_mode:standalone\r\n"
 
 
 class _OldRedis(socketserver.StreamRequestHandler):
-    """Answers INFO as Redis 6.2 does, and anything else with OK; requests are arrays of bulk strings (RESP 2)."""
+    """Answers INFO as Redis 6.2 does, and everything else with OK; requests are arrays of bulk strings (RESP 2)."""
 
     def handle(self) -> None:
         while head := self.rfile.readline():
@@ -53,7 +53,7 @@ async def _tables(database_url: str) -> int:
         await connection.close()
 
 
-def test_an_old_postgres_is_refused_and_left_as_it_is(
+def test_an_old_postgres_is_refused_and_left_unchanged(
     databases: Databases, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_versions, "POSTGRES_MIN_VERSION", 99)

@@ -1,5 +1,5 @@
-"""Reactions are asked for when something happens and when they are due, no more often than that, and those that come in
-numbers leave room for the others."""
+"""Reactions are requested when something happens and when they are due, no more often than that, and numerous ones
+leave room for the others."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from workers.reactions.supervisor import Supervisor
 async def supervisor(
     floor: Shopfloor, *names: str, sources: Sequence[Source] = (), **settings: Any
 ) -> AsyncIterator[Any]:
-    """A supervisor that has started, and its reactions by name."""
+    """A started supervisor, and its reactions by name."""
     async with tools(floor, **settings) as given:
         reactions = {name: Told(given.config) for name in names}
         for name, reaction in reactions.items():
@@ -41,7 +41,7 @@ async def supervisor(
 
 
 async def asked_for(floor: Shopfloor) -> list[str]:
-    """The reactions that are asked for in the queue, oldest first."""
+    """The reactions requested in the queue, oldest first."""
     messages: Any = await floor.redis.lrange(BACKGROUND, 0, -1)
     decoded = [json.loads(message) for message in reversed(messages)]
     return [message["args"][0] for message in decoded if message["task_name"] == REACT_TASK]
@@ -53,7 +53,7 @@ async def receive(floor: Shopfloor, count: int = 1) -> None:
 
 
 async def _only_told_is_asked_for(floor: Shopfloor) -> None:
-    """After an event that just happened, of the reactions that there are."""
+    """Fails unless, after an event, only `told` of all reactions is requested."""
     await floor.redis.delete(BACKGROUND)
     await receive(floor)
 
@@ -64,14 +64,14 @@ async def _only_told_is_asked_for(floor: Shopfloor) -> None:
     assert await asked_for(floor) == ["told"]
 
 
-async def test_whoever_is_interested_is_asked_for_when_it_happens(floor: Shopfloor) -> None:
+async def test_interested_reactions_are_requested_when_an_event_happens(floor: Shopfloor) -> None:
     await floor.fill(TEA=0)
     async with supervisor(floor, "told", "other") as (_, reactions):
         reactions["other"].interests = frozenset({"order.placed"})
         await _only_told_is_asked_for(floor)
 
 
-async def test_however_much_happens_it_is_asked_for_now_and_then(floor: Shopfloor) -> None:
+async def test_however_much_happens_it_is_requested_only_now_and_then(floor: Shopfloor) -> None:
     await floor.fill(TEA=0)
     async with supervisor(floor, "told", "last") as (_, reactions):
         reactions["last"].interests = frozenset({"the.end"})
@@ -89,17 +89,17 @@ async def test_however_much_happens_it_is_asked_for_now_and_then(floor: Shopfloo
         assert asked <= took / supervisors.KICK_INTERVAL_SECONDS + 2
 
 
-async def test_one_that_waits_for_events_to_grow_old_is_not_asked_for_when_they_happen(floor: Shopfloor) -> None:
+async def test_a_delayed_reaction_is_not_requested_when_events_happen(floor: Shopfloor) -> None:
     await floor.fill(TEA=0)
     async with supervisor(floor, "told", "slow") as (_, reactions):
         reactions["slow"].delay_seconds = 60.0
         await _only_told_is_asked_for(floor)
 
 
-async def test_tending_asks_for_those_that_are_due_once_a_second(floor: Shopfloor) -> None:
+async def test_tending_requests_those_that_are_due_once_a_second(floor: Shopfloor) -> None:
     await floor.fill(TEA=3)
     async with supervisor(floor, "told", "told:1") as (found, _):
-        assert sorted(await asked_for(floor)) == ["told", "told:1"]  # what was there when it started
+        assert sorted(await asked_for(floor)) == ["told", "told:1"]  # those that existed when it started
         for _ in range(20):
             await found.tend()
         assert len(await asked_for(floor)) == 2
@@ -122,7 +122,7 @@ async def test_a_source_that_fails_holds_up_no_other(floor: Shopfloor) -> None:
         assert len(reactions["told"].handled) == 1
 
 
-async def test_those_that_come_in_numbers_leave_room_for_the_others(floor: Shopfloor) -> None:
+async def test_numerous_reactions_leave_room_for_the_others(floor: Shopfloor) -> None:
     await floor.fill(TEA=3)
     many = [f"hook:{number}" for number in range(5)]
     async with supervisor(floor, "told", *many, background_concurrency=4) as (found, reactions):
@@ -137,18 +137,30 @@ async def test_those_that_come_in_numbers_leave_room_for_the_others(floor: Shopf
         hanging = [asyncio.create_task(found.react(name)) for name in many[:3]]
         for _ in hanging:
             await entered.acquire()
-        # No room for a fourth; what comes alone has its own.
+        # No room for a fourth; single reactions have their own.
         await found.react(many[3])
         assert reactions[many[3]].tried == []
         await found.react("told")
         assert len(reactions["told"].handled) == 1
-    # Those that hung were ended, and have given back what they held.
+    # Those that hung were cancelled, and have released their leases.
     await asyncio.gather(*hanging)
     assert await floor.pool.fetchval("SELECT count(*) FROM reactions WHERE lease_token IS NOT NULL") == 0
 
 
-async def test_one_that_nobody_knows_any_more_is_not_run(floor: Shopfloor) -> None:
+async def test_an_unknown_reaction_is_not_run(floor: Shopfloor) -> None:
     await floor.fill(TEA=3)
     async with supervisor(floor, "told") as (found, _):
         await found.react("gone:1")
+        assert await asked_for(floor) == ["told"]
+
+
+async def test_a_reaction_that_postgres_has_forgotten_is_made_known_again(floor: Shopfloor) -> None:
+    """Postgres was started afresh, or put back to before there was such a reaction, while processes went on."""
+    await floor.fill(TEA=3)
+    async with supervisor(floor, "told") as (found, _):
+        await found.react("told")
+        await found._positions._pool.execute("DELETE FROM reactions")
+        await floor.redis.delete(BACKGROUND)
+        found._refreshed_at = float("-inf")  # a second later
+        await found.tend()
         assert await asked_for(floor) == ["told"]

@@ -1,4 +1,4 @@
-"""`tidegate verify`: its exit code, what it prints, and that its memory stays flat however long the log is."""
+"""`tidegate verify`: its exit code, what it prints, and that its memory does not grow with the log."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ async def _verify(floor: Shopfloor, *options: str) -> subprocess.CompletedProces
     return await asyncio.to_thread(_run, floor, *options)
 
 
-async def test_it_ends_with_0_and_the_counts_or_with_1_and_the_differences(floor: Shopfloor) -> None:
+async def test_it_exits_with_0_and_the_counts_or_with_1_and_the_differences(floor: Shopfloor) -> None:
     await floor.fill(MUG=100)
     await floor.post_all(floor.place(0, MUG=1) for _ in range(4))
     await floor.drain()
@@ -79,8 +79,8 @@ async def test_it_tells_people_what_is_wrong(floor: Shopfloor) -> None:
     assert "the table differs from the log" in done.stdout
 
 
-# A history as the pipeline would have written it: a product and its one variant, a receipt, then so many orders of one
-# line, one event each.
+# A history as batches would have written it: a product with one variant, a receipt, then this many orders of one line,
+# with one event each.
 _HISTORY: Final = """
     INSERT INTO products VALUES ('00000000-0002-7000-8000-000000000001', 'mug', 'A mug', '', NULL, 'active', 2, 'epoch',
         'epoch');
@@ -119,7 +119,7 @@ _HISTORY: Final = """
 """
 
 
-async def _write_history(database_url: str, orders: int) -> None:
+async def write_history(database_url: str, orders: int) -> None:
     connection = await asyncpg.connect(asyncpg_dsn(database_url))
     try:
         await connection.execute(_HISTORY.format(orders=orders))
@@ -127,7 +127,7 @@ async def _write_history(database_url: str, orders: int) -> None:
         await connection.close()
 
 
-# A small process in between: what a child is said to have had at most is never less than what its parent has.
+# A small process in between: a child's reported peak is never less than its parent's memory.
 _MEASURE: Final = """
 import resource, subprocess, sys
 done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE)
@@ -138,7 +138,7 @@ sys.stdout.buffer.write(done.stdout)
 
 
 def peak_memory(database_url: str, redis_url: str) -> tuple[dict[str, Any], int]:
-    """What a run of the command says, and the most memory it ever had, in bytes."""
+    """The output of a run of the command, and its peak memory in bytes."""
     done = subprocess.run(
         [sys.executable, "-c", _MEASURE, _TIDEGATE, "verify", "--json"],
         env=_environment(database_url, redis_url),
@@ -152,7 +152,7 @@ def peak_memory(database_url: str, redis_url: str) -> tuple[dict[str, Any], int]
     return json.loads(said), int(peak) * (1 if sys.platform == "darwin" else 1024)
 
 
-# Keeping so many more events, orders, lines or commands in memory would take some tens of megabytes.
+# Keeping that many more events, orders, lines or commands in memory would take tens of megabytes.
 FEW_ORDERS, MANY_ORDERS = 5_000, 60_000
 GROWTH_MAX_BYTES: Final = 8_000_000
 
@@ -162,7 +162,7 @@ async def test_its_memory_does_not_grow_with_the_log(databases: Databases, redis
     peaks = []
     for orders in (FEW_ORDERS, MANY_ORDERS):
         with databases.migrated() as database_url:
-            await _write_history(database_url, orders)
+            await write_history(database_url, orders)
             said, peak = await asyncio.to_thread(peak_memory, database_url, redis_url)
         assert (said["clean"], said["counts"]["orders"], said["counts"]["events"]) == (True, orders, orders + 3)
         peaks.append(peak)
@@ -175,14 +175,14 @@ LONG_MAX_BYTES: Final = 150 * 2**20
 
 @pytest.mark.campaign
 @pytest.mark.timeout(900)
-async def test_its_memory_is_bounded_also_when_every_order_is_as_long_as_may_be(
+async def test_its_memory_is_bounded_even_when_every_order_has_the_maximum_length(
     databases: Databases, redis_url: str
 ) -> None:
     """Each event has 130 KB: 5,000 at a time would be more than half a gigabyte."""
     others = [{"sku": f"MUG-{n}", "quantity": 0, "unit_price_minor": 100} for n in range(1, ORDER_MAX_LINES)]
     lines = json.dumps([{"sku": "MUG", "quantity": 1, "unit_price_minor": 100}, *others])
     with databases.migrated() as database_url:
-        await _write_history(database_url, LONG_ORDERS)
+        await write_history(database_url, LONG_ORDERS)
         connection = await asyncpg.connect(asyncpg_dsn(database_url))
         await connection.execute(
             "INSERT INTO order_lines SELECT id, n, 'MUG-' || n, 0, 100 FROM orders, generate_series(1, $1::int) n",
@@ -195,7 +195,7 @@ async def test_its_memory_is_bounded_also_when_every_order_is_as_long_as_may_be(
         )
         await connection.close()
         said, peak = await asyncio.to_thread(peak_memory, database_url, redis_url)
-    # The lines beyond the first are of SKUs that nobody put on sale, and so are not in the table.
+    # The lines beyond the first are for SKUs that were never put on sale, so the table lacks them.
     assert said["difference_counts"] == {"stock": len(others)}
     assert said["counts"]["orders"] == LONG_ORDERS
     assert peak < LONG_MAX_BYTES, f"{peak / 2**20:.0f} MiB"

@@ -1,4 +1,4 @@
-"""Every entity is proved by the same code: whichever column of whichever row is not what the log says, it is found."""
+"""Every entity is checked by the same code: any column of any row that disagrees with the log is found."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from domain.ids import slot_of_id
 from domain.model import Entity, Event, Secret
 from ops.verify import entities as checked
 from ops.verify import verify
-from ops.verify.report import Report, no_progress
 from ops.verify.snapshot import Snapshot
 from runtime.database import asyncpg_dsn
 from runtime.entities import ENTITIES, EntityTable
+from runtime.proof.report import Report, no_progress
+from runtime.proof.stored import Position
 from runtime.tables.base import when
 from tests.integration.shopfloor import STAFF, Shopfloor
 
@@ -32,7 +33,7 @@ _CATALOGUE: Final = {
     if entity_table.table.name in ("categories", "products", "variants")
 }
 
-# Another value than whatever is there, by the type of the column.
+# A value other than the present one, by the column's type.
 _ANOTHER: Final = {
     "TEXT": "coalesce({column}, '') || 'x'",
     "BIGINTEGER": "coalesce({column}, 0) + 1",
@@ -42,6 +43,9 @@ _ANOTHER: Final = {
     "JSONB": """'{{"planted": "yes"}}'""",
     "DATETIME": "{column} + interval '1 microsecond'",
 }
+
+# Where an object would not be read: what was the price is gone.
+_LIST: Final = "'[]'"
 
 
 @pytest.fixture
@@ -66,18 +70,19 @@ def _columns() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("table", "column"), _columns())
-async def test_a_column_that_is_not_what_the_log_says_is_found(filled: Shopfloor, table: str, column: str) -> None:
+async def test_a_column_that_disagrees_with_the_log_is_found(filled: Shopfloor, table: str, column: str) -> None:
     entity_table = _CATALOGUE[table]
-    another = _ANOTHER[type(entity_table.table.c[column].type).__name__.upper()].format(column=column)
+    kind = type(entity_table.table.c[column].type).__name__.upper()
+    another = _LIST if column == "price_history" else _ANOTHER[kind].format(column=column)
     connection = await asyncpg.connect(asyncpg_dsn(filled.database_url))
     try:
-        await connection.execute("SET session_replication_role = replica")  # foreign keys would not let it happen
+        await connection.execute("SET session_replication_role = replica")  # foreign keys would prevent it
         assert await connection.execute(f"UPDATE {table} SET {column} = {another}") == "UPDATE 1"
     finally:
         await connection.close()
     report = await _report(filled)
     found = {(each["check"], each["problem"]) for each in report.differences}
-    if column in (entity_table.key, entity_table.subject):  # it is another's row now
+    if column in (entity_table.key, entity_table.subject):  # it is now another row
         assert found == {(table, "has no event"), (table, "is in the log but not in the table")}
     else:
         assert found == {(table, "the table differs from the log")}
@@ -87,7 +92,7 @@ async def test_a_column_that_is_not_what_the_log_says_is_found(filled: Shopfloor
 
 
 @pytest.mark.parametrize("table", _CATALOGUE)
-async def test_a_row_that_is_gone_is_found(filled: Shopfloor, table: str) -> None:
+async def test_a_missing_row_is_found(filled: Shopfloor, table: str) -> None:
     key = _CATALOGUE[table].key
     subject = await filled.pool.fetchval(f"SELECT {key}::text FROM {table}")
     await filled.pool.execute(f"TRUNCATE {table} CASCADE")
@@ -95,7 +100,7 @@ async def test_a_row_that_is_gone_is_found(filled: Shopfloor, table: str) -> Non
     assert (table, subject) in missing
 
 
-async def test_a_row_that_was_made_up_is_found(filled: Shopfloor) -> None:
+async def test_a_made_up_row_is_found(filled: Shopfloor) -> None:
     made_up = UUID(int=7)
     await filled.pool.execute("INSERT INTO categories VALUES ($1, 'up', 'Made up', NULL, 0, 1, now(), now())", made_up)
     report = await _report(filled)
@@ -105,7 +110,7 @@ async def test_a_row_that_was_made_up_is_found(filled: Shopfloor) -> None:
     assert report.counts["categories"] == 2
 
 
-# An entity of tomorrow: with a secret, a value that is no plain one, and a column that is none of the state's.
+# A future entity: with a secret, a value that is not a plain one, and a column that is not in its state.
 
 
 class Locker(Entity, frozen=True):
@@ -164,7 +169,7 @@ _CLEARED_AT: Final = "2026-11-22T11:00:00Z"
 
 @pytest.fixture
 async def lockers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A database in which one locker was rented, cleared and opened, and an entity that is declared for it."""
+    """A database in which one locker was rented, cleared and opened, and its declared entity."""
     for event_type, evolver in ((LockerRented, _rented), (LockerCleared, _cleared)):
         monkeypatch.setitem(model.EVENTS, event_type.type, event_type)
         monkeypatch.setitem(model._EVOLVERS, event_type, evolver)
@@ -189,12 +194,12 @@ async def lockers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
 async def _locker_differences(database_url: str) -> list[dict[str, Any]]:
     report = Report()
     async with Snapshot(asyncpg_dsn(database_url)) as snapshot:
-        await checked.check_entities(snapshot, report, no_progress)
+        await checked.check_entities(snapshot, Position(), report, no_progress)
     assert report.counts == {"lockers": 1}
     return report.differences
 
 
-async def test_a_noun_of_tomorrow_is_proved_without_a_word_more(
+async def test_a_future_entity_is_checked_without_further_code(
     lockers: asyncpg.Connection[Any], database_url: str
 ) -> None:
     assert await _locker_differences(database_url) == []
@@ -205,19 +210,19 @@ async def test_a_noun_of_tomorrow_is_proved_without_a_word_more(
     assert (difference["table"]["contents"], difference["log"]["contents"]) == ({"hat": 2}, {})
 
 
-async def test_what_the_log_cannot_know_is_left_alone(lockers: asyncpg.Connection[Any], database_url: str) -> None:
+async def test_columns_unknown_to_the_log_are_left_alone(lockers: asyncpg.Connection[Any], database_url: str) -> None:
     await lockers.execute("UPDATE lockers SET key_hash = 'another', opened_at = NULL")
     assert await _locker_differences(database_url) == []
 
 
-async def test_events_that_cannot_be_read_are_the_log_s_own_matter(
+async def test_unreadable_events_are_reported_by_the_log_s_own_check(
     lockers: asyncpg.Connection[Any], database_url: str
 ) -> None:
     await lockers.execute("UPDATE events SET data = '[]' WHERE seq = 2")
     assert await _locker_differences(database_url) == []
 
 
-async def test_a_catalogue_that_changes_while_it_looks_does_not_disturb_it(filled: Shopfloor) -> None:
+async def test_changes_of_the_catalogue_while_it_reads_do_not_disturb_it(filled: Shopfloor) -> None:
     await filled.post_all([filled.listing(f"SKU-{number}", on_hand=number) for number in range(200)], actor=STAFF)
     trading = asyncio.gather(*(filled.new_drainer().drain([mailbox]) for mailbox in range(filled.mailbox_count)))
     looks = 0

@@ -1,5 +1,5 @@
-"""Logs and mailboxes that several releases wrote: whoever reads them has everything as it is said today, and waits
-where a later release begins."""
+"""Logs and mailboxes written by several releases: their readers get everything in today's form, and wait where a later
+release begins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from workers.reactions.log_pages import read_page
 
 @pytest.fixture
 async def shop(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> Shopfloor:
-    """Mugs came in under two releases, 5 each time: an event of either, and a command of the first that waited."""
+    """Mugs were received under two releases, 5 each time: an event of each, and a waiting command of the first."""
     await floor.fill(MUG=0)
     versioned.received(monkeypatch)
     old = floor.envelope(versioned.first_command("MUG", 5), actor=STAFF)
@@ -45,7 +45,7 @@ async def shop(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> Shopfloor:
 
 
 async def _later_release(floor: Shopfloor) -> int:
-    """Has the last event written by a later release; its seq."""
+    """Makes the last event one of a later release; returns its seq."""
     seq: int = await floor.pool.fetchval(
         "UPDATE events SET version = 3 WHERE seq = (SELECT max(seq) FROM events) RETURNING seq"
     )
@@ -67,7 +67,7 @@ def _received(records: list[EventRecord]) -> list[EventRecord]:
     return [record for record in records if record.type == StockReceived.type]
 
 
-async def test_everybody_who_reads_the_log_has_it_as_today(shop: Shopfloor) -> None:
+async def test_every_reader_of_the_log_gets_it_in_today_s_form(shop: Shopfloor) -> None:
     written = await shop.pool.fetch("SELECT version FROM events WHERE type = $1 ORDER BY seq", StockReceived.type)
     assert [row[0] for row in written] == [1, 2]
     assert await shop.pool.fetchval("SELECT on_hand FROM stock WHERE sku = 'MUG'") == 10
@@ -95,7 +95,7 @@ async def test_a_reaction_handles_what_it_can_read_and_waits_there(shop: Shopflo
         await read_page(shop.pool, _reaction(shop), seq - 1)
 
 
-async def test_a_gateway_waits_there_and_goes_on_once_it_is_of_that_release(
+async def test_a_gateway_waits_there_and_continues_once_it_has_that_release(
     shop: Shopfloor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with tail_of(shop.database_url, silence_seconds=SOON_SILENT) as tail:
@@ -114,7 +114,7 @@ async def test_a_gateway_waits_there_and_goes_on_once_it_is_of_that_release(
         assert await watcher.up_to(seq)
 
 
-async def test_verify_says_what_it_cannot_read(shop: Shopfloor) -> None:
+async def test_verify_reports_what_it_cannot_read(shop: Shopfloor) -> None:
     seq = await _later_release(shop)
     report = await verify(shop.database_url, shop.redis_url, mailbox_count=shop.mailbox_count)
     (unread,) = [each for each in report.differences if each["check"] == "log"]

@@ -1,5 +1,5 @@
-"""No test looks up a name outside: nobody is there to answer, and whoever asks would wait. The folder is on the
-PYTHONPATH of every process under test, whose `sitecustomize` Python imports by itself; pytest's own process imports it.
+"""No test looks up outside names: nothing would answer, and the lookup would wait. This folder is on the PYTHONPATH of
+every process under test, so Python imports its `sitecustomize` by itself; pytest's own process imports it explicitly.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""A copy of the checkout with an environment of its own, and what a page of the documentation has added to it.
+"""A copy of the checkout with its own environment, and what a page of the documentation adds to it.
 
 A page's fenced blocks name their file (`file=domain/orders.py`). The imports of a Python block are put with the file's,
-the rest at its end; of a `diff`, the new lines behind the one that it shows.
+the rest at its end; the new lines of a `diff` are put after the line that it shows.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ _VERSIONS: Final = Path("runtime/migrations/versions")
 
 
 class Block(NamedTuple):
-    """What belongs into a file: at its end, or behind a line of it."""
+    """What belongs in a file: at its end, or after one of its lines."""
 
     file: str
-    behind: str | None
+    after: str | None
     text: str
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The blocks of a page that name their file, in their order."""
+    """The blocks of a page that name their file, in order."""
     for language, file, text in _BLOCK.findall(page.read_text()):
         if language == "python":
             yield Block(file, None, text)
             continue
         there, *new = text.splitlines(keepends=True)
-        assert there.startswith(" "), f"{file}: the first line of a diff is one that is there"
-        assert {line[0] for line in new} == {"+"}, f"{file}: the others are new"
+        assert there.startswith(" "), f"{file}: the first line of a diff must exist"
+        assert {line[0] for line in new} == {"+"}, f"{file}: the others must be new"
         yield Block(file, there[1:], "".join(line[1:] for line in new))
 
 
 class Copy:
-    """The checkout, copied to `root`. What runs there imports from there."""
+    """The checkout, copied to `root`. Programs run there import from there."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -58,11 +58,11 @@ class Copy:
         self._make_environment()
 
     def _make_environment(self) -> None:
-        """An environment that finds the copy first, and all that is installed in the checkout's behind it."""
+        """Makes an environment that finds the copy first, and then everything installed in the checkout's."""
         venv.create(root := self.root / ".venv", symlinks=True)
         (packages,) = root.glob("lib/python*/site-packages")
-        behind = [path for path in site.getsitepackages() if Path(path).is_relative_to(sys.prefix)]
-        lines = [str(self.root), *(f"import site; site.addsitedir({path!r})" for path in behind)]
+        after = [path for path in site.getsitepackages() if Path(path).is_relative_to(sys.prefix)]
+        lines = [str(self.root), *(f"import site; site.addsitedir({path!r})" for path in after)]
         (packages / "copy.pth").write_text("\n".join(lines) + "\n")
         for program in Path(sys.prefix, "bin").iterdir():
             if (mine := self._bin / program.name).exists():
@@ -75,14 +75,14 @@ class Copy:
                 mine.symlink_to(program)
 
     def follow(self, page: Path) -> list[str]:
-        """Does what the page's blocks say; returns the files that they were for."""
+        """Applies the page's blocks; returns the files that they change."""
         files = []
         for block in blocks(page):
             last = max(path.name[:4] for path in (self.root / _VERSIONS).glob("[0-9]*_*.py"))
             following = f"{int(last) + 1:04}"
             file = block.file.replace("NEXT", following)
             text = block.text.replace('"NEXT"', f'"{following}"').replace('"LAST"', f'"{last}"')
-            _put(self.root / file, block.behind, text)
+            _put(self.root / file, block.after, text)
             files.append(file)
         return files
 
@@ -107,13 +107,13 @@ class Copy:
         )
 
 
-def _put(file: Path, behind: str | None, text: str) -> None:
+def _put(file: Path, after: str | None, text: str) -> None:
     if not file.exists():
         file.write_text(text)
         return
     lines = file.read_text().splitlines(keepends=True)
-    if behind is not None:
-        at = lines.index(behind) + 1
+    if after is not None:
+        at = lines.index(after) + 1
         lines[at:at] = [text]
         file.write_text("".join(lines))
         return
@@ -124,7 +124,7 @@ def _put(file: Path, behind: str | None, text: str) -> None:
 
 
 def _parted(text: str) -> tuple[str, str]:
-    """The imports of a block, and what stands behind them."""
+    """The imports of a block, and what follows them."""
     lines = text.splitlines(keepends=True)
     end = max((node.end_lineno or 0 for node in ast.parse(text).body if _is_import(node)), default=0)
     return "".join(lines[:end]), "".join(lines[end:]).strip("\n") + "\n" if lines[end:] else ""

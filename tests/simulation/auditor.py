@@ -1,25 +1,30 @@
-"""The auditor: applies what was asked for, in the order the log gives it, by rules of his own, and compares.
+"""The auditor: applies what was asked for, in the order of the log, by its own rules, and compares.
 
-He shares no code with what he audits: his shop is a few dicts, and he reads the tables as anybody could. What he takes
-from the log is only the order of the commands; that this order is the mailboxes' own, he checks, too.
+It shares no code with what it audits: its shop is a few dicts, and it reads the tables with plain SQL. From the log it
+takes only the order of the commands, and it checks that this is the mailboxes' own order.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
+from domain.tasks import task_id
+
+TASKS: Final = "tidegate:tasks"
+
 
 @dataclass(frozen=True)
 class Asked:
-    """A command as the simulation asked for it. `lines` are pieces by SKU as they were written; for what staff do to
-    one SKU, the change (`move`), the pieces there are to be (`count`), the price (`price`), or whether it is sold
-    (`sell`). `certain` says whether the answer was 202, or got lost on the way."""
+    """A command as the simulation asked for it. `lines` are pieces by SKU as written; for staff's commands about one
+    SKU they hold the change (`move`), the counted pieces (`count`), the price (`price`), or whether it is on sale
+    (`sell`). `certain` says whether the answer was 202, rather than lost on the way; `through` names the gateway that
+    was asked."""
 
     command_id: UUID
     mailbox: int
@@ -31,6 +36,7 @@ class Asked:
     key: str | None = None
     body: bytes | None = None
     certain: bool = True
+    through: str = ""
 
 
 @dataclass
@@ -41,7 +47,7 @@ class _Order:
     status: str = "placed"
 
 
-# From which statuses an order goes where.
+# The statuses from which each move of an order is allowed.
 _MOVES: Final = {
     "confirm": (("placed",), "confirmed"),
     "fulfil": (("confirmed",), "fulfilled"),
@@ -51,7 +57,7 @@ _MOVES: Final = {
 
 
 class Auditor:
-    """Keeps the books of one shop. `prices` are minor units and currency by SKU, as they are listed first."""
+    """Keeps the books of one shop. `prices` are minor units and currency by SKU, as first listed."""
 
     def __init__(self, prices: Mapping[str, tuple[int, str]]) -> None:
         self._first_prices = prices
@@ -61,19 +67,26 @@ class Auditor:
         self._orders: dict[UUID, _Order] = {}
         self._keys: dict[tuple[str, str], bytes | None] = {}
 
-    async def audit(self, connection: asyncpg.Connection[Any], asked: Sequence[Asked], garbage: int) -> None:
-        """Raises AssertionError for the first thing that is not as it must be. `garbage` is how many entries were put
-        into mailboxes that nobody asked for."""
+    async def audit(
+        self, connection: asyncpg.Connection[Any], asked: Sequence[Asked], garbage: int, undone: Collection[UUID]
+    ) -> None:
+        """Raises AssertionError for the first thing that is wrong. `garbage` is how many entries that no client asked
+        for were put into mailboxes; `undone` are commands that Postgres has known, and has lost with a restore: they
+        may be in the log again."""
         rows = await connection.fetch(
-            "SELECT id, mailbox, entry_id, status, seq, (SELECT data->>'code' FROM events e WHERE e.seq = c.seq)"
-            " FROM commands c ORDER BY seq"
+            "SELECT id, mailbox, entry_id, principal, idempotency_key, type, status, seq,"
+            " (SELECT data->>'code' FROM events e WHERE e.seq = c.seq) AS code FROM commands c ORDER BY seq"
         )
         by_id = {each.command_id: each for each in asked}
-        strangers = [row for row in rows if row["id"] not in by_id]
-        assert {row["status"] for row in strangers} <= {"failed"}, "a command that nobody asked for was applied"
-        assert len(strangers) == garbage, f"{garbage} entries of garbage left {len(strangers)} records"
-        self._check_order(rows, asked)
-        for command_id, _, _, status, seq, code in rows:
+        results = self._results(rows, asked)
+        strangers = [row for row in rows if row["id"] not in by_id and row["principal"] != TASKS]
+        assert {row["status"] for row in strangers} <= {"failed"}, "a command that no client asked for was applied"
+        if not undone:
+            assert len(strangers) == garbage, f"{garbage} entries of garbage left {len(strangers)} records"
+        self._check_order(rows, [each for each in asked if each.command_id not in undone])
+        self._check_tasks(rows, undone)
+        by_id |= results
+        for command_id, _, _, _, _, _, status, seq, code in rows:
             if command_id in by_id:
                 self._check_outcome(by_id[command_id], seq, status, code)
         letters = await connection.fetch("SELECT DISTINCT command_id FROM dead_letters")
@@ -88,16 +101,45 @@ class Auditor:
         recorded = {row["id"] for row in rows}
         lost = [each for each in asked if each.certain and each.command_id not in recorded]
         assert not lost, f"accepted and never applied: {lost}"
-        for mailbox in {each.mailbox for each in asked}:
-            posted = [each.command_id for each in asked if each.mailbox == mailbox and each.command_id in recorded]
+        for mailbox, through in dict.fromkeys((each.mailbox, each.through) for each in asked):
+            posted = [
+                each.command_id
+                for each in asked
+                if (each.mailbox, each.through) == (mailbox, through) and each.command_id in recorded
+            ]
             mine = set(posted)
             assert [each for each in applied[mailbox] if each in mine] == posted, f"mailbox {mailbox}: out of order"
+
+    @staticmethod
+    def _results(rows: Iterable[asyncpg.Record], asked: Iterable[Asked]) -> dict[UUID, Asked]:
+        """The results of tasks, as if they had been asked for: each adds a piece of what was received. One that was
+        recognised as a repetition has no key any more, and does nothing."""
+        receipts = {str(task_id(each.command_id, 0)): each for each in asked if each.kind == "move"}
+        results = {}
+        for row in rows:
+            if row["principal"] == TASKS and row["status"] != "repeated":
+                ((sku, _),) = receipts[_task_of(row)].lines
+                results[row["id"]] = Asked(row["id"], row["mailbox"], TASKS, "staff", "move", ((sku, 1),))
+        return results
+
+    @staticmethod
+    def _check_tasks(rows: Sequence[asyncpg.Record], undone: Iterable[UUID]) -> None:
+        """Each receipt of stock has led to one task, and that to one result. Of a receipt that a restore has undone,
+        the result may have waited in its mailbox."""
+        done = Counter(
+            _task_of(row) for row in rows if row["principal"] == TASKS and row["status"] in ("applied", "rejected")
+        )
+        applied = [row["id"] for row in rows if row["type"] == "ReceiveStock" and row["status"] == "applied"]
+        expected = Counter(str(task_id(receipt, 0)) for receipt in applied)
+        possible = expected | Counter(str(task_id(receipt, 0)) for receipt in undone)
+        assert done <= possible, f"tasks: too many {done - possible}"
+        assert done >= expected, f"tasks: missing {expected - done}"
 
     def _check_outcome(self, asked: Asked, seq: int, status: str, code: str | None) -> None:
         taken = asked.kind == "place" and asked.order_id in self._orders
         expected = self._outcome(asked)
         found = f"{status}: {code}" if status == "rejected" else status
-        # An order whose id is taken cannot be written; whether there would have been enough for it, nobody has to say.
+        # An order whose id is taken cannot be written; whether there would have been enough for it does not matter.
         assert found == expected or (taken and found == "failed"), f"seq {seq}: {asked} is {found!r}, not {expected!r}"
         if status == "applied":
             self._apply(asked)
@@ -195,6 +237,10 @@ class Auditor:
         _same("variants", variants, ((sku, price, self._sold[sku]) for sku, price in self._prices.items()))
         lines = await connection.fetch("SELECT order_id, sku, quantity FROM order_lines")
         _same("lines", lines, ((o, sku, q) for o, order in self._orders.items() for sku, q in order.lines.items()))
+
+
+def _task_of(row: asyncpg.Record) -> str:
+    return str(row["idempotency_key"]).partition(":")[0]
 
 
 def _same(table: str, found: Iterable[asyncpg.Record], expected: Iterable[tuple[object, ...]]) -> None:

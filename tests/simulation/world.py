@@ -1,254 +1,246 @@
-"""A small Tidegate in one process, on a real Postgres and Redis, to which a seed makes everything happen at once.
+"""A small Tidegate on a stage: workers, gateways, background processes and subscribers, made of the real code, on a
+real Postgres and Redis. A seed decides what clients ask for, what comes first, and what breaks between any two awaits.
 
-Each step posts commands, drains, or breaks something. Then everything that was lost stays lost, the sweep brings the
-rest to its end, `verify` must be clean, and the auditor must come to the same shop. The seed fixes what is asked for
-and what breaks; in which order the machine then runs its tasks is its own, so a seed may need more than one try.
+Then what was lost stays lost, the sweep finishes the rest, `verify` must be clean, the auditor must arrive at the same
+shop, and every subscriber must have seen the log.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import ExitStack
+from random import Random
 from typing import Any, Final
 from unittest.mock import patch
-from uuid import UUID
 
 import asyncpg
 
-from domain.model import Actor, Command
 from ops.verify import verify
-from runtime import envelope as envelopes
-from runtime.database import LOST_CONNECTION, asyncpg_dsn
-from runtime.mailboxes.post import Claim, Known, MailboxesUnavailable, MailboxFull
-from runtime.mailboxes.rejoin import rejoin
-from runtime.redis_client import REDIS_UNAVAILABLE
+from runtime.database import asyncpg_dsn
+from runtime.settings import Settings
+from tests.chaos.inside import clock
 from tests.integration.shopfloor import Shopfloor
-from tests.pace import Patience
-from tests.simulation import faults
-from tests.simulation.auditor import Asked, Auditor
-from tests.simulation.clients import PRICES, Clients
-from tests.simulation.faults import CRASH_POINTS, HALF_ASLEEP, Crash, Doom, Fate, MortalInbox, MortalPublisher
-from workers import apply
+from tests.simulation.auditor import Auditor
+from tests.simulation.calls import Calls
+from tests.simulation.clients import PRICES
+from tests.simulation.fleet import Fleet
+from tests.simulation.follower import Followed, is_level
+from tests.simulation.names import Name, Names
+from tests.simulation.posting import Posting
+from tests.simulation.processes import GatewayProcess, spared
+from tests.simulation.redis_time import RedisTime, ids_in_order
+from tests.simulation.server import Server
+from tests.simulation.stage import Stage
+from tests.simulation.subscribers import Subscriber
+from tests.simulation.supplier import Supplier
+from tests.simulation.trouble import Trouble
+from tests.simulation.wires import strung
+from workers import apply, batch, loading
 from workers.apply import AT_ONCE_MAX_COMMANDS
 
-STEPS: Final = 60
+STEPS: Final = 40
 
-_AWAKE_MILLISECONDS: Final = 40
 _MAILBOX_MAX_COMMANDS: Final = 60
-_BURST_MAX_COMMANDS: Final = 12
-_WORKERS: Final = 4
-_RECOVERY_MAX_SECONDS: Final = 20.0
-_POLL_SECONDS: Final = 0.005
+_AWAKE_SECONDS: Final = 0.3
+_STEP_SECONDS: Final = 0.05
+_RECOVERY_MAX_SECONDS: Final = 120.0
+_POLL_SECONDS: Final = 0.05
+
+# Who ends an overdue batch goes by Postgres's own time; here, trouble ends what a stopped process holds.
+_BATCH_MAX_SECONDS: Final = 100_000.0
+# Whoever lingers for long is at work all the time, whatever happens to the servers meanwhile.
+_LINGERS_MILLISECONDS: Final = (2, 1_000)
+
+_SUBSCRIBERS: Final = 3
+_SUBSCRIBERS_MAX: Final = 8
+
+# Postgres goes by its own time there: so little that nobody else comes in between.
+_GIVES_WAY_AFTER: Final = "5ms"
 
 
 class World:
-    """One run of one seed. `happened` counts what it did, for people."""
+    """One run of one seed. `happened` counts what it did, for people to read; `digest` stands for all of it."""
 
-    def __init__(self, seed: int, database_url: str, redis_url: str) -> None:
+    def __init__(self, seed: int, database_url: str, redis_url: str, tell: Callable[[str], None] | None = None) -> None:
+        """`tell` is told of everything that happens, as lines of text."""
         self.happened: Counter[str] = Counter()
-        self._random = random.Random(seed)
-        self._floor = Shopfloor(
-            database_url,
-            redis_url,
-            mailbox_count=self._random.randint(1, 8),
-            mailbox_max_commands=_MAILBOX_MAX_COMMANDS,
-            batch_max_commands=self._random.choice([1, 3, 16, 64]),
-            awake_milliseconds=_AWAKE_MILLISECONDS,
-        )
-        self._floor.publisher = MortalPublisher(redis_url)
-        self._inbox = self._floor.new_inbox(MortalInbox)
-        self._at_once_max_commands = self._random.choice([0, AT_ONCE_MAX_COMMANDS])
-        self._doom = Doom(database_url)
-        self._clients = Clients(self._random, self._floor)
-        self._asked: list[Asked] = []
-        self._garbage = 0
-        self._drains: set[asyncio.Task[None]] = set()
-        self._ended: list[asyncio.Task[None]] = []
+        self.digest = ""
+        self._seed = seed
+        self._database_url = database_url
+        self._redis_url = redis_url
+        self._tell = tell
+        self._random = random = Random(seed)
+        self._mailbox_count = random.randint(1, 8)
+        self._config = self._settings()
+        self._at_once_max_commands = random.choice([0, AT_ONCE_MAX_COMMANDS])
+        self._names = Names()
+        self._calls = Calls()
+        self._supplier = Supplier(random, self._calls)
+        self._followed = Followed(random, self._calls)
+        self._subscribers: list[Subscriber] = []
+        self._stage: Stage
+        self._fleet: Fleet
+        self._posting: Posting
+        self._trouble: Trouble
 
-    async def run(self, steps: int = STEPS) -> None:
-        """Lives through so many steps, recovers, and is judged. Raises AssertionError if it does not hold."""
-        with patch.object(apply, "AT_ONCE_MAX_COMMANDS", self._at_once_max_commands):
-            async with self._floor:
-                await self._live(steps)
+    def run(self, steps: int = STEPS) -> None:
+        """Takes this many steps, recovers, and is audited. Raises AssertionError if anything is wrong."""
+        with ExitStack() as stack:
+            self._server = stack.enter_context(Server(self._database_url))
+            self._redis_time = stack.enter_context(RedisTime(self._redis_url, _AWAKE_SECONDS))
+            stack.enter_context(self._supplier.known())
+            self._set()
+            stack.callback(self._count)
+            with self._spoiled():
+                self._stage.run(self._live(steps))
+            asyncio.run(self._judge())
+
+    def _settings(self) -> Settings:
+        changed = {
+            "database_url": self._database_url,
+            "redis_url": self._redis_url,
+            "mailbox_count": self._mailbox_count,
+            "mailbox_max_commands": _MAILBOX_MAX_COMMANDS,
+            "batch_max_commands": self._random.choice([1, 3, 16, 64]),
+            "batch_max_seconds": _BATCH_MAX_SECONDS,
+            "awake_milliseconds": int(_AWAKE_SECONDS * 1_000),
+            "linger_milliseconds": self._random.choice(_LINGERS_MILLISECONDS),
+            "silence_seconds": 0.2,
+            "task_lease_seconds": 1.0,
+            "reaction_lease_seconds": 1.0,
+            "reaction_retry_max_seconds": 2.0,
+            "task_attempts_max": 1_000,
+            "task_retry_max_seconds": 2.0,
+            "task_concurrency": self._random.choice([1, 4]),
+        }
+        return Settings.model_construct(**{**Settings().model_dump(), **changed})
+
+    def _set(self) -> None:
+        """Sets the stage."""
+        floor = Shopfloor(self._database_url, self._redis_url, mailbox_count=self._mailbox_count)
+        self._stage = Stage(self._seed, self._server, self._tell)
+        self._fleet = Fleet(self._random, self._stage, self._redis_time, self._config, self._followed)
+        self._posting = Posting(self._random, floor, self._fleet, self._redis_time)
+        self._trouble = Trouble(self._random, self._stage, self._server, self)
+        self._stage.director = self._trouble
+
+    def _spoiled(self) -> ExitStack:
+        """What is not real."""
+        stack = ExitStack()
+        stack.enter_context(patch.object(apply, "AT_ONCE_MAX_COMMANDS", self._at_once_max_commands))
+        stack.enter_context(patch.object(loading, "_GIVE_WAY", loading._GIVE_WAY.replace("50ms", _GIVES_WAY_AFTER)))
+        stack.enter_context(patch.object(batch, "datetime", clock.Datetime))
+        stack.enter_context(spared())
+        stack.enter_context(ids_in_order())
+        stack.enter_context(strung(self._stage, self._fleet))
+        return stack
+
+    def _count(self) -> None:
+        self.digest = self._stage.digest
+        self.happened["turns"] += self._stage.turns
+        parts = self._fleet, self._posting, self._trouble, self._supplier, self._followed
+        for counter in [part.happened for part in parts] + [each.happened for each in self._subscribers]:
+            self.happened.update(counter)
+
+    # What happens.
 
     async def _live(self, steps: int) -> None:
+        living = asyncio.create_task(self._fleet.live())
         await self._open()
-        actions: list[tuple[int, Callable[[], Awaitable[None]]]] = [
-            (8, self._post),
-            (10, self._answer_activation),
-            (2, self._let_a_drain_end),
-            (2, self._sweep),
-            (2, self._arm_doom),
-            (1, self._post_again),
-            (1, self._put_garbage),
-            (1, self._cut_connections),
-            (1, self._forget_scripts),
-            (1, self._lose_activations),
+        actions: list[tuple[int, Callable[[], None]]] = [
+            (12, self._posting.post),
+            (2, self._posting.rush),
+            (2, self._cut_off),
+            (1, self._one_more_subscribes),
+            (1, self._posting.post_again),
+            (1, self._posting.put_garbage),
         ]
         weights = [weight for weight, _ in actions]
+        self._trouble.begin()
         for _ in range(steps):
             ((_, action),) = self._random.choices(actions, weights)
             self.happened[action.__name__.strip("_").replace("_", " ")] += 1
-            await action()
-            self._see_how_drains_ended()
-        await self._recover()
-        await self._judge()
+            action()
+            await asyncio.sleep(self._random.expovariate(1 / _STEP_SECONDS))
+        self._trouble.end()
+        self._fleet.is_calm = True
+        await self._until(self._is_all_done, "everything is done")
+        living.cancel()
 
     async def _open(self) -> None:
-        """The catalogue is there before anything can go wrong; goods come in when it may."""
-        await self._post_all(self._clients.first_listings())
-        await self._floor.drain()
-        await self._doom.prepare(self._random.choice([0.0, 0.002, 0.01]))
-        await self._post_all(self._clients.first_goods())
+        """Lists the products before anything can go wrong, and receives goods when it may."""
+        await self._until(lambda: self._fleet.living(GatewayProcess), "there is a gateway")
+        self._posting.post_all(self._posting.clients.first_listings())
+        await self._until(self._is_all_applied, "the products are listed")
+        self._posting.post_all(self._posting.clients.first_goods())
+        for _ in range(_SUBSCRIBERS):
+            self._subscribe(self._random.choice([0, 2]))
 
-    # What clients do.
+    def _subscribe(self, after: int, log: str | None = None) -> None:
+        subscriber = Subscriber(self._stage, len(self._subscribers) + 1, self._fleet)
+        self._subscribers.append(subscriber)
+        subscriber.begin(after, log)
 
-    async def _post(self) -> None:
-        await self._post_all([self._clients.anything() for _ in range(self._random.randint(1, _BURST_MAX_COMMANDS))])
+    def _one_more_subscribes(self) -> None:
+        """From anywhere, as somebody who was told of that place by another, and perhaps of which log that was."""
+        if len(self._subscribers) < _SUBSCRIBERS_MAX:
+            told = self._random.choice(self._subscribers)
+            self._subscribe(self._random.randint(0, told.seq), self._random.choice([None, told.log]))
 
-    async def _post_all(self, commands: list[tuple[Asked, Command]]) -> None:
-        """Posts as concurrent requests do, and notes which were accepted."""
-        answers = await asyncio.gather(*(self._post_one(*each) for each in commands), return_exceptions=True)
-        for (asked, _), answer in zip(commands, answers, strict=True):
-            if answer is None:
-                self._asked.append(asked)
-            elif isinstance(answer, MailboxesUnavailable):
-                self._asked.append(replace(asked, certain=False))
-                self.happened["answer lost"] += 1
-            elif isinstance(answer, MailboxFull):
-                self.happened["mailbox full"] += 1
-            elif isinstance(answer, Known):
-                self.happened["answered by its idempotency key"] += 1
-            else:
-                raise answer
+    def _cut_off(self) -> None:
+        self._random.choice(self._subscribers).cut_off()
 
-    async def _post_one(self, asked: Asked, command: Command) -> Known | None:
-        envelope = self._floor.envelope(
-            command,
-            actor=Actor.in_role(asked.principal, asked.role),
-            command_id=asked.command_id,
-            key=asked.key,
-            fingerprint=asked.body,
-        )
-        # Without a claim: as if Redis had forgotten the key meanwhile.
-        forgotten = asked.key is None or self._random.random() < 0.5
-        claim = None if asked.key is None or forgotten else Claim(asked.principal, asked.key, b"claim")
-        return await self._floor.poster.post(asked.mailbox, envelopes.encode(envelope), claim)
+    def before_it_is_put_back(self) -> None:
+        """Postgres is about to be put back."""
+        self._names.read_log(self._server, "before it was put back", self._redis_time.log_heard_of())
+        self._calls.era += 1
 
-    # What workers do.
+    def start_again(self, process: Any) -> None:
+        self._fleet.start_again(process)
 
-    async def _answer_activation(self) -> None:
-        """Some worker takes the next activation; whether it lives through it is drawn here."""
-        if not self._floor.woken:
-            return
-        if len(self._drains) >= _WORKERS:
-            await self._let_a_drain_end()
-        mailbox = self._floor.woken.pop(0)
-        for _ in range(self._random.choice([1, 1, 1, 2])):  # an activation may come twice
-            point = self._random.choice([None, None, *CRASH_POINTS])
-            visits = 1 if point == HALF_ASLEEP else self._random.randint(1, 3)  # one falls asleep only once
-            self._start_drain(mailbox, Fate(point, visits))
+    # The end.
 
-    def _start_drain(self, mailbox: int, its_fate: Fate) -> None:
-        drain = asyncio.create_task(self._drain(mailbox, its_fate))
-        self._drains.add(drain)
-        drain.add_done_callback(self._drains.discard)
-        drain.add_done_callback(self._ended.append)
-
-    async def _drain(self, mailbox: int, its_fate: Fate) -> None:
-        """As a worker does it. A worker that has crashed leaves its mailbox awake, and says nothing to anyone."""
-        faults.fate.set(its_fate)
-        try:
-            await self._floor.new_drainer(self._inbox).drain({*range(self._floor.mailbox_count), mailbox})
-        except Crash as crash:
-            self.happened[f"crash {crash}"] += 1
-        except (*LOST_CONNECTION, *REDIS_UNAVAILABLE):
-            self.happened["connection lost"] += 1
-
-    async def _let_a_drain_end(self) -> None:
-        if self._drains:
-            await asyncio.wait(self._drains, return_when=asyncio.FIRST_COMPLETED)
-
-    def _see_how_drains_ended(self) -> None:
-        """Raises what no worker has an answer to."""
-        while self._ended:
-            self._ended.pop().result()
-
-    async def _sweep(self) -> None:
-        try:
-            everyone = range(self._floor.mailbox_count)
-            known = (await rejoin(self._floor.pool, self._floor.redis, self._inbox, everyone)).mailboxes
-            for mailbox in await self._inbox.forgotten({*everyone, *known}):
-                if await self._inbox.wake(mailbox):
-                    self._floor.woken.append(mailbox)
-        except (*LOST_CONNECTION, *REDIS_UNAVAILABLE):
-            self.happened["sweep failed"] += 1
-
-    # What goes wrong.
-
-    async def _arm_doom(self) -> None:
-        await self._doom.arm(self._random.randint(1, 6))
-
-    async def _post_again(self) -> None:
-        """An entry that lies in a mailbox comes into it once more."""
-        mailbox = self._random.randrange(self._floor.mailbox_count)
-        entries = await self._floor.inbox.read(mailbox, "0-0", 1_000)
-        # What nobody can read has no id by which a repetition could be known.
-        known = {each.command_id for each in self._asked}
-        readable = [entry for entry in entries if _command_id(entry.fields) in known]
-        if readable:
-            await self._floor.put(mailbox, self._random.choice(readable).fields)
-
-    async def _put_garbage(self) -> None:
-        self._garbage += 1
-        await self._floor.put(
-            self._random.randrange(self._floor.mailbox_count), {b"v": b"1", b"e": self._random.randbytes(20)}
-        )
-
-    async def _cut_connections(self) -> None:
-        await asyncio.gather(self._post(), faults.cut_connections(self._floor.redis))
-
-    async def _forget_scripts(self) -> None:
-        await self._floor.redis.script_flush()
-
-    async def _lose_activations(self) -> None:
-        self._floor.woken.clear()
-
-    # How it ends.
-
-    async def _recover(self) -> None:
-        """Nothing breaks any more; all activations are lost. The sweep alone must bring everything to its end."""
-        await self._doom.disarm()
-        while self._drains:
-            await self._let_a_drain_end()
-        self._see_how_drains_ended()
-        await self._floor.poster.close()
-        self._floor.woken.clear()
-        patience = Patience(_RECOVERY_MAX_SECONDS)
-        while any([await self._floor.waiting(mailbox) for mailbox in range(self._floor.mailbox_count)]):
-            assert not patience.is_over(), f"not recovered within {patience}"
-            await self._sweep()
-            woken, self._floor.woken[:] = self._floor.woken[:], []
-            for mailbox in woken:
-                await self._drain(mailbox, Fate())
+    async def _until(self, holds: Callable[[], object], what: str) -> None:
+        until = self._stage.now + _RECOVERY_MAX_SECONDS
+        while not holds():
+            assert not self._fleet.wrong, self._fleet.wrong
+            assert self._stage.now < until, f"not so within {_RECOVERY_MAX_SECONDS} s: {what}; {self._state()}"
             await asyncio.sleep(_POLL_SECONDS)
 
+    def _state(self) -> str:
+        waiting = [len(self._redis_time.entries(mailbox)) for mailbox in range(self._mailbox_count)]
+        tasks = self._server.fetch("SELECT subject, blocked, due_at, lease_until, attempts, last_error FROM tasks")
+        told = [subscriber.name for subscriber in self._subscribers]
+        return f"{waiting} commands wait, tasks: {tasks}, the log ends at {self._end_of_log()}, told until {told}"
+
+    def _is_all_applied(self) -> bool:
+        waiting = any(self._redis_time.entries(mailbox) for mailbox in range(self._mailbox_count))
+        return self._posting.is_answered and not waiting
+
+    def _is_all_done(self) -> bool:
+        if not self._is_all_applied() or self._server.fetch("SELECT FROM tasks") or not is_level(self._server):
+            return False
+        end = self._end_of_log()
+        return all(subscriber.name == end for subscriber in self._subscribers)
+
+    def _end_of_log(self) -> Name | None:
+        return next(iter(self._names.read_log(self._server, "in the end")[-1:]), None)
+
     async def _judge(self) -> None:
-        report = await verify(self._floor.database_url, self._floor.redis_url, mailbox_count=self._floor.mailbox_count)
+        wrong = [*self._fleet.wrong, *self._calls.wrong, *self._followed.wrong]
+        assert not wrong, wrong
+        self._followed.judge(self._server)
+        log = self._names.read_log(self._server, "in the end")
+        for subscriber in self._subscribers:
+            subscriber.judge(self._names, log)
+        report = await verify(self._database_url, self._redis_url, mailbox_count=self._mailbox_count)
         assert report.clean, report.differences
         self.happened.update(report.counts)
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(asyncpg_dsn(self._floor.database_url))
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(asyncpg_dsn(self._database_url))
         try:
-            await Auditor(PRICES).audit(connection, self._asked, self._garbage)
+            posting, undone = self._posting, self._trouble.undone
+            await Auditor(PRICES).audit(connection, posting.asked, posting.garbage, undone)
         finally:
             await connection.close()
-
-
-def _command_id(fields: dict[bytes, bytes]) -> UUID | None:
-    try:
-        return envelopes.decode(fields)[0].command_id
-    except envelopes.UnreadableEntry:
-        return None

@@ -46,7 +46,7 @@ def test_public(address: str) -> None:
         "fe80::1",
         "fe80::1%eth0",
         "2606:4700::1111%eth0",
-        # Many at once, and nobody.
+        # Multicast, and the unspecified address.
         "224.0.0.1",
         "239.1.1.1",
         "255.255.255.255",
@@ -68,7 +68,7 @@ def test_public(address: str) -> None:
         "2001:0:7f00:1::",
         "2606:4700::5efe:127.0.0.1",
         "2606:4700::200:5efe:10.0.0.1",
-        # What the registries of special-purpose addresses set aside.
+        # What the registries of special-purpose addresses reserve.
         "0.1.2.3",
         "100.127.255.255",
         "192.0.0.1",

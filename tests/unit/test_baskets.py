@@ -11,7 +11,7 @@ import pytest
 
 from domain.fields.catalogue import canonical_sku
 from domain.limits import ORDER_MAX_LINES
-from domain.orders import Wanted
+from domain.model import Wanted
 from loadtests import baskets
 from loadtests.baskets import Basket, InvoiceFileError, Invoices
 
@@ -172,7 +172,7 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path, content: bytes
 
 @pytest.fixture(scope="module")
 def shipped() -> Invoices:
-    return baskets.read()
+    return baskets.shipped()
 
 
 def test_the_shipped_file_is_whole(shipped: Invoices) -> None:
@@ -192,6 +192,7 @@ def test_every_row_of_the_shipped_file_is_in_a_basket_or_skipped_once(shipped: I
     }
 
 
+@pytest.mark.campaign
 def test_the_shipped_baskets_agree_with_a_second_count(shipped: Invoices) -> None:
     """Counted in another way: filters the whole table first, then groups what is left."""
     with gzip.open(baskets.SHIPPED_FILE, "rt", encoding="utf-8", newline="") as file:

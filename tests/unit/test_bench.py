@@ -1,6 +1,9 @@
 """The benchmarks' arithmetic and forms: medians, who is best, verdicts, and orders that are the same on every side."""
 
 import importlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, MutableMapping
 from itertools import islice
 from random import Random
@@ -12,7 +15,7 @@ import pytest
 from domain.ids import mailbox_of_slot, slot_of_id
 from domain.orders import PlaceOrder
 from loadtests import baskets
-from loadtests.bench import goods, raw, raw_page, report, search
+from loadtests.bench import costs, goods, raw, raw_page, report, search
 from loadtests.bench.pgbench import SCRIPTS
 from loadtests.bench.plan import FULL, Measured, Results
 from loadtests.bench.rows import EMPTY, full
@@ -128,7 +131,7 @@ def test_orders_have_two_different_skus_from_the_pool() -> None:
 
 
 def test_real_baskets_are_repeated() -> None:
-    invoices = baskets.read()
+    invoices = baskets.shipped()
     orders = list(islice(goods.real(invoices), len(invoices.baskets) + 1))
     assert orders[0] == orders[-1] == (invoices.baskets[0].customer_id, invoices.baskets[0].lines)
 
@@ -202,7 +205,7 @@ async def test_the_generator_can_read_the_bare_apps_response() -> None:
 
 
 def test_products_to_search_are_always_the_same_and_all_distinct() -> None:
-    names = [product.name for product in baskets.read().products]
+    names = [product.name for product in baskets.shipped().products]
     found = search.made_up(names, 2_000)
     assert found == search.made_up(names, 2_000)
     assert len({good.product_id for good in found}) == len({good.sku for good in found}) == 2_000
@@ -210,7 +213,7 @@ def test_products_to_search_are_always_the_same_and_all_distinct() -> None:
 
 
 def test_searches_are_words_misspelt_words_and_codes() -> None:
-    found = search.made_up([product.name for product in baskets.read().products], 2_000)
+    found = search.made_up([product.name for product in baskets.shipped().products], 2_000)
     words = {word for good in found for word in good.name.lower().split()}
     asked = [search.searched(Random(seed), found) for seed in range(1_000)]
     codes = sum(each in {good.sku for good in found} for each in asked)
@@ -233,3 +236,22 @@ async def test_the_bare_page_has_the_requested_size(monkeypatch: pytest.MonkeyPa
     await page.app({"type": "http"}, receive, send)
     start, body = sent
     assert (start["status"], dict(start["headers"])[b"content-length"], len(body["body"])) == (200, b"123", 123)
+
+
+def test_metrics_that_are_not_to_cost_anything_count_nothing() -> None:
+    counts = (
+        "from runtime.metrics import ACCEPTED, FEED_LAG_SECONDS, POST_SECONDS, registry\n"
+        "ACCEPTED.labels('PlaceOrder').inc(); POST_SECONDS.observe(1); FEED_LAG_SECONDS.note(1)\n"
+        "from runtime.metrics.noted import settle; settle()\n"
+        "samples = [sample for family in registry().collect() for sample in family.samples]\n"
+        "print(sum(sample.value for sample in samples if sample.name.startswith('tidegate_')"
+        " and sample.name.endswith(('_total', '_count'))))"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", counts], env={**os.environ, **more}, capture_output=True, text=True, check=True
+        ).stdout
+        for more in ({}, {"PYTHONPATH": costs.UNCOUNTED})
+    ]
+    assert float(said[0]) >= 3
+    assert float(said[1]) == 0

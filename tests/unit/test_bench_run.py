@@ -1,5 +1,5 @@
-"""A run of the benchmarks in which something fails: what was measured is kept, the others go on, the exit code tells;
-and the tables, on a terminal of 80 columns.
+"""A run of the benchmarks in which something fails: what was measured is kept, the other sections continue, and the
+exit code shows it; and the tables, on a terminal of 80 columns.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from loadtests.bench import cli, feed, report
+from loadtests.bench import cli, report
+from loadtests.bench.listeners import listening
 from loadtests.bench.plan import Failure, Measured, Results
-from loadtests.bench.stage import BenchError, ending
+from loadtests.bench.stage import HOST, BenchError, ending
 from loadtests.bench.targets import targets
 from ops.ports import free_port
 
@@ -110,7 +111,7 @@ def test_the_end_of_a_process_is_reported_with_its_last_output() -> None:
 
 
 def test_sockets_that_cannot_be_opened_say_why() -> None:
-    sockets = feed._listening(free_port(), "/", 1, 1)
+    sockets = listening(HOST, free_port(), "/", 1, 1)
     with pytest.raises(BenchError, match=r"could not be opened: exit code 1; .*refused"):
         sockets.__enter__()
 

@@ -22,13 +22,18 @@ class Clockwork:
         self.made: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
-        self.cache = CatalogueCache(max_bytes=max_bytes, level_seconds=level_seconds, level_at=self._level_at)
+        self.seq = 7
+        self.as_of: list[int] = []
+        self.cache = CatalogueCache(
+            max_bytes=max_bytes, level_seconds=level_seconds, level_at=self._level_at, log_seq=lambda: self.seq
+        )
 
     def _level_at(self) -> float:
         return time.monotonic() if self.level else 0.0
 
-    def maker(self, text: str) -> Callable[[], Awaitable[Page]]:
-        async def make() -> Page:
+    def maker(self, text: str) -> Callable[[int], Awaitable[Page]]:
+        async def make(seq: int) -> Page:
+            self.as_of.append(seq)
             self.made.append(text)
             await self.gate.wait()
             return await page_of(text.encode(), {})
@@ -40,8 +45,8 @@ class Clockwork:
         return page.plain.body.decode()
 
 
-def event(event_type: str) -> list[EventRecord]:
-    return [EventRecord(1, event_type, "subject", UUID(int=1), "ada", 0, msgspec.Raw(b"{}"))]
+def event(event_type: str, seq: int = 1) -> list[EventRecord]:
+    return [EventRecord(seq, event_type, "subject", UUID(int=1), "ada", 0, msgspec.Raw(b"{}"))]
 
 
 async def test_a_page_is_made_once_and_kept() -> None:
@@ -150,7 +155,7 @@ async def test_a_page_in_progress_during_a_change_is_not_kept() -> None:
 async def test_a_failure_reaches_all_waiting_requests_and_is_retried() -> None:
     works = Clockwork()
 
-    async def fail() -> Page:
+    async def fail(_: int) -> Page:
         await works.gate.wait()
         raise OSError("away")
 
@@ -197,3 +202,27 @@ async def test_a_page_evicted_before_it_is_begun_is_answered_all_the_same() -> N
     works.cache.empty()
     assert await asking == "page"
     assert works.cache.get(b"a") is None
+
+
+async def test_a_page_is_read_as_of_the_last_change_of_the_catalogue() -> None:
+    """A replica that is behind that would show what was so before, and the cache would keep it."""
+    works = Clockwork()
+
+    async def as_of() -> int:
+        works.cache.empty()
+        await works.ask("a", "page")
+        return works.as_of[-1]
+
+    assert await as_of() == 7  # no change is known yet: it may have been the last event
+    works.seq = 20
+    works.cache.take([*event("product.changed", 18), *event("order.placed", 19), *event("order.placed", 20)])
+    assert await as_of() == 18
+    works.cache.take(event("product.unchanged", 21))
+    assert await as_of() == 18
+    works.cache.change(25)
+    assert await as_of() == 25
+    works.cache.take(event("category.changed", 22))
+    assert await as_of() == 25
+    works.seq = 5
+    works.cache.restart()
+    assert await as_of() == 5

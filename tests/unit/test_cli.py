@@ -1,6 +1,7 @@
 """The CLI itself: which commands it lists, what it prints, and how it fails."""
 
 import json
+import os
 import re
 import signal
 import stat
@@ -9,6 +10,7 @@ import sys
 import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import asyncpg
 import click
@@ -19,26 +21,32 @@ from redis.exceptions import BusyLoadingError
 from sqlalchemy.exc import InterfaceError
 
 import ops.cli
-from ops import home, processes
+from ops import home, processes, stopping
 from ops.cli import main
 from ops.cli.banner import banner
 from ops.cli.up import up
 from ops.console.failures import explanation
-from ops.stopping import Stopped, stop_request
+from ops.stopping import RESTART, Stopped, stop_request
 from runtime.settings import DEVELOPMENT_SECRET, Settings
 from runtime.signing_keys import KeyRing
 from runtime.tokens import claims_of
 
 _COMMANDS = {
+    "archive",
     "bench",
     "demo",
+    "doctor",
     "export",
     "import",
     "keys",
+    "load",
     "migrate",
+    "payments",
     "receive",
-    "tasks",
     "replay",
+    "restart",
+    "run",
+    "tasks",
     "token",
     "up",
     "user",
@@ -207,15 +215,28 @@ def test_only_one_up_runs_in_a_home(tmp_path: Path) -> None:
     assert "another `tidegate up` is running in" in refused.output
 
 
-def test_a_signal_is_noticed_by_the_next_check() -> None:
+def test_a_signal_is_noticed_by_the_next_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(stopping, "time", SimpleNamespace(monotonic=lambda: now[0]))
     before = signal.getsignal(signal.SIGTERM)
     with stop_request() as request:
         request.check()
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
+        assert not request.insisted, "the same request, from a terminal and from `make`"
         with pytest.raises(Stopped):
             request.check()
+        now[0] += 2
+        signal.raise_signal(signal.SIGINT)
+        assert request.insisted
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_restart_is_asked_for_by_a_signal_too() -> None:
+    with stop_request() as request:
+        signal.raise_signal(RESTART)
+        request.check()
+        assert request.restart
 
 
 def test_the_procfiles_defaults_are_those_of_the_settings() -> None:
@@ -296,3 +317,20 @@ def test_processes_find_our_modules_and_their_callers_files(tmp_path: Path, monk
     assert "PYTHONPATH" not in told
     assert told["TIDEGATE_SIGNING_KEYS"] == str(tmp_path / "keys.json")
     assert told["DATABASE_URL"].endswith(str(tmp_path / "ca.pem").replace("/", "%2F"))
+
+
+def test_run_becomes_a_line_of_the_procfile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    became: list[tuple[str, list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda *said: became.append(said))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TIDEGATE_HOME", "home")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://shop@db.example/shop")
+    assert _tidegate("run", "worker").exit_code == 0
+    ((shell, arguments, environment),) = became
+    assert arguments == [shell, "-c", processes.commands()["worker"]]
+    assert environment["DATABASE_URL"] == "postgresql://shop@db.example/shop"
+    # The processes of one machine count together, and none imports what lies around where it was started.
+    assert environment["PROMETHEUS_MULTIPROC_DIR"] == str(tmp_path / "home" / "metrics")
+    assert (tmp_path / "home" / "metrics").is_dir()
+    assert Path.cwd() == tmp_path / "home"
+    assert _tidegate("run", "nobody").exit_code == 2

@@ -72,7 +72,7 @@ async def test_nothing_is_written_after_the_end() -> None:
     assert wire.said == ["closed"]
 
 
-async def test_all_else_is_the_transports() -> None:
+async def test_everything_else_is_the_transports() -> None:
     corked, wire = await _corked()
     corked.pause_reading()
     assert wire.said == ["paused"]

@@ -156,7 +156,7 @@ def test_a_change_of_name_ends_nothing_and_of_role_ends_all(shop: Shop) -> None:
 def test_nobody_changes_their_own_role_or_ends_their_own_account(shop: Shop) -> None:
     assert refused(shop, ChangeAccount(ADA, role="admin")) == "own_account"
     assert refused(shop, DeactivateAccount(ADA)) == "own_account"
-    done(shop, ChangeAccount(ADA, role="customer"))  # which it is
+    done(shop, ChangeAccount(ADA, role="customer"))  # which it already is
 
 
 def test_an_account_that_is_not_active_opens_and_refreshes_nothing(shop: Shop) -> None:
@@ -200,7 +200,7 @@ def test_a_password_change_does_not_reopen_a_closed_session(shop: Shop) -> None:
 def test_each_refresh_token_is_valid_once_and_an_old_one_ends_the_session(shop: Shop) -> None:
     done(shop, RefreshSession(SESSION, ADA, 0), owner_at(0))
     done(shop, RefreshSession(SESSION, ADA, 1), owner_at(1))
-    # Two before the newest: nobody sends that by mistake, however soon.
+    # Two before the newest: no client sends that by mistake, however soon.
     assert done(shop, RefreshSession(SESSION, ADA, 0), owner_at(2)) == [SessionClosed(SESSION, ADA, REUSED)]
     for generation in (0, 1, 2):
         assert refused(shop, RefreshSession(SESSION, ADA, generation)) == "session_closed"
@@ -211,7 +211,7 @@ def test_a_refresh_that_comes_twice_within_seconds_gives_the_same_generation_aga
     """From two tabs, or after a lost response."""
     (first,) = done(shop, RefreshSession(SESSION, ADA, 0), owner_at(0))
     assert done(shop, RefreshSession(SESSION, ADA, 0), owner_at(seconds)) == [first]
-    # Whichever of the two comes first with what it was given, both go on.
+    # Whichever of the two uses its tokens first, both can continue.
     (second,) = done(shop, RefreshSession(SESSION, ADA, 1), owner_at(900))
     assert done(shop, RefreshSession(SESSION, ADA, 1), owner_at(905)) == [second]
 
@@ -231,7 +231,7 @@ def test_production_refuses_accounts_and_sessions_from_development() -> None:
     assert refused(shop, opening(OTHER), OWNER) == "account_changed"
     assert refused(shop, RefreshSession(SESSION, ADA, 0), OWNER) == "session_closed"
     done(shop, RefreshSession(SESSION, ADA, 0), developer)
-    # A new password does not change where it comes from: whoever knew the old one may have set it.
+    # A new password does not change the account's origin: whoever knew the old one may have set it.
     done(shop, ChangePassword(ADA, 0, ANOTHER_HASH), developer)
     assert refused(shop, opening(OTHER, epoch=1), OWNER) == "account_changed"
 

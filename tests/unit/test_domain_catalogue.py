@@ -1,4 +1,4 @@
-"""Products and variants: what may be said of them, what that changes, and each reason to refuse it."""
+"""Products and variants: what may be changed, with which events, and each reason to refuse it."""
 
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,10 @@ import pytest
 from domain.catalogue import (
     ACTIVE,
     ARCHIVED,
+    DIGITAL,
     DRAFT,
+    GIFT_CARD,
+    GOODS,
     ChangeProduct,
     ChangeVariant,
     CreateProduct,
@@ -28,7 +31,7 @@ from domain.catalogue import (
 from domain.categories import Category
 from domain.ledgers import Balance
 from domain.limits import PRODUCT_MAX_VARIANTS, VARIANT_MAX_ATTRIBUTES
-from domain.model import Command, Event, Offer, Rejection, Shop, decide, evolve
+from domain.model import Command, Event, Offer, Price, Rejection, Shop, decide, evolve
 from domain.slugs import slug_from
 from domain.stock import STOCK, StockAdjusted
 from tests.contexts import context
@@ -50,7 +53,7 @@ def shop() -> Shop:
 
 
 def apply(stands: Shop, command: Command) -> list[Event]:
-    """What happens; the shop has changed accordingly."""
+    """The command's events; they are applied to the shop."""
     decision = decide(stands, command, ADMIN)
     assert not isinstance(decision, Rejection), decision
     for event in decision:
@@ -65,15 +68,15 @@ def refused(stands: Shop, command: Command) -> str:
     return decision.code
 
 
-def test_a_product_is_made_with_its_variants() -> None:
+def test_a_product_is_created_with_its_variants() -> None:
     stands = shop()
     assert stands.of(Product)[MUG] == Product(MUG, "mug", "A mug", "", KITCHEN, ACTIVE, 2)
     variant = stands.of(Variant)["M1"]
     assert (variant.product_id, variant.price_minor, variant.on_sale) == (MUG, 100, True)
-    assert stands.offers == {"M1": Offer("M1", 100, "GBP", True)}
+    assert stands.offers == {"M1": Offer("M1", 100, "GBP", True, product_id=MUG)}
 
 
-def test_what_is_sold_follows_product_and_variant() -> None:
+def test_what_is_on_sale_follows_product_and_variant() -> None:
     stands = shop()
 
     def sold() -> tuple[bool, bool]:
@@ -88,6 +91,16 @@ def test_what_is_sold_follows_product_and_variant() -> None:
     apply(stands, ChangeProduct(MUG, {"status": DRAFT}))
     apply(stands, ChangeProduct(MUG, {"status": ACTIVE}))
     assert sold() == (False, False)
+
+
+def test_a_change_takes_nothing_from_an_offer_that_it_does_not_say() -> None:
+    """A batch loads offers whole for the checkouts in it, and may change their variants first."""
+    stands = shop()
+    prices, way = (Price("EUR", 120),), (KITCHEN,)
+    stands.offers["M1"] = msgspec.structs.replace(stands.offers["M1"], prices=prices, category_ids=way)
+    fields = VariantFields("M1", 100, "GBP", title="Large", weight_grams=5, kind=DIGITAL, tax_class="books")
+    apply(stands, SetVariant(MUG, fields))
+    assert stands.offers["M1"] == Offer("M1", 100, "GBP", True, prices, MUG, way, "books", 5, digital=True)
 
 
 def test_a_change_of_one_product_leaves_the_others_alone() -> None:
@@ -108,8 +121,8 @@ def test_a_price_is_changed_and_another_variant_added() -> None:
     assert {sku: offer.price_minor for sku, offer in stands.offers.items()} == {"M1": 90, "M2": 95}
 
 
-def test_a_row_tells_what_is_new_before_what_is_changed() -> None:
-    """So that the first event says whether it created anything."""
+def test_the_events_of_a_row_create_before_they_change() -> None:
+    """So the first event says whether the row created anything."""
     stands = shop()
     row = PutListing(MUG, ProductFields("mug", "Another mug", "", KITCHEN, DRAFT), VariantFields("M9", 100, "GBP"), 3)
     told = apply(stands, row)
@@ -130,14 +143,14 @@ def test_a_row_tells_what_is_new_before_what_is_changed() -> None:
         PutListing(MUG, ProductFields("mug", "A mug", "", KITCHEN, ACTIVE), VariantFields("M1", 100, "GBP")),
     ],
 )
-def test_what_is_so_already_is_no_change(command: Command) -> None:
+def test_a_change_to_the_current_state_is_no_change(command: Command) -> None:
     stands = shop()
     before = stands.of(Product)[MUG]
     assert apply(stands, command) == [ListingUnchanged(MUG)]
     assert stands.of(Product)[MUG] is before
 
 
-def test_what_is_not_said_of_a_variant_stays() -> None:
+def test_fields_that_a_change_leaves_out_stay() -> None:
     stands = shop()
     whole = VariantFields("M1", 90, "GBP", "Blue", 100, 340, "5012345678900", {"colour": "blue", "size": "S"}, True)
     apply(stands, SetVariant(MUG, whole))
@@ -151,7 +164,7 @@ def test_what_is_not_said_of_a_variant_stays() -> None:
     assert stands.offers["M1"].price_minor == 80
 
 
-def test_a_variant_is_changed_where_it_is() -> None:
+def test_a_variant_is_changed_in_its_product() -> None:
     stands = shop()
     assert refused(stands, ChangeVariant(POT, "M1", {"price_minor": 1})) == "variant_not_found"
     assert refused(stands, ChangeVariant(MUG, "M9", {"price_minor": 1})) == "variant_not_found"
@@ -175,7 +188,7 @@ def test_a_slug_belongs_to_one_product() -> None:
     apply(stands, CreateProduct(UUID(int=9), ProductFields("pot", "Another")))
 
 
-def test_a_product_that_was_loaded_after_another_was_made_has_its_slug_too() -> None:
+def test_a_product_loaded_after_another_was_created_keeps_its_slug() -> None:
     stands = shop()
     other = UUID(int=9)
     stands.of(Product)[other] = Product(other, "kettle", "Kettle", "", None, ACTIVE, 1)
@@ -192,7 +205,25 @@ def test_a_sku_belongs_to_one_product() -> None:
     assert refused(stands, CreateProduct(UUID(int=9), ProductFields("new", "New"), twice)) == "sku_taken"
 
 
-def test_a_product_has_so_many_variants_and_not_one_more() -> None:
+@pytest.mark.parametrize(("kind", "other"), [(GOODS, GIFT_CARD), (DIGITAL, GIFT_CARD), (GIFT_CARD, GOODS)])
+def test_a_gift_card_stays_one_and_nothing_becomes_one(kind: str, other: str) -> None:
+    stands = shop()
+    apply(stands, SetVariant(MUG, VariantFields("M2", 100, "GBP", kind=kind)))
+    changed = VariantFields("M2", 100, "GBP", kind=other)
+    assert refused(stands, SetVariant(MUG, changed)) == "variant_kind_fixed"
+    assert refused(stands, PutListing(MUG, None, changed)) == "variant_kind_fixed"
+    assert refused(stands, ChangeVariant(MUG, "M2", {"kind": other})) == "variant_kind_fixed"
+    assert apply(stands, PutListing(MUG, None, changed, kept=("kind",))) == [ListingUnchanged(MUG)]
+    apply(stands, ChangeVariant(MUG, "M2", {"kind": kind, "price_minor": 90}))
+
+
+def test_what_is_no_gift_card_may_change_its_kind() -> None:
+    stands = shop()
+    apply(stands, ChangeVariant(MUG, "M1", {"kind": DIGITAL}))
+    assert stands.of(Variant)["M1"].kind == DIGITAL
+
+
+def test_the_number_of_variants_is_bounded() -> None:
     stands = shop()
     for number in range(PRODUCT_MAX_VARIANTS - 1):
         apply(stands, SetVariant(MUG, VariantFields(f"N{number}", 1, "GBP")))
@@ -203,17 +234,17 @@ def test_a_product_has_so_many_variants_and_not_one_more() -> None:
     apply(stands, SetVariant(POT, more))
 
 
-def test_a_category_must_be_there_when_it_is_entered() -> None:
+def test_a_category_must_exist_when_a_product_enters_it() -> None:
     stands = shop()
     nowhere = UUID(int=9)
     assert refused(stands, CreateProduct(nowhere, ProductFields("new", "New", "", nowhere))) == "unknown_category"
     assert refused(stands, ChangeProduct(POT, {"category_id": str(nowhere)})) == "unknown_category"
-    stands.of(Category).clear()  # of a product that stays where it is, no category is loaded
+    stands.of(Category).clear()  # no category is loaded for a product that stays where it is
     apply(stands, ChangeProduct(MUG, {"name": "Another name"}))
     apply(stands, ChangeProduct(MUG, {"category_id": None}))
 
 
-def test_whoever_knows_an_older_version_changes_nothing() -> None:
+def test_a_change_of_an_older_version_is_refused() -> None:
     stands = shop()
     version = stands.of(Product)[MUG].version
     apply(stands, ChangeProduct(MUG, {"name": "First"}, version))
@@ -229,11 +260,11 @@ def test_whoever_knows_an_older_version_changes_nothing() -> None:
         PutListing(UUID(int=9), None, VariantFields("N1", 1, "GBP")),
     ],
 )
-def test_what_is_not_there_cannot_change(command: Command) -> None:
+def test_missing_products_and_variants_cannot_change(command: Command) -> None:
     assert refused(shop(), command) == "product_not_found"
 
 
-def test_a_listing_makes_what_is_missing_and_counts_what_is_there() -> None:
+def test_a_listing_creates_what_is_missing_and_counts_what_exists() -> None:
     stands, new = shop(), UUID(int=9)
     listing = PutListing(new, ProductFields("new", "New", status=ACTIVE), VariantFields("N1", 5, "GBP"), 7)
     assert [type(event) for event in apply(stands, listing)] == [ProductCreated, VariantAdded, StockAdjusted]
@@ -244,7 +275,7 @@ def test_a_listing_makes_what_is_missing_and_counts_what_is_there() -> None:
 
 
 def fields(**said: Any) -> VariantFields:
-    """As a worker reads them from the wire, which checks them."""
+    """As a worker decodes them, which validates them."""
     complete = {**msgspec.structs.asdict(VariantFields("N1", 5, "GBP")), **said}
     return msgspec.convert([*complete.values()], VariantFields)
 
@@ -270,7 +301,7 @@ def fields(**said: Any) -> VariantFields:
         {"attributes": {str(number): "x" for number in range(21)}},
     ],
 )
-def test_a_variant_that_cannot_be(said: dict[str, Any]) -> None:
+def test_invalid_variants(said: dict[str, Any]) -> None:
     fields()
     with pytest.raises(msgspec.ValidationError):
         fields(**said)

@@ -94,7 +94,7 @@ def test_the_depth_of_the_tree_is_bounded() -> None:
         (ChangeCategory(UUID(int=2), {"name": "Late"}, 7), "version_conflict"),
     ],
 )
-def test_what_is_refused(command: Command, code: str) -> None:
+def test_invalid_changes_are_refused(command: Command, code: str) -> None:
     shop = Shop()
     apply(shop, create(1), create(2))
     assert apply(shop, command) == [code]

@@ -1,4 +1,4 @@
-"""Orders: what becomes of each request to place one, and of every move it may make later; each reason to refuse it."""
+"""Orders: how each request to place one is decided, and every later move; each reason to refuse it."""
 
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from domain.model import (
     Personal,
     Rejection,
     Shop,
+    Wanted,
     decide,
     evolve,
 )
@@ -38,7 +39,6 @@ from domain.orders import (
     OrderFulfilled,
     OrderPlaced,
     PlaceOrder,
-    Wanted,
 )
 from domain.stock import STOCK
 from tests.contexts import context
@@ -51,13 +51,13 @@ ORDER = new_id(1_700_000_000_000, 77, 1)
 
 def shop() -> Shop:
     """Two SKUs in pounds with 10 and 3 pieces, one in euros with 5, one in pounds that costs a fortune, and one that is
-    not for sale."""
+    not on sale."""
     offers = [
         Offer("LAMP", 250, "GBP"),
         Offer("MUG", 100, "GBP"),
         Offer("VASE", 990, "EUR"),
         Offer("CROWN", ORDER_MAX_TOTAL_MINOR // 2, "GBP"),
-        Offer("KITE", 50, "GBP"),  # which was never received
+        Offer("KITE", 50, "GBP"),  # never received
         Offer("SLED", 400, "GBP", on_sale=False),
     ]
     stock = {"LAMP": Balance(10), "MUG": Balance(3), "VASE": Balance(5), "CROWN": Balance(10), "SLED": Balance(7)}
@@ -69,7 +69,7 @@ def place(*lines: tuple[str, int], order_id: UUID = ORDER) -> PlaceOrder:
 
 
 def placed(into: Shop, *lines: tuple[str, int]) -> Shop:
-    """The shop after Ann has placed that order."""
+    """The shop after Ann has placed this order."""
     return evolve(into, happened(decide(into, place(*lines), ANN)))
 
 
@@ -92,19 +92,19 @@ def test_an_order_takes_its_prices_from_the_catalogue_and_adds_them_up() -> None
     assert event.subject() == str(ORDER)
 
 
-def test_a_placed_order_stands_in_the_shop_and_reserves_its_lines() -> None:
+def test_a_placed_order_is_in_the_shop_and_reserves_its_lines() -> None:
     after = placed(shop(), ("LAMP", 2), ("MUG", 3))
     assert after.orders[ORDER] == Order(ORDER, "ann", PLACED, "GBP", 800, (Line("LAMP", 2, 250), Line("MUG", 3, 100)))
     assert (after.balances_of(STOCK)["LAMP"], after.balances_of(STOCK)["MUG"]) == (Balance(10, 2), Balance(3, 3))
     assert (after.balances_of(STOCK)["LAMP"].available, after.balances_of(STOCK)["MUG"].available) == (8, 0)
 
 
-def test_an_order_may_take_the_last_piece_and_not_one_more() -> None:
+def test_an_order_may_take_the_last_piece_and_no_more() -> None:
     assert not isinstance(decide(shop(), place(("MUG", 3)), ANN), Rejection)
     assert isinstance(decide(shop(), place(("MUG", 4)), ANN), Rejection)
 
 
-def test_an_order_that_cannot_be_reserved_whole_is_refused_with_the_lines_that_fell_short() -> None:
+def test_an_order_that_cannot_be_fully_reserved_is_refused_with_the_short_lines() -> None:
     code, particulars = rejected(decide(shop(), place(("LAMP", 1), ("MUG", 4), ("KITE", 1)), ANN))
     assert code == "insufficient_stock"
     assert particulars == {
@@ -115,18 +115,18 @@ def test_an_order_that_cannot_be_reserved_whole_is_refused_with_the_lines_that_f
     }
 
 
-def test_an_order_of_unknown_skus_is_refused_and_they_are_named() -> None:
+def test_an_order_of_unknown_skus_is_refused_and_names_them() -> None:
     code, particulars = rejected(decide(shop(), place(("LAMP", 99), ("NOPE", 1), ("NADA", 1)), ANN))
     assert (code, particulars) == ("unknown_sku", {"skus": ["NOPE", "NADA"]})
 
 
-def test_an_order_of_what_is_not_for_sale_is_refused_and_it_is_named() -> None:
+def test_an_order_of_skus_not_on_sale_is_refused_and_names_them() -> None:
     code, particulars = rejected(decide(shop(), place(("LAMP", 99), ("SLED", 1)), ANN))
     assert (code, particulars) == ("not_on_sale", {"skus": ["SLED"]})
     assert rejected(decide(shop(), place(("SLED", 1), ("NOPE", 1)), ANN))[0] == "unknown_sku"
 
 
-def test_a_guest_s_order_says_where_the_guest_wants_mail() -> None:
+def test_a_guest_s_order_has_the_guest_s_address() -> None:
     command = PlaceOrder(ORDER, "guest:1", (Wanted("LAMP", 1),), Personal("guest@example.org"))
     event = happened(decide(shop(), command, context("guest:1", "customer")))
     assert isinstance(event, OrderPlaced)
@@ -140,13 +140,13 @@ def test_an_order_has_one_currency() -> None:
     assert (code, particulars) == ("mixed_currencies", {"currencies": ["EUR", "GBP"]})
 
 
-def test_an_order_in_another_currency_is_an_order_like_any_other() -> None:
+def test_an_order_may_be_in_another_currency() -> None:
     event = happened(decide(shop(), place(("VASE", 2)), ANN))
     assert isinstance(event, OrderPlaced)
     assert (event.currency, event.total_minor) == ("EUR", 1980)
 
 
-def test_an_orders_total_has_a_limit_that_it_may_reach() -> None:
+def test_an_order_s_total_may_reach_its_limit_and_no_more() -> None:
     event = happened(decide(shop(), place(("CROWN", 2)), ANN))
     assert isinstance(event, OrderPlaced)
     assert event.total_minor == ORDER_MAX_TOTAL_MINOR
@@ -156,12 +156,12 @@ def test_an_orders_total_has_a_limit_that_it_may_reach() -> None:
 
 
 @pytest.mark.parametrize("lines", [(("LAMP", 1), ("LAMP", 2)), (("NOPE", 1), ("LAMP", 1), ("NOPE", 1))])
-def test_a_sku_that_stands_twice_in_a_command_is_a_fault_of_who_sent_it(lines: tuple[tuple[str, int], ...]) -> None:
+def test_a_repeated_sku_in_a_command_raises(lines: tuple[tuple[str, int], ...]) -> None:
     with pytest.raises(ValueError, match="once"):
         decide(shop(), place(*lines), ANN)
 
 
-def test_an_order_id_that_is_taken_is_a_fault_of_who_sent_it() -> None:
+def test_a_taken_order_id_raises() -> None:
     with pytest.raises(ValueError, match="once"):
         decide(placed(shop(), ("LAMP", 1)), place(("MUG", 1)), ANN)
 
@@ -176,7 +176,7 @@ def test_cancelling_releases_what_was_reserved(actor: Context) -> None:
     assert (after.balances_of(STOCK)["LAMP"], after.balances_of(STOCK)["MUG"]) == (Balance(10), Balance(3))
 
 
-def test_another_customers_order_and_one_that_is_not_there_get_the_same_answer() -> None:
+def test_another_customer_s_order_is_refused_like_a_missing_one() -> None:
     others = decide(placed(shop(), ("LAMP", 1)), CancelOrder(ORDER), BOB)
     assert rejected(others) == ("order_not_found", {"order_id": str(ORDER)})
     assert decide(shop(), CancelOrder(ORDER), BOB) == others
@@ -189,7 +189,7 @@ MOVES: dict[str, Command] = {
     "cancel": CancelOrder(ORDER),
     "expire": ExpireOrder(ORDER),
 }
-# What brings a placed order into each status, and what it may do from there.
+# The moves that lead to each status, and those that are allowed from there.
 WAYS: dict[str, tuple[str, ...]] = {
     PLACED: (),
     CONFIRMED: ("confirm",),
@@ -207,7 +207,7 @@ ALLOWED: dict[str, dict[str, str]] = {
 
 
 def moved(status: str) -> Shop:
-    """The shop after Ann's order of two lamps and three mugs has come into this status."""
+    """The shop after Ann's order of two lamps and three mugs has reached this status."""
     after = placed(shop(), ("LAMP", 2), ("MUG", 3))
     for move in WAYS[status]:
         evolve(after, happened(decide(after, MOVES[move], STAFF)))
@@ -221,7 +221,7 @@ def test_every_status_is_tried() -> None:
 
 @pytest.mark.parametrize("move", MOVES)
 @pytest.mark.parametrize("status", ORDER_STATUSES)
-def test_from_each_status_there_are_these_moves_and_no_others(status: str, move: str) -> None:
+def test_each_status_allows_exactly_these_moves(status: str, move: str) -> None:
     after = moved(status)
     decision = decide(after, MOVES[move], ANN)
     if move in ALLOWED[status]:
@@ -248,14 +248,14 @@ def test_fulfilling_moves_no_stock() -> None:
     assert after.balances_of(STOCK) == before.balances_of(STOCK)
 
 
-def test_an_order_that_nobody_confirms_expires_and_releases_its_lines() -> None:
+def test_an_unconfirmed_order_expires_and_releases_its_lines() -> None:
     event = happened(decide(moved(PLACED), ExpireOrder(ORDER), STAFF))
     assert event == OrderExpired(ORDER, "ann", LINES)
     after = moved(EXPIRED)
     assert (after.balances_of(STOCK)["LAMP"], after.balances_of(STOCK)["MUG"]) == (Balance(10), Balance(3))
 
 
-def test_what_was_sold_comes_back_when_it_is_cancelled() -> None:
+def test_cancelling_a_confirmed_order_returns_its_stock() -> None:
     after = moved(CONFIRMED)
     event = happened(decide(after, CancelOrder(ORDER), ANN))
     assert event == OrderCancelled(ORDER, "ann", LINES, confirmed=True)
@@ -264,7 +264,7 @@ def test_what_was_sold_comes_back_when_it_is_cancelled() -> None:
 
 
 @pytest.mark.parametrize("move", MOVES)
-def test_nobody_moves_another_customers_order(move: str) -> None:
+def test_nobody_can_move_another_customer_s_order(move: str) -> None:
     others = decide(moved(PLACED), MOVES[move], BOB)
     assert rejected(others) == ("order_not_found", {"order_id": str(ORDER)})
     assert decide(shop(), MOVES[move], BOB) == others == decide(shop(), MOVES[move], STAFF)

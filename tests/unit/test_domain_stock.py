@@ -1,4 +1,4 @@
-"""Stock: goods that come in, corrections, and each reason to refuse one."""
+"""Stock: receipts, corrections, and each reason to refuse one."""
 
 import pytest
 
@@ -22,12 +22,12 @@ STAFF = context("sam", "staff")
 
 
 def shop(stock: Balance | None = None) -> Shop:
-    """One SKU, with that stock."""
+    """One SKU, with this stock."""
     return Shop({"MUG": Offer("MUG", 100, "GBP")}, {STOCK: {} if stock is None else {"MUG": stock}}, {})
 
 
 def after(before: Shop, command: Command) -> Balance:
-    """What is there of the SKU when the command has been applied."""
+    """The SKU's stock after the command has been applied."""
     decision = decide(before, command, STAFF)
     assert not isinstance(decision, Rejection)
     for event in decision:
@@ -35,7 +35,7 @@ def after(before: Shop, command: Command) -> Balance:
     return before.balance(STOCK, "MUG")
 
 
-def test_goods_that_come_in_are_on_hand() -> None:
+def test_received_goods_are_on_hand() -> None:
     assert decide(shop(), ReceiveStock("MUG", 5, "PO-7"), STAFF) == (StockReceived("MUG", 5, "PO-7"),)
     assert after(shop(), ReceiveStock("MUG", 5)) == Balance(5)
     assert after(shop(Balance(7, 3)), ReceiveStock("MUG", 5)) == Balance(12, 3)
@@ -59,7 +59,7 @@ def test_a_count_corrects_what_is_on_hand_or_confirms_it() -> None:
     assert unknown.code == "unknown_sku"
 
 
-def test_what_is_promised_to_orders_cannot_be_written_off() -> None:
+def test_reserved_pieces_cannot_be_written_off() -> None:
     refused = decide(shop(Balance(7, 3)), AdjustStock("MUG", -5, "broken"), STAFF)
     assert isinstance(refused, Rejection)
     assert refused.code == "insufficient_stock"
@@ -67,14 +67,14 @@ def test_what_is_promised_to_orders_cannot_be_written_off() -> None:
 
 
 @pytest.mark.parametrize("command", [ReceiveStock("NOPE", 1), AdjustStock("NOPE", 1, "found")])
-def test_a_sku_that_the_catalogue_does_not_have_is_refused(command: Command) -> None:
+def test_unknown_skus_are_refused(command: Command) -> None:
     refused = decide(shop(), command, STAFF)
     assert isinstance(refused, Rejection)
     assert (refused.code, refused.particulars) == ("unknown_sku", {"skus": ["NOPE"]})
 
 
 @pytest.mark.parametrize("command", [ReceiveStock("MUG", 11), AdjustStock("MUG", 11, "found")])
-def test_a_sku_holds_so_many_pieces_and_not_one_more(command: ReceiveStock | AdjustStock) -> None:
+def test_the_stock_of_a_sku_is_bounded(command: ReceiveStock | AdjustStock) -> None:
     assert after(shop(Balance(STOCK_MAX_ON_HAND - 11)), command).posted == STOCK_MAX_ON_HAND
     refused = decide(shop(Balance(STOCK_MAX_ON_HAND - 10)), command, STAFF)
     assert isinstance(refused, Rejection)
@@ -82,7 +82,7 @@ def test_a_sku_holds_so_many_pieces_and_not_one_more(command: ReceiveStock | Adj
     assert refused.particulars == {"sku": "MUG", "on_hand": STOCK_MAX_ON_HAND - 10, "limit": STOCK_MAX_ON_HAND}
 
 
-def test_goods_come_in_also_for_what_is_not_on_sale() -> None:
+def test_goods_are_received_even_for_products_not_on_sale() -> None:
     archived = Shop({"MUG": Offer("MUG", 100, "GBP", on_sale=False)}, {}, {})
     assert after(archived, ReceiveStock("MUG", 5)) == Balance(5)
     assert after(archived, AdjustStock("MUG", -5, "broken")) == Balance(0)

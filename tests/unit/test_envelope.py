@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from domain.ids import new_id
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS, ORDER_MAX_LINES, PRINCIPAL_MAX_CHARS
-from domain.model import COMMANDS, Actor, Command, Personal, Private, private_fields
-from domain.orders import CancelOrder, PlaceOrder, Wanted
+from domain.model import COMMANDS, Actor, Command, Personal, Private, Wanted, private_fields
+from domain.orders import CancelOrder, PlaceOrder
 from domain.roles import ROLES, SCOPES_OF_ROLE
 from domain.stock import AdjustStock, ReceiveStock
 from runtime import envelope as envelopes
@@ -84,13 +84,13 @@ def test_an_envelope_carries_its_actor(role: str, scopes: frozenset[str] | None)
 @pytest.mark.parametrize(
     ("principal", "staff", "role"), [("ann", False, "customer"), ("guest:1", False, "guest"), ("sam", True, "staff")]
 )
-def test_an_envelope_that_names_no_role_yet_has_the_one_it_always_meant(principal: str, staff: bool, role: str) -> None:
+def test_an_older_envelope_without_a_role_has_the_one_it_always_meant(principal: str, staff: bool, role: str) -> None:
     short = msgspec.msgpack.encode([COMMAND, principal, staff, 1, raw(["CancelOrder", str(ORDER)])])
     read, _ = envelopes.decode(entry(short))
     assert read.actor() == Actor.in_role(principal, role)
 
 
-def test_a_role_of_tomorrow_has_no_rights_today() -> None:
+def test_an_unknown_role_has_no_rights() -> None:
     read, _ = envelopes.decode(
         entry(envelopes.encode(msgspec.structs.replace(envelope(raw(["CancelOrder", str(ORDER)])), role="emperor")))
     )
@@ -184,7 +184,7 @@ def test_an_envelope_contains_nothing_that_tables_cannot_store(unstorable: Envel
     assert (caught.value.code, caught.value.envelope) == ("unreadable_envelope", None)
 
 
-def test_an_envelope_may_come_from_any_time_there_is() -> None:
+def test_an_envelope_may_be_from_any_time() -> None:
     for moment in (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)):
         microseconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // (moment.resolution)
         sent = msgspec.structs.replace(envelope(CancelOrder(ORDER)), accepted_at=microseconds)

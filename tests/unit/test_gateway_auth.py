@@ -93,7 +93,7 @@ def test_a_scope_is_needed_besides_the_role(authenticator: Authenticator) -> Non
     all_of_it = authenticator.verify(token("bob", ["staff"]))
     assert all_of_it.actor.scopes == SCOPES_OF_ROLE["staff"]
     less = authenticator.verify(token("bob", ["staff"], scope="events:read users:write"))
-    assert less.actor.scopes == {"events:read"}  # a token gives nothing that its role has not
+    assert less.actor.scopes == {"events:read"}  # a token grants nothing beyond its role
     require_role("staff", "events:read").check(less)
     with pytest.raises(Problem, match="scope `inventory:write`"):
         require_role("staff", "inventory:write").check(less)
@@ -200,7 +200,7 @@ def test_tokens_of_an_older_epoch_are_refused(
 
 
 def test_epochs_never_fall(authenticator: Authenticator, revocations: Revocations) -> None:
-    """What is read at the start may come after what the log says."""
+    """What is read at the start may arrive after what the log says."""
     revocations.take([record(AccountDeactivated(ADA, 2))])
     revocations.take([record(AccountChanged(ADA, None, "customer", 1))])
     assert refused(authenticator, of_sign_in(epoch=1)) == "invalid_token"

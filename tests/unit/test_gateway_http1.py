@@ -14,7 +14,7 @@ from runtime.settings import settings
 
 
 class Wire(asyncio.Transport):
-    """Keeps what is written, and whether it was closed. `untaken_bytes` are what the other side has not taken yet."""
+    """Records what is written, and whether it was closed. `untaken_bytes` is what the other side has not taken yet."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Wire(asyncio.Transport):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is said on it."""
+        """Whether it is closed."""
         return self.closed or self.said_all
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -179,7 +179,7 @@ async def test_an_upgrade_that_is_only_offered_is_ignored() -> None:
 
 
 class Looks:
-    """Has connections looked at whenever the test likes, and not before."""
+    """Checks connections whenever the test says, and not before."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(patience, "LOOK_SECONDS", 3_600.0)
@@ -208,7 +208,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Looks:
     ],
 )
 async def test_a_client_that_does_not_send_its_request_in_time_is_disconnected(look: Looks, begun: bytes) -> None:
-    """However steadily the rest drips."""
+    """However steadily the rest trickles in."""
     protocol, wire = connection()
     if begun:
         protocol.data_received(begun)

@@ -12,7 +12,9 @@ from domain.orders import OrderPlaced
 from gateway.views.orders import LineView, PlacedView, just_placed
 from runtime.records import APPLIED, Outcome, moment
 
-EVENT = OrderPlaced(UUID(int=9), 'cäfé \u2028 "quoted" </script>', "GBP", 12, (Line("A-1", 2, 3), Line("B", 1, 6)))
+EVENT = OrderPlaced(
+    UUID(int=9), 'cäfé \u2028 "quoted" </script>', "GBP", 12, (Line("A-1", 2, 3), Line("B", 1, 6)), number="T-000009"
+)
 
 
 @pytest.mark.parametrize("at", [0, 1_700_000_000_000_000, 1_700_000_000_123_456, 1_700_000_000_120_000])
@@ -33,6 +35,7 @@ def test_a_placed_order_reads_as_pydantic_writes_it(at: int, email: str | None, 
             for line in EVENT.lines
         ],
         email=email,
+        number=EVENT.number,
         guest_token=token,
     )
     said = just_placed(outcome, email, token).body()

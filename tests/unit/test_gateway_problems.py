@@ -36,7 +36,7 @@ class Answered(NamedTuple):
 
 
 async def ask(app: ASGIApp, path: str) -> Answered:
-    """The app's answer to a POST. What a server would log besides, it may raise."""
+    """The app's answer to a POST. The app may also raise, which a server would log."""
     messages: list[Message] = []
 
     async def receive() -> Message:
@@ -66,6 +66,11 @@ async def ask(app: ASGIApp, path: str) -> Answered:
     return Answered(start["status"], headers, json.loads(b"".join(body["body"] for body in bodies)))
 
 
+class _Unlimited:
+    async def count(self, *_: object) -> None:
+        """Nobody is held back here."""
+
+
 def failing(error: Callable[[], Exception]) -> ASGIApp:
     """An app with a route on each lane that raises this error."""
     router = APIRouter()
@@ -80,7 +85,7 @@ def failing(error: Callable[[], Exception]) -> ASGIApp:
         raise error()
 
     app = FastAPI()
-    app.state.edge = SimpleNamespace(authenticator=None)  # nobody shows a token here
+    app.state.edge = SimpleNamespace(authenticator=None, limits=_Unlimited())  # no token is used here
     app.include_router(router)
     problems.install(app)
     return Observed(FastLane(app, [router], {}))
@@ -139,7 +144,7 @@ def test_every_code_has_a_status_and_a_title() -> None:
 
 
 def _codes_in(package: ModuleType, name: str) -> set[str]:
-    """The codes that calls of `name` in the package are given, as far as its source says."""
+    """The codes passed to calls of `name` in the package, as far as they are literal in its source."""
     codes = set()
     for found in walk_packages(package.__path__, f"{package.__name__}."):
         module = import_module(found.name)
@@ -165,7 +170,7 @@ def test_every_code_of_the_gateway_has_a_status() -> None:
     assert codes <= STATUS_OF_CODE.keys()
 
 
-def test_a_code_without_a_status_is_a_mistake_that_shows_at_once() -> None:
+def test_a_code_without_a_status_raises_at_once() -> None:
     with pytest.raises(KeyError):
         Problem("too_heavy", "Too heavy.")
 
@@ -176,7 +181,7 @@ def test_no_extension_takes_the_place_of_a_standard_member() -> None:
     assert (document["status"], document["code"], document["order_id"]) == (409, "order_state_conflict", "1")
 
 
-def test_of_very_many_mistakes_the_first_are_reported() -> None:
+def test_of_very_many_errors_the_first_are_reported() -> None:
     errors = [{"loc": ("body", str(number)), "msg": "No.", "type": "extra_forbidden"} for number in range(20_000)]
     told = problems.invalid_request(errors).document()["errors"]
     assert [error["pointer"] for error in told] == [f"/body/{number}" for number in range(ERRORS_MAX)]

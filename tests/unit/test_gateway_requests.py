@@ -14,7 +14,7 @@ MAX_BYTES = 10
 
 
 class Sent:
-    """A request as its connection delivers it; counts what was taken of it."""
+    """A request as its connection delivers it; counts what was read of it."""
 
     def __init__(self, *headers: tuple[str, str], chunks: Iterable[bytes | None] = ()) -> None:
         self.taken = 0
@@ -38,11 +38,11 @@ async def test_a_body_is_its_chunks_in_order() -> None:
     assert await read_body(sent.request, MAX_BYTES) == b"0123456789"
 
 
-async def test_no_body_is_an_empty_one() -> None:
+async def test_a_missing_body_is_empty() -> None:
     assert await read_body(Sent(JSON, chunks=[b""]).request, MAX_BYTES) == b""
 
 
-async def test_reading_stops_at_the_chunk_that_is_too_much() -> None:
+async def test_reading_stops_at_the_chunk_that_exceeds_the_bound() -> None:
     sent = Sent(JSON, chunks=[b"0123456789", b"x", b"never", b"read"])
     with pytest.raises(Problem) as refused:
         await read_body(sent.request, MAX_BYTES)
@@ -51,7 +51,7 @@ async def test_reading_stops_at_the_chunk_that_is_too_much() -> None:
 
 
 @pytest.mark.parametrize("length", ["11", "00000011", "9" * 100])
-async def test_a_body_that_is_announced_too_large_is_not_read(length: str) -> None:
+async def test_a_body_declared_too_large_is_not_read(length: str) -> None:
     sent = Sent(JSON, ("content-length", length), chunks=[b"x"])
     with pytest.raises(Problem, match="at most 10 bytes"):
         await read_body(sent.request, MAX_BYTES)
@@ -65,7 +65,7 @@ async def test_a_body_of_another_type_is_not_read() -> None:
     assert sent.taken == 0
 
 
-async def test_a_client_that_goes_before_the_end_has_sent_no_body() -> None:
+async def test_a_client_that_disconnects_early_has_sent_no_body() -> None:
     with pytest.raises(Problem) as refused:
         await read_body(Sent(JSON, chunks=[b'{"a":', None]).request, MAX_BYTES)
     assert refused.value.code == "incomplete_body"
@@ -82,7 +82,7 @@ def test_a_body_is_read_strictly() -> None:
             parse(Parcel, wrong)
 
 
-def test_every_invalid_place_is_named() -> None:
+def test_every_invalid_field_is_named() -> None:
     with pytest.raises(Problem) as refused:
         parse(Parcel, b'{"weight": null, "height": 1}')
     errors = refused.value.extensions["errors"]

@@ -1,4 +1,4 @@
-"""Requests that wait for outcomes: what comes is given to whom it is for, and nothing is left behind."""
+"""Requests that wait for outcomes: each gets its own, and nothing is left behind."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from gateway.writing import waiting
 from gateway.writing.waiting import Waiters
 from runtime.engine import create_engine
 from runtime.records import APPLIED, Outcome, encode
@@ -21,39 +22,39 @@ def outcome(command_id: UUID) -> Outcome:
 
 @pytest.fixture
 async def waiters() -> AsyncIterator[Waiters]:
-    """Two may wait; their Postgres is away."""
+    """Room for two waiters; Postgres is unavailable."""
     engine = create_engine("postgresql://nobody@127.0.0.1:1/nothing", pool_size=1)
     yield Waiters(engine, max_requests=2)
     await engine.dispose()
 
 
-async def test_an_outcome_goes_to_who_waits_for_it(waiters: Waiters) -> None:
+async def test_an_outcome_goes_to_its_waiter(waiters: Waiters) -> None:
     expected = {each: waiters.expect(each) for each in (MINE, OTHER)}
-    waiting = {each: asyncio.create_task(waiters.wait(each, expected[each], 10)) for each in (MINE, OTHER)}
+    tasks = {each: asyncio.create_task(waiters.wait(each, expected[each], 10)) for each in (MINE, OTHER)}
     waiters.deliver(encode([outcome(OTHER), outcome(MINE)]))
-    assert {each: await task for each, task in waiting.items()} == {each: outcome(each) for each in (MINE, OTHER)}
+    assert {each: await task for each, task in tasks.items()} == {each: outcome(each) for each in (MINE, OTHER)}
 
 
-async def test_an_outcome_may_come_before_the_wait_begins(waiters: Waiters) -> None:
+async def test_an_outcome_may_arrive_before_the_wait_begins(waiters: Waiters) -> None:
     mine = waiters.expect(MINE)
     waiters.deliver(encode([outcome(MINE)]))
     assert await waiters.wait(MINE, mine, 10) == outcome(MINE)
 
 
-async def test_an_outcome_that_comes_twice_or_for_nobody_does_no_harm(waiters: Waiters) -> None:
+async def test_a_repeated_or_unexpected_outcome_does_no_harm(waiters: Waiters) -> None:
     mine = waiters.expect(MINE)
     waiters.deliver(encode([outcome(MINE), outcome(MINE), outcome(OTHER)]))
     assert await waiters.wait(MINE, mine, 10) == outcome(MINE)
     waiters.deliver(encode([outcome(MINE)]))
 
 
-async def test_who_waits_in_vain_gets_none_also_without_postgres(waiters: Waiters) -> None:
+async def test_a_wait_in_vain_ends_without_an_outcome_even_without_postgres(waiters: Waiters) -> None:
     mine = waiters.expect(MINE)
     assert await waiters.wait(MINE, mine, SOON) is None
     assert await waiters.watch(MINE, SOON) is None
 
 
-async def test_so_many_may_wait_and_make_room_when_they_end(waiters: Waiters) -> None:
+async def test_the_number_of_waiters_is_bounded_and_they_make_room_when_they_end(waiters: Waiters) -> None:
     assert waiters.has_room
     mine = waiters.expect(MINE)
     assert waiters.has_room
@@ -65,7 +66,7 @@ async def test_so_many_may_wait_and_make_room_when_they_end(waiters: Waiters) ->
     assert waiters.has_room
 
 
-async def test_a_request_that_is_given_up_makes_room(waiters: Waiters) -> None:
+async def test_a_cancelled_request_makes_room(waiters: Waiters) -> None:
     mine, _ = (waiters.expect(command_id) for command_id in (MINE, OTHER))
     waiting = asyncio.create_task(waiters.wait(MINE, mine, 10))
     await asyncio.sleep(0)
@@ -75,8 +76,8 @@ async def test_a_request_that_is_given_up_makes_room(waiters: Waiters) -> None:
     assert waiters.has_room
 
 
-async def test_requests_that_repeat_each_other_wait_apart(waiters: Waiters) -> None:
-    """One that is given up, or whose time is up, does not end the wait of another."""
+async def test_repetitions_of_a_request_wait_independently(waiters: Waiters) -> None:
+    """One that is cancelled, or whose time is up, does not end another's wait."""
     given_up, stays = waiters.expect(MINE), waiters.expect(MINE)
     leaving = asyncio.create_task(waiters.wait(MINE, given_up, 10))
     staying = asyncio.create_task(waiters.wait(MINE, stays, 10))
@@ -96,3 +97,22 @@ async def test_an_interrupted_feed_is_survived_without_postgres(waiters: Waiters
     await asyncio.sleep(SOON)
     waiters.deliver(encode([outcome(MINE)]))
     assert await waiting == outcome(MINE)
+
+
+async def test_when_the_process_ends_nobody_waits_for_long(waiters: Waiters, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_LAST_SECONDS", SOON)
+    mine = waiters.expect(MINE)
+    waits = asyncio.create_task(waiters.wait(MINE, mine, 3_600))
+    await asyncio.sleep(0)
+    waiters.stop()
+    assert await waits is None
+    assert await waiters.wait(OTHER, waiters.expect(OTHER), 3_600) is None, "nor does who comes now"
+
+
+async def test_when_the_process_ends_who_waits_has_a_moment_more(waiters: Waiters) -> None:
+    mine = waiters.expect(MINE)
+    waits = asyncio.create_task(waiters.wait(MINE, mine, 3_600))
+    await asyncio.sleep(0)
+    waiters.stop()
+    waiters.deliver(encode([outcome(MINE)]))
+    assert await waits == outcome(MINE)

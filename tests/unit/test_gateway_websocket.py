@@ -22,7 +22,7 @@ _HANDSHAKE = (
 
 
 class Heard:
-    """An app that takes in what it hears, until that is `close`."""
+    """An app that reads messages until `close`."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -50,7 +50,7 @@ async def connected(app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> t
 
 
 async def turns() -> None:
-    """Lets all that can run, run."""
+    """Lets everything run that can."""
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -75,7 +75,7 @@ async def test_a_message_arrives_however_it_is_fragmented() -> None:
 
 @pytest.mark.parametrize("opcode", [PING, TEXT, CONTINUED])
 async def test_frames_have_a_bound(opcode: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate, "time", SimpleNamespace(monotonic=lambda: 0.0))  # nothing is allowed anew meanwhile
+    monkeypatch.setattr(rate, "time", SimpleNamespace(monotonic=lambda: 0.0))  # no new allowance meanwhile
     protocol, wire = await connected(Heard())
     if opcode == CONTINUED:
         protocol.data_received(frame(TEXT, last=False))
@@ -130,3 +130,32 @@ async def test_a_client_that_does_not_answer_pings_is_disconnected() -> None:
     protocol.keepalive_timeout()
     assert wire.aborted.is_set()
     await ended(protocol)
+
+
+async def test_at_shutdown_a_socket_is_closed_in_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns_of: list[int] = []
+
+    def turn(sockets: int) -> float:
+        turns_of.append(sockets)
+        return 0.02
+
+    monkeypatch.setattr(websocket, "turn", turn)
+    protocol, wire = await connected(Heard())
+    wire.written = b""
+    protocol.shutdown()
+    await turns()
+    assert turns_of == [1]
+    assert wire.written == b"", "not yet"
+    await asyncio.sleep(0.05)
+    assert wire.written == b"\x88\x02" + (1012).to_bytes(2)
+    await ended(protocol)
+
+
+async def test_a_socket_that_is_gone_before_its_turn_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "turn", lambda sockets: 0.01)
+    protocol, wire = await connected(Heard())
+    protocol.shutdown()
+    wire.written = b""
+    await ended(protocol)
+    await asyncio.sleep(0.03)
+    assert wire.written == b""

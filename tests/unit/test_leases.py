@@ -1,4 +1,4 @@
-"""Leases are kept for as long as their holders are at work; whoever loses one is stopped at once."""
+"""Leases are kept while their holders work; a holder that loses its lease is stopped at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Keeper(LeaseKeeper):
                 await work
 
 
-async def test_whoever_loses_a_lease_is_stopped_long_before_it_would_have_ended(
+async def test_a_holder_that_loses_its_lease_is_stopped_long_before_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(leases, "_RENEWALS_PER_LEASE", 360_000)
@@ -45,7 +45,7 @@ async def test_whoever_loses_a_lease_is_stopped_long_before_it_would_have_ended(
         await Keeper(lost, lease_seconds=3_600).work(asyncio.Event().wait())
 
 
-async def test_whoever_cannot_renew_it_is_stopped_when_it_ends() -> None:
+async def test_a_holder_that_cannot_renew_it_is_stopped_when_it_ends() -> None:
     tried = 0
 
     async def away() -> None:

@@ -48,7 +48,7 @@ async def test_shopifys_older_export() -> None:
         "on_hand": 0,
     }
     assert set(found.aside) == {4}
-    # Not published, of no options, and nobody counts its stock.
+    # Not published, without options, and its stock is not tracked.
     assert (found.rows[5]["status"], found.rows[5]["sku"], found.rows[5]["price_minor"]) == ("draft", "GIFT-WRAP", 250)
     assert not {"on_hand", "attributes", "title"} & found.rows[5].keys()
     assert not found.rejected
@@ -180,7 +180,7 @@ async def test_google() -> None:
         "weight_grams": 907,
         "attributes": {"color": "Red", "size": "M"},
     }
-    code, column, detail = found.rejected[4]  # yen or yuan, nobody knows
+    code, column, detail = found.rejected[4]  # it may be yen or yuan
     assert (code, column) == ("invalid_value", "price")
     assert "has no currency" in detail
     found = await preset("google", "google.tsv", currency="JPY")

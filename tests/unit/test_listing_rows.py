@@ -1,5 +1,7 @@
 """Rows of a listing: what each says, and the values that are refused."""
 
+from uuid import UUID
+
 import msgspec
 import pytest
 from msgspec import UNSET
@@ -167,3 +169,23 @@ def test_lines_of_json_that_are_refused(line: bytes, code: str, column: str | No
     with pytest.raises(BadRow) as bad:
         read_json(line)
     assert (bad.value.code, bad.value.column) == (code, column)
+
+
+def test_a_row_about_a_price_list_says_all_of_a_price_and_nothing_else() -> None:
+    price = {"sku": "lamp", "price_list": str(UUID(int=7)), "price_minor": "200", "currency": "GBP"}
+    assert row(**price, min_quantity="10") == Row(
+        sku="LAMP", price_list=UUID(int=7), price_minor=200, currency="GBP", min_quantity=10
+    )
+    for wrong, column in (
+        ({**price, "price_list": "sale"}, "price_list"),
+        ({**price, "price_list": "", "min_quantity": "2"}, "price_list"),
+        ({**price, "currency": ""}, "currency"),
+        ({**price, "price_minor": ""}, "price_minor"),
+        ({**price, "min_quantity": "0"}, "min_quantity"),
+        ({**price, "title": "Red"}, "price_list"),
+        ({**price, "slug": "lamp", "name": "Lamp"}, "price_list"),
+        ({**price, "on_hand": "1"}, "price_list"),
+    ):
+        with pytest.raises(BadRow) as bad:
+            row(**wrong)
+        assert bad.value.column == column, wrong

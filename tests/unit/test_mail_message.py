@@ -10,7 +10,19 @@ from uuid import UUID
 import pytest
 
 from domain.money import minor_digits, written
-from workers.reactions.mail.message import Item, NoAddress, Notice, Subject, Writer, item, shown_name
+from domain.quote.breakdown import Sum
+from workers.reactions.mail.message import (
+    PAYMENT_FAILED,
+    REFUNDED,
+    Item,
+    NoAddress,
+    Notice,
+    Subject,
+    Writer,
+    item,
+    rows,
+    shown_name,
+)
 
 _ORDER = UUID("01a20422-d325-7a37-a371-bc7ac806917b")
 
@@ -21,11 +33,13 @@ def subject(**changes: Any) -> Subject:
         kind="order.confirmed",
         at=datetime(2026, 11, 22, 16, 42, 1, tzinfo=UTC),
         order_id=_ORDER,
+        number="T-000123",
         name="Ann Smith",
         address="ann@example.com",
         items=[item("TEA", "Green tea, 100 g", 3, 450, "GBP")],
-        total="GBP 13.50",
-        was_confirmed=False,
+        sums=rows(
+            [Sum("subtotal", "Subtotal", 1_350), Sum("discount", "Spring", -250), Sum("total", "Total", 1_100)], "GBP"
+        ),
     )
     return usual._replace(**changes)
 
@@ -52,19 +66,48 @@ def test_a_confirmation_lists_the_order_as_text_and_html() -> None:
     assert mail["Message-ID"] == f"<{_ORDER}.33@shop.example>"
     assert mail["Date"].datetime == datetime(2026, 11, 22, 16, 42, 1, tzinfo=UTC)
     assert (mail["From"], mail["To"]) == ("The Shop <orders@shop.example>", "Ann Smith <ann@example.com>")
-    assert mail["Subject"] == f"Your order {_ORDER} is confirmed"
+    assert mail["Subject"] == "Your order T-000123 is confirmed"
     assert mail["Auto-Submitted"] == "auto-generated"
     for body in bodies(mail):
-        for words in ("Hello Ann Smith,", "Green tea, 100 g", "GBP 4.50", "GBP 13.50", str(_ORDER), "The Shop"):
+        for words in (
+            "Hello Ann Smith,",
+            "Green tea, 100 g",
+            "GBP 4.50",
+            "GBP 13.50",
+            "Spring",
+            "GBP -2.50",
+            "GBP 11.00",
+            "T-000123",
+            "The Shop",
+        ):
             assert words in body
 
 
 @pytest.mark.parametrize("was_confirmed", [True, False])
 def test_a_cancellation_says_whether_it_had_been_confirmed(was_confirmed: bool) -> None:
     mail = sent(subject(kind="order.cancelled", was_confirmed=was_confirmed))
-    assert mail["Subject"] == f"Your order {_ORDER} is cancelled"
+    assert mail["Subject"] == "Your order T-000123 is cancelled"
     for body in bodies(mail):
         assert ("had been confirmed" in body) == was_confirmed
+
+
+def test_money_that_was_given_back_is_named() -> None:
+    mail = sent(subject(kind=REFUNDED, amount="GBP 2.00"))
+    assert mail["Subject"] == "Money back for your order T-000123"
+    assert all("given you back GBP 2.00" in body for body in bodies(mail))
+
+
+@pytest.mark.parametrize("to_card", [False, True])
+def test_only_money_that_a_bank_gives_back_takes_days(to_card: bool) -> None:
+    for body in bodies(sent(subject(kind=REFUNDED, amount="GBP 2.00", to_card=to_card))):
+        assert ("your bank may take some days" in body) is not to_card
+        assert ("on your gift card or store credit again" in body) is to_card
+
+
+def test_who_could_not_pay_is_told_that_nothing_was_charged() -> None:
+    mail = sent(subject(kind=PAYMENT_FAILED))
+    assert mail["Subject"] == "Your payment for the order T-000123 did not go through"
+    assert all("nothing was charged" in body for body in bodies(mail))
 
 
 def test_a_repeat_is_the_same_to_the_byte() -> None:

@@ -19,6 +19,7 @@ ROOT: Final = Path(__file__).parents[2]
         ("PIP_REQUIRE_VIRTUALENV", None),
         ("PYTHONPATH", None),
         ("PYTHONHOME", None),
+        ("PYTHONDONTWRITEBYTECODE", None),
         ("PIP_INDEX_URL", "yes"),  # where packages come from is the caller's to say
         ("DATABASE_URL", "yes"),
     ],

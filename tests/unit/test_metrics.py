@@ -16,10 +16,10 @@ from prometheus_client.registry import Collector
 import workers.app
 import workers.background
 from gateway.app import create_app
-from gateway.server.scraping import Scraper
+from gateway.server import scraping
 from runtime import metrics
 from runtime.engine import create_engine
-from runtime.metrics import OTHER, ClosedCounter, ClosedHistogram
+from runtime.metrics import OTHER, Closed, ClosedCounter
 from runtime.redis_client import connect
 from runtime.settings import Settings
 
@@ -33,12 +33,12 @@ def every_owner_has_named_its_values() -> None:
     assert workers.background
 
 
-def labelled() -> dict[str, ClosedCounter | ClosedHistogram]:
+def labelled() -> dict[str, Closed]:
     """Our metrics with labels, by their names in the code."""
-    found = {}
+    found: dict[str, Closed] = {}
     for name, metric in vars(metrics).items():
         if isinstance(metric, MetricWrapperBase) and metric._labelnames:
-            assert isinstance(metric, ClosedCounter | ClosedHistogram), f"{name} takes any label"
+            assert isinstance(metric, Closed), f"{name} takes any label"
             found[name] = metric
     return found
 
@@ -84,7 +84,7 @@ def test_literal_values_in_the_code_are_allowed() -> None:
 
 
 class Watching(Collector):
-    """Notes in which threads it is collected."""
+    """Records in which threads it is collected."""
 
     def __init__(self) -> None:
         self.threads: list[threading.Thread] = []
@@ -100,7 +100,7 @@ async def test_concurrent_scrapes_share_one_rendering_off_the_loop() -> None:
         TIDEGATE_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none", TIDEGATE_REDIS_URL="redis://127.0.0.1:1/0"
     )
     engine, redis, watching = create_engine(config.database_url, pool_size=1), connect(config.redis_url), Watching()
-    scraper = Scraper(engine, redis, config)
+    scraper = scraping.scraper(engine, redis, config)
     REGISTRY.register(watching)
     watching.threads.clear()  # registering asks for its names
     try:
@@ -124,7 +124,7 @@ async def test_a_scrape_is_as_fresh_as_the_settings_require() -> None:
         metrics_fresh_seconds=0,
     )
     engine, redis = create_engine(config.database_url, pool_size=1), connect(config.redis_url)
-    scraper = Scraper(engine, redis, config)
+    scraper = scraping.scraper(engine, redis, config)
     try:
         before = await scraper.page("")
         metrics.SWEEPS.inc()

@@ -62,6 +62,13 @@ def test_a_machine_that_became_slow_is_noticed_at_the_deadline(monkeypatch: pyte
     assert pace.factor() == pytest.approx(10)
 
 
+def test_what_took_too_long_is_judged_by_the_pace_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, 1.0, 3.0, 2.0)
+    assert pace.is_within(0.9, 1)
+    assert pace.is_within(2.5, 1), "the machine has become slow meanwhile"
+    assert not pace.is_within(3.5, 1)
+
+
 def test_in_the_end_it_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     measured(monkeypatch, 1.0, 2.0, 2.0)
     with pytest.raises(AssertionError, match=r"what never comes: not within 0\.1 s \(0\.05 s on a machine 2\.0 times"):

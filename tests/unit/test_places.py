@@ -23,7 +23,7 @@ def caller(role: str, principal: str = "somebody") -> Caller:
 
 
 def fill(take: Callable[[int], Place]) -> tuple[int, str]:
-    """How many places there were, and what was said then."""
+    """How many places there were, and the reason of the first refusal."""
     for number in range(10 * ROOM):
         try:
             take(number)
@@ -80,7 +80,7 @@ def test_the_sockets_of_a_principal_are_bounded_and_a_guests_more_tightly() -> N
     assert fill(lambda n: there.take(caller("staff", "eve"), None)) == (4, "too many sockets of yours")
 
 
-def test_a_freed_place_is_free_whoever_had_it() -> None:
+def test_a_freed_place_is_free_for_anyone() -> None:
     there = places(socket_max_per_address=1, socket_max_per_principal=1)
     for _ in range(3):
         place = there.take(None, "10.0.0.1")

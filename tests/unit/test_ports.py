@@ -14,7 +14,7 @@ def _a_hundred_ports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_port_is_not_drawn_again_before_many_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever drew it may not listen yet, as Postgres while Valkey's port is drawn."""
+    """The server that it was drawn for may not listen yet, as Postgres while Valkey's port is drawn."""
     monkeypatch.setattr(ports, "is_free", lambda port: True)
     drawn = [ports.free_port() for _ in range(1_000)]
     for start in range(len(drawn) - 50):

@@ -1,4 +1,4 @@
-"""The ten minutes before: what a chart begins with is what it would have shown."""
+"""The past ten minutes: a chart begins with what it would have shown."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ def test_each_moment_shows_the_minute_before_it(sold: list[tuple[int, int]]) -> 
     assert past.revenue_minor_per_minute.get("GBP", [0] * len(past.at)) == [100 * orders for orders in expected]
 
 
-def test_it_goes_on_with_the_figures_as_they_come_and_forgets_what_is_over() -> None:
+def test_it_continues_with_new_figures_and_forgets_old_ones() -> None:
     history = History([Sales(SINCE, "EUR", 7, 700)], SINCE, NOW)
     minute = Window().summary(NOW)
     for at in range(NOW + 1, NOW + 2 * PAST_SECONDS):
@@ -32,7 +32,7 @@ def test_it_goes_on_with_the_figures_as_they_come_and_forgets_what_is_over() -> 
     assert set(past.orders_per_minute) == {0}
 
 
-def test_what_is_not_known_is_not_told() -> None:
+def test_unknown_figures_are_left_out() -> None:
     past = History([], NOW - 2 * WINDOW_SECONDS, NOW).told()
     assert past.at[0] == NOW - WINDOW_SECONDS
     assert not History([], NOW, NOW).told().at

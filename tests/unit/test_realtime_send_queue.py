@@ -1,4 +1,4 @@
-"""Send queues: in order, together what is there together, bounded, and no trouble of anybody else's."""
+"""Send queues: in order, batched, bounded, and independent of one another."""
 
 import asyncio
 from uuid import UUID
@@ -16,7 +16,7 @@ def packet(*seqs: int) -> Packet:
 
 
 class Receiver:
-    """Takes what is sent while `open`, and notes it."""
+    """Takes what is sent while `open`, and records it."""
 
     def __init__(self) -> None:
         self.got: list[str] = []
@@ -36,7 +36,7 @@ def queue_to(receiver: Receiver, max_events: int = 10, max_bytes: int = 1_000) -
     return SendQueue(receiver.send, receiver.end, array, max_events=max_events, max_bytes=max_bytes)
 
 
-async def test_what_is_put_in_is_sent_in_order_and_together() -> None:
+async def test_messages_are_sent_in_order_and_together() -> None:
     receiver = Receiver()
     queue, a, b = queue_to(receiver), Lane('"a"', 0), Lane('"b"', 0)
     queue.put(a, packet(1, 2))
@@ -51,24 +51,24 @@ async def test_what_is_put_in_is_sent_in_order_and_together() -> None:
 
 
 @pytest.mark.parametrize("bounds", [(3, 1_000), (1_000, 3)], ids=["events", "bytes"])
-async def test_who_reads_too_slowly_is_ended_and_gets_nothing_from_behind_a_gap(bounds: tuple[int, int]) -> None:
+async def test_a_slow_reader_is_closed_and_gets_nothing_from_after_a_gap(bounds: tuple[int, int]) -> None:
     receiver = Receiver()
     receiver.open.clear()
     queue, lane = queue_to(receiver, *bounds), Lane('"a"', 0)
     queue.put(lane, packet(1))
-    await asyncio.sleep(0)  # the first is on its way, and stuck
+    await asyncio.sleep(0)  # the first is being sent, and stuck
     queue.put(lane, packet(2, 3))
     queue.put(lane, packet(4, 5))
     queue.put(lane, packet(6))
     assert (receiver.ended, queue.overflowed) == (1, True)
-    assert lane.sent == 0, "what is stuck was not sent"
+    assert lane.sent == 0, "the stuck one was not sent"
     receiver.open.set()
     await queue.flushed()
     assert receiver.got == ["[1]", "[2,3]"]
     assert lane.sent == 3
 
 
-async def test_what_was_not_sent_at_the_end_is_not_said_to_be() -> None:
+async def test_what_was_not_sent_at_the_end_is_not_counted_as_sent() -> None:
     receiver = Receiver()
     queue, lane = queue_to(receiver), Lane('"a"', 7)
     queue.put(lane, packet(8))
@@ -82,7 +82,7 @@ async def test_what_was_not_sent_at_the_end_is_not_said_to_be() -> None:
     assert (receiver.got, lane.sent) == (["[8]"], 8)
 
 
-async def test_of_one_packet_there_is_room_however_large() -> None:
+async def test_there_is_room_for_one_packet_however_large() -> None:
     receiver = Receiver()
     queue = queue_to(receiver, max_events=1, max_bytes=1)
     queue.put(Lane('"a"', 0), packet(1, 2, 3))
@@ -91,7 +91,8 @@ async def test_of_one_packet_there_is_room_however_large() -> None:
 
 
 async def test_past_events_take_no_room_from_live_ones() -> None:
-    """Who follows one thing while another's past is on its way is not too slow, however large a page of it is."""
+    """A client that follows one thing while another's past is being sent is not too slow, however large its pages
+    are."""
     receiver = Receiver()
     queue, past, live = queue_to(receiver, max_events=2), Lane('"a"', 0), Lane('"b"', 7)
     queue.put(past, packet(*range(1, 8)), live=False)
@@ -116,7 +117,7 @@ async def test_it_is_crowded_before_it_is_full() -> None:
 
 
 async def test_a_notice_can_say_how_far_it_has_come() -> None:
-    """Where a subscription sees nothing for long, it need not resume from long ago."""
+    """A subscription that sees nothing for long need not resume from long ago."""
     receiver = Receiver()
     queue, quiet, busy = queue_to(receiver), Lane('"a"', 0), Lane('"b"', 0)
     queue.put(busy, packet(5, 9))
@@ -126,7 +127,7 @@ async def test_a_notice_can_say_how_far_it_has_come() -> None:
     assert (quiet.sent, busy.sent) == (8, 9)
 
 
-async def test_who_waits_for_what_was_put_in_does_not_wait_for_what_comes_later() -> None:
+async def test_waiting_for_earlier_messages_does_not_wait_for_later_ones() -> None:
     receiver = Receiver()
     receiver.open.clear()
     queue, lane = queue_to(receiver), Lane('"a"', 0)
@@ -144,7 +145,7 @@ async def test_who_waits_for_what_was_put_in_does_not_wait_for_what_comes_later(
     queue.close()
 
 
-async def test_what_is_sealed_takes_nothing_more_and_sends_the_rest() -> None:
+async def test_a_sealed_queue_takes_nothing_more_and_sends_the_rest() -> None:
     receiver = Receiver()
     queue, lane = queue_to(receiver), Lane('"a"', 0)
     queue.put(lane, packet(1))
@@ -165,7 +166,7 @@ async def test_answers_are_bounded_too() -> None:
     queue.close()
 
 
-async def test_a_receiver_that_is_gone_ends_it_once() -> None:
+async def test_a_disconnected_receiver_ends_it_once() -> None:
     receiver = Receiver()
 
     async def broken(text: str) -> None:
@@ -180,7 +181,7 @@ async def test_a_receiver_that_is_gone_ends_it_once() -> None:
     assert lane.sent == 0
 
 
-async def test_a_receiver_that_takes_nothing_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_receiver_that_reads_nothing_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(send_queue, "SEND_MAX_SECONDS", 0.01)
     receiver = Receiver()
     receiver.open.clear()
@@ -190,7 +191,7 @@ async def test_a_receiver_that_takes_nothing_is_too_slow(monkeypatch: pytest.Mon
     assert (receiver.ended, queue.overflowed) == (1, True)
 
 
-def test_packets_are_no_burden() -> None:
+def test_packets_are_bounded() -> None:
     many = list(packets([(seq, "{}") for seq in range(1, 2 * CHUNK_MAX_EVENTS + 2)]))
     assert [len(each.bodies) for each in many] == [CHUNK_MAX_EVENTS, CHUNK_MAX_EVENTS, 1]
     large = list(packets([(seq, "x" * (CHUNK_MAX_BYTES - 1)) for seq in (1, 2)]))
@@ -198,7 +199,7 @@ def test_packets_are_no_burden() -> None:
     assert list(packets([])) == []
 
 
-def test_what_was_seen_is_taken_off_a_packet() -> None:
+def test_events_already_seen_are_removed_from_a_packet() -> None:
     whole = packet(3, 5, 8)
     assert whole.behind(2) is whole
     assert [whole.behind(seq).seqs for seq in (3, 4, 5, 7)] == [(5, 8), (5, 8), (8,), (8,)]  # type: ignore[union-attr]  # there is some
@@ -213,12 +214,12 @@ def test_the_forms() -> None:
     log = UUID(int=7)
     sent = f"id: 1@{log}\ndata: {{}}\n\nid: 2@{log}\ndata: []\n\n"
     assert server_sent(log)('"a"', [1, 2], ["{}", "[]"]) == sent
-    assert server_sent(log) is server_sent(UUID(int=7)), "who follow one log share what is written"
+    assert server_sent(log) is server_sent(UUID(int=7)), "followers of one log share its text"
     shared = packet(1)
     assert shared.written(array, "x") is shared.written(array, "x")
 
 
-def test_names_of_ones_own_are_not_kept() -> None:
+def test_clients_own_names_are_not_kept() -> None:
     shared = packet(1)
     names = [str(number) for number in range(100)]
     assert {shared.written(events_message, name) for name in names} == {

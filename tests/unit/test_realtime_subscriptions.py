@@ -10,7 +10,7 @@ from gateway.realtime.subscriptions import Subscriptions
 
 
 class Hub:
-    """Notes who joined and who left."""
+    """Records who joined and who left."""
 
     seq = 7
 
@@ -50,7 +50,7 @@ async def test_one_that_is_up_to_date_joins_the_hub_when_it_is_started() -> None
 
 
 async def test_one_whose_socket_ended_while_it_was_confirmed_does_not_join_the_hub() -> None:
-    """It would get every event for as long as the process lives, for nobody."""
+    """It would get every event for as long as the process lives, for no client."""
     hub = Hub()
     subscriptions = _of(hub)
     subscriptions.add("mine", {"log"}, hub.seq, "ann")

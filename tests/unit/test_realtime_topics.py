@@ -1,4 +1,4 @@
-"""Topics: who may ask for what, and which events arrive where. Nothing of another's ever does."""
+"""Topics: who may subscribe to what, and which events arrive where. Other people's events never do."""
 
 import json
 import uuid
@@ -35,7 +35,7 @@ def hears(actor: Caller, topic: str, record: EventRecord) -> bool:
 
 
 @pytest.mark.parametrize("topic", ["log", "orders", "inventory", "inventory/MUG", "stats"])
-def test_what_is_for_staff_is_refused_to_others(topic: str) -> None:
+def test_topics_for_staff_are_refused_to_others(topic: str) -> None:
     assert address(topic, SAM)
     for actor in (ANN, caller("guest:1", "guest"), caller("sam", "staff", frozenset({"orders:read"}))):
         with pytest.raises(TopicRefused) as refused:
@@ -59,7 +59,7 @@ def test_what_is_for_staff_is_refused_to_others(topic: str) -> None:
         "a" * 200,
     ],
 )
-def test_a_topic_that_is_none_is_refused_to_all(topic: str) -> None:
+def test_an_unknown_topic_is_refused_to_all(topic: str) -> None:
     for actor in (ANN, SAM):
         with pytest.raises(TopicRefused) as refused:
             address(topic, actor)
@@ -101,7 +101,7 @@ def test_an_order_s_event_is_heard_under_every_sku_that_it_moves_and_no_other() 
         assert heard == moved, happened
 
 
-def test_an_event_of_a_type_from_the_future_is_in_the_log() -> None:
+def test_an_event_of_an_unknown_type_is_in_the_log() -> None:
     assert set(addresses_of(event("galaxy.founded", "1", {}))) == {"log"}
 
 
@@ -125,12 +125,12 @@ def test_stock_is_heard_by_its_sku() -> None:
         ("category.created", {"name": "Mugs"}, True),
     ],
 )
-def test_of_what_is_not_public_only_staff_hear(kind: str, data: dict[str, Any], public: bool) -> None:
+def test_only_staff_hear_of_what_is_not_public(kind: str, data: dict[str, Any], public: bool) -> None:
     record = event(kind, ORDER, data, actor="admin")
     for scope in ("catalogue:read", "catalogue:write", "events:read"):
         assert hears(caller("key:1", "staff", frozenset({scope})), "catalogue", record)
     scanner = caller("key:2", "staff", frozenset({"inventory:read", "orders:read", "exports:read"}))
-    customer = caller("eve", "customer", frozenset({"catalogue:read"}))  # as nobody can have it
+    customer = caller("eve", "customer", frozenset({"catalogue:read"}))  # which no customer can have
     for actor in (ANN, scanner, customer):
         assert hears(actor, "catalogue", record) is public
 
@@ -143,7 +143,7 @@ def test_of_what_is_not_public_only_staff_hear(kind: str, data: dict[str, Any], 
         ("command.rejected", ORDER, {"code": "insufficient_stock"}),
     ],
 )
-def test_what_concerns_somebody_is_heard_by_that_one(kind: str, subject: str, data: dict[str, Any]) -> None:
+def test_an_event_about_a_person_is_heard_by_that_person(kind: str, subject: str, data: dict[str, Any]) -> None:
     record = event(kind, subject, data)
     assert hears(ANN, "me", record)
     assert not hears(BOB, "me", record)
@@ -151,7 +151,7 @@ def test_what_concerns_somebody_is_heard_by_that_one(kind: str, subject: str, da
     assert hears(SAM, "log", record)
 
 
-def test_what_concerns_staff_alone_is_heard_by_nobody_else() -> None:
+def test_an_event_about_staff_alone_is_heard_by_nobody_else() -> None:
     for kind in ("webhook.created", "job.requested", "api_key.created"):
         record = event(kind, ORDER, {}, actor="admin")
         assert set(addresses_of(record)) == {"log"}

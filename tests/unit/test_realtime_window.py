@@ -1,4 +1,4 @@
-"""The last minute, counted: whatever order the events come in, and whenever somebody looks."""
+"""The last minute, counted: in whatever order the events arrive, and whenever it is read."""
 
 import json
 from typing import Any
@@ -54,7 +54,7 @@ def test_a_minute_of_orders() -> None:
     assert minute.accept_to_commit_ms.p99 == pytest.approx(80, rel=0.05)
 
 
-def test_what_was_refused_and_what_was_missed() -> None:
+def test_refusals_and_missed_skus() -> None:
     window = Window()
     short = {"lines": [{"sku": "MUG", "requested": 5, "available": 0}]}
     for record in (

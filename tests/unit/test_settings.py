@@ -98,7 +98,7 @@ def test_settings_do_not_change_while_a_process_runs(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PORT", "9000")
     assert settings() is before
     with pytest.raises(ValidationError, match="frozen"):
-        before.port = 9000  # type: ignore[misc]  # that is what must not work
+        before.port = 9000  # type: ignore[misc]  # which must not work
 
 
 @pytest.mark.parametrize("url", ["ftp://u:hush@host", "smtp://", "host:25", "smtps:///path"])

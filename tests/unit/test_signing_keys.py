@@ -75,7 +75,7 @@ def test_the_first_key_signs_and_all_verify(path: Path, algorithm: str) -> None:
 def test_a_running_process_notices_a_new_key_as_soon_as_it_meets_one(path: Path) -> None:
     first, second = new_jwk(EDDSA, NOW), new_jwk(EDDSA, NOW + DAY)
     ring = KeyRing.from_file(put(path, first))
-    token(ring)  # it has looked just now, and looks again in a second
+    token(ring)  # it has just checked, and checks again in a second
     signed_elsewhere = token(KeyRing.from_file(put(path, second, first)))
     assert claims_of(signed_elsewhere, ring)["sub"] == "ada"
     assert ring.version == 1
@@ -87,7 +87,7 @@ def test_a_removed_key_no_longer_verifies(path: Path) -> None:
     ring = KeyRing.from_file(put(path, first))
     signed = token(ring)
     put(path, second)
-    ring.find("a kid that nobody knows")
+    ring.find("an unknown kid")
     with pytest.raises(jwt.InvalidTokenError):
         claims_of(signed, ring)
 
@@ -107,7 +107,7 @@ def test_an_invalid_file_does_not_affect_running_processes_but_prevents_a_start(
     ring = KeyRing.from_file(put(path, new_jwk(EDDSA, NOW)))
     signed = token(ring)
     path.write_text(content)
-    assert ring.find("a kid that nobody knows") is None
+    assert ring.find("an unknown kid") is None
     assert claims_of(signed, ring)["sub"] == "ada"
     with pytest.raises(BadKeys, match=str(path)):
         KeyRing.from_file(path)
@@ -228,7 +228,7 @@ class TestRotate:
         assert KeyRing.from_file(path).signer.algorithm == RS256
         assert list(path.parent.iterdir()) == [path]
 
-    def test_a_key_goes_when_no_session_can_be_left_of_it(self, path: Path) -> None:
+    def test_a_key_is_removed_when_no_session_can_depend_on_it(self, path: Path) -> None:
         now = int(time.time())
         ages = [1, 29, 31, 32]
         jwks = [new_jwk(EDDSA, now - days * DAY) for days in ages]
@@ -237,7 +237,7 @@ class TestRotate:
         # The one made 31 days ago signed until 29 days ago; the oldest, until 31 days ago.
         assert self.kids(path)[1:] == [jwk["kid"] for jwk in jwks[:3]]
 
-    def test_it_needs_to_know_the_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_needs_the_name_of_the_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("TIDEGATE_SIGNING_KEYS")
         result = CliRunner().invoke(keys_command, ["rotate"])
         assert (result.exit_code, result.output) == (

@@ -69,10 +69,10 @@ def test_everything_is_there() -> None:
     board = Board("http://127.0.0.1:8000")
     board.counted(figures())
     seen = "\n".join(picture(board, 160, 48))
-    for said in ("sold out", "Diner wall clock", "30 s", "3 sold out", "insufficient stock", "for want of Mug", "▄"):
+    for said in ("sold out", "Diner wall clock", "30 s", "3 sold out", "insufficient stock", "for lack of Mug", "▄"):
         assert said in seen, said
     assert "EUR 0.05" in seen
-    assert "All quiet." in seen
+    assert "No orders yet." in seen
 
 
 def test_it_says_that_it_is_waiting_or_disconnected() -> None:

@@ -1,4 +1,4 @@
-"""How webhooks connect: a name server that hangs holds up nobody else, and no socket is made for a private address."""
+"""How webhooks connect: a hanging name server holds up nothing else, and no socket is opened to a private address."""
 
 import asyncio
 import socket
@@ -29,7 +29,7 @@ async def test_names_are_looked_up(resolver: Resolver) -> None:
     assert [(result["host"], result["port"]) for result in found] == [("127.0.0.1", 443)]
 
 
-async def test_hanging_name_servers_hold_up_nobody_else(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hanging_name_servers_hold_up_nothing_else(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
     look_up, answered = socket.getaddrinfo, threading.Event()
 
     def slow(host: str, *rest: Any, **more: Any) -> Any:

@@ -3,6 +3,7 @@
 
 from domain.accounts import Account, ChangeAccount, CreateAccount, DeactivateAccount, ReactivateAccount
 from domain.api_keys import ApiKey, CreateApiKey, RevokeApiKey
+from domain.customers import Customer
 from domain.erasure import AccountErased, EraseAccount, ExpireRegistration
 from domain.passwords import ChangePassword
 from domain.registration import ConfirmAddress, RegisterAgain, RequestPasswordReset, ResetPassword
@@ -19,8 +20,6 @@ _AboutAccount = (
     | ConfirmAddress
     | RequestPasswordReset
     | ResetPassword
-    | EraseAccount
-    | ExpireRegistration
 )
 
 
@@ -36,10 +35,15 @@ def _create(command: CreateAccount, into: ReadSet) -> None:
 @reads(ConfirmAddress)
 @reads(RequestPasswordReset)
 @reads(ResetPassword)
-@reads(EraseAccount)
-@reads(ExpireRegistration)
 def _change(command: _AboutAccount, into: ReadSet) -> None:
     into.add(Account, command.account_id)
+
+
+@reads(EraseAccount)
+@reads(ExpireRegistration)
+def _erase(command: EraseAccount | ExpireRegistration, into: ReadSet) -> None:
+    into.add(Account, command.account_id)
+    into.add(Customer, command.account_id)
 
 
 @reads(ChangePassword)

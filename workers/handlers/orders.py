@@ -3,10 +3,25 @@ whole (see `runtime/orders.py`)."""
 
 from domain.erasure import EraseOrderAddress, OrderAddressErased
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, OrderPlaced, PlaceOrder
+from domain.payments.payment import Payment
 from domain.stock import STOCK
 from workers.handlers import reads, writes
 from workers.loading import ReadSet
 from workers.rows import Rows
+
+
+@reads(ConfirmOrder)
+def _confirm(command: ConfirmOrder, into: ReadSet) -> None:
+    into.order_ids.add(command.order_id)
+    into.settled_ids.add(command.order_id)
+
+
+@reads(CancelOrder)
+@reads(ExpireOrder)
+def _end(command: CancelOrder | ExpireOrder, into: ReadSet) -> None:
+    into.order_ids.add(command.order_id)
+    into.settled_ids.add(command.order_id)
+    into.add(Payment, command.order_id, by="order_id")
 
 
 @reads(PlaceOrder)
@@ -16,12 +31,9 @@ def _place(command: PlaceOrder, into: ReadSet) -> None:
     into.balances_of(STOCK).update(skus)
 
 
-@reads(ConfirmOrder)
 @reads(FulfilOrder)
-@reads(CancelOrder)
-@reads(ExpireOrder)
 @reads(EraseOrderAddress)
-def _move(command: ConfirmOrder | FulfilOrder | CancelOrder | ExpireOrder | EraseOrderAddress, into: ReadSet) -> None:
+def _move(command: FulfilOrder | EraseOrderAddress, into: ReadSet) -> None:
     into.order_ids.add(command.order_id)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from domain.categories import Category, CategoryFields, CreateCategory, categories_slot
-from domain.ids import new_id
+from domain.ids import milliseconds_of, new_id
 from domain.limits import SLUG_MAX_CHARS
 from domain.slugs import slug_from
 
@@ -58,7 +58,7 @@ class CategoryTree:
             above = path[:length]
             if self.find(above) is None:
                 digest = hashlib.blake2b(job_id.bytes + _key(above), digest_size=_DIGEST_BYTES)
-                category_id = new_id(job_id.int >> 80, categories_slot(), int.from_bytes(digest.digest()))
+                category_id = new_id(milliseconds_of(job_id), categories_slot(), int.from_bytes(digest.digest()))
                 fields = CategoryFields(self._slug(above, digest.hexdigest()), above[-1], self.find(above[:-1]))
                 yield CreateCategory(category_id, fields)
 

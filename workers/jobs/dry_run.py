@@ -20,8 +20,9 @@ import msgspec
 from domain.catalogue import Product, ProductFields, PutListing, Variant, VariantFields
 from domain.categories import Category, CreateCategory
 from domain.ledgers import Balance
-from domain.model import Actor, Command, Context, Offer, Rejection, Shop, decide, evolve
+from domain.model import Actor, Command, Context, Offer, Price, Rejection, Shop, decide, evolve
 from domain.refusals import CommandRejected
+from domain.sku_prices import PutPrices, SkuPrices
 from domain.stock import STOCK, SetStock
 from runtime.listings.rows import Row
 from runtime.mailboxes.sender import Settled
@@ -96,7 +97,7 @@ class DryRun:
             self._scratch.remember(kind, changed)
         return settled
 
-    def _recall(self, shop: Shop, commands: Sequence[PutListing | SetStock]) -> None:
+    def _recall(self, shop: Shop, commands: Sequence[PutListing | SetStock | PutPrices]) -> None:
         """Overlays the current state with what would be."""
         for category in self.categories.values():
             shop.of(Category)[category.id] = category
@@ -107,9 +108,11 @@ class DryRun:
         for sku, variant in self._scratch.recall(Variant, skus).items():
             shop.of(Variant)[sku] = variant
             shop.offers[sku] = Offer(sku, variant.price_minor, variant.currency, variant.on_sale)
+        for sku, prices in self._scratch.recall(SkuPrices, skus).items():
+            shop.of(SkuPrices)[sku] = prices
         shop.balances_of(STOCK).update(self._scratch.recall(Balance, skus))
 
-    def _try(self, shop: Shop, command: PutListing | SetStock) -> RowEffect:
+    def _try(self, shop: Shop, command: PutListing | SetStock | PutPrices) -> RowEffect:
         before = _facts(shop, command)
         settled = self._decide(shop, command)
         after = _facts(shop, command)
@@ -127,9 +130,14 @@ class DryRun:
         return Settled(APPLIED, 0.0, decision[0].type)
 
 
-def _facts(shop: Shop, command: PutListing | SetStock) -> dict[str, Any]:
+def _facts(shop: Shop, command: PutListing | SetStock | PutPrices) -> dict[str, Any]:
     """The shop's current values of what a row is about, by column name."""
     facts: dict[str, Any] = {}
+    if isinstance(command, PutPrices):
+        known = shop.of(SkuPrices).get(command.sku)
+        prices = {_place(price): price.price_minor for price in (() if known is None else known.prices)}
+        (said,) = command.prices  # a row has one
+        return {"price_minor": prices.get(_place(said))}
     if isinstance(command, PutListing) and (product := shop.of(Product).get(command.product_id)):
         facts = {name: getattr(product, name) for name in ProductFields.__struct_fields__}
     if sku := _sku_of(command):
@@ -139,15 +147,25 @@ def _facts(shop: Shop, command: PutListing | SetStock) -> dict[str, Any]:
     return facts
 
 
-def _sku_of(command: PutListing | SetStock) -> str | None:
-    if isinstance(command, SetStock):
+def _place(price: Price) -> tuple[UUID | None, str, int]:
+    """Where among the prices of a SKU it is."""
+    return price.price_list_id, price.currency, price.min_quantity
+
+
+def _sku_of(command: PutListing | SetStock | PutPrices) -> str | None:
+    if isinstance(command, SetStock | PutPrices):
         return command.sku
     return command.variant.sku if command.variant else None
 
 
 def _kept(shop: Shop) -> tuple[tuple[type[msgspec.Struct], dict[Any, Any]], ...]:
     """What an import changes, by kind."""
-    return (Product, shop.of(Product)), (Variant, shop.of(Variant)), (Balance, shop.balances_of(STOCK))
+    return (
+        (Product, shop.of(Product)),
+        (Variant, shop.of(Variant)),
+        (SkuPrices, shop.of(SkuPrices)),
+        (Balance, shop.balances_of(STOCK)),
+    )
 
 
 class _Scratch:

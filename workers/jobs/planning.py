@@ -16,7 +16,9 @@ from msgspec import UNSET
 
 from domain.catalogue import DRAFT, Product, ProductFields, PutListing, Variant, VariantFields
 from domain.categories import Category
-from domain.ids import new_id, slot_of_key
+from domain.ids import milliseconds_of, new_id, slot_of_key
+from domain.model import Price
+from domain.sku_prices import PutPrices
 from domain.stock import SetStock
 from runtime import entities
 from runtime.database import Connection
@@ -30,7 +32,7 @@ class Planned(NamedTuple):
     line: int
     fingerprint: bytes
     wave: int
-    command: PutListing | SetStock
+    command: PutListing | SetStock | PutPrices
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -93,6 +95,9 @@ class Window:
 
     def plan(self, line: int, data: bytes, row: Row) -> Planned:
         """The command of a row with these bytes. Raises BadRow if the row makes no sense in this shop."""
+        if row.price_list is not None:
+            listed, wave = self._listed(row, row.price_list)
+            return Planned(line, hashlib.blake2b(data, digest_size=16).digest(), wave, listed)
         count_only = row.on_hand is not None and not row.speaks_of_product and not row.speaks_of_variant
         command, wave = self._count(row) if count_only else self._listing(row)
         return Planned(line, hashlib.blake2b(data, digest_size=16).digest(), wave, command)
@@ -108,6 +113,15 @@ class Window:
             raise BadRow("sku_taken", "Another product has this SKU.", "sku")
         variant.last += 1
         return SetStock(row.sku, row.on_hand), variant.last
+
+    def _listed(self, row: Row, price_list_id: UUID) -> tuple[PutPrices, int]:
+        """A price on a price list; the list's others stay."""
+        variant = self._variants.get(row.sku) if row.sku else None
+        if variant is None or row.sku is None or row.price_minor is None or row.currency is None:
+            raise BadRow("unknown_sku", "The catalogue has no such SKU.", "sku")
+        variant.last += 1
+        price = Price(row.currency, row.price_minor, price_list_id, row.min_quantity or 1)
+        return PutPrices(variant.product_id, row.sku, price_list_id, (price,), adds=True), variant.last
 
     def _listing(self, row: Row) -> tuple[PutListing, int]:
         variant = self._variants.get(row.sku) if row.sku else None
@@ -197,13 +211,15 @@ class Window:
             said.barcode if row.barcode is UNSET else row.barcode or None,
             said.attributes if row.attributes is UNSET else row.attributes or {},
             active,
+            said.kind,
+            said.tax_class,
         )
 
 
 def _kept(row: Row) -> tuple[str, ...]:
     """The fields that the row leaves alone: planned at their current values, and kept if they change meanwhile. No row
     changes a slug, and a price goes with its currency."""
-    kept = ["slug"]
+    kept = ["slug", "kind", "tax_class"]  # a listing has no columns for them
     if not row.speaks_of_product:
         kept += _OF_PRODUCT
     elif row.category is UNSET and row.category_path is UNSET:
@@ -239,10 +255,12 @@ def _variant_fields(variant: Variant) -> VariantFields:
         variant.barcode,
         variant.attributes,
         variant.active,
+        variant.kind,
+        variant.tax_class,
     )
 
 
 def new_product_id(job_id: UUID, slug: str) -> UUID:
     """A UUIDv7 of the job's time, in the slot of the slug."""
     digest = hashlib.blake2b(job_id.bytes + slug.encode(), digest_size=8).digest()
-    return new_id(job_id.int >> 80, slot_of_key(slug), int.from_bytes(digest))
+    return new_id(milliseconds_of(job_id), slot_of_key(slug), int.from_bytes(digest))

@@ -10,6 +10,7 @@ import msgspec
 
 from domain.catalogue import ListingUnchanged, ProductCreated, VariantAdded
 from domain.limits import is_text
+from domain.sku_prices import PricesUnchanged
 from domain.stock import StockUnchanged
 from workers.jobs.kinds import Job
 
@@ -25,6 +26,7 @@ _OUTCOMES: Final = {
     VariantAdded.type: CREATED,
     ListingUnchanged.type: UNCHANGED,
     StockUnchanged.type: UNCHANGED,
+    PricesUnchanged.type: UNCHANGED,
 }
 _DETAIL_MAX_CHARS: Final = 500
 _VALUE_MAX_CHARS: Final = 200

@@ -16,6 +16,7 @@ import msgspec
 from yarl import URL
 
 from domain.webhooks import Webhook
+from runtime import tracing
 from runtime.metrics import WEBHOOK_SECONDS
 from runtime.records import EventRecord, cloud_event
 from runtime.settings import Settings
@@ -77,10 +78,14 @@ class Deliverer:
         at = datetime.now(UTC)
         body = msgspec.json.encode(cloud_event(record, source)).decode()
         headers = signed(message_id(webhook.id, record.seq), body, _valid_secrets(webhook, at), at)
-        # Everything that follows from one command is one trace (W3C Trace Context); it is not sampled.
+        # While we do not trace, everything that follows from one command is one trace (W3C), which is not sampled.
         headers["traceparent"] = f"00-{record.command_id.hex}-{record.seq:016x}-00"
         begun = time.monotonic()
-        answer = await self._post(webhook.url, body.encode(), headers)
+        with tracing.span("deliver webhook", "client", http__request__method="POST", tidegate__seq=record.seq) as span:
+            tracing.send_along(headers)
+            answer = await self._post(webhook.url, body.encode(), headers)
+            if span is not None and answer.status is not None:
+                span.set_attribute("http.response.status_code", answer.status)
         answer = answer._replace(seconds=time.monotonic() - begun)
         WEBHOOK_SECONDS.labels("delivered" if answer.delivered else "failed").observe(answer.seconds)
         return answer

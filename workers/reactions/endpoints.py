@@ -21,9 +21,9 @@ from runtime.metrics import allow_reaction, reaction_kind
 from runtime.records import EventRecord
 from runtime.standard_webhooks import REACTION_PREFIX, reaction_name
 from workers.failures import Away, backoff_seconds
+from workers.reactions.commanding import SEND_PATIENCE_SECONDS, TIDEGATE
 from workers.reactions.core import Failure, Reaction, Tools
 from workers.reactions.delivery import Answer, Deliverer
-from workers.reactions.expiry import SEND_PATIENCE_SECONDS, TIDEGATE
 from workers.reactions.rights import rights
 
 _SECONDS_PER_HOUR: Final = 3_600

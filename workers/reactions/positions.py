@@ -57,6 +57,13 @@ class Positions:
             [reaction.name for reaction in reactions],
         )
 
+    async def lack(self, names: Collection[str]) -> bool:
+        """Whether one of these reactions has no row."""
+        found: int = await self._pool.fetchval(
+            "SELECT count(*) FROM reactions WHERE name = ANY($1::text[])", list(names)
+        )
+        return found < len(names)
+
     async def due(self, names: Iterable[str]) -> list[str]:
         """The reactions that have events to handle, may run now, and are not running."""
         rows = await self._pool.fetch(

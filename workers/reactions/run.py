@@ -16,8 +16,10 @@ from typing import Any, Final
 
 import asyncpg
 
+from runtime import logs, tracing
 from runtime.metrics import REACTION_DEAD_LETTERS, REACTION_FAILURES, REACTION_HANDLED, reaction_kind
 from runtime.records import EventRecord
+from workers.causes import causes
 from workers.failures import DATABASE_TROUBLE
 from workers.leases import LeaseKeeper, LeaseLost
 from workers.reactions.core import Failure, GiveUp, NotNow, Reaction, TookTooLong, blames_event
@@ -66,6 +68,7 @@ class _Run:
 
     async def go(self) -> bool:
         """Handles page after page. A lost connection leaves the lease to expire; otherwise the run gives it back."""
+        logs.note(reaction=self._reaction.name)
         try:
             return await self._go()
         except asyncio.CancelledError:
@@ -101,6 +104,7 @@ class _Run:
         while records and (time.monotonic() < until or self._held.position == begins_at):
             count = 1 if one_by_one else self._reaction.handle_max_events
             together = records[:count]
+            logs.note(**_ids(together))
             try:
                 await self._call(together)
             except Exception as error:
@@ -119,12 +123,14 @@ class _Run:
     async def _call(self, records: Sequence[EventRecord]) -> None:
         """Calls the reaction within its time limit. Raises whatever it raises, or TookTooLong."""
         allowed = self._reaction.handle_max_seconds
+        links = await causes(self._pool, [record.seq for record in records])
         try:
-            async with asyncio.timeout(allowed) as deadline:
-                if len(records) > 1:
-                    await self._reaction.handle_many(records)
-                else:
-                    await self._reaction.handle(records[0])
+            with tracing.span(f"react {self._kind}", "consumer", links=links, tidegate__seq=records[0].seq):
+                async with asyncio.timeout(allowed) as deadline:
+                    if len(records) > 1:
+                        await self._reaction.handle_many(records)
+                    else:
+                        await self._reaction.handle(records[0])
         except TimeoutError as error:
             if deadline.expired():
                 raise TookTooLong(f"not done within {allowed} s") from error
@@ -161,3 +167,12 @@ class _Run:
             await self._reaction.failed(record, failure)
         except Exception:
             _log.exception("reaction %s could not be told of its failure", self._reaction.name)
+
+
+def _ids(records: Sequence[EventRecord]) -> dict[str, object]:
+    """What the log lines of a run are about now: one event, or nothing in particular."""
+    if len(records) > 1:
+        return dict.fromkeys(("seq", "command_id", "order_id"))
+    (record,) = records
+    order_id = record.subject if record.type.startswith("order.") else None
+    return {"seq": record.seq, "command_id": record.command_id, "order_id": order_id}

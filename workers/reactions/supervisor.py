@@ -48,7 +48,7 @@ class Supervisor:
         self._kicking: asyncio.Task[None]
 
     async def start(self) -> None:
-        self._kicking = asyncio.create_task(self._kick_whoever_is_interested())
+        self._kicking = asyncio.create_task(self._kick_interested())
         await self.tend()
 
     async def stop(self) -> None:
@@ -104,7 +104,9 @@ class Supervisor:
                 except Exception:
                     _log.exception("%s does not say which reactions it has; those of before go on", source)
             reactions = {reaction.name: reaction for found in self._found.values() for reaction in found}
-            if _known(reactions.values()) != _known(self._reactions.values()):
+            is_news = _known(reactions.values()) != _known(self._reactions.values())
+            # Postgres may have been started afresh, or put back to before there was one of them.
+            if is_news or await self._positions.lack(reactions):
                 await self._positions.know(reactions.values())
             self._reactions = reactions
             self._refreshed_at = time.monotonic()
@@ -119,7 +121,7 @@ class Supervisor:
         if self._heard:
             self._has_heard.set()
 
-    async def _kick_whoever_is_interested(self) -> None:
+    async def _kick_interested(self) -> None:
         while True:
             await self._has_heard.wait()
             self._has_heard.clear()

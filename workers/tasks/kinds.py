@@ -1,12 +1,13 @@
 """The interface that a kind of task is written against.
 
     @performs("charge")
-    async def charge(task: Task, tools: TaskTools) -> Command | None: ...
+    async def charge(task: Task, tools: TaskTools) -> Command | Later | None: ...
 
-The function does what the task says and returns the command that records the result in the log, if there is one. The
-command is posted with the task's id as its idempotency key. The function may be called again after it has done its
-work, so that must be safe: the service it calls recognizes a repeated request by the task's id. It may be cancelled at
-any `await`: then another run has the task, or the process is ending.
+The function does what the task says and returns the command that records the result in the log, if there is one; or
+that there is none yet, and when to look again. The command is posted with the task's id as its idempotency key. The
+function may be called again after it has done its work, so that must be safe: the service it calls recognizes a
+repeated request by the task's id. It may be cancelled at any `await`: then another run has the task, or the process
+is ending.
 
 An `Away` or any other of `NOBODYS_FAULT`, which an `OSError` is, means that something is unavailable: the task is tried
 again for as long as that lasts. After `task_attempts_max` other exceptions it is given up.
@@ -22,6 +23,7 @@ import asyncpg
 from domain.model import Command
 from runtime.mailboxes.sender import Sender
 from runtime.metrics import allow_task_kind
+from runtime.payments.registry import Providers
 from runtime.settings import Settings
 from workers.tasks.queue import Task, TaskQueue
 
@@ -36,10 +38,19 @@ class TaskTools:
     """What one run of a task works with. `pool` has the connections of its lane. `renewed`, if set, is called whenever
     the lease has been renewed."""
 
-    def __init__(self, task: Task, config: Settings, pool: asyncpg.Pool[Any], sender: Sender, queue: TaskQueue) -> None:
+    def __init__(
+        self,
+        task: Task,
+        config: Settings,
+        pool: asyncpg.Pool[Any],
+        sender: Sender,
+        queue: TaskQueue,
+        providers: Providers,
+    ) -> None:
         self.config = config
         self.pool = pool
         self.sender = sender
+        self.providers = providers
         self.renewed: Callable[[], Awaitable[None]] | None = None
         self._task = task
         self._queue = queue
@@ -54,7 +65,13 @@ class TaskTools:
         await self._queue.headway(self._task)
 
 
-Perform: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command | None]]
+class Later(NamedTuple):
+    """There is no result yet: the task is run again after so many seconds, as often as it says so."""
+
+    seconds: float
+
+
+Perform: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command | Later | None]]
 
 
 GivingUp: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command]]

@@ -15,13 +15,16 @@ import asyncpg
 
 from domain.model import Actor, Command
 from domain.roles import STAFF
+from runtime import logs, tracing
 from runtime.mailboxes.sender import Sender
 from runtime.metrics import TASK_RUNS, TASK_SECONDS
+from runtime.payments.registry import Providers
 from runtime.records import FAILED
 from runtime.settings import Settings
+from workers.causes import causes
 from workers.failures import DATABASE_TROUBLE, NOBODYS_FAULT, Away, backoff_seconds, told
 from workers.leases import LeaseKeeper, LeaseLost
-from workers.tasks.kinds import KINDS, TaskTools
+from workers.tasks.kinds import KINDS, Later, TaskTools
 from workers.tasks.outcomes import OutcomeWaiter
 from workers.tasks.queue import Task, TaskQueue
 
@@ -30,7 +33,9 @@ TASKS_ACTOR: Final = Actor.in_role("tidegate:tasks", STAFF)
 
 _POST_PATIENCE_SECONDS: Final = 60.0
 
-_STATUS_OF_KEY: Final = "SELECT status FROM commands WHERE principal = $1 AND idempotency_key = $2"
+_STATUS_OF_KEY: Final = """
+    SELECT c.status FROM idempotency_keys k JOIN commands c ON c.id = k.command_id WHERE k.principal = $1 AND k.key = $2
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -44,20 +49,31 @@ class TriedTooOften(Exception):
 
 
 class Performer:
-    """Runs one lane's tasks for one process."""
+    """Runs one lane's tasks for one process. What it asks of the queue itself goes through `pool`, which gives up soon
+    if Postgres does not answer; the tasks get `work_pool`, where a statement may take as long as a job."""
 
-    def __init__(self, config: Settings, pool: asyncpg.Pool[Any], sender: Sender) -> None:
+    def __init__(
+        self,
+        config: Settings,
+        pool: asyncpg.Pool[Any],
+        work_pool: asyncpg.Pool[Any],
+        sender: Sender,
+        providers: Providers,
+    ) -> None:
         self.queue = TaskQueue(pool, lease_seconds=config.task_lease_seconds)
         self._config = config
         self._pool = pool
+        self._work_pool = work_pool
         self._sender = sender
+        self._providers = providers
         self._outcomes = OutcomeWaiter(pool)
         self._leases = LeaseKeeper(pool, "tasks", "id", lease_seconds=config.task_lease_seconds)
 
     async def run(self, task: Task, claimed_at: float) -> None:
         """Runs the task, claimed at `claimed_at` on the event loop's clock, and handles however it ends."""
+        logs.note(task_id=task.id)
         started = time.monotonic()
-        tools = TaskTools(task, self._config, self._pool, self._sender, self.queue)
+        tools = TaskTools(task, self._config, self._work_pool, self._sender, self.queue, self._providers)
         end = "lost"
         try:
             async with self._leases.keeping(task.id, task.token, claimed_at, tools.on_renewal):
@@ -78,13 +94,10 @@ class Performer:
 
     async def _run(self, task: Task, tools: TaskTools) -> str:
         """Runs it and posts its result; returns how it ended."""
+        links = await causes(self._pool, [task.created_seq])
         try:
-            key = await self._unused_key(task)
-            if key is not None:
-                if task.attempts > self._config.task_attempts_max:
-                    raise TriedTooOften(f"{task.attempts - 1} runs ended without a trace")
-                await self._tell(task, key, await KINDS[task.kind].perform(task, tools))
-            await self.queue.finish(task)
+            with tracing.span(f"run task {task.kind}", "consumer", links=links, tidegate__task__id=str(task.id)):
+                return await self._perform(task, tools)
         except LeaseLost:
             raise
         except NOBODYS_FAULT as error:
@@ -93,6 +106,19 @@ class Performer:
             if task.attempts < self._config.task_attempts_max:
                 return await self._retry(task, error, attempted=True)
             return await self._give_up(task, tools, error)
+
+    async def _perform(self, task: Task, tools: TaskTools) -> str:
+        """Runs it once and posts its result; returns how it ended."""
+        key = await self._unused_key(task)
+        if key is not None:
+            if task.attempts > self._config.task_attempts_max:
+                raise TriedTooOften(f"{task.attempts - 1} runs ended without a trace")
+            result = await KINDS[task.kind].perform(task, tools)
+            if isinstance(result, Later):
+                await self.queue.retry_later(task, "", after_seconds=result.seconds, attempted=False)
+                return "put off"
+            await self._tell(task, key, result)
+        await self.queue.finish(task)
         return "done"
 
     async def _unused_key(self, task: Task) -> str | None:

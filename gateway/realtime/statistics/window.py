@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from domain.ids import milliseconds_of
 from domain.orders import PlaceOrder
 from domain.stock import INSUFFICIENT_STOCK
 from gateway.realtime.statistics.figures import Latency, Minute, Missed, Selling
@@ -110,7 +111,7 @@ class Window:
         if second is None:
             return
         # A command's id holds when it was accepted, in milliseconds.
-        milliseconds = max(0.0, record.occurred_at / 1000 - (record.command_id.int >> 80))
+        milliseconds = max(0.0, record.occurred_at / 1000 - milliseconds_of(record.command_id))
         step = int(math.log1p(milliseconds) * _STEPS_PER_E)
         with suppress(msgspec.MsgspecError):
             if record.type == "order.placed":

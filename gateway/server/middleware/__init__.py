@@ -13,7 +13,9 @@ from starlette.types import ASGIApp
 from gateway.server.middleware.compression import Compressed
 from gateway.server.middleware.head import HeadAsGet
 from gateway.server.middleware.observed import Observed
+from gateway.server.middleware.traced import Traced
 from gateway.web.surface import Surface
+from runtime import tracing
 from runtime.settings import Settings
 
 _EXPOSED: Final = ("X-Process-Time", "X-Request-ID")
@@ -33,4 +35,6 @@ def around(app: ASGIApp, config: Settings, surface: Surface, answered_headers: I
             allow_headers=surface.request_headers,
             expose_headers=sorted({*answered_headers, *_EXPOSED}),
         )
+    if tracing.is_on():
+        app = Traced(app)
     return HeadAsGet(Observed(app), surface.endless)

@@ -6,23 +6,29 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.limits.policy import fields
 from gateway.server.fastlane import FAST_ROUTE
 from gateway.server.middleware.security import security_headers
+from runtime import logs
 from runtime.entropy import random_bits
-from runtime.metrics import OTHER, REQUEST_SECONDS
+from runtime.metrics import OTHER, REQUEST_SECONDS, exemplars
 
 _ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
 _REQUEST_ID: Final = b"x-request-id"
 _PROCESS_TIME: Final = b"x-process-time"
 _CACHE_CONTROL: Final = b"cache-control"
 _NO_STORE: Final = (_CACHE_CONTROL, b"no-store")
+
+# Requests that take longer may be looked up by their ids.
+_SLOW_SECONDS: Final = 0.05
+
 _OF_FILES: Final = frozenset({"GET"})
 
 
 class Observed:
-    """Adds X-Request-ID (the client's own, if it sent a valid one), X-Process-Time (seconds until the response began)
-    and the security headers; measures by route and status. A response that does not say it may be cached must not be:
-    most are personal, hold a secret, or are a momentary error."""
+    """Adds X-Request-ID (the client's own, if it sent a valid one), X-Process-Time (seconds until the response began),
+    the security headers, and how the request stands by its limits; measures by route and status. A response that does
+    not say it may be cached must not be: most are personal, hold a secret, or are a momentary error."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,6 +43,7 @@ class Observed:
                 break
         else:
             request_id = b"%016x%016x" % (random_bits(), random_bits())
+        logs.note(request_id=request_id)
         started = time.perf_counter()
         status = 500
 
@@ -46,19 +53,28 @@ class Observed:
                 status = message["status"]
                 seconds = b"%.6f" % (time.perf_counter() - started)
                 headers = message["headers"]
-                headers += ((_REQUEST_ID, request_id), (_PROCESS_TIME, seconds), *security_headers(scope))
                 if not any(name == _CACHE_CONTROL for name, _ in headers):
-                    headers += (_NO_STORE,)
+                    headers.append(_NO_STORE)
+                headers += ((_REQUEST_ID, request_id), (_PROCESS_TIME, seconds), *security_headers(scope))
+                headers += fields(scope)
             await send(message)
 
         try:
             await self._app(scope, receive, send_observed)
         finally:
-            route = scope.get(FAST_ROUTE) or getattr(scope.get("route"), "path", OTHER)
-            REQUEST_SECONDS.labels(_method(scope), route, str(status)).observe(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            measured = REQUEST_SECONDS.labels(method_of(scope), route_of(scope), str(status))
+            measured.observe(seconds)
+            if seconds > _SLOW_SECONDS:
+                exemplars.note(measured, seconds, request_id=request_id.decode())
 
 
-def _method(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
+    """The template of the route that answered the request."""
+    return str(scope.get(FAST_ROUTE) or getattr(scope.get("route"), "path", OTHER))
+
+
+def method_of(scope: Scope) -> str:
     """The request's method if its route has it, else `other`: clients may send any."""
     method: str = scope["method"]
     if FAST_ROUTE in scope:

@@ -38,10 +38,13 @@ WITH counted AS (
         || '},{"sku":"' || :sku_2 || '","quantity":' || :quantity_2 || ',"unit_price_minor":' || :price_2 || '}],"email":' || 'null}'
     )::json
     FROM counted
+), keyed AS (
+    INSERT INTO idempotency_keys (principal, key, command_id, fingerprint)
+    VALUES ('c' || :customer, 'k-' || :key, :command_id::uuid, :fingerprint::bytea)
 )
 INSERT INTO commands (id, type, principal, accepted_at, applied_at, mailbox, entry_id, status, seq, idempotency_key,
-                      fingerprint, request)
+                      request)
     SELECT :command_id::uuid, 'PlaceOrder', 'c' || :customer, now(), clock_timestamp(), 0, '1763800000000-0', 'applied',
-        seq, 'k-' || :key, :fingerprint::bytea, :request::bytea
+        seq, 'k-' || :key, :request::bytea
     FROM counted;
 COMMIT;

@@ -37,9 +37,12 @@ WITH line_1 AS (
         || '},{"sku":"' || sku || '","quantity":' || quantity || ',"unit_price_minor":' || price_minor || '}],"email":' || 'null}'
     )::json
     FROM placed, line_2
+), keyed AS (
+    INSERT INTO idempotency_keys (principal, key, command_id, fingerprint)
+    SELECT 'c' || :customer, 'k-' || :key, command_id, :fingerprint::bytea FROM placed
 )
 INSERT INTO commands (id, type, principal, accepted_at, applied_at, mailbox, entry_id, status, seq, idempotency_key,
-                      fingerprint, request)
+                      request)
     SELECT command_id, 'PlaceOrder', 'c' || :customer, now(), clock_timestamp(), 0, '1763800000000-0', 'applied', seq,
-        'k-' || :key, :fingerprint::bytea, :request::bytea
+        'k-' || :key, :request::bytea
     FROM placed;

@@ -26,9 +26,11 @@ WITH made AS MATERIALIZED (
         || '},{"sku":"' || sku_2 || '","quantity":1,"unit_price_minor":' || v_2.price_minor || '}],"email":null}'
     )::json
     FROM made JOIN variants v_1 ON v_1.sku = sku_1 JOIN variants v_2 ON v_2.sku = sku_2 ORDER BY n
+), keyed AS (
+    INSERT INTO idempotency_keys (principal, key, command_id, fingerprint)
+    SELECT customer, key, command_id, decode(md5(key), 'hex') FROM made ORDER BY n
 )
 INSERT INTO commands (id, type, principal, accepted_at, applied_at, mailbox, entry_id, status, seq, idempotency_key,
-                      fingerprint, request)
-    SELECT command_id, 'PlaceOrder', customer, at, at, 0, '0-' || n, 'applied', seq, key,
-        decode(md5(key), 'hex'), $7::bytea
+                      request)
+    SELECT command_id, 'PlaceOrder', customer, at, at, 0, '0-' || n, 'applied', seq, key, $7::bytea
     FROM made ORDER BY n

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -20,8 +20,10 @@ from uuid import UUID
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from domain.accounts import AccountCreated
+from domain.gift_cards import GiftCardIssued
 from domain.money import written
 from domain.orders import OrderCancelled, OrderConfirmed
+from domain.quote.breakdown import Sum
 from domain.registration import AccountRegisteredAgain, PasswordResetRequested, RegistrationRepeated
 
 
@@ -35,18 +37,31 @@ class Item(NamedTuple):
     price: str
 
 
+class Row(NamedTuple):
+    """One of the sums below the lines, written out."""
+
+    label: str
+    amount: str
+
+
 class Subject(NamedTuple):
-    """What a mail is about: an event of an order, and who is told of it. An item's `title` is its name in the shop."""
+    """What a mail is about: an event of an order, and who is told of it. An item's `title` is its name in the shop;
+    `number` is what people call the order by, `amount` what was given back, `to_card` or by a provider, or what a gift
+    card is worth, and `code` opens that."""
 
     seq: int
     kind: str
     at: datetime
     order_id: UUID
+    number: str
     name: str
     address: str
     items: Sequence[Item]
-    total: str
-    was_confirmed: bool
+    sums: Sequence[Row]
+    was_confirmed: bool = False
+    amount: str = ""
+    code: str = ""
+    to_card: bool = False
 
 
 class Notice(NamedTuple):
@@ -68,9 +83,15 @@ class NoAddress(ValueError):
     """The address on file is not one that mail can be sent to."""
 
 
+PAYMENT_FAILED: Final = "payment failed"
+REFUNDED: Final = "refunded"
+
 _TITLES: Final = {
     OrderConfirmed.type: "Your order {} is confirmed",
     OrderCancelled.type: "Your order {} is cancelled",
+    PAYMENT_FAILED: "Your payment for the order {} did not go through",
+    REFUNDED: "Money back for your order {}",
+    GiftCardIssued.type: "Your gift card of the order {}",
     AccountCreated.type: "Confirm your address",
     AccountRegisteredAgain.type: "Confirm your address",
     RegistrationRepeated.type: "You have an account already",
@@ -79,13 +100,16 @@ _TITLES: Final = {
 _TEMPLATES: Final = {
     OrderConfirmed.type: "confirmed",
     OrderCancelled.type: "cancelled",
+    PAYMENT_FAILED: "payment_failed",
+    REFUNDED: "refunded",
+    GiftCardIssued.type: "gift_card",
     AccountCreated.type: "confirm",
     AccountRegisteredAgain.type: "confirm",
     RegistrationRepeated.type: "known",
     PasswordResetRequested.type: "reset",
 }
 
-# Names appear in a header, and are chosen by whoever signs up.
+# Names appear in a header, and are chosen by anyone who signs up.
 _NAME_MAX_CHARS: Final = 100
 
 # What mail programs turn into a link, or people read as one: an address of any kind, or a host name.
@@ -97,6 +121,10 @@ def shown_name(name: str) -> str:
     stranger a link of their choice."""
     printable = " ".join("".join(char if char.isprintable() else " " for char in name).split())
     return "" if _LIKE_A_LINK.search(unicodedata.normalize("NFKC", printable)) else printable[:_NAME_MAX_CHARS]
+
+
+def rows(sums: Iterable[Sum], currency: str) -> list[Row]:
+    return [Row(each.label, written(each.amount_minor, currency)) for each in sums]
 
 
 def item(sku: str, title: str, quantity: int, unit_price_minor: int, currency: str) -> Item:
@@ -128,7 +156,8 @@ class Writer:
         message["Date"] = format_datetime(subject.at)
         message["From"] = self._sender
         message["To"] = _recipient(subject)
-        message["Subject"] = title = _TITLES[subject.kind].format(about)
+        called = subject.number if isinstance(subject, Subject) else about
+        message["Subject"] = title = _TITLES[subject.kind].format(called)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday reply, please
         template = _TEMPLATES[subject.kind]
         message.set_content(self._render(f"{template}.txt.j2", subject, title))

@@ -1,7 +1,9 @@
-"""Writes to customers when their order is confirmed or cancelled, at the account's address or the one a guest left; and
-to people who register or forget their password. An unconfirmed address is sent nothing but the link that confirms it.
-The mails to one address, and those caused by one principal, are limited. A mail may come twice if a process dies at the
-wrong moment; both copies are then identical, Message-ID included.
+"""Writes to customers when their order is confirmed or cancelled, a payment for it fails, they are given money back or
+a gift card that they bought is issued, at the account's address or the one a guest left; and to people who register or
+forget their password. An unconfirmed address is sent nothing but the link that confirms it. The mails to one address,
+and those caused by one principal, are limited; the codes of gift cards, which were paid for, are not, and one that
+cannot be sent is a dead letter. A mail may come twice if a process dies at the wrong moment; both copies are then
+identical, Message-ID included.
 """
 
 from __future__ import annotations
@@ -11,39 +13,67 @@ import logging
 import re
 from collections.abc import Sequence
 from email.message import EmailMessage
+from typing import TypeAlias, get_args
 from uuid import UUID
 
-from domain.model import Line
+import msgspec
+
+from domain.customers import account_of
+from domain.gift_cards import GiftCardIssued
+from domain.model import Event, Line
 from domain.money import written
-from domain.orders import OrderCancelled, OrderConfirmed
+from domain.orders import PLACED, OrderCancelled, OrderConfirmed
+from domain.payments.by_card import CardMoved
+from domain.payments.entries import FAILURES, SUCCESSES
+from domain.payments.events import PaymentReported
+from domain.quote.breakdown import breakdown
+from domain.quote.quoted import Quote
+from runtime.gift_card_codes import CardCodes
 from runtime.records import EventRecord, moment
 from runtime.redis_client import connect
 from workers.failures import Away
 from workers.reactions.core import GiveUp, NotNow, Reaction, Tools
-from workers.reactions.mail.message import Item, NoAddress, Notice, Subject, Writer, item
+from workers.reactions.mail.message import (
+    PAYMENT_FAILED,
+    REFUNDED,
+    Item,
+    NoAddress,
+    Notice,
+    Subject,
+    Writer,
+    item,
+    rows,
+)
 from workers.reactions.mail.notices import NOTICES, Notices
 from workers.reactions.mail.quota import RECIPIENT, SENDER, Quota
 from workers.reactions.mail.transport import transport
+from workers.reactions.titles import titles_of
 
 _ORDER = """
-    SELECT o.currency, o.total_minor, coalesce(CASE WHEN a.confirmed THEN a.email END, o.email) AS address,
-        coalesce(a.name, '') AS name
-    FROM orders o LEFT JOIN accounts a ON a.id = $2 WHERE o.id = $1
+    SELECT coalesce(CASE WHEN a.confirmed THEN a.email END, o.email) AS address, coalesce(a.name, '') AS name,
+        coalesce(o.number, o.id::text) AS number, o.status, o.currency, o.total_minor, c.quote
+    FROM orders o LEFT JOIN accounts a ON a.id = $2 LEFT JOIN checkouts c ON c.id = o.checkout_id WHERE o.id = $1
 """
 
-_TITLES = """
-    SELECT v.sku, p.name, v.title FROM variants v JOIN products p ON p.id = v.product_id WHERE v.sku = ANY($1::text[])
-"""
+_BUYER = "SELECT customer_id FROM orders WHERE id = $1"
 
+_CARD = "SELECT code_hash, active FROM gift_cards WHERE id = $1"
+
+_LINES = "SELECT sku, quantity, unit_price_minor FROM order_lines WHERE order_id = $1 ORDER BY position"
+
+_quotes = msgspec.json.Decoder(Quote)
 
 _log = logging.getLogger(__name__)
+
+
+_OfOrders: TypeAlias = OrderConfirmed | OrderCancelled | PaymentReported | CardMoved
 
 
 class Mail(Reaction):
     """Mails about orders and accounts."""
 
     name = "mail"
-    interests = frozenset({OrderConfirmed.type, OrderCancelled.type, *NOTICES})
+    interests = frozenset({*(event.type for event in get_args(_OfOrders)), GiftCardIssued.type, *NOTICES})
     begins_at_end = True
 
     def __init__(self, tools: Tools) -> None:
@@ -51,6 +81,7 @@ class Mail(Reaction):
         self._pool = tools.pool
         self._writer = Writer(tools.config.mail_from)
         self._notices = Notices(tools)
+        self._codes = CardCodes(tools.config)
         self._transport = transport(tools.config)
         self._sending = asyncio.Lock()
         config = tools.config
@@ -65,8 +96,11 @@ class Mail(Reaction):
 
     async def handle(self, record: EventRecord) -> None:
         event = record.event()
-        if isinstance(event, OrderConfirmed | OrderCancelled):
-            subject: Subject | Notice | None = await self._about_order(record, event)
+        if isinstance(event, GiftCardIssued):
+            subject: Subject | Notice | None = await self._about_card(record, event)
+            sender = None
+        elif isinstance(event, _OfOrders):
+            subject = await self._about_order(record, event)
             # Staff may cause as many mails as there are orders.
             sender = event.customer_id if event.customer_id == record.actor else None
         else:
@@ -78,9 +112,7 @@ class Mail(Reaction):
         except NoAddress:
             raise GiveUp(f"no mail can be sent to the recipient of event {record.seq}") from None
         async with self._sending:  # an overtaken run may still be sending it
-            if not await self._to_recipient.takes(subject.address, record.seq) or (
-                sender is not None and not await self._by_sender.takes(sender, record.seq)
-            ):
+            if not await self._may_send(event, subject.address, sender, record.seq):
                 _log.warning("the mail about event %d is not sent: the limit is reached", record.seq)
                 return
             try:
@@ -88,36 +120,82 @@ class Mail(Reaction):
             except (Away, GiveUp, NotNow) as error:
                 raise type(error)(_anonymous(str(error), message)) from None
 
-    async def _about_order(self, record: EventRecord, event: OrderConfirmed | OrderCancelled) -> Subject | None:
-        """The notice to the customer; None without an address."""
-        order = await self._pool.fetchrow(_ORDER, event.order_id, _account_id(event.customer_id))
-        if order is None:
-            raise GiveUp(f"there is no order {event.order_id}")
-        currency, total_minor, address, name = order
-        if address is None:
+    async def _may_send(self, event: Event, address: str, sender: str | None, seq: int) -> bool:
+        """Whether the limits allow the mail. A card's code is nowhere else, and bounded by what was paid."""
+        if isinstance(event, GiftCardIssued):
+            return True
+        return await self._to_recipient.takes(address, seq) and (
+            sender is None or await self._by_sender.takes(sender, seq)
+        )
+
+    async def _about_order(self, record: EventRecord, event: _OfOrders) -> Subject | None:
+        """The notice to the customer; None without an address, or if there is nothing to tell."""
+        kind, amount_minor = _kind_of(event) if isinstance(event, PaymentReported | CardMoved) else (record.type, 0)
+        if kind is None:
             return None
+        subject = await self._subject(record, kind, event.order_id, event.customer_id, amount_minor)
+        was_confirmed = isinstance(event, OrderCancelled) and event.confirmed
+        return subject and subject._replace(was_confirmed=was_confirmed, to_card=isinstance(event, CardMoved))
+
+    async def _about_card(self, record: EventRecord, event: GiftCardIssued) -> Subject | None:
+        """The card to who bought it; None if nobody did, or it pays for nothing any more. GiveUp if they have no
+        address."""
+        card, code = await self._pool.fetchrow(_CARD, event.card_id), self._codes.of(event.card_id)
+        if event.order_id is None or card is None or not card["active"]:
+            return None
+        if card["code_hash"] != code.code_hash:
+            raise GiveUp(f"the code of the gift card {event.card_id} is of another key")
+        customer_id = await self._pool.fetchval(_BUYER, event.order_id)
+        if customer_id is None:
+            raise GiveUp(f"there is no order {event.order_id}")
+        subject = await self._subject(record, record.type, event.order_id, customer_id, event.amount_minor)
+        if subject is None:
+            raise GiveUp(f"who bought the gift card {event.card_id} has no address")
+        return subject._replace(code=code.code)
+
+    async def _subject(
+        self, record: EventRecord, kind: str, order_id: UUID, customer_id: str, amount_minor: int
+    ) -> Subject | None:
+        """What there is to tell of an order; None without an address."""
+        order = await self._pool.fetchrow(_ORDER, order_id, account_of(customer_id))
+        if order is None:
+            raise GiveUp(f"there is no order {order_id}")
+        address, name, number, status, currency, total_minor, quote = order
+        if address is None or (kind == PAYMENT_FAILED and status != PLACED):
+            return None
+        lines = [Line(*row) for row in await self._pool.fetch(_LINES, order_id)]
+        sums = breakdown(None if quote is None else _quotes.decode(quote), total_minor)
         return Subject(
             seq=record.seq,
-            kind=record.type,
+            kind=kind,
             at=moment(record.occurred_at),
-            order_id=event.order_id,
+            order_id=order_id,
+            number=number,
             name=name,
             address=address,
-            items=await self._items(event.lines, currency),
-            total=written(total_minor, currency),
-            was_confirmed=isinstance(event, OrderCancelled) and event.confirmed,
+            items=await self._items(lines, currency),
+            sums=rows(sums, currency),
+            amount=written(amount_minor, currency),
         )
 
     async def _items(self, lines: Sequence[Line], currency: str) -> list[Item]:
         """The lines, with their current names in the catalogue."""
-        titles = {
-            sku: f"{product}, {title}" if title else product
-            for sku, product, title in await self._pool.fetch(_TITLES, [line.sku for line in lines])
-        }
-        return [
-            item(line.sku, titles.get(line.sku, line.sku), line.quantity, line.unit_price_minor, currency)
-            for line in lines
-        ]
+        titles = await titles_of(self._pool, {line.sku for line in lines})
+        return [item(line.sku, titles[line.sku], line.quantity, line.unit_price_minor, currency) for line in lines]
+
+
+def _kind_of(event: PaymentReported | CardMoved) -> tuple[str | None, int]:
+    """What there is to tell of a report, and the amount that it is about: what was given back; or that the payment
+    failed. That something else failed is for staff to look at."""
+    entries = event.entries if isinstance(event, PaymentReported) else (event.entry,)
+    refunded = sum(entry.amount_minor for entry in entries if entry.type == SUCCESSES["refund"])
+    if refunded:
+        return REFUNDED, refunded
+    told = [entry for entry in entries if entry.reference == str(event.payment_id)]
+    newest = max(told, key=lambda entry: entry.at, default=None)
+    if newest is not None and newest.type in (FAILURES["authorization"], FAILURES["charge"]):
+        return PAYMENT_FAILED, newest.amount_minor
+    return None, 0
 
 
 def _anonymous(said: str, message: EmailMessage) -> str:
@@ -126,11 +204,3 @@ def _anonymous(said: str, message: EmailMessage) -> str:
         for part in (recipient.addr_spec, recipient.username):
             said = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "(the recipient)", said, flags=re.IGNORECASE)
     return said
-
-
-def _account_id(customer_id: str) -> UUID | None:
-    """The account that a customer's principal names; None for guests and machines."""
-    try:
-        return UUID(customer_id)
-    except ValueError:
-        return None

@@ -1,0 +1,148 @@
+"""Completing a checkout: one command places its order, and begins the payment of it. Everything is decided at once, on
+the checkout's quote of that moment, or nothing happens; there is nothing to take back. A checkout that is complete
+stays so: whoever completes it again is told of its order.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain.allowances import adjustments
+from domain.checkout_rules import checkout_of, not_open
+from domain.checkouts import COMPLETED, OPEN, Checkout, CheckoutCompleted, CheckoutUnchanged, GiftCards, Lines
+from domain.customers import account_of
+from domain.ids import slot_of_id
+from domain.limits import AVAILABLE_SHOWN_MAX
+from domain.model import Command, Context, Decision, Event, Line, Rejection, Shop, decides
+from domain.orders import OrderConfirmed, OrderPlaced, order_from
+from domain.payments.by_card import charges, holds
+from domain.payments.commands import CreatePayment
+from domain.payments.deciding import begun
+from domain.quote.quoted import Quote
+from domain.quote.terms.limits import customer_among
+from domain.quoting import folded_codes, quote_of, wanted_by
+from domain.stock import STOCK, insufficient_stock
+
+
+class CompleteCheckout(Command, frozen=True):
+    """Places the order, if it costs what the buyer expects, and cards leave as much to pay as the buyer expects: all of
+    it, if `expected_due_minor` is None. `lines` are those that the buyer saw, `gifts` the SKUs that promotions may add,
+    `codes` those that were typed, folded, `allowances` the keys that the quote takes from, and `gift_cards` and
+    `store_credit` the cards that may pay: a batch loads what its commands name. `identities` are what the buyer is
+    counted by: see `domain/quote/terms/limits.py`. `payment` is how the rest is paid; without one, that is said
+    later."""
+
+    checkout_id: UUID
+    order_id: UUID
+    lines: Lines
+    expected_total_minor: int
+    gifts: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    allowances: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
+    payment: CreatePayment | None = None
+    expected_due_minor: int | None = None
+    gift_cards: GiftCards = ()
+    store_credit: UUID | None = None
+
+    def slot(self) -> int:
+        return slot_of_id(self.checkout_id)
+
+    def __post_init__(self) -> None:
+        if slot_of_id(self.order_id) != slot_of_id(self.checkout_id):
+            raise ValueError("an order is in the slot of its checkout")
+        if self.payment is not None and self.payment.order_id != self.order_id:
+            raise ValueError("a checkout's payment is for its order")
+
+
+@decides(CompleteCheckout)
+def _complete(shop: Shop, command: CompleteCheckout, context: Context) -> Decision:
+    checkout = checkout_of(shop, command.checkout_id, context)
+    if isinstance(checkout, Rejection):
+        return checkout
+    if checkout.status == COMPLETED:
+        return (CheckoutUnchanged(checkout.id, checkout.customer_id, checkout.order_id),)
+    if checkout.status != OPEN:
+        return not_open(checkout)
+    quote = _agreed(shop, checkout, command, context)
+    if isinstance(quote, Rejection):
+        return quote
+    lines = tuple(Line(line.sku, line.quantity, line.unit_price_minor) for line in quote.lines)
+    if short := _short(shop, lines, context):
+        return insufficient_stock(short)
+    placed = OrderPlaced(
+        command.order_id,
+        checkout.customer_id,
+        quote.currency,
+        quote.total_minor,
+        lines,
+        checkout.email,
+        quote.total_minor - sum(line.quantity * line.unit_price_minor for line in lines),
+        checkout.id,
+    )
+    paid = _paid(placed, quote, command.payment, context)
+    if isinstance(paid, Rejection):
+        return paid
+    facts = msgspec.structs.replace(quote, remarks=())
+    adjusted = adjustments(shop, quote.takes)
+    return (placed, CheckoutCompleted(checkout.id, checkout.customer_id, command.order_id, facts, adjusted), *paid)
+
+
+def _agreed(shop: Shop, checkout: Checkout, command: CompleteCheckout, context: Context) -> Quote | Rejection:
+    """The quote, if nothing lacks and it is what the buyer has seen."""
+    seen = command.lines, command.codes, command.gift_cards
+    if (wanted_by(checkout), folded_codes(checkout), checkout.gift_cards) != seen:
+        return Rejection("checkout_changed", "The checkout was changed meanwhile: look at it again.")
+    if account_of(checkout.customer_id) != account_of(customer_among(command.identities) or ""):
+        return Rejection("checkout_changed", "The checkout has another owner by now: look at it again.")
+    quote = quote_of(shop, checkout, context.at, command.identities)
+    if quote.requirements:
+        return Rejection(
+            "checkout_incomplete",
+            "The checkout lacks something.",
+            {"requirements": [msgspec.to_builtins(each) for each in quote.requirements]},
+        )
+    expected_minor = command.expected_total_minor
+    expected_due_minor = expected_minor if command.expected_due_minor is None else command.expected_due_minor
+    if (quote.total_minor, quote.due_minor) != (expected_minor, expected_due_minor):
+        return Rejection(
+            "checkout_changed",
+            "The total, or what is left to pay of it, is not what was expected.",
+            {"current_total_minor": quote.total_minor, "current_due_minor": quote.due_minor},
+        )
+    if not {take.key for take in quote.takes} <= set(command.allowances):
+        return Rejection("checkout_changed", "What is limited has changed meanwhile: look at it again.")
+    return quote
+
+
+def _paid(
+    placed: OrderPlaced, quote: Quote, payment: CreatePayment | None, context: Context
+) -> Sequence[Event] | Rejection:
+    """How the order is paid: cards hold what they pay. If nothing is left, it is confirmed, and they are charged;
+    otherwise a payment of the rest begins, if one was named."""
+    held = holds(placed.order_id, placed.customer_id, quote.currency, quote.cards, context.at)
+    by_cards = [each.payment() for each in held]
+    if quote.due_minor == 0:
+        confirmed = OrderConfirmed(placed.order_id, placed.customer_id, placed.lines)
+        return (*held, confirmed, *charges(by_cards, context.at))
+    if payment is None:
+        return held
+    created = begun(payment, order_from(placed), by_cards, context)
+    return created if isinstance(created, Rejection) else (*held, created)
+
+
+def _short(shop: Shop, lines: Iterable[Line], context: Context) -> list[dict[str, Any]]:
+    """What of the stock is too little for these lines, as insufficient_stock says it. A SKU may be in several lines, if
+    a promotion gives away what is bought as well."""
+    wanted: dict[str, int] = {}
+    for line in lines:
+        wanted[line.sku] = wanted.get(line.sku, 0) + line.quantity
+    short = []
+    for sku, quantity in wanted.items():
+        available = shop.balance(STOCK, sku).available
+        if quantity > available:
+            shown = available if context.actor.is_staff else min(available, AVAILABLE_SHOWN_MAX)
+            short.append({"sku": sku, "requested": quantity, "available": shown})
+    return short

@@ -1,0 +1,169 @@
+"""What may be asked of a provider, and what is believed when it reports.
+
+Requests are decided one after another in the order's mailbox, on everything that was requested before and is still
+pending: so two refunds at once, or a capture and a refund, never add up to more than there is. Reports are facts: they
+are not refused for being unwelcome, only for contradicting what the same provider said of the same act.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from domain.limits import PAYMENT_MAX_ENTRIES, PAYMENT_MESSAGE_MAX_CHARS
+from domain.model import Rejection
+from domain.payments.amounts import verdicts
+from domain.payments.entries import (
+    AUTHORIZATION_ADJUSTMENT,
+    FAILURES,
+    INFO,
+    REQUESTS,
+    SUCCESSES,
+    Entry,
+    Kind,
+)
+from domain.payments.payment import Payment
+
+_CAPTURING: Final = (REQUESTS["charge"], SUCCESSES["charge"])
+
+
+def may_capture(payment: Payment, amount_minor: int) -> Rejection | None:
+    """Why this much cannot be captured; None if it can. A rule's caller names the amount: none means all."""
+    _must_be_positive(amount_minor)
+    left = payment.capturable
+    if amount_minor > left:
+        return _refused(payment, "capture_exceeds_authorized", "More than is authorized.", capturable_minor=left)
+    can = payment.capabilities
+    if amount_minor < left and not can.partial_capture:
+        return _refused(payment, "partial_capture_unsupported", "All of it, or nothing.", capturable_minor=left)
+    if not can.multi_capture and any(
+        entry.type in _CAPTURING for entry in verdicts("charge", payment.entries).values()
+    ):
+        return _refused(payment, "multi_capture_unsupported", "This payment is captured once.")
+    return _unless_full(payment)
+
+
+def may_void(payment: Payment) -> Rejection | None:
+    """Why the payment cannot be given up; None if it can: what is authorized and not captured is let go, and an attempt
+    that waits for its buyer ends. A capture on its way is awaited, since it may have succeeded."""
+    now = payment.amounts
+    is_attempt = now.authorize_pending > 0 or (now.charge_pending > 0 and not now.authorized)
+    if is_requested(payment, "cancel") or (now.charge_pending and not is_attempt):
+        return _refused(payment, "payment_busy", "Something is on its way: see first what comes of it.")
+    if not payment.capturable and not is_attempt:
+        return _refused(payment, "nothing_to_void", "Nothing is authorized that is not captured.")
+    return _unless_full(payment)
+
+
+def may_refund(payment: Payment, amount_minor: int) -> Rejection | None:
+    """Why this much cannot be refunded; None if it can."""
+    _must_be_positive(amount_minor)
+    left = payment.refundable
+    if amount_minor > left:
+        return _refused(payment, "refund_exceeds_charged", "More than is charged.", refundable_minor=left)
+    if amount_minor < left and not payment.capabilities.partial_refund:
+        return _refused(payment, "partial_refund_unsupported", "All of it, or nothing.", refundable_minor=left)
+    return _unless_full(payment)
+
+
+def take_report(payment: Payment, entry: Entry, currency: str) -> Entry | Rejection | None:
+    """What a provider's report adds to the payment: an entry; or nothing, because we know it already (None).
+
+    One act has one outcome of each kind: told again, it is known. It is news only if the provider has changed its mind
+    in between, as when a card is declined, another one works, and then the bank takes that back.
+    """
+    assert entry.type not in REQUESTS.values(), "only we request"
+    if currency != payment.currency:
+        return _refused(
+            payment, "payment_currency_differs", "The payment has another currency.", currency=payment.currency
+        )
+    if entry in payment.entries:
+        return None
+    if entry.reference is not None:
+        same = [each for each in payment.entries if (each.type, each.reference) == (entry.type, entry.reference)]
+        if entry.type == AUTHORIZATION_ADJUSTMENT:
+            same = [each for each in same if (each.amount_minor, each.at) == (entry.amount_minor, entry.at)]
+        elif same and same[0].amount_minor != entry.amount_minor and entry.type != INFO:
+            return _refused(
+                payment,
+                "payment_report_contradicts",
+                "The provider told another amount of this before.",
+                reference=entry.reference,
+                amount_minor=same[0].amount_minor,
+            )
+        if same and not _is_a_change_of_mind(payment, entry):
+            return None
+        if entry.type == SUCCESSES["authorization"] and _authorized_otherwise(payment, entry):
+            return _refused(
+                payment,
+                "payment_already_authorized",
+                "A payment is authorized once; the provider adjusts it, or another payment is made.",
+                reference=entry.reference,
+            )
+    return _unless_full(payment) or entry
+
+
+def news(payment: Payment, entries: Iterable[Entry], currency: str) -> tuple[Entry, ...] | Rejection:
+    """What a report adds to the payment. What contradicts what was told before is noted, for people to look at, and not
+    counted."""
+    new: list[Entry] = []
+    for entry in entries:
+        taken = take_report(payment, entry, currency)
+        if isinstance(taken, Rejection):
+            if taken.code == "payment_entries_exceeded":
+                return taken
+            taken = _not_believed(payment, entry, taken)
+        if taken is not None:
+            new.append(taken)
+            payment = msgspec.structs.replace(payment, entries=(*payment.entries, taken))
+    return tuple(new)
+
+
+def _not_believed(payment: Payment, entry: Entry, refused: Rejection) -> Entry | None:
+    said = f"{entry.type} of {entry.amount_minor} as {entry.reference}: {refused.detail}"
+    noted = Entry(INFO, None, entry.amount_minor, entry.at, refused.code, said[:PAYMENT_MESSAGE_MAX_CHARS])
+    return None if noted in payment.entries or len(payment.entries) >= PAYMENT_MAX_ENTRIES else noted
+
+
+def is_known(payment: Payment, entries: Iterable[Entry], currency: str, provider_reference: str | None) -> bool:
+    """Whether a report has been taken before, word for word. Whatever else it says may be news by the time that it is
+    decided on, after what waits in the mailbox."""
+    unnamed = payment.provider_reference is None and provider_reference is not None
+    return not unnamed and currency == payment.currency and all(entry in payment.entries for entry in entries)
+
+
+def is_requested(payment: Payment, kind: Kind) -> bool:
+    """Whether an act of this kind is on its way, whatever its amount."""
+    return any(entry.type == REQUESTS[kind] for entry in verdicts(kind, payment.entries).values())
+
+
+def _is_a_change_of_mind(payment: Payment, entry: Entry) -> bool:
+    """Whether what the provider said last is the opposite of the entry, which it said before and now says again."""
+    kind = entry.kind
+    if kind is None or entry.type not in (SUCCESSES[kind], FAILURES[kind]):
+        return False
+    standing = verdicts(kind, payment.entries)[entry.reference or ""]
+    return standing.type != entry.type and standing.at < entry.at
+
+
+def _authorized_otherwise(payment: Payment, entry: Entry) -> bool:
+    return any(
+        other.type == SUCCESSES["authorization"] and reference != entry.reference
+        for reference, other in verdicts("authorization", payment.entries).items()
+    )
+
+
+def _must_be_positive(amount_minor: int) -> None:
+    """Raises ValueError: that nothing is named never means everything."""
+    if amount_minor <= 0:
+        raise ValueError("an amount of money to move is positive")
+
+
+def _unless_full(payment: Payment) -> Rejection | None:
+    if len(payment.entries) >= PAYMENT_MAX_ENTRIES:
+        return _refused(payment, "payment_entries_exceeded", f"A payment has at most {PAYMENT_MAX_ENTRIES} entries.")
+    return None
+
+
+def _refused(payment: Payment, code: str, detail: str, **particulars: int | str) -> Rejection:
+    return Rejection(code, detail, {"payment_id": str(payment.id), **particulars})

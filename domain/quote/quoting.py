@@ -1,0 +1,194 @@
+"""The quote: what a basket costs, and why. Pure: the gateway shows it, and the batch that places the order computes the
+same one again.
+
+Prices, promotions on lines, on the order, by code, the delivery, promotions on it, taxes, and cards that pay: in this
+order, each on what the one before left (docs/money.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from domain.limits import ORDER_MAX_TOTAL_MINOR
+from domain.model import Offer
+from domain.quote.basket import Basket
+from domain.quote.codes import candidates
+from domain.quote.estimates import TaxQuestion, put_estimate, question
+from domain.quote.paying import pay
+from domain.quote.pricing import Pricing
+from domain.quote.promoting import Promoting
+from domain.quote.quoted import PaidByCard, Quote, QuotedDelivery, QuotedLine, Remark, Take
+from domain.quote.taxing import tax, tax_totals
+from domain.quote.terms import Terms
+from domain.quote.terms.deliveries import Method, choose
+from domain.quote.terms.limits import allowance, exceeded
+from domain.quote.terms.taxes import BY_LINE, Taxing
+from domain.quote.worksheet import Part, Worksheet
+
+_NO_LINES: Final = Remark("/lines", "lines_required", "There is nothing in the basket.")
+_TAXES_PENDING: Final = Remark("/taxes", "taxes_pending", "The taxes are not known yet.")
+_TOO_MUCH: Final = Remark(
+    "/lines", "order_total_exceeded", f"An order's total may be at most {ORDER_MAX_TOTAL_MINOR} minor units."
+)
+
+
+def quote(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime, *, explain: bool = False) -> Quote:
+    """What the basket costs at this moment. `offers` has those of its SKUs and of the terms' gifts, as far as they
+    exist. What cannot be priced is no line of the quote, but one of its requirements. With `explain`, the remarks say
+    of every promotion that does not apply why not."""
+    return _summed(*_worked(basket, offers, terms, at, explain=explain))
+
+
+def tax_question(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime) -> TaxQuestion | None:
+    """What a tax provider has to be asked before the basket can be quoted; None if the shop has none."""
+    if terms.taxes is None or terms.tax_provider is None:
+        return None
+    sheet, _, taxing, *_ = _worked(basket, offers, terms, at, explain=False)
+    return None if taxing is None else question(sheet, sheet.parts(), taxing)
+
+
+def serving(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime) -> list[Method]:
+    """The methods that can deliver the basket at a price."""
+    if not terms.methods:
+        return []
+    sheet, *_ = _worked(msgspec.structs.replace(basket, method_id=None), offers, terms, at, explain=False)
+    return [method for method in terms.methods if method.serves(sheet) and method.price_minor(sheet) is not None]
+
+
+def _worked(
+    basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime, *, explain: bool
+) -> tuple[Worksheet, Method | None, Taxing | None, list[Remark], list[Remark], list[Take]]:
+    """The worksheet with all but taxes and cards, its method and taxes, requirements, remarks and takes."""
+    taxing = None if terms.taxes is None else Taxing(terms.taxes, basket, at, provider=terms.tax_provider)
+    pricing = Pricing(basket, offers, terms.price_lists, taxing, at)
+    lines, requirements = pricing.lines(basket.lines)
+    sheet = Worksheet(basket, at, lines)
+    remarks: list[Remark] = []
+    takes: list[Take] = []
+    promoting = None
+    if terms.promotions or basket.codes:
+        found, remarks = candidates(basket, terms)
+        promoting = Promoting(sheet, found, pricing.gift, explain=explain)
+        promoting.on_goods()
+    method, lacks = choose(sheet, terms.methods, taxed=taxing is not None)
+    if sheet.delivery is not None and taxing is not None:
+        taxing.relieve(sheet.delivery)
+    if promoting is not None:
+        promoting.on_delivery()
+        remarks += promoting.remarks
+        takes += promoting.takes
+    if terms.purchase_limits:
+        lacks += _allowances(sheet, terms, offers, takes)
+    return sheet, method, taxing, requirements + lacks, remarks, takes
+
+
+def _allowances(sheet: Worksheet, terms: Terms, offers: Mapping[str, Offer], takes: list[Take]) -> list[Remark]:
+    """Adds what the basket takes from its buyer's allowances, and returns a remark on each that it exceeds."""
+    basket = sheet.basket
+    remarks = []
+    for limit in terms.purchase_limits:
+        taken = allowance(limit, basket.lines, offers, basket.identities, sheet.at)
+        if exceeded(taken, basket.taken) is not None:
+            left = max(0, min(limit.most - basket.taken.get(take.key, 0) for take in taken))
+            message = f"At most {limit.most} of these for one buyer."
+            remarks.append(Remark("/lines", "purchase_limit", message, quantity=left))
+        takes += (take for take in taken if take.key)
+    return remarks
+
+
+def _summed(
+    sheet: Worksheet,
+    method: Method | None,
+    taxing: Taxing | None,
+    requirements: list[Remark],
+    remarks: list[Remark],
+    takes: list[Take],
+) -> Quote:
+    """The quote of what stands on the worksheet."""
+    parts = sheet.parts()
+    if taxing is not None:
+        if taxing.provider is None:
+            tax(parts, taxing)
+        elif not put_estimate(sheet, parts, taxing):
+            requirements.append(_TAXES_PENDING)
+    included = taxing is not None and taxing.policy.included
+    subtotal_minor = left_minor = tax_minor = 0
+    lines = []
+    for part in sheet.lines:
+        amount_minor = part.quantity * part.unit_minor
+        subtotal_minor += amount_minor
+        left_minor += part.left_minor
+        tax_minor += part.tax_minor
+        lines.append(_line(part, amount_minor, included=included))
+    before_minor, delivery_minor, delivery = subtotal_minor, 0, None
+    if sheet.delivery is not None and method is not None:
+        delivery_minor = sheet.delivery.unit_minor
+        before_minor += delivery_minor
+        left_minor += sheet.delivery.left_minor
+        tax_minor += sheet.delivery.tax_minor
+        delivery = _delivery(sheet.delivery, method, included=included)
+    added_minor = 0 if included else tax_minor
+    total_minor = left_minor + added_minor
+    if not sheet.basket.lines:
+        requirements.append(_NO_LINES)
+    if total_minor > ORDER_MAX_TOTAL_MINOR:
+        requirements.append(_TOO_MUCH)
+    cards: tuple[PaidByCard, ...] = ()
+    if sheet.basket.cards:
+        cards, unusable = pay(sheet, total_minor)
+        remarks += unusable
+    return Quote(
+        sheet.basket.currency,
+        tuple(lines),
+        subtotal_minor,
+        before_minor - left_minor,
+        delivery_minor,
+        tax_minor,
+        added_minor,
+        total_minor,
+        total_minor - sum(card.amount_minor for card in cards),
+        delivery,
+        () if taxing is None else tax_totals(parts, included=included),
+        included,
+        BY_LINE if taxing is None else taxing.policy.rounding,
+        cards,
+        tuple(requirements),
+        tuple(remarks),
+        tuple(takes),
+    )
+
+
+def _line(part: Part, amount_minor: int, *, included: bool) -> QuotedLine:
+    assert part.offer is not None, "only deliveries are of no offer"
+    return QuotedLine(
+        part.offer.sku,
+        part.quantity,
+        part.unit_minor,
+        amount_minor,
+        part.left_minor - part.tax_minor if included else part.left_minor,
+        part.tax_minor,
+        part.discounts,
+        part.taxes,
+        part.price_list_id,
+        part.own_minor,
+        part.relieved_minor,
+        part.gift,
+    )
+
+
+def _delivery(part: Part, method: Method, *, included: bool) -> QuotedDelivery:
+    return QuotedDelivery(
+        method.id,
+        method.name,
+        method.kind,
+        part.unit_minor,
+        part.left_minor - part.tax_minor if included else part.left_minor,
+        part.tax_minor,
+        part.discounts,
+        part.taxes,
+        part.relieved_minor,
+    )

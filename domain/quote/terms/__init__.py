@@ -1,0 +1,38 @@
+"""All that a shop says about money: what many read and few change. A quote depends on it, on the basket, on the offers
+of what is in it, and on the moment, and on nothing else."""
+
+from uuid import UUID
+
+import msgspec
+
+from domain.quote.terms.deliveries import Method
+from domain.quote.terms.limits import PurchaseLimit
+from domain.quote.terms.prices import PriceList
+from domain.quote.terms.promotions import Code, Promotion
+from domain.quote.terms.taxes import Taxes
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """The shop's terms; of `codes` (by their folded text) only those that the basket names are needed. A `tax_provider`
+    is asked for taxes in place of the shop's own rates: then a basket's are what it says, and not known before. The
+    shop of the first day has none: no promotions, no taxes, and nothing that it delivers."""
+
+    price_lists: dict[UUID, PriceList] = {}
+    promotions: tuple[Promotion, ...] = ()
+    codes: dict[str, Code] = {}
+    taxes: Taxes | None = None
+    tax_provider: str | None = None
+    methods: tuple[Method, ...] = ()
+    purchase_limits: tuple[PurchaseLimit, ...] = ()
+
+    @property
+    def for_first_orders(self) -> bool:
+        """Whether a promotion depends on what its buyer has ordered before."""
+        return any(promotion.for_first_orders for promotion in self.promotions)
+
+    def gift_skus(self) -> set[str]:
+        """The SKUs that promotions may add: their offers are needed as well."""
+        return {gift.sku for promotion in self.promotions for gift in promotion.action.gifts()}
+
+
+NO_TERMS = Terms()

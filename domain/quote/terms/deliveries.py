@@ -1,0 +1,118 @@
+"""How goods get to people, and what that costs: what the first of a method's rates says that fits the basket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+from uuid import UUID
+
+import msgspec
+
+from domain.quote.bounds import LIST_MAX, Currency, Grams, Many, Minor, Name, Word
+from domain.quote.periods import in_period
+from domain.quote.places import Area
+from domain.quote.quoted import Remark
+from domain.quote.worksheet import Part, Worksheet
+
+SHIP: Final = "ship"
+PICKUP: Final = "pickup"
+DIGITAL: Final = "digital"
+METHOD_KINDS: Final = (SHIP, PICKUP, DIGITAL)
+
+_ADDRESS: Final = Remark("/address", "address_required", "Say where the order goes.")
+_FIELD: Final = "/method_id"
+_REQUIRED: Final = Remark(_FIELD, "delivery_required", "Choose how the order is delivered.")
+_UNAVAILABLE: Final = Remark(_FIELD, "delivery_unavailable", "This delivery is not available for the order.")
+
+
+class Rate(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What a delivery costs, for baskets whose weight and subtotal (after discounts) are from one bound on and below
+    another. From `free_from_minor` on, it is free."""
+
+    currency: Currency
+    price_minor: Minor
+    from_grams: Grams = 0
+    below_grams: Grams | None = None
+    from_minor: Minor = 0
+    below_minor: Minor | None = None
+    free_from_minor: Minor | None = None
+
+    def fits(self, currency: str, weight_grams: int, goods_minor: int) -> bool:
+        """Whether it is for such a basket."""
+        return (
+            self.currency == currency
+            and self.from_grams <= weight_grams
+            and (self.below_grams is None or weight_grams < self.below_grams)
+            and self.from_minor <= goods_minor
+            and (self.below_minor is None or goods_minor < self.below_minor)
+        )
+
+
+class Method(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A way of delivery, of one of METHOD_KINDS, to the areas of its zones: everywhere if it has none. The rates of a
+    `live` one are asked of its carrier, for the basket. Without `groups`, it is for everybody."""
+
+    id: UUID
+    name: Name
+    kind: str = SHIP
+    areas: Annotated[tuple[Area, ...], msgspec.Meta(max_length=LIST_MAX)] = ()
+    rates: Annotated[tuple[Rate, ...], msgspec.Meta(max_length=LIST_MAX)] = ()
+    live: bool = False
+    tax_class: Word = "standard"
+    groups: Many[Word] = frozenset()
+    active: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in METHOD_KINDS:
+            raise ValueError(f"{self.kind!r} is not a kind of method")
+
+    def serves(self, sheet: Worksheet) -> bool:
+        """Whether it can deliver the basket to where it goes, whatever that costs."""
+        basket = sheet.basket
+        return (
+            self.active
+            and (self.kind != DIGITAL) == sheet.needs_delivery()
+            and (not self.groups or not self.groups.isdisjoint(basket.groups))
+            and (not self.areas or (basket.to is not None and any(basket.to in area for area in self.areas)))
+        )
+
+    def price_minor(self, sheet: Worksheet) -> int | None:
+        """What it costs, before promotions; None if it has no rate for the basket."""
+        basket = sheet.basket
+        if self.live:
+            for live in basket.live_rates:
+                if live.method_id == self.id and live.currency == basket.currency:
+                    return live.price_minor if in_period(sheet.at, None, live.expires_at) else None
+            return None
+        weight_grams, goods_minor = sheet.weight_grams(), sheet.goods_minor()
+        for rate in self.rates:
+            if rate.fits(basket.currency, weight_grams, goods_minor):
+                free = rate.free_from_minor is not None and goods_minor >= rate.free_from_minor
+                return 0 if free else rate.price_minor
+        return None
+
+
+def choose(sheet: Worksheet, methods: Sequence[Method], *, taxed: bool) -> tuple[Method | None, list[Remark]]:
+    """Puts the delivery that was chosen on the worksheet, and returns its method; and what is missing. A shop without
+    methods delivers nothing, but has to know where the buyer is if it is `taxed`."""
+    basket = sheet.basket
+    if not basket.delivers or not (methods or taxed):
+        return None, []
+    lacks = []
+    needed = bool(methods) and sheet.needs_delivery()
+    method = next((one for one in methods if one.id == basket.method_id), None)
+    if basket.to is None and (needed or taxed) and not (method is not None and method.kind == PICKUP):
+        lacks.append(_ADDRESS)
+    if method is None:
+        if basket.method_id is not None:
+            lacks.append(_UNAVAILABLE)
+        elif needed:
+            lacks.append(_REQUIRED)
+    elif lacks and method.areas:
+        method = None
+    elif not method.serves(sheet) or (price_minor := method.price_minor(sheet)) is None:
+        lacks.append(_UNAVAILABLE)
+        method = None
+    else:
+        sheet.delivery = Part(None, 1, price_minor, price_minor, method.tax_class)
+    return method, lacks

@@ -1,0 +1,112 @@
+"""What is limited by counting: uses of promotions and codes, budgets, and how much one buyer may buy. Each limit is a
+ledger's key, what an order takes from it, and how much there is in all; all of them are taken when the order is placed,
+and given back if it is cancelled or expires.
+
+A buyer is known by identities, and each is counted by itself: the customer's id, and a keyed hash of the e-mail
+address, since no address may stand in the log. A limit for each buyer cannot be decided for one who is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from domain.model import Offer, Wanted
+from domain.quote.bounds import Pieces
+from domain.quote.quoted import Take
+from domain.quote.terms.promotions import Code, Promotion
+from domain.quote.worksheet import EVERYTHING, Items
+
+FOREVER: Final = "forever"
+DAY: Final = "day"
+ONE_ORDER: Final = "order"
+WINDOWS: Final = (ONE_ORDER, DAY, FOREVER)
+
+_KEY_BYTES: Final = 16
+_CUSTOMER: Final = "customer:"
+_DOTS_MEAN_NOTHING: Final = frozenset(("gmail.com", "googlemail.com"))
+
+
+class PurchaseLimit(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """At most `most` pieces of the items for one buyer, in one `window` of WINDOWS: an order, a day (UTC), or ever.
+    Orders that are not paid yet count."""
+
+    id: UUID
+    most: Pieces
+    items: Items = EVERYTHING
+    window: str = FOREVER
+
+    def __post_init__(self) -> None:
+        if self.window not in WINDOWS:
+            raise ValueError(f"{self.window!r} is not a window")
+
+
+def identities(customer_id: str | None, email: str | None, secret: bytes) -> tuple[str, ...]:
+    """What a buyer is counted by: none for somebody who is not known at all. `email` is a normalized address. A
+    mailbox counts once, whatever tag is put behind its name (RFC 5233), and whatever dots where those mean nothing."""
+    found = () if customer_id is None else (f"{_CUSTOMER}{customer_id}",)
+    if email is None:
+        return found
+    name, _, host = email.rpartition("@")
+    name = name.partition("+")[0] or name
+    if host in _DOTS_MEAN_NOTHING:
+        name, host = name.replace(".", ""), "gmail.com"
+    hashed = blake2b(f"{name}@{host}".encode(), digest_size=_KEY_BYTES, key=secret).hexdigest()
+    return (*found, f"email:{hashed}")
+
+
+def customer_among(identities: Iterable[str]) -> str | None:
+    """The customer among what a buyer is counted by; None for a guest."""
+    return next((one.removeprefix(_CUSTOMER) for one in identities if one.startswith(_CUSTOMER)), None)
+
+
+def uses(promotion: Promotion, code: Code | None, buyer: Sequence[str]) -> list[Take] | None:
+    """What using the promotion once takes, apart from its budget. None if there is a limit for each buyer, and nothing
+    is known about this one. What is for first orders is used once, whichever of two orders at once was the first."""
+    takes: list[Take] = []
+    for kind, limited in (("promotion", promotion), ("code", code)):
+        if limited is None:
+            continue
+        if limited.uses_limit is not None:
+            takes.append(Take(f"{kind}:{limited.id}", 1, limited.uses_limit))
+        most = limited.uses_per_customer
+        if most is not None and not buyer:
+            return None
+        if limited is promotion and promotion.for_first_orders:
+            most = 1
+        if most is not None:
+            takes += (Take(f"{kind}:{limited.id}:{one}", 1, most) for one in buyer)
+    return takes
+
+
+def spends(promotion: Promotion, currency: str, amount_minor: int) -> list[Take]:
+    """What a discount takes from the promotion's budget, if it has one in this currency."""
+    budget_minor = promotion.budget_minor.get(currency)
+    return [] if budget_minor is None else [Take(f"budget:{promotion.id}:{currency}", amount_minor, budget_minor)]
+
+
+def allowance(
+    limit: PurchaseLimit, lines: Iterable[Wanted], offers: Mapping[str, Offer], buyer: Sequence[str], at: datetime
+) -> list[Take]:
+    """What lines take from the allowances of their buyer under a limit. A limit for one order is no allowance, as
+    nothing of it is left for the next: its key is blank. Somebody who is not known has only that."""
+    wanted = sum(line.quantity for line in lines if line.sku in offers and offers[line.sku] in limit.items)
+    if not wanted:
+        return []
+    if limit.window == ONE_ORDER:
+        return [Take("", wanted, limit.most)]
+    window = f"{at.astimezone(UTC):%Y-%m-%d}" if limit.window == DAY else limit.window
+    return [Take(f"limit:{limit.id}:{window}:{one}", wanted, limit.most) for one in buyer]
+
+
+def exceeded(takes: Iterable[Take], taken: Mapping[str, int]) -> Take | None:
+    """The first take for which there is too little left, after what was `taken` before."""
+    for take in takes:
+        if take.amount > take.limit - taken.get(take.key, 0):
+            return take
+    return None

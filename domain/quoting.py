@@ -1,0 +1,129 @@
+"""The quote of a checkout, from what is loaded of the shop: the same function for those who look at it, in a gateway,
+and for the batch that completes it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from domain.addresses import Address
+from domain.allowances import taken
+from domain.cards import CARDS, card_key, store_credit_id
+from domain.checkouts import Checkout
+from domain.customers import Customer, Ordered, account_of
+from domain.gift_cards import GiftCard
+from domain.model import Shop, Wanted
+from domain.orders import is_guest
+from domain.promotion_codes import codes_of
+from domain.quote.basket import STORE_CREDIT, Basket, Card
+from domain.quote.options import delivery_options
+from domain.quote.places import Place
+from domain.quote.quoted import Quote, QuotedDelivery, Remark
+from domain.quote.quoting import quote
+from domain.quote.terms import Terms
+from domain.quote.terms.promotions import folded_code
+from domain.terms import terms_of
+
+
+def quote_of(
+    shop: Shop, checkout: Checkout, at: datetime, identities: tuple[str, ...] = (), *, explain: bool = False
+) -> Quote:
+    """What the checkout costs at a moment, and what it lacks to be completed. `identities` are what its buyer is
+    counted by. With `explain`, the remarks say of every promotion that does not apply why not."""
+    basket, terms = _asked(shop, checkout, identities)
+    quoted = quote(basket, shop.offers, terms, at, explain=explain)
+    if checkout.email is None and is_guest(checkout.customer_id):
+        lacking = Remark("/email", "email_required", "Say where mail about the order goes.")
+        quoted = msgspec.structs.replace(quoted, requirements=(*quoted.requirements, lacking))
+    return quoted
+
+
+def options_of(
+    shop: Shop, checkout: Checkout, at: datetime, identities: tuple[str, ...] = ()
+) -> tuple[QuotedDelivery, ...]:
+    """The deliveries that the checkout could have, with their prices."""
+    basket, terms = _asked(shop, checkout, identities)
+    return delivery_options(basket, shop.offers, terms, at)
+
+
+def wanted_by(checkout: Checkout) -> tuple[Wanted, ...]:
+    """The lines of a checkout, as an order asks for them."""
+    return tuple(Wanted(line.sku, line.quantity) for line in checkout.lines)
+
+
+def folded_codes(checkout: Checkout) -> tuple[str, ...]:
+    """The codes that were typed, as they are known."""
+    return tuple(map(folded_code, checkout.codes))
+
+
+_NOBODY: Final = Customer(UUID(int=0), (), None, tax_exempt=False)
+"""Whoever nothing was said of."""
+
+
+def _asked(shop: Shop, checkout: Checkout, identities: tuple[str, ...]) -> tuple[Basket, Terms]:
+    """What there is to quote, and on which terms."""
+    terms = msgspec.structs.replace(terms_of(shop), codes=codes_of(shop))
+    customer_id = None if is_guest(checkout.customer_id) else checkout.customer_id
+    ordered = shop.of(Ordered).get(customer_id)
+    customer = shop.of(Customer).get(account_of(checkout.customer_id), _NOBODY)
+    basket = Basket(
+        currency_of(shop, checkout),
+        wanted_by(checkout),
+        customer_id=customer_id,
+        groups=frozenset(customer.groups),
+        first_order=None if ordered is None else not ordered.before,
+        to=_destination(checkout),
+        tax_id=None if customer.tax_id is None else customer.tax_id.value,
+        tax_exempt=customer.tax_exempt,
+        method_id=checkout.method_id,
+        delivers=bool(terms.methods),
+        codes=checkout.codes,
+        cards=tuple(_cards(shop, checkout)),
+        identities=identities,
+        taken=taken(shop),
+    )
+    return basket, terms
+
+
+def currency_of(shop: Shop, checkout: Checkout) -> str:
+    """The checkout's own currency, or that of the first thing in it."""
+    return checkout.currency or next(
+        (offer.currency for line in checkout.lines if (offer := shop.offers.get(line.sku))), ""
+    )
+
+
+def store_credit_of(shop: Shop, checkout: Checkout) -> UUID | None:
+    """The store credit that is to pay; None if none is, as guests have none."""
+    if not checkout.store_credit or is_guest(checkout.customer_id):
+        return None
+    return store_credit_id(checkout.customer_id, currency_of(shop, checkout))
+
+
+def _cards(shop: Shop, checkout: Checkout) -> Iterator[Card | None]:
+    """What is to pay, with what is free on it."""
+    for card_id in checkout.gift_cards:
+        card = shop.of(GiftCard).get(card_id)
+        yield (
+            None
+            if card is None
+            else Card(
+                card.id,
+                card.currency,
+                shop.balance(CARDS, card_key(card.id)).available,
+                shown=card.shown,
+                active=card.active,
+                expires_at=card.expires_at,
+            )
+        )
+    if (credit_id := store_credit_of(shop, checkout)) is not None:
+        available = shop.balance(CARDS, card_key(credit_id)).available
+        yield Card(credit_id, currency_of(shop, checkout), available, STORE_CREDIT)
+
+
+def _destination(checkout: Checkout) -> Place | None:
+    if checkout.address is None:
+        return None
+    address = Address.opened(checkout.address)
+    return Place.of(address.country, address.region, address.postal_code)

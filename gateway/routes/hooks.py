@@ -1,0 +1,77 @@
+"""Where providers of payments tell what happened. What they say is verified over the raw bytes, and is durable, as a
+command in the mailbox of the order, before they are told that it was taken.
+"""
+
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+
+from domain.model import Actor
+from domain.payments.commands import ReportPayment
+from domain.payments.rules import is_known
+from domain.roles import STAFF
+from gateway.apidocs.responses import problems
+from gateway.edge import Edge, edge_of
+from gateway.views import payments as views
+from gateway.web.problems import Problem
+from gateway.web.requests import read_body
+from gateway.writing.submit import Ask
+from runtime.metrics import PAYMENT_REPORTS_FOREIGN
+from runtime.payments.provider import Report, WebhookInvalid
+from runtime.payments.registry import UnknownProvider
+
+router = APIRouter(prefix="/hooks/payments", tags=["payments"])
+
+PROVIDERS_ACTOR: Final = Actor.in_role("tidegate:payments", STAFF)
+"""On whose behalf reports are posted."""
+
+
+@router.post(
+    "/{provider}",
+    responses=problems(
+        400,
+        413,
+        415,
+        422,
+        503,
+        "gateway_busy",
+        "mailbox_full",
+        "mailboxes_unavailable",
+        "not_found",
+        "webhook_invalid",
+    ),
+)
+async def take_webhook(request: Request, provider: str) -> Response:
+    """Takes a webhook of a payment provider. 200 once all it says is durable; anything else, and the provider sends it
+    again. What it says of payments that are not ours, since others use the same account, is left to them."""
+    edge = edge_of(request)
+    try:
+        known = edge.payments[provider]
+    except UnknownProvider:
+        raise Problem("not_found", "No provider of this name takes payments here.") from None
+    body = await read_body(request, edge.config.body_max_bytes)
+    try:
+        reports = known.parse_webhook(body, request.headers)
+    except WebhookInvalid:
+        raise Problem("webhook_invalid", "The webhook is not signed by the provider, or too old.") from None
+    for report in reports:
+        await _post(edge, provider, report)
+    return Response(status_code=200)
+
+
+async def _post(edge: Edge, provider: str, report: Report) -> None:
+    async with edge.engine.connect() as connection:
+        payment_id = report.payment_id
+        if payment_id is None and report.provider_reference is not None:
+            payment_id = await views.named(connection, provider, report.provider_reference)
+        payment = None if payment_id is None else await views.of_provider(connection, payment_id, provider)
+    if payment is None:
+        # Refused, it would come again for days, and providers give up endpoints that refuse much. If it was ours after
+        # all and too early, the provider is asked for it soon enough.
+        PAYMENT_REPORTS_FOREIGN.inc()
+        return
+    # Told twice, or told as an answer before.
+    if is_known(payment, report.entries, report.currency, report.provider_reference):
+        return
+    command = ReportPayment(payment.order_id, payment.id, report.currency, report.entries, report.provider_reference)
+    await edge.submitter.submit(Ask(PROVIDERS_ACTOR, None, None, None, False), command, str(payment.id))

@@ -1,0 +1,166 @@
+"""Payments as buyers and staff see them: how they stand, and their whole story."""
+
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import Row, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.model import Actor
+from domain.orders import CANCELLED, EXPIRED
+from domain.payments.entries import REQUESTS, EntryType
+from domain.payments.payment import Capture, Payment
+from gateway.web.pages import Page, made_key, newest_first, page_of
+from gateway.web.rawjson import as_text
+from runtime.entities import table_of
+from runtime.tables import orders, payments
+
+PaymentStatus = Literal[
+    "created", "pending", "action_required", "authorized", "charged", "refunded", "cancelled", "failed"
+]
+
+
+class PaymentEntryView(BaseModel):
+    """One thing that was requested of the provider, or that it reported."""
+
+    type: EntryType
+    reference: str | None
+    amount_minor: int
+    at: datetime
+    code: str
+    message: str
+    url: str | None
+
+
+class PaymentView(BaseModel):
+    """A payment. The eight amounts follow from its entries, and are in minor units; `capturable_minor` and
+    `refundable_minor` are what may still be captured and refunded. `action_url` is where the buyer has to go now.
+    With a `card_id`, a gift card or store credit pays."""
+
+    id: UUID
+    order_id: UUID
+    customer_id: str
+    provider: str
+    provider_reference: str | None
+    card_id: UUID | None
+    status: PaymentStatus
+    amount_minor: int
+    currency: str
+    capture: Capture
+    authorized_minor: int
+    authorize_pending_minor: int
+    charged_minor: int
+    charge_pending_minor: int
+    refunded_minor: int
+    refund_pending_minor: int
+    cancelled_minor: int
+    cancel_pending_minor: int
+    capturable_minor: int
+    refundable_minor: int
+    action_url: str | None
+    entries: list[PaymentEntryView]
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def is_unheard_of(self) -> bool:
+        """Whether nobody but us has said anything about it yet."""
+        return all(entry.type in REQUESTS.values() for entry in self.entries)
+
+
+class PaymentsView(BaseModel):
+    """The payments of one order, oldest first."""
+
+    items: list[PaymentView]
+
+
+_COLUMNS: Final = [
+    as_text(column).label(column.name) if isinstance(column.type, JSONB) else column for column in payments.c
+]
+_PAYMENTS: Final = select(*_COLUMNS)
+
+
+async def find(connection: AsyncConnection, actor: Actor, payment_id: UUID) -> PaymentView | None:
+    """The payment, if there is one that `actor` may see."""
+    query = _PAYMENTS.where(payments.c.id == payment_id)
+    if not actor.is_staff:
+        query = query.where(payments.c.customer_id == actor.principal)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _view(row)
+
+
+async def of_order(connection: AsyncConnection, actor: Actor, order_id: UUID) -> PaymentsView | None:
+    """The payments of an order that `actor` may see; None if there is none such."""
+    order = select(orders.c.id).where(orders.c.id == order_id)
+    if not actor.is_staff:
+        order = order.where(orders.c.customer_id == actor.principal)
+    if (await connection.execute(order)).one_or_none() is None:
+        return None
+    query = _PAYMENTS.where(payments.c.order_id == order_id).order_by(payments.c.created_at, payments.c.id)
+    return PaymentsView(items=[_view(row) for row in await connection.execute(query)])
+
+
+async def newest(
+    connection: AsyncConnection,
+    status: PaymentStatus | None,
+    cursor: str | None,
+    limit: int,
+    *,
+    orphaned: bool,
+) -> Page[PaymentView]:
+    """Payments, newest first. Those that are `orphaned` have money of a buyer whose order is no more."""
+    query = newest_first(_PAYMENTS, payments, cursor, limit)
+    if status is not None:
+        query = query.where(payments.c.status == status)
+    if orphaned:
+        gone = select(orders.c.id).where(orders.c.id == payments.c.order_id, orders.c.status.in_((CANCELLED, EXPIRED)))
+        let_go = payments.c.cancelled_minor + payments.c.cancel_pending_minor
+        authorized = payments.c.authorized_minor > payments.c.charged_minor + let_go
+        query = query.where(or_(payments.c.charged_minor > payments.c.refunded_minor, authorized), gone.exists())
+    views = [_view(row) for row in await connection.execute(query)]
+    return page_of(views, limit, lambda view: made_key(view.created_at, view.id))
+
+
+async def named(connection: AsyncConnection, provider: str, provider_reference: str) -> UUID | None:
+    """The id of the payment with this name at the provider."""
+    query = select(payments.c.id).where(
+        payments.c.provider == provider, payments.c.provider_reference == provider_reference
+    )
+    found: UUID | None = await connection.scalar(query)
+    return found
+
+
+async def order_of(connection: AsyncConnection, payment_id: UUID) -> UUID | None:
+    """The id of the order that a payment is for."""
+    found: UUID | None = await connection.scalar(select(payments.c.order_id).where(payments.c.id == payment_id))
+    return found
+
+
+async def of_provider(connection: AsyncConnection, payment_id: UUID, provider: str) -> Payment | None:
+    """The payment, if it is one by this provider."""
+    query = _PAYMENTS.where(payments.c.id == payment_id, payments.c.provider == provider)
+    row = (await connection.execute(query)).mappings().one_or_none()
+    if row is None:
+        return None
+    payment = table_of(Payment).read(dict(row))
+    assert isinstance(payment, Payment)
+    return payment
+
+
+def _view(row: Row[Any]) -> PaymentView:
+    said = dict(row._mapping)
+    payment = table_of(Payment).read(said)
+    assert isinstance(payment, Payment)
+    waits = payment.action_required
+    return PaymentView.model_validate(
+        {
+            **{name: said[name] for name in PaymentView.model_fields if name in said},
+            "capturable_minor": payment.capturable,
+            "refundable_minor": payment.refundable,
+            "action_url": None if waits is None else waits.url,
+            "entries": [PaymentEntryView.model_validate(entry, from_attributes=True) for entry in payment.entries],
+        }
+    )

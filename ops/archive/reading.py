@@ -1,0 +1,90 @@
+"""Both the archive and the log, for `tidegate verify --with-archive`: what is archived is copied into a schema of its
+own, whose `events` and `commands` have those of the database as well. It is removed in the end; one that a killed run
+left behind is removed by the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from ops.archive import files
+from ops.archive.files import BadArchive, Manifest
+from ops.archive.lines import FORMATS
+from ops.archive.turns import take_turn
+from runtime.branches import read_branches
+from runtime.partitions import COMMANDS, EVENTS, Parted
+from runtime.proof.report import Progress
+
+SCHEMA: Final = "log_with_archive"
+"""Where both are."""
+
+_START: Final = "SELECT first_seq, commands_since::text FROM log_start"
+_HOME: Final = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = $1::text::regclass"
+
+
+@asynccontextmanager
+async def both(dsn: str, folder: Path, progress: Progress) -> AsyncIterator[None]:
+    """In the schema, tables have what is archived too, while this is entered. Raises BadArchive if the folder does not
+    have all of it, HeldBack if somebody else is at the archive."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await take_turn(connection)
+        first_seq, commands_since = await connection.fetchrow(_START)
+        wanted = [
+            (EVENTS, await _wanted(connection, folder, EVENTS, 1, first_seq)),
+            (COMMANDS, await _wanted(connection, folder, COMMANDS, 0, COMMANDS.bound(commands_since))),
+        ]
+        await connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+        try:
+            async with connection.transaction():
+                await connection.execute(f"CREATE SCHEMA {SCHEMA}")
+                for parted, manifests in wanted:
+                    await _load(connection, folder, parted, manifests, progress)
+            yield
+        finally:
+            await connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    finally:
+        await connection.close()
+
+
+async def _wanted(
+    connection: asyncpg.Connection[Any], folder: Path, parted: Parted, start: int, end: int
+) -> list[Manifest]:
+    """The files with what is no longer in the database, which are one after the other. A killed run may have left
+    others."""
+    ours = {branch.identity for branch in await read_branches(connection)}
+    wanted, following = [], start
+    for manifest in files.manifests(folder, parted.table):
+        if manifest.start == following < end:
+            if manifest.log not in ours:
+                raise BadArchive(f"{folder / manifest.file} is of another log: {manifest.log}")
+            wanted.append(manifest)
+            following = manifest.end
+    if following != end:
+        raise BadArchive(f"{folder} does not have the {parted.table} from {following} up to {end}")
+    return wanted
+
+
+async def _load(
+    connection: asyncpg.Connection[Any], folder: Path, parted: Parted, wanted: list[Manifest], progress: Progress
+) -> None:
+    table, (columns, _, _, _) = parted.table, FORMATS[parted.table]
+    home, archived, listed = await connection.fetchval(_HOME, table), f"archived_{table}", ", ".join(columns)
+    await connection.execute(f"CREATE UNLOGGED TABLE {SCHEMA}.{archived} (LIKE {home}.{table} INCLUDING DEFAULTS)")
+    for done, manifest in enumerate(wanted, start=1):
+        files.check(folder, manifest)
+        await connection.copy_records_to_table(
+            archived, schema_name=SCHEMA, columns=columns, records=files.rows(folder / manifest.file, table)
+        )
+        progress(f"archived {table}", done, len(wanted))
+    await connection.execute(f"CREATE UNIQUE INDEX ON {SCHEMA}.{archived} ({parted.key})")
+    await connection.execute(
+        f"CREATE VIEW {SCHEMA}.{table} AS SELECT {listed} FROM {SCHEMA}.{archived}"  # noqa: S608 - names of ours
+        f" UNION ALL SELECT {listed} FROM {home}.{table}"
+    )
+    await connection.execute(f"ANALYZE {SCHEMA}.{archived}")

@@ -1,0 +1,65 @@
+"""The replica that gateways read from, if there is one: is it one, of this log, and how far behind."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from ops.doctor.finding import Finding, failure, ok, warning
+from ops.doctor.postgres import UNREACHABLE, connected, why
+from runtime.settings import Settings
+
+_PLACE: Final = """
+    SELECT last_seq, (SELECT identity FROM log_branches ORDER BY number DESC LIMIT 1) AS identity,
+        pg_is_in_recovery() AS in_recovery, current_setting('hot_standby_feedback') = 'on' AS gives_feedback
+    FROM event_counter
+"""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """How far a server's log goes, which it is, and what the server says of itself."""
+
+    last_seq: int
+    identity: UUID
+    in_recovery: bool
+    gives_feedback: bool
+
+
+async def of_replica(config: Settings) -> list[Finding]:
+    if config.read_database_url is None:
+        return []
+    try:
+        primary = await ask(config.database_url)  # first: what it has, the replica may have by now
+    except UNREACHABLE:
+        return []  # its own checks say so
+    try:
+        replica = await ask(config.read_database_url)
+    except UNREACHABLE as error:
+        return [failure("replica", why(error), "see that it runs, and that TIDEGATE_READ_DATABASE_URL names it")]
+    return judge(primary, replica)
+
+
+async def ask(database_url: str) -> Facts:
+    async with connected(database_url) as connection:
+        row = await connection.fetchrow(_PLACE)
+    assert row is not None, "the counter has one row"
+    return Facts(**row)
+
+
+def judge(primary: Facts, replica: Facts) -> list[Finding]:
+    advice = "make it anew from a backup of the primary; until then, gateways read from that"
+    if not replica.in_recovery:
+        return [failure("replica", "no standby: was it promoted?", advice)]
+    if replica.identity != primary.identity:
+        return [failure("replica", "it has another log", advice)]
+    missing = primary.last_seq - replica.last_seq
+    if missing > 0:
+        found = warning("replica", f"{missing} events behind", "ask again: if it falls further behind, it is too slow")
+    else:
+        found = ok("replica", "level with the primary")
+    if replica.gives_feedback:
+        return [found]
+    advice = "hot_standby_feedback = on, on the replica, and reload"
+    return [found, warning("replica feedback", "off: long exports are ended by what it has to replay", advice)]

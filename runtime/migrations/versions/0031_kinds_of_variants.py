@@ -1,0 +1,17 @@
+"""Variants say what they are, and what taxes them."""
+
+from alembic import op
+
+revision = "0031"
+down_revision = "0030"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(
+        """
+        ALTER TABLE variants
+            ADD COLUMN kind text NOT NULL DEFAULT 'goods', ADD COLUMN tax_class text NOT NULL DEFAULT 'standard'
+        """
+    )

@@ -1,0 +1,55 @@
+"""All that a quote depends on of what is sold, and of who buys it, as statements that read it."""
+
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from domain.catalogue import DIGITAL, GIFT_CARD
+from domain.model import Offer, Price
+from domain.orders import CANCELLED, EXPIRED
+
+OFFERS: Final = """
+    WITH RECURSIVE above (sku, id, parent_id, height) AS (
+        SELECT v.sku, c.id, c.parent_id, 0 FROM variants v
+        JOIN products p ON p.id = v.product_id JOIN categories c ON c.id = p.category_id
+        WHERE v.sku = ANY({skus})
+        UNION ALL
+        SELECT a.sku, c.id, c.parent_id, a.height + 1 FROM above a JOIN categories c ON c.id = a.parent_id
+    )
+    SELECT sku, price_minor, currency, on_sale, product_id,
+        (SELECT array_agg(a.id ORDER BY a.height DESC) FROM above a WHERE a.sku = v.sku) AS category_ids,
+        weight_grams, kind, tax_class,
+        (SELECT CAST(s.prices AS text) FROM sku_prices s WHERE s.sku = v.sku) AS prices
+    FROM variants v WHERE sku = ANY({skus})
+"""
+"""The offers of these SKUs; the way to a category begins at the root."""
+
+
+HAVE_ORDERED: Final = f"""
+    SELECT c.id, EXISTS (
+        SELECT FROM orders o WHERE o.customer_id = c.id AND o.status NOT IN ('{CANCELLED}', '{EXPIRED}')
+    ) AS earlier
+    FROM unnest({{customers}}) AS c (id)
+"""  # noqa: S608 - names of ours
+"""Which of these customers have an order that has not come to nothing."""
+
+_prices: Final = msgspec.json.Decoder(tuple[Price, ...])
+
+
+def offer(row: Any) -> Offer:
+    """The offer in a row of OFFERS."""
+    sku, price_minor, currency, on_sale, product_id, category_ids, weight_grams, kind, tax_class, prices = row
+    return Offer(
+        sku,
+        price_minor,
+        currency,
+        on_sale,
+        () if prices is None else _prices.decode(prices),
+        product_id=UUID(int=product_id.int),
+        category_ids=tuple(UUID(int=each.int) for each in category_ids or ()),
+        tax_class=tax_class,
+        weight_grams=weight_grams or 0,
+        digital=kind == DIGITAL,
+        gift_card=kind == GIFT_CARD,
+    )

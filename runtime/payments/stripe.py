@@ -1,0 +1,189 @@
+"""Stripe: cards, by PaymentIntents that are confirmed here (https://docs.stripe.com/api/payment_intents).
+
+A method is the id of a PaymentMethod that Stripe.js made in the buyer's browser. An attempt whose method is declined is
+cancelled there as well, so that nobody pays it later beside the next one. Needs `pip install 'tidegate[stripe]'`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import stripe
+
+from domain.ids import milliseconds_of
+from domain.payments.payment import Capabilities
+from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Refused, Report, WebhookInvalid
+from runtime.payments.stripe_amounts import to_stripe
+from runtime.payments.stripe_reports import (
+    CAPTURE_KEY,
+    PAYMENT_KEY,
+    REFERENCE_KEY,
+    VOID_KEY,
+    Said,
+    report_of_intent,
+    reports_of_event,
+)
+
+NAME: Final = "stripe"
+
+_SIGNATURE_HEADER: Final = "stripe-signature"
+_PAGE_ROWS: Final = 100
+# Between the making of a payment's id and its arrival at Stripe, by two clocks.
+_EARLIER: Final = timedelta(minutes=5)
+_LATER: Final = timedelta(days=1)
+
+_NOBODY_KNOWS: Final = (
+    stripe.APIConnectionError,
+    stripe.APIError,
+    stripe.RateLimitError,
+    stripe.IdempotencyError,
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+)
+
+_Said = TypeVar("_Said")
+
+
+class Stripe:
+    """The client of one account. `webhook_secret` is that of the endpoint `/hooks/payments/stripe`."""
+
+    name: Final = NAME
+    capabilities: Final = Capabilities(multi_capture=False)
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        secret_key: str,
+        webhook_secret: str,
+        *,
+        timeout_seconds: float,
+        url: str | None = None,
+    ) -> None:
+        timeout: Any = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._webhook_secret = webhook_secret
+        client = stripe.StripeClient(
+            secret_key,
+            base_addresses={} if url is None else {"api": url},
+            max_network_retries=0,  # whoever asks again does so in the outbox, which survives us
+            http_client=stripe.AIOHTTPClient(timeout=timeout, session=session),
+        )
+        self._intents = client.v1.payment_intents
+        self._refunds = client.v1.refunds
+
+    async def create(self, attempt: Attempt, *, method: str | None = None, return_url: str | None = None) -> Report:
+        wanted: Any = {
+            "amount": to_stripe(attempt.amount_minor, attempt.currency),
+            "currency": attempt.currency.lower(),
+            "capture_method": attempt.capture,
+            "payment_method_types": ["card"],
+            "metadata": {PAYMENT_KEY: attempt.reference},
+        }
+        if method is not None:
+            wanted["payment_method"] = method
+        created = await _answer(self._intents.create_async(wanted, {"idempotency_key": attempt.reference}))
+        return await self._pay(created["id"], f"{attempt.reference}:confirm", return_url)
+
+    async def authorize(self, attempt: Attempt, *, method: str, key: str) -> Report:
+        intent = _named(attempt)
+        await _answer(self._intents.update_async(intent, {"payment_method": method}, {"idempotency_key": key}))
+        return await self._pay(intent, f"{key}:confirm", None)
+
+    async def capture(self, attempt: Attempt, act: Act) -> Report:
+        amount = to_stripe(act.amount_minor, attempt.currency)
+        wanted: Any = {"amount_to_capture": amount, "metadata": {CAPTURE_KEY: act.reference}}
+        options: Any = {"idempotency_key": act.reference}
+        await _answer(self._intents.capture_async(_named(attempt), wanted, options))
+        return await self._report(_named(attempt))
+
+    async def void(self, attempt: Attempt, act: Act) -> Report:
+        intent = _named(attempt)
+        named: Any = {"metadata": {VOID_KEY: act.reference}}
+        await _answer(self._intents.update_async(intent, named, {"idempotency_key": f"{act.reference}:name"}))
+        await _answer(self._intents.cancel_async(intent, {}, {"idempotency_key": act.reference}))
+        return await self._report(intent)
+
+    async def refund(self, attempt: Attempt, act: Act) -> Report:
+        wanted: Any = {
+            "payment_intent": _named(attempt),
+            "amount": to_stripe(act.amount_minor, attempt.currency),
+            "metadata": {PAYMENT_KEY: attempt.reference, REFERENCE_KEY: act.reference},
+        }
+        await _answer(self._refunds.create_async(wanted, {"idempotency_key": act.reference}))
+        return await self._report(_named(attempt))
+
+    async def ask(self, attempt: Attempt) -> Report:
+        if attempt.provider_reference is not None:
+            return await self._report(attempt.provider_reference)
+        made = datetime.fromtimestamp(milliseconds_of(attempt.payment_id) / 1000, UTC)
+        async for intent in self._created(made - _EARLIER, made + _LATER):
+            if intent["metadata"].get(PAYMENT_KEY) == attempt.reference:
+                return await self._report(intent["id"])
+        return Report(attempt.payment_id, None, attempt.currency, ())
+
+    def parse_webhook(self, body: bytes, headers: Mapping[str, str]) -> list[Report]:
+        given = {name.lower(): value for name, value in headers.items()}.get(_SIGNATURE_HEADER)
+        try:
+            event = stripe.Webhook.construct_event(body, given, self._webhook_secret)
+        except (stripe.SignatureVerificationError, ValueError) as error:
+            raise WebhookInvalid(str(error)) from error
+        return reports_of_event(event.to_dict())
+
+    async def history(self, since: datetime) -> AsyncIterator[Report]:
+        async for intent in self._created(since, None):
+            if PAYMENT_KEY in intent["metadata"]:
+                yield await self._report(intent["id"])
+
+    async def _pay(self, intent_id: str, key: str, return_url: str | None) -> Report:
+        """Confirms an intent that has a method and was not tried yet, and cancels it if the method is declined. What
+        was done of this before is not done again."""
+        intent = await self._intent(intent_id)
+        if intent["status"] == "requires_confirmation":
+            how: Any = {} if return_url is None else {"return_url": return_url}
+            try:
+                await _answer(self._intents.confirm_async(intent_id, how, {"idempotency_key": key}))
+            except stripe.CardError:
+                intent = await self._intent(intent_id)
+        if intent["status"] == "requires_payment_method" and intent.get("last_payment_error"):
+            await _answer(self._intents.cancel_async(intent_id, {}, {"idempotency_key": f"{key}:declined"}))
+        return await self._report(intent_id)
+
+    async def _report(self, intent_id: str) -> Report:
+        intent = await self._intent(intent_id)
+        refunds: list[Said] = []
+        if intent["status"] == "succeeded":
+            page = await _answer(self._refunds.list_async({"payment_intent": intent_id, "limit": _PAGE_ROWS}))
+            refunds = [refund.to_dict() async for refund in page.auto_paging_iter()]
+        return report_of_intent(intent, refunds)
+
+    async def _intent(self, intent_id: str) -> Said:
+        return (await _answer(self._intents.retrieve_async(intent_id))).to_dict()
+
+    async def _created(self, since: datetime, until: datetime | None) -> AsyncIterator[Said]:
+        """The intents of a time, which come in pages."""
+        when = {"gte": int(since.timestamp())} | ({} if until is None else {"lte": int(until.timestamp())})
+        wanted: Any = {"created": when, "limit": _PAGE_ROWS}
+        page = await _answer(self._intents.list_async(wanted))
+        async for intent in page.auto_paging_iter():
+            yield intent.to_dict()
+
+
+def _named(attempt: Attempt) -> str:
+    if attempt.provider_reference is None:
+        raise OutcomeUnknown("the payment was created, but its name at Stripe is not known yet: ask first")
+    return attempt.provider_reference
+
+
+async def _answer(call: Awaitable[_Said]) -> _Said:
+    """Sorts the ends of a call. A decline is left to the caller."""
+    try:
+        return await call
+    except stripe.CardError:
+        raise
+    except _NOBODY_KNOWS as error:
+        raise OutcomeUnknown(f"Stripe did not answer: {type(error).__name__}") from error
+    except stripe.StripeError as error:
+        raise Refused(f"Stripe refused: {error.code or type(error).__name__}: {error.user_message}") from error

@@ -1,0 +1,53 @@
+"""The quotes that orders were placed at: what they say adds up, by line and by order, and is what the order costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from domain.checkouts import CheckoutCompleted
+from domain.model import Event
+from domain.orders import OrderPlaced
+from domain.quote.quoted import Quote, QuotedDelivery, QuotedLine
+from runtime.proof.report import Report
+
+
+class Quotes:
+    """Follows the log: an order that came of a checkout is told of right before its quote."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._placed: OrderPlaced | None = None
+
+    def follow(self, seq: int, event: Event) -> None:
+        """Takes the log's next event."""
+        placed, self._placed = self._placed, None
+        if isinstance(event, OrderPlaced) and event.checkout_id is not None:
+            self._placed = event
+        elif isinstance(event, CheckoutCompleted):
+            for problem in _wrong(event, placed):
+                self._report.differ("checkouts", str(event.checkout_id), problem, seq=seq, order=str(event.order_id))
+
+
+def _wrong(completed: CheckoutCompleted, placed: OrderPlaced | None) -> Iterator[str]:
+    quote = completed.quote
+    if placed is not None and (placed.order_id, placed.total_minor) != (completed.order_id, quote.total_minor):
+        yield "has a quote other than its order's total"
+    if not _adds_up(quote):
+        yield "has a quote that does not add up"
+
+
+def _adds_up(quote: Quote) -> bool:
+    delivery = quote.delivery
+    parts: list[QuotedLine | QuotedDelivery] = [*quote.lines, *([] if delivery is None else [delivery])]
+    return (
+        quote.subtotal_minor == sum(line.quantity * line.unit_price_minor for line in quote.lines)
+        and quote.delivery_minor == (0 if delivery is None else delivery.amount_minor)
+        and quote.discount_minor == sum(part.discount_minor for part in parts)
+        and quote.tax_minor == sum(part.tax_minor for part in parts) == sum(tax.amount_minor for tax in quote.taxes)
+        and quote.added_tax_minor == (0 if quote.tax_included else quote.tax_minor)
+        and quote.total_minor == sum(part.gross_minor for part in parts)
+        and quote.total_minor
+        == quote.subtotal_minor + quote.delivery_minor - quote.discount_minor + quote.added_tax_minor
+        and quote.due_minor == quote.total_minor - sum(card.amount_minor for card in quote.cards)
+        and quote.due_minor >= 0
+    )

@@ -1,0 +1,154 @@
+"""Which task is next: in order for one subject, in parallel for different ones, and not before it is due."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from domain.stock import ReceiveStock
+from domain.tasks import NewTask, task_id
+from tests.integration.background import Background, until
+from tests.integration.restocking import KIND, Kinds, receive, rows_of
+from tests.integration.shopfloor import STAFF
+from workers.tasks import queue
+from workers.tasks.dispatcher import Dispatcher
+from workers.tasks.kinds import CALLS, TaskTools
+from workers.tasks.queue import Task
+
+
+async def test_the_tasks_of_one_subject_are_done_in_order_and_others_in_parallel(
+    tasks: Background, kind: Kinds
+) -> None:
+    running: dict[str, int] = {}
+    together = 0
+    done: dict[str, list[int]] = {}
+
+    async def perform(task: Task, tools: TaskTools) -> None:
+        nonlocal together
+        running[task.subject] = running.get(task.subject, 0) + 1
+        assert running[task.subject] == 1, "two tasks of one subject at a time"
+        together = max(together, sum(running.values()))
+        await asyncio.sleep(0.002)
+        done.setdefault(task.subject, []).append(task.payload["quantity"])
+        running[task.subject] -= 1
+
+    kind.do(perform)
+    await tasks.floor.post_all(
+        [ReceiveStock(sku, number) for number in range(1, 21) for sku in ("TEA", "MUG", "CUP")], actor=STAFF
+    )
+    await tasks.floor.drain()
+
+    async def written() -> bool:
+        return len(await rows_of(tasks)) == 60
+
+    await until(written)
+    lanes = [tasks.lane(CALLS, size=8) for _ in range(3)]
+    for lane in lanes:
+        lane.start()
+        lane.want()
+
+    async def all_done() -> bool:
+        return not await rows_of(tasks)
+
+    try:
+        await until(all_done)
+    finally:
+        for lane in lanes:
+            await lane.stop()
+    assert done == {sku: list(range(1, 21)) for sku in ("TEA", "MUG", "CUP")}
+    assert together > 1
+    await tasks.floor.verified()
+
+
+@pytest.mark.parametrize("state", ["dead", "backing off"])
+async def test_a_failing_task_holds_up_its_own_subject_only(tasks: Background, kind: Kinds, state: str) -> None:
+    done: list[tuple[str, int]] = []
+
+    async def perform(task: Task, tools: TaskTools) -> None:
+        if (task.subject, task.payload["quantity"]) == ("TEA", 1):
+            raise RuntimeError("not this one")
+        done.append((task.subject, task.payload["quantity"]))
+
+    kind.do(perform)
+    await receive(tasks, "TEA", "TEA", "MUG")
+    for _ in range(3 if state == "dead" else 1):
+        await tasks.run_due(CALLS)
+        if state == "dead":
+            await tasks.make_due()
+    await tasks.run_due(CALLS)
+    assert done == [("MUG", 3)]
+    assert [row["state"] for row in await rows_of(tasks)] == ["dead" if state == "dead" else "queued", "queued"]
+
+
+async def test_a_task_that_was_left_blocked_is_found(tasks: Background, kind: Kinds) -> None:
+    """Its predecessor was finished while it was being written, and neither transaction saw the other."""
+
+    async def perform(task: Task, tools: TaskTools) -> None:
+        """Does nothing."""
+
+    kind.do(perform)
+    await receive(tasks, "TEA", "TEA", "TEA")
+    first = (await rows_of(tasks))[0]
+    await tasks.pool.execute("DELETE FROM tasks WHERE id = $1", first["id"])
+    assert await tasks.run_due(CALLS) == 0
+    assert await tasks.queue.unblock() == 1
+    assert await tasks.queue.unblock() == 0
+    assert [row["blocked"] for row in await rows_of(tasks)] == [False, True]
+    dispatcher = Dispatcher([tasks.lane(CALLS)])
+    dispatcher.start()
+    await dispatcher.tend()
+
+    async def all_done() -> bool:
+        return not await rows_of(tasks)
+
+    try:
+        await until(all_done)
+    finally:
+        await dispatcher.stop()
+
+
+async def test_it_is_not_run_before_it_is_due(tasks: Background, kind: Kinds) -> None:
+    async def perform(task: Task, tools: TaskTools) -> None:
+        """Does nothing."""
+
+    kind.do(perform)
+    kind.schedule(lambda event: (NewTask(KIND, event.sku, {}, after_seconds=3_600),))
+    await receive(tasks, "TEA")
+    assert await tasks.run_due(CALLS) == 0
+    await tasks.make_due()
+    assert await tasks.run_due(CALLS) == 1
+
+
+_SUBJECTS = 25_000
+_OF_ONE_SUBJECT = 50_000
+
+
+async def test_due_tasks_are_found_by_index_among_a_hundred_thousand(tasks: Background, kind: Kinds) -> None:
+    """Half of them have their own subjects, and are due now or later; half are blocked by a dead one."""
+    await tasks.pool.execute(
+        f"""
+        INSERT INTO tasks (id, kind, subject, payload, created_seq, state, blocked, due_at, created_at, updated_at)
+        SELECT gen_random_uuid(), '{KIND}', CASE WHEN n <= {_OF_ONE_SUBJECT} THEN 'one' ELSE n::text END, '{{}}', n,
+            CASE WHEN n = 1 THEN 'dead' ELSE 'queued' END, n BETWEEN 2 AND {_OF_ONE_SUBJECT},
+            now() + CASE WHEN n <= {_OF_ONE_SUBJECT + _SUBJECTS} THEN 0 ELSE 1 END * interval '1 hour', now(), now()
+        FROM generate_series(1, {_OF_ONE_SUBJECT + 2 * _SUBJECTS}) AS n
+        """
+    )
+    await tasks.pool.execute("ANALYZE tasks")
+    plans = {
+        "claim": (queue._CLAIM, ([KIND], 32, 30.0)),
+        "finish": (queue._FINISH, (task_id(UUID(int=1), 0), UUID(int=1))),
+    }
+    for name, (statement, arguments) in plans.items():
+        async with tasks.pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            rows = await connection.fetch(f"EXPLAIN {statement}", *arguments)
+            plan = "\n".join(row[0] for row in rows)
+            assert "Seq Scan on tasks" not in plan, f"{name}:\n{plan}"
+            assert "Index" in plan, f"{name}:\n{plan}"
+    claimed = await tasks.queue.claim([KIND], 32)
+    assert len(claimed) == 32
+    assert "one" not in {task.subject for task in claimed}
+    assert await tasks.queue.unblock() == 0

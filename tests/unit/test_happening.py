@@ -1,0 +1,86 @@
+"""Requests that wait for what the log tells of one subject."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any, cast
+
+from gateway.writing.happening import Happenings
+
+SUBJECT = "payment-1"
+LONG_SECONDS = 60.0
+
+
+def told(subject: str) -> Any:
+    """All that is looked at of an event."""
+    return cast(Any, SimpleNamespace(subject=subject))
+
+
+def answers(*said: bool) -> tuple[Callable[[], Awaitable[bool]], asyncio.Semaphore]:
+    """Something that is asked whether it is over, and how often it was."""
+    given, asked = iter(said), asyncio.Semaphore(0)
+
+    async def is_over() -> bool:
+        asked.release()
+        return next(given)
+
+    return is_over, asked
+
+
+async def test_an_event_that_is_not_the_end_of_it_ends_no_wait() -> None:
+    """The event that created a payment is told after it was read, too."""
+    happenings = Happenings(max_requests=1)
+    is_over, asked = answers(False, False, True)
+    waiting = asyncio.create_task(happenings.wait(SUBJECT, is_over, until=monotonic() + LONG_SECONDS))
+    await asked.acquire()
+    happenings.take([told("payment-2")])
+    happenings.take([told(SUBJECT)])
+    await asked.acquire()
+    assert not waiting.done()
+    happenings.take([told(SUBJECT)])
+    await asyncio.wait_for(waiting, LONG_SECONDS)
+
+
+async def test_what_happens_while_it_is_asked_is_not_missed() -> None:
+    happenings = Happenings(max_requests=1)
+    given = iter((False, True))
+
+    async def is_over() -> bool:
+        happenings.take([told(SUBJECT)])
+        return next(given)
+
+    async with asyncio.timeout(LONG_SECONDS):
+        await happenings.wait(SUBJECT, is_over, until=monotonic() + 2 * LONG_SECONDS)
+
+
+async def test_nobody_waits_longer_than_until() -> None:
+    is_over, asked = answers(False)
+    await Happenings(max_requests=1).wait(SUBJECT, is_over, until=monotonic() + 0.01)
+    assert asked._value == 1
+    await Happenings(max_requests=1).wait(SUBJECT, answers()[0], until=monotonic() - 1)
+
+
+async def test_more_than_may_wait_do_not_and_there_is_room_again_afterwards() -> None:
+    happenings = Happenings(max_requests=1)
+    is_over, asked = answers(False, True)
+    waiting = asyncio.create_task(happenings.wait(SUBJECT, is_over, until=monotonic() + LONG_SECONDS))
+    await asked.acquire()
+    await happenings.wait(SUBJECT, answers()[0], until=monotonic() + LONG_SECONDS)
+    happenings.take([told(SUBJECT)])
+    await waiting
+    is_over, asked = answers(True)
+    await happenings.wait(SUBJECT, is_over, until=monotonic() + LONG_SECONDS)
+    assert asked._value == 1
+
+
+async def test_when_the_process_ends_nobody_waits() -> None:
+    happenings = Happenings(max_requests=1)
+    is_over, asked = answers(False)
+    waiting = asyncio.create_task(happenings.wait(SUBJECT, is_over, until=monotonic() + LONG_SECONDS))
+    await asked.acquire()
+    happenings.stop()
+    await asyncio.wait_for(waiting, LONG_SECONDS)
+    await happenings.wait(SUBJECT, answers()[0], until=monotonic() + LONG_SECONDS)

@@ -1,0 +1,193 @@
+"""How a basket gets to its buyer, and what that costs."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from domain.limits import DELIVERY_OPTIONS_MAX
+from domain.quote.actions.amounts import Percent
+from domain.quote.actions.core import DELIVERY
+from domain.quote.basket import Basket, LiveRate
+from domain.quote.options import delivery_options
+from domain.quote.places import Area, Place, PostalCodes
+from domain.quote.quoted import Quote
+from domain.quote.rules.subtotal import Subtotal
+from domain.quote.terms import Terms
+from domain.quote.terms.deliveries import DIGITAL, PICKUP, Method, Rate
+from domain.quote.terms.taxes import Taxes, TaxPolicy, TaxRate
+from tests.quotes import AT, LONDON, OFFERS, basket, promoted, promotion, quoted
+
+POST, COURIER, SHOP, MAIL, CARRIER = (UUID(int=number) for number in range(50, 55))
+METHODS = (
+    Method(
+        POST,
+        "Post",
+        areas=(Area("GB"), Area("DE", postal_codes=PostalCodes("10", "14"))),
+        rates=(
+            Rate("GBP", 299, below_grams=1_000, free_from_minor=5_000),
+            Rate("GBP", 599, from_grams=1_000, below_grams=10_000, free_from_minor=10_000),
+        ),
+    ),
+    Method(COURIER, "Courier", rates=(Rate("GBP", 999, from_minor=2_000), Rate("EUR", 1_199))),
+    Method(SHOP, "From the shop", PICKUP, rates=(Rate("GBP", 0), Rate("EUR", 0))),
+    Method(MAIL, "By e-mail", DIGITAL, rates=(Rate("GBP", 0),)),
+    Method(CARRIER, "Carrier", live=True, groups=frozenset({"trade"})),
+)
+
+
+def delivered(wanted: Basket) -> Quote:
+    return quoted(wanted, Terms(methods=METHODS))
+
+
+def lacks(wanted: Basket) -> list[tuple[str, str]]:
+    return [(lack.field, lack.code) for lack in delivered(wanted).requirements]
+
+
+def price(wanted: Basket) -> int:
+    found = delivered(wanted)
+    assert found.delivery is not None, found.requirements
+    return found.delivery_minor
+
+
+ADDRESS, CHOICE, UNAVAILABLE = (
+    ("/address", "address_required"),
+    ("/method_id", "delivery_required"),
+    ("/method_id", "delivery_unavailable"),
+)
+
+
+def test_what_is_sent_needs_an_address_and_a_method() -> None:
+    assert lacks(basket(MUG=1)) == [ADDRESS, CHOICE]
+    assert lacks(basket(MUG=1, to=LONDON)) == [CHOICE]
+    assert lacks(basket(MUG=1, to=LONDON, method_id=POST)) == []
+    assert lacks(basket(MUG=1, method_id=POST)) == [ADDRESS]
+    assert lacks(basket(MUG=1, method_id=SHOP)) == [], "who comes needs no address"
+
+
+def test_what_is_not_sent_needs_neither() -> None:
+    for wanted in (basket(EBOOK=1), basket(CARD=1), basket(MUG=1, delivers=False)):
+        found = delivered(wanted)
+        assert (found.requirements, found.delivery) == ((), None)
+    assert price(basket(EBOOK=1, method_id=MAIL)) == 0
+
+
+def test_a_shop_without_methods_delivers_nothing() -> None:
+    assert quoted(basket(MUG=1)).requirements == ()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        basket(MUG=1, to=LONDON, method_id=UUID(int=99)),
+        basket(MUG=1, to=Place("FR"), method_id=POST),
+        basket(MUG=1, to=Place("DE", "", "20095"), method_id=POST),
+        basket(MUG=99, to=LONDON, method_id=POST),
+        basket(MUG=1, to=LONDON, method_id=COURIER),
+        basket(MUG=1, to=LONDON, method_id=MAIL),
+        basket(EBOOK=1, to=LONDON, method_id=POST),
+        basket("EUR", MUG=1, to=LONDON, method_id=POST),
+        basket(MUG=1, to=LONDON, method_id=CARRIER),
+    ],
+)
+def test_a_method_has_an_area_a_currency_and_bounds(wanted: Basket) -> None:
+    assert lacks(wanted) == [UNAVAILABLE]
+    assert delivered(wanted).delivery is None
+
+
+def test_a_rate_goes_by_weight() -> None:
+    assert price(basket(MUG=2, to=LONDON, method_id=POST)) == 299
+    assert price(basket(TOY=9, to=LONDON, method_id=POST)) == 299
+    assert price(basket(TOY=10, to=LONDON, method_id=POST)) == 599
+    assert price(basket(TOY=9, EBOOK=50, to=LONDON, method_id=POST)) == 0, "what is not sent weighs nothing"
+
+
+def test_a_rate_goes_by_what_the_goods_cost() -> None:
+    assert lacks(basket(MUG=1, to=LONDON, method_id=COURIER)) == [UNAVAILABLE]
+    assert price(basket(MUG=2, to=LONDON, method_id=COURIER)) == 999
+
+
+def test_delivery_is_free_above_an_amount_after_discounts() -> None:
+    assert price(basket(MUG=1, EBOOK=5, to=LONDON, method_id=POST)) == 299
+    assert price(basket(MUG=1, EBOOK=6, to=LONDON, method_id=POST)) == 0
+    assert price(basket(MUG=9, to=LONDON, method_id=POST)) == 599
+    assert price(basket(MUG=10, to=LONDON, method_id=POST)) == 0, "the amount itself is enough"
+    tenth = promotion(1, Percent(percent_bp=1_000))
+    found = promoted(basket(MUG=1, EBOOK=6, to=LONDON, method_id=POST), tenth, methods=METHODS)
+    assert (found.discount_minor, found.delivery_minor) == (520, 299)
+
+
+def test_a_carriers_own_price_is_for_a_while() -> None:
+    def asked(*rates: LiveRate) -> Basket:
+        return basket(MUG=1, to=LONDON, method_id=CARRIER, groups=frozenset({"trade"}), live_rates=rates)
+
+    assert price(asked(LiveRate(CARRIER, "GBP", 712))) == 712
+    assert price(asked(LiveRate(CARRIER, "GBP", 712, AT + timedelta(seconds=1)))) == 712
+    assert lacks(asked(LiveRate(CARRIER, "GBP", 712, AT))) == [UNAVAILABLE]
+    assert lacks(asked(LiveRate(CARRIER, "EUR", 712))) == [UNAVAILABLE]
+    assert lacks(asked(LiveRate(POST, "GBP", 712))) == [UNAVAILABLE]
+
+
+def test_a_delivery_is_taxed_by_its_class() -> None:
+    taxes = Taxes("GB", (TaxRate("VAT", Area("GB"), "standard", 2_000),), TaxPolicy(included=True))
+    found = quoted(basket(BOOK=1, to=LONDON, method_id=POST), Terms(methods=METHODS, taxes=taxes))
+    assert found.delivery is not None
+    assert (found.delivery.net_minor, found.delivery.tax_minor, found.tax_minor) == (249, 50, 50)
+    abroad = quoted(basket(MUG=3, to=Place("US"), method_id=COURIER), Terms(methods=METHODS, taxes=taxes))
+    assert abroad.delivery is not None
+    assert (abroad.delivery.amount_minor, abroad.delivery.relieved_minor) == (833, 166)
+
+
+def test_the_options_are_what_each_would_cost() -> None:
+    free = promotion(1, Percent(percent_bp=10_000, target=DELIVERY), Subtotal({"GBP": 3_000}))
+    terms = Terms(methods=METHODS, promotions=(free,))
+    for wanted, options in (
+        (basket(MUG=1, to=LONDON), [("Post", 299), ("From the shop", 0)]),
+        (basket(MUG=2, to=LONDON), [("Post", 299), ("Courier", 999), ("From the shop", 0)]),
+        (basket(MUG=3, to=LONDON), [("Post", 0), ("Courier", 0), ("From the shop", 0)]),
+        (basket(MUG=1), [("From the shop", 0)]),
+        (basket(EBOOK=1), [("By e-mail", 0)]),
+    ):
+        found = delivery_options(wanted, OFFERS, terms, AT)
+        assert [(option.name, option.gross_minor) for option in found] == options
+
+
+def test_the_options_are_bounded_and_an_empty_basket_has_none() -> None:
+    many = tuple(Method(UUID(int=1_000 + n), f"Post {n}", rates=(Rate("GBP", n),)) for n in range(100))
+    unavailable = tuple(Method(UUID(int=n), "Nowhere", areas=(Area("FR"),)) for n in range(1, 100))
+    terms = Terms(methods=(*unavailable, *many))
+    found = delivery_options(basket(MUG=1, to=LONDON), OFFERS, terms, AT)
+    assert [option.name for option in found] == [f"Post {n}" for n in range(DELIVERY_OPTIONS_MAX)]
+    assert delivery_options(basket(to=LONDON), OFFERS, terms, AT) == ()
+
+
+def test_places_are_spelled_alike() -> None:
+    assert Place.of(" gb ", "gb-lnd", "sw1a 1aa") == Place("GB", "LND", "SW1A1AA")
+    assert Place.of("PL", "", "00-950") == Place("PL", "", "00950")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "inside", "outside"),
+    [
+        ("IV", "IV", ("IV11AA", "IV"), ("IP11AA", "I", "")),
+        ("10000", "14199", ("10000", "12345", "14199"), ("09999", "14200")),
+        ("35", "38", ("35001", "38999"), ("34999", "39000")),
+    ],
+)
+def test_postal_codes_are_a_range_or_a_prefix(
+    first: str, last: str, inside: tuple[str, ...], outside: tuple[str, ...]
+) -> None:
+    codes = PostalCodes(first, last)
+    assert all(postal in codes for postal in inside)
+    assert not any(postal in codes for postal in outside)
+
+
+@pytest.mark.parametrize(("first", "last"), [("", ""), ("10", "9"), ("20", "10"), ("iv", "iv"), ("SW 1", "SW 1")])
+def test_other_postal_codes_are_none(first: str, last: str) -> None:
+    with pytest.raises(ValueError, match="postal codes"):
+        PostalCodes(first, last)
+
+
+def test_a_method_is_of_a_kind() -> None:
+    with pytest.raises(ValueError, match="drone"):
+        Method(POST, "Drone", "drone")

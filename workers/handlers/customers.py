@@ -1,0 +1,12 @@
+"""What commands about what customers buy as are decided on."""
+
+from domain.accounts import Account
+from domain.customers import Customer, SetCustomer
+from workers.handlers import reads
+from workers.loading import ReadSet
+
+
+@reads(SetCustomer)
+def _set(command: SetCustomer, into: ReadSet) -> None:
+    into.add(Account, command.account_id)
+    into.add(Customer, command.account_id)

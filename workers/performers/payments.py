@@ -1,0 +1,111 @@
+"""Payments: providers are asked for what the log says was requested, and what they say is reported.
+
+Each request has its reference as its key, so it may be made any number of times. One whose outcome nobody knows is made
+again for as long as it takes; one that the provider does not take has failed. What stays pending after all that is
+asked about, less and less often; an answer without news leaves no trace in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from domain.limits import PAYMENT_MESSAGE_MAX_CHARS
+from domain.payments.commands import ReportPayment
+from domain.payments.entries import FAILURES, Entry, Kind
+from domain.payments.payment import Payment
+from domain.payments.rules import is_known
+from runtime import entities
+from runtime.entities import table_of
+from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Provider, Refused, Report
+from workers.failures import Away
+from workers.tasks.kinds import Later, TaskTools, performs
+from workers.tasks.queue import Task
+
+_REFUSED: Final = "refused"
+_DOUBLED_MAX: Final = 32
+
+
+@performs("create_payment")
+async def _create(task: Task, tools: TaskTools) -> ReportPayment | None:
+    payment = await _payment(tools, UUID(task.subject))
+    provider = tools.providers[payment.provider]
+    method, return_url = task.payload["method"], task.payload["return_url"]
+    call = provider.create(Attempt.of(payment), method=method, return_url=return_url)
+    report = await _outcome(payment, payment.begun, Act(payment.reference, payment.amount_minor), call)
+    return _command(payment, report, tools.config.payment_ask_seconds)
+
+
+@performs("move_payment")
+async def _move(task: Task, tools: TaskTools) -> ReportPayment | None:
+    payment = await _payment(tools, UUID(task.subject))
+    provider, kind = tools.providers[payment.provider], task.payload["kind"]
+    act = Act(task.payload["reference"], task.payload["amount_minor"])
+    attempt = await _named(provider, payment)
+    does = {"charge": provider.capture, "cancel": provider.void, "refund": provider.refund}[kind]
+    report = await _outcome(payment, kind, act, does(attempt, act))
+    if any(entry.code == _REFUSED for entry in report.entries):
+        # It may be refused because of what we have not heard: an attempt that is to end has been paid.
+        asked = await _known(provider.ask(attempt))
+        report = Report(payment.id, asked.provider_reference, asked.currency, (*asked.entries, *report.entries))
+    return _command(payment, report, tools.config.payment_ask_seconds)
+
+
+@performs("ask_payment")
+async def _ask(task: Task, tools: TaskTools) -> ReportPayment | Later | None:
+    payment = await _payment(tools, UUID(task.payload["payment_id"]))
+    if not payment.amounts.is_pending:
+        return None
+    doubled = task.payload["after_seconds"] * 2.0 ** min(task.run, _DOUBLED_MAX)
+    again_seconds = min(doubled, tools.config.payment_ask_max_seconds)
+    report = await _known(tools.providers[payment.provider].ask(Attempt.of(payment)))
+    if is_known(payment, report.entries, report.currency, report.provider_reference):
+        return Later(again_seconds)
+    return _command(payment, report, again_seconds)
+
+
+async def _payment(tools: TaskTools, payment_id: UUID) -> Payment:
+    async with tools.pool.acquire() as connection:
+        connected: Any = connection
+        (payment,) = await entities.load(connected, table_of(Payment), "id", [payment_id])
+    assert isinstance(payment, Payment)
+    return payment
+
+
+async def _named(provider: Provider, payment: Payment) -> Attempt:
+    """The payment with its name at the provider, which has to be asked for if the answer with it was lost."""
+    if payment.provider_reference is None and not payment.capabilities.staff_report:
+        report = await _known(provider.ask(Attempt.of(payment)))
+        return Attempt.of(payment, report.provider_reference)
+    return Attempt.of(payment)
+
+
+async def _outcome(payment: Payment, kind: Kind, act: Act, call: Awaitable[Report]) -> Report:
+    """What came of a request. Raises Away while nobody knows."""
+    try:
+        return await _known(call)
+    except Refused as refused:
+        said = str(refused)[:PAYMENT_MESSAGE_MAX_CHARS]
+        failure = Entry(FAILURES[kind], act.reference, act.amount_minor, datetime.now(UTC), _REFUSED, said)
+        return Report(payment.id, None, payment.currency, (failure,))
+
+
+async def _known(call: Awaitable[Report]) -> Report:
+    try:
+        return await call
+    except OutcomeUnknown as unknown:
+        raise Away(str(unknown)) from unknown
+
+
+def _command(payment: Payment, report: Report, ask_in_seconds: float) -> ReportPayment | None:
+    """What is to be told; nothing of an invoice for which nothing has happened."""
+    if payment.capabilities.staff_report and is_known(
+        payment, report.entries, report.currency, report.provider_reference
+    ):
+        return None
+    again = None if payment.capabilities.staff_report else ask_in_seconds
+    return ReportPayment(
+        payment.order_id, payment.id, report.currency, report.entries, report.provider_reference, again
+    )
