@@ -105,7 +105,7 @@ async def test_orders_appear_and_the_figures_move(floor: Floor) -> None:
         before = await chart.get_attribute("aria-label")
 
         order = await customer.placed({LANTERN.sku: 5, TEAPOT.sku: 1})
-        placed = visitor.page.get_by_role("row", name=order["id"][-6:])
+        placed = visitor.page.get_by_role("row", name=order["number"])
         await expect(placed).to_contain_text("placed")
         await expect(placed).to_contain_text("£29.45")
         (await customer.place({LANTERN.sku: 3})).problem(409, "insufficient_stock")
@@ -137,7 +137,7 @@ async def test_it_continues_without_a_gap_when_the_gateway_ends(floor: Floor, en
         floor.system.start_process("gateway")
         await expect(visitor.at("connection")).to_have_attribute("data-state", "live", timeout=pace.seconds(30) * 1000)
         last = await customer.placed({TEAPOT.sku: 1})
-        await expect(visitor.page.get_by_role("row", name=last["id"][-6:])).to_be_visible()
+        await expect(visitor.page.get_by_role("row", name=last["number"])).to_be_visible()
 
         seen = visitor.seqs()
         of_orders = "SELECT seq FROM events WHERE type LIKE 'order.%' AND seq >= $1 ORDER BY seq"

@@ -22,6 +22,9 @@ TIDEGATE: Final = str(Path(sys.executable).with_name("tidegate"))
 _READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 
+# What tests have started, by home: whoever closes the home also waits for it, so that no later test hears of it.
+_started: Final[dict[Path, list[subprocess.Popen[str]]]] = {}
+
 
 class Up:
     """One `tidegate up`, and everything it has printed so far."""
@@ -38,6 +41,7 @@ class Up:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        _started.setdefault(home, []).append(self.process)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -122,6 +126,8 @@ def new_home() -> Iterator[Path]:
         yield folder
         for process in running_in(folder):
             process.kill()
+        for started in _started.pop(folder, []):
+            started.wait(pace.seconds(_STOP_SECONDS))
 
 
 def running_in(home: Path) -> list[psutil.Process]:
