@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-_SEEDS = 2
+_SEEDS = 1
 _REPEATED_SEEDS = 10
 _BUG_MAX_SEEDS = 100
 
