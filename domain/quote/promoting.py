@@ -141,7 +141,7 @@ class Promoting:
         if action.gifts() and not gifts:
             return _NO_GIFT
         saved = sum(cuts) + sum(gift.amount_minor for gift in gifts)
-        if not (saved or gifts or action.applies_to == DELIVERY):
+        if not (saved or gifts or (free and action.applies_to == DELIVERY)):
             return _NO_EFFECT
         takes = spends(promotion, currency, saved)
         if exceeded(takes, self._sheet.basket.taken) is not None:

@@ -247,6 +247,17 @@ def test_free_delivery_is_a_fact_even_where_it_saves_nothing() -> None:
     assert [discount.amount_minor for discount in found.delivery.discounts] == [0]
 
 
+def test_free_delivery_is_not_used_up_by_what_is_not_delivered() -> None:
+    free = promotion(1, Percent(percent_bp=10_000, target=DELIVERY), uses_limit=5)
+    found = promoted(basket(EBOOK=1), free, methods=(POST,))
+    assert (found.requirements, found.takes) == ((), ())
+    coded = promotion(2, Percent(percent_bp=10_000, target=DELIVERY), uses_limit=5, coded=True)
+    found = quoted(basket(EBOOK=1, codes=("save",)), Terms(promotions=(coded,), codes=code(coded), methods=(POST,)))
+    assert ([(said.field, said.code) for said in found.remarks], found.takes) == ([("/codes/0", "no_effect")], ())
+    sent = basket(MUG=1, to=LONDON, method_id=POST.id)
+    assert [take.amount for take in promoted(sent, free, methods=(POST,)).takes] == [1]
+
+
 def test_gift_cards_are_money_and_never_reduced() -> None:
     order = promotion(1, Percent(percent_bp=5_000, target=ORDER), Subtotal({"GBP": 1_001}))
     assert discounts(promoted(basket(MUG=1, CARD=1), order)) == {"MUG": [], "CARD": []}
