@@ -50,6 +50,11 @@ class Oracle:
         self.terms: Plain = msgspec.to_builtins(terms)
         self.lines: list[Plain] = []
         self.delivery: Plain | None = None
+        collects = any(
+            method["id"] == self.basket["method_id"] and method["kind"] == "pickup" for method in self.terms["methods"]
+        )
+        if collects and self.basket["delivers"] and self.terms["taxes"] is not None:
+            self.basket["to"] = {"country": self.terms["taxes"]["home"]}
 
     def work(self, at: datetime) -> None:
         self.at = at

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-import msgspec
-
 from domain.limits import DELIVERY_OPTIONS_MAX
 from domain.model import Offer
 from domain.quote.basket import Basket
+from domain.quote.goods import Goods, supplied_at
+from domain.quote.places import Place
 from domain.quote.quoted import QuotedDelivery
-from domain.quote.quoting import quote, serving
+from domain.quote.quoting import delivery_of
 from domain.quote.terms import Terms
 
 
@@ -17,11 +17,22 @@ def delivery_options(
     basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime
 ) -> tuple[QuotedDelivery, ...]:
     """By each method that can deliver the basket, after discounts and with taxes, in the order of the terms: the first
-    DELIVERY_OPTIONS_MAX of them."""
+    DELIVERY_OPTIONS_MAX of them. The goods are priced once for each place where they may change hands: where the basket
+    goes, and where it could be collected."""
     if not (basket.lines and basket.delivers):
         return ()
-    found = (
-        quote(msgspec.structs.replace(basket, method_id=method.id), offers, terms, at).delivery
-        for method in serving(basket, offers, terms, at)[:DELIVERY_OPTIONS_MAX]
-    )
-    return tuple(delivery for delivery in found if delivery is not None)
+    goods_at: dict[Place | None, Goods] = {}
+    found: list[QuotedDelivery] = []
+    for method in terms.methods:
+        place = supplied_at(basket, method, terms)
+        if place not in goods_at:
+            goods_at[place] = Goods(basket, offers, terms, at, place)
+        goods = goods_at[place]
+        if (delivery := method.delivery(goods.sheet, basket.to)) is None:
+            continue
+        goods.deliver(delivery)
+        goods.tax_delivery()
+        found.append(delivery_of(delivery, method, included=goods.tax_included))
+        if len(found) == DELIVERY_OPTIONS_MAX:
+            break
+    return tuple(found)

@@ -52,26 +52,37 @@ class Promoting:
         self._candidates = candidates
         self._price_gift = price_gift
         self._explain = explain
+        self._of_delivery: list[Candidate] | None = None
 
     def on_goods(self) -> None:
         """Those on lines, then those on the order, then all of these that came by code."""
         goods = [one for one in self._candidates if one.promotion.action.applies_to != DELIVERY]
         parts = [part for part in self._sheet.lines if part.may_be_reduced]
         for target in (LINES, ORDER):
-            self._stage([one for one in goods if one.code is None and one.promotion.action.applies_to == target], parts)
-        self._stage([one for one in goods if one.code is not None], parts)
+            by_themselves = [one for one in goods if one.code is None and one.promotion.action.applies_to == target]
+            self._stage(self._standing(by_themselves), parts)
+        self._stage(self._standing([one for one in goods if one.code is not None]), parts)
 
     def on_delivery(self) -> None:
-        """Those on the delivery, by code or not, if there is one."""
-        parts = () if self._sheet.delivery is None else (self._sheet.delivery,)
-        self._stage([one for one in self._candidates if one.promotion.action.applies_to == DELIVERY], parts)
+        """Those on the delivery, by code or not, if there is one. Which of them apply is a matter of the goods: that is
+        decided once, whatever deliveries are tried."""
+        if self._of_delivery is None:
+            self._of_delivery = self._standing(
+                [one for one in self._candidates if one.promotion.action.applies_to == DELIVERY]
+            )
+        self._stage(self._of_delivery, () if self._sheet.delivery is None else (self._sheet.delivery,))
 
-    def _stage(self, candidates: Sequence[Candidate], parts: Sequence[Part]) -> None:
-        """Applies those of the candidates that apply to the parts."""
-        standing = [one for one in candidates if not self._says(one, self._lacks(one))]
+    def _standing(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those of them that apply, as far as what is on the worksheet decides it."""
+        return [one for one in candidates if not self._says(one, self._lacks(one))]
+
+    def _stage(self, standing: Sequence[Candidate], parts: Sequence[Part]) -> None:
+        """Applies these to the parts."""
         if len(standing) > 1:
             savings = {one.promotion.id: self._saving(one, parts) for one in standing}
-            standing.sort(key=lambda one: (-one.promotion.priority, -savings[one.promotion.id], one.promotion.id))
+            standing = sorted(
+                standing, key=lambda one: (-one.promotion.priority, -savings[one.promotion.id], one.promotion.id)
+            )
         touched: set[int] = set()
         closed: set[int] = set()
         for one in standing:

@@ -11,22 +11,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
 from domain.limits import ORDER_MAX_TOTAL_MINOR
 from domain.model import Offer
 from domain.quote.basket import Basket
-from domain.quote.codes import candidates
-from domain.quote.estimates import TaxQuestion, put_estimate, question
+from domain.quote.estimates import TaxQuestion, question
+from domain.quote.goods import Goods, supplied_at
 from domain.quote.paying import pay
-from domain.quote.pricing import Pricing
-from domain.quote.promoting import Promoting
 from domain.quote.quoted import PaidByCard, Quote, QuotedDelivery, QuotedLine, Remark, Take
-from domain.quote.taxing import tax, tax_totals
+from domain.quote.taxing import tax_totals
 from domain.quote.terms import Terms
-from domain.quote.terms.deliveries import Method, choose
+from domain.quote.terms.deliveries import Method, choose, chosen
 from domain.quote.terms.limits import allowance, exceeded
-from domain.quote.terms.taxes import BY_LINE, Taxing
+from domain.quote.terms.taxes import BY_LINE
 from domain.quote.worksheet import Part, Worksheet
 
 _NO_LINES: Final = Remark("/lines", "lines_required", "There is nothing in the basket.")
@@ -40,50 +36,30 @@ def quote(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetim
     """What the basket costs at this moment. `offers` has those of its SKUs and of the terms' gifts, as far as they
     exist. What cannot be priced is no line of the quote, but one of its requirements. With `explain`, the remarks say
     of every promotion that does not apply why not."""
-    return _summed(*_worked(basket, offers, terms, at, explain=explain))
+    goods, method, requirements, takes = _worked(basket, offers, terms, at, explain=explain)
+    return _summed(goods, method, requirements, goods.remarks, takes)
 
 
 def tax_question(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime) -> TaxQuestion | None:
     """What a tax provider has to be asked before the basket can be quoted; None if the shop has none."""
     if terms.taxes is None or terms.tax_provider is None:
         return None
-    sheet, _, taxing, *_ = _worked(basket, offers, terms, at, explain=False)
-    return None if taxing is None else question(sheet, sheet.parts(), taxing)
-
-
-def serving(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime) -> list[Method]:
-    """The methods that can deliver the basket at a price."""
-    if not terms.methods:
-        return []
-    sheet, *_ = _worked(msgspec.structs.replace(basket, method_id=None), offers, terms, at, explain=False)
-    return [method for method in terms.methods if method.serves(sheet) and method.price_minor(sheet) is not None]
+    goods, *_ = _worked(basket, offers, terms, at, explain=False)
+    return None if goods.taxing is None else question(goods.sheet, goods.sheet.parts(), goods.taxing)
 
 
 def _worked(
     basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime, *, explain: bool
-) -> tuple[Worksheet, Method | None, Taxing | None, list[Remark], list[Remark], list[Take]]:
-    """The worksheet with all but taxes and cards, its method and taxes, requirements, remarks and takes."""
-    taxing = None if terms.taxes is None else Taxing(terms.taxes, basket, at, provider=terms.tax_provider)
-    pricing = Pricing(basket, offers, terms.price_lists, taxing, at)
-    lines, requirements = pricing.lines(basket.lines)
-    sheet = Worksheet(basket, at, lines)
-    remarks: list[Remark] = []
-    takes: list[Take] = []
-    promoting = None
-    if terms.promotions or basket.codes:
-        found, remarks = candidates(basket, terms)
-        promoting = Promoting(sheet, found, pricing.gift, explain=explain)
-        promoting.on_goods()
-    method, lacks = choose(sheet, terms.methods, taxed=taxing is not None)
-    if sheet.delivery is not None and taxing is not None:
-        taxing.relieve(sheet.delivery)
-    if promoting is not None:
-        promoting.on_delivery()
-        remarks += promoting.remarks
-        takes += promoting.takes
+) -> tuple[Goods, Method | None, list[Remark], list[Take]]:
+    """The goods and their delivery with all but taxes and cards, its method, requirements and takes."""
+    place = supplied_at(basket, chosen(basket, terms.methods), terms)
+    goods = Goods(basket, offers, terms, at, place, explain=explain)
+    method, delivery, lacks = choose(goods.sheet, basket.to, terms.methods, taxed=goods.taxing is not None)
+    goods.deliver(delivery)
+    takes = goods.takes
     if terms.purchase_limits:
-        lacks += _allowances(sheet, terms, offers, takes)
-    return sheet, method, taxing, requirements + lacks, remarks, takes
+        lacks += _allowances(goods.sheet, terms, offers, takes)
+    return goods, method, goods.requirements + lacks, takes
 
 
 def _allowances(sheet: Worksheet, terms: Terms, offers: Mapping[str, Offer], takes: list[Take]) -> list[Remark]:
@@ -101,21 +77,12 @@ def _allowances(sheet: Worksheet, terms: Terms, offers: Mapping[str, Offer], tak
 
 
 def _summed(
-    sheet: Worksheet,
-    method: Method | None,
-    taxing: Taxing | None,
-    requirements: list[Remark],
-    remarks: list[Remark],
-    takes: list[Take],
+    goods: Goods, method: Method | None, requirements: list[Remark], remarks: list[Remark], takes: list[Take]
 ) -> Quote:
     """The quote of what stands on the worksheet."""
-    parts = sheet.parts()
-    if taxing is not None:
-        if taxing.provider is None:
-            tax(parts, taxing)
-        elif not put_estimate(sheet, parts, taxing):
-            requirements.append(_TAXES_PENDING)
-    included = taxing is not None and taxing.policy.included
+    if not goods.tax():
+        requirements.append(_TAXES_PENDING)
+    sheet, taxing, included = goods.sheet, goods.taxing, goods.tax_included
     subtotal_minor = left_minor = tax_minor = 0
     lines = []
     for part in sheet.lines:
@@ -130,7 +97,7 @@ def _summed(
         before_minor += delivery_minor
         left_minor += sheet.delivery.left_minor
         tax_minor += sheet.delivery.tax_minor
-        delivery = _delivery(sheet.delivery, method, included=included)
+        delivery = delivery_of(sheet.delivery, method, included=included)
     added_minor = 0 if included else tax_minor
     total_minor = left_minor + added_minor
     if not sheet.basket.lines:
@@ -152,7 +119,7 @@ def _summed(
         total_minor,
         total_minor - sum(card.amount_minor for card in cards),
         delivery,
-        () if taxing is None else tax_totals(parts, included=included),
+        () if taxing is None else tax_totals(sheet.parts(), included=included),
         included,
         BY_LINE if taxing is None else taxing.policy.rounding,
         cards,
@@ -180,7 +147,8 @@ def _line(part: Part, amount_minor: int, *, included: bool) -> QuotedLine:
     )
 
 
-def _delivery(part: Part, method: Method, *, included: bool) -> QuotedDelivery:
+def delivery_of(part: Part, method: Method, *, included: bool) -> QuotedDelivery:
+    """The delivery of a quote, from what stands on the worksheet."""
     return QuotedDelivery(
         method.id,
         method.name,

@@ -16,8 +16,11 @@ from domain.shares import shares
 
 
 def tax(parts: Iterable[Part], taxing: Taxing) -> None:
-    """Puts taxes on all parts but gift cards, which are taxed when they buy something."""
+    """Puts taxes on all parts but gift cards, which are taxed when they buy something; in place of those that they had
+    beside another delivery."""
     taxed = [(part, taxing.charged(part.tax_class)) for part in parts if part.offer is None or not part.offer.gift_card]
+    for part, _ in taxed:
+        part.taxes, part.tax_minor = (), 0
     if taxing.policy.rounding == BY_ORDER:
         _by_order(taxed, included=taxing.policy.included)
     else:

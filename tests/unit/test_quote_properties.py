@@ -14,17 +14,19 @@ from domain.quote.actions.amounts import Fixed, Percent
 from domain.quote.actions.buy_get import BuyGet
 from domain.quote.actions.core import LINES, TARGETS
 from domain.quote.actions.gift import Gift
-from domain.quote.basket import Basket, Card
+from domain.quote.basket import Basket, Card, TaxEstimate
+from domain.quote.options import delivery_options
 from domain.quote.places import Area, Place
-from domain.quote.quoted import ZERO, Quote
-from domain.quote.quoting import quote
+from domain.quote.quoted import STANDARD, ZERO, Quote, TaxLine
+from domain.quote.quoting import quote, tax_question
 from domain.quote.rules import AnyRule
 from domain.quote.rules.buyer import Customer, FirstOrder, Group
 from domain.quote.rules.country import Country
 from domain.quote.rules.quantity import Quantity
 from domain.quote.rules.subtotal import Subtotal
 from domain.quote.terms import Terms
-from domain.quote.terms.deliveries import Method, Rate
+from domain.quote.terms.deliveries import DIGITAL, PICKUP, SHIP, Method, Rate
+from domain.quote.terms.limits import ONE_ORDER, PurchaseLimit
 from domain.quote.terms.prices import PriceList
 from domain.quote.terms.promotions import Code, Promotion
 from domain.quote.terms.taxes import BY_LINE, BY_ORDER, Taxes, TaxPolicy, TaxRate
@@ -117,7 +119,13 @@ rates = st.builds(
     below_grams=st.none() | st.integers(1, 5_000),
     free_from_minor=st.none() | prices,
 )
-methods = st.builds(Method, st.just(POST), st.just("Post"), rates=st.lists(rates, min_size=1, max_size=3).map(tuple))
+methods = st.builds(
+    Method,
+    st.just(POST),
+    st.just("Post"),
+    st.sampled_from((SHIP, SHIP, PICKUP)),
+    rates=st.lists(rates, min_size=1, max_size=3).map(tuple),
+)
 
 
 @st.composite
@@ -249,3 +257,48 @@ def test_the_same_input_gives_the_same_quote_wherever_and_in_whatever_order_it_w
 def test_a_quote_is_kept_as_it_is(wanted: Basket, shop: Terms) -> None:
     found = quote(wanted, OFFERS, shop, AT)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Quote) == found
+
+
+@st.composite
+def ways(draw: st.DrawFn) -> tuple[Method, ...]:
+    """Some methods of all kinds, for everybody or for some, of the class of goods or not."""
+    areas = st.sampled_from(((), (Area("GB"),), (Area("DE"), Area("US"))))
+    return tuple(
+        Method(
+            UUID(int=number),
+            f"Way {number}",
+            draw(st.sampled_from((SHIP, PICKUP, DIGITAL))),
+            draw(areas),
+            tuple(draw(st.lists(rates, min_size=1, max_size=2))),
+            tax_class=draw(st.sampled_from(("standard", "books"))),
+            groups=draw(st.sampled_from((frozenset[str](), frozenset({"vip"})))),
+            active=draw(st.sampled_from((True, True, False))),
+        )
+        for number in draw(st.lists(st.integers(50, 59), min_size=1, max_size=5, unique=True))
+    )
+
+
+def _answered(wanted: Basket, shop: Terms) -> Basket:
+    """The basket with what its provider of taxes would say of it."""
+    asked = tax_question(wanted, OFFERS, shop, AT)
+    if asked is None:
+        return wanted
+    taxed = tuple((TaxLine("VAT", "GB", 2_000, STANDARD, part.amount_minor // 6),) for part in asked.parts)
+    return msgspec.structs.replace(wanted, tax_estimate=TaxEstimate(asked.digest(), taxed))
+
+
+@given(baskets, terms(), ways(), st.sampled_from((None, None, None, "provider")), st.frozensets(st.integers(1, 9)))
+def test_an_option_is_the_delivery_that_a_whole_quote_has(
+    wanted: Basket, shop: Terms, given_ways: tuple[Method, ...], provider: str | None, gone: frozenset[int]
+) -> None:
+    limited = tuple(msgspec.structs.replace(each, uses_limit=1) for each in shop.promotions)
+    limits = (PurchaseLimit(UUID(int=98), 2, window=ONE_ORDER),)
+    shop = msgspec.structs.replace(
+        shop, methods=given_ways, promotions=limited, tax_provider=provider, purchase_limits=limits
+    )
+    taken = {f"promotion:{UUID(int=number)}": 1 for number in gone}
+    wanted = msgspec.structs.replace(wanted, taken=taken, method_id=given_ways[0].id)
+    wanted = _answered(wanted, shop)
+    whole = [quote(msgspec.structs.replace(wanted, method_id=way.id), OFFERS, shop, AT).delivery for way in given_ways]
+    found = [*delivery_options(wanted, OFFERS, shop, AT)]
+    assert found == ([each for each in whole if each is not None] if wanted.lines else [])

@@ -8,9 +8,10 @@ from uuid import UUID
 
 import msgspec
 
+from domain.quote.basket import Basket
 from domain.quote.bounds import LIST_MAX, Currency, Grams, Many, Minor, Name, Word
 from domain.quote.periods import in_period
-from domain.quote.places import Area
+from domain.quote.places import Area, Place
 from domain.quote.quoted import Remark
 from domain.quote.worksheet import Part, Worksheet
 
@@ -66,17 +67,27 @@ class Method(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         if self.kind not in METHOD_KINDS:
             raise ValueError(f"{self.kind!r} is not a kind of method")
 
-    def serves(self, sheet: Worksheet) -> bool:
-        """Whether it can deliver the basket to where it goes, whatever that costs."""
-        basket = sheet.basket
+    def supplies_at(self, to: Place | None, home: str) -> Place | None:
+        """Where the goods change hands, of a shop in the country `home`, for a buyer who is at `to`: what is collected
+        does so at home, whatever address its buyer has."""
+        return to if self.kind != PICKUP or (to is not None and to.country == home) else Place(home)
+
+    def delivery(self, sheet: Worksheet, to: Place | None) -> Part | None:
+        """Its delivery of the basket to a buyer who is at `to`, before promotions; None if it cannot deliver that."""
+        if not self._serves(sheet, to) or (price_minor := self._price_minor(sheet)) is None:
+            return None
+        return Part(None, 1, price_minor, price_minor, self.tax_class)
+
+    def _serves(self, sheet: Worksheet, to: Place | None) -> bool:
+        """Whether it can deliver the basket to there, whatever that costs."""
         return (
             self.active
             and (self.kind != DIGITAL) == sheet.needs_delivery()
-            and (not self.groups or not self.groups.isdisjoint(basket.groups))
-            and (not self.areas or (basket.to is not None and any(basket.to in area for area in self.areas)))
+            and (not self.groups or not self.groups.isdisjoint(sheet.basket.groups))
+            and (not self.areas or (to is not None and any(to in area for area in self.areas)))
         )
 
-    def price_minor(self, sheet: Worksheet) -> int | None:
+    def _price_minor(self, sheet: Worksheet) -> int | None:
         """What it costs, before promotions; None if it has no rate for the basket."""
         basket = sheet.basket
         if self.live:
@@ -92,27 +103,31 @@ class Method(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         return None
 
 
-def choose(sheet: Worksheet, methods: Sequence[Method], *, taxed: bool) -> tuple[Method | None, list[Remark]]:
-    """Puts the delivery that was chosen on the worksheet, and returns its method; and what is missing. A shop without
-    methods delivers nothing, but has to know where the buyer is if it is `taxed`."""
+def chosen(basket: Basket, methods: Sequence[Method]) -> Method | None:
+    """The method that was chosen, whether or not it can deliver the basket."""
+    return next((one for one in methods if one.id == basket.method_id), None) if basket.delivers else None
+
+
+def choose(
+    sheet: Worksheet, to: Place | None, methods: Sequence[Method], *, taxed: bool
+) -> tuple[Method | None, Part | None, list[Remark]]:
+    """The method that was chosen and its delivery to a buyer who is at `to`, if it can deliver the basket; and what is
+    missing. A shop without methods delivers nothing, but has to know where the buyer is if it is `taxed`."""
     basket = sheet.basket
     if not basket.delivers or not (methods or taxed):
-        return None, []
+        return None, None, []
     lacks = []
     needed = bool(methods) and sheet.needs_delivery()
-    method = next((one for one in methods if one.id == basket.method_id), None)
-    if basket.to is None and (needed or taxed) and not (method is not None and method.kind == PICKUP):
+    method = chosen(basket, methods)
+    if to is None and (needed or taxed) and not (method is not None and method.kind == PICKUP):
         lacks.append(_ADDRESS)
     if method is None:
         if basket.method_id is not None:
             lacks.append(_UNAVAILABLE)
         elif needed:
             lacks.append(_REQUIRED)
-    elif lacks and method.areas:
-        method = None
-    elif not method.serves(sheet) or (price_minor := method.price_minor(sheet)) is None:
+    elif (delivery := method.delivery(sheet, to)) is not None:
+        return method, delivery, lacks
+    elif not (lacks and method.areas):
         lacks.append(_UNAVAILABLE)
-        method = None
-    else:
-        sheet.delivery = Part(None, 1, price_minor, price_minor, method.tax_class)
-    return method, lacks
+    return None, None, lacks

@@ -1,0 +1,98 @@
+"""The goods of a basket, priced and with the promotions on them: what every delivery of it begins with. One delivery
+after the other can be put to them, and each costs what it would cost alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from domain.model import Offer
+from domain.quote.basket import Basket
+from domain.quote.codes import candidates
+from domain.quote.estimates import put_estimate
+from domain.quote.places import Place
+from domain.quote.pricing import Pricing
+from domain.quote.promoting import Promoting
+from domain.quote.quoted import Remark, Take
+from domain.quote.taxing import tax
+from domain.quote.terms import Terms
+from domain.quote.terms.deliveries import Method
+from domain.quote.terms.taxes import BY_LINE, Taxing
+from domain.quote.worksheet import Part, Worksheet
+
+
+def supplied_at(basket: Basket, method: Method | None, terms: Terms) -> Place | None:
+    """Where a method that may be chosen has the basket change hands. A shop without taxes has no country of its own."""
+    return basket.to if method is None or terms.taxes is None else method.supplies_at(basket.to, terms.taxes.home)
+
+
+class Goods:
+    """The goods of one basket, as they cost where they change hands: `at` that place are their prices, promotions and
+    taxes. `requirements` are of what cannot be priced."""
+
+    def __init__(
+        self,
+        basket: Basket,
+        offers: Mapping[str, Offer],
+        terms: Terms,
+        at: datetime,
+        place: Place | None,
+        *,
+        explain: bool = False,
+    ) -> None:
+        here = basket if place == basket.to else msgspec.structs.replace(basket, to=place)
+        self.taxing = None if terms.taxes is None else Taxing(terms.taxes, here, at, provider=terms.tax_provider)
+        pricing = Pricing(here, offers, terms.price_lists, self.taxing, at)
+        lines, self.requirements = pricing.lines(here.lines)
+        self.sheet = Worksheet(here, at, lines)
+        self._unknown: list[Remark] = []
+        self._promoting = None
+        if terms.promotions or here.codes:
+            found, self._unknown = candidates(here, terms)
+            self._promoting = Promoting(self.sheet, found, pricing.gift, explain=explain)
+            self._promoting.on_goods()
+
+    @property
+    def remarks(self) -> list[Remark]:
+        """On the codes and promotions so far."""
+        return self._unknown if self._promoting is None else self._unknown + self._promoting.remarks
+
+    @property
+    def takes(self) -> list[Take]:
+        """What the promotions so far take from their limits."""
+        return [] if self._promoting is None else list(self._promoting.takes)
+
+    @property
+    def tax_included(self) -> bool:
+        """Whether the prices contain their taxes."""
+        return self.taxing is not None and self.taxing.policy.included
+
+    def deliver(self, delivery: Part | None) -> None:
+        """Puts a delivery on the worksheet, in place of the one before, with the promotions on it; None is none."""
+        self.sheet.delivery = delivery
+        if delivery is not None and self.taxing is not None:
+            self.taxing.relieve(delivery)
+        if self._promoting is not None:
+            self._promoting.on_delivery()
+
+    def tax(self) -> bool:
+        """Puts the taxes on all parts, in place of those before; False if they are not known yet."""
+        return self._tax(self.sheet.parts())
+
+    def tax_delivery(self) -> None:
+        """Puts on the delivery what it gets when all parts are taxed. Only what is rounded for each line does not
+        depend on the goods."""
+        assert self.sheet.delivery is not None, "there is a delivery to tax"
+        by_itself = self.taxing is None or (self.taxing.provider is None and self.taxing.policy.rounding == BY_LINE)
+        self._tax([self.sheet.delivery] if by_itself else self.sheet.parts())
+
+    def _tax(self, parts: Sequence[Part]) -> bool:
+        if self.taxing is None:
+            return True
+        if self.taxing.provider is not None:
+            return put_estimate(self.sheet, parts, self.taxing)
+        tax(parts, self.taxing)
+        return True
