@@ -16,7 +16,9 @@ FILES: Final = ("/api/docs/assets/docs.js", "/dashboard/assets/main.js")
 ENDLESS: Final = f"{API}/events/stream"
 
 # Headers whose values differ each time, and those of a body that grows meanwhile or is sent in chunks.
-VOLATILE: Final = frozenset({"date", "x-request-id", "x-process-time", "ratelimit", "content-length", "transfer-encoding"})
+VOLATILE: Final = frozenset(
+    {"date", "x-request-id", "x-process-time", "ratelimit", "content-length", "transfer-encoding"}
+)
 
 
 async def _paths(shop: Shop, admin: Client) -> list[str]:

@@ -24,7 +24,7 @@ EACH: Final = 7
 COMMANDS_EACH_MS: Final = 10
 """A partition of commands, whose ids a floor makes of consecutive milliseconds."""
 _COMMANDS_MADE: Final = 20
-# From a floor's first millisecond until today there are six years: hundreds of partitions of a week, that no test needs.
+# From a floor's first millisecond until today there are six years: hundreds of partitions of a week that no test needs.
 _COMMANDS_LATER_DAYS: Final = 4_000
 
 
