@@ -14,6 +14,7 @@ from domain.orders import (
     order_of,
 )
 from domain.payments.by_card import charges
+from domain.payments.coverage import secured
 from domain.payments.payment import payments_of
 
 
@@ -22,8 +23,16 @@ def _confirm(shop: Shop, command: ConfirmOrder, context: Context) -> Decision:
     order = movable(shop, command.order_id, context, OrderConfirmed)
     if isinstance(order, Rejection):
         return order
+    payments = payments_of(shop, order.order_id)
+    # Who buys confirms what came of a checkout by paying it. Orders without a checkout are not paid here.
+    if order.checkout_id is not None and not context.actor.is_staff and secured(payments) < order.total_minor:
+        return Rejection(
+            "order_state_conflict",
+            "The order is confirmed when it is paid.",
+            {"order_id": str(order.order_id), "order_status": order.status},
+        )
     confirmed = OrderConfirmed(order.order_id, order.customer_id, order.lines)
-    return (confirmed, *charges(payments_of(shop, order.order_id), context.at))
+    return (confirmed, *charges(payments, context.at))
 
 
 @decides(FulfilOrder)

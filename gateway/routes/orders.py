@@ -190,7 +190,8 @@ async def get_order_history(request: Request, caller: Reader, order_id: UUID) ->
 
 @router.post("/{order_id}/confirm", response_model=OrderView, responses=_MOVED, openapi_extra=_WRITE_HEADERS)
 async def confirm_order(request: Request, caller: Writer, order_id: UUID) -> Response:
-    """Confirms a placed order: the reserved pieces are sold. 200 and the order with `Prefer: wait`."""
+    """Confirms a placed order: the reserved pieces are sold. What came of a checkout is confirmed by paying it; before
+    it is paid, only staff can. 200 and the order with `Prefer: wait`."""
     return await _move(request, caller.actor, ConfirmOrder(order_id))
 
 

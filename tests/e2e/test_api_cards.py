@@ -50,6 +50,23 @@ async def test_a_card_pays_and_what_is_left_stays_on_it(shop: Shop) -> None:
     assert (seen["balance_minor"], seen["held_minor"], "code" in seen) == (2_500, 0, False)
 
 
+@pytest.mark.parametrize("on_the_card_minor", [0, 1_000], ids=["nothing is paid", "a part is paid"])
+async def test_who_has_not_paid_a_checkouts_order_does_not_confirm_it_and_staff_do(
+    shop: Shop, on_the_card_minor: int
+) -> None:
+    ann, cards = shop.customer(), []
+    if on_the_card_minor:
+        cards = [(await issued(shop, on_the_card_minor))["code"]]
+    checkout = await opened(shop, ann, 3_000, gift_cards=cards)
+    seen = {"expected_total_minor": 3_000, "expected_due_minor": 3_000 - on_the_card_minor}
+    order = (await ann.post(f"/checkouts/{checkout['id']}/complete", seen)).ok(201)
+    path = f"/orders/{order['id']}"
+    refused = (await ann.post(f"{path}/confirm")).problem(409, "order_state_conflict")
+    assert (refused["order_id"], refused["order_status"]) == (order["id"], "placed")
+    assert (await ann.get(path)).ok()["status"] == "placed"
+    assert (await shop.staff.post(f"{path}/confirm")).ok()["status"] == "confirmed"
+
+
 async def test_a_repeated_request_issues_one_card_and_shows_its_code_again(shop: Shop) -> None:
     said = {"amount_minor": 700, "currency": "GBP"}
     first, second = [(await shop.staff.post("/gift-cards", said, key="one-card")).ok(201) for _ in range(2)]
