@@ -2,7 +2,7 @@
 included, stay under an id that no longer identifies anyone; the addresses on the orders go, including those that they
 placed as guests.
 
-A guest has no account; the address on the order is erased. A registration that is not confirmed in time is erased
+A guest has no account; the addresses on its orders are erased. A registration that is not confirmed in time is erased
 automatically, but only the account itself, since a stranger may have made it.
 
 The log never contains what is blanked; it records that it was.
@@ -40,7 +40,7 @@ class ExpireRegistration(Command, frozen=True):
 
 
 class EraseOrderAddress(Command, frozen=True):
-    """Erases all that is known about a guest: the address on the order."""
+    """Erases all that is known about the guest whose order it is: the address on it, and on the guest's others."""
 
     order_id: UUID
 

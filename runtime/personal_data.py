@@ -1,5 +1,5 @@
 """The export of a person's data for that person: the account, its sessions, its checkouts, its orders and its store
-credit; for a guest, the checkouts and the order."""
+credit; for a guest, the checkouts and the orders."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ async def exported(connection: AsyncConnection, account_id: UUID) -> bytes | Non
 
 
 async def exported_of_guest(connection: AsyncConnection, principal: str) -> bytes | None:
-    """The data of a guest as JSON; None if the order is not placed yet."""
+    """The data of a guest as JSON; None if nothing is placed yet."""
     found: str | None = await connection.scalar(_EXPORT_OF_GUEST, {"principal": principal})
     return None if found is None else msgspec.json.format(found.encode(), indent=2)
 
 
 async def order_of_guest(connection: AsyncConnection, principal: str) -> UUID | None:
-    """A guest's only order; None if it is not placed yet."""
+    """A guest's first order; None if it is not placed yet."""
     found: UUID | None = await connection.scalar(
         sa.text("SELECT id FROM orders WHERE customer_id = :principal ORDER BY placed_seq LIMIT 1"),
         {"principal": principal},

@@ -70,7 +70,7 @@ class Erasure:
         self._accounts.append(account_id)
 
     def of_guest(self, principal: str) -> None:
-        """Adds a guest. The batch itself changes the order, and with it the address."""
+        """Adds a guest: all its orders lose their addresses, not only the one that the command names."""
         self._guests.append(principal)
 
     async def lock(self, connection: asyncpg.Connection[Any]) -> None:
@@ -78,8 +78,8 @@ class Erasure:
         blanks the addresses that they are found by."""
         if self._accounts:
             self._emails = await connection.fetchval(_EMAILS_OF, self._accounts)
-            await connection.execute(_LOCK_ORDERS_OF, [str(each) for each in self._accounts], self._emails)
         if self:
+            await connection.execute(_LOCK_ORDERS_OF, self._principals, self._emails)
             await connection.execute(_LOCK_CHECKOUTS_OF, self._principals, self._emails)
 
     @property
@@ -88,14 +88,13 @@ class Erasure:
 
     async def write(self, connection: asyncpg.Connection[Any]) -> None:
         """Blanks the data, including what the batch itself wrote."""
+        if not self:
+            return
         principals = self._principals
-        if self:
-            await connection.execute(_ERASE_CHECKOUTS, principals, self._emails)
-        if self._accounts:
-            changed = await connection.fetch(_ERASE_EMAILS, principals, self._emails)
-            principals += {row["customer_id"] for row in changed if is_guest(row["customer_id"])}
-        if principals:
-            await connection.execute(_BLANK_DEAD_LETTERS, principals)
+        await connection.execute(_ERASE_CHECKOUTS, principals, self._emails)
+        changed = await connection.fetch(_ERASE_EMAILS, principals, self._emails)
+        principals += {row["customer_id"] for row in changed if is_guest(row["customer_id"])}
+        await connection.execute(_BLANK_DEAD_LETTERS, principals)
 
 
 async def erase_written(connection: asyncpg.Connection[Any], checkouts: Iterable[Checkout]) -> None:

@@ -1,4 +1,4 @@
-"""Guests: people who order without an account. Each order has its own principal, and a token for it."""
+"""Guests: people who order without an account. Whoever orders without a token becomes a new principal, and gets one."""
 
 import hashlib
 from typing import Final
@@ -34,7 +34,7 @@ def stranger() -> Actor:
 
 
 def token(authenticator: Authenticator, guest: Actor, command_id: UUID, *, lifetime_seconds: int) -> str:
-    """The link token: a bearer token for the guest's one order, as unguessable as any of our signatures. Its lifetime
+    """The link token: the guest's bearer token, as unguessable as any of our signatures. Its lifetime
     counts from when the order was accepted, which is in its command's id: so a repetition gets the same token, byte for
     byte, as long as the signing key and the lifetime setting stay the same."""
     accepted_at = milliseconds_of(command_id) / 1000

@@ -156,6 +156,23 @@ async def test_a_guest_may_not_wait_and_may_repeat(shop: Shop) -> None:
     assert (await guest.get(f"/orders/{accepted['id']}")).ok()["customer_id"] == again["customer_id"]
 
 
+async def test_a_guests_token_orders_as_whoever_has_none(shop: Shop) -> None:
+    """The token is good for more orders, but each needs an address and counts as a guest's."""
+    sku = await shop.product(on_hand=9)
+    body = {**order_body({sku: 1}), "email": "guest@example.com"}
+    first = (await shop.anybody.post("/orders", body)).ok(201)
+    guest = shop.with_token(first["guest_token"])
+    (await guest.post("/orders", order_body({sku: 1}))).problem(401, "unauthenticated")
+    answer = await guest.post("/orders", body)
+    second = answer.ok(201)
+    assert '"guest-orders";' in answer.headers["RateLimit"]
+    assert (second["customer_id"], second["email"]) == (first["customer_id"], "guest@example.com")
+    assert second.get("guest_token") is None
+    by_customer = await shop.customer().post("/orders", order_body({sku: 1}))
+    assert by_customer.ok(201)["email"] is None
+    assert '"guest-orders";' not in by_customer.headers.get("RateLimit", "")
+
+
 async def test_another_guest_with_the_same_key_is_a_different_guest(shop: Shop) -> None:
     sku = await shop.product(on_hand=9)
     key = uuid.uuid4().hex

@@ -123,6 +123,20 @@ async def test_a_guest_is_erased_by_the_token_of_the_order(shop: Shop) -> None:
     (await shop.anybody.request("DELETE", f"{API}/me")).problem(401, "unauthenticated")
 
 
+async def test_a_guest_is_erased_from_every_order_that_the_token_placed(shop: Shop) -> None:
+    sku = await shop.product(on_hand=50)
+    body = {"lines": [{"sku": sku, "quantity": 1}], "email": "often.guest@example.com"}
+    first = (await shop.anybody.post("/orders", body)).ok(201)
+    guest = shop.with_token(first["guest_token"])
+    second = (await guest.post("/orders", {**body, "email": "often.guest.elsewhere@example.com"})).ok(201)
+    stays = (await shop.anybody.post("/orders", {**body, "email": "stays.guest@example.com"})).ok(201)
+    assert (await guest.request("DELETE", f"{API}/me")).status == 204
+    assert await _in_tables(shop, ["often.guest"]) == []
+    known = (await guest.get("/me/export")).ok()["orders"]
+    assert [(order["id"], order["email"]) for order in known] == [(first["id"], None), (second["id"], None)]
+    assert (await shop.staff.get(f"/orders/{stays['id']}")).ok()["email"] == "stays.guest@example.com"
+
+
 @pytest.mark.campaign
 async def test_admins_and_the_cli_erase_too_and_nobody_is_erased_twice(shop: Shop) -> None:
     admin = shop.client("admin", "erasing-admin")

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.campaign
 WRITES: Final = 30
 READS: Final = 40
 FROM_ADDRESS: Final = 25
+GUESTS_ORDERS: Final = 3
 # So slow that nothing comes in again during the tests.
 SLOW: Final = "0.01"
 WRITES_POLICY: Final = f'"writes";q={WRITES};w={WRITES * 100}'
@@ -50,6 +51,7 @@ def system() -> Iterator[System]:
         "PRINCIPAL_WRITES_BURST": WRITES,
         "PRINCIPAL_READS_BURST": READS,
         "ADDRESS_READS_BURST": FROM_ADDRESS,
+        "GUEST_ORDERS_MAX_PER_ADDRESS": GUESTS_ORDERS,
         **dict.fromkeys(
             [f"{whose}_PER_SECOND" for whose in ("PRINCIPAL_WRITES", "PRINCIPAL_READS", "ADDRESS_READS")], SLOW
         ),
@@ -167,6 +169,15 @@ async def test_an_address_is_limited_whoever_asks_from_there_but_not_staff(clien
     assert (staff.status, staff.policies) == (200, READS_POLICY)
     elsewhere = await client.ask("GET", f"{API}/orders", ann, X_Forwarded_For="192.0.2.8")
     assert (elsewhere.status, elsewhere.left("reads-by-address")) == (200, FROM_ADDRESS - 1)
+
+
+async def test_guests_orders_are_limited_by_address_whether_they_have_a_token_or_not(client: Client) -> None:
+    body = {**order_body({"NOTHING": 1}), "email": "guest@example.com"}
+    first = await client.ask("POST", f"{API}/orders", None, body=body)
+    token = first.body["guest_token"]
+    answers = [await client.ask("POST", f"{API}/orders", token, body=body) for _ in range(GUESTS_ORDERS)]
+    assert [first.status, *(answer.status for answer in answers)] == [202] * GUESTS_ORDERS + [429]
+    assert answers[-1].body["code"] == "too_many_attempts"
 
 
 async def test_health_and_metrics_are_not_limited(client: Client) -> None:

@@ -104,6 +104,16 @@ async def test_a_guests_address_is_erased_by_itself(floor: Shopfloor) -> None:
     await floor.verified()
 
 
+async def test_a_guest_is_erased_from_all_its_orders_whatever_mailbox_they_are_in(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    mine = [_order(floor, GUEST.principal, mailbox, f"{mailbox}@example.com") for mailbox in (1, 1, 2)]
+    other, late = _order(floor, "guest:2", 1), _order(floor, GUEST.principal, 1)
+    await _apply(floor, *mine, other)
+    await _apply(floor, late, EraseOrderAddress(mine[0].order_id), actor=GUEST)
+    assert await _emails(floor) == {**dict.fromkeys([each.order_id for each in (*mine, late)]), other.order_id: ADDRESS}
+    await floor.verified()
+
+
 async def _dead_letter(floor: Shopfloor, principal: str) -> UUID:
     """A command of an unknown kind, with arbitrary data in it."""
     explode = msgspec.Raw(msgspec.msgpack.encode(["Explode", f"{principal} lives here"]))
