@@ -45,7 +45,7 @@ EXPIRED: Final = "expired"
 ORDER_STATUSES: Final = (PLACED, CONFIRMED, FULFILLED, CANCELLED, EXPIRED)
 
 GUEST_PREFIX: Final = "guest:"
-"""The prefix of guests' principals; each guest has one order and no other identity."""
+"""The prefix of guests' principals; each guest has a token and no other identity."""
 
 
 def is_guest(principal: str) -> bool:

@@ -17,7 +17,7 @@ import asyncpg
 from domain.checkouts import Checkout
 from domain.customers import account_of
 from domain.model import Order, holds_private
-from domain.orders import is_guest
+from domain.orders import GUEST_PREFIX, is_guest
 
 _EMAILS_OF: Final = """
     SELECT coalesce(array_agg(email), '{}') FROM accounts WHERE id = ANY($1::uuid[]) AND email IS NOT NULL
@@ -28,13 +28,18 @@ _ERASE_EMAILS: Final = f"""
     UPDATE orders SET email = NULL WHERE {_ORDERS_OF} RETURNING customer_id
 """  # noqa: S608 - ours
 
-_CHECKOUTS_OF: Final = """
-    (customer_id = ANY($1::text[]) OR email = ANY($2::text[]))
+# Whatever a guest has set in a checkout with the address is the person's. Another customer who typed it there keeps all
+# but the address.
+_CHECKOUTS_OF: Final = f"""
+    (customer_id = ANY($1::text[]) OR (email = ANY($2::text[]) AND customer_id LIKE '{GUEST_PREFIX}%'))
     AND num_nonnulls(email, address, billing_address, note) > 0
 """
 _BLANK_CHECKOUT: Final = "email = NULL, address = NULL, billing_address = NULL, note = NULL"
-_LOCK_CHECKOUTS_OF: Final = f"SELECT FROM checkouts WHERE {_CHECKOUTS_OF} ORDER BY id FOR UPDATE"
+_LOCK_CHECKOUTS_OF: Final = f"""
+    SELECT FROM checkouts WHERE {_CHECKOUTS_OF} OR email = ANY($2::text[]) ORDER BY id FOR UPDATE
+"""
 _ERASE_CHECKOUTS: Final = f"UPDATE checkouts SET {_BLANK_CHECKOUT} WHERE {_CHECKOUTS_OF}"  # noqa: S608 - ours
+_ERASE_EMAILS_OF_CHECKOUTS: Final = "UPDATE checkouts SET email = NULL WHERE email = ANY($1::text[])"
 _ERASE_WRITTEN: Final = f"""
     UPDATE checkouts c SET {_BLANK_CHECKOUT} FROM accounts a
     WHERE c.id = ANY($1::uuid[]) AND a.id = ANY($2::uuid[]) AND c.customer_id = a.id::text AND a.erased
@@ -66,7 +71,7 @@ class Erasure:
 
     def of_account(self, account_id: UUID) -> None:
         """Adds an account: its orders and checkouts lose their addresses, and so do those of guests that have its
-        address."""
+        address. That address goes from whatever other customers typed it into, and no more of that."""
         self._accounts.append(account_id)
 
     def of_guest(self, principal: str) -> None:
@@ -92,6 +97,8 @@ class Erasure:
             return
         principals = self._principals
         await connection.execute(_ERASE_CHECKOUTS, principals, self._emails)
+        if self._emails:
+            await connection.execute(_ERASE_EMAILS_OF_CHECKOUTS, self._emails)
         changed = await connection.fetch(_ERASE_EMAILS, principals, self._emails)
         principals += {row["customer_id"] for row in changed if is_guest(row["customer_id"])}
         await connection.execute(_BLANK_DEAD_LETTERS, principals)

@@ -137,6 +137,24 @@ async def test_a_guest_is_erased_from_every_order_that_the_token_placed(shop: Sh
     assert (await shop.staff.get(f"/orders/{stays['id']}")).ok()["email"] == "stays.guest@example.com"
 
 
+async def test_who_completes_a_checkout_with_somebody_else_s_address_is_no_part_of_them(shop: Shop) -> None:
+    await shop.take_terms_back()
+    email, lines = "typed.by.bob@example.com", [{"sku": await shop.product(on_hand=50), "quantity": 1}]
+    person = await registered(shop, {"email": email, "name": "Ann", "password": "a password of hers"})
+    ann, bob = (await sign_in(shop, person)).client, shop.customer()
+    bobs = {"name": "Bob", "line1": "2 Quiet Lane", "city": "London", "country": "GB"}
+    opened = (await bob.post("/checkouts", {"lines": lines, "email": email, "address": bobs})).ok(201)
+    path = f"/checkouts/{opened['id']}"
+    order = (await bob.post(f"{path}/complete", {"expected_total_minor": 250})).ok(201)
+    known = (await ann.get("/me/export")).ok()
+    assert (known["checkouts"], known["orders"]) == ([], [])
+    assert (await ann.request("DELETE", f"{API}/me")).status == 204
+    seen = (await bob.get(path)).ok()
+    assert (seen["email"], seen["address"]["line1"]) == (None, "2 Quiet Lane")
+    assert (await bob.get(f"/orders/{order['id']}")).ok()["email"] is None
+    assert await _in_tables(shop, ["typed.by.bob"]) == []
+
+
 @pytest.mark.campaign
 async def test_admins_and_the_cli_erase_too_and_nobody_is_erased_twice(shop: Shop) -> None:
     admin = shop.client("admin", "erasing-admin")

@@ -12,11 +12,15 @@ import pytest
 import pytest_asyncio
 
 from domain.accounts import CreateAccount
+from domain.addresses import Address
+from domain.checkouts import OpenCheckout
 from domain.erasure import EraseAccount, EraseOrderAddress
 from domain.model import Actor, Command, Personal, Secret, Wanted
 from domain.orders import PlaceOrder
 from domain.registration import ConfirmAddress, RegisterAgain
+from runtime.engine import create_engine
 from runtime.mailboxes.sender import Sender
+from runtime.personal_data import exported
 from runtime.settings import Settings
 from tests.integration.shopfloor import Shopfloor
 from workers.tidying import Tidier
@@ -24,6 +28,7 @@ from workers.tidying import Tidier
 ADDRESS: Final = "ada@example.com"
 GUEST: Final = Actor.in_role("guest:1", "customer")
 SECRET: Final = Secret("a hash")
+_HOME: Final = Address("Ada Lovelace", "1 Harbour Street", "London", "GB")
 
 
 async def _account(floor: Shopfloor, mailbox: int = 0, email: str = ADDRESS, *, confirmed: bool = True) -> UUID:
@@ -112,6 +117,47 @@ async def test_a_guest_is_erased_from_all_its_orders_whatever_mailbox_they_are_i
     await _apply(floor, late, EraseOrderAddress(mine[0].order_id), actor=GUEST)
     assert await _emails(floor) == {**dict.fromkeys([each.order_id for each in (*mine, late)]), other.order_id: ADDRESS}
     await floor.verified()
+
+
+async def test_who_typed_the_address_of_somebody_who_is_erased_keeps_what_is_their_own(floor: Shopfloor) -> None:
+    """What somebody else has set in a checkout is theirs; what a guest has set with the address is the person's."""
+    account_id = await _account(floor)
+    bobs, guests, anns = floor.new_id(1), floor.new_id(2), floor.new_id(3)
+    set_by = {"bob": bobs, GUEST.principal: guests, str(account_id): anns}
+    for principal, checkout_id in set_by.items():
+        opened = OpenCheckout(checkout_id, email=Personal(ADDRESS), address=_HOME.sealed(), note=Personal("Ring."))
+        await _apply(floor, opened, actor=Actor.in_role(principal, "customer"))
+    known = await _export(floor, account_id)
+    assert {UUID(checkout["id"]) for checkout in known["checkouts"]} == {guests, anns}
+    await _apply(floor, EraseAccount(account_id))
+    rows = await floor.pool.fetch("SELECT id, email, address, note FROM checkouts")
+    kept = {row["id"]: tuple(row)[1:] for row in rows}
+    assert kept == {bobs: (None, _HOME.sealed().value, "Ring."), guests: (None,) * 3, anns: (None,) * 3}
+    await floor.verified()
+
+
+async def test_the_export_has_no_orders_of_other_customers_whatever_address_they_typed(floor: Shopfloor) -> None:
+    await floor.fill(MUG=100)
+    account_id = await _account(floor)
+    own, guest = _order(floor, str(account_id), 1), _order(floor, GUEST.principal, 2)
+    bobs = _order(floor, "bob", 3)
+    await _apply(floor, own, guest, bobs)
+    known = await _export(floor, account_id)
+    assert [UUID(order["id"]) for order in known["orders"]] == [own.order_id, guest.order_id]
+    await _apply(floor, EraseAccount(account_id))
+    assert await _emails(floor) == dict.fromkeys([own.order_id, guest.order_id, bobs.order_id])
+    await floor.verified()
+
+
+async def _export(floor: Shopfloor, account_id: UUID) -> Any:
+    engine = create_engine(floor.database_url, pool_size=1)
+    try:
+        async with engine.connect() as connection:
+            found = await exported(connection, account_id)
+    finally:
+        await engine.dispose()
+    assert found is not None
+    return msgspec.json.decode(found)
 
 
 async def _dead_letter(floor: Shopfloor, principal: str) -> UUID:
