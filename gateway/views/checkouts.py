@@ -36,7 +36,7 @@ from gateway.views.terms import now as terms_now
 from gateway.web.rawjson import as_text
 from runtime.entities import table_of
 from runtime.offers import HAVE_ORDERED, OFFERS, offer
-from runtime.tables import allowances, checkouts, customers, promotion_codes
+from runtime.tables import accounts, allowances, checkouts, customers, promotion_codes
 from runtime.terms import TermsMemory
 
 
@@ -156,10 +156,9 @@ class Quoting:
             shop.of(PromotionCode)[code.code] = code
         if checkout.gift_cards or checkout.store_credit:
             await _load_cards(connection, shop, checkout)
-        email = None if checkout.email is None else checkout.email.value
         customer_id = None if is_guest(checkout.customer_id) else checkout.customer_id
-        buyer, at = identities(customer_id, email, self._identity_key), datetime.now(UTC)
-        await _load_buyer(connection, shop, terms, customer_id)
+        email = await _load_buyer(connection, shop, terms, customer_id)
+        buyer, at = self._identities(customer_id, email, checkout), datetime.now(UTC)
         quote, keys = quote_of(shop, checkout, at, buyer, explain=explain), set[str]()
         for _ in range(_QUOTES_MAX):
             unknown = {take.key for take in quote.takes} - keys
@@ -181,6 +180,12 @@ class Quoting:
             checkout.order_id,
         )
         return _Quoted(quote, options_of(shop, checkout, at, buyer) if optioned else (), completion)
+
+    def _identities(self, customer_id: str | None, email: str | None, checkout: Checkout) -> tuple[str, ...]:
+        """What the buyer is counted by: the customer, the account's mailbox and the checkout's, whichever there are."""
+        account = identities(customer_id, email, self._identity_key)
+        typed = identities(None, _opened(checkout.email), self._identity_key)
+        return (*account, *(one for one in typed if one not in account))
 
 
 async def find(connection: AsyncConnection, quoting: Quoting, actor: Actor, checkout_id: UUID) -> CheckoutView | None:
@@ -274,20 +279,26 @@ async def _load_cards(connection: AsyncConnection, shop: Shop, checkout: Checkou
     shop.balances_of(CARDS).update(await cards.balances(connection, ids))
 
 
-async def _load_buyer(connection: AsyncConnection, shop: Shop, terms: Terms, customer_id: str | None) -> None:
-    """Loads what the customer buys as, and whether they have ordered before, if that matters."""
+async def _load_buyer(connection: AsyncConnection, shop: Shop, terms: Terms, customer_id: str | None) -> str | None:
+    """Loads what the customer buys as, and whether they have ordered before, if that matters. Returns the account's
+    address, if there is an account."""
     if customer_id is None:
-        return
+        return None
+    email: str | None = None
     if (account_id := account_of(customer_id)) is not None:
-        row = (await connection.execute(_CUSTOMER.where(customers.c.id == account_id))).mappings().one_or_none()
-        if row is not None:
+        row = (await connection.execute(_CUSTOMER.where(accounts.c.id == account_id))).mappings().one_or_none()
+        email = None if row is None else row["email"]
+        if row is not None and row["id"] is not None:
             shop.others[Customer] = {account_id: table_of(Customer).read(dict(row))}
     if terms.for_first_orders:
         for one, earlier in await connection.execute(_ORDERED, {"customers": [customer_id]}):
             shop.of(Ordered)[one] = Ordered(one, earlier)
+    return email
 
 
-_CUSTOMER: Final = select(*(customers.c[name] for name in table_of(Customer).fields))
+_CUSTOMER: Final = select(accounts.c.email, *(customers.c[name] for name in table_of(Customer).fields)).select_from(
+    accounts.outerjoin(customers, customers.c.id == accounts.c.id)
+)
 # So many promotions that are used up, one after the other, are seen for what they are.
 _QUOTES_MAX: Final = 16
 

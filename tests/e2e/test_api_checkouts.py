@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from tests.e2e.api import API, Client
+from tests.e2e.people import Person, sign_in
 from tests.e2e.shop import Shop
 from tests.system import eventually_seen
 
@@ -229,4 +230,35 @@ async def test_what_takes_the_place_of_a_promotion_that_is_used_up_may_be_used_u
         path = f"/checkouts/{await _opened(buyer, lines=[{'sku': sku, 'quantity': 1}])}"
         assert (await buyer.get(path)).ok()["quote"]["total_minor"] == total_minor
         (await buyer.post(f"{path}/complete", {"expected_total_minor": total_minor})).ok(201)
+    await shop.take_terms_back()
+
+
+async def test_a_buyer_is_one_by_the_account_s_mailbox_whatever_the_checkout_says(shop: Shop) -> None:
+    """Two accounts of one mailbox are one buyer, and an address typed at the checkout takes nothing of that away."""
+    admin, sku = shop.client("admin", "shop-admin"), await shop.product(9, price_minor=100)
+    limit = {"most": 1, "items": {"skus": [sku]}}
+    (await admin.put(f"/terms/purchase-limits/{uuid4()}", limit)).ok()
+    buyers = []
+    for number in (1, 2):
+        person = {"email": f"hamster+{number}@example.com", "name": "Ham", "password": "enough in any case"}
+        account = (await admin.post("/users", {**person, "role": "customer"})).ok(201)
+        buyers.append((await sign_in(shop, Person(account["id"], person["email"], person["password"]))).client)
+    first, second = buyers
+    lines = [{"sku": sku, "quantity": 1}]
+    paths = {
+        email: f"/checkouts/{await _opened(second, lines=lines, email=email)}"
+        for email in (None, "elsewhere@example.com", "hamster@example.com")
+    }
+    for path in paths.values():
+        assert (await second.get(path)).ok()["requirements"] == []
+    first_path = f"/checkouts/{await _opened(first, lines=lines)}"
+    (await first.post(f"{first_path}/complete", {"expected_total_minor": 100})).ok(201)
+    for path in paths.values():
+        refused = await second.post(f"{path}/complete", {"expected_total_minor": 100})
+        said = refused.problem(422, "checkout_incomplete")["requirements"]
+        assert [lacking["code"] for lacking in said] == ["purchase_limit"]
+    # What is typed counts as well: it is somebody's mailbox.
+    other = shop.customer()
+    path = f"/checkouts/{await _opened(other, lines=lines, email='hamster+3@example.com')}"
+    assert [lacking["code"] for lacking in (await other.get(path)).ok()["requirements"]] == ["purchase_limit"]
     await shop.take_terms_back()

@@ -2,8 +2,9 @@
 ledger's key, what an order takes from it, and how much there is in all; all of them are taken when the order is placed,
 and given back if it is cancelled or expires.
 
-A buyer is known by identities, and each is counted by itself: the customer's id, and a keyed hash of the e-mail
-address, since no address may stand in the log. A limit for each buyer cannot be decided for one who is not known.
+A buyer is known by identities, and each is counted by itself: the customer's id, and a keyed hash of each e-mail
+address (the account's and the checkout's), since no address may stand in the log. A limit for each buyer cannot be
+decided for one who is not known.
 """
 
 from __future__ import annotations
