@@ -1,6 +1,6 @@
 """Slows guessing: attempts to sign in are counted, by address and by account, and refused beyond a limit; so are
-registrations, guests' orders and codes of gift cards, by address. The counts are token buckets that are full again
-after a window.
+registrations, guests' orders and codes of gift cards and promotions, by address. The counts are token buckets that are
+full again after a window.
 
 A stranger must not be able to lock an account. So an account's own count covers only addresses that have never signed
 in to it; an address that has is limited only by its own attempts. Attempts are counted before the password is checked,
@@ -40,6 +40,7 @@ _Name = Literal[
     "guest-mails",
     "password-resets",
     "gift-cards",
+    "promotion-codes",
 ]
 THROTTLED.allow(policy=get_args(_Name))
 
@@ -80,6 +81,7 @@ class Throttle:
             "guest-mails": config.guest_mails_max_per_address,
             "password-resets": config.resets_max_per_address,
             "gift-cards": config.gift_cards_max_per_address,
+            "promotion-codes": config.promotion_codes_max_per_address,
         }
         window_seconds = config.guess_window_seconds
         self._policies = {name: Policy(name, limit / window_seconds, limit, exact=True) for name, limit in most.items()}
@@ -121,6 +123,16 @@ class Throttle:
         """The code was right: it is uncounted."""
         _note(scope, [await self._buckets.give_back(*self._of("gift-cards", _network(scope)))])
 
+    async def promotion_codes(self, scope: Scope, *, known: bool) -> None:
+        """Counts somebody who names promotions by codes that there are not. Who knows theirs takes nothing, and is only
+        refused once such guesses have used all up: being let in must not tell that a code is right. Raises a 429
+        Problem."""
+        count = self._of("promotion-codes", _network(scope))
+        if known:
+            self._let_in(scope, [await self._buckets.look(*count)])
+        else:
+            await self._count(scope, count)
+
     async def forgive(self, attempt: Attempt) -> None:
         """Uncounts an attempt, and remembers that this address is the owner's."""
         given_back = await asyncio.gather(*(self._buckets.give_back(*count) for count in attempt.counts))
@@ -142,7 +154,10 @@ class Throttle:
 
     async def _count(self, scope: Scope, *counts: _Count) -> None:
         """Counts in each. Raises a 429 Problem if one was at its limit."""
-        standings = await asyncio.gather(*(self._buckets.take(*count) for count in counts))
+        self._let_in(scope, await asyncio.gather(*(self._buckets.take(*count) for count in counts)))
+
+    def _let_in(self, scope: Scope, standings: Sequence[Standing]) -> None:
+        """Says how the request stands. Raises a 429 Problem if one was at its limit."""
         _note(scope, standings)
         for standing in standings:
             if not standing.granted:

@@ -113,6 +113,13 @@ class Buckets:
             self._asking = asyncio.create_task(self._ask_all())
         return await answer
 
+    async def look(self, policy: Policy, subject: str) -> Standing:
+        """Whether there is a token in the subject's bucket, and takes none."""
+        account = self._account(policy, subject)
+        if self._coming_back is None:
+            await self._ask([account])
+        return Standing(policy, True, account.left) if account.look(self._clock()) >= 1 else account.refusal()
+
     async def give_back(self, policy: Policy, subject: str) -> Standing:
         """Puts back a token that was taken."""
         account = self._account(policy, subject)

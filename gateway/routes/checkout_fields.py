@@ -12,6 +12,7 @@ from domain.model import Wanted
 from gateway.edge import Edge
 from gateway.routes.cards import usable_cards
 from gateway.routes.orders import LineBody
+from gateway.views import checkouts
 from gateway.web.fields import (
     AddressLine,
     CheckoutNote,
@@ -27,8 +28,8 @@ from gateway.web.fields import (
 )
 from gateway.web.requests import Body
 
-REFUSED_CARDS: Final = ("gift_card_not_usable", "too_many_attempts")
-"""What naming gift cards by their codes may be refused with."""
+REFUSED_CODES: Final = ("gift_card_not_usable", "too_many_attempts")
+"""What naming gift cards and promotions by their codes may be refused with."""
 
 
 class AddressBody(Body):
@@ -61,7 +62,7 @@ class CheckoutBody(Body):
 
 async def fields_of(edge: Edge, request: Request, body: CheckoutBody) -> dict[str, Any]:
     """The fields of the command that sets what the body says. Codes of gift cards are known here and nowhere else: what
-    they open goes on."""
+    they open goes on. Those of promotions go on as they are; who tries too many that there are not has to wait."""
     given = {name: getattr(body, name) for name in body.model_fields_set & CheckoutBody.model_fields.keys()}
     for empty in ("lines", "codes", "gift_cards"):
         if empty in given and given[empty] is None:
@@ -70,6 +71,10 @@ async def fields_of(edge: Edge, request: Request, body: CheckoutBody) -> dict[st
         given["store_credit"] = bool(given.pop("use_store_credit"))
     if given.get("gift_cards"):
         given["gift_cards"] = [card.id for card in await usable_cards(edge, request, given["gift_cards"])]
+    if given.get("codes"):
+        async with edge.engine.connect() as connection:
+            known = await checkouts.know_codes(connection, given["codes"])
+        await edge.throttle.promotion_codes(request.scope, known=known)
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if lines := fields.get("lines"):
         quantities: dict[str, int] = {}

@@ -26,7 +26,7 @@ from gateway.edge import Edge, edge_of
 from gateway.identity import guests
 from gateway.identity.caller import NOBODY, Caller
 from gateway.identity.requirements import require_role
-from gateway.routes.checkout_fields import REFUSED_CARDS, CheckoutBody, fields_of
+from gateway.routes.checkout_fields import REFUSED_CODES, CheckoutBody, fields_of
 from gateway.routes.payments import PaymentBody, creation, heard_of
 from gateway.views import checkouts as views
 from gateway.views import orders as order_views
@@ -73,7 +73,7 @@ class CompletionBody(Body):
     "",
     status_code=201,
     response_model=OpenedView,
-    responses={201: headers("Location"), **write(*REFUSED_CARDS)},
+    responses={201: headers("Location"), **write(*REFUSED_CODES)},
     openapi_extra={**body_schema(CheckoutBody), "parameters": WRITE_HEADERS},
 )
 async def open_checkout(request: Request, caller: Anyone) -> Response:
@@ -115,7 +115,7 @@ async def get_checkout(request: Request, caller: Reader, checkout_id: UUID) -> R
 @router.patch(
     "/{checkout_id}",
     response_model=CheckoutView,
-    responses=write("checkout_not_found", "checkout_not_open", *REFUSED_CARDS),
+    responses=write("checkout_not_found", "checkout_not_open", *REFUSED_CODES),
     openapi_extra={**body_schema(CheckoutBody), "parameters": WRITE_HEADERS},
 )
 async def change_checkout(request: Request, caller: Writer, checkout_id: UUID) -> Response:

@@ -10,7 +10,7 @@ from gateway.apidocs.responses import read
 from gateway.edge import edge_of
 from gateway.identity.caller import Caller
 from gateway.identity.requirements import require_role
-from gateway.routes.checkout_fields import REFUSED_CARDS, CheckoutBody, fields_of
+from gateway.routes.checkout_fields import REFUSED_CODES, CheckoutBody, fields_of
 from gateway.views import promotions as views
 from gateway.views.promotions import PreviewView
 from gateway.web import API
@@ -33,7 +33,7 @@ class PreviewBody(CheckoutBody):
 @router.post(
     "/preview",
     response_model=PreviewView,
-    responses=read(400, 413, 415, *REFUSED_CARDS),
+    responses=read(400, 413, 415, *REFUSED_CODES),
     openapi_extra=body_schema(PreviewBody),
 )
 async def preview_promotions(request: Request, caller: Reader) -> Response:

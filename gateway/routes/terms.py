@@ -35,7 +35,7 @@ router = APIRouter(prefix=f"{API}/terms", tags=["terms"])
 Reader = Annotated[Caller, Depends(require_role("staff", "catalogue:read"))]
 Writer = Annotated[Caller, Depends(require_role("admin", "catalogue:write"))]
 
-_CODE_BYTES: Final = 5
+_CODE_BYTES: Final = 10
 
 _STATED: Final = write("too_many_terms")
 _TAKEN_BACK: Final = write("terms_not_found")

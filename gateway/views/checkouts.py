@@ -24,7 +24,7 @@ from domain.promotion_codes import PromotionCode
 from domain.quote.quoted import Quote, QuotedDelivery
 from domain.quote.terms import Terms
 from domain.quote.terms.limits import identities
-from domain.quote.terms.promotions import Code
+from domain.quote.terms.promotions import Code, folded_code
 from domain.quoting import folded_codes, options_of, quote_of, store_credit_of, wanted_by
 from domain.terms import NOW
 from gateway.views import cards
@@ -242,6 +242,12 @@ async def completion(
     """What it takes to complete a checkout that `actor` may see."""
     found = await _row(connection, actor, checkout_id)
     return None if found is None else (await quoting.quote(connection, _state(found))).completion
+
+
+async def know_codes(connection: AsyncConnection, typed: Collection[str]) -> bool:
+    """Whether there is each of these codes of promotions, as they were typed."""
+    wanted = set(map(folded_code, typed))
+    return wanted == {found.code for found in await _codes(connection, wanted) if found.says.active}
 
 
 async def _row(connection: AsyncConnection, actor: Actor, checkout_id: UUID) -> RowMapping | None:

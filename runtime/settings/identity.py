@@ -61,6 +61,9 @@ class Identity(Section):
     gift_cards_max_per_address: int = Field(
         50, description="Codes of gift cards from one address that are no good.", ge=1
     )
+    promotion_codes_max_per_address: int = Field(
+        50, description="Requests from one address with a code of a promotion that is no good.", ge=1
+    )
     guest_mails_max_per_address: int = Field(
         60, description="Orders that guests confirm or cancel from one address; each is answered by mail.", ge=1
     )

@@ -1,11 +1,14 @@
 """Admins state taxes, deliveries and promotions; from the next request on, every checkout is quoted by them."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from redis.asyncio import Redis
 
+from tests.e2e.another import gateway
 from tests.e2e.api import Client
 from tests.e2e.shop import Shop
 
@@ -80,6 +83,7 @@ async def test_a_code_is_typed_in_any_case_and_used_as_often_as_it_may(shop: Sho
     text = f"welcome-{uuid4().hex[:8]}"
     made = (await admin.post(f"{path}/codes", {"codes": [text], "count": 2, "prefix": "X-", "uses_limit": 1})).ok(201)
     assert len({*made["items"]}) == 3
+    assert all(re.fullmatch(r"X-[0-9A-F]{20}", one) for one in made["items"][1:]), "80 bits: nobody finds one by trying"
     totals = []
     for _ in range(2):
         ann = shop.customer()
@@ -98,6 +102,49 @@ async def test_a_code_is_typed_in_any_case_and_used_as_often_as_it_may(shop: Sho
         ("/codes/1", "code_unknown"),
     ]
     (await admin.delete("/terms/codes/NONE")).problem(404, "code_not_found")
+
+
+async def test_random_codes_fit_whatever_their_prefix(shop: Shop, admin: Client) -> None:
+    path, longest = f"/terms/promotions/{uuid4()}", "X" * 20
+    (await admin.put(path, {"name": "Tenth", "action": {"kind": "percent", "percent_bp": 1000}, "coded": True})).ok()
+    (made,) = (await admin.post(f"{path}/codes", {"count": 1, "prefix": longest})).ok(201)["items"]
+    checkout = await _checkout(shop, shop.customer(), codes=[made.lower()])
+    assert (made[:20], checkout["quote"]["discount_minor"]) == (longest, 200)
+
+
+@pytest.fixture
+async def strict(shop: Shop) -> AsyncIterator[str]:
+    """Another gateway of the shop, which lets an address try three codes that are no good; the count is taken back in
+    the end, as all tests come from one address."""
+    with gateway(shop.system, TIDEGATE_PROMOTION_CODES_MAX_PER_ADDRESS="3") as url:
+        yield url
+    async with Redis.from_url(shop.system.valkey.url) as redis:
+        counts = [key async for key in redis.scan_iter("bucket:promotion-codes:*")]
+        assert counts, "what was tried was counted"
+        await redis.delete(*counts)
+
+
+async def test_who_tries_codes_has_to_wait_and_who_knows_them_does_not(shop: Shop, admin: Client, strict: str) -> None:
+    path = f"/terms/promotions/{uuid4()}"
+    (await admin.put(path, {"name": "Tenth", "action": {"kind": "percent", "percent_bp": 1000}, "coded": True})).ok()
+    known, gone = (await admin.post(f"{path}/codes", {"count": 2})).ok(201)["items"]
+    assert (await admin.delete(f"/terms/codes/{gone}")).status == 204
+    checkout = await _checkout(shop, ann := shop.customer())
+    cart = f"/checkouts/{checkout['id']}"
+    there = Client(shop.http, strict, shop.system.token("customer", ann.principal))
+    for _ in range(10):
+        assert (await there.patch(cart, {"codes": [known]})).ok()["quote"]["discount_minor"] == 200
+        (await there.patch(cart, {"codes": []})).ok()
+    for tried in (["NONE"], [known, "NONE"], [gone]):
+        (await there.patch(cart, {"codes": tried})).ok()
+    refused = await there.patch(cart, {"codes": ["NONE"]})
+    refused.problem(429, "too_many_attempts")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert '"promotion-codes";r=0;t=' in refused.headers["RateLimit"]
+    (await there.post("/checkouts", {"codes": ["NONE"]})).problem(429, "too_many_attempts")
+    # Or else who is refused would know that the code is wrong.
+    (await there.patch(cart, {"codes": [known]})).problem(429, "too_many_attempts")
+    (await there.patch(cart, {"note": "No code."})).ok()
 
 
 async def test_staff_are_told_what_promotions_do_for_a_basket_and_what_is_missing(shop: Shop, admin: Client) -> None:

@@ -110,6 +110,16 @@ async def test_what_is_given_back_can_be_taken_elsewhere(processes: list[Buckets
     assert granted(await race(processes, policy, 4)) == 2
 
 
+async def test_who_looks_takes_nothing_and_sees_what_was_taken_elsewhere(
+    processes: list[Buckets], redis: Redis
+) -> None:
+    policy = Policy("few", SLOW, 2, exact=True)
+    assert granted([await processes[0].look(policy, "ann") for _ in range(5)]) == 5
+    assert await redis.dbsize() == 0, "a full bucket is not kept"
+    assert granted(await race(processes[1:], policy, 4)) == 2
+    assert not (await processes[0].look(policy, "ann")).granted
+
+
 async def test_every_bucket_ends_when_it_would_be_full(processes: list[Buckets], redis: Redis) -> None:
     await race(processes, FEW, 10)
     assert 9_000 < await redis.pttl(KEY) / 1_000 <= 10_000

@@ -28,6 +28,7 @@ LIMITS = Settings(
     guest_mails_max_per_address=2,
     resets_max_per_address=2,
     gift_cards_max_per_address=3,
+    promotion_codes_max_per_address=3,
 )
 
 
@@ -244,3 +245,16 @@ async def test_codes_of_gift_cards_that_are_no_good_are_limited_by_address(throt
     with pytest.raises(Problem, match="Too many attempts"):
         await throttle.gift_card(asks())
     await throttle.gift_card(asks(stranger(1)))
+
+
+async def test_codes_of_promotions_that_there_are_not_are_limited_by_address(throttle: Throttle) -> None:
+    most = LIMITS.promotion_codes_max_per_address
+    await asyncio.gather(*(throttle.promotion_codes(asks(), known=True) for _ in range(10 * most)))
+    for _ in range(most):
+        await throttle.promotion_codes(asks(), known=True)
+        await throttle.promotion_codes(asks(), known=False)
+    for known in (False, True, True):
+        with pytest.raises(Problem, match="Too many attempts"):
+            await throttle.promotion_codes(asks(), known=known)
+    for known in (False, True):
+        await throttle.promotion_codes(asks(stranger(1)), known=known)
