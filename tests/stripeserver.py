@@ -50,6 +50,21 @@ class StripeHere:
         made = await self.post("/v1/payment_methods", {"type": "card", "card": card})
         return str(made["id"])
 
+    async def forgets(self) -> None:
+        """Forgets the keys of requests, as Stripe does after a day."""
+        await self.post("/_config/forgets", {})
+
+    async def refuses_to_read(self, path: str) -> None:
+        """Answers the next reading of this path as if our key did not allow it."""
+        await self.post("/_config/refuses", {"path": path})
+
+    async def listed(self, kind: str) -> list[Any]:
+        """The newest of a kind of object."""
+        headers = {"Authorization": f"Bearer {SECRET_KEY}"}
+        async with self._session.get(f"{self.url}/v1/{kind}?limit=100", headers=headers) as response:
+            assert response.status == 200, await response.text()
+            return list((await response.json())["data"])
+
     async def tells(self, url: str, secret: str) -> None:
         """Has webhooks sent."""
         await self.post("/_config/webhooks/tidegate", {"url": url, "secret": secret})
@@ -111,19 +126,32 @@ def _serve(port: int) -> None:
 
     def by_date(cls: type[Any], /, url: str, created: dict[str, str] | None = None, **said: Any) -> Any:
         found = listed(url, **said)
-        first = int((created or {}).get("gte", 0))
-        found._list = [each for each in found._list if each.created >= first]
+        first, last = int((created or {}).get("gte", 0)), int((created or {}).get("lte", 1 << 62))
+        found._list = [each for each in found._list if first <= each.created <= last]
         return found
 
     intent.amount_received = property(received)
     intent._api_list_all = classmethod(by_date)
     refund._api_create = classmethod(refunded)
     answers: dict[str, tuple[int, bytes]] = {}
+    unreadable: set[str] = set()
+
+    async def forgets(request: web.Request) -> web.Response:
+        answers.clear()
+        return web.Response()
+
+    async def refuses(request: web.Request) -> web.Response:
+        unreadable.add((await request.json())["path"])
+        return web.Response()
 
     @web.middleware
     async def once(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        if request.method == "GET" and request.path in unreadable:
+            unreadable.remove(request.path)
+            said = {"type": "invalid_request_error", "message": "The key does not have the permissions."}
+            return web.json_response({"error": said}, status=403)
         key = request.headers.get("Idempotency-Key")
         if key is None or request.method != "POST":
             return await handler(request)
@@ -138,6 +166,8 @@ def _serve(port: int) -> None:
     app = web.Application(middlewares=[once, *server.app.middlewares])
     captures = server.api_extra(lambda **said: captured(intent, **said), "")
     app.router.add_post("/v1/payment_intents/{id}/capture", captures)
+    app.router.add_post("/_config/forgets", forgets)
+    app.router.add_post("/_config/refuses", refuses)
     for route in server.app.router.routes():
         assert route.resource is not None
         app.router.add_route(route.method, route.resource.canonical, route.handler)

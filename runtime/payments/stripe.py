@@ -155,20 +155,21 @@ class Stripe:
         intent = await self._intent(intent_id)
         refunds: list[Said] = []
         if intent["status"] == "succeeded":
-            page = await _answer(self._refunds.list_async({"payment_intent": intent_id, "limit": _PAGE_ROWS}))
-            refunds = [refund.to_dict() async for refund in page.auto_paging_iter()]
+            refunds = await self._refunds_of(intent_id)
         return report_of_intent(intent, refunds)
 
     async def _intent(self, intent_id: str) -> Said:
-        return (await _answer(self._intents.retrieve_async(intent_id))).to_dict()
+        return (await _read(self._intents.retrieve_async(intent_id))).to_dict()
 
-    async def _created(self, since: datetime, until: datetime | None) -> AsyncIterator[Said]:
-        """The intents of a time, which come in pages."""
+    async def _refunds_of(self, intent_id: str) -> list[Said]:
+        first = self._refunds.list_async({"payment_intent": intent_id, "limit": _PAGE_ROWS})
+        return [refund async for refund in _listed(first)]
+
+    def _created(self, since: datetime, until: datetime | None) -> AsyncIterator[Said]:
+        """The intents of a time."""
         when = {"gte": int(since.timestamp())} | ({} if until is None else {"lte": int(until.timestamp())})
         wanted: Any = {"created": when, "limit": _PAGE_ROWS}
-        page = await _answer(self._intents.list_async(wanted))
-        async for intent in page.auto_paging_iter():
-            yield intent.to_dict()
+        return _listed(self._intents.list_async(wanted))
 
 
 def _named(attempt: Attempt) -> str:
@@ -187,3 +188,22 @@ async def _answer(call: Awaitable[_Said]) -> _Said:
         raise OutcomeUnknown(f"Stripe did not answer: {type(error).__name__}") from error
     except stripe.StripeError as error:
         raise Refused(f"Stripe refused: {error.code or type(error).__name__}: {error.user_message}") from error
+
+
+async def _read(call: Awaitable[_Said]) -> _Said:
+    """The answer to a question. That it may not be asked says nothing of what was done."""
+    try:
+        return await _answer(call)
+    except Refused as refused:
+        raise OutcomeUnknown(f"it may be done, but cannot be read: {refused}") from refused
+
+
+async def _listed(first: Awaitable[Any]) -> AsyncIterator[Said]:
+    """What a list holds, which comes in pages."""
+    page = await _read(first)
+    while True:
+        for each in page.data:
+            yield each.to_dict()
+        if not page.has_more:
+            return
+        page = await _read(page.next_page_async())
