@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,8 @@ from domain.payments.commands import (
     VoidPayment,
 )
 from domain.payments.entries import Entry
+from runtime.payments.provider import Refused
+from runtime.payments.sandbox import Sandbox
 from tests.integration.shopfloor import ANN, BOB
 from tests.integration.till import ALL, PROVIDER, Till
 from workers.tasks.kinds import CALLS
@@ -272,3 +275,27 @@ async def test_a_request_that_the_provider_does_not_take_has_failed(till: Till) 
     assert await till.status(payment_id) == "failed"
     assert await till.status(await till.paid(order.order_id)) == "charged"
     await till.floor.verified()
+
+
+@pytest.mark.parametrize("verb", ["create", "capture", "refund"])
+async def test_what_was_done_and_is_then_refused_was_done(
+    till: Till, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Its answer was lost, and its key is forgotten by the time that it is repeated."""
+    does = getattr(Sandbox, verb)
+
+    async def refused(*said: Any, **more: Any) -> None:
+        await does(*said, **more)
+        raise Refused("It was done already.")
+
+    monkeypatch.setattr(Sandbox, verb, refused)
+    order = await till.order()
+    payment_id = await till.paid(order.order_id, capture="manual")
+    about = (order.order_id, payment_id)
+    assert await till.applied(CapturePayment(*about, till.id_beside(payment_id), 300)) == "applied"
+    await till.run()
+    assert await till.applied(RefundPayment(*about, till.id_beside(payment_id), 100, "Broken")) == "applied"
+    await till.run()
+    assert await till.amounts(payment_id) == Amounts(authorized=300, charged=300, refunded=100)
+    assert await till.floor.order_status(order.order_id) == "confirmed"
+    await till.verified()

@@ -1,8 +1,8 @@
 """Payments: providers are asked for what the log says was requested, and what they say is reported.
 
 Each request has its reference as its key, so it may be made any number of times. One whose outcome nobody knows is made
-again for as long as it takes; one that the provider does not take has failed. What stays pending after all that is
-asked about, less and less often; an answer without news leaves no trace in the log.
+again for as long as it takes; one that the provider does not take has failed, unless it says that it was done. What
+stays pending after all that is asked about, less and less often; an answer without news leaves no trace in the log.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from domain.limits import PAYMENT_MESSAGE_MAX_CHARS
 from domain.payments.commands import ReportPayment
-from domain.payments.entries import FAILURES, Entry, Kind
+from domain.payments.entries import FAILURES, SUCCESSES, Entry, Kind
 from domain.payments.payment import Payment
 from domain.payments.rules import is_known
 from runtime import entities
@@ -33,8 +33,9 @@ async def _create(task: Task, tools: TaskTools) -> ReportPayment | None:
     payment = await _payment(tools, UUID(task.subject))
     provider = tools.providers[payment.provider]
     method, return_url = task.payload["method"], task.payload["return_url"]
-    call = provider.create(Attempt.of(payment), method=method, return_url=return_url)
-    report = await _outcome(payment, payment.begun, Act(payment.reference, payment.amount_minor), call)
+    attempt, act = Attempt.of(payment), Act(payment.reference, payment.amount_minor)
+    call = provider.create(attempt, method=method, return_url=return_url)
+    report = await _outcome(provider, attempt, payment.begun, act, call)
     return _command(payment, report, tools.config.payment_ask_seconds)
 
 
@@ -45,11 +46,7 @@ async def _move(task: Task, tools: TaskTools) -> ReportPayment | None:
     act = Act(task.payload["reference"], task.payload["amount_minor"])
     attempt = await _named(provider, payment)
     does = {"charge": provider.capture, "cancel": provider.void, "refund": provider.refund}[kind]
-    report = await _outcome(payment, kind, act, does(attempt, act))
-    if any(entry.code == _REFUSED for entry in report.entries):
-        # It may be refused because of what we have not heard: an attempt that is to end has been paid.
-        asked = await _known(provider.ask(attempt))
-        report = Report(payment.id, asked.provider_reference, asked.currency, (*asked.entries, *report.entries))
+    report = await _outcome(provider, attempt, kind, act, does(attempt, act))
     return _command(payment, report, tools.config.payment_ask_seconds)
 
 
@@ -82,14 +79,21 @@ async def _named(provider: Provider, payment: Payment) -> Attempt:
     return Attempt.of(payment)
 
 
-async def _outcome(payment: Payment, kind: Kind, act: Act, call: Awaitable[Report]) -> Report:
-    """What came of a request. Raises Away while nobody knows."""
+async def _outcome(provider: Provider, attempt: Attempt, kind: Kind, act: Act, call: Awaitable[Report]) -> Report:
+    """What came of a request. Raises Away while nobody knows.
+
+    It may be refused because of what we have not heard: an attempt that is to end has been paid, or the act was done,
+    its answer lost, and its key forgotten. So the provider is asked, and its word that it was done counts.
+    """
     try:
         return await _known(call)
     except Refused as refused:
-        said = str(refused)[:PAYMENT_MESSAGE_MAX_CHARS]
-        failure = Entry(FAILURES[kind], act.reference, act.amount_minor, datetime.now(UTC), _REFUSED, said)
-        return Report(payment.id, None, payment.currency, (failure,))
+        said, at = str(refused)[:PAYMENT_MESSAGE_MAX_CHARS], datetime.now(UTC)
+    asked = await _known(provider.ask(attempt))
+    if any((entry.type, entry.reference) == (SUCCESSES[kind], act.reference) for entry in asked.entries):
+        return asked
+    failure = Entry(FAILURES[kind], act.reference, act.amount_minor, at, _REFUSED, said)
+    return Report(attempt.payment_id, asked.provider_reference, asked.currency, (*asked.entries, failure))
 
 
 async def _known(call: Awaitable[Report]) -> Report:
