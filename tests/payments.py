@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -30,17 +30,23 @@ from runtime.settings.payments import SANDBOX_SECRET
 TIMEOUT_SECONDS: Final = 20.0
 
 
-def new_uuid() -> UUID:
-    return new_id(time.time_ns() // 1_000_000, 7, int.from_bytes(os.urandom(8)))
+def new_uuid(ago: timedelta = timedelta()) -> UUID:
+    return new_id((time.time_ns() - int(ago.total_seconds()) * 10**9) // 1_000_000, 7, int.from_bytes(os.urandom(8)))
 
 
 class Book:
     """One payment as the shop would know it: our requests, and what was reported and believed."""
 
-    def __init__(self, provider: Provider, amount_minor: int = 1_000, capture: Capture = "automatic") -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        amount_minor: int = 1_000,
+        capture: Capture = "automatic",
+        ago: timedelta = timedelta(),
+    ) -> None:
         self.provider = provider
         self.payment = Payment(
-            new_uuid(), new_uuid(), "ann", provider.name, amount_minor, "GBP", capture, provider.capabilities
+            new_uuid(ago), new_uuid(), "ann", provider.name, amount_minor, "GBP", capture, provider.capabilities
         )
         self.provider_reference: str | None = None
         self._ask("charge" if capture == "automatic" else "authorization", self.attempt.reference, amount_minor)

@@ -58,10 +58,11 @@ class StripeHere:
         """Answers the next reading of this path as if our key did not allow it."""
         await self.post("/_config/refuses", {"path": path})
 
-    async def listed(self, kind: str) -> list[Any]:
+    async def listed(self, kind: str, **params: str) -> list[Any]:
         """The newest of a kind of object."""
         headers = {"Authorization": f"Bearer {SECRET_KEY}"}
-        async with self._session.get(f"{self.url}/v1/{kind}?limit=100", headers=headers) as response:
+        params["limit"] = "100"
+        async with self._session.get(f"{self.url}/v1/{kind}", params=params, headers=headers) as response:
             assert response.status == 200, await response.text()
             return list((await response.json())["data"])
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 import click
@@ -24,33 +25,25 @@ _COMPARED: Final = ("authorized", "charged", "refunded", "cancelled")
 _DIFFERENT_CODE: Final = 1
 
 
-class Difference(NamedTuple):
-    """A payment of which the provider and the shop say different things."""
-
-    payment: str
-    currency: str
-    what: str
-    provider_minor: int
-    shop_minor: int
-
-    def __str__(self) -> str:
-        theirs, ours = (written(amount, self.currency) for amount in (self.provider_minor, self.shop_minor))
-        return f"{self.payment}: {self.what} {theirs} at the provider, {ours} here"
-
-
 Ours = Mapping[UUID, Mapping[str, Any]]
 
 
-def differences(theirs: Report, ours: Ours) -> Iterator[Difference]:
-    """What the shop does not say as the provider does."""
-    told = amounts(theirs.entries)
-    row = None if theirs.payment_id is None else ours.get(theirs.payment_id)
-    name = str(theirs.payment_id or theirs.provider_reference)
-    for what in _COMPARED:
-        provider_minor: int = getattr(told, what)
-        shop_minor: int = 0 if row is None or row["currency"] != theirs.currency else row[f"{what}_minor"]
-        if provider_minor != shop_minor:
-            yield Difference(name, theirs.currency, what, provider_minor, shop_minor)
+def differences(theirs: Sequence[Report], ours: Ours) -> Iterator[str]:
+    """What the shop does not say as the provider does of one payment, in a line each. The provider has one report of
+    it, unless it was made there twice; then whatever was moved in each was moved."""
+    payment_id = theirs[0].payment_id
+    row = None if payment_id is None else ours.get(payment_id)
+    name = str(payment_id or theirs[0].provider_reference)
+    if len(theirs) > 1:
+        yield f"{name}: {len(theirs)} payments at the provider, {', '.join(str(r.provider_reference) for r in theirs)}"
+    for currency in sorted({report.currency for report in theirs}):
+        told = [amounts(report.entries) for report in theirs if report.currency == currency]
+        for what in _COMPARED:
+            provider_minor: int = sum(getattr(each, what) for each in told)
+            shop_minor: int = 0 if row is None or row["currency"] != currency else row[f"{what}_minor"]
+            if provider_minor != shop_minor:
+                there, here = (written(amount, currency) for amount in (provider_minor, shop_minor))
+                yield f"{name}: {what} {there} at the provider, {here} here"
 
 
 @click.group()
@@ -72,25 +65,22 @@ def reconcile(provider: str, days: float) -> None:
         raise SystemExit(_DIFFERENT_CODE)
 
 
-async def compare(config: Settings, name: str, ago: timedelta) -> tuple[list[Difference], int]:
+async def compare(config: Settings, name: str, ago: timedelta) -> tuple[list[str], int]:
     """How the provider's ledger of the payments created since then differs from ours, and how many were compared."""
     since = datetime.now(UTC) - ago
+    theirs: dict[UUID | str | None, list[Report]] = defaultdict(list)
     engine = create_engine(config.database_url, pool_size=1)
     try:
         async with Providers(config) as providers, engine.connect() as connection:
-            theirs = [report async for report in providers[name].history(since)]
+            async for report in providers[name].history(since):
+                theirs[report.payment_id or report.provider_reference].append(report)
             query = select(table).where(table.c.provider == name)
             ours = {row["id"]: dict(row) for row in (await connection.execute(query)).mappings()}
     except UnknownProvider:
         raise click.ClickException(f"{name} takes no payments here: see TIDEGATE_PAYMENT_PROVIDERS") from None
     finally:
         await engine.dispose()
-    found = [difference for report in theirs for difference in differences(report, ours)]
-    known, compared = {report.payment_id for report in theirs}, len(theirs)
     for payment_id, row in ours.items():
-        if payment_id in known or row["created_at"] < since:
-            continue
-        compared += 1
-        nothing = Report(payment_id, None, row["currency"], ())
-        found += differences(nothing, ours)
-    return found, compared
+        if payment_id not in theirs and row["created_at"] >= since:
+            theirs[payment_id] = [Report(payment_id, None, row["currency"], ())]
+    return [line for reports in theirs.values() for line in differences(reports, ours)], len(theirs)

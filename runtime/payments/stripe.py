@@ -31,9 +31,10 @@ NAME: Final = "stripe"
 
 _SIGNATURE_HEADER: Final = "stripe-signature"
 _PAGE_ROWS: Final = 100
-# Between the making of a payment's id and its arrival at Stripe, by two clocks.
+# A payment's id is made before it arrives at Stripe, but by another clock.
 _EARLIER: Final = timedelta(minutes=5)
-_LATER: Final = timedelta(days=1)
+# Stripe forgets keys after a day.
+_KEYS_LAST: Final = timedelta(hours=23)
 
 _NOBODY_KNOWS: Final = (
     stripe.APIConnectionError,
@@ -75,6 +76,12 @@ class Stripe:
         self._refunds = client.v1.refunds
 
     async def create(self, attempt: Attempt, *, method: str | None = None, return_url: str | None = None) -> Report:
+        is_forgotten = datetime.now(UTC) - _made(attempt) > _KEYS_LAST
+        found = await self._found(attempt) if is_forgotten else attempt.provider_reference
+        return await self._pay(found or await self._new(attempt, method), f"{attempt.reference}:confirm", return_url)
+
+    async def _new(self, attempt: Attempt, method: str | None) -> str:
+        """An intent for the attempt: within a day the same one, however often it is asked for."""
         wanted: Any = {
             "amount": to_stripe(attempt.amount_minor, attempt.currency),
             "currency": attempt.currency.lower(),
@@ -85,7 +92,7 @@ class Stripe:
         if method is not None:
             wanted["payment_method"] = method
         created = await _answer(self._intents.create_async(wanted, {"idempotency_key": attempt.reference}))
-        return await self._pay(created["id"], f"{attempt.reference}:confirm", return_url)
+        return str(created["id"])
 
     async def authorize(self, attempt: Attempt, *, method: str, key: str) -> Report:
         intent = _named(attempt)
@@ -107,21 +114,20 @@ class Stripe:
         return await self._report(intent)
 
     async def refund(self, attempt: Attempt, act: Act) -> Report:
+        intent = _named(attempt)
+        if act.reference in [each["metadata"].get(REFERENCE_KEY) for each in await self._refunds_of(intent)]:
+            return await self._report(intent)  # longer ago than Stripe knows its key, it may be
         wanted: Any = {
-            "payment_intent": _named(attempt),
+            "payment_intent": intent,
             "amount": to_stripe(act.amount_minor, attempt.currency),
             "metadata": {PAYMENT_KEY: attempt.reference, REFERENCE_KEY: act.reference},
         }
         await _answer(self._refunds.create_async(wanted, {"idempotency_key": act.reference}))
-        return await self._report(_named(attempt))
+        return await self._report(intent)
 
     async def ask(self, attempt: Attempt) -> Report:
-        if attempt.provider_reference is not None:
-            return await self._report(attempt.provider_reference)
-        made = datetime.fromtimestamp(milliseconds_of(attempt.payment_id) / 1000, UTC)
-        async for intent in self._created(made - _EARLIER, made + _LATER):
-            if intent["metadata"].get(PAYMENT_KEY) == attempt.reference:
-                return await self._report(intent["id"])
+        if (found := await self._found(attempt)) is not None:
+            return await self._report(found)
         return Report(attempt.payment_id, None, attempt.currency, ())
 
     def parse_webhook(self, body: bytes, headers: Mapping[str, str]) -> list[Report]:
@@ -133,7 +139,7 @@ class Stripe:
         return reports_of_event(event.to_dict())
 
     async def history(self, since: datetime) -> AsyncIterator[Report]:
-        async for intent in self._created(since, None):
+        async for intent in self._created(since):
             if PAYMENT_KEY in intent["metadata"]:
                 yield await self._report(intent["id"])
 
@@ -165,11 +171,22 @@ class Stripe:
         first = self._refunds.list_async({"payment_intent": intent_id, "limit": _PAGE_ROWS})
         return [refund async for refund in _listed(first)]
 
-    def _created(self, since: datetime, until: datetime | None) -> AsyncIterator[Said]:
-        """The intents of a time."""
-        when = {"gte": int(since.timestamp())} | ({} if until is None else {"lte": int(until.timestamp())})
-        wanted: Any = {"created": when, "limit": _PAGE_ROWS}
+    async def _found(self, attempt: Attempt) -> str | None:
+        """The intent of an attempt, wherever the answer with its name was lost, and however late it was made."""
+        if attempt.provider_reference is not None:
+            return attempt.provider_reference
+        async for intent in self._created(_made(attempt) - _EARLIER):
+            if intent["metadata"].get(PAYMENT_KEY) == attempt.reference:
+                return str(intent["id"])
+        return None
+
+    def _created(self, since: datetime) -> AsyncIterator[Said]:
+        wanted: Any = {"created": {"gte": int(since.timestamp())}, "limit": _PAGE_ROWS}
         return _listed(self._intents.list_async(wanted))
+
+
+def _made(attempt: Attempt) -> datetime:
+    return datetime.fromtimestamp(milliseconds_of(attempt.payment_id) / 1000, UTC)
 
 
 def _named(attempt: Attempt) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 
 from domain.orders import CancelOrder
 from domain.payments.amounts import Amounts
@@ -19,7 +23,8 @@ from domain.payments.commands import (
     VoidPayment,
 )
 from domain.payments.entries import Entry
-from runtime.payments.provider import Refused
+from ops.cli.payments import reconcile
+from runtime.payments.provider import Refused, Report
 from runtime.payments.sandbox import Sandbox
 from tests.integration.shopfloor import ANN, BOB
 from tests.integration.till import ALL, PROVIDER, Till
@@ -299,3 +304,27 @@ async def test_what_was_done_and_is_then_refused_was_done(
     assert await till.amounts(payment_id) == Amounts(authorized=300, charged=300, refunded=100)
     assert await till.floor.order_status(order.order_id) == "confirmed"
     await till.verified()
+
+
+@pytest.mark.parametrize("charged_too", [True, False])
+async def test_a_payment_that_was_made_twice_at_the_provider_is_a_difference(
+    till: Till, monkeypatch: pytest.MonkeyPatch, charged_too: bool
+) -> None:
+    payment_id = await till.paid((await till.order()).order_id)
+    history = Sandbox.history
+
+    async def twice(sandbox: Sandbox, since: datetime) -> AsyncIterator[Report]:
+        async for report in history(sandbox, since):
+            yield report
+            entries = report.entries if charged_too else ()
+            yield msgspec.structs.replace(report, provider_reference="another", entries=entries)
+
+    monkeypatch.setattr("ops.cli.payments.settings", lambda: till.tasks.config)
+    run = partial(CliRunner().invoke, reconcile, ["sandbox"])
+    assert (await asyncio.to_thread(run)).exit_code == 0
+    monkeypatch.setattr(Sandbox, "history", twice)
+    ended = await asyncio.to_thread(run)
+    named = (await till.row(payment_id))["provider_reference"]
+    assert f"{payment_id}: 2 payments at the provider, {named}, another" in ended.output
+    more = f"{payment_id}: charged GBP 6.00 at the provider, GBP 3.00 here"
+    assert (ended.exit_code, more in ended.output) == (1, charged_too)
