@@ -11,6 +11,7 @@ from domain.roles import ROLES
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.caller import NOBODY, NOBODY_ROLE, Caller, bearer_token
 from gateway.limits.requests import Limits
+from gateway.web.headers import header
 from gateway.web.problems import Problem
 from gateway.web.queries import only_known
 
@@ -34,7 +35,7 @@ class Requirement:
 
     async def __call__(self, request: Request) -> Caller:
         """The caller. Raises a 401, 403 or 429 Problem, and for an API key not yet known here what a view raises."""
-        edge, authorization = request.app.state["edge"], request.headers.get("authorization")
+        edge, authorization = request.app.state["edge"], header(request, b"authorization")
         limits: Limits = edge.limits
         authenticator: Authenticator = edge.authenticator
         if self.role == NOBODY_ROLE and authorization is None:

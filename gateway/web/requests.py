@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from pydantic_core import from_json
 
 from domain.limits import IDEMPOTENCY_KEY_MAX_CHARS
+from gateway.web.headers import header
 from gateway.web.problems import Problem, invalid_request
 from gateway.web.wording import unfit
 
@@ -35,11 +36,10 @@ _B = TypeVar("_B", bound=Body)
 async def read_body(request: Request, max_bytes: int, media_type: str = _JSON) -> bytes:
     """The body's bytes. Raises a 415 or 413 Problem without reading more than `max_bytes`, and a 400 Problem, which
     hardly anyone will read, if the client left before it had sent everything."""
-    headers = request.headers
-    content_type = headers.get("content-type", "")
+    content_type = header(request, b"content-type") or ""
     if content_type != media_type and content_type.partition(";")[0].strip().lower() != media_type:
         raise Problem("unsupported_media_type", f"Send {media_type}.", headers={"Accept": media_type})
-    length = headers.get("content-length")
+    length = header(request, b"content-length")
     if length is not None and length.isdecimal() and int(length) > max_bytes:
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
@@ -119,10 +119,10 @@ def _too_large(max_bytes: int) -> Problem:
 
 def idempotency_key(request: Request) -> str | None:
     """The Idempotency-Key header (IETF draft: a quoted string; the quotes may be left out)."""
-    header = request.headers.get("idempotency-key")
-    if header is None:
+    sent = header(request, b"idempotency-key")
+    if sent is None:
         return None
-    key = header.strip()
+    key = sent.strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not _KEY.match(key):
@@ -136,8 +136,7 @@ def idempotency_key(request: Request) -> str | None:
 def preferred_wait(request: Request) -> int | None:
     """Seconds of `Prefer: wait=N` (RFC 7240), 0 for `respond-async` alone, or None. What cannot be understood is
     ignored, as the RFC says."""
-    prefer = request.headers.get("prefer")
-    if prefer is None:
+    if header(request, b"prefer") is None:
         return None
     prefer = ", ".join(request.headers.getlist("prefer"))
     found = _WAIT.search(prefer)

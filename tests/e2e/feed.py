@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Final, Literal
 
 import aiohttp
@@ -26,16 +27,32 @@ After = int | Literal["now"]
 _PING_SECONDS: Final = 0.05
 
 
-class Contract:
-    """Validates messages against the AsyncAPI document, and records which kinds it has seen."""
+class Judges:
+    """The validators of an AsyncAPI document. Making them takes longer than most tests that need them."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         document = nothing_more(document)
-        self.seen: set[str] = set()
         self.names = _names(document, "say") | _names(document, "tell")
-        self._said = _judges(document, "say")
-        self._told = _judges(document, "tell")
-        self._notified = _judge(document, "CloudEvents")
+        self.said = _judges(document, "say")
+        self.told = _judges(document, "tell")
+        self.notified = _judge(document, "CloudEvents")
+
+
+@cache
+def judges_of(document: bytes) -> Judges:
+    return Judges(json.loads(document))
+
+
+class Contract:
+    """Validates messages against the AsyncAPI document, and records which kinds it has seen."""
+
+    def __init__(self, document: bytes) -> None:
+        judges = judges_of(document)
+        self.seen: set[str] = set()
+        self.names = judges.names
+        self._said = judges.said
+        self._told = judges.told
+        self._notified = judges.notified
 
     def say(self, message: Message) -> None:
         """Fails unless a client may send this."""
@@ -199,7 +216,7 @@ class Feeds:
 async def contract_of(system: System, http: aiohttp.ClientSession) -> Contract:
     """The system's AsyncAPI document."""
     async with http.get(f"{system.url}/api/asyncapi.json") as response:
-        return Contract(await response.json())
+        return Contract(await response.read())
 
 
 async def last_seq(database: "asyncpg.Connection[Any]") -> int:
