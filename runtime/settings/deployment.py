@@ -84,8 +84,8 @@ class Deployment(Section):
     )
     worker_metrics_port: int | None = Field(
         None,
-        description="Port that serves `/metrics` of worker and background processes, for machines without a gateway;"
-        " where there is one, its port has theirs as well.",
+        description="Port that serves `/metrics` of worker and background processes, for machines and containers"
+        " without a gateway; where there is one, its port has theirs as well.",
         ge=1,
         le=65535,
     )

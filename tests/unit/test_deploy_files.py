@@ -23,6 +23,12 @@ UNITS: Final = DEPLOY / "systemd"
 _SETTINGS: Final = {name for field in Settings.model_fields.items() for name in variables_of(*field)}
 # uvicorn's and OpenTelemetry's own, and those of the servers beside us.
 _OTHERS: Final = {"FORWARDED_ALLOW_IPS", "OTEL_EXPORTER_OTLP_ENDPOINT", "POSTGRES_PASSWORD"}
+_METRICS_PORT_OF: Final = {
+    "gateway": "TIDEGATE_METRICS_PORT",
+    "worker": "TIDEGATE_WORKER_METRICS_PORT",
+    "background": "TIDEGATE_WORKER_METRICS_PORT",
+}
+"""The setting that has a role serve its metrics where it has a home of its own, shared with no other."""
 
 
 class Pod(NamedTuple):
@@ -46,6 +52,13 @@ def documents() -> list[dict[str, Any]]:
 def pods() -> list[Pod]:
     kinds = ("Deployment", "Job")
     return [Pod(e["metadata"]["name"], e["spec"]["template"]["spec"]) for e in documents() if e["kind"] in kinds]
+
+
+def configured() -> dict[str, str]:
+    """What Kubernetes tells every role."""
+    (data,) = [each["data"] for each in documents() if each["kind"] == "ConfigMap"]
+    assert isinstance(data, dict)
+    return data
 
 
 def services() -> dict[str, dict[str, Any]]:
@@ -93,11 +106,10 @@ def test_every_role_is_run_everywhere_by_a_command_that_exists() -> None:
 
 def test_supervisors_wait_for_longer_than_a_role_takes_to_end() -> None:
     longest = Settings.model_fields["stop_seconds"].default
-    (configured,) = [each["data"] for each in documents() if each["kind"] == "ConfigMap"]
-    assert int(configured["TIDEGATE_STOP_NOTICE_SECONDS"]) > 0, "proxies learn of it a moment later"
+    assert int(configured()["TIDEGATE_STOP_NOTICE_SECONDS"]) > 0, "proxies learn of it a moment later"
     for pod in pods():
         if "restartPolicy" not in pod.spec:
-            assert pod.spec["terminationGracePeriodSeconds"] > int(configured["TIDEGATE_STOP_SECONDS"]) + 2, pod.name
+            assert pod.spec["terminationGracePeriodSeconds"] > int(configured()["TIDEGATE_STOP_SECONDS"]) + 2, pod.name
     for service in services().values():
         assert int(service["stop_grace_period"].removesuffix("s")) > longest + 2
     (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", (UNITS / "tidegate@.service").read_text(), re.MULTILINE)
@@ -115,6 +127,36 @@ def test_probes_ask_what_is_answered() -> None:
         "http": Settings.model_fields["port"].default,
         "metrics": 9100,
     }
+
+
+@pytest.mark.parametrize(("role", "setting"), _METRICS_PORT_OF.items())
+def test_prometheus_is_shown_to_every_pod_that_counts(role: str, setting: str) -> None:
+    (deployment,) = [
+        each for each in documents() if each["kind"] == "Deployment" and each["metadata"]["name"] == f"tidegate-{role}"
+    ]
+    served = configured()[setting]
+    assert configured()["TIDEGATE_METRICS_HOST"] == "0.0.0.0"
+    annotations = deployment["spec"]["template"]["metadata"].get("annotations", {})
+    assert annotations == {"prometheus.io/scrape": "true", "prometheus.io/port": served}
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "metrics", "containerPort": int(served)} in container.get("ports", [])
+
+
+def test_the_compose_file_has_a_port_for_the_metrics_of_every_role() -> None:
+    """Each on this machine alone, and a target of what prometheus.yml says of this file."""
+    published = []
+    for role, setting in _METRICS_PORT_OF.items():
+        service = services()[role]
+        served = service["environment"].get(setting)
+        assert served, f"{role} serves no metrics"
+        assert service["environment"]["TIDEGATE_METRICS_HOST"] == "0.0.0.0"
+        (address,) = [port.rpartition(":")[0] for port in service.get("ports", []) if port.endswith(f":{served}")]
+        published.append(address)
+    text = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
+    (targets,) = re.findall(r"^ *# Of deploy/compose: +(\[.*\])$", text, re.MULTILINE)
+    assert yaml.safe_load(targets) == published
+    assert all(address.startswith("127.0.0.1:") for address in published)
+    assert len(set(published)) == len(published)
 
 
 @pytest.mark.parametrize("pod", pods(), ids=lambda pod: pod.name)
