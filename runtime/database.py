@@ -51,10 +51,15 @@ async def _keep_session(connection: Any) -> None:
     would cost every batch another round trip."""
 
 
-async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: float) -> asyncpg.Pool[Any]:
+async def create_batch_pool(
+    database_url: str, *, size: int, batch_max_seconds: float, part: str = "batch"
+) -> asyncpg.Pool[Any]:
     """Connections for batches, opened on first use. So that a stopped worker cannot hold a mailbox, Postgres ends its
     transaction: soon if it is idle between statements, otherwise when the batch's time is up. `workers/overdue.py`
-    handles one that is waiting for COPY data."""
+    handles one that is waiting for COPY data.
+
+    What has another time needs a `part` of its own, or is found overdue. The name ends in "-batch" all the same: what
+    anybody else writes, the triggers note as written by hand."""
     return await create_pool(
         asyncpg_dsn(database_url),
         size=size,
@@ -62,7 +67,7 @@ async def create_batch_pool(database_url: str, *, size: int, batch_max_seconds: 
         command_timeout=batch_max_seconds,
         reset=_keep_session,
         server_settings={
-            "application_name": application_name(database_url, "batch"),
+            "application_name": application_name(database_url, part),
             "jit": "off",
             # Left to itself, Postgres plans a statement anew whenever its arrays are short: a third of a small batch.
             "plan_cache_mode": "force_generic_plan",

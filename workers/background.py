@@ -24,7 +24,7 @@ from runtime.pools import sample_pool
 from runtime.settings import Settings, settings
 from workers import performers as performers  # registers what each kind of task does
 from workers.headlines import Headlines
-from workers.partitioning import Partitioner
+from workers.partitioning import Partitioner, create_partition_pool
 from workers.patrol.patrol import Patrol
 from workers.reactions.core import Fixed, Tools
 from workers.reactions.delivery import Deliverer
@@ -81,7 +81,9 @@ class Background:
         sender = await stack.enter_async_context(Sender(config))
         tools = Tools(config, pool, sender)
         self._tidier = Tidier(config, pool, job_pool, sender)
-        self._partitioner = Partitioner(config, pool)
+        partition_pool = await create_partition_pool(config.database_url)
+        stack.callback(partition_pool.terminate)
+        self._partitioner = Partitioner(config, partition_pool)
         mail = Mail(tools)
         stack.push_async_callback(mail.close)
         deliverer = await stack.enter_async_context(Deliverer(config))

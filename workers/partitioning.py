@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from runtime.database import Connection
+from runtime.database import Connection, create_batch_pool
 from runtime.metrics import LOG_ARCHIVE_LAG, LOG_FIRST_SEQ, LOG_PARTITIONS_AHEAD
 from runtime.partitions import COMMANDS, EVENTS, Parted, making, partitions
 from runtime.settings import Settings
@@ -26,7 +26,7 @@ _EVERY_SECONDS: Final = 60.0
 _LOCK_TIMEOUT: Final = "500ms"
 
 # What the default partition holds of the range has to move, if it was needed.
-_MAX_SECONDS: Final = 300
+_MAX_SECONDS: Final = 300.0
 
 _TURN: Final = "SELECT pg_try_advisory_xact_lock(7431984410313)"  # any number, as long as it is always this one
 _DAY_MS: Final = 86_400_000
@@ -49,8 +49,14 @@ class _Missing(NamedTuple):
         return self.parted.name(self.start)
 
 
+async def create_partition_pool(database_url: str) -> asyncpg.Pool[Any]:
+    """The connection that partitions are made in, opened on first use. It may take its time, unlike a batch."""
+    return await create_batch_pool(database_url, size=1, batch_max_seconds=_MAX_SECONDS, part="partitions-batch")
+
+
 class Partitioner:
-    """Makes partitions for one background process. Others may do so at the same time."""
+    """Makes partitions for one background process, with a pool of `create_partition_pool`. Others may do so at the same
+    time."""
 
     def __init__(self, config: Settings, pool: asyncpg.Pool[Any]) -> None:
         self._sizes = {
@@ -116,8 +122,7 @@ async def _make(connection: Connection, missing: _Missing) -> bool:
         if missing.name in {each.name for each in await partitions(connection, missing.parted)}:
             return True
         await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-        await connection.execute(f"SET LOCAL transaction_timeout = '{_MAX_SECONDS}s'")
         for statement in making(*missing):
-            await connection.execute(statement, timeout=_MAX_SECONDS)
+            await connection.execute(statement)
     _log.info("made the partition %s", missing.name)
     return True

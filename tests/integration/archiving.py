@@ -25,7 +25,7 @@ COMMANDS_EACH_MS: Final = 10
 """A partition of commands, whose ids a floor makes of consecutive milliseconds."""
 _COMMANDS_MADE: Final = 20
 # From a floor's first millisecond until today there are six years: hundreds of partitions of a week that no test needs.
-_COMMANDS_LATER_DAYS: Final = 4_000
+COMMANDS_LATER_DAYS: Final = 4_000
 
 
 def nothing(name: str, done: str) -> None:
@@ -41,7 +41,7 @@ async def in_small_partitions(floor: Shopfloor, each: int = EACH) -> Partitioner
         async with floor.pool.acquire() as connection, connection.transaction():
             for statement in making(COMMANDS, start, start + COMMANDS_EACH_MS):
                 await connection.execute(statement)
-    sizes = {"log_partition_max_events": each, "command_partition_days": _COMMANDS_LATER_DAYS}
+    sizes = {"log_partition_max_events": each, "command_partition_days": COMMANDS_LATER_DAYS}
     partitioner = Partitioner(Settings().model_copy(update=sizes), floor.pool)
     await partitioner.make()
     return partitioner

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from runtime.database import asyncpg_dsn
-from runtime.partitions import EVENTS, Partition, partitions
+from runtime.database import asyncpg_dsn, create_batch_pool
+from runtime.partitions import EVENTS, Parted, Partition, making, partitions
 from runtime.settings import Settings
-from tests.integration.archiving import EACH, in_small_partitions
+from tests.integration.archiving import COMMANDS_LATER_DAYS, EACH, in_small_partitions
 from tests.integration.shopfloor import Shopfloor
 from workers import partitioning
-from workers.partitioning import AHEAD, Partitioner
+from workers.overdue import end_overdue
+from workers.partitioning import AHEAD, Partitioner, create_partition_pool
 
 _IN_DEFAULT: Final = "SELECT count(*) FROM events_default"
 
@@ -69,6 +71,38 @@ async def test_nothing_fails_without_one_and_what_was_written_moves(floor: Shopf
     assert await floor.log() == before
     last_seq = await _last_seq(floor)
     assert [each.start for each in await _all(floor)] == list(range(1, last_seq + AHEAD * EACH + 1, EACH))
+    assert await floor.pool.fetchval("SELECT count(*) FROM suspects") == 0
+    await floor.verified()
+
+
+async def test_making_one_may_take_longer_than_a_batch(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What moves out of the default partition may be much. Workers find it neither overdue nor written by hand."""
+    await in_small_partitions(floor)
+    await floor.fill(MUG=100)
+    for _ in range(3 * EACH):
+        await floor.post(floor.place(0, MUG=1))
+    await floor.drain()
+    assert await floor.pool.fetchval(_IN_DEFAULT) > 0
+    slow = ["SELECT pg_sleep(3)"]
+
+    def slowly(parted: Parted, start: int, end: int) -> Sequence[str]:
+        return [*(slow.pop() for _ in slow[:]), *making(parted, start, end)]
+
+    monkeypatch.setattr(partitioning, "making", slowly)
+    workers = await create_batch_pool(floor.database_url, size=1, batch_max_seconds=1.0)
+    pool = await create_partition_pool(floor.database_url)
+    sizes = {"log_partition_max_events": EACH, "command_partition_days": COMMANDS_LATER_DAYS}
+    made = asyncio.create_task(Partitioner(Settings().model_copy(update=sizes), pool).make())
+    try:
+        while not made.done():
+            await end_overdue(workers, 1.0)
+            await asyncio.sleep(0.05)
+        assert len(await made) >= AHEAD
+    finally:
+        made.cancel()
+        workers.terminate()
+        pool.terminate()
+    assert await floor.pool.fetchval(_IN_DEFAULT) == 0
     assert await floor.pool.fetchval("SELECT count(*) FROM suspects") == 0
     await floor.verified()
 
