@@ -18,6 +18,9 @@ Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionPr
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 _JOB_IDLE_SECONDS: Final = 30
 
+PATIENT: Final = {"idle_in_transaction_session_timeout": "0", "transaction_timeout": "0"}
+"""Server settings for who works on for long with what a transaction has read, whatever else the server is set to."""
+
 # Postgres is unavailable, restarting, or has closed the connection: retry the whole transaction.
 LOST_CONNECTION: Final[tuple[type[BaseException], ...]] = (
     OSError,

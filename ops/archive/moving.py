@@ -25,7 +25,7 @@ from ops.archive.limits import Asked, limit_of, why_commands_stay, why_events_st
 from ops.archive.lines import FORMATS
 from ops.archive.turns import HeldBack, take_turn
 from runtime.branches import read_branches
-from runtime.database import application_name, asyncpg_dsn
+from runtime.database import PATIENT, application_name, asyncpg_dsn
 from runtime.partitions import COMMANDS, EVENTS, Parted, Partition, first_id, partitions
 
 Step = Callable[[str, str], None]
@@ -86,7 +86,7 @@ async def archive(database_url: str, folder: Path, asked: Asked, *, dry_run: boo
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
     """A connection whose turn it is at the archive. Raises HeldBack."""
-    settings = {"application_name": application_name(database_url, "archive")}
+    settings = PATIENT | {"application_name": application_name(database_url, "archive")}
     connection = await asyncpg.connect(asyncpg_dsn(database_url), server_settings=settings)
     try:
         await take_turn(connection)

@@ -17,6 +17,7 @@ from ops.archive.files import BadArchive, Manifest
 from ops.archive.lines import FORMATS
 from ops.archive.turns import take_turn
 from runtime.branches import read_branches
+from runtime.database import PATIENT
 from runtime.partitions import COMMANDS, EVENTS, Parted
 from runtime.proof.report import Progress
 
@@ -31,7 +32,7 @@ _HOME: Final = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid 
 async def both(dsn: str, folder: Path, progress: Progress) -> AsyncIterator[None]:
     """In the schema, tables have what is archived too, while this is entered. Raises BadArchive if the folder does not
     have all of it, HeldBack if somebody else is at the archive."""
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, server_settings=PATIENT)
     try:
         await take_turn(connection)
         first_seq, commands_since = await connection.fetchrow(_START)

@@ -6,6 +6,7 @@ from typing import Final
 
 import asyncpg
 
+from runtime.database import PATIENT
 from runtime.proof.report import Report
 from runtime.proof.stored import POSITION, Position, held_position, meaning
 from runtime.stored_fold.folding import Folding
@@ -22,7 +23,7 @@ _HOLD: Final = f"{POSITION} FOR UPDATE"
 async def fold_anew(dsn: str, schema: str, archived_seq: int) -> None:
     """Folds the log, which is whole in this schema, up to the last archived event at least; nothing is done if the
     stored fold is beyond that already."""
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, server_settings=PATIENT)
     try:
         await connection.execute(_PREFER, schema)
         while True:
