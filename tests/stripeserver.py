@@ -1,7 +1,8 @@
 """A Stripe on this machine: localstripe as a process of its own, which it is told to be on 127.0.0.1 only.
 
 It is not all of Stripe. What it lacks and we stand on is added here, as Stripe documents it: keys that make a request
-idempotent, amounts received, metadata given with a capture, lists by date, and refunds that do not exceed the charge.
+idempotent, amounts received, metadata given with a capture, lists by date, charges that are named
+and not shown, and refunds that do not exceed the charge.
 
     python -m tests.stripeserver PORT
 """
@@ -54,17 +55,27 @@ class StripeHere:
         """Forgets the keys of requests, as Stripe does after a day."""
         await self.post("/_config/forgets", {})
 
-    async def refuses_to_read(self, path: str) -> None:
-        """Answers the next reading of this path as if our key did not allow it."""
-        await self.post("/_config/refuses", {"path": path})
+    async def refuses(self, verb: str, path: str) -> None:
+        """Answers the next such request as if our key did not allow it."""
+        await self.post("/_config/refuses", {"verb": verb, "path": path})
+
+    async def step(self, intent_id: str, *, succeeds: bool) -> None:
+        """Takes the buyer through the step that a card asks for."""
+        said = {"client_secret": (await self.intent(intent_id))["client_secret"], "success": succeeds}
+        await self.post(f"/v1/payment_intents/{intent_id}/_authenticate", said)
+
+    async def get(self, path: str, **params: str) -> Any:
+        headers = {"Authorization": f"Bearer {SECRET_KEY}"}
+        async with self._session.get(f"{self.url}{path}", params=params, headers=headers) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
 
     async def listed(self, kind: str, **params: str) -> list[Any]:
         """The newest of a kind of object."""
-        headers = {"Authorization": f"Bearer {SECRET_KEY}"}
-        params["limit"] = "100"
-        async with self._session.get(f"{self.url}/v1/{kind}", params=params, headers=headers) as response:
-            assert response.status == 200, await response.text()
-            return list((await response.json())["data"])
+        return list((await self.get(f"/v1/{kind}", limit="100", **params))["data"])
+
+    async def intent(self, intent_id: str) -> Any:
+        return await self.get(f"/v1/payment_intents/{intent_id}")
 
     async def tells(self, url: str, secret: str) -> None:
         """Has webhooks sent."""
@@ -103,6 +114,7 @@ def _serve(port: int) -> None:
     resources.store.dump_to_disk = lambda: None
     intent, refund = resources.PaymentIntent, resources.Refund
     capture, create_refund, listed = intent._api_capture, refund._api_create, intent._api_list_all
+    export = intent._export
 
     def received(self: Any) -> int:
         charge = self.latest_charge
@@ -131,26 +143,34 @@ def _serve(port: int) -> None:
         found._list = [each for each in found._list if first <= each.created <= last]
         return found
 
+    def exported(self: Any, expand: list[str] | None = None) -> Any:
+        said = export(self, expand=expand)
+        if said["latest_charge"] and "latest_charge" not in (expand or []):
+            said["latest_charge"] = said["latest_charge"]["id"]
+        return said
+
+    intent._export = exported
     intent.amount_received = property(received)
     intent._api_list_all = classmethod(by_date)
     refund._api_create = classmethod(refunded)
     answers: dict[str, tuple[int, bytes]] = {}
-    unreadable: set[str] = set()
+    refused: set[tuple[str, str]] = set()
 
     async def forgets(request: web.Request) -> web.Response:
         answers.clear()
         return web.Response()
 
     async def refuses(request: web.Request) -> web.Response:
-        unreadable.add((await request.json())["path"])
+        said = await request.json()
+        refused.add((said["verb"], said["path"]))
         return web.Response()
 
     @web.middleware
     async def once(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        if request.method == "GET" and request.path in unreadable:
-            unreadable.remove(request.path)
+        if (request.method, request.path) in refused:
+            refused.remove((request.method, request.path))
             said = {"type": "invalid_request_error", "message": "The key does not have the permissions."}
             return web.json_response({"error": said}, status=403)
         key = request.headers.get("Idempotency-Key")

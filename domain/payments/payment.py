@@ -13,7 +13,7 @@ import msgspec
 
 from domain.ids import slot_of_id
 from domain.model import Entity, Shop
-from domain.payments.amounts import Amounts, action_required, amounts, capturable, refundable
+from domain.payments.amounts import Amounts, action_required, amounts, capturable, refundable, verdicts
 from domain.payments.entries import FAILURES, Entry, Kind
 
 Capture = Literal["automatic", "manual"]
@@ -70,6 +70,12 @@ class Payment(Entity, frozen=True):
         """Whether money may come of what the provider, and not staff, still has to tell."""
         now = self.amounts
         return bool(now.authorize_pending or now.charge_pending) and not self.capabilities.staff_report
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing came of it, as far as the provider has told."""
+        standing = verdicts(self.begun, self.entries).get(self.reference)
+        return standing is not None and standing.type == FAILURES[self.begun]
 
     @property
     def action_required(self) -> Entry | None:

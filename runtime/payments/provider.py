@@ -99,7 +99,8 @@ class Provider(Protocol):
         """Gives back a part or all of what is charged."""
 
     async def ask(self, attempt: Attempt) -> Report:
-        """All that the provider knows of the payment; no entries if it never heard of it. Changes nothing there."""
+        """All that the provider knows of the payment; no entries if it never heard of it. Changes nothing there,
+        except that an attempt which failed, and could be paid yet, is ended."""
 
     def parse_webhook(self, body: bytes, headers: Mapping[str, str]) -> list[Report]:
         """What a webhook says; nothing, if it is about something else. Raises WebhookInvalid."""

@@ -1,12 +1,14 @@
 """Stripe: cards, by PaymentIntents that are confirmed here (https://docs.stripe.com/api/payment_intents).
 
-A method is the id of a PaymentMethod that Stripe.js made in the buyer's browser. An attempt whose method is declined is
-cancelled there as well, so that nobody pays it later beside the next one. Needs `pip install 'tidegate[stripe]'`.
+A method is the id of a PaymentMethod that Stripe.js made in the buyer's browser. An attempt that failed is cancelled
+there as well, as soon as we ask, so that nobody pays it later beside the next one. Needs `pip install
+'tidegate[stripe]'`.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -23,6 +25,7 @@ from runtime.payments.stripe_reports import (
     REFERENCE_KEY,
     VOID_KEY,
     Said,
+    has_failed,
     report_of_intent,
     reports_of_event,
 )
@@ -141,31 +144,34 @@ class Stripe:
     async def history(self, since: datetime) -> AsyncIterator[Report]:
         async for intent in self._created(since):
             if PAYMENT_KEY in intent["metadata"]:
-                yield await self._report(intent["id"])
+                yield await self._told(await self._intent(intent["id"]))
 
     async def _pay(self, intent_id: str, key: str, return_url: str | None) -> Report:
-        """Confirms an intent that has a method and was not tried yet, and cancels it if the method is declined. What
-        was done of this before is not done again."""
+        """Confirms an intent that has a method and was not tried yet. What was done of this before is not done
+        again."""
         intent = await self._intent(intent_id)
         if intent["status"] == "requires_confirmation":
             how: Any = {} if return_url is None else {"return_url": return_url}
-            try:
+            with suppress(stripe.CardError):
                 await _answer(self._intents.confirm_async(intent_id, how, {"idempotency_key": key}))
-            except stripe.CardError:
-                intent = await self._intent(intent_id)
-        if intent["status"] == "requires_payment_method" and intent.get("last_payment_error"):
-            await _answer(self._intents.cancel_async(intent_id, {}, {"idempotency_key": f"{key}:declined"}))
         return await self._report(intent_id)
 
     async def _report(self, intent_id: str) -> Report:
+        """What came of it. If it failed, it is cancelled, so that nobody pays it later beside the next one."""
         intent = await self._intent(intent_id)
-        refunds: list[Said] = []
-        if intent["status"] == "succeeded":
-            refunds = await self._refunds_of(intent_id)
+        if has_failed(intent):
+            with suppress(Refused):  # if it was paid meanwhile, say: that is read next
+                await _answer(self._intents.cancel_async(intent_id, {}, {"idempotency_key": f"{intent_id}:failed"}))
+            intent = await self._intent(intent_id)
+        return await self._told(intent)
+
+    async def _told(self, intent: Said) -> Report:
+        refunds = await self._refunds_of(intent["id"]) if intent["status"] == "succeeded" else []
         return report_of_intent(intent, refunds)
 
     async def _intent(self, intent_id: str) -> Said:
-        return (await _read(self._intents.retrieve_async(intent_id))).to_dict()
+        whole: Any = {"expand": ["latest_charge"]}
+        return (await _read(self._intents.retrieve_async(intent_id, whole))).to_dict()
 
     async def _refunds_of(self, intent_id: str) -> list[Said]:
         first = self._refunds.list_async({"payment_intent": intent_id, "limit": _PAGE_ROWS})

@@ -29,7 +29,8 @@ _CHARGED_BACK: Final = "charge.dispute.funds_withdrawn"
 
 
 def report_of_intent(intent: Said, refunds: Iterable[Said] = (), told_at: int | None = None) -> Report:
-    """A PaymentIntent and its refunds; `told_at` is when it was so, in seconds, if that is known."""
+    """A PaymentIntent and its refunds; `told_at` is when it was so, in seconds, if that is known. Otherwise its charge,
+    if that is there whole, says when."""
     payment = _part(intent, "metadata").get(PAYMENT_KEY)
     entries = [*_of_intent(intent, told_at), *(entry for refund in refunds for entry in _of_refund(refund))]
     return Report(UUID(payment) if payment else None, intent["id"], _currency(intent), tuple(entries))
@@ -48,6 +49,12 @@ def reports_of_event(event: Said) -> list[Report]:
     return []
 
 
+def has_failed(intent: Said) -> bool:
+    """Whether its card was declined or its buyer failed a step, so that it waits for another card, which we never give
+    it: the next attempt is another intent."""
+    return intent["status"] == "requires_payment_method" and intent.get("last_payment_error") is not None
+
+
 def _reports(said: Said, entries: Iterable[Entry]) -> list[Report]:
     intent = said.get("payment_intent")
     payment = _part(said, "metadata").get(PAYMENT_KEY)
@@ -62,11 +69,14 @@ def _of_intent(intent: Said, told_at: int | None) -> Iterator[Entry]:
     is_manual = intent["capture_method"] == "manual"
     begun: Kind = "authorization" if is_manual else "charge"
     reference, whole = metadata.get(PAYMENT_KEY), _amount(intent, "amount")
-    at = _moment(told_at or intent["created"])
     charge = intent.get("latest_charge")
+    charged_at = charge["created"] if isinstance(charge, Mapping) else None
+    at = _moment(told_at or intent.get("canceled_at") or charged_at or intent["created"])
     if status == "requires_action":
         where = _part(_part(intent, "next_action"), "redirect_to_url").get("url")
         yield Entry(ACTIONS_REQUIRED[begun], reference, whole, at, url=where)
+    elif has_failed(intent):
+        yield Entry(FAILURES[begun], reference, whole, at, *why(intent["last_payment_error"]))
     elif status == "requires_capture":
         yield Entry(SUCCESSES["authorization"], reference, whole, at)
     elif status == "succeeded":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -24,8 +25,9 @@ from domain.payments.commands import (
 )
 from domain.payments.entries import Entry
 from ops.cli.payments import reconcile
-from runtime.payments.provider import Refused, Report
+from runtime.payments.provider import Attempt, Refused, Report
 from runtime.payments.sandbox import Sandbox
+from runtime.payments.stripe_reports import PAYMENT_KEY, reports_of_event
 from tests.integration.shopfloor import ANN, BOB
 from tests.integration.till import ALL, PROVIDER, Till
 from workers.tasks.kinds import CALLS
@@ -328,3 +330,43 @@ async def test_a_payment_that_was_made_twice_at_the_provider_is_a_difference(
     assert f"{payment_id}: 2 payments at the provider, {named}, another" in ended.output
     more = f"{payment_id}: charged GBP 6.00 at the provider, GBP 3.00 here"
     assert (ended.exit_code, more in ended.output) == (1, charged_too)
+
+
+async def test_after_a_webhook_that_tells_of_a_failure_another_payment_is_made_and_the_first_is_asked_about_once(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step failed. The provider ends what failed when it is asked, so it is asked although nothing is pending."""
+    order = await till.order()
+    payment_id = await till.pays(order.order_id, method=None)
+    await till.run()
+    said = {
+        "object": "payment_intent",
+        "id": "pi_1",
+        "status": "requires_payment_method",
+        "amount": 300,
+        "currency": "gbp",
+        "capture_method": "automatic",
+        "created": int(time.time()),
+        "metadata": {PAYMENT_KEY: str(payment_id)},
+        "last_payment_error": {"code": "payment_intent_authentication_failure"},
+    }
+    (report,) = reports_of_event({"type": "", "created": int(time.time()) + 1, "data": {"object": said}})
+    command = ReportPayment(order.order_id, payment_id, report.currency, report.entries)
+    assert await till.applied(command, PROVIDER) == "applied"
+    assert await till.status(payment_id) == "failed"
+    asked, ask = [], Sandbox.ask
+
+    async def noted(sandbox: Sandbox, attempt: Attempt) -> Report:
+        asked.append(attempt.payment_id)
+        told = await ask(sandbox, attempt)
+        return msgspec.structs.replace(told, entries=report.entries)
+
+    monkeypatch.setattr(Sandbox, "ask", noted)
+    before = await till.events(payment_id)
+    for _ in range(2):
+        await till.tasks.make_due()
+        await till.run()
+    assert (asked, await till.events(payment_id)) == ([payment_id], before)
+    assert await till.tasks.task(f"ask:{payment_id}") is None
+    assert await till.status(await till.paid(order.order_id)) == "charged"
+    assert await till.floor.order_status(order.order_id) == "confirmed"

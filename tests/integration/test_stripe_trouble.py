@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import NamedTuple
@@ -11,10 +12,12 @@ import pytest
 import pytest_asyncio
 
 from domain.payments.amounts import Amounts
-from runtime.payments.provider import OutcomeUnknown
+from domain.payments.payment import status_of
+from runtime.payments.provider import OutcomeUnknown, Report
 from runtime.payments.stripe import Stripe
+from runtime.payments.stripe_reports import PAYMENT_KEY, reports_of_event
 from tests.payments import Book
-from tests.stripeserver import GOOD, SECRET_KEY, StripeHere, stripe_here
+from tests.stripeserver import ASKS_FOR_A_STEP, GOOD, SECRET_KEY, StripeHere, stripe_here
 
 
 class Stage(NamedTuple):
@@ -35,7 +38,7 @@ async def test_what_may_not_be_read_says_nothing_of_what_was_done(stage: Stage, 
     book, method = Book(stage.client), await stage.here.method(GOOD)
     if "{}" in unreadable:
         await book.create(method)
-    await stage.here.refuses_to_read(unreadable.format(book.provider_reference))
+    await stage.here.refuses("GET", unreadable.format(book.provider_reference))
     with pytest.raises(OutcomeUnknown, match="cannot be read"):
         await book.create(method)
     await book.create(method)
@@ -73,3 +76,49 @@ async def test_a_refund_whose_key_is_forgotten_is_not_made_again(stage: Stage, m
     refunds = await stage.here.listed("refunds", payment_intent=str(book.provider_reference))
     assert sorted(each["amount"] for each in refunds) == [200, 300]
     assert book.amounts == Amounts(charged=1_000, refunded=500)
+
+
+def failed(intent_id: str, payment_id: str) -> Report:
+    """What a webhook tells of a step that failed."""
+    said = {
+        "object": "payment_intent",
+        "id": intent_id,
+        "status": "requires_payment_method",
+        "amount": 1_000,
+        "currency": "gbp",
+        "capture_method": "automatic",
+        "created": int(time.time()) - 60,
+        "metadata": {PAYMENT_KEY: payment_id},
+        "last_payment_error": {"code": "payment_intent_authentication_failure", "message": "No."},
+    }
+    (report,) = reports_of_event({"type": "", "created": int(time.time()), "data": {"object": said}})
+    return report
+
+
+async def test_an_attempt_whose_step_failed_has_failed_and_is_ended_when_it_is_asked_about(stage: Stage) -> None:
+    book = Book(stage.client)
+    await book.create(await stage.here.method(ASKS_FOR_A_STEP))
+    assert status_of(book.payment.entries) == "action_required"
+    intent_id = str(book.provider_reference)
+    await stage.here.step(intent_id, succeeds=False)
+    await stage.here.refuses("POST", f"/v1/payment_intents/{intent_id}/cancel")
+    (failure,) = book.take(await stage.client.ask(book.attempt))
+    assert (failure.type, failure.code) == ("charge_failure", "payment_intent_authentication_failure")
+    assert (status_of(book.payment.entries), book.amounts) == ("failed", Amounts())
+    assert (await stage.here.intent(intent_id))["status"] == "requires_payment_method"
+    assert book.take(await stage.client.ask(book.attempt)) == []
+    assert (await stage.here.intent(intent_id))["status"] == "canceled"
+
+
+async def test_an_attempt_that_is_paid_after_its_step_failed_is_paid(stage: Stage) -> None:
+    book = Book(stage.client)
+    await book.create(await stage.here.method(ASKS_FOR_A_STEP))
+    intent_id = str(book.provider_reference)
+    await stage.here.step(intent_id, succeeds=False)
+    book.take(failed(intent_id, book.attempt.reference))
+    assert book.payment.has_failed
+    another = {"payment_method": await stage.here.method(GOOD), "created": int(time.time()) - 60}
+    await stage.here.post(f"/v1/payment_intents/{intent_id}", another)
+    await stage.here.post(f"/v1/payment_intents/{intent_id}/confirm", {})
+    book.take(await stage.client.ask(book.attempt))
+    assert (book.amounts, book.payment.has_failed) == (Amounts(charged=1_000), False)

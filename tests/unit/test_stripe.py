@@ -145,6 +145,23 @@ def test_a_decline_says_the_most_exact_reason() -> None:
     assert (entry.type, entry.code, entry.message) == ("charge_failure", "insufficient_funds", "No.")
 
 
+def test_a_step_that_failed_is_a_decline_and_a_charge_after_it_counts() -> None:
+    failed = intent("requires_payment_method", last_payment_error={"code": "payment_intent_authentication_failure"})
+    (declined,) = reports_of_event(event(failed, "payment_intent.payment_failed"))
+    (entry,) = declined.entries
+    assert (entry.type, entry.reference, entry.code) == (
+        "charge_failure",
+        PAYMENT,
+        "payment_intent_authentication_failure",
+    )
+    (authorization,) = report_of_intent({**failed, "capture_method": "manual"}).entries
+    assert authorization.type == "authorization_failure"
+    ended = report_of_intent({**failed, "status": "canceled", "canceled_at": AT + 9})
+    assert [(each.type, each.at) for each in ended.entries] == [("charge_failure", datetime.fromtimestamp(AT + 9, UTC))]
+    paid = report_of_intent(intent("succeeded", amount_received=1_000, latest_charge={"created": AT + 6}))
+    assert amounts((entry, *paid.entries)) == Amounts(charged=1_000)
+
+
 def test_a_buyer_is_sent_where_the_bank_asks() -> None:
     step = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://bank.example/3ds"}}
     report = report_of_intent(intent("requires_action", next_action=step))

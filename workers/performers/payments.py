@@ -16,7 +16,7 @@ from domain.limits import PAYMENT_MESSAGE_MAX_CHARS
 from domain.payments.commands import ReportPayment
 from domain.payments.entries import FAILURES, SUCCESSES, Entry, Kind
 from domain.payments.payment import Payment
-from domain.payments.rules import is_known
+from domain.payments.rules import is_known, news
 from runtime import entities
 from runtime.entities import table_of
 from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Provider, Refused, Report
@@ -52,12 +52,16 @@ async def _move(task: Task, tools: TaskTools) -> ReportPayment | None:
 
 @performs("ask_payment")
 async def _ask(task: Task, tools: TaskTools) -> ReportPayment | Later | None:
+    """An attempt of which a webhook told that it failed is asked about once more: its provider ends it then."""
     payment = await _payment(tools, UUID(task.payload["payment_id"]))
-    if not payment.amounts.is_pending:
+    is_pending = payment.amounts.is_pending
+    if not is_pending and not payment.has_failed:
         return None
     doubled = task.payload["after_seconds"] * 2.0 ** min(task.run, _DOUBLED_MAX)
     again_seconds = min(doubled, tools.config.payment_ask_max_seconds)
     report = await _known(tools.providers[payment.provider].ask(Attempt.of(payment)))
+    if not is_pending and not news(payment, report.entries, report.currency):
+        return None
     if is_known(payment, report.entries, report.currency, report.provider_reference):
         return Later(again_seconds)
     return _command(payment, report, again_seconds)
