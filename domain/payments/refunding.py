@@ -24,8 +24,8 @@ CARDS_FIRST: Final[RefundRule] = "cards_first"
 
 
 class RefundOrder(Command, frozen=True):
-    """Staff have a part or all of what was paid for an order given back, for a reason. `act_id` names this request in
-    every payment that it touches."""
+    """Staff have a part or all of what was paid for an order given back, for a reason. `act_id`, with the payment's id,
+    names what this request asks of each payment, here and at its provider."""
 
     order_id: UUID
     act_id: UUID
@@ -51,7 +51,9 @@ def _refund(shop: Shop, command: RefundOrder, context: Context) -> Decision:
     for payment, share_minor in shares(payments, command.amount_minor, command.rule):
         if refused := may_refund(payment, share_minor):
             return refused
-        events.append(request(payment, "refund", command.act_id, share_minor, context, command.reason))
+        # It is the key at the provider, which takes a key for one payment only.
+        act = f"{command.act_id}:{payment.id}"
+        events.append(request(payment, "refund", act, share_minor, context, command.reason))
     return events
 
 

@@ -24,6 +24,7 @@ from domain.payments.commands import (
     VoidPayment,
 )
 from domain.payments.entries import Entry
+from domain.payments.refunding import RefundOrder
 from ops.cli.payments import reconcile
 from runtime.payments.provider import Attempt, Refused, Report
 from runtime.payments.sandbox import Sandbox
@@ -178,6 +179,23 @@ async def test_two_refunds_at_once_that_together_exceed_are_one(till: Till) -> N
     assert await till.amounts(payment_id) == Amounts(charged=300, refunded=200)
     assert await till.provider_s() == {"charge_success": 300, "refund_success": 200}
     await till.floor.verified()
+
+
+async def test_an_order_s_refund_is_another_act_at_the_provider_for_each_payment(till: Till) -> None:
+    order = await till.order()
+    first = await till.paid(order.order_id, capture="manual")
+    about = (order.order_id, first)
+    assert await till.applied(CapturePayment(*about, till.id_beside(first), 180)) == "applied"
+    await till.run()
+    assert await till.applied(VoidPayment(*about, till.id_beside(first))) == "applied"
+    await till.run()
+    second = await till.paid(order.order_id)
+    assert await till.amounts(second) == Amounts(charged=120)
+    assert await till.applied(RefundOrder(order.order_id, till.id_beside(first), 300, "Broken")) == "applied"
+    await till.run()
+    assert [await till.status(payment_id) for payment_id in (first, second)] == ["refunded", "refunded"]
+    assert (await till.provider_s())["refund_success"] == 300
+    await till.verified()
 
 
 async def test_a_capture_and_a_refund_at_once_refund_only_what_is_charged(till: Till) -> None:
