@@ -118,7 +118,7 @@ class Api:
         own = (*moods_of(payment), *_checked(of_method, pay.method))
 
         def pays(moods: frozenset[str]) -> Paid:
-            self._bank.pay(payment, moods, on_page=False)
+            self._bank.pay(self._payment(request), moods, on_page=False)
             return payment
 
         return await self._once(request, own, f"authorize {payment.id} {pay.method}", pays)
@@ -129,7 +129,7 @@ class Api:
         payment = self._payment(request)
 
         def moves(moods: frozenset[str]) -> Paid:
-            self._bank.acts[what](payment, move, moods)
+            self._bank.acts[what](self._payment(request), move, moods)
             return payment
 
         said = f"{what} {payment.id} {msgspec.json.encode(move).decode()}"
@@ -139,7 +139,8 @@ class Api:
         self, request: web.Request, own: Iterable[str], said: str, does: Callable[[frozenset[str]], Paid]
     ) -> web.StreamResponse:
         """Does something, unless it was done under this key before, and answers in the manner of the moods, of which
-        `own` are those of the payment and the method."""
+        `own` are those of the payment and the method. What `does` it looks at the payment itself: it may have moved
+        while this was slow."""
         key = request.headers.get(KEY_HEADER, "")
         if not key:
             raise Problem(HTTPStatus.BAD_REQUEST, "key_missing", f"{KEY_HEADER} is missing.")

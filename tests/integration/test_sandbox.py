@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -16,6 +17,7 @@ import pytest
 
 from domain.payments.amounts import Amounts
 from domain.payments.entries import Entry
+from ops.sandbox import api
 from ops.sandbox.moods import Control
 from ops.sandbox.notices import socket_to_this_machine
 from runtime.payments.provider import Act, OutcomeUnknown, Refused, WebhookInvalid
@@ -73,6 +75,42 @@ async def test_a_slow_sandbox_that_is_asked_twice_at_once_charges_once(sandbox: 
     first, second = await asyncio.gather(*(sandbox.client.create(book.attempt, method="card+slow") for _ in range(2)))
     assert first == second
     assert await moved(sandbox) == {"charge_success": 1_000}
+
+
+async def test_a_slow_sandbox_acts_on_a_payment_as_it_is_when_it_acts(
+    sandbox: SandboxHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The buyer pays on the page while the sandbox is slow to give the payment up, or to try a method."""
+    slow, goes_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        slow.release()
+        await goes_on.wait()
+
+    await sandbox.control(shares={"slow": 1.0})
+    books = [Book(sandbox.client), Book(sandbox.client)]
+    goes_on.set()
+    monkeypatch.setattr(api, "asyncio", SimpleNamespace(sleep=sleep))
+    for book in books:
+        await book.create()
+        await slow.acquire()
+    goes_on.clear()
+    voided, tried = books
+    asked = [
+        asyncio.create_task(sandbox.client.void(voided.attempt, Act("give-up", 1))),
+        asyncio.create_task(sandbox.client.authorize(tried.attempt, method="card", key="try")),
+    ]
+    for _ in books:
+        await slow.acquire()
+    for book in books:
+        page = f"{sandbox.url}/pay/{book.provider_reference}"
+        async with sandbox.session.post(page, data={"choice": "pay"}, allow_redirects=False) as response:
+            assert response.status == 303
+    goes_on.set()
+    for book, report in zip(books, await asyncio.gather(*asked), strict=True):
+        outcomes = [entry.type for entry in report.entries if entry.reference == book.attempt.reference]
+        assert outcomes == ["charge_success"]
+    assert await moved(sandbox) == {"charge_success": 2_000}
 
 
 async def test_a_key_stands_for_one_request(sandbox: SandboxHere) -> None:
