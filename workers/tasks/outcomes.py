@@ -50,7 +50,8 @@ class OutcomeWaiter:
             except (*LOST_CONNECTION, asyncpg.PostgresError):
                 found = {}
             for command_id, settled in found.items():
-                for outcome in self._waiting.pop(command_id):
+                # Nobody may wait for it any more: whoever did was cancelled meanwhile.
+                for outcome in self._waiting.pop(command_id, ()):
                     if not outcome.done():
                         outcome.set_result(settled)
             await asyncio.sleep(max(_POLL_SECONDS, 2 * (time.monotonic() - asked)))
