@@ -55,6 +55,27 @@ async def test_a_task_that_always_raises_is_dead_until_it_is_retried(tasks: Back
     await tasks.floor.verified()
 
 
+async def test_a_task_that_makes_headway_before_it_fails_is_retried(tasks: Background, kind: Kinds) -> None:
+    attempts: list[int] = []
+
+    async def perform(task: Task, tools: TaskTools) -> None:
+        attempts.append(task.attempts)
+        if task.run == 3:
+            await tools.headway()
+        raise RuntimeError("interrupted")
+
+    kind.do(perform)
+    await receive(tasks, "TEA")
+    states = []
+    for _ in range(5):
+        assert await tasks.run_due(CALLS) == 1
+        (row,) = await rows_of(tasks)
+        states.append((row["state"], row["attempts"]))
+        await tasks.make_due()
+    assert attempts == [1, 2, 3, 2, 3]
+    assert states == [("queued", 1), ("queued", 2), ("queued", 1), ("queued", 2), ("dead", 3)]
+
+
 async def test_failures_beyond_the_task_s_control_do_not_count_but_back_off(tasks: Background, kind: Kinds) -> None:
     attempts: list[int] = []
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 
 from domain.model import Actor, Command
 from domain.roles import STAFF
@@ -103,6 +104,8 @@ class Performer:
         except NOBODYS_FAULT as error:
             return await self._retry(task, error, attempted=False)
         except Exception as error:
+            # The run may have made headway since it was claimed.
+            task = msgspec.structs.replace(task, attempts=await self.queue.attempts(task))
             if task.attempts < self._config.task_attempts_max:
                 return await self._retry(task, error, attempted=True)
             return await self._give_up(task, tools, error)

@@ -140,6 +140,15 @@ class TaskQueue:
             task.id,
         )
 
+    async def attempts(self, task: Task) -> int:
+        """The attempts since it last made headway, of which this run is one. Raises LeaseLost."""
+        attempts: int | None = await self._pool.fetchval(
+            "SELECT attempts FROM tasks WHERE id = $1 AND lease_token = $2", task.id, task.token
+        )
+        if attempts is None:
+            raise LeaseLost(task.id)
+        return attempts
+
     async def unblock(self) -> int:
         """Unblocks every task without an earlier one; returns how many there were."""
         done: str = await self._pool.execute(_UNBLOCK)
