@@ -42,10 +42,14 @@ _LAST_SEQ: Final = "SELECT last_seq FROM event_counter"
 _REACTION: Final = "SELECT name, position FROM reactions ORDER BY position LIMIT 1"
 _TASK: Final = "SELECT kind, id, created_seq FROM tasks ORDER BY created_seq LIMIT 1"
 _DIFFERENCES: Final = "SELECT count(*) FROM suspects WHERE differs_since IS NOT NULL"
+_UNSEEN: Final = """
+    SELECT count(*) FROM suspects WHERE differs_since IS NULL AND table_name IN ('events', 'commands')
+"""
 
 
 async def limit_of(connection: asyncpg.Connection[Any]) -> Limit:
-    """What holds back the most: verifying, a reaction, a task, or a difference that is yet to be explained."""
+    """What holds back the most: verifying, a reaction, a task, a difference that is yet to be explained, or what may be
+    one and cannot be compared any more once it is archived."""
     folded = position(await connection.fetchrow(POSITION)).seq
     limits = [Limit(folded, f"background processes have verified the log up to seq {folded}")]
     if reaction := await connection.fetchrow(_REACTION):
@@ -56,6 +60,10 @@ async def limit_of(connection: asyncpg.Connection[Any]) -> Limit:
         limits.append(Limit(seq - 1, f"the {kind} task {task_id} of seq {seq} is not done"))
     if count := await connection.fetchval(_DIFFERENCES):
         limits.append(Limit(0, f"{count} rows differ from the log: find out why, and mend them first"))
+    if count := await connection.fetchval(_UNSEEN):
+        limits.append(
+            Limit(0, f"{count} events or commands were written by hand: background processes are yet to look at them")
+        )
     return min(limits)
 
 

@@ -43,6 +43,7 @@ _BOUNDS: Final = """
         (SELECT min(seq) FROM log_digests WHERE seq >= $1) AS until
 """
 _EVENTS: Final = f"SELECT {LOG_ROW} FROM events WHERE seq > $1 AND seq <= $2 ORDER BY seq"  # noqa: S608 - ours
+_FIRST_SEQ: Final = "SELECT first_seq FROM log_start"
 _RECORD: Final = "SELECT seq, event_count FROM commands WHERE id = $1::text::uuid"
 _OUTCOME: Final = different("command_id = $1::text::uuid AND seq BETWEEN $2 AND $3", "id = $1::text::uuid")
 _ADD: Final = """
@@ -163,9 +164,10 @@ async def _problems(connection: Connection, suspects: Sequence[asyncpg.Record]) 
         keys[each["table_name"]][each["key"]] = each["seq"]
     report = Report(differences_max=2 * len(suspects) + 2)
     await _look_at_orders(connection, {*keys.pop("orders", ()), *keys.pop(_LINES, ())}, report)
-    await _look_at_events(connection, map(int, keys.pop("events", ())), report)
+    first_seq = await connection.fetchval(_FIRST_SEQ)
+    await _look_at_events(connection, map(int, keys.pop("events", ())), first_seq, report)
     for key, seq in keys.pop("commands", {}).items():
-        await _look_at_command(connection, key, seq, report)
+        await _look_at_command(connection, key, seq, first_seq, report)
     for ledger_table in LEDGERS:
         if of_ledger := list(keys.pop(ledger_table.table.name, ())):
             found = await connection.fetch(_FOLDED_BALANCES, ledger_table.ledger.name, of_ledger)
@@ -193,12 +195,13 @@ async def _look_at_orders(connection: Connection, ids: Iterable[str], report: Re
         await rows.compare_orders(connection, {each: found.get(each) for each in asked}, report)
 
 
-async def _look_at_events(connection: Connection, seqs: Iterable[int], report: Report) -> None:
-    """An event is as it was if the digest of its window is; one after the fold's end is yet to be folded."""
+async def _look_at_events(connection: Connection, seqs: Iterable[int], first_seq: int, report: Report) -> None:
+    """An event is as it was if the digest of its window is; one after the fold's end is yet to be folded. A window
+    whose beginning is archived, before `first_seq`, cannot be compared."""
     agreed: dict[tuple[int, int], bool] = {}
     for seq in seqs:
         after, until = await connection.fetchrow(_BOUNDS, seq)
-        if until is None:
+        if until is None or after + 1 < first_seq:
             continue
         if (after, until) not in agreed:
             agreed[after, until] = await _digest_agrees(connection, after, until)
@@ -217,11 +220,14 @@ async def _digest_agrees(connection: Connection, after: int, until: int) -> bool
     return bool(digest.value() == digests[until])
 
 
-async def _look_at_command(connection: Connection, command_id: str, seq: int | None, report: Report) -> None:
+async def _look_at_command(
+    connection: Connection, command_id: str, seq: int | None, first_seq: int, report: Report
+) -> None:
     """Compares a command's record with its events, which follow one another from its seq on; `seq` is that of a record
-    that is gone. Those just before and after are asked for too: none may be the command's."""
+    that is gone. Those just before and after are asked for too: none may be the command's. When its events are before
+    `first_seq`, and archived, there is nothing to compare it with."""
     record = await connection.fetchrow(_RECORD, command_id)
     first, count = record or (seq, 1)
-    if first is not None:
+    if first is not None and first >= first_seq:
         for row in await connection.fetch(_OUTCOME, command_id, first - 1, first + count):
             tell(row, report)
