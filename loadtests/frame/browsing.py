@@ -59,7 +59,9 @@ def _page(visitor: Shopper) -> None:
 
 def _search(visitor: Shopper) -> None:
     word = random.choice(random.choice(articles()).name.split()).lower()
-    _get(visitor, f"{PRODUCTS}?limit={_PAGE}&q={_plain(word)}", SEARCH)
+    said = _get(visitor, f"{PRODUCTS}?limit={_PAGE}&q={_plain(word)}", SEARCH)
+    if said is not None and not said["items"] and word == _plain(word):  # a name has it as it is
+        visitor.run_.tally(_WRONG)
 
 
 def _product(visitor: Shopper) -> None:

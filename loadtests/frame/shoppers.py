@@ -12,6 +12,7 @@ import msgspec
 from locust import FastHttpUser, task
 
 from domain.model import Wanted
+from loadtests.frame.answers import not_done
 from loadtests.frame.run import the_run
 from loadtests.frame.staff import code_of, retry_after
 from loadtests.frame.verdict import Row
@@ -89,6 +90,10 @@ class Shopper(FastHttpUser):
             if time.perf_counter() + pause > until:
                 return Told(0, "gave_up")
             gevent.sleep(pause * (1 + random.random() / 4))
+
+    def tally(self, told: Told, done: str) -> None:
+        """Counts what was done, under the name of that, or why it was not."""
+        self.run_.tally(done if told.done else not_done(told.code))
 
     def headers(self) -> dict[str, str]:
         """Who they are."""

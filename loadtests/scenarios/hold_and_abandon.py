@@ -18,6 +18,14 @@ import gevent
 from locust.argument_parser import LocustArgumentParser
 
 from domain.model import Wanted
+from loadtests.frame.answers import (
+    CONFIRMED,
+    PLACED,
+    all_had_an_outcome,
+    confirmations_are_in_the_log,
+    none_were_refused,
+    orders_are_in_the_log,
+)
 from loadtests.frame.enact import enact
 from loadtests.frame.scenario import Outcome, Scenario
 from loadtests.frame.shoppers import PLACE, Arriving
@@ -25,8 +33,6 @@ from loadtests.frame.staff import Goods, Staff
 from loadtests.frame.verdict import Check, Failures, Latency, check
 from ops.articles import Article
 
-CONFIRMED: Final = "orders confirmed"
-PLACED: Final = "orders placed"
 GRACE_SECONDS: Final = 60.0
 """How much longer than promised a hold may last; the alert for overdue holds says the same."""
 
@@ -38,13 +44,12 @@ class Arrival(Arriving):
 
     def act(self) -> None:
         told = self.order([Wanted(self.run_.scene.props["sku"], 1)])
-        self.run_.tally(PLACED if told.done else f"told: {told.code}")
+        self.tally(told, PLACED)
         if not told.done:
             return
         chosen = random.random()
         if chosen < 0.33:
-            if self.move(told.order_id, "confirm").done:
-                self.run_.tally(CONFIRMED)
+            self.tally(self.move(told.order_id, "confirm"), CONFIRMED)
         elif chosen < 0.5:
             self.move(told.order_id, "cancel")
 
@@ -80,6 +85,10 @@ class HoldAndAbandon(Scenario):
             measured=f"{stock['reserved']:,} reserved",
             because="what nobody pays for must go back on sale",
         )
+        yield orders_are_in_the_log(outcome)
+        yield confirmations_are_in_the_log(outcome)
+        yield all_had_an_outcome(outcome)
+        yield none_were_refused(outcome)
         yield check(
             "every piece is sold or on the shelf",
             stock["on_hand"] == pieces - confirmed,

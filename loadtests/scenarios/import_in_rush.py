@@ -14,13 +14,8 @@ import msgspec
 from gevent.event import Event
 from locust.argument_parser import LocustArgumentParser
 
-from loadtests.frame.baskets import (
-    all_had_an_outcome,
-    articles,
-    order_basket,
-    orders_are_in_the_log,
-    stock_baskets,
-)
+from loadtests.frame.answers import all_had_an_outcome, none_were_refused, orders_are_in_the_log
+from loadtests.frame.baskets import articles, order_basket, stock_baskets
 from loadtests.frame.enact import enact
 from loadtests.frame.scenario import Outcome, Scenario
 from loadtests.frame.shoppers import Arriving
@@ -72,6 +67,7 @@ class ImportInRush(Scenario):
         )
         yield orders_are_in_the_log(outcome)
         yield all_had_an_outcome(outcome)
+        yield none_were_refused(outcome)
 
 
 def _dearer() -> list[Goods]:

@@ -12,7 +12,8 @@ from typing import Any
 from locust import between, task
 from locust.argument_parser import LocustArgumentParser
 
-from loadtests.frame.baskets import all_had_an_outcome, order_basket, orders_are_in_the_log, stock_baskets
+from loadtests.frame.answers import all_had_an_outcome, none_were_refused, orders_are_in_the_log
+from loadtests.frame.baskets import order_basket, stock_baskets
 from loadtests.frame.enact import enact
 from loadtests.frame.scenario import Outcome, Scenario
 from loadtests.frame.shoppers import ORDERS, PLACE, Arriving, Shopper
@@ -73,7 +74,7 @@ class Orders(Scenario):
         return {}
 
     def check(self, outcome: Outcome) -> Iterable[Check]:
-        return orders_are_in_the_log(outcome), all_had_an_outcome(outcome)
+        return orders_are_in_the_log(outcome), all_had_an_outcome(outcome), none_were_refused(outcome)
 
 
 enact(Orders())

@@ -12,7 +12,8 @@ from typing import Any
 import gevent
 from locust.argument_parser import LocustArgumentParser
 
-from loadtests.frame.baskets import all_had_an_outcome, order_basket, orders_are_in_the_log, stock_baskets
+from loadtests.frame.answers import all_had_an_outcome, none_were_refused, orders_are_in_the_log
+from loadtests.frame.baskets import order_basket, stock_baskets
 from loadtests.frame.enact import enact
 from loadtests.frame.scenario import Outcome, Scenario
 from loadtests.frame.shoppers import Arriving
@@ -85,6 +86,7 @@ class ResumeStorm(Scenario):
         )
         yield orders_are_in_the_log(outcome)
         yield all_had_an_outcome(outcome)
+        yield none_were_refused(outcome)
 
 
 enact(ResumeStorm())

@@ -12,8 +12,9 @@ from typing import Any
 
 from locust.argument_parser import LocustArgumentParser
 
+from loadtests.frame.answers import all_had_an_outcome, none_were_refused, orders_are_in_the_log
 from loadtests.frame.arrivals import Stage, since_ms
-from loadtests.frame.baskets import all_had_an_outcome, order_basket, orders_are_in_the_log, stock_baskets
+from loadtests.frame.baskets import order_basket, stock_baskets
 from loadtests.frame.enact import enact
 from loadtests.frame.scenario import Outcome, Scenario
 from loadtests.frame.shoppers import Arriving
@@ -71,7 +72,7 @@ class Spike(Scenario):
         return {"peak_begins": options.calm, "peak_ends": ends, "recovered": ends + options.recovery}
 
     def check(self, outcome: Outcome) -> Iterable[Check]:
-        return orders_are_in_the_log(outcome), all_had_an_outcome(outcome)
+        return orders_are_in_the_log(outcome), all_had_an_outcome(outcome), none_were_refused(outcome)
 
 
 enact(Spike())

@@ -37,7 +37,7 @@ SMALL: Final = {
     "orders": ("-t", "4s", "-u", "12", "--rate", "10", "--rounds", "1"),
     "flash_sale": ("-u", "24", "--pieces", "20", "--buyers", "100", "--rate", "40", "--watchers", "4"),
     "browse": ("-t", "4s", "-u", "12", "--rate", "30"),
-    "hold_and_abandon": ("-t", "6s", "-u", "12", "--rate", "20", "--pieces", "30", "--hold-seconds", "2"),
+    "hold_and_abandon": ("-t", "6s", "-u", "12", "--rate", "20", "--pieces", "30", "--hold-seconds", "5"),
     "spike": ("-t", "6s", "-u", "16", "--rate", "5", "--calm", "2", "--peak", "1", "--recovery", "1"),
     "mixed": ("-t", "5s", "-u", "20", "--rate", "10", "--watchers", "4", "--rounds", "2"),
     "dashboards": ("-t", "5s", "-u", "46", "--rate", "4", "--watchers", "40"),
@@ -49,7 +49,7 @@ SMALL: Final = {
 
 @pytest_asyncio.fixture(scope="module")
 async def system() -> AsyncIterator[System]:
-    with System({"TIDEGATE_HOLD_SECONDS": "2"}) as running:
+    with System({"TIDEGATE_HOLD_SECONDS": "5"}) as running:
         yield running
         await verified(running)
 
@@ -120,6 +120,12 @@ def test_one_piece_sold_too_much_fails(system: System, tmp_path: Path) -> None:
         "every other buyer was told that it is sold out",
         "the log has as many orders, placed and confirmed",
     ]
+
+
+def test_a_run_in_which_every_order_is_refused_fails(system: System, tmp_path: Path) -> None:
+    done = load(system, PLANTED / "all_refused.py", tmp_path, *SMALL["orders"])
+    assert done.returncode == 1
+    assert failed(tmp_path) == ["orders told of are those in the log", "nothing valid was refused"]
 
 
 def test_an_event_that_a_subscriber_overlooked_fails(system: System, tmp_path: Path) -> None:
