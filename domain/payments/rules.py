@@ -77,7 +77,7 @@ def take_report(payment: Payment, entry: Entry, currency: str) -> Entry | Reject
         return _refused(
             payment, "payment_currency_differs", "The payment has another currency.", currency=payment.currency
         )
-    if entry in payment.entries:
+    if entry in payment.entries or (_moves_nothing(entry) and not _room_for_notes(payment)):
         return None
     if entry.reference is not None:
         same = [each for each in payment.entries if (each.type, each.reference) == (entry.type, entry.reference)]
@@ -105,7 +105,7 @@ def take_report(payment: Payment, entry: Entry, currency: str) -> Entry | Reject
 
 def news(payment: Payment, entries: Iterable[Entry], currency: str) -> tuple[Entry, ...] | Rejection:
     """What a report adds to the payment. What contradicts what was told before is noted, for people to look at, and not
-    counted."""
+    counted. What moves no money takes up half a story at most, so that what moved some finds room."""
     new: list[Entry] = []
     for entry in entries:
         taken = take_report(payment, entry, currency)
@@ -122,14 +122,32 @@ def news(payment: Payment, entries: Iterable[Entry], currency: str) -> tuple[Ent
 def _not_believed(payment: Payment, entry: Entry, refused: Rejection) -> Entry | None:
     said = f"{entry.type} of {entry.amount_minor} as {entry.reference}: {refused.detail}"
     noted = Entry(INFO, None, entry.amount_minor, entry.at, refused.code, said[:PAYMENT_MESSAGE_MAX_CHARS])
-    return None if noted in payment.entries or len(payment.entries) >= PAYMENT_MAX_ENTRIES else noted
+    return None if noted in payment.entries or not _room_for_notes(payment) else noted
+
+
+def untold(payment: Payment, entries: Iterable[Entry], currency: str) -> tuple[Entry, ...]:
+    """What of a report may be news: what has not been taken word for word, and finds room. In another currency, all of
+    it is only noted."""
+    is_believed = currency == payment.currency
+    known = set(payment.entries) if is_believed else set()
+    room = _room_for_notes(payment)
+    new = []
+    for entry in entries:
+        if entry in known:
+            continue
+        if _moves_nothing(entry) or not is_believed:
+            room -= 1
+            if room < 0:
+                continue
+        new.append(entry)
+    return tuple(new)
 
 
 def is_known(payment: Payment, entries: Iterable[Entry], currency: str, provider_reference: str | None) -> bool:
-    """Whether a report has been taken before, word for word. Whatever else it says may be news by the time that it is
-    decided on, after what waits in the mailbox."""
+    """Whether a report has been taken before, word for word, as far as there is room for it. Whatever else it says may
+    be news by the time that it is decided on, after what waits in the mailbox."""
     unnamed = payment.provider_reference is None and provider_reference is not None
-    return not unnamed and currency == payment.currency and all(entry in payment.entries for entry in entries)
+    return not unnamed and not untold(payment, entries, currency)
 
 
 def is_requested(payment: Payment, kind: Kind) -> bool:
@@ -151,6 +169,16 @@ def _authorized_otherwise(payment: Payment, entry: Entry) -> bool:
         other.type == SUCCESSES["authorization"] and reference != entry.reference
         for reference, other in verdicts("authorization", payment.entries).items()
     )
+
+
+def _moves_nothing(entry: Entry) -> bool:
+    """Whether no amount depends on it."""
+    return entry.type == INFO or entry.reference is None
+
+
+def _room_for_notes(payment: Payment) -> int:
+    """How many entries more may be about nothing that moved money."""
+    return max(0, PAYMENT_MAX_ENTRIES // 2 - len(payment.entries))
 
 
 def _must_be_positive(amount_minor: int) -> None:

@@ -4,11 +4,12 @@ import msgspec
 import pytest
 
 from domain.limits import PAYMENT_MAX_ENTRIES
+from domain.model import Rejection
 from domain.payments.amounts import Amounts, action_required, amounts, capturable, refundable
 from domain.payments.coverage import authorize_status, charge_status, due, expected, kept, secured
 from domain.payments.entries import FAILURES, REQUESTS, SUCCESSES, Entry
 from domain.payments.payment import Capabilities, status_of
-from domain.payments.rules import is_known, may_capture, may_refund, may_void, take_report
+from domain.payments.rules import is_known, may_capture, may_refund, may_void, news, take_report, untold
 from tests.unit.payment_stories import at, authorized, code, kind_of, payment, said
 
 # The fold.
@@ -144,12 +145,34 @@ def test_nothing_named_never_means_everything(amount_minor: int) -> None:
 
 
 def test_a_payment_has_a_bounded_story() -> None:
-    noise = tuple(said("info", 0, number, f"n{number}") for number in range(PAYMENT_MAX_ENTRIES - 3))
-    full = authorized(said("charge_success", 500, 2, "c1"), *noise)
+    parts = tuple(said("charge_success", 1, number, f"c{number}") for number in range(PAYMENT_MAX_ENTRIES - 2))
+    full = authorized(*parts)
     assert [code(refused) for refused in (may_capture(full, 1), may_void(full), may_refund(full, 1))] == [
         "payment_entries_exceeded"
     ] * 3
-    assert code(take_report(full, said("info", 0, 0, "one more"), "GBP")) == "payment_entries_exceeded"
+    assert code(take_report(full, said("charge_success", 1, 0, "one more"), "GBP")) == "payment_entries_exceeded"
+
+
+def test_what_moves_no_money_leaves_room_for_what_does() -> None:
+    """Declines of a buyer who tries on, contradictions, reports in another currency, and of nobody knows what."""
+    half = PAYMENT_MAX_ENTRIES // 2
+    declines = [said("info", 1_000, number, f"n{number}") for number in range(PAYMENT_MAX_ENTRIES)]
+    others = [said("authorization_success", 1_001 + number, 1, "a") for number in range(PAYMENT_MAX_ENTRIES)]
+    nameless = [said("charge_success", number, 1, None) for number in range(PAYMENT_MAX_ENTRIES)]
+    paid = said("charge_success", 1_000, 3, "c1")
+    for noise, currency in ((declines, "GBP"), (others, "GBP"), (nameless, "GBP"), (declines, "JPY")):
+        noted = news(authorized(), noise, currency)
+        assert not isinstance(noted, Rejection)
+        noisy = authorized(*noted)
+        assert len(noisy.entries) == half
+        assert news(noisy, [*noise, paid], "GBP") == (paid,)
+        assert noisy.capturable == 1_000
+
+    assert untold(authorized(), [*declines, paid], "GBP") == (*declines[: half - 2], paid)
+    told = authorized(*declines[: half - 2])
+    assert untold(told, [*declines, paid], "GBP") == (paid,)
+    assert is_known(told, declines, "GBP", None), "it is not told again and again either"
+    assert not is_known(told, [*declines, paid], "GBP", None)
 
 
 # What is believed.

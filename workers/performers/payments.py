@@ -16,7 +16,7 @@ from domain.limits import PAYMENT_MESSAGE_MAX_CHARS
 from domain.payments.commands import ReportPayment
 from domain.payments.entries import FAILURES, SUCCESSES, Entry, Kind
 from domain.payments.payment import Payment
-from domain.payments.rules import is_known, news
+from domain.payments.rules import is_known, news, untold
 from runtime import entities
 from runtime.entities import table_of
 from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Provider, Refused, Report
@@ -108,12 +108,11 @@ async def _known(call: Awaitable[Report]) -> Report:
 
 
 def _command(payment: Payment, report: Report, ask_in_seconds: float) -> ReportPayment | None:
-    """What is to be told; nothing of an invoice for which nothing has happened."""
+    """What is to be told: what may be news. Nothing of an invoice for which nothing has happened."""
     if payment.capabilities.staff_report and is_known(
         payment, report.entries, report.currency, report.provider_reference
     ):
         return None
     again = None if payment.capabilities.staff_report else ask_in_seconds
-    return ReportPayment(
-        payment.order_id, payment.id, report.currency, report.entries, report.provider_reference, again
-    )
+    entries = untold(payment, report.entries, report.currency)
+    return ReportPayment(payment.order_id, payment.id, report.currency, entries, report.provider_reference, again)
