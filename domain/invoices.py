@@ -23,6 +23,7 @@ from domain.limits import (
 from domain.model import Command, Context, Decision, Entity, Event, Line, Order, Rejection, Shop, decides, evolves
 from domain.numbers import CREDIT_NOTES, INVOICES
 from domain.orders import CONFIRMED, FULFILLED
+from domain.payments.coverage import given_back
 from domain.payments.payment import Payment, payments_of
 from domain.quote.breakdown import Sum, breakdown
 from domain.quote.quoted import Quote, TaxTotal
@@ -178,10 +179,7 @@ def _lacks_invoice(order: Order, payments: Sequence[Payment], before: Sequence[I
 def _to_credit(order: Order, payments: Sequence[Payment], before: Sequence[Invoice]) -> int:
     """How much of the total was given back, and is on no credit note yet. What was paid beyond the total and is given
     back was on no invoice either."""
-    charged, refunded = 0, 0
-    for now in (payment.amounts for payment in payments):
-        charged, refunded = charged + now.charged, refunded + now.refunded
-    return max(0, min(refunded, order.total_minor - (charged - refunded)) - _credited(before))
+    return max(0, given_back(order.total_minor, payments) - _credited(before))
 
 
 def _credited(before: Sequence[Invoice]) -> int:

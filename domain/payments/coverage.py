@@ -1,12 +1,13 @@
 """What an order's payments mean for the order: how much of it is paid, and how much may still be asked for.
 
-Everything is in minor units of the order's currency. `total_minor` is what the order costs, less what staff decided to
-give back of it.
+Everything is in minor units of the order's currency. What an order costs, less what was given back of it, is `owed`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from domain.model import Order
+from domain.orders import CONFIRMED, FULFILLED
 from domain.payments.payment import Payment
 from domain.payments.rules import is_requested
 
@@ -19,6 +20,20 @@ OVERCHARGED: Final = "overcharged"
 def kept(payments: Iterable[Payment]) -> int:
     """What is charged and was not given back."""
     return sum(now.charged - now.refunded for now in (payment.amounts for payment in payments))
+
+
+def given_back(total_minor: int, payments: Sequence[Payment]) -> int:
+    """How much of the total was paid and given back. What was paid beyond the total is no part of it."""
+    refunded = sum(payment.amounts.refunded for payment in payments)
+    return max(0, min(refunded, total_minor - kept(payments)))
+
+
+def owed(order: Order, payments: Sequence[Payment]) -> int:
+    """What the order costs, less what was given back of it: whoever gets that back does not pay it again. An order that
+    waits for its payment costs all of it, whatever was paid before and given back."""
+    if order.status in (CONFIRMED, FULFILLED):
+        return order.total_minor - given_back(order.total_minor, payments)
+    return order.total_minor
 
 
 def secured(payments: Iterable[Payment]) -> int:
@@ -42,23 +57,23 @@ def expected(payments: Iterable[Payment]) -> int:
     return total
 
 
-def due(total_minor: int, payments: Iterable[Payment]) -> int:
+def due(owed_minor: int, payments: Iterable[Payment]) -> int:
     """How much a new payment may be for: nothing for which another one may still succeed is asked for twice."""
-    return max(0, total_minor - expected(payments))
+    return max(0, owed_minor - expected(payments))
 
 
-def charge_status(total_minor: int, payments: Iterable[Payment]) -> str:
+def charge_status(owed_minor: int, payments: Iterable[Payment]) -> str:
     """How much of the order is charged: none, partial, full or overcharged."""
     paid = kept(payments)
-    return OVERCHARGED if paid > total_minor else _how_much(paid, total_minor)
+    return OVERCHARGED if paid > owed_minor else _how_much(paid, owed_minor)
 
 
-def authorize_status(total_minor: int, payments: Iterable[Payment]) -> str:
+def authorize_status(owed_minor: int, payments: Iterable[Payment]) -> str:
     """How much of the order is authorized or charged: none, partial or full."""
-    return _how_much(secured(payments), total_minor)
+    return _how_much(secured(payments), owed_minor)
 
 
-def _how_much(there: int, total_minor: int) -> str:
-    if there >= total_minor:
+def _how_much(there: int, owed_minor: int) -> str:
+    if there >= owed_minor:
         return FULL
     return PARTIAL if there > 0 else NONE

@@ -23,7 +23,7 @@ from domain.payments.commands import (
     SettlePayment,
     VoidPayment,
 )
-from domain.payments.coverage import due, secured
+from domain.payments.coverage import due, owed, secured
 from domain.payments.entries import FAILURES, KINDS, REQUESTS, SUCCESSES, Entry, Kind
 from domain.payments.events import PaymentCreated, PaymentReported, PaymentRequested, PaymentUnchanged
 from domain.payments.payment import Payment, payments_of
@@ -58,7 +58,7 @@ def begun(
         return Rejection("manual_capture_unsupported", "This provider charges at once.", about)
     if len(payments) >= PAYMENTS_MAX_PER_ORDER:
         return Rejection("too_many_payments", f"An order has at most {PAYMENTS_MAX_PER_ORDER} payments.", about)
-    amount_minor = due(order.total_minor, payments)
+    amount_minor = due(owed(order, payments), payments)
     if amount_minor == 0:
         for payment in payments:
             if payment.amounts.authorize_pending or payment.amounts.charge_pending:

@@ -4,13 +4,14 @@ import msgspec
 import pytest
 
 from domain.limits import PAYMENT_MAX_ENTRIES
-from domain.model import Rejection
+from domain.model import Order, Rejection
+from domain.orders import CONFIRMED, FULFILLED, PLACED
 from domain.payments.amounts import Amounts, action_required, amounts, capturable, refundable
-from domain.payments.coverage import authorize_status, charge_status, due, expected, kept, secured
+from domain.payments.coverage import authorize_status, charge_status, due, expected, given_back, kept, owed, secured
 from domain.payments.entries import FAILURES, REQUESTS, SUCCESSES, Entry
 from domain.payments.payment import Capabilities, status_of
 from domain.payments.rules import is_known, may_capture, may_refund, may_void, news, take_report, untold
-from tests.unit.payment_stories import at, authorized, code, kind_of, payment, said
+from tests.unit.payment_stories import ORDER_ID, at, authorized, code, kind_of, payment, said
 
 # The fold.
 
@@ -257,3 +258,19 @@ def test_an_order_is_paid_by_all_its_payments_and_asks_for_nothing_twice() -> No
     back = payment(said("charge_success", 700, 1, "c"), said("refund_success", 700, 2, "f"))
     assert (charge_status(1_000, [part, back]), kept([part, back])) == ("partial", 300)
     assert charge_status(0, []) == "full"
+
+
+def test_what_was_given_back_is_not_owed_again_once_the_order_is_confirmed() -> None:
+    part = payment(said("charge_success", 1_000), said("refund_success", 400, 2, "f"))
+    for status, owed_minor in ((PLACED, 1_000), (CONFIRMED, 600), (FULFILLED, 600)):
+        order = Order(ORDER_ID, "ann", status, "GBP", 1_000, ())
+        assert owed(order, [part]) == owed_minor
+        assert due(owed(order, [part]), [part]) == owed_minor - 600
+    confirmed = Order(ORDER_ID, "ann", CONFIRMED, "GBP", 1_000, ())
+    assert charge_status(owed(confirmed, [part]), [part]) == "full"
+    twice = payment(said("charge_success", 1_300), said("refund_success", 300, 2, "f"))
+    assert (given_back(1_000, [twice]), charge_status(owed(confirmed, [twice]), [twice])) == (0, "full")
+    returned = payment(said("refund_reverse", 400, 3, "v"), *part.entries)
+    assert (given_back(1_000, [returned]), due(owed(confirmed, [returned]), [returned])) == (0, 0)
+    asked = payment(said("charge_success", 700), said("refund_request", 400, 2, "f"))
+    assert due(owed(confirmed, [asked]), [asked]) == 300
