@@ -12,7 +12,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ import msgspec
 import psutil
 
 from loadtests.frame.growth import FILES, MEMORY, REDIS, TABLE, Sample, proportional, steady
-from loadtests.frame.verdict import Check, skipped
+from loadtests.frame.verdict import Check, check, skipped
 from runtime.database import asyncpg_dsn
 from runtime.redis_client import connect
 from runtime.settings import settings
@@ -51,14 +51,32 @@ class Reading(msgspec.Struct):
     events: int = 0
 
 
+class Watched(msgspec.Struct, frozen=True):
+    """What was read while a run went on, and whether the one that read it was still there at its end."""
+
+    readings: Sequence[Reading] = ()
+    to_the_end: bool = False
+
+
 _reading: Final = msgspec.json.Decoder(Reading)
 
 
-def checks(readings: Iterable[Reading]) -> Iterator[Check]:
-    """Whether all of it has stopped growing, but for what is kept."""
-    seen = list(readings)
-    if not seen:
+def checks(watch: str, watched: Watched) -> Iterator[Check]:
+    """Whether all of it has stopped growing, but for what is kept; and first, whether it was seen at all, if it was to
+    be: `watch` names the processes, if any."""
+    if not watch:
         yield skipped("growth", "no processes were named: it can be watched on the system's own machine")
+        return
+    seen = watched.readings
+    lack = _lack(watch, watched)
+    yield check(
+        "what grows was watched to the end",
+        not lack,
+        wanted=f"readings of {watch}",
+        measured=lack or f"{len(seen):,} readings",
+        because="growth that nobody saw shows nothing",
+    )
+    if not seen:
         return
     for name in seen[0].memory:
         of_process = [each for each in seen if name in each.memory]
@@ -72,13 +90,24 @@ def checks(readings: Iterable[Reading]) -> Iterator[Check]:
         yield proportional(what, sizes, events) if table in KEPT else steady(what, sizes, TABLE)
 
 
+def _lack(watch: str, watched: Watched) -> str:
+    """What was not watched all the time; nothing if all was."""
+    if not watched.readings:
+        return "no readings"
+    if not watched.to_the_end:
+        return f"{len(watched.readings):,} readings, then the reader ended"
+    ends = watched.readings[0], watched.readings[-1]
+    gone = [name for name in _pids(watch) if any(name not in each.memory for each in ends)]
+    return f"not there all the time: {', '.join(gone)}" if gone else ""
+
+
 @contextmanager
-def reading(watch: str, every_seconds: float, file: Path) -> Iterator[None]:
-    """While this is entered, readings are taken into a file."""
+def reading(watch: str, every_seconds: float, file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """While this is entered, readings are taken into a file, by this process."""
     command = [sys.executable, "-m", __name__, watch, str(every_seconds)]
     with file.open("wb") as out, subprocess.Popen(command, stdout=out) as running:
         try:
-            yield
+            yield running
         finally:
             running.terminate()
             running.wait(_STOP_SECONDS)
@@ -106,6 +135,12 @@ async def _read(pids: dict[str, int], every_seconds: float) -> None:
             await asyncio.sleep(every_seconds)
 
 
+def _pids(watch: str) -> dict[str, int]:
+    """The processes that are to be watched, by name. Raises ValueError."""
+    named = (each.split("=", 1) for each in watch.split(","))
+    return {name: int(pid) for name, pid in named}
+
+
 def _of_process(pid: int) -> tuple[int, int]:
     """The resident bytes and the open files of a process and its children."""
     process = psutil.Process(pid)
@@ -119,8 +154,7 @@ def _of_process(pid: int) -> tuple[int, int]:
 
 def main() -> None:
     watch, every_seconds = sys.argv[1:]
-    named = (each.split("=", 1) for each in watch.split(","))
-    asyncio.run(_read({name: int(pid) for name, pid in named}, float(every_seconds)))
+    asyncio.run(_read(_pids(watch), float(every_seconds)))
 
 
 if __name__ == "__main__":

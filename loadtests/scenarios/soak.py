@@ -7,7 +7,7 @@ settings: memory, open files, tables.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from gevent.event import Event
 
 from loadtests.frame import gauges, mix
 from loadtests.frame.enact import enact
-from loadtests.frame.gauges import Reading
+from loadtests.frame.gauges import Watched
 from loadtests.frame.scenario import Outcome
 from loadtests.frame.staff import Staff
 from loadtests.frame.verdict import Check
@@ -44,21 +44,22 @@ class Soak(mix.Mix):
     dashboard = Dashboard
     run_time = 1_800
     rate = 20.0
-    _readings: Sequence[Reading] = ()
+    _watched = Watched()
 
     def during(self, staff: Staff, options: Any, stopping: Event) -> None:
-        self._readings = ()
+        self._watched = Watched()
         if not options.watch:
             return
         with tempfile.TemporaryDirectory(prefix="tidegate-soak-") as folder:
             file = Path(options.reports or folder) / "readings.jsonl"
-            with gauges.reading(options.watch, SAMPLE_SECONDS, file):
+            with gauges.reading(options.watch, SAMPLE_SECONDS, file) as reader:
                 stopping.wait()
-            self._readings = gauges.read(file)
+                to_the_end = reader.poll() is None
+            self._watched = Watched(gauges.read(file), to_the_end)
 
     def check(self, outcome: Outcome) -> Iterable[Check]:
         yield from super().check(outcome)
-        yield from gauges.checks(self._readings)
+        yield from gauges.checks(outcome.options.watch, self._watched)
 
 
 enact(Soak())

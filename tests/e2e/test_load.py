@@ -16,7 +16,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from loadtests.frame.verdict import FAILED, SKIPPED
+from loadtests.frame.verdict import FAILED, PASSED, SKIPPED
 from tests import pace
 from tests.e2e.ledger import verified
 from tests.system import System
@@ -132,6 +132,16 @@ def test_an_event_that_a_subscriber_overlooked_fails(system: System, tmp_path: P
     done = small_sale(system, PLANTED / "a_gap.py", tmp_path)
     assert done.returncode == 1
     assert failed(tmp_path) == ["no gap and no repeat at any subscriber"]
+
+
+def test_a_soak_that_nobody_watched_fails(system: System, tmp_path: Path) -> None:
+    watched = "what grows was watched to the end"
+    good = load(system, SCENARIOS / "soak.py", tmp_path, *SMALL["soak"], "--watch", f"worker={system.pid('worker')}")
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert outcomes(tmp_path)[watched] == PASSED
+    bad = load(system, SCENARIOS / "soak.py", tmp_path, *SMALL["soak"], "--watch", "worker=the-second")
+    assert bad.returncode == 1
+    assert failed(tmp_path) == [watched]
 
 
 def test_a_run_that_is_over_before_all_have_come_has_failed(system: System, tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from loadtests.frame import gauges
-from loadtests.frame.gauges import KEPT, Reading
+from loadtests.frame.gauges import KEPT, Reading, Watched
 from loadtests.frame.growth import FILES, MEMORY, Sample, proportional, second_half, slope, steady
-from loadtests.frame.verdict import FAILED, PASSED, SKIPPED
+from loadtests.frame.verdict import FAILED, PASSED, SKIPPED, Verdict
 from runtime.tables import metadata
+from tests import pace
 
 MIB = 1_048_576
 
@@ -78,14 +79,41 @@ def test_everything_that_is_read_is_judged() -> None:
         Reading(at, {"worker": 50 * MIB}, {"worker": 20 + at}, {"events": 9 * MIB, "tasks": at * MIB}, 7 * MIB, 60 * at)
         for at in range(0, 1_800, 5)
     ]
-    assert {each.name: each.outcome for each in gauges.checks(readings)} == {
+    assert {each.name: each.outcome for each in gauges.checks("worker=7", Watched(readings, True))} == {
+        "what grows was watched to the end": PASSED,
         "memory of worker": PASSED,
         "open files of worker": FAILED,
         "memory of Redis": PASSED,
         "table events": PASSED,
         "table tasks": FAILED,
     }
-    assert [each.outcome for each in gauges.checks([])] == [SKIPPED]
+    assert [each.outcome for each in gauges.checks("", Watched())] == [SKIPPED]
+
+
+@pytest.mark.parametrize(
+    ("memory", "to_the_end", "said"),
+    [
+        ([], True, "no readings"),
+        ([{"worker": 3, "gateway": 4}, {"worker": 3, "gateway": 4}], False, "2 readings, then the reader ended"),
+        ([{"worker": 3}, {"worker": 3}], True, "not there all the time: gateway"),
+        ([{"worker": 3, "gateway": 4}, {"worker": 3}], True, "not there all the time: gateway"),
+        ([{}, {}], True, "not there all the time: worker, gateway"),
+    ],
+)
+def test_growth_that_nobody_saw_fails(memory: list[dict[str, int]], to_the_end: bool, said: str) -> None:
+    readings = [Reading(at, each, dict.fromkeys(each, 20)) for at, each in enumerate(memory)]
+    watched, *others = gauges.checks("worker=7,gateway=8", Watched(readings, to_the_end))
+    assert (watched.outcome, watched.measured) == (FAILED, said)
+    assert not any(each.failed for each in others), "too short to tell"
+    assert not Verdict("soak", [watched, *others]).passed
+
+
+def test_a_reader_that_cannot_read_is_noticed(tmp_path: Path) -> None:
+    with gauges.reading("worker=the-second", 1.0, tmp_path / "readings") as reader:
+        reader.wait(pace.seconds(30))
+        assert reader.poll() == 1
+    watched = Watched(gauges.read(tmp_path / "readings"), reader.poll() is None)
+    assert [each.outcome for each in gauges.checks("worker=the-second", watched)] == [FAILED]
 
 
 def test_a_reading_that_is_not_whole_is_left_out(tmp_path: Path) -> None:
