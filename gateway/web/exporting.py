@@ -76,6 +76,7 @@ async def _begun(
     what takes longer."""
     await in_transaction(connection, "REPEATABLE READ")  # the moment is now, whatever was asked before
     await connection.execute(sa.text(f"SET LOCAL transaction_timeout = {int(max_seconds * 1000)}"))
+    await connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))  # its reader may stall
     result = await connection.stream(query.execution_options(yield_per=_ROWS_AT_ONCE))
     rows: AsyncIterator[Sequence[Any]] = result.partitions()
     # No tuple as default: CPython 3.11 takes an empty one for the arguments of the StopIteration it raises.

@@ -9,12 +9,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import pytest
+import sqlalchemy as sa
 
 import ops.verify
+from gateway.web.exporting import _begun
 from ops.archive import files
 from ops.archive.restoring import restore
 from ops.verify import anew
 from ops.verify.snapshot import Snapshot
+from runtime.engine import create_engine
 from runtime.partitions import EVENTS
 from runtime.stored_fold.folding import Folding
 from tests.integration.archiving import Closet, nothing
@@ -74,3 +77,14 @@ async def test_folding_anew_may_take_long(closet: Closet, monkeypatch: pytest.Mo
     monkeypatch.setattr(anew, "Folding", _Slow(Folding))
     assert (await closet.verified(archive=closet.folder)).clean
     assert await closet.watch.hand.fetchval("SELECT meaning FROM fold_position") != "another"
+
+
+async def test_an_export_may_wait_for_its_reader(closet: Closet) -> None:
+    """For as long as TIDEGATE_EXPORT_STALL_SECONDS says, and no shorter."""
+    engine = create_engine(closet.floor.database_url, pool_size=1)
+    async with engine.connect() as connection:
+        query = sa.select(sa.func.generate_series(1, 1_000))
+        first, rows = await _begun(query, 60.0, connection)
+        await asyncio.sleep(_LONGER_SECONDS)
+        assert len(first) + sum([len(more) async for more in rows]) == 1_000
+    await engine.dispose()
