@@ -24,6 +24,9 @@ from tests.e2e.readings import Reading, read, scrape
 from tests.e2e.shop import Shop
 from tests.system import System, eventually_seen
 from workers import background
+from workers.partitioning import AHEAD
+
+_MAKING: Final = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tidegate-partitions-batch'"
 
 
 async def test_commands_are_counted_from_acceptance_to_outcome(shop: Shop) -> None:
@@ -69,6 +72,17 @@ async def test_commands_are_counted_from_acceptance_to_outcome(shop: Shop) -> No
     assert moved("tidegate_http_request_seconds_count", **place, status="422") == 1
     cancel = {"method": "POST", "route": "/api/v1/orders/{order_id}/cancel"}
     assert moved("tidegate_http_request_seconds_count", **cancel, status="200") == 1
+
+
+async def test_partitions_are_counted_and_made_in_a_connection_of_their_own(shop: Shop) -> None:
+    """Postgres, or a worker, would end them after a batch's time."""
+
+    async def are_ahead() -> bool:
+        if (await read(shop))("tidegate_log_partitions_ahead", table="events") != AHEAD:
+            return False
+        return bool(await shop.database.fetchval(_MAKING) > 0)
+
+    await eventually_seen("partitions, made ahead", are_ahead, within_seconds=20)
 
 
 async def test_a_batch_is_counted_by_its_size(shop: Shop) -> None:
