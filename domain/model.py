@@ -113,7 +113,8 @@ class Private:
 
 
 class Secret(Private):
-    """A secret that grants access or proves an identity, such as a hash or a key. It is shown to nobody."""
+    """A secret that grants access or proves an identity, such as a hash or a key. It is shown to nobody but
+    whom it was made for."""
 
     __slots__ = ()
 

@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 
 from domain.ids import new_id
-from domain.model import Rejection
+from domain.model import Rejection, Secret
 from domain.payments.amounts import Amounts
 from domain.payments.entries import REQUESTS, Entry, Kind
 from domain.payments.payment import Capture, Payment
@@ -49,6 +49,7 @@ class Book:
             new_uuid(ago), new_uuid(), "ann", provider.name, amount_minor, "GBP", capture, provider.capabilities
         )
         self.provider_reference: str | None = None
+        self.action_url: Secret | None = None
         self._ask("charge" if capture == "automatic" else "authorization", self.attempt.reference, amount_minor)
 
     @property
@@ -63,9 +64,11 @@ class Book:
         """Believes a report; returns what was new in it."""
         assert report.payment_id == self.payment.id
         self.provider_reference = self.provider_reference or report.provider_reference
+        self.action_url = report.action_url
         assert report.provider_reference in (None, self.provider_reference)
         new = []
         for entry in report.entries:
+            assert entry.url is None, "where the buyer has to go is a secret, and entries are in the log"
             taken = take_report(self.payment, entry, report.currency)
             assert not isinstance(taken, Rejection), taken
             if taken is not None:

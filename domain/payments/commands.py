@@ -16,7 +16,7 @@ from domain.limits import (
     PROVIDER_NAME_MAX_CHARS,
     REASON_MAX_CHARS,
 )
-from domain.model import Command
+from domain.model import Command, Secret
 from domain.payments.entries import Entry
 from domain.payments.payment import Capabilities, Capture
 
@@ -80,9 +80,10 @@ class SettlePayment(_AboutPayment, frozen=True):
 
 class ReportPayment(_AboutPayment, frozen=True):
     """What a provider said: as an answer, in a webhook, or when it was asked. If something is still pending after that,
-    it is asked again in `ask_in_seconds`."""
+    it is asked again in `ask_in_seconds`. If it waits for the buyer, `action_url` is where the buyer has to go."""
 
     currency: str
     entries: Annotated[tuple[Entry, ...], msgspec.Meta(max_length=PAYMENT_MAX_ENTRIES)]
     provider_reference: Annotated[str, msgspec.Meta(max_length=PAYMENT_REFERENCE_MAX_CHARS)] | None = None
     ask_in_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    action_url: Secret | None = None

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from domain.limits import PAYMENTS_MAX_PER_ORDER
-from domain.model import Context, Decision, Event, Order, Rejection, Shop, decides
+from domain.model import Context, Decision, Event, Order, Rejection, Secret, Shop, decides
 from domain.orders import CANCELLED, EXPIRED, PLACED, OrderConfirmed, order_of
 from domain.payments.amounts import verdicts
 from domain.payments.by_card import CardMoved, charges, moved
@@ -122,7 +122,7 @@ def _settle(shop: Shop, command: SettlePayment, context: Context) -> Decision:
         if standing is not None and standing.type == REQUESTS[kind]:
             outcome = (SUCCESSES if command.succeeded else FAILURES)[kind]
             entry = Entry(outcome, command.reference, standing.amount_minor, context.at)
-            return _report(shop, payment, (entry,), None, None, context)
+            return _report(shop, payment, (entry,), None, None, None, context)
     return Rejection("nothing_pending", "Nothing of this payment is pending under this reference.", about)
 
 
@@ -136,7 +136,7 @@ def _reported(shop: Shop, command: ReportPayment, context: Context) -> Decision:
         return new
     after = msgspec.structs.replace(payment, entries=(*payment.entries, *new))
     ask_in_seconds = command.ask_in_seconds if after.amounts.is_pending else None
-    return _report(shop, payment, new, command.provider_reference, ask_in_seconds, context)
+    return _report(shop, payment, new, command.provider_reference, ask_in_seconds, command.action_url, context)
 
 
 def _report(
@@ -145,6 +145,7 @@ def _report(
     entries: tuple[Entry, ...],
     provider_reference: str | None,
     ask_in_seconds: float | None,
+    action_url: Secret | None,
     context: Context,
 ) -> Decision:
     """The news of a payment, and what they mean for its order."""
@@ -152,7 +153,7 @@ def _report(
     named = provider_reference if payment.provider_reference is None else None
     if not entries and named is None:
         return (PaymentUnchanged(*about, ask_in_seconds),)
-    reported = PaymentReported(*about, entries, named, ask_in_seconds)
+    reported = PaymentReported(*about, entries, named, ask_in_seconds, action_url)
     after = msgspec.structs.replace(payment, entries=(*payment.entries, *entries))
     return (reported, *_follows(shop, after, context))
 

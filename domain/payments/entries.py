@@ -85,7 +85,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     `reference` names the act that the entry is about: the id under which we requested it, or the provider's own, if it
     was begun there. Entries of one kind with one reference are about the same money. Without a reference, nobody could
     tell whether it was told twice: such an entry is recorded, and not counted. `code` is the provider's word for why
-    something failed, `message` its sentence, and `url` where the buyer has to go.
+    something failed, and `message` its sentence. Where the buyer has to go is said by `url` in old entries only: who
+    knows it may act as the buyer, so it is a secret of the payment, and not in the log.
     """
 
     type: EntryType

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.model import Event, Shop, evolves
+from domain.model import Event, Secret, Shop, evolves
 from domain.payments.entries import Entry
 from domain.payments.payment import Capabilities, Capture, Payment
 from domain.tasks import NewTask, schedules
@@ -55,6 +55,7 @@ class PaymentReported(PaymentEvent, frozen=True):
     entries: tuple[Entry, ...]
     provider_reference: str | None = None
     ask_in_seconds: float | None = None
+    action_url: Secret | None = None
 
 
 class PaymentUnchanged(PaymentEvent, frozen=True):
@@ -113,7 +114,7 @@ def _requested(shop: Shop, event: PaymentRequested) -> None:
 
 @evolves(PaymentReported)
 def _reported(shop: Shop, event: PaymentReported) -> None:
-    add_entries(shop, event.payment_id, event.entries, event.provider_reference)
+    add_entries(shop, event.payment_id, event.entries, event.provider_reference, event.action_url)
 
 
 @evolves(PaymentUnchanged)
@@ -122,12 +123,18 @@ def _unchanged(shop: Shop, event: PaymentUnchanged) -> None:
 
 
 def add_entries(
-    shop: Shop, payment_id: UUID, entries: tuple[Entry, ...], provider_reference: str | None = None
+    shop: Shop,
+    payment_id: UUID,
+    entries: tuple[Entry, ...],
+    provider_reference: str | None = None,
+    action_url: Secret | None = None,
 ) -> None:
-    """Adds to the payment's story, if it is loaded."""
+    """Adds to the payment's story, if it is loaded. Where the buyer has to go is kept for as long as that is so."""
     if payment := shop.of(Payment).get(payment_id):
-        shop.of(Payment)[payment_id] = msgspec.structs.replace(
+        told = msgspec.structs.replace(
             payment,
             entries=(*payment.entries, *entries),
             provider_reference=payment.provider_reference or provider_reference,
         )
+        waits_at = None if told.action_required is None else action_url or payment.action_url
+        shop.of(Payment)[payment_id] = msgspec.structs.replace(told, action_url=waits_at)

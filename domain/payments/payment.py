@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from domain.ids import slot_of_id
-from domain.model import Entity, Shop
+from domain.model import Entity, Secret, Shop
 from domain.payments.amounts import Amounts, action_required, amounts, capturable, refundable, verdicts
 from domain.payments.entries import FAILURES, Entry, Kind
 
@@ -34,7 +34,8 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
 class Payment(Entity, frozen=True):
     """A payment. `amount_minor`, in minor units of `currency`, is what the order asked to be paid by it.
     `provider_reference` is its name at the provider, once we know it; `card_id` the gift card or store credit that
-    pays, if no provider does. Its id carries the order's slot."""
+    pays, if no provider does; `action_url` where the buyer has to go, while the provider waits for that. Its id carries
+    the order's slot."""
 
     id: UUID
     order_id: UUID
@@ -47,6 +48,7 @@ class Payment(Entity, frozen=True):
     entries: tuple[Entry, ...] = ()
     provider_reference: str | None = None
     card_id: UUID | None = None
+    action_url: Secret | None = None
 
     def slot(self) -> int:
         return slot_of_id(self.id)

@@ -26,7 +26,7 @@ WORDS_OF_PAYMENTS: Final[Mapping[str, str]] = {
     "Entry.message": "The provider's sentence about it; may be empty.",
     "Entry.reference": "The act that it is about: what was requested under our name, or the provider's own; null if"
     " nobody knows, and then it does not count.",
-    "Entry.url": "Where the buyer has to go; null for nowhere.",
+    "Entry.url": "Where the buyer had to go, in old entries; null in others.",
     "authorize_pending_minor": "What is asked for and not authorized yet, in minor units.",
     "authorized_minor": "What was set aside for us, in minor units.",
     "cancel_pending_minor": "What is about to be let go, in minor units.",
@@ -44,7 +44,7 @@ WORDS_OF_PAYMENTS: Final[Mapping[str, str]] = {
     "PaymentEntryView.code": "The provider's word for why it failed; empty if it did not.",
     "PaymentEntryView.message": "The provider's sentence about it; may be empty.",
     "PaymentEntryView.reference": "The act that it is about; null if nobody knows.",
-    "PaymentEntryView.url": "Where the buyer has to go; null for nowhere.",
+    "PaymentEntryView.url": "Where the buyer had to go, in old entries; null in others: see `action_url`.",
     "PaymentView.status": "One word for how it stands; the amounts say it exactly.",
     "OrderRefundBody.reason": "Why it is given back.",
     "rule": "Whether gift cards and store credit get back what they paid before or after providers.",

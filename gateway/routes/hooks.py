@@ -7,7 +7,6 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from domain.model import Actor
-from domain.payments.commands import ReportPayment
 from domain.payments.rules import is_known
 from domain.roles import STAFF
 from gateway.apidocs.responses import problems
@@ -73,5 +72,5 @@ async def _post(edge: Edge, provider: str, report: Report) -> None:
     # Told twice, or told as an answer before.
     if is_known(payment, report.entries, report.currency, report.provider_reference):
         return
-    command = ReportPayment(payment.order_id, payment.id, report.currency, report.entries, report.provider_reference)
+    command = report.command(payment)
     await edge.submitter.submit(Ask(PROVIDERS_ACTOR, None, None, None, False), command, str(payment.id))

@@ -154,13 +154,14 @@ def _view(row: Row[Any]) -> PaymentView:
     said = dict(row._mapping)
     payment = table_of(Payment).read(said)
     assert isinstance(payment, Payment)
-    waits = payment.action_required
+    waits, where = payment.action_required, payment.action_url
+    told = None if waits is None else waits.url  # by an old entry
     return PaymentView.model_validate(
         {
             **{name: said[name] for name in PaymentView.model_fields if name in said},
             "capturable_minor": payment.capturable,
             "refundable_minor": payment.refundable,
-            "action_url": None if waits is None else waits.url,
+            "action_url": told if where is None else where.value,
             "entries": [PaymentEntryView.model_validate(entry, from_attributes=True) for entry in payment.entries],
         }
     )

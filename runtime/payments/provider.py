@@ -15,8 +15,11 @@ from uuid import UUID
 
 import msgspec
 
+from domain.model import Secret
+from domain.payments.commands import ReportPayment
 from domain.payments.entries import Entry
 from domain.payments.payment import Capabilities, Capture, Payment
+from domain.payments.rules import untold
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -49,12 +52,20 @@ class Act(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a provider says of one payment. `payment_id` is None if the provider was never told it, or lost it."""
+    """What a provider says of one payment. `payment_id` is None if the provider was never told it, or lost it.
+    `action_url` is where the buyer has to go, if it waits for that."""
 
     payment_id: UUID | None
     provider_reference: str | None
     currency: str
     entries: tuple[Entry, ...]
+    action_url: Secret | None = None
+
+    def command(self, payment: Payment, ask_in_seconds: float | None = None) -> ReportPayment:
+        """The command that tells the payment what may be news to it."""
+        entries = untold(payment, self.entries, self.currency)
+        what = (self.currency, entries, self.provider_reference, ask_in_seconds, self.action_url)
+        return ReportPayment(payment.order_id, payment.id, *what)
 
 
 class Refused(Exception):

@@ -17,6 +17,7 @@ import msgspec
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from domain.model import Secret
 from domain.payments.entries import CHARGE_BACK, FAILURES, INFO, SUCCESSES, Entry, EntryType
 from domain.payments.payment import Capabilities, Capture
 from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Refused, Report, WebhookInvalid
@@ -147,10 +148,9 @@ def _reported(payment: PaymentSaid) -> Report:
     entries = [entry for movement in payment.movements if (entry := _entry(movement)) is not None]
     if payment.page_url is not None:
         asked = max([payment.created_at, *(movement.at for movement in payment.movements)])
-        entries.append(
-            Entry(_BEGINS[payment.capture], payment.reference, payment.amount_minor, asked, url=payment.page_url)
-        )
-    return Report(_id(payment.reference), payment.id, payment.currency, tuple(entries))
+        entries.append(Entry(_BEGINS[payment.capture], payment.reference, payment.amount_minor, asked))
+    page = None if payment.page_url is None else Secret(payment.page_url)
+    return Report(_id(payment.reference), payment.id, payment.currency, tuple(entries), page)
 
 
 def _entry(movement: Movement) -> Entry | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from domain.limits import PAYMENT_CODE_MAX_CHARS, PAYMENT_MESSAGE_MAX_CHARS
+from domain.model import Secret
 from domain.payments.entries import ACTIONS_REQUIRED, CHARGE_BACK, FAILURES, SUCCESSES, Entry, Kind
 from runtime.payments.provider import Report
 from runtime.payments.stripe_amounts import from_stripe
@@ -33,7 +34,10 @@ def report_of_intent(intent: Said, refunds: Iterable[Said] = (), told_at: int | 
     if that is there whole, says when."""
     payment = _part(intent, "metadata").get(PAYMENT_KEY)
     entries = [*_of_intent(intent, told_at), *(entry for refund in refunds for entry in _of_refund(refund))]
-    return Report(UUID(payment) if payment else None, intent["id"], _currency(intent), tuple(entries))
+    # It has the intent's client secret in it.
+    url = _part(_part(intent, "next_action"), "redirect_to_url").get("url")
+    where = None if url is None else Secret(url)
+    return Report(UUID(payment) if payment else None, intent["id"], _currency(intent), tuple(entries), where)
 
 
 def reports_of_event(event: Said) -> list[Report]:
@@ -73,8 +77,7 @@ def _of_intent(intent: Said, told_at: int | None) -> Iterator[Entry]:
     charged_at = charge["created"] if isinstance(charge, Mapping) else None
     at = _moment(told_at or intent.get("canceled_at") or charged_at or intent["created"])
     if status == "requires_action":
-        where = _part(_part(intent, "next_action"), "redirect_to_url").get("url")
-        yield Entry(ACTIONS_REQUIRED[begun], reference, whole, at, url=where)
+        yield Entry(ACTIONS_REQUIRED[begun], reference, whole, at)
     elif has_failed(intent):
         yield Entry(FAILURES[begun], reference, whole, at, *why(intent["last_payment_error"]))
     elif status == "requires_capture":

@@ -31,6 +31,7 @@ payments = Table(
     Column("entries", JSONB, nullable=False),
     Column("provider_reference", Text),
     Column("card_id", Uuid),
+    Column("action_url", Text),
     Column("status", Text, nullable=False),
     Column("is_pending", Boolean, nullable=False),
     *(Column(name, BigInteger, nullable=False) for name in AMOUNTS),

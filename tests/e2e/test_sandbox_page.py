@@ -33,10 +33,10 @@ class Till(NamedTuple):
     async def opened(self, *, returning: bool = True) -> tuple[Book, Visitor]:
         """A payment that waits for its buyer, and the buyer on its page."""
         book = Book(self.sandbox.client)
-        (waits,) = await book.create(return_url=self.shop.url if returning else None)
-        assert waits.url is not None
-        assert waits.url.startswith(self.sandbox.url)
-        visitor = self.chromium.visitor(self.sandbox.url, waits.url.removeprefix(self.sandbox.url))
+        await book.create(return_url=self.shop.url if returning else None)
+        assert book.action_url is not None
+        assert book.action_url.value.startswith(self.sandbox.url)
+        visitor = self.chromium.visitor(self.sandbox.url, book.action_url.value.removeprefix(self.sandbox.url))
         visitor.may_go_to(self.shop.url)
         return book, visitor
 
@@ -115,9 +115,9 @@ async def test_a_buyer_who_gives_up_cannot_pay_any_more(till: Till) -> None:
 
 async def test_a_step_asked_of_a_given_card_is_taken_on_the_page(till: Till) -> None:
     book = Book(till.sandbox.client)
-    (waits,) = await book.create("card+step", return_url=till.shop.url)
-    assert waits.url is not None
-    visitor = till.chromium.visitor(till.sandbox.url, waits.url.removeprefix(till.sandbox.url))
+    await book.create("card+step", return_url=till.shop.url)
+    assert book.action_url is not None
+    visitor = till.chromium.visitor(till.sandbox.url, book.action_url.value.removeprefix(till.sandbox.url))
     visitor.may_go_to(till.shop.url)
     async with visitor as buyer:
         await buyer.page.get_by_role("button", name="Yes, it is me").click()

@@ -388,3 +388,28 @@ async def test_after_a_webhook_that_tells_of_a_failure_another_payment_is_made_a
     assert await till.tasks.task(f"ask:{payment_id}") is None
     assert await till.status(await till.paid(order.order_id)) == "charged"
     assert await till.floor.order_status(order.order_id) == "confirmed"
+
+
+async def test_where_the_buyer_has_to_go_is_in_the_payment_s_row_only_and_while_it_is_so(till: Till) -> None:
+    """Stripe's URL, for one, has a secret in it."""
+    order = await till.order()
+    payment_id = await till.pays(order.order_id, method=None)
+    await till.run()
+    row = await till.row(payment_id)
+    assert row["action_url"] == f"{till.sandbox.url}/pay/{row['provider_reference']}"
+    said = "SELECT data::text AS said FROM events WHERE subject = $1"
+    recorded = "SELECT encode(request, 'escape') AS said FROM commands"
+    kept = [each["said"] for each in await till.tasks.pool.fetch(said, str(payment_id))]
+    kept += [each["said"] for each in await till.tasks.pool.fetch(recorded)]
+    kept += [
+        row["entries"],
+        *(each["said"] for each in await till.tasks.pool.fetch("SELECT t::text AS said FROM tasks t")),
+    ]
+    assert any(row["provider_reference"] in each for each in kept)
+    assert not [each for each in kept if "/pay/" in each]
+    await till.floor.verified()
+    assert await till.applied(VoidPayment(order.order_id, payment_id, till.id_beside(payment_id))) == "applied"
+    assert (await till.row(payment_id))["action_url"] is not None
+    await till.run()
+    assert (await till.row(payment_id))["action_url"] is None
+    await till.floor.verified()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.model import Secret
 from domain.money import CURRENCIES
 from domain.payments.amounts import Amounts, action_required, amounts
 from domain.payments.entries import Entry
@@ -165,9 +166,8 @@ def test_a_step_that_failed_is_a_decline_and_a_charge_after_it_counts() -> None:
 def test_a_buyer_is_sent_where_the_bank_asks() -> None:
     step = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://bank.example/3ds"}}
     report = report_of_intent(intent("requires_action", next_action=step))
-    waits = action_required(report.entries)
-    assert waits is not None
-    assert waits.url == "https://bank.example/3ds"
+    assert action_required(report.entries) is not None
+    assert report.action_url == Secret("https://bank.example/3ds")
 
 
 def test_events_tell_of_intents_refunds_and_money_that_a_bank_took_back() -> None:

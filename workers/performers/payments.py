@@ -16,7 +16,7 @@ from domain.limits import PAYMENT_MESSAGE_MAX_CHARS
 from domain.payments.commands import ReportPayment
 from domain.payments.entries import FAILURES, SUCCESSES, Entry, Kind
 from domain.payments.payment import Payment
-from domain.payments.rules import is_known, news, untold
+from domain.payments.rules import is_known, news
 from runtime import entities
 from runtime.entities import table_of
 from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Provider, Refused, Report
@@ -113,6 +113,4 @@ def _command(payment: Payment, report: Report, ask_in_seconds: float) -> ReportP
         payment, report.entries, report.currency, report.provider_reference
     ):
         return None
-    again = None if payment.capabilities.staff_report else ask_in_seconds
-    entries = untold(payment, report.entries, report.currency)
-    return ReportPayment(payment.order_id, payment.id, report.currency, entries, report.provider_reference, again)
+    return report.command(payment, None if payment.capabilities.staff_report else ask_in_seconds)
