@@ -108,7 +108,8 @@ def replay(
     FILE has the columns of UCI's Online Retail, as CSV, gzipped or not; by default it is the file shipped with
     Tidegate. Missing products are posted directly to the mailboxes, so this needs the system's settings.
 
-    Exits with code 1 if an order was not accepted, an accepted one has no outcome, or `verify` finds a difference.
+    Exits with code 1 if an order was not accepted, an accepted one has no outcome or was rejected although nothing was
+    sold out, or `verify` finds a difference.
     """
     config = settings()
     options = Options(speed, concurrency, stock, url or f"http://{reachable(config.host)}:{config.port}")
