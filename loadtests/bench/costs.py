@@ -70,7 +70,9 @@ class Costs:
         stage.fill(goods.entries(islice(self._shapes["two lines"], count), stage.config.mailbox_count))
         with stage.running(worker(), database_url, {**ONE_WORKER, **settings}):
             stage.wait_until_applied(database_url, already + count)
-            return cpu_sum("workers.app") / count
+            spent = cpu_sum("workers.app")
+        stage.check_orders(database_url, count)
+        return spent / count
 
     def _accepted(self, settings: Mapping[str, str]) -> float:
         """The CPU seconds that a gateway takes for an order."""
@@ -99,7 +101,9 @@ class Costs:
                 time.sleep(max(0.0, begun + number / _SLICES_PER_SECOND - time.monotonic()))
                 stage.fill(entries[start : start + each])
             stage.wait_until_applied(database_url, already + count)
-            return (cpu_sum(_BACKGROUND) - before) / (time.monotonic() - begun)
+            share = (cpu_sum(_BACKGROUND) - before) / (time.monotonic() - begun)
+        stage.check_orders(database_url, count)
+        return share
 
 
 def _wait_until_verified(stage: Stage, database_url: str) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from loadtests.bench import goods
 from loadtests.bench.plan import Measured, Plan
 from loadtests.bench.served import WARM_UP_REQUESTS, Client, gateway_with, serving
-from loadtests.bench.stage import BenchError, Stage
+from loadtests.bench.stage import Stage
 from ops import processes
 
 BASELINE_PROCESSES: Final = (1, 2)
@@ -56,7 +56,7 @@ class EndToEnd:
             started = time.time()
             accepted = client.load(requests, 202, seconds=self._seconds).answered
             ended = self._stage.wait_until_applied(database_url, already + accepted)
-        self._check_orders(database_url, WARM_UP_REQUESTS + accepted)
+        self._stage.check_orders(database_url, WARM_UP_REQUESTS + accepted)
         self._stage.verify(database_url)
         return accepted / (ended - started)
 
@@ -68,13 +68,8 @@ class EndToEnd:
             client.load(client.requests(WARM_UP_REQUESTS), 201)
             requests = client.requests(round(self._seconds * _BASELINE_PER_SECOND))
             placed = client.load(requests, 201, seconds=self._seconds)
-        self._check_orders(database_url, WARM_UP_REQUESTS + placed.answered)
+        self._stage.check_orders(database_url, WARM_UP_REQUESTS + placed.answered)
         return placed.rate
-
-    def _check_orders(self, database_url: str, expected: int) -> None:
-        orders = self._stage.row(database_url, "SELECT count(*) FROM orders")["count"]
-        if orders != expected:
-            raise BenchError(f"{expected} orders were answered for and {orders} are there")
 
 
 def _baseline_title(process_count: int) -> str:

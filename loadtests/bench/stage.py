@@ -149,6 +149,13 @@ class Stage:
         """Waits until so many mailbox entries have been applied in all; returns when (Unix time, seconds)."""
         return asyncio.run(_wait_until_applied(database_url, entries))
 
+    def check_orders(self, database_url: str, expected: int) -> None:
+        """Raises BenchError unless a database that was fresh has so many orders: those that are refused are applied,
+        too, and cost less."""
+        orders = self.row(database_url, "SELECT count(*) FROM orders")["count"]
+        if orders != expected:
+            raise BenchError(f"{expected} orders were to be placed and {orders} are there")
+
     def entries_waiting(self) -> int:
         """How many commands the mailboxes hold."""
         return asyncio.run(self._entries_waiting())

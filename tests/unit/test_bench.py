@@ -20,6 +20,7 @@ from loadtests.bench.pgbench import SCRIPTS
 from loadtests.bench.plan import FULL, Measured, Results
 from loadtests.bench.rows import EMPTY, full
 from loadtests.bench.served import gateway_with
+from loadtests.bench.stage import BenchError, Stage
 from loadtests.bench.targets import COST, Target, targets
 from loadtests.loadgen import parse
 from ops.articles import listing
@@ -255,3 +256,11 @@ def test_metrics_that_are_not_to_cost_anything_count_nothing() -> None:
     ]
     assert float(said[0]) >= 3
     assert float(said[1]) == 0
+
+
+def test_orders_that_were_refused_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stage, "row", lambda *_: {"count": 99})
+    stage = Stage.__new__(Stage)
+    stage.check_orders("postgresql:///bench", 99)
+    with pytest.raises(BenchError, match="100 orders were to be placed and 99 are there"):
+        stage.check_orders("postgresql:///bench", 100)
