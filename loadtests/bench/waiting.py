@@ -18,8 +18,9 @@ from loadtests.bench.end_to_end import BASELINE, BASELINE_PROCESSES
 from loadtests.bench.goods import Purchase
 from loadtests.bench.plan import Measured, Plan
 from loadtests.bench.served import Client, gateway_with, serving
-from loadtests.bench.stage import Stage
+from loadtests.bench.stage import BenchError, Stage
 from loadtests.bench.targets import MILLISECONDS
+from loadtests.loadgen import LoadResult
 from ops import processes
 
 _DATABASE: Final = "bench_http"
@@ -85,6 +86,8 @@ class Waiting:
                 statuses = (201, 409) if load.kind == SOLD_OUT else (201,)
                 before = cpu_seconds()
                 result = client.load(requests, *statuses, connections=load.clients, seconds=self._seconds)
+                if load.kind == SOLD_OUT:
+                    check_refused(result)
                 measured += [
                     Measured(f"waiting {load}: {side}", result.rate),
                     *(Measured(f"p{p} of {load}: {side}", result.percentile_ms(p), MILLISECONDS) for p in (50, 99)),
@@ -112,6 +115,13 @@ class Waiting:
             measured = cpu_an_order("full mailboxes", before, accepted)
         self._stage.check_orders(database_url, _WARM_UP_ORDERS + accepted)
         return measured
+
+
+def check_refused(result: LoadResult) -> None:
+    """Raises BenchError unless one of SOLD_OUT_EVERY orders was refused, the first among them."""
+    refused, expected = result.statuses.get(409, 0), -(-result.answered // SOLD_OUT_EVERY)
+    if refused != expected:
+        raise BenchError(f"{refused} of {result.answered} orders were refused, and {expected} should have been")
 
 
 def _baseline(process_count: int) -> str:

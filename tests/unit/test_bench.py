@@ -4,7 +4,9 @@ import importlib
 import os
 import subprocess
 import sys
+from array import array
 from collections.abc import Iterator, MutableMapping
+from contextlib import nullcontext
 from itertools import islice
 from random import Random
 from typing import Any
@@ -22,7 +24,8 @@ from loadtests.bench.rows import EMPTY, full
 from loadtests.bench.served import gateway_with
 from loadtests.bench.stage import BenchError, Stage
 from loadtests.bench.targets import COST, Target, targets
-from loadtests.loadgen import parse
+from loadtests.bench.waiting import check_refused
+from loadtests.loadgen import LoadResult, parse
 from ops.articles import listing
 from runtime import envelope
 from runtime.envelope import ENVELOPE_FIELD, SCHEMA_VERSION, VERSION_FIELD
@@ -264,3 +267,13 @@ def test_orders_that_were_refused_are_not_measured(monkeypatch: pytest.MonkeyPat
     stage.check_orders("postgresql:///bench", 99)
     with pytest.raises(BenchError, match="100 orders were to be placed and 99 are there"):
         stage.check_orders("postgresql:///bench", 100)
+
+
+@pytest.mark.parametrize(
+    ("placed", "refused", "is_right"),
+    [(18, 2, True), (18, 3, True), (17, 3, False), (16, 4, False), (1, 19, False), (20, 0, False)],
+)
+def test_as_many_orders_are_refused_as_ask_for_what_is_sold_out(placed: int, refused: int, is_right: bool) -> None:
+    result = LoadResult(1.0, {201: placed, 409: refused}, 0, array("d"))
+    with nullcontext() if is_right else pytest.raises(BenchError, match=f"^{refused} of "):
+        check_refused(result)
