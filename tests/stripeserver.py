@@ -135,7 +135,10 @@ def _serve(port: int) -> None:
         before = sum(each.amount for each in found.latest_charge.refunds._list if each.payment_intent is not None)
         if before + int(said["amount"]) > found.amount_received:
             raise UserError(400, "More than was charged.", {"code": "charge_already_refunded"})
-        return create_refund(**said)
+        made = create_refund(**said)
+        if "metadata" not in said:
+            made.metadata = None  # as Stripe's own description of a refund allows
+        return made
 
     def by_date(cls: type[Any], /, url: str, created: dict[str, str] | None = None, **said: Any) -> Any:
         found = listed(url, **said)

@@ -103,8 +103,8 @@ class Looked(NamedTuple):
 
 async def load(connection: Connection, read_set: ReadSet, *, alone: bool, memory: TermsMemory | None = None) -> Loaded:
     """The part of the shop in `read_set`. Its orders are locked until the commit, and with `alone` also the event
-    counter, so that nobody else moves a balance; then writing an entity raises LockNotAvailableError if another batch
-    holds it.
+    counter, so that nobody else moves a balance; then writing an entity, or erasing a guest from other orders, raises
+    LockNotAvailableError if another batch holds it.
     """
     shop, before = Shop(), dict[type, dict[Any, Any]]()
     if read_set.order_ids:
@@ -116,7 +116,7 @@ async def load(connection: Connection, read_set: ReadSet, *, alone: bool, memory
     if alone:
         with EVENT_COUNTER_WAIT_SECONDS.time():
             await connection.execute("SELECT FROM event_counter FOR UPDATE")
-        if read_set.entities:
+        if read_set.entities or read_set.order_ids:
             await connection.execute(_GIVE_WAY)
     stands = Stands()
     if read_set.skus or read_set.balances or read_set.guards or read_set.quoted:

@@ -155,13 +155,14 @@ def _view(row: Row[Any]) -> PaymentView:
     payment = table_of(Payment).read(said)
     assert isinstance(payment, Payment)
     waits, where = payment.action_required, payment.action_url
-    told = None if waits is None else waits.url  # by an old entry
+    # An entry says it only in the log of an older release.
+    told = None if waits is None else waits.url if where is None else where.value
     return PaymentView.model_validate(
         {
             **{name: said[name] for name in PaymentView.model_fields if name in said},
             "capturable_minor": payment.capturable,
             "refundable_minor": payment.refundable,
-            "action_url": told if where is None else where.value,
+            "action_url": told,
             "entries": [PaymentEntryView.model_validate(entry, from_attributes=True) for entry in payment.entries],
         }
     )

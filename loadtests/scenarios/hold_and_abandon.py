@@ -49,7 +49,9 @@ class Arrival(Arriving):
             return
         chosen = random.random()
         if chosen < 0.33:
-            self.tally(self.move(told.order_id, "confirm"), CONFIRMED)
+            paid = self.move(told.order_id, "confirm")
+            if paid.code != "order_state_conflict":  # too late; whether holds end too early is checked below
+                self.tally(paid, CONFIRMED)
         elif chosen < 0.5:
             self.move(told.order_id, "cancel")
 

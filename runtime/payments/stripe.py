@@ -26,6 +26,7 @@ from runtime.payments.stripe_reports import (
     VOID_KEY,
     Said,
     has_failed,
+    part,
     report_of_intent,
     reports_of_event,
 )
@@ -118,7 +119,7 @@ class Stripe:
 
     async def refund(self, attempt: Attempt, act: Act) -> Report:
         intent = _named(attempt)
-        if act.reference in [each["metadata"].get(REFERENCE_KEY) for each in await self._refunds_of(intent)]:
+        if act.reference in [part(each, "metadata").get(REFERENCE_KEY) for each in await self._refunds_of(intent)]:
             return await self._report(intent)  # longer ago than Stripe knows its key, it may be
         wanted: Any = {
             "payment_intent": intent,

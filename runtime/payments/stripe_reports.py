@@ -32,10 +32,10 @@ _CHARGED_BACK: Final = "charge.dispute.funds_withdrawn"
 def report_of_intent(intent: Said, refunds: Iterable[Said] = (), told_at: int | None = None) -> Report:
     """A PaymentIntent and its refunds; `told_at` is when it was so, in seconds, if that is known. Otherwise its charge,
     if that is there whole, says when."""
-    payment = _part(intent, "metadata").get(PAYMENT_KEY)
+    payment = part(intent, "metadata").get(PAYMENT_KEY)
     entries = [*_of_intent(intent, told_at), *(entry for refund in refunds for entry in _of_refund(refund))]
     # It has the intent's client secret in it.
-    url = _part(_part(intent, "next_action"), "redirect_to_url").get("url")
+    url = part(part(intent, "next_action"), "redirect_to_url").get("url")
     where = None if url is None else Secret(url)
     return Report(UUID(payment) if payment else None, intent["id"], _currency(intent), tuple(entries), where)
 
@@ -61,7 +61,7 @@ def has_failed(intent: Said) -> bool:
 
 def _reports(said: Said, entries: Iterable[Entry]) -> list[Report]:
     intent = said.get("payment_intent")
-    payment = _part(said, "metadata").get(PAYMENT_KEY)
+    payment = part(said, "metadata").get(PAYMENT_KEY)
     told = tuple(entries)
     if intent is None or not told:
         return []
@@ -69,7 +69,7 @@ def _reports(said: Said, entries: Iterable[Entry]) -> list[Report]:
 
 
 def _of_intent(intent: Said, told_at: int | None) -> Iterator[Entry]:
-    metadata, status = _part(intent, "metadata"), intent["status"]
+    metadata, status = part(intent, "metadata"), intent["status"]
     is_manual = intent["capture_method"] == "manual"
     begun: Kind = "authorization" if is_manual else "charge"
     reference, whole = metadata.get(PAYMENT_KEY), _amount(intent, "amount")
@@ -108,7 +108,7 @@ def _of_intent(intent: Said, told_at: int | None) -> Iterator[Entry]:
 def _of_refund(refund: Said, told_at: int | None = None) -> Iterator[Entry]:
     if refund.get("payment_intent") is None:
         return
-    reference = _part(refund, "metadata").get(REFERENCE_KEY) or refund["id"]
+    reference = part(refund, "metadata").get(REFERENCE_KEY) or refund["id"]
     amount, at = _amount(refund, "amount"), _moment(told_at or refund["created"])
     if refund["status"] == "succeeded":
         yield Entry(SUCCESSES["refund"], reference, amount, at)
@@ -137,6 +137,6 @@ def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _part(said: Said, name: str) -> Said:
+def part(said: Said, name: str) -> Said:
     """An object that may be absent or null."""
     return said.get(name) or {}

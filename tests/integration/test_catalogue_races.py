@@ -18,7 +18,9 @@ from domain.catalogue import (
     VariantFields,
 )
 from domain.categories import CategoryFields, ChangeCategory, CreateCategory
-from domain.model import Command
+from domain.erasure import EraseOrderAddress
+from domain.model import Actor, Command, Personal, Wanted
+from domain.orders import ConfirmOrder, PlaceOrder
 from ops.articles import Article, listing
 from runtime import entities
 from tests.integration.gates import gate_before
@@ -182,11 +184,32 @@ async def test_the_holder_of_the_log_does_not_wait_for_a_batch_that_waits_for_it
     change = ChangeCategory(category_id, {"name": "The kitchen"})
     mailbox = (floor.mailbox_of(change) + 1) % floor.mailbox_count
     product = CreateProduct(floor.new_id(mailbox), ProductFields("jug", "Jug", category_id=category_id))
-    posted = [await floor.post(change, actor=STAFF), await floor.post(product, actor=STAFF)]
+    await _gives_way(floor, monkeypatch, change, product, STAFF)
+
+
+async def test_the_holder_of_the_log_does_not_wait_for_another_order_of_a_guest_whom_it_erases(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = Actor.in_role("guest:1", "guest")
+    await floor.fill(MUG=10)
+    email = Personal("guest@example.com")
+    orders = [PlaceOrder(floor.new_id(mailbox), guest.principal, (Wanted("MUG", 1),), email) for mailbox in (0, 1)]
+    await floor.post_all(orders, actor=guest)
+    await floor.drain()
+    confirm, erase = ConfirmOrder(orders[0].order_id), EraseOrderAddress(orders[1].order_id)
+    await _gives_way(floor, monkeypatch, confirm, erase, guest)
+
+
+async def _gives_way(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch, waits: Command, holds: Command, actor: Actor
+) -> None:
+    """The batch of one command has written and waits for the counter; the other's holds it, and wants what is written:
+    it gives way, and both are applied."""
+    posted = [await floor.post(command, actor=actor) for command in (waits, holds)]
     gave_way = retries("gave_way")
     async with gate_before(floor.database_url, "event_counter", holds=1) as gate:
-        changing = asyncio.create_task(floor.new_drainer().drain([floor.mailbox_of(change)]))
-        await gate.wait_for(1)  # the category is written, the counter is not held
+        waiting = asyncio.create_task(floor.new_drainer().drain([floor.mailbox_of(waits)]))
+        await gate.wait_for(1)  # it is written, the counter is not held
         apply, spoiled = batch.apply, False
 
         async def with_one_wrong_guess(*arguments: Any, **options: Any) -> batch.Result:
@@ -197,10 +220,10 @@ async def test_the_holder_of_the_log_does_not_wait_for_a_batch_that_waits_for_it
             return await apply(*arguments, **options)
 
         monkeypatch.setattr(batch, "apply", with_one_wrong_guess)
-        creating = asyncio.create_task(floor.new_drainer().drain([mailbox]))
-        await gate.wait_for_blocked(2)  # the counter was held, and the category locked
+        holding = asyncio.create_task(floor.new_drainer().drain([floor.mailbox_of(holds)]))
+        await gate.wait_for_blocked(2)  # the counter was held, and what is written is wanted
         await gate.open()
-        await asyncio.gather(changing, creating)
+        await asyncio.gather(waiting, holding)
     assert await floor.statuses(posted) == ["applied"] * 2
     assert retries("gave_way") == gave_way + 1
     await floor.verified()

@@ -29,15 +29,18 @@ async def _orphans(till: Till) -> list[UUID]:
     return [payment.id for payment in page.items]
 
 
-async def _pays_on_the_page(till: Till, payment_id: UUID) -> None:
-    """The buyer pays where the provider has sent them, if that is still possible."""
-    (url,) = await till.tasks.pool.fetchrow(
-        "SELECT e ->> 'url' FROM payments, jsonb_array_elements(entries) e WHERE id = $1 AND e ->> 'url' IS NOT NULL",
-        payment_id,
-    )
+async def _page(till: Till, payment_id: UUID) -> str:
+    """Where the provider has sent the buyer."""
+    url = (await till.row(payment_id))["action_url"]
+    assert isinstance(url, str)
+    return url
+
+
+async def _pays_on(page: str) -> None:
+    """The buyer pays there, if that is still possible."""
     async with (
         aiohttp.ClientSession() as http,
-        http.post(url, data={"choice": "pay"}, allow_redirects=False) as response,
+        http.post(page, data={"choice": "pay"}, allow_redirects=False) as response,
     ):
         assert response.status < 500
 
@@ -50,10 +53,11 @@ async def test_an_attempt_that_waits_for_its_buyer_ends_with_its_order(
     payment_id = await till.pays(order.order_id, method=None)
     await till.run()
     assert await till.status(payment_id) == "action_required"
+    page = await _page(till, payment_id)
     assert await till.applied(ends(order.order_id), STAFF) == "applied"
     await till.run()
     assert await till.amounts(payment_id) == Amounts()
-    await _pays_on_the_page(till, payment_id)
+    await _pays_on(page)
     assert (await till.provider_s())["charge_success"] == 0
     await till.verified()
 
@@ -85,7 +89,7 @@ async def test_the_provider_is_asked_before_a_hold_with_money_on_its_way_is_over
     payment_id = await till.pays(order.order_id, method=None)
     await till.run()
     await till.sandbox.control(shares={"webhook_lost": 1.0})
-    await _pays_on_the_page(till, payment_id)
+    await _pays_on(await _page(till, payment_id))
     assert await till.applied(ExpireOrder(order.order_id, 60.0), STAFF) == "applied"
     assert await till.floor.order_status(order.order_id) == "placed"
     assert await till.floor.stock("MUG") == (50, 3)

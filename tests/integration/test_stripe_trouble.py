@@ -78,6 +78,14 @@ async def test_a_refund_whose_key_is_forgotten_is_not_made_again(stage: Stage, m
     assert book.amounts == Amounts(charged=1_000, refunded=500)
 
 
+async def test_what_was_refunded_by_hand_stands_beside_our_own_refunds(stage: Stage) -> None:
+    book = Book(stage.client)
+    await book.create(await stage.here.method(GOOD))
+    await stage.here.post("/v1/refunds", {"payment_intent": book.provider_reference, "amount": 200})
+    await book.refund(300)
+    assert book.amounts == Amounts(charged=1_000, refunded=500)
+
+
 def failed(intent_id: str, payment_id: str) -> Report:
     """What a webhook tells of a step that failed."""
     said = {
