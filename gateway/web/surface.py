@@ -37,9 +37,11 @@ def surface_of(app: FastAPI) -> Surface:
 
 
 def methods_of(app: FastAPI, scope: Scope) -> set[str]:
-    """The methods of all routes of the path that was asked for; Starlette names those of the first one only."""
-    found = (methods for route, methods in _routes(app) if route.matches(scope)[0] != Match.NONE)
-    return {method for methods in found for method in methods}
+    """The methods of all routes of the path that was asked for; Starlette names those of the first one only. Where the
+    path stands word for word, it is no value for a parameter of another."""
+    found = [(route, methods) for route, methods in _routes(app) if route.matches(scope)[0] != Match.NONE]
+    exact = [methods for route, methods in found if getattr(route, "path", None) == scope["path"]]
+    return {method for methods in exact or (methods for _, methods in found) for method in methods}
 
 
 def _routes(app: FastAPI) -> Iterator[tuple[BaseRoute, set[str]]]:

@@ -68,6 +68,8 @@ async def test_allow_names_head_where_it_names_get(shop: Shop) -> None:
             assert {"GET", "HEAD"} <= set(refused.headers["Allow"].split(", ")), path
     endless = await shop.staff.request("HEAD", ENDLESS)
     assert (endless.status, endless.headers["Allow"]) == (405, "GET")
+    beside = await shop.staff.request("DELETE", f"{API}/gift-cards/balance")  # no id of a card, which could be read
+    assert (beside.status, beside.headers["Allow"]) == (405, "POST")
     unsafe = await shop.anybody.request("HEAD", "/api/auth/token")
     assert (unsafe.status, unsafe.headers["Allow"]) == (405, "POST")
 
