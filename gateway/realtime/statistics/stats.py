@@ -35,6 +35,8 @@ _PAST_MAX_EVENTS: Final = 200_000
 _NAMES_SECONDS: Final = 0.3
 # A backlog read longer ago than this counts as unknown.
 _BACKLOG_GOOD_SECONDS: Final = 3.0
+# A timer that was early by less sleeps this much longer.
+_EARLY_SECONDS: Final = 0.001
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +45,13 @@ class Watcher(Protocol):
     """Who receives the figures."""
 
     def tell_stats(self, name: str, stats: Figures) -> None: ...
+
+
+async def next_second() -> None:
+    """Waits until the clock shows another second. Timers go by a clock of their own, and may be early by this one."""
+    now = int(time.time())
+    while int(time.time()) == now:
+        await asyncio.sleep(max(_EARLY_SECONDS, 1.0 - time.time() % 1.0))
 
 
 class _Counting:
@@ -105,7 +114,7 @@ class Statistics:
                     await what()
             except Exception:
                 _log.exception("live figures: something could not be read or sent")
-            await asyncio.sleep(1.0 - time.time() % 1.0)
+            await next_second()
 
     def _count(self, records: Sequence[EventRecord]) -> None:
         if self._counting is not None:
