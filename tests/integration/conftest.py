@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from ops.children import end_leftovers
+from ops.embedded.cluster import ValkeyCluster
 from ops.embedded.server import records_folder
-from tests import servers
+from tests import pace, servers
 from tests.integration.archiving import Closet, closet_of, verified_in_small_partitions
 from tests.integration.background import Background, background
 from tests.integration.couriers import Couriers, couriers
 from tests.integration.jobwork import DoJob
+from tests.integration.nodes import empty
 from tests.integration.restocking import Kinds
 from tests.integration.shopfloor import Shopfloor
 from tests.integration.smallshop import Copies, copies
@@ -121,3 +123,21 @@ async def till(floor: Shopfloor, tmp_path: Path) -> AsyncIterator[Till]:
         background(floor, sandbox_port=sandbox.port, payment_timeout_seconds=20.0, task_retry_max_seconds=0.1) as tasks,
     ):
         yield Till(tasks, sandbox, shop)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ValkeyCluster]:
+    with servers.folder() as home:
+        running = ValkeyCluster(home, start_timeout_seconds=pace.seconds(60))
+        running.start()
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+@pytest.fixture
+def fresh(cluster: ValkeyCluster) -> ValkeyCluster:
+    """The cluster, whole and without keys."""
+    empty(cluster)
+    return cluster

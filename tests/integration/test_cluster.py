@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
 
@@ -22,8 +22,8 @@ from runtime.redis_client import connect, info, is_durable
 from runtime.redis_cluster import NodeUnavailable
 from runtime.redis_pipeline import Client, Copies, NotCopied, Script
 from runtime.settings import Settings
-from tests import pace, servers
-from tests.integration.nodes import another, empty, killed, owner_of, paused, slot_of
+from tests import pace
+from tests.integration.nodes import another, killed, owner_of, paused, slot_of
 from tests.integration.shopfloor import Shopfloor
 from tests.moving import Move, move
 from tests.system import eventually_seen
@@ -34,24 +34,6 @@ _EVERYWHERE: Final = [f"key-{number}" for number in range(60)]
 _MAILBOX_ON: Final = {"first": 3, "second": 1, "third": 0}
 _SLOW_SECONDS: Final = 0.5
 _COPIES: Final = Copies(1, 600)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ValkeyCluster]:
-    with servers.folder() as home:
-        running = ValkeyCluster(home, start_timeout_seconds=pace.seconds(60))
-        running.start()
-        try:
-            yield running
-        finally:
-            running.stop()
-
-
-@pytest.fixture
-def fresh(cluster: ValkeyCluster) -> ValkeyCluster:
-    """The cluster, whole and without keys."""
-    empty(cluster)
-    return cluster
 
 
 @pytest_asyncio.fixture

@@ -4,7 +4,7 @@ was applied is noticed."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -20,8 +20,7 @@ from runtime.mailboxes.redis_keys import LOG_KEY, stream_key
 from runtime.mailboxes.rejoin import rejoin
 from runtime.redis_client import REDIS_UNAVAILABLE
 from runtime.redis_pipeline import NO_COPIES, Copies
-from tests import pace, servers
-from tests.integration.nodes import empty, killed, owner_of, paused
+from tests.integration.nodes import killed, owner_of, paused
 from tests.integration.shopfloor import Shopfloor
 from tests.system import eventually, eventually_seen
 
@@ -29,24 +28,6 @@ pytestmark = [pytest.mark.campaign, pytest.mark.timeout(90)]
 
 MAILBOX: Final = 0
 _TAKES_OVER_SECONDS: Final = 20.0
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ValkeyCluster]:
-    with servers.folder() as home:
-        running = ValkeyCluster(home, start_timeout_seconds=pace.seconds(60))
-        running.start()
-        try:
-            yield running
-        finally:
-            running.stop()
-
-
-@pytest.fixture
-def fresh(cluster: ValkeyCluster) -> ValkeyCluster:
-    """The cluster, whole and without keys."""
-    empty(cluster)
-    return cluster
 
 
 @asynccontextmanager

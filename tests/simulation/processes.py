@@ -87,7 +87,7 @@ class Program:
 
     async def start(self) -> None:
         """Returns when it is at work."""
-        raise NotImplementedError
+        raise NotImplementedError  # every kind of process has its own
 
 
 class WorkerProcess(Program):

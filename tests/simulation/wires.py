@@ -120,19 +120,19 @@ class Carrier:
 
     def publish(self, channel: str, message: str) -> None:
         """A message of the feed."""
-        raise NotImplementedError
+        raise NotImplementedError  # the simulated world carries it
 
     def activate(self, queue: str, task: str, arguments: Sequence[Any]) -> None:
         """An activation of a Taskiq task."""
-        raise NotImplementedError
+        raise NotImplementedError  # the simulated world carries it
 
     def redis_is_asked(self, command: Sequence[Any]) -> Sequence[Any]:
         """Called before Redis gets a command; returns what it gets."""
-        raise NotImplementedError
+        raise NotImplementedError  # the simulated world carries it
 
     def redis_did(self, command: Sequence[Any], answer: Any) -> None:
         """Redis has carried out a command."""
-        raise NotImplementedError
+        raise NotImplementedError  # the simulated world carries it
 
 
 @contextmanager

@@ -1,0 +1,148 @@
+"""What a provider tells that is not what it was asked, and what of it is believed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from domain.payments.amounts import Amounts
+from domain.payments.commands import (
+    CapturePayment,
+    RefundPayment,
+    ReportPayment,
+    VoidPayment,
+)
+from ops.cli.payments import reconcile
+from runtime.payments.provider import Attempt, Refused, Report
+from runtime.payments.sandbox import Sandbox
+from runtime.payments.stripe_reports import PAYMENT_KEY, reports_of_event
+from tests.integration.till import PROVIDER, Till
+
+
+async def test_a_request_that_the_provider_does_not_take_has_failed(till: Till) -> None:
+    order = await till.order()
+    payment_id = await till.paid(order.order_id, "card+no_such_mood")
+    assert await till.status(payment_id) == "failed"
+    assert await till.status(await till.paid(order.order_id)) == "charged"
+    await till.floor.verified()
+
+
+@pytest.mark.parametrize("verb", ["create", "capture", "refund"])
+async def test_what_was_done_and_is_then_refused_was_done(
+    till: Till, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Its answer was lost, and its key is forgotten by the time that it is repeated."""
+    does = getattr(Sandbox, verb)
+
+    async def refused(*said: Any, **more: Any) -> None:
+        await does(*said, **more)
+        raise Refused("It was done already.")
+
+    monkeypatch.setattr(Sandbox, verb, refused)
+    order = await till.order()
+    payment_id = await till.paid(order.order_id, capture="manual")
+    about = (order.order_id, payment_id)
+    assert await till.applied(CapturePayment(*about, till.id_beside(payment_id), 300)) == "applied"
+    await till.run()
+    assert await till.applied(RefundPayment(*about, till.id_beside(payment_id), 100, "Broken")) == "applied"
+    await till.run()
+    assert await till.amounts(payment_id) == Amounts(authorized=300, charged=300, refunded=100)
+    assert await till.floor.order_status(order.order_id) == "confirmed"
+    await till.verified()
+
+
+@pytest.mark.parametrize("charged_too", [True, False])
+async def test_a_payment_that_was_made_twice_at_the_provider_is_a_difference(
+    till: Till, monkeypatch: pytest.MonkeyPatch, charged_too: bool
+) -> None:
+    payment_id = await till.paid((await till.order()).order_id)
+    history = Sandbox.history
+
+    async def twice(sandbox: Sandbox, since: datetime) -> AsyncIterator[Report]:
+        async for report in history(sandbox, since):
+            yield report
+            entries = report.entries if charged_too else ()
+            yield msgspec.structs.replace(report, provider_reference="another", entries=entries)
+
+    monkeypatch.setattr("ops.cli.payments.settings", lambda: till.tasks.config)
+    run = partial(CliRunner().invoke, reconcile, ["sandbox"])
+    assert (await asyncio.to_thread(run)).exit_code == 0
+    monkeypatch.setattr(Sandbox, "history", twice)
+    ended = await asyncio.to_thread(run)
+    named = (await till.row(payment_id))["provider_reference"]
+    assert f"{payment_id}: 2 payments at the provider, {named}, another" in ended.output
+    more = f"{payment_id}: charged GBP 6.00 at the provider, GBP 3.00 here"
+    assert (ended.exit_code, more in ended.output) == (1, charged_too)
+
+
+async def test_after_a_webhook_that_tells_of_a_failure_another_payment_is_made_and_the_first_is_asked_about_once(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step failed. The provider ends what failed when it is asked, so it is asked although nothing is pending."""
+    order = await till.order()
+    payment_id = await till.pays(order.order_id, method=None)
+    await till.run()
+    said = {
+        "object": "payment_intent",
+        "id": "pi_1",
+        "status": "requires_payment_method",
+        "amount": 300,
+        "currency": "gbp",
+        "capture_method": "automatic",
+        "created": int(time.time()),
+        "metadata": {PAYMENT_KEY: str(payment_id)},
+        "last_payment_error": {"code": "payment_intent_authentication_failure"},
+    }
+    (report,) = reports_of_event({"type": "", "created": int(time.time()) + 1, "data": {"object": said}})
+    command = ReportPayment(order.order_id, payment_id, report.currency, report.entries)
+    assert await till.applied(command, PROVIDER) == "applied"
+    assert await till.status(payment_id) == "failed"
+    asked, ask = [], Sandbox.ask
+
+    async def noted(sandbox: Sandbox, attempt: Attempt) -> Report:
+        asked.append(attempt.payment_id)
+        told = await ask(sandbox, attempt)
+        return msgspec.structs.replace(told, entries=report.entries)
+
+    monkeypatch.setattr(Sandbox, "ask", noted)
+    before = await till.events(payment_id)
+    for _ in range(2):
+        await till.tasks.make_due()
+        await till.run()
+    assert (asked, await till.events(payment_id)) == ([payment_id], before)
+    assert await till.tasks.task(f"ask:{payment_id}") is None
+    assert await till.status(await till.paid(order.order_id)) == "charged"
+    assert await till.floor.order_status(order.order_id) == "confirmed"
+
+
+async def test_where_the_buyer_has_to_go_is_in_the_payment_s_row_only_and_while_it_is_so(till: Till) -> None:
+    """Stripe's URL, for one, has a secret in it."""
+    order = await till.order()
+    payment_id = await till.pays(order.order_id, method=None)
+    await till.run()
+    row = await till.row(payment_id)
+    assert row["action_url"] == f"{till.sandbox.url}/pay/{row['provider_reference']}"
+    said = "SELECT data::text AS said FROM events WHERE subject = $1"
+    recorded = "SELECT encode(request, 'escape') AS said FROM commands"
+    kept = [each["said"] for each in await till.tasks.pool.fetch(said, str(payment_id))]
+    kept += [each["said"] for each in await till.tasks.pool.fetch(recorded)]
+    kept += [
+        row["entries"],
+        *(each["said"] for each in await till.tasks.pool.fetch("SELECT t::text AS said FROM tasks t")),
+    ]
+    assert any(row["provider_reference"] in each for each in kept)
+    assert not [each for each in kept if "/pay/" in each]
+    await till.floor.verified()
+    assert await till.applied(VoidPayment(order.order_id, payment_id, till.id_beside(payment_id))) == "applied"
+    assert (await till.row(payment_id))["action_url"] is not None
+    await till.run()
+    assert (await till.row(payment_id))["action_url"] is None
+    await till.floor.verified()
