@@ -50,6 +50,16 @@ class CompleteCheckout(Command, frozen=True):
     def slot(self) -> int:
         return slot_of_id(self.checkout_id)
 
+    @property
+    def due_minor(self) -> int:
+        """What the buyer expects to be left to pay."""
+        return self.expected_total_minor if self.expected_due_minor is None else self.expected_due_minor
+
+    @property
+    def begins(self) -> CreatePayment | None:
+        """The payment that begins if the checkout is completed."""
+        return self.payment if self.due_minor else None
+
     def __post_init__(self) -> None:
         if slot_of_id(self.order_id) != slot_of_id(self.checkout_id):
             raise ValueError("an order is in the slot of its checkout")
@@ -82,7 +92,7 @@ def _complete(shop: Shop, command: CompleteCheckout, context: Context) -> Decisi
         quote.total_minor - sum(line.quantity * line.unit_price_minor for line in lines),
         checkout.id,
     )
-    paid = _paid(placed, quote, command.payment, context)
+    paid = _paid(placed, quote, command.begins, context)
     if isinstance(paid, Rejection):
         return paid
     facts = msgspec.structs.replace(quote, remarks=())
@@ -104,9 +114,7 @@ def _agreed(shop: Shop, checkout: Checkout, command: CompleteCheckout, context: 
             "The checkout lacks something.",
             {"requirements": [msgspec.to_builtins(each) for each in quote.requirements]},
         )
-    expected_minor = command.expected_total_minor
-    expected_due_minor = expected_minor if command.expected_due_minor is None else command.expected_due_minor
-    if (quote.total_minor, quote.due_minor) != (expected_minor, expected_due_minor):
+    if (quote.total_minor, quote.due_minor) != (command.expected_total_minor, command.due_minor):
         return Rejection(
             "checkout_changed",
             "The total, or what is left to pay of it, is not what was expected.",

@@ -27,15 +27,18 @@ from gateway.identity import guests
 from gateway.identity.caller import NOBODY, Caller
 from gateway.identity.requirements import require_role
 from gateway.routes.checkout_fields import REFUSED_CODES, CheckoutBody, fields_of
-from gateway.routes.payments import PaymentBody, creation, heard_of
+from gateway.routes.payments import PaymentBody, creation, subject_of, when_heard_of
+from gateway.server.fastlane import fast
 from gateway.views import checkouts as views
 from gateway.views import orders as order_views
 from gateway.views import payments as payment_views
 from gateway.views.checkouts import CheckoutView, CompletedView, OpenedView
+from gateway.views.payments import PaymentView
 from gateway.web import API
 from gateway.web.etags import body_tag, conditional
 from gateway.web.problems import Problem
 from gateway.web.requests import Body, body_schema, parse, read_body
+from gateway.writing.happening import Awaited
 from gateway.writing.settled import WAIT_SECONDS
 from gateway.writing.submit import Accepted, ask
 
@@ -76,6 +79,7 @@ class CompletionBody(Body):
     responses={201: headers("Location"), **write(*REFUSED_CODES)},
     openapi_extra={**body_schema(CheckoutBody), "parameters": WRITE_HEADERS},
 )
+@fast
 async def open_checkout(request: Request, caller: Anyone) -> Response:
     """Opens a checkout: a cart. Nothing is reserved yet. Without a token it is a guest's: the answer's `guest_token` is
     a bearer token for it, known to nobody else; a guest who repeats the request opens another one. Waits for the
@@ -106,6 +110,7 @@ async def open_checkout(request: Request, caller: Anyone) -> Response:
     responses={200: headers("ETag"), **NOT_MODIFIED, **_FOUND},
     openapi_extra={"parameters": [IF_NONE_MATCH]},
 )
+@fast
 async def get_checkout(request: Request, caller: Reader, checkout_id: UUID) -> Response:
     """One checkout, with what it costs now and what it lacks. Other people's are not found."""
     body = (await _found(edge_of(request), caller.actor, checkout_id)).model_dump_json().encode()
@@ -118,6 +123,7 @@ async def get_checkout(request: Request, caller: Reader, checkout_id: UUID) -> R
     responses=write("checkout_not_found", "checkout_not_open", *REFUSED_CODES),
     openapi_extra={**body_schema(CheckoutBody), "parameters": WRITE_HEADERS},
 )
+@fast
 async def change_checkout(request: Request, caller: Writer, checkout_id: UUID) -> Response:
     """Changes any fields of an open checkout (RFC 7396); lines, codes and gift cards are replaced as a whole. Answers
     with what it costs now. Waits for the outcome by default."""
@@ -190,6 +196,7 @@ def _guest_of(edge: Edge, token: str) -> str:
     },
     openapi_extra={**body_schema(CompletionBody), "parameters": WRITE_HEADERS},
 )
+@fast
 async def complete_checkout(request: Request, caller: Writer, checkout_id: UUID) -> Response:
     """Places the order, whose lines are then reserved, has it hold what gift cards and store credit pay, and begins its
     `payment` of the rest; or refuses with what the checkout lacks, or what it costs by now. If nothing is left to pay,
@@ -221,23 +228,27 @@ async def complete_checkout(request: Request, caller: Writer, checkout_id: UUID)
         found.store_credit,
     )
     asked = ask(request, actor, body, wait_seconds=WAIT_SECONDS)
-    accepted = await edge.submitter.submit(asked, command, str(order_id), deferrable=True)
-    if accepted.outcome is None:
-        return accepted.response()
-    return await _order(edge, actor, accepted, until=began + (accepted.applied_wait or 0))
+    with edge.happenings.expect(subject_of(command.begins)) as awaited:
+        accepted = await edge.submitter.submit(asked, command, str(order_id), deferrable=True)
+        if accepted.outcome is None:
+            return accepted.response()
+        return await _order(edge, actor, accepted, awaited, until=began + (accepted.applied_wait or 0))
 
 
-async def _order(edge: Edge, actor: Actor, accepted: Accepted, *, until: float) -> Response:
+async def _order(edge: Edge, actor: Actor, accepted: Accepted, awaited: Awaited, *, until: float) -> Response:
     """The order that a checkout has become, now or before; its provider is given time `until` then (monotonic)."""
     outcome, status = accepted.outcome, 201
     assert outcome is not None
     order_id = UUID(accepted.resource)
     if outcome.type == CheckoutUnchanged.type:
         order_id, status = UUID(msgspec.json.decode(outcome.data)["order_id"]), 200
-    completed = await _completed(edge, actor, order_id)
-    if completed.payment is not None and until > monotonic():
-        await heard_of(edge, actor, completed.payment.id, until=until)
+
+    async def look() -> tuple[CompletedView, PaymentView | None]:
         completed = await _completed(edge, actor, order_id)
+        return completed, completed.payment
+
+    command_id = None if accepted.replayed or status == 200 else accepted.command_id
+    completed = await when_heard_of(edge, look, awaited, command_id, until=until)
     said = {"Location": f"{API}/orders/{order_id}", **accepted.headers()}
     return Response(completed.model_dump_json(), status, said, "application/json")
 
@@ -245,10 +256,9 @@ async def _order(edge: Edge, actor: Actor, accepted: Accepted, *, until: float) 
 async def _completed(edge: Edge, actor: Actor, order_id: UUID) -> CompletedView:
     async with edge.engine.connect() as connection:
         order = await order_views.find(connection, actor, order_id)
-        payments = await payment_views.of_order(connection, actor, order_id)
-    assert order is not None, "a completed checkout has an order"
-    by_providers = [] if payments is None else [each for each in payments.items if each.card_id is None]
-    return CompletedView(**dict(order), payment=by_providers[-1] if by_providers else None)
+        assert order is not None, "a completed checkout has an order"
+        payment = await payment_views.newest_by_provider(connection, order_id)
+    return CompletedView(**dict(order), payment=payment)
 
 
 async def _written(

@@ -172,6 +172,7 @@ async def list_orders(
     responses={200: headers("ETag"), **NOT_MODIFIED, **_FOUND},
     openapi_extra={"parameters": [IF_NONE_MATCH, IF_SEQ_AT_LEAST]},
 )
+@fast
 async def get_order(request: Request, caller: Reader, order_id: UUID) -> Response:
     """One order. Other customers' orders are not found. To poll, send If-None-Match."""
     order = await edge_of(request).reads.read(request, lambda read: views.find(read, caller.actor, order_id))

@@ -1,7 +1,8 @@
 """Payments: an order's owner pays it; staff capture, let go and give back."""
 
+from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -28,6 +29,7 @@ from gateway.web.fields import Reason, Url
 from gateway.web.pages import Page
 from gateway.web.problems import Problem
 from gateway.web.requests import Body, body_schema, parse, read_body
+from gateway.writing.happening import Awaited
 from gateway.writing.settled import WAIT_SECONDS
 from gateway.writing.submit import Ask, ask
 from runtime.payments.registry import UnknownProvider
@@ -38,6 +40,8 @@ Reader = Annotated[Caller, Depends(require_role("guest", "orders:read"))]
 Writer = Annotated[Caller, Depends(require_role("guest", "orders:write"))]
 StaffReader = Annotated[Caller, Depends(require_role("staff", "orders:read"))]
 StaffWriter = Annotated[Caller, Depends(require_role("staff", "orders:write"))]
+
+_Shown = TypeVar("_Shown")
 
 _VISIBLE: Final = r"^[!-~]+$"
 _MOVED: Final = write("payment_not_found", "payment_busy", "payment_entries_exceeded")
@@ -109,12 +113,17 @@ async def create_payment(request: Request, caller: Writer, order_id: UUID) -> Re
     edge, began = edge_of(request), monotonic()
     body = await read_body(request, edge.config.body_max_bytes)
     command = creation(edge, order_id, parse(PaymentBody, body))
-    accepted = await edge.submitter.submit(_asked(request, caller.actor, body), command, str(command.payment_id))
-    if accepted.outcome is None:
-        return accepted.response()
-    payment_id = UUID(accepted.resource)
-    await heard_of(edge, caller.actor, payment_id, until=began + (accepted.applied_wait or 0))
-    view = await _found(edge, caller.actor, payment_id)
+    with edge.happenings.expect(subject_of(command)) as awaited:
+        accepted = await edge.submitter.submit(_asked(request, caller.actor, body), command, str(command.payment_id))
+        if accepted.outcome is None:
+            return accepted.response()
+        payment_id, until = UUID(accepted.resource), began + (accepted.applied_wait or 0)
+
+        async def look() -> tuple[PaymentView, PaymentView]:
+            view = await _found(edge, caller.actor, payment_id)
+            return view, view
+
+        view = await when_heard_of(edge, look, awaited, None if accepted.replayed else accepted.command_id, until=until)
     told = {"Location": f"{API}/payments/{view.id}", **accepted.headers()}
     return Response(view.model_dump_json(), 201, told, "application/json")
 
@@ -269,14 +278,36 @@ def creation(edge: Edge, order_id: UUID, said: PaymentBody) -> CreatePayment:
     )
 
 
-async def heard_of(edge: Edge, actor: Actor, payment_id: UUID, *, until: float) -> None:
-    """Returns when the provider has said something about the payment, or at `until` (monotonic)."""
+def subject_of(command: CreatePayment | None) -> str | None:
+    """The subject of what the provider will say of the payment; None if it says nothing by itself."""
+    return None if command is None or command.capabilities.staff_report else str(command.payment_id)
+
+
+async def when_heard_of(
+    edge: Edge,
+    look: Callable[[], Awaitable[tuple[_Shown, PaymentView | None]]],
+    awaited: Awaited,
+    command_id: UUID | None,
+    *,
+    until: float,
+) -> _Shown:
+    """What `look` returns, beside its payment, once the provider has said something about that, or at `until`
+    (monotonic). The payment that is `awaited` began with this command; None if it had begun before."""
+    shown: _Shown | None = None
+    payment: PaymentView | None = None
 
     async def is_heard_of() -> bool:
-        payment = await _found(edge, actor, payment_id)
-        return not payment.is_unheard_of or not _speaks(edge, payment.provider)
+        nonlocal shown, payment
+        shown, payment = await look()
+        return payment is None or not payment.is_unheard_of or not _speaks(edge, payment.provider)
 
-    await edge.happenings.wait(str(payment_id), is_heard_of, until=until)
+    if command_id is not None:
+        await awaited.wait(is_heard_of, known=command_id, until=until)
+    if shown is None and not await is_heard_of() and command_id is None and payment is not None:
+        with edge.happenings.expect(str(payment.id)) as begun_before:
+            await begun_before.wait(is_heard_of, known=None, until=until)
+    assert shown is not None
+    return shown
 
 
 def _speaks(edge: Edge, provider: str) -> bool:

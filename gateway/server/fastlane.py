@@ -1,19 +1,21 @@
-"""The fast lane: routes of a fixed path that are served past FastAPI's stack.
+"""The fast lane: routes of a fixed path, or of one with a single id in it, that are served past FastAPI's stack.
 
 FastAPI documents them like all others, and the very same functions answer; what they are spared is routing by
 pattern, dependency solving and three exit stacks, which for a small POST cost more than checking it, making it durable
-and answering together. A route asks for it with `@fast`, reads its request itself, and takes nothing but the request
-and the caller that it requires. With `@ready(...)` a request without a token may be answered with what is at hand.
+and answering together. A route asks for it with `@fast`, reads its request itself, and takes nothing but the request,
+the caller that it requires, and the id in its path. With `@ready(...)` a request without a token may be answered with
+what is at hand.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.identity.caller import Caller
 from gateway.identity.requirements import Requirement, counted
 from gateway.web import problems
 from gateway.web.problems import Problem
@@ -23,7 +25,8 @@ _FAST: Final = "_tidegate_fast"
 FAST_ROUTE: Final = "tidegate.route"
 """The key in a request's scope that names its route, if it came by the fast lane."""
 
-Endpoint = Callable[[Request, Caller], Awaitable[Response]]
+Endpoint = Callable[..., Awaitable[Response]]
+"""Is called with the request, the caller, and the id, if the route's path has one."""
 _E = TypeVar("_E", bound=Endpoint)
 
 
@@ -37,6 +40,9 @@ class ReadyAnswer(Protocol):
     @property
     def body(self) -> bytes: ...
 
+
+# An id as everybody writes it. What else FastAPI takes for one, and what it refuses, is left to it.
+_ID: Final = re.compile(r"(?<=/)[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?=/|\Z)")
 
 ReadyOrNot = Callable[[Scope], ReadyAnswer | None]
 
@@ -58,6 +64,7 @@ def ready(look: ReadyOrNot) -> Callable[[_E], _E]:
 
 
 class _Lane(NamedTuple):
+    path: str
     endpoint: Endpoint
     requirement: Requirement
     look: ReadyOrNot | None
@@ -71,9 +78,9 @@ class FastLane:
         """`sockets` says by path what serves a WebSocket there."""
         self._app = app
         self._sockets = sockets
-        self._routes = {
-            (method, route.path): _Lane(
-                route.endpoint, _requirement(route), getattr(route.endpoint, _FAST), names_of(route)
+        self._routes: dict[tuple[str, ...], _Lane] = {
+            (method, *_around_id(route)): _Lane(
+                route.path, route.endpoint, _requirement(route), getattr(route.endpoint, _FAST), names_of(route)
             )
             for router in routers
             for route in router.routes
@@ -82,14 +89,14 @@ class FastLane:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        found, ids = self._find(scope)
         if found is None:
             app = self._sockets.get(scope["path"], self._app) if scope["type"] == "websocket" else self._app
             await app(scope, receive, send)
             return
-        endpoint, requirement, look, known = found
+        path, endpoint, requirement, look, known = found
         scope["app"] = self._app
-        scope[FAST_ROUTE] = scope["path"]
+        scope[FAST_ROUTE] = path
         request = Request(scope, receive)
         try:
             if look is not None and (answer := look(scope)) is not None:
@@ -102,10 +109,34 @@ class FastLane:
             except Problem:
                 await counted(request)
                 raise
-            response = await endpoint(request, await requirement(request))
+            response = await endpoint(request, await requirement(request), *ids)
         except Exception as error:
             response = await problems.answer(request, error)
         await response(scope, receive, send)
+
+    def _find(self, scope: Scope) -> tuple[_Lane | None, tuple[UUID, ...]]:
+        """The marked route of a request, and the id in its path."""
+        if scope["type"] != "http":
+            return None, ()
+        method, path = scope["method"], scope["path"]
+        if (found := self._routes.get((method, path))) is not None:
+            return found, ()
+        if (id_in_path := _ID.search(path)) is None:
+            return None, ()
+        around = path[: id_in_path.start()], path[id_in_path.end() :]
+        return self._routes.get((method, *around)), (UUID(id_in_path[0]),)
+
+
+def _around_id(route: APIRoute) -> tuple[str, ...]:
+    """The route's path: what is before and after the id in it, or all of it."""
+    parameters = route.dependant.path_params
+    if not parameters:
+        return (route.path,)
+    (parameter,) = parameters
+    annotation: Any = parameter.field_info.annotation
+    assert annotation is UUID, f"{route.path} takes something else than an id"
+    before, after = route.path.split(f"{{{parameter.alias}}}")
+    return before, after
 
 
 def _requirement(route: APIRoute) -> Requirement:

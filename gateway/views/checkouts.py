@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from pydantic import BaseModel
-from sqlalchemy import RowMapping, select, text
+from sqlalchemy import ARRAY, RowMapping, Text, any_, bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,7 +32,9 @@ from gateway.views.cards import CardOfCheckoutView
 from gateway.views.orders import OrderView
 from gateway.views.payments import PaymentView
 from gateway.views.quotes import QuoteView, RemarkView, shown
+from gateway.views.terms import STANDING
 from gateway.views.terms import now as terms_now
+from gateway.views.terms import standing_in as terms_standing_in
 from gateway.web.rawjson import as_text
 from runtime.entities import table_of
 from runtime.offers import HAVE_ORDERED, OFFERS, offer
@@ -140,14 +142,26 @@ class Quoting:
         self._memory = TermsMemory()
         self._identity_key = identity_key
 
+    async def terms(self, connection: AsyncConnection, row: RowMapping | None = None) -> Terms:
+        """The terms as of now, or of a checkout's row."""
+        if row is None:
+            return await terms_now(connection, self._memory)
+        return await terms_standing_in(row, connection, self._memory)
+
     async def quote(
-        self, connection: AsyncConnection, checkout: Checkout, *, optioned: bool = False, explain: bool = False
+        self,
+        connection: AsyncConnection,
+        checkout: Checkout,
+        terms: Terms,
+        *,
+        optioned: bool = False,
+        explain: bool = False,
     ) -> _Quoted:
         """What the checkout costs now; `optioned`, with the deliveries that it could have. What it would take from what
         is limited is known only from a quote: if it takes anything, it is quoted again, with what is left of that; and
         what comes in the place of something that is used up may be limited as well. With `explain`, the remarks say of
         every promotion that does not apply why not."""
-        terms, codes = await terms_now(connection, self._memory), folded_codes(checkout)
+        codes = folded_codes(checkout)
         skus = {line.sku for line in checkout.lines} | terms.gift_skus()
         rows = (await connection.execute(_OFFERS, {"skus": list(skus)})).all()
         shop = Shop(offers={row.sku: offer(row) for row in rows})
@@ -164,7 +178,7 @@ class Quoting:
             unknown = {take.key for take in quote.takes} - keys
             if not unknown:
                 break
-            rows = (await connection.execute(_TAKEN.where(allowances.c.key.in_(unknown)))).all()
+            rows = (await connection.execute(_TAKEN, {"keys": list(unknown)})).all()
             shop.balances_of(ALLOWANCES).update({key: Balance(posted, pending) for key, posted, pending in rows})
             keys |= unknown
             quote = quote_of(shop, checkout, at, buyer, explain=explain)
@@ -196,7 +210,8 @@ async def find(connection: AsyncConnection, quoting: Quoting, actor: Actor, chec
     checkout = _state(found)
     quote, options = checkout.quote, tuple[QuotedDelivery, ...]()
     if checkout.status == OPEN:
-        quote, options, _ = await quoting.quote(connection, checkout, optioned=True)
+        terms = await quoting.terms(connection, found)
+        quote, options, _ = await quoting.quote(connection, checkout, terms, optioned=True)
     return CheckoutView(
         id=checkout.id,
         customer_id=checkout.customer_id,
@@ -241,7 +256,9 @@ async def completion(
 ) -> Completion | None:
     """What it takes to complete a checkout that `actor` may see."""
     found = await _row(connection, actor, checkout_id)
-    return None if found is None else (await quoting.quote(connection, _state(found))).completion
+    if found is None:
+        return None
+    return (await quoting.quote(connection, _state(found), await quoting.terms(connection, found))).completion
 
 
 async def know_codes(connection: AsyncConnection, typed: Collection[str]) -> bool:
@@ -251,15 +268,19 @@ async def know_codes(connection: AsyncConnection, typed: Collection[str]) -> boo
 
 
 async def _row(connection: AsyncConnection, actor: Actor, checkout_id: UUID) -> RowMapping | None:
-    query = select(*_COLUMNS).where(checkouts.c.id == checkout_id)
-    if not actor.is_staff:
-        query = query.where(checkouts.c.customer_id == actor.principal)
-    return (await connection.execute(query)).mappings().one_or_none()
+    if actor.is_staff:
+        found = await connection.execute(_ANY_ONE, {"checkout_id": checkout_id})
+    else:
+        found = await connection.execute(_ONE, {"checkout_id": checkout_id, "principal": actor.principal})
+    return found.mappings().one_or_none()
 
 
 _COLUMNS: Final = [
     as_text(column).label(column.name) if isinstance(column.type, JSONB) else column for column in checkouts.c
 ]
+# Whole statements: to put one together takes longer than to ask Postgres.
+_ANY_ONE: Final = select(*_COLUMNS, *STANDING).where(checkouts.c.id == bindparam("checkout_id"))
+_ONE: Final = _ANY_ONE.where(checkouts.c.customer_id == bindparam("principal"))
 
 
 def _state(row: RowMapping) -> Checkout:
@@ -271,9 +292,13 @@ def _state(row: RowMapping) -> Checkout:
 async def _codes(connection: AsyncConnection, codes: Collection[str]) -> list[PromotionCode]:
     if not codes:
         return []
-    query = select(promotion_codes.c.code, as_text(promotion_codes.c.says)).where(promotion_codes.c.code.in_(codes))
-    rows = (await connection.execute(query)).all()
+    rows = (await connection.execute(_CODES, {"codes": list(codes)})).all()
     return [PromotionCode(code, msgspec.json.decode(says, type=Code)) for code, says in rows]
+
+
+_CODES: Final = select(promotion_codes.c.code, as_text(promotion_codes.c.says)).where(
+    promotion_codes.c.code == any_(bindparam("codes", type_=ARRAY(Text)))
+)
 
 
 async def _load_cards(connection: AsyncConnection, shop: Shop, checkout: Checkout) -> None:
@@ -292,7 +317,7 @@ async def _load_buyer(connection: AsyncConnection, shop: Shop, terms: Terms, cus
         return None
     email: str | None = None
     if (account_id := account_of(customer_id)) is not None:
-        row = (await connection.execute(_CUSTOMER.where(accounts.c.id == account_id))).mappings().one_or_none()
+        row = (await connection.execute(_CUSTOMER, {"account_id": account_id})).mappings().one_or_none()
         email = None if row is None else row["email"]
         if row is not None and row["id"] is not None:
             shop.others[Customer] = {account_id: table_of(Customer).read(dict(row))}
@@ -302,13 +327,17 @@ async def _load_buyer(connection: AsyncConnection, shop: Shop, terms: Terms, cus
     return email
 
 
-_CUSTOMER: Final = select(accounts.c.email, *(customers.c[name] for name in table_of(Customer).fields)).select_from(
-    accounts.outerjoin(customers, customers.c.id == accounts.c.id)
+_CUSTOMER: Final = (
+    select(accounts.c.email, *(customers.c[name] for name in table_of(Customer).fields))
+    .select_from(accounts.outerjoin(customers, customers.c.id == accounts.c.id))
+    .where(accounts.c.id == bindparam("account_id"))
 )
 # So many promotions that are used up, one after the other, are seen for what they are.
 _QUOTES_MAX: Final = 16
 
-_TAKEN: Final = select(allowances.c.key, allowances.c.posted, allowances.c.pending)
+_TAKEN: Final = select(allowances.c.key, allowances.c.posted, allowances.c.pending).where(
+    allowances.c.key == any_(bindparam("keys", type_=ARRAY(Text)))
+)
 _OFFERS: Final = text(OFFERS.format(skus=":skus"))
 _ORDERED: Final = text(HAVE_ORDERED.format(customers="CAST(:customers AS text[])"))
 

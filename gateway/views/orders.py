@@ -1,14 +1,14 @@
 """Orders as the API shows them."""
 
 import re
-from collections import defaultdict
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
-from pydantic import BaseModel
-from sqlalchemy import Select, select, text
+from pydantic import BaseModel, TypeAdapter
+from sqlalchemy import Select, Text, bindparam, cast, func, literal, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.model import Actor, Line
@@ -159,7 +159,10 @@ async def just_moved(connection: AsyncConnection, actor: Actor, order_id: UUID, 
 
 async def find(connection: AsyncConnection, actor: Actor, order_id: UUID) -> OrderView | None:
     """The order, if there is one that `actor` may see."""
-    found = await _read(connection, _visible_to(actor).where(orders.c.id == order_id))
+    if actor.is_staff:
+        found = await _read(connection, _ANY_ONE, {"order_id": order_id})
+    else:
+        found = await _read(connection, _ONE, {"order_id": order_id, "principal": actor.principal})
     return found[0].order if found else None
 
 
@@ -212,9 +215,31 @@ async def history(connection: AsyncConnection, actor: Actor, order_id: UUID) -> 
 
 
 def _visible_to(actor: Actor) -> Select[tuple[object, ...]]:
-    of_checkout = as_text(checkouts.c.quote).label("quote")
-    query = select(orders, of_checkout).outerjoin(checkouts, checkouts.c.order_id == orders.c.id)
-    return query if actor.is_staff else query.where(orders.c.customer_id == actor.principal)
+    return _ORDERS if actor.is_staff else _ORDERS.where(orders.c.customer_id == actor.principal)
+
+
+_LINES: Final = cast(
+    select(
+        func.json_agg(
+            aggregate_order_by(
+                func.json_build_object(
+                    *(each for name in LineView.model_fields for each in (literal(name), order_lines.c[name]))
+                ),
+                order_lines.c.position,
+            )
+        )
+    )
+    .where(order_lines.c.order_id == orders.c.id)
+    .scalar_subquery(),
+    Text,
+).label("lines")
+_ORDERS: Final = select(orders, as_text(checkouts.c.quote).label("quote"), _LINES).outerjoin(
+    checkouts, checkouts.c.order_id == orders.c.id
+)
+# Whole statements: to put one together takes longer than to ask Postgres.
+_ANY_ONE: Final = _ORDERS.where(orders.c.id == bindparam("order_id"))
+_ONE: Final = _ANY_ONE.where(orders.c.customer_id == bindparam("principal"))
+_lines: Final = TypeAdapter(list[LineView])
 
 
 class _Row(NamedTuple):
@@ -222,19 +247,15 @@ class _Row(NamedTuple):
     order: OrderView
 
 
-async def _read(connection: AsyncConnection, query: Select[tuple[object, ...]]) -> list[_Row]:
-    rows = (await connection.execute(query)).mappings().all()
-    lines: dict[UUID, list[LineView]] = defaultdict(list)
-    if rows:
-        wanted = (
-            select(order_lines)
-            .where(order_lines.c.order_id.in_([row["id"] for row in rows]))
-            .order_by(order_lines.c.order_id, order_lines.c.position)
-        )
-        for line in (await connection.execute(wanted)).mappings():
-            lines[line["order_id"]].append(LineView.model_validate(dict(line)))
+async def _read(
+    connection: AsyncConnection, query: Select[tuple[object, ...]], parameters: dict[str, Any] | None = None
+) -> list[_Row]:
+    rows = (await connection.execute(query, parameters)).mappings().all()
     return [
-        _Row(row["placed_seq"], OrderView(**{**row, "quote": _quote(row["quote"])}, lines=lines[row["id"]]))
+        _Row(
+            row["placed_seq"],
+            OrderView(**{**row, "quote": _quote(row["quote"]), "lines": _lines.validate_json(row["lines"] or "[]")}),
+        )
         for row in rows
     ]
 

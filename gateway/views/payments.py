@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, bindparam, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -81,14 +81,24 @@ _COLUMNS: Final = [
     as_text(column).label(column.name) if isinstance(column.type, JSONB) else column for column in payments.c
 ]
 _PAYMENTS: Final = select(*_COLUMNS)
+# Whole statements: to put one together takes longer than to ask Postgres.
+_ANY_ONE: Final = _PAYMENTS.where(payments.c.id == bindparam("payment_id"))
+_ONE: Final = _ANY_ONE.where(payments.c.customer_id == bindparam("principal"))
+_OF_PROVIDER: Final = _ANY_ONE.where(payments.c.provider == bindparam("provider"))
+_NEWEST_BY_PROVIDER: Final = (
+    _PAYMENTS.where(payments.c.order_id == bindparam("order_id"), payments.c.card_id.is_(None))
+    .order_by(payments.c.created_at.desc(), payments.c.id.desc())
+    .limit(1)
+)
 
 
 async def find(connection: AsyncConnection, actor: Actor, payment_id: UUID) -> PaymentView | None:
     """The payment, if there is one that `actor` may see."""
-    query = _PAYMENTS.where(payments.c.id == payment_id)
-    if not actor.is_staff:
-        query = query.where(payments.c.customer_id == actor.principal)
-    row = (await connection.execute(query)).one_or_none()
+    if actor.is_staff:
+        found = await connection.execute(_ANY_ONE, {"payment_id": payment_id})
+    else:
+        found = await connection.execute(_ONE, {"payment_id": payment_id, "principal": actor.principal})
+    row = found.one_or_none()
     return None if row is None else _view(row)
 
 
@@ -101,6 +111,12 @@ async def of_order(connection: AsyncConnection, actor: Actor, order_id: UUID) ->
         return None
     query = _PAYMENTS.where(payments.c.order_id == order_id).order_by(payments.c.created_at, payments.c.id)
     return PaymentsView(items=[_view(row) for row in await connection.execute(query)])
+
+
+async def newest_by_provider(connection: AsyncConnection, order_id: UUID) -> PaymentView | None:
+    """The newest payment of an order by a provider, if there is one."""
+    row = (await connection.execute(_NEWEST_BY_PROVIDER, {"order_id": order_id})).one_or_none()
+    return None if row is None else _view(row)
 
 
 async def newest(
@@ -141,8 +157,8 @@ async def order_of(connection: AsyncConnection, payment_id: UUID) -> UUID | None
 
 async def of_provider(connection: AsyncConnection, payment_id: UUID, provider: str) -> Payment | None:
     """The payment, if it is one by this provider."""
-    query = _PAYMENTS.where(payments.c.id == payment_id, payments.c.provider == provider)
-    row = (await connection.execute(query)).mappings().one_or_none()
+    found = await connection.execute(_OF_PROVIDER, {"payment_id": payment_id, "provider": provider})
+    row = found.mappings().one_or_none()
     if row is None:
         return None
     payment = table_of(Payment).read(dict(row))

@@ -58,7 +58,7 @@ async def preview(
         gift_cards=wanted.gift_cards or (),
         store_credit=bool(wanted.store_credit),
     )
-    quote = (await quoting.quote(connection, checkout, explain=True)).quote
+    quote = (await quoting.quote(connection, checkout, await quoting.terms(connection), explain=True)).quote
     return PreviewView(
         quote=shown(quote),
         applied=list(_applied(quote)),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from pydantic import BaseModel
-from sqlalchemy import select, text
+from sqlalchemy import RowMapping, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +16,7 @@ from domain.quote.terms import Terms
 from domain.terms import KINDS, TermsPart
 from gateway.web.rawjson import as_text
 from runtime.entities import TERMS, table_of
+from runtime.tables import guards, log_branches
 from runtime.tables import terms as table
 from runtime.terms import TermsMemory
 
@@ -41,21 +42,28 @@ class TermsView(BaseModel):
 
 
 _COLUMNS = [as_text(column).label(column.name) if isinstance(column.type, JSONB) else column for column in table.c]
-_SEQ = text("""
-    SELECT (SELECT identity FROM log_branches ORDER BY number DESC LIMIT 1) AS identity,
-        coalesce((SELECT seq FROM guards WHERE name = :name), 0) AS seq
-""")
+STANDING: Final = (
+    select(log_branches.c.identity)
+    .order_by(log_branches.c.number.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label("log_identity"),
+    func.coalesce(select(guards.c.seq).where(guards.c.name == TERMS).scalar_subquery(), 0).label("terms_seq"),
+)
+"""Columns for a query whose row is to say as of when it is: the log, and the seq at which its terms changed last."""
+_NOW: Final = select(*STANDING)
+_PARTS: Final = select(*_COLUMNS)
 
 
 async def list_all(connection: AsyncConnection) -> TermsView:
     """What the shop says now."""
-    rows = (await connection.execute(select(*_COLUMNS).order_by(table.c.name))).mappings()
+    rows = (await connection.execute(_PARTS.order_by(table.c.name))).mappings()
     return TermsView(items=[_view(dict(row)) for row in rows if any(row[kind] is not None for kind in KINDS)])
 
 
 async def find(connection: AsyncConnection, name: str) -> TermsPartView | None:
     """The part of this name, if it says anything."""
-    row = (await connection.execute(select(*_COLUMNS).where(table.c.name == name))).mappings().one_or_none()
+    row = (await connection.execute(_PARTS.where(table.c.name == name))).mappings().one_or_none()
     return None if row is None or all(row[kind] is None for kind in KINDS) else _view(dict(row))
 
 
@@ -66,10 +74,14 @@ def _view(row: dict[str, Any]) -> TermsPartView:
 
 async def now(connection: AsyncConnection, memory: TermsMemory) -> Terms:
     """The terms that a command would be decided on now."""
-    row = (await connection.execute(_SEQ, {"name": TERMS})).one()
+    return await standing_in((await connection.execute(_NOW)).mappings().one(), connection, memory)
+
+
+async def standing_in(row: RowMapping, connection: AsyncConnection, memory: TermsMemory) -> Terms:
+    """The terms as of a row that was read with STANDING."""
 
     async def read() -> list[Entity]:
-        rows = (await connection.execute(select(*_COLUMNS))).mappings()
+        rows = (await connection.execute(_PARTS)).mappings()
         return [table_of(TermsPart).read(dict(row)) for row in rows]
 
-    return await memory.at(row.identity, row.seq, read)
+    return await memory.at(row["log_identity"], row["terms_seq"], read)

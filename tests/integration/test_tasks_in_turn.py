@@ -12,7 +12,7 @@ from domain.tasks import NewTask, task_id
 from tests.integration.background import Background, until
 from tests.integration.restocking import KIND, Kinds, receive, rows_of
 from tests.integration.shopfloor import STAFF
-from workers.tasks import queue
+from workers.tasks import finishing, queue
 from workers.tasks.dispatcher import Dispatcher
 from workers.tasks.kinds import CALLS, TaskTools
 from workers.tasks.queue import Task
@@ -139,7 +139,7 @@ async def test_due_tasks_are_found_by_index_among_a_hundred_thousand(tasks: Back
     await tasks.pool.execute("ANALYZE tasks")
     plans = {
         "claim": (queue._CLAIM, ([KIND], 32, 30.0)),
-        "finish": (queue._FINISH, (task_id(UUID(int=1), 0), UUID(int=1))),
+        "finish": (finishing._FINISH, ([task_id(UUID(int=1), 0)], [UUID(int=1)])),
     }
     for name, (statement, arguments) in plans.items():
         async with tasks.pool.acquire() as connection, connection.transaction():

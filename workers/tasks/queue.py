@@ -1,4 +1,4 @@
-"""The outbox as background processes take from it. Each method is one statement.
+"""The outbox as background processes take from it. Each method is one statement, which `finish` shares.
 
 Only the oldest task of a subject may be taken: the others are written as `blocked`, and finishing a task unblocks the
 next. A task written while the one before it is being finished may stay blocked: `unblock` finds it. A dead task holds
@@ -17,6 +17,7 @@ import msgspec
 from domain.tasks import TASK_DEAD, TASK_QUEUED
 from workers.failures import ERROR_MAX_CHARS
 from workers.leases import FREE, RELEASED, LeaseLost, must_hold
+from workers.tasks.finishing import Finisher
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -48,21 +49,6 @@ _CLAIM: Final = f"""
     RETURNING t.id, t.kind, t.subject, t.payload::text, t.created_seq, t.runs, t.attempts, t.lease_token
 """  # noqa: S608 - constants of ours
 
-_FINISH: Final = """
-    WITH done AS (
-        DELETE FROM tasks WHERE id = $1 AND lease_token = $2 RETURNING id, subject, created_seq
-    ), unblocked AS (
-        UPDATE tasks SET blocked = false WHERE id = (
-            SELECT t.id FROM done CROSS JOIN LATERAL (
-                SELECT id FROM tasks
-                WHERE subject = done.subject AND (created_seq, id) > (done.created_seq, done.id)
-                ORDER BY created_seq, id LIMIT 1
-            ) t
-        )
-    )
-    SELECT count(*) FROM done
-"""
-
 _UNBLOCK: Final = """
     UPDATE tasks SET blocked = false WHERE id IN (
         SELECT first.id FROM (
@@ -83,6 +69,7 @@ class TaskQueue:
     def __init__(self, pool: asyncpg.Pool[Any], *, lease_seconds: float) -> None:
         self._pool = pool
         self._lease_seconds = lease_seconds
+        self._finisher = Finisher(pool)
 
     async def claim(self, kinds: Sequence[str], limit: int) -> list[Task]:
         """Takes up to `limit` due tasks of these kinds, those that have waited longest first."""
@@ -94,7 +81,7 @@ class TaskQueue:
 
     async def finish(self, task: Task) -> None:
         """Removes a task that is done, and unblocks the next of its subject. Raises LeaseLost."""
-        if not await self._pool.fetchval(_FINISH, task.id, task.token):
+        if not await self._finisher.finish(task.id, task.token):
             raise LeaseLost(task.id)
 
     async def retry_later(self, task: Task, error: str, *, after_seconds: float, attempted: bool) -> None:

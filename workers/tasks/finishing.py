@@ -1,0 +1,71 @@
+"""Finishing tasks: all that are done while one statement is on its way share the next. So what ends together, since its
+outcomes are read together, costs one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+_FINISH: Final = """
+    WITH done AS (
+        DELETE FROM tasks t USING unnest($1::uuid[], $2::uuid[]) AS v (id, token)
+        WHERE t.id = v.id AND t.lease_token = v.token RETURNING t.id, t.subject, t.created_seq, t.lease_token
+    ), unblocked AS (
+        UPDATE tasks SET blocked = false WHERE id IN (
+            SELECT t.id FROM done CROSS JOIN LATERAL (
+                SELECT id FROM tasks
+                WHERE subject = done.subject AND (created_seq, id) > (done.created_seq, done.id)
+                ORDER BY created_seq, id LIMIT 1
+            ) t
+        )
+    )
+    SELECT lease_token FROM done
+"""
+
+
+class _Done(NamedTuple):
+    task_id: UUID
+    token: UUID
+    is_ours: asyncio.Future[bool]
+
+
+class Finisher:
+    """Finishes the tasks of one process."""
+
+    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
+        self._pool = pool
+        self._waiting: list[_Done] = []
+        self._finishing: asyncio.Task[None] | None = None
+
+    async def finish(self, task_id: UUID, token: UUID) -> bool:
+        """Removes a task that is done, and unblocks the next of its subject; False if its lease is lost. Raises what
+        the statement does."""
+        is_ours: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Done(task_id, token, is_ours))
+        if self._finishing is None:
+            self._finishing = asyncio.create_task(self._finish_all())
+        return await is_ours
+
+    async def _finish_all(self) -> None:
+        try:
+            while self._waiting:
+                await self._finish_some()
+        finally:
+            self._finishing = None
+
+    async def _finish_some(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        try:
+            rows = await self._pool.fetch(_FINISH, [each.task_id for each in waiting], [each.token for each in waiting])
+        except Exception as error:
+            for each in waiting:
+                if not each.is_ours.done():
+                    each.is_ours.set_exception(error)
+            return
+        tokens = {row["lease_token"] for row in rows}
+        for each in waiting:
+            if not each.is_ours.done():  # whoever waited was cancelled
+                each.is_ours.set_result(each.token in tokens)
