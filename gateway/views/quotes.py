@@ -110,9 +110,9 @@ class RemarkView(BaseModel):
 class QuoteView(BaseModel):
     """What it costs: subtotal + delivery - discount + added tax = total, of which `due_minor` is left when the cards
     have paid. `tax_minor` is all tax; what of it is not in the prices is added. `remarks` say which codes, promotions
-    and cards do not apply, and why."""
+    and cards do not apply, and why. The currency is null while nothing decides it: no line has been priced yet."""
 
-    currency: str
+    currency: str | None
     lines: list[QuotedLineView]
     subtotal_minor: int
     discount_minor: int
@@ -133,4 +133,5 @@ def shown(quote: Quote) -> QuoteView:
     """The quote as people see it; what it requires is the checkout's to say."""
     said = msgspec.to_builtins(quote)
     del said["requirements"]
+    said["currency"] = quote.currency or None
     return QuoteView.model_validate(said)

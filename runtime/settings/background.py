@@ -59,7 +59,14 @@ class Jobs(Section):
         8, description="Uploads at once in one gateway process; beyond it: 503 `uploads_busy`.", ge=1, le=1_000
     )
     import_window_rows: int = Field(
-        5_000, description="Rows of an import that are applied together and held in memory.", ge=1, le=10_000
+        5_000, description="Rows of an import that are planned together and held in memory.", ge=1, le=10_000
+    )
+    import_portion_seconds: float = Field(
+        0.5,
+        description="How long the rows that an import posts at once may take, by the pace of the last ones: so long an"
+        " order may wait behind them.",
+        gt=0,
+        le=60,
     )
     import_errors_max: int = Field(
         10_000, description="Rejected rows of one import that are recorded individually; all are counted.", ge=0

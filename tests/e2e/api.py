@@ -1,7 +1,7 @@
 """A client of the API, as one principal. It sends whatever a test asks for, however wrong, and returns the answer.
 
-What holds for every answer is checked here, once: each carries a request id, and each error is a problem document (RFC
-9457). A broken connection fails the test; tests of faults have their own client.
+What holds for every answer is checked here, once: each carries a request id, is documented, and each error is a problem
+document (RFC 9457). A broken connection fails the test; tests of faults have their own client.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.apidocs.problem_members import members_of
 from tests import pace
+from tests.e2e.documented import judge
 
 API: Final = "/api/v1"
 PROBLEM: Final = "application/problem+json"
@@ -91,6 +92,7 @@ class Client:
         assert len(answer.headers.getall("X-Request-ID")) == 1
         if answer.status >= 400 and method != "HEAD" and not path.startswith("/health/"):  # whose 503 is a view
             answer.problem(answer.status, answer.json()["code"])
+        judge(method, path.partition("?")[0], answer.status, answer.headers.get("Content-Type", ""), answer.body)
         return answer
 
     async def get(self, path: str, **params: str | int) -> Answer:

@@ -9,8 +9,8 @@ import itertools
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, NamedTuple
+from contextlib import AsyncExitStack
+from typing import Final
 from uuid import uuid4
 
 import aiohttp
@@ -23,75 +23,22 @@ from redis.asyncio import Redis
 from domain.limits import DESCRIPTION_MAX_CHARS
 from ops.ports import free_port
 from runtime.database import asyncpg_dsn
+from tests.e2e.alerted import MAILBOX_MAX_COMMANDS, Watched, silent_until_now, watched_system
 from tests.e2e.catalogue import Catalogue
 from tests.e2e.faults import background_stopped, stopped_meanwhile, workers_stopped
-from tests.e2e.ledger import verified
-from tests.e2e.shop import Shop
-from tests.e2e.watching import SOONER, SPEED, Prometheus, prometheus
+from tests.e2e.watching import prometheus
 from tests.e2e.wire import Wire
-from tests.listings import Listings
-from tests.mailserver import MailServer
-from tests.receiver import Receiver
 from tests.system import System, eventually_seen
 
 pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
 
-MAILBOX_MAX_COMMANDS: Final = 50
-GATEWAYS: Final = 2
 STALL_SECONDS: Final = 1.5
-SETTINGS: Final = {
-    "TIDEGATE_GATEWAY_PROCESSES": str(GATEWAYS),
-    "TIDEGATE_DATABASE_POOL_SIZE": "4",
-    "TIDEGATE_HOLD_SECONDS": "4",
-    "TIDEGATE_MAILBOX_MAX_COMMANDS": str(MAILBOX_MAX_COMMANDS),
-    "TIDEGATE_REACTION_FAILURES_MAX": "9",
-    "TIDEGATE_REACTION_RETRY_MAX_SECONDS": "2",
-    "TIDEGATE_SOCKET_MAX_PER_PRINCIPAL": "100",
-    "TIDEGATE_SOCKET_QUEUE_MAX_EVENTS": "5",
-    "TIDEGATE_TASK_ATTEMPTS_MAX": "2",
-}
-
-
-class Watched(NamedTuple):
-    shop: Shop
-    prometheus: Prometheus
-    mail: MailServer
-    receiver: Receiver
 
 
 @pytest_asyncio.fixture(scope="module")
 async def watched() -> AsyncIterator[Watched]:
-    async with MailServer() as mail, Receiver() as receiver:
-        with System({**SETTINGS, "TIDEGATE_SMTP_URL": mail.url}) as system:
-            database = await asyncpg.connect(asyncpg_dsn(system.postgres.url))
-            async with (
-                aiohttp.ClientSession() as http,
-                Listings(system) as listings,
-                prometheus(system, SOONER, every_seconds=4) as watching,
-            ):
-                shop = Shop(system, http, database, listings)
-                (await shop.staff.post("/webhooks", {"url": receiver.url, "event_types": ["order.placed"]})).ok(201)
-                await _a_little_of_everything(shop)
-                await watching.has_seen(5)
-                assert set(await watching.firing()) <= SPEED
-                yield Watched(shop, watching, mail, receiver)
-            await database.close()
-            await verified(system)
-
-
-async def _a_little_of_everything(shop: Shop) -> None:
-    """So that rates are known when the first fault comes."""
-    sku = await shop.product(on_hand=1_000)
-    async with shop.http.ws_connect(f"{shop.system.url}/ws?topics=log&token={shop.system.token('staff')}"):
-        for _ in range(20):
-            await shop.customer().placed({sku: 1})
-
-
-@asynccontextmanager
-async def silent_until_now(watching: Prometheus, *names: str) -> AsyncIterator[None]:
-    """What is provoked in the block fires by it; on a slow machine, some of it before as well."""
-    assert not (set(names) - SPEED) & set(await watching.firing()), names
-    yield
+    async with watched_system() as watched:
+        yield watched
 
 
 def gateway_pids(system: System) -> Sequence[int]:
@@ -301,51 +248,6 @@ async def test_no_partitions_ahead(watched: Watched) -> None:
             await other.execute("SELECT FROM events LIMIT 1")
             await watching.fires("TidegateNoPartitionAhead", table="events")
         await other.close()
-
-
-async def test_redis_whose_memory_runs_out(watched: Watched) -> None:
-    shop, watching, *_ = watched
-    async with silent_until_now(watching, "TidegateRedisMemoryFull"), Redis.from_url(shop.system.valkey.url) as redis:
-        used = (await redis.info("memory"))["used_memory"]
-        await redis.config_set("maxmemory", int(used / 0.85))
-        await watching.fires("TidegateRedisMemoryFull")
-        await redis.config_set("maxmemory", 0)
-    await watching.ends("TidegateRedisMemoryFull")
-
-
-async def test_redis_that_keeps_commands_slowly(watched: Watched) -> None:
-    shop, watching, *_ = watched
-    sku = await shop.product()
-    async with Redis.from_url(shop.system.valkey.url) as redis:
-        pid = (await redis.info("server"))["process_id"]
-    async with silent_until_now(watching, "TidegateRedisDiskSlow"):
-
-        async def is_slow() -> bool:
-            async with stopped_meanwhile([pid]):
-                posting = asyncio.create_task(shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1}))
-                await asyncio.sleep(0.7)
-            (await posting).ok()
-            return "TidegateRedisDiskSlow" in await watching.firing()
-
-        await eventually_seen("TidegateRedisDiskSlow", is_slow, within_seconds=90)
-
-
-async def test_redis_that_is_away(watched: Watched) -> None:
-    shop, watching, *_ = watched
-    sku = await shop.product()
-    failing = ("TidegateWritesFail", "TidegateWritesFailSlowly")
-    async with silent_until_now(watching, "TidegateRedisAway", *failing):
-        shop.system.valkey.stop()
-        await watching.fires("TidegateRedisAway")
-
-        async def fail() -> bool:
-            answer = await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 1})
-            assert answer.status == 503
-            return set(failing) <= set(await watching.firing())
-
-        await eventually_seen(str(failing), fail, within_seconds=60)
-        shop.system.valkey.start()
-    await watching.ends("TidegateRedisAway")
 
 
 class Short(System):

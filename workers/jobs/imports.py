@@ -1,10 +1,10 @@
 """Imports: a listing, as CSV or JSON Lines, is turned into commands, one per row; the domain decides each.
 
-The file is read in windows of rows. A window's commands are posted together, with an idempotency key for each line, and
-awaited; then its rows' outcomes are saved, and a checkpoint after its last line. A run that follows an interrupted one
-plans that window again, identically, and commands already posted are recognised by their keys: each row is applied
-once. However long the file, only one window is in memory; for another system's file also which of its rows make one
-product (see `runtime/listings/presets`), for which it is read twice.
+The file is read in windows of rows. A window's commands are posted in portions (see `pacing.py`), with an idempotency
+key for each line, and awaited; then its rows' outcomes are saved, and a checkpoint after its last line. A run that
+follows an interrupted one plans that window again, identically, and commands already posted are recognised by their
+keys: each row is applied once. However long the file, only one window is in memory; for another system's file also
+which of its rows make one product (see `runtime/listings/presets`), for which it is read twice.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from workers.jobs import row_outcomes
 from workers.jobs.category_paths import CategoryTree, Path, created, fingerprint
 from workers.jobs.dry_run import DryRun, RowEffect
 from workers.jobs.kinds import Job, JobFailed, Tools, job, upload_incomplete
+from workers.jobs.pacing import Pace
 from workers.jobs.planning import Known, Planned, Window, known_of, tree_of
 from workers.jobs.row_outcomes import CREATED, LEFT_ASIDE, REJECTED, UNCHANGED, Note, outcome_of
 from workers.jobs.uploads import Upload
@@ -168,6 +169,7 @@ class Importer:
         self._sheet = sheet
         self._dry_run = dry_run
         self._actor = actor
+        self._pace = Pace(tools.config.import_portion_seconds)
 
     async def run(self) -> None:
         """Imports window after window, to the end of the file."""
@@ -278,11 +280,11 @@ class Importer:
         settled: dict[int, Settled] = {}
         wave_of = attrgetter("wave")
         for _, wave in groupby(sorted(planned, key=wave_of), key=wave_of):
-            rows = list(wave)
-            outcomes = await self._send(
-                [(row.command, f"import:{self._job.id}:{row.line}", row.fingerprint) for row in rows]
-            )
-            settled |= {row.line: outcome for row, outcome in zip(rows, outcomes, strict=True)}
+            for rows in self._pace.portions(list(wave)):
+                outcomes = await self._send(
+                    [(row.command, f"import:{self._job.id}:{row.line}", row.fingerprint) for row in rows]
+                )
+                settled |= {row.line: outcome for row, outcome in zip(rows, outcomes, strict=True)}
         return [RowEffect(settled[row.line], ()) for row in planned]
 
     async def _send(self, commands: Sequence[tuple[Command, str, bytes]]) -> list[Settled]:

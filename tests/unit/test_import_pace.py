@@ -1,0 +1,58 @@
+"""The pace of an import: large portions while they are quick, small ones as soon as they are not."""
+
+import pytest
+
+from workers.jobs import pacing
+from workers.jobs.pacing import FIRST_ROWS, Pace
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(pacing, "monotonic", clock)
+    return clock
+
+
+def sizes(pace: Pace, clock: Clock, rows: int, rows_per_second: float) -> list[int]:
+    """The sizes of the portions of so many rows, when so many are applied in a second."""
+    found: list[int] = []
+    given: list[int] = []
+    for portion in pace.portions(range(rows)):
+        found.append(len(portion))
+        given.extend(portion)
+        clock.now += len(portion) / rows_per_second
+    assert given == list(range(rows))
+    return found
+
+
+def test_portions_double_until_they_take_as_long_as_they_may(clock: Clock) -> None:
+    found = sizes(Pace(0.5), clock, 10_000, 4_000)
+    assert found[:7] == [FIRST_ROWS, 128, 256, 512, 1024, 2000, 2000]
+    assert sum(found) == 10_000
+
+
+def test_a_portion_that_took_too_long_is_followed_by_one_that_fits(clock: Clock) -> None:
+    pace = Pace(0.5)
+    sizes(pace, clock, 10_000, 4_000)
+    slow = sizes(pace, clock, 3_000, 400)
+    assert slow[:3] == [2000, 200, 200]
+
+
+def test_a_quick_remainder_makes_the_next_ones_no_smaller(clock: Clock) -> None:
+    pace = Pace(0.5)
+    sizes(pace, clock, 8_000, 4_000)
+    assert sizes(pace, clock, 10, 100) == [10]
+    assert sizes(pace, clock, 4_000, 4_000) == [2000, 2000]
+
+
+def test_one_row_after_the_other_if_each_takes_longer_than_it_may(clock: Clock) -> None:
+    pace = Pace(0.5)
+    assert sizes(pace, clock, FIRST_ROWS + 5, 1) == [FIRST_ROWS, 1, 1, 1, 1, 1]
