@@ -67,7 +67,8 @@ def judge(method: str, path: str, status: int, media_type: str, body: bytes) -> 
     if not body:
         return
     content = said.get("content", {})
-    assert media_type in content, f"{name} does not document {media_type} for {status}"
+    media_type = media_type.partition(";")[0]
+    assert media_type in {each.partition(";")[0] for each in content}, f"{name} does not document {media_type}: {said}"
     if media_type.endswith("json") and "schema" in content[media_type]:
         judge = _judge(method, operation.template, str(status), media_type)
         for wrong in judge.iter_errors(json.loads(body)):

@@ -30,6 +30,7 @@ async def test_a_cart_is_filled_in_any_order_and_becomes_an_order(shop: Shop) ->
     checkout = opened.ok(201)
     assert opened.headers["Location"] == f"{API}/checkouts/{checkout['id']}"
     assert [lacking["code"] for lacking in checkout["requirements"]] == ["lines_required"]
+    assert (checkout["quote"]["currency"], checkout["quote"]["total_minor"]) == (None, 0)
     path = f"/checkouts/{checkout['id']}"
     await ann.patch(path, {"address": _ADDRESS, "email": "Ada@Example.com"})
     changed = (await ann.patch(path, {"lines": [{"sku": sku, "quantity": 1}] * 2, "note": None})).ok()
