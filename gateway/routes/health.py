@@ -76,7 +76,20 @@ async def _ping_postgres(edge: Edge) -> None:
         await connection.execute(text("SELECT 1"))
 
 
-@router.get("/metrics", response_class=Response, responses=problems(401, 403))
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "All metrics, in the format of the two that `Accept` prefers.",
+            "content": {
+                media_type: {"schema": {"type": "string"}}
+                for media_type in ("text/plain", "application/openmetrics-text")
+            },
+        },
+        **problems(401, 403),
+    },
+)
 async def scrape(request: Request, caller: Scraper) -> Response:
     """Metrics of all processes of this machine, as Prometheus text or OpenMetrics. In production only for staff with
     the scope `metrics:read`, unless a setting opens it. A separate port, set by another setting, needs no token."""
