@@ -19,7 +19,10 @@ DURATION ?=
 # Worlds of `make simulate`.
 SEEDS ?= 200
 
-# Seconds of `make fuzz`, and where its cases, and those of `make chaos`, come from.
+# Checkouts of `make money`.
+CHECKOUTS ?= 3000
+
+# Seconds of `make fuzz`, and where its cases, and those of `make chaos` and `make money`, come from.
 SECONDS ?= 300
 SEED ?= 1
 
@@ -38,7 +41,7 @@ installed := .venv/.installed
 equipped := .venv/.equipped
 
 .DEFAULT_GOAL := help
-.PHONY: help up test campaign plans check format bench replay load verify simulate chaos fuzz settings metrics clean lock
+.PHONY: help up test campaign plans check format bench replay load verify simulate chaos money fuzz settings metrics clean lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +98,9 @@ metrics: $(installed) ## Regenerate the tables of docs/metrics.md, after a chang
 
 chaos: $(equipped) ## Break a whole system in an order that a seed decides (SEED=1; ARGS as in `--seeds 10 --seconds 60`)
 	$(bin)/python -m tests.chaos.run --seed $(SEED) $(ARGS)
+
+money: $(equipped) ## Sell against a hostile payment provider while everything is killed in turn (CHECKOUTS=3000 SEED=1)
+	$(bin)/python -m tests.money.run --checkouts $(CHECKOUTS) --seed $(SEED) $(ARGS)
 
 fuzz: $(equipped) ## Check every response of the API against its OpenAPI document (SECONDS=300 SEED=1)
 	$(bin)/python -m tests.fuzz.run --seconds $(SECONDS) --seed $(SEED) $(ARGS)

@@ -69,16 +69,12 @@ class BreakableSystem(System):
     @property
     def process_environment(self) -> dict[str, str]:
         """They reach the servers by our ways, and have our clock; the auditor and verify do not."""
-        led = {
-            **super().process_environment,
+        return {
+            **inside.spoiled(super().process_environment, self._bug),
             "DATABASE_URL": self._proxies["postgres"].leads_to(self.postgres.url),
             "REDIS_URL": self._proxies["valkey"].leads_to(self.valkey.url),
+            inside.CLOCK: str(self._clock),
         }
-        led["PYTHONPATH"] = f"{inside.FOLDER}{os.pathsep}{led['PYTHONPATH']}"
-        led[inside.CLOCK] = str(self._clock)
-        if self._bug is not None:
-            led[inside.BUG] = self._bug
-        return led
 
     async def suffer(self, fault: Fault) -> None:
         """Breaks what the fault says, and mends it when that is over."""

@@ -72,12 +72,25 @@ class FaultsClient:
         self, path: str, body: object, *, customer: str | None = None, key: str | None = None, wait: int | None = None
     ) -> Reply:
         """`key` is the Idempotency-Key, `wait` the seconds of `Prefer: wait`."""
+        return await self.ask("POST", path, body, customer=customer, key=key, wait=wait)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        customer: str | None = None,
+        key: str | None = None,
+        wait: int | None = None,
+    ) -> Reply:
+        """Any request, as `post` sends one."""
         headers = {}
         if key is not None:
             headers["Idempotency-Key"] = key
         if wait is not None:
             headers["Prefer"] = f"wait={wait}"
-        return await self._ask("POST", API + path, customer, body, headers)
+        return await self._ask(method, API + path, customer, body, headers)
 
     async def place(
         self, lines: Mapping[str, int], *, customer: str = "patient", key: str | None = None, wait: int | None = None

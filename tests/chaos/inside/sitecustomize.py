@@ -11,6 +11,7 @@ from typing import Any
 
 import bugs  # type: ignore[import-not-found]
 import clock  # type: ignore[import-not-found]
+import moneybugs  # type: ignore[import-not-found]
 
 
 class _Spoiler(MetaPathFinder):
@@ -41,4 +42,4 @@ if file := os.environ.get("CHAOS_CLOCK"):
     clock.move(Path(file))
     sys.meta_path[:0] = [_Spoiler(module, clock.move_moments) for module in clock.MODULES]
 if bug := os.environ.get("CHAOS_BUG"):
-    sys.meta_path.insert(0, _Spoiler(*bugs.PLACES[bug]))
+    sys.meta_path.insert(0, _Spoiler(*{**bugs.PLACES, **moneybugs.PLACES}[bug]))
