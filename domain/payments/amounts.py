@@ -43,6 +43,22 @@ class Amounts(msgspec.Struct, frozen=True, gc=False):
         return bool(self.authorize_pending or self.charge_pending or self.refund_pending or self.cancel_pending)
 
 
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """By how much more of a payment is charged and refunded than before, in minor units of its currency: less than 0 if
+    a bank took money back, or a refund came back."""
+
+    currency: str
+    charged_minor: int
+    refunded_minor: int
+
+
+def change(currency: str, before: Iterable[Entry], after: Iterable[Entry]) -> Change | None:
+    """What became of what is charged and refunded with new entries; None if both are as before."""
+    was, now = amounts(before), amounts(after)
+    charged, refunded = now.charged - was.charged, now.refunded - was.refunded
+    return Change(currency, charged, refunded) if charged or refunded else None
+
+
 def amounts(entries: Iterable[Entry]) -> Amounts:
     """The sums of a payment's entries."""
     counted = [entry for entry in entries if entry.reference is not None]

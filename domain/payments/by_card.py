@@ -15,6 +15,7 @@ from domain.cards import CARDS, card_key
 from domain.ids import milliseconds_of, new_id, slot_of_id
 from domain.ledgers import Move
 from domain.model import Shop, evolves
+from domain.payments.amounts import Change, change
 from domain.payments.entries import SUCCESSES, Entry, EntryType, Kind
 from domain.payments.events import PaymentEvent, add_entries
 from domain.payments.payment import Capabilities, Payment
@@ -71,10 +72,11 @@ class CardHeld(_CardEvent, frozen=True):
 
 
 class CardMoved(_CardEvent, frozen=True):
-    """So much was charged, let go or given back, as the `entry` says."""
+    """So much was charged, let go or given back, as the `entry` says; `change` as in a provider's report."""
 
     type: ClassVar[str] = "payment.card_moved"
     reason: str = ""
+    change: Change | None = None
 
 
 def holds(order_id: UUID, customer_id: str, currency: str, paid: Iterable[PaidByCard], at: datetime) -> list[CardHeld]:
@@ -115,9 +117,8 @@ def moved(payment: Payment, kind: Kind, reference: str, amount_minor: int, at: d
     """What is asked of a card's payment, done."""
     assert payment.card_id is not None, "no card pays"
     entry = Entry(SUCCESSES[kind], reference, amount_minor, at)
-    return CardMoved(
-        payment.id, payment.order_id, payment.customer_id, payment.provider, payment.card_id, entry, reason
-    )
+    about = (payment.id, payment.order_id, payment.customer_id, payment.provider, payment.card_id)
+    return CardMoved(*about, entry, reason, change(payment.currency, payment.entries, (*payment.entries, entry)))
 
 
 @evolves(CardHeld)

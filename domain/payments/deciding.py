@@ -13,7 +13,7 @@ import msgspec
 from domain.limits import PAYMENTS_MAX_PER_ORDER
 from domain.model import Context, Decision, Event, Order, Rejection, Secret, Shop, decides
 from domain.orders import CANCELLED, EXPIRED, PLACED, OrderConfirmed, order_of
-from domain.payments.amounts import verdicts
+from domain.payments.amounts import change, verdicts
 from domain.payments.by_card import CardMoved, charges, moved
 from domain.payments.commands import (
     CapturePayment,
@@ -153,8 +153,9 @@ def _report(
     named = provider_reference if payment.provider_reference is None else None
     if not entries and named is None:
         return (PaymentUnchanged(*about, ask_in_seconds),)
-    reported = PaymentReported(*about, entries, named, ask_in_seconds, action_url)
     after = msgspec.structs.replace(payment, entries=(*payment.entries, *entries))
+    changed = change(payment.currency, payment.entries, after.entries)
+    reported = PaymentReported(*about, entries, named, ask_in_seconds, action_url, changed)
     return (reported, *_follows(shop, after, context))
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from domain.model import Event, Secret, Shop, evolves
+from domain.payments.amounts import Change
 from domain.payments.entries import Entry
 from domain.payments.payment import Capabilities, Capture, Payment
 from domain.tasks import NewTask, schedules
@@ -48,7 +49,8 @@ class PaymentRequested(PaymentEvent, frozen=True):
 
 
 class PaymentReported(PaymentEvent, frozen=True):
-    """What was new in what the provider said."""
+    """What was new in what the provider said, and the `change` of what is charged and refunded, if any. Events of older
+    releases tell no change."""
 
     type: ClassVar[str] = "payment.reported"
     provider: str
@@ -56,6 +58,7 @@ class PaymentReported(PaymentEvent, frozen=True):
     provider_reference: str | None = None
     ask_in_seconds: float | None = None
     action_url: Secret | None = None
+    change: Change | None = None
 
 
 class PaymentUnchanged(PaymentEvent, frozen=True):

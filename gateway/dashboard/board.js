@@ -2,13 +2,15 @@
 
 import { Chart } from "./chart.js";
 import { byId, mark, set } from "./dom.js";
-import { count, exactMoney, milliseconds, money, percent } from "./format.js";
+import { count, duration, exactMoney, milliseconds, money, percent } from "./format.js";
 import { showFast, showLow, showRefusals } from "./lists.js";
 import { Samples } from "./samples.js";
 
 const BACKLOG_ALARM = 5_000;
 const REFUSED_ALARM_SHARE = 0.2;
 const LATENCY_ALARM_MS = 1_000;
+const FAILED_ALARM_SHARE = 0.5;
+const PENDING_ALARM_SECONDS = 900;
 const TREND_SECONDS = 60;
 const LEAST_ORDERS = 10;
 const LEAST_REVENUE_MINOR = 10_000;
@@ -27,6 +29,7 @@ export class Board {
     this.#showOrders(stats);
     this.#showRevenue(stats);
     this.#showVitals(stats);
+    this.#showMoney(stats);
     showFast(stats.top_skus);
     showLow(stats.shelf);
     showRefusals(stats.rejections, stats.missed_skus);
@@ -69,6 +72,27 @@ export class Board {
       backlog === null || backlog > BACKLOG_ALARM);
     vital("latency", milliseconds(p50), p99 === null ? "half of all commands" : `99 % within ${milliseconds(p99)}`,
       p99 > LATENCY_ALARM_MS);
+  }
+
+  #showMoney(stats) {
+    const { charged_payments_per_minute: charged, failed_payments_per_minute: failed, waiting } = stats;
+    const paid = Object.entries(stats.paid_minor_per_minute).sort((a, b) => b[1] - a[1]);
+    const [currency, taken] = paid[0] ?? [this.#currency, 0];
+    const others = paid.slice(1).map(([code, minor]) => `and ${money(minor, code)}`);
+    const share = charged + failed ? failed / (charged + failed) : 0;
+    vital("paid", money(taken, currency), [charged === 1 ? "1 payment" : `${count(charged)} payments`, ...others].join(" "));
+    vital("failed", count(failed), charged + failed ? `${percent(share)} in a minute` : "in a minute",
+      share > FAILED_ALARM_SHARE);
+    if (waiting === null) {
+      vital("pending", "?", "not known now");
+      vital("checkouts", "?", "not known now");
+      return;
+    }
+    const oldest = waiting.oldest_pending_seconds;
+    vital("pending", count(waiting.pending_payments), oldest === null ? "nobody waits" : `for up to ${duration(oldest)}`,
+      oldest > PENDING_ALARM_SECONDS);
+    vital("checkouts", count(waiting.open_checkouts),
+      `${count(waiting.active_checkouts)} active, ${count(stats.completed_checkouts_per_minute)} completed`);
   }
 }
 

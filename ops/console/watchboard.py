@@ -23,6 +23,11 @@ _PAST_SECONDS: Final = 600
 _LATEST_MAX: Final = 40
 _RANKED_MAX: Final = 6
 _NARROW_COLUMNS: Final = 100
+_COLUMNS_WIDE: Final = 5
+_COLUMNS_NARROW: Final = 3
+# The head, and the figures in rows of three lines each, with their frame and the sparkline.
+_LINES_WIDE: Final = 1 + 2 * 3 + 3
+_LINES_NARROW: Final = 1 + 3 * 3 + 3
 _LIST_LINES: Final = _RANKED_MAX + 2
 _LATEST_MIN_LINES: Final = 5
 _MARKS: Final = {
@@ -81,7 +86,7 @@ class Board:
             return
         yield self._figures(self._stats, width)
         lists = self._lists(self._stats)
-        left = height - (10 if narrow else 7) - 1
+        left = height - (_LINES_NARROW if narrow else _LINES_WIDE) - 1
         if narrow:
             # Stacked, as many as fit.
             lists = lists[: max(0, (left - _LATEST_MIN_LINES) // _LIST_LINES)]
@@ -114,16 +119,22 @@ class Board:
         asked = stats["orders_per_minute"] + stats["refused_orders_per_minute"]
         share = 100 * stats["refused_orders_per_minute"] / asked if asked else 0
         backlog = "?" if stats["backlog"] is None else f"{stats['backlog']:,}"
+        paid = sorted(stats["paid_minor_per_minute"].items(), key=lambda item: -item[1])
+        payments = f"{stats['charged_payments_per_minute']:,} paid, {stats['failed_payments_per_minute']:,} failed"
+        pending, oldest, checkouts, active = _waiting(stats["waiting"])
         figures = (
             ("Orders/min", f"{stats['orders_per_minute']:,}", f"{stats['orders_last_second']:,} last second"),
             ("Revenue/min", _money(takings[:1]), _money(takings[1:3]) if len(takings) > 1 else ""),
+            ("Paid/min", _money(paid[:1]), payments),
             ("Confirmed", f"{stats['confirmed_per_minute']:,}", f"{stats['cancelled_per_minute']:,} cancelled"),
             ("Refused", f"{sum(stats['rejections'].values()):,}", f"{share:.0f} % of orders"),
             ("Backlog", backlog, "commands waiting"),
             ("Accept to commit", _ms(latency["p50"]), f"99 % in {_ms(latency['p99'])}"),
+            ("Payments pending", pending, oldest),
+            ("Checkouts open", checkouts, active),
         )
         table = Table.grid(expand=True, padding=(0, 2))
-        columns = len(figures) if width >= _NARROW_COLUMNS else len(figures) // 2
+        columns = _COLUMNS_NARROW if width < _NARROW_COLUMNS else _COLUMNS_WIDE
         for _ in range(columns):
             table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         for start in range(0, len(figures), columns):
@@ -207,6 +218,20 @@ def _money(takings: Iterable[tuple[str, int]]) -> str:
     return "  ".join(written(minor, code) for code, minor in takings) or "0"
 
 
+def _waiting(waiting: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
+    """The pending payments and the open checkouts, each with what is said below."""
+    if waiting is None:
+        return "?", "", "?", ""
+    oldest = waiting["oldest_pending_seconds"]
+    since = "nobody waits" if oldest is None else f"for up to {_lasting(oldest)}"
+    return (
+        f"{waiting['pending_payments']:,}",
+        since,
+        f"{waiting['open_checkouts']:,}",
+        f"{waiting['active_checkouts']:,} active",
+    )
+
+
 def _left(available: int | None) -> str:
     if available is None:
         return ""
@@ -216,8 +241,11 @@ def _left(available: int | None) -> str:
 def _sold_out_in(available: int, pieces: int) -> str:
     if not pieces:
         return ""
-    seconds = 60 * available / pieces
-    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+    return _lasting(60 * available / pieces)
+
+
+def _lasting(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:,.0f} min"
 
 
 def _ms(value: float | None) -> str:

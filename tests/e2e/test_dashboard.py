@@ -74,7 +74,7 @@ class Floor(Shop):
 @pytest_asyncio.fixture(scope="module")
 async def floor() -> AsyncIterator[Floor]:
     async with Chromium() as chromium:
-        with System() as system:
+        with System(sandbox=True) as system:
             database = await asyncpg.connect(asyncpg_dsn(system.postgres.url))
             try:
                 async with aiohttp.ClientSession() as http, Listings(system) as listings:
@@ -120,6 +120,37 @@ async def test_orders_appear_and_the_figures_move(floor: Floor) -> None:
         await expect(visitor.at("latency")).to_contain_text("ms")
         await expect(visitor.at("backlog")).to_have_text("0")
         await expect(chart).not_to_have_attribute("aria-label", before or "")
+
+
+async def test_money_is_shown_as_it_comes_and_goes(floor: Floor) -> None:
+    customer = floor.customer()
+    async with floor.visit() as visitor:
+        await signed_in(floor, visitor)
+        await expect(visitor.at("checkouts")).to_have_text("0")
+        checkout = (await customer.post("/checkouts", {"lines": [{"sku": TEAPOT.sku, "quantity": 2}]})).ok(201)
+        await expect(visitor.at("checkouts")).to_have_text("1")
+        await expect(visitor.at("checkouts-note")).to_have_text("1 active, 0 completed")
+
+        body = {"expected_total_minor": 2500, "payment": {"provider": "sandbox", "method": "card"}}
+        order = (await customer.post(f"/checkouts/{checkout['id']}/complete", body)).ok(201)
+        await expect(visitor.at("paid")).to_have_text("£25.00")
+        await expect(visitor.at("paid-note")).to_have_text("1 payment")
+        await expect(visitor.at("failed-note")).to_have_text("0 % in a minute")
+        refund = {"amount_minor": 600, "reason": "Chipped"}
+        (await floor.staff.post(f"/payments/{order['payment']['id']}/refund", refund)).ok()
+        await expect(visitor.at("paid")).to_have_text("£19.00")
+        await expect(visitor.at("checkouts-note")).to_have_text("0 active, 1 completed")
+
+        unpaid = await customer.placed({TEAPOT.sku: 1})
+        pay = f"/orders/{unpaid['id']}/payments"
+        (await customer.post(pay, {"provider": "sandbox", "method": "card+decline"}, wait=10)).ok(201)
+        await expect(visitor.at("failed")).to_have_text("1")
+        await expect(visitor.at("failed-note")).to_have_text("50 % in a minute")
+        await expect(visitor.at("pending")).to_have_text("0")
+        await expect(visitor.at("pending-note")).to_have_text("nobody waits")
+        (await customer.post(pay, {"provider": "sandbox"}, wait=10)).ok(201)
+        await expect(visitor.at("pending")).to_have_text("1")
+        await expect(visitor.at("pending-note")).to_contain_text("for up to")
 
 
 @pytest.mark.parametrize("end", ["kill_process", "stop_process"])

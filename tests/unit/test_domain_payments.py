@@ -6,7 +6,8 @@ import pytest
 from domain.limits import PAYMENT_MAX_ENTRIES
 from domain.model import Order, Rejection
 from domain.orders import CONFIRMED, FULFILLED, PLACED
-from domain.payments.amounts import Amounts, action_required, amounts, capturable, refundable
+from domain.payments.amounts import Amounts, Change, action_required, amounts, capturable, change, refundable
+from domain.payments.by_card import moved
 from domain.payments.coverage import authorize_status, charge_status, due, expected, given_back, kept, owed, secured
 from domain.payments.entries import FAILURES, REQUESTS, SUCCESSES, Entry
 from domain.payments.payment import Capabilities, status_of
@@ -54,6 +55,28 @@ def test_banks_move_money_the_other_way() -> None:
     assert amounts([*refunded, said("refund_reverse", 40, 4, "f")]).refunded == 0
     assert refundable([*refunded, said("refund_reverse", 40, 4, "f")]) == 100
     assert refundable([*refunded, said("charge_back", 100, 4, "dispute")]) == 0
+
+
+def test_a_change_is_what_is_charged_and_refunded_more_than_before() -> None:
+    begun = [said("charge_request", 100)]
+    charged = [*begun, said("charge_success", 100, 1)]
+    assert change("GBP", begun, charged) == Change("GBP", 100, 0)
+    assert change("GBP", charged, [*charged, said("charge_failure", 100, 2)]) == Change("GBP", -100, 0)
+    refunded = [*charged, said("refund_success", 40, 2, "f")]
+    assert change("GBP", charged, refunded) == Change("GBP", 0, 40)
+    assert change("GBP", refunded, [*refunded, said("refund_reverse", 40, 3, "f")]) == Change("GBP", 0, -40)
+    assert change("GBP", refunded, [*refunded, said("charge_back", 60, 3, "d")]) == Change("GBP", -60, 0)
+    assert change("GBP", [], begun) is None
+    assert change("GBP", charged, [*charged, said("charge_success", 100, 1)]) is None
+
+
+def test_what_a_card_pays_is_a_change_of_its_payment() -> None:
+    held = msgspec.structs.replace(authorized(), card_id=ORDER_ID, provider="gift_card")
+    charged = moved(held, "charge", "confirmed", 1_000, at(2))
+    assert charged.change == Change("GBP", 1_000, 0)
+    paid = msgspec.structs.replace(held, entries=(*held.entries, charged.entry))
+    assert moved(paid, "refund", "act", 300, at(3)).change == Change("GBP", 0, 300)
+    assert moved(held, "cancel", "act", 1_000, at(3)).change is None
 
 
 def test_a_payment_waits_for_its_buyer_until_something_newer_is_told() -> None:

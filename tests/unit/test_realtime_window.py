@@ -71,6 +71,50 @@ def test_refusals_and_missed_skus() -> None:
     assert minute.missed_skus == [Missed("MUG", 2)]
 
 
+def reported(at: float, *entries: str, change: dict[str, Any] | None = None) -> EventRecord:
+    told = [{"type": entry, "reference": "r", "amount_minor": 300} for entry in entries]
+    return event("payment.reported", at, {"provider": "sandbox", "entries": told, "change": change})
+
+
+def changed(charged_minor: int, refunded_minor: int = 0, currency: str = "GBP") -> dict[str, Any]:
+    return {"currency": currency, "charged_minor": charged_minor, "refunded_minor": refunded_minor}
+
+
+def test_what_was_paid_is_what_was_charged_less_what_was_refunded() -> None:
+    window = Window()
+    for record in (
+        reported(NOW - WINDOW_SECONDS - 5, "charge_success", change=changed(9_999)),
+        reported(NOW - 30, "charge_success", change=changed(300)),
+        reported(NOW - 20, "refund_success", change=changed(0, 120)),
+        event("payment.card_moved", NOW - 10, {"entry": {"type": "charge_success"}, "change": changed(50)}),
+        reported(NOW - 9, "charge_success", change=changed(70, currency="EUR")),
+        reported(NOW - 5, "charge_back", change=changed(-70, currency="EUR")),
+        reported(NOW - 4, "charge_success"),  # of a release that told no change
+    ):
+        window.add(record)
+    minute = window.summary(NOW)
+    assert minute.paid_minor_per_minute == {"GBP": 230}
+    assert (minute.charged_payments_per_minute, minute.failed_payments_per_minute) == (3, 0)
+    assert window.summary(NOW + WINDOW_SECONDS + 2) == Window().summary(NOW)
+
+
+def test_payments_that_fail_and_checkouts_that_are_completed() -> None:
+    window = Window()
+    no_act = {"entries": [{"type": "charge_failure", "reference": None}]}
+    for record in (
+        reported(NOW - 3, "charge_failure", "charge_failure"),
+        reported(NOW - 2, "authorization_failure"),
+        reported(NOW - 2, "refund_failure", "cancel_failure"),
+        event("payment.reported", NOW - 1, no_act),
+        event("checkout.completed", NOW - 1, {}),
+    ):
+        window.add(record)
+    minute = window.summary(NOW)
+    assert (minute.charged_payments_per_minute, minute.failed_payments_per_minute) == (0, 2)
+    assert minute.completed_checkouts_per_minute == 1
+    assert window.summary(NOW + WINDOW_SECONDS + 2) == Window().summary(NOW)
+
+
 def test_an_event_that_cannot_be_read_is_not_counted() -> None:
     window = Window()
     window.add(event("order.placed", NOW, {"total_minor": "many"}))

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from gateway.realtime.statistics.figures import Figures, Latency, Missed, Past, RunningLow, Selling, Shelf
+from gateway.realtime.statistics.figures import Figures, Latency, Missed, Past, RunningLow, Selling, Shelf, Waiting
 from ops.console.watchboard import Board
 
 NOW = 1_800_000_000
@@ -22,6 +22,10 @@ def figures() -> dict[str, Any]:
         refused_orders_per_minute=1_234,
         events_per_minute=5_000,
         revenue_minor_per_minute={"EUR": 5, "GBP": 1_234_567},
+        paid_minor_per_minute={"GBP": 987_654},
+        charged_payments_per_minute=700,
+        failed_payments_per_minute=9,
+        completed_checkouts_per_minute=650,
         rejections={"insufficient_stock": 1_234},
         top_skus=[Selling("MUG", 300, "Mug with the tide table of 1910", 0), Selling("NEW", 7)],
         missed_skus=[Missed("MUG", 99, "Mug with the tide table of 1910")],
@@ -31,6 +35,7 @@ def figures() -> dict[str, Any]:
         window_seconds=60,
         shelf=Shelf([RunningLow("CLOCK", "Diner wall clock", 4, 8)], low_skus=1, sold_out_skus=3),
         backlog=None,
+        waiting=Waiting(17, 125.0, 4_321, 56),
         past=Past([NOW - 10, NOW - 5], [0, 600], {"GBP": [0, 500]}),
     )
     built: dict[str, Any] = msgspec.to_builtins(told)
@@ -72,7 +77,15 @@ def test_everything_is_there() -> None:
     for said in ("sold out", "Diner wall clock", "30 s", "3 sold out", "insufficient stock", "for lack of Mug", "▄"):
         assert said in seen, said
     assert "EUR 0.05" in seen
+    for said in ("GBP 9,876.54", "700 paid, 9 failed", "17", "for up to 2 min", "4,321", "56 active"):
+        assert said in seen, said
     assert "No orders yet." in seen
+
+
+def test_what_waits_may_be_unknown() -> None:
+    board = Board("http://127.0.0.1:8000")
+    board.counted({**figures(), "backlog": 3, "waiting": None})
+    assert "\n".join(picture(board, 160, 48)).count("?") == 2
 
 
 def test_it_says_that_it_is_waiting_or_disconnected() -> None:

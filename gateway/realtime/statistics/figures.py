@@ -44,7 +44,8 @@ class Missed(msgspec.Struct, frozen=True):
 
 class Minute(msgspec.Struct, frozen=True):
     """The figures of the last minute, from the log. `refused_orders_per_minute` counts orders that could not be placed,
-    `rejections` all rejected commands, by code."""
+    `rejections` all rejected commands, by code. `revenue_minor_per_minute` is what was ordered, `paid_minor_per_minute`
+    what was charged less what was refunded."""
 
     orders_per_minute: int
     orders_last_second: int
@@ -54,6 +55,10 @@ class Minute(msgspec.Struct, frozen=True):
     refused_orders_per_minute: int
     events_per_minute: int
     revenue_minor_per_minute: dict[str, int]
+    paid_minor_per_minute: dict[str, int]
+    charged_payments_per_minute: int
+    failed_payments_per_minute: int
+    completed_checkouts_per_minute: int
     rejections: dict[str, int]
     top_skus: list[Selling]
     missed_skus: list[Missed]
@@ -68,6 +73,17 @@ class Shelf(msgspec.Struct, frozen=True):
     sold_out_skus: int
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """What waits now: payments that are pending at their provider or for their buyer, at most 10,000, and for how long
+    nothing was heard of the one that has waited longest, null for none; checkouts that are open, and those of them that
+    were changed in the last ten minutes, at most 100,000 each."""
+
+    pending_payments: int
+    oldest_pending_seconds: float | None
+    open_checkouts: int
+    active_checkouts: int
+
+
 class Past(msgspec.Struct, frozen=True):
     """The ten minutes before, for the start of a chart: `orders_per_minute` and `revenue_minor_per_minute` at each of
     the moments `at` (seconds of Unix time), oldest first."""
@@ -79,12 +95,13 @@ class Past(msgspec.Struct, frozen=True):
 
 class Figures(Minute, frozen=True, kw_only=True):
     """All figures. `at` is in seconds of Unix time, `seq` the last event counted; `backlog` is the number of commands
-    waiting in all mailboxes, null while that cannot be read. `past` comes only with the first figures of a
-    subscription."""
+    waiting in all mailboxes. It and `waiting` are null while they cannot be read. `past` comes only with the first
+    figures of a subscription."""
 
     at: int
     seq: int
     window_seconds: int
     shelf: Shelf
     backlog: int | None
+    waiting: Waiting | None
     past: Past | UnsetType = UNSET

@@ -13,15 +13,13 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.realtime.statistics.figures import Minute, RunningLow, Shelf
+from gateway.realtime.statistics.pace import Pace
 from gateway.views import sales
 from gateway.views.sales import OnShelf
 
 LOW_STOCK_MAX: Final = 10
 # A SKU that would sell out within this many seconds at its current rate runs low, however many pieces are left.
 _URGENT_SECONDS: Final = 300
-# All of the stock is searched, so this is rare: the longer it took, the rarer.
-_LOOK_SECONDS: Final = 3.0
-_LOOK_MAX_SHARE: Final = 0.05
 
 
 class ShelfWatch:
@@ -32,22 +30,21 @@ class ShelfWatch:
         self._low: list[OnShelf] = []
         self._counts = 0, 0
         self._known: dict[str, OnShelf] = {}
-        self._look_again_at = 0.0
+        self._pace = Pace()
 
     def knows(self, skus: Collection[str]) -> bool:
         """Whether it has results, and they include all of these."""
-        return self._look_again_at > 0 and self._known.keys() >= set(skus)
+        return self._pace.has_looked and self._known.keys() >= set(skus)
 
     async def look(self, skus: Collection[str]) -> None:
         """Looks up these SKUs, and, if it is time, all of the stock. Raises what a view raises."""
         async with self._engine.connect() as connection:
             self._known = {row.sku: row for row in await sales.on_shelf(connection, skus)} if skus else {}
             began = time.monotonic()
-            if began >= self._look_again_at:
+            if self._pace.is_due():
                 self._low = await sales.running_low(connection)
                 self._counts = await sales.count_low(connection)
-                took = time.monotonic() - began
-                self._look_again_at = began + max(_LOOK_SECONDS, took / _LOOK_MAX_SHARE)
+                self._pace.looked(began)
 
     def named(self, minute: Minute) -> Minute:
         """The same figures, completed with what is known of their SKUs."""

@@ -13,6 +13,7 @@ import msgspec
 
 from domain.ids import milliseconds_of
 from domain.orders import PlaceOrder
+from domain.payments.entries import FAILURES
 from domain.stock import INSUFFICIENT_STOCK
 from gateway.realtime.statistics.figures import Latency, Minute, Missed, Selling
 from runtime.records import EventRecord
@@ -35,6 +36,27 @@ class _Placed(msgspec.Struct, gc=False):
     lines: list[_Line]
 
 
+class _Entry(msgspec.Struct, gc=False):
+    type: str
+    reference: str | None
+
+
+class _Change(msgspec.Struct, gc=False):
+    currency: str
+    charged_minor: int
+    refunded_minor: int
+
+
+class _Told(msgspec.Struct, gc=False):
+    entries: list[_Entry] = []
+    change: _Change | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether somebody could not pay."""
+        return any(entry.type in _NOT_PAID and entry.reference is not None for entry in self.entries)
+
+
 class _Short(msgspec.Struct, gc=False):
     sku: str
 
@@ -49,7 +71,10 @@ class _Refused(msgspec.Struct, gc=False):
     particulars: msgspec.Raw = msgspec.Raw(b"{}")
 
 
+_NOT_PAID: Final = (FAILURES["authorization"], FAILURES["charge"])
+
 _placed: Final = msgspec.json.Decoder(_Placed)
+_told: Final = msgspec.json.Decoder(_Told)
 _refused: Final = msgspec.json.Decoder(_Refused)
 _particulars: Final = msgspec.json.Decoder(_Particulars)
 
@@ -57,21 +82,39 @@ _particulars: Final = msgspec.json.Decoder(_Particulars)
 class _Counts:
     """The counts of one second, or of all."""
 
-    __slots__ = ("latencies", "missed", "moves", "pieces", "refused_orders", "rejections", "revenue")
+    __slots__ = (
+        "charged_payments",
+        "failed_payments",
+        "latencies",
+        "missed",
+        "moves",
+        "paid",
+        "pieces",
+        "refused_orders",
+        "rejections",
+        "revenue",
+    )
 
     def __init__(self) -> None:
         self.moves: Counter[str] = Counter()
         self.revenue: Counter[str] = Counter()
+        self.paid: Counter[str] = Counter()
         self.pieces: Counter[str] = Counter()
         self.rejections: Counter[str] = Counter()
         self.missed: Counter[str] = Counter()
         self.latencies: Counter[int] = Counter()
-        self.refused_orders = 0
+        self.refused_orders = self.charged_payments = self.failed_payments = 0
 
     def place(self, order: _Placed) -> None:
         self.revenue[order.currency] += order.total_minor
         for line in order.lines:
             self.pieces[line.sku] += line.quantity
+
+    def pay(self, told: _Told) -> None:
+        self.failed_payments += told.has_failed
+        if told.change is not None:
+            self.charged_payments += told.change.charged_minor > 0
+            self.paid[told.change.currency] += told.change.charged_minor - told.change.refunded_minor
 
     def refuse(self, refused: _Refused, short: list[_Short]) -> None:
         self.rejections[refused.code] += 1
@@ -81,13 +124,15 @@ class _Counts:
 
     def give_back(self, gone: _Counts) -> None:
         """Subtracts a second's counts from the totals."""
-        for name in ("moves", "revenue", "pieces", "rejections", "missed", "latencies"):
+        for name in ("moves", "revenue", "paid", "pieces", "rejections", "missed", "latencies"):
             ours, theirs = getattr(self, name), getattr(gone, name)
             for key, count in theirs.items():
                 ours[key] -= count
                 if not ours[key]:
                     del ours[key]
         self.refused_orders -= gone.refused_orders
+        self.charged_payments -= gone.charged_payments
+        self.failed_payments -= gone.failed_payments
 
 
 class _Second(_Counts):
@@ -118,6 +163,10 @@ class Window:
                 order = _placed.decode(record.data)
                 second.place(order)
                 self._total.place(order)
+            elif record.type in ("payment.reported", "payment.card_moved"):
+                told = _told.decode(record.data)
+                second.pay(told)
+                self._total.pay(told)
             elif record.type in ("command.rejected", "command.failed"):
                 refused = _refused.decode(record.data)
                 short = _missing(refused)
@@ -142,6 +191,10 @@ class Window:
             refused_orders_per_minute=total.refused_orders,
             events_per_minute=total.moves.total(),
             revenue_minor_per_minute=dict(total.revenue),
+            paid_minor_per_minute={currency: minor for currency, minor in total.paid.items() if minor},
+            charged_payments_per_minute=total.charged_payments,
+            failed_payments_per_minute=total.failed_payments,
+            completed_checkouts_per_minute=total.moves["checkout.completed"],
             rejections=dict(total.rejections.most_common()),
             top_skus=[Selling(sku, pieces) for sku, pieces in total.pieces.most_common(TOP_SKUS)],
             missed_skus=[Missed(sku, orders) for sku, orders in total.missed.most_common(TOP_SKUS)],
