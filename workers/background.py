@@ -24,6 +24,7 @@ from runtime.pools import sample_pool
 from runtime.settings import Settings, settings
 from workers import performers as performers  # registers what each kind of task does
 from workers.headlines import Headlines
+from workers.money_watch import MoneyWatch
 from workers.partitioning import Partitioner, create_partition_pool
 from workers.patrol.patrol import Patrol
 from workers.reactions.core import Fixed, Tools
@@ -58,6 +59,7 @@ class Background:
         self._tasks: Dispatcher
         self._tidier: Tidier
         self._partitioner: Partitioner
+        self._money: MoneyWatch
 
     async def start(self, state: TaskiqState) -> None:
         garbage.calm()
@@ -84,6 +86,7 @@ class Background:
         partition_pool = await create_partition_pool(config.database_url)
         stack.callback(partition_pool.terminate)
         self._partitioner = Partitioner(config, partition_pool)
+        self._money = MoneyWatch(pool)
         mail = Mail(tools)
         stack.push_async_callback(mail.close)
         deliverer = await stack.enter_async_context(Deliverer(config))
@@ -115,6 +118,7 @@ class Background:
         await self._tasks.tend()
         await self._tidier.tend()
         await self._partitioner.tend()
+        await self._money.tend()
 
     async def react(self, name: str) -> None:
         """Takes a reaction further."""

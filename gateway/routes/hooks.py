@@ -15,9 +15,11 @@ from gateway.views import payments as views
 from gateway.web.problems import Problem
 from gateway.web.requests import read_body
 from gateway.writing.submit import Ask
-from runtime.metrics import PAYMENT_REPORTS_FOREIGN
-from runtime.payments.provider import Report, WebhookInvalid
-from runtime.payments.registry import UnknownProvider
+from runtime.metrics import PAYMENT_REPORTS_FOREIGN, PAYMENT_WEBHOOKS
+from runtime.payments.provider import Report, WebhookInvalid, WebhookUnreadable
+from runtime.payments.registry import PROVIDERS, UnknownProvider
+
+PAYMENT_WEBHOOKS.allow(provider=PROVIDERS)
 
 router = APIRouter(prefix="/hooks/payments", tags=["payments"])
 
@@ -43,18 +45,21 @@ PROVIDERS_ACTOR: Final = Actor.in_role("tidegate:payments", STAFF)
 async def take_webhook(request: Request, provider: str) -> Response:
     """Takes a webhook of a payment provider. 200 once all it says is durable; anything else, and the provider sends it
     again. What it says of payments that are not ours, since others use the same account, is left to them."""
-    edge = edge_of(request)
+    edge, result = edge_of(request), "problem"
     try:
         known = edge.payments[provider]
     except UnknownProvider:
         raise Problem("not_found", "No provider of this name takes payments here.") from None
-    body = await read_body(request, edge.config.body_max_bytes)
     try:
-        reports = known.parse_webhook(body, request.headers)
-    except WebhookInvalid:
+        body = await read_body(request, edge.config.body_max_bytes)
+        for report in known.parse_webhook(body, request.headers):
+            await _post(edge, provider, report)
+        result = "taken"
+    except WebhookInvalid as error:
+        result = "unreadable" if isinstance(error, WebhookUnreadable) else "signature"
         raise Problem("webhook_invalid", "The webhook is not signed by the provider, or too old.") from None
-    for report in reports:
-        await _post(edge, provider, report)
+    finally:
+        PAYMENT_WEBHOOKS.labels(provider, result).inc()
     return Response(status_code=200)
 
 

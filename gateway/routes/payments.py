@@ -169,8 +169,8 @@ async def list_payments(
     orphaned: Annotated[
         bool,
         Query(
-            description="Only those whose order was cancelled or has expired, and that have charged money which was not"
-            " refunded, or authorized money which was not let go."
+            description="Only those whose order was cancelled or has expired, and that have charged money which is not"
+            " refunded, or authorized money which is not let go; nor is it on its way."
         ),
     ] = False,
     cursor: Annotated[str | None, Query(max_length=200)] = None,

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import Row, bindparam, or_, select
+from sqlalchemy import Row, Select, and_, bindparam, case, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,7 @@ from gateway.web.pages import Page, made_key, newest_first, page_of
 from gateway.web.rawjson import as_text
 from runtime.entities import table_of
 from runtime.tables import orders, payments
+from runtime.tables.payments import KEEPS_MONEY
 
 PaymentStatus = Literal[
     "created", "pending", "action_required", "authorized", "charged", "refunded", "cancelled", "failed"
@@ -38,7 +39,8 @@ class PaymentEntryView(BaseModel):
 class PaymentView(BaseModel):
     """A payment. The eight amounts follow from its entries, and are in minor units; `capturable_minor` and
     `refundable_minor` are what may still be captured and refunded. `action_url` is where the buyer has to go now.
-    With a `card_id`, a gift card or store credit pays."""
+    With a `card_id`, a gift card or store credit pays. A payment is orphaned if it has money of a buyer whose order was
+    cancelled or has expired, and that is not on its way back: `orphaned_since` then."""
 
     id: UUID
     order_id: UUID
@@ -61,6 +63,7 @@ class PaymentView(BaseModel):
     capturable_minor: int
     refundable_minor: int
     action_url: str | None
+    orphaned_since: datetime | None
     entries: list[PaymentEntryView]
     created_at: datetime
     updated_at: datetime
@@ -80,7 +83,10 @@ class PaymentsView(BaseModel):
 _COLUMNS: Final = [
     as_text(column).label(column.name) if isinstance(column.type, JSONB) else column for column in payments.c
 ]
-_PAYMENTS: Final = select(*_COLUMNS)
+_IS_ORPHANED: Final = and_(orders.c.status.in_((CANCELLED, EXPIRED)), text(KEEPS_MONEY))
+_PAYMENTS: Final[Select[Any]] = select(
+    *_COLUMNS, case((_IS_ORPHANED, orders.c.updated_at)).label("orphaned_since")
+).join_from(payments, orders, orders.c.id == payments.c.order_id)
 # Whole statements: to put one together takes longer than to ask Postgres.
 _ANY_ONE: Final = _PAYMENTS.where(payments.c.id == bindparam("payment_id"))
 _ONE: Final = _ANY_ONE.where(payments.c.customer_id == bindparam("principal"))
@@ -127,15 +133,12 @@ async def newest(
     *,
     orphaned: bool,
 ) -> Page[PaymentView]:
-    """Payments, newest first. Those that are `orphaned` have money of a buyer whose order is no more."""
+    """Payments, newest first; of those that are orphaned, or of all."""
     query = newest_first(_PAYMENTS, payments, cursor, limit)
     if status is not None:
         query = query.where(payments.c.status == status)
     if orphaned:
-        gone = select(orders.c.id).where(orders.c.id == payments.c.order_id, orders.c.status.in_((CANCELLED, EXPIRED)))
-        let_go = payments.c.cancelled_minor + payments.c.cancel_pending_minor
-        authorized = payments.c.authorized_minor > payments.c.charged_minor + let_go
-        query = query.where(or_(payments.c.charged_minor > payments.c.refunded_minor, authorized), gone.exists())
+        query = query.where(_IS_ORPHANED)
     views = [_view(row) for row in await connection.execute(query)]
     return page_of(views, limit, lambda view: made_key(view.created_at, view.id))
 

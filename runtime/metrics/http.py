@@ -39,6 +39,12 @@ PAYMENT_REPORTS_FOREIGN = Counter(
     "tidegate_payment_reports_foreign_total",
     "What providers said of payments that are not ours; nothing is done about it.",
 )
+PAYMENT_WEBHOOKS = ClosedCounter(
+    "tidegate_payment_webhooks_total",
+    "Webhooks of payment providers, by what came of them: `taken`; `signature`, not signed by the provider or too old;"
+    " `unreadable`; `problem`, answered with another error.",
+    ["provider", "result"],
+).allow(result=("taken", "signature", "unreadable", "problem"))
 CONNECTIONS = Gauge("tidegate_connections", "Open connections of clients.", multiprocess_mode="livesum")
 CONNECTIONS_REFUSED = ClosedCounter(
     "tidegate_connections_refused_total", "Connections refused, by bound.", ["bound"]

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from runtime.metrics import asked, batches, feed, http, partitions, patrol, processes, reactions, shop
+from runtime.metrics import asked, batches, feed, http, money, paid, partitions, patrol, processes, reactions, shop
 from runtime.metrics.closed import OTHER, Asked, Closed
 
-SECTIONS: Final = (http, batches, shop, feed, reactions, patrol, partitions, asked, processes)
+SECTIONS: Final = (http, batches, shop, paid, money, feed, reactions, patrol, partitions, asked, processes)
 """In the order of `docs/metrics.md`; the first words of a module's docstring are its heading."""
 
 _UNITS: Final = ("seconds", "bytes")

@@ -80,6 +80,10 @@ class WebhookInvalid(Exception):
     """A webhook that the provider did not send: not signed, signed by somebody else, too old, or unreadable."""
 
 
+class WebhookUnreadable(WebhookInvalid):
+    """A webhook that is not what the provider says it sends."""
+
+
 class Provider(Protocol):
     """One provider. Calls may be made side by side, and each raises Refused or OutcomeUnknown."""
 

@@ -20,7 +20,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from domain.model import Secret
 from domain.payments.entries import CHARGE_BACK, FAILURES, INFO, SUCCESSES, Entry, EntryType
 from domain.payments.payment import Capabilities, Capture
-from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Refused, Report, WebhookInvalid
+from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Refused, Report, WebhookInvalid, WebhookUnreadable
 from runtime.payments.sandbox_wire import (
     KEY_HEADER,
     WEBHOOK_TYPE,
@@ -83,9 +83,12 @@ class Sandbox:
             Verifier(self._secret).verify(
                 body, {name.lower(): value for name, value in headers.items()}, json_parse=False
             )
-            notice = msgspec.json.decode(body, type=Notice)
         except (WebhookVerificationError, ValueError) as error:
             raise WebhookInvalid(str(error)) from error
+        try:
+            notice = msgspec.json.decode(body, type=Notice)
+        except ValueError as error:
+            raise WebhookUnreadable(str(error)) from error
         if notice.type != WEBHOOK_TYPE:
             return []
         if (entry := _entry(notice.movement)) is None:

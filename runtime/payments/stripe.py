@@ -17,7 +17,7 @@ import stripe
 
 from domain.ids import milliseconds_of
 from domain.payments.payment import Capabilities
-from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Refused, Report, WebhookInvalid
+from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Refused, Report, WebhookInvalid, WebhookUnreadable
 from runtime.payments.stripe_amounts import to_stripe
 from runtime.payments.stripe_reports import (
     CAPTURE_KEY,
@@ -138,8 +138,10 @@ class Stripe:
         given = {name.lower(): value for name, value in headers.items()}.get(_SIGNATURE_HEADER)
         try:
             event = stripe.Webhook.construct_event(body, given, self._webhook_secret)
-        except (stripe.SignatureVerificationError, ValueError) as error:
+        except stripe.SignatureVerificationError as error:
             raise WebhookInvalid(str(error)) from error
+        except ValueError as error:
+            raise WebhookUnreadable(str(error)) from error
         return reports_of_event(event.to_dict())
 
     async def history(self, since: datetime) -> AsyncIterator[Report]:

@@ -17,6 +17,13 @@ AMOUNTS = (
     "cancel_pending_minor",
 )
 
+KEEPS_MONEY = (
+    "(charged_minor > refunded_minor + refund_pending_minor"
+    " OR authorized_minor > charged_minor + cancelled_minor + cancel_pending_minor)"
+)
+"""The condition on payments with money of a buyer that is neither given back nor on its way. Where their order came to
+nothing, they are orphaned."""
+
 payments = Table(
     "payments",
     metadata,

@@ -16,6 +16,7 @@ from tests.e2e.readings import read
 from tests.e2e.shop import Shop
 from tests.system import eventually_seen
 
+WEBHOOKS: Final = "tidegate_payment_webhooks_total"
 FOREIGN: Final = "tidegate_payment_reports_foreign_total"
 
 
@@ -80,10 +81,24 @@ async def test_a_buyer_pays_on_the_page_and_the_webhook_tells(shop: Shop, custom
 
 
 async def test_webhooks_that_the_provider_did_not_sign_are_refused(shop: Shop) -> None:
+    before = await read(shop)
     for path, status, code in (("sandbox", 401, "webhook_invalid"), ("invoice", 401, "webhook_invalid")):
         url = f"{shop.system.url}/hooks/payments/{path}"
         async with aiohttp.ClientSession() as http, http.post(url, json={"type": "payment.moved"}) as response:
             assert (response.status, (await response.json())["code"]) == (status, code)
+    said, at = "not what it says it sends", datetime.now(UTC)
+    headers = {**signed("msg_1", said, [SANDBOX_SECRET], at), "Content-Type": "application/json"}
+    url = f"{shop.system.url}/hooks/payments/sandbox"
+    async with aiohttp.ClientSession() as http, http.post(url, data=said, headers=headers) as response:
+        assert response.status == 401
+    after = await read(shop)
+    for provider, result, times in (
+        ("sandbox", "signature", 1),
+        ("invoice", "signature", 1),
+        ("sandbox", "unreadable", 1),
+    ):
+        labels = {"provider": provider, "result": result}
+        assert after(WEBHOOKS, **labels) - before(WEBHOOKS, **labels) == times, labels
     url = f"{shop.system.url}/hooks/payments/paypol"
     async with aiohttp.ClientSession() as http, http.post(url, json={}) as response:
         assert response.status == 404

@@ -42,6 +42,7 @@ TROUBLE: Final = (
     "tidegate_verify_differences_found_total",
     'status=~"5.."',
     'code="4008"',
+    'result!="answered"',
 )
 
 # They are there where there is a replica, which `test_replica.py` has.
@@ -83,10 +84,25 @@ async def _everything_once(shop: Shop, feeds: Feeds, receiver: Receiver) -> None
     (await shop.anybody.post("/orders", order)).ok(201)
     await receiver.has(1)
     (await shop.customer().place({sku: 99})).problem(409, "insufficient_stock")
+    await _money(shop, sku)
     await asked_for_a_report(shop)
     async with feeds.staff() as socket:
         await socket.subscribe("log", after=0)
         await socket.next("events")
+
+
+async def _money(shop: Shop, sku: str) -> None:
+    """A checkout that is refused, then completed and paid; and a webhook that nobody signed."""
+    buyer = shop.customer()
+    checkout = (await buyer.post("/checkouts", {"lines": [{"sku": sku, "quantity": 1}]})).ok(201)
+    path = f"/checkouts/{checkout['id']}/complete"
+    (await buyer.post(path, {"expected_total_minor": 1})).problem(409, "checkout_changed")
+    body = {"expected_total_minor": checkout["quote"]["total_minor"], "payment": {"provider": "invoice"}}
+    payment = (await buyer.post(path, body)).ok(201)["payment"]
+    settled = {"reference": payment["id"], "succeeded": True}
+    assert (await shop.staff.post(f"/payments/{payment['id']}/settle", settled)).ok()["status"] == "charged"
+    async with shop.http.post(f"{shop.system.url}/hooks/payments/invoice", json={}) as response:
+        assert response.status == 401
 
 
 async def _orders(shop: Shop, feeds: Feeds, watching: Prometheus) -> None:

@@ -7,7 +7,17 @@ from runtime.metrics.page import names
 from tests.prometheus import DASHBOARD, complaints, dashboard_queries
 
 DOCUMENT: Final[dict[str, Any]] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-ROWS: Final = ["Overview", "Accept", "Batches", "Mailboxes", "Feed", "Reactions and tasks", "Processes", "Business"]
+ROWS: Final = [
+    "Overview",
+    "Accept",
+    "Batches",
+    "Mailboxes",
+    "Feed",
+    "Reactions and tasks",
+    "Processes",
+    "Business",
+    "Money",
+]
 COLUMNS: Final = 24
 
 

@@ -16,7 +16,7 @@ from domain.model import Secret
 from domain.money import CURRENCIES
 from domain.payments.amounts import Amounts, action_required, amounts
 from domain.payments.entries import Entry
-from runtime.payments.provider import Refused, WebhookInvalid
+from runtime.payments.provider import Refused, WebhookInvalid, WebhookUnreadable
 from runtime.payments.registry import ProviderIncomplete, Providers
 from runtime.payments.stripe import Stripe
 from runtime.payments.stripe_amounts import from_stripe, to_stripe
@@ -200,11 +200,13 @@ async def test_only_what_stripe_signed_lately_is_believed() -> None:
             (body, signed(body, "whsec_other")),
             (body, signed(body, at=time.time() - 3_600)),
             (body.replace(b"1000", b"9000"), signed(body)),
-            (b"not json", signed(b"not json")),
         ]
         for said, headers in refused:
-            with pytest.raises(WebhookInvalid):
+            with pytest.raises(WebhookInvalid) as caught:
                 provider.parse_webhook(said, headers)
+            assert not isinstance(caught.value, WebhookUnreadable)
+        with pytest.raises(WebhookUnreadable):
+            provider.parse_webhook(b"not json", signed(b"not json"))
 
 
 async def test_it_does_not_start_without_its_keys() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,10 +20,14 @@ from domain.payments.payment import Payment
 from domain.payments.rules import is_known, news
 from runtime import entities
 from runtime.entities import table_of
+from runtime.metrics import PROVIDER_CALL_SECONDS
 from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Provider, Refused, Report
+from runtime.payments.registry import PROVIDERS
 from workers.failures import Away
 from workers.tasks.kinds import Later, TaskTools, performs
 from workers.tasks.queue import Task
+
+PROVIDER_CALL_SECONDS.allow(provider=PROVIDERS)
 
 _REFUSED: Final = "refused"
 _DOUBLED_MAX: Final = 32
@@ -34,7 +39,7 @@ async def _create(task: Task, tools: TaskTools) -> ReportPayment | None:
     provider = tools.providers[payment.provider]
     method, return_url = task.payload["method"], task.payload["return_url"]
     attempt, act = Attempt.of(payment), Act(payment.reference, payment.amount_minor)
-    call = provider.create(attempt, method=method, return_url=return_url)
+    call = _called(provider, "create", provider.create(attempt, method=method, return_url=return_url))
     report = await _outcome(provider, attempt, payment.begun, act, call)
     return _command(payment, report, tools.config.payment_ask_seconds)
 
@@ -45,8 +50,12 @@ async def _move(task: Task, tools: TaskTools) -> ReportPayment | None:
     provider, kind = tools.providers[payment.provider], task.payload["kind"]
     act = Act(task.payload["reference"], task.payload["amount_minor"])
     attempt = await _named(provider, payment)
-    does = {"charge": provider.capture, "cancel": provider.void, "refund": provider.refund}[kind]
-    report = await _outcome(provider, attempt, kind, act, does(attempt, act))
+    operation, does = {
+        "charge": ("capture", provider.capture),
+        "cancel": ("void", provider.void),
+        "refund": ("refund", provider.refund),
+    }[kind]
+    report = await _outcome(provider, attempt, kind, act, _called(provider, operation, does(attempt, act)))
     return _command(payment, report, tools.config.payment_ask_seconds)
 
 
@@ -59,7 +68,7 @@ async def _ask(task: Task, tools: TaskTools) -> ReportPayment | Later | None:
         return None
     doubled = task.payload["after_seconds"] * 2.0 ** min(task.run, _DOUBLED_MAX)
     again_seconds = min(doubled, tools.config.payment_ask_max_seconds)
-    report = await _known(tools.providers[payment.provider].ask(Attempt.of(payment)))
+    report = await _asked(tools.providers[payment.provider], Attempt.of(payment))
     if not is_pending and not news(payment, report.entries, report.currency):
         return None
     if is_known(payment, report.entries, report.currency, report.provider_reference):
@@ -78,7 +87,7 @@ async def _payment(tools: TaskTools, payment_id: UUID) -> Payment:
 async def _named(provider: Provider, payment: Payment) -> Attempt:
     """The payment with its name at the provider, which has to be asked for if the answer with it was lost."""
     if payment.provider_reference is None and not payment.capabilities.staff_report:
-        report = await _known(provider.ask(Attempt.of(payment)))
+        report = await _asked(provider, Attempt.of(payment))
         return Attempt.of(payment, report.provider_reference)
     return Attempt.of(payment)
 
@@ -90,21 +99,39 @@ async def _outcome(provider: Provider, attempt: Attempt, kind: Kind, act: Act, c
     its answer lost, and its key forgotten. So the provider is asked, and its word that it was done counts.
     """
     try:
-        return await _known(call)
+        return await call
     except Refused as refused:
         said, at = str(refused)[:PAYMENT_MESSAGE_MAX_CHARS], datetime.now(UTC)
-    asked = await _known(provider.ask(attempt))
+    asked = await _asked(provider, attempt)
     if any((entry.type, entry.reference) == (SUCCESSES[kind], act.reference) for entry in asked.entries):
         return asked
     failure = Entry(FAILURES[kind], act.reference, act.amount_minor, at, _REFUSED, said)
     return Report(attempt.payment_id, asked.provider_reference, asked.currency, (*asked.entries, failure))
 
 
-async def _known(call: Awaitable[Report]) -> Report:
+async def _asked(provider: Provider, attempt: Attempt) -> Report:
+    return await _called(provider, "ask", provider.ask(attempt))
+
+
+async def _called(provider: Provider, operation: str, call: Awaitable[Report]) -> Report:
+    """The provider's answer. Raises Away if it is not known what came of the call."""
+    began, result = monotonic(), None
     try:
-        return await call
+        report = await call
+        result = "answered"
+    except Refused:
+        result = "refused"
+        raise
     except OutcomeUnknown as unknown:
+        result = "unknown"
         raise Away(str(unknown)) from unknown
+    except Exception:
+        result = "failed"
+        raise
+    finally:
+        if result is not None:  # it was not broken off
+            PROVIDER_CALL_SECONDS.labels(provider.name, operation, result).observe(monotonic() - began)
+    return report
 
 
 def _command(payment: Payment, report: Report, ask_in_seconds: float) -> ReportPayment | None:

@@ -1,0 +1,52 @@
+"""Money under way: what nobody has answered yet, money without an order, and how providers answer."""
+
+from typing import Final
+
+from prometheus_client import Gauge
+
+from runtime.metrics.closed import ClosedGauge, ClosedHistogram
+
+ROLES: Final = ("background",)
+
+WAITS_FOR: Final = ("provider", "buyer", "staff")
+"""Whom a pending payment waits for."""
+
+PAYMENTS_PENDING = ClosedGauge(
+    "tidegate_payments_pending",
+    "Payments that are pending now, by whom they wait for: the provider, the buyer, or staff; the oldest ten thousand"
+    " are counted.",
+    ["provider", "waits_for"],
+    multiprocess_mode="livemostrecent",
+).allow(waits_for=WAITS_FOR)
+PAYMENTS_PENDING_OLDEST_SECONDS = ClosedGauge(
+    "tidegate_payments_pending_oldest_seconds",
+    "For how long nothing was heard of the one of them that has waited longest, 0 for none.",
+    ["provider", "waits_for"],
+    multiprocess_mode="livemostrecent",
+).allow(waits_for=WAITS_FOR)
+PAYMENTS_ORPHANED = Gauge(
+    "tidegate_payments_orphaned",
+    "Payments with money of a buyer whose order was cancelled or has expired, up to a thousand; new payments are looked"
+    " at first, old ones in turn.",
+    multiprocess_mode="livemax",
+)
+PAYMENTS_ORPHANED_OLDEST_SECONDS = Gauge(
+    "tidegate_payments_orphaned_oldest_seconds",
+    "How long ago the order of one of them came to nothing, of the oldest; 0 for none.",
+    multiprocess_mode="livemax",
+)
+CHECKOUTS_OPEN = Gauge(
+    "tidegate_checkouts_open",
+    "Checkouts that are open now, up to a hundred thousand.",
+    multiprocess_mode="livemostrecent",
+)
+PROVIDER_CALL_SECONDS = ClosedHistogram(
+    "tidegate_provider_call_seconds",
+    "Calls of payment providers, by what came of them: `answered`, a decline too; `refused`, which is our mistake;"
+    " `unknown`, since nobody answered; `failed`, since we could not read the answer.",
+    ["provider", "operation", "result"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+).allow(
+    operation=("create", "capture", "void", "refund", "ask"),
+    result=("answered", "refused", "unknown", "failed"),
+)

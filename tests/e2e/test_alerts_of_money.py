@@ -1,0 +1,126 @@
+"""The alerts about money fire in a real system whose fault is provoked, as a real Prometheus sees it, and not before: a
+provider that is gone, buyers who paid for nothing, webhooks that nobody signed."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from runtime.database import asyncpg_dsn
+from tests.e2e.alerted import silent_until_now
+from tests.e2e.api import Client
+from tests.e2e.ledger import verified
+from tests.e2e.readings import read
+from tests.e2e.shop import Shop
+from tests.e2e.watching import SPEED, Prometheus, prometheus
+from tests.listings import Listings
+from tests.system import System, eventually_seen
+
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
+
+WITHIN_SECONDS: Final = 60.0
+SETTINGS: Final = {"TIDEGATE_TASK_RETRY_MAX_SECONDS": "1"}
+
+# What has to last for half an hour, and may do so for seconds when a test has no more.
+SOONER: Final = {"TidegatePaymentsPending": ("> 1800", "> 3")}
+
+
+class Watched(NamedTuple):
+    shop: Shop
+    prometheus: Prometheus
+
+
+@pytest_asyncio.fixture(scope="module")
+async def watched() -> AsyncIterator[Watched]:
+    with System(SETTINGS, sandbox=True) as system:
+        database = await asyncpg.connect(asyncpg_dsn(system.postgres.url))
+        async with (
+            aiohttp.ClientSession() as http,
+            Listings(system) as listings,
+            prometheus(system, SOONER, every_seconds=4) as watching,
+        ):
+            shop = Shop(system, http, database, listings)
+            assert (await _paid(shop))["status"] == "charged"
+            assert await _hook(shop) == 401
+            await watching.has_seen(3)
+            assert set(await watching.firing()) <= SPEED
+            yield Watched(shop, watching)
+        await database.close()
+        await verified(system)
+
+
+async def _ordered(shop: Shop) -> tuple[Client, str]:
+    customer = shop.customer()
+    order = await customer.placed({await shop.product(on_hand=9): 1})
+    return customer, order["id"]
+
+
+async def _paid(shop: Shop) -> dict[str, Any]:
+    """A payment of an order, once the provider has answered."""
+    customer, order_id = await _ordered(shop)
+    payment: dict[str, Any] = {}
+
+    async def is_charged() -> bool:
+        payment.update((await customer.get(f"/payments/{payment['id']}")).ok())
+        return bool(payment["status"] == "charged")
+
+    said = {"provider": "sandbox", "method": "card"}
+    payment.update((await customer.post(f"/orders/{order_id}/payments", said)).ok(201))
+    await eventually_seen("a payment that is charged", is_charged, within_seconds=WITHIN_SECONDS)
+    return payment
+
+
+async def _hook(shop: Shop) -> int:
+    """Tells the shop something of a payment that no provider has signed; returns the answer's status."""
+    url = f"{shop.system.url}/hooks/payments/sandbox"
+    async with shop.http.post(url, json={"type": "payment.moved"}) as response:
+        return response.status
+
+
+async def test_a_provider_that_is_gone(watched: Watched) -> None:
+    shop, watching = watched
+    names = ("TidegateProviderFails", "TidegatePaymentsPending")
+    async with silent_until_now(watching, *names):
+        shop.system.kill_process("sandbox")
+        customer, order_id = await _ordered(shop)
+        said = {"provider": "sandbox", "method": "card"}
+        payment = (await customer.post(f"/orders/{order_id}/payments", said)).ok(201)
+        assert payment["status"] == "pending"
+        for name in names:
+            await watching.fires(name, provider="sandbox")
+    shop.system.start_process("sandbox")
+    await watching.ends("TidegatePaymentsPending")
+    assert (await customer.get(f"/orders/{order_id}")).ok()["status"] == "confirmed"
+
+
+async def test_a_buyer_who_paid_for_an_order_that_is_no_more(watched: Watched) -> None:
+    shop, watching = watched
+    async with silent_until_now(watching, "TidegatePaymentsOrphaned"):
+        payment = await _paid(shop)
+        (await shop.staff.post(f"/orders/{payment['order_id']}/cancel")).ok()
+        await watching.fires("TidegatePaymentsOrphaned")
+    (listed,) = (await shop.staff.get("/payments", orphaned="true")).ok()["items"]
+    order = (await shop.staff.get(f"/orders/{payment['order_id']}")).ok()
+    assert (listed["id"], listed["orphaned_since"]) == (payment["id"], order["updated_at"])
+    refund = {"amount_minor": payment["charged_minor"], "reason": "The order is no more"}
+    (await shop.staff.post(f"/payments/{payment['id']}/refund", refund)).ok()
+    await watching.ends("TidegatePaymentsOrphaned")
+    assert (await shop.staff.get("/payments", orphaned="true")).ok()["items"] == []
+    counted = await read(shop)
+    moved = {change: counted("tidegate_paid_minor_total", change=change) for change in ("charged", "refunded")}
+    assert moved["refunded"] == payment["charged_minor"] < moved["charged"]
+
+
+async def test_webhooks_that_nobody_signed(watched: Watched) -> None:
+    shop, watching = watched
+    async with silent_until_now(watching, "TidegatePaymentWebhooksRefused"):
+
+        async def is_noticed() -> bool:
+            assert await _hook(shop) == 401
+            noticed = (await watching.firing()).get("TidegatePaymentWebhooksRefused", ())
+            return any(each["provider"] == "sandbox" for each in noticed)
+
+        await eventually_seen("TidegatePaymentWebhooksRefused", is_noticed, within_seconds=WITHIN_SECONDS)
