@@ -24,6 +24,7 @@ from domain.checkouts import (
     CheckoutExpired,
     CheckoutLine,
     CheckoutOpened,
+    CheckoutPlaced,
     CheckoutReturned,
     CheckoutTakenOver,
     CheckoutUnchanged,
@@ -194,6 +195,27 @@ def _taken_over(shop: Shop, event: CheckoutTakenOver) -> None:
 @evolves(CheckoutCompleted)
 def _completed(shop: Shop, event: CheckoutCompleted) -> None:
     _put(shop, event, status=COMPLETED, order_id=event.order_id, quote=event.quote)
+
+
+@evolves(CheckoutPlaced)
+def _placed(shop: Shop, event: CheckoutPlaced) -> None:
+    quote = event.quote
+    shop.of(Checkout)[event.checkout_id] = Checkout(
+        event.checkout_id,
+        event.customer_id,
+        COMPLETED,
+        quote.currency,
+        tuple(CheckoutLine(line.sku, line.quantity) for line in quote.lines if not line.gift),
+        email=None,
+        address=None,
+        billing_address=None,
+        method_id=None,
+        codes=(),
+        note=None,
+        order_id=event.order_id,
+        quote=quote,
+        version=1,
+    )
 
 
 @evolves(CheckoutCancelled)

@@ -235,6 +235,13 @@ class CheckoutCompleted(CheckoutEvent, frozen=True):
         return takes_up(self.quote.takes, self.adjusted)
 
 
+class CheckoutPlaced(CheckoutCompleted, frozen=True):
+    """An order was placed the quick way. Its checkout was opened and completed at once, to keep the order's quote, and
+    bears the order's id."""
+
+    type: ClassVar[str] = "checkout.placed"
+
+
 class CheckoutReturned(CheckoutEvent, frozen=True):
     """Its order came to nothing, and gives back what it took from what is limited."""
 

@@ -3,27 +3,23 @@ the checkout's quote of that moment, or nothing happens; there is nothing to tak
 stays so: whoever completes it again is told of its order.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
-import msgspec
-
-from domain.allowances import adjustments
 from domain.checkout_rules import checkout_of, not_open
 from domain.checkouts import COMPLETED, OPEN, Checkout, CheckoutCompleted, CheckoutUnchanged, GiftCards, Lines
 from domain.customers import account_of
 from domain.ids import slot_of_id
-from domain.limits import AVAILABLE_SHOWN_MAX
-from domain.model import Command, Context, Decision, Event, Line, Rejection, Shop, decides
+from domain.model import Command, Context, Decision, Event, Rejection, Shop, decides
 from domain.orders import OrderConfirmed, OrderPlaced, order_from
 from domain.payments.by_card import charges, holds
 from domain.payments.commands import CreatePayment
 from domain.payments.deciding import begun
+from domain.placing import facts_of, incomplete, order_at, short_of
 from domain.quote.quoted import Quote
 from domain.quote.terms.limits import customer_among
 from domain.quoting import folded_codes, quote_of, wanted_by
-from domain.stock import STOCK, insufficient_stock
+from domain.stock import insufficient_stock
 
 
 class CompleteCheckout(Command, frozen=True):
@@ -79,25 +75,14 @@ def _complete(shop: Shop, command: CompleteCheckout, context: Context) -> Decisi
     quote = _agreed(shop, checkout, command, context)
     if isinstance(quote, Rejection):
         return quote
-    lines = tuple(Line(line.sku, line.quantity, line.unit_price_minor) for line in quote.lines)
-    if short := _short(shop, lines, context):
+    placed = order_at(quote, command.order_id, checkout.customer_id, checkout.email, checkout.id)
+    if short := short_of(shop, placed.lines, context):
         return insufficient_stock(short)
-    placed = OrderPlaced(
-        command.order_id,
-        checkout.customer_id,
-        quote.currency,
-        quote.total_minor,
-        lines,
-        checkout.email,
-        quote.total_minor - sum(line.quantity * line.unit_price_minor for line in lines),
-        checkout.id,
-    )
     paid = _paid(placed, quote, command.begins, context)
     if isinstance(paid, Rejection):
         return paid
-    facts = msgspec.structs.replace(quote, remarks=())
-    adjusted = adjustments(shop, quote.takes)
-    return (placed, CheckoutCompleted(checkout.id, checkout.customer_id, command.order_id, facts, adjusted), *paid)
+    completed = CheckoutCompleted(checkout.id, checkout.customer_id, command.order_id, *facts_of(shop, quote))
+    return (placed, completed, *paid)
 
 
 def _agreed(shop: Shop, checkout: Checkout, command: CompleteCheckout, context: Context) -> Quote | Rejection:
@@ -109,11 +94,7 @@ def _agreed(shop: Shop, checkout: Checkout, command: CompleteCheckout, context: 
         return Rejection("checkout_changed", "The checkout has another owner by now: look at it again.")
     quote = quote_of(shop, checkout, context.at, command.identities)
     if quote.requirements:
-        return Rejection(
-            "checkout_incomplete",
-            "The checkout lacks something.",
-            {"requirements": [msgspec.to_builtins(each) for each in quote.requirements]},
-        )
+        return incomplete(quote, "The checkout lacks something.")
     if (quote.total_minor, quote.due_minor) != (command.expected_total_minor, command.due_minor):
         return Rejection(
             "checkout_changed",
@@ -139,18 +120,3 @@ def _paid(
         return held
     created = begun(payment, order_from(placed), by_cards, context)
     return created if isinstance(created, Rejection) else (*held, created)
-
-
-def _short(shop: Shop, lines: Iterable[Line], context: Context) -> list[dict[str, Any]]:
-    """What of the stock is too little for these lines, as insufficient_stock says it. A SKU may be in several lines, if
-    a promotion gives away what is bought as well."""
-    wanted: dict[str, int] = {}
-    for line in lines:
-        wanted[line.sku] = wanted.get(line.sku, 0) + line.quantity
-    short = []
-    for sku, quantity in wanted.items():
-        available = shop.balance(STOCK, sku).available
-        if quantity > available:
-            shown = available if context.actor.is_staff else min(available, AVAILABLE_SHOWN_MAX)
-            short.append({"sku": sku, "requested": quantity, "available": shown})
-    return short

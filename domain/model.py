@@ -211,6 +211,11 @@ class Order(Entity, frozen=True, gc=False):
     checkout_id: UUID | None = None
     number: str | None = None
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether it was placed the quick way. The checkout that keeps such an order's quote bears the order's id."""
+        return self.checkout_id is None or self.checkout_id == self.order_id
+
     def slot(self) -> int:
         return slot_of_id(self.order_id)
 

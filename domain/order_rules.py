@@ -24,8 +24,8 @@ def _confirm(shop: Shop, command: ConfirmOrder, context: Context) -> Decision:
     if isinstance(order, Rejection):
         return order
     payments = payments_of(shop, order.order_id)
-    # Who buys confirms what came of a checkout by paying it. Orders without a checkout are not paid here.
-    if order.checkout_id is not None and not context.actor.is_staff and secured(payments) < order.total_minor:
+    # Who buys confirms what came of a checkout by paying it. Quick orders are not paid here.
+    if not order.is_quick and not context.actor.is_staff and secured(payments) < order.total_minor:
         return Rejection(
             "order_state_conflict",
             "The order is confirmed when it is paid.",

@@ -13,17 +13,14 @@ import msgspec
 
 from domain.fields.people import canonical_email
 from domain.ids import slot_of_id
-from domain.ledgers import EMPTY, Move
+from domain.ledgers import Move
 from domain.limits import (
-    AVAILABLE_SHOWN_MAX,
     ORDER_MAX_LINES,
-    ORDER_MAX_TOTAL_MINOR,
     PRINCIPAL_MAX_CHARS,
 )
 from domain.model import (
     Command,
     Context,
-    Decision,
     Event,
     Line,
     Order,
@@ -31,11 +28,10 @@ from domain.model import (
     Rejection,
     Shop,
     Wanted,
-    decides,
     evolves,
 )
 from domain.numbers import ORDERS
-from domain.stock import STOCK, insufficient_stock, releases, reserves, returns, sells, unknown_sku
+from domain.stock import releases, reserves, returns, sells
 
 PLACED: Final = "placed"
 CONFIRMED: Final = "confirmed"
@@ -54,12 +50,14 @@ def is_guest(principal: str) -> bool:
 
 
 class PlaceOrder(Command, frozen=True):
-    """`email` is a guest's address for mails; a customer's is in the account."""
+    """Places an order the quick way (see `domain/placing.py`). `email` is a guest's address for mails; a customer's is
+    in the account. `identities` are what the buyer is counted by: see `domain/quote/terms/limits.py`."""
 
     order_id: UUID
     customer_id: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
     lines: Annotated[tuple[Wanted, ...], msgspec.Meta(min_length=1, max_length=ORDER_MAX_LINES)]
     email: Personal | None = None
+    identities: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.email is not None and canonical_email(self.email.value) is None:
@@ -192,48 +190,6 @@ TRANSITIONS: Final[dict[type[Event], Transition]] = {
     OrderExpired: Transition((PLACED,), EXPIRED),
 }
 """The events that move an order. Whatever else happens to one leaves its status as it is."""
-
-
-@decides(PlaceOrder)
-def _place(shop: Shop, command: PlaceOrder, context: Context) -> Decision:
-    offers, stock = shop.offers, shop.balances_of(STOCK)
-    lines, total, currencies, unknown, unsold, short = [], 0, set(), [], [], []
-    if len(command.lines) > 1 and len({wanted.sku for wanted in command.lines}) != len(command.lines):
-        raise ValueError("a SKU stands once in an order: sum its quantities first")
-    for wanted in command.lines:
-        offer = offers.get(wanted.sku)
-        if offer is None:
-            unknown.append(wanted.sku)
-            continue
-        if not offer.on_sale:
-            unsold.append(wanted.sku)
-            continue
-        quantity, available = wanted.quantity, stock.get(wanted.sku, EMPTY).available
-        if quantity > available:
-            shown = available if context.actor.is_staff else min(available, AVAILABLE_SHOWN_MAX)
-            short.append({"sku": wanted.sku, "requested": quantity, "available": shown})
-        lines.append(Line(wanted.sku, quantity, offer.price_minor))
-        total += quantity * offer.price_minor
-        currencies.add(offer.currency)
-    if unknown:
-        return unknown_sku(unknown)
-    if unsold:
-        return Rejection("not_on_sale", "Something in the order is not for sale.", {"skus": unsold})
-    if len(currencies) != 1:
-        return Rejection(
-            "mixed_currencies", "All lines of an order must have the same currency.", {"currencies": sorted(currencies)}
-        )
-    if total > ORDER_MAX_TOTAL_MINOR:
-        return Rejection(
-            "order_total_exceeded",
-            f"An order's total may be at most {ORDER_MAX_TOTAL_MINOR} minor units.",
-            {"total_minor": str(total), "limit_minor": ORDER_MAX_TOTAL_MINOR},
-        )
-    if short:
-        return insufficient_stock(short)
-    if command.order_id in shop.orders:
-        raise ValueError("an order is placed once: its id is taken")
-    return (OrderPlaced(command.order_id, command.customer_id, currencies.pop(), total, tuple(lines), command.email),)
 
 
 def order_of(shop: Shop, order_id: UUID, context: Context) -> Order | Rejection:

@@ -28,11 +28,18 @@ from domain.terms import terms_of
 
 
 def quote_of(
-    shop: Shop, checkout: Checkout, at: datetime, identities: tuple[str, ...] = (), *, explain: bool = False
+    shop: Shop,
+    checkout: Checkout,
+    at: datetime,
+    identities: tuple[str, ...] = (),
+    *,
+    delivers: bool = True,
+    explain: bool = False,
 ) -> Quote:
     """What the checkout costs at a moment, and what it lacks to be completed. `identities` are what its buyer is
-    counted by. With `explain`, the remarks say of every promotion that does not apply why not."""
-    basket, terms = _asked(shop, checkout, identities)
+    counted by. Unless the shop `delivers` it, nothing is asked about its delivery. With `explain`, the remarks say of
+    every promotion that does not apply why not."""
+    basket, terms = _asked(shop, checkout, identities, delivers=delivers)
     quoted = quote(basket, shop.offers, terms, at, explain=explain)
     if checkout.email is None and is_guest(checkout.customer_id):
         lacking = Remark("/email", "email_required", "Say where mail about the order goes.")
@@ -62,7 +69,9 @@ _NOBODY: Final = Customer(UUID(int=0), (), None, tax_exempt=False)
 """Whoever nothing was said of."""
 
 
-def _asked(shop: Shop, checkout: Checkout, identities: tuple[str, ...]) -> tuple[Basket, Terms]:
+def _asked(
+    shop: Shop, checkout: Checkout, identities: tuple[str, ...], *, delivers: bool = True
+) -> tuple[Basket, Terms]:
     """What there is to quote, and on which terms."""
     terms = msgspec.structs.replace(terms_of(shop), codes=codes_of(shop))
     customer_id = None if is_guest(checkout.customer_id) else checkout.customer_id
@@ -78,7 +87,7 @@ def _asked(shop: Shop, checkout: Checkout, identities: tuple[str, ...]) -> tuple
         tax_id=None if customer.tax_id is None else customer.tax_id.value,
         tax_exempt=customer.tax_exempt,
         method_id=checkout.method_id,
-        delivers=bool(terms.methods),
+        delivers=delivers and bool(terms.methods),
         codes=checkout.codes,
         cards=tuple(_cards(shop, checkout)),
         identities=identities,

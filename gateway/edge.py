@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.catalogue.cache import CatalogueCache
 from gateway.identity.api_keys import ApiKeys
 from gateway.identity.authenticator import Authenticator
-from gateway.identity.buyers import identity_key
+from gateway.identity.buyers import Buyers, identity_key
 from gateway.identity.development import say_what_is_refused
 from gateway.identity.hashing import Passwords
 from gateway.identity.revocations import Revocations
@@ -114,6 +114,7 @@ class Edge:
             stall_seconds=config.export_stall_seconds,
         )
         self.quoting = Quoting(identity_key(config))
+        self.buyers = Buyers(self.engine, identity_key(config))
         self.card_codes = CardCodes(config)
         self.waiters = Waiters(self.engine, max_requests=config.wait_max_requests)
         self.stopping = Stopping(notice_seconds=config.stop_notice_seconds, at_close=self._end_waits)
@@ -142,10 +143,12 @@ class Edge:
         self.tail.watch(self.catalogue.take)
         self.happenings = Happenings(max_requests=config.wait_max_requests)
         self.tail.watch(self.happenings.take)
+        self.tail.watch(self.buyers.take)
         self.revocations.watch(self.sockets.revoke)
         for resync in (
             self.sockets.resync,
             self.catalogue.restart,
+            self.buyers.restart,
             self.stats.resync,
             self._learn_revocations,
         ):
@@ -231,6 +234,7 @@ class Edge:
         self._tasks += [
             learning,
             asyncio.create_task(self.tail.run()),
+            asyncio.create_task(self.buyers.run(self.tail.watching)),
             asyncio.create_task(self.sockets.run()),
             asyncio.create_task(self.stats.run()),
             asyncio.create_task(self.backlog.run()),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.model import Entity
-from domain.quote.terms import Terms
+from domain.quote.terms import NO_TERMS, Terms
 from domain.terms import TermsPart, terms_from
 
 
@@ -25,11 +25,23 @@ class TermsMemory:
     def __init__(self) -> None:
         self._known: _Known | None = None
 
+    @property
+    def last(self) -> Terms:
+        """The terms that were last heard of; none before the first."""
+        return NO_TERMS if self._known is None else self._known.terms
+
+    def known(self, identity: UUID, seq: int) -> Terms | None:
+        """The terms of a log whose guard has this seq, if they are known: a guard that never moved guards none."""
+        known = self._known
+        if known is not None and (known.identity, known.seq) == (identity, seq):
+            return known.terms
+        return NO_TERMS if seq == 0 else None
+
     async def at(self, identity: UUID, seq: int, read: Callable[[], Awaitable[Iterable[Entity]]]) -> Terms:
         """The terms of a log whose guard has this seq; `read` reads their parts. Those that were stated meanwhile may
         be among them: then the guard has moved, and what a batch decides on them is decided again."""
-        known = self._known
-        if known is None or (known.identity, known.seq) != (identity, seq):
+        terms = self.known(identity, seq)
+        if terms is None:
             terms = terms_from(part for part in await read() if isinstance(part, TermsPart))
-            known = self._known = _Known(identity, seq, terms)
-        return known.terms
+        self._known = _Known(identity, seq, terms)
+        return terms

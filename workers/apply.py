@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -24,7 +24,6 @@ from runtime.database import LOST_CONNECTION
 from runtime.envelope import DeadLetterCode
 from runtime.feed import EVENTS_CHANNEL, Publisher
 from runtime.mailboxes.fence import LOG_OF_TODAY, Confirmed, Fence, OutOfStep
-from runtime.mailboxes.inbox import Entry
 from runtime.metrics import (
     ACCEPT_TO_COMMIT_SECONDS,
     BATCH_COMMANDS,
@@ -37,22 +36,15 @@ from runtime.metrics import (
 from runtime.records import chunks, encode, told
 from runtime.terms import TermsMemory
 from workers import batch as batches
-from workers.batch import Result
 from workers.earlier import Earlier
 from workers.guarded import StaleRead
 from workers.messages import DeadLetter, Message, about, read
 from workers.ownership import ForeignWrite
+from workers.result import Result
+from workers.runs import Part, Run
 from workers.stopwatch import Stopwatch
 
 _log = logging.getLogger(__name__)
-
-
-class Run(NamedTuple):
-    """Entries of some mailboxes, each with its own, in the order in which they are to be applied; and the positions
-    after which they were read."""
-
-    positions: dict[int, str]
-    entries: Sequence[tuple[int, Entry]]
 
 
 class Applied(NamedTuple):
@@ -63,44 +55,6 @@ class Applied(NamedTuple):
     waiting: set[int]
 
 
-class _Part(NamedTuple):
-    """Messages of a run that are to be applied in one transaction, and the positions at which it must find their
-    mailboxes. With `look_up`, what came before is looked up first. A `last_resort` is a dead letter in place of the
-    message that could not be applied: it is written, or its mailbox waits."""
-
-    held: Mapping[int, str]
-    messages: Sequence[Message | DeadLetter]
-    look_up: bool = False
-    last_resort: bool = False
-
-    @property
-    def is_small(self) -> bool:
-        """Whether it may be applied at once."""
-        return len(self.messages) <= AT_ONCE_MAX_COMMANDS and not (self.look_up or self.last_resort)
-
-    def by_mailbox(self) -> list[_Part]:
-        """A part for each mailbox."""
-        mailboxes = dict.fromkeys(message.mailbox for message in self.messages)
-        return [
-            self._replace(
-                held={mailbox: self.held[mailbox]},
-                messages=[message for message in self.messages if message.mailbox == mailbox],
-            )
-            for mailbox in mailboxes
-        ]
-
-    def halves(self) -> list[_Part]:
-        """Two parts, to be applied in this order. A mailbox that was not to be had for the first half has not come so
-        far as the second expects, which leaves it out as well."""
-        middle = len(self.messages) // 2
-        first, second = self.messages[:middle], self.messages[middle:]
-        reached = {message.mailbox: message.entry.entry_id for message in first}
-        return [
-            self._replace(messages=first, look_up=True),
-            self._replace(held={**self.held, **reached}, messages=second, look_up=True),
-        ]
-
-
 # Retry the whole batch: its messages are not at fault.
 _NOT_THE_MESSAGES: Final[tuple[type[BaseException], ...]] = (OutOfStep, *LOST_CONNECTION)
 
@@ -108,9 +62,6 @@ _NOT_THE_MESSAGES: Final[tuple[type[BaseException], ...]] = (OutOfStep, *LOST_CO
 _CUT_SHORT: Final = (*LOST_CONNECTION, asyncpg.QueryCanceledError)
 
 _MESSAGE_AT_FAULT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-
-AT_ONCE_MAX_COMMANDS: Final = 64
-"""A batch of no more commands is tried at once (see `workers/at_once.py`)."""
 
 # A batch is decided on what others may change meanwhile, and again alone, so often before it waits for the sweep.
 _ATTEMPTS_MAX: Final = 8
@@ -150,7 +101,7 @@ class Applier:
         """
         done: dict[int, str] = {}
         waiting: set[int] = set()
-        parts = [_Part(run.positions, [read(mailbox, entry) for mailbox, entry in run.entries])]
+        parts = Part(run.positions, [read(mailbox, entry) for mailbox, entry in run.entries]).by_terms()
         while parts:
             part = parts.pop(0)
             try:
@@ -169,7 +120,7 @@ class Applier:
         return Applied(done, waiting - done.keys())
 
     @staticmethod
-    def _after(error: Exception, part: _Part) -> list[_Part]:
+    def _after(error: Exception, part: Part) -> list[Part]:
         """What to try after this error: once more with what came before looked up, if something is there already; each
         half by itself, if one of the messages is to blame, down to the culprit, which becomes a dead letter.
 
@@ -195,9 +146,9 @@ class Applier:
         (message,) = part.messages
         code: DeadLetterCode = "foreign_write" if isinstance(error, ForeignWrite) else "write_refused"
         dead_letter = DeadLetter(message.mailbox, message.entry, code, reason, message.envelope)
-        return [_Part(part.held, [dead_letter], last_resort=True)]
+        return [Part(part.held, [dead_letter], last_resort=True)]
 
-    async def _settle(self, part: _Part) -> dict[int, str]:
+    async def _settle(self, part: Part) -> dict[int, str]:
         """Applies a part in one transaction; returns the positions that its mailboxes have now, of those that were to
         be had. Others may move balances at the same time: where what was decided on no longer holds, because something
         has run short or come in, or a guard has moved, the messages are decided again alone. If that needs rows of
@@ -216,12 +167,14 @@ class Applier:
                     BATCH_RETRIES.labels("gave_way").inc()
             raise CutShort(f"tried {_ATTEMPTS_MAX} times, and others were faster each time")
 
-    async def _at_once(self, part: _Part) -> dict[int, str] | None:
+    async def _at_once(self, part: Part) -> dict[int, str] | None:
         """Applies a part in one statement; None if it cannot be done so, which says nothing about the messages."""
         watch = Stopwatch()
         async with self._pool.acquire() as connection:
             try:
-                applied = await batches.apply_at_once(connection, part.messages, part.held, self._fence, watch)
+                applied = await batches.apply_at_once(
+                    connection, part.messages, part.held, self._fence, watch, self._memory
+                )
             except StaleRead as error:
                 BATCH_RETRIES.labels(error.reason).inc()
                 return None
@@ -236,7 +189,7 @@ class Applier:
         await self._tell(part.messages, *applied, watch)
         return applied[0].positions
 
-    async def _transact(self, part: _Part, *, alone: bool) -> dict[int, str]:
+    async def _transact(self, part: Part, *, alone: bool) -> dict[int, str]:
         watch = Stopwatch()
         async with self._pool.acquire() as connection:
             try:
@@ -292,7 +245,7 @@ def _log_of(rows: Sequence[asyncpg.Record]) -> Confirmed:
     return Confirmed(UUID(int=rows[0]["identity"].int), rows[0]["last_seq"])
 
 
-def _causes(part: _Part) -> Iterable[str]:
+def _causes(part: Part) -> Iterable[str]:
     """The traces in which its commands were sent."""
     return (m.envelope.traceparent for m in part.messages if m.envelope is not None and m.envelope.traceparent)
 

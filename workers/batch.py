@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import msgspec
 
@@ -19,11 +18,12 @@ from domain.model import Context, Event, Private, Rejection, decide, evolve
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from runtime import envelope as envelopes
 from runtime.database import Connection
+from runtime.entities import TERMS
 from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, Envelope
 from runtime.mailboxes.fence import Confirmed, Fence
 from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.metrics import UNREADABLE_COMMAND_TYPE
-from runtime.records import APPLIED, FAILED, REJECTED, REPEATED, EventRecord, Outcome, microseconds
+from runtime.records import APPLIED, FAILED, REJECTED, REPEATED
 from runtime.terms import TermsMemory
 from workers import at_once
 from workers.earlier import Earlier
@@ -36,6 +36,7 @@ from workers.loading import Loaded, ReadSet, can_be_looked_at, load, look
 from workers.messages import DeadLetter, Message, about
 from workers.numbering import Numbering
 from workers.places import take_places
+from workers.result import Result
 from workers.rows import (
     Rows,
     add_lines,
@@ -57,54 +58,6 @@ def _hide(value: object) -> None:
 
 
 _json = msgspec.json.Encoder(enc_hook=_hide)
-
-
-class Result(NamedTuple):
-    """What a batch did: its events, told in order from `first_seq` on, its commands, its dead letters' codes; the
-    positions that it brought its mailboxes to; and what is counted of it."""
-
-    first_seq: int
-    events: list[PendingEvent]
-    applied: list[CommandRow]
-    dead_letters: list[str]
-    at: datetime
-    positions: dict[int, str]
-    tally: Tally
-
-    @property
-    def last_seq(self) -> int:
-        """The seq of its last event; 0 if it told none."""
-        return self.first_seq + len(self.events) - 1 if self.events else 0
-
-    def records(self) -> list[EventRecord]:
-        """The batch's part of the log."""
-        at = microseconds(self.at)
-        return [
-            EventRecord(
-                seq,
-                event.type,
-                event.subject,
-                event.command_id,
-                event.actor,
-                at,
-                msgspec.Raw(event.data),
-                event.version,
-            )
-            for seq, event in enumerate(self.events, start=self.first_seq)
-        ]
-
-    def outcomes(self) -> dict[str, list[Outcome]]:
-        """The outcomes that somebody waits for, by reply channel."""
-        at = microseconds(self.at)
-        by_channel: dict[str, list[Outcome]] = {}
-        for command in self.applied:
-            if channel := command.envelope.reply_to:
-                event = self.events[command.first_event]
-                seq = self.first_seq + command.first_event
-                data = msgspec.Raw(event.data)
-                outcome = Outcome(event.command_id, command.status, seq, event.type, at, data, event.version)
-                by_channel.setdefault(channel, []).append(outcome)
-        return by_channel
 
 
 class Batch:
@@ -309,9 +262,10 @@ async def apply(
     With `alone`, nobody else moves balances or guards meanwhile. Without, it may raise StaleRead: then roll back.
     """
     watch = watch or Stopwatch()
-    loaded = await load(connection, _reads(messages), alone=alone, memory=memory)
+    read_set = _reads(messages, at)
+    loaded = await load(connection, read_set, alone=alone, memory=memory)
     watch.lap("load")
-    decided = _decided(loaded, earlier, messages, at)
+    decided = _decided(loaded, earlier, messages, read_set.at)
     watch.lap("decide")
     result = await decided.write(connection)
     watch.lap("write")
@@ -324,16 +278,19 @@ async def apply_at_once(
     held: Mapping[int, str],
     fence: Fence,
     watch: Stopwatch,
+    memory: TermsMemory,
 ) -> tuple[Result, Confirmed] | None:
     """Applies the messages, in order, in one statement, if their mailboxes are at the positions `held` and nobody comes
-    in between; returns also the log that they were decided on. None if they cannot be applied so. Raises StaleRead if
-    somebody did come, and OutOfStep as the fence does. Then, too, nothing was done."""
+    in between; returns also the log that they were decided on. None if they cannot be applied so, as orders that are
+    quoted. Raises StaleRead if somebody did come, and OutOfStep as the fence does. Then, too, nothing was done."""
     read_set = _reads(messages)
-    if not can_be_looked_at(read_set):
+    if not can_be_looked_at(read_set, memory.last):
         return None
     known = fence.known()
     loaded, log, numbered_orders = await look(connection, read_set)
     known.check(log)
+    if not can_be_looked_at(read_set, memory.known(log.identity, loaded.stands.guards.get(TERMS, 0))):
+        return None
     watch.lap("load")
     decided = _decided(loaded, Earlier(), messages, None)
     watch.lap("decide")
@@ -342,8 +299,8 @@ async def apply_at_once(
     return None if result is None else (result, log)
 
 
-def _reads(messages: Sequence[Message | DeadLetter]) -> ReadSet:
-    read_set = ReadSet()
+def _reads(messages: Sequence[Message | DeadLetter], at: datetime | None = None) -> ReadSet:
+    read_set = ReadSet(at=at)
     for message in messages:
         if isinstance(message, Message):
             gather_reads(message.command, read_set)

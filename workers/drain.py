@@ -19,7 +19,8 @@ from uuid import UUID, uuid4
 
 from runtime.mailboxes.fence import OutOfStep
 from runtime.mailboxes.inbox import Entry, Inbox, entry_order
-from workers.apply import Applier, CutShort, Run
+from workers.apply import Applier, CutShort
+from workers.runs import Run
 
 _log = logging.getLogger(__name__)
 

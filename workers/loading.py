@@ -7,18 +7,24 @@ locks remembers how far the log had come (see `workers/at_once.py`).
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
+from domain.allowances import ALLOWANCES
 from domain.checkouts import Checkout
-from domain.customers import Ordered
+from domain.customers import Customer, Ordered, account_of
 from domain.ledgers import Balance, Ledger
 from domain.model import Entity, Line, Offer, Order, Shop
+from domain.orders import PlaceOrder, is_guest
 from domain.payments.payment import Payment
+from domain.placing import buyer_of
 from domain.quote.terms import Terms
+from domain.quote.terms.limits import keys_without_codes
+from domain.stock import STOCK
 from domain.terms import NOW, TermsPart
 from runtime import entities, orders
 from runtime.database import Connection
@@ -28,7 +34,7 @@ from runtime.mailboxes.fence import LOG_OF_TODAY, Confirmed
 from runtime.metrics import EVENT_COUNTER_WAIT_SECONDS
 from runtime.offers import HAVE_ORDERED, OFFERS, offer
 from runtime.terms import TermsMemory
-from workers.guarded import Stands
+from workers.guarded import StaleRead, Stands
 from workers.ownership import Writes
 
 # Everybody waits for the holder of the counter, so the holder waits for a row no longer than this.
@@ -56,6 +62,10 @@ class ReadSet(msgspec.Struct):
     """The customers of whom it matters what they have ordered before, if the terms say so."""
     quoted: bool = False
     """Whether something is to be quoted: on the shop's terms, and on all that is known of the SKUs."""
+    placed: list[PlaceOrder] = msgspec.field(default_factory=list)
+    """The orders that are to be quoted as well, if the terms concern goods."""
+    at: datetime | None = None
+    """The moment of the batch, once something is asked for that depends on it."""
 
     def add(self, kind: type[Entity], key: Any, *, by: str | None = None) -> None:
         """Asks for the entities with this key, or this value in the column `by`."""
@@ -82,6 +92,24 @@ class ReadSet(msgspec.Struct):
         if exact:
             self.exact.add((ledger, key))
 
+    def ask_by(self, terms: Terms) -> None:
+        """Asks for all that the quotes of `placed` orders depend on by these terms, if those concern goods. What orders
+        will take from what is limited is known only from their quotes: it may be any of this."""
+        if not (self.placed and terms.concern_goods):
+            return
+        self.quoted, self.at = True, self.at or datetime.now(UTC)
+        gifts = terms.gift_skus()
+        self.skus |= gifts
+        self.balances_of(STOCK).update(gifts)
+        for command in self.placed:
+            buyer = buyer_of(command)
+            for key in keys_without_codes(terms.promotions, terms.purchase_limits, buyer, self.at):
+                self.add_balance(ALLOWANCES, key, exact=True)
+            if not is_guest(command.customer_id):
+                self.customers.add(command.customer_id)
+            if (account_id := account_of(command.customer_id)) is not None:
+                self.consult(Customer, account_id)
+
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
     """The shop as loaded; its orders and entities as they were then, and what has been written to them since; and what
@@ -104,7 +132,7 @@ class Looked(NamedTuple):
 async def load(connection: Connection, read_set: ReadSet, *, alone: bool, memory: TermsMemory | None = None) -> Loaded:
     """The part of the shop in `read_set`. Its orders are locked until the commit, and with `alone` also the event
     counter, so that nobody else moves a balance; then writing an entity, or erasing a guest from other orders, raises
-    LockNotAvailableError if another batch holds it.
+    LockNotAvailableError if another batch holds it. Raises StaleRead if the terms change again and again meanwhile.
     """
     shop, before = Shop(), dict[type, dict[Any, Any]]()
     if read_set.order_ids:
@@ -119,15 +147,16 @@ async def load(connection: Connection, read_set: ReadSet, *, alone: bool, memory
         if read_set.entities or read_set.order_ids:
             await connection.execute(_GIVE_WAY)
     stands = Stands()
-    if read_set.skus or read_set.balances or read_set.guards or read_set.quoted:
-        log, stands, _ = await _load_what_may_move(connection, read_set, shop)
+    if read_set.quoted or read_set.placed:
+        stands, terms = await _load_by_terms(connection, read_set, shop, memory or TermsMemory())
         if read_set.quoted:
-            parts = partial(entities.load, connection, table_of(TermsPart), None, ())
-            terms = shop.of(Terms)[NOW] = await (memory or TermsMemory()).at(log.identity, stands.guards[TERMS], parts)
+            shop.of(Terms)[NOW] = terms
             await _load_whole_offers(connection, read_set, shop)
             if terms.for_first_orders and read_set.customers:
                 for customer_id, earlier in await connection.fetch(_HAVE_ORDERED, list(read_set.customers)):
                     shop.of(Ordered)[customer_id] = Ordered(customer_id, earlier)
+    elif read_set.skus or read_set.balances or read_set.guards:
+        _, stands, _ = await _load_what_may_move(connection, read_set, shop)
     for (kind, column), values in read_set.entities.items():
         entity_table = table_of(kind)
         for state in await entities.load(connection, entity_table, column, values):
@@ -135,9 +164,11 @@ async def load(connection: Connection, read_set: ReadSet, *, alone: bool, memory
     return _loaded(shop, before, stands)
 
 
-def can_be_looked_at(read_set: ReadSet) -> bool:
-    """Whether one statement can load all of it."""
-    return not (read_set.order_ids or read_set.entities or read_set.quoted)
+def can_be_looked_at(read_set: ReadSet, terms: Terms | None) -> bool:
+    """Whether one statement can load all of it, by the shop's terms, or None if they are not known."""
+    if read_set.order_ids or read_set.entities or read_set.quoted:
+        return False
+    return not read_set.placed or (terms is not None and not terms.concern_goods)
 
 
 async def look(connection: Connection, read_set: ReadSet) -> Looked:
@@ -156,11 +187,31 @@ def _loaded(shop: Shop, before: dict[type, dict[Any, Any]], stands: Stands) -> L
     return Loaded(shop, before, writes, stands)
 
 
+async def _load_by_terms(
+    connection: Connection, read_set: ReadSet, shop: Shop, memory: TermsMemory
+) -> tuple[Stands, Terms]:
+    """Loads what may move, and the terms that it stands on. What orders ask for by them is asked for by those of a
+    moment ago: if they are others by now, there is more to load."""
+    expected = memory.last
+    read_set.ask_by(expected)
+    log, stands, _ = await _load_what_may_move(connection, read_set, shop)
+    parts = partial(entities.load, connection, table_of(TermsPart), None, ())
+    terms = await memory.at(log.identity, stands.guards[TERMS], parts)
+    if read_set.placed and terms is not expected and terms.concern_goods:
+        read_set.ask_by(terms)
+        before, (_, stands, _) = stands, await _load_what_may_move(connection, read_set, shop)
+        if stands.guards[TERMS] != before.guards[TERMS]:
+            raise StaleRead("guard_moved")
+    return stands, terms
+
+
 async def _load_what_may_move(connection: Connection, read_set: ReadSet, shop: Shop) -> tuple[Confirmed, Stands, int]:
     """Loads offers and balances, and with them the seqs of their guards, how far the log has come and how many orders
     have a number: in one statement, so that they are consistent. Consulted entities are loaded later, which can only
     make a guard look older than it was."""
     guards = {*read_set.guards, PRICES} if read_set.skus else read_set.guards
+    if read_set.placed:
+        guards = {*guards, TERMS}
     if read_set.quoted:
         guards = {*guards, PRICES, SKU_PRICES, TERMS}
     tables = tuple(table for table in LEDGERS if table.ledger in read_set.balances)

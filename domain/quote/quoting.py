@@ -25,10 +25,12 @@ from domain.quote.terms.limits import allowance, exceeded
 from domain.quote.terms.taxes import BY_LINE
 from domain.quote.worksheet import Part, Worksheet
 
+TOTAL_EXCEEDED: Final = "order_total_exceeded"
+
 _NO_LINES: Final = Remark("/lines", "lines_required", "There is nothing in the basket.")
 _TAXES_PENDING: Final = Remark("/taxes", "taxes_pending", "The taxes are not known yet.")
 _TOO_MUCH: Final = Remark(
-    "/lines", "order_total_exceeded", f"An order's total may be at most {ORDER_MAX_TOTAL_MINOR} minor units."
+    "/lines", TOTAL_EXCEEDED, f"An order's total may be at most {ORDER_MAX_TOTAL_MINOR} minor units."
 )
 
 

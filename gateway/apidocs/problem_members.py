@@ -95,7 +95,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
         "requirements": {
             "type": "array",
             "items": {"$ref": "#/components/schemas/RemarkView"},
-            "description": "What it lacks, as the checkout itself says.",
+            "description": "What it lacks, as a checkout says it.",
             "examples": [[_REMARK]],
         }
     },

@@ -60,8 +60,8 @@ class LineBody(Body):
 
 
 class OrderBody(Body):
-    """What to order. Prices are the catalogue's; lines with the same SKU are added up. `email` is where mail about this
-    order goes: guests must give one, customers have theirs in the account."""
+    """What to order. It costs what catalogue and terms say; lines with the same SKU are added up. `email` is where mail
+    about this order goes: guests must give one, customers have theirs in the account."""
 
     lines: list[LineBody] = Field(
         min_length=1, max_length=ORDER_MAX_LINES, examples=[[{"sku": "LANTERN-WHITE", "quantity": 2}]]
@@ -101,6 +101,7 @@ def read_order(body: bytes) -> PlainOrder | OrderBody:
     status_code=201,
     response_model=PlacedView,
     responses=write(
+        "checkout_incomplete",
         "insufficient_stock",
         "mixed_currencies",
         "not_on_sale",
@@ -114,6 +115,10 @@ def read_order(body: bytes) -> PlainOrder | OrderBody:
 @fast
 async def place_order(request: Request, caller: Anyone) -> Response:
     """Reserves every line and places the order, or reserves nothing. 201 and the order with `Prefer: wait`.
+
+    In a shop with taxes, price lists, promotions or purchase limits, it costs what a checkout of the same lines would
+    cost in which nothing else was set: without delivery, taxed at home. Then the order has a `quote`; and it is refused
+    as a checkout is, with a list of `requirements`, where a purchase limit does not allow it.
 
     Without a token, an e-mail address makes it a guest's order: the response's `guest_token` is a bearer token, known
     to nobody else, with which the guest sees, confirms and cancels it. A guest who orders with it gives an address with
@@ -134,7 +139,8 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     asked = ask(request, actor, body)
     order_id = edge.submitter.new_resource_id(asked)
     lines = tuple(Wanted(sku, quantity) for sku, quantity in quantities.items())
-    command = PlaceOrder(order_id, actor.principal, lines, personal(order_body.email))
+    counted_by = await edge.buyers.identities(actor.principal, order_body.email)
+    command = PlaceOrder(order_id, actor.principal, lines, personal(order_body.email), counted_by)
     accepted = await edge.submitter.submit(asked, command, str(order_id), deferrable=True)
     guest_token = None
     if caller is NOBODY:
@@ -143,6 +149,9 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     if accepted.outcome is None:
         return accepted.response(guest_token)
     order = views.just_placed(accepted.outcome, order_body.email, guest_token)
+    if order.checkout_id is not None:
+        async with edge.engine.connect() as connection:
+            order.quote = await views.quote_of(connection, order.id)
     said = {"Location": f"{request.scope['path']}/{order.id}", **accepted.headers()}
     return Response(order.body(), 201, said, "application/json")
 

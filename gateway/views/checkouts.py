@@ -172,7 +172,8 @@ class Quoting:
             await _load_cards(connection, shop, checkout)
         customer_id = None if is_guest(checkout.customer_id) else checkout.customer_id
         email = await _load_buyer(connection, shop, terms, customer_id)
-        buyer, at = self._identities(customer_id, email, checkout), datetime.now(UTC)
+        buyer = identities(customer_id, email, self._identity_key, typed=_opened(checkout.email))
+        at = datetime.now(UTC)
         quote, keys = quote_of(shop, checkout, at, buyer, explain=explain), set[str]()
         for _ in range(_QUOTES_MAX):
             unknown = {take.key for take in quote.takes} - keys
@@ -194,12 +195,6 @@ class Quoting:
             checkout.order_id,
         )
         return _Quoted(quote, options_of(shop, checkout, at, buyer) if optioned else (), completion)
-
-    def _identities(self, customer_id: str | None, email: str | None, checkout: Checkout) -> tuple[str, ...]:
-        """What the buyer is counted by: the customer, the account's mailbox and the checkout's, whichever there are."""
-        account = identities(customer_id, email, self._identity_key)
-        typed = identities(None, _opened(checkout.email), self._identity_key)
-        return (*account, *(one for one in typed if one not in account))
 
 
 async def find(connection: AsyncConnection, quoting: Quoting, actor: Actor, checkout_id: UUID) -> CheckoutView | None:

@@ -45,7 +45,8 @@ class LineView(BaseModel):
 
 class OrderView(BaseModel):
     """An order. Amounts are in the minor units of `currency` (ISO 4217). `email` is the order's own, if it has one. The
-    `quote` of the checkout that it came of says what its total consists of; without one, it is that of its lines."""
+    `quote` says what its total consists of; without one, it is that of its lines. It is kept in the checkout that the
+    order came of, or, if it was placed without one, in a completed checkout that bears the order's id."""
 
     id: UUID
     customer_id: str
@@ -82,8 +83,8 @@ class Placed(msgspec.Struct, gc=False):
     lines: tuple[Line, ...]
     email: str | None
     charges_minor: int = 0
-    checkout_id: None = None
-    quote: None = None
+    checkout_id: UUID | None = None
+    quote: msgspec.Raw | None = None
     number: str | None = None
     guest_token: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -122,7 +123,7 @@ _placed_events: Final = msgspec.json.Decoder(OrderPlaced)
 
 
 def just_placed(outcome: Outcome, email: str | None, guest_token: str | None = None) -> Placed:
-    """The order as it was placed, from its event; the log does not know its `email`."""
+    """The order as it was placed, from its event, which knows neither its `email` nor its quote."""
     event = _placed_events.decode(outcome.data)
     at = moment(outcome.occurred_at)
     return Placed(
@@ -135,9 +136,17 @@ def just_placed(outcome: Outcome, email: str | None, guest_token: str | None = N
         updated_at=at,
         lines=event.lines,
         email=email,
+        charges_minor=event.charges_minor,
+        checkout_id=event.checkout_id,
         number=event.number,
         guest_token=msgspec.UNSET if guest_token is None else guest_token,
     )
+
+
+async def quote_of(connection: AsyncConnection, order_id: UUID) -> msgspec.Raw:
+    """The quote that the order was placed at, which has one, as JSON."""
+    said: Any = (await connection.execute(_QUOTE, {"order_id": order_id})).scalar_one()
+    return msgspec.Raw(shown(_quotes.decode(said)).model_dump_json().encode())
 
 
 _STATUS_OF: Final = {
@@ -239,6 +248,7 @@ _ORDERS: Final = select(orders, as_text(checkouts.c.quote).label("quote"), _LINE
 # Whole statements: to put one together takes longer than to ask Postgres.
 _ANY_ONE: Final = _ORDERS.where(orders.c.id == bindparam("order_id"))
 _ONE: Final = _ANY_ONE.where(orders.c.customer_id == bindparam("principal"))
+_QUOTE: Final = select(as_text(checkouts.c.quote)).where(checkouts.c.order_id == bindparam("order_id"))
 _lines: Final = TypeAdapter(list[LineView])
 
 

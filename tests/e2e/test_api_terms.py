@@ -208,3 +208,35 @@ async def test_what_does_not_fit_is_told_where(admin: Client, path: str, body: o
 async def test_what_was_never_stated_cannot_be_taken_back(admin: Client) -> None:
     (await admin.delete(f"/terms/methods/{uuid4()}")).problem(404, "terms_not_found")
     (await admin.delete(f"/terms/wishes/{uuid4()}")).problem(404, "terms_not_found")
+
+
+async def test_the_quick_way_costs_what_the_terms_say_and_shows_why(shop: Shop, admin: Client) -> None:
+    promotion_id, limit_id = uuid4(), uuid4()
+    (await admin.put("/terms/taxes", _TAXES)).ok()
+    (await admin.put(f"/terms/methods/{uuid4()}", _POST)).ok()
+    spring = {"name": "Spring", "action": {"kind": "percent", "percent_bp": 1000}}
+    (await admin.put(f"/terms/promotions/{promotion_id}", spring)).ok()
+    sku = await shop.product(20, price_minor=1000)
+    (await admin.put(f"/terms/purchase-limits/{limit_id}", {"most": 5, "items": {"skus": [sku]}})).ok()
+
+    ann = shop.customer()
+    answer = await ann.place({sku: 2}, key="quick")
+    order = answer.ok(201)
+    quote = order["quote"]
+    assert (order["total_minor"], order["charges_minor"]) == (1800, -200)
+    assert (quote["total_minor"], quote["tax_minor"], quote["delivery"]) == (1800, 300, None)
+    assert quote["lines"][0]["discounts"][0]["promotion_id"] == str(promotion_id)
+    assert (await ann.get(f"/orders/{order['id']}")).ok() == order
+    assert (await ann.place({sku: 2}, key="quick")).ok(201) == order
+    assert (await ann.get(f"/checkouts/{order['id']}")).ok()["status"] == "completed"
+
+    refused = (await ann.place({sku: 4})).problem(422, "checkout_incomplete")
+    assert [(lack["code"], lack["quantity"]) for lack in refused["requirements"]] == [("purchase_limit", 3)]
+    (await ann.cancel(order["id"])).ok()
+    (await ann.place({sku: 4})).ok(201)
+
+    guest = {"lines": [{"sku": sku, "quantity": 5}], "email": "quick@example.com"}
+    placed = (await shop.anybody.post("/orders", guest, wait=10)).ok(201)
+    assert (placed["total_minor"], placed["email"], bool(placed["guest_token"])) == (4500, guest["email"], True)
+    again = {**guest, "email": "quick+2@example.com"}
+    (await shop.anybody.post("/orders", again, wait=10)).problem(422, "checkout_incomplete")

@@ -21,7 +21,7 @@ from tests.integration.till import Till
 from tests.payments import sandbox_here
 from tests.receiver import Receiver
 from tests.servers import Databases
-from workers import apply
+from workers import runs
 from workers.jobs.kinds import KINDS
 
 
@@ -35,7 +35,7 @@ async def floor(database_url: str, redis_url: str) -> AsyncIterator[Shopfloor]:
 @pytest.fixture
 def nothing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes small batches lock what they need, as large ones do."""
-    monkeypatch.setattr(apply, "AT_ONCE_MAX_COMMANDS", 0)
+    monkeypatch.setattr(runs, "AT_ONCE_MAX_COMMANDS", 0)
 
 
 @pytest.fixture(params=["at once", "holding"])

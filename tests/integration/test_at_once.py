@@ -15,7 +15,8 @@ from domain.tasks import NewTask
 from tests.integration.gates import gate_before
 from tests.integration.shopfloor import Shopfloor, retries
 from workers import batch, loading
-from workers.apply import AT_ONCE_MAX_COMMANDS, Applier, Run
+from workers.apply import Applier
+from workers.runs import AT_ONCE_MAX_COMMANDS, Run
 
 _WITHIN_SECONDS = 10.0
 

@@ -27,6 +27,7 @@ from tests.integration.gates import gate_before
 from tests.integration.shopfloor import PRICE_MINOR, STAFF, Shopfloor, retries
 from workers import batch
 from workers.guarded import StaleRead
+from workers.result import Result
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 
@@ -212,7 +213,7 @@ async def _gives_way(
         await gate.wait_for(1)  # it is written, the counter is not held
         apply, spoiled = batch.apply, False
 
-        async def with_one_wrong_guess(*arguments: Any, **options: Any) -> batch.Result:
+        async def with_one_wrong_guess(*arguments: Any, **options: Any) -> Result:
             nonlocal spoiled
             if not spoiled:
                 spoiled = True

@@ -28,7 +28,8 @@ from runtime.mailboxes.post import Claim, Claimed
 from runtime.mailboxes.rejoin import Rejoined, rejoin
 from tests.integration.shopfloor import ANN, STAFF, Shopfloor
 from tests.servers import Databases
-from workers.apply import Applier, Run
+from workers.apply import Applier
+from workers.runs import Run
 
 FINGERPRINT = b"the same request"
 

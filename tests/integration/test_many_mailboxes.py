@@ -18,6 +18,7 @@ from tests.integration.gates import gate_before
 from tests.integration.shopfloor import STAFF, Shopfloor, retries
 from tests.system import eventually_seen
 from workers import batch
+from workers.result import Result
 
 _WITHIN_SECONDS = 20.0
 
@@ -90,7 +91,7 @@ async def test_a_worker_between_the_halves_of_a_bisected_batch_breaks_no_order(
     holding = holder.transaction()
     apply, calls = batch.apply, 0
 
-    async def refused_once(*arguments: Any, **options: Any) -> batch.Result:
+    async def refused_once(*arguments: Any, **options: Any) -> Result:
         nonlocal calls
         calls += 1
         if calls == 1:  # the whole batch: bisected
@@ -139,7 +140,7 @@ async def test_a_dead_letter_is_put_aside_even_if_another_mailbox_has_since_used
     twice = await floor.post(order, key="k")  # the order's id is taken: every attempt breaks a constraint
     apply, calls = batch.apply, 0
 
-    async def overtaken(*arguments: Any, **options: Any) -> batch.Result:
+    async def overtaken(*arguments: Any, **options: Any) -> Result:
         nonlocal calls
         calls += 1
         if calls == 3:  # it is being put aside, and its key was not found to be used

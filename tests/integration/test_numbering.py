@@ -10,7 +10,8 @@ from domain.numbers import ORDERS, numbered
 from domain.orders import CancelOrder, ConfirmOrder
 from tests.integration.gates import gate_before
 from tests.integration.shopfloor import STAFF, Shopfloor
-from workers.apply import AT_ONCE_MAX_COMMANDS, Applier
+from workers.apply import Applier
+from workers.runs import AT_ONCE_MAX_COMMANDS
 
 
 async def _numbers(floor: Shopfloor) -> list[str]:
@@ -32,7 +33,7 @@ async def test_numbers_go_on_where_the_last_batch_ended_and_refusals_take_none(
 ) -> None:
     await floor.fill(MUG=7, LAMP=100)
     if way == "_at_once":
-        monkeypatch.setattr("workers.apply.AT_ONCE_MAX_COMMANDS", 0)
+        monkeypatch.setattr("workers.runs.AT_ONCE_MAX_COMMANDS", 0)
     with monkeypatch.context() as patched:
         patched.setattr(Applier, way, None)
         for _ in range(3):

@@ -37,8 +37,8 @@ from tests.simulation.subscribers import Subscriber
 from tests.simulation.supplier import Supplier
 from tests.simulation.trouble import Trouble
 from tests.simulation.wires import strung
-from workers import apply, batch, loading
-from workers.apply import AT_ONCE_MAX_COMMANDS
+from workers import batch, loading, runs
+from workers.runs import AT_ONCE_MAX_COMMANDS
 
 STEPS: Final = 40
 
@@ -129,7 +129,7 @@ class World:
     def _spoiled(self) -> ExitStack:
         """What is not real."""
         stack = ExitStack()
-        stack.enter_context(patch.object(apply, "AT_ONCE_MAX_COMMANDS", self._at_once_max_commands))
+        stack.enter_context(patch.object(runs, "AT_ONCE_MAX_COMMANDS", self._at_once_max_commands))
         stack.enter_context(patch.object(loading, "_GIVE_WAY", loading._GIVE_WAY.replace("50ms", _GIVES_WAY_AFTER)))
         stack.enter_context(patch.object(batch, "datetime", clock.Datetime))
         stack.enter_context(spared())

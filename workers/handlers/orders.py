@@ -29,6 +29,7 @@ def _place(command: PlaceOrder, into: ReadSet) -> None:
     skus = [wanted.sku for wanted in command.lines]
     into.skus.update(skus)
     into.balances_of(STOCK).update(skus)
+    into.placed.append(command)
 
 
 @reads(FulfilOrder)

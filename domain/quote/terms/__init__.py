@@ -26,9 +26,25 @@ class Terms(msgspec.Struct, frozen=True):
     purchase_limits: tuple[PurchaseLimit, ...] = ()
 
     @property
+    def concern_goods(self) -> bool:
+        """Whether goods may cost anything but their own price, or be limited, without any delivery."""
+        return bool(
+            self.price_lists or self.promotions or self.taxes or self.tax_provider is not None or self.purchase_limits
+        )
+
+    @property
     def for_first_orders(self) -> bool:
         """Whether a promotion depends on what its buyer has ordered before."""
         return any(promotion.for_first_orders for promotion in self.promotions)
+
+    @property
+    def count_buyers(self) -> bool:
+        """Whether something is limited for each buyer that no code has to be typed for."""
+        return bool(self.purchase_limits) or any(
+            promotion.uses_per_customer is not None or promotion.for_first_orders
+            for promotion in self.promotions
+            if not promotion.coded
+        )
 
     def gift_skus(self) -> set[str]:
         """The SKUs that promotions may add: their offers are needed as well."""

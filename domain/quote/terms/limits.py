@@ -9,7 +9,7 @@ decided for one who is not known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
@@ -47,18 +47,24 @@ class PurchaseLimit(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields
             raise ValueError(f"{self.window!r} is not a window")
 
 
-def identities(customer_id: str | None, email: str | None, secret: bytes) -> tuple[str, ...]:
-    """What a buyer is counted by: none for somebody who is not known at all. `email` is a normalized address. A
-    mailbox counts once, whatever tag is put behind its name (RFC 5233), and whatever dots where those mean nothing."""
-    found = () if customer_id is None else (f"{_CUSTOMER}{customer_id}",)
-    if email is None:
-        return found
+def identities(
+    customer_id: str | None, email: str | None, secret: bytes, *, typed: str | None = None
+) -> tuple[str, ...]:
+    """What a buyer is counted by: none for somebody who is not known at all. `email` is the account's address, `typed`
+    the order's own; both are normalized. A mailbox counts once, whatever tag is put behind its name (RFC 5233), and
+    whatever dots where those mean nothing."""
+    found = [] if customer_id is None else [f"{_CUSTOMER}{customer_id}"]
+    found += (_mailbox(address, secret) for address in (email, typed) if address is not None)
+    return tuple(dict.fromkeys(found))
+
+
+def _mailbox(email: str, secret: bytes) -> str:
     name, _, host = email.rpartition("@")
     name = name.partition("+")[0] or name
     if host in _DOTS_MEAN_NOTHING:
         name, host = name.replace(".", ""), "gmail.com"
     hashed = blake2b(f"{name}@{host}".encode(), digest_size=_KEY_BYTES, key=secret).hexdigest()
-    return (*found, f"email:{hashed}")
+    return f"email:{hashed}"
 
 
 def customer_among(identities: Iterable[str]) -> str | None:
@@ -101,8 +107,27 @@ def allowance(
         return []
     if limit.window == ONE_ORDER:
         return [Take("", wanted, limit.most)]
+    return [Take(key, wanted, limit.most) for key in _keys_of(limit, buyer, at)]
+
+
+def _keys_of(limit: PurchaseLimit, buyer: Iterable[str], at: datetime) -> Iterator[str]:
+    """The keys of a buyer's allowances under a limit, which is for more than one order."""
     window = f"{at.astimezone(UTC):%Y-%m-%d}" if limit.window == DAY else limit.window
-    return [Take(f"limit:{limit.id}:{window}:{one}", wanted, limit.most) for one in buyer]
+    return (f"limit:{limit.id}:{window}:{one}" for one in buyer)
+
+
+def keys_without_codes(
+    promotions: Iterable[Promotion], limits: Iterable[PurchaseLimit], buyer: Sequence[str], at: datetime
+) -> Iterator[str]:
+    """Every key that any order of this buyer may take from at this moment, if no code is typed."""
+    for promotion in promotions:
+        if not promotion.coded:
+            yield from (take.key for take in uses(promotion, None, buyer) or ())
+            for currency in promotion.budget_minor:
+                yield from (take.key for take in spends(promotion, currency, 0))
+    for limit in limits:
+        if limit.window != ONE_ORDER:
+            yield from _keys_of(limit, buyer, at)
 
 
 def exceeded(takes: Iterable[Take], taken: Mapping[str, int]) -> Take | None:
