@@ -41,10 +41,10 @@ installed := .venv/.installed
 equipped := .venv/.equipped
 
 .DEFAULT_GOAL := help
-.PHONY: help up test campaign plans check format bench replay load verify simulate chaos money fuzz settings metrics clean lock
+.PHONY: help up test campaign plans check format bench bench-peers replay load verify simulate chaos money fuzz settings metrics clean lock
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: $(installed) ## Start everything on this machine; Ctrl-C stops it, the data stays in .tidegate
 	@exec $(bin)/tidegate up
@@ -71,6 +71,9 @@ format: $(equipped) ## Format the code, and fix what the linter can fix
 
 bench: $(equipped) ## Measure, and print the table of targets (ARGS for `tidegate bench`)
 	$(bin)/tidegate bench $(ARGS)
+
+bench-peers: $(equipped) ## Measure whole checkouts beside Vendure's, which comes from the npm registry (ARGS=--quick)
+	$(bin)/python -m loadtests.peers $(ARGS)
 
 replay: $(installed) ## Place the shipped real orders against a system of its own, at full speed
 	$(bin)/python -m ops.system $(bin)/tidegate replay loadtests/data/online_retail_2010-12_2011-02.csv.gz \

@@ -36,12 +36,16 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     seconds: float
 
-    def json(self, status: int) -> Any:
+    def content(self, status: int) -> bytes:
         """The body of an answer with this status. Raises Unexpected if it has another."""
         if self.status != status:
             said = self.body[:_REASON_CHARS].decode(errors="replace")
             raise Unexpected(f"wanted status {status}, got {self.status}: {said}")
-        return msgspec.json.decode(self.body)
+        return self.body
+
+    def json(self, status: int) -> Any:
+        """The same, decoded."""
+        return msgspec.json.decode(self.content(status))
 
 
 Conversation: TypeAlias = Generator["bytes | Pause", Answer, None]

@@ -30,18 +30,21 @@ _WARM_UP_SECONDS: Final = 2.0
 
 _METHOD_ID: Final = UUID(int=1)
 _PROMOTION_ID: Final = UUID(int=2)
-_CODE: Final = "WELCOME10"
+CODE: Final = "WELCOME10"
+VAT_BP: Final = 2_000
+PERCENT_BP: Final = 1_000
+DELIVERY_MINOR: Final = 395
 _TAXES: Final = {
     "home": "GB",
-    "rates": [{"name": "VAT", "area": {"country": "GB"}, "tax_class": "standard", "rate_bp": 2000}],
+    "rates": [{"name": "VAT", "area": {"country": "GB"}, "tax_class": "standard", "rate_bp": VAT_BP}],
     "policy": {"included": True},
 }
 _METHOD: Final = {
     "name": "Post",
     "areas": [{"country": "GB"}],
-    "rates": [{"currency": "GBP", "price_minor": 395, "free_from_minor": 5000}],
+    "rates": [{"currency": "GBP", "price_minor": DELIVERY_MINOR, "free_from_minor": 5000}],
 }
-_PROMOTION: Final = {"name": "Welcome", "coded": True, "action": {"kind": "percent", "percent_bp": 1000}}
+_PROMOTION: Final = {"name": "Welcome", "coded": True, "action": {"kind": "percent", "percent_bp": PERCENT_BP}}
 
 
 class Checkouts:
@@ -50,8 +53,10 @@ class Checkouts:
 
     name = "checkouts"
 
-    def __init__(self, stage: Stage, plan: Plan) -> None:
+    def __init__(self, stage: Stage, plan: Plan, skus: int = goods.SPREAD_SKUS) -> None:
+        """Shoppers buy the first `skus` of the goods."""
         self._stage = stage
+        self._skus = skus
         self._seconds = plan.seconds
         self._shoppers = plan.shoppers
         self._random = Random(goods.SEED)
@@ -87,11 +92,11 @@ class Checkouts:
     def _conversations(self, talked: Talked) -> Iterator[Conversation]:
         keys = key_ring(self._stage.config)
         shoppers: dict[str, Shopper] = {}
-        for purchase in goods.two_lines(self._random, goods.SPREAD_SKUS):
+        for purchase in goods.two_lines(self._random, self._skus):
             if purchase.customer_id not in shoppers:
                 token = mint(keys, purchase.customer_id, ["customer"], lifetime_seconds=goods.TOKEN_LIFETIME_SECONDS)
                 shoppers[purchase.customer_id] = Shopper(HOST, token)
-            yield shoppers[purchase.customer_id].buys(talked, purchase.lines, str(_METHOD_ID), _CODE)
+            yield shoppers[purchase.customer_id].buys(talked, purchase.lines, str(_METHOD_ID), CODE)
 
     def _state_terms(self, port: int) -> None:
         token = mint(key_ring(self._stage.config), "bench", ["admin"], lifetime_seconds=60)
@@ -100,7 +105,7 @@ class Checkouts:
             ("PUT", "/terms/taxes", _TAXES),
             ("PUT", f"/terms/methods/{_METHOD_ID}", _METHOD),
             ("PUT", promotion, _PROMOTION),
-            ("POST", f"{promotion}/codes", {"codes": [_CODE]}),
+            ("POST", f"{promotion}/codes", {"codes": [CODE]}),
         ):
             _ask(port, token, method, path, body)
 

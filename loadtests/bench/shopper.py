@@ -12,11 +12,11 @@ from loadtests.conversations import Conversation, Pause, Talked, Unexpected
 from loadtests.loadgen import request
 
 _API: Final = "/api/v1"
-_LOOK_AGAIN_SECONDS: Final = 0.02
-_LOOKS: Final = 500
+LOOK_AGAIN_SECONDS: Final = 0.02
+LOOKS: Final = 500
 _WAIT_SECONDS: Final = 10
 _PAYMENT: Final = {"provider": "sandbox", "method": "card"}
-_ADDRESS: Final = {
+ADDRESS: Final = {
     "name": "Ada Lovelace",
     "line1": "1 Harbour Street",
     "city": "London",
@@ -47,7 +47,7 @@ class Shopper:
         spent += answer.seconds
         path = f"/checkouts/{answer.json(201)['id']}"
         for change in (
-            {"email": "ada@example.com", "address": _ADDRESS},
+            {"email": "ada@example.com", "address": ADDRESS},
             {"method_id": method_id},
             {"codes": [code]},
         ):
@@ -62,11 +62,11 @@ class Shopper:
         looks = 0
         while order["status"] != "confirmed":
             looks += 1
-            if looks > _LOOKS:
+            if looks > LOOKS:
                 raise Unexpected(f"still not paid: {order['payment']}")
-            yield Pause(_LOOK_AGAIN_SECONDS)
+            yield Pause(LOOK_AGAIN_SECONDS)
             answer = yield self._get(f"/orders/{order['id']}")
-            spent += answer.seconds + _LOOK_AGAIN_SECONDS
+            spent += answer.seconds + LOOK_AGAIN_SECONDS
             order = {**order, **answer.json(200)}
         talked.timed(CHECKOUT, spent)
 

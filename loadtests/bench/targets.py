@@ -55,15 +55,15 @@ class Target(msgspec.Struct, frozen=True):
 def targets(results: Results, past_orders: int) -> list[Target]:
     """The project's targets; the one about a large table only if `--rows` asked for it."""
     found = [
-        _ratio(results, "apply, spread SKUs, to pgbench's best", "apply spread", "pgbench spread: ", 3, 4),
-        _ratio(results, "apply, hot SKUs, to pgbench's best", "apply hot", "pgbench hot: ", 13, 25),
-        _ratio(results, "end to end, to the baseline", "end to end: tidegate", "end to end: baseline", 5, 10),
-        _ratio(results, "accept (durable 202), to raw ASGI", "accept: gateway", "accept: raw ASGI", 0.22, 0.30),
-        _ratio(results, "apply, one order in 10 sold out, to none", "apply sold out", "apply spread", 0.8, 0.95),
+        ratio(results, "apply, spread SKUs, to pgbench's best", "apply spread", "pgbench spread: ", 3, 4),
+        ratio(results, "apply, hot SKUs, to pgbench's best", "apply hot", "pgbench hot: ", 13, 25),
+        ratio(results, "end to end, to the baseline", "end to end: tidegate", "end to end: baseline", 5, 10),
+        ratio(results, "accept (durable 202), to raw ASGI", "accept: gateway", "accept: raw ASGI", 0.22, 0.30),
+        ratio(results, "apply, one order in 10 sold out, to none", "apply sold out", "apply spread", 0.8, 0.95),
         Target("unloaded Prefer: wait order, p50", results.median("wait: p50"), MILLISECONDS, 15, 6),
-        _ratio(results, "the same, to one pgbench client's order", "wait: p50", "wait: pgbench", 4, 3, COST),
+        ratio(results, "the same, to one pgbench client's order", "wait: p50", "wait: pgbench", 4, 3, COST),
         *(
-            _ratio(
+            ratio(
                 results,
                 f"{clients} waiting clients, to the baseline",
                 f"waiting {clients}: tidegate",
@@ -73,7 +73,7 @@ def targets(results: Results, past_orders: int) -> list[Target]:
             )
             for clients, must, aim in ((16, 5, 10), (64, 10, 20))
         ),
-        _ratio(
+        ratio(
             results,
             "64 waiting clients, one order in 10 sold out, to none",
             "waiting 64, one in 10 sold out: tidegate",
@@ -81,7 +81,7 @@ def targets(results: Results, past_orders: int) -> list[Target]:
             0.9,
             1.0,
         ),
-        _ratio(
+        ratio(
             results,
             "CPU an order of 64 waiting clients, to that of full mailboxes",
             "CPU an order, 64: tidegate",
@@ -90,10 +90,10 @@ def targets(results: Results, past_orders: int) -> list[Target]:
             2.5,
             COST,
         ),
-        _ratio(results, "a cached page of 20 products, to raw ASGI", "browse: gateway", "browse: raw ASGI", 0.25, 0.40),
+        ratio(results, "a cached page of 20 products, to raw ASGI", "browse: gateway", "browse: raw ASGI", 0.25, 0.40),
         Target("search among 100,000 products, p95", results.median("search: p95"), MILLISECONDS, 50, None),
         Target("deliveries to 1,000 sockets", results.median("feed: deliveries"), DELIVERIES, 60_000, 200_000),
-        _ratio(results, "the same burst, to Node's ws", "feed: deliveries", "feed: Node's ws deliveries", 1, 3),
+        ratio(results, "the same burst, to Node's ws", "feed: deliveries", "feed: Node's ws deliveries", 1, 3),
         Target("commit to socket, p99", results.median("feed: commit to socket p99"), MILLISECONDS, 50, 15),
         Target("resume of 100,000 events", results.median("feed: resume of 100,000 events"), SECONDS, 5, 1),
         Target("memory of an idle socket", results.median("feed: memory of an idle socket"), KILOBYTES, 60, 30),
@@ -103,7 +103,7 @@ def targets(results: Results, past_orders: int) -> list[Target]:
         Target("verify", results.median(verify.RATE), verify.EVENTS_PER_SECOND, 10_000, 20_000),
         Target("peak memory of verify", results.median(verify.MEMORY), MEBIBYTES, 150, None),
         *(
-            _ratio(
+            ratio(
                 results,
                 f"CPU of an order {what} with metrics, to without",
                 f"costs: CPU of an order {what}, counted",
@@ -127,17 +127,18 @@ def targets(results: Results, past_orders: int) -> list[Target]:
     ]
     if past_orders:
         what = f"apply with {past_orders:,} orders before, to none"
-        found.append(_ratio(results, what, rows.full(past_orders), rows.EMPTY, 0.80, None))
+        found.append(ratio(results, what, rows.full(past_orders), rows.EMPTY, 0.80, None))
     # pgbench's best has no gapless log; beside it, the one that promises what Tidegate does.
     for shape in ("spread", "hot"):
         what = f"apply, {shape} SKUs, to pgbench with a gapless log"
-        found.append(_ratio(results, what, f"apply {shape}", f"pgbench {shape}: gapless", None, None))
+        found.append(ratio(results, what, f"apply {shape}", f"pgbench {shape}: gapless", None, None))
     return found
 
 
-def _ratio(
+def ratio(
     results: Results, what: str, ours: str, theirs: str, must: float | None, aim: float | None, unit: str = TIMES
 ) -> Target:
+    """The median of `ours` to that of the fastest series that begins with `theirs`."""
     value, best = results.median(ours), results.best(theirs)
     if value is None or best is None:
         return Target(what, None, unit, must, aim)

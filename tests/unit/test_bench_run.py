@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from loadtests.bench import cli, report
+from loadtests.bench import cli, report, rounds
 from loadtests.bench.listeners import listening
 from loadtests.bench.plan import Failure, Measured, Results
 from loadtests.bench.stage import HOST, BenchError, ending
@@ -53,9 +53,9 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *errors: Exception) -> tu
     """Both sections in three rounds; the first one fails in the second round, if it is told to."""
     monkeypatch.setattr(Failing, "at", dict(enumerate(errors, 2)))
     monkeypatch.setattr(cli, "SECTIONS", (Failing, Section))
-    monkeypatch.setattr(cli, "Stage", lambda *_: nullcontext())
-    monkeypatch.setattr(cli, "configuration", lambda *_: {"cpu": "one"})
-    monkeypatch.setattr(cli, "busy_percent", lambda: 0.0)
+    monkeypatch.setattr(rounds, "Stage", lambda *_: nullcontext())
+    monkeypatch.setattr(rounds, "configuration", lambda *_: {"cpu": "one"})
+    monkeypatch.setattr(rounds, "busy_percent", lambda: 0.0)
     file = folder / "bench.json"
     done = CliRunner().invoke(cli.bench, ["--json", str(file)], env={"COLUMNS": str(COLUMNS)})
     return done, msgspec.json.decode(file.read_bytes()) if file.exists() else {}
