@@ -3,7 +3,9 @@ answer."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -15,9 +17,13 @@ from domain.model import Command
 from domain.orders import CancelOrder
 from domain.payments.amounts import Change
 from domain.payments.commands import RefundPayment
+from gateway.realtime.statistics.figures import Waiting
+from gateway.realtime.statistics.waiting import WaitingWatch
 from gateway.views import payments as payment_views
 from gateway.views.waiting import Waits, waits
-from runtime.engine import create_engine
+from ops.ports import free_port
+from runtime.engine import VIEW_FAILED, create_engine
+from tests.integration.background import until
 from tests.integration.shopfloor import ANN, STAFF
 from tests.integration.till import Till
 from workers.money_watch import MoneyWatch
@@ -167,6 +173,38 @@ async def test_open_checkouts_are_counted(till: Till) -> None:
     await watch.look()
     assert sample("tidegate_checkouts_open") == 1
     assert await waiting(till) == Waits(0, None, 1, 0)
+
+
+async def test_what_waits_stays_known_while_it_is_looked_up_again(till: Till) -> None:
+    """The board would flicker otherwise, most of all where a look takes long."""
+    await till.checkout()
+    engine = create_engine(till.floor.database_url, pool_size=1)
+    try:
+        watch = WaitingWatch(engine)
+        assert watch.known is None
+        await watch.look()
+        assert watch.known == Waiting(0, None, 1, 1)
+        async with till.tasks.pool.acquire() as holder, holder.transaction():
+            await holder.execute("LOCK TABLE checkouts IN ACCESS EXCLUSIVE MODE")
+            looking = asyncio.create_task(watch.look())
+            await until(partial(_somebody_waits_for_a_lock, till))
+            assert watch.known == Waiting(0, None, 1, 1)
+        await looking
+        assert watch.known == Waiting(0, None, 1, 1)
+    finally:
+        await engine.dispose()
+    nowhere = create_engine(f"postgresql://nobody@127.0.0.1:{free_port()}/nothing", pool_size=1)
+    gone = WaitingWatch(nowhere)
+    gone.known = watch.known
+    with pytest.raises(VIEW_FAILED):
+        await gone.look()
+    assert gone.known is None
+    await nowhere.dispose()
+
+
+async def _somebody_waits_for_a_lock(till: Till) -> bool:
+    waits_for = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'checkouts'::regclass)"
+    return bool(await till.tasks.pool.fetchval(waits_for))
 
 
 async def test_calls_of_providers_are_timed_by_what_came_of_them(till: Till) -> None:

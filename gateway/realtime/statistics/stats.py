@@ -17,15 +17,14 @@ from msgspec.structs import asdict, replace
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.realtime.statistics.figures import Figures, Minute, Waiting
-from gateway.realtime.statistics.pace import Pace
+from gateway.realtime.statistics.figures import Figures, Minute
 from gateway.realtime.statistics.past import PAST_SECONDS, STEP_SECONDS, History
 from gateway.realtime.statistics.shelf import ShelfWatch
+from gateway.realtime.statistics.waiting import WaitingWatch
 from gateway.realtime.statistics.window import WINDOW_SECONDS, Window
 from gateway.realtime.tail import Tail
 from gateway.views import log
 from gateway.views.sales import sales
-from gateway.views.waiting import waits
 from runtime.engine import VIEW_FAILED
 from runtime.mailboxes.redis_keys import stream_key
 from runtime.records import EventRecord
@@ -78,8 +77,7 @@ class Statistics:
         self._counting: _Counting | None = None
         self._meanwhile: list[EventRecord] = []
         self._shelf = ShelfWatch(engine)
-        self._waiting: Waiting | None = None
-        self._waiting_pace = Pace()
+        self._waiting = WaitingWatch(engine)
         self._backlog = 0
         self._backlog_at = -_BACKLOG_GOOD_SECONDS
         tail.watch(self._count)
@@ -107,7 +105,7 @@ class Statistics:
         await asyncio.gather(
             self._each_second(self._tell),
             self._each_second(self._look_at_shelf),
-            self._each_second(self._look_at_what_waits),
+            self._each_second(self._waiting.look_if_due),
             self._each_second(self._look_at_mailboxes),
         )
 
@@ -147,7 +145,7 @@ class Statistics:
             window_seconds=WINDOW_SECONDS,
             shelf=self._shelf.low(window.pieces),
             backlog=self._backlog if time.monotonic() - self._backlog_at < _BACKLOG_GOOD_SECONDS else None,
-            waiting=self._waiting,
+            waiting=self._waiting.known,
             **asdict(self._shelf.named(minute)),
         )
         for (watcher, name), told_before in list(self._watchers.items()):
@@ -188,15 +186,6 @@ class Statistics:
         """Keeps up to date what runs low, and the availability of the SKUs in the figures."""
         if self._counting is not None:
             await self._shelf.look(_skus(self._counting.window.summary(int(time.time()))))
-
-    async def _look_at_what_waits(self) -> None:
-        """Keeps up to date which payments are pending, and which checkouts are open."""
-        if not self._waiting_pace.is_due():
-            return
-        began, self._waiting = time.monotonic(), None
-        async with self._engine.connect() as connection:
-            self._waiting = Waiting(*await waits(connection))
-        self._waiting_pace.looked(began)
 
     async def _look_at_mailboxes(self) -> None:
         """Keeps up to date how many commands wait in all mailboxes."""
