@@ -6,8 +6,10 @@ nothing here reads a clock.
 """
 
 from typing import Final
-from uuid import UUID
+from uuid import UUID, SafeUUID
 from zlib import crc32
+
+import msgspec
 
 SLOT_COUNT: Final = 4096
 
@@ -15,10 +17,23 @@ _VERSION_7: Final = 0x7 << 76
 _VARIANT_RFC: Final = 0b10 << 62
 _RANDOM_MASK: Final = (1 << 62) - 1
 
+_new: Final = object.__new__
+_set: Final = object.__setattr__
+_UNKNOWN: Final = SafeUUID.unknown
+
 
 def new_id(now_ms: int, slot: int, random: int) -> UUID:
     """A UUIDv7 for the millisecond `now_ms` (Unix time) that carries `slot` and the low 62 bits of `random`."""
-    return UUID(int=now_ms << 80 | _VERSION_7 | slot << 64 | _VARIANT_RFC | random & _RANDOM_MASK)
+    made: UUID = _new(UUID)  # whose constructor takes three times as long, to find out what it was given
+    _set(made, "int", now_ms << 80 | _VERSION_7 | slot << 64 | _VARIANT_RFC | random & _RANDOM_MASK)
+    _set(made, "is_safe", _UNKNOWN)
+    return made
+
+
+def text_of(identifier: UUID) -> str:
+    """An id as `str` writes it, in a fifth of the time."""
+    text: str = msgspec.to_builtins(identifier)
+    return text
 
 
 def milliseconds_of(identifier: UUID) -> int:

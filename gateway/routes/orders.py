@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
 from domain.fields.catalogue import QUANTITY
+from domain.ids import text_of
 from domain.limits import ORDER_MAX_LINES, SKU_PATTERN
 from domain.model import Actor, Wanted
 from domain.orders import CancelOrder, ConfirmOrder, FulfilOrder, PlaceOrder, is_guest
@@ -141,7 +142,7 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     lines = tuple(Wanted(sku, quantity) for sku, quantity in quantities.items())
     counted_by = await edge.buyers.identities(actor.principal, order_body.email)
     command = PlaceOrder(order_id, actor.principal, lines, personal(order_body.email), counted_by)
-    accepted = await edge.submitter.submit(asked, command, str(order_id), deferrable=True)
+    accepted = await edge.submitter.submit(asked, command, text_of(order_id), deferrable=True)
     guest_token = None
     if caller is NOBODY:
         lifetime_seconds = edge.config.guest_token_seconds

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from fastapi import Request, Response
 
-from domain.ids import mailbox_of_slot, new_id, slot_of_id, slot_of_key
+from domain.ids import mailbox_of_slot, new_id, slot_of_id, slot_of_key, text_of
 from domain.model import Actor, Command
 from gateway.web import API
 from gateway.web.problems import Problem
@@ -41,15 +41,17 @@ _encoder: Final = msgspec.json.Encoder()
 class _Receipt(Response):
     """A 202. To make a response of a body and headers takes Starlette longer than to make the body."""
 
-    def __init__(self, body: bytes, headers: list[tuple[str, str]]) -> None:
+    def __init__(self, body: bytes, location: str, headers: dict[str, str]) -> None:
         self.status_code = 202
         self.body = body
         self.background = None
         self.raw_headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
-            *[(name.lower().encode(), value.encode()) for name, value in headers],
+            (b"location", location.encode()),
         ]
+        for name, value in headers.items():
+            self.raw_headers.append((name.lower().encode(), value.encode()))
 
 
 class Accepted(NamedTuple):
@@ -75,10 +77,10 @@ class Accepted(NamedTuple):
 
     def response(self, guest_token: str | None = None) -> Response:
         """202: the id of what will exist, and the URL of its status; and, for a guest, the token to ask with."""
-        command_id = str(self.command_id)
+        command_id = text_of(self.command_id)
         url = f"{API}/commands/{command_id}"
         said = _Said(self.resource, command_id, url, msgspec.UNSET if guest_token is None else guest_token)
-        return _Receipt(_encoder.encode(said), [("location", url), *self.headers().items()])
+        return _Receipt(_encoder.encode(said), url, self.headers())
 
 
 class Ask(NamedTuple):

@@ -1,13 +1,14 @@
 """Identifiers: UUIDv7 with a slot, and the mailboxes' shares of the ring of slots."""
 
 from collections import Counter
+from pickle import dumps, loads
 from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id, slot_of_id, slot_of_key
+from domain.ids import SLOT_COUNT, mailbox_of_slot, new_id, slot_of_id, slot_of_key, text_of
 
 moments = st.integers(0, 2**48 - 1)
 slots = st.integers(0, SLOT_COUNT - 1)
@@ -22,6 +23,15 @@ def test_an_id_is_a_uuid_of_version_7_and_carries_its_time_and_slot(now_ms: int,
     assert identifier.int >> 80 == now_ms
     assert slot_of_id(identifier) == slot
     assert identifier.int & (2**62 - 1) == random & (2**62 - 1)
+
+
+@given(moments, slots, randoms)
+def test_an_id_is_one_like_those_that_its_class_makes(now_ms: int, slot: int, random: int) -> None:
+    identifier = new_id(now_ms, slot, random)
+    made = UUID(int=identifier.int)
+    assert (identifier, hash(identifier), identifier.is_safe) == (made, hash(made), made.is_safe)
+    assert loads(dumps(identifier)) == made
+    assert text_of(identifier) == str(made)
 
 
 @given(moments, slots, randoms)
