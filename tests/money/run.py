@@ -4,11 +4,13 @@ turn, waits until all is settled, and compares the books."""
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from random import Random
 from typing import Final
 
@@ -52,11 +54,17 @@ _UNSETTLED: Final = """
 
 
 async def run(
-    seed: int, checkouts: int, *, kill_count: int | None = None, bug: str | None = None, say: bool = False
+    seed: int,
+    checkouts: int,
+    *,
+    seconds: float = math.inf,
+    kill_count: int | None = None,
+    bug: str | None = None,
+    say: bool = False,
 ) -> Findings:
-    """Has so many checkouts made, as the seed says, in a system of its own; returns what was found in the end.
-    `kill_count` is how often something is killed, by default once in 250 checkouts, and each thing at least once. `bug`
-    is planted into the processes; with `say`, what happens is printed."""
+    """Has so many checkouts made, as the seed says, in a system of its own, of which none begins after so many
+    `seconds`; returns what was found in the end. `kill_count` is how often something is killed, by default once in 250
+    checkouts, and each thing at least once. `bug` is planted into the processes; with `say`, what happens is printed."""
     if kill_count is None:
         kill_count = max(len(KILLED_IN_TURN), checkouts // _CHECKOUTS_A_KILL)
     with HostileSystem(_SETTINGS, bug) as system:
@@ -65,7 +73,8 @@ async def run(
         async with Persistent(system) as client:
             rush = _Rush(system, client, shop, told, say=say)
             began = time.monotonic()
-            await rush.goes(seed, checkouts, kills(seed, checkouts, kill_count) if kill_count else [])
+            deaths = kills(seed, checkouts, kill_count) if kill_count else []
+            await rush.goes(seed, purchases(seed, checkouts), deaths, until=began + seconds)
             took = time.monotonic() - began
             await system.calms_down()
             within_seconds = _SETTLES_WITHIN_SECONDS if bug is None else _SETTLES_WITHIN_WITH_A_BUG_SECONDS
@@ -80,7 +89,7 @@ async def run(
         waiting = report["counts"]["mailbox_entries_waiting"]
         findings.unless(waiting == 0, f"{waiting} commands wait")
         findings.counts.update(rush.killed)
-        findings.counts["checkouts a minute"] = round(60 * checkouts / took)
+        findings.counts["checkouts a minute"] = round(60 * len(told.bought) / took)
         return findings
 
 
@@ -95,16 +104,22 @@ class _Rush:
         self._told = told
         self._say = say
         self._done = 0
+        self._is_over = False
         self._progress = asyncio.Condition()
 
-    async def goes(self, seed: int, checkouts: int, deaths: Sequence[Kill]) -> None:
-        """Returns when all is bought, and everything that was killed is alive again."""
+    async def goes(self, seed: int, plans: Iterator[Purchase], deaths: Sequence[Kill], *, until: float) -> None:
+        """Returns when all is bought, or all that was begun `until` then (monotonic), and everything that was killed is
+        alive again."""
         await self._system.turns(Random(f"mood {seed}"))
-        plans = purchases(seed, checkouts)
-        async with asyncio.TaskGroup() as people:
-            people.create_task(self._kill(seed, deaths))
-            for _ in range(min(_BUYERS, checkouts)):
-                people.create_task(self._live(plans))
+        in_time = takewhile(lambda _: time.monotonic() < until, plans)
+        async with asyncio.TaskGroup() as everybody:
+            everybody.create_task(self._kill(seed, deaths))
+            async with asyncio.TaskGroup() as people:
+                for _ in range(_BUYERS):
+                    people.create_task(self._live(in_time))
+            async with self._progress:
+                self._is_over = True
+                self._progress.notify_all()
 
     async def _live(self, plans: Iterator[Purchase]) -> None:
         for plan in plans:
@@ -122,8 +137,9 @@ class _Rush:
     async def _kill(self, seed: int, deaths: Sequence[Kill]) -> None:
         for number, kill in enumerate(deaths):
             async with self._progress:
-                while self._done < kill.after:
-                    await self._progress.wait()
+                await self._progress.wait_for(lambda: self._is_over or self._done >= kill.after)  # noqa: B023 - now
+                if self._is_over:
+                    return
             if self._say:
                 click.echo(f"  {self._done:,} done; {kill.target} is killed, for {kill.lasts:.1f} s")
             await self._system.kill(kill)
@@ -158,12 +174,13 @@ async def _settle(system: HostileSystem, clerk: Clerk, within_seconds: float) ->
 @click.command()
 @click.option("--checkouts", default=CHECKOUTS, show_default=True, help="How many.")
 @click.option("--seed", default=1, show_default=True, help="What people do, and what is killed, follows from it.")
+@click.option("--seconds", default=math.inf, help="Begin none after that. [default: all]")
 @click.option("--kills", "kill_count", type=int, help="How often something is killed. [default: once in 250 checkouts]")
 @click.option("--bug", type=click.Choice(list(moneybugs.PLACES)), help="Plant this bug, to see that it is found.")
-def main(checkouts: int, seed: int, kill_count: int | None, bug: str | None) -> None:
+def main(checkouts: int, seed: int, seconds: float, kill_count: int | None, bug: str | None) -> None:
     """Sell against a hostile provider while everything is killed in turn, and compare the books."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever ends us, the system is ended, too
-    findings = asyncio.run(run(seed, checkouts, kill_count=kill_count, bug=bug, say=True))
+    findings = asyncio.run(run(seed, checkouts, seconds=seconds, kill_count=kill_count, bug=bug, say=True))
     for what, count in sorted(findings.counts.items()):
         click.echo(f"  {count:,} {what}")
     for said in findings.found[:_SAYS_MAX]:
