@@ -64,7 +64,7 @@ async def run(
 ) -> Findings:
     """Has so many checkouts made, as the seed says, in a system of its own, of which none begins after so many
     `seconds`; returns what was found in the end. `kill_count` is how often something is killed, by default once in 250
-    checkouts, and each thing at least once. `bug` is planted into the processes; with `say`, what happens is printed."""
+    checkouts, and each thing at least once. `bug` is planted into the processes; `say` prints what happens."""
     if kill_count is None:
         kill_count = max(len(KILLED_IN_TURN), checkouts // _CHECKOUTS_A_KILL)
     with HostileSystem(_SETTINGS, bug) as system:
