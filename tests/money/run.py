@@ -35,7 +35,7 @@ _BUYERS: Final = 48
 """At once."""
 _SAYS_MAX: Final = 20
 _SETTLES_WITHIN_SECONDS: Final = 120.0
-_SETTLES_WITHIN_WITH_A_BUG_SECONDS: Final = 25.0
+_SETTLES_WITHIN_WITH_A_BUG_SECONDS: Final = 20.0
 """It may never."""
 _SWEEPS_MAX: Final = 10
 _SETTINGS: Final = {

@@ -1,4 +1,4 @@
-"""Checkouts at a hostile provider come out to the penny, and the auditor finds the bugs that are planted for it."""
+"""Checkouts at a hostile provider come out to the penny."""
 
 from itertools import islice
 from typing import Final
@@ -9,7 +9,6 @@ from tests.money.plan import KILLED_IN_TURN, kills, purchases
 from tests.money.run import run
 
 _CHECKOUTS: Final = 3_000
-_WITH_A_BUG: Final = 150
 
 
 def test_a_seed_says_what_people_do_and_what_is_killed() -> None:
@@ -41,22 +40,3 @@ async def test_checkouts_at_a_hostile_provider_come_out_to_the_penny() -> None:
     for money in ("charged", "refunded", "cancelled", "paid by cards"):
         assert counts[f"{money}, in minor units"] > 0, money
     assert all(counts[f"kills of {target}"] for target in KILLED_IN_TURN)
-
-
-@pytest.mark.campaign
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    ("bug", "finds"),
-    [
-        ("key_dropped", " at the provider, "),
-        ("created_anew", "at the provider is not ours"),
-        ("outcome_twice", " here"),
-        ("lost_is_declined", "are held and"),
-        ("not_let_go", "was not let go"),
-        ("cards_keep", "card "),
-        ("codes_keep", "are taken, by"),
-    ],
-)
-async def test_it_finds(bug: str, finds: str) -> None:
-    found = (await run(1, _WITH_A_BUG, kill_count=0, bug=bug)).found
-    assert any(finds in each for each in found), found

@@ -79,11 +79,6 @@ def cards_keep(module: Any) -> None:
     module.returns = lambda payments, at: iter(())
 
 
-def codes_keep(module: Any) -> None:
-    """What an order took of a code is not given back."""
-    module.gives_back = lambda takes: iter(())
-
-
 PLACES: Final = {
     "key_dropped": ("runtime.payments.sandbox", key_dropped),
     "created_anew": ("runtime.payments.sandbox", created_anew),
@@ -91,5 +86,4 @@ PLACES: Final = {
     "lost_is_declined": ("workers.performers.payments", lost_is_declined),
     "not_let_go": ("domain.ending", not_let_go),
     "cards_keep": ("domain.ending", cards_keep),
-    "codes_keep": ("domain.checkouts", codes_keep),
 }
