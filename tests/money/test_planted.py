@@ -17,7 +17,7 @@ _CHECKOUTS: Final = 150
         ("key_dropped", " at the provider, "),
         ("created_anew", "at the provider is not ours"),
         ("outcome_twice", " here"),
-        ("lost_is_declined", "are held and"),
+        ("lost_is_declined", " at the provider, 0 here"),
         ("not_let_go", "was not let go"),
         ("cards_keep", "card "),
     ],
