@@ -3,6 +3,7 @@ share, store credit, and stock."""
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -40,6 +41,8 @@ _METHOD: Final = {
 }
 _CARD_MINOR: Final = 5 * PRICE_MINOR
 _CHECKOUTS_A_CARD: Final = 20
+_CARDS_MAX: Final = 1_000
+_CARDS_AT_ONCE: Final = 50
 _CHECKOUTS_A_SCARCE_CODE: Final = 20
 _CHECKOUTS_A_SCARCE_PIECE: Final = 20
 CREDIT_MINOR: Final = 3_000
@@ -63,11 +66,13 @@ async def stated(system: System, checkouts: int, random: Random) -> Shop:
         (await admin.put(f"/terms/methods/{METHOD_ID}", _METHOD)).ok()
         await _promotion(admin, _PROMOTION_ID, CODE, 1_000)
         await _promotion(admin, _SCARCE_PROMOTION_ID, SCARCE_CODE, 500, uses_limit=uses)
-        cards = []
-        for _ in range(max(2, checkouts // _CHECKOUTS_A_CARD)):
-            amount_minor = random.randint(1, _CARD_MINOR)
-            body = {"amount_minor": amount_minor, "currency": CURRENCY}
-            cards.append((await admin.post("/gift-cards", body)).ok(201)["code"])
+        cards: list[str] = []
+        count = min(_CARDS_MAX, max(2, checkouts // _CHECKOUTS_A_CARD))
+        for first in range(0, count, _CARDS_AT_ONCE):
+            amounts = [random.randint(1, _CARD_MINOR) for _ in range(first, min(count, first + _CARDS_AT_ONCE))]
+            bodies = [{"amount_minor": amount_minor, "currency": CURRENCY} for amount_minor in amounts]
+            issued = await asyncio.gather(*(admin.post("/gift-cards", body) for body in bodies))
+            cards += [answer.ok(201)["code"] for answer in issued]
         for number in range(CREDITED):
             body = {"amount_minor": CREDIT_MINOR, "currency": CURRENCY, "reason": "A present"}
             (await admin.post(f"/store-credit/{buyer(number)}", body)).ok()
