@@ -9,10 +9,10 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -163,12 +163,20 @@ async def _settle(system: HostileSystem, clerk: Clerk, within_seconds: float) ->
                 return [*found, str(error)]
             if not (orphaned := await clerk.orphaned()):
                 return found
-            for payment in orphaned:
-                types = {entry["type"] for entry in payment["entries"]}
-                if payment["capturable_minor"] and "cancel_failure" not in types:
-                    found.append(f"payment {payment['id']} of an order that is no more was not let go")
+            found += [
+                f"payment {payment['id']} of an order that is no more was not let go"
+                for payment in orphaned
+                if not _is_for_staff(payment)
+            ]
             await asyncio.gather(*map(clerk.settle, orphaned))
     return [*found, f"money of orders that are no more, after {_SWEEPS_MAX} sweeps"]
+
+
+def _is_for_staff(payment: Mapping[str, Any]) -> bool:
+    """Whether it is right that money of an order that is no more is left for staff: what was charged is, and what the
+    provider did not let go. What cards paid goes back by itself."""
+    has_failed = any(entry["type"] == "cancel_failure" for entry in payment["entries"])
+    return payment["card_id"] is None and (has_failed or not payment["capturable_minor"])
 
 
 @click.command()

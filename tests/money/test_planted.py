@@ -18,8 +18,8 @@ _CHECKOUTS: Final = 150
         ("created_anew", "at the provider is not ours"),
         ("outcome_twice", " here"),
         ("lost_is_declined", " at the provider, 0 here"),
-        ("not_let_go", "was not let go"),
-        ("cards_keep", "card "),
+        ("not_let_go", "payments that are pending"),
+        ("cards_keep", "was not let go"),
     ],
 )
 async def test_it_finds(bug: str, finds: str) -> None:
