@@ -8,7 +8,7 @@ import pytest
 from tests.money.plan import KILLED_IN_TURN, kills, purchases
 from tests.money.run import run
 
-_CHECKOUTS: Final = 3_000
+_CHECKOUTS: Final = 2_000
 
 
 def test_a_seed_says_what_people_do_and_what_is_killed() -> None:

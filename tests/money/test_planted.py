@@ -6,7 +6,7 @@ import pytest
 
 from tests.money.run import run
 
-_CHECKOUTS: Final = 150
+_CHECKOUTS: Final = 120
 
 
 @pytest.mark.campaign
