@@ -40,7 +40,7 @@ _METHOD: Final = {
     "rates": [{"currency": CURRENCY, "price_minor": 395, "free_from_minor": 1_500}],
 }
 _CARD_MINOR: Final = 5 * PRICE_MINOR
-_CHECKOUTS_A_CARD: Final = 20
+_CHECKOUTS_A_CARD: Final = 10
 _CARDS_MAX: Final = 1_000
 _CARDS_AT_ONCE: Final = 50
 _CHECKOUTS_A_SCARCE_CODE: Final = 20
