@@ -65,7 +65,7 @@ def _take_over(shop: Shop, command: TakeOverCheckout, context: Context) -> Decis
     if checkout is not None and checkout.customer_id == customer_id:
         return (CheckoutUnchanged(checkout.id, customer_id, checkout.order_id),)
     if checkout is None or checkout.customer_id != command.guest_id or not is_guest(command.guest_id):
-        return _not_found(command.checkout_id)
+        return not_found(command.checkout_id)
     if checkout.status != OPEN:
         return not_open(checkout)
     lines = _added_up(command.lines or (), checkout)
@@ -126,11 +126,12 @@ def checkout_of(shop: Shop, checkout_id: UUID, context: Context) -> Checkout | R
     checkout = shop.of(Checkout).get(checkout_id)
     if checkout is None or not (context.actor.is_staff or checkout.customer_id == context.actor.principal):
         # The same rejection for both: nobody must learn whether another's checkout exists.
-        return _not_found(checkout_id)
+        return not_found(checkout_id)
     return checkout
 
 
-def _not_found(checkout_id: UUID) -> Rejection:
+def not_found(checkout_id: UUID) -> Rejection:
+    """The refusal of what is about a checkout that there is not."""
     return Rejection("checkout_not_found", "There is no such checkout.", {"checkout_id": str(checkout_id)})
 
 

@@ -70,6 +70,7 @@ TERMS_MAX_PARTS: Final = 2_000
 # Of which rows stay when they are taken back.
 TERMS_MAX_NAMES: Final = 20_000
 DELIVERY_OPTIONS_MAX: Final = 20
+PART_MAX_TAXES: Final = 20
 ADDRESS_LINE_MAX_CHARS: Final = 200
 POSTAL_CODE_MAX_CHARS: Final = 16
 REGION_MAX_CHARS: Final = 6

@@ -17,11 +17,11 @@ from domain.gift_cards import GiftCard
 from domain.model import Shop, Wanted
 from domain.orders import is_guest
 from domain.promotion_codes import codes_of
-from domain.quote.basket import STORE_CREDIT, Basket, Card
+from domain.quote.basket import STORE_CREDIT, Basket, Card, TaxEstimate, TaxQuestion
 from domain.quote.options import delivery_options
 from domain.quote.places import Place
 from domain.quote.quoted import Quote, QuotedDelivery, Remark
-from domain.quote.quoting import quote
+from domain.quote.quoting import quote, tax_question
 from domain.quote.terms import Terms
 from domain.quote.terms.promotions import folded_code
 from domain.terms import terms_of
@@ -53,6 +53,18 @@ def options_of(
     """The deliveries that the checkout could have, with their prices."""
     basket, terms = _asked(shop, checkout, identities)
     return delivery_options(basket, shop.offers, terms, at)
+
+
+def taxes_to_ask(shop: Shop, checkout: Checkout, at: datetime, identities: tuple[str, ...] = ()) -> TaxQuestion | None:
+    """What the shop's tax provider has to be asked about the checkout; None if it knows where to none, or is being
+    asked. What it has refused to answer may be asked again."""
+    basket, terms = _asked(shop, checkout, identities)
+    asked = tax_question(basket, shop.offers, terms, at)
+    if asked is None or not asked.parts:
+        return None
+    before = basket.tax_estimate
+    is_new = before is None or before.question != asked or (before.answer is not None and before.answer.refused)
+    return asked if is_new else None
 
 
 def wanted_by(checkout: Checkout) -> tuple[Wanted, ...]:
@@ -92,6 +104,7 @@ def _asked(
         cards=tuple(_cards(shop, checkout)),
         identities=identities,
         taken=taken(shop),
+        tax_estimate=_estimate_of(checkout),
     )
     return basket, terms
 
@@ -129,6 +142,12 @@ def _cards(shop: Shop, checkout: Checkout) -> Iterator[Card | None]:
     if (credit_id := store_credit_of(shop, checkout)) is not None:
         available = shop.balance(CARDS, card_key(credit_id)).available
         yield Card(credit_id, currency_of(shop, checkout), available, STORE_CREDIT)
+
+
+def _estimate_of(checkout: Checkout) -> TaxEstimate | None:
+    if checkout.tax_question is None:
+        return None
+    return TaxEstimate(TaxQuestion.opened(checkout.tax_question), checkout.tax_answer)
 
 
 def _destination(checkout: Checkout) -> Place | None:

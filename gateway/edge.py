@@ -32,7 +32,7 @@ from gateway.realtime.tail import Tail
 from gateway.realtime.turns import Turns
 from gateway.server.scraping import scraper
 from gateway.server.stopping import Stopping
-from gateway.views.checkouts import Quoting
+from gateway.views.quoting import Quoting
 from gateway.web.exporting import Exports
 from gateway.web.reads import Reads
 from gateway.writing.answers import Answers
@@ -58,6 +58,7 @@ from runtime.redis_pipeline import Copies
 from runtime.replica import Place, Replica
 from runtime.settings import Settings
 from runtime.signing_keys import key_ring
+from runtime.taxing.registry import tax_provider_in
 
 _log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class Edge:
             max_seconds=config.export_max_seconds,
             stall_seconds=config.export_stall_seconds,
         )
-        self.quoting = Quoting(identity_key(config))
+        self.quoting = Quoting(identity_key(config), tax_provider_in(config))
         self.buyers = Buyers(self.engine, identity_key(config))
         self.card_codes = CardCodes(config)
         self.waiters = Waiters(self.engine, max_requests=config.wait_max_requests)

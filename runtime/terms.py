@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from domain.model import Entity
 from domain.quote.terms import NO_TERMS, Terms
 from domain.terms import TermsPart, terms_from
@@ -20,9 +22,10 @@ class _Known(NamedTuple):
 
 
 class TermsMemory:
-    """The terms, for one process."""
+    """The terms, for one process, with the shop's `tax_provider`, if it has one."""
 
-    def __init__(self) -> None:
+    def __init__(self, tax_provider: str | None = None) -> None:
+        self._tax_provider = tax_provider
         self._known: _Known | None = None
 
     @property
@@ -42,6 +45,7 @@ class TermsMemory:
         be among them: then the guard has moved, and what a batch decides on them is decided again."""
         terms = self.known(identity, seq)
         if terms is None:
-            terms = terms_from(part for part in await read() if isinstance(part, TermsPart))
+            said = terms_from(part for part in await read() if isinstance(part, TermsPart))
+            terms = msgspec.structs.replace(said, tax_provider=self._tax_provider)
         self._known = _Known(identity, seq, terms)
         return terms

@@ -24,6 +24,7 @@ from runtime.metrics import BATCH_RETRIES, BATCHES_IN_PROGRESS, PROCESSES_STOPPI
 from runtime.pools import sample_pool
 from runtime.redis_client import REDIS_UNAVAILABLE, connect
 from runtime.settings import Settings, settings
+from runtime.taxing.registry import tax_provider_in
 from workers.apply import Applier
 from workers.drain import APART_MAX_BATCHES, Drainer
 from workers.overdue import end_overdue
@@ -68,7 +69,7 @@ class Worker:
             self._redis, awake_milliseconds=config.awake_milliseconds, read_max_bytes=config.batch_max_bytes
         )
         self._drainer = Drainer(
-            Applier(self._pool, self._publisher, self._inbox.fence),
+            Applier(self._pool, self._publisher, self._inbox.fence, tax_provider=tax_provider_in(config)),
             self._inbox,
             batch_max_commands=config.batch_max_commands,
             batch_concurrency=config.batch_concurrency,

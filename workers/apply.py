@@ -74,11 +74,13 @@ class CutShort(TimeoutError):
 class Applier:
     """Applies entries for one worker process. It owns nothing of what it stands on."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], publisher: Publisher, fence: Fence) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool[Any], publisher: Publisher, fence: Fence, *, tax_provider: str | None = None
+    ) -> None:
         self._pool = pool
         self._fence = fence
         self._publisher = publisher
-        self._memory = TermsMemory()
+        self._memory = TermsMemory(tax_provider)
 
     async def positions(self, mailboxes: Iterable[int]) -> tuple[dict[int, str], UUID]:
         """Of each mailbox the id of the last entry applied, and the identity of the log that they were applied to."""

@@ -22,6 +22,7 @@ from runtime.metrics import PROCESSES_STOPPING
 from runtime.payments.registry import Providers
 from runtime.pools import sample_pool
 from runtime.settings import Settings, settings
+from runtime.taxing.registry import TaxProviders
 from workers import performers as performers  # registers what each kind of task does
 from workers.headlines import Headlines
 from workers.money_watch import MoneyWatch
@@ -35,9 +36,10 @@ from workers.reactions.invoicing import Invoicing
 from workers.reactions.issuing import Issuing
 from workers.reactions.mail.reaction import Mail
 from workers.reactions.supervisor import Supervisor
+from workers.reactions.tax_reports import TaxReports
 from workers.scraped import metrics_port
 from workers.tasks.dispatcher import Dispatcher, Lane
-from workers.tasks.kinds import CALLS, JOBS
+from workers.tasks.kinds import CALLS, ESTIMATES, JOBS
 from workers.tasks.performing import Performer
 from workers.tidying import Tidier
 
@@ -90,10 +92,11 @@ class Background:
         mail = Mail(tools)
         stack.push_async_callback(mail.close)
         deliverer = await stack.enter_async_context(Deliverer(config))
-        fixed = Fixed(mail, Expiry(tools), Issuing(tools), Invoicing(tools))
+        fixed = Fixed(mail, Expiry(tools), Issuing(tools), Invoicing(tools), TaxReports(tools))
         self._reactions = Supervisor(tools, self._broker, [fixed, Webhooks(tools, deliverer)])
         providers = await stack.enter_async_context(Providers(config))
-        self._tasks = dispatcher(config, pool, job_pool, sender, providers)
+        tax_providers = await stack.enter_async_context(TaxProviders(config))
+        self._tasks = dispatcher(config, pool, job_pool, sender, providers, tax_providers)
         stack.push_async_callback(self._tasks.stop)
         stack.push_async_callback(self._reactions.stop)
         await stack.enter_async_context(Headlines(config.redis_url, [self._reactions.hear, self._tasks.hear]))
@@ -126,13 +129,21 @@ class Background:
 
 
 def dispatcher(
-    config: Settings, pool: asyncpg.Pool[Any], job_pool: asyncpg.Pool[Any], sender: Sender, providers: Providers
+    config: Settings,
+    pool: asyncpg.Pool[Any],
+    job_pool: asyncpg.Pool[Any],
+    sender: Sender,
+    providers: Providers,
+    tax_providers: TaxProviders,
 ) -> Dispatcher:
     """The lanes of a background process."""
+    calling = Performer(config, pool, pool, sender, providers, tax_providers)
+    working = Performer(config, pool, job_pool, sender, providers, tax_providers)
     return Dispatcher(
         [
-            Lane(CALLS, Performer(config, pool, pool, sender, providers), size=config.task_concurrency),
-            Lane(JOBS, Performer(config, pool, job_pool, sender, providers), size=config.job_concurrency),
+            Lane(CALLS, calling, size=config.task_concurrency),
+            Lane(ESTIMATES, calling, size=config.estimate_concurrency),
+            Lane(JOBS, working, size=config.job_concurrency),
         ]
     )
 

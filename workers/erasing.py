@@ -32,9 +32,9 @@ _ERASE_EMAILS: Final = f"""
 # but the address.
 _CHECKOUTS_OF: Final = f"""
     (customer_id = ANY($1::text[]) OR (email = ANY($2::text[]) AND customer_id LIKE '{GUEST_PREFIX}%'))
-    AND num_nonnulls(email, address, billing_address, note) > 0
+    AND num_nonnulls(email, address, billing_address, note, tax_question) > 0
 """
-_BLANK_CHECKOUT: Final = "email = NULL, address = NULL, billing_address = NULL, note = NULL"
+_BLANK_CHECKOUT: Final = "email = NULL, address = NULL, billing_address = NULL, note = NULL, tax_question = NULL"
 _LOCK_CHECKOUTS_OF: Final = f"""
     SELECT FROM checkouts WHERE {_CHECKOUTS_OF} OR email = ANY($2::text[]) ORDER BY id FOR UPDATE
 """

@@ -1,17 +1,21 @@
 """What somebody wants to buy, as far as its price depends on it. A basket names people by id only."""
 
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final, Self
 from uuid import UUID
 
 import msgspec
 
-from domain.model import Wanted
+from domain.limits import ORDER_MAX_LINES, PART_MAX_TAXES, TERMS_MAX_PARTS
+from domain.model import Personal, Wanted
 from domain.quote.places import Place
 from domain.quote.quoted import TaxLine
 
 GIFT_CARD: Final = "gift_card"
 STORE_CREDIT: Final = "store_credit"
+
+_Few: Final = msgspec.Meta(max_length=PART_MAX_TAXES)
+_Parts: Final = msgspec.Meta(max_length=ORDER_MAX_LINES + TERMS_MAX_PARTS + 1)  # lines, gifts and the delivery
 
 
 class Card(msgspec.Struct, frozen=True, gc=False):
@@ -36,12 +40,49 @@ class LiveRate(msgspec.Struct, frozen=True, gc=False):
     expires_at: datetime | None = None
 
 
-class TaxEstimate(msgspec.Struct, frozen=True, gc=False):
-    """What a tax provider says of a basket: the taxes of each of its lines, and then of its delivery. It counts only
-    for the very question that it answers (see `domain/quote/estimates.py`)."""
+class TaxedPart(msgspec.Struct, frozen=True, gc=False):
+    """A line, or the delivery (without a SKU), and what all of it costs after its discounts."""
 
-    digest: str
-    taxes: tuple[tuple[TaxLine, ...], ...]
+    sku: str | None
+    tax_class: str
+    quantity: int
+    amount_minor: int
+
+
+class TaxQuestion(msgspec.Struct, frozen=True, gc=False):
+    """What a tax provider is asked: the taxes of these parts, for this place and buyer. `included`: the amounts contain
+    them. Gift cards are parts of no tax class: they are taxed when they buy something."""
+
+    provider: str
+    currency: str
+    to: Place
+    included: bool
+    tax_id: str | None
+    tax_exempt: bool
+    parts: tuple[TaxedPart, ...]
+
+    def sealed(self) -> Personal:
+        """The question as it travels and is stored: it says where somebody lives."""
+        return Personal(msgspec.json.encode(self).decode())
+
+    @classmethod
+    def opened(cls, sealed: Personal) -> Self:
+        """The question in what `sealed` made. Raises ValueError for anything else."""
+        return msgspec.json.decode(sealed.value, type=cls)
+
+
+class TaxAnswer(msgspec.Struct, frozen=True, gc=False):
+    """What a tax provider says: the taxes of each part of the question; or that it computes none for it (`refused`)."""
+
+    taxes: Annotated[tuple[Annotated[tuple[TaxLine, ...], _Few], ...], _Parts] = ()
+    refused: bool = False
+
+
+class TaxEstimate(msgspec.Struct, frozen=True, gc=False):
+    """What a tax provider was asked, and its answer, if there is one. It counts for this very question only."""
+
+    question: TaxQuestion
+    answer: TaxAnswer | None = None
 
 
 class Basket(msgspec.Struct, frozen=True, gc=False):

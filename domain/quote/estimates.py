@@ -1,46 +1,26 @@
 """Taxes that somebody else computes. A provider is asked about what a basket's parts cost after discounts, by a task;
-its answer is kept with the digest of the question, and counts for as long as the same question would be asked.
+its answer is kept with the question, and counts for as long as the same question would be asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
-from domain.quote.places import Place
+from domain.limits import ORDER_MAX_TOTAL_MINOR
+from domain.quote.basket import TaxAnswer, TaxedPart, TaxQuestion
+from domain.quote.bounds import BasisPoints, BeyondBasisPoints, Country, Name
+from domain.quote.quoted import TAX_REASONS, Remark, TaxLine
 from domain.quote.terms.taxes import Taxing
 from domain.quote.worksheet import Part, Worksheet
 
-_DIGEST_BYTES: Final = 16
+TAXES_PENDING: Final = "taxes_pending"
+TAXES_REFUSED: Final = "taxes_refused"
 
-
-class TaxedPart(msgspec.Struct, frozen=True, gc=False):
-    """A line, or the delivery (without a SKU), and what all of it costs after its discounts."""
-
-    sku: str | None
-    tax_class: str
-    quantity: int
-    amount_minor: int
-
-
-class TaxQuestion(msgspec.Struct, frozen=True, gc=False):
-    """What a provider is asked: the taxes of these parts, for this place and buyer. `included`: the amounts contain
-    them. Gift cards are parts of no tax class: they are taxed when they buy something."""
-
-    provider: str
-    currency: str
-    to: Place
-    included: bool
-    tax_id: str | None
-    tax_exempt: bool
-    parts: tuple[TaxedPart, ...]
-
-    def digest(self) -> str:
-        """The same for the same question, and for no other."""
-        return blake2b(msgspec.json.encode(self), digest_size=_DIGEST_BYTES).hexdigest()
+_PENDING: Final = Remark("/taxes", TAXES_PENDING, "The taxes are not known yet.")
+_REFUSED: Final = Remark("/address", TAXES_REFUSED, "The taxes cannot be computed: check the address.")
 
 
 def question(sheet: Worksheet, parts: Sequence[Part], taxing: Taxing) -> TaxQuestion:
@@ -62,19 +42,55 @@ def question(sheet: Worksheet, parts: Sequence[Part], taxing: Taxing) -> TaxQues
     )
 
 
-def put_estimate(sheet: Worksheet, parts: Sequence[Part], taxing: Taxing) -> bool:
-    """Puts the provider's taxes on the parts, if the basket has its answer to this question, and one that can be true:
-    no tax is negative, and none is more than the amount that contains it."""
+def put_estimate(sheet: Worksheet, parts: Sequence[Part], taxing: Taxing) -> Remark | None:
+    """Puts the provider's taxes on the parts, if the basket has its answer to this question, and one that can be true.
+    Returns what is lacking otherwise."""
     estimate = sheet.basket.tax_estimate
-    if estimate is None or estimate.digest != question(sheet, parts, taxing).digest():
-        return False
-    if len(estimate.taxes) != len(parts):
-        return False
-    for part, taxes in zip(parts, estimate.taxes, strict=True):
-        amounts = [tax.amount_minor for tax in taxes]
-        if min(amounts, default=0) < 0 or (taxing.policy.included and sum(amounts) > part.left_minor):
-            return False
-    for part, taxes in zip(parts, estimate.taxes, strict=True):
+    if estimate is None or estimate.answer is None or estimate.question != question(sheet, parts, taxing):
+        return _PENDING
+    if estimate.answer.refused:
+        return _REFUSED
+    if untrue(estimate.question, estimate.answer) is not None:
+        return _PENDING
+    for part, taxes in zip(parts, estimate.answer.taxes, strict=True):
         part.taxes = taxes
         part.tax_minor = sum(tax.amount_minor for tax in taxes)
-    return True
+    return None
+
+
+class _Bounded(msgspec.Struct):
+    """A tax as it may be; one that has no name has an empty one."""
+
+    name: Name
+    country: Country
+    rate_bp: BasisPoints
+    extra_ppm: BeyondBasisPoints
+
+
+def untrue(asked: TaxQuestion, answer: TaxAnswer) -> str | None:
+    """Why this cannot be the answer to the question; None if it can. No tax is negative, and none is more than the
+    amount that contains it."""
+    if answer.refused:
+        return None
+    if len(answer.taxes) != len(asked.parts):
+        return f"it has taxes for {len(answer.taxes)} parts of {len(asked.parts)}"
+    for place, (part, taxes) in enumerate(zip(asked.parts, answer.taxes, strict=True)):
+        for tax in taxes:
+            if (wrong := _out_of_bounds(tax)) is not None:
+                return f"a tax of part {place} {wrong}"
+        sum_minor = sum(tax.amount_minor for tax in taxes)
+        if sum_minor > (part.amount_minor if asked.included else ORDER_MAX_TOTAL_MINOR):
+            return f"part {place} has a tax of {sum_minor}, on {part.amount_minor}"
+    return None
+
+
+def _out_of_bounds(tax: TaxLine) -> str | None:
+    if tax.amount_minor < 0:
+        return "is negative"
+    if tax.reason not in TAX_REASONS:
+        return "has no reason that is known"
+    try:
+        msgspec.convert({**msgspec.structs.asdict(tax), "name": tax.name or "-"}, type=_Bounded)
+    except msgspec.ValidationError as error:
+        return f"is out of bounds: {error}"
+    return None

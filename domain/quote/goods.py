@@ -78,8 +78,8 @@ class Goods:
         if self._promoting is not None:
             self._promoting.on_delivery()
 
-    def tax(self) -> bool:
-        """Puts the taxes on all parts, in place of those before; False if they are not known yet."""
+    def tax(self) -> Remark | None:
+        """Puts the taxes on all parts, in place of those before; if they are not known, returns what is lacking."""
         return self._tax(self.sheet.parts())
 
     def tax_delivery(self) -> None:
@@ -89,10 +89,10 @@ class Goods:
         by_itself = self.taxing is None or (self.taxing.provider is None and self.taxing.policy.rounding == BY_LINE)
         self._tax([self.sheet.delivery] if by_itself else self.sheet.parts())
 
-    def _tax(self, parts: Sequence[Part]) -> bool:
+    def _tax(self, parts: Sequence[Part]) -> Remark | None:
         if self.taxing is None:
-            return True
+            return None
         if self.taxing.provider is not None:
             return put_estimate(self.sheet, parts, self.taxing)
         tax(parts, self.taxing)
-        return True
+        return None

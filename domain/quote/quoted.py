@@ -147,7 +147,8 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     `tax_minor` is all tax, `added_tax_minor` what of it comes on top of the prices: all of it or nothing, as
     `tax_included` says. `tax_rounding` is `line` or `order`. `requirements` must be met before anything can be ordered;
     `remarks` are what else the buyer may like to know: which codes, promotions and cards do not apply, and why. `takes`
-    is what placing the order takes from what is limited."""
+    is what placing the order takes from what is limited. `tax_provider` is who computed the taxes, if the shop did
+    not."""
 
     currency: str
     lines: tuple[QuotedLine, ...]
@@ -166,3 +167,4 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     requirements: tuple[Remark, ...] = ()
     remarks: tuple[Remark, ...] = ()
     takes: tuple[Take, ...] = ()
+    tax_provider: str | None = None

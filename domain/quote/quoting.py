@@ -13,8 +13,8 @@ from typing import Final
 
 from domain.limits import ORDER_MAX_TOTAL_MINOR
 from domain.model import Offer
-from domain.quote.basket import Basket
-from domain.quote.estimates import TaxQuestion, question
+from domain.quote.basket import Basket, TaxQuestion
+from domain.quote.estimates import question
 from domain.quote.goods import Goods, supplied_at
 from domain.quote.paying import pay
 from domain.quote.quoted import PaidByCard, Quote, QuotedDelivery, QuotedLine, Remark, Take
@@ -28,7 +28,6 @@ from domain.quote.worksheet import Part, Worksheet
 TOTAL_EXCEEDED: Final = "order_total_exceeded"
 
 _NO_LINES: Final = Remark("/lines", "lines_required", "There is nothing in the basket.")
-_TAXES_PENDING: Final = Remark("/taxes", "taxes_pending", "The taxes are not known yet.")
 _TOO_MUCH: Final = Remark(
     "/lines", TOTAL_EXCEEDED, f"An order's total may be at most {ORDER_MAX_TOTAL_MINOR} minor units."
 )
@@ -82,8 +81,8 @@ def _summed(
     goods: Goods, method: Method | None, requirements: list[Remark], remarks: list[Remark], takes: list[Take]
 ) -> Quote:
     """The quote of what stands on the worksheet."""
-    if not goods.tax():
-        requirements.append(_TAXES_PENDING)
+    if (lacking := goods.tax()) is not None:
+        requirements.append(lacking)
     sheet, taxing, included = goods.sheet, goods.taxing, goods.tax_included
     subtotal_minor = left_minor = tax_minor = 0
     lines = []
@@ -128,6 +127,7 @@ def _summed(
         tuple(requirements),
         tuple(remarks),
         tuple(takes),
+        None if taxing is None else taxing.provider,
     )
 
 

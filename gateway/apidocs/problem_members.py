@@ -138,6 +138,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     "nothing_pending": _PAYMENT,
     "nothing_to_void": _PAYMENT,
     "nothing_to_invoice": _ORDER,
+    "nothing_to_report": _ORDER,
     "order_paid": _ORDER,
     "payment_busy": _PAYMENT,
     "payment_entries_exceeded": _PAYMENT,

@@ -1,6 +1,7 @@
 """Checkouts: what somebody is about to order, what it costs, and what it lacks; and the one order that comes of it."""
 
-from time import monotonic
+from contextlib import suppress
+from time import monotonic, time
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
+from domain.checkout_taxes import AskTaxes
 from domain.checkouts import (
     FIELDS,
     CancelCheckout,
@@ -21,6 +23,7 @@ from domain.limits import ORDER_MAX_TOTAL_MINOR
 from domain.model import Actor
 from domain.orders import is_guest
 from domain.quoting import wanted_by
+from domain.roles import STAFF
 from gateway.apidocs.responses import IF_NONE_MATCH, NOT_MODIFIED, WRITE_HEADERS, headers, read, write
 from gateway.edge import Edge, edge_of
 from gateway.identity import guests
@@ -40,7 +43,7 @@ from gateway.web.problems import Problem
 from gateway.web.requests import Body, body_schema, parse, read_body
 from gateway.writing.happening import Awaited
 from gateway.writing.settled import WAIT_SECONDS
-from gateway.writing.submit import Accepted, ask
+from gateway.writing.submit import Accepted, Ask, ask
 
 router = APIRouter(prefix=f"{API}/checkouts", tags=["checkouts"])
 
@@ -48,6 +51,13 @@ Reader = Annotated[Caller, Depends(require_role("guest", "orders:read"))]
 Writer = Annotated[Caller, Depends(require_role("guest", "orders:write"))]
 Customer = Annotated[Caller, Depends(require_role("customer", "orders:write"))]
 Anyone = Annotated[Caller, Depends(require_role("nobody", "orders:write"))]
+
+TAXES_ACTOR: Final = Actor.in_role("tidegate:taxes", STAFF)
+"""On whose behalf taxes are asked for."""
+
+_ASK_SECONDS: Final = 60
+_SAME: Final = b"taxes"
+"""Whatever is asked under one key is one request: the first is asked."""
 
 _TOKEN_MAX_CHARS: Final = 2_000
 
@@ -210,6 +220,7 @@ async def complete_checkout(request: Request, caller: Writer, checkout_id: UUID)
         found = await views.completion(connection, edge.quoting, actor, checkout_id)
     if found is None:
         raise _not_found()
+    await _have_asked(edge, found.taxes)
     if is_guest(actor.principal):
         await edge.throttle.guest_order(request.scope)
     order_id = found.order_id or edge.submitter.new_id_beside(checkout_id)
@@ -275,10 +286,21 @@ async def _written(
 
 async def _found(edge: Edge, actor: Actor, checkout_id: UUID) -> CheckoutView:
     async with edge.engine.connect() as connection:
-        view = await views.find(connection, edge.quoting, actor, checkout_id)
-    if view is None:
+        found = await views.find(connection, edge.quoting, actor, checkout_id)
+    if found is None:
         raise _not_found()
-    return view
+    await _have_asked(edge, found.taxes)
+    return found.view
+
+
+async def _have_asked(edge: Edge, taxes: AskTaxes | None) -> None:
+    """Has the taxes asked for that somebody has just seen to be lacking, once a minute, however often that is seen. If
+    it cannot be accepted now, whoever looks next has them asked."""
+    if taxes is None:
+        return
+    key = f"{taxes.checkout_id}:{taxes.ask}:{int(time()) // _ASK_SECONDS}"
+    with suppress(Problem):
+        await edge.submitter.submit(Ask(TAXES_ACTOR, key, _SAME, None, False), taxes, str(taxes.checkout_id))
 
 
 def _not_found() -> Problem:

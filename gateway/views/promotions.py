@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.checkouts import OPEN, Checkout, CheckoutLine, OpenCheckout
 from domain.orders import GUEST_PREFIX
 from domain.quote.quoted import Discount, Quote
-from gateway.views.checkouts import Quoting
 from gateway.views.quotes import QuoteView, RemarkView, shown
+from gateway.views.quoting import Quoting
 
 _NOBODY: Final = f"{GUEST_PREFIX}preview"
 

@@ -93,6 +93,7 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "payment_busy": 409,
     "payment_entries_exceeded": 409,
     "nothing_to_invoice": 409,
+    "nothing_to_report": 409,
     "order_paid": 409,
     "too_many_payments": 409,
     "capture_exceeds_authorized": 409,

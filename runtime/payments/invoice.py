@@ -11,7 +11,8 @@ from typing import Final
 
 from domain.payments.entries import FAILURES, SUCCESSES, Entry
 from domain.payments.payment import Capabilities
-from runtime.payments.provider import Act, Attempt, Refused, Report, WebhookInvalid
+from runtime.outside import Refused
+from runtime.payments.provider import Act, Attempt, Report, WebhookInvalid
 
 NAME: Final = "invoice"
 

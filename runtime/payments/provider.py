@@ -68,14 +68,6 @@ class Report(msgspec.Struct, frozen=True):
         return ReportPayment(payment.order_id, payment.id, *what)
 
 
-class Refused(Exception):
-    """The provider does not take the request: it is malformed, or not ours to make. Asking again changes nothing."""
-
-
-class OutcomeUnknown(Exception):
-    """Nobody answered, or nothing that makes sense: it may be done or not. It has to be asked for again."""
-
-
 class WebhookInvalid(Exception):
     """A webhook that the provider did not send: not signed, signed by somebody else, too old, or unreadable."""
 

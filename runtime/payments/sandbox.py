@@ -20,7 +20,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from domain.model import Secret
 from domain.payments.entries import CHARGE_BACK, FAILURES, INFO, SUCCESSES, Entry, EntryType
 from domain.payments.payment import Capabilities, Capture
-from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Refused, Report, WebhookInvalid, WebhookUnreadable
+from runtime.outside import OutcomeUnknown, Refused
+from runtime.payments.provider import Act, Attempt, Report, WebhookInvalid, WebhookUnreadable
 from runtime.payments.sandbox_wire import (
     KEY_HEADER,
     WEBHOOK_TYPE,

@@ -17,7 +17,8 @@ import stripe
 
 from domain.ids import milliseconds_of
 from domain.payments.payment import Capabilities
-from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Refused, Report, WebhookInvalid, WebhookUnreadable
+from runtime.outside import OutcomeUnknown, Refused
+from runtime.payments.provider import Act, Attempt, Report, WebhookInvalid, WebhookUnreadable
 from runtime.payments.stripe_amounts import to_stripe
 from runtime.payments.stripe_reports import (
     CAPTURE_KEY,

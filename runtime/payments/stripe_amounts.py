@@ -7,7 +7,7 @@ given in hundredths, and amounts of those with three digits end with 0.
 from typing import Final
 
 from domain.money import minor_digits
-from runtime.payments.provider import Refused
+from runtime.outside import Refused
 
 _WITHOUT_DIGITS: Final = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
 _SCALES: Final = (1, 10, 100, 1_000)

@@ -26,6 +26,7 @@ from runtime.settings.payments import Payments
 from runtime.settings.realtime import Realtime
 from runtime.settings.section import PREFIX, Section
 from runtime.settings.seller import Seller
+from runtime.settings.taxing import Taxing
 
 __all__ = [
     "DEVELOPMENT_SECRET",
@@ -53,6 +54,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Mail,
     Webhooks,
     Payments,
+    Taxing,
     Seller,
     Verifying,
     Log,
@@ -83,6 +85,7 @@ class Settings(
     Mail,
     Webhooks,
     Payments,
+    Taxing,
     Seller,
     Verifying,
     Log,

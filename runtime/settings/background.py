@@ -16,6 +16,12 @@ class Tasks(Section):
     task_concurrency: int = Field(
         32, description="Tasks running at once in one background process, not counting jobs.", ge=1, le=1_000
     )
+    estimate_concurrency: int = Field(
+        16,
+        description="Of those, calls to providers of taxes at once, in addition: payments do not wait for them.",
+        ge=1,
+        le=1_000,
+    )
     task_lease_seconds: float = Field(
         10.0, description="A task whose process shows no sign of life for this long is given to another.", ge=1
     )

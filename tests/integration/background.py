@@ -17,6 +17,7 @@ from runtime.database import create_job_pool
 from runtime.mailboxes.sender import Sender
 from runtime.payments.registry import Providers
 from runtime.settings import Settings
+from runtime.taxing.registry import TaxProviders
 from tests.beside import beside
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.system import eventually_seen
@@ -33,7 +34,13 @@ class Background:
     """The lanes of background processes over one floor. None looks for tasks until the test tells it to."""
 
     def __init__(
-        self, floor: Shopfloor, sender: Sender, pool: asyncpg.Pool[Any], config: Settings, providers: Providers
+        self,
+        floor: Shopfloor,
+        sender: Sender,
+        pool: asyncpg.Pool[Any],
+        config: Settings,
+        providers: Providers,
+        tax_providers: TaxProviders,
     ) -> None:
         self.floor = floor
         self.pool = pool
@@ -41,6 +48,7 @@ class Background:
         self.queue = TaskQueue(pool, lease_seconds=config.task_lease_seconds)
         self._sender = sender
         self._providers = providers
+        self._tax_providers = tax_providers
 
     def lane(self, name: str = JOBS, *, size: int | None = None) -> Lane:
         """One lane of one background process."""
@@ -48,7 +56,7 @@ class Background:
 
     def performer(self) -> Performer:
         """What a lane runs its tasks with."""
-        return Performer(self.config, self.pool, self.pool, self._sender, self._providers)
+        return Performer(self.config, self.pool, self.pool, self._sender, self._providers, self._tax_providers)
 
     async def run_due(self, name: str = JOBS) -> int:
         """Runs the due tasks to their end, as a separate process would; returns how many."""
@@ -121,8 +129,13 @@ async def background(floor: Shopfloor, **settings: Any) -> AsyncIterator[Backgro
     )
     pool = await create_job_pool(floor.database_url, size=10, job_max_seconds=60)
     try:
-        async with beside(floor.work), Sender(config) as sender, Providers(config) as providers:
-            yield Background(floor, sender, pool, config, providers)
+        async with (
+            beside(floor.work),
+            Sender(config) as sender,
+            Providers(config) as providers,
+            TaxProviders(config) as tax_providers,
+        ):
+            yield Background(floor, sender, pool, config, providers, tax_providers)
     finally:
         pool.terminate()
 

@@ -22,6 +22,7 @@ from runtime.payments.registry import Providers
 from runtime.postgres_connections import Connection
 from runtime.redis_client import connect
 from runtime.settings import Settings, settings
+from runtime.taxing.registry import TaxProviders
 from tests import pace
 from tests.proxy import Proxy
 from tests.system import eventually_seen
@@ -234,7 +235,7 @@ async def test_who_looks_for_jobs_does_not_wait_as_long_as_a_job_may(
         job_pool = await create_job_pool(url, size=4, job_max_seconds=3_600)
         try:
             async with Sender(config) as sender:
-                jobs = dispatcher(config, pool, job_pool, sender, Providers(config))._lanes[-1]
+                jobs = dispatcher(config, pool, job_pool, sender, Providers(config), TaxProviders(config))._lanes[-1]
                 assert await jobs.look() == 0
                 proxy.forget()
                 looking = asyncio.create_task(jobs.look())

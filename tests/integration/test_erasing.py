@@ -13,10 +13,13 @@ import pytest_asyncio
 
 from domain.accounts import CreateAccount
 from domain.addresses import Address
+from domain.checkout_taxes import AskTaxes
 from domain.checkouts import OpenCheckout
 from domain.erasure import EraseAccount, EraseOrderAddress
 from domain.model import Actor, Command, Personal, Secret, Wanted
 from domain.orders import PlaceOrder
+from domain.quote.basket import TaxQuestion
+from domain.quote.places import Place
 from domain.registration import ConfirmAddress, RegisterAgain
 from runtime.engine import create_engine
 from runtime.mailboxes.sender import Sender
@@ -29,6 +32,7 @@ ADDRESS: Final = "ada@example.com"
 GUEST: Final = Actor.in_role("guest:1", "customer")
 SECRET: Final = Secret("a hash")
 _HOME: Final = Address("Ada Lovelace", "1 Harbour Street", "London", "GB")
+_QUESTION: Final = TaxQuestion("remote", "GBP", Place("GB", postal="SW1A1AA"), True, None, False, ())
 
 
 async def _account(floor: Shopfloor, mailbox: int = 0, email: str = ADDRESS, *, confirmed: bool = True) -> UUID:
@@ -127,12 +131,14 @@ async def test_who_typed_the_address_of_somebody_who_is_erased_keeps_what_is_the
     for principal, checkout_id in set_by.items():
         opened = OpenCheckout(checkout_id, email=Personal(ADDRESS), address=_HOME.sealed(), note=Personal("Ring."))
         await _apply(floor, opened, actor=Actor.in_role(principal, "customer"))
+        await _apply(floor, AskTaxes(checkout_id, 1, _QUESTION.sealed()))
     known = await _export(floor, account_id)
     assert {UUID(checkout["id"]) for checkout in known["checkouts"]} == {guests, anns}
     await _apply(floor, EraseAccount(account_id))
-    rows = await floor.pool.fetch("SELECT id, email, address, note FROM checkouts")
+    rows = await floor.pool.fetch("SELECT id, email, address, note, tax_question FROM checkouts")
     kept = {row["id"]: tuple(row)[1:] for row in rows}
-    assert kept == {bobs: (None, _HOME.sealed().value, "Ring."), guests: (None,) * 3, anns: (None,) * 3}
+    bobs_own = (None, _HOME.sealed().value, "Ring.", _QUESTION.sealed().value)
+    assert kept == {bobs: bobs_own, guests: (None,) * 4, anns: (None,) * 4}
     await floor.verified()
 
 

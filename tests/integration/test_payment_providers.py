@@ -15,7 +15,8 @@ import pytest_asyncio
 from domain.payments.amounts import Amounts, amounts
 from domain.payments.payment import status_of
 from ops.ports import free_port
-from runtime.payments.provider import Act, OutcomeUnknown, Provider, Refused
+from runtime.outside import OutcomeUnknown, Refused
+from runtime.payments.provider import Act, Provider
 from runtime.payments.stripe import Stripe
 from tests.payments import Book, new_uuid, sandbox_here
 from tests.stripeserver import DECLINED, GOOD, SECRET_KEY, stripe_here

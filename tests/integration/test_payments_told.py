@@ -21,7 +21,8 @@ from domain.payments.commands import (
     VoidPayment,
 )
 from ops.cli.payments import reconcile
-from runtime.payments.provider import Attempt, Refused, Report
+from runtime.outside import Refused
+from runtime.payments.provider import Attempt, Report
 from runtime.payments.sandbox import Sandbox
 from runtime.payments.stripe_reports import PAYMENT_KEY, reports_of_event
 from tests.integration.till import PROVIDER, Till

@@ -20,7 +20,8 @@ from domain.payments.entries import Entry
 from ops.sandbox import api
 from ops.sandbox.moods import Control
 from ops.sandbox.notices import socket_to_this_machine
-from runtime.payments.provider import Act, OutcomeUnknown, Refused, WebhookInvalid
+from runtime.outside import OutcomeUnknown, Refused
+from runtime.payments.provider import Act, WebhookInvalid
 from runtime.settings.payments import SANDBOX_SECRET
 from runtime.standard_webhooks import new_secret, signed
 from tests.payments import Book, SandboxHere, new_uuid, sandbox_here

@@ -13,7 +13,8 @@ import pytest_asyncio
 
 from domain.payments.amounts import Amounts
 from domain.payments.payment import status_of
-from runtime.payments.provider import OutcomeUnknown, Report
+from runtime.outside import OutcomeUnknown
+from runtime.payments.provider import Report
 from runtime.payments.stripe import Stripe
 from runtime.payments.stripe_reports import PAYMENT_KEY, reports_of_event
 from tests.payments import Book

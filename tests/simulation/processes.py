@@ -30,6 +30,7 @@ from runtime.mailboxes.sender import Sender
 from runtime.payments.registry import Providers
 from runtime.redis_client import connect
 from runtime.settings import Settings
+from runtime.taxing.registry import TaxProviders
 from tests.integration.shopfloor import STAFF
 from tests.simulation.follower import Followed, Follower
 from tests.simulation.turns import Process
@@ -117,7 +118,7 @@ class BackgroundProcess(Program):
         pool = await create_batch_pool(config.database_url, size=4, batch_max_seconds=config.batch_max_seconds)
         job_pool = await create_job_pool(config.database_url, size=1, job_max_seconds=config.job_max_seconds)
         sender = Sender(config)
-        self._dispatcher = dispatcher(config, pool, job_pool, sender, Providers(config))
+        self._dispatcher = dispatcher(config, pool, job_pool, sender, Providers(config), TaxProviders(config))
         self._reactions = Supervisor(
             Tools(config, pool, sender),
             ActivationBroker(config.redis_url, BACKGROUND),

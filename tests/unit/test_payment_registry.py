@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from runtime.payments.provider import Act, Refused, WebhookInvalid
+from runtime.outside import Refused
+from runtime.payments.provider import Act, WebhookInvalid
 from runtime.payments.registry import Providers, UnknownProvider
 from runtime.settings import Settings
 from tests.payments import Book, new_uuid

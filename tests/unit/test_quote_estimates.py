@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from domain.quote.actions.amounts import Percent
-from domain.quote.basket import Basket, TaxEstimate
+from domain.quote.basket import Basket, TaxAnswer, TaxEstimate
 from domain.quote.places import Place
 from domain.quote.quoted import EXEMPT, STANDARD, Quote, TaxLine
 from domain.quote.quoting import quote, tax_question
@@ -34,7 +34,7 @@ def answered(wanted: Basket, terms: Terms, *amounts: int) -> Basket:
     asked = tax_question(wanted, OFFERS, terms, AT)
     assert asked is not None
     lines = tuple((TaxLine("TX", "US", 825, STANDARD, amount),) if amount else () for amount in amounts)
-    return msgspec.structs.replace(wanted, tax_estimate=TaxEstimate(asked.digest(), lines))
+    return msgspec.structs.replace(wanted, tax_estimate=TaxEstimate(asked, TaxAnswer(lines)))
 
 
 def quoted(wanted: Basket, terms: Terms) -> Quote:
@@ -73,7 +73,7 @@ def test_an_answer_may_say_why_there_is_no_tax() -> None:
     asked = tax_question(WANTED, OFFERS, shop(), AT)
     assert asked is not None
     none = (TaxLine("", "US", 0, EXEMPT, 0),)
-    found = quoted(msgspec.structs.replace(WANTED, tax_estimate=TaxEstimate(asked.digest(), (none,) * 3)), shop())
+    found = quoted(msgspec.structs.replace(WANTED, tax_estimate=TaxEstimate(asked, TaxAnswer((none,) * 3))), shop())
     assert (found.tax_minor, found.requirements, found.taxes[0].reason) == (0, (), EXEMPT)
 
 

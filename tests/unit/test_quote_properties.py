@@ -14,7 +14,7 @@ from domain.quote.actions.amounts import Fixed, Percent
 from domain.quote.actions.buy_get import BuyGet
 from domain.quote.actions.core import LINES, TARGETS
 from domain.quote.actions.gift import Gift
-from domain.quote.basket import Basket, Card, TaxEstimate
+from domain.quote.basket import Basket, Card, TaxAnswer, TaxEstimate
 from domain.quote.options import delivery_options
 from domain.quote.places import Area, Place
 from domain.quote.quoted import STANDARD, ZERO, Quote, TaxLine
@@ -284,7 +284,7 @@ def _answered(wanted: Basket, shop: Terms) -> Basket:
     if asked is None:
         return wanted
     taxed = tuple((TaxLine("VAT", "GB", 2_000, STANDARD, part.amount_minor // 6),) for part in asked.parts)
-    return msgspec.structs.replace(wanted, tax_estimate=TaxEstimate(asked.digest(), taxed))
+    return msgspec.structs.replace(wanted, tax_estimate=TaxEstimate(asked, TaxAnswer(taxed)))
 
 
 @given(baskets, terms(), ways(), st.sampled_from((None, None, None, "provider")), st.frozensets(st.integers(1, 9)))

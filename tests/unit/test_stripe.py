@@ -16,7 +16,8 @@ from domain.model import Secret
 from domain.money import CURRENCIES
 from domain.payments.amounts import Amounts, action_required, amounts
 from domain.payments.entries import Entry
-from runtime.payments.provider import Refused, WebhookInvalid, WebhookUnreadable
+from runtime.outside import Refused
+from runtime.payments.provider import WebhookInvalid, WebhookUnreadable
 from runtime.payments.registry import ProviderIncomplete, Providers
 from runtime.payments.stripe import Stripe
 from runtime.payments.stripe_amounts import from_stripe, to_stripe

@@ -2,6 +2,7 @@
 
 from domain.allowances import ALLOWANCES
 from domain.cards import CARDS, card_key
+from domain.checkout_taxes import AskTaxes, RecordTaxes
 from domain.checkouts import (
     CancelCheckout,
     ChangeCheckout,
@@ -19,15 +20,17 @@ from domain.stock import STOCK
 from workers.handlers import reads
 from workers.loading import ReadSet
 
+_AboutOne = OpenCheckout | ChangeCheckout | TakeOverCheckout | CancelCheckout | ExpireCheckout | AskTaxes | RecordTaxes
+
 
 @reads(OpenCheckout)
 @reads(ChangeCheckout)
 @reads(TakeOverCheckout)
 @reads(CancelCheckout)
 @reads(ExpireCheckout)
-def _known(
-    command: OpenCheckout | ChangeCheckout | TakeOverCheckout | CancelCheckout | ExpireCheckout, into: ReadSet
-) -> None:
+@reads(AskTaxes)
+@reads(RecordTaxes)
+def _known(command: _AboutOne, into: ReadSet) -> None:
     into.add(Checkout, command.checkout_id)
 
 

@@ -2,6 +2,8 @@
 whole (see `runtime/orders.py`)."""
 
 from domain.erasure import EraseOrderAddress, OrderAddressErased
+from domain.invoices import Invoice
+from domain.order_taxes import ReportTaxes
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, OrderPlaced, PlaceOrder
 from domain.payments.payment import Payment
 from domain.stock import STOCK
@@ -22,6 +24,13 @@ def _end(command: CancelOrder | ExpireOrder, into: ReadSet) -> None:
     into.order_ids.add(command.order_id)
     into.settled_ids.add(command.order_id)
     into.add(Payment, command.order_id, by="order_id")
+
+
+@reads(ReportTaxes)
+def _report_taxes(command: ReportTaxes, into: ReadSet) -> None:
+    into.order_ids.add(command.order_id)
+    into.settled_ids.add(command.order_id)
+    into.add(Invoice, command.order_id, by="order_id")
 
 
 @reads(PlaceOrder)

@@ -21,7 +21,8 @@ from domain.payments.rules import is_known, news
 from runtime import entities
 from runtime.entities import table_of
 from runtime.metrics import PROVIDER_CALL_SECONDS
-from runtime.payments.provider import Act, Attempt, OutcomeUnknown, Provider, Refused, Report
+from runtime.outside import OutcomeUnknown, Refused
+from runtime.payments.provider import Act, Attempt, Provider, Report
 from runtime.payments.registry import PROVIDERS
 from workers.failures import Away
 from workers.tasks.kinds import Later, TaskTools, performs

@@ -25,13 +25,16 @@ from runtime.mailboxes.sender import Sender
 from runtime.metrics import allow_task_kind
 from runtime.payments.registry import Providers
 from runtime.settings import Settings
+from runtime.taxing.registry import TaxProviders
 from workers.tasks.queue import Task, TaskQueue
 
 CALLS: Final = "calls"
 """The lane of short tasks, such as a call to another service."""
 JOBS: Final = "jobs"
 """The lane of long tasks, and long transactions."""
-LANES: Final = (CALLS, JOBS)
+ESTIMATES: Final = "estimates"
+"""The lane of calls to providers of taxes: payments do not wait until one answers."""
+LANES: Final = (CALLS, ESTIMATES, JOBS)
 
 
 class TaskTools:
@@ -46,11 +49,13 @@ class TaskTools:
         sender: Sender,
         queue: TaskQueue,
         providers: Providers,
+        tax_providers: TaxProviders,
     ) -> None:
         self.config = config
         self.pool = pool
         self.sender = sender
         self.providers = providers
+        self.tax_providers = tax_providers
         self.renewed: Callable[[], Awaitable[None]] | None = None
         self._task = task
         self._queue = queue
@@ -74,8 +79,9 @@ class Later(NamedTuple):
 Perform: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command | Later | None]]
 
 
-GivingUp: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command]]
-"""Makes the command that records that a task has failed too often. Without it, the task becomes dead."""
+GivingUp: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command | None]]
+"""Makes the command that records that a task has failed too often, if anybody wants to know. Without it, the task
+becomes dead."""
 
 
 class Kind(NamedTuple):

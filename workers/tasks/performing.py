@@ -22,6 +22,7 @@ from runtime.metrics import TASK_RUNS, TASK_SECONDS
 from runtime.payments.registry import Providers
 from runtime.records import FAILED
 from runtime.settings import Settings
+from runtime.taxing.registry import TaxProviders
 from workers.causes import causes
 from workers.failures import DATABASE_TROUBLE, NOBODYS_FAULT, Away, backoff_seconds, told
 from workers.leases import LeaseKeeper, LeaseLost
@@ -60,6 +61,7 @@ class Performer:
         work_pool: asyncpg.Pool[Any],
         sender: Sender,
         providers: Providers,
+        tax_providers: TaxProviders,
     ) -> None:
         self.queue = TaskQueue(pool, lease_seconds=config.task_lease_seconds)
         self._config = config
@@ -67,6 +69,7 @@ class Performer:
         self._work_pool = work_pool
         self._sender = sender
         self._providers = providers
+        self._tax_providers = tax_providers
         self._outcomes = OutcomeWaiter(pool)
         self._leases = LeaseKeeper(pool, "tasks", "id", lease_seconds=config.task_lease_seconds)
 
@@ -74,7 +77,9 @@ class Performer:
         """Runs the task, claimed at `claimed_at` on the event loop's clock, and handles however it ends."""
         logs.note(task_id=task.id)
         started = time.monotonic()
-        tools = TaskTools(task, self._config, self._work_pool, self._sender, self.queue, self._providers)
+        tools = TaskTools(
+            task, self._config, self._work_pool, self._sender, self.queue, self._providers, self._tax_providers
+        )
         end = "lost"
         try:
             async with self._leases.keeping(task.id, task.token, claimed_at, tools.on_renewal):

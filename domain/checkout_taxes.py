@@ -1,0 +1,111 @@
+"""The taxes of open checkouts that a provider computes. Whoever looks at a checkout whose taxes are not known has them
+asked for; a task asks, and what the provider answers is recorded. What was asked says where somebody lives, so it is in
+the checkout's row and never in the log.
+"""
+
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from domain.checkout_rules import not_found, not_open
+from domain.checkouts import OPEN, Checkout, CheckoutEvent, CheckoutUnchanged
+from domain.ids import slot_of_id
+from domain.model import Command, Context, Decision, Personal, Rejection, Shop, decides, evolves
+from domain.quote.basket import TaxAnswer, TaxQuestion
+from domain.tasks import NewTask, schedules
+
+
+class AskTaxes(Command, frozen=True):
+    """The checkout's taxes are to be asked for; `question` is a sealed TaxQuestion, the `ask`-th about this checkout.
+    Of several with one number, the first is asked."""
+
+    checkout_id: UUID
+    ask: int
+    question: Personal
+
+    def slot(self) -> int:
+        return slot_of_id(self.checkout_id)
+
+    def __post_init__(self) -> None:
+        TaxQuestion.opened(self.question)
+
+
+class RecordTaxes(Command, frozen=True):
+    """What the provider answers to what it was asked for the `ask`-th time."""
+
+    checkout_id: UUID
+    ask: int
+    answer: TaxAnswer
+
+    def slot(self) -> int:
+        return slot_of_id(self.checkout_id)
+
+
+class CheckoutTaxesAsked(CheckoutEvent, frozen=True):
+    """The provider is to be asked: the `ask`-th question about this checkout."""
+
+    type: ClassVar[str] = "checkout.taxes_asked"
+    provider: str
+    ask: int
+    question: Personal | None = None
+
+
+class CheckoutTaxesAnswered(CheckoutEvent, frozen=True):
+    """The provider has answered. The answer counts as long as the same question would be asked."""
+
+    type: ClassVar[str] = "checkout.taxes_answered"
+    ask: int
+    answer: TaxAnswer
+
+
+@decides(AskTaxes)
+def _ask(shop: Shop, command: AskTaxes, context: Context) -> Decision:
+    checkout = _open_one(shop, command.checkout_id)
+    if isinstance(checkout, Rejection):
+        return checkout
+    if command.ask != checkout.tax_asks + 1:
+        return (CheckoutUnchanged(checkout.id, checkout.customer_id),)
+    provider = TaxQuestion.opened(command.question).provider
+    return (CheckoutTaxesAsked(checkout.id, checkout.customer_id, provider, command.ask, command.question),)
+
+
+@schedules(CheckoutTaxesAsked)
+def _is_asked(event: CheckoutTaxesAsked) -> tuple[NewTask]:
+    """As a subject of its own: nothing else about the checkout waits for the provider."""
+    payload = {"checkout_id": str(event.checkout_id), "provider": event.provider}
+    return (NewTask("estimate_taxes", f"taxes:{event.checkout_id}", payload),)
+
+
+@decides(RecordTaxes)
+def _record(shop: Shop, command: RecordTaxes, context: Context) -> Decision:
+    checkout = _open_one(shop, command.checkout_id)
+    if isinstance(checkout, Rejection):
+        return checkout
+    if command.ask != checkout.tax_asks:
+        return Rejection("checkout_changed", "Something else was asked meanwhile.")
+    return (CheckoutTaxesAnswered(checkout.id, checkout.customer_id, command.ask, command.answer),)
+
+
+def _open_one(shop: Shop, checkout_id: UUID) -> Checkout | Rejection:
+    checkout = shop.of(Checkout).get(checkout_id)
+    if checkout is None:
+        return not_found(checkout_id)
+    return checkout if checkout.status == OPEN else not_open(checkout)
+
+
+@evolves(CheckoutTaxesAsked)
+def _asked(shop: Shop, event: CheckoutTaxesAsked) -> None:
+    _put(shop, event, tax_question=event.question, tax_asks=event.ask, tax_answer=None)
+
+
+@evolves(CheckoutTaxesAnswered)
+def _answered(shop: Shop, event: CheckoutTaxesAnswered) -> None:
+    _put(shop, event, tax_answer=event.answer)
+
+
+def _put(shop: Shop, event: CheckoutTaxesAsked | CheckoutTaxesAnswered, **changes: object) -> None:
+    """Its version stays: nobody has changed what is to be bought."""
+    checkouts = shop.of(Checkout)
+    if checkout := checkouts.get(event.checkout_id):
+        checkouts[checkout.id] = msgspec.structs.replace(checkout, **changes)

@@ -1,0 +1,192 @@
+"""Quotes of checkouts, for those who look at them: what a quote depends on is loaded, and quoted by the very function
+that the batch uses which completes them."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ARRAY, RowMapping, Text, any_, bindparam, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.allowances import ALLOWANCES
+from domain.cards import CARDS
+from domain.checkout_taxes import AskTaxes
+from domain.checkouts import OPEN, Checkout
+from domain.customers import Customer, Ordered, account_of
+from domain.gift_cards import GiftCard
+from domain.ledgers import Balance
+from domain.model import Shop, Wanted
+from domain.orders import is_guest
+from domain.promotion_codes import PromotionCode
+from domain.quote.estimates import TAXES_PENDING, TAXES_REFUSED
+from domain.quote.quoted import Quote, QuotedDelivery
+from domain.quote.terms import Terms
+from domain.quote.terms.limits import identities
+from domain.quote.terms.promotions import Code
+from domain.quoting import folded_codes, options_of, quote_of, store_credit_of, taxes_to_ask, wanted_by
+from domain.terms import NOW
+from gateway.views import cards
+from gateway.views.terms import now as terms_now
+from gateway.views.terms import standing_in as terms_standing_in
+from gateway.web.rawjson import as_text
+from runtime.entities import table_of
+from runtime.offers import HAVE_ORDERED, OFFERS, offer
+from runtime.tables import accounts, allowances, customers, promotion_codes
+from runtime.terms import TermsMemory
+
+
+class Completion(NamedTuple):
+    """What it takes to complete a checkout: what the command names for the batch to load, and the order that it has
+    become already."""
+
+    lines: tuple[Wanted, ...]
+    gifts: tuple[str, ...]
+    codes: tuple[str, ...]
+    allowances: tuple[str, ...]
+    identities: tuple[str, ...]
+    gift_cards: tuple[UUID, ...]
+    store_credit: UUID | None
+    order_id: UUID | None
+    taxes: AskTaxes | None
+
+
+class Quoted(NamedTuple):
+    """What a checkout costs, the deliveries that it could have, and what it takes to complete it."""
+
+    quote: Quote
+    options: tuple[QuotedDelivery, ...]
+    completion: Completion
+
+
+class Quoting:
+    """Quotes checkouts for one gateway process. `identity_key` is what buyers' addresses are counted by,
+    `tax_provider` who computes taxes, if the shop does not."""
+
+    def __init__(self, identity_key: bytes, tax_provider: str | None) -> None:
+        self._memory = TermsMemory(tax_provider)
+        self._identity_key = identity_key
+
+    async def terms(self, connection: AsyncConnection, row: RowMapping | None = None) -> Terms:
+        """The terms as of now, or of a checkout's row."""
+        if row is None:
+            return await terms_now(connection, self._memory)
+        return await terms_standing_in(row, connection, self._memory)
+
+    async def quote(
+        self,
+        connection: AsyncConnection,
+        checkout: Checkout,
+        terms: Terms,
+        *,
+        optioned: bool = False,
+        explain: bool = False,
+    ) -> Quoted:
+        """What the checkout costs now; `optioned`, with the deliveries that it could have. What it would take from what
+        is limited is known only from a quote: if it takes anything, it is quoted again, with what is left of that; and
+        what comes in the place of something that is used up may be limited as well. With `explain`, the remarks say of
+        every promotion that does not apply why not."""
+        codes = folded_codes(checkout)
+        skus = {line.sku for line in checkout.lines} | terms.gift_skus()
+        rows = (await connection.execute(_OFFERS, {"skus": list(skus)})).all()
+        shop = Shop(offers={row.sku: offer(row) for row in rows})
+        shop.of(Terms)[NOW] = terms
+        for code in await codes_among(connection, codes):
+            shop.of(PromotionCode)[code.code] = code
+        if checkout.gift_cards or checkout.store_credit:
+            await _load_cards(connection, shop, checkout)
+        customer_id = None if is_guest(checkout.customer_id) else checkout.customer_id
+        email = await _load_buyer(connection, shop, terms, customer_id)
+        buyer = identities(
+            customer_id, email, self._identity_key, typed=None if checkout.email is None else checkout.email.value
+        )
+        at = datetime.now(UTC)
+        quote, keys = quote_of(shop, checkout, at, buyer, explain=explain), set[str]()
+        for _ in range(_QUOTES_MAX):
+            unknown = {take.key for take in quote.takes} - keys
+            if not unknown:
+                break
+            rows = (await connection.execute(_TAKEN, {"keys": list(unknown)})).all()
+            shop.balances_of(ALLOWANCES).update({key: Balance(posted, pending) for key, posted, pending in rows})
+            keys |= unknown
+            quote = quote_of(shop, checkout, at, buyer, explain=explain)
+        gifts = tuple(sorted(terms.gift_skus()))
+        completion = Completion(
+            wanted_by(checkout),
+            gifts,
+            codes,
+            tuple(sorted(keys)),
+            buyer,
+            checkout.gift_cards,
+            store_credit_of(shop, checkout),
+            checkout.order_id,
+            _to_ask(shop, checkout, quote, at, buyer),
+        )
+        return Quoted(quote, options_of(shop, checkout, at, buyer) if optioned else (), completion)
+
+
+def _to_ask(shop: Shop, checkout: Checkout, quote: Quote, at: datetime, buyer: tuple[str, ...]) -> AskTaxes | None:
+    """What a tax provider has to be asked, once it is known where the goods change hands."""
+    lacking = {each.code for each in quote.requirements}
+    if checkout.status != OPEN or lacking.isdisjoint(_TAXES_LACKING) or "address_required" in lacking:
+        return None
+    question = taxes_to_ask(shop, checkout, at, buyer)
+    return None if question is None else AskTaxes(checkout.id, checkout.tax_asks + 1, question.sealed())
+
+
+_TAXES_LACKING: Final = (TAXES_PENDING, TAXES_REFUSED)
+
+
+async def codes_among(connection: AsyncConnection, codes: Collection[str]) -> list[PromotionCode]:
+    """Those of the folded codes that there are."""
+    if not codes:
+        return []
+    rows = (await connection.execute(_CODES, {"codes": list(codes)})).all()
+    return [PromotionCode(code, msgspec.json.decode(says, type=Code)) for code, says in rows]
+
+
+_CODES: Final = select(promotion_codes.c.code, as_text(promotion_codes.c.says)).where(
+    promotion_codes.c.code == any_(bindparam("codes", type_=ARRAY(Text)))
+)
+
+
+async def _load_cards(connection: AsyncConnection, shop: Shop, checkout: Checkout) -> None:
+    """Loads what is to pay, and what is on it."""
+    for card in await cards.named(connection, checkout.gift_cards):
+        shop.of(GiftCard)[card.id] = card
+    credit_id = store_credit_of(shop, checkout)
+    ids = checkout.gift_cards if credit_id is None else (*checkout.gift_cards, credit_id)
+    shop.balances_of(CARDS).update(await cards.balances(connection, ids))
+
+
+async def _load_buyer(connection: AsyncConnection, shop: Shop, terms: Terms, customer_id: str | None) -> str | None:
+    """Loads what the customer buys as, and whether they have ordered before, if that matters. Returns the account's
+    address, if there is an account."""
+    if customer_id is None:
+        return None
+    email: str | None = None
+    if (account_id := account_of(customer_id)) is not None:
+        row = (await connection.execute(_CUSTOMER, {"account_id": account_id})).mappings().one_or_none()
+        email = None if row is None else row["email"]
+        if row is not None and row["id"] is not None:
+            shop.others[Customer] = {account_id: table_of(Customer).read(dict(row))}
+    if terms.for_first_orders:
+        for one, earlier in await connection.execute(_ORDERED, {"customers": [customer_id]}):
+            shop.of(Ordered)[one] = Ordered(one, earlier)
+    return email
+
+
+_CUSTOMER: Final = (
+    select(accounts.c.email, *(customers.c[name] for name in table_of(Customer).fields))
+    .select_from(accounts.outerjoin(customers, customers.c.id == accounts.c.id))
+    .where(accounts.c.id == bindparam("account_id"))
+)
+# So many promotions that are used up, one after the other, are seen for what they are.
+_QUOTES_MAX: Final = 16
+
+_TAKEN: Final = select(allowances.c.key, allowances.c.posted, allowances.c.pending).where(
+    allowances.c.key == any_(bindparam("keys", type_=ARRAY(Text)))
+)
+_OFFERS: Final = text(OFFERS.format(skus=":skus"))
+_ORDERED: Final = text(HAVE_ORDERED.format(customers="CAST(:customers AS text[])"))

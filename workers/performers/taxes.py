@@ -1,0 +1,136 @@
+"""Taxes: the provider is asked what those of a checkout are, and told what becomes of its order.
+
+A provider that is away is asked again for as long as it takes. One whose answers cannot be true has failed; after
+`task_attempts_max` of them, it counts as having refused. What it is told of orders and does not take is left to staff.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from domain.checkout_taxes import RecordTaxes
+from domain.checkouts import OPEN, Checkout
+from domain.invoices import Invoice
+from domain.order_taxes import COMMIT, VOID
+from domain.quote.basket import TaxAnswer, TaxQuestion
+from domain.quote.estimates import untrue
+from domain.quote.quoted import Quote
+from runtime import entities
+from runtime.entities import table_of
+from runtime.outside import OutcomeUnknown, Refused
+from runtime.taxing.provider import Sale, SoldPart, TaxRefund
+from workers.failures import Away
+from workers.tasks.kinds import ESTIMATES, TaskTools, performs
+from workers.tasks.queue import Task
+
+_SOLD = "SELECT number, placed_at, checkout_id FROM orders WHERE id = $1"
+_DRAWN_UP = "SELECT created_at FROM invoices WHERE id = $1"
+
+_Answered = TypeVar("_Answered")
+
+
+class Untrue(Exception):
+    """The provider's answer cannot be true."""
+
+
+class _Asked(NamedTuple):
+    """What is to be asked of a checkout, for the `ask`-th time."""
+
+    checkout_id: UUID
+    ask: int
+    question: TaxQuestion
+
+    @property
+    def key(self) -> str:
+        """The key of this very question: a task that is run again may ask another one."""
+        return f"{self.checkout_id}:{self.ask}"
+
+    def command(self, answer: TaxAnswer) -> RecordTaxes:
+        return RecordTaxes(self.checkout_id, self.ask, answer)
+
+
+async def _give_up(task: Task, tools: TaskTools) -> RecordTaxes | None:
+    asked = await _asked(task, tools)
+    return None if asked is None else asked.command(TaxAnswer(refused=True))
+
+
+@performs("estimate_taxes", lane=ESTIMATES, give_up=_give_up)
+async def _estimate(task: Task, tools: TaskTools) -> RecordTaxes | None:
+    """Of several questions about a checkout that wait, only the last is asked."""
+    asked = await _asked(task, tools)
+    if asked is None:
+        return None
+    try:
+        answer = await _known(tools.tax_providers[asked.question.provider].estimate(asked.question, asked.key))
+    except Refused:
+        return asked.command(TaxAnswer(refused=True))
+    if (wrong := untrue(asked.question, answer)) is not None:
+        raise Untrue(f"{asked.question.provider} answered what cannot be true: {wrong}")
+    return asked.command(answer)
+
+
+async def _asked(task: Task, tools: TaskTools) -> _Asked | None:
+    """What is still to be asked: nothing, if it was answered, or nobody wants to know any more."""
+    checkout = await _checkout(tools, UUID(task.payload["checkout_id"]))
+    if checkout.status != OPEN or checkout.tax_question is None or checkout.tax_answer is not None:
+        return None
+    return _Asked(checkout.id, checkout.tax_asks, TaxQuestion.opened(checkout.tax_question))
+
+
+@performs("report_taxes", lane=ESTIMATES)
+async def _report(task: Task, tools: TaskTools) -> None:
+    provider = tools.tax_providers[task.payload["provider"]]
+    sale, act, key = await _sale(tools, UUID(task.payload["order_id"])), task.payload["act"], str(task.id)
+    if act == COMMIT:
+        await _known(provider.commit(sale, key))
+    elif act == VOID:
+        await _known(provider.void(sale, key))
+    else:
+        await _known(provider.refund(sale, await _refund(tools, task.payload["invoice_id"]), key))
+
+
+async def _sale(tools: TaskTools, order_id: UUID) -> Sale:
+    number, sold_at, checkout_id = await tools.pool.fetchrow(_SOLD, order_id)
+    checkout = await _checkout(tools, checkout_id)
+    quote = checkout.quote
+    assert quote is not None, "what was ordered was quoted"
+    question = None if checkout.tax_question is None else TaxQuestion.opened(checkout.tax_question)
+    about_buyer = (None, None, False) if question is None else (question.to, question.tax_id, question.tax_exempt)
+    total_minor, included = quote.total_minor, quote.tax_included
+    return Sale(order_id, number, sold_at, quote.currency, total_minor, included, _parts(quote), *about_buyer)
+
+
+def _parts(quote: Quote) -> tuple[SoldPart, ...]:
+    lines = tuple(SoldPart(line.sku, line.quantity, line.net_minor, line.taxes) for line in quote.lines)
+    delivery = quote.delivery
+    return lines if delivery is None else (*lines, SoldPart(None, 1, delivery.net_minor, delivery.taxes))
+
+
+async def _refund(tools: TaskTools, invoice_id: str) -> TaxRefund:
+    note = await _only(tools, Invoice, invoice_id)
+    assert isinstance(note, Invoice)
+    refunded_at: datetime = await tools.pool.fetchval(_DRAWN_UP, invoice_id)
+    return TaxRefund(note.number, refunded_at, note.total_minor, note.taxes)
+
+
+async def _checkout(tools: TaskTools, checkout_id: UUID) -> Checkout:
+    checkout = await _only(tools, Checkout, checkout_id)
+    assert isinstance(checkout, Checkout)
+    return checkout
+
+
+async def _only(tools: TaskTools, kind: type[Checkout | Invoice], key: Any) -> Any:
+    async with tools.pool.acquire() as connection:
+        connected: Any = connection
+        (found,) = await entities.load(connected, table_of(kind), "id", [key])
+    return found
+
+
+async def _known(call: Awaitable[_Answered]) -> _Answered:
+    try:
+        return await call
+    except OutcomeUnknown as unknown:
+        raise Away(str(unknown)) from unknown
