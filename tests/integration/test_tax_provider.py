@@ -270,14 +270,21 @@ async def test_a_confirmed_order_that_is_cancelled_before_it_was_charged_is_void
     await shop.floor.verified()
 
 
-async def test_a_provider_that_was_never_told_of_an_order_is_not_told_of_its_end(shop: Desk) -> None:
-    order_id = await shop.ordered()
-    assert await shop.applied(CancelOrder(order_id)) == "applied"
-    plain = shop.floor.place(MUG=1)
-    assert await shop.applied(plain) == "applied"
-    assert await shop.confirmed(plain.order_id) == "applied"
-    assert await shop.told() == []
-    await shop.floor.verified()
+async def test_a_provider_that_was_never_told_of_an_order_is_not_told_of_its_end(
+    floor: Shopfloor, receiver: Receiver
+) -> None:
+    await floor.fill(MUG=5)
+    before = floor.place(MUG=1)
+    await floor.post(before)
+    await floor.drain()
+    async with desk(floor, receiver) as shop:
+        assert await shop.confirmed(before.order_id) == "applied"
+        unpaid = await shop.ordered()
+        assert await shop.applied(CancelOrder(unpaid)) == "applied"
+        quick = floor.place(MUG=1)
+        assert await shop.applied(quick) == "rejected: checkout_incomplete", "nobody is asked about a quick order"
+        assert await shop.told() == []
+    await floor.verified()
 
 
 async def test_what_is_told_of_an_order_comes_in_order_whenever_the_provider_is_back(shop: Desk) -> None:
