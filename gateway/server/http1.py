@@ -11,9 +11,12 @@ from functools import partial
 from http import HTTPStatus
 from typing import ClassVar, Final, cast, get_args
 
+from uvicorn.protocols.http import httptools_impl
+
 from gateway.limits.requests import PROXY
 from gateway.server import connections
 from gateway.server.corked import CorkedTransport
+from gateway.server.heads import Cycle
 from gateway.server.patience import Part, PatientHttp
 from gateway.server.stopping import turn
 from gateway.server.websocket import BoundedWebSocket
@@ -69,6 +72,8 @@ _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])
 # How many clients that were turned away at once get how long to read why.
 _LINGERING_MAX: Final = 32
 _TURNED_AWAY_SECONDS: Final = 1.0
+
+httptools_impl.RequestResponseCycle = Cycle  # type: ignore[misc]  # uvicorn has no other place to name it
 
 
 class BoundedHttp(PatientHttp):

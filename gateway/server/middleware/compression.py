@@ -4,6 +4,7 @@ Whether it is shows in the head of an answer: most say their length there, and t
 """
 
 import re
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.middleware.gzip import GZipResponder, IdentityResponder
@@ -39,21 +40,20 @@ class Compressed:
         self._app = app
         self._min_bytes = min_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         forward = send
 
-        async def send_compressed(message: Message) -> None:
+        def send_compressed(message: Message) -> Awaitable[None]:
             nonlocal forward
             if message["type"] == "http.response.start" and _SEEN_TO not in scope and not self._is_small(message):
                 responder = self._responder(scope)
                 responder.send = send
                 forward = responder.send_with_compression
-            await forward(message)
+            return forward(message)
 
-        await self._app(scope, receive, send_compressed)
+        return self._app(scope, receive, send_compressed)
 
     def _is_small(self, start: Message) -> bool:
         for name, value in start["headers"]:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,17 +48,20 @@ class Observed:
         started = time.perf_counter()
         status = 500
 
-        async def send_observed(message: Message) -> None:
+        def send_observed(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 seconds = b"%.6f" % (time.perf_counter() - started)
                 headers = message["headers"]
-                if not any(name == _CACHE_CONTROL for name, _ in headers):
+                for name, _ in headers:
+                    if name == _CACHE_CONTROL:
+                        break
+                else:
                     headers.append(_NO_STORE)
                 headers += ((_REQUEST_ID, request_id), (_PROCESS_TIME, seconds), *security_headers(scope))
                 headers += fields(scope)
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, send_observed)
