@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from ops.cli import main
+from ops.ports import free_port
 from runtime import server_versions
 from runtime.database import asyncpg_dsn
 from tests.servers import Databases
@@ -71,7 +72,12 @@ def test_an_old_redis_is_refused_before_the_database_is_touched(
 ) -> None:
     home = str(tmp_path_factory.mktemp("home"))
     with databases.empty() as url, _old_redis() as redis_url:
-        environment = {"DATABASE_URL": url, "REDIS_URL": redis_url, "TIDEGATE_HOME": home}
+        environment = {
+            "DATABASE_URL": url,
+            "REDIS_URL": redis_url,
+            "TIDEGATE_HOME": home,
+            "PORT": str(free_port()),  # `up` looks at its port first
+        }
         done = CliRunner().invoke(main, [command], env=environment)
         assert done.exit_code == 1
         assert "Redis (REDIS_URL) is version 6.2.14; Tidegate needs Redis 7 or Valkey 8, or newer." in done.output
