@@ -57,12 +57,17 @@ class Snapshot:
         return rows
 
     async def blocks(self, query: str, *arguments: object) -> AsyncIterator[Block]:
-        """The rows of `query` in blocks, through a server-side cursor on a connection of its own."""
+        """The rows of `query` in blocks, through a server-side cursor on a connection of its own until the last of them
+        has come: a small shop is read over few connections."""
         connection = await self._take()
         cursor = await connection.cursor(query, *arguments)
         following = asyncio.ensure_future(cursor.fetch(BLOCK_ROWS))
         try:
             while block := await following:
+                if len(block) < BLOCK_ROWS:
+                    self._free.append(connection)
+                    yield block
+                    return
                 following = asyncio.ensure_future(cursor.fetch(BLOCK_ROWS))
                 await asyncio.sleep(0)  # the request is sent before the rows are processed
                 yield block

@@ -101,6 +101,22 @@ async def test_the_events_of_one_thing_may_span_several_blocks(shop: Shop, monke
     assert found(await shop.report()) == expected
 
 
+async def test_streams_of_few_rows_share_a_connection(database_url: str) -> None:
+    connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    async with Snapshot(asyncpg_dsn(database_url)) as open_snapshot:
+        (before,) = await open_snapshot.row(connections)
+        streams = [open_snapshot.blocks(f"SELECT {number} AS number") for number in range(3)]
+        assert [(await anext(stream))[0]["number"] for stream in streams] == [0, 1, 2]
+        assert await open_snapshot.row(connections) == (before,)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 128, 200])
+async def test_a_stream_has_all_rows(database_url: str, rows: int) -> None:
+    async with Snapshot(asyncpg_dsn(database_url)) as open_snapshot:
+        blocks = [block async for block in open_snapshot.blocks("SELECT generate_series(1, $1::int)", rows)]
+    assert [row[0] for block in blocks for row in block] == [*range(1, rows + 1)]
+
+
 async def test_a_product_created_and_changed_in_one_batch_moves_no_price(floor: Shopfloor) -> None:
     product_id = floor.new_id()
     variants = (VariantFields("CUP", 300, "GBP"),)
