@@ -14,6 +14,7 @@ import redis.exceptions
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.maint_notifications import MaintNotificationsConfig
 
 from runtime.liveness import Liveness
@@ -26,6 +27,9 @@ CONNECT_TIMEOUT_SECONDS: Final = 1.0
 # have been closed, so that after a restart of Redis each of them fails once.
 NO_MAINTENANCE_NOTIFICATIONS: Final = MaintNotificationsConfig(enabled=False)
 
+# What a connection says that it is. Left to itself, redis-py looks its version up in the file system for each one.
+_DRIVER: Final = DriverInfo()
+
 
 def pool(redis_url: str, *, answer_timeout: float | None) -> ConnectionPool:
     """Connections to one server, opened as they are needed. redis-py's retries are off."""
@@ -36,6 +40,7 @@ def pool(redis_url: str, *, answer_timeout: float | None) -> ConnectionPool:
         socket_keepalive=True,
         socket_keepalive_options=Liveness.configured().tcp_options(),
         maint_notifications_config=NO_MAINTENANCE_NOTIFICATIONS,
+        driver_info=_DRIVER,
         retry=Retry(NoBackoff(), 0),
     )
 

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from importlib.metadata import version
 from typing import Final
 
 import pytest
@@ -136,4 +137,20 @@ async def test_a_request_larger_than_the_sockets_buffer_is_waited_for(server: Va
             await client.set("large", large)
     finally:
         os.kill(server.pid, signal.SIGCONT)
+        await client.aclose()
+
+
+async def test_the_library_s_version_is_not_looked_up_for_each_connection(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That reads the file system. The server is told the version all the same."""
+
+    def look_up() -> str:
+        raise AssertionError("looked up")
+
+    monkeypatch.setattr("redis.utils.get_lib_version", look_up)
+    client = connect(redis_url)
+    try:
+        assert (await client.client_info())["lib-ver"] == version("redis")
+    finally:
         await client.aclose()
