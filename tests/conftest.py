@@ -1,5 +1,6 @@
 """Fixtures for all tests: the shared servers, a whole system, and a clean environment."""
 
+import gc
 import os
 import re
 import tempfile
@@ -9,14 +10,15 @@ from typing import Final
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
 
 from ops import ports
 from ops.embedded.server import ServerError
 from ops.processes import ProcessError
-from runtime.settings import settings
-from tests import needs, pace, servers
+from tests import anew, needs, pace, servers
 from tests.offline import sitecustomize as sitecustomize  # a resolver that knows no outside names
 from tests.plans import PLANS_VARIABLE
+from tests.scheduling import Scheduling, import_in_turn
 from tests.servers import Databases
 from tests.system import System
 
@@ -49,9 +51,8 @@ hypothesis.settings.register_profile("campaign", max_examples=10 * hypothesis.se
 
 @pytest.fixture(autouse=True)
 def _settings_read_anew() -> Iterator[None]:
-    settings.cache_clear()
-    yield
-    settings.cache_clear()
+    with anew.settings_read_anew():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +94,26 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if "not campaign" not in config.option.markexpr or not collection_path.match("test_*.py"):
         return None
     return _ONLY_CAMPAIGNS.search(collection_path.read_text(encoding="utf-8")) is not None or None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Nothing that is collected is garbage, and it is much: neither now nor later is it searched for some."""
+    gc.disable()
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes > 1 and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        files = sorted(Path(__file__).parent.rglob("test_*.py"))
+        imported = [file for file in files if not pytest_ignore_collect(file, session.config)]
+        import_in_turn(imported, _worker, processes)
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
