@@ -12,15 +12,19 @@ from runtime.proof.report import Report
 
 
 class Quotes:
-    """Follows the log: an order that came of a checkout is told of right before its quote."""
+    """Follows the log: an order that was placed at a quote is told of right before it."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._placed: OrderPlaced | None = None
+        self._seq = 0
 
     def follow(self, seq: int, event: Event) -> None:
-        """Takes the log's next event."""
-        placed, self._placed = self._placed, None
+        """Takes the log's next event that can be read."""
+        placed, before, self._placed, self._seq = self._placed, self._seq, None, seq
+        # What cannot be read, and is left out, may be the quote: that is reported as such.
+        if placed is not None and seq == before + 1 and not isinstance(event, CheckoutCompleted):
+            self._report.differ("orders", str(placed.order_id), "was placed at a quote that was not told", seq=before)
         if isinstance(event, OrderPlaced) and event.checkout_id is not None:
             self._placed = event
         elif isinstance(event, CheckoutCompleted):

@@ -29,7 +29,9 @@ from domain.sku_prices import PutPrices
 from domain.terms import PRICE_LIST, PROMOTION, PURCHASE_LIMIT, TAXES, StateTerms, part_name
 from tests.integration.drainers import drainer
 from tests.integration.gates import gate_before
+from tests.integration.patrolling import alarms, watching
 from tests.integration.shopfloor import ANN, PRICE_MINOR, STAFF, Shopfloor, retries
+from tests.integration.smallshop import Shop
 from workers import batch, loading
 from workers.apply import Applier
 
@@ -320,3 +322,21 @@ async def test_two_first_uses_at_once_state_the_limit_once(floor: Shopfloor) -> 
     assert await _totals(floor, *orders) == [_HALF_MINOR] * 2
     assert await _taken(floor) == {_USES: (10, 2)}
     await floor.verified()
+
+
+async def test_a_patrol_follows_them_from_what_was_folded_before(
+    floor: Shopfloor, caplog: pytest.LogCaptureFixture
+) -> None:
+    await floor.fill(MUG=50)
+    await _apply(floor, _VAT, _half(uses_limit=5))
+    orders = [floor.place(number, MUG=1) for number in range(3)]
+    async with watching(Shop(floor)) as watch:
+        await _apply(floor, *orders[:2], actor=ANN)
+        await watch.go()
+        await _apply(floor, orders[2], actor=ANN)
+        await _apply(floor, CancelOrder(orders[0].order_id))
+        await watch.go()
+        assert (alarms(caplog), await watch.open()) == ([], [])
+        await watch.hand.execute("UPDATE checkouts SET version = 2 WHERE id = $1", orders[2].order_id)
+        await watch.go()
+        assert len(alarms(caplog)) == 1
