@@ -12,6 +12,7 @@ from domain.model import Personal, Wanted
 from domain.orders import CancelOrder, ConfirmOrder, ExpireOrder, FulfilOrder, PlaceOrder
 from domain.stock import AdjustStock
 from ops.verify import Report, verify
+from runtime.redis_pipeline import Client
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.servers import Databases
 
@@ -102,6 +103,12 @@ async def opened(floor: Shopfloor) -> Shop:
     return shop
 
 
+async def dumped(client: Client) -> list[tuple[bytes | str, int, bytes]]:
+    """Each key, the milliseconds for which it stays (0: for ever), and its value. What expires meanwhile is gone."""
+    found = [(key, await client.pttl(key), await client.dump(key)) for key in await client.keys()]
+    return [(key, max(milliseconds, 0), value) for key, milliseconds, value in found if value is not None]
+
+
 Copies = Callable[[], AbstractAsyncContextManager[Shop]]
 """Each call opens a copy of a small shop, in a database of its own; Redis is left with what belongs to it."""
 
@@ -115,10 +122,7 @@ async def copies(
         async with Shopfloor(database_url, redis_url) as floor:
             await floor.redis.flushall()
             model = await opening(floor)
-            keys = [
-                (key, max(await floor.redis.pttl(key), 0), await floor.redis.dump(key) or b"")
-                for key in await floor.redis.keys()
-            ]
+            keys = await dumped(floor.redis)
 
         @asynccontextmanager
         async def copy() -> AsyncIterator[Shop]:

@@ -22,7 +22,7 @@ from tests.integration.planting import (
     remove_a_waiting_command,
 )
 from tests.integration.shopfloor import STAFF, Shopfloor
-from tests.integration.smallshop import Copies, Shop, copies
+from tests.integration.smallshop import Copies, Shop, copies, dumped
 from tests.servers import Databases
 
 
@@ -65,6 +65,15 @@ async def test_an_intact_shop_is_clean_and_everything_is_counted(shop: Shop) -> 
         "commands_failed": 1,
         "tasks": 0,
     }
+
+
+async def test_a_copy_lacks_what_expires_while_it_is_made(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def found_before() -> list[bytes]:
+        return [b"expired", b"there"]
+
+    await floor.redis.set("there", "1")
+    monkeypatch.setattr(floor.redis, "keys", found_before)
+    assert [key for key, _, _ in await dumped(floor.redis)] == [b"there"]
 
 
 async def test_an_empty_shop_is_clean(floor: Shopfloor) -> None:
