@@ -16,6 +16,7 @@ from runtime.listings.rows import Row
 from runtime.tables.jobs import PART_BYTES
 from tests.integration.background import Background, background, until
 from tests.integration.shopfloor import PRICE_MINOR, STAFF, Shopfloor
+from workers.jobs.pacing import FIRST_ROWS
 from workers.jobs.planning import Window, known_of
 
 GOOD = b'{"slug":"tea","name":"Tea","status":"active","sku":"TEA","price_minor":300,"currency":"GBP"}\n'
@@ -115,3 +116,18 @@ async def test_fields_that_a_row_leaves_out_keep_even_concurrent_changes(floor: 
     assert said is not None
     assert tuple(said) == ("Green tea", "Fresh.", "100 g", PRICE_MINOR + 50, "1")
     await floor.verified()
+
+
+async def test_rows_are_posted_when_those_before_them_are_applied(floor: Shopfloor) -> None:
+    """Only so many at once, so that nobody who orders meanwhile waits behind the whole file."""
+    more = 3
+    rows = [GOOD.replace(b"tea", b"tea-%d" % n).replace(b"TEA", b"TEA-%d" % n) for n in range(FIRST_ROWS + more)]
+    async with background(floor, task_lease_seconds=30, import_portion_seconds=0.000_001) as jobs:
+        status, summary = await done(jobs, await request(jobs, *rows))
+        assert (status, summary["applied"]) == ("succeeded", len(rows))
+        times = await jobs.pool.fetch(
+            "SELECT accepted_at, applied_at FROM commands WHERE idempotency_key LIKE 'import:%' ORDER BY accepted_at"
+        )
+    assert len(times) == len(rows)
+    for place in range(FIRST_ROWS, len(rows)):
+        assert times[place]["accepted_at"] >= max(row["applied_at"] for row in times[:place])
