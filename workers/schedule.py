@@ -2,6 +2,8 @@
 none of the workers' code, so that it starts quickly and stays small.
 """
 
+import asyncio
+import signal
 from typing import Final
 
 from taskiq import TaskiqEvents, TaskiqScheduler, TaskiqState
@@ -23,7 +25,11 @@ def create_scheduler() -> TaskiqScheduler:
 
     heartbeat = Heartbeat("scheduler")
 
-    def begin(state: TaskiqState) -> None:
+    async def begin(state: TaskiqState) -> None:
+        # taskiq leaves SIGTERM alone, and a container's first process is not ended by what it leaves alone.
+        running = asyncio.current_task()
+        assert running is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
         heartbeat.start()
 
     def end(state: TaskiqState) -> None:

@@ -112,5 +112,5 @@ def test_every_role_runs_in_it_as_its_user(made: Made, databases: Databases, red
             (inside,) = psutil.Process(process.pid).children()  # `unshare` passes no signal on
             inside.terminate()
         for role, process in roles.items():
-            process.wait(pace.seconds(_STOP_SECONDS))
-            assert "Traceback" not in (tmp_path / role).read_text()
+            code, said = process.wait(pace.seconds(_STOP_SECONDS)), (tmp_path / role).read_text()
+            assert (code, "Traceback" in said) == (0, False), f"{role}: {said}"

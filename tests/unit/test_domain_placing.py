@@ -99,6 +99,7 @@ def test_it_costs_what_exact_fractions_say_of_it(
         tax_id=None if is_guest else wanted.tax_id,
         tax_exempt=not is_guest and wanted.tax_exempt,
         delivers=False,
+        identities=() if is_guest else (BUYER,),
     )
     # Methods mean nothing without a delivery, and the second implementation knows none of a basket that has none.
     oracle = Oracle(quick, offers, msgspec.structs.replace(said, methods=()))
