@@ -58,6 +58,7 @@ def create_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
+        pool_use_lifo=True,  # the one used last, whose session has at hand what views ask for
     )
     event.listen(engine.sync_engine, "checkout", _doubt)
     event.listen(engine.sync_engine, "checkin", _rest)

@@ -216,21 +216,29 @@ async def write(
     """Makes the rows say what the states say. Those that are `new` must not be there: two mailboxes that make the same
     thing at once break a unique constraint, and the later one is decided again. They are written in the order of their
     keys, so that neither waits for the other in turn."""
-    rows = [
-        {**entity_table.row(state), "created_at": at, "updated_at": at}
-        for state in sorted(states, key=lambda state: getattr(state, entity_table.key))
-    ]
-    columns = list(rows[0]) if rows else []
+    columns, rows = as_json(entity_table, states)
+    await connection.execute(writing(entity_table, columns, "$2::timestamptz", new=new).format("$1"), rows, at)
+
+
+def as_json(entity_table: EntityTable, states: Iterable[Entity]) -> tuple[tuple[str, ...], str]:
+    """The rows of these states, of which there must be one, in the order of their keys: their columns, without the
+    moments, and JSON."""
+    rows = [entity_table.row(state) for state in sorted(states, key=lambda state: getattr(state, entity_table.key))]
+    return tuple(rows[0]), msgspec.json.encode(rows).decode()
+
+
+@cache
+def writing(entity_table: EntityTable, columns: tuple[str, ...], at: str, *, new: bool, beside: str = "") -> str:
+    """The query that writes the rows in {0}, JSON, at a moment, which is an expression in SQL, or a column of what is
+    read `beside` them."""
     typed = ", ".join(f"{name} {type_of(entity_table.table, name)}" for name in columns)
-    updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in (entity_table.key, "created_at"))
-    await connection.execute(
-        f"""
-        INSERT INTO {entity_table.table.name} ({", ".join(columns)})
-        SELECT {", ".join(columns)} FROM jsonb_to_recordset($1::jsonb) AS given ({typed})
+    updates = ", ".join(f"{name} = excluded.{name}" for name in (*columns, "updated_at") if name != entity_table.key)
+    return f"""
+        INSERT INTO {entity_table.table.name} ({", ".join(columns)}, created_at, updated_at)
+        SELECT {", ".join(f"given.{name}" for name in columns)}, {at}, {at}
+        FROM {beside}jsonb_to_recordset({{0}}::jsonb) AS given ({typed})
         {"" if new else f"ON CONFLICT ({entity_table.key}) DO UPDATE SET {updates}"}
-        """,  # noqa: S608 - names of ours
-        msgspec.json.encode(rows).decode(),
-    )
+    """  # noqa: S608 - names of ours
 
 
 async def move(

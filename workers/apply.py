@@ -182,6 +182,9 @@ class Applier:
                 return None
             except asyncpg.UniqueViolationError:
                 raise  # what came before is to be looked up
+            except asyncpg.LockNotAvailableError:
+                BATCH_RETRIES.labels("gave_way").inc()
+                return None
             except _MESSAGE_AT_FAULT:
                 return None  # or a row was altered by hand at this moment
             except _CUT_SHORT as error:

@@ -18,7 +18,6 @@ from domain.model import Context, Event, Private, Rejection, decide, evolve
 from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from runtime import envelope as envelopes
 from runtime.database import Connection
-from runtime.entities import TERMS
 from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, Envelope
 from runtime.mailboxes.fence import Confirmed, Fence
 from runtime.mailboxes.inbox import Entry, entry_order
@@ -27,12 +26,12 @@ from runtime.records import APPLIED, FAILED, REJECTED, REPEATED
 from runtime.terms import TermsMemory
 from workers import at_once
 from workers.earlier import Earlier
-from workers.erasing import erase_written
+from workers.erasing import are_of_erased, erase_written
 from workers.eventlog import CommandRow, PendingEvent, add_log
 from workers.guarded import StaleRead, move_guards
 from workers.handlers import gather_reads, gather_rows
 from workers.inserts import Inserts, Reached
-from workers.loading import Loaded, ReadSet, can_be_looked_at, load, look
+from workers.loading import Loaded, ReadSet, load, look
 from workers.messages import DeadLetter, Message, about
 from workers.numbering import Numbering
 from workers.places import take_places
@@ -40,11 +39,11 @@ from workers.result import Result
 from workers.rows import (
     Rows,
     add_lines,
-    adds_only_orders,
     move_entities,
     write_entities,
     write_orders,
     written_checkouts,
+    written_entities,
 )
 from workers.statements import execute
 from workers.stopwatch import Stopwatch
@@ -145,8 +144,7 @@ class Batch:
         await self._rows.write_placed(connection, at)
         await self._rows.outbox.write(connection, at)
         self._rows.outbox.add(self._inserts, first)
-        for part in self._rows.numbers_of_invoices(numbers):
-            self._inserts.add_part(part)
+        self._rows.add_numbers_of_invoices(self._inserts, numbers)
         if at != self._at:
             await move_entities(connection, self._loaded, at)
         add_log(self._inserts, first, self._pending, self._applied, at)
@@ -156,23 +154,28 @@ class Batch:
         return Result(first, self._pending, self._applied, self._dead_letters, at, self._positions(), self._tally)
 
     async def write_at_once(
-        self, connection: Connection, held: Mapping[int, str], log: Confirmed, numbered_orders: int
+        self, connection: Connection, held: Mapping[int, str], log: Confirmed, numbered: Sequence[int]
     ) -> Result | None:
         """Writes everything in one statement, which is a transaction by itself, if the log and the mailboxes are still
-        where they were: then so is all that was decided on, and the next number is still the next. Raises StaleRead if
-        they are not; None if it takes more statements. Nothing is written then."""
+        where they were: then so is all that was decided on, and the next numbers are still the next. Raises StaleRead
+        if they are not; None if it takes more statements. Nothing is written then."""
         balances = self._rows.balances.unguarded(self._loaded.stands)
-        if balances is None or not (self._pending and self._rows.are_inserts_only and adds_only_orders(self._loaded)):
+        if balances is None or not (self._pending and self._rows.fit_one_statement):
+            return None
+        numbers = self._numbering.give(self._pending, numbered)
+        written = written_entities(self._loaded, self._rows.numbers_of_invoices(numbers))
+        if written is None or await are_of_erased(connection, written_checkouts(self._loaded)):
             return None
         add_lines(self._inserts, self._loaded)
-        counts = self._numbering.counts()
-        assert not any(counts[1:]), "only orders get their number without the counter"
-        numbers = self._numbering.give(self._pending, (numbered_orders, 0, 0))
         await write_orders(connection, self._inserts, self._loaded, self._rows.places_of_orders, 0, numbers, self._at)
         self._rows.outbox.add(self._inserts, 0)
         add_log(self._inserts, 0, self._pending, self._applied, self._at)
-        undisturbed = at_once.places(len(self._pending), self._at, counts, log.seq, held, self._reached)
-        places = await execute(connection, [*undisturbed, *balances, *self._inserts.parts(self._reached)])
+        counts, changes = self._numbering.counts(), any(self._loaded.before.values())
+        undisturbed = at_once.places(
+            len(self._pending), self._at, counts, log.seq, held, self._reached, changes=changes
+        )
+        parts = [*undisturbed, *balances, *written, *self._inserts.parts(self._reached)]
+        places = await execute(connection, parts)
         if places is None:
             raise StaleRead("log_moved")
         return Result(places.first, self._pending, self._applied, [], places.at, self._positions(), self._tally)
@@ -281,20 +284,20 @@ async def apply_at_once(
     memory: TermsMemory,
 ) -> tuple[Result, Confirmed] | None:
     """Applies the messages, in order, in one statement, if their mailboxes are at the positions `held` and nobody comes
-    in between; returns also the log that they were decided on. None if they cannot be applied so, as orders that are
-    quoted. Raises StaleRead if somebody did come, and OutOfStep as the fence does. Then, too, nothing was done."""
+    in between; returns also the log that they were decided on. None if they cannot be applied so. Raises StaleRead if
+    somebody did come, and OutOfStep as the fence does. Then, too, nothing was done."""
     read_set = _reads(messages)
-    if not can_be_looked_at(read_set, memory.last):
-        return None
     known = fence.known()
-    loaded, log, numbered_orders = await look(connection, read_set)
+    loaded, log, numbered = await look(connection, read_set, memory)
     known.check(log)
-    if not can_be_looked_at(read_set, memory.known(log.identity, loaded.stands.guards.get(TERMS, 0))):
-        return None
     watch.lap("load")
-    decided = _decided(loaded, Earlier(), messages, None)
+    try:
+        decided = _decided(loaded, Earlier(), messages, read_set.at)
+    except Exception as error:  # what was loaded may not fit together, and then no message is to blame
+        _log.info("a batch could not be worked out at once (%s)", type(error).__name__)
+        return None
     watch.lap("decide")
-    result = await decided.write_at_once(connection, held, log, numbered_orders)
+    result = await decided.write_at_once(connection, held, log, numbered)
     watch.lap("write")
     return None if result is None else (result, log)
 

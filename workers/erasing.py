@@ -106,10 +106,21 @@ class Erasure:
 
 async def erase_written(connection: asyncpg.Connection[Any], checkouts: Iterable[Checkout]) -> None:
     """Blanks those of the checkouts, which were just written, whose owners have since been erased."""
-    with_address = [checkout for checkout in checkouts if holds_private(checkout)]
-    owners = {account_id for each in with_address if (account_id := account_of(each.customer_id)) is not None}
+    with_address, owners = _with_address(checkouts)
     if owners:
         await connection.execute(_ERASE_WRITTEN, [each.id for each in with_address], list(owners))
+
+
+async def are_of_erased(connection: asyncpg.Connection[Any], checkouts: Iterable[Checkout]) -> bool:
+    """Whether one of the checkouts has to be blanked once it is written."""
+    _, owners = _with_address(checkouts)
+    return bool(owners) and bool(await connection.fetch(_ERASED, list(owners)))
+
+
+def _with_address(checkouts: Iterable[Checkout]) -> tuple[list[Checkout], set[UUID]]:
+    """Those that say something about people, and the accounts that they are of."""
+    with_address = [checkout for checkout in checkouts if holds_private(checkout)]
+    return with_address, {owner for each in with_address if (owner := account_of(each.customer_id)) is not None}
 
 
 async def erased_customers(connection: asyncpg.Connection[Any], orders: Iterable[Order]) -> set[str]:

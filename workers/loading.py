@@ -7,6 +7,7 @@ locks remembers how far the log had come (see `workers/at_once.py`).
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, Final, NamedTuple
@@ -41,7 +42,8 @@ from workers.ownership import Writes
 _GIVE_WAY: Final = "SET LOCAL lock_timeout = '50ms'"
 
 _COLUMNS = ", ".join(orders.COLUMNS)
-_ORDERS = f"SELECT {_COLUMNS} FROM orders WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"  # noqa: S608 - names of ours
+_LOOK_AT_ORDERS = f"SELECT {_COLUMNS} FROM orders WHERE id = ANY($1::uuid[])"  # noqa: S608 - names of ours
+_ORDERS = f"{_LOOK_AT_ORDERS} ORDER BY id FOR UPDATE"
 
 
 class ReadSet(msgspec.Struct):
@@ -122,11 +124,12 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
 
 
 class Looked(NamedTuple):
-    """State loaded without a lock, how far the log had come by then, and how many orders had a number."""
+    """State loaded without a lock, how far the log had come before, and how many numbers of each of SERIES had been
+    given out. If the log has come no further since, all of it is of that moment; if it has, it may not fit together."""
 
     loaded: Loaded
     log: Confirmed
-    numbered_orders: int
+    numbers: Sequence[int]
 
 
 async def load(connection: Connection, read_set: ReadSet, *, alone: bool, memory: TermsMemory | None = None) -> Loaded:
@@ -136,46 +139,27 @@ async def load(connection: Connection, read_set: ReadSet, *, alone: bool, memory
     """
     shop, before = Shop(), dict[type, dict[Any, Any]]()
     if read_set.order_ids:
-        shop.orders = await _load_orders(connection, read_set.order_ids)
-        for order_id in read_set.settled_ids & shop.orders.keys():
-            if (checkout_id := shop.orders[order_id].checkout_id) is not None:
-                read_set.add(Checkout, checkout_id)
-                read_set.add(Payment, order_id, by="order_id")
+        shop.orders = await _load_orders(connection, read_set, _ORDERS)
     if alone:
         with EVENT_COUNTER_WAIT_SECONDS.time():
             await connection.execute("SELECT FROM event_counter FOR UPDATE")
         if read_set.entities or read_set.order_ids:
             await connection.execute(_GIVE_WAY)
     stands = Stands()
-    if read_set.quoted or read_set.placed:
-        stands, terms = await _load_by_terms(connection, read_set, shop, memory or TermsMemory())
-        if read_set.quoted:
-            shop.of(Terms)[NOW] = terms
-            await _load_whole_offers(connection, read_set, shop)
-            if terms.for_first_orders and read_set.customers:
-                for customer_id, earlier in await connection.fetch(_HAVE_ORDERED, list(read_set.customers)):
-                    shop.of(Ordered)[customer_id] = Ordered(customer_id, earlier)
-    elif read_set.skus or read_set.balances or read_set.guards:
-        _, stands, _ = await _load_what_may_move(connection, read_set, shop)
-    for (kind, column), values in read_set.entities.items():
-        entity_table = table_of(kind)
-        for state in await entities.load(connection, entity_table, column, values):
-            before.setdefault(kind, {})[getattr(state, entity_table.key)] = state
+    if read_set.skus or read_set.balances or read_set.guards or read_set.quoted or read_set.placed:
+        _, stands, _ = await _load_shared(connection, read_set, shop, memory or TermsMemory())
+    await _load_entities(connection, read_set, before)
     return _loaded(shop, before, stands)
 
 
-def can_be_looked_at(read_set: ReadSet, terms: Terms | None) -> bool:
-    """Whether one statement can load all of it, by the shop's terms, or None if they are not known."""
-    if read_set.order_ids or read_set.entities or read_set.quoted:
-        return False
-    return not read_set.placed or (terms is not None and not terms.concern_goods)
-
-
-async def look(connection: Connection, read_set: ReadSet) -> Looked:
-    """The part of the shop in such a `read_set`, without any lock."""
-    shop = Shop()
-    log, stands, numbered_orders = await _load_what_may_move(connection, read_set, shop)
-    return Looked(_loaded(shop, {}, stands), log, numbered_orders)
+async def look(connection: Connection, read_set: ReadSet, memory: TermsMemory) -> Looked:
+    """The same without any lock."""
+    shop, before = Shop(), dict[type, dict[Any, Any]]()
+    log, stands, numbers = await _load_shared(connection, read_set, shop, memory)
+    if read_set.order_ids:
+        shop.orders = await _load_orders(connection, read_set, _LOOK_AT_ORDERS)
+    await _load_entities(connection, read_set, before)
+    return Looked(_loaded(shop, before, stands), log, numbers)
 
 
 def _loaded(shop: Shop, before: dict[type, dict[Any, Any]], stands: Stands) -> Loaded:
@@ -187,14 +171,17 @@ def _loaded(shop: Shop, before: dict[type, dict[Any, Any]], stands: Stands) -> L
     return Loaded(shop, before, writes, stands)
 
 
-async def _load_by_terms(
+async def _load_shared(
     connection: Connection, read_set: ReadSet, shop: Shop, memory: TermsMemory
-) -> tuple[Stands, Terms]:
-    """Loads what may move, and the terms that it stands on. What orders ask for by them is asked for by those of a
-    moment ago: if they are others by now, there is more to load."""
+) -> tuple[Confirmed, Stands, Sequence[int]]:
+    """Loads what batches of other mailboxes may change, and returns what `_load_what_may_move` does, as of before. What
+    orders ask for by the terms is asked for by those of a moment ago: if they are others by now, there is more to load.
+    """
+    if not (read_set.quoted or read_set.placed):
+        return await _load_what_may_move(connection, read_set, shop)
     expected = memory.last
     read_set.ask_by(expected)
-    log, stands, _ = await _load_what_may_move(connection, read_set, shop)
+    log, stands, numbers = await _load_what_may_move(connection, read_set, shop)
     parts = partial(entities.load, connection, table_of(TermsPart), None, ())
     terms = await memory.at(log.identity, stands.guards[TERMS], parts)
     if read_set.placed and terms is not expected and terms.concern_goods:
@@ -202,13 +189,21 @@ async def _load_by_terms(
         before, (_, stands, _) = stands, await _load_what_may_move(connection, read_set, shop)
         if stands.guards[TERMS] != before.guards[TERMS]:
             raise StaleRead("guard_moved")
-    return stands, terms
+    if read_set.quoted:
+        shop.of(Terms)[NOW] = terms
+        await _load_whole_offers(connection, read_set, shop)
+        if terms.for_first_orders and read_set.customers:
+            for customer_id, earlier in await connection.fetch(_HAVE_ORDERED, list(read_set.customers)):
+                shop.of(Ordered)[customer_id] = Ordered(customer_id, earlier)
+    return log, stands, numbers
 
 
-async def _load_what_may_move(connection: Connection, read_set: ReadSet, shop: Shop) -> tuple[Confirmed, Stands, int]:
-    """Loads offers and balances, and with them the seqs of their guards, how far the log has come and how many orders
-    have a number: in one statement, so that they are consistent. Consulted entities are loaded later, which can only
-    make a guard look older than it was."""
+async def _load_what_may_move(
+    connection: Connection, read_set: ReadSet, shop: Shop
+) -> tuple[Confirmed, Stands, Sequence[int]]:
+    """Loads offers and balances, and with them the seqs of their guards, how far the log has come and how many numbers
+    have been given out: in one statement, so that they are consistent. Consulted entities are loaded later, which can
+    only make a guard look older than it was."""
     guards = {*read_set.guards, PRICES} if read_set.skus else read_set.guards
     if read_set.placed:
         guards = {*guards, TERMS}
@@ -218,7 +213,7 @@ async def _load_what_may_move(connection: Connection, read_set: ReadSet, shop: S
     keys = [read_set.balances[table.ledger] for table in tables]
     seqs: dict[str, int] = {}
     places = [shop.balances_of(table.ledger) for table in tables]
-    log, numbered_orders = None, 0
+    log, orders_numbered, others_numbered = None, 0, (0, 0)
     for place, key, first, second, currency, on_sale in await connection.fetch(
         _what_may_move(tables), list(guards), list(read_set.skus), *map(list, keys)
     ):
@@ -228,14 +223,16 @@ async def _load_what_may_move(connection: Connection, read_set: ReadSet, shop: S
             shop.offers[key] = Offer(key, first, currency, on_sale)
         elif place == _GUARDS:
             seqs[key] = first
+        elif place == _INVOICES:
+            others_numbered = first, second
         else:
-            log, numbered_orders = Confirmed(UUID(key), first), second
+            log, orders_numbered = Confirmed(UUID(key), first), second
     assert log is not None
     exact: dict[Ledger, dict[str, int]] = {}
     for ledger, key in read_set.exact:
         exact.setdefault(ledger, {})[key] = shop.balance(ledger, key).posted
     absent = {table.ledger: asked - found.keys() for table, asked, found in zip(tables, keys, places, strict=True)}
-    return log, Stands(seqs, exact, absent), numbered_orders
+    return log, Stands(seqs, exact, absent), (orders_numbered, *others_numbered)
 
 
 async def _load_whole_offers(connection: Connection, read_set: ReadSet, shop: Shop) -> None:
@@ -244,8 +241,16 @@ async def _load_whole_offers(connection: Connection, read_set: ReadSet, shop: Sh
         shop.offers[row["sku"]] = offer(row)
 
 
+async def _load_entities(connection: Connection, read_set: ReadSet, before: dict[type, dict[Any, Any]]) -> None:
+    for (kind, column), values in read_set.entities.items():
+        entity_table = table_of(kind)
+        for state in await entities.load(connection, entity_table, column, values):
+            before.setdefault(kind, {})[getattr(state, entity_table.key)] = state
+
+
 _OFFERS_OF: Final = OFFERS.format(skus="$1::text[]")
 _HAVE_ORDERED: Final = HAVE_ORDERED.format(customers="$1::text[]")
+_INVOICES: Final = -4
 _LOG: Final = -3
 _GUARDS: Final = -2
 _OFFERS: Final = -1
@@ -262,6 +267,7 @@ def _what_may_move(tables: tuple[LedgerTable, ...]) -> str:
     return f"""
         SELECT {_LOG}, identity::text, last_seq, orders, NULL::text, NULL::boolean
         FROM (SELECT {LOG_OF_TODAY}, (SELECT orders FROM event_counter)) AS log
+        UNION ALL SELECT {_INVOICES}, NULL, invoices, credit_notes, NULL, NULL FROM event_counter
         UNION ALL SELECT {_GUARDS}, v.name, coalesce(g.seq, 0), 0, NULL, NULL
         FROM unnest($1::text[]) AS v (name) LEFT JOIN guards g USING (name)
         UNION ALL SELECT {_OFFERS}, sku, price_minor, 0, currency, on_sale FROM variants WHERE sku = ANY($2::text[])
@@ -269,9 +275,10 @@ def _what_may_move(tables: tuple[LedgerTable, ...]) -> str:
     """  # noqa: S608 - names of ours
 
 
-async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUID, Order]:
-    ids = list(order_ids)
-    rows = await connection.fetch(_ORDERS, ids)
+async def _load_orders(connection: Connection, read_set: ReadSet, statement: str) -> dict[UUID, Order]:
+    """The orders, and asks for what else is needed of those that may be settled."""
+    ids = list(read_set.order_ids)
+    rows = await connection.fetch(statement, ids)
     lines: dict[UUID, list[Line]] = defaultdict(list)
     for order_id, *line in await connection.fetch(
         """
@@ -281,4 +288,9 @@ async def _load_orders(connection: Connection, order_ids: set[UUID]) -> dict[UUI
         ids,
     ):
         lines[order_id].append(Line(*line))
-    return {row["id"]: orders.order(row, lines[row["id"]]) for row in rows}
+    found = {row["id"]: orders.order(row, lines[row["id"]]) for row in rows}
+    for order_id in read_set.settled_ids & found.keys():
+        if (checkout_id := found[order_id].checkout_id) is not None:
+            read_set.add(Checkout, checkout_id)
+            read_set.add(Payment, order_id, by="order_id")
+    return found

@@ -23,6 +23,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.checkouts import Checkout
+from domain.invoices import Invoice
 from domain.model import Entity, Order
 from runtime import entities, orders, tables
 from runtime.database import Connection
@@ -35,8 +36,8 @@ from workers.statements import Part
 from workers.tasks.outbox import Outbox
 
 _CHANGE_ORDERS = f"""
-    UPDATE orders o SET {", ".join(f"{name} = v.{name}" for name in orders.COLUMNS[1:])}, updated_at = $1
-    FROM unnest({", ".join(f"${n}::{type_of(tables.orders, c)}[]" for n, c in enumerate(orders.COLUMNS, start=2))})
+    UPDATE orders o SET {", ".join(f"{name} = v.{name}" for name in orders.COLUMNS[1:])}, updated_at = p.at
+    FROM places p, unnest({", ".join(f"{{{n}}}::{type_of(tables.orders, c)}[]" for n, c in enumerate(orders.COLUMNS))})
         AS v ({", ".join(orders.COLUMNS)}) WHERE o.id = v.id
 """  # noqa: S608 - names of ours
 
@@ -64,12 +65,14 @@ class Rows:
         self.erasure = Erasure()
         self.outbox = Outbox()
 
-    def numbers_of_invoices(self, numbers: Mapping[int, str]) -> list[Part]:
-        """Writes the numbers of the invoices, which are rows already, as part of a statement."""
-        if not self.places_of_invoices:
-            return []
-        given = [numbers[place] for place in self.places_of_invoices.values()]
-        return [Part("numbered_invoices", _NUMBER_INVOICES, (list(self.places_of_invoices), given))]
+    def numbers_of_invoices(self, numbers: Mapping[int, str]) -> dict[str, str]:
+        """The numbers of the invoices, by id; `numbers` are by place."""
+        return {invoice_id: numbers[place] for invoice_id, place in self.places_of_invoices.items()}
+
+    def add_numbers_of_invoices(self, inserts: Inserts, numbers: Mapping[int, str]) -> None:
+        """Adds the numbers of the invoices, which are rows already."""
+        if given := self.numbers_of_invoices(numbers):
+            inserts.add_part(Part("numbered_invoices", _NUMBER_INVOICES, (list(given), list(given.values()))))
 
     def move_reaction(self, name: str, position: int | None) -> None:
         """Has a reaction go on behind `position`, None for the log's end as it is before this batch; a run that is in
@@ -77,8 +80,8 @@ class Rows:
         self.reactions[name] = position
 
     @property
-    def are_inserts_only(self) -> bool:
-        """Whether it is all added to tables, in no more than one statement."""
+    def fit_one_statement(self) -> bool:
+        """Whether one statement can write all of it."""
         return not (self.dead_letters or self.reactions or self.erasure or self.outbox.retries)
 
     async def write(self, connection: Connection) -> None:
@@ -131,8 +134,8 @@ async def write_orders(
     numbers: Mapping[int, str],
     at: datetime,
 ) -> None:
-    """Adds every order that is new, under its number, and writes every one that is another than was loaded. `places`
-    are those of the events that placed them in the batch, which begins at `first`; `numbers` are by place."""
+    """Adds every order that is new, under its number, and every one that is another than was loaded. `places` are those
+    of the events that placed them in the batch, which begins at `first`; `numbers` are by place."""
     before = loaded.before[Order]
     new = {key: order for key, order in loaded.shop.orders.items() if key not in before}
     if new:
@@ -147,16 +150,29 @@ async def write_orders(
         )
     changed = [order for key, order in loaded.shop.orders.items() if key in before and before[key] is not order]
     if changed:
-        await connection.execute(_CHANGE_ORDERS, at, *map(list, zip(*map(orders.row, changed), strict=True)))
+        inserts.add_part(Part("changed_orders", _CHANGE_ORDERS, list(zip(*map(orders.row, changed), strict=True))))
 
 
 def _without_address(order: Order) -> Order:
     return replace(order, email=None)
 
 
-def adds_only_orders(loaded: Loaded) -> bool:
-    """Whether no order and no entity is to be written but orders that are new."""
-    return not loaded.before[Order] and not any(loaded.shop.others.values())
+def written_entities(loaded: Loaded, numbers: Mapping[str, str]) -> list[Part] | None:
+    """Every entity that is another than was loaded, as parts of a statement; None if a guard has to be moved for one.
+    `numbers` are those of invoices, by id."""
+    parts = []
+    for entity_table in ENTITIES:
+        made, changed = _written(entity_table, loaded)
+        if entity_table.guard is not None and _has_moved(entity_table, entity_table.guard, loaded, made, changed):
+            return None
+        if entity_table.state is Invoice:
+            made = [replace(each, number=numbers.get(each.id)) for each in made if isinstance(each, Invoice)]
+        for what, states in (("added_to", made), ("changed", changed)):
+            if states:
+                columns, rows = entities.as_json(entity_table, states)
+                query = entities.writing(entity_table, columns, "places.at", new=states is made, beside="places, ")
+                parts.append(Part(f"{what}_{entity_table.table.name}", query, (rows,)))
+    return parts
 
 
 async def write_entities(connection: Connection, loaded: Loaded, at: datetime) -> set[str]:

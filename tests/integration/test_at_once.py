@@ -5,15 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from domain import tasks
-from domain.orders import OrderPlaced
+from domain.checkouts import ChangeCheckout, OpenCheckout
+from domain.completion import CompleteCheckout
+from domain.invoices import DrawUpInvoices, Seller
+from domain.model import Personal, Wanted
+from domain.orders import FulfilOrder, OrderPlaced
+from domain.payments.commands import CreatePayment, ReportPayment
+from domain.payments.entries import Entry
+from domain.payments.payment import Capabilities
+from domain.quote.places import Area
+from domain.quote.terms.taxes import Taxes, TaxPolicy, TaxRate
 from domain.tasks import NewTask
+from domain.terms import TAXES, StateTerms, part_name
+from tests.integration.background import until
 from tests.integration.gates import gate_before
-from tests.integration.shopfloor import Shopfloor, retries
+from tests.integration.shopfloor import ANN, PRICE_MINOR, STAFF, Shopfloor, retries
 from workers import batch, loading
 from workers.apply import Applier
 from workers.runs import AT_ONCE_MAX_COMMANDS, Run
@@ -76,6 +88,99 @@ async def test_their_tasks_are_written_in_the_same_statement(floor: Shopfloor, m
         "SELECT t.subject = e.subject, e.type FROM tasks t JOIN events e ON seq = created_seq"
     )
     assert [tuple(row) for row in rows] == [(True, "order.placed")] * len(posted)
+    await floor.verified()
+
+
+async def test_a_checkout_its_payment_and_its_invoice_are_each_written_in_one_statement(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await floor.fill(MUG=10)
+    checkout_id, order_id, payment_id = (floor.new_id(0) for _ in range(3))
+    lines = (Wanted("MUG", 2),)
+    payment = CreatePayment(order_id, payment_id, "sandbox", Capabilities(), method="card")
+    paid = Entry("charge_success", str(payment_id), 2 * PRICE_MINOR, datetime.now(UTC))
+    steps = (
+        OpenCheckout(checkout_id),
+        ChangeCheckout(checkout_id, lines=lines, note=Personal("Ring twice.")),
+        CompleteCheckout(checkout_id, order_id, lines, 2 * PRICE_MINOR, payment=payment),
+        ReportPayment(order_id, payment_id, "GBP", (paid,)),
+        DrawUpInvoices(order_id, Seller("A shop"), {"MUG": "A mug"}),
+        FulfilOrder(order_id),
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(Applier, "_transact", None)
+        for step in steps:
+            posted = await floor.post(step, actor=STAFF if isinstance(step, FulfilOrder) else ANN)
+            await floor.drain()
+            assert await floor.statuses([posted]) == ["applied"], type(step).__name__
+    number = await floor.pool.fetchval("SELECT number FROM invoices")
+    assert (number, await floor.order_status(order_id)) == ("INV-000001", "fulfilled")
+    await floor.verified()
+
+
+async def test_what_did_not_fit_together_is_no_message_s_fault(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one statement after the other has loaded may be of several moments."""
+    await floor.fill(MUG=10)
+    posted = await floor.post(floor.place(0, MUG=1))
+    decided, torn = batch._decided, True
+
+    def torn_once(*arguments: Any) -> Any:
+        nonlocal torn
+        if torn:
+            torn = False
+            raise AssertionError("it has no such payment")
+        return decided(*arguments)
+
+    monkeypatch.setattr(batch, "_decided", torn_once)
+    await floor.drain()
+    assert not torn
+    assert await floor.statuses([posted]) == ["applied"]
+    assert await floor.dead_letters() == []
+    await floor.verified()
+
+
+async def test_who_has_the_row_and_waits_for_the_counter_is_given_way_to(floor: Shopfloor) -> None:
+    """As an erasure does, which changes the rows of all mailboxes."""
+    checkout_id = floor.new_id(0)
+    await floor.post(OpenCheckout(checkout_id))
+    await floor.drain()
+    posted = await floor.post(ChangeCheckout(checkout_id, note=Personal("Ring twice.")))
+    gave_way = retries("gave_way")
+
+    async def has_given_way() -> bool:
+        return retries("gave_way") > gave_way
+
+    async with floor.pool.acquire() as holder, asyncio.timeout(_WITHIN_SECONDS), holder.transaction():
+        await holder.execute("SELECT FROM checkouts WHERE id = $1 FOR UPDATE", checkout_id)
+        drained = asyncio.create_task(floor.drain())
+        await until(has_given_way)
+        await holder.execute("SELECT FROM event_counter FOR UPDATE")
+    await drained
+    assert await floor.statuses([posted]) == ["applied"]
+    await floor.verified()
+
+
+async def test_terms_that_change_in_between_are_heeded(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    await floor.fill(MUG=10)
+    checkout_id, lines = floor.new_id(0), (Wanted("MUG", 1),)
+    await floor.post(OpenCheckout(checkout_id, lines=lines))
+    await floor.drain()
+    posted = await floor.post(CompleteCheckout(checkout_id, floor.new_id(0), lines, PRICE_MINOR))
+    taxes = Taxes("GB", rates=(TaxRate("VAT", Area("GB"), "standard", 2_000),), policy=TaxPolicy(included=False))
+
+    async def tax_it() -> None:
+        command = StateTerms(part_name(TAXES), taxes=taxes)
+        await floor.post(command, actor=STAFF)
+        await floor.drain(floor.mailbox_of(command))
+
+    if floor.mailbox_of(StateTerms(part_name(TAXES), taxes=taxes)) == 0:
+        raise AssertionError("the terms are in the checkout's mailbox: choose another for it")
+    async with _between(monkeypatch, tax_it):
+        await floor.drain(0)
+    (status,) = await floor.statuses([posted])
+    assert status in ("rejected: checkout_changed", "rejected: checkout_incomplete")
     await floor.verified()
 
 

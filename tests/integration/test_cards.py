@@ -148,6 +148,7 @@ async def test_nothing_is_expected_of_cards_by_who_does_not_say_so(wallet: Walle
     await wallet.floor.verified()
 
 
+@pytest.mark.usefixtures("both_ways")
 async def test_one_card_in_two_tabs_pays_once(wallet: Wallet) -> None:
     """Both batches see the whole card before either has written."""
     card = await wallet.card(100)
@@ -224,6 +225,7 @@ async def test_staff_capture_a_part_and_let_go_of_the_rest(wallet: Wallet) -> No
     await wallet.floor.verified()
 
 
+@pytest.mark.usefixtures("both_ways")
 async def test_a_card_that_is_disabled_between_quote_and_completion_pays_nothing(wallet: Wallet) -> None:
     """The batch of the completion sees the card active; it is disabled before that batch has written."""
     card = await wallet.card(100)

@@ -174,6 +174,7 @@ async def test_of_two_mailboxes_that_create_the_same_thing_one_is_refused(floor:
     await floor.verified()
 
 
+@pytest.mark.usefixtures("nothing_at_once")
 async def test_the_holder_of_the_log_does_not_wait_for_a_batch_that_waits_for_it(
     floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +189,7 @@ async def test_the_holder_of_the_log_does_not_wait_for_a_batch_that_waits_for_it
     await _gives_way(floor, monkeypatch, change, product, STAFF)
 
 
+@pytest.mark.usefixtures("nothing_at_once")
 async def test_the_holder_of_the_log_does_not_wait_for_another_order_of_a_guest_whom_it_erases(
     floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

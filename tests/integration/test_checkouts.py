@@ -13,6 +13,8 @@ from domain.completion import CompleteCheckout
 from domain.model import Personal, Wanted
 from tests.integration.shopfloor import BOB, PRICE_MINOR, STAFF, Shopfloor
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 _ADDRESS = Address("Ada Lovelace", "1 Harbour Street", "London", "GB", postal_code="SW1A 1AA")
 
 

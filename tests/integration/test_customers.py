@@ -131,6 +131,7 @@ async def test_a_business_in_the_union_pays_no_tax_and_an_exempt_customer_none_a
     await floor.verified()
 
 
+@pytest.mark.usefixtures("both_ways")
 async def test_a_customer_set_anew_between_load_and_commit_is_taken_as_they_are_now(
     floor: Shopfloor, buyer: Buyer
 ) -> None:

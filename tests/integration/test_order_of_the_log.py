@@ -113,6 +113,7 @@ def _account(floor: Shopfloor, mailbox: int) -> CreateAccount:
     )
 
 
+@pytest.mark.usefixtures("nothing_at_once")
 async def test_accounts_and_other_things_are_listed_in_the_order_of_the_log_too(floor: Shopfloor) -> None:
     first, second = _account(floor, 0), _account(floor, 1)
     async with overtaken(floor, "accounts", first, second):

@@ -21,6 +21,8 @@ from domain.terms import PROMOTION, TAXES, StateTerms, part_name
 from tests.integration.shopfloor import ANN
 from tests.integration.till import Till
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 _GIFT = Promotion(UUID(int=7), 0, "A gift", Percent(percent_bp=10_000))
 _ADDRESS = Address("Ada Lovelace", "1 Harbour Street", "London", "GB")
 _VAT = TaxRate("VAT", Area("GB"), "standard", 2_000)

@@ -99,6 +99,7 @@ async def test_a_patrol_knows_the_prices_that_were_folded_before(
         assert (alarms(caplog), await watch.open()) == ([], [])
 
 
+@pytest.mark.usefixtures("nothing_at_once")
 async def test_a_listed_price_changed_between_load_and_commit_is_told(floor: Shopfloor) -> None:
     """The completion has been decided at 80 when the price becomes 81: without its guard, it would be sold at 80."""
     await _sale(floor, _sale_at(80))
@@ -115,6 +116,7 @@ async def test_a_listed_price_changed_between_load_and_commit_is_told(floor: Sho
     await floor.verified()
 
 
+@pytest.mark.usefixtures("nothing_at_once")
 async def test_the_first_listed_price_of_a_sku_is_seen_as_well(floor: Shopfloor) -> None:
     await _sale(floor)
     posted = [await _completion(floor, PRICE_MINOR), await floor.post(_put(_sale_at(81)), actor=STAFF)]

@@ -79,7 +79,11 @@ class Wire:
         elif said.startswith(("COMMIT", "ROLLBACK")):
             self.gives_way = False
         what = " ".join(said.split())[:_SAID_CHARS]
-        return await self._stage.turn(what, lambda turn: ask(), self.lost, self, _locked_tables(said))
+        try:
+            return await self._stage.turn(what, lambda turn: ask(), self.lost, self, _locked_tables(said))
+        finally:
+            if said.startswith("WITH gives_way"):  # a transaction by itself
+                self.gives_way = False
 
 
 @cache
