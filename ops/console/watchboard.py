@@ -22,13 +22,13 @@ _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _PAST_SECONDS: Final = 600
 _LATEST_MAX: Final = 40
 _RANKED_MAX: Final = 6
+_RANKED_MIN: Final = 3
 _NARROW_COLUMNS: Final = 100
 _COLUMNS_WIDE: Final = 5
 _COLUMNS_NARROW: Final = 3
 # The head, and the figures in rows of three lines each, with their frame and the sparkline.
 _LINES_WIDE: Final = 1 + 2 * 3 + 3
 _LINES_NARROW: Final = 1 + 3 * 3 + 3
-_LIST_LINES: Final = _RANKED_MAX + 2
 _LATEST_MIN_LINES: Final = 5
 _MARKS: Final = {
     "placed": ("●", "cyan"),
@@ -85,19 +85,20 @@ class Board:
             yield Panel("Waiting for the first figures …", border_style="dim")
             return
         yield self._figures(self._stats, width)
-        lists = self._lists(self._stats)
         left = height - (_LINES_NARROW if narrow else _LINES_WIDE) - 1
+        rows = min(max(left - _LATEST_MIN_LINES - 2, _RANKED_MIN), _RANKED_MAX) if narrow else _RANKED_MAX
+        lists = self._lists(self._stats, rows)
         if narrow:
             # Stacked, as many as fit.
-            lists = lists[: max(0, (left - _LATEST_MIN_LINES) // _LIST_LINES)]
-            left -= len(lists) * _LIST_LINES
+            lists = lists[: max(0, (left - _LATEST_MIN_LINES) // (rows + 2))]
+            left -= len(lists) * (rows + 2)
             yield from lists
         else:
             side_by_side = Table.grid(expand=True)
             for _ in lists:
                 side_by_side.add_column(ratio=1)
             side_by_side.add_row(*lists)
-            left -= _LIST_LINES
+            left -= rows + 2
             yield side_by_side
         yield self._latest_orders(max(1, left - 2))
 
@@ -148,7 +149,7 @@ class Board:
         grid.add_row(spark)
         return Panel(grid, border_style="dim", subtitle="orders per minute, last ten minutes", subtitle_align="left")
 
-    def _lists(self, stats: dict[str, Any]) -> list[Panel]:
+    def _lists(self, stats: dict[str, Any], rows: int) -> list[Panel]:
         shelf = stats["shelf"]
         fast = [
             (row["name"] or row["sku"], f"{row['pieces']:,}", _left(row["available"]), row["pieces"])
@@ -163,11 +164,12 @@ class Board:
             (f"for lack of {row['name'] or row['sku']}", f"{row['orders']:,}", "", row["orders"])
             for row in stats["missed_skus"][:3]
         ]
+        most = max(1, rows - len(missed))
         sold_out = f" · {shelf['sold_out_skus']:,} sold out" if shelf["sold_out_skus"] else ""
         return [
-            _ranked("Selling fast", fast, "cyan", "Nothing in the last minute."),
-            _ranked(f"Running low{sold_out}", low, "yellow", "All well stocked."),
-            _ranked("Refused, and why", refused[: _RANKED_MAX - len(missed)] + missed, "red", "Nothing was refused."),
+            _ranked("Selling fast", fast, rows, "cyan", "Nothing in the last minute."),
+            _ranked(f"Running low{sold_out}", low, rows, "yellow", "All well stocked."),
+            _ranked("Refused, and why", refused[:most] + missed, rows, "red", "Nothing was refused."),
         ]
 
     def _latest_orders(self, rows: int) -> Panel:
@@ -190,18 +192,18 @@ class Board:
         return Panel(shown, title="Live orders", title_align="left", border_style="dim", height=rows + 2)
 
 
-def _ranked(title: str, rows: Sequence[tuple[str, str, str, int]], colour: str, empty: str) -> Panel:
+def _ranked(title: str, rows: Sequence[tuple[str, str, str, int]], most_rows: int, colour: str, empty: str) -> Panel:
     table = Table.grid(expand=True, padding=(0, 1))
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(width=5, no_wrap=True)
     most = max((share for *_, share in rows), default=1) or 1
-    for name, figure, note, share in rows[:_RANKED_MAX]:
+    for name, figure, note, share in rows[:most_rows]:
         bar = Text("█" * max(1, round(5 * share / most)), colour)
         table.add_row(Text(name), Text(figure, "bold"), Text(note, "dim"), bar)
     shown: RenderableType = table if rows else Text(empty, "dim")
-    return Panel(shown, title=title, title_align="left", border_style="dim", height=_RANKED_MAX + 2)
+    return Panel(shown, title=title, title_align="left", border_style="dim", height=most_rows + 2)
 
 
 def _sparkline(values: Mapping[int, int], width: int) -> str:

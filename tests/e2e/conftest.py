@@ -36,6 +36,8 @@ SHOP_SETTINGS: Final = MappingProxyType(
     }
 )
 
+_STATED: Final = "SELECT name FROM terms WHERE num_nonnulls(taxes, method, promotion, price_list, purchase_limit) > 0"
+
 
 @pytest.fixture(scope="package")
 async def _open_shop() -> AsyncIterator[Shop]:
@@ -54,10 +56,11 @@ async def _open_shop() -> AsyncIterator[Shop]:
 @pytest.fixture(scope="module")
 def shop(_open_shop: Shop) -> Iterator[Shop]:
     """A running Tidegate. After the module's last test every table must agree with the log, and the gateway must have
-    logged no traceback."""
+    logged no traceback. Terms would concern the orders of the next module: none may be left."""
     log = _open_shop.system.log("gateway")
     seen = log.stat().st_size
     yield _open_shop
+    assert not _open_shop.system.postgres.psql(_STATED)
     code, found = _open_shop.system.verify()
     assert code == 0, found
     assert b"Traceback" not in log.read_bytes()[seen:]

@@ -40,6 +40,7 @@ async def test_an_applied_command_says_who_what_and_when(shop: Shop, customer: C
         "customer_id": customer.principal,
         "lines": [{"sku": sku, "quantity": 2}],
         "email": None,
+        "identities": [],
     }
     assert command["outcome"]["lines"] == [{"sku": sku, "quantity": 2, "unit_price_minor": 250}]
     event = (await shop.staff.get("/events", after=command["seq"] - 1, limit=1)).ok()["items"][0]

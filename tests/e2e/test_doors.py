@@ -312,3 +312,4 @@ async def test_no_error_is_in_a_library_s_words(shop: Shop) -> None:
                 answer = await client.request(method.upper(), where, data=body, headers=JSON)
                 assert answer.status < 500, (path, body, answer)
                 assert not any(words in answer.body.decode() for words in FOREIGN), (path, body, answer)
+    await shop.take_terms_back()

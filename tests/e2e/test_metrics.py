@@ -23,7 +23,7 @@ from tests.e2e.faults import kill, stopped_meanwhile, workers_stopped
 from tests.e2e.readings import Reading, read, scrape
 from tests.e2e.shop import Shop
 from tests.system import System, eventually_seen
-from workers import background
+from workers import background, tally
 from workers.partitioning import AHEAD
 
 _MAKING: Final = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tidegate-partitions-batch'"
@@ -62,7 +62,7 @@ async def test_commands_are_counted_from_acceptance_to_outcome(shop: Shop) -> No
     assert moved("tidegate_revenue_minor_total", currency="GBP") == moved("tidegate_revenue_minor_total") == 500
     phases = {phase: moved("tidegate_batch_phase_seconds_count", phase=phase) for phase in get_args(Phase)}
     assert phases["publish"] == 3
-    assert 1 <= phases["commit"] <= 3, "the first order is alone in its batch, which commits with what it writes"
+    assert phases["commit"] <= 3, "a small batch commits with what it writes"
     assert all(phases[phase] >= 3 for phase in ("load", "decide", "write"))
     assert moved("tidegate_event_counter_wait_seconds_count") >= phases["commit"]
 
@@ -291,6 +291,7 @@ async def test_whatever_clients_send_labels_stay_within_their_sets(shop: Shop) -
     closed = {metric._name: metric for metric in vars(metrics).values() if isinstance(metric, Closed)}
     create_app(Settings())  # it registers the routes
     assert background  # and this registers the reactions
+    assert tally  # and this who takes payments
     looked_at = set()
     for family in parse_text(answer.body.decode()):
         for sample in family.samples:

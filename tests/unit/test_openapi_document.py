@@ -37,7 +37,17 @@ GATEWAY: Final = Path(__file__).parents[2] / "gateway"
 
 # Read from requests, but no part of what an operation means: HTTP's own, and what browsers send by themselves.
 OF_HTTP: Final = frozenset(
-    {"accept", "accept-encoding", "content-encoding", "content-length", "expect", "host", "origin", "transfer-encoding"}
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "expect",
+        "host",
+        "origin",
+        "transfer-encoding",
+    }
 )
 
 

@@ -68,6 +68,7 @@ def test_it_fits(width: int, height: int) -> None:
     seen = "\n".join(lines)
     for said in ("live", "1,234", "GBP 12,345.67", "50 % of orders", "4.2 ms", "000099"):
         assert said in seen
+    assert ("Selling fast" in seen) == (height >= 24)
 
 
 def test_everything_is_there() -> None:
