@@ -13,8 +13,8 @@ WAITS_FOR: Final = ("provider", "buyer", "staff")
 
 PAYMENTS_PENDING = ClosedGauge(
     "tidegate_payments_pending",
-    "Payments that are pending now, by whom they wait for: the provider, the buyer, or staff; the oldest ten thousand"
-    " are counted.",
+    "Payments that are pending now, by who they are waiting for: the provider, the buyer, or staff; the oldest ten"
+    " thousand are counted.",
     ["provider", "waits_for"],
     multiprocess_mode="livemostrecent",
 ).allow(waits_for=WAITS_FOR)
@@ -43,7 +43,7 @@ CHECKOUTS_OPEN = Gauge(
 PROVIDER_CALL_SECONDS = ClosedHistogram(
     "tidegate_provider_call_seconds",
     "Calls of payment providers, by what came of them: `answered`, a decline too; `refused`, which is our mistake;"
-    " `unknown`, since nobody answered; `failed`, since we could not read the answer.",
+    " `unknown`: nobody answered; `failed`: we could not read the answer.",
     ["provider", "operation", "result"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 ).allow(

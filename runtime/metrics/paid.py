@@ -17,8 +17,8 @@ PAYMENT_ENTRIES = ClosedCounter(
 ).allow(type=get_args(EntryType))
 PAID_MINOR = ClosedCounter(
     "tidegate_paid_minor_total",
-    "Money of buyers, in minor units of the currency: what was charged, what banks took back of that, what was"
-    " refunded, and what came back of that.",
+    "Money of buyers, gift cards and store credit included, in minor units of the currency: what was charged, what"
+    " banks took back of that, what was refunded, and what came back of that.",
     ["currency", "change"],
 ).allow(currency=CURRENCIES, change=("charged", "charged_back", "refunded", "refund_reversed"))
 CHECKOUTS = ClosedCounter(

@@ -17,6 +17,7 @@ ORDERS_REFUSED = ClosedCounter(
     "tidegate_orders_refused_total", "Orders that the shop's rules refused, by the code of the answer.", ["reason"]
 ).allow(
     reason=(
+        "checkout_incomplete",
         "insufficient_stock",
         "not_on_sale",
         "unknown_sku",

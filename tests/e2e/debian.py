@@ -15,7 +15,7 @@ from tests.needs import missing, program
 
 # What the base image has: `python` and pip, and no more of Python than runs programs.
 _PACKAGES: Final = ("ca-certificates", "python3", "python3-pip", "python3-venv")
-_TARGETS: Final = ("--format", "$(REPO_URI) $(CODENAME)", "MetaKey: main/binary-amd64/Packages")
+_TARGETS: Final = ("--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages", "Component: main", "Origin: Debian")
 # The machine's own, so that the folder reaches what the machine does.
 _OF_THE_MACHINE: Final = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -26,7 +26,10 @@ def base(folder: Path) -> Path:
     debootstrap = program("debootstrap", "debootstrap", "/usr/sbin/debootstrap")
     if os.geteuid() != 0:
         missing("debootstrap", "only root can make a Debian in a folder")
-    mirror, release = run("apt-get", "indextargets", *_TARGETS).splitlines()[0].split()
+    known = run("apt-get", "indextargets", *_TARGETS).splitlines()
+    if not known or subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        missing("debootstrap", "no lists of Debian's packages here, or no mounts of one's own")
+    mirror, release = known[0].split()
     run(debootstrap, "--variant=minbase", f"--include={','.join(_PACKAGES)}", release, folder, mirror)
     for name in map(Path, _OF_THE_MACHINE):
         if name.exists():

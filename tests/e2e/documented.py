@@ -61,6 +61,7 @@ def judge(method: str, path: str, status: int, media_type: str, body: bytes) -> 
     """Fails unless the operation documents this status with such a body. What is no operation's path is not judged."""
     operation = _operation(method, path)
     if operation is None:
+        assert not path.startswith("/api/v1/") or status in (404, 405), f"{method} {path} is not documented"
         return
     name, said = f"{method} {operation.template}", operation.responses.get(str(status))
     assert said is not None, f"{name} does not document the status {status}"
@@ -70,8 +71,8 @@ def judge(method: str, path: str, status: int, media_type: str, body: bytes) -> 
     media_type = media_type.partition(";")[0]
     assert media_type in {each.partition(";")[0] for each in content}, f"{name} does not document {media_type}: {said}"
     if media_type.endswith("json") and "schema" in content[media_type]:
-        judge = _judge(method, operation.template, str(status), media_type)
-        for wrong in judge.iter_errors(json.loads(body)):
+        validator = _judge(method, operation.template, str(status), media_type)
+        for wrong in validator.iter_errors(json.loads(body)):
             raise AssertionError(f"{name}, {status}: {wrong}")
 
 

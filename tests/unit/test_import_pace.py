@@ -3,7 +3,7 @@
 import pytest
 
 from workers.jobs import pacing
-from workers.jobs.pacing import FIRST_ROWS, Pace
+from workers.jobs.pacing import FIRST_ROWS, LEAST_ROWS, Pace
 
 
 class Clock:
@@ -53,6 +53,23 @@ def test_a_quick_remainder_makes_the_next_ones_no_smaller(clock: Clock) -> None:
     assert sizes(pace, clock, 4_000, 4_000) == [2000, 2000]
 
 
-def test_one_row_after_the_other_if_each_takes_longer_than_it_may(clock: Clock) -> None:
+def test_portions_stay_large_enough_to_get_on(clock: Clock) -> None:
     pace = Pace(0.5)
-    assert sizes(pace, clock, FIRST_ROWS + 5, 1) == [FIRST_ROWS, 1, 1, 1, 1, 1]
+    assert sizes(pace, clock, FIRST_ROWS + 40, 1) == [FIRST_ROWS, LEAST_ROWS, LEAST_ROWS, 8]
+
+
+def test_an_import_gets_on_though_everybody_waits_for_something_else(clock: Clock) -> None:
+    """However few rows a portion has, it takes a second: they are not what takes so long."""
+    pace, found = Pace(0.5), []
+    for portion in pace.portions(range(1_000)):
+        found.append(len(portion))
+        clock.now += 1.0
+    assert min(found[:-1]) == LEAST_ROWS
+    assert sizes(pace, clock, 10_000, 4_000)[-2] == 2000
+
+
+def test_a_slow_remainder_halves_the_next_ones_at_most(clock: Clock) -> None:
+    pace = Pace(0.5)
+    sizes(pace, clock, 8_000, 4_000)
+    assert sizes(pace, clock, 3, 5) == [3]
+    assert sizes(pace, clock, 4_000, 4_000)[0] == 1000

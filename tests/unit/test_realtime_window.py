@@ -62,13 +62,20 @@ def test_refusals_and_missed_skus() -> None:
         refused(NOW - 2, "insufficient_stock", short),
         refused(NOW - 2, "unknown_sku", {"skus": ["NONE"]}),
         refused(NOW - 1, "insufficient_stock", short, command="CorrectStock"),
+        refused(NOW - 1, "insufficient_stock", short, command="CompleteCheckout"),
+        refused(NOW - 1, "checkout_changed", {}, command="CompleteCheckout"),
         event("command.failed", NOW, {"command": "ReceiveStock", "code": "command_failed", "detail": "a bug"}),
     ):
         window.add(record)
     minute = window.summary(NOW)
-    assert minute.rejections == {"insufficient_stock": 3, "unknown_sku": 1, "command_failed": 1}
-    assert minute.refused_orders_per_minute == 3
-    assert minute.missed_skus == [Missed("MUG", 2)]
+    assert minute.rejections == {
+        "insufficient_stock": 4,
+        "unknown_sku": 1,
+        "checkout_changed": 1,
+        "command_failed": 1,
+    }
+    assert minute.refused_orders_per_minute == 4
+    assert minute.missed_skus == [Missed("MUG", 3)]
 
 
 def reported(at: float, *entries: str, change: dict[str, Any] | None = None) -> EventRecord:

@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from domain.checkouts import CheckoutExpired
 from domain.completion import CompleteCheckout
 from domain.model import Event
+from domain.orders import PlaceOrder
 from domain.payments.amounts import Change
 from domain.payments.entries import Entry, EntryType
 from domain.payments.events import PaymentCreated, PaymentReported, PaymentRequested
@@ -104,3 +105,11 @@ def test_checkouts_are_counted_and_their_refusals_by_code() -> None:
     tally.refuse("OpenCheckout", "insufficient_stock")
     tally.count()
     assert (expired(), short(), other(), of_orders()) == (1, 1, 1, 0)
+
+
+def test_quick_orders_are_refused_for_what_the_terms_say_as_well() -> None:
+    incomplete = Counted("tidegate_orders_refused_total", reason="checkout_incomplete")
+    tally = Tally()
+    tally.refuse(PlaceOrder.__name__, "checkout_incomplete")
+    tally.count()
+    assert incomplete() == 1

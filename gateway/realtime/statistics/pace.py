@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 _SECONDS: Final = 3.0
@@ -14,14 +16,18 @@ class Pace:
 
     def __init__(self) -> None:
         self._again_at = 0.0
-
-    @property
-    def has_looked(self) -> bool:
-        return self._again_at > 0
+        self.has_looked = False
+        """Whether a look has succeeded."""
 
     def is_due(self) -> bool:
         return time.monotonic() >= self._again_at
 
-    def looked(self, began: float) -> None:
-        """A look that began then (monotonic) has ended."""
-        self._again_at = began + max(_SECONDS, (time.monotonic() - began) / _MAX_SHARE)
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """The block looks. One that fails is a load like any other, and is not repeated sooner."""
+        began = time.monotonic()
+        try:
+            yield
+            self.has_looked = True
+        finally:
+            self._again_at = began + max(_SECONDS, (time.monotonic() - began) / _MAX_SHARE)

@@ -5,7 +5,6 @@ time, never so often as to be a load, and keeps the last results in between.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -40,11 +39,10 @@ class ShelfWatch:
         """Looks up these SKUs, and, if it is time, all of the stock. Raises what a view raises."""
         async with self._engine.connect() as connection:
             self._known = {row.sku: row for row in await sales.on_shelf(connection, skus)} if skus else {}
-            began = time.monotonic()
             if self._pace.is_due():
-                self._low = await sales.running_low(connection)
-                self._counts = await sales.count_low(connection)
-                self._pace.looked(began)
+                with self._pace.looking():
+                    self._low = await sales.running_low(connection)
+                    self._counts = await sales.count_low(connection)
 
     def named(self, minute: Minute) -> Minute:
         """The same figures, completed with what is known of their SKUs."""

@@ -4,8 +4,6 @@ time, and keeps the last result in between.
 
 from __future__ import annotations
 
-import time
-
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.realtime.statistics.figures import Waiting
@@ -24,9 +22,8 @@ class WaitingWatch:
     async def look_if_due(self) -> None:
         """Looks, if it is time. Raises what a view raises."""
         if self._pace.is_due():
-            began = time.monotonic()
-            await self.look()
-            self._pace.looked(began)
+            with self._pace.looking():
+                await self.look()
 
     async def look(self) -> None:
         """Looks now; until that ends, what was known stays. Raises what a view raises."""

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from domain.completion import CompleteCheckout
 from domain.ids import milliseconds_of
 from domain.orders import PlaceOrder
 from domain.payments.entries import FAILURES
@@ -70,6 +71,13 @@ class _Refused(msgspec.Struct, gc=False):
     code: str
     particulars: msgspec.Raw = msgspec.Raw(b"{}")
 
+    @property
+    def is_order(self) -> bool:
+        """Whether an order was lost. A checkout that is refused for anything but its goods is still being filled in."""
+        return self.command == PlaceOrder.__name__ or (
+            self.command == CompleteCheckout.__name__ and self.code == INSUFFICIENT_STOCK
+        )
+
 
 _NOT_PAID: Final = (FAILURES["authorization"], FAILURES["charge"])
 
@@ -118,7 +126,7 @@ class _Counts:
 
     def refuse(self, refused: _Refused, short: list[_Short]) -> None:
         self.rejections[refused.code] += 1
-        self.refused_orders += refused.command == PlaceOrder.__name__
+        self.refused_orders += refused.is_order
         for line in short:
             self.missed[line.sku] += 1
 
@@ -233,7 +241,7 @@ class Window:
 
 def _missing(refused: _Refused) -> list[_Short]:
     """The SKUs that were short, if that is why the order was refused."""
-    if refused.code != INSUFFICIENT_STOCK or refused.command != PlaceOrder.__name__:
+    if refused.code != INSUFFICIENT_STOCK or not refused.is_order:
         return []
     return _particulars.decode(refused.particulars).lines
 
