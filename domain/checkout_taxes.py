@@ -3,7 +3,7 @@ asked for; a task asks, and what the provider answers is recorded. What was aske
 the checkout's row and never in the log.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,9 @@ from domain.ids import slot_of_id
 from domain.model import Command, Context, Decision, Personal, Rejection, Shop, decides, evolves
 from domain.quote.basket import TaxAnswer, TaxQuestion
 from domain.tasks import NewTask, schedules
+
+TAXES_PRINCIPAL: Final = "tidegate:taxes"
+"""Who asks for taxes, whoever looked at the checkout."""
 
 
 class AskTaxes(Command, frozen=True):

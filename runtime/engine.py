@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from runtime.database import CONNECT_TIMEOUT_SECONDS, LOST_CONNECTION, application_name, asyncpg_dsn
+from runtime.fair_pool import FairPool
 from runtime.liveness import Liveness
 from runtime.postgres_connections import Connection, Peer
 
@@ -58,7 +59,7 @@ def create_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
-        pool_use_lifo=True,  # the one used last, whose session has at hand what views ask for
+        poolclass=FairPool,
     )
     event.listen(engine.sync_engine, "checkout", _doubt)
     event.listen(engine.sync_engine, "checkin", _rest)

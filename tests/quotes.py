@@ -95,8 +95,9 @@ def check(found: Quote) -> None:
     assert len(by_tax) == len(found.taxes)
     of_parts: dict[tuple[str, str, int, str], tuple[int, int]] = {}
     for part in parts:
-        for tax in part.taxes:
-            key = (tax.name, tax.country, tax.rate_bp, tax.reason)
+        keys = [(tax.name, tax.country, tax.rate_bp, tax.reason) for tax in part.taxes]
+        for key in set(keys):
             net, amount = of_parts.get(key, (0, 0))
-            of_parts[key] = (net + part.net_minor, amount + tax.amount_minor)
+            added = sum(tax.amount_minor for tax, one in zip(part.taxes, keys, strict=True) if one == key)
+            of_parts[key] = (net + part.net_minor, amount + added)
     assert by_tax == of_parts

@@ -61,6 +61,9 @@ _NOT_THE_MESSAGES: Final[tuple[type[BaseException], ...]] = (OutOfStep, *LOST_CO
 # Postgres ends the session of a transaction that takes too long, and nobody can tell that from a lost connection.
 _CUT_SHORT: Final = (*LOST_CONNECTION, asyncpg.QueryCanceledError)
 
+# Others have what a statement waited for, which says nothing about its messages: it is tried again.
+_GAVE_WAY: Final = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
 _MESSAGE_AT_FAULT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 # A batch is decided on what others may change meanwhile, and again alone, so often before it waits for the sweep.
@@ -165,7 +168,7 @@ class Applier:
                     return await self._transact(part, alone=attempt % 2 == 0)
                 except StaleRead as error:
                     BATCH_RETRIES.labels(error.reason).inc()
-                except asyncpg.LockNotAvailableError:
+                except _GAVE_WAY:
                     BATCH_RETRIES.labels("gave_way").inc()
             raise CutShort(f"tried {_ATTEMPTS_MAX} times, and others were faster each time")
 
@@ -182,7 +185,7 @@ class Applier:
                 return None
             except asyncpg.UniqueViolationError:
                 raise  # what came before is to be looked up
-            except asyncpg.LockNotAvailableError:
+            except _GAVE_WAY:
                 BATCH_RETRIES.labels("gave_way").inc()
                 return None
             except _MESSAGE_AT_FAULT:
@@ -214,7 +217,7 @@ class Applier:
                     result = await batches.apply(
                         connection, ours, earlier, alone=alone, watch=watch, memory=self._memory
                     )
-            except asyncpg.LockNotAvailableError:
+            except _GAVE_WAY:
                 raise  # it gave way
             except _CUT_SHORT as error:
                 raise CutShort(str(error)) from error

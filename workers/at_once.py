@@ -16,8 +16,9 @@ from typing import Final
 from workers.places import taking
 from workers.statements import Part
 
-# The rows that it changes are its own mailboxes', but an erasure may hold them, and wait for the counter, after which
-# they come here: so it gives way soon (see `workers/rows.py` for the order of locks).
+# The rows that it changes are its own mailboxes', but an erasure may hold them, and unique values are everybody's.
+# Whoever holds one of them may wait for the counter, which this statement has taken by then: so it gives way soon (see
+# `workers/rows.py` for the order of locks).
 _GIVE_WAY: Final = "SELECT set_config('lock_timeout', '50ms', true)"
 
 # Mailboxes in the same order for everybody, then the counter; a mailbox that another worker holds is not waited for.
@@ -41,7 +42,8 @@ def places(
     changes: bool,
 ) -> list[Part]:
     """Takes places for that many events after `seq`, and so many numbers of each of SERIES; none if the log or one of
-    the mailboxes has moved on. Where rows are changed, the statement gives way to whoever holds them."""
+    the mailboxes has moved on. Where it `changes` more than its orders, the statement gives way to whoever holds
+    that."""
     ours = list(mailboxes)
     holding = (ours, [held[mailbox] for mailbox in ours])
     taking_them = Part("places", _TAKE, (count, at, *numbers, seq, len(ours)))

@@ -101,7 +101,7 @@ class Batch:
                 decision = decide(self._shop, command, Context(envelope.actor(), self._at))
             except Exception as error:
                 with about(message):
-                    _log.exception("the rule of %s raised; command %s is a dead letter", kind, envelope.command_id)
+                    _log.exception("the rule of %s raised for command %s", kind, envelope.command_id)
                 said = f"{type(error).__name__}: {error}"
                 self._dead_letter(DeadLetter(message.mailbox, message.entry, "rule_raised", said, envelope), kind)
                 return
@@ -170,7 +170,8 @@ class Batch:
         await write_orders(connection, self._inserts, self._loaded, self._rows.places_of_orders, 0, numbers, self._at)
         self._rows.outbox.add(self._inserts, 0)
         add_log(self._inserts, 0, self._pending, self._applied, self._at)
-        counts, changes = self._numbering.counts(), any(self._loaded.before.values())
+        # Rows that are changed may be held by others, and so may the unique values of those that are made.
+        counts, changes = self._numbering.counts(), bool(written) or any(self._loaded.before.values())
         undisturbed = at_once.places(
             len(self._pending), self._at, counts, log.seq, held, self._reached, changes=changes
         )

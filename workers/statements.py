@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
 from workers.places import Places
+
+_KEPT: Final = 1_000
+"""Combinations of parts whose text is kept: batches of everything at once are of ever new ones."""
 
 
 class Part(NamedTuple):
@@ -37,7 +40,7 @@ async def execute(connection: asyncpg.Connection[Any], parts: Sequence[Part]) ->
     return None if row is None else Places(*row)
 
 
-@cache
+@lru_cache(maxsize=_KEPT)
 def _statement(parts: tuple[tuple[str, str, int], ...]) -> str:
     number, queries = 1, []
     for name, query, count in parts:

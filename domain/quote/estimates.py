@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from domain.limits import ORDER_MAX_TOTAL_MINOR
+from domain.limits import ORDER_MAX_TOTAL_MINOR, PART_MAX_TAXES
 from domain.quote.basket import TaxAnswer, TaxedPart, TaxQuestion
 from domain.quote.bounds import BasisPoints, BeyondBasisPoints, Country, Name
 from domain.quote.quoted import TAX_REASONS, Remark, TaxLine
@@ -75,12 +75,16 @@ def untrue(asked: TaxQuestion, answer: TaxAnswer) -> str | None:
     if len(answer.taxes) != len(asked.parts):
         return f"it has taxes for {len(answer.taxes)} parts of {len(asked.parts)}"
     for place, (part, taxes) in enumerate(zip(asked.parts, answer.taxes, strict=True)):
+        if len(taxes) > PART_MAX_TAXES:
+            return f"part {place} has {len(taxes)} taxes"
         for tax in taxes:
             if (wrong := _out_of_bounds(tax)) is not None:
                 return f"a tax of part {place} {wrong}"
         sum_minor = sum(tax.amount_minor for tax in taxes)
         if sum_minor > (part.amount_minor if asked.included else ORDER_MAX_TOTAL_MINOR):
             return f"part {place} has a tax of {sum_minor}, on {part.amount_minor}"
+        if sum_minor and not part.tax_class:
+            return f"part {place} is a gift card, and has a tax of {sum_minor}"
     return None
 
 

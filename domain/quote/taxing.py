@@ -73,9 +73,10 @@ def tax_totals(parts: Iterable[Part], *, included: bool) -> tuple[TaxTotal, ...]
     amounts: dict[Charged, int] = defaultdict(int)
     for part in parts:
         net = part.left_minor - part.tax_minor if included else part.left_minor
-        for line in part.taxes:
-            one = Charged(line.name, line.country, line.rate_bp, line.reason, line.extra_ppm)
+        charged = [Charged(line.name, line.country, line.rate_bp, line.reason, line.extra_ppm) for line in part.taxes]
+        for one in dict.fromkeys(charged):  # a provider may name one twice
             nets[one] += net
+        for one, line in zip(charged, part.taxes, strict=True):
             amounts[one] += line.amount_minor
     return tuple(
         TaxTotal(one.name, one.country, one.rate_bp, one.reason, nets[one], amounts[one], one.extra_ppm) for one in nets

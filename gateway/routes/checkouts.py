@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
-from domain.checkout_taxes import AskTaxes
+from domain.checkout_taxes import TAXES_PRINCIPAL, AskTaxes
 from domain.checkouts import (
     FIELDS,
     CancelCheckout,
@@ -52,7 +52,7 @@ Writer = Annotated[Caller, Depends(require_role("guest", "orders:write"))]
 Customer = Annotated[Caller, Depends(require_role("customer", "orders:write"))]
 Anyone = Annotated[Caller, Depends(require_role("nobody", "orders:write"))]
 
-TAXES_ACTOR: Final = Actor.in_role("tidegate:taxes", STAFF)
+TAXES_ACTOR: Final = Actor.in_role(TAXES_PRINCIPAL, STAFF)
 """On whose behalf taxes are asked for."""
 
 _ASK_SECONDS: Final = 60
@@ -220,9 +220,9 @@ async def complete_checkout(request: Request, caller: Writer, checkout_id: UUID)
         found = await views.completion(connection, edge.quoting, actor, checkout_id)
     if found is None:
         raise _not_found()
-    await _have_asked(edge, found.taxes)
     if is_guest(actor.principal):
         await edge.throttle.guest_order(request.scope)
+    await _have_asked(edge, found.taxes)
     order_id = found.order_id or edge.submitter.new_id_beside(checkout_id)
     command = CompleteCheckout(
         checkout_id,

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from domain import tasks
+from domain.accounts import CreateAccount
 from domain.checkouts import ChangeCheckout, OpenCheckout
 from domain.completion import CompleteCheckout
 from domain.invoices import DrawUpInvoices, Seller
-from domain.model import Personal, Wanted
+from domain.model import Personal, Secret, Wanted
 from domain.orders import FulfilOrder, OrderPlaced
 from domain.payments.commands import CreatePayment, ReportPayment
 from domain.payments.entries import Entry
@@ -157,6 +158,33 @@ async def test_who_has_the_row_and_waits_for_the_counter_is_given_way_to(floor: 
         drained = asyncio.create_task(floor.drain())
         await until(has_given_way)
         await holder.execute("SELECT FROM event_counter FOR UPDATE")
+    await drained
+    assert await floor.statuses([posted]) == ["applied"]
+    await floor.verified()
+
+
+async def test_who_makes_the_same_and_waits_for_the_counter_is_given_way_to(floor: Shopfloor) -> None:
+    """As another worker's long batch does, which has made an account for the same address."""
+    account = CreateAccount(
+        floor.new_id(0), Personal("ada@example.com"), Personal("Ada"), "customer", Secret("x"), confirmed=True
+    )
+    posted = await floor.post(account, actor=STAFF)
+    gave_way = retries("gave_way")
+
+    async def has_given_way() -> bool:
+        return retries("gave_way") > gave_way
+
+    async with floor.pool.acquire() as holder, asyncio.timeout(_WITHIN_SECONDS):
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.execute(
+            "INSERT INTO accounts (id, email, name, role, active, epoch, password_hash, created_at, updated_at)"
+            " VALUES (gen_random_uuid(), 'ada@example.com', 'Ada', 'customer', true, 0, 'x', now(), now())"
+        )
+        drained = asyncio.create_task(floor.drain())
+        await until(has_given_way)
+        await holder.execute("SELECT FROM event_counter FOR UPDATE")
+        await transaction.rollback()
     await drained
     assert await floor.statuses([posted]) == ["applied"]
     await floor.verified()

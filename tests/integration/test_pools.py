@@ -1,12 +1,16 @@
 """The metrics of connection pools: how many connections are in use, and how many requests wait for one."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from runtime.database import create_batch_pool
 from runtime.engine import create_engine
+from runtime.fair_pool import InTurn
 from runtime.pools import sample_engine, sample_pool
 from tests.system import eventually_seen
 
@@ -72,3 +76,42 @@ async def test_views_connections(database_url: str) -> None:
         assert now() == [0, 1, 0]
     finally:
         await engine.dispose()
+
+
+async def test_who_waits_for_a_connection_is_passed_by_nobody(database_url: str) -> None:
+    """Not even by one who returns a connection and wants it back at once."""
+    engine = create_engine(database_url, pool_size=1)
+    served: list[str] = []
+
+    async def view(name: str) -> None:
+        async with engine.connect():
+            served.append(name)
+
+    try:
+        async with engine.connect():
+            waiting = [asyncio.create_task(view(f"waiting {number}")) for number in range(3)]
+            await eventually_seen("three that wait", _waiters(engine, 3), within_seconds=5)
+        await view("a newcomer")
+        await asyncio.gather(*waiting)
+        assert served == ["waiting 0", "waiting 1", "waiting 2", "a newcomer"]
+    finally:
+        await engine.dispose()
+
+
+async def test_what_is_for_one_who_has_just_given_up_is_not_lost() -> None:
+    queue = InTurn()
+    waiting, next_one = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.put_nowait("a connection")
+    waiting.cancel()  # it has been given it, and does not know yet
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await next_one == "a connection"
+
+
+def _waiters(engine: AsyncEngine, count: int) -> Callable[[], Awaitable[bool]]:
+    async def wait() -> bool:
+        sample_engine("views", engine)
+        return shown("views")[2] == count
+
+    return wait

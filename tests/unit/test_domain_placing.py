@@ -2,6 +2,7 @@
 set."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -119,6 +120,19 @@ def test_it_costs_what_exact_fractions_say_of_it(
     assert (kept.checkout_id, kept.order_id, event.checkout_id) == (ORDER, ORDER, ORDER)
     assert event.charges_minor == event.total_minor - sum(each.quantity * each.unit_price_minor for each in event.lines)
     assert kept.quote.delivery is None
+
+
+def test_promotions_that_are_not_running_are_not_asked_for() -> None:
+    """A shop keeps its past promotions: an order cannot take from them."""
+    day = timedelta(days=1)
+    not_running = [
+        promotion(1, Percent(percent_bp=1), uses_limit=1, active=False),
+        promotion(2, Percent(percent_bp=1), uses_limit=1, ends_at=AT - day),
+        promotion(3, Percent(percent_bp=1), uses_limit=1, starts_at=AT + day),
+    ]
+    assert list(keys_without_codes(not_running, (), (BUYER,), AT)) == []
+    running = promotion(4, Percent(percent_bp=1), uses_limit=1, starts_at=AT - day, ends_at=AT + day)
+    assert len(list(keys_without_codes([*not_running, running], (), (BUYER,), AT))) == 1
 
 
 @given(baskets.filter(lambda wanted: bool(wanted.lines)), terms(), st.data())

@@ -5,8 +5,10 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from domain.limits import PART_MAX_TAXES
 from domain.quote.actions.amounts import Percent
 from domain.quote.basket import Basket, TaxAnswer, TaxEstimate
+from domain.quote.estimates import untrue
 from domain.quote.places import Place
 from domain.quote.quoted import EXEMPT, STANDARD, Quote, TaxLine
 from domain.quote.quoting import quote, tax_question
@@ -98,6 +100,30 @@ def test_an_answer_to_another_question_does_not_count(changed: dict[str, object]
 def test_an_answer_does_not_outlive_a_price() -> None:
     old = answered(WANTED, shop(), 74, 0, 41)
     assert [lack.code for lack in quoted(old, shop(percent_bp=2_000)).requirements] == ["taxes_pending"]
+
+
+def test_a_tax_that_is_named_twice_has_one_net() -> None:
+    district = TaxLine("CITY", "US", 50, STANDARD, 5)
+    asked = tax_question(WANTED, OFFERS, shop(), AT)
+    assert asked is not None
+    answer = TaxAnswer(((district, district), (), ()))
+    found = quoted(msgspec.structs.replace(WANTED, tax_estimate=TaxEstimate(asked, answer)), shop())
+    assert [(tax.net_minor, tax.amount_minor) for tax in found.taxes] == [(900, 10)]
+
+
+def test_an_answer_with_more_taxes_than_a_part_may_have_is_untrue() -> None:
+    """The log could not carry it."""
+    asked = tax_question(WANTED, OFFERS, shop(), AT)
+    assert asked is not None
+    tax = TaxLine("TX", "US", 825, STANDARD, 1)
+    assert untrue(asked, TaxAnswer(((tax,) * PART_MAX_TAXES, (), ()))) is None
+    assert untrue(asked, TaxAnswer(((tax,) * (PART_MAX_TAXES + 1), (), ()))) == "part 0 has 21 taxes"
+
+
+def test_a_gift_card_is_not_taxed() -> None:
+    """It is taxed when it buys something."""
+    found = quoted(answered(WANTED, shop(), 74, 5, 41), shop())
+    assert [lack.code for lack in found.requirements] == ["taxes_pending"]
 
 
 @pytest.mark.parametrize("amounts", [(74, 0), (-1, 0, 41), (901, 0, 41)])

@@ -19,6 +19,7 @@ import msgspec
 
 from domain.model import Offer, Wanted
 from domain.quote.bounds import Pieces
+from domain.quote.periods import in_period
 from domain.quote.quoted import Take
 from domain.quote.terms.promotions import Code, Promotion
 from domain.quote.worksheet import EVERYTHING, Items
@@ -121,7 +122,7 @@ def keys_without_codes(
 ) -> Iterator[str]:
     """Every key that any order of this buyer may take from at this moment, if no code is typed."""
     for promotion in promotions:
-        if not promotion.coded:
+        if not promotion.coded and promotion.active and in_period(at, promotion.starts_at, promotion.ends_at):
             yield from (take.key for take in uses(promotion, None, buyer) or ())
             for currency in promotion.budget_minor:
                 yield from (take.key for take in spends(promotion, currency, 0))
