@@ -32,7 +32,7 @@ _WAITS_FOR_CLIENT: Final = """
 _COMMITS_HELD_BACK: Final = """
     SELECT EXISTS (
         SELECT FROM pg_stat_activity
-        WHERE application_name = 'tidegate-batch' AND wait_event = 'SyncRep' AND query LIKE 'COMMIT%'
+        WHERE application_name = 'tidegate-batch' AND wait_event = 'SyncRep'
     )
 """
 
@@ -54,20 +54,22 @@ async def stop_in_batch(system: System, ledger: Ledger) -> int:
 
 @asynccontextmanager
 async def _batches_held(system: System) -> AsyncIterator[None]:
-    """Makes sure that batches open a transaction: a few new orders alone are written in a single statement, and no
-    worker can be stopped in the middle of that. So orders that do not exist are confirmed as well, and refused."""
-    async with FaultsClient(system) as staff:
+    """Makes sure that batches open a transaction: small ones are written in a single statement, and no worker can be
+    stopped in the middle of that. So products come as well, each of which opens a shelf."""
+    async with FaultsClient(system, staff="admin") as admin:
 
-        async def confirm() -> None:
+        async def create() -> None:
             while True:
-                await staff.post(f"/orders/{uuid4()}/confirm", None)
+                name = f"Held {uuid4()}"
+                variant = {"sku": name.upper().replace(" ", "-"), "price_minor": 100, "currency": "GBP"}
+                await admin.post("/products", {"name": name, "variants": [variant]})
 
-        confirming = asyncio.create_task(confirm())
+        creating = asyncio.create_task(create())
         try:
             yield
         finally:
-            confirming.cancel()
-            await asyncio.wait([confirming])
+            creating.cancel()
+            await asyncio.wait([creating])
 
 
 async def kill(*pids: int) -> None:

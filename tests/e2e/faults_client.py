@@ -46,8 +46,9 @@ class Reply(NamedTuple):
 class FaultsClient:
     """Sends requests as the named customers, or as staff. An async context manager."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, *, staff: str = "staff") -> None:
         self._system = system
+        self._staff = staff
         self._tokens: dict[str | None, str] = {}
         self._session: aiohttp.ClientSession
 
@@ -138,5 +139,5 @@ class FaultsClient:
 
     def _token(self, customer: str | None) -> str:
         if customer not in self._tokens:
-            self._tokens[customer] = self._system.token("customer" if customer else "staff", customer)
+            self._tokens[customer] = self._system.token("customer" if customer else self._staff, customer)
         return self._tokens[customer]

@@ -154,7 +154,7 @@ async def test_text_may_not_contain_nul(admin: Client, operations: list[Operatio
 
 
 @pytest.mark.campaign
-async def test_text_that_is_code_elsewhere_is_only_text(admin: Client, operations: list[Operation]) -> None:
+async def test_text_that_is_code_elsewhere_is_only_text(shop: Shop, admin: Client, operations: list[Operation]) -> None:
     for operation in operations:
         for name in operation.texts:
             for text in (
@@ -166,6 +166,7 @@ async def test_text_that_is_code_elsewhere_is_only_text(admin: Client, operation
             ):
                 answer = await _send(admin, operation, json.dumps({**operation.body, name: text}).encode())
                 assert answer.status < 500, (str(operation), name, text, answer)
+    await shop.take_terms_back()
 
 
 @pytest.mark.parametrize(

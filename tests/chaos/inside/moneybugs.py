@@ -50,18 +50,11 @@ def outcome_twice(module: Any) -> None:
 
 def lost_is_declined(module: Any) -> None:
     """An answer that is lost counts as a no."""
-    original = module._known
-
-    async def known(call: Any) -> Any:
-        try:
-            return await original(call)
-        except module.Away as away:
-            raise module.Refused("no answer") from away
 
     async def outcome(provider: Any, attempt: Any, kind: Any, act: Any, call: Any) -> Any:
         try:
-            return await known(call)
-        except module.Refused:
+            return await call
+        except (module.Refused, module.Away):
             at = module.datetime.now(module.UTC)
             failure = module.Entry(module.FAILURES[kind], act.reference, act.amount_minor, at)
             return module.Report(attempt.payment_id, attempt.provider_reference, attempt.currency, (failure,))
