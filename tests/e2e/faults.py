@@ -60,16 +60,18 @@ async def _batches_held(system: System) -> AsyncIterator[None]:
 
         async def create() -> None:
             while True:
-                name = f"Held {uuid4()}"
-                variant = {"sku": name.upper().replace(" ", "-"), "price_minor": 100, "currency": "GBP"}
-                await admin.post("/products", {"name": name, "variants": [variant]})
+                sku = str(uuid4()).upper()
+                variant = {"sku": sku, "price_minor": 100, "currency": "GBP"}
+                made = await admin.post("/products", {"name": f"Held {sku}", "variants": [variant]})
+                assert made.status != 422, made
 
         creating = asyncio.create_task(create())
         try:
             yield
         finally:
             creating.cancel()
-            await asyncio.wait([creating])
+            with suppress(asyncio.CancelledError):
+                await creating
 
 
 async def kill(*pids: int) -> None:
