@@ -204,6 +204,7 @@ def test_its_packages_are_fixed_and_name_no_registry() -> None:
     packages = [package for path, package in locked.items() if path]
     assert len(packages) > 100
     assert all("integrity" in package and "resolved" not in package for package in packages)
+    assert b"://" not in (PROGRAMS / "package-lock.json").read_bytes()
 
 
 def shop_in(folder: Path, program: str) -> Installed:
