@@ -60,13 +60,15 @@ _json = msgspec.json.Encoder(enc_hook=_hide)
 
 
 class Batch:
-    """Decides the messages of one batch and gathers what they write."""
+    """Decides the messages of one batch and gathers what they write. Only where what was loaded is `held` does it fit
+    together for certain, and a rule that raises has its message to blame."""
 
-    def __init__(self, loaded: Loaded, earlier: Earlier, at: datetime) -> None:
+    def __init__(self, loaded: Loaded, earlier: Earlier, at: datetime, *, held: bool) -> None:
         self._loaded = loaded
         self._shop = loaded.shop
         self._earlier = earlier
         self._at = at
+        self._held = held
         self._rows = Rows()
         self._inserts = Inserts()
         self._reached: dict[int, Reached] = {}
@@ -78,7 +80,7 @@ class Batch:
 
     def take(self, message: Message | DeadLetter) -> None:
         """Decides one message on the shop as its predecessors left it. Raises ForeignWrite if its rule changes
-        what another slot owns."""
+        what another slot owns, and what the rule raises if nothing is held."""
         taken = self._reached.get(message.mailbox)
         self._reached[message.mailbox] = Reached(message.entry.entry_id, taken.entries + 1 if taken else 1)
         if isinstance(message, DeadLetter):
@@ -100,6 +102,8 @@ class Batch:
             try:
                 decision = decide(self._shop, command, Context(envelope.actor(), self._at))
             except Exception as error:
+                if not self._held:
+                    raise
                 with about(message):
                     _log.exception("the rule of %s raised for command %s", kind, envelope.command_id)
                 said = f"{type(error).__name__}: {error}"
@@ -269,7 +273,7 @@ async def apply(
     read_set = _reads(messages, at)
     loaded = await load(connection, read_set, alone=alone, memory=memory)
     watch.lap("load")
-    decided = _decided(loaded, earlier, messages, read_set.at)
+    decided = _decided(loaded, earlier, messages, read_set.at, held=True)
     watch.lap("decide")
     result = await decided.write(connection)
     watch.lap("write")
@@ -293,7 +297,7 @@ async def apply_at_once(
     known.check(log)
     watch.lap("load")
     try:
-        decided = _decided(loaded, Earlier(), messages, read_set.at)
+        decided = _decided(loaded, Earlier(), messages, read_set.at, held=False)
     except Exception as error:  # what was loaded may not fit together, and then no message is to blame
         _log.info("a batch could not be worked out at once (%s)", type(error).__name__)
         return None
@@ -311,8 +315,10 @@ def _reads(messages: Sequence[Message | DeadLetter], at: datetime | None = None)
     return read_set
 
 
-def _decided(loaded: Loaded, earlier: Earlier, messages: Sequence[Message | DeadLetter], at: datetime | None) -> Batch:
-    batch = Batch(loaded, earlier, at or datetime.now(UTC))
+def _decided(
+    loaded: Loaded, earlier: Earlier, messages: Sequence[Message | DeadLetter], at: datetime | None, *, held: bool
+) -> Batch:
+    batch = Batch(loaded, earlier, at or datetime.now(UTC), held=held)
     for message in messages:
         batch.take(message)
     return batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 
 from domain import tasks
 from domain.accounts import CreateAccount
+from domain.catalogue import CreateProduct, ProductFields
 from domain.checkouts import ChangeCheckout, OpenCheckout
 from domain.completion import CompleteCheckout
 from domain.invoices import DrawUpInvoices, Seller
@@ -127,16 +129,31 @@ async def test_what_did_not_fit_together_is_no_message_s_fault(
     posted = await floor.post(floor.place(0, MUG=1))
     decided, torn = batch._decided, True
 
-    def torn_once(*arguments: Any) -> Any:
+    def torn_once(*arguments: Any, held: bool) -> Any:
         nonlocal torn
         if torn:
             torn = False
             raise AssertionError("it has no such payment")
-        return decided(*arguments)
+        return decided(*arguments, held=held)
 
     monkeypatch.setattr(batch, "_decided", torn_once)
     await floor.drain()
     assert not torn
+    assert await floor.statuses([posted]) == ["applied"]
+    assert await floor.dead_letters() == []
+    await floor.verified()
+
+
+async def test_what_another_worker_has_just_done_is_no_fault_of_its_rule(
+    floor: Shopfloor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A product that is there already is a fault, unless it is the very same command that has made it."""
+    posted = await floor.post(CreateProduct(floor.new_id(0), ProductFields("jug", "Jug"), ()))
+    applier, run = await _run(floor, 0)
+    await floor.drain()
+    with caplog.at_level(logging.WARNING):
+        await applier.apply(run)
+    assert caplog.records == []
     assert await floor.statuses([posted]) == ["applied"]
     assert await floor.dead_letters() == []
     await floor.verified()
