@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from runtime.scraping import MetricsPort
 
 _RETRY_SECONDS: Final = 0.2
-# What is left of the time to stop for closing connections.
+# How much of the time to stop is kept for closing connections.
 _CLOSE_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)

@@ -1,9 +1,9 @@
-"""Applying a run of entries: one transaction if all goes well, as few as their failures allow if not. A small one is
-first tried at once (see `workers/at_once.py`).
+"""Applies a run of entries: in one transaction if all goes well, otherwise in as few as the failures allow. A small run
+is first tried in one statement (see `workers/at_once.py`).
 
-The transaction holds the position of every mailbox that it takes from: it is the actor's lock, its fence and its
-bookmark. A mailbox whose position is locked, or is not what it was, is left out, because somebody else is at work. What
-was applied lies before the position, whatever becomes of us.
+The transaction locks the position of every mailbox that it takes from: the position is the actor's lock, its fence and
+its bookmark. A mailbox is skipped if its position is locked or has moved, because another worker is at work on it. The
+position moves in the same transaction, so it is right even if this process dies.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _log = logging.getLogger(__name__)
 
 
 class Applied(NamedTuple):
-    """What became of a run: the positions of the mailboxes that were to be had, which may be those of somebody who was
-    faster, and the mailboxes whose transaction was cut short."""
+    """The outcome of a run: the current positions of the mailboxes that could be locked (another worker may have moved
+    them), and the mailboxes whose transaction was cut short."""
 
     positions: dict[int, str]
     waiting: set[int]
@@ -58,24 +58,24 @@ class Applied(NamedTuple):
 # Retry the whole batch: its messages are not at fault.
 _NOT_THE_MESSAGES: Final[tuple[type[BaseException], ...]] = (OutOfStep, *LOST_CONNECTION)
 
-# Postgres ends the session of a transaction that takes too long, and nobody can tell that from a lost connection.
+# Postgres ends the session of a transaction that takes too long, which looks just like a lost connection.
 _CUT_SHORT: Final = (*LOST_CONNECTION, asyncpg.QueryCanceledError)
 
-# Others have what a statement waited for, which says nothing about its messages: it is tried again.
+# Another transaction holds what the statement needs: retry, as the messages are not at fault.
 _GAVE_WAY: Final = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 _MESSAGE_AT_FAULT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
-# A batch is decided on what others may change meanwhile, and again alone, so often before it waits for the sweep.
+# Attempts alternate between an optimistic one and one that holds the event counter; then the batch waits for the sweep.
 _ATTEMPTS_MAX: Final = 8
 
 
 class CutShort(TimeoutError):
-    """A transaction was not done in time, or lost its connection; perhaps it waited for a row that somebody holds."""
+    """A transaction timed out or lost its connection, perhaps while it waited for a row that another session holds."""
 
 
 class Applier:
-    """Applies entries for one worker process. It owns nothing of what it stands on."""
+    """Applies entries for one worker process. The pool, the publisher and the fence belong to the caller."""
 
     def __init__(
         self, pool: asyncpg.Pool[Any], publisher: Publisher, fence: Fence, *, tax_provider: str | None = None
@@ -86,7 +86,7 @@ class Applier:
         self._memory = TermsMemory(tax_provider)
 
     async def positions(self, mailboxes: Iterable[int]) -> tuple[dict[int, str], UUID]:
-        """Of each mailbox the id of the last entry applied, and the identity of the log that they were applied to."""
+        """The id of each mailbox's last applied entry, and the identity of the log that they were applied to."""
         asked = set(mailboxes)
         rows = await self._pool.fetch(_BOOKMARKS, asked)
         if len(rows) < len(asked):
@@ -97,12 +97,12 @@ class Applier:
         return {row["mailbox"]: row["position"] for row in rows}, UUID(int=rows[0]["identity"].int)
 
     async def apply(self, run: Run) -> Applied:
-        """Applies the entries of those mailboxes that are to be had: that nobody else is at work on. One transaction
-        does it, unless something goes wrong: then what failed is applied in smaller parts, each in its turn.
+        """Applies the entries of all mailboxes that no other worker is at work on. This takes one transaction, unless
+        something goes wrong: then what failed is applied in smaller parts, one after another.
 
         A mailbox whose transaction is cut short, perhaps because a foreign session holds a row that it needs, is left
-        as it is, and the others need not wait for it. Raises CutShort if that is all of them, OutOfStep if the log
-        lacks what was committed to it.
+        as it is, so that the others need not wait for it. Raises CutShort if every mailbox was cut short, OutOfStep if
+        the log lacks what was committed to it.
         """
         done: dict[int, str] = {}
         waiting: set[int] = set()
@@ -126,11 +126,11 @@ class Applier:
 
     @staticmethod
     def _after(error: Exception, part: Part) -> list[Part]:
-        """What to try after this error: once more with what came before looked up, if something is there already; each
-        half by itself, if one of the messages is to blame, down to the culprit, which becomes a dead letter.
+        """What to try after this error. After a unique violation: the same part, with earlier commands looked up. If a
+        message is to blame: each half by itself, down to the culprit, which becomes a dead letter.
 
-        Only a value that no column takes, a broken constraint or an exception of ours can be a message's fault. A full
-        disk, a missing table, a cancelled statement are not: they are raised, and the mailboxes wait.
+        Only a value that does not fit its column, a violated constraint or an exception in our own code can be a
+        message's fault. A full disk, a missing table or a cancelled statement is raised, and the mailboxes wait.
         """
         if isinstance(error, _NOT_THE_MESSAGES):
             raise error
@@ -154,10 +154,11 @@ class Applier:
         return [Part(part.held, [dead_letter], last_resort=True)]
 
     async def _settle(self, part: Part) -> dict[int, str]:
-        """Applies a part in one transaction; returns the positions that its mailboxes have now, of those that were to
-        be had. Others may move balances at the same time: where what was decided on no longer holds, because something
-        has run short or come in, or a guard has moved, the messages are decided again alone. If that needs rows of
-        another batch which waits for this one, they are then waited for beside the others."""
+        """Applies a part in one transaction; returns the current positions of the mailboxes that it could lock. Other
+        batches may move balances at the same time. If the optimistic check fails (something has run short or come in,
+        or a guard has moved), the part is decided again while it holds the event counter, so that nobody else can move
+        anything. If it then needs rows of a batch that waits for the counter, it gives way, and the next attempt is
+        optimistic again."""
         with tracing.span(
             "apply batch", "consumer", links=_causes(part), messaging__batch__message_count=len(part.messages)
         ):
@@ -173,7 +174,7 @@ class Applier:
             raise CutShort(f"tried {_ATTEMPTS_MAX} times, and others were faster each time")
 
     async def _at_once(self, part: Part) -> dict[int, str] | None:
-        """Applies a part in one statement; None if it cannot be done so, which says nothing about the messages."""
+        """Applies a part in one statement. None if that did not work; the messages need not be at fault."""
         watch = Stopwatch()
         async with self._pool.acquire() as connection:
             try:
@@ -184,12 +185,12 @@ class Applier:
                 BATCH_RETRIES.labels(error.reason).inc()
                 return None
             except asyncpg.UniqueViolationError:
-                raise  # what came before is to be looked up
+                raise  # earlier commands must be looked up
             except _GAVE_WAY:
                 BATCH_RETRIES.labels("gave_way").inc()
                 return None
             except _MESSAGE_AT_FAULT:
-                return None  # or a row was altered by hand at this moment
+                return None  # perhaps a row has just been changed by hand
             except _CUT_SHORT as error:
                 raise CutShort(str(error)) from error
         if applied is None:
@@ -218,7 +219,7 @@ class Applier:
                         connection, ours, earlier, alone=alone, watch=watch, memory=self._memory
                     )
             except _GAVE_WAY:
-                raise  # it gave way
+                raise  # not cut short: it can be retried at once
             except _CUT_SHORT as error:
                 raise CutShort(str(error)) from error
         watch.lap("commit")
@@ -228,7 +229,7 @@ class Applier:
     async def _tell(
         self, messages: Sequence[Message | DeadLetter], result: Result, log: Confirmed, watch: Stopwatch
     ) -> None:
-        """What was applied is committed: the fence, those who wait and those who measure hear of it."""
+        """Tells the fence, the waiting clients and the metrics of a committed batch."""
         self._fence.reach(log._replace(seq=max(log.seq, result.last_seq)))
         BATCH_SECONDS.observe(watch.total)
         await self._publisher.publish(_feed_messages(result, log.identity), first=self._fence.confirm)
@@ -241,7 +242,7 @@ _BOOKMARKS: Final = """
     CROSS JOIN (SELECT identity FROM log_branches ORDER BY number DESC LIMIT 1) b WHERE m.mailbox = ANY($1::smallint[])
 """
 
-# In one order for all workers; a mailbox that another worker holds is not waited for.
+# All workers lock in the same order, and skip the mailboxes that another worker holds.
 _HOLD: Final = f"""
     SELECT mailbox, position, {LOG_OF_TODAY} FROM mailboxes WHERE mailbox = ANY($1::smallint[])
     ORDER BY mailbox FOR UPDATE SKIP LOCKED
@@ -249,18 +250,18 @@ _HOLD: Final = f"""
 
 
 def _log_of(rows: Sequence[asyncpg.Record]) -> Confirmed:
-    """Which log it is and how far it has come, as the rows say."""
+    """The log's identity and last seq, from the rows of `_HOLD`."""
     return Confirmed(UUID(int=rows[0]["identity"].int), rows[0]["last_seq"])
 
 
 def _causes(part: Part) -> Iterable[str]:
-    """The traces in which its commands were sent."""
+    """The traces that the part's commands belong to."""
     return (m.envelope.traceparent for m in part.messages if m.envelope is not None and m.envelope.traceparent)
 
 
 def _reason(error: Exception, messages: Sequence[Message | DeadLetter]) -> str:
-    """What an error says, without the rows that Postgres shows in its DETAIL. Where something is private in what was
-    to be written, only its kind and place: drivers and servers like to quote the value that they did not take."""
+    """The error's text without its DETAIL, which quotes rows. If a message holds private data, only the error's kind
+    and place: drivers and servers like to quote the value that they refused."""
     kind = type(error).__name__
     quotes = not isinstance(error, asyncpg.IntegrityConstraintViolationError)
     if quotes and any(isinstance(message, Message) and holds_private(message.command) for message in messages):
@@ -270,7 +271,7 @@ def _reason(error: Exception, messages: Sequence[Message | DeadLetter]) -> str:
 
 
 def _feed_messages(result: Result, identity: UUID) -> list[tuple[str, str]]:
-    """The feed's messages of a batch: outcomes first, somebody is waiting for them."""
+    """A batch's messages for the feed: outcomes first, because clients are waiting for them."""
     messages = [(channel, encode(outcomes)) for channel, outcomes in result.outcomes().items()]
     messages.extend((EVENTS_CHANNEL, told(chunk, identity)) for chunk in chunks(result.records()))
     return messages

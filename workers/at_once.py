@@ -1,10 +1,11 @@
-"""A small batch that is decided without any lock, and written in one statement if nothing has changed in the meantime.
+"""Optimistic batches: a small batch is decided without any lock, and written in one statement if nothing has changed
+since it read.
 
 Everything that a batch is decided on changes only together with the log: every change adds an event. So the batch reads
-how far the log has come, then what it needs, decides, and takes its places in the log only if the log has come no
-further and each mailbox is where it was (entries that do nothing add no event). For new orders that takes two round
-trips, where a batch that locks what it needs takes seven. With one process at work, as long as batches are small, there
-is hardly ever anything in between.
+the log's last seq, then the rows it needs; it decides, and takes its places in the log only if the last seq and the
+position of each mailbox are still the same (positions too, because an entry without effect adds no event). For new
+orders this takes two round trips; a batch that locks what it needs takes seven. As long as batches are small and one
+process does the work, it hardly ever fails.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import Final
 from workers.places import taking
 from workers.statements import Part
 
-# The rows that it changes are its own mailboxes', but an erasure may hold them, and unique values are everybody's.
-# Whoever holds one of them may wait for the counter, which this statement has taken by then: so it gives way soon (see
-# `workers/rows.py` for the order of locks).
+# The rows that the statement changes belong to its own mailboxes, but an erasure may hold them, and any batch may hold
+# a unique value. Such a batch may be waiting for the counter, which this statement already holds, so a short lock
+# timeout prevents a deadlock (see `workers/rows.py` for the order of locks).
 _GIVE_WAY: Final = "SELECT set_config('lock_timeout', '50ms', true)"
 
-# Mailboxes in the same order for everybody, then the counter; a mailbox that another worker holds is not waited for.
+# All workers lock mailboxes in the same order, skipping those that another worker holds; then the counter.
 _HOLD: Final = """
     SELECT m.mailbox FROM mailboxes m JOIN unnest({0}::smallint[], {1}::text[]) AS v (mailbox, position)
         ON m.mailbox = v.mailbox AND m.position = v.position
@@ -41,9 +42,9 @@ def places(
     *,
     changes: bool,
 ) -> list[Part]:
-    """Takes places for that many events after `seq`, and so many numbers of each of SERIES; none if the log or one of
-    the mailboxes has moved on. Where it `changes` more than its orders, the statement gives way to whoever holds
-    that."""
+    """The parts of a statement that take places for `count` events after `seq`, and `numbers` numbers of each of
+    SERIES; nothing is taken if the log or one of the mailboxes has moved on. If the batch `changes` rows that another
+    one may hold, the statement gives way after a short wait."""
     ours = list(mailboxes)
     holding = (ours, [held[mailbox] for mailbox in ours])
     taking_them = Part("places", _TAKE, (count, at, *numbers, seq, len(ours)))

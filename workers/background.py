@@ -1,8 +1,8 @@
-"""Assembles a background process: reactions to the log, tasks, and the patrol that verifies. It is not a worker
-process, so a receiver that hangs, or a long report, takes nothing from the workers but a share of the machine.
+"""Assembles a background process: reactions to the log, tasks, and the patrol that verifies the tables. It is separate
+from the worker processes, so that a hanging receiver or a long report costs them nothing but a share of the machine.
 
-`python -m workers workers.background:create_broker` runs it. Its activations, like all, are only hints: what is due is
-found again in Postgres, every second.
+`python -m workers workers.background:create_broker` runs it. Activations are only hints: every second, Postgres is
+searched for what is due.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Background:
         await self._money.tend()
 
     async def react(self, name: str) -> None:
-        """Takes a reaction further."""
+        """Advances a reaction."""
         await self._reactions.react(name)
 
 

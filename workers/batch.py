@@ -1,8 +1,8 @@
 """One batch: read the messages, load what they need, decide each in mailbox order, and write everything.
 
-It runs inside a transaction that holds the mailboxes' positions, or as one statement that holds nothing before (see
-`workers/at_once.py`), and changes nothing outside it. A message that cannot be read, or whose rule raises, becomes a
-dead letter beside the others' effects; a database error is the caller's.
+It runs inside a transaction that holds the mailboxes' positions, or as one statement that takes its locks only when it
+writes (see `workers/at_once.py`). It has no other effects. A message that cannot be read, or whose rule raises, becomes
+a dead letter in the same transaction; database errors are left to the caller.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ _json = msgspec.json.Encoder(enc_hook=_hide)
 
 
 class Batch:
-    """Decides the messages of one batch and gathers what they write. Only where what was loaded is `held` does it fit
-    together for certain, and a rule that raises has its message to blame."""
+    """Decides the messages of one batch and gathers what they write. Only if the loaded rows are `held` are they
+    certain to be consistent, so that an exception in a rule can be blamed on the message."""
 
     def __init__(self, loaded: Loaded, earlier: Earlier, at: datetime, *, held: bool) -> None:
         self._loaded = loaded
@@ -79,8 +79,8 @@ class Batch:
         self._tally = Tally()
 
     def take(self, message: Message | DeadLetter) -> None:
-        """Decides one message on the shop as its predecessors left it. Raises ForeignWrite if its rule changes
-        what another slot owns, and what the rule raises if nothing is held."""
+        """Decides one message on the shop as the messages before it left it. Raises ForeignWrite if its rule changes an
+        entity of another slot; if nothing is held, also raises whatever the rule raises."""
         taken = self._reached.get(message.mailbox)
         self._reached[message.mailbox] = Reached(message.entry.entry_id, taken.entries + 1 if taken else 1)
         if isinstance(message, DeadLetter):
@@ -88,7 +88,7 @@ class Batch:
             return
         envelope, command = message.envelope, message.command
         if envelope.command_id in self._earlier.command_ids:
-            return  # the very same command once more: all that it does is done
+            return  # the same command, delivered again: it has already been applied
         kind = type(command).__name__
         first = self._earlier.owner_of(envelope)
         if first is not None and first.fingerprint == envelope.fingerprint:
@@ -110,8 +110,8 @@ class Batch:
                 self._dead_letter(DeadLetter(message.mailbox, message.entry, "rule_raised", said, envelope), kind)
                 return
         if isinstance(decision, Rejection):
-            # Balances and guards are looked at again below. What else others may have changed meanwhile (a slug that is
-            # free by now) was so a moment ago, and refusing it changes nothing.
+            # Balances and guards are checked again at the write. Whatever else may have changed meanwhile (say, a slug
+            # has become free) was true a moment ago, and a rejection changes nothing.
             if decision.short:
                 self._rows.balances.lack(decision.short)
             self._tally.refuse(kind, decision.code)
@@ -129,7 +129,7 @@ class Batch:
         self._record(message, kind, APPLIED, decision)
 
     async def write(self, connection: Connection) -> Result:
-        """Writes everything. Raises StaleRead if something that was decided on has changed."""
+        """Writes everything. Raises StaleRead if something that the decisions depend on has changed."""
         await self._rows.write(connection)
         add_lines(self._inserts, self._loaded)
         await self._inserts.copy(connection)  # the counter is not held yet
@@ -160,9 +160,9 @@ class Batch:
     async def write_at_once(
         self, connection: Connection, held: Mapping[int, str], log: Confirmed, numbered: Sequence[int]
     ) -> Result | None:
-        """Writes everything in one statement, which is a transaction by itself, if the log and the mailboxes are still
-        where they were: then so is all that was decided on, and the next numbers are still the next. Raises StaleRead
-        if they are not; None if it takes more statements. Nothing is written then."""
+        """Writes everything in one statement (a transaction of its own), provided that the log and the mailboxes have
+        not moved: then nothing that was read has changed, and the next numbers are still free. Otherwise raises
+        StaleRead. Returns None if one statement is not enough. In both cases nothing is written."""
         balances = self._rows.balances.unguarded(self._loaded.stands)
         if balances is None or not (self._pending and self._rows.fit_one_statement):
             return None
@@ -174,7 +174,7 @@ class Batch:
         await write_orders(connection, self._inserts, self._loaded, self._rows.places_of_orders, 0, numbers, self._at)
         self._rows.outbox.add(self._inserts, 0)
         add_log(self._inserts, 0, self._pending, self._applied, self._at)
-        # Rows that are changed may be held by others, and so may the unique values of those that are made.
+        # Another batch may hold the rows to be changed, or the unique values of new ones.
         counts, changes = self._numbering.counts(), bool(written) or any(self._loaded.before.values())
         undisturbed = at_once.places(
             len(self._pending), self._at, counts, log.seq, held, self._reached, changes=changes
@@ -218,8 +218,8 @@ class Batch:
             )
 
     def _dead_letter(self, message: DeadLetter, kind: str = UNREADABLE_COMMAND_TYPE) -> None:
-        """Puts the entry aside, without what is private in it. Its command, if it has one, has failed, and that is in
-        the log. An entry that nobody can read is kept as it came, for a while."""
+        """Puts the entry aside, without its private data, and records in the log that its command failed. An unreadable
+        entry is kept as it came, for a limited time."""
         envelope = message.envelope or _stand_in(message.mailbox, message.entry)
         entry, kept = message.entry.fields, None
         if message.envelope is not None:
@@ -248,10 +248,10 @@ class Batch:
 
 
 def _stand_in(mailbox: int, entry: Entry) -> Envelope:
-    """An envelope for an entry that has none: nobody asked, but the log and the audit must know of it."""
+    """An envelope for an entry without a readable one, so that the log and the audit record it. Nobody waits for it."""
     milliseconds, sequence = entry_order(entry.entry_id)
     milliseconds = min(milliseconds, MOMENT_MAX_MICROSECONDS // 1000)  # an entry put in by hand may have any id
-    command_id = new_id(milliseconds, 0, mailbox << 48 | sequence)  # the same at every attempt, and no one else's
+    command_id = new_id(milliseconds, 0, mailbox << 48 | sequence)  # unique, and the same at every attempt
     return Envelope(command_id, "", False, milliseconds * 1000, msgspec.Raw(b""))
 
 
@@ -265,9 +265,10 @@ async def apply(
     watch: Stopwatch | None = None,
     memory: TermsMemory | None = None,
 ) -> Result:
-    """Applies the messages, in order, within the caller's transaction, `at` a moment that is now unless one is given.
+    """Applies the messages, in order, within the caller's transaction, at the moment `at` (by default, now).
 
-    With `alone`, nobody else moves balances or guards meanwhile. Without, it may raise StaleRead: then roll back.
+    With `alone`, the batch holds the event counter, so no other batch can move balances or guards. Without it, may
+    raise StaleRead: then roll back.
     """
     watch = watch or Stopwatch()
     read_set = _reads(messages, at)
@@ -288,9 +289,10 @@ async def apply_at_once(
     watch: Stopwatch,
     memory: TermsMemory,
 ) -> tuple[Result, Confirmed] | None:
-    """Applies the messages, in order, in one statement, if their mailboxes are at the positions `held` and nobody comes
-    in between; returns also the log that they were decided on. None if they cannot be applied so. Raises StaleRead if
-    somebody did come, and OutOfStep as the fence does. Then, too, nothing was done."""
+    """Applies the messages, in order, in one statement, provided that their mailboxes are at the positions `held` and
+    the log does not move meanwhile. Returns the result, and the log that they were decided on; None if one statement
+    cannot do it. Raises StaleRead if something has moved, and OutOfStep as the fence does. Without a result, nothing
+    has been written."""
     read_set = _reads(messages)
     known = fence.known()
     loaded, log, numbered = await look(connection, read_set, memory)
@@ -298,7 +300,7 @@ async def apply_at_once(
     watch.lap("load")
     try:
         decided = _decided(loaded, Earlier(), messages, read_set.at, held=False)
-    except Exception as error:  # what was loaded may not fit together, and then no message is to blame
+    except Exception as error:  # perhaps the loaded rows are inconsistent, so no message can be blamed
         _log.info("a batch could not be worked out at once (%s)", type(error).__name__)
         return None
     watch.lap("decide")

@@ -1,5 +1,5 @@
-"""The traces in which commands were sent, for the spans of what follows from them later. Without traces nothing is
-asked.
+"""The traces in which commands were sent, to link the spans of their later effects to. Nothing is queried while tracing
+is off.
 """
 
 from __future__ import annotations

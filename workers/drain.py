@@ -1,10 +1,11 @@
-"""Draining: a worker process takes from every mailbox that waits, batch after batch, until all stay empty for a while.
+"""Draining: a worker process takes from every mailbox that has commands, batch after batch, until all stay empty for a
+while.
 
-What a transaction costs is shared by all commands in it, whichever mailboxes they came from; order holds inside each.
-So a process that was woken leads: it watches all mailboxes, and nobody else needs to be woken while it does. Only when
-there is more than one batch can hold are others asked to help: they take what is free, as long as there is a full batch
-of it. In steady traffic, mailboxes are watched a little longer after they were emptied, and need no activations at all.
-A mailbox that has to wait, for a row that a foreign session holds, gets batches of its own.
+All commands in a transaction share its cost, whichever mailboxes they came from; within a mailbox, order is preserved.
+So the process that is woken leads: it watches all mailboxes, and no other process needs to be woken meanwhile. Only
+when more is waiting than one batch can hold does it ask others to help: they take from the mailboxes that are free, for
+as long as those fill a batch. The leader watches the mailboxes for a while after they are empty, so steady traffic
+needs no activations at all. A mailbox that is blocked by a row which a foreign session holds gets batches of its own.
 """
 
 from __future__ import annotations
@@ -24,18 +25,19 @@ from workers.runs import Run
 
 _log = logging.getLogger(__name__)
 
-# How often help may be asked for, applied entries removed, and the others told that somebody is at work. Removing is
-# done between two batches, and those who wait for the next one wait for it, too.
+# How often to ask for help, to trim applied entries, and to show the other processes that this one is alive. Trimming
+# happens between two batches, so whatever waits for the next batch waits for it, too.
 _HELP_SECONDS: Final = 0.05
 _TRIM_SECONDS: Final = 0.1
-_SIGN_OF_LIFE: Final = 0.25  # of the time for which it is believed
+_SIGN_OF_LIFE: Final = 0.25  # as a share of the time for which a sign of life counts
 _ELSEWHERE_SECONDS: Final = 0.01
 _APART_RETRY_SECONDS: Final = 0.2
 
 APART_MAX_BATCHES: Final = 2
-"""How many batches of mailboxes that were cut short are in the works at a time, beside those of the others."""
+"""How many batches of cut-short mailboxes may be in progress at a time, besides the ordinary ones."""
 
-# So many commands of a mailbox are read beside those of others; one that holds more is read alone, every other time.
+# Read at least this many commands of each mailbox at a time. A mailbox that holds more takes turns with the others: it
+# is read alone every other time.
 _SHALLOW_COMMANDS: Final = 64
 
 
@@ -62,32 +64,33 @@ class Drainer:
         self._ask_for_help = ask_for_help
         self.is_stopping = False
         self.in_progress = 0
-        """Batches in the works."""
+        """The number of batches in progress."""
         self._called: set[int] = set()
         self._cut_short: dict[int, None] = {}
-        """Mailboxes whose last transaction was cut short, perhaps because a foreign session holds a row that they need:
-        until one succeeds, each has batches of its own, so that the others do not wait with it. The one that was tried
-        longest ago comes first."""
+        """Mailboxes whose last transaction was cut short, perhaps because a foreign session holds a row that they need,
+        the least recently tried first. Until one of its batches succeeds, each has batches of its own, so that it does
+        not hold up the others."""
 
     def call(self, mailboxes: Iterable[int]) -> None:
-        """Has the shift look after these mailboxes as well."""
+        """Adds these mailboxes to those that the shift drains."""
         self._called.update(mailboxes)
 
     @property
     def is_called(self) -> bool:
-        """Whether a mailbox was called for that no shift has looked after yet."""
+        """Whether a mailbox has been called that no shift has taken up yet."""
         return bool(self._called)
 
     def stop(self) -> None:
-        """Has the shift end after the batches that are in the works."""
+        """Ends the shift after the batches in progress."""
         self.is_stopping = True
 
     async def drain(self, mailboxes: Iterable[int]) -> None:
-        """Applies what waits in these mailboxes and what comes meanwhile, until all are empty and asleep, or in other
-        hands, or out of step with Redis, which the sweep mends. A lost connection raises; the sweep comes back.
+        """Applies what these mailboxes hold and what arrives meanwhile, until each is empty and asleep, held by another
+        process, or out of step with Redis, which the sweep repairs. Raises if a connection is lost; the sweep will
+        start the drain again.
         """
         self.call(mailboxes)
-        while self.is_called and not self.is_stopping:  # also for what was called for while a shift was ending
+        while self.is_called and not self.is_stopping:  # again, if a mailbox was called while the shift was ending
             shift = _Shift(self)
             try:
                 await shift.run()
@@ -104,23 +107,23 @@ class _Shift:
         self._identity: UUID | None = None
         self._positions: dict[int, str] = {}
         self._taken: set[int] = set()
-        """In the works here."""
+        """Mailboxes with a batch in progress here."""
         self._applied: dict[int, str] = {}
-        """Positions up to which entries have yet to be removed."""
+        """Positions up to which entries have yet to be trimmed."""
         self._batches: set[asyncio.Task[bool]] = set()
         self._apart: set[asyncio.Task[bool]] = set()
-        """Batches of mailboxes that were cut short: nobody waits for them."""
+        """Batches of cut-short mailboxes; the other batches do not wait for them."""
         self._deep: dict[int, None] = {}
-        """Mailboxes that held more than was read, the one that was read longest ago first."""
+        """Mailboxes that held at least as much as was read, the least recently read first."""
         self._deep_turn = False
         self._left_out: set[int] = set()
-        """Out of step with Redis when they were looked at last."""
+        """Mailboxes that were out of step with Redis when last checked."""
         self._alive_at = self._trimmed_at = self._helped_at = -1e9
         self._looked_again_at = time.monotonic()
         self._leads = False
 
     async def run(self) -> None:
-        """Raises whatever a batch raised, once the others have ended."""
+        """Works until the mailboxes are asleep. Raises whatever a batch raises, once the other batches have ended."""
         try:
             while not self._of.is_stopping:
                 await self._look_after_called()
@@ -132,15 +135,15 @@ class _Shift:
                     if not self._apart and await self._end():
                         return
                 elif begun and self._deep and len(self._batches) < self._of._batch_concurrency:
-                    continue  # there is enough for another beside it
+                    continue  # enough is waiting for a concurrent batch
                 elif not await self._see_one_end() and not self._leads:
-                    break  # what is left, the one who leads will take
+                    break  # the leader takes the rest
             while self._batches:
                 await self._see_one_end()
             if self._apart:
                 await asyncio.wait(self._apart)
             if not await self._end():
-                await self._of._ask_for_help()  # somebody else goes on
+                await self._of._ask_for_help()  # another process continues
         finally:
             unfinished = self._batches | self._apart
             for batch in unfinished:
@@ -148,17 +151,17 @@ class _Shift:
             await asyncio.gather(*unfinished, return_exceptions=True)
 
     async def leave(self) -> None:
-        """Lets somebody else lead; the sweep wakes what is left lying."""
+        """Gives up the lead; the sweep wakes the mailboxes that still hold commands."""
         await self._of._inbox.fall_asleep(self._drainer, self._positions)
 
     async def _look_after_called(self) -> None:
-        """Finds out where the mailboxes are that were called for, or whose position was not what it had been."""
+        """Looks up the positions of mailboxes that were called, or whose known position is no longer valid."""
         called = (self._of._called | self._due_again()) - self._positions.keys()
         self._of._called.clear()
         if called:
             positions, identity = await self._of._applier.positions(called)
             if identity != self._identity:
-                # The log goes on as another: what was found out about the others may not be so any more.
+                # A different branch of the log: the positions known so far may no longer be valid.
                 self._of.call(self._positions)
                 self._positions.clear()
                 self._applied.clear()
@@ -171,8 +174,8 @@ class _Shift:
                 self._alive_at = -1e9
 
     def _due_again(self) -> set[int]:
-        """What was left out, now and then. The sweep mends it, and may wake another process for it that does not stay;
-        who leads stays at work."""
+        """The mailboxes left out because they were out of step, every now and then. The sweep repairs them, but may
+        wake a process that does not lead, and so does not stay: the leader has to check again."""
         now = time.monotonic()
         if now - self._looked_again_at < self._of._awake_seconds * _SIGN_OF_LIFE:
             return set()
@@ -181,8 +184,8 @@ class _Shift:
         return due
 
     async def _begin_batch(self) -> bool:
-        """Begins a batch of what waits; if nothing waits and nothing is in the works, waits a little for something.
-        Whether a batch was begun."""
+        """Begins a batch if there are entries for one; returns whether it did. If nothing is waiting and no batch is in
+        progress, lingers a little for the first entry."""
         most = self._of._batch_max_commands
         found, behind = await self._look(most)
         for mailbox in [mailbox for mailbox in self._of._cut_short if mailbox in found]:
@@ -191,7 +194,7 @@ class _Shift:
                 self._begin(Run({mailbox: behind[mailbox]}, own), self._apart)
         entries = self._of._inbox.fitting(_in_order(found)[:most])
         if not entries or (self._batches and len(entries) < most):
-            return False  # what comes while a batch is in the works makes the next one larger
+            return False  # while a batch is in progress, let the next one grow
         self._begin(Run({mailbox: behind[mailbox] for mailbox, _ in entries}, entries), self._batches)
         if self._deep:
             await self._call_for_help()
@@ -202,14 +205,16 @@ class _Shift:
         batches.add(asyncio.create_task(self._apply(run)))
 
     async def _look_at_apart(self, *, wait: bool) -> None:
-        """Forgets the batches apart that have ended, and raises what they raised; waits a moment for one if asked."""
+        """Collects the finished batches of cut-short mailboxes, and raises what they raised. With `wait`, waits a
+        moment for one."""
         ended, self._apart = await asyncio.wait(self._apart, timeout=_ELSEWHERE_SECONDS if wait else 0)
         for batch in ended:
             batch.result()
 
     async def _look(self, most: int) -> tuple[dict[int, list[Entry]], dict[int, str]]:
-        """What waits, and behind which positions: of one mailbox that holds much, every other time, or else a little
-        of each, so that a batch of many commands leaves mailboxes for other batches, and one of few takes all."""
+        """The waiting entries, and the positions after which they were read. Every other time they come from one deep
+        mailbox, otherwise a few from each of the others: so a large batch leaves mailboxes for concurrent batches, and
+        a small one takes everything."""
         free = {mailbox: p for mailbox, p in self._positions.items() if mailbox not in self._taken}
         if not free:
             return {}, {}
@@ -230,7 +235,7 @@ class _Shift:
         return found, behind
 
     async def _apply(self, run: Run) -> bool:
-        """Applies a batch; whether it was a full one, and all of it could be had."""
+        """Applies a batch; returns whether it was full and at least one mailbox could be locked."""
         cut_short = self._of._cut_short
         self._of.in_progress += 1
         try:
@@ -239,14 +244,14 @@ class _Shift:
                 cut_short.pop(mailbox, None)
             cut_short.update(dict.fromkeys(waiting))
             if not done:
-                await asyncio.sleep(_ELSEWHERE_SECONDS)  # somebody else is at work on all of them
+                await asyncio.sleep(_ELSEWHERE_SECONDS)  # other workers hold all of them
         except CutShort as error:
             if len(run.positions) > 1:
                 raise
             (mailbox,) = run.positions
             was_apart = mailbox in cut_short
             cut_short.pop(mailbox, None)
-            cut_short[mailbox] = None  # as the last one
+            cut_short[mailbox] = None  # at the end: tried most recently
             if not was_apart:
                 raise
             done = {}
@@ -257,14 +262,14 @@ class _Shift:
             self._taken.difference_update(run.positions)
         for mailbox, position in done.items():
             if entry_order(position) < entry_order(run.positions[mailbox]):
-                self._positions.pop(mailbox, None)  # Postgres was put back: ask both sides anew
+                self._positions.pop(mailbox, None)  # Postgres was restored to an earlier state: ask both sides again
                 self._of.call([mailbox])
             else:
                 self._positions[mailbox] = self._applied[mailbox] = position
         return len(run.entries) >= self._of._batch_max_commands and bool(done)
 
     async def _see_one_end(self) -> bool:
-        """Waits for a batch; whether it was a full one."""
+        """Waits until a batch ends; returns whether it was full."""
         ended, self._batches = await asyncio.wait(self._batches, return_when=asyncio.FIRST_COMPLETED)
         full = False not in [batch.result() for batch in ended]
         if time.monotonic() - self._trimmed_at > _TRIM_SECONDS:
@@ -295,9 +300,9 @@ class _Shift:
             await self._of._ask_for_help()
 
     async def _end(self) -> bool:
-        """Falls asleep, if nothing came in meanwhile. A helper just leaves."""
+        """Falls asleep; returns False if something has arrived meanwhile. A helper just leaves."""
         if self._leads:
-            self._applied = dict(self._positions)  # perhaps somebody applied and did not come to removing
+            self._applied = dict(self._positions)  # another process may have applied entries without trimming them
         await self._trim()
         if not self._leads:
             return True
@@ -308,7 +313,7 @@ class _Shift:
 
 
 def _in_order(found: Mapping[int, list[Entry]]) -> list[tuple[int, Entry]]:
-    """The entries of all mailboxes, each with its mailbox, in the order in which they came in."""
+    """The entries of all mailboxes, each with its mailbox, in order of arrival."""
     if len(found) == 1:
         ((mailbox, entries),) = found.items()
         return [(mailbox, entry) for entry in entries]

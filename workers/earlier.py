@@ -1,7 +1,7 @@
 """Earlier commands: the command ids and idempotency keys that a batch must not apply a second time.
 
-The gateway's memory in Redis catches nearly every repetition, so a batch is first tried without asking Postgres,
-remembering only its own messages. If a unique constraint is violated, it is retried after looking them up.
+The gateway's memory in Redis catches nearly every repetition, so a batch is first tried without asking Postgres, and
+compared only with itself. If that violates a unique constraint, it is retried with the earlier commands looked up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Owner(msgspec.Struct, frozen=True, gc=False):
 
 
 class Earlier:
-    """Commands that exist already: in Postgres, as far as looked up, and in this batch."""
+    """Commands known to exist: those looked up in Postgres, and those of this batch."""
 
     def __init__(self) -> None:
         self.command_ids: set[UUID] = set()

@@ -1,9 +1,9 @@
 """What an erasure blanks besides accounts: what people wrote in checkouts, the addresses on orders, and unreadable dead
 letters.
 
-It also covers commands accepted before it and applied after it: an order or a checkout still in a mailbox when its
-customer is erased is written without an address. Both write while holding the event counter, so the later one sees the
-earlier.
+It also covers commands accepted before the erasure and applied after it: an order or a checkout that is still in a
+mailbox when its customer is erased is written without an address. Both write while they hold the event counter, so the
+later one sees the earlier one.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _ERASE_EMAILS: Final = f"""
     UPDATE orders SET email = NULL WHERE {_ORDERS_OF} RETURNING customer_id
 """  # noqa: S608 - ours
 
-# Whatever a guest has set in a checkout with the address is the person's. Another customer who typed it there keeps all
-# but the address.
+# If a guest's checkout has the address, all that the guest entered there is the erased person's. If another customer's
+# checkout has it, only the address is blanked.
 _CHECKOUTS_OF: Final = f"""
     (customer_id = ANY($1::text[]) OR (email = ANY($2::text[]) AND customer_id LIKE '{GUEST_PREFIX}%'))
     AND num_nonnulls(email, address, billing_address, note, tax_question) > 0
@@ -67,12 +67,12 @@ class Erasure:
         self._emails: list[str] = []
 
     def __bool__(self) -> bool:
-        """Whether there is anybody."""
+        """Whether there is anybody to erase."""
         return bool(self._accounts or self._guests)
 
     def of_account(self, account_id: UUID) -> None:
-        """Adds an account: its orders and checkouts lose their addresses, and so do those of guests that have its
-        address. That address goes from whatever other customers typed it into, and no more of that."""
+        """Adds an account: its orders and checkouts lose their addresses, and so do those of guests who gave its
+        address. Where other customers entered that address, only the address is removed."""
         self._accounts.append(account_id)
 
     def of_guest(self, principal: str) -> None:
@@ -80,8 +80,8 @@ class Erasure:
         self._guests.append(principal)
 
     async def lock(self, connection: asyncpg.Connection[Any]) -> None:
-        """Locks the orders, then the checkouts, in order of id, as always. Call before the accounts are written, which
-        blanks the addresses that they are found by."""
+        """Locks the orders, then the checkouts, each in order of id (the lock order). Call it before the accounts are
+        written: that blanks the addresses by which these are found."""
         if self._accounts:
             self._emails = await connection.fetchval(_EMAILS_OF, self._accounts)
         if self:
@@ -102,12 +102,12 @@ class Erasure:
             await connection.execute(_ERASE_EMAILS_OF_CHECKOUTS, self._emails)
         changed = await connection.fetch(_ERASE_EMAILS, principals, self._emails)
         principals += {row["customer_id"] for row in changed if is_guest(row["customer_id"])}
-        # A question about taxes that nobody can read may be about anybody; whoever looks next has it asked again.
+        # An unreadable question about taxes may be about anyone; it is asked again when the checkout is next read.
         await connection.execute(_BLANK_DEAD_LETTERS, [*principals, TAXES_PRINCIPAL])
 
 
 async def erase_written(connection: asyncpg.Connection[Any], checkouts: Iterable[Checkout]) -> None:
-    """Blanks those of the checkouts, which were just written, whose owners have since been erased."""
+    """Blanks those of the newly written checkouts whose owners have been erased."""
     with_address, owners = _with_address(checkouts)
     if owners:
         await connection.execute(_ERASE_WRITTEN, [each.id for each in with_address], list(owners))
@@ -120,14 +120,14 @@ async def are_of_erased(connection: asyncpg.Connection[Any], checkouts: Iterable
 
 
 def _with_address(checkouts: Iterable[Checkout]) -> tuple[list[Checkout], set[UUID]]:
-    """Those that say something about people, and the accounts that they are of."""
+    """The checkouts that hold personal data, and the accounts that own them."""
     with_address = [checkout for checkout in checkouts if holds_private(checkout)]
     return with_address, {owner for each in with_address if (owner := account_of(each.customer_id)) is not None}
 
 
 async def erased_customers(connection: asyncpg.Connection[Any], orders: Iterable[Order]) -> set[str]:
-    """Of the customers whose new orders have an address, those who have since been erased. The others need no query: an
-    account's orders seldom have an address of their own, and a guest has no account."""
+    """The customers who have been erased, of those whose new orders have an address. This seldom takes a query: an
+    account's orders rarely have an address of their own, and a guest has no account."""
     asked = {order.customer_id for order in orders if order.email is not None}
     accounts = [account_id for each in asked if (account_id := account_of(each)) is not None]
     if not accounts:

@@ -1,5 +1,5 @@
-"""What a batch writes into the log: its events, each at its place, and beside them each command's record and
-idempotency key."""
+"""What a batch writes into the log: its events, each at its place, and the record and idempotency key of each
+command."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class CommandRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class PendingEvent(msgspec.Struct, gc=False):
-    """One event of the batch, before it has its place in the log. `data` is its JSON, to which the number is added that
-    the event may take (see `workers/numbering.py`)."""
+    """One event of the batch, before it has its place in the log. `data` is its JSON; if the event takes a number, that
+    is added later (see `workers/numbering.py`)."""
 
     type: str
     subject: str

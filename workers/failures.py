@@ -33,8 +33,8 @@ NOBODYS_FAULT: Final[tuple[type[BaseException], ...]] = (
 
 
 def backoff_seconds(failures: int, longest: float) -> float:
-    """How long to wait after that many failures in a row: twice as long each time, up to `longest`, less a random part
-    of up to half, so that many that failed together do not all retry together."""
+    """How long to wait after this many failures in a row: exponential backoff up to `longest`, with jitter of up to
+    half, so that work that failed together is not all retried together."""
     seconds = min(RETRY_FIRST_SECONDS * 2.0 ** min(max(failures - 1, 0), 30), longest)
     return seconds * (0.5 + random.random() / 2)  # noqa: S311 - jitter
 

@@ -1,9 +1,11 @@
-"""The guarded write: what a batch decided on must still be so when it writes, or it is decided again.
+"""The guarded write, an optimistic check: if what a batch was decided on has changed by the time it writes, the batch
+is decided again.
 
-Balances are written as changes to what is there, not as what was seen there. So a batch may decide before it holds the
-event counter. What it stands on is looked at while it holds it, in the statement that writes: each balance still has as
-much as the batch needed at its worst moment, still too little for everybody it refused, and exactly what it had where
-that was asked for; and no guard (see `runtime/entities.py`) has moved. A sold-out shelf is looked at, not written.
+Balances are written as differences, not as new values, so a batch can be decided before it holds the event counter.
+Once it holds the counter, the statement that writes also checks the batch's assumptions: each balance still covers the
+most that the batch needed from it at any point, is still too small for every command refused for lack of it, and is
+unchanged where its exact value mattered; and no guard (see `runtime/entities.py`) has moved. The balance of a sold-out
+SKU is only read, not written.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ class StaleRead(Exception):
 
 
 class Stands(msgspec.Struct, gc=False):
-    """What a batch's decisions stand on: the seq of each guard it read, by name; what was posted under each key that a
-    command must know exactly; and the keys that it read and that have no row."""
+    """What a batch's decisions assume: the seq of each guard that was read, by name; the posted amount under each key
+    whose exact value mattered; and the keys that were read but have no row."""
 
     guards: dict[str, int] = {}
     exact: dict[Ledger, dict[str, int]] = {}
@@ -39,9 +41,9 @@ class Stands(msgspec.Struct, gc=False):
 
 
 class _Moved(msgspec.Struct, gc=False):
-    """What a batch does to one balance: what it adds, and how much it had taken from what was available when it had
-    taken the most. An order that is cancelled in the same batch leaves no change, but it needed its pieces. `lacked` is
-    how much would have had to be there for the least of the commands that were refused for want of it."""
+    """What a batch does to one balance: what it adds, and `most_taken`, the most that it had taken from the available
+    amount at any point. (An order that is cancelled in the same batch changes nothing in the end, but its pieces had to
+    be available.) `lacked` is the smallest available amount at which one of the refused commands would have passed."""
 
     posted: int = 0
     pending: int = 0
@@ -73,7 +75,7 @@ class Balances:
                 moved.most_taken = taken
 
     def lack(self, short: Short) -> None:
-        """Notes that a command was refused that would have taken as much."""
+        """Notes the amounts that a refused command would have taken."""
         for (ledger, key), amount in short.items():
             moved = self._moved[ledger].setdefault(key, _Moved())
             needed = moved.pending - moved.posted + amount
@@ -81,8 +83,8 @@ class Balances:
                 moved.lacked = needed
 
     def unguarded(self, stands: Stands) -> list[Part] | None:
-        """The moves as parts of a statement that knows that nothing has moved since; None if a balance must be opened
-        first, which that statement would not see."""
+        """The moves as parts of a statement that has made sure that nothing has moved; None if a balance must be opened
+        first, because the statement's snapshot would not contain the new row."""
         if self._opened:
             return None
         parts = []
@@ -96,8 +98,8 @@ class Balances:
         return parts
 
     async def write(self, connection: asyncpg.Connection[Any], stands: Stands) -> None:
-        """Moves the balances; the counter must be held. Raises StaleRead if something that the batch
-        stands on is no longer so; part of it may be written by then, so roll back."""
+        """Moves the balances; the counter must be held. Raises StaleRead if an assumption no longer holds; some
+        balances may have been written by then, so roll back."""
         guards = stands.guards
         for table in LEDGERS:
             moved, exact = self._moved.get(table.ledger, {}), stands.exact.get(table.ledger, {})
@@ -121,8 +123,8 @@ async def _write(
     exact: Mapping[str, int],
     guards: Mapping[str, int],
 ) -> None:
-    """Looks and moves in one statement, whose snapshot is later than the counter: a sub-select of the statement that
-    waited for the counter would see what was there before."""
+    """Checks and moves in one statement, separate from the one that takes the counter: that one's snapshot dates from
+    before its wait, so its sub-selects would see outdated rows."""
     moves = {key: each for key, each in moved.items() if each.posted or each.pending or each.most_taken}
     looks: dict[str, int | None] = {key: each.lacked for key, each in moved.items() if each.lacked is not None}
     looks.update({key: looks.get(key) for key in exact})
@@ -144,8 +146,8 @@ async def _write(
 
 
 async def move_guards(connection: asyncpg.Connection[Any], names: Iterable[str], seq: int) -> None:
-    """Has the guards say that what stands behind them changed at `seq`; the counter must be held, and what the batch
-    itself stands on be looked at before."""
+    """Records in the guards that what they guard changed at `seq`. The counter must be held, and the batch's own
+    assumptions have been checked before."""
     await connection.execute(
         """
         INSERT INTO guards (name, seq) SELECT unnest($1::text[]), $2
@@ -165,8 +167,8 @@ _GUARDS: Final = _SEQS_STAND.format(1, 2)
 
 @cache
 def _guarded(table: LedgerTable, looks: bool, guards: bool) -> str:
-    """Moves each balance that has as much as was needed at the worst moment; counts those, and what still is as it was
-    when the batch was decided."""
+    """Moves each balance that covers the most that was taken from it; counts those, and the assumptions that still
+    hold."""
     name, key, posted, pending = table.table.name, table.key, table.posted, table.pending
     look = f"""
         SELECT count(*) FROM unnest($5::text[], $6::bigint[], $7::bigint[]) AS v (key, lacked, exact)

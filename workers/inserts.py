@@ -1,6 +1,7 @@
-"""What a batch adds to tables, and how far that brings its mailboxes: parts of one statement, while it is little.
+"""The rows that a batch adds to tables, and the new positions of its mailboxes: parts of one statement, if there are
+few.
 
-COPY takes two round trips for one table, but less for each row: a table that gets many rows is copied.
+COPY takes two round trips per table but less time per row, so tables that get many rows are copied.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ COPY_FROM_ROWS: Final = 48
 
 
 class Columns(NamedTuple):
-    """Columns of a table, in the order in which rows have their values; those of them that are seqs, and those that are
-    the moment of the batch."""
+    """Columns of a table, in the order of the values in a row; which of them are seqs, and which the moment of the
+    batch."""
 
     table: Table
     names: tuple[str, ...]
@@ -45,13 +46,13 @@ class Inserts:
         self._more: list[Part] = []
 
     def add(self, columns: Columns, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Adds these rows; a table is given its rows once."""
+        """Adds a table's rows, all at once."""
         assert columns not in self._rows, f"rows of {columns.table.name} given twice"
         if some := list(rows):
             self._rows[columns] = some
 
     def add_part(self, part: Part) -> None:
-        """Adds what no COPY can."""
+        """Adds a part that is not a plain insert."""
         self._more.append(part)
 
     def parts(self, reached: Mapping[int, Reached]) -> list[Part]:
@@ -60,15 +61,14 @@ class Inserts:
         return [*(_part(columns, rows) for columns, rows in self._rows.items()), *self._more, _moved(reached)]
 
     async def copy(self, connection: asyncpg.Connection[Any]) -> None:
-        """Copies what is many rows, so that it need not be done later, when others wait."""
+        """Copies the tables that get many rows now, before the counter is held and others wait for it."""
         for columns in [columns for columns, rows in self._rows.items() if len(rows) >= COPY_FROM_ROWS]:
             await connection.copy_records_to_table(
                 columns.table.name, records=self._rows.pop(columns), columns=columns.names
             )
 
     async def write(self, connection: asyncpg.Connection[Any], reached: Mapping[int, Reached], at: datetime) -> None:
-        """Writes all rows, whose seqs are those in the log, and moves the positions of the mailboxes, which must be
-        held."""
+        """Writes all rows, whose seqs must be final, and moves the positions of the mailboxes, which must be locked."""
         await self.copy(connection)
         await execute(connection, [taken(at), *self.parts(reached)])
         self._rows.clear()

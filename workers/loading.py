@@ -1,7 +1,7 @@
-"""What a batch is decided on: the rows that its commands ask for, one statement for each kind. Rows that batches of
-other mailboxes may change are loaded in one statement, so that they are consistent. A batch that holds its mailboxes
-(see `workers/rows.py` for the order of locks) decides on them and checks again when it writes. One that decides without
-locks remembers how far the log had come (see `workers/at_once.py`).
+"""Loads what a batch is decided on: the rows that its commands ask for, one statement for each kind. Rows that batches
+of other mailboxes may change are loaded in one statement, so that they are consistent. A batch that holds its mailboxes
+(see `workers/rows.py` for the lock order) checks them again when it writes. A batch without locks remembers the log's
+last seq instead (see `workers/at_once.py`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from runtime.terms import TermsMemory
 from workers.guarded import StaleRead, Stands
 from workers.ownership import Writes
 
-# Everybody waits for the holder of the counter, so the holder waits for a row no longer than this.
+# All other batches wait for the holder of the counter, so it must not wait for a row any longer than this.
 _GIVE_WAY: Final = "SET LOCAL lock_timeout = '50ms'"
 
 _COLUMNS = ", ".join(orders.COLUMNS)
@@ -47,9 +47,9 @@ _ORDERS = f"{_LOOK_AT_ORDERS} ORDER BY id FOR UPDATE"
 
 
 class ReadSet(msgspec.Struct):
-    """The rows that a batch's commands are decided on. `skus` are those whose offers it needs; `exact` are balances
-    whose exact posted amount a command must know, not only that there is enough; `guards` are checked before anything
-    is written that depends on what they guard."""
+    """The rows that a batch's commands are decided on. `skus` are those whose offers are needed; `exact` are the
+    balances whose exact posted amount matters, not only that there is enough; `guards` are those that must not have
+    moved when the batch is written."""
 
     skus: set[str] = msgspec.field(default_factory=set)
     order_ids: set[UUID] = msgspec.field(default_factory=set)
@@ -58,16 +58,16 @@ class ReadSet(msgspec.Struct):
     exact: set[tuple[Ledger, str]] = msgspec.field(default_factory=set)
     guards: set[str] = msgspec.field(default_factory=set)
     settled_ids: set[UUID] = msgspec.field(default_factory=set)
-    """Of `order_ids`, those that may be confirmed or come to nothing: the checkouts that they came of are needed, and
-    what cards pay of them. Orders without a checkout have neither."""
+    """Of `order_ids`, those that may be confirmed, cancelled or expire: for these, the checkout that each came from and
+    its payments are needed, too. Orders without a checkout have neither."""
     customers: set[str] = msgspec.field(default_factory=set)
-    """The customers of whom it matters what they have ordered before, if the terms say so."""
+    """The customers whose earlier orders matter, if the terms depend on them."""
     quoted: bool = False
-    """Whether something is to be quoted: on the shop's terms, and on all that is known of the SKUs."""
+    """Whether anything is to be quoted: this takes the shop's terms, and the whole offers of the SKUs."""
     placed: list[PlaceOrder] = msgspec.field(default_factory=list)
-    """The orders that are to be quoted as well, if the terms concern goods."""
+    """Orders placed directly, which are quoted only if the terms concern goods."""
     at: datetime | None = None
-    """The moment of the batch, once something is asked for that depends on it."""
+    """The moment of the batch, once the read set depends on it."""
 
     def add(self, kind: type[Entity], key: Any, *, by: str | None = None) -> None:
         """Asks for the entities with this key, or this value in the column `by`."""
@@ -78,7 +78,7 @@ class ReadSet(msgspec.Struct):
         self.entities[kind, None] = set()
 
     def consult(self, kind: type[Entity], key: Any) -> None:
-        """Asks for an entity that another slot owns: if it changes meanwhile, the batch is decided again."""
+        """Asks for an entity that another slot owns; its guard is checked when the batch is written."""
         guard = table_of(kind).guard
         assert guard is not None, f"{kind.__name__} has no guard"
         self.guards.add(guard.name)
@@ -89,14 +89,14 @@ class ReadSet(msgspec.Struct):
         return self.balances.setdefault(ledger, set())
 
     def add_balance(self, ledger: Ledger, key: str, *, exact: bool = False) -> None:
-        """Asks for a balance. Its row is created with its first move."""
+        """Asks for a balance. Its row may not exist yet: the first move creates it."""
         self.balances_of(ledger).add(key)
         if exact:
             self.exact.add((ledger, key))
 
     def ask_by(self, terms: Terms) -> None:
-        """Asks for all that the quotes of `placed` orders depend on by these terms, if those concern goods. What orders
-        will take from what is limited is known only from their quotes: it may be any of this."""
+        """Asks for everything that the quotes of `placed` orders may depend on under these terms, if the terms concern
+        goods. Only the quotes tell which limited promotions an order really uses, so it asks for all candidates."""
         if not (self.placed and terms.concern_goods):
             return
         self.quoted, self.at = True, self.at or datetime.now(UTC)
@@ -114,8 +114,8 @@ class ReadSet(msgspec.Struct):
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
-    """The shop as loaded; its orders and entities as they were then, and what has been written to them since; and what
-    must still hold when it is written back."""
+    """The shop as loaded; its orders and entities as they were `before`; the writes to them since; and the assumptions
+    that must still hold when they are written back."""
 
     shop: Shop
     before: dict[type, dict[Any, Any]]
@@ -124,8 +124,8 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
 
 
 class Looked(NamedTuple):
-    """State loaded without a lock, how far the log had come before, and how many numbers of each of SERIES had been
-    given out. If the log has come no further since, all of it is of that moment; if it has, it may not fit together."""
+    """State loaded without locks, the log's last seq before that, and how many numbers of each of SERIES had been given
+    out. If the log has not moved since, all of it is one consistent snapshot; if it has, it may be inconsistent."""
 
     loaded: Loaded
     log: Confirmed
@@ -133,9 +133,9 @@ class Looked(NamedTuple):
 
 
 async def load(connection: Connection, read_set: ReadSet, *, alone: bool, memory: TermsMemory | None = None) -> Loaded:
-    """The part of the shop in `read_set`. Its orders are locked until the commit, and with `alone` also the event
-    counter, so that nobody else moves a balance; then writing an entity, or erasing a guest from other orders, raises
-    LockNotAvailableError if another batch holds it. Raises StaleRead if the terms change again and again meanwhile.
+    """Loads the part of the shop in `read_set`. Its orders are locked until the commit. With `alone`, so is the event
+    counter, so that nobody else can move a balance; then writing an entity, or erasing a guest from other orders,
+    raises LockNotAvailableError if another batch holds the row. Raises StaleRead if the terms change twice meanwhile.
     """
     shop, before = Shop(), dict[type, dict[Any, Any]]()
     if read_set.order_ids:
@@ -153,7 +153,7 @@ async def load(connection: Connection, read_set: ReadSet, *, alone: bool, memory
 
 
 async def look(connection: Connection, read_set: ReadSet, memory: TermsMemory) -> Looked:
-    """The same without any lock."""
+    """Loads the part of the shop in `read_set` without any lock."""
     shop, before = Shop(), dict[type, dict[Any, Any]]()
     log, stands, numbers = await _load_shared(connection, read_set, shop, memory)
     if read_set.order_ids:
@@ -174,8 +174,8 @@ def _loaded(shop: Shop, before: dict[type, dict[Any, Any]], stands: Stands) -> L
 async def _load_shared(
     connection: Connection, read_set: ReadSet, shop: Shop, memory: TermsMemory
 ) -> tuple[Confirmed, Stands, Sequence[int]]:
-    """Loads what batches of other mailboxes may change, and returns what `_load_what_may_move` does, as of before. What
-    orders ask for by the terms is asked for by those of a moment ago: if they are others by now, there is more to load.
+    """Loads what batches of other mailboxes may change; returns what `_load_what_may_move` does. What orders need
+    depends on the terms, and is first guessed from the terms last seen: if they have changed since, it is loaded again.
     """
     if not (read_set.quoted or read_set.placed):
         return await _load_what_may_move(connection, read_set, shop)
@@ -201,9 +201,9 @@ async def _load_shared(
 async def _load_what_may_move(
     connection: Connection, read_set: ReadSet, shop: Shop
 ) -> tuple[Confirmed, Stands, Sequence[int]]:
-    """Loads offers and balances, and with them the seqs of their guards, how far the log has come and how many numbers
-    have been given out: in one statement, so that they are consistent. Consulted entities are loaded later, which can
-    only make a guard look older than it was."""
+    """Loads offers, balances and the seqs of their guards, the log's last seq, and how many numbers have been given
+    out: in one statement, so that they are consistent. Consulted entities are loaded later. That is safe: their guard
+    is then at worst too old, and the check fails."""
     guards = {*read_set.guards, PRICES} if read_set.skus else read_set.guards
     if read_set.placed:
         guards = {*guards, TERMS}
@@ -236,7 +236,8 @@ async def _load_what_may_move(
 
 
 async def _load_whole_offers(connection: Connection, read_set: ReadSet, shop: Shop) -> None:
-    """Loads all that is known of the SKUs, after their guard, which can only make it look older than it is."""
+    """Loads the SKUs' whole offers. It comes after their guard was read, so at worst the guard is too old and the check
+    fails."""
     for row in await connection.fetch(_OFFERS_OF, list(read_set.skus)):
         shop.offers[row["sku"]] = offer(row)
 
@@ -258,7 +259,7 @@ _OFFERS: Final = -1
 
 @cache
 def _what_may_move(tables: tuple[LedgerTable, ...]) -> str:
-    """The statement that loads it; the rows of ledgers are numbered by the ledger's place."""
+    """The statement that loads it. Each row begins with its kind: a negative constant, or the index of its ledger."""
     balances = [
         f" UNION ALL SELECT {place}, {t.key}, {t.posted}, {t.pending}, NULL, NULL FROM {t.table.name}"  # noqa: S608
         f" WHERE {t.key} = ANY(${place + 3}::text[])"
@@ -276,7 +277,7 @@ def _what_may_move(tables: tuple[LedgerTable, ...]) -> str:
 
 
 async def _load_orders(connection: Connection, read_set: ReadSet, statement: str) -> dict[UUID, Order]:
-    """The orders, and asks for what else is needed of those that may be settled."""
+    """Loads the orders, and asks for the checkouts and payments of those that may be settled."""
     ids = list(read_set.order_ids)
     rows = await connection.fetch(statement, ids)
     lines: dict[UUID, list[Line]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Messages: mailbox entries that a batch could read; or dead letters, which it could not."""
+"""Mailbox entries as a batch sees them: messages, and dead letters, which it could not read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read(mailbox: int, entry: Entry) -> Message | DeadLetter:
 
 
 def about(message: Message | DeadLetter) -> AbstractContextManager[None]:
-    """What is logged inside is about this message."""
+    """Adds this message's ids to what is logged inside."""
     command = message.command if isinstance(message, Message) else None
     return logs.about(
         command_id=message.envelope and message.envelope.command_id, order_id=getattr(command, "order_id", None)

@@ -1,6 +1,6 @@
-"""Numbers for those events of a batch that take one of a series. They are known when the batch has its places in the
-log, or has seen what the counter says and takes its places only if that is still so: in either case only then is the
-event's data complete.
+"""Numbers for the events of a batch that take the next one of a series, such as invoices. They are known once the batch
+has its places in the log, or, in an optimistic batch, once it has read the counter (it takes its places only if the
+counter has not moved). Only then is the event's data complete.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Numbering:
         return [len(places) for places in self._places.values()]
 
     def give(self, pending: Sequence[PendingEvent], before: Sequence[int]) -> dict[int, str]:
-        """Gives each event its number, when so many of each of SERIES were given out before; returns them by the
-        events' places in the batch."""
+        """Gives each event its number, where `before` says how many of each of SERIES had been given out; returns the
+        numbers by the events' places in the batch."""
         given = {}
         for (series, places), last in zip(self._places.items(), before, strict=True):
             for count, place in enumerate(places, start=last + 1):

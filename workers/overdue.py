@@ -14,7 +14,7 @@ from typing import Any, Final
 import asyncpg
 
 _GRACE_SECONDS: Final = 1.0
-"""Added to the longest time of a batch: by then Postgres has ended all others."""
+"""Added to the longest time of a batch: by then Postgres itself has ended whatever it can."""
 
 # Batches' connections have the same application name as the one that runs this.
 _END: Final = """

@@ -1,5 +1,5 @@
-"""Every entity has one writer, the slot that owns it. What a command writes is recorded, and another slot's entity is
-refused.
+"""Every entity has a single writer, the slot that owns it. What a command writes is recorded, and a write to another
+slot's entity is refused.
 
 A batch locks its mailboxes and, of the entities, only orders. If commands of two mailboxes changed the same entity,
 each would write the whole row as it had read it, and the earlier change would be lost; `verify` would find out too

@@ -1,8 +1,9 @@
-"""Makes the log's partitions ahead of time, so that no batch ever waits for one, or does without; and notices when old
-ones are not archived.
+"""Creates the log's partitions ahead of time, so that no batch ever waits for one or has to use the default partition;
+and measures how overdue the archiving of old ones is.
 
-It is done by whichever background process comes first, once a minute. Making one needs the default partition for a
-moment; whoever reads all of the log holds that. So it is tried again a minute later, and a shop is ahead by hours.
+Once a minute, whichever background process comes first does it. Creating a partition briefly locks the default
+partition, which a reader of the whole log holds. In that case it is tried again a minute later; partitions are hours
+ahead, so that does no harm.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from runtime.settings import Settings
 from workers.failures import DATABASE_TROUBLE
 
 AHEAD: Final = 2
-"""So many whole partitions are there beyond the one that is written to."""
+"""How many whole partitions to keep ready beyond the one being written to."""
 
 _EVERY_SECONDS: Final = 60.0
 _LOCK_TIMEOUT: Final = "500ms"
 
-# What the default partition holds of the range has to move, if it was needed.
+# If the default partition holds rows of the new range, they have to be moved.
 _MAX_SECONDS: Final = 300.0
 
 _TURN: Final = "SELECT pg_try_advisory_xact_lock(7431984410313)"  # any number, as long as it is always this one
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Missing(NamedTuple):
-    """A partition that is to be made."""
+    """A partition to be created."""
 
     parted: Parted
     start: int
@@ -50,13 +51,13 @@ class _Missing(NamedTuple):
 
 
 async def create_partition_pool(database_url: str) -> asyncpg.Pool[Any]:
-    """The connection that partitions are made in, opened on first use. It may take its time, unlike a batch."""
+    """The connection for creating partitions, opened on first use. It may take longer than a batch may."""
     return await create_batch_pool(database_url, size=1, batch_max_seconds=_MAX_SECONDS, part="partitions-batch")
 
 
 class Partitioner:
-    """Makes partitions for one background process, with a pool of `create_partition_pool`. Others may do so at the same
-    time."""
+    """Creates partitions for one background process, with a pool from `create_partition_pool`. Several processes may do
+    so at the same time."""
 
     def __init__(self, config: Settings, pool: asyncpg.Pool[Any]) -> None:
         self._sizes = {
@@ -80,7 +81,7 @@ class Partitioner:
             _log.warning("no partition could be made (%s: %s); retrying in a minute", type(error).__name__, error)
 
     async def make(self) -> list[str]:
-        """Makes the partitions that are missing now; returns their names."""
+        """Creates the missing partitions; returns their names."""
         made: list[str] = []
         async with self._pool.acquire() as connection:
             for parted in self._sizes:
@@ -92,7 +93,7 @@ class Partitioner:
         return made
 
     async def _archive_lag(self, connection: Connection) -> float:
-        """For how many seconds the oldest whole partition of events should have been archived. A partition goes when
+        """By how many seconds the archiving of the oldest whole partition of events is overdue. A partition is due when
         its last event is old enough."""
         if not self._archive_after_seconds or not (known := await partitions(connection, EVENTS)):
             return 0.0
@@ -100,7 +101,7 @@ class Partitioner:
         return max(0.0, (age or 0.0) - self._archive_after_seconds)
 
     async def _missing(self, connection: Connection, parted: Parted) -> _Missing | None:
-        """The partition that is to be made next, None if there are enough."""
+        """The next partition to create; None if there are enough."""
         last_seq, first_seq, now_ms = await connection.fetchrow(_LOG)
         LOG_FIRST_SEQ.set(first_seq)
         reached, size = now_ms if parted.by_moment else last_seq, self._sizes[parted]
@@ -115,7 +116,7 @@ class Partitioner:
 
 
 async def _make(connection: Connection, missing: _Missing) -> bool:
-    """Makes one; False if somebody else is at it."""
+    """Creates a partition; False if another process is at it."""
     async with connection.transaction():
         if not await connection.fetchval(_TURN):
             return False

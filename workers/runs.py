@@ -1,4 +1,4 @@
-"""Runs of entries that are to be applied, and the parts of them that one transaction each applies."""
+"""Runs of entries to apply, and the parts into which they are split: each part is one transaction."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from runtime.mailboxes.inbox import Entry
 from workers.messages import DeadLetter, Message
 
 AT_ONCE_MAX_COMMANDS: Final = 64
-"""A batch of no more commands is tried at once (see `workers/at_once.py`)."""
+"""The largest batch that is first tried in one statement (see `workers/at_once.py`)."""
 
 
 class Run(NamedTuple):
-    """Entries of some mailboxes, each with its own, in the order in which they are to be applied; and the positions
-    after which they were read."""
+    """Entries, each with its mailbox, in the order in which to apply them; and the positions after which they were
+    read."""
 
     positions: dict[int, str]
     entries: Sequence[tuple[int, Entry]]
 
 
 class Part(NamedTuple):
-    """Messages of a run that are to be applied in one transaction, and the positions at which it must find their
-    mailboxes. With `look_up`, what came before is looked up first. A `last_resort` is a dead letter in place of the
-    message that could not be applied: it is written, or its mailbox waits."""
+    """Messages to apply in one transaction, and the positions that their mailboxes must still have. With `look_up`,
+    earlier commands are looked up first. A `last_resort` is the dead letter of a message that could not be applied: if
+    even that cannot be written, the mailbox waits."""
 
     held: Mapping[int, str]
     messages: Sequence[Message | DeadLetter]
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
     @property
     def is_small(self) -> bool:
-        """Whether it may be applied at once."""
+        """Whether to try it in one statement first."""
         return len(self.messages) <= AT_ONCE_MAX_COMMANDS and not (self.look_up or self.last_resort)
 
     def by_mailbox(self) -> list[Part]:
@@ -54,16 +54,16 @@ class Part(NamedTuple):
         return self._cut(self.messages[:middle], self.messages[middle:])
 
     def by_terms(self) -> list[Part]:
-        """A part for each run of messages that are decided on the same terms: what these ask for is known only before
-        the messages are loaded."""
+        """A part for each run of messages that are decided on the same terms: what a message needs loaded depends on
+        the terms, so they must not change within a part."""
         if not any(_states_terms(message) for message in self.messages):
             return [self]
         runs = [list(run) for _, run in groupby(self.messages, _states_terms)]
         return [self] if len(runs) == 1 else self._cut(*runs)
 
     def _cut(self, *runs: Sequence[Message | DeadLetter]) -> list[Part]:
-        """A part for each run, to be applied in this order. A mailbox that was not to be had for one has not come so
-        far as the next expects, which leaves it out as well."""
+        """A part for each run, to be applied in this order. A mailbox that one part had to skip is not at the position
+        that the next one expects, so that one skips it, too."""
         parts, held = [], self.held
         for run in runs:
             parts.append(self._replace(held=held, messages=run, look_up=True))

@@ -1,4 +1,4 @@
-"""Handlers: the rows that each type of command is decided on, and what some events write besides the states they
+"""Handlers: the rows that each type of command is decided on, and what some events write besides the entities that they
 change.
 
 A handler is two small functions side by side: `@reads(PlaceOrder)` gathers keys before anything is loaded, and

@@ -1,4 +1,4 @@
-"""What commands about what customers buy as are decided on."""
+"""What commands that set a customer's groups, tax id and tax exemption are decided on."""
 
 from domain.accounts import Account
 from domain.customers import Customer, SetCustomer
