@@ -1,8 +1,9 @@
 """Places in the log: each event of a batch gets one, and all of them share one moment. Some events also get the next
 number of a series (see `workers/numbering.py`).
 
-Places and numbers are taken with the event counter, the last lock of a batch (see `workers/rows.py`), and held until
-the commit: so they have no gaps and follow commit order, and so do the moments of events, whatever the clocks say.
+Taking places and numbers locks the event counter until the commit; it is the last lock of a batch (see
+`workers/rows.py`). So places and numbers have no gaps and follow commit order, and so do the moments of events, even if
+clocks differ.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ class Places(msgspec.Struct, frozen=True, gc=False):
 
 
 class Taken(NamedTuple):
-    """Places, and how many numbers of each of SERIES had been given out before."""
+    """Places, and how many numbers of each of SERIES had been given out before them."""
 
     places: Places
     numbers: Sequence[int]
 
 
 def taking(condition: str = "true") -> str:
-    """The query that takes the next {0} places in the log and the next {2}, {3} and {4} numbers of SERIES, and with
-    them the counter, if the condition holds. Their moment is {1}, or just after that of the previous places if a batch
-    that began later, or one with a faster clock, took those."""
+    """The query that takes the next {0} places in the log and the next {2}, {3} and {4} numbers of SERIES, and so locks
+    the counter, if the condition holds. Their moment is {1}, but always after that of the previous places, even if
+    those were taken by a batch that began later or has a faster clock."""
     return f"""
         UPDATE event_counter
         SET last_seq = last_seq + {{0}}, last_at = greatest({{1}}, last_at + interval '1 microsecond'),
@@ -49,7 +50,7 @@ _TAKE: Final = taking().format("$1", "$2", "$3", "$4", "$5")
 
 
 async def take_places(connection: asyncpg.Connection[Any], count: int, at: datetime, numbers: Sequence[int]) -> Taken:
-    """Takes the next `count` places, and so many numbers of each of SERIES, until the commit."""
+    """Takes the next `count` places and `numbers` of each of SERIES; locks the counter until the commit."""
     with EVENT_COUNTER_WAIT_SECONDS.time():
         first, at, *given = await connection.fetchrow(_TAKE, count, at, *numbers)
     return Taken(Places(first, at), given)

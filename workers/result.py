@@ -1,4 +1,4 @@
-"""What a batch did, for those who hear of it once it is committed."""
+"""What a batch did, for whatever is notified after its commit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from workers.tally import Tally
 
 
 class Result(NamedTuple):
-    """What a batch did: its events, told in order from `first_seq` on, its commands, its dead letters' codes; the
-    positions that it brought its mailboxes to; and what is counted of it."""
+    """What a batch did: its events, in order from `first_seq` on; its commands; the codes of its dead letters; the new
+    positions of its mailboxes; and its tally for the metrics."""
 
     first_seq: int
     events: list[PendingEvent]
@@ -26,7 +26,7 @@ class Result(NamedTuple):
 
     @property
     def last_seq(self) -> int:
-        """The seq of its last event; 0 if it told none."""
+        """The seq of its last event; 0 if it has none."""
         return self.first_seq + len(self.events) - 1 if self.events else 0
 
     def records(self) -> list[EventRecord]:

@@ -1,16 +1,17 @@
-"""What a batch writes, table by table: one statement each, over arrays, however long the batch. Orders stand here,
-balances in `workers/guarded.py`, the log in `workers/eventlog.py`; every other entity is carried by
+"""What a batch writes, table by table: one statement each, over arrays, however long the batch. This file writes
+orders; balances are in `workers/guarded.py`, the log in `workers/eventlog.py`, and all other entities in
 `runtime/entities.py`.
 
-The lock order of the whole system stands here: mailbox positions, then orders by id, then the rows of entities, then
-the event counter. A transaction that writes orders, balances or the log holds the counter until it commits; so seq
-follows commit order, an order knows its place in the log, and balances need no locks of their own. A reaction's row is
-locked by its run, for one statement, and by the commands of one mailbox only: it can come anywhere. Only a batch that
-holds the counter from the start comes to its entities late: it gives way at once to a batch that has them and waits for
-the counter.
+The lock order of the whole system: mailbox positions, then orders by id, then the rows of entities, then the event
+counter. A transaction that writes orders, balances or the log holds the counter until it commits; so seqs follow commit
+order, an order knows its place in the log, and balances need no locks of their own. A reaction's row is locked only by
+its run, for one statement, and by the commands of one mailbox, so it may come anywhere. The one exception is a batch
+that holds the counter from the start, and so locks its entities after it: if another batch holds them while it waits
+for the counter, the first batch gives way after a short lock timeout.
 
-Balances are written as changes, and looked at as they are (see `workers/guarded.py`): so a batch may decide before it
-holds the counter, and only one whose reads have gone stale is decided again, with the counter held from the start.
+Balances are written as differences and checked when they are written (see `workers/guarded.py`). So a batch can be
+decided before it holds the counter, and only one whose reads have gone stale is decided again, holding the counter from
+the start.
 """
 
 from __future__ import annotations
@@ -49,16 +50,16 @@ _NUMBER_INVOICES: Final = """
 
 
 class Rows:
-    """What a batch writes besides the states that it changed, gathered by the handlers. What says when it happened, or
-    where in the log, is written when the batch has its places there."""
+    """What a batch writes besides the entities that it changed, gathered by the handlers. Rows that record a moment or
+    a place in the log are written once the batch has its places."""
 
     def __init__(self) -> None:
         self.place = 0
         """The place in the batch of the event whose rows are being gathered."""
         self.places_of_orders: dict[UUID, int] = {}
-        """Of every order that was placed, the place of that event in the batch."""
+        """For every order placed, the place of that event in the batch."""
         self.places_of_invoices: dict[str, int] = {}
-        """Likewise of every invoice."""
+        """The same for every invoice."""
         self.balances = Balances()
         self.dead_letters: list[tuple[int, str, UUID | None, str, str, bytes, tuple[str, ...], bool]] = []
         self.reactions: dict[str, int | None] = {}
@@ -70,13 +71,13 @@ class Rows:
         return {invoice_id: numbers[place] for invoice_id, place in self.places_of_invoices.items()}
 
     def add_numbers_of_invoices(self, inserts: Inserts, numbers: Mapping[int, str]) -> None:
-        """Adds the numbers of the invoices, which are rows already."""
+        """Adds the update that gives the invoices, whose rows are already written, their numbers."""
         if given := self.numbers_of_invoices(numbers):
             inserts.add_part(Part("numbered_invoices", _NUMBER_INVOICES, (list(given), list(given.values()))))
 
     def move_reaction(self, name: str, position: int | None) -> None:
-        """Has a reaction go on behind `position`, None for the log's end as it is before this batch; a run that is in
-        the middle of something else ends. A reaction that nobody has heard of begins there."""
+        """Makes a reaction continue after `position` (None: after the end of the log before this batch), and ends its
+        current run, if any. A new reaction begins there."""
         self.reactions[name] = position
 
     @property
@@ -103,8 +104,8 @@ class Rows:
             )
 
     async def write_placed(self, connection: Connection, at: datetime) -> None:
-        """Writes what says when it happened. Dead letters are copied, however few: each has an array of its own, and
-        `workers/inserts.py` takes an array for each column."""
+        """Writes the rows that record their moment. Dead letters are always copied, however few: each holds an array,
+        which the column arrays of `workers/inserts.py` cannot carry."""
         if self.dead_letters:
             await connection.copy_records_to_table(
                 "dead_letters", records=[(*letter, at) for letter in self.dead_letters], columns=_DEAD_LETTER_COLUMNS
@@ -112,7 +113,7 @@ class Rows:
 
 
 def add_lines(inserts: Inserts, loaded: Loaded) -> None:
-    """Adds the lines of every order that is new."""
+    """Adds the lines of every new order."""
     before = loaded.before[Order]
     inserts.add(
         _LINES,
@@ -134,8 +135,8 @@ async def write_orders(
     numbers: Mapping[int, str],
     at: datetime,
 ) -> None:
-    """Adds every order that is new, under its number, and every one that is another than was loaded. `places` are those
-    of the events that placed them in the batch, which begins at `first`; `numbers` are by place."""
+    """Adds every new order, with its number, and every changed one. `places` are the places in the batch, which begins
+    at `first`, of the events that placed the orders; `numbers` are by place."""
     before = loaded.before[Order]
     new = {key: order for key, order in loaded.shop.orders.items() if key not in before}
     if new:
@@ -158,8 +159,8 @@ def _without_address(order: Order) -> Order:
 
 
 def written_entities(loaded: Loaded, numbers: Mapping[str, str]) -> list[Part] | None:
-    """Every entity that is another than was loaded, as parts of a statement; None if a guard has to be moved for one.
-    `numbers` are those of invoices, by id."""
+    """Every new or changed entity, as parts of a statement; None if a guard has to be moved for one. `numbers` are
+    those of invoices, by id."""
     parts = []
     for entity_table in ENTITIES:
         made, changed = _written(entity_table, loaded)
@@ -176,7 +177,7 @@ def written_entities(loaded: Loaded, numbers: Mapping[str, str]) -> list[Part] |
 
 
 async def write_entities(connection: Connection, loaded: Loaded, at: datetime) -> set[str]:
-    """Writes every entity that is another than was loaded; returns the guards of what has changed."""
+    """Writes every new or changed entity; returns the names of the guards that have to be moved."""
     moved_guards: set[str] = set()
     for entity_table in ENTITIES:
         made, changed = _written(entity_table, loaded)
@@ -190,7 +191,7 @@ async def write_entities(connection: Connection, loaded: Loaded, at: datetime) -
 
 
 def written_checkouts(loaded: Loaded) -> list[Checkout]:
-    """The checkouts that are others than were loaded."""
+    """The new or changed checkouts."""
     made, changed = _written(table_of(Checkout), loaded)
     return [state for state in (*made, *changed) if isinstance(state, Checkout)]
 
@@ -198,7 +199,7 @@ def written_checkouts(loaded: Loaded) -> list[Checkout]:
 def _has_moved(
     entity_table: EntityTable, guard: Guard, loaded: Loaded, made: Sequence[Entity], changed: Sequence[Entity]
 ) -> bool:
-    """Whether what stands behind the guard is another than was loaded."""
+    """Whether anything that the guard guards has changed."""
     if made and guard.new_rows:
         return True
     before = loaded.before.get(entity_table.state, {})
@@ -209,7 +210,7 @@ def _has_moved(
 
 
 async def move_entities(connection: Connection, loaded: Loaded, at: datetime) -> None:
-    """What `write_entities` wrote happened `at`, as it turned out when the batch got its places in the log."""
+    """Corrects the moment of what `write_entities` wrote to `at`, which is known once the batch has its places."""
     for entity_table in ENTITIES:
         made, changed = _written(entity_table, loaded)
         if made:
@@ -219,7 +220,7 @@ async def move_entities(connection: Connection, loaded: Loaded, at: datetime) ->
 
 
 def _written(entity_table: EntityTable, loaded: Loaded) -> tuple[list[Entity], list[Entity]]:
-    """The states of an entity that are new, and those that are others than were loaded."""
+    """The new states of an entity, and the changed ones."""
     before = loaded.before.get(entity_table.state, {})
     states = loaded.shop.of(entity_table.state)
     made = [state for key, state in states.items() if key not in before]

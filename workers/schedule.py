@@ -26,7 +26,7 @@ def create_scheduler() -> TaskiqScheduler:
     heartbeat = Heartbeat("scheduler")
 
     async def begin(state: TaskiqState) -> None:
-        # taskiq leaves SIGTERM alone, and a container's first process is not ended by what it leaves alone.
+        # taskiq does not handle SIGTERM, and a container's first process ignores signals that it does not handle.
         running = asyncio.current_task()
         assert running is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)

@@ -1,4 +1,4 @@
-"""Where the time of a batch goes, phase after phase."""
+"""Measures where a batch spends its time, phase by phase."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runtime.metrics.batches import Phase
 
 
 class Stopwatch:
-    """Runs from its making on."""
+    """Starts running when it is created."""
 
     __slots__ = ("_lap", "_started")
 
@@ -17,12 +17,12 @@ class Stopwatch:
         self._started = self._lap = time.monotonic()
 
     def lap(self, phase: Phase) -> None:
-        """The phase has ended that followed the one before."""
+        """Ends this phase, and starts the next."""
         now = time.monotonic()
         BATCH_PHASE_SECONDS.labels(phase).observe(now - self._lap)
         self._lap = now
 
     @property
     def total(self) -> float:
-        """Seconds since its making."""
+        """Seconds since it was created."""
         return time.monotonic() - self._started

@@ -50,7 +50,7 @@ _REFUSED: Final = {PlaceOrder.__name__: ORDERS_REFUSED, CompleteCheckout.__name_
 
 
 class Tally:
-    """The tally of one batch. Deciding only notes what happened: it is counted when nobody waits for the batch."""
+    """The tally of one batch. Deciding only notes what happened; counting comes after the commit, when nobody waits."""
 
     __slots__ = ("_events", "_refused")
 
@@ -59,16 +59,16 @@ class Tally:
         self._refused: list[tuple[str, str]] = []
 
     def tell(self, events: Sequence[Event]) -> None:
-        """These happened."""
+        """Notes events that happened."""
         self._events += events
 
     def refuse(self, kind: str, code: str) -> None:
-        """A rule refused a command of this type."""
+        """Notes that a rule rejected a command of this type."""
         if kind in _REFUSED:
             self._refused.append((kind, code))
 
     def count(self) -> None:
-        """Adds it to the metrics."""
+        """Adds the tally to the metrics."""
         by_type = Counter(map(type, self._events))
         for event_type, number in by_type.items():
             if (outcome := _OUTCOMES.get(event_type)) is not None:
@@ -108,12 +108,12 @@ _OF_PAYMENTS: Final = (PaymentCreated, PaymentRequested, PaymentReported, CardHe
 
 
 def _counts(entry: Entry) -> bool:
-    """Whether the payment's amounts stand on it: what has no reference is only noted."""
+    """Whether the entry counts towards the payment's amounts: one without a reference is only a note."""
     return entry.reference is not None
 
 
 def _parts(change: Change) -> Iterator[tuple[str, int]]:
-    """A change as amounts that only grow."""
+    """A change as amounts for counters, which only grow."""
     for minor, more, less in (
         (change.charged_minor, "charged", "charged_back"),
         (change.refunded_minor, "refunded", "refund_reversed"),

@@ -1,5 +1,5 @@
-"""Retention: what jobs leave, unreadable mailbox entries, unconfirmed registrations and abandoned checkouts are kept
-for a while and then removed. Only the last two are part of the log: they take a command, which their mailbox decides.
+"""Retention: the files of jobs, unreadable mailbox entries, unconfirmed registrations and abandoned checkouts are kept
+for a while and then removed. Only the last two are part of the log, so removing them takes a command.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from workers.reactions.commanding import SEND_PATIENCE_SECONDS, TIDEGATE
 from workers.reactions.core import NOT_THE_EVENT
 
 _EVERY_SECONDS: Final = 60.0
-# Any others follow a minute later.
+# Per minute; the rest follow a minute later.
 _REGISTRATIONS_AT_ONCE: Final = 500
 _CHECKOUTS_AT_ONCE: Final = 2_000
 
@@ -38,7 +38,7 @@ _OLD_REGISTRATIONS: Final = """
     ORDER BY updated_at LIMIT $3
 """
 
-# The shortest time of all comes first: an index of open checkouts finds those that have not been touched for so long.
+# The first condition, with the shortest of the times, lets Postgres use the index of open checkouts.
 _ABANDONED: Final = """
     SELECT id, version FROM checkouts
     WHERE status = 'open'
@@ -82,7 +82,7 @@ class Tidier:
         await self._expire_checkouts()
 
     async def _expire_registrations(self) -> None:
-        # None is removed while its link is valid.
+        # No registration is removed while its link is still valid.
         config = self._config
         old = await self._pool.fetch(
             _OLD_REGISTRATIONS, config.registration_keep_days, config.confirm_link_seconds, _REGISTRATIONS_AT_ONCE

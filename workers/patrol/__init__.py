@@ -1,6 +1,6 @@
-"""The patrol: verifies for ever, behind the tail of the log.
+"""The patrol: verifies the tables continuously, following the tail of the log.
 
-Round after round, the next events are folded onto the stored fold, and the rows they touch are compared with it. A row
-that somebody else than a batch has written is found by its trigger (see `runtime/tables/suspects.py`), and compared as
-well. What differs raises the alarm.
+In each round, the next events are applied to the stored fold, and the rows they touch are compared with it. A trigger
+notes every row that is written by anything but a batch (see `runtime/tables/suspects.py`); these are compared, too. A
+difference raises an alarm.
 """

@@ -1,7 +1,8 @@
-"""Round after round, for as long as the background process lives. All processes patrol, and take turns: a round holds
-the position, and whoever does not get it leaves it at that.
+"""Runs round after round, for as long as the background process lives. Every process patrols; they take turns, because
+a round locks the fold's position, and a process that does not get the lock skips its round.
 
-A round is one transaction that sees one moment. What it found is told when it has committed, so that it is told once.
+A round is one repeatable-read transaction, so it sees one snapshot. It reports its findings after its commit, so that
+each is reported once.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from workers.failures import DATABASE_TROUBLE
 from workers.patrol import rows, suspects
 from workers.patrol.suspects import Looked, Looking
 
-# Others who fold for another release are left to it for so long after they were last seen.
+# While processes of another release are folding, leave it to them until they have not been seen for this long.
 _OTHERS_SECONDS: Final = 60
 _SHOWN_MAX: Final = 5
 
@@ -63,7 +64,7 @@ allow_tables(suspects.WATCHED)
 
 
 class Found:
-    """What a round found, told when it has committed."""
+    """What a round found, reported once it has committed."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
@@ -74,7 +75,7 @@ class Found:
 
     @property
     def is_all(self) -> bool:
-        """Whether nothing is left to be looked at."""
+        """Whether nothing is left to verify."""
         return self.window.reaches_the_tail and not self.looked.more
 
 
@@ -116,7 +117,7 @@ class Patrol:
             await asyncio.sleep(took * (1 / share - 1) if is_behind else max(0.0, every - took))
 
     async def round(self) -> Found | None:
-        """One round; None if it is another process's."""
+        """Runs one round; None if another process is running it."""
         async with self._pool.acquire() as connection:
             try:
                 async with connection.transaction(isolation="repeatable_read"):
@@ -167,8 +168,8 @@ class Patrol:
 
     @staticmethod
     async def _different(connection: Connection, window: Window, folded: Folded, balanced: bool) -> Report:
-        """The rows that differ from what was folded of them. What has changed after the window is left out, and so are
-        balances unless they all agreed before it."""
+        """The rows that differ from the fold. Rows that changed after the window are skipped, and so are balances,
+        unless they all agreed before the window."""
         report = Report(differences_max=2 * len(window.rows))
         until = None if window.reaches_the_tail else window.at
         await rows.compare_orders(connection, folded.orders, report, until)

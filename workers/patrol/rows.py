@@ -1,5 +1,5 @@
-"""Rows, read by their keys and compared with what was folded under these keys; None for a key under which the log has
-nothing. While there is more to be folded, rows that have changed since are left to a later round: they are `ahead`.
+"""Reads rows by their keys and compares them with the fold; None stands for a key that the log does not have. While
+there is more to fold, a row that has changed since is `ahead` and left to a later round.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LINES: Final = f"""
 async def compare_orders(
     connection: Connection, folded: Mapping[str, FoldedOrder | None], report: Report, until: datetime | None = None
 ) -> None:
-    """Compares orders and their lines. What has changed after `until` is ahead."""
+    """Compares orders and their lines. Those that changed after `until` are ahead."""
     if not folded:
         return
     ids = list(folded)
@@ -52,7 +52,7 @@ async def compare_rows(
     report: Report,
     until: datetime | None = None,
 ) -> None:
-    """Compares the rows of one kind of entity. What has changed after `until` is ahead."""
+    """Compares the rows of one kind of entity. Those that changed after `until` are ahead."""
     columns = ", ".join((*entity_table.fields, "created_at", "updated_at"))
     key, kind = entity_table.key, type_of(entity_table.table, entity_table.key)
     rows = await connection.fetch(
@@ -67,7 +67,7 @@ async def compare_rows(
 async def compare_balances(
     connection: Connection, table: LedgerTable, folded: Mapping[str, Balance | None], report: Report
 ) -> None:
-    """Compares balances; only when nothing is left to be folded, as their rows do not say when they changed."""
+    """Compares balances. Only use it when nothing is left to fold: their rows do not record when they changed."""
     balances = Balances(report, ALL_KEYS)
     for key, balance in folded.items():
         if balance is not None:

@@ -1,7 +1,7 @@
-"""Looks at rows that may differ from the log. It is done when nothing is left to be folded: then every table is as the
-stored fold says, at this moment, or something is wrong.
+"""Checks suspects: rows that may differ from the log. This is done when nothing is left to fold, because then every row
+must agree with the stored fold.
 
-A row that differs remains a suspect, and is looked at in every round until it is as the log says again.
+A row that differs remains a suspect, and is checked in every round until it agrees with the log again.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _TABLE_OF_CHECK: Final = {
 }
 
 WATCHED: Final = ("events", "commands", "orders", _LINES, *(each.table.name for each in LEDGERS), *BY_TABLE)
-"""The tables whose rows are compared, and noted when they are written by hand."""
+"""The tables whose rows are compared, and noted when they are changed by hand."""
 
 
 class Row(NamedTuple):
@@ -84,8 +84,8 @@ class Difference(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """What a look came to: the rows written by hand that were looked at, what was not known to be different before, and
-    whether there may be more to look at."""
+    """The result of a look: how many rows changed by hand it checked, the differences not known before, and whether
+    there may be more to check."""
 
     by_hand: Sequence[Row] = ()
     differences: Sequence[Difference] = ()
@@ -98,7 +98,7 @@ def table_of(check: str) -> str:
 
 
 async def add_balances(connection: Connection) -> None:
-    """Suspects every balance that is not as it was folded."""
+    """Makes every balance that differs from the fold a suspect."""
     for table in LEDGERS:
         await connection.execute(_all_balances(table), table.ledger.name, table.table.name, NEW_AT_ONCE)
 
@@ -114,24 +114,24 @@ def _all_balances(table: LedgerTable) -> str:
 
 
 async def add(connection: Connection, report: Report) -> None:
-    """Suspects every row that is different in the report."""
+    """Makes every row that differs in the report a suspect."""
     if found := {(table_of(each["check"]), each["subject"]) for each in report.differences}:
         await connection.execute(_ADD, *map(list, zip(*sorted(found), strict=True)))
 
 
 async def open_differences(connection: Connection) -> Mapping[str, int]:
-    """By table, how many rows differ."""
+    """How many rows differ, by table."""
     return {row["table_name"]: row["count"] for row in await connection.fetch(_OPEN)}
 
 
 class Looking:
-    """Looks at suspects, round after round."""
+    """Checks suspects, round after round."""
 
     def __init__(self) -> None:
         self._looked_until = 0
 
     async def look(self, connection: Connection) -> Looked:
-        """Looks at new suspects, and at some of those that differed before."""
+        """Checks new suspects, and some of those that differed before."""
         new = await connection.fetch(_NEW, NEW_AT_ONCE)
         known = await connection.fetch(_DIFFERENT, self._looked_until, _DIFFERENT_AT_ONCE)
         self._looked_until = known[-1]["id"] if len(known) == _DIFFERENT_AT_ONCE else 0
@@ -179,7 +179,7 @@ async def _problems(connection: Connection, suspects: Sequence[asyncpg.Record]) 
             entities = {row["key"]: folded_entity(row)[1] for row in found}
             await rows.compare_rows(connection, entity_table, {key: entities.get(key) for key in of_table}, report)
     wrong = {Row(table_of(each["check"]), each["subject"]): each["problem"] for each in report.differences}
-    # One look is at an order and its lines; either may have been noted.
+    # An order and its lines are checked together; either of them may have been noted.
     for each in suspects:
         row = _row(each)
         if row not in wrong and row.table in ("orders", _LINES):
@@ -196,8 +196,8 @@ async def _look_at_orders(connection: Connection, ids: Iterable[str], report: Re
 
 
 async def _look_at_events(connection: Connection, seqs: Iterable[int], first_seq: int, report: Report) -> None:
-    """An event is as it was if the digest of its window is; one after the fold's end is yet to be folded. A window
-    whose beginning is archived, before `first_seq`, cannot be compared."""
+    """An event is unchanged if the digest of its window still matches; events after the fold's end are skipped. A
+    window that begins before `first_seq`, and so is partly archived, cannot be checked."""
     agreed: dict[tuple[int, int], bool] = {}
     for seq in seqs:
         after, until = await connection.fetchrow(_BOUNDS, seq)
@@ -223,9 +223,9 @@ async def _digest_agrees(connection: Connection, after: int, until: int) -> bool
 async def _look_at_command(
     connection: Connection, command_id: str, seq: int | None, first_seq: int, report: Report
 ) -> None:
-    """Compares a command's record with its events, which follow one another from its seq on; `seq` is that of a record
-    that is gone. Those just before and after are asked for too: none may be the command's. When its events are before
-    `first_seq`, and archived, there is nothing to compare it with."""
+    """Compares a command's record with its events, which are consecutive from its seq on; if the record is gone, `seq`
+    is the one that it had. The events just before and after are read as well, as they must belong to other commands.
+    Events before `first_seq` are archived, so there is nothing to compare."""
     record = await connection.fetchrow(_RECORD, command_id)
     first, count = record or (seq, 1)
     if first is not None and first >= first_seq:

@@ -1,4 +1,4 @@
-"""Checkouts: what was taken into another one is closed."""
+"""Checkouts: one that has been merged into another is closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orders: what is done about them when their time has come."""
+"""Orders: tasks that are due some time after an event."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from workers.tasks.queue import Task
 
 @performs("expire_order")
 async def _expire(task: Task, tools: TaskTools) -> ExpireOrder:
-    """Whatever is on its way by now has had its time."""
+    """Expires the order even if a payment is on its way: its extra time is up."""
     return ExpireOrder(UUID(task.subject.removeprefix("expire:")))

@@ -1,4 +1,4 @@
-"""Reactions that have something done: they send commands like anybody else, and wait until all are decided."""
+"""For reactions that send commands: they use mailboxes like any client, and wait until all commands are decided."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ DECIDED_MAX_SECONDS: Final = 120.0
 
 
 async def have_decided(tools: Tools, commands: Iterable[tuple[str, Command]]) -> None:
-    """Sends the commands, each under its key: if it has been sent before, it is the same command. Returns when all are
-    applied or refused. Raises Away if no worker does so, and GiveUp if one failed."""
+    """Sends each command with its idempotency key, so that sending it again does nothing. Returns when all are applied
+    or rejected. Raises Away if no worker decides them, and GiveUp if one of them failed."""
     command_ids = await asyncio.gather(
         *(
             tools.sender.send(command, TIDEGATE, key=key, patience_seconds=SEND_PATIENCE_SECONDS)

@@ -1,8 +1,7 @@
 """How webhooks connect: to public addresses only, and without one hanging name server holding up other endpoints.
 
-The check is on the address of the very socket about to be connected, so neither a name that has come to resolve
-elsewhere nor an unusually spelled address gets past. Redirects and proxies are no way round either: `delivery` follows
-none.
+The check is on the address of the socket that is about to be connected, so neither DNS rebinding nor an unusual
+spelling of an address gets past it. Nor do redirects and proxies: `delivery` uses neither.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ class AddressRefused(OSError):
 
 
 class Resolver(AbstractResolver):
-    """Resolves names in its own threads: one for each endpoint, if they all hang. The event loop's few threads, which
-    connections to Postgres need, are left alone."""
+    """Resolves names in threads of its own, enough for every endpoint if all name servers hang. The event loop's few
+    threads are left for connections to Postgres."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(WEBHOOKS_MAX, "names")
@@ -61,6 +60,6 @@ def socket_to_public_address(info: AddrInfoType) -> socket.socket:
     """A socket for a connection to this address. Raises AddressRefused."""
     family, kind, protocol, _, address = info
     if not is_public(str(address[0])):
-        # Without the address itself: naming it would let outsiders resolve internal names.
+        # The message leaves out the address: it would let outsiders resolve internal names.
         raise AddressRefused(errno.EACCES, "webhooks go to public addresses only")
     return socket.socket(family, kind, protocol)

@@ -32,7 +32,7 @@ class NotNow(Exception):
 
 
 NOT_THE_EVENT: Final[tuple[type[BaseException], ...]] = (*NOBODYS_FAULT, *DATABASE_TROUBLE)
-"""Failures for which the event is not to blame."""
+"""Failures that are not the event's fault."""
 
 
 class TookTooLong(Exception):
@@ -40,8 +40,8 @@ class TookTooLong(Exception):
 
 
 class Failure(NamedTuple):
-    """A failed attempt: the error, how many attempts at this event have failed, for how many of them the event itself
-    may be to blame, and when the first one failed."""
+    """A failed attempt: the error, how many attempts at this event have failed, in how many of them the event may have
+    been at fault, and when the first one failed."""
 
     error: Exception
     failures: int
@@ -50,12 +50,12 @@ class Failure(NamedTuple):
 
     @property
     def blames_event(self) -> bool:
-        """Whether the event itself may be to blame."""
+        """Whether the event itself may be at fault."""
         return blames_event(self.error)
 
 
 def blames_event(error: Exception) -> bool:
-    """Whether the event itself may be to blame for a failure."""
+    """Whether the event itself may be at fault for a failure."""
     return not isinstance(error, NOT_THE_EVENT)
 
 
@@ -93,13 +93,13 @@ class Reaction:
         self._retry_max_seconds = config.reaction_retry_max_seconds
 
     async def handle(self, record: EventRecord) -> None:
-        """Does what follows from one event. If it raises GiveUp, the event is given up; after any other exception, it
-        is retried later. It may be cancelled if the run loses its lease."""
+        """Reacts to one event. If it raises GiveUp, the event is given up; after any other exception, it is retried
+        later. It may be cancelled if the run loses its lease."""
         raise NotImplementedError(type(self).__name__)  # every reaction states its own
 
     async def handle_many(self, records: Sequence[EventRecord]) -> None:
-        """The same for up to `handle_max_events` at a time, which succeed or fail together. After a failure they come
-        one by one until the one at fault has been passed."""
+        """Reacts to up to `handle_max_events` events at a time, which succeed or fail together. After a failure they
+        come one by one until the one at fault has been passed."""
         for record in records:
             await self.handle(record)
 
@@ -110,7 +110,7 @@ class Reaction:
         return backoff_seconds(failure.failures, self._retry_max_seconds)
 
     async def failed(self, record: EventRecord, failure: Failure) -> None:
-        """Told of every failure of the first event after the position, before it is recorded."""
+        """Called after each failure of the event that is next in line, before the failure is recorded."""
 
 
 class Source(Protocol):

@@ -26,7 +26,7 @@ from workers.reactions.connections import Resolver, connector
 _GONE: Final = 410
 _TELL_WHEN: Final = (429, 503)
 _ERROR_MAX_CHARS: Final = 300
-# The response body is not read; this is how far the socket may run ahead.
+# The response body is not read; this is how much of it the socket may buffer.
 _READ_AHEAD_BYTES: Final = 8_192
 
 
@@ -78,7 +78,7 @@ class Deliverer:
         at = datetime.now(UTC)
         body = msgspec.json.encode(cloud_event(record, source)).decode()
         headers = signed(message_id(webhook.id, record.seq), body, _valid_secrets(webhook, at), at)
-        # While we do not trace, everything that follows from one command is one trace (W3C), which is not sampled.
+        # Without tracing of our own, all effects of one command form one W3C trace, which is not sampled.
         headers["traceparent"] = f"00-{record.command_id.hex}-{record.seq:016x}-00"
         begun = time.monotonic()
         with tracing.span("deliver webhook", "client", http__request__method="POST", tidegate__seq=record.seq) as span:

@@ -1,8 +1,8 @@
-"""The expiry of holds: a placed order that is not confirmed in time is expired, by a command like any other.
+"""The expiry of holds: a placed order that is not confirmed in time is expired, by an ordinary command.
 
-It reads the placed orders as they become old enough. Looking at their status first saves commands, but the order's
-mailbox decides: a confirmation that came first wins. One page of orders must be expired before the next is sent, so
-that there are never more in the mailboxes and no customer waits behind a flood of them.
+It reads orders once they are old enough. Checking their status first saves commands, but the order's mailbox decides: a
+confirmation that came first wins. The next page of orders is sent only when the last one has been decided, so that
+customers' commands never queue behind a flood of expiries.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Has invoices and credit notes drawn up when something was paid or given back. Looking first at what the payments say
-saves commands, but the order's mailbox decides. What is printed and is not the order's own is sent along: the names
-that its SKUs have now, and the seller as the settings say.
+"""Has invoices and credit notes drawn up when something was paid or refunded. Checking the payments first saves
+commands, but the order's mailbox decides. The command carries what is printed but not part of the order: the current
+names of its SKUs, and the seller from the settings.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOVED = (SUCCESSES["charge"], SUCCESSES["refund"])
 
 
 class Invoicing(Reaction):
-    """Draws up what is called for."""
+    """Requests the invoices and credit notes that are due."""
 
     name = "invoices"
     interests = frozenset({OrderConfirmed.type, PaymentReported.type, CardMoved.type})
@@ -79,7 +79,7 @@ class Invoicing(Reaction):
 
 
 def seller_in(config: Settings) -> Seller:
-    """Who sells, as the settings say."""
+    """The seller that the settings name."""
     return Seller(config.seller_name, config.seller_address, config.seller_tax_id)
 
 

@@ -1,7 +1,7 @@
-"""The gift cards that people buy: one is issued for each piece, once its order is fulfilled, worth what the piece cost.
+"""Issues the gift cards that people buy: one for each piece, once its order is fulfilled, worth what the piece cost.
 
-A card's id follows from its order, line and piece, so handling an event again issues nothing twice. Its code is in no
-command and in no event: who tells the buyer works it out from the card's id (see `runtime/gift_card_codes.py`).
+A card's id is derived from its order, line and piece, so handling an event again issues nothing twice. Its code is in
+no command and no event: the mail to the buyer derives it from the card's id (see `runtime/gift_card_codes.py`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Issuing(Reaction):
     name = "issuing"
     interests = frozenset({OrderFulfilled.type})
     begins_at_end = True
-    # Cards that are there already are not issued again, so an order of very many gets further with each attempt.
+    # Cards that exist are not issued again, so an order of very many cards makes progress with each attempt.
     handle_max_seconds: ClassVar[float] = DECIDED_MAX_SECONDS
 
     def __init__(self, tools: Tools) -> None:
@@ -66,7 +66,7 @@ class Issuing(Reaction):
 
 
 def _card_ids(order_id: UUID, position: int, quantity: int) -> Iterator[UUID]:
-    """The ids of the cards of a line: always the same, in the order's slot."""
+    """The ids of a line's cards: deterministic, and in the order's slot."""
     for piece in range(quantity):
         digest = hashlib.blake2b(f"{order_id} {position} {piece}".encode(), digest_size=8).digest()
         yield new_id(milliseconds_of(order_id), slot_of_id(order_id), int.from_bytes(digest))

@@ -1,5 +1,5 @@
-"""Reading the log for a reaction: the events of interest to it that are old enough, and how far they reach. A page
-covers a bounded stretch of the log, so a reaction that wants little of it does not read for minutes.
+"""Reads the log for a reaction: pages of the events that it wants and that are old enough. A page covers a bounded
+stretch of the log, so that a reaction with few interests does not scan for minutes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _EVENTS: Final = """
 
 class Page(NamedTuple):
     """Events to handle, in order. Once they are handled, everything up to `upto` is done; `is_last` is whether that is
-    the log's end. `due_at` is when the next event will be old enough, if one is not yet."""
+    the log's end. If the next event is not old enough yet, `due_at` is when it will be."""
 
     records: list[EventRecord]
     upto: int

@@ -1,6 +1,6 @@
-"""How far each reaction has come, as recorded in its row in `reactions`, and who may advance it. A run holds the
-reaction's lease. Every step is fenced by the lease's token and by the position it starts from, so a run that has been
-overtaken, or whose position a command has moved, can no longer change anything. All times are by Postgres's clock.
+"""The position of each reaction in the log, kept in its row in `reactions`, and who may advance it. A run holds the
+reaction's lease. Every step is fenced by the lease's token and by the position it starts from, so a run that has lost
+its lease, or whose position a command has moved, can no longer change anything. All times are by Postgres's clock.
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ class Positions:
         return held._replace(position=seq, failures=0, blamed=0, failing_since=None)
 
     async def leave(self, held: Held, interests: Collection[str] | None, due_at: datetime | None = None) -> bool:
-        """Gives the lease back; the reaction must not run before `due_at`. Returns whether the log holds something of
-        interest after the position: it may have come in just now, when those told of it found the lease taken. If a lot
-        follows, not all of it is searched. A lease that has already been lost is left alone."""
+        """Gives the lease back; the reaction must not run before `due_at`. Returns whether the log holds an event of
+        interest after the position: if it arrived just now, a process that tried to handle it found the lease taken. If
+        a lot follows, not all of it is searched. Does nothing if the lease has already been lost."""
         more: bool | None = await self._pool.fetchval(
             f"""
             UPDATE reactions r SET {RELEASED}, due_at = $3

@@ -1,6 +1,6 @@
-"""What a webhook may deliver now: what its owner was allowed when it was registered, and still is. Accounts and API
-keys can lose rights, so they are checked at each delivery. A principal that is neither (an operator at the command
-line, a token signed by another system) keeps what the token said.
+"""What a webhook may deliver now: what its owner was allowed when it was registered and is still allowed. Accounts and
+API keys can lose rights, so they are checked at each delivery. A principal that is neither (an operator at the command
+line, a token signed by another system) keeps the rights that its token had.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One run of a reaction: from its position through the log, until it reaches the end or its time is up. The lease is
-renewed while it works. A run that cannot renew it in time is cancelled before another may begin, so even then two runs
-hardly ever handle an event at once; whatever it has not recorded is done again. No transaction is open while an event
-is handled.
+renewed while it works. A run that cannot renew it in time is cancelled before another may begin, so two runs hardly
+ever handle the same event at once. Whatever a run has not recorded is done again. No transaction is open while an event
+is being handled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from workers.reactions.log_pages import read_page
 from workers.reactions.positions import Held, Positions
 
 RUN_MAX_SECONDS: Final = 2.0
-"""A run that has more to do after this long gives way to others."""
+"""A run that has more to do after this long makes room for others."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class _Run:
         self._positions = positions
         self._reaction = reaction
         self._held = held
-        # Metrics do not distinguish webhooks: the record of their deliveries does.
+        # Metrics do not tell webhooks apart; the record of their deliveries does.
         self._kind = reaction_kind(reaction.name)
 
     async def go(self) -> bool:
@@ -170,7 +170,7 @@ class _Run:
 
 
 def _ids(records: Sequence[EventRecord]) -> dict[str, object]:
-    """What the log lines of a run are about now: one event, or nothing in particular."""
+    """The ids to add to the run's log lines: those of the event, if it is a single one."""
     if len(records) > 1:
         return dict.fromkeys(("seq", "command_id", "order_id"))
     (record,) = records

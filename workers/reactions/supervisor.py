@@ -1,8 +1,8 @@
-"""The reactions of one background process: which there are, when each is run, and how many at a time. The feed reports
-events as soon as they are committed, and each reaction that may be interested is requested through Taskiq, so that any
-background process can run it. That is only a hint: once a second, those that are due are found in Postgres. Reactions
-of which there are many (one for every webhook) share part of the process, so that the others have room however many of
-them hang.
+"""Decides which reactions one background process runs, when, and how many at a time. As soon as the feed reports
+committed events, each reaction that may be interested is requested through Taskiq, so that any background process can
+run it. That is only a hint: once a second, Postgres is searched for those that are due. Kinds of reaction with many
+instances (one for every webhook) are limited to part of the process, so that the others have room even if all of those
+hang.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from workers.reactions.run import Runner
 REFRESH_SECONDS: Final = 0.9
 """How old the list of reactions may be: a little less than the second between two calls of `tend`."""
 KICK_INTERVAL_SECONDS: Final = 0.05
-"""However much happens, one process requests a reaction at most this often."""
+"""The shortest interval at which one process requests the same reaction."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,8 @@ class Supervisor:
         await asyncio.gather(self._kicking, *self._runs, return_exceptions=True)
 
     async def tend(self) -> None:
-        """Requests every reaction that has something to do. However often it is called, it looks once a second."""
+        """Requests every reaction that has something to do. It looks at most once a second, however often it is
+        called."""
         try:
             if await self._refresh():
                 for name in await self._positions.due(self._reactions):
@@ -105,7 +106,7 @@ class Supervisor:
                     _log.exception("%s does not say which reactions it has; those of before go on", source)
             reactions = {reaction.name: reaction for found in self._found.values() for reaction in found}
             is_news = _known(reactions.values()) != _known(self._reactions.values())
-            # Postgres may have been started afresh, or put back to before there was one of them.
+            # Postgres may be new, or restored to a time before one of these reactions existed.
             if is_news or await self._positions.lack(reactions):
                 await self._positions.know(reactions.values())
             self._reactions = reactions
@@ -113,9 +114,9 @@ class Supervisor:
             return True
 
     def hear(self, types: frozenset[str]) -> None:
-        """Told of the types of the events just committed; notes which reactions may be interested."""
+        """Called with the types of newly committed events; notes which reactions may be interested."""
         for name, reaction in self._reactions.items():
-            # One whose events must be older is found once they are.
+            # A reaction that wants older events is found when they are due.
             if not reaction.delay_seconds and (reaction.interests is None or not types.isdisjoint(reaction.interests)):
                 self._heard.add(name)
         if self._heard:

@@ -1,4 +1,4 @@
-"""What SKUs are called, in mails and on invoices: by the names that they have in the catalogue now."""
+"""The names of SKUs for mails and invoices, taken from the current catalogue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TITLES: Final = """
 
 
 async def titles_of(connection: asyncpg.Pool[Any] | asyncpg.Connection[Any], skus: Iterable[str]) -> dict[str, str]:
-    """The product's name, and what distinguishes the variant, by SKU; a SKU that is gone is called by itself."""
+    """For each SKU, the product's name and what distinguishes the variant; for a SKU that is gone, the SKU itself."""
     asked = list(skus)
     found = await connection.fetch(_TITLES, asked) if asked else []
     return {

@@ -1,6 +1,6 @@
-"""The tasks of one background process: takes as many due tasks as it has room for, lane by lane, and runs them. It
-looks for them when the feed reports an event that leads to tasks, when a task is done, and once a second when asked to:
-if a hint is lost, the next look finds what is due.
+"""Runs the tasks of one background process: takes as many due tasks as each lane has room for. It looks for them when
+the feed reports an event that leads to tasks, when a task is done, and once a second in any case, so that a lost hint
+only costs time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ UNBLOCK_SECONDS: Final = 5.0
 """How often to look for tasks that should have been unblocked."""
 
 LOOK_INTERVAL_SECONDS: Final = 0.02
-"""However much happens, a lane looks at most this often."""
+"""The shortest interval at which a lane looks for tasks."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,11 +51,11 @@ class Lane:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     def want(self) -> None:
-        """Has it look for tasks in a moment."""
+        """Makes the lane look for tasks soon."""
         self._wanted.set()
 
     async def look(self) -> int:
-        """Takes due tasks as far as there is room, and starts to run them; returns how many."""
+        """Takes and starts as many due tasks as there is room for; returns how many."""
         room = self._size - len(self._running)
         kinds = [kind.name for kind in KINDS.values() if kind.lane == self._name]
         if not room or not kinds:
@@ -118,13 +118,13 @@ class Dispatcher:
         await asyncio.gather(*(lane.stop() for lane in self._lanes))
 
     def hear(self, event_types: frozenset[str]) -> None:
-        """Told of the types of the events just committed."""
+        """Called with the types of newly committed events."""
         if not event_types.isdisjoint(_TYPES):
             for lane in self._lanes:
                 lane.want()
 
     async def tend(self) -> None:
-        """Has every lane look for tasks, and now and then unblocks those that should have been."""
+        """Makes every lane look for tasks; now and then, unblocks tasks that should have been unblocked."""
         for lane in self._lanes:
             lane.want()
         if time.monotonic() - self._unblocked_at > UNBLOCK_SECONDS:

@@ -3,14 +3,13 @@
     @performs("charge")
     async def charge(task: Task, tools: TaskTools) -> Command | Later | None: ...
 
-The function does what the task says and returns the command that records the result in the log, if there is one; or
-that there is none yet, and when to look again. The command is posted with the task's id as its idempotency key. The
-function may be called again after it has done its work, so that must be safe: the service it calls recognizes a
-repeated request by the task's id. It may be cancelled at any `await`: then another run has the task, or the process
-is ending.
+The function performs the task and returns the command that records its result in the log, if there is one; or Later, if
+there is no result yet. The command is posted with the task's id as its idempotency key. The function may be called
+again after it has done its work, so that must be safe: the service it calls recognises a repeated request by the task's
+id. It may be cancelled at any `await`: then another run has the task, or the process is ending.
 
-An `Away` or any other of `NOBODYS_FAULT`, which an `OSError` is, means that something is unavailable: the task is tried
-again for as long as that lasts. After `task_attempts_max` other exceptions it is given up.
+`Away` and the other exceptions of `NOBODYS_FAULT`, such as `OSError`, mean that something is unavailable: the task is
+retried for as long as that lasts. After `task_attempts_max` other exceptions it is given up.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from runtime.taxing.registry import TaxProviders
 from workers.tasks.queue import Task, TaskQueue
 
 CALLS: Final = "calls"
-"""The lane of short tasks, such as a call to another service."""
+"""The lane for short tasks, such as a call to another service."""
 JOBS: Final = "jobs"
-"""The lane of long tasks, and long transactions."""
+"""The lane for long tasks and long transactions."""
 ESTIMATES: Final = "estimates"
-"""The lane of calls to providers of taxes: payments do not wait until one answers."""
+"""The lane for calls to tax providers, so that payments do not wait for a slow one."""
 LANES: Final = (CALLS, ESTIMATES, JOBS)
 
 
@@ -66,12 +65,12 @@ class TaskTools:
             await self.renewed()
 
     async def headway(self) -> None:
-        """Records headway, which the next run need not repeat: the count of attempts starts again. Raises LeaseLost."""
+        """Records headway that the next run need not repeat: resets the count of attempts. Raises LeaseLost."""
         await self._queue.headway(self._task)
 
 
 class Later(NamedTuple):
-    """There is no result yet: the task is run again after so many seconds, as often as it says so."""
+    """There is no result yet: run the task again after this many seconds. May be returned any number of times."""
 
     seconds: float
 
@@ -80,8 +79,8 @@ Perform: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command | Later | Non
 
 
 GivingUp: TypeAlias = Callable[[Task, TaskTools], Awaitable[Command | None]]
-"""Makes the command that records that a task has failed too often, if anybody wants to know. Without it, the task
-becomes dead."""
+"""Returns the command that records that a task has failed too often; None if nothing needs to be recorded. A kind
+without such a function has its failed tasks marked dead."""
 
 
 class Kind(NamedTuple):

@@ -16,10 +16,10 @@ from runtime.database import Connection
 from workers.inserts import Inserts
 from workers.statements import Part
 
-# When a task is due is decided by Postgres's clock, not by the log's moments, which may be ahead of it.
+# Whether a task is due depends on Postgres's clock, not on the log's moments, which may be ahead of it.
 #
-# Batches write one after the other, while they hold the event counter. So each sees every earlier task of a subject,
-# unless that is being finished at this moment: see `workers/tasks/queue.py`.
+# Batches write one after another, because they hold the event counter. So each sees every earlier task of a subject,
+# except one that is just being finished: see `workers/tasks/queue.py`.
 _INSERT = f"""
     INSERT INTO tasks (id, kind, subject, payload, created_seq, state, blocked, due_at, created_at, updated_at)
     SELECT v.id, v.kind, v.subject, v.payload::jsonb, p.first + v.seq, '{TASK_QUEUED}',

@@ -1,4 +1,4 @@
-"""Waiting for the outcomes of many commands, posted one by one, with one query for all that wait."""
+"""Waits for the outcomes of many commands that were posted one by one, with one query for all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POLL_SECONDS: Final = 0.02
 
 
 class OutcomeWaiter:
-    """Waits for one process."""
+    """Waits for the outcomes of one process's commands."""
 
     def __init__(self, pool: asyncpg.Pool[Any]) -> None:
         self._pool = pool
@@ -50,7 +50,7 @@ class OutcomeWaiter:
             except (*LOST_CONNECTION, asyncpg.PostgresError):
                 found = {}
             for command_id, settled in found.items():
-                # Nobody may wait for it any more: whoever did was cancelled meanwhile.
+                # Its waiters may all have been cancelled meanwhile.
                 for outcome in self._waiting.pop(command_id, ()):
                     if not outcome.done():
                         outcome.set_result(settled)

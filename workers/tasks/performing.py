@@ -1,6 +1,5 @@
-"""One run of a task: under its lease, from the claim to its end. A failed run leaves the task to a later one, at
-growing intervals, and in the end to staff; a run that is interrupted because its process ends gives the task back at
-once.
+"""One run of a task, under its lease, from the claim to its end. A failed task is retried with exponential backoff, and
+in the end left to staff; a run that is interrupted because its process ends gives the task back at once.
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ class ResultFailed(Exception):
 
 
 class TriedTooOften(Exception):
-    """Runs of the task ended without a trace, as when their processes are killed."""
+    """Several runs of the task ended without a trace, for example because their processes were killed."""
 
 
 class Performer:
-    """Runs one lane's tasks for one process. What it asks of the queue itself goes through `pool`, which gives up soon
-    if Postgres does not answer; the tasks get `work_pool`, where a statement may take as long as a job."""
+    """Runs one lane's tasks for one process. Its own queries to the queue use `pool`, which times out soon if Postgres
+    does not answer; the tasks get `work_pool`, where a statement may take as long as a job."""
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class Performer:
         self._leases = LeaseKeeper(pool, "tasks", "id", lease_seconds=config.task_lease_seconds)
 
     async def run(self, task: Task, claimed_at: float) -> None:
-        """Runs the task, claimed at `claimed_at` on the event loop's clock, and handles however it ends."""
+        """Runs the task, claimed at `claimed_at` on the event loop's clock, and handles every way it can end."""
         logs.note(task_id=task.id)
         started = time.monotonic()
         tools = TaskTools(
@@ -92,7 +91,7 @@ class Performer:
                 await self.queue.retry_later(task, "", after_seconds=0, attempted=False)
             raise
         except DATABASE_TROUBLE as error:
-            # Not even the failure could be recorded: the lease will expire.
+            # The failure could not be recorded either: the lease will expire.
             _log.warning("%s task %s waits: Postgres is unavailable (%s)", task.kind, task.id, type(error).__name__)
         finally:
             TASK_RUNS.labels(task.kind, end).inc()
@@ -130,8 +129,8 @@ class Performer:
         return "done"
 
     async def _unused_key(self, task: Task) -> str | None:
-        """The idempotency key of the result; None if an earlier run has already posted it, and was interrupted before
-        the task was removed. A result that became a dead letter has changed nothing: the next one takes a new key."""
+        """The idempotency key for the result; None if an earlier run posted it and was interrupted before it could
+        remove the task. A result that became a dead letter has changed nothing, so the next one takes a new key."""
         key, failed = str(task.id), 0
         if task.run == 1:
             return key
@@ -143,8 +142,8 @@ class Performer:
         return key
 
     async def _tell(self, task: Task, key: str, result: Command | None) -> None:
-        """Posts the result and waits for its outcome. If another run has posted one already, that one stands. A
-        rejection is also an outcome: the shop has moved on meanwhile, and the log says so."""
+        """Posts the result and waits for its outcome. If another run has already posted one, that one counts. A
+        rejection is an outcome, too: the shop has moved on meanwhile, and the log says so."""
         if result is None:
             return
         command_id = await self._sender.send(result, TASKS_ACTOR, key=key, patience_seconds=_POST_PATIENCE_SECONDS)
@@ -156,7 +155,7 @@ class Performer:
 
     async def _retry(self, task: Task, error: BaseException, *, attempted: bool) -> str:
         expected = isinstance(error, (*NOBODYS_FAULT, *DATABASE_TROUBLE))
-        # Runs that do not count as attempts are counted here, so that a service that is away is asked less and less.
+        # Runs that are not attempts count here, so that an unavailable service is asked less and less often.
         after_seconds = backoff_seconds(task.attempts if attempted else task.run, self._config.task_retry_max_seconds)
         _log.warning(
             "%s task %s failed in run %d (%s); retrying in %.1f s",
@@ -171,7 +170,7 @@ class Performer:
         return "retried"
 
     async def _give_up(self, task: Task, tools: TaskTools, error: Exception) -> str:
-        """After too many failures: posts the kind's own final command, or else marks the task dead."""
+        """Ends a task that has failed too often: posts its kind's final command, or marks the task dead."""
         _log.error("%s task %s failed %d times and is given up", task.kind, task.id, task.attempts, exc_info=error)
         give_up = KINDS[task.kind].give_up
         key = await self._unused_key(task)

@@ -1,6 +1,6 @@
-"""The mail itself: headers, and the same text as plain text and as HTML (with Jinja, which escapes HTML). All of it
-follows from the event and the order, so a repeat has the same Message-ID, by which mail programs recognise it. The
-standard library's policy makes the headers, and refuses line breaks in them.
+"""The mail itself: headers, and the same text as plain text and as HTML (with Jinja, which escapes HTML). It is a
+function of the event and the order, so a repeat has the same Message-ID, by which mail programs recognise it. The
+standard library's policy writes the headers, and refuses line breaks in them.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ class Row(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What a mail is about: an event of an order, and who is told of it. An item's `title` is its name in the shop;
-    `number` is what people call the order by, `amount` what was given back, `to_card` or by a provider, or what a gift
-    card is worth, and `code` opens that."""
+    """What a mail about an order says, and to whom. `number` is the order number that people see. `amount` is what was
+    refunded (`to_card` or through a provider), or what a gift card is worth; `code` is the card's code."""
 
     seq: int
     kind: str
@@ -65,8 +64,7 @@ class Subject(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What a mail about an account is about: an event of it, and who is told of it. `token` is valid for that many
-    hours, and `link` is where to use it."""
+    """What a mail about an account says, and to whom. `token` is valid for `hours`; `link` is where to use it."""
 
     seq: int
     kind: str
@@ -109,16 +107,16 @@ _TEMPLATES: Final = {
     PasswordResetRequested.type: "reset",
 }
 
-# Names appear in a header, and are chosen by anyone who signs up.
+# Names appear in a header, and anyone who signs up can choose one.
 _NAME_MAX_CHARS: Final = 100
 
-# What mail programs turn into a link, or people read as one: an address of any kind, or a host name.
+# Whatever mail programs turn into a link, or people would read as one: any kind of address, or a host name.
 _LIKE_A_LINK: Final = re.compile(r"[:/\\@]|www|\w[.\u3002\uff0e\uff61]\w{2,}", re.IGNORECASE)
 
 
 def shown_name(name: str) -> str:
-    """The name to greet the reader by: empty if it looks like a link, since otherwise anybody could have us send a
-    stranger a link of their choice."""
+    """The name to greet the reader by: empty if it looks like a link, since otherwise anyone could make us send a link
+    of their choice to a stranger."""
     printable = " ".join("".join(char if char.isprintable() else " " for char in name).split())
     return "" if _LIKE_A_LINK.search(unicodedata.normalize("NFKC", printable)) else printable[:_NAME_MAX_CHARS]
 

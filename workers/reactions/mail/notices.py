@@ -1,6 +1,6 @@
-"""Mail to people about their accounts: how to confirm the address, how to set a new password, and that somebody
-registered an address that already has an account. Each link is bound to the event's epoch: once the account has moved
-on, the link would no longer work, and no mail is sent.
+"""Mail to people about their accounts: how to confirm the address, how to set a new password, and that somebody tried
+to register an address that already has an account. Each link is bound to the event's epoch: if the account has moved
+on, the link would no longer work, so no mail is sent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ACCOUNT: Final = "SELECT email, name, active, confirmed, epoch FROM accounts WH
 
 
 class Notices:
-    """Makes them from events and the account."""
+    """Makes notices from events and the account."""
 
     def __init__(self, tools: Tools) -> None:
         self._pool = tools.pool

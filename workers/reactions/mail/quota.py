@@ -1,5 +1,5 @@
-"""How many mails may be sent to somebody, and caused by somebody: counted in Redis for a while, by digests. Each mail
-counts once, by the seq of its event, so that a retry is not held back by its own first attempt.
+"""Limits on mails per recipient and per sender, counted in Redis under digests of their names. A mail counts once, by
+the seq of its event, so that a retry is not held back by its own first attempt.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAILS_WITHHELD.allow(policy=(RECIPIENT, SENDER))
 
 
 class Quota:
-    """A limit on mails per name within the window. `policy` is the limit's name."""
+    """A limit on mails per name within a time window. `policy` is the limit's name."""
 
     def __init__(self, redis: Redis, policy: str, *, most: int, window_seconds: int) -> None:
         self._redis = redis
@@ -30,7 +30,7 @@ class Quota:
         self._window_seconds = window_seconds
 
     async def takes(self, name: str, seq: int) -> bool:
-        """Whether the mail about the event may be sent; if so, it is counted. Raises what Redis raises."""
+        """Whether the mail about the event may be sent; if so, counts it. Raises what Redis raises."""
         digest = hashlib.blake2b(name.encode(), digest_size=_DIGEST_BYTES).hexdigest()
         key, member, now = f"mail:{self._policy}:{digest}", str(seq), time.time()
         pipeline = self._redis.pipeline(transaction=True)

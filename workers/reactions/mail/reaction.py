@@ -1,9 +1,9 @@
-"""Writes to customers when their order is confirmed or cancelled, a payment for it fails, they are given money back or
-a gift card that they bought is issued, at the account's address or the one a guest left; and to people who register or
-forget their password. An unconfirmed address is sent nothing but the link that confirms it. The mails to one address,
-and those caused by one principal, are limited; the codes of gift cards, which were paid for, are not, and one that
-cannot be sent is a dead letter. A mail may come twice if a process dies at the wrong moment; both copies are then
-identical, Message-ID included.
+"""Writes to customers (at the account's address, or the one a guest left) when their order is confirmed or cancelled,
+when a payment fails or is refunded, and when a gift card that they bought is issued; and to people who register or
+forget their password. An unconfirmed address gets nothing but the link that confirms it. Mails are limited per address
+and per principal that causes them, except those with gift card codes, which have been paid for: one that cannot be sent
+becomes a dead letter. A mail may be sent twice if a process dies at the wrong moment; both copies are identical,
+Message-ID included.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Mail(Reaction):
             sender = None
         elif isinstance(event, _OfOrders):
             subject = await self._about_order(record, event)
-            # Staff may cause as many mails as there are orders.
+            # Staff are not limited: they may cause a mail for every order.
             sender = event.customer_id if event.customer_id == record.actor else None
         else:
             subject, sender = await self._notices.about(record, event), record.actor
@@ -111,7 +111,7 @@ class Mail(Reaction):
             message = self._writer.write(subject)
         except NoAddress:
             raise GiveUp(f"no mail can be sent to the recipient of event {record.seq}") from None
-        async with self._sending:  # an overtaken run may still be sending it
+        async with self._sending:  # a run that lost its lease may still be sending this mail
             if not await self._may_send(event, subject.address, sender, record.seq):
                 _log.warning("the mail about event %d is not sent: the limit is reached", record.seq)
                 return
@@ -121,7 +121,8 @@ class Mail(Reaction):
                 raise type(error)(_anonymous(str(error), message)) from None
 
     async def _may_send(self, event: Event, address: str, sender: str | None, seq: int) -> bool:
-        """Whether the limits allow the mail. A card's code is nowhere else, and bounded by what was paid."""
+        """Whether the limits allow the mail. A card's code is always sent: the buyer has no other way to get it, and
+        what was paid bounds how many there are."""
         if isinstance(event, GiftCardIssued):
             return True
         return await self._to_recipient.takes(address, seq) and (
@@ -129,7 +130,7 @@ class Mail(Reaction):
         )
 
     async def _about_order(self, record: EventRecord, event: _OfOrders) -> Subject | None:
-        """The notice to the customer; None without an address, or if there is nothing to tell."""
+        """The notice to the customer; None without an address, or if the event calls for none."""
         kind, amount_minor = _kind_of(event) if isinstance(event, PaymentReported | CardMoved) else (record.type, 0)
         if kind is None:
             return None
@@ -138,8 +139,8 @@ class Mail(Reaction):
         return subject and subject._replace(was_confirmed=was_confirmed, to_card=isinstance(event, CardMoved))
 
     async def _about_card(self, record: EventRecord, event: GiftCardIssued) -> Subject | None:
-        """The card to who bought it; None if nobody did, or it pays for nothing any more. GiveUp if they have no
-        address."""
+        """The notice with a card's code to its buyer; None if nobody bought it, or if it is no longer valid. Raises
+        GiveUp if the buyer has no address."""
         card, code = await self._pool.fetchrow(_CARD, event.card_id), self._codes.of(event.card_id)
         if event.order_id is None or card is None or not card["active"]:
             return None
@@ -156,7 +157,7 @@ class Mail(Reaction):
     async def _subject(
         self, record: EventRecord, kind: str, order_id: UUID, customer_id: str, amount_minor: int
     ) -> Subject | None:
-        """What there is to tell of an order; None without an address."""
+        """What a mail says about an order; None without an address."""
         order = await self._pool.fetchrow(_ORDER, order_id, account_of(customer_id))
         if order is None:
             raise GiveUp(f"there is no order {order_id}")
@@ -185,8 +186,8 @@ class Mail(Reaction):
 
 
 def _kind_of(event: PaymentReported | CardMoved) -> tuple[str | None, int]:
-    """What there is to tell of a report, and the amount that it is about: what was given back; or that the payment
-    failed. That something else failed is for staff to look at."""
+    """The kind of mail that a report calls for (a refund, or a failed payment), None if it calls for none; and the
+    amount that was refunded. Other failures are left to staff."""
     entries = event.entries if isinstance(event, PaymentReported) else (event.entry,)
     refunded = sum(entry.amount_minor for entry in entries if entry.type == SUCCESSES["refund"])
     if refunded:
@@ -199,7 +200,7 @@ def _kind_of(event: PaymentReported | CardMoved) -> tuple[str | None, int]:
 
 
 def _anonymous(said: str, message: EmailMessage) -> str:
-    """A server's reply about a mail, without the recipient: servers repeat addresses, and replies are stored."""
+    """A server's reply about a mail, without the recipient's address: servers quote it, and replies are stored."""
     for recipient in message["To"].addresses:
         for part in (recipient.addr_spec, recipient.username):
             said = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "(the recipient)", said, flags=re.IGNORECASE)

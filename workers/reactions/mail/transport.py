@@ -1,6 +1,5 @@
-"""Where mails go: into a folder, or to an SMTP server. Both return once the mail is safe there. If an SMTP server is
-unavailable or refuses us, mails wait for it: none is given up for that. If it refuses a particular mail for good, that
-mail is given up.
+"""Where mails go: into a folder, or to an SMTP server. Both return once the mail is stored safely. Mails wait for as
+long as an SMTP server is unavailable or refuses us. Only a mail that it permanently rejects is given up.
 """
 
 from __future__ import annotations
