@@ -1,2 +1,2 @@
-"""What the gateway, the workers and `ops` have in common: settings, Postgres, Redis mailboxes, the event log, the feed.
-What people run is in `ops`."""
+"""What the gateway, the workers and `ops` share: settings, Postgres, Redis mailboxes, the event log, the feed.
+The commands that people run are in `ops`."""

@@ -1,8 +1,8 @@
 """Activations: the Taskiq messages that say "drain mailbox m" or "continue that task", and their broker.
 
-An activation is only a hint. It may be lost or delivered twice: the mailbox holds the commands, the position row guards
-them, and the sweep wakes any mailbox that was missed. So the simplest broker is enough: a Redis list, popped on
-receipt.
+An activation is only a hint, and may be lost or delivered twice: the mailbox holds the commands, the position row
+guards them, and the sweep wakes any mailbox that was missed. So the simplest broker is enough: a Redis list whose
+messages are popped on receipt.
 
 taskiq-redis's own `listen` ends for good at the first broken connection (it catches the built-in ConnectionError, which
 redis-py's is not), blocks forever on a peer that vanished, and does not bound its list; all three are fixed here. In a

@@ -44,8 +44,8 @@ _OWN_NAMES: Final = ("localhost", "localdomain", "local", "internal")
 
 
 def network_of(host: str | None) -> str:
-    """What counts as one address when clients are counted: in IPv6 the whole network, since a client can use as many of
-    its addresses as it likes."""
+    """The unit in which clients are counted: an IPv4 address, but a whole IPv6 network, since a client can use any
+    number of addresses in its own."""
     try:
         address = ip_address(host or "")
     except ValueError:

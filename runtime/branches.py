@@ -1,9 +1,9 @@
 """The identity of the log, and the branches where it changed.
 
-A log that is started afresh, or continues from an older backup, assigns seqs that were used before, for other events.
-So each log has an identity, and one that was restored continues under a new identity: a branch. From an identity and a
-seq a reader can be told whether what it has seen is still part of the log. An event's `id` is its seq, so the identity
-is what makes a CloudEvent's `source` and `id` globally unique.
+A log that starts from scratch, or continues from an older backup, assigns seqs that other events have used before. So
+each log has an identity, and a restored log continues under a new one: a branch. An identity and a seq tell whether
+what a reader has seen is still part of the log. An event's `id` is its seq, so the identity is what makes a
+CloudEvent's `source` and `id` globally unique.
 """
 
 from __future__ import annotations

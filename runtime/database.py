@@ -19,7 +19,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 2.0
 _JOB_IDLE_SECONDS: Final = 30
 
 PATIENT: Final = {"idle_in_transaction_session_timeout": "0", "transaction_timeout": "0"}
-"""Server settings for who works on for long with what a transaction has read, whatever else the server is set to."""
+"""Server settings for a transaction that is idle or open for a long time, overriding whatever the server is set to."""
 
 # Postgres is unavailable, restarting, or has closed the connection: retry the whole transaction.
 LOST_CONNECTION: Final[tuple[type[BaseException], ...]] = (
@@ -57,12 +57,12 @@ async def _keep_session(connection: Any) -> None:
 async def create_batch_pool(
     database_url: str, *, size: int, batch_max_seconds: float, part: str = "batch"
 ) -> asyncpg.Pool[Any]:
-    """Connections for batches, opened on first use. So that a stopped worker cannot hold a mailbox, Postgres ends its
+    """Connections for batches, opened on first use. So that a suspended worker cannot hold a mailbox, Postgres ends its
     transaction: soon if it is idle between statements, otherwise when the batch's time is up. `workers/overdue.py`
     handles one that is waiting for COPY data.
 
-    What has another time needs a `part` of its own, or is found overdue. The name ends in "-batch" all the same: what
-    anybody else writes, the triggers note as written by hand."""
+    A pool with a different `batch_max_seconds` needs a `part` of its own, or its transactions are taken for overdue.
+    The name must still end in "-batch": the triggers note what any other session writes as changed by hand."""
     return await create_pool(
         asyncpg_dsn(database_url),
         size=size,
@@ -72,7 +72,8 @@ async def create_batch_pool(
         server_settings={
             "application_name": application_name(database_url, part),
             "jit": "off",
-            # Left to itself, Postgres plans a statement anew whenever its arrays are short: a third of a small batch.
+            # By default, Postgres plans a statement again whenever its arrays are short: a third of a small batch's
+            # time.
             "plan_cache_mode": "force_generic_plan",
             "idle_in_transaction_session_timeout": str(int(min(batch_max_seconds, 3.0) * 1000)),
             "transaction_timeout": str(int(batch_max_seconds * 1000)),

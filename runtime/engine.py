@@ -31,10 +31,10 @@ def create_engine(
     transactions: bool = True,
 ) -> AsyncEngine:
     """The engine for views. It connects on first use, and checks that a connection that was idle is still alive. A
-    statement may take `statement_timeout` seconds. Unless it `keeps_statements`, they are prepared without a name, in
-    the transaction that uses them: another transaction may be on another of a proxy's connections. Without
-    `transactions`, each statement is one of its own: BEGIN and ROLLBACK are round trips, and the statements of a
-    transaction see what is committed meanwhile all the same (READ COMMITTED)."""
+    statement may take `statement_timeout` seconds. Without `keeps_statements`, statements are prepared without a name,
+    in the transaction that uses them, because a pooler may serve the next transaction on another connection. Without
+    `transactions`, each statement is its own transaction: that saves the round trips of BEGIN and ROLLBACK, and loses
+    nothing, since statements at READ COMMITTED see each other's commits anyway."""
     dsn, name = asyncpg_dsn(database_url), application_name(database_url, "view")
     doubts, peer = Liveness.configured(), Peer()
 
@@ -67,8 +67,8 @@ def create_engine(
 
 
 async def in_transaction(connection: AsyncConnection, level: Literal["READ COMMITTED", "REPEATABLE READ"]) -> None:
-    """Makes what a view asks from now on one transaction, which writes nothing: for settings that are to hold no
-    longer, or to see one moment."""
+    """Runs the view's next statements in one transaction that writes nothing: for settings local to it, or to see one
+    snapshot."""
     await connection.rollback()
     await connection.execution_options(isolation_level=level, postgresql_readonly=True)
 

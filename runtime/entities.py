@@ -41,9 +41,9 @@ from runtime.searched import searched_by
 
 
 class Guard(NamedTuple):
-    """The name under which batches learn that something has changed which they read and do not own. It moves when one
-    of the `columns` does, or any if none are named; and when a row is new, unless what is new changes nothing for
-    anybody who has not seen it (`new_rows`)."""
+    """An optimistic lock, by name, for entities that batches read but do not own. It moves when one of the `columns`
+    changes (any column, if none are named), and, with `new_rows`, when a row is added. Without it, a new row must not
+    affect any decision made before it existed."""
 
     name: str
     columns: tuple[str, ...] = ()
@@ -51,10 +51,9 @@ class Guard(NamedTuple):
 
 
 class EntityTable(NamedTuple):
-    """A kind of state, its table (the first column is the key), the prefix of the events that change it, and the column
-    that is the events' subject, if that is not the key; and what makes the columns that follow from a state without
-    being its fields; and the guard that it stands behind, if batches of other mailboxes decide on it. Fields that
-    are private are unknown to the log."""
+    """A kind of state: its table (the first column is the key); the prefix of the events that change it; the column
+    with the events' subject, if that is not the key; a function that computes the `derived` columns, which are not
+    fields; and its guard, if batches of other mailboxes depend on it. Private fields are not in the log."""
 
     state: type[Entity]
     table: Table
@@ -82,7 +81,7 @@ class EntityTable(NamedTuple):
         return self.subject_column or self.key
 
     def guarded(self, state: Entity) -> tuple[Any, ...]:
-        """Of a state what its guard stands for."""
+        """The values of a state that its guard guards."""
         assert self.guard is not None
         return tuple(getattr(state, name) for name in self.guard.columns or self.fields)
 
@@ -91,11 +90,11 @@ class EntityTable(NamedTuple):
         return self.state(*(self._value(name, row[name]) for name in self.fields))
 
     def row(self, state: Entity) -> dict[str, Any]:
-        """The state as a row, without the moments of its making and changing."""
+        """The state as a row, without `created_at` and `updated_at`."""
         return {**{name: _plain(getattr(state, name)) for name in self.fields}, **self.following(state)}
 
     def following(self, state: Entity) -> Mapping[str, Any]:
-        """The columns that follow from the state."""
+        """The derived columns."""
         return self.derived(state) if self.derived is not None else {}
 
     def _value(self, name: str, value: Any) -> Any:
@@ -118,7 +117,7 @@ def _types_of(kind: type[Entity]) -> Mapping[str, Any]:
 
 
 def _told_by(payment: Payment) -> Mapping[str, Any]:
-    """What lists are filtered and summed by."""
+    """The derived columns by which lists of payments are filtered and summed."""
     now = payment.amounts
     return {
         "status": status_of(payment.entries),
@@ -128,22 +127,22 @@ def _told_by(payment: Payment) -> Mapping[str, Any]:
 
 
 PRICES: Final = "prices"
-"""The guard of what every order stands on: what everything is sold for, and whether it is."""
+"""Guards what every order depends on: the variants' own prices, and whether they are on sale."""
 
 SKU_PRICES: Final = "sku_prices"
-"""The guard of the prices that checkouts are completed at, besides those that every order stands on."""
+"""Guards the other prices of SKUs, at which checkouts may be completed."""
 
 CUSTOMERS: Final = "customers"
-"""The guard of what customers buy as."""
+"""Guards the customers' groups, tax ids and tax exemptions."""
 
 TERMS: Final = "terms"
-"""The guard of all that the shop says about money besides prices: what every checkout is completed on."""
+"""Guards the shop's terms (everything about money besides prices), on which every checkout is completed."""
 
 CODES: Final = "promotion_codes"
-"""The guard of codes that are given up. An order without a code that is new stands on nothing that has changed."""
+"""Guards promotion codes that are given up. A new code cannot affect orders that do not use it."""
 
 GIFT_CARDS: Final = "gift_cards"
-"""The guard of gift cards that are disabled. No order stands on a card that is new."""
+"""Guards gift cards that are disabled. No order depends on a new card."""
 
 # Parents before children: they are written in this order.
 ENTITIES: Final[tuple[EntityTable, ...]] = (
@@ -159,7 +158,7 @@ ENTITIES: Final[tuple[EntityTable, ...]] = (
         tables.variants,
         "product.",
         subject_column="product_id",
-        # An order for a SKU that is new was refused a moment ago; no order stands on its price.
+        # Until now, an order for a new SKU was refused, so no order depends on its price.
         guard=Guard(PRICES, ("price_minor", "currency", "on_sale", "kind", "tax_class"), new_rows=False),
     ),
     EntityTable(SkuPrices, tables.sku_prices, "price.", guard=Guard(SKU_PRICES)),
@@ -182,7 +181,7 @@ _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # the l
 
 
 def table_of(kind: type[Entity]) -> EntityTable:
-    """The entity of a kind of state."""
+    """The table of a kind of state."""
     return _NOUN_OF[kind]
 
 
@@ -195,7 +194,7 @@ def type_of(table: Table, column: str) -> str:
 async def load(
     connection: asyncpg.Connection[Any], entity_table: EntityTable, column: str | None, values: Iterable[Any]
 ) -> list[Entity]:
-    """The states whose `column` has one of the values, by their keys; all there are for no column."""
+    """The states whose `column` has one of the values, in order of their keys; without a column, all states."""
     columns = ", ".join(entity_table.fields)
     if column is None:
         rows = await connection.fetch(
@@ -213,24 +212,24 @@ async def load(
 async def write(
     connection: asyncpg.Connection[Any], entity_table: EntityTable, states: Iterable[Entity], at: datetime, *, new: bool
 ) -> None:
-    """Makes the rows say what the states say. Those that are `new` must not be there: two mailboxes that make the same
-    thing at once break a unique constraint, and the later one is decided again. They are written in the order of their
-    keys, so that neither waits for the other in turn."""
+    """Writes the states to their rows. Rows of `new` states must not exist: if two mailboxes create the same thing at
+    once, the later one violates a unique constraint, and is decided again. Rows are written in order of their keys, so
+    that two batches cannot deadlock."""
     columns, rows = as_json(entity_table, states)
     await connection.execute(writing(entity_table, columns, "$2::timestamptz", new=new).format("$1"), rows, at)
 
 
 def as_json(entity_table: EntityTable, states: Iterable[Entity]) -> tuple[tuple[str, ...], str]:
-    """The rows of these states, of which there must be one, in the order of their keys: their columns, without the
-    moments, and JSON."""
+    """The rows of these states (at least one), in order of their keys: the names of their columns, without `created_at`
+    and `updated_at`, and the values as JSON."""
     rows = [entity_table.row(state) for state in sorted(states, key=lambda state: getattr(state, entity_table.key))]
     return tuple(rows[0]), msgspec.json.encode(rows).decode()
 
 
 @cache
 def writing(entity_table: EntityTable, columns: tuple[str, ...], at: str, *, new: bool, beside: str = "") -> str:
-    """The query that writes the rows in {0}, JSON, at a moment, which is an expression in SQL, or a column of what is
-    read `beside` them."""
+    """The query that writes the rows in {0} (JSON). `at`, their moment, is an SQL expression, which may use a table
+    named in `beside`."""
     typed = ", ".join(f"{name} {type_of(entity_table.table, name)}" for name in columns)
     updates = ", ".join(f"{name} = excluded.{name}" for name in (*columns, "updated_at") if name != entity_table.key)
     return f"""
@@ -244,8 +243,7 @@ def writing(entity_table: EntityTable, columns: tuple[str, ...], at: str, *, new
 async def move(
     connection: asyncpg.Connection[Any], entity_table: EntityTable, states: Iterable[Entity], at: datetime, *, new: bool
 ) -> None:
-    """Makes the rows of these states, which were just written, say that they were changed `at`, and made then if they
-    are `new`."""
+    """Sets `updated_at` (and `created_at`, if they are `new`) of the rows that were just written for these states."""
     kind = type_of(entity_table.table, entity_table.key)
     await connection.execute(
         f"""

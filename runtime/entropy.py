@@ -1,7 +1,7 @@
 """Random bits for ids, read from the operating system in bulk: a system call for each id took a sixth of the time of
 accepting a command.
 
-A forked process discards its parent's, so that no two processes use the same.
+A forked process discards the bits of its parent, so that no two processes use the same ones.
 """
 
 import os

@@ -1,6 +1,6 @@
 """The content of a mailbox entry: an envelope (who asks, when, where the answer goes) around one encoded command. An
-entry has two fields: `v`, the schema version, and `e`, the envelope in msgpack. The command stays encoded until the
-envelope is read, so that an unreadable command still has an id, a principal and a reply channel.
+entry has two fields: `v`, the schema version, and `e`, the envelope in msgpack. The command is decoded after the
+envelope, so that an unreadable command still has an id, a principal and a reply channel.
 """
 
 import time
@@ -30,8 +30,8 @@ MOMENT_MAX_MICROSECONDS: Final = 253_402_300_799_999_999
 class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`accepted_at` is in microseconds of Unix time. `fingerprint` is the digest of the request that used the
     idempotency key; `reply_to` is the channel of the gateway that waits for the outcome, if one does; `development` is
-    whether the process that accepted it was in development mode. Without `scopes`, all those of the role apply.
-    `version` is the command's. `traceparent` is the span in which it was sent, if that is recorded (W3C). `staff` is
+    whether the process that accepted it was in development mode. Without `scopes`, all scopes of the role apply.
+    `version` is the command's. `traceparent` (W3C) is the span in which it was sent, if that is recorded. `staff` is
     what envelopes had before `role`; workers of an earlier release still read it."""
 
     command_id: UUID
@@ -49,7 +49,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     traceparent: Annotated[str, msgspec.Meta(max_length=TRACEPARENT_MAX_CHARS)] | None = None
 
     def actor(self) -> Actor:
-        """On whose behalf the command runs."""
+        """The actor on whose behalf the command runs."""
         role = self.role or _role_before_it_was_named(self.principal, staff=self.staff)
         scopes = SCOPES_OF_ROLE.get(role, _NO_SCOPES) if self.scopes is None else frozenset(self.scopes)
         return Actor(self.principal, role, scopes, self.development)
@@ -138,7 +138,7 @@ def seal(
 
 
 def named_scopes(actor: Actor) -> tuple[str, ...] | None:
-    """The scopes as an envelope states them: none if they are all of the role's, as they usually are."""
+    """The scopes as an envelope states them: None if they are all scopes of the role, as is usual."""
     of_role = SCOPES_OF_ROLE.get(actor.role)
     return None if actor.scopes is of_role or actor.scopes == of_role else tuple(sorted(actor.scopes))
 
@@ -220,7 +220,7 @@ def _shown(value: object) -> object:
 
 
 def traceparent_of(request: bytes) -> str | None:
-    """The trace in which a command was sent that is recorded in these bytes."""
+    """The traceparent of the command recorded in these bytes."""
     try:
         return _envelopes.decode(request).traceparent
     except _UNREADABLE:
@@ -228,8 +228,8 @@ def traceparent_of(request: bytes) -> str | None:
 
 
 def read_request(request: bytes) -> dict[str, object]:
-    """An envelope's command as JSON-ready data, for people who audit the `commands` table: also one that no worker
-    could read, as far as possible. Raises what reading raises."""
+    """An envelope's command as JSON-ready data, for people who audit the `commands` table; as far as possible even if
+    no worker could read it. Raises what decoding raises."""
     envelope = _envelopes.decode(request)
     command = envelope.command
     try:
@@ -252,17 +252,17 @@ def read_request(request: bytes) -> dict[str, object]:
 
 
 class Record(NamedTuple):
-    """What may be stored of a command: its envelope's bytes without private data, and the `lost` fields, which the
-    command would lack if it were sent again."""
+    """What may be stored of a command: its envelope's bytes without private data, and the `lost` fields, which would be
+    missing if it were sent again."""
 
     envelope: bytes
     lost: tuple[str, ...] = ()
 
 
 def record(envelope: Envelope, accepted: bytes, command: Command | None) -> Record:
-    """What may be stored of a command that was `accepted` in these bytes. For an unreadable command, which is None,
-    everything that is private in its type or unknown to its type is blanked; for an unknown type or version, only the
-    name is stored, because the rest may be anything."""
+    """What may be stored of a command that was `accepted` in these bytes. If the command is unreadable (None), every
+    field that is private in its type, or not part of it, is blanked; for an unknown type or version, only the name is
+    stored, because the rest may be anything."""
     if command is not None and not holds_private(command):
         return Record(accepted)
     if command is not None and command.schema_version != envelope.version:

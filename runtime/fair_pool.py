@@ -1,8 +1,8 @@
-"""A pool of SQLAlchemy's whose connections go to those who wait for one, in their order.
+"""A pool for SQLAlchemy that hands out connections in the order in which they were asked for.
 
-In asyncio's own queue, an item that was put back lies there until the one who waits for it runs: anybody who comes at
-that moment takes it, and the one who waited is the last again. Where many ask at once, some would wait until they time
-out, however quickly all the others are served.
+asyncio's own queue is not fair: an item that is put back stays in the queue until its waiter runs, so a newcomer can
+take it first, and the waiter goes to the end of the line. Under load, some requests would wait until they time out,
+however quickly the others are served.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sqlalchemy.util.queue import AsyncAdaptedQueue
 
 
 class InTurn(asyncio.LifoQueue[Any]):
-    """Hands what is put to who has waited longest; it keeps nothing while somebody waits. What was put last comes
-    first: a session that was used just now has at hand what views ask for."""
+    """A queue that hands an item directly to the longest waiter. Without waiters, it is last in, first out: the session
+    that was used most recently has the warmest caches."""
 
     _getters: Any  # asyncio's own, which metrics count as well
 
@@ -39,7 +39,7 @@ class InTurn(asyncio.LifoQueue[Any]):
             return await getter
         except BaseException:
             if getter.done() and not getter.cancelled():
-                self.put_nowait(getter.result())  # it had come already
+                self.put_nowait(getter.result())  # cancelled after it was handed an item
             with suppress(ValueError):
                 self._getters.remove(getter)
             raise
@@ -52,6 +52,6 @@ class _Queue(AsyncAdaptedQueue[Any]):
 
 
 class FairPool(AsyncAdaptedQueuePool):
-    """Whoever has waited longest for a connection gets the next one."""
+    """A pool in which the longest waiter gets the next connection."""
 
     _queue_class = _Queue

@@ -1,9 +1,8 @@
-"""The feed: workers tell gateways of events the moment they are committed, over Redis pub/sub. Gateways listen through
-broadcaster. The feed is fast and may lose messages; readers that need all of them read the log. It promises that a
+"""The feed: workers tell gateways of events as soon as they are committed, over Redis pub/sub. Gateways listen through
+broadcaster. The feed is fast but may lose messages; readers that need all events read the log. It promises that a
 listener survives the loss of Redis, and is told when messages may have been lost. broadcaster's own Redis backend is
-not used: its queue is unbounded, and when its connection breaks its listener dies silently, which shows only at
-disconnect. Custom backends are its documented extension point. Publishing bypasses broadcaster, which sends one message
-per round trip.
+not used, because its queue is unbounded, and its listener dies silently when the connection breaks; custom backends are
+its documented extension point. Publishing bypasses broadcaster, which sends one message per round trip.
 """
 
 import asyncio
@@ -45,7 +44,7 @@ class FeedBackend(BroadcastBackend):
         self._pinged = False
 
     async def connect(self) -> None:
-        """Nothing yet: redis-py connects at the first subscription."""
+        """Does nothing: redis-py connects at the first subscription."""
 
     async def disconnect(self) -> None:
         with suppress(RedisError, OSError):
@@ -55,7 +54,7 @@ class FeedBackend(BroadcastBackend):
     async def subscribe(self, group: str) -> None:
         group = self._prefix + group
         self._channels.add(group)
-        if not self._lost:  # otherwise the listener would also subscribe to this one when Redis is back
+        if not self._lost:  # otherwise the listener subscribes to it when Redis is back
             try:
                 await self._pubsub.subscribe(group)
             except REDIS_UNAVAILABLE as error:
@@ -111,15 +110,15 @@ class FeedBackend(BroadcastBackend):
                 channels = set(self._channels)
                 if channels:
                     await self._pubsub.subscribe(*channels)
-                self._lost = channels != self._channels  # one may have arrived meanwhile
+                self._lost = channels != self._channels  # one may have been added meanwhile
         self._on_reconnect()
 
 
 class Listener:
     """Listens to a fixed set of channels from start to stop, handing each message to its handler in order.
 
-    Handlers are plain, quick functions: they put things where they belong. All channels are subscribed once and one
-    after another, because two first subscribers of one channel would overwrite each other in broadcaster.
+    Handlers are quick synchronous functions that only pass things on. Channels are subscribed to once, one after
+    another, because in broadcaster two concurrent first subscribers of a channel overwrite each other.
     """
 
     def __init__(
@@ -153,7 +152,7 @@ class Listener:
 
 
 class Publisher:
-    """Publishes to the feed. Messages that cannot be published now are dropped: listeners find the events in the
+    """Publishes to the feed. Messages that cannot be published now are dropped: listeners will find their events in the
     log."""
 
     def __init__(self, redis_url: str) -> None:
@@ -165,14 +164,14 @@ class Publisher:
         self, messages: Iterable[tuple[str, str]], *, first: Callable[[Pipeline], None] | None = None
     ) -> None:
         """Publishes (channel, message) pairs in order, in one round trip, and after everything published earlier.
-        `first` adds what Redis has to know before anybody hears of them. Returns when they are on their way: publishers
-        need not know that they arrived."""
+        `first` adds commands that Redis must execute before anyone receives them. Returns once they are on their way:
+        publishers need not know that they arrived."""
         pipeline = self._client.pipeline(transaction=False)
         if first is not None:
             first(pipeline)
         for channel, message in messages:
             pipeline.publish(self._prefix + channel, message)
-        await self.flush()  # one round trip at a time bounds them, and keeps their order
+        await self.flush()  # one round trip at a time, which bounds them and keeps their order
         self._publishing = asyncio.create_task(self._send(pipeline))
 
     async def _send(self, pipeline: Pipeline) -> None:

@@ -1,5 +1,5 @@
-"""What Redis remembers for a time and in so many bytes, the oldest being forgotten first: Lua functions that scripts
-begin with (see `generations.lua`)."""
+"""Lua functions for hashes in Redis that are bounded in age and bytes and forget the oldest fields first; scripts begin
+with them (see `generations.lua`)."""
 
 from pathlib import Path
 from typing import Final

@@ -1,8 +1,8 @@
 """The codes of gift cards: 20 characters, 100 bits, so a plain fast hash is safe to store.
 
-A code is worked out from the card's id and a key, and stored nowhere. So the code of a card that somebody bought needs
-not wait anywhere until it is sent, and a mail that is sent again says the same. The hash is of the code alone: with
-another key, codes that people have stay good; only none of them can be worked out again.
+A code is derived from the card's id and a key, and stored nowhere. So the code of a purchased card need not be kept
+until it is mailed, and a repeated mail has the same code. The hash is of the code alone: after a change of the key, the
+codes that people have remain valid, but can no longer be derived.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PURPOSE: Final = b"tidegate gift card code\0"
 
 
 class CardCode(NamedTuple):
-    """A code, and what is stored of it."""
+    """A code; its hash, and the part of it that may be `shown`, both of which are stored."""
 
     code: str
     code_hash: str
@@ -34,7 +34,7 @@ class CardCode(NamedTuple):
 
 
 class CardCodes:
-    """Works out codes with one key."""
+    """Derives codes with one key."""
 
     def __init__(self, config: Settings) -> None:
         self._key = (config.gift_card_key or config.jwt_secret).get_secret_value().encode()
@@ -48,8 +48,8 @@ class CardCodes:
 
 
 def hash_of_typed(code: str) -> str | None:
-    """The hash of a code as somebody typed it: in any case, with or without hyphens and spaces, with I, L and O for
-    what they look like. None if it cannot be one."""
+    """The hash of a code as somebody typed it: in either case, with or without hyphens and spaces, and with I, L and O
+    read as the digits that they look like. None if it cannot be a code."""
     text = code.upper().translate(_READ_AS)
     return _hash(text) if len(text) == CHARS and all(char in _ALPHABET for char in text) else None
 

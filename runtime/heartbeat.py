@@ -1,5 +1,5 @@
-"""Signs of life: every process says each second that it lives, and what it needs of the machine. A process that is
-dead, or whose event loop stands still, shows in the metrics although others answer for it.
+"""Heartbeats: every second, each process records that it is alive and what it uses of the machine. So a process that is
+dead, or whose event loop is blocked, shows in the metrics, although other processes answer the scrape.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from runtime.metrics.processes import (
 )
 
 Sample = Callable[[], None]
-"""Sets a gauge to what it is now."""
+"""Sets a gauge to its current value."""
 
 _TICK_SECONDS: Final = 0.1
 _BEAT_SECONDS: Final = 1.0
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """The heartbeat of this process, which takes the samples each time. Start it in the process's event loop."""
+    """The heartbeat of this process, which takes the samples at every beat. Start it in the process's event loop."""
 
     def __init__(self, role: Role, *samples: Sample) -> None:
         self._role = role
@@ -53,10 +53,10 @@ class Heartbeat:
         self._cpu_seconds = 0.0
 
     def start(self) -> None:
-        """Merges what processes before it have left, too: in a place where nobody scrapes, nobody else would."""
+        """Starts the heartbeat. Also merges what dead processes have left: without scrapes, nothing else would."""
         self._process = psutil.Process()
         for role in ROLES:
-            PROCESSES.labels(role)  # so that a role that nobody has is 0, and not unknown
+            PROCESSES.labels(role)  # so that a role without processes is 0, not absent
             PROCESSES_STOPPING.labels(role)
         PROCESSES.labels(self._role).set(1)
         START_TIME.labels(self._role).set(self._process.create_time())
@@ -67,7 +67,7 @@ class Heartbeat:
         self._beating = asyncio.create_task(self._run())
 
     def stop(self) -> None:
-        """Ends it; the process is about to, and is no longer counted as one of its role."""
+        """Ends the heartbeat of a process that is about to end; it no longer counts as one of its role."""
         if self._beating is not None:
             self._beating.cancel()
             PROCESSES.labels(self._role).set(0)

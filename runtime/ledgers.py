@@ -1,4 +1,4 @@
-"""Where the balances of each ledger stand: a table whose rows are its keys. One mechanism loads, writes and proves all.
+"""The table of each ledger, with a row for every key. One mechanism loads, writes and verifies all of them.
 
 A new ledger is a line here and a table from `ledger_table` (see `docs/extending.md`); stock has names of its own.
 """
@@ -28,7 +28,7 @@ class LedgerTable(NamedTuple):
 
 
 LEDGERS: Final[tuple[LedgerTable, ...]] = (
-    # A batch writes them in this order.
+    # Batches write the ledgers in this order.
     LedgerTable(STOCK, tables.stock, "sku", "on_hand", "reserved"),
     LedgerTable(ALLOWANCES, tables.allowances),
     LedgerTable(CARDS, tables.card_balances),

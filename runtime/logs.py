@@ -1,6 +1,6 @@
-"""Logging: one line per record on standard error, as text or as JSON. Every line names what it is about, as far as that
-is known where it is written: the request, the trace, the command, the order, the task. The ids come from the code
-around it (`about`, `note`), so that nobody has to repeat them in a message.
+"""Logging: one line per record on standard error, as text or as JSON. Every line carries the ids of what it is about,
+as far as they are known: the request, the trace, the command, the order, the task. They come from the surrounding code
+(`about`, `note`), so that messages need not repeat them.
 """
 
 import logging
@@ -25,7 +25,7 @@ _about: ContextVar[Mapping[str, object]] = ContextVar("about", default=_NOTHING)
 
 @contextmanager
 def about(**ids: object) -> Iterator[None]:
-    """What is logged inside is about these as well. Values are ids: they become text only when a line is written."""
+    """Adds these ids to every line that is logged inside. They become text only when a line is written."""
     token = _about.set({**_about.get(), **ids})
     try:
         yield
@@ -34,12 +34,12 @@ def about(**ids: object) -> Iterator[None]:
 
 
 def note(**ids: object) -> None:
-    """The same for the rest of this asyncio task, and for what it starts from here on."""
+    """Adds these ids to every line of the rest of this asyncio task, and of the tasks that it starts from here on."""
     _about.set({**_about.get(), **ids})
 
 
 def ids() -> dict[str, object]:
-    """The ids that a line would name here."""
+    """The ids that a line logged here would carry."""
     return tracing.ids() | {name: _plain(value) for name, value in _about.get().items() if value is not None}
 
 
@@ -72,7 +72,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def _without_people(record: logging.LogRecord) -> bool:
-    """Takes a client's address and query out of a line of uvicorn's access log: both may be personal data."""
+    """Removes the client's address and the query from a line of uvicorn's access log: both may be personal data."""
     if isinstance(record.args, tuple) and len(record.args) == _ACCESS_ARGUMENTS:
         _, method, path, *rest = record.args
         record.args = ("-", method, str(path).partition("?")[0], *rest)
@@ -80,14 +80,13 @@ def _without_people(record: logging.LogRecord) -> bool:
 
 
 def configure(level: str, *, as_json: bool) -> None:
-    """Sends all logging of this process to standard error, that of uvicorn included, which would have lines of its own
-    making."""
+    """Sends all logging of this process to standard error in our format, including uvicorn's."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if as_json else _TextFormatter(_HUMAN))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for theirs in ("uvicorn", "uvicorn.access"):
         logger = logging.getLogger(theirs)
-        if logger.handlers:  # without any, it is to be silent (`--no-access-log`)
+        if logger.handlers:  # one without handlers is meant to be silent (`--no-access-log`)
             logger.handlers.clear()
             logger.propagate = True
     access = logging.getLogger("uvicorn.access")

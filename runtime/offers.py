@@ -1,4 +1,4 @@
-"""All that a quote depends on of what is sold, and of who buys it, as statements that read it."""
+"""The statements that read what a quote depends on: the offers of SKUs, and the customer's earlier orders."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -23,7 +23,7 @@ OFFERS: Final = """
         (SELECT CAST(s.prices AS text) FROM sku_prices s WHERE s.sku = v.sku) AS prices
     FROM variants v WHERE sku = ANY({skus})
 """
-"""The offers of these SKUs; the way to a category begins at the root."""
+"""The offers of these SKUs; the path to a category begins at the root."""
 
 
 HAVE_ORDERED: Final = f"""
@@ -32,7 +32,7 @@ HAVE_ORDERED: Final = f"""
     ) AS earlier
     FROM unnest({{customers}}) AS c (id)
 """  # noqa: S608 - names of ours
-"""Which of these customers have an order that has not come to nothing."""
+"""Which of these customers have an order that was neither cancelled nor expired."""
 
 _prices: Final = msgspec.json.Decoder(tuple[Price, ...])
 

@@ -1,9 +1,10 @@
-"""How a call to a service outside ends, if not with an answer."""
+"""How a call to an external service can fail."""
 
 
 class Refused(Exception):
-    """The service does not take the request: it is malformed, or not ours to make. Asking again changes nothing."""
+    """The service rejects the request: it is malformed, or we may not make it. Retrying is pointless."""
 
 
 class OutcomeUnknown(Exception):
-    """Nobody answered, or nothing that makes sense: it may be done or not. It has to be asked for again."""
+    """There was no answer, or none that makes sense: the request may have been carried out or not. It has to be
+    retried."""

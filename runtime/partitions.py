@@ -1,8 +1,8 @@
 """Partitions: the log is kept in tables that each hold a range of it, so that an old range can be archived and dropped
 as a whole (see `ops/archive/`).
 
-The background process makes them ahead of time (`workers/partitioning.py`). What fits none of them goes into the
-default partition, so that nothing that is written ever fails for lack of one.
+The background process creates them ahead of time (`workers/partitioning.py`). Rows outside all of them go into the
+default partition, so that no write ever fails for lack of one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from runtime.database import Connection
 
-# An id begins with its moment.
+# An id (UUIDv7) begins with its moment.
 _MOMENT_SHIFT: Final = 80
 
 _BOUNDS: Final = re.compile(r"FOR VALUES FROM \((?:'([^']+)'|MINVALUE)\) TO \('([^']+)'\)")
@@ -25,8 +25,8 @@ _PARTITIONS: Final = """
 
 
 class Parted(NamedTuple):
-    """A table in partitions by ranges of `key`. Their bounds are seqs; or, if the key is an id, milliseconds of Unix
-    time, which ids begin with."""
+    """A table partitioned by ranges of `key`. The bounds are seqs; or, if the key is an id, milliseconds of Unix time,
+    with which ids begin."""
 
     table: str
     key: str
@@ -34,7 +34,7 @@ class Parted(NamedTuple):
 
     @property
     def default(self) -> str:
-        """The name of the partition for what fits no other."""
+        """The name of the default partition."""
         return f"{self.table}_default"
 
     def name(self, start: int) -> str:
@@ -46,7 +46,7 @@ class Parted(NamedTuple):
         return f"'{first_id(bound) if self.by_moment else bound}'"
 
     def bound(self, said: str) -> int:
-        """The bound that a value of the key is."""
+        """The bound that this value of the key, in SQL, stands for."""
         return UUID(said).int >> _MOMENT_SHIFT if self.by_moment else int(said)
 
 
@@ -55,12 +55,12 @@ COMMANDS: Final = Parted("commands", "id", by_moment=True)
 
 
 def first_id(moment_ms: int) -> UUID:
-    """No id of that millisecond, or of a later one, is before it."""
+    """The lowest id of that millisecond."""
     return UUID(int=moment_ms << _MOMENT_SHIFT)
 
 
 class Partition(NamedTuple):
-    """One partition: from `start` (None: whatever is before `end`) up to, not including, `end`."""
+    """One partition: from `start` (None: unbounded) up to, but not including, `end`."""
 
     name: str
     start: int | None
@@ -68,7 +68,7 @@ class Partition(NamedTuple):
 
 
 async def partitions(connection: Connection, parted: Parted) -> list[Partition]:
-    """The partitions that there are, in order, without the default one."""
+    """The existing partitions, in order, without the default one."""
     found = []
     for name, bounds in await connection.fetch(_PARTITIONS, parted.table):
         if said := _BOUNDS.fullmatch(bounds):
@@ -78,8 +78,8 @@ async def partitions(connection: Connection, parted: Parted) -> list[Partition]:
 
 
 def making(parted: Parted, start: int, end: int) -> Sequence[str]:
-    """The statements that make a partition for that range, within a transaction. What the default partition holds of it
-    moves there."""
+    """The statements that create a partition for that range, to be run in a transaction. Rows of that range in the
+    default partition are moved there."""
     table, key, default, name = parted.table, parted.key, parted.default, parted.name(start)
     first, last = parted.literal(start), parted.literal(end)
     return (
@@ -93,8 +93,8 @@ def making(parted: Parted, start: int, end: int) -> Sequence[str]:
 
 
 def emptied_by_hand(partition: str, table: str, key: str) -> Sequence[str]:
-    """The statements that have it noted when the partition is truncated by hand: the table's own trigger sees only what
-    is done to the table. Applied migrations have used it as it is."""
+    """The statements that create a trigger to note when the partition is truncated by hand: the table's own trigger
+    does not fire for its partitions. Applied migrations have used it as it is: never change it, add another."""
     return (
         f"""
         CREATE TRIGGER emptied_by_hand BEFORE TRUNCATE ON {partition} FOR EACH STATEMENT

@@ -15,8 +15,8 @@ from domain.money import CURRENCIES
 from domain.orders import GUEST_PREFIX
 
 _AS_GUEST: Final = f"(a.confirmed AND {{row}}.email = a.email AND {{row}}.customer_id LIKE '{GUEST_PREFIX}%')"
-"""What somebody did as a guest, with the address that is confirmed by now. Other customers may type that address too:
-what they did is their own."""
+"""What the person did as a guest with the address that the account has since confirmed. If other customers entered that
+address, what they did remains theirs."""
 
 _ORDER: Final = """
     json_build_object('id', o.id, 'number', o.number, 'status', o.status, 'currency', o.currency,

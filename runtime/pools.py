@@ -1,5 +1,5 @@
-"""How much of a pool of connections is in use, for metrics. Neither library tells who waits: the queues do in which
-they keep their free connections. A test with a real pool holds both to it.
+"""Measures how much of a connection pool is in use. Neither library says how many callers wait, so that is read from
+the private queues of free connections. A test with real pools makes sure that this keeps working.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""asyncpg's connection and pool, with a check of connections that were idle (see `runtime.liveness`)."""
+"""asyncpg's connection and pool, with a liveness check of idle connections (see `runtime.liveness`)."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Pool(asyncpg.Pool):  # type: ignore[misc]  # asyncpg has no types
             open_one.rests()
         try:
             await super().release(connection, timeout=timeout or _RELEASE_SECONDS)
-        except TimeoutError:  # it is closed; whatever it was used for is done, or has failed by itself
+        except TimeoutError:  # it is closed; whatever it was used for has succeeded or failed already
             _log.info("a connection to Postgres was dead when it was given back; it is closed")
 
 

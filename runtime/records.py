@@ -1,8 +1,8 @@
-"""What is recorded of an applied command, and how it travels: event records and outcomes.
+"""What is recorded of an applied command, and how it is sent: event records and outcomes.
 
-An event record is one line of the log; an outcome is what the waiting gateway is told. Both are sent over the feed as
-JSON arrays; `data` is the event itself, encoded once, when it was decided. Only an event written in an earlier version
-of its type is encoded again, when it is read: so a record in hand is always in the current version.
+An event record is one line of the log; an outcome is the answer to the waiting gateway. Both are sent over the feed as
+JSON arrays; `data` is the event itself, encoded once, when it was decided. Only an event of an earlier version of its
+type is upcast and encoded again when it is read, so records are always in the current version.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,15 +24,15 @@ ACCEPTED: Final = "accepted"
 
 OUTCOME_STATUSES: Final = (APPLIED, REJECTED, FAILED, REPEATED)
 
-# Of one message of the feed and of one frame to a client. One order of as many lines as it may have is up to 250 KB by
-# itself.
+# The bounds of one message of the feed and of one frame to a client. A single order of the largest size is up to 250
+# KB.
 CHUNK_MAX_EVENTS: Final = 256
 CHUNK_MAX_BYTES: Final = 262_144
 
 
 class EventRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One line of the log. `occurred_at` is when it was applied, in microseconds of Unix time; `version` is that of
-    `data`. `log`, the identity of the log, is told with the first of a message of the feed; releases before told none.
+    `data`. `log`, the identity of the log, is set in the first record of a feed message; older releases do not set it.
     """
 
     seq: int
@@ -67,8 +67,8 @@ _Versioned = TypeVar("_Versioned", EventRecord, Outcome)
 
 
 class CloudEvent(msgspec.Struct, frozen=True, gc=False):
-    """The CloudEvents 1.0 form, for everyone outside. `id` is the seq as text; `seq` orders and resumes. `source` is
-    the log's identity: another log has a different event at the same seq."""
+    """An event as a CloudEvent 1.0, the form for clients. `id` is the seq as text; `seq` is for ordering and resuming.
+    `source` has the log's identity: another log has a different event at the same seq."""
 
     id: str
     type: str
@@ -96,14 +96,14 @@ def _decoder(event_type: str) -> msgspec.json.Decoder[Event]:
 
 
 def read_event(event_type: str, version: int, data: str | msgspec.Raw) -> Event:
-    """The event in a line of the log. Raises KeyError for an unknown type, UnknownVersion for a later release's
-    version, and msgspec.MsgspecError if the data do not match the type."""
+    """The event in a line of the log. Raises KeyError for an unknown type, UnknownVersion for the version of a later
+    release, and msgspec.MsgspecError if the data does not match the type."""
     return _decoder(event_type).decode(as_of_today(event_type, version, data))
 
 
 def as_of_today(event_type: str, version: int, data: str | msgspec.Raw) -> str | msgspec.Raw:
-    """An event's data in its type's current version; those of an unknown type unchanged. Raises UnknownVersion for a
-    later release's version."""
+    """An event's data, upcast to its type's current version; unchanged if the type is unknown. Raises UnknownVersion
+    for the version of a later release."""
     kind = EVENTS.get(event_type)
     if kind is None or version == kind.schema_version:
         return data
@@ -138,7 +138,7 @@ def encode(rows: Sequence[EventRecord] | Sequence[Outcome]) -> str:
 
 
 def told(records: Sequence[EventRecord], identity: UUID) -> str:
-    """The feed's message about new events of that log."""
+    """The feed message with new events of that log."""
     return encode([msgspec.structs.replace(records[0], log=identity), *records[1:]])
 
 
@@ -164,7 +164,7 @@ def moment(microseconds: int) -> datetime:
 
 @lru_cache(maxsize=256)
 def timestamp(microseconds: int) -> str:
-    """RFC 3339, UTC, with microseconds. The events of a batch share theirs."""
+    """RFC 3339, UTC, with microseconds. All events of a batch have the same timestamp."""
     return moment(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

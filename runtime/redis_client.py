@@ -18,8 +18,8 @@ from runtime.redis_pipeline import Client, Pipeline
 
 ANSWER_TIMEOUT_SECONDS: Final = 3.0
 
-# Redis is unavailable, restarting, loading its file, out of memory, read-only, or has lost the scripts just loaded:
-# none of it is the caller's fault.
+# Redis is unavailable, restarting, loading its file, out of memory, read-only, or has lost scripts that were just
+# loaded: none of this is the caller's fault.
 REDIS_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
@@ -44,8 +44,8 @@ def connect(redis_url: str, *, answer_timeout: float | None = ANSWER_TIMEOUT_SEC
 
 
 async def as_far_as_possible(pipeline: Pipeline) -> list[Any]:
-    """The pipeline's answers, with NodeUnavailable in place of those that were asked of a node of a cluster that is
-    away. Raises any other error, and that one if no node answered."""
+    """The pipeline's answers, with NodeUnavailable in place of those from an unavailable node of a cluster. Raises any
+    other error, and NodeUnavailable if no node answered."""
     answers = await pipeline.execute(raise_on_error=False)
     for answer in answers:
         if isinstance(answer, Exception) and not isinstance(answer, NodeUnavailable):
@@ -59,8 +59,8 @@ return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))
 
 
 def always(client: Redis, command: str, key: str, *arguments: Any) -> Any:
-    """Runs a command, or adds it to a pipeline, that Redis takes even when its memory is used up. For the little that
-    workers must write so that the mailboxes are emptied, which makes room again."""
+    """Runs a command, or adds it to a pipeline, in a way that Redis accepts even when it is out of memory. For the
+    little that workers must write in order to empty the mailboxes, which frees memory."""
     return client.eval(_ALWAYS, 1, key, command, *arguments)
 
 
@@ -71,8 +71,7 @@ def database_number(client: Redis) -> int:
 
 
 async def info(client: Client, *sections: str) -> list[dict[str, Any] | None]:
-    """What each server says of itself in these sections of INFO, without those that it may not tell; None for a server
-    that is away."""
+    """These sections of each server's INFO, as far as it permits them; None for an unavailable server."""
     servers = await client.servers()
     return await asyncio.gather(*(_info(server, sections) for server in servers))
 
@@ -91,7 +90,7 @@ async def _info(server: Client, sections: Iterable[str]) -> dict[str, Any] | Non
 
 
 async def is_durable(client: Client) -> bool | None:
-    """Whether every server writes every command to disk before answering, and evicts nothing; None if one does not
+    """Whether every server writes each command to disk before answering, and evicts nothing; None if one does not
     say."""
     said = [await _is_durable(server) for server in await client.servers()]
     return None if None in said else all(said)

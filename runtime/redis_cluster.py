@@ -1,11 +1,11 @@
-"""A Redis or Valkey Cluster as one client: commands go to the node that has their key's slot, those of a pipeline to
-all nodes concerned at once.
+"""A Redis or Valkey Cluster as one client: a command goes to the node that has its key's slot, those of a pipeline to
+all nodes concerned concurrently.
 
-redis-py's own cluster client is not used: it sends a whole pipeline again when one node fails, and its connections are
-not ours (see `runtime.redis_connections`). Here nothing is sent twice but what a node refused before doing anything:
-because a slot has moved, is moving, or the script is not known there. A node that cannot be reached fails what was
-asked of it, and from then on at once, until it answers or its slots have another owner: so one node holds up nobody
-who needs the others.
+redis-py's own cluster client is not used: it re-sends a whole pipeline when one node fails, and it does not use our
+connections (see `runtime.redis_connections`). Here a command is sent again only if a node refused it before doing
+anything, because the slot has moved or is moving, or the script is unknown there. Commands for an unreachable node
+fail, from then on immediately, until it answers or its slots have another owner. So one node does not hold up commands
+for the others.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ _ASKING: Final[Command] = (("ASKING",), {})
 
 
 class NodeUnavailable(ConnectionLost):
-    """The node of a cluster that has the key is away. If it went away meanwhile, it is not known what was done."""
+    """The cluster node that has the key is unavailable. If it was lost during the command, the outcome is unknown."""
 
 
 class _Way(NamedTuple):
-    """Which node a command is sent to, None if no node has its slot; `asking` if the slot is only just moving there."""
+    """The node that a command is sent to, None if no node has its slot; `asking` if the slot is just moving there."""
 
     node: Address | None
     asking: bool = False
 
 
 class Cluster(Client):
-    """A client of all nodes. `server` makes a client of one, from its URL."""
+    """A client for all nodes. `server` creates a client for one, from its URL."""
 
     def __init__(self, url: ClusterUrl, server: Callable[[str], Client]) -> None:
         self._url = url
@@ -79,11 +79,11 @@ class Cluster(Client):
         self._closed = False
         self._looking: asyncio.Task[None] | None = None
         self._seen = asyncio.Event()
-        # For what redis-py's client and pipelines read from it; no command is sent through it.
+        # redis-py's client and pipelines read properties of this pool; no command is sent through it.
         super().__init__(connection_pool=self._client(url.seeds[0]).connection_pool)
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
-        self._closed = True  # what still waits for an answer loses it now, which is no reason to look again
+        self._closed = True  # commands in flight lose their answers now; that must not start another look
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
@@ -99,8 +99,8 @@ class Cluster(Client):
     async def send(
         self, commands: Sequence[Command], *, transaction: bool = False, copies: Copies = NO_COPIES
     ) -> list[Any]:
-        """The commands' answers, with errors in place of those that were refused, and NodeUnavailable for those whose
-        node is away; raises that if no node answered. The commands of a transaction must be about one slot."""
+        """The commands' answers, with the error in place of an answer if a command was refused, and NodeUnavailable if
+        its node is unavailable; raises that if no node answered. All commands of a transaction must be for one slot."""
         if not self._seen.is_set():
             await self._look_until_seen()
         answers: list[Any] = [None] * len(commands)
@@ -128,7 +128,7 @@ class Cluster(Client):
         return answers
 
     def pubsub(self, **options: Any) -> PubSub:
-        """Every node passes on what is published on any: so this listens to one, a different one each time."""
+        """Every node receives what is published on any node, so this listens to one, chosen at random each time."""
         return self._client(random.choice(self._url.seeds)).pubsub(**options)  # noqa: S311 - not a secret
 
     def lane(self, key: str) -> object:
@@ -149,7 +149,8 @@ class Cluster(Client):
         return client
 
     def _ways(self, commands: Sequence[Command]) -> dict[int, _Way]:
-        """Each command's way, by its number. One without a key goes with the one before it, and so comes after it."""
+        """Each command's way, by its index. A command without a key goes with the one before it, to keep their
+        order."""
         ways: dict[int, _Way] = {}
         for number, (arguments, _) in enumerate(commands):
             key = key_of(arguments)
@@ -162,7 +163,7 @@ class Cluster(Client):
         return ways
 
     def _any(self) -> Address | None:
-        """A node that any will do for: one and the same, so that messages keep their order."""
+        """The node for commands that any node can execute: always the same one, so that messages keep their order."""
         there = self._nodes - self._away or self._nodes
         if self._home not in there:
             self._home = random.choice(list(there)) if there else None  # noqa: S311 - not a secret
@@ -171,7 +172,7 @@ class Cluster(Client):
     async def _send_each_way(
         self, commands: Sequence[Command], ways: Mapping[int, _Way], transaction: bool, copies: Copies
     ) -> Iterable[tuple[int, Any]]:
-        """Each command's number and answer."""
+        """Each command's index and answer."""
         together: dict[_Way, list[int]] = {}
         for number, way in ways.items():
             together.setdefault(way, []).append(number)
@@ -212,7 +213,7 @@ class Cluster(Client):
         owner = _named(error, asked)
         self._owners[error.slot_id] = owner
         self._nodes.add(owner)
-        self._look_soon()  # others may have moved with it
+        self._look_soon()  # other slots may have moved with it
         return _Way(owner)
 
     def _lose(self, node: Address, error: BaseException) -> None:
@@ -226,7 +227,7 @@ class Cluster(Client):
             self._looking = asyncio.create_task(self._look(), context=Context())
 
     async def _look_until_seen(self) -> None:
-        """Raises NodeUnavailable if no node says who has which slots."""
+        """Waits until the owners of the slots are known. Raises NodeUnavailable if no node can say."""
         self._look_soon()
         try:
             async with asyncio.timeout(_FIRST_LOOK_SECONDS):
@@ -235,7 +236,7 @@ class Cluster(Client):
             raise NodeUnavailable("no node of the cluster answers") from None
 
     async def _look(self) -> None:
-        """Finds out who has which slots, until that is known and nobody who has any is away."""
+        """Keeps asking which node has which slots, until that is known and all of these nodes are available."""
         while True:
             known = await self._learn()
             self._away &= self._nodes
@@ -247,7 +248,7 @@ class Cluster(Client):
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _learn(self) -> bool:
-        """Asks the nodes, one after another, until one answers; those that seem to be away are asked last."""
+        """Asks the nodes, one after another, until one answers; those that seem unavailable are asked last."""
         known = list(self._nodes.union(self._url.seeds))
         random.shuffle(known)
         for node in sorted(known, key=self._away.__contains__):
@@ -258,7 +259,7 @@ class Cluster(Client):
                     raise rows
                 owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
                 for first, last, (host, port, *_), *_ in rows:
-                    # A node that does not know its own name is the one that was asked.
+                    # An empty host stands for the node that was asked.
                     owner = Address(host.decode() if host else node.host, port)
                     owners[first : last + 1] = [owner] * (last + 1 - first)
                 self._owners, self._nodes = owners, {node for node in owners if node is not None}
@@ -274,21 +275,21 @@ class Cluster(Client):
 
 
 def _named(error: AskError, asked: Address | None) -> Address:
-    """The node that a redirection names; its host is that of the node that was asked, if none is said."""
+    """The node that a redirection names; if it names no host, that of the node that was asked."""
     assert asked is not None, "somebody must have said so"
     return Address(error.host or asked.host, error.port)
 
 
 def _is_down(answer: Any) -> bool:
-    """Whether that was refused for the state that the node is in, not for what was asked; "unblocked" is a command that
-    waited when its node became a replica."""
+    """Whether a command was refused because of its node's state, not its content. A blocking command is "unblocked"
+    when its node becomes a replica."""
     return isinstance(answer, (ClusterDownError, MasterDownError, BusyLoadingError, ReadOnlyError)) or (
         isinstance(answer, ResponseError) and str(answer).startswith("UNBLOCKED")
     )
 
 
 def key_of(arguments: Sequence[Any]) -> Any:
-    """The key by which a command finds its node; None for one that any node can do."""
+    """The key by which a command is routed; None for one that any node can execute."""
     name = arguments[0]
     if name in _KEYLESS:
         return None
@@ -300,7 +301,7 @@ def key_of(arguments: Sequence[Any]) -> Any:
 
 
 def _tag_of_part(part: int) -> str:
-    """A hash tag whose slot is in one of as many equal parts of all slots."""
+    """A hash tag whose slot is in the given one of `_PARTS` equal parts of all slots."""
     size = REDIS_CLUSTER_HASH_SLOTS // _PARTS
     return next(tag for tag in map(str, itertools.count()) if key_slot(tag.encode()) // size == part)
 

@@ -1,4 +1,4 @@
-"""Connections to Redis and their pools: none that is dead is handed out, and none is waited for in vain."""
+"""Connections to Redis and their pools, which never hand out a dead connection, and do not wait long for one."""
 
 import asyncio
 import logging
@@ -23,16 +23,16 @@ _log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS: Final = 1.0
 
-# Maintenance notifications, for managed Redis, stay off: with them redis-py (8.1) hands out pooled connections that
-# have been closed, so that after a restart of Redis each of them fails once.
+# Maintenance notifications, meant for managed Redis, stay off: with them redis-py (8.1) hands out closed connections
+# from the pool, so that after a restart of Redis each of them fails once.
 NO_MAINTENANCE_NOTIFICATIONS: Final = MaintNotificationsConfig(enabled=False)
 
-# What a connection says that it is. Left to itself, redis-py looks its version up in the file system for each one.
+# How a connection identifies itself. By default, redis-py looks up its version in the file system for each connection.
 _DRIVER: Final = DriverInfo()
 
 
 def pool(redis_url: str, *, answer_timeout: float | None) -> ConnectionPool:
-    """Connections to one server, opened as they are needed. redis-py's retries are off."""
+    """Connections to one server, opened on demand. redis-py's retries are off."""
     return Pool.from_url(
         redis_url,
         socket_timeout=answer_timeout,
@@ -50,9 +50,9 @@ Argument: TypeAlias = str | bytes | int | float
 
 
 async def ask_all(pool: ConnectionPool, commands: Iterable[tuple[Argument, ...]]) -> list[Any]:
-    """Sends the commands in one go and returns their answers as they are; where a command failed, its error stands in
-    the answer's place. Raises if Redis is lost on the way. A pipeline of redis-py does more for each command, and takes
-    three times as long."""
+    """Sends the commands together and returns their raw answers, with the error in place of an answer if a command
+    failed. Raises if Redis is lost meanwhile. redis-py's pipeline does more for each command, and takes three times as
+    long."""
     commands = list(commands)
     connection: Any = await pool.get_connection()  # type: ignore[no-untyped-call]  # it has no types here
     try:
@@ -66,7 +66,7 @@ async def ask_all(pool: ConnectionPool, commands: Iterable[tuple[Argument, ...]]
 
 
 async def _answer(connection: Any) -> Any:
-    """The next answer, or the error in its place, in the time that the caller gives all of them."""
+    """The next answer, or the error in its place; the caller sets a timeout for all of them."""
     try:
         return await connection.read_response(timeout=math.inf)
     except redis.exceptions.ResponseError as error:
@@ -74,11 +74,11 @@ async def _answer(connection: Any) -> Any:
 
 
 class _Sending:
-    """For redis-py's connections: sends what fits into the socket's buffer at once, and waits only for what does not.
-    Packs by hiredis, in a fifth of the time that redis-py takes.
+    """A mixin for redis-py's connections: writes what fits into the socket's buffer without waiting, and waits only for
+    the rest. Packs commands with hiredis, in a fifth of the time that redis-py takes.
 
-    redis-py sends within `asyncio.wait_for`, a task of its own for every command. In Python 3.11 that swallows a
-    cancellation which comes when all has just been sent, and a task that was to end goes on for ever.
+    redis-py sends within `asyncio.wait_for`, which takes a task for every command. In Python 3.11 that swallows a
+    cancellation which arrives when everything has just been sent, so that a cancelled task runs forever.
     """
 
     def pack_command(self, *args: Any) -> list[bytes]:
@@ -125,9 +125,9 @@ _CONNECTIONS: Final[dict[type, type]] = {
 
 
 class _Doubting:
-    """For redis-py's pools: a connection that was idle for a moment is pinged before it is used. One that does not
-    answer in time is reopened, and so are those that were idle at the same time (see `runtime.liveness`), each when it
-    is taken from the pool: until then somebody else may be about to use it."""
+    """A mixin for redis-py's pools: a connection that was idle for a moment is pinged before it is used. If it does not
+    answer in time, it is reopened, and so are all that were idle at the same time (see `runtime.liveness`), but each
+    only when it is taken from the pool: until then, another task may be about to use it."""
 
     def __init__(self, connection_class: type = redis.asyncio.Connection, **more: Any) -> None:
         super().__init__(connection_class=_CONNECTIONS[connection_class], **more)  # type: ignore[call-arg]

@@ -15,23 +15,23 @@ from redis.exceptions import NoScriptError, RedisError
 from runtime.redis_connections import ask_all
 
 Command = CommandT
-"""A command as redis-py keeps it in a pipeline: its words, and how its answer is read."""
+"""A command as redis-py keeps it in a pipeline: its words, and options for parsing its answer."""
 
 
 class NotCopied(RedisError):
-    """Too few replicas have the commands in time: they are done, and a failover may undo them."""
+    """Too few replicas had the commands in time: they have been executed, but a failover may undo them."""
 
 
 class Copies(NamedTuple):
     """How many replicas must have commands before these count as done, and how long that may take. A replica with
-    `appendfsync always` says so when they are on its disk. (WAITAOF, in one round trip with the commands, takes up to a
-    second: what a replica says then, it has found out before they came.)"""
+    `appendfsync always` acknowledges them once they are on its disk. (WAITAOF in one round trip with the commands takes
+    up to a second: what a replica acknowledges when asked is what was on its disk before they arrived.)"""
 
     replicas: int = 0
     within_milliseconds: int = 0
 
     def sealed(self, answer: Any, copied: Any) -> Any:
-        """The answer, or what takes its place if only so many replicas have it; or if that could not be asked."""
+        """The answer; NotCopied in its place if too few replicas have the command, or the error of asking them."""
         if isinstance(copied, Exception) or copied >= self.replicas:
             return copied if isinstance(copied, Exception) else answer
         return NotCopied(f"{copied} of {self.replicas} replicas had it within {self.within_milliseconds} ms")
@@ -41,8 +41,8 @@ NO_COPIES: Final = Copies()
 
 
 class Script(str):
-    """A Lua script; as a string, the digest that servers know it by. One that does not know it yet has done nothing,
-    and is sent the whole: which costs a second round trip, once for each server."""
+    """A Lua script; as a string, the digest by which servers know it. A server that does not know it yet does nothing,
+    and is then sent the source: this costs a second round trip, once per server."""
 
     source: str
 
@@ -59,11 +59,11 @@ class Script(str):
         return answer
 
     def call(self, keys: Sequence[str], arguments: Sequence[Any]) -> Command:
-        """A run of it, to be sent with others."""
+        """A call of the script, to be sent with other commands."""
         return ("EVALSHA", self, len(keys), *keys, *arguments), {}
 
     def add(self, pipeline: Pipeline, keys: Sequence[str], arguments: Sequence[Any]) -> None:
-        """Adds a run of it to a pipeline."""
+        """Adds a call of the script to a pipeline."""
         pipeline.execute_command("EVALSHA", self, len(keys), *keys, *arguments)
 
 
@@ -76,8 +76,8 @@ class Client(Redis):
     async def send(
         self, commands: Sequence[Command], *, transaction: bool = False, copies: Copies = NO_COPIES
     ) -> list[Any]:
-        """The commands' answers, with errors in place of those that were refused. Raises if the connection breaks: it
-        is then not known what was done."""
+        """The commands' answers, with the error in place of an answer if a command was refused. Raises if the
+        connection breaks: the outcome is then unknown."""
         answers = await self._round_trip(commands, transaction, copies)
         unknown = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
@@ -101,7 +101,7 @@ class Client(Redis):
         return [self._read(command, answer) for command, answer in zip(commands, answers, strict=True)]
 
     def _read(self, command: Command, answer: Any) -> Any:
-        """An answer in the form that redis-py gives it."""
+        """An answer as redis-py would parse it."""
         (name, *_), options = command
         callback = self.response_callbacks.get(name)
         if callback is None or isinstance(answer, Exception):
@@ -109,15 +109,15 @@ class Client(Redis):
         return callback(answer, **{key: value for key, value in options.items() if key != "keys"})
 
     def lane(self, key: str) -> object:
-        """What is equal for keys whose commands stand and fall together: those of one server."""
+        """A value that is equal for keys on the same server, whose commands succeed or fail together."""
         return None
 
     def spread(self, name: str) -> Sequence[str]:
-        """Keys for something that may be kept under any of them: so many that one server's loss leaves some."""
+        """Keys for something that may be kept under any of them, spread so that some survive the loss of a server."""
         return [name]
 
     async def servers(self) -> Sequence[Client]:
-        """A client for each server that takes writes, to ask it about itself."""
+        """A client for each server that accepts writes, to ask it about itself."""
         return [self]
 
 
@@ -129,8 +129,8 @@ class Pipeline(PlainPipeline):
         self._client = client
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """The answers in order. Without `raise_on_error`, errors take the place of answers; it raises only if nobody
-        answered."""
+        """The answers in order. Without `raise_on_error`, errors take the place of answers, and it raises only if no
+        server answered."""
         commands, self.command_stack = self.command_stack, []
         if not commands:
             return []

@@ -1,6 +1,6 @@
 """Where Redis is: one server (`redis://`, `rediss://`, `unix://`), or a cluster.
 
-A cluster's URL is that of a server, with `+cluster` behind the scheme and one or more nodes to ask for the others:
+A cluster's URL is like a server's, with `+cluster` after the scheme and one or more nodes to ask for the others:
 `redis+cluster://:password@10.0.0.1:6379,10.0.0.2:6379`. With `rediss+cluster` the connections are encrypted.
 """
 

@@ -1,7 +1,7 @@
 """A streaming replica of Postgres, for reads: how much of the log it has, and whether it can be trusted with a read.
 
-It is asked several times a second. It is trusted while it answers, is a standby, has the primary's log, and is not too
-far behind: a promoted one would show a log that nobody follows, and one that lags a shop of some time ago.
+It is checked several times a second. It is trusted while it answers, is a standby, has the primary's log, and does not
+lag too much: a promoted one would show a diverging log, and a lagging one an outdated shop.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runtime.tables import event_counter, log_branches
 
 _log = logging.getLogger(__name__)
 
-# Between two looks at the replica: ordinarily, and while somebody waits for it to catch up.
+# Between two checks of the replica: ordinarily, and while a reader waits for it to catch up.
 _LOOK_SECONDS: Final = 0.2
 _LOOK_AGAIN_SECONDS: Final = 0.01
 
@@ -37,7 +37,7 @@ _PLACE: Final = select(
 
 
 class Place(NamedTuple):
-    """How far a log goes, and which it is; no identity: not known."""
+    """The last seq and the identity of a log; None if the identity is not known."""
 
     seq: int
     identity: UUID | None
@@ -47,14 +47,15 @@ _LOOKS_MAX: Final = 10_000
 
 
 class Lag:
-    """For how long the replica has lacked the oldest event that it lacks, from where both were, look by look."""
+    """The replica's lag: for how long it has lacked the oldest event that it lacks, estimated from where both servers
+    were at each check."""
 
     def __init__(self) -> None:
         self._passed: deque[tuple[float, int]] = deque()
 
     def seconds(self, now: float, primary_seq: int, replica_seq: int) -> float:
-        """The lag, with both places as of `now`. Looks that the replica has caught up with are forgotten. There are so
-        many at most: beyond, the last stands for all that follow, which makes the lag longer than it is."""
+        """The lag, with both seqs as of `now`. Checks that the replica has caught up with are forgotten. At most
+        `_LOOKS_MAX` are kept; beyond that, the last one stands for all that follow, which overestimates the lag."""
         if not self._passed or self._passed[-1][1] < primary_seq:
             since = self._passed.pop()[0] if len(self._passed) >= _LOOKS_MAX else now
             self._passed.append((since, primary_seq))
@@ -70,7 +71,7 @@ class Replica:
     def __init__(
         self, engine: AsyncEngine, scout: AsyncEngine, *, primary: Callable[[], Place], lag_max_seconds: float
     ) -> None:
-        """`primary` says what is known of the primary's log."""
+        """`primary` returns what is known of the primary's log."""
         self.engine = engine
         self._scout = scout
         self._primary = primary
@@ -89,7 +90,7 @@ class Replica:
         return self._fault is None
 
     async def run(self) -> None:
-        """Looks at the replica until cancelled."""
+        """Checks the replica until cancelled."""
         while True:
             try:
                 await self._look()
@@ -112,12 +113,12 @@ class Replica:
         await self._scout.dispose()
 
     def distrust(self, error: BaseException) -> None:
-        """Somebody could not connect to it: nobody else need try before the next look."""
+        """Notes that a reader could not connect to it, so that no other reader tries before the next check."""
         self._judge(f"it cannot be reached ({type(error).__name__})")
 
     async def reaches(self, seq: int, seconds: float) -> bool:
-        """Whether it has the log up to `seq`, now or within so many seconds; if it lags longer than that, it is not
-        waited for. Behind one address there may be several replicas, so a reader asks again with `has`."""
+        """Whether it has the log up to `seq`, now or within this many seconds; if its lag is longer, does not wait at
+        all. There may be several replicas behind one address, so a reader checks again with `has`."""
         if seq <= self._seq:
             return True
         if self._lag_seconds > seconds:
@@ -144,7 +145,7 @@ class Replica:
             async with asyncio.timeout(Liveness.configured().answer_seconds), self._scout.connect() as connection:
                 seq, identity, in_recovery = (await connection.execute(_PLACE)).one()
         except VIEW_FAILED as error:
-            self._seq = 0  # it may be another server when it answers again
+            self._seq = 0  # when it answers again, it may be another server
             self._judge(f"it cannot be reached ({type(error).__name__})")
             return
         primary = self._primary()

@@ -1,9 +1,9 @@
 """Scrapes, and the port that serves nothing else.
 
-A scrape is put together off the event loop, at most once a second (a setting), and whoever asks meanwhile gets the
-same. Each process can answer for all on its machine, because all keep their numbers in the same folder. So each of them
-also listens on the port for metrics, with SO_REUSEPORT: it is served for as long as any process lives, and none is
-there for it alone. Nobody signs in there, which is why it is bound to this machine unless a setting says otherwise.
+A scrape is rendered off the event loop, at most once a second (a setting); requests in between get the same one. Each
+process can answer for all on its machine, because all keep their numbers in the same folder. So each of them also
+listens on the port for metrics, with SO_REUSEPORT: it is served as long as any process lives, without a process of its
+own. There is no authentication, which is why the port is bound to loopback unless a setting says otherwise.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from runtime.metrics import registry
 
 PATH: Final = "/metrics"
 
-# Of the listener: a scraper needs one.
+# At the metrics port; a scraper needs one.
 _CONNECTIONS_MAX: Final = 32
 _STOP_SECONDS: Final = 1
 
 Asking = Callable[[], Awaitable[Sequence[Metric]]]
-"""Asks for what no process counts."""
+"""Queries the metrics that no process keeps."""
 
 _Encoder = Callable[[CollectorRegistry], bytes]
 
 
 class Page(NamedTuple):
-    """A scrape, as one of the formats has it."""
+    """A scrape in one of the formats."""
 
     content_type: str
     body: bytes
@@ -68,7 +68,7 @@ class Scraper:
         self._making = asyncio.Lock()
 
     async def page(self, accept: str) -> Page:
-        """Prometheus text or OpenMetrics, as an Accept header asks for; of all processes of this machine."""
+        """The metrics of all processes of this machine, as Prometheus text or OpenMetrics, by the Accept header."""
         encode, content_type = _encoder(accept)
         async with self._making:
             if time.monotonic() >= self._fresh_until:
@@ -84,12 +84,12 @@ class Scraper:
 
 
 async def nothing_else() -> Sequence[Metric]:
-    """For a scraper that shows what processes count, and nothing else."""
+    """For a scraper that shows only what processes count."""
     return ()
 
 
 def _rendered(encode: _Encoder, families: Sequence[Metric]) -> bytes:
-    """What takes long, for a thread."""
+    """Renders a scrape; slow, so it is run in a thread."""
     collected = CollectorRegistry()
     collected.register(registry())
     collected.register(_Families(families))
@@ -99,19 +99,19 @@ def _rendered(encode: _Encoder, families: Sequence[Metric]) -> bytes:
 def _encoder(accept: str) -> tuple[_Encoder, str]:
     try:
         return choose_encoder(accept)
-    except (TypeError, ValueError):  # it asks for a version that is no number
+    except (TypeError, ValueError):  # the requested version is not a number
         return choose_encoder("")
 
 
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the process's to hear; it stops this as well."""
+        """Leaves signals to the process, which also stops this server."""
         yield
 
 
 class MetricsPort:
-    """The port for metrics; `http` is uvicorn's protocol, or a class of its kind."""
+    """The port for metrics; `http` is a protocol of uvicorn's, by name or as a class."""
 
     def __init__(
         self, scraper: Scraper, host: str, port: int, http: Literal["httptools"] | type[asyncio.Protocol] = "httptools"
@@ -138,7 +138,7 @@ class MetricsPort:
         self._serving: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Serves from now on. Raises OSError when a stranger has the port."""
+        """Starts serving. Raises OSError if another program has the port."""
         self._serving = asyncio.create_task(self._server.serve([_socket(*self._address)]))
 
     async def stop(self) -> None:
@@ -148,14 +148,15 @@ class MetricsPort:
 
 
 def _socket(host: str, port: int) -> socket.socket:
-    """A socket that other processes may listen on too. Raises OSError when a stranger has the port."""
+    """A socket on a port that our other processes may listen on, too. Raises OSError if another program has the
+    port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((host, port))
-        sock.listen(_CONNECTIONS_MAX)  # whoever comes before it is served waits
+        sock.listen(_CONNECTIONS_MAX)  # connections made before it is served wait
     except OSError:
         sock.close()
         raise

@@ -62,7 +62,7 @@ class KeyRing:
         self._stamp = None if path is None else _stamp(path)
         self._look_at = 0.0
         self.version = 0
-        """Rises when the keys change, since a token that was valid before may no longer be."""
+        """Increases when the keys change, since a token that was valid before may no longer be."""
 
     @classmethod
     def shared(cls, secret: str, *, development: bool = False) -> "KeyRing":

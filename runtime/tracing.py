@@ -1,9 +1,9 @@
-"""Traces with OpenTelemetry, set up by its standard variables (OTEL_*) alone. Off, they cost a comparison here and
-there; `tidegate[otel]` brings what it takes to turn them on.
+"""Traces with OpenTelemetry, configured only by its standard variables (OTEL_*). While they are off, they cost a
+comparison here and there; turning them on takes the extra `tidegate[otel]`.
 
-What happens at once is one trace, by parent and child. What happens later, because of a command (its batch, a task, a
-reaction), has a trace of its own that *links* to the one in which the command was sent: its context travels in the
-command's envelope. Spans name things by id only, and of errors only their kind: what an error says often quotes data.
+Work done within a request is one trace of parents and children. What a command causes later (its batch, a task, a
+reaction) has a trace of its own that *links* to the one in which the command was sent, whose context is in the
+command's envelope. Spans carry only ids, and of errors only the kind: error messages often quote data.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Role: TypeAlias = Literal["internal", "server", "client", "producer", "consumer"
 
 _FLUSH_MILLISECONDS: Final = 1_000
 _EXPORTERS: Final = "opentelemetry_traces_exporter"
-# OTLP over HTTP is what the extra brings, and what the specification prefers.
+# OTLP over HTTP is what the extra installs, and what the specification prefers.
 _OTLP_BY_PROTOCOL: Final = {"": "otlp_proto_http", "http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 _TRACEPARENT: Final = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _OFF: Final[AbstractContextManager[None]] = nullcontext()
@@ -65,7 +65,7 @@ def start(service: str) -> None:
 
 
 def use(provider: TracerProvider | None) -> None:
-    """Traces to this provider from now on; None turns traces off."""
+    """Sends traces to this provider from now on; None turns traces off."""
     _State.provider = provider
     _State.tracer = provider.get_tracer("tidegate", version("tidegate")) if provider else None
 
@@ -75,7 +75,7 @@ def is_on() -> bool:
 
 
 async def stop() -> None:
-    """Sends what is left, within a moment: a collector that is away holds up no process."""
+    """Sends what is left, with a short timeout: an unavailable collector must not hold up the process."""
     provider = _State.provider
     if provider is not None:
         use(None)
@@ -118,7 +118,7 @@ def _span(
 
 
 def traceparent() -> str | None:
-    """The context of the current span as W3C text, for what will follow from it; None if it is not recorded."""
+    """The context of the current span as W3C text, to link later spans to; None if it is not recorded."""
     if _State.tracer is None:
         return None
     from opentelemetry.trace import get_current_span
@@ -156,7 +156,7 @@ def send_along(headers: MutableMapping[str, str]) -> None:
 
 
 def _link(traceparent: str) -> Link | None:
-    """None if it is not a valid traceparent: that must not make anything else fail."""
+    """The link to a traceparent; None if that is invalid, which must not make anything else fail."""
     from opentelemetry.trace import Link, SpanContext, TraceFlags
 
     found = _TRACEPARENT.fullmatch(traceparent)
@@ -180,7 +180,7 @@ def exporters_wanted() -> list[str]:
 
 
 async def _in_daemon_thread(provider: TracerProvider) -> None:
-    """Shuts the provider down in a thread that nobody waits for when the process ends."""
+    """Shuts the provider down in a daemon thread, for which the end of the process does not wait."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 

@@ -1,9 +1,9 @@
-"""The fence: nothing is applied to a log that lacks what Redis saw committed.
+"""The fence: nothing is applied to a log that lacks events whose commit Redis knows of.
 
-Redis keeps the identity of the log and the newest seq whose commit was confirmed, for all mailboxes together. It is
-told of a seq only after the commit, before anybody is told of the seq's event, and is asked before Postgres is: so a
-log that ends before that seq, or has a different identity, was started afresh or restored from an older backup. A batch
-notices while it holds its mailbox's position, whichever mailbox that is, and stops; `rejoin` brings both sides back
+Redis keeps the identity of the log and its confirmed seq: the newest seq known to be committed, for all mailboxes
+together. Redis is told of a seq after its commit, before anyone hears of its event, and is asked before Postgres is. So
+a log that ends before the confirmed seq, or has a different identity, started from scratch or was restored from an
+older backup. Any batch notices this while it holds its mailboxes' positions, and stops; `rejoin` brings both sides back
 into step.
 """
 
@@ -26,25 +26,25 @@ class OutOfStep(Exception):
 
 
 class Confirmed(NamedTuple):
-    """A log, and a seq of it that is committed."""
+    """The identity of a log, and a seq of it that is committed."""
 
     identity: UUID
     seq: int
 
     def fits(self, log: Confirmed) -> bool:
-        """Whether a log that has come this far contains everything up to here."""
+        """Whether that log contains everything up to here."""
         return self.identity == log.identity and self.seq <= log.seq
 
 
 class Known(NamedTuple):
-    """What Redis had seen of the log, and how far this process had brought it, before Postgres was asked."""
+    """What Redis knew of the log, and what this process had committed to it, before Postgres was asked."""
 
     heard: Sequence[Confirmed]
     reached: Confirmed | None
 
     def check(self, log: Confirmed) -> None:
-        """Raises OutOfStep if the log in Postgres lacks anything that Redis has seen, or that this process has
-        committed and could not tell Redis yet. What it committed to an earlier log, `rejoin` has dealt with."""
+        """Raises OutOfStep if the log in Postgres lacks anything that Redis knows of, or that this process has
+        committed and could not tell Redis yet. `rejoin` has dealt with what it committed to an earlier log."""
         for known in self.heard:
             if not known.fits(log):
                 raise OutOfStep(f"Redis knows of {known}, Postgres has {log}")
@@ -53,7 +53,7 @@ class Known(NamedTuple):
             raise OutOfStep(f"{ours} was committed here, Postgres has {log}")
 
 
-# The log's identity and how far it has come; for a transaction that holds the necessary locks.
+# The log's identity and last seq; for a transaction that holds the necessary locks.
 LOG_OF_TODAY: Final = """
     (SELECT identity FROM log_branches ORDER BY number DESC LIMIT 1) AS identity,
     (SELECT last_seq FROM event_counter) AS last_seq
@@ -61,7 +61,7 @@ LOG_OF_TODAY: Final = """
 
 
 class Fence:
-    """What a process has heard from Redis, and what it has yet to tell Redis."""
+    """What a process has heard from Redis about the log, and what it has yet to tell Redis."""
 
     def __init__(self) -> None:
         self._heard: Sequence[Confirmed] | None = None
@@ -72,16 +72,16 @@ class Fence:
         pipeline.zrange(LOG_KEY, 0, -1, withscores=True)
 
     def hear(self, answer: Any) -> None:
-        """Takes the answer. While the node of a cluster that has it is away, what was heard last stands; raises that if
-        nothing was."""
+        """Takes the answer. While the cluster node that knows it is unavailable, the last answer counts; raises
+        NodeUnavailable if there is none."""
         if not isinstance(answer, NodeUnavailable):
             self._heard = _confirmed(answer)
         elif self._heard is None:
             raise answer
 
     def known(self) -> Known:
-        """What is known now, for the log that Postgres is asked for next. Other batches of the process go on meanwhile:
-        what they bring to be known after the question need not be in its answer."""
+        """What is known now, to be compared with the log that Postgres is asked for next. Take it before asking: other
+        batches of this process may commit more meanwhile, which Postgres's answer need not contain."""
         return Known(self._heard or (), self._reached)
 
     def reach(self, log: Confirmed) -> None:
@@ -96,7 +96,7 @@ class Fence:
 
 
 async def confirm(client: Client, log: Confirmed) -> None:
-    """Tells Redis of a log that somebody has read, and is about to tell others of. Raises what Redis raises."""
+    """Tells Redis of a committed seq that the caller has read and is about to pass on. Raises what Redis raises."""
     await always(client, "ZADD", LOG_KEY, "XX", "GT", log.seq, str(log.identity))
 
 

@@ -1,5 +1,5 @@
-"""The worker's side of the mailboxes: reading after a position, trimming what is applied, and keeping them awake. What
-is applied is decided not here but by the position row in Postgres. Redis may forget or repeat any of this.
+"""The worker's side of the mailboxes: reads entries after a position, trims applied ones, and keeps mailboxes awake.
+The position row in Postgres decides what has been applied, so Redis may forget or repeat any of this.
 """
 
 import sys
@@ -22,7 +22,7 @@ _LEAD: Final = Script((_FOLDER / "lead.lua").read_text())
 _RESIGN: Final = Script((_FOLDER / "resign.lua").read_text())
 
 
-# In entries; this many of the largest are a few megabytes.
+# In entries; even the largest ones then come to only a few megabytes.
 _LEAST_ASKED_FOR: Final = 16
 
 
@@ -47,7 +47,7 @@ class Remembered(NamedTuple):
     position: str
 
     def fits(self, bookmark: Bookmark) -> bool:
-        """Whether Postgres knows of all this."""
+        """Whether Postgres knows of all of this, too."""
         return self.identity == bookmark.identity and entry_order(self.position) <= entry_order(bookmark.position)
 
 
@@ -66,8 +66,8 @@ def entry_order(entry_id: str) -> tuple[int, int]:
 
 
 class Inbox:
-    """The mailboxes as a worker sees them. In a cluster, those on a node that is away are as if they were empty, or out
-    of step, until it or a replica has come back."""
+    """The mailboxes as a worker sees them. In a cluster, those on an unavailable node seem empty or out of step until
+    it or a replica is back."""
 
     def __init__(self, client: Client, *, awake_milliseconds: int, read_max_bytes: int) -> None:
         self._client = client
@@ -78,8 +78,8 @@ class Inbox:
         self._awake_milliseconds = awake_milliseconds
 
     async def read(self, mailbox: int, position: str, count: int) -> list[Entry]:
-        """Up to `count` entries after `position`, oldest first: as many as fit, but at least one however large it is.
-        Only for looking: entries to apply are read by `read_each`, which asks the fence."""
+        """Up to `count` entries after `position`, oldest first: as many as fit, but at least one, however large. Only
+        for inspection: entries to apply are read by `read_each`, which asks the fence."""
         found: Any = await self._client.xrange(stream_key(mailbox), min=f"({position}", count=self.asks(count))
         entries = [(mailbox, Entry(entry_id.decode(), fields)) for entry_id, fields in found]
         return [entry for _, entry in self.fitting(entries)]
@@ -89,9 +89,9 @@ class Inbox:
         return min(count, 2 * self._fit_lately)
 
     def fitting(self, entries: Sequence[tuple[int, Entry]]) -> Sequence[tuple[int, Entry]]:
-        """As many of the first entries as fit into one batch by their bytes, but at least one however large it is.
-        Redis has no limit in bytes, and entries that do not fit were read in vain: from now on, at most twice as many
-        are requested as fitted last time.
+        """As many of the first entries as fit into one batch by their size, but at least one, however large. Redis
+        cannot limit a read by bytes, and entries that do not fit have been read in vain, so at most twice as many are
+        requested next time as fitted this time.
         """
         size = 0
         for number, (_, entry) in enumerate(entries):
@@ -106,8 +106,8 @@ class Inbox:
     async def read_each(
         self, positions: Mapping[int, str], count: int, *, wait_milliseconds: int | None = None
     ) -> dict[int, list[Entry]]:
-        """Up to `count` entries after each position, oldest first, for the mailboxes that have any: one round trip for
-        all. With `wait_milliseconds`, waits that long for the first to come. The fence is asked last."""
+        """Up to `count` entries after each position, oldest first, for the mailboxes that have any, in one round trip.
+        With `wait_milliseconds`, waits up to that long for the first entry. The fence is asked last."""
         if self._watch is not None:
             return await self._read_everywhere(self._watch, positions, count, wait_milliseconds)
         mailboxes = {stream_key(mailbox): mailbox for mailbox in positions}
@@ -124,7 +124,7 @@ class Inbox:
     async def _read_everywhere(
         self, watch: Watch, positions: Mapping[int, str], count: int, wait_milliseconds: int | None
     ) -> dict[int, list[Entry]]:
-        """The same in a cluster, whose nodes read only one slot with a command, and are asked side by side."""
+        """`read_each` for a cluster, where a command can read only one slot; all nodes are asked concurrently."""
         if wait_milliseconds is not None:
             await watch.wait(positions, wait_milliseconds)
         pipeline = self._client.pipeline(transaction=False)
@@ -141,9 +141,9 @@ class Inbox:
         }
 
     async def out_of_step(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
-        """The mailboxes of which Redis has seen more applied than these positions say, or to a log other than the one
-        of this identity: Postgres was restored or started afresh, or another worker has moved on meanwhile. And those
-        that cannot be asked about."""
+        """The mailboxes of which Redis knows more to be applied than these positions say, or to a log of another
+        identity: Postgres was restored or wiped, or another worker has moved on meanwhile. Also those on an unavailable
+        node."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in positions:
             pipeline.hmget(log_key(mailbox), "identity", "position")
@@ -156,9 +156,9 @@ class Inbox:
         ]
 
     async def trim(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
-        """Removes the entries up to and including each position: they have been applied to the log of this identity.
-        Returns the mailboxes whose stream is out of step with that: nothing was removed from them, and `rejoin` must
-        come first.
+        """Removes the entries up to and including each position, which have been applied to the log of this identity.
+        Returns the mailboxes whose stream is out of step with that; nothing is removed from them until `rejoin` has
+        repaired them.
         """
         pipeline = self._client.pipeline(transaction=False)
         for mailbox, position in positions.items():
@@ -170,7 +170,7 @@ class Inbox:
 
     async def rejoin(self, mailbox: int, bookmark: Bookmark, applied: int) -> int:
         """Brings a stream back into step with the bookmark and the number of entries ever applied. Returns how many
-        entries now wait after the position. The position must be locked meanwhile."""
+        entries wait after the position. The caller must hold the position's lock."""
         milliseconds, sequence = entry_order(bookmark.position)
         waiting: int = await _REJOIN(
             self._client,
@@ -180,25 +180,25 @@ class Inbox:
         return waiting
 
     async def lead(self, drainer: str) -> bool:
-        """Whether `drainer` leads: all mailboxes are then awake for it. It takes the lead if nobody has it, for as long
-        as a mailbox stays awake. While the node of a cluster that knows is away, everybody does: it costs work, and
-        harms nobody."""
+        """Whether `drainer` leads, which keeps all mailboxes awake for it. It takes the lead, a lease that lasts as
+        long as a mailbox stays awake, if nobody has it. While the cluster node that keeps the lease is unavailable,
+        every process leads: that costs work, but is safe."""
         try:
             return bool(await _LEAD(self._client, [LEADER_KEY], [drainer, self._awake_milliseconds]))
         except NodeUnavailable:
             return True
 
     async def stay_awake(self, mailboxes: Iterable[int]) -> None:
-        """Marks these mailboxes as being drained; to be repeated before `awake_milliseconds` are over."""
+        """Marks these mailboxes as being drained; to be repeated within `awake_milliseconds`."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in mailboxes:
             always(pipeline, "SET", awake_key(mailbox), b"1", "PX", self._awake_milliseconds)
         await as_far_as_possible(pipeline)
 
     async def fall_asleep(self, drainer: str, positions: Mapping[int, str]) -> bool:
-        """Marks these mailboxes as no longer being drained, and ends the lead of `drainer`. False if something has just
-        come in after a position: then stay awake. Tells Redis how far the log has come: whoever leaves because the log
-        has gone back may be the only one to know."""
+        """Marks these mailboxes as no longer being drained, and gives up the lead of `drainer`. False if something has
+        just arrived after a position: then stay awake. Also tells Redis the log's last seq: a process that leaves
+        because the log was put back may be the only one that knows it."""
         pipeline = self._client.pipeline(transaction=False)
         self.fence.confirm(pipeline)
         for mailbox in positions:
@@ -208,18 +208,19 @@ class Inbox:
         return not (positions and await self.read_each(positions, 1))
 
     async def call_asleep(self, mailboxes: Iterable[int]) -> None:
-        """Has the sweep wake these mailboxes if they hold anything: the worker that was awake may have left it."""
+        """Marks these mailboxes as asleep, so that the sweep wakes them if they hold anything: the worker that was
+        awake may have skipped them."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in mailboxes:
             pipeline.delete(awake_key(mailbox))
         await as_far_as_possible(pipeline)
 
     async def wake(self, mailbox: int) -> bool:
-        """Takes the right to wake the mailbox; False if somebody else just has."""
+        """Claims the right to wake the mailbox; False if another process has just claimed it."""
         return bool(await always(self._client, "SET", awake_key(mailbox), b"1", "NX", "PX", self._awake_milliseconds))
 
     async def forgotten(self, mailboxes: Iterable[int]) -> list[int]:
-        """Those of the mailboxes that hold entries and are not awake."""
+        """The mailboxes among these that hold entries but are not awake."""
         asked = sorted(mailboxes)
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in asked:

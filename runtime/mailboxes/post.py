@@ -1,8 +1,8 @@
-"""The gateway's side of the mailboxes: commands of concurrent requests travel together, and are durable on return.
-While one pipeline is on its way, the next gathers; so the higher the load, the more one round trip and one fsync carry.
-In a cluster each node has pipelines of its own, so that one that is slow or away holds up nobody else's commands.
-If an answer is lost, that is reported and the command never re-sent: it may or may not be in the mailbox, and only the
-client (with an Idempotency-Key) can safely send it again.
+"""The gateway's side of the mailboxes: commands of concurrent requests are sent together, and are durable on return.
+While one pipeline is on its way, the next one fills, so the higher the load, the more commands share a round trip and
+an fsync. In a cluster each node has pipelines of its own, so that a slow or unavailable node does not hold up the
+others' commands. If an answer is lost, that is reported, and the command is never re-sent: it may or may not be in the
+mailbox, and only the client (with an Idempotency-Key) can safely send it again.
 """
 
 import asyncio
@@ -44,8 +44,8 @@ class Claim(NamedTuple):
 
 
 class Claimed(msgspec.Struct, frozen=True, array_like=True):
-    """What is remembered under an idempotency key: the first command that used it, its request's fingerprint, and the
-    id of what it is about."""
+    """What is remembered under an idempotency key: the first command that used it, the fingerprint of its request, and
+    the id of the resource that it is about."""
 
     fingerprint: bytes
     command_id: UUID
@@ -60,7 +60,8 @@ class Claimed(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Known(NamedTuple):
-    """What the first command with an idempotency key left there, and whether it still waits in the mailbox."""
+    """What the first command with an idempotency key left under it, and whether that command still waits in the
+    mailbox."""
 
     value: bytes
     waits: bool
@@ -75,12 +76,12 @@ class PostQueueFull(Exception):
 
 
 class MailboxesUnavailable(Exception):
-    """Redis did not answer: whether the command was accepted is not known."""
+    """Redis did not answer: it is unknown whether the command was accepted."""
 
 
 @cache
 def _keys(mailbox: int) -> tuple[str, ...]:
-    """The keys of a mailbox that the script takes."""
+    """The keys of a mailbox for the script."""
     return stream_key(mailbox), awake_key(mailbox), weight_key(mailbox), *claims_keys(mailbox)
 
 
@@ -121,40 +122,40 @@ class Poster:
         self._queue_max_commands = queue_max_commands
         self._queued = 0
         self._gathering: dict[object, dict[int, list[_Post]]] = {}
-        """By the client's lane."""
+        """Keyed by the client's lane."""
         self._sending: dict[object, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waking: set[asyncio.Task[None]] = set()
 
     @property
     def queued(self) -> int:
-        """Commands on their way to Redis."""
+        """The number of commands on their way to Redis."""
         return self._queued
 
     async def post(self, mailbox: int, entry: bytes, claim: Claim | None = None) -> Known | None:
-        """Accepts one command: on return it is on Redis's disk, after all that were posted there earlier. Returns None,
-        or what an earlier command with the same idempotency key left: then nothing was posted. Raises MailboxFull,
-        PostQueueFull or MailboxesUnavailable.
+        """Accepts one command: on return it is on Redis's disk, after all commands posted to the mailbox before it. If
+        an earlier command has used the idempotency key, posts nothing and returns what that left; otherwise returns
+        None. Raises MailboxFull, PostQueueFull or MailboxesUnavailable.
         """
         if self._queued >= self._queue_max_commands:
             raise PostQueueFull
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()  # which would cost a system call (getpid) each time
+            self._loop = asyncio.get_running_loop()  # kept, because each call costs a system call (getpid)
         answer: asyncio.Future[Known | None] = self._loop.create_future()
         lane = self._client.lane(stream_key(mailbox))
         self._gathering.setdefault(lane, {}).setdefault(mailbox, []).append(_Post(entry, claim, answer))
         self._queued += 1
         if lane not in self._sending:
-            # Not in the context of the request that happens to be the first.
+            # In an empty context, not in that of the request that happens to come first.
             self._sending[lane] = self._loop.create_task(self._send_all(lane), context=Context())
         return await answer
 
     async def post_once(
         self, mailbox: int, entry: bytes, claim: Claim | None, is_applied: Callable[[UUID], Awaitable[bool]]
     ) -> Claimed | None:
-        """The same for claims that are `Claimed`; returns the first command with the key if it is still waiting, or if
-        `is_applied` confirms that it was applied. Otherwise Redis remembers a history that is gone (Postgres was
-        started afresh, or restored): the key is freed and the command posted. Raises what either raises."""
+        """Like `post`, for claims whose value is a `Claimed`. Returns the first command with the key if it is still
+        waiting, or if `is_applied` confirms that it was applied. Otherwise Redis remembers a history that is gone
+        (Postgres was wiped or restored), so the key is freed and the command posted. Raises what either raises."""
         while (known := await self.post(mailbox, entry, claim)) is not None and claim is not None:
             first = Claimed.decode(known.value)
             if known.waits or await is_applied(first.command_id):
@@ -200,7 +201,7 @@ class Poster:
     async def _send(self, batch: dict[int, list[_Post]]) -> None:
         try:
             answers = await self._execute(batch)
-        except Exception as error:  # whatever it is, those who posted must be told
+        except Exception as error:  # whatever it is, the posting requests must learn of it
             answers = [error] * len(batch)
         for (mailbox, posts), answer in zip(batch.items(), answers, strict=True):
             self._queued -= len(posts)
@@ -243,7 +244,7 @@ class Poster:
     @staticmethod
     def _answer(posts: list[_Post], results: list[bytes]) -> None:
         for post, result in zip(posts, results, strict=True):
-            if post.answer.done():  # the request was abandoned meanwhile; its command is accepted all the same
+            if post.answer.done():  # the request was abandoned meanwhile; its command is accepted anyway
                 continue
             if result == _FULL:
                 post.answer.set_exception(MailboxFull())

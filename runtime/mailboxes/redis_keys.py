@@ -3,7 +3,7 @@
 from typing import Final
 
 LOG_KEY: Final = "mailboxes:log"
-"""The log that all mailboxes are applied to: the newest seq known to be committed (the score), by identity."""
+"""The log that all mailboxes are applied to: a sorted set with its newest committed seq (the score) by identity."""
 
 LEADER_KEY: Final = "mailboxes:leader"
 """The worker process that all mailboxes are awake for; expires unless renewed."""
@@ -20,12 +20,13 @@ def awake_key(mailbox: int) -> str:
 
 
 def weight_key(mailbox: int) -> str:
-    """How many bytes of memory the stream takes, as `post` last measured it and has added since; expires soon."""
+    """The bytes of memory that the stream takes: as `post` last measured it, plus what it has added since; expires
+    soon."""
     return f"mailbox:{{{mailbox}}}:weight"
 
 
 def log_key(mailbox: int) -> str:
-    """Which log the mailbox's commands were applied to, and how far: `identity`, and the `position` reached."""
+    """The `identity` of the log that the mailbox's commands were applied to, and the `position` reached."""
     return f"mailbox:{{{mailbox}}}:log"
 
 
@@ -35,5 +36,5 @@ def claims_keys(mailbox: int) -> tuple[str, str]:
 
 
 def idempotency_field(principal: str, key: str) -> str:
-    """What `key` is called among the claims. Length first: no principal can name another's key."""
+    """The field of `key` among the claims. It begins with a length, so that no principal can name another's key."""
     return f"{len(principal)}:{principal}:{key}"

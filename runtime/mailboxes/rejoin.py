@@ -1,12 +1,11 @@
 """Keeps mailboxes and their positions in step, for when Redis or Postgres is replaced, restored or wiped.
 
-A position is a stream id. A Redis that does not know it might give new entries lower ids, if its clock is behind, and
-they would never be read. A Postgres that was started afresh, or restored from an older backup, does not know what Redis
-has seen applied: seqs will be given out again, so the log continues under a new identity. The process that finds the
-two out of step mends the mailbox under the position's lock; workers leave it alone until then. Waiting commands are
-kept, and applied. What was lost with either side cannot be recovered here, nor new entries that a slow clock numbered
-too low before this was noticed; so every mending is counted, in the metrics and in the mailbox's row, and `verify`
-reports it.
+A position is a stream id. A Redis that does not know it might assign lower ids to new entries, if its clock is behind,
+and they would never be read. A Postgres that was wiped, or restored from an older backup, lacks what Redis knows to be
+applied: it will assign the same seqs again, so the log continues under a new identity. The process that finds the two
+out of step repairs the mailbox under the position's lock; workers leave it alone until then. Waiting commands are kept
+and applied. What was lost with either side cannot be recovered here, nor entries that a slow clock numbered too low
+before this was noticed. So every repair is counted, in the metrics and in the mailbox's row, and `verify` reports it.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _ROWS: Final = """
 
 
 class Rejoined(NamedTuple):
-    """All existing mailboxes, those that were mended, and how many commands wait in the latter."""
+    """All existing mailboxes, those that were repaired, and how many commands wait in the latter."""
 
     mailboxes: list[int]
     mended: list[int]
@@ -46,12 +45,12 @@ class Rejoined(NamedTuple):
 
 
 async def rejoin(pool: asyncpg.Pool[Any], client: Client, inbox: Inbox, mailboxes: Iterable[int] = ()) -> Rejoined:
-    """Mends the mailboxes that are out of step, among those given and all that have a position. In a cluster, those on
-    a node that is away, or goes away meanwhile, are left for later; while the node is away that knows the log, all are.
+    """Repairs the mailboxes that are out of step, among those given and all that have a position. In a cluster,
+    mailboxes on an unavailable node are left for later; so are all, while the node that knows the log is unavailable.
     """
     asked = sorted(mailboxes)
-    # Whatever Redis knows to be applied, Postgres knew first; whatever Postgres knows, Redis gave out first. Reading in
-    # this order keeps busy mailboxes from seeming out of step.
+    # Whatever Redis knows to be applied, Postgres knew before; whatever Postgres knows, Redis had assigned before.
+    # Reading in this order keeps busy mailboxes from seeming out of step.
     applied = await _known_applied(client, asked)
     confirmed = await known_to(client)
     async with pool.acquire() as connection:
@@ -69,7 +68,7 @@ async def rejoin(pool: asyncpg.Pool[Any], client: Client, inbox: Inbox, mailboxe
                 "the log continues as %s",
                 identity,
             )
-    with suppress(NodeUnavailable):  # then it becomes known the next time; until then, nothing is applied to a new log
+    with suppress(NodeUnavailable):  # the next call tells it; until then, nothing is applied to a new log
         await make_known(client, Confirmed(identity, last_seq), confirmed)
     mended: list[int] = []
     waiting = 0
@@ -83,7 +82,7 @@ async def rejoin(pool: asyncpg.Pool[Any], client: Client, inbox: Inbox, mailboxe
         if _out_of_step(bookmark, row["entries"] or 0, stand[mailbox]._replace(knows=applied.get(mailbox))):
             try:
                 waits = await _mend(pool, client, inbox, mailbox)
-            except NodeUnavailable:  # since it was looked at
+            except NodeUnavailable:  # the node has become unavailable since
                 continue
             if waits is not None:
                 mended.append(mailbox)
@@ -107,7 +106,7 @@ def _is_put_back(branches: Branches, last_seq: int, confirmed: Sequence[Confirme
 def _has_gone_back(
     branches: Branches, positions: Mapping[int, str | None], applied: Mapping[int, Remembered | None]
 ) -> bool:
-    """The same, by what Redis knows of single mailboxes, for a Redis that does not know the log yet."""
+    """Like `_is_put_back`, for a Redis that does not know the log yet: compares what it knows of each mailbox."""
     ours = {branch.identity for branch in branches}
     for mailbox, known in applied.items():
         if known is not None:
@@ -118,7 +117,7 @@ def _has_gone_back(
 
 
 async def _known_applied(client: Client, mailboxes: Sequence[int]) -> dict[int, Remembered | None]:
-    """What Redis knows to be applied, without the mailboxes on a node of a cluster that is away."""
+    """What Redis knows to be applied, except for mailboxes on an unavailable node of a cluster."""
     pipeline = client.pipeline(transaction=False)
     for mailbox in mailboxes:
         pipeline.hmget(log_key(mailbox), "identity", "position")
@@ -130,8 +129,9 @@ async def _known_applied(client: Client, mailboxes: Sequence[int]) -> dict[int, 
 
 
 def _out_of_step(bookmark: Bookmark, entries: int, stream: Standing) -> bool:
-    """Whether Redis knows of something that Postgres does not, or of fewer entries than were applied: a replica that
-    took over lacks what was applied just before, and gives out ids behind the position all the same."""
+    """Whether Redis knows of something that Postgres does not, or has seen fewer entries than were applied. The latter
+    happens after a failover: the replica lacks the last applied entries, although it may assign ids after the
+    position."""
     if stream.knows is not None and not stream.knows.fits(bookmark):
         return True
     if stream.last_id is None:
@@ -140,8 +140,8 @@ def _out_of_step(bookmark: Bookmark, entries: int, stream: Standing) -> bool:
 
 
 async def _mend(pool: asyncpg.Pool[Any], client: Client, inbox: Inbox, mailbox: int) -> int | None:
-    """Brings one mailbox into step; returns how many commands wait in it, or None if that is unnecessary, or impossible
-    now."""
+    """Brings one mailbox into step; returns how many commands wait in it, or None if that is unnecessary or not
+    possible now."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("INSERT INTO mailboxes (mailbox) VALUES ($1) ON CONFLICT DO NOTHING", mailbox)
         row = await connection.fetchrow(
@@ -150,7 +150,7 @@ async def _mend(pool: asyncpg.Pool[Any], client: Client, inbox: Inbox, mailbox: 
         if row is None:
             return None
         bookmark = Bookmark(row["position"], (await read_branches(connection)).identity)
-        # Seen without the lock, a busy mailbox may have looked out of step.
+        # Check again under the lock: without it, a busy mailbox may have seemed out of step.
         stream = (await standings(client, {mailbox: bookmark.position})).get(mailbox)
         if stream is None or not _out_of_step(bookmark, row["entries"], stream):
             return None

@@ -1,5 +1,5 @@
-"""Commands that do not come through the gateway: the CLI, jobs and reactions post them the same way, and wait for
-outcomes. Idempotency keys make it safe to send again what may have been sent before; the first outcome stands.
+"""Sends commands that do not come through the gateway: the CLI, jobs and reactions post them the same way, and wait for
+their outcomes. Idempotency keys make it safe to send a command again; its first outcome counts.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _PAUSES_PER_ANSWER: Final = 2
 _RETRY_SECONDS: Final = 0.1
 _ASKED_AT_ONCE: Final = 5_000
 
-# Two statements, each using a primary key: for a join, the planner may read whole tables. `applied_at` is when the
-# batch began to decide.
+# Two statements, each using a primary key, because for a join the planner may read whole tables. `applied_at` is when
+# the batch began to decide.
 _COMMANDS: Final = """
     SELECT id, status, extract(epoch FROM applied_at - accepted_at)::float8 AS seconds, seq
     FROM commands WHERE id = ANY($1::uuid[])
@@ -47,8 +47,8 @@ _EVENTS: Final = f"""
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """`status` as in the commands table, `type` of the first event, empty if that is archived, `code` and `detail` of a
-    rejection or failure, `seconds` from accepted to applied."""
+    """An outcome: `status` as in the commands table; `type` of the first event, empty if that is archived; `code` and
+    `detail` of a rejection or failure; `seconds` from acceptance to application."""
 
     status: str
     seconds: float
@@ -100,12 +100,12 @@ class Sender:
         remembered: bool = True,
         patience_seconds: float,
     ) -> UUID:
-        """Posts the command and returns its id: that of the first one if the key was used before for the same request,
-        by its fingerprint. While a mailbox is full or Redis is unavailable, it retries up to the given time; that is
-        safe with a key, and without one it waits only for a full mailbox. Raises what the last attempt raised, or
-        KeyReused. Unless `remembered`, a key takes no memory in Redis, and only Postgres recognises a repetition: the
-        command then has its own id, and the outcome of the first. This is for hundreds of thousands of keys that are
-        hardly ever used again.
+        """Posts the command and returns its id; if the key was used before for the same request (by fingerprint), that
+        of the first command. Retries up to the given time while the mailbox is full, and, if there is a key to make
+        that safe, also while Redis is unavailable. Raises what the last attempt raised, or KeyReused. Unless
+        `remembered`, the key takes no memory in Redis, and only Postgres recognises a repetition: the command then has
+        its own id, and the outcome of the first. This is for hundreds of thousands of keys that are hardly ever used
+        again.
         """
         until = time.monotonic() + patience_seconds
         envelope = seal(
@@ -135,7 +135,7 @@ class Sender:
             return first.command_id
 
     async def _is_applied(self, command_id: UUID) -> bool:
-        """Whether the log has the command; asked so rarely that it opens its own connection."""
+        """Whether the log has the command. It is asked so rarely that each call opens a connection."""
         connection = await asyncpg.connect(asyncpg_dsn(self._database_url), timeout=CONNECT_TIMEOUT_SECONDS)
         try:
             found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM commands WHERE id = $1)", command_id)
@@ -150,9 +150,9 @@ class Sender:
 async def wait_for_outcomes(
     pool: asyncpg.Pool[Any], command_ids: Iterable[UUID], progress: Callable[[int], None] = lambda done: None
 ) -> dict[UUID, Settled]:
-    """Collects outcomes until all are there, or none has come for NO_PROGRESS_SECONDS, even if the database is
-    unavailable meanwhile. A repeated command's outcome is that of the first one. `progress` is called with the number
-    of outcomes so far.
+    """Collects outcomes until all are there, or none has arrived for NO_PROGRESS_SECONDS; survives the loss of the
+    database meanwhile. A repeated command's outcome is that of the first one. `progress` is called with the number of
+    outcomes so far.
     """
     waiting = set(command_ids)
     outcomes: dict[UUID, Settled] = {}
@@ -171,13 +171,13 @@ async def wait_for_outcomes(
             progress(len(outcomes))
         elif now - last_news > NO_PROGRESS_SECONDS:
             break
-        if waiting:  # large queries are made less often
+        if waiting:  # the slower the query, the less often it is made
             await asyncio.sleep(max(_POLL_SECONDS, _PAUSES_PER_ANSWER * (now - asked)))
     return outcomes
 
 
 async def read_outcomes(pool: asyncpg.Pool[Any], command_ids: Sequence[UUID]) -> dict[UUID, Settled]:
-    """The outcomes that exist. A repeated command's outcome is that of the first one."""
+    """The outcomes known so far. A repeated command's outcome is that of the first one."""
     found: dict[UUID, Settled] = {}
     repeated: dict[UUID, list[UUID]] = {}
     for start in range(0, len(command_ids), _ASKED_AT_ONCE):

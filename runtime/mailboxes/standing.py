@@ -1,4 +1,4 @@
-"""How mailboxes stand in Redis, to be compared with their positions."""
+"""The state of mailboxes in Redis, to be compared with their positions in Postgres."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _COUNT: Final = Script((Path(__file__).parent / "count.lua").read_text())
 
 
 class Standing(NamedTuple):
-    """What Redis says of a mailbox: the last id it gave out, how many entries were ever added, how many of them stand
-    behind the position that was asked about, and what it knows of the log; no id if there is no stream."""
+    """A mailbox in Redis: the last id that was assigned (None if there is no stream), how many entries were ever added,
+    how many of them come after the given position, and what Redis knows of the log."""
 
     last_id: str | None
     added: int
@@ -26,13 +26,13 @@ class Standing(NamedTuple):
 
     @property
     def before(self) -> int:
-        """How many entries were ever added up to that position. A busy mailbox may have come further since the
-        position was read: then it is more than that many, and never fewer."""
+        """How many entries were ever added up to that position. If a busy mailbox has advanced since the position was
+        read, this is too many, but never too few."""
         return self.added - self.waiting
 
 
 async def standings(client: Client, positions: Mapping[int, str]) -> dict[int, Standing]:
-    """How these mailboxes stand, except for those on a node of a cluster that is away."""
+    """The state of these mailboxes, except for those on an unavailable node of a cluster."""
     pipeline = client.pipeline(transaction=False)
     for mailbox, position in positions.items():
         _COUNT.add(pipeline, [stream_key(mailbox), log_key(mailbox)], [position])

@@ -1,4 +1,4 @@
-"""Waiting for mailboxes of a cluster: no command waits for streams of several slots, so there is one for each."""
+"""Waits for the mailboxes of a cluster. No command can block on streams of several slots, so there is one for each."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from runtime.redis_pipeline import Client
 
 
 class Watch:
-    """Commands that wait, at most one for a mailbox. When one sees something, the others are left to end by themselves,
-    and used again meanwhile: to cut them short would cost their connections."""
+    """Blocking reads, at most one per mailbox. When one sees an entry, the others are left to time out, and reused
+    until then: cancelling them would cost their connections."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._waiting: dict[int, tuple[str, asyncio.Task[bool | None]]] = {}
 
     async def wait(self, positions: Mapping[int, str], milliseconds: int) -> None:
-        """Returns when something stands behind one of the positions, or that time is over, or no node can be asked."""
+        """Returns when there is an entry after one of the positions, when the time is up, or when no node can be
+        asked."""
         until = time.monotonic() + milliseconds / 1000
         unavailable: set[int] = set()
         while (left := until - time.monotonic()) > 0:
@@ -45,7 +46,7 @@ class Watch:
         return task
 
     async def _sees(self, mailbox: int, position: str, milliseconds: int) -> bool | None:
-        """Whether something came; None if that could not be asked."""
+        """Whether an entry arrived; None if the node could not be asked."""
         try:
             found: Any = await self._client.xread({stream_key(mailbox): position}, count=1, block=milliseconds)
         except (RedisError, OSError):

@@ -1,5 +1,5 @@
-"""Metrics whose labels have closed sets of values, given with `allow`; any other value counts as `other`. So nothing
-that a client makes up (a method, a path, a code) can create a time series.
+"""Metrics whose labels have closed sets of values, given with `allow`; any other value counts as `other`. So a client
+cannot create a time series with a value that it makes up (a method, a path, a code).
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Final, Literal, NamedTuple, Self
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-# Values are kept where `multiprocess` says, which has to be said before the first metric is made.
+# `multiprocess` decides where values are kept, so it must be imported before the first metric is created.
 from runtime.metrics import multiprocess as multiprocess
 
 OTHER: Final = "other"
 
 
 class Closed:
-    """Restricts a metric's labels to closed sets of values. The metric for each combination of values is an object of
-    the same class, made by its constructor, so the sets are kept in an attribute. The library takes longer to find such
-    a metric than to count with it, so those whose values are all allowed are remembered."""
+    """Restricts a metric's labels to closed sets of values. The library constructs an object of the same class for each
+    combination of values, so the sets are kept in an attribute, not passed to the constructor. Finding such an object
+    takes the library longer than counting with it, so those whose values are all allowed are remembered."""
 
     _name: str
     _labelnames: Sequence[str]
@@ -47,7 +47,7 @@ class Closed:
         pairs = zip(map(str, values), self._sets(), strict=True)
         counted = tuple(value if value in allowed else OTHER for value, allowed in pairs)
         found: Self = super().labels(*counted)  # type: ignore[misc]
-        if counted == labelvalues:  # keeps their number within what the sets allow
+        if counted == labelvalues:  # so the sets bound how many are remembered
             self._found[labelvalues] = found
         return found
 
@@ -84,7 +84,7 @@ class BatchHistogram(Histogram):
 
 
 class Asked(NamedTuple):
-    """A metric that no process keeps: its values are asked for at the moment of a scrape."""
+    """A metric that no process keeps: its values are queried at each scrape."""
 
     name: str
     documentation: str
@@ -92,6 +92,6 @@ class Asked(NamedTuple):
     type: Literal["gauge", "counter"] = "gauge"
 
     def family(self) -> GaugeMetricFamily | CounterMetricFamily:
-        """Its samples are yet to be added."""
+        """The metric's family, without samples."""
         kind = GaugeMetricFamily if self.type == "gauge" else CounterMetricFamily
         return kind(self.name, self.documentation, labels=self.labels)

@@ -1,6 +1,6 @@
-"""Exemplars: for a bucket of a histogram, the id of something that fell into it, to be looked up by. OpenMetrics shows
-them. The ids are ours, or those that clients gave their requests; they are no labels, and add no time series. In a
-folder that processes share, each has a file of its own, which every heartbeat writes.
+"""Exemplars: for a bucket of a histogram, the id of something that fell into it, to look it up by. OpenMetrics shows
+them. The ids are ours, or those that clients gave their requests; they are not labels, so they add no time series. In a
+shared folder, each process has a file of its own, which every heartbeat writes.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _unwritten: Final[set[Bucket]] = set()
 
 
 def note(histogram: Histogram, value: float, **ids: str) -> None:
-    """Something with this id had this value; it was observed already."""
+    """Notes an exemplar: something with these ids had this value. The value has already been observed."""
     if any(len(each) > _VALUE_MAX_CHARS for each in ids.values()):
         return
     index, at = bisect_left(histogram._upper_bounds, value), time.time()
-    histogram._buckets[index].set_exemplar(Exemplar(ids, value, at))  # which does nothing in a shared folder
+    histogram._buckets[index].set_exemplar(Exemplar(ids, value, at))  # has no effect with a shared folder
     if FOLDER is not None:
         labels = tuple(sorted(zip(histogram._labelnames, histogram._labelvalues, strict=True)))
         bound = floatToGoString(histogram._upper_bounds[index])  # type: ignore[no-untyped-call]
@@ -51,20 +51,20 @@ def note(histogram: Histogram, value: float, **ids: str) -> None:
 
 
 def write() -> None:
-    """Shows what was noted to the other processes."""
+    """Writes what was noted to the shared folder, for the other processes."""
     if FOLDER is not None and _unwritten:
         _unwritten.clear()
         FOLDER.put(EXEMPLARS, msgspec.json.encode(list(_rows.values())))
 
 
 def read(folder: Folder) -> Mapping[Bucket, Exemplar]:
-    """The newest of all living processes."""
+    """The newest exemplars of all living processes."""
     newest: dict[Bucket, _Row] = {}
     for content in folder.contents(EXEMPLARS):
         try:
             rows = msgspec.json.decode(content, type=list[_Row])
         except msgspec.DecodeError:
-            continue  # it is just being written
+            continue  # the file is just being written
         for row in rows:
             if row.bucket not in newest or newest[row.bucket].at < row.at:
                 newest[row.bucket] = row

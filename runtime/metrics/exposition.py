@@ -1,4 +1,4 @@
-"""What a scrape shows of what processes have counted."""
+"""Turns what processes have counted into the metric families of a scrape."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from runtime.metrics.exemplars import Bucket
 from runtime.metrics.folder import Folder
 from runtime.metrics.multiprocess import FOLDER
 
-# So many of the library's keys are remembered as they were understood: more than there are.
+# How many of the library's keys are remembered in parsed form: more than there are.
 _KEYS_MAX: Final = 20_000
 
 _Labels = tuple[tuple[str, str], ...]
 
 
 class _Part(NamedTuple):
-    """A sample of a series: its name and, of a histogram's bucket, the upper bound."""
+    """A sample of a series: its name and, for a bucket of a histogram, the upper bound."""
 
     sample: str
     le: str | None
 
 
 class _Key(NamedTuple):
-    """What the library's key for a value says."""
+    """The library's key for a value, parsed."""
 
     metric: str
     documentation: str
@@ -78,8 +78,8 @@ def _families(
 
 
 def _add(metric: Metric, labelled: _Labels, series: Mapping[_Part, float], examples: Mapping[Bucket, Exemplar]) -> None:
-    """Adds a series. Of a histogram, the files have what fell into each bucket; a scrape shows what fell into it or
-    one below, and what fell into any."""
+    """Adds a series. For a histogram, the files have the count of each bucket by itself; a scrape shows cumulative
+    buckets, and the total."""
     buckets = sorted((float(part.le), part) for part in series if part.le is not None)
     labels, count = dict(labelled), 0.0
     for _, part in buckets:

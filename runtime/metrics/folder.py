@@ -1,13 +1,13 @@
 """The folder in which the processes of one machine keep their metrics, so that each of them can show the sum of all.
 
 Every process has files of its own there, one for each kind of metric (`counter_ID.db`, `gauge_livesum_ID.db`), in
-prometheus_client's format, and `alive_ID`, which it has locked for as long as it lives, however it dies. An ID is used
-once, unlike a process's number.
+prometheus_client's format, and `alive_ID`, which it keeps locked for as long as it lives; the system releases the lock
+however it dies. Unlike a pid, an ID is used only once.
 
-The gauges of a process vanish with it; what it has counted stays true. It is added to the archive, one file for all
-that died, so there are never more files than living processes need. The archive names the processes that are in it: it
-is replaced in one step, their files are removed after that, and who reads in between, or goes on after a crash,
-leaves out files of processes that the archive names. So nothing is ever counted twice or left out.
+The gauges of a process vanish with it, but its counts must be kept. They are added to the archive, one file for all
+dead processes, so there are never more files than living processes need. The archive names the processes merged into
+it. It is replaced atomically, and their files are removed after that; a reader in between, or after a crash, skips the
+files of processes that the archive names. So nothing is ever counted twice or left out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ARCHIVE: Final = "archive.json"
 _ARCHIVE_NEXT: Final = "archive.next"
 _MERGING: Final = "merging"
 EXEMPLARS: Final = "exemplars"
-"""The kind of a process's file of exemplars, which holds no values."""
+"""The kind of the file with a process's exemplars, which holds no values."""
 _GAUGE: Final = "gauge"
 
 # The kind of a file, and the ID of its process.
@@ -38,27 +38,26 @@ _NAME: Final = re.compile(r"(?P<kind>[a-z_]+)_(?P<identity>[0-9]+-[0-9a-f]+)(?:\
 
 _NOT_VALUES: Final = (_ALIVE, EXEMPLARS)
 
-# The part of a file that says how much of it is in use.
+# The header of a file, which says how much of it is in use.
 _HEAD_BYTES: Final = 8
 
 Values: TypeAlias = dict[str, dict[str, tuple[float, float]]]
-"""By kind of file (`counter`, `histogram`, `gauge_livesum`) and by the library's key for a sample: the value, and when
-it was set, where a gauge says so."""
+"""By kind of file (`counter`, `histogram`, `gauge_livesum`) and by the library's key for a sample: the value and, for
+gauges that record it, when it was set."""
 
 _Combine: TypeAlias = Callable[[tuple[float, float], tuple[float, float]], tuple[float, float]]
 _Counts: TypeAlias = dict[str, dict[str, float]]
 
 
 class _Archive(msgspec.Struct):
-    """What the `merged` processes counted, with what those before them did. They may have files that are yet to be
-    removed."""
+    """What all dead processes have counted. `merged` are the last ones added, whose files may not be removed yet."""
 
     merged: set[str] = msgspec.field(default_factory=set)
     counts: _Counts = msgspec.field(default_factory=dict)
 
 
 class _Stamp(NamedTuple):
-    """Tells one archive from the next."""
+    """Identifies a version of the archive file."""
 
     inode: int
     changed_at: int
@@ -75,37 +74,37 @@ class Folder:
         self._known: tuple[_Stamp | None, _Archive] = None, _Archive()
 
     def join(self) -> str:
-        """An ID for this process, which is alive under it from now on; in a forked process, in place of its parent's.
-        Call it before the process has files there."""
+        """Registers this process as alive under a new ID, and returns that; in a forked process, it replaces the
+        parent's. Call it before the process has files there."""
         if self._lock is not None:
-            os.close(self._lock)  # its parent's: the parent keeps it
+            os.close(self._lock)  # the parent's lock, which the parent keeps
         while True:
             identity = f"{os.getpid()}-{time.time_ns():x}"
             joining = self._path / f"{_JOINING}_{identity}"
             self._lock = os.open(joining, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):  # before it was locked, somebody took it for a dead one's
+            with suppress(FileNotFoundError):  # another process took it for a dead one's before it was locked
                 joining.rename(self._path / f"{_ALIVE}_{identity}")
                 self._identity = identity
                 return identity
             os.close(self._lock)
 
     def read(self) -> Values:
-        """The sum of all processes there have been, and of the living ones' gauges. No counter is ever less than it
-        was in an earlier reading."""
+        """The sums over all processes, dead ones included; of gauges, over the living ones. No counter is ever lower
+        than in an earlier reading."""
         while True:
             stamp, archive = self._archive()
-            with suppress(FileNotFoundError):  # somebody is just merging
+            with suppress(FileNotFoundError):  # another process is just merging
                 values = self._sum(archive)
                 if self._stamp() == stamp:
                     return values
 
     def put(self, kind: str, content: bytes) -> None:
-        """Writes a file of this process, which goes with it; somebody may read half of it."""
+        """Writes a file of this process, which vanishes with it. Readers may see it half written."""
         (self._path / f"{kind}_{self._identity}").write_bytes(content)
 
     def contents(self, kind: str) -> Iterator[bytes]:
-        """What living processes have put there."""
+        """The files of this kind that living processes have put there."""
         files = self._files()
         dead = self._dead(files)
         for identity, of_process in files.items():
@@ -114,8 +113,8 @@ class Folder:
                     yield of_process[kind].read_bytes()
 
     def merge_dead(self) -> None:
-        """Adds what dead processes counted to the archive, and removes their files; unless another process is at
-        it."""
+        """Adds what dead processes counted to the archive, and removes their files, unless another process is doing
+        so."""
         with self._merging() as ours:
             if not ours:
                 return
@@ -125,7 +124,7 @@ class Folder:
             dead = self._dead(self._files())
             if not dead:
                 return
-            files = self._files()  # a process that died after the first look may have made more of them before
+            files = self._files()  # again: a process found dead may have created files after the first look
             _, archive = self._archive()
             if not dead <= archive.merged:
                 counts = {kind: dict(of_kind) for kind, of_kind in archive.counts.items()}
@@ -192,7 +191,7 @@ class Folder:
 
     @contextmanager
     def _merging(self) -> Iterator[bool]:
-        """Whether no other process is merging; none can meanwhile."""
+        """Takes the lock for merging; yields False if another process has it."""
         lock = os.open(self._path / _MERGING, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -204,12 +203,12 @@ class Folder:
 
 
 def _vanishes(kind: str) -> bool:
-    """Whether what is in such files goes with its process."""
+    """Whether the values in such files vanish with their process."""
     return kind in _NOT_VALUES or kind.startswith(_GAUGE)
 
 
 def _is_locked(file: Path | None) -> bool:
-    """Whether the process lives that has this file."""
+    """Whether the process that owns this file is alive."""
     if file is None:
         return False
     try:
@@ -226,7 +225,7 @@ def _is_locked(file: Path | None) -> bool:
 
 
 def _samples(file: Path) -> Iterable[tuple[str, float, float]]:
-    """(key, value, when it was set) of a file; nothing of one that its process has only just made."""
+    """The samples of a file: key, value, and when it was set. Empty for a file that has just been created."""
     if file.stat().st_size < _HEAD_BYTES:
         return []
     read = MmapedDict.read_all_values_from_file(str(file))  # type: ignore[no-untyped-call]  # the library has no types
@@ -246,7 +245,7 @@ def _newest(one: tuple[float, float], other: tuple[float, float]) -> tuple[float
     return max(one, other, key=lambda each: each[1])
 
 
-# How the gauges of several processes become one, by the mode in which they were declared.
+# How the gauges of several processes are combined, by the mode in which they were declared.
 _COMBINED: Final[Mapping[str, _Combine]] = {
     "gauge_livesum": _added,
     "gauge_livemax": max,

@@ -1,5 +1,5 @@
-"""For what happens too often to be counted each time: it is noted in plain numbers, which every heartbeat counts. If a
-process is killed, what it noted in its last second is lost.
+"""Metrics for what happens too often to update the library's each time: it is noted in plain numbers, which every
+heartbeat adds up. If a process is killed, what it noted in its last second is lost.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ _noted: Final[list[NotedCounter | NotedHistogram]] = []
 
 
 class NotedCounter(Counter):
-    """A counter that notes."""
+    """A counter that is noted first."""
 
     _waiting = 0
 
     def note(self, amount: int = 1) -> None:
-        """Notes so much more."""
+        """Notes an increase."""
         if not self._waiting:
             _noted.append(self)
         self._waiting += amount
@@ -30,7 +30,7 @@ class NotedCounter(Counter):
 
 
 class NotedHistogram(Histogram):
-    """A histogram that notes."""
+    """A histogram that is noted first."""
 
     _waiting: list[int] | None = None
     _waiting_sum = 0.0
@@ -53,6 +53,6 @@ class NotedHistogram(Histogram):
 
 
 def settle() -> None:
-    """Counts whatever was noted."""
+    """Counts everything that was noted."""
     while _noted:
         _noted.pop().settle()

@@ -16,13 +16,13 @@ SECTIONS: Final = (http, batches, shop, paid, money, feed, reactions, patrol, pa
 
 _UNITS: Final = ("seconds", "bytes")
 
-# More values than these are told by other pages: routes, codes, types of commands.
+# Larger sets of values are documented on other pages: routes, codes, types of commands.
 _VALUES_MAX: Final = 12
 
 
 class Described(NamedTuple):
-    """A metric as the page shows it: its name (of a counter, with `_total`), its type, each label with its values where
-    they are few and the same in every process, and its unit, empty for a number of things."""
+    """A metric as the page shows it: its name (for a counter, with `_total`); its type; its labels, with their values
+    if these are few and the same in every process; and its unit, empty for a plain number."""
 
     name: str
     type: str
@@ -32,7 +32,7 @@ class Described(NamedTuple):
 
 
 def described(section: ModuleType) -> Iterator[Described]:
-    """The metrics of a section, as they are declared."""
+    """The metrics of a section, in order of declaration."""
     for metric in vars(section).values():
         if isinstance(metric, MetricWrapperBase):
             name = metric._name + ("_total" if metric._type == "counter" else "")
@@ -45,7 +45,7 @@ def described(section: ModuleType) -> Iterator[Described]:
 
 
 def names() -> frozenset[str]:
-    """The names of all metrics that there are."""
+    """The names of all metrics."""
     return frozenset(each.name for section in SECTIONS for each in described(section))
 
 

@@ -20,7 +20,7 @@ _POOLS: Final = get_args(Pool)
 _VERSION: Final = version("tidegate")
 _PYTHON: Final = platform.python_version()
 
-# It has the same names, without a role, for a process by itself.
+# The library's own collector has the same names, without a role, and only for this process.
 REGISTRY.unregister(PROCESS_COLLECTOR)
 
 HEARTBEAT = ClosedGauge(

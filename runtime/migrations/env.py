@@ -1,7 +1,7 @@
 """Alembic's entry: one connection, one advisory lock so that two runs take turns, a transaction for each migration.
 
-The release before is at work meanwhile. A migration that waits for a table holds up everybody who comes after it, so it
-waits but a moment, then lets them pass and begins anew.
+The previous release is running meanwhile. A migration that waits for a lock on a table blocks everyone who queues
+behind it, so it has a short lock timeout, lets the others pass, and starts again.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _MIGRATION_LOCK = 7_431_984_410_312  # any number, as long as it is always this 
 _IN_THE_WAY: Final = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 _LOCK_MILLISECONDS: Final = 500
 _PAUSE_SECONDS: Final = 0.5
-# Longer than the longest export holds on to a table.
+# Together, longer than the longest export holds a table.
 _ATTEMPTS: Final = 1_000
 
 _log = logging.getLogger(__name__)

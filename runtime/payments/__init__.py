@@ -1,3 +1,3 @@
-"""Providers of payments, behind one interface that the gateway and the workers share. `provider` is the interface,
-`registry` knows all of them by name, and each of the others is one.
+"""Payment providers, behind one interface that the gateway and the workers share. `provider` is the interface,
+`registry` knows all providers by name; the other modules are the providers.
 """

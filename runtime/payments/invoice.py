@@ -1,6 +1,6 @@
-"""Paying by invoice, bank transfer or cash: there is nobody to ask, so staff say what happened.
+"""Paying by invoice, bank transfer or cash: there is no service to ask, so staff report what happened.
 
-What was requested is pending until they do. Only giving up needs no one: a buyer cannot pay an invoice that is void.
+A request is pending until they do. Only voiding needs no report: a buyer cannot pay an invoice that is void.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NAME: Final = "invoice"
 
 
 class Invoice:
-    """A provider without an outside. `now` is a clock."""
+    """A provider without an external service. `now` is the clock."""
 
     name: Final = NAME
     capabilities: Final = Capabilities(

@@ -1,4 +1,4 @@
-"""All providers by name, and those of this installation: a new one is a line in `PROVIDERS`."""
+"""All payment providers by name, and those that this installation uses. A new one is a line in `PROVIDERS`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The sandbox: a provider for development and tests, a process of its own on this machine (see `ops/sandbox`).
+"""The client of the sandbox: a provider for development and tests, a separate process on this machine (see
+`ops/sandbox`).
 
-It moves no money. Everything else is as with a real one: it may be slow, decline, lose its answers, and tell things
-late, twice and in any order.
+It moves no money. Otherwise it behaves like a real provider: it may be slow, decline, lose its answers, and report
+things late, twice and in any order.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _BEGINS: Final[dict[Capture, EntryType]] = {
 
 
 class Sandbox:
-    """The client. `secret` signs its webhooks, and is the password of its API."""
+    """The client. `secret` signs the sandbox's webhooks, and is the password of its API."""
 
     name: Final = NAME
     capabilities: Final = Capabilities()
@@ -158,7 +159,7 @@ def _reported(payment: PaymentSaid) -> Report:
 
 
 def _entry(movement: Movement) -> Entry | None:
-    """What a movement says; a step that the buyer has to take is said by the page that is open for it."""
+    """The entry for a movement; None for a step that the buyer has to take, which the open page says."""
     what = (movement.amount_minor, movement.at, movement.code, movement.message)
     if movement.status == "action_required":
         return None

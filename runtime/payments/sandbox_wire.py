@@ -1,4 +1,4 @@
-"""What the sandbox and its client say to each other, as JSON (see `ops/sandbox`)."""
+"""The JSON messages between the sandbox and its client (see `ops/sandbox`)."""
 
 from datetime import datetime
 from typing import Annotated, Final, Literal
@@ -15,7 +15,7 @@ _Amount = Annotated[int, msgspec.Meta(ge=1)]
 
 MovementKind = Literal["authorization", "charge", "refund", "cancel", "charge_back"]
 MovementStatus = Literal["succeeded", "failed", "declined", "action_required"]
-"""`declined`: the buyer may try again on the page; anything else that did not succeed has failed for good."""
+"""After `declined`, the buyer may try again on the page; after `failed`, the movement has failed for good."""
 
 
 class Open(msgspec.Struct, forbid_unknown_fields=True):
@@ -39,7 +39,7 @@ class Pay(msgspec.Struct, forbid_unknown_fields=True):
 
 class Move(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /v1/payments/{id}/capture`, `/void` (the amount is ignored) and `/refund`. Without a reference,
-    it is begun by somebody at the provider, and has the movement's id."""
+    the movement was started at the provider, and its own id is the reference."""
 
     amount_minor: int = 0
     reference: _Reference | None = None
@@ -59,7 +59,7 @@ class Movement(msgspec.Struct):
 
 
 class PaymentSaid(msgspec.Struct):
-    """A payment with its movements, oldest first. `page_url` is where it can be paid, while it can."""
+    """A payment with its movements, oldest first. `page_url` is where it can be paid, for as long as it can."""
 
     id: str
     reference: str
@@ -72,14 +72,14 @@ class PaymentSaid(msgspec.Struct):
 
 
 class PaymentsSaid(msgspec.Struct):
-    """A page of the answer to `GET /v1/payments?since=&after=`: `after` asks for the next one; None on the last."""
+    """A page of the answer to `GET /v1/payments?since=&after=`: `after` is for the next page; None on the last."""
 
     payments: list[PaymentSaid]
     after: str | None
 
 
 class ProblemSaid(msgspec.Struct):
-    """Any answer of 4xx."""
+    """The body of any 4xx answer."""
 
     code: str
     detail: str

@@ -1,7 +1,7 @@
 """Stripe: cards, by PaymentIntents that are confirmed here (https://docs.stripe.com/api/payment_intents).
 
-A method is the id of a PaymentMethod that Stripe.js made in the buyer's browser. An attempt that failed is cancelled
-there as well, as soon as we ask, so that nobody pays it later beside the next one. Needs `pip install
+A method is the id of a PaymentMethod that Stripe.js created in the buyer's browser. A failed attempt is also cancelled
+at Stripe, as soon as we ask about it, so that it cannot be paid later in addition to the next one. Needs `pip install
 'tidegate[stripe]'`.
 """
 
@@ -36,7 +36,7 @@ NAME: Final = "stripe"
 
 _SIGNATURE_HEADER: Final = "stripe-signature"
 _PAGE_ROWS: Final = 100
-# A payment's id is made before it arrives at Stripe, but by another clock.
+# A payment's id is older than its intent at Stripe, but the two clocks may differ.
 _EARLIER: Final = timedelta(minutes=5)
 # Stripe forgets keys after a day.
 _KEYS_LAST: Final = timedelta(hours=23)
@@ -74,7 +74,7 @@ class Stripe:
         client = stripe.StripeClient(
             secret_key,
             base_addresses={} if url is None else {"api": url},
-            max_network_retries=0,  # whoever asks again does so in the outbox, which survives us
+            max_network_retries=0,  # the outbox retries, and survives this process
             http_client=stripe.AIOHTTPClient(timeout=timeout, session=session),
         )
         self._intents = client.v1.payment_intents
@@ -86,7 +86,7 @@ class Stripe:
         return await self._pay(found or await self._new(attempt, method), f"{attempt.reference}:confirm", return_url)
 
     async def _new(self, attempt: Attempt, method: str | None) -> str:
-        """An intent for the attempt: within a day the same one, however often it is asked for."""
+        """Creates an intent for the attempt; within a day, repeated calls return the same one."""
         wanted: Any = {
             "amount": to_stripe(attempt.amount_minor, attempt.currency),
             "currency": attempt.currency.lower(),
@@ -121,7 +121,7 @@ class Stripe:
     async def refund(self, attempt: Attempt, act: Act) -> Report:
         intent = _named(attempt)
         if act.reference in [part(each, "metadata").get(REFERENCE_KEY) for each in await self._refunds_of(intent)]:
-            return await self._report(intent)  # longer ago than Stripe knows its key, it may be
+            return await self._report(intent)  # perhaps so long ago that Stripe has forgotten its key
         wanted: Any = {
             "payment_intent": intent,
             "amount": to_stripe(act.amount_minor, attempt.currency),
@@ -151,8 +151,7 @@ class Stripe:
                 yield await self._told(await self._intent(intent["id"]))
 
     async def _pay(self, intent_id: str, key: str, return_url: str | None) -> Report:
-        """Confirms an intent that has a method and was not tried yet. What was done of this before is not done
-        again."""
+        """Confirms an intent that has a method and has not been tried yet; idempotent."""
         intent = await self._intent(intent_id)
         if intent["status"] == "requires_confirmation":
             how: Any = {} if return_url is None else {"return_url": return_url}
@@ -161,10 +160,11 @@ class Stripe:
         return await self._report(intent_id)
 
     async def _report(self, intent_id: str) -> Report:
-        """What came of it. If it failed, it is cancelled, so that nobody pays it later beside the next one."""
+        """The current state of an intent. If it failed, it is cancelled, so that it cannot be paid later in addition to
+        the next one."""
         intent = await self._intent(intent_id)
         if has_failed(intent):
-            with suppress(Refused):  # if it was paid meanwhile, say: that is read next
+            with suppress(Refused):  # perhaps it was paid meanwhile: that is read next
                 await _answer(self._intents.cancel_async(intent_id, {}, {"idempotency_key": f"{intent_id}:failed"}))
             intent = await self._intent(intent_id)
         return await self._told(intent)
@@ -182,7 +182,7 @@ class Stripe:
         return [refund async for refund in _listed(first)]
 
     async def _found(self, attempt: Attempt) -> str | None:
-        """The intent of an attempt, wherever the answer with its name was lost, and however late it was made."""
+        """The id of an attempt's intent, even if the answer with it was lost, and however late it was created."""
         if attempt.provider_reference is not None:
             return attempt.provider_reference
         async for intent in self._created(_made(attempt) - _EARLIER):
@@ -206,7 +206,7 @@ def _named(attempt: Attempt) -> str:
 
 
 async def _answer(call: Awaitable[_Said]) -> _Said:
-    """Sorts the ends of a call. A decline is left to the caller."""
+    """Maps the errors of a call to Refused and OutcomeUnknown. A decline is left to the caller."""
     try:
         return await call
     except stripe.CardError:
@@ -218,7 +218,7 @@ async def _answer(call: Awaitable[_Said]) -> _Said:
 
 
 async def _read(call: Awaitable[_Said]) -> _Said:
-    """The answer to a question. That it may not be asked says nothing of what was done."""
+    """The answer to a query. If the query is refused, that says nothing about what was done."""
     try:
         return await _answer(call)
     except Refused as refused:
@@ -226,7 +226,7 @@ async def _read(call: Awaitable[_Said]) -> _Said:
 
 
 async def _listed(first: Awaitable[Any]) -> AsyncIterator[Said]:
-    """What a list holds, which comes in pages."""
+    """The items of a list that comes in pages."""
     page = await _read(first)
     while True:
         for each in page.data:

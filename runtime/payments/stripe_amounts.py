@@ -1,7 +1,7 @@
-"""Amounts as Stripe counts them: in minor units too, but not in everybody's for every currency.
+"""Amounts as Stripe counts them: also in minor units, but for some currencies in units of its own.
 
-From https://docs.stripe.com/currencies: some currencies have no minor unit there, two that have none elsewhere are
-given in hundredths, and amounts of those with three digits end with 0.
+From https://docs.stripe.com/currencies: some currencies have no minor unit at Stripe, two that have none elsewhere are
+counted in hundredths, and amounts of those with three decimals end with 0.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ _DIGITS: Final = 2
 
 
 def to_stripe(amount_minor: int, currency: str) -> int:
-    """Our amount in Stripe's units. Raises Refused for one that cannot be said there."""
+    """Our amount in Stripe's units. Raises Refused if these cannot express it."""
     ours, theirs = minor_digits(currency), _digits(currency)
     amount, rest = divmod(amount_minor * _SCALES[theirs], _SCALES[ours])
     if rest or (theirs == _THREE_DIGITS and amount % 10):

@@ -1,7 +1,7 @@
-"""What Stripe's objects say about a payment, as entries.
+"""Converts Stripe's objects about a payment to entries.
 
-A payment is one PaymentIntent; the references of our acts are in its metadata and in that of its refunds. Once it is
-captured, it is captured: Stripe lets go whatever is left.
+A payment is one PaymentIntent; the references of our acts are in its metadata and in that of its refunds. It can be
+captured only once: Stripe then releases whatever is left.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PAYMENT_KEY: Final = "tidegate_payment"
 REFERENCE_KEY: Final = "tidegate_reference"
 CAPTURE_KEY: Final = "tidegate_capture"
 VOID_KEY: Final = "tidegate_void"
-"""Our names in metadata."""
+"""Our keys in Stripe's metadata."""
 
 Said = Mapping[str, Any]
 """An object of Stripe's, as plain JSON."""
@@ -30,18 +30,18 @@ _CHARGED_BACK: Final = "charge.dispute.funds_withdrawn"
 
 
 def report_of_intent(intent: Said, refunds: Iterable[Said] = (), told_at: int | None = None) -> Report:
-    """A PaymentIntent and its refunds; `told_at` is when it was so, in seconds, if that is known. Otherwise its charge,
-    if that is there whole, says when."""
+    """The report of a PaymentIntent and its refunds. `told_at` (Unix seconds) is the time of that state, if known;
+    otherwise the time is taken from its charge, if the whole charge is included."""
     payment = part(intent, "metadata").get(PAYMENT_KEY)
     entries = [*_of_intent(intent, told_at), *(entry for refund in refunds for entry in _of_refund(refund))]
-    # It has the intent's client secret in it.
+    # It contains the intent's client secret.
     url = part(part(intent, "next_action"), "redirect_to_url").get("url")
     where = None if url is None else Secret(url)
     return Report(UUID(payment) if payment else None, intent["id"], _currency(intent), tuple(entries), where)
 
 
 def reports_of_event(event: Said) -> list[Report]:
-    """What an event says: of a PaymentIntent, of a refund, or of money that a bank took back."""
+    """The reports in an event about a PaymentIntent, a refund, or money that a bank took back."""
     said, created = event["data"]["object"], event["created"]
     kind = said["object"]
     if kind == "payment_intent":
@@ -54,8 +54,8 @@ def reports_of_event(event: Said) -> list[Report]:
 
 
 def has_failed(intent: Said) -> bool:
-    """Whether its card was declined or its buyer failed a step, so that it waits for another card, which we never give
-    it: the next attempt is another intent."""
+    """Whether its card was declined or its buyer failed a step. It then waits for another card, which it never gets:
+    our next attempt is a new intent."""
     return intent["status"] == "requires_payment_method" and intent.get("last_payment_error") is not None
 
 
@@ -93,7 +93,7 @@ def _of_intent(intent: Said, told_at: int | None) -> Iterator[Entry]:
         if received < whole:
             yield Entry(SUCCESSES["cancel"], f"{capture}:rest", whole - received, at)
     elif status == "canceled":
-        # Without a charge nothing was ever authorized; an event names the charge, and says no more of it.
+        # Without a charge, nothing was ever authorized. An event has only the id of the charge.
         was_authorized = is_manual and charge is not None and intent.get("last_payment_error") is None
         void = metadata.get(VOID_KEY) or intent["id"]
         if was_authorized:
@@ -118,7 +118,7 @@ def _of_refund(refund: Said, told_at: int | None = None) -> Iterator[Entry]:
 
 
 def why(error: Said | None) -> tuple[str, str]:
-    """A decline's code, the most exact there is, and its sentence."""
+    """The most specific code of a decline, and its message."""
     if error is None:
         return ("abandoned", "It was given up.")
     code = error.get("decline_code") or error.get("code") or "declined"

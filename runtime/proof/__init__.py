@@ -1,4 +1,4 @@
-"""The proof: what the log says, folded, and compared with what the tables say.
+"""The proof: folds the log and compares the result with the tables.
 
-What is here reads no database: it is given events in the order of the log, and rows.
+Nothing in this package reads a database: it is given events in the order of the log, and rows.
 """

@@ -21,7 +21,7 @@ class Balances:
         self._folded: dict[Ledger, dict[str, Balance]] = {table.ledger: {} for table in LEDGERS}
 
     def begin(self, ledger: Ledger, key: str, balance: Balance) -> None:
-        """Starts with a balance as it was folded before."""
+        """Starts with a balance that was folded earlier."""
         if key in self._part:
             self._folded[ledger][key] = balance
 
@@ -30,7 +30,7 @@ class Balances:
         return self._folded[ledger]
 
     def follow(self, seq: int, moves: Iterable[Move]) -> None:
-        """Takes what the log's next event moves."""
+        """Applies the moves of the log's next event."""
         for ledger, key, posted, pending in moves:
             if self._part.of_many and key not in self._part:
                 continue
@@ -60,6 +60,6 @@ class Balances:
             self._report.differ(name, key, "overdrawn", posted=posted, pending=pending)
 
     def compare_the_rest(self, table: LedgerTable) -> None:
-        """After all rows of the table: whatever was not among them is missing."""
+        """After all rows of the table: whatever was not among them is reported as missing."""
         for key in self._folded[table.ledger]:
             self._report.differ(table.ledger.name, key, "is in the log but not in the table")

@@ -32,8 +32,8 @@ States = dict[type[Entity], dict[Any, FoldedEntity]]
 
 
 class EntityFold:
-    """The entities made by one subject's events, from what was folded before, if anything was. It is not `readable` if
-    one of them cannot be read, which the log's own check reports."""
+    """Folds one subject's events into entities, starting from what was folded earlier, if anything. It is not
+    `readable` if one of the events is unreadable, which the log's own check reports."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class EntityFold:
         guards.begin_subject(entities, self._shop)
 
     def follow(self, row: asyncpg.Record) -> None:
-        """Takes the row of the subject's next event: subject, type, data, moment, seq and version."""
+        """Folds the subject's next event, from a row: subject, type, data, moment, seq and version."""
         _, event_type, data, at, seq, version = row
         try:
             event = read_event(event_type, version, data)
@@ -65,7 +65,7 @@ class EntityFold:
             self.take(event, at, seq)
 
     def take(self, event: Event | None, at: datetime, seq: int) -> None:
-        """Takes the subject's next event, None for one that cannot be read."""
+        """Folds the subject's next event; None stands for an unreadable one."""
         if event is None:
             self.readable = False
         elif self.readable:
@@ -104,7 +104,7 @@ def _note(folded: States, shop: Shop, at: datetime) -> None:
 def compare_entities(
     entity_table: EntityTable, folded: dict[Any, FoldedEntity], rows: Iterable[asyncpg.Record], report: Report
 ) -> None:
-    """Compares the rows of one kind with those that were folded."""
+    """Compares the rows of one kind of entity with the folded states."""
     table = entity_table.table.name
     for row in rows:
         state = entity_table.read(row)
@@ -130,6 +130,6 @@ def compare_entities(
 def _columns(
     entity_table: EntityTable, state: msgspec.Struct, created_at: datetime, updated_at: datetime
 ) -> dict[str, Any]:
-    """What is compared."""
+    """The columns that are compared, with their expected values."""
     known = {name: getattr(state, name) for name in entity_table.fields if name not in entity_table.private}
     return {**known, "created_at": created_at, "updated_at": updated_at}

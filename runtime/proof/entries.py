@@ -1,4 +1,4 @@
-"""The log itself: `seq` without a gap, every event readable, in the order in which it happened."""
+"""Checks the log itself: seqs have no gaps, every event is readable, and moments never run backwards."""
 
 from __future__ import annotations
 

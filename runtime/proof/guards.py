@@ -14,7 +14,7 @@ from runtime.proof.report import Report
 
 
 class Guards:
-    """For each guard, the seq at which what it guards last changed, as one subject after the other is folded."""
+    """Tracks for each guard the seq at which what it guards last changed, while one subject after another is folded."""
 
     def __init__(self) -> None:
         self._changed = {table.guard.name: 0 for table in ENTITIES if table.guard is not None}
@@ -32,7 +32,7 @@ class Guards:
                     self._known[(table.guard.name, key)] = table.guarded(state)
 
     def follow(self, seq: int, at: datetime, entities: Sequence[EntityTable], shop: Shop) -> None:
-        """Takes the subject's next event, after it has been folded. Events of one batch have the same time."""
+        """Follows the subject's next event, after it has been folded. Events of one batch have the same moment."""
         guarded = [table for table in entities if table.guard is not None]
         if not guarded:
             return
@@ -69,8 +69,8 @@ class Guards:
                 )
 
     def _end_batch(self) -> None:
-        """Only what a batch leaves behind counts: nobody else saw changes that it reverted, or earlier states of what
-        it created."""
+        """Only the net effect of a batch counts: nobody else saw changes that it reverted, or intermediate states of
+        what it created."""
         for place, before in self._before_batch.items():
             if self._known[place] != before and (before is not None or place[0] in self._of_new_rows):
                 self._changed[place[0]] = max(self._changed[place[0]], self._batch_seq)

@@ -1,4 +1,4 @@
-"""The numbers of each series: the log gives them out one after another, without a gap; the counter is at the last."""
+"""Checks the numbers of each series: events take them in order, without gaps, and the counter is at the last one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from domain.numbers import SERIES, numbered, parsed_number
 from runtime.proof.report import Report
 
 COUNTER: Final = "SELECT last_seq, last_at, ordered_after, orders, invoices, credit_notes FROM event_counter"
-"""The event counter; in the end how many numbers of each of SERIES were given out."""
+"""The event counter; the last columns are how many numbers of each of SERIES were given out."""
 
 
 class Numbers:
-    """Follows the log from where so many of each series were given out."""
+    """Follows the log from a place where `before` says how many of each series had been given out."""
 
     def __init__(self, report: Report, before: Mapping[str, int]) -> None:
         self._report = report
         self._given = {series: before.get(series, 0) for series in SERIES}
 
     def follow(self, seq: int, event: Event) -> None:
-        """Takes the log's next event. Orders of the time before numbers have none."""
+        """Follows the log's next event. Orders placed before numbers were introduced have none."""
         if (series := event.series) is None:
             return
         number: str | None = getattr(event, "number")  # noqa: B009 - every event of a series has one
@@ -33,7 +33,7 @@ class Numbers:
             problem = "has another number than the next"
             self._report.differ("log", f"seq {seq}", problem, number=number, next=numbered(series, expected))
         if found is not None and found[0] == series:
-            self._given[series] = max(self._given[series], found[1])  # so one fault is told once
+            self._given[series] = max(self._given[series], found[1])  # so that a fault is reported only once
 
     def given(self) -> dict[str, int]:
         """How many of each series were given out."""

@@ -20,7 +20,7 @@ from runtime.proof.report import Report
 from runtime.records import read_event
 
 ROW: Final = f"id::text, {', '.join(orders.COLUMNS[1:])}, placed_at, updated_at, placed_seq"
-"""What is compared of a row of `orders`."""
+"""The columns of `orders` that are compared."""
 
 # As separate rows they would take longer than everything else.
 LINES: Final = """
@@ -28,7 +28,7 @@ LINES: Final = """
         '[' || string_agg('{"sku":' || to_json(sku) || ',"quantity":' || quantity
             || ',"unit_price_minor":' || unit_price_minor || '}', ',' ORDER BY position) || ']'
 """
-"""What is compared of the rows of `order_lines`, grouped by `order_lines.order_id`. No position is taken twice."""
+"""What is compared of the rows of `order_lines`, grouped by `order_lines.order_id`. Positions are unique."""
 
 _json: Final = msgspec.json.Encoder()
 _lines: Final = msgspec.json.Decoder(tuple[Line, ...])
@@ -50,7 +50,7 @@ def compare_order(
     lines: Sequence[asyncpg.Record],
     report: Report,
 ) -> None:
-    """Compares an order's row, if there is one, and its lines with what was folded; nothing with None."""
+    """Compares an order's row, if there is one, and its lines with the folded order; None stands for no order."""
     if folded is None:
         return
     if not rows:
@@ -69,8 +69,8 @@ def compare_order(
 
 
 def _compare_lines(order_id: str, said: Sequence[Line], rows: Sequence[asyncpg.Record], report: Report) -> None:
-    """For nearly all, the text is the same. Where it differs, the values decide: JSON can write one string in many
-    ways."""
+    """Compares the JSON texts first, which are nearly always equal. If they differ, compares the values, since JSON can
+    write the same string in many ways."""
     _, first, last, text = rows[0] if rows else ("", 0, -1, "[]")
     in_place = first == 0 and last == len(said) - 1
     if in_place and text.encode() == _json.encode(said):
@@ -88,8 +88,8 @@ def _compare_lines(order_id: str, said: Sequence[Line], rows: Sequence[asyncpg.R
 
 
 class OrderFold:
-    """One order's events, one after another, from what was folded before, if anything was. It is not `readable` if one
-    of them cannot be read, which the log's own check reports."""
+    """Folds one order's events, starting from what was folded earlier, if anything. It is not `readable` if one of the
+    events is unreadable, which the log's own check reports."""
 
     def __init__(self, order_id: str, report: Report, start: FoldedOrder | None = None) -> None:
         self.readable = True
@@ -105,7 +105,7 @@ class OrderFold:
         self._told = self._placed
 
     def follow(self, row: asyncpg.Record) -> None:
-        """Takes the row of the order's next event: subject, type, data, moment, seq and version."""
+        """Folds the order's next event, from a row: subject, type, data, moment, seq and version."""
         _, event_type, data, at, seq, version = row
         try:
             event = read_event(event_type, version, data)
@@ -115,7 +115,7 @@ class OrderFold:
             self.take(event, at, seq)
 
     def take(self, event: Event | None, at: datetime, seq: int) -> None:
-        """Takes the order's next event, None for one that cannot be read."""
+        """Folds the order's next event; None stands for an unreadable one."""
         self._told += 1
         if event is None:
             self.readable = False
@@ -140,7 +140,7 @@ class OrderFold:
                 )
 
     def end(self) -> FoldedOrder | None:
-        """The order as it is now."""
+        """Ends the fold and returns the order."""
         if self._told == 0:
             self._report.differ("orders", self._order_id, "has no event")
         elif self.readable and self._placed != 1:
@@ -163,7 +163,7 @@ def _may_follow(before: Order, event: Event, after: Order) -> bool:
 
 
 def _told(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Those of a row's values that are in the log."""
+    """The row's values, with None for those that are not in the log."""
     return tuple(None if place in orders.PRIVATE_PLACES else value for place, value in enumerate(row))
 
 

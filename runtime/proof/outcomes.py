@@ -24,8 +24,8 @@ _STATUS: Final = f"CASE type {_CASES} ELSE '{APPLIED}' END"
 
 
 def different(events: str, commands: str) -> str:
-    """The query for what differs between some events and some records of commands, each named by a condition; that on
-    `commands` may ask for `left_by`, which has the command ids of these events."""
+    """The query for differences between some events and some records of commands, both selected by SQL conditions; the
+    one on `commands` may use `left_by`, which has the command ids of the selected events."""
     return f"""
         WITH left_by AS MATERIALIZED (
             SELECT command_id, min(seq) AS first, max(seq) AS last, count(*) AS events, min(actor) AS actor,

@@ -1,5 +1,5 @@
-"""The keys of the ledgers in parts, so that their state fits into memory however many there are. What follows from the
-log for a SKU, or any other key, does not depend on other keys.
+"""Splits the keys of the ledgers into parts, so that the state of one part fits into memory however many keys there
+are. This works because keys (a SKU, for example) are independent of each other.
 """
 
 from __future__ import annotations
@@ -21,4 +21,4 @@ class Part:
 
 
 ALL_KEYS: Final = Part(0, 1)
-"""The only part, if they all fit."""
+"""The only part, if all keys fit into memory."""

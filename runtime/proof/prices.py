@@ -1,5 +1,5 @@
-"""The prices at each place in the log: every order was placed at the catalogue's price of that moment, or that of a
-price list, and only for what was on sale.
+"""Checks prices: every order was placed at the price that the catalogue or a price list had at that point of the log,
+and only for SKUs that were on sale.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from runtime.proof.report import Report
 
 
 class _Offer(msgspec.Struct, frozen=True, gc=False):
-    """Minor units a piece, their currency, and whether it can be ordered."""
+    """The price of a piece in minor units, its currency, and whether it can be ordered."""
 
     price_minor: int
     currency: str
@@ -39,7 +39,8 @@ class Prices:
         self._prices: dict[str, tuple[Price, ...]] = {}
 
     def begin(self, known: Entity) -> None:
-        """Starts with what was folded before, if prices follow from it: a variant, or a SKU's other prices."""
+        """Starts with an entity that was folded earlier, if it determines prices: a variant, or a SKU's other
+        prices."""
         if isinstance(known, Variant) and known.sku in self._part:
             self._variants[known.product_id][known.sku] = known.active
             self._offers[known.sku] = _Offer(known.price_minor, known.currency, known.on_sale)
@@ -49,7 +50,7 @@ class Prices:
     def follow(self, seq: int, event: Event) -> None:
         """Takes the log's next event."""
         if isinstance(event, OrderPlaced):
-            if event.checkout_id is None:  # else its quote has the prices, and comes next
+            if event.checkout_id is None:  # otherwise its quote has the prices, and follows in the next event
                 self._check(seq, event)
         elif isinstance(event, CheckoutCompleted):
             self._check_quote(seq, event)
@@ -89,8 +90,8 @@ class Prices:
                 )
 
     def _check_quote(self, seq: int, completed: CheckoutCompleted) -> None:
-        """The SKU's own price must be the catalogue's; a line pays it, or what the price list that it names says, less
-        the tax that this buyer is relieved of."""
+        """Checks that the SKU's own price is the catalogue's, and that a line costs that, or the price on the list that
+        it names, less any tax that the buyer is exempt from."""
         order_id, currency = str(completed.order_id), completed.quote.currency
         for line in completed.quote.lines:
             offer = self._offers.get(line.sku)
@@ -119,7 +120,7 @@ class Prices:
         return own[0].price_minor if own else None
 
     def _listed_prices(self, line: QuotedLine, currency: str) -> set[int | None]:
-        """What so many pieces may cost on the line's price list."""
+        """The prices that the line's price list allows for its quantity."""
         return {
             each.price_minor
             for each in self._prices.get(line.sku, ())

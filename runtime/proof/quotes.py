@@ -1,4 +1,4 @@
-"""The quotes that orders were placed at: what they say adds up, by line and by order, and is what the order costs."""
+"""Checks the quotes that orders were placed at: they add up, by line and by order, and match what the order costs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runtime.proof.report import Report
 
 
 class Quotes:
-    """Follows the log: an order that was placed at a quote is told of right before it."""
+    """Follows the log, in which the event with an order's quote comes right after the order's own."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -20,9 +20,9 @@ class Quotes:
         self._seq = 0
 
     def follow(self, seq: int, event: Event) -> None:
-        """Takes the log's next event that can be read."""
+        """Follows the log's next readable event."""
         placed, before, self._placed, self._seq = self._placed, self._seq, None, seq
-        # What cannot be read, and is left out, may be the quote: that is reported as such.
+        # An unreadable event, which is skipped here and reported elsewhere, may have been the quote.
         if placed is not None and seq == before + 1 and not isinstance(event, CheckoutCompleted):
             self._report.differ("orders", str(placed.order_id), "was placed at a quote that was not told", seq=before)
         if isinstance(event, OrderPlaced) and event.checkout_id is not None:

@@ -21,8 +21,7 @@ def no_progress(check: str, done: int, total: int) -> None:
 
 
 class Report:
-    """The counts of what was compared, and the differences: for each check, the first `differences_max` and how many
-    more."""
+    """How much was compared, and the differences: for each check, the first `differences_max` and how many more."""
 
     def __init__(self, differences_max: int = DIFFERENCES_MAX) -> None:
         self._differences_max = differences_max

@@ -1,4 +1,4 @@
-"""The stored fold: how it keeps states, and whether this code can go on from it. Its tables are in
+"""The stored fold: how states are encoded in it, and whether this release can continue from it. Its tables are in
 `runtime/tables/fold.py`.
 """
 
@@ -20,12 +20,12 @@ from runtime.proof.entities import FoldedEntity
 from runtime.proof.orders import FoldedOrder
 from runtime.tables import sku_prices, variants
 
-# Raise it when a rule folds the same events to another state than before: what is stored is then made again.
+# Increase it when a rule folds the same events into a different state than before: the stored fold is then rebuilt.
 _RULES: Final = 1
 
 _DIGEST_BYTES: Final = 16
 
-# The kinds that have a meaning: types of events by their version, states by their fields.
+# Prefixes of the keys of `_meanings`: types of events mean their version, states their fields.
 _EVENT: Final = "event "
 _STATE: Final = "state "
 
@@ -34,7 +34,7 @@ ORDERS: Final = "SELECT order_id::text, state, placed_at, updated_at, placed_seq
 ENTITIES_FOLDED: Final = "SELECT subject, table_name, key, state, created_at, updated_at FROM folded_entities"
 
 PRICED: Final = f"{ENTITIES_FOLDED} WHERE table_name IN ('{variants.name}', '{sku_prices.name}')"
-"""What `Prices` begins with; the key is the SKU."""
+"""The entities that `Prices` starts with; the key is the SKU."""
 
 BY_TABLE: Final[Mapping[str, EntityTable]] = {each.table.name: each for each in ENTITIES}
 
@@ -45,8 +45,8 @@ _numbers: Final = msgspec.json.Decoder(dict[str, int])
 
 
 class Position(NamedTuple):
-    """How far the log was folded: the last event's seq, its moment, the digest of the log up to it, and how many
-    numbers of each series it gave out. All that is empty if nothing was folded."""
+    """How far the log is folded: the last event's seq, its moment, the digest of the log up to it, and how many numbers
+    of each series had been given out. All of it is empty if nothing is folded."""
 
     seq: int = 0
     at: datetime | None = None
@@ -55,25 +55,26 @@ class Position(NamedTuple):
 
 
 def position(row: asyncpg.Record) -> Position:
-    """The position in a row of POSITION: the log's beginning if the fold means nothing to this code."""
+    """The position in a row of POSITION; the log's beginning if this release cannot continue from the fold."""
     return held_position(row) if row["meaning"] == meaning() else Position()
 
 
 def held_position(row: asyncpg.Record) -> Position:
-    """The position in such a row, whatever the fold means."""
+    """The position in a row of POSITION, whichever release has made the fold."""
     return Position(row["seq"], row["at"], row["digest"], _numbers.decode(row["numbers"]))
 
 
 @cache
 def meaning() -> str:
-    """Stands for what states and events look like, kind by kind, as JSON: another release may read another thing in
-    what is stored."""
+    """A fingerprint, as JSON, of how this release defines each kind of state and event. Another release may interpret
+    the stored fold differently."""
     return msgspec.json.encode(_meanings(), order="sorted").decode()
 
 
 def unknown_to(folded_with: str) -> frozenset[str] | None:
-    """What this code knows more than the one with that meaning: types of events. If the log has none of them, it can
-    go on from that one's fold. None if it cannot in any case, since one of them reads another thing in the same."""
+    """The types of events that this release knows and the one with that meaning does not. If the folded log has none of
+    them, this release can continue from the other's fold. None if it cannot in any case, because the two interpret the
+    same kind differently."""
     try:
         before = _read_meanings(folded_with)
     except msgspec.MsgspecError:
@@ -85,7 +86,7 @@ def unknown_to(folded_with: str) -> frozenset[str] | None:
     for each in ENTITIES:
         is_new = _STATE + each.state.__name__ not in before
         if is_new and any(name.startswith(each.events) and name not in new for name in EVENTS):
-            return None  # what was folded may be about it, too
+            return None  # events that were already folded may concern it, too
     return new
 
 
@@ -100,7 +101,7 @@ def _meanings() -> Mapping[str, str]:
 
 
 def shape(kind: type[msgspec.Struct]) -> bytes:
-    """What a state consists of, down to the last field of what is in it; whatever is said about them does not count."""
+    """The structure of a state, down to the last nested field, without any descriptions."""
     schema = msgspec.json.schema(kind, schema_hook=lambda other: {"type": other.__qualname__})
     return msgspec.json.encode(_without_words(schema), order="sorted")
 
@@ -119,7 +120,7 @@ def _digest(said: bytes) -> str:
 
 
 def encode(state: msgspec.Struct) -> bytes:
-    """A folded state. What is private is not in the log, so it holds none."""
+    """Encodes a folded state, which holds no private data, because the log has none."""
     return _encode(state)
 
 
@@ -142,17 +143,17 @@ def _decoder(kind: type[msgspec.Struct]) -> msgspec.msgpack.Decoder[Any]:
 
 
 LOG_ROW: Final = "seq, type, subject, occurred_at, data::text, version, command_id, actor"
-"""A row of the log with everything that it holds."""
+"""All columns of an event."""
 
 
 class Digest:
-    """A running digest of the log, event by event, from where another one ended."""
+    """A running digest of the log, event by event, continuing from an earlier one."""
 
     def __init__(self, before: bytes) -> None:
         self._hash = hashlib.blake2b(before, digest_size=_DIGEST_BYTES)
 
     def follow(self, row: asyncpg.Record) -> None:
-        """Takes the log's next event, a row of LOG_ROW."""
+        """Adds the log's next event, a row of LOG_ROW."""
         seq, event_type, subject, at, data, version, command_id, actor = row
         said = (str(seq), event_type, subject, at.isoformat(), str(version), command_id.hex, actor, data)
         self._hash.update("\x1f".join(said).encode())

@@ -1,5 +1,6 @@
-"""The stored fold, made window by window: the next events of the log are read, folded onto what is stored, and stored.
+"""The stored fold, advanced window by window: the next events of the log are read, folded onto the stored states, and
+the result is stored.
 
-`runtime/proof/stored.py` says how states are kept; what is done with what differs is left to `workers/patrol/`, and
-`ops/verify/anew.py` folds what is archived.
+`runtime/proof/stored.py` defines how states are encoded; `workers/patrol/` handles differences, and
+`ops/verify/anew.py` folds archived events.
 """

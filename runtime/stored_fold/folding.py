@@ -1,5 +1,5 @@
-"""Folds a window onto the stored fold and compares the rows that it touches. What the events themselves have wrong is
-reported; a row that differs is only suspected: it is looked at once more when nothing is left to be folded (see
+"""Folds a window onto the stored fold. Faults of the events themselves are reported. The rows that the window touches
+are compared by the caller; one that differs is only a suspect, and is checked again when nothing is left to fold (see
 `workers/patrol/suspects.py`).
 """
 
@@ -33,7 +33,7 @@ from runtime.proof.stored import ENTITIES_FOLDED, ORDERS, PRICED, Digest, folded
 from runtime.stored_fold.window import Window
 
 _BREATH_EVENTS: Final = 64
-"""After so many, others have their turn on the event loop."""
+"""How many events to handle before yielding to the event loop."""
 
 _PREFIXES: Final[Mapping[str, Sequence[EntityTable]]] = {
     prefix: [each for each in ENTITIES if each.events == prefix] for prefix in {each.events for each in ENTITIES}
@@ -47,7 +47,7 @@ _OUTCOMES: Final = different("seq > $1 AND seq <= $2", "id IN (SELECT command_id
 
 
 class _Told(NamedTuple):
-    """An event with its place in the log; None for one that cannot be read."""
+    """An event (None if it is unreadable), with its moment and seq."""
 
     event: Event | None
     at: datetime
@@ -55,8 +55,8 @@ class _Told(NamedTuple):
 
 
 class Folded(NamedTuple):
-    """What a window makes of the stored fold: the states after it, the balances that moved, the digest of the log up to
-    its end, and how many numbers of each series it has given out by then."""
+    """The fold after a window: the changed states, the balances that moved, the digest of the log up to the window's
+    end, and how many numbers of each series have been given out by then."""
 
     orders: dict[str, FoldedOrder]
     entities: list[tuple[EntityTable, str, FoldedEntity]]
@@ -66,7 +66,7 @@ class Folded(NamedTuple):
 
 
 class Folding:
-    """Folds one window. `report` is told what is wrong with the log."""
+    """Folds one window. `report` collects what is wrong with the log."""
 
     def __init__(self, connection: Connection, window: Window, report: Report) -> None:
         self._connection = connection
@@ -102,7 +102,7 @@ class Folding:
         )
 
     async def _read(self) -> bytes:
-        """Reads the events, sorted by what they are about; returns the digest of the log up to the last one."""
+        """Reads the events and groups them by subject; returns the digest of the log up to the last one."""
         base, counter = self._window.base, self._window.counter
         digest, entries = Digest(base.digest), Entries(self._report, counter.ordered_after, base.seq, base.at)
         for number, row in enumerate(self._window.rows):
@@ -130,7 +130,7 @@ class Folding:
             tell(row, self._report)
 
     async def _entities_before(self) -> dict[str, list[tuple[EntityTable, FoldedEntity]]]:
-        """What was folded of the subjects of entities, by subject."""
+        """The folded entities of the window's subjects, by subject."""
         before: dict[str, list[tuple[EntityTable, FoldedEntity]]] = defaultdict(list)
         if subjects := {subject for told in self._subjects.values() for subject in told}:
             for row in await self._connection.fetch(_FOLDED_SUBJECTS, list(subjects)):
@@ -140,7 +140,7 @@ class Folding:
     async def _begin(
         self, prices: Prices, balances: Balances, before: Mapping[str, Iterable[tuple[EntityTable, FoldedEntity]]]
     ) -> None:
-        """Starts with the prices and balances that the events are about."""
+        """Starts `prices` and `balances` with the folded states that the events are about."""
         for _, folded in (each for of_subject in before.values() for each in of_subject):
             prices.begin(folded.state)
         ordered = {line.sku for _, event, _ in self._events if isinstance(event, OrderPlaced) for line in event.lines}

@@ -44,8 +44,8 @@ _DIGEST: Final = "INSERT INTO log_digests (seq, digest) VALUES ($1, $2)"
 
 
 async def begin_again(connection: Connection) -> bool:
-    """Forgets what was folded, some of it at a time; returns whether all of it is forgotten, and this code may fold
-    from the log's beginning. Until then, the fold is nobody's."""
+    """Deletes the stored fold, a part at a time; returns whether all of it is gone, so that this release may fold from
+    the log's beginning. Until then, no release can use the fold."""
     await connection.execute(_UNFOLD)
     left = _FORGET_AT_ONCE
     for table in _TABLES:
@@ -59,8 +59,8 @@ async def begin_again(connection: Connection) -> bool:
 
 
 async def take_over(connection: Connection, folded_with: str, seq: int) -> bool:
-    """Whether this code may go on from the fold up to `seq` that was made with another meaning. Then it is this one's:
-    all that is new is what the log does not have yet."""
+    """Whether this release may continue from a fold up to `seq` that has another meaning; if so, gives the fold this
+    release's meaning. It may if the two differ only in types of events that the folded log does not have."""
     new = unknown_to(folded_with)
     if new is None or await connection.fetchval(_FOLDED_ANY, seq, list(new)):
         return False
@@ -69,7 +69,7 @@ async def take_over(connection: Connection, folded_with: str, seq: int) -> bool:
 
 
 async def store(connection: Connection, window: Window, folded: Folded) -> None:
-    """Writes what a window made of the fold."""
+    """Writes the fold after a window."""
     await _store_orders(connection, folded.orders)
     await _store_entities(connection, folded.entities)
     await _store_balances(connection, folded.balances)

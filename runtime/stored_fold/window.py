@@ -1,5 +1,5 @@
-"""A window: the next events of the log that one round folds, few enough to be held in memory. It ends with a batch, so
-that everything in it is whole.
+"""A window: the next events of the log that one round folds, few enough to be held in memory. It ends where a batch
+ends, so that its state is consistent.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _NEWEST: Final = "SELECT max(seq) FROM events"
 
 
 class Counter(NamedTuple):
-    """The event counter: the last seq and its moment, after which seq moments follow seq, and how many numbers of each
-    series were given out."""
+    """The event counter: the last seq and its moment; the seq after which moments are in the order of seqs; and how
+    many numbers of each series have been given out."""
 
     last_seq: int
     last_at: datetime
@@ -30,7 +30,7 @@ class Counter(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Rows of LOG_ROW after a position, as of a moment when the counter and the newest event were these."""
+    """Rows of LOG_ROW after the position `base`, and the counter in the same snapshot."""
 
     base: Position
     counter: Counter
@@ -50,12 +50,12 @@ class Window(NamedTuple):
 
     @property
     def reaches_the_tail(self) -> bool:
-        """Whether there is nothing after it: every table is as the log up to here says."""
+        """Whether nothing follows: every table must agree with the log up to here."""
         return self.until >= self.counter.last_seq
 
 
 async def read_window(connection: Connection, base: Position, *, max_events: int, max_bytes: int) -> Window:
-    """The next window. A batch alone may exceed the bounds."""
+    """The next window. It exceeds the bounds if a single batch does."""
     last_seq, last_at, ordered_after, *numbers = await connection.fetchrow(COUNTER)
     counter = Counter(last_seq, last_at, ordered_after, numbers)
     newest: int = await connection.fetchval(_NEWEST) or 0
@@ -72,7 +72,8 @@ async def read_window(connection: Connection, base: Position, *, max_events: int
 
 
 def _whole(rows: list[asyncpg.Record], last_seq: int) -> Sequence[asyncpg.Record]:
-    """Without the last batch, if there may be more of it. All events of a batch have its moment, and no others have."""
+    """The rows without the last batch, if that may be incomplete. All events of a batch have its moment, and no others
+    do."""
     end = len(rows)
     if rows and rows[-1][0] < last_seq:
         while end and rows[end - 1][3] == rows[-1][3]:

@@ -1,5 +1,5 @@
-"""The table of the log's branches: from which seq on the log was written under which identity. See
-`runtime/branches.py`."""
+"""The table of the log's branches: under which identity the log was written, and from which seq on (see
+`runtime/branches.py`)."""
 
 from sqlalchemy import BigInteger, Column, Integer, Table, Uuid
 

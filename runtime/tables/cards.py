@@ -1,5 +1,5 @@
-"""The gift cards' table, which has the columns of the state in `domain/gift_cards.py`; and what is on them and on store
-credit."""
+"""The table of gift cards, whose columns are the fields of the state in `domain/gift_cards.py`; and the ledger of the
+balances of gift cards and store credit."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Table, Text, Uuid
 

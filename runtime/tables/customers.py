@@ -1,4 +1,5 @@
-"""The table of what customers buy as, which has the columns of the state in `domain/customers.py`."""
+"""The table of customers' groups, tax ids and exemptions; its columns are the fields of the state in
+`domain/customers.py`."""
 
 from sqlalchemy import ARRAY, Boolean, Column, ForeignKey, Table, Text, Uuid
 

@@ -1,8 +1,8 @@
-"""The tables of the stored fold: what the log up to a seq says, as the background process has folded it (see
-`workers/patrol/`). Everything in them follows from the log: with another `meaning` in `fold_position`, they are made
-again from it.
+"""The tables of the stored fold: the state according to the log up to a seq, as the background process has folded it
+(see `workers/patrol/`). Everything in them is derived from the log; for a release with another `meaning` than the one
+in `fold_position`, they are rebuilt from it.
 
-A state is stored as `runtime/proof/stored.py` encodes it, without what the log does not know.
+States are encoded by `runtime/proof/stored.py`, without the fields that are not in the log.
 """
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, SmallInteger, Table, Text, Uuid
@@ -10,9 +10,9 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, 
 from runtime.tables.base import metadata, when
 
 # One row. `seq` is the last event folded, `at` its moment, `digest` that of the log up to it; at `balances_seq`, all
-# balances agreed with their tables. `meaning` stands for what states and events look like to the code that folded them:
-# to code that reads another thing in them, it says nothing (see `unknown_to` in `runtime/proof/stored.py`). `numbers`
-# is how many of each series were given out by then, as JSON.
+# balances agreed with their tables. `meaning` is a fingerprint of how the release that folded it defines states and
+# events; a release that defines them differently cannot use the fold (see `unknown_to` in `runtime/proof/stored.py`).
+# `numbers` is how many of each series had been given out by then, as JSON.
 fold_position = Table(
     "fold_position",
     metadata,
@@ -58,7 +58,7 @@ folded_balances = Table(
     Column("pending", BigInteger, nullable=False),
 )
 
-# The digest of the log up to each seq at which the fold once stood.
+# The digests of the log up to each seq at which a window of the fold ended.
 log_digests = Table(
     "log_digests",
     metadata,

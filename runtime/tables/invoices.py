@@ -18,7 +18,7 @@ invoices = Table(
     Column("lines", JSONB, nullable=False),
     Column("sums", JSONB, nullable=False),
     Column("taxes", JSONB, nullable=False),
-    # Written when the batch has its places in the log, and with them its numbers.
+    # Written once the batch has its places in the log, and so its numbers.
     Column("number", Text),
     when("created_at"),
     when("updated_at"),

@@ -1,6 +1,6 @@
 """The tables of jobs: the jobs themselves, their input and output bytes, and the outcomes of lines. A job's columns are
-named as the fields of its state in `domain/jobs.py` and written with its events; its runs are a matter of its task (see
-`runtime/tables/tasks.py`). Everything else is telemetry that the background processes write directly, and that is
+named after the fields of its state in `domain/jobs.py` and written with its events; its runs are recorded in its task
+(see `runtime/tables/tasks.py`). Everything else is telemetry that the background processes write directly, and that is
 deleted some time after the job has finished.
 """
 
@@ -42,8 +42,8 @@ UPLOAD_RUN: Final = 0
 """The run number of the upload's parts: uploading comes before all runs."""
 
 PART_BYTES: Final = 262_144
-"""For one row of `job_parts`: large enough for few rows, small enough to be sent as a whole. All parts of an upload
-except the last have exactly this size, so that an offset leads to its part."""
+"""The size of a row of `job_parts`: large enough to need few rows, small enough to send a row whole. All parts of an
+upload except the last have exactly this size, so that the part of an offset can be computed."""
 
 # Bytes in the order of `part`: for run 0 the upload, stored before there is a row in `jobs`; for any other, that run's
 # result.

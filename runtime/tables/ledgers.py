@@ -1,4 +1,4 @@
-"""The form of a ledger's table: a key and the two numbers of its balance, which no statement can overdraw."""
+"""The shape of a ledger's table: a key and the two numbers of its balance, with a constraint against overdrawing."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ FILLFACTOR_PERCENT: Final = 50
 
 
 def ledger_table(name: str) -> Table:
-    """The table of a ledger without its own names for what it counts."""
+    """The table of a ledger, with the standard column names."""
     return Table(
         name,
         metadata,

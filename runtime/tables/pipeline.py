@@ -117,8 +117,7 @@ events = Table(
     postgresql_partition_by="RANGE (seq)",
 )
 
-# One row: the first seq that is still in `events`, and the id before which no command is in `commands` whose turn it
-# was; what was before is archived.
+# One row: the first seq that is still in `events`, and the id before which commands have been archived from `commands`.
 log_start = Table(
     "log_start",
     metadata,
@@ -127,9 +126,9 @@ log_start = Table(
     Column("commands_since", Uuid, nullable=False, server_default=str(UUID(int=0))),
 )
 
-# One row: the last seq given out and its moment, and how many numbers of each series were (see `domain/numbers.py`).
-# Locking it is the last thing a transaction does. Moments follow seq after `ordered_after`: earlier ones were written
-# by releases that did not ensure it.
+# One row: the last seq given out and its moment, and how many numbers of each series were (see `domain/numbers.py`). It
+# is the last lock that a transaction takes. After `ordered_after`, moments are in the order of seqs; earlier ones were
+# written by releases that did not ensure it.
 event_counter = Table(
     "event_counter",
     metadata,
@@ -151,9 +150,9 @@ guards = Table(
     Column("seq", BigInteger, nullable=False),
 )
 
-# The auditable record: who asked for what (`request` is the mailbox entry as accepted, without private data), when, and
-# the outcome. `seq` is the first of the command's events, which follow one another. In partitions, by id: by when the
-# command was accepted. Only workers of older releases write a `fingerprint` here.
+# The audit record: who asked for what (`request` is the mailbox entry as accepted, without private data), when, and the
+# outcome. `seq` is that of the command's first event; its events are consecutive. Partitioned by id, that is, by when
+# the command was accepted. Only workers of older releases write a `fingerprint` here.
 commands = Table(
     "commands",
     metadata,
@@ -194,9 +193,9 @@ mailboxes = Table(
     Column("rejoined", Integer, nullable=False, server_default="0"),
 )
 
-# Entries that could not be applied: garbage, unknown versions, commands whose rule raised. Private data is blanked:
-# `lost` names the fields that the command would lack if it were sent again. An entry that was not `understood` may hold
-# anything; it is stored as it came, for a while.
+# Entries that could not be applied: garbage, unknown versions, commands whose rule raised. Private data is blanked;
+# `lost` names the fields that would be missing if the command were sent again. An entry that was not `understood` may
+# hold anything; it is stored as it came, for a limited time.
 dead_letters = Table(
     "dead_letters",
     metadata,

@@ -1,5 +1,5 @@
-"""The table of codes for promotions, which has the columns of the state in `domain/promotion_codes.py`; and the ledger
-of what was taken from what is limited."""
+"""The table of promotion codes, whose columns are the fields of the state in `domain/promotion_codes.py`; and the
+ledger of how much of each limit has been used."""
 
 from sqlalchemy import Column, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB

@@ -1,6 +1,6 @@
-"""The reactions' tables: how far each has come in the log, who is running it, and what it gave up on. The background
+"""The reactions' tables: the position of each in the log, its lease, and the events it gave up on. The background
 processes write them, outside of any batch, except when a command moves a reaction to an event (see
-`Rows.move_reaction`). They do not follow from events, so `verify` has nothing to compare them with.
+`Rows.move_reaction`). They are not derived from events, so `verify` has nothing to compare them with.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, Table, Text, Uuid
@@ -9,8 +9,8 @@ from runtime.tables.base import metadata, when
 
 # `position` is the seq of the last event handled or skipped. `active` is whether any process has the reaction (a
 # disabled webhook is not active). `failures` counts the failed attempts at the event after the position, `blamed` those
-# for which the event itself may be to blame; `due_at` is when the next attempt may be made, or when that event is old
-# enough. The lease is held by one run at a time.
+# in which the event itself may have been at fault; `due_at` is when the next attempt may be made, or when that event is
+# old enough. The lease is held by one run at a time.
 reactions = Table(
     "reactions",
     metadata,

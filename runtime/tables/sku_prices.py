@@ -14,6 +14,6 @@ sku_prices = Table(
     Column("prices", JSONB, nullable=False),
     when("created_at"),
     when("updated_at"),
-    # Which SKUs are on a price list.
+    # For finding the SKUs on a price list.
     Index("sku_prices_lists", "prices", postgresql_using="gin", postgresql_ops={"prices": "jsonb_path_ops"}),
 )

@@ -1,6 +1,6 @@
-"""Suspects: rows that may differ from the log, to be compared with it. Triggers note every row that a session other
-than a batch's writes by hand; the patrol adds those that it finds different, and removes those that are as the log says
-(see `workers/patrol/suspects.py`).
+"""Suspects: rows that may differ from the log, to be compared with it. Triggers note every row that any session but a
+batch's writes (a change by hand); the patrol adds the rows that it finds different, and removes those that agree with
+the log (see `workers/patrol/suspects.py`).
 """
 
 from typing import Final
@@ -9,9 +9,9 @@ from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Table, Text
 
 from runtime.tables.base import metadata, when
 
-# `by_hand`: a trigger has noted it. `seq` is that in a row of `events` or `commands`, by which its events are found.
-# `differs_since` is when the row was found to differ, null as long as nobody has looked. Nothing is unique: what is
-# noted while somebody looks is looked at again.
+# `by_hand`: a trigger has noted it. `seq` is that of a row of `events` or `commands`, by which its events are found.
+# `differs_since` is when the row was found to differ; null before it is first checked. Nothing is unique, so that a row
+# noted during a check is checked again.
 suspects = Table(
     "suspects",
     metadata,
@@ -27,14 +27,14 @@ suspects = Table(
 )
 
 BATCHES: Final = "%-batch"
-"""What the application names of sessions look like whose writes are explained by the log: see
-`runtime/database.py`. Only names survive a pooler in front of Postgres."""
+"""The pattern of application names of sessions whose writes are explained by the log: see `runtime/database.py`. Only
+the name survives a pooler in front of Postgres."""
 
 
 def watch(table: str, key: str, *, columns: str = "", inserts: bool = True) -> list[str]:
-    """The statements with which a migration has every row of the table noted, by its key, that is written by hand;
-    `columns` are those whose updates count, all of them if it is empty. Applied migrations have used it as it is: never
-    change it, add another."""
+    """The statements with which a migration creates the triggers that note every row of a table, by its key, that is
+    written by hand; `columns` are those whose updates count (all, if empty). Applied migrations have used it as it is:
+    never change it, add another."""
     by_hand = f"WHEN (current_setting('application_name') NOT LIKE '{BATCHES}') EXECUTE FUNCTION"
     events = ["INSERT"] * inserts + [f"UPDATE OF {columns}" if columns else "UPDATE", "DELETE"]
     return [

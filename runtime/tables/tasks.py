@@ -30,7 +30,7 @@ tasks = Table(
     when("lease_until", nullable=True),
     when("created_at"),
     when("updated_at"),
-    # What may be taken now.
+    # For claiming due tasks.
     Index("tasks_due", "kind", "due_at", postgresql_where=text(f"state = '{TASK_QUEUED}' AND NOT blocked")),
     # For the next task of a subject, and for the task of a job.
     Index("tasks_subject", "subject", "created_seq", "id"),
