@@ -3,47 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import click
+import msgspec
 from rich.console import Console
-from sqlalchemy import select
+from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.money import written
-from domain.payments.amounts import amounts
+from domain.payments.comparison import Stands, acts_compared, sums_compared
+from domain.payments.entries import Entry
 from runtime.engine import create_engine
 from runtime.payments.provider import Report
 from runtime.payments.registry import Providers, UnknownProvider
 from runtime.settings import Settings, settings
 from runtime.tables import payments as table
 
-_COMPARED: Final = ("authorized", "charged", "refunded", "cancelled")
 _DIFFERENT_CODE: Final = 1
 
 
-Ours = Mapping[UUID, Mapping[str, Any]]
+class Kept(NamedTuple):
+    """What the shop says of one payment."""
+
+    payment_id: UUID
+    provider_reference: str | None
+    currency: str
+    entries: tuple[Entry, ...]
 
 
-def differences(theirs: Sequence[Report], ours: Ours) -> Iterator[str]:
-    """What the shop does not say as the provider does of one payment, in a line each. The provider has one report of
-    it, unless it was made there twice; then whatever was moved in each was moved."""
-    payment_id = theirs[0].payment_id
-    row = None if payment_id is None else ours.get(payment_id)
-    name = str(payment_id or theirs[0].provider_reference)
+def differences(theirs: Sequence[Report], payment: Kept | None) -> Iterator[str]:
+    """What the shop does not say as the provider does of one payment, in a line each: its sums, then the acts that they
+    are made of. The provider has one report of it, unless it was made there twice."""
+    name = str(payment.payment_id if payment is not None else theirs[0].payment_id or theirs[0].provider_reference)
+    names = [str(report.provider_reference) for report in theirs]
     if len(theirs) > 1:
-        yield f"{name}: {len(theirs)} payments at the provider, {', '.join(str(r.provider_reference) for r in theirs)}"
-    for currency in sorted({report.currency for report in theirs}):
-        told = [amounts(report.entries) for report in theirs if report.currency == currency]
-        for what in _COMPARED:
-            provider_minor: int = sum(getattr(each, what) for each in told)
-            shop_minor: int = 0 if row is None or row["currency"] != currency else row[f"{what}_minor"]
-            if provider_minor != shop_minor:
-                there, here = (written(amount, currency) for amount in (provider_minor, shop_minor))
-                yield f"{name}: {what} {there} at the provider, {here} here"
+        yield f"{name}: {len(theirs)} payments at the provider, {', '.join(names)}"
+    elif theirs and payment is not None and payment.provider_reference not in (None, *names):
+        yield f"{name}: it is {names[0]} at the provider, {payment.provider_reference} here"
+    currencies = {report.currency for report in theirs} | (set() if payment is None else {payment.currency})
+    for currency in sorted(currencies):
+        ours = payment.entries if payment is not None and payment.currency == currency else ()
+        told = [report.entries for report in theirs if report.currency == currency]
+        for what, ours_minor, theirs_minor in sums_compared(ours, told):
+            there, here = written(theirs_minor, currency), written(ours_minor, currency)
+            yield f"{name}: {what} {there} at the provider, {here} here"
+        for what, reference, stands, stands_there in acts_compared(ours, told):
+            there, here = _said(stands_there, currency), _said(stands, currency)
+            yield f"{name}: {what} {reference or 'without a reference'}: {there} at the provider, {here} here"
+
+
+def _said(stands: Stands, currency: str) -> str:
+    return f"{stands.ending} ({written(stands.amount_minor, currency)})" if stands.amount_minor else stands.ending
 
 
 @click.group()
@@ -68,19 +82,43 @@ def reconcile(provider: str, days: float) -> None:
 async def compare(config: Settings, name: str, ago: timedelta) -> tuple[list[str], int]:
     """How the provider's ledger of the payments created since then differs from ours, and how many were compared."""
     since = datetime.now(UTC) - ago
-    theirs: dict[UUID | str | None, list[Report]] = defaultdict(list)
     engine = create_engine(config.database_url, pool_size=1)
     try:
         async with Providers(config) as providers, engine.connect() as connection:
-            async for report in providers[name].history(since):
-                theirs[report.payment_id or report.provider_reference].append(report)
-            query = select(table).where(table.c.provider == name)
-            ours = {row["id"]: dict(row) for row in (await connection.execute(query)).mappings()}
+            told = [report async for report in providers[name].history(since)]
+            ours = await _ours(connection, name, since, told)
     except UnknownProvider:
         raise click.ClickException(f"{name} takes no payments here: see TIDEGATE_PAYMENT_PROVIDERS") from None
     finally:
         await engine.dispose()
-    for payment_id, row in ours.items():
-        if payment_id not in theirs and row["created_at"] >= since:
-            theirs[payment_id] = [Report(payment_id, None, row["currency"], ())]
-    return [line for reports in theirs.values() for line in differences(reports, ours)], len(theirs)
+    named = {payment.provider_reference: payment.payment_id for payment in ours.values()}
+    theirs: dict[UUID | str | None, list[Report]] = {payment_id: [] for payment_id in ours}
+    for report in told:
+        known = report.payment_id or named.get(report.provider_reference)
+        theirs.setdefault(known or report.provider_reference, []).append(report)
+    found = [
+        line
+        for known, reports in theirs.items()
+        for line in differences(reports, ours.get(known) if isinstance(known, UUID) else None)
+    ]
+    return found, len(theirs)
+
+
+async def _ours(
+    connection: AsyncConnection, provider: str, since: datetime, told: Iterable[Report]
+) -> Mapping[UUID, Kept]:
+    """Our payments by the provider, by their ids: those that were created since then, and whatever it told of."""
+    wanted = select(table.c.id, table.c.provider_reference, table.c.currency, table.c.entries).where(
+        table.c.provider == provider,
+        or_(
+            table.c.created_at >= since,
+            table.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))),
+            table.c.provider_reference == any_(bindparam("names", type_=ARRAY(Text))),
+        ),
+    )
+    ids = [report.payment_id for report in told if report.payment_id is not None]
+    names = [report.provider_reference for report in told if report.provider_reference is not None]
+    return {
+        payment_id: Kept(payment_id, reference, currency, msgspec.convert(entries, tuple[Entry, ...]))
+        for payment_id, reference, currency, entries in await connection.execute(wanted, {"ids": ids, "names": names})
+    }
