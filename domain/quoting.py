@@ -18,9 +18,9 @@ from domain.model import Shop, Wanted
 from domain.orders import is_guest
 from domain.promotion_codes import codes_of
 from domain.quote.basket import STORE_CREDIT, Basket, Card, TaxEstimate, TaxQuestion
-from domain.quote.options import delivery_options
+from domain.quote.options import DeliveryOptions, delivery_options
 from domain.quote.places import Place
-from domain.quote.quoted import Quote, QuotedDelivery, Remark
+from domain.quote.quoted import Quote, Remark
 from domain.quote.quoting import quote, tax_question
 from domain.quote.terms import Terms
 from domain.quote.terms.promotions import folded_code
@@ -47,9 +47,7 @@ def quote_of(
     return quoted
 
 
-def options_of(
-    shop: Shop, checkout: Checkout, at: datetime, identities: tuple[str, ...] = ()
-) -> tuple[QuotedDelivery, ...]:
+def options_of(shop: Shop, checkout: Checkout, at: datetime, identities: tuple[str, ...] = ()) -> DeliveryOptions:
     """The deliveries that the checkout could have, with their prices."""
     basket, terms = _asked(shop, checkout, identities)
     return delivery_options(basket, shop.offers, terms, at)

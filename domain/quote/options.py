@@ -2,25 +2,32 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from domain.limits import DELIVERY_OPTIONS_MAX
 from domain.model import Offer
 from domain.quote.basket import Basket
 from domain.quote.goods import Goods, supplied_at
 from domain.quote.places import Place
-from domain.quote.quoted import QuotedDelivery
+from domain.quote.quoted import QuotedDelivery, Take
 from domain.quote.quoting import delivery_of
 from domain.quote.terms import Terms
 
 
-def delivery_options(
-    basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime
-) -> tuple[QuotedDelivery, ...]:
+class DeliveryOptions(NamedTuple):
+    """The deliveries, and what the promotions of a quote with each would take from their limits. Prices are right only
+    for a basket that knows what was taken of all of this."""
+
+    deliveries: tuple[QuotedDelivery, ...] = ()
+    takes: tuple[Take, ...] = ()
+
+
+def delivery_options(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime) -> DeliveryOptions:
     """By each method that can deliver the basket, after discounts and with taxes, in the order of the terms: the first
     DELIVERY_OPTIONS_MAX of them. The goods are priced once for each place where they may change hands: where the basket
     goes, and where it could be collected."""
     if not (basket.lines and basket.delivers):
-        return ()
+        return DeliveryOptions()
     goods_at: dict[Place | None, Goods] = {}
     found: list[QuotedDelivery] = []
     for method in terms.methods:
@@ -35,4 +42,4 @@ def delivery_options(
         found.append(delivery_of(delivery, method, included=goods.tax_included))
         if len(found) == DELIVERY_OPTIONS_MAX:
             break
-    return tuple(found)
+    return DeliveryOptions(tuple(found), tuple(take for goods in goods_at.values() for take in goods.takes))

@@ -1,7 +1,7 @@
 """Quotes of checkouts, for those who look at them: what a quote depends on is loaded, and quoted by the very function
 that the batch uses which completes them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -21,7 +21,8 @@ from domain.model import Shop, Wanted
 from domain.orders import is_guest
 from domain.promotion_codes import PromotionCode
 from domain.quote.estimates import TAXES_PENDING, TAXES_REFUSED
-from domain.quote.quoted import Quote, QuotedDelivery
+from domain.quote.options import DeliveryOptions
+from domain.quote.quoted import Quote, QuotedDelivery, Take
 from domain.quote.terms import Terms
 from domain.quote.terms.limits import identities
 from domain.quote.terms.promotions import Code
@@ -38,8 +39,8 @@ from runtime.terms import TermsMemory
 
 
 class Completion(NamedTuple):
-    """What it takes to complete a checkout: what the command names for the batch to load, and the order that it has
-    become already."""
+    """What it takes to complete a checkout: what the command names for the batch to load, the order that it has become
+    already, and what has to be asked about its taxes, as this version stands."""
 
     lines: tuple[Wanted, ...]
     gifts: tuple[str, ...]
@@ -50,6 +51,7 @@ class Completion(NamedTuple):
     store_credit: UUID | None
     order_id: UUID | None
     taxes: AskTaxes | None
+    version: int
 
 
 class Quoted(NamedTuple):
@@ -85,8 +87,9 @@ class Quoting:
     ) -> Quoted:
         """What the checkout costs now; `optioned`, with the deliveries that it could have. What it would take from what
         is limited is known only from a quote: if it takes anything, it is quoted again, with what is left of that; and
-        what comes in the place of something that is used up may be limited as well. With `explain`, the remarks say of
-        every promotion that does not apply why not."""
+        what comes in the place of something that is used up may be limited as well. So it is with the deliveries, which
+        may take what the chosen one does not. With `explain`, the remarks say of every promotion that does not apply
+        why not."""
         codes = folded_codes(checkout)
         skus = {line.sku for line in checkout.lines} | terms.gift_skus()
         rows = (await connection.execute(_OFFERS, {"skus": list(skus)})).all()
@@ -104,13 +107,14 @@ class Quoting:
         at = datetime.now(UTC)
         quote, keys = quote_of(shop, checkout, at, buyer, explain=explain), set[str]()
         for _ in range(_QUOTES_MAX):
-            unknown = {take.key for take in quote.takes} - keys
-            if not unknown:
+            if not await _load_taken(connection, shop, quote.takes, keys):
                 break
-            rows = (await connection.execute(_TAKEN, {"keys": list(unknown)})).all()
-            shop.balances_of(ALLOWANCES).update({key: Balance(posted, pending) for key, posted, pending in rows})
-            keys |= unknown
             quote = quote_of(shop, checkout, at, buyer, explain=explain)
+        options = options_of(shop, checkout, at, buyer) if optioned else DeliveryOptions()
+        for _ in range(_QUOTES_MAX):
+            if not await _load_taken(connection, shop, options.takes, keys):
+                break
+            options = options_of(shop, checkout, at, buyer)
         gifts = tuple(sorted(terms.gift_skus()))
         completion = Completion(
             wanted_by(checkout),
@@ -122,8 +126,9 @@ class Quoting:
             store_credit_of(shop, checkout),
             checkout.order_id,
             _to_ask(shop, checkout, quote, at, buyer),
+            checkout.version,
         )
-        return Quoted(quote, options_of(shop, checkout, at, buyer) if optioned else (), completion)
+        return Quoted(quote, options.deliveries, completion)
 
 
 def _to_ask(shop: Shop, checkout: Checkout, quote: Quote, at: datetime, buyer: tuple[str, ...]) -> AskTaxes | None:
@@ -158,6 +163,17 @@ async def _load_cards(connection: AsyncConnection, shop: Shop, checkout: Checkou
     credit_id = store_credit_of(shop, checkout)
     ids = checkout.gift_cards if credit_id is None else (*checkout.gift_cards, credit_id)
     shop.balances_of(CARDS).update(await cards.balances(connection, ids))
+
+
+async def _load_taken(connection: AsyncConnection, shop: Shop, takes: Iterable[Take], keys: set[str]) -> bool:
+    """Loads what was taken before of what is new in this, beside the `keys` that are known; whether anything was."""
+    unknown = {take.key for take in takes} - keys
+    if not unknown:
+        return False
+    rows = (await connection.execute(_TAKEN, {"keys": list(unknown)})).all()
+    shop.balances_of(ALLOWANCES).update({key: Balance(posted, pending) for key, posted, pending in rows})
+    keys |= unknown
+    return True
 
 
 async def _load_buyer(connection: AsyncConnection, shop: Shop, terms: Terms, customer_id: str | None) -> str | None:

@@ -104,6 +104,33 @@ async def test_a_code_is_typed_in_any_case_and_used_as_often_as_it_may(shop: Sho
     (await admin.delete("/terms/codes/NONE")).problem(404, "code_not_found")
 
 
+async def test_the_deliveries_to_choose_from_cost_what_completing_with_them_charges_when_promotions_are_used_up(
+    shop: Shop, admin: Client
+) -> None:
+    """By use, by code, by budget and by buyer; what comes in the place of one may be used up as well. Nothing is chosen
+    yet while they are shown, so no quote takes any of it."""
+    method_id, coded = str(uuid4()), f"/terms/promotions/{uuid4()}"
+    (await admin.put(f"/terms/methods/{method_id}", _POST)).ok()
+    free, half = ({"kind": "percent", "target": "delivery", "percent_bp": off} for off in (10_000, 5_000))
+    limits: tuple[dict[str, Any], ...] = ({"uses_limit": 1}, {"budget_minor": {"GBP": 500}}, {"uses_per_customer": 1})
+    for priority, limit in enumerate(limits):
+        promotion = {"name": "Free", "action": free, "priority": priority, "combines": False, **limit}
+        (await admin.put(f"/terms/promotions/{uuid4()}", promotion)).ok()
+    (await admin.put(coded, {"name": "Half", "action": half, "coded": True, "combines": False})).ok()
+    code = f"POST-{uuid4().hex[:8]}"
+    (await admin.post(f"{coded}/codes", {"codes": [code], "uses_limit": 1})).ok(201)
+
+    ann, shown = shop.customer(), []
+    for client in (ann, ann, ann, ann, ann, shop.customer(), shop.customer()):
+        path = f"/checkouts/{(await _checkout(shop, client, codes=[code]))['id']}"
+        ((one,),) = [(await client.get(path)).ok()["delivery_options"]]
+        quote = (await client.patch(path, {"method_id": method_id})).ok()["quote"]
+        assert quote["total_minor"] == 2000 + one["price_minor"]
+        (await client.post(f"{path}/complete", {"expected_total_minor": quote["total_minor"]})).ok(201)
+        shown.append(one["price_minor"])
+    assert shown == [0, 0, 0, 197, 395, 0, 0]
+
+
 async def test_random_codes_fit_whatever_their_prefix(shop: Shop, admin: Client) -> None:
     path, longest = f"/terms/promotions/{uuid4()}", "X" * 20
     (await admin.put(path, {"name": "Tenth", "action": {"kind": "percent", "percent_bp": 1000}, "coded": True})).ok()

@@ -156,7 +156,7 @@ def test_the_options_are_what_each_would_cost() -> None:
         (basket(MUG=1), [("From the shop", 0)]),
         (basket(EBOOK=1), [("By e-mail", 0)]),
     ):
-        found = delivery_options(wanted, OFFERS, terms, AT)
+        found = delivery_options(wanted, OFFERS, terms, AT).deliveries
         assert [(option.name, option.gross_minor) for option in found] == options
 
 
@@ -164,9 +164,9 @@ def test_the_options_are_bounded_and_an_empty_basket_has_none() -> None:
     many = tuple(Method(UUID(int=1_000 + n), f"Post {n}", rates=(Rate("GBP", n),)) for n in range(100))
     unavailable = tuple(Method(UUID(int=n), "Nowhere", areas=(Area("FR"),)) for n in range(1, 100))
     terms = Terms(methods=(*unavailable, *many))
-    found = delivery_options(basket(MUG=1, to=LONDON), OFFERS, terms, AT)
+    found = delivery_options(basket(MUG=1, to=LONDON), OFFERS, terms, AT).deliveries
     assert [option.name for option in found] == [f"Post {n}" for n in range(DELIVERY_OPTIONS_MAX)]
-    assert delivery_options(basket(to=LONDON), OFFERS, terms, AT) == ()
+    assert delivery_options(basket(to=LONDON), OFFERS, terms, AT).deliveries == ()
 
 
 VAT = Taxes(
@@ -215,14 +215,14 @@ def test_who_may_collect_is_a_matter_of_their_address() -> None:
     for to, lacking in ((LONDON, []), (Place("US"), ["delivery_unavailable"]), (None, ["delivery_unavailable"])):
         found = quoted(basket(MUG=1, to=to, method_id=inland.id), terms)
         assert [lack.code for lack in found.requirements] == lacking
-        assert len(delivery_options(basket(MUG=1, to=to), OFFERS, terms, AT)) == 1 - len(lacking)
+        assert len(delivery_options(basket(MUG=1, to=to), OFFERS, terms, AT).deliveries) == 1 - len(lacking)
 
 
 def test_each_option_is_taxed_where_it_hands_the_goods_over() -> None:
     dear = Method(UUID(int=56), "From the depot", PICKUP, rates=(Rate("GBP", 600),))
     for rounding in ("line", BY_ORDER):
         terms = Terms(methods=(*METHODS, dear), taxes=Taxes("GB", VAT.rates, TaxPolicy(True, rounding)))
-        found = delivery_options(basket(MUG=3, to=Place("US")), OFFERS, terms, AT)
+        found = delivery_options(basket(MUG=3, to=Place("US")), OFFERS, terms, AT).deliveries
         assert [(each.name, each.gross_minor, each.tax_minor) for each in found] == [
             ("Courier", 833, 0),
             ("From the shop", 0, 0),
@@ -235,7 +235,7 @@ def test_an_option_whose_tax_is_rounded_for_the_order_has_its_share_of_it() -> N
     for rounding, tax_minor in ((BY_LINE, 56), (BY_ORDER, 57)):  # 56.5, of 178.67 in all
         terms = Terms(methods=ways, taxes=Taxes("GB", VAT.rates, TaxPolicy(True, rounding)))
         wanted = basket(CUP=1, TOY=1, to=LONDON, method_id=ways[0].id)
-        assert [each.tax_minor for each in delivery_options(wanted, OFFERS, terms, AT)] == [tax_minor] * 3
+        assert [each.tax_minor for each in delivery_options(wanted, OFFERS, terms, AT).deliveries] == [tax_minor] * 3
         whole = quoted(wanted, terms).delivery
         assert whole is not None
         assert whole.tax_minor == tax_minor
@@ -270,7 +270,10 @@ def test_goods_are_priced_once_for_each_place_and_not_for_each_option() -> None:
     )
     for to, times in ((LONDON, 1), (Place("US"), 2)):
         offers = _Counted(OFFERS)
-        assert len(delivery_options(basket(MUG=1, BOOK=2, to=to), offers, Terms(methods=ways, taxes=VAT), AT)) == 20
+        assert (
+            len(delivery_options(basket(MUG=1, BOOK=2, to=to), offers, Terms(methods=ways, taxes=VAT), AT).deliveries)
+            == 20
+        )
         assert offers.looks == {"MUG": times, "BOOK": times}
 
 
