@@ -1,5 +1,5 @@
-"""The export of a person's data for that person: the account, its sessions, its checkouts, its orders and its store
-credit; for a guest, the checkouts and the orders."""
+"""The export of a person's data for that person: the account, its sessions, its checkouts, its orders with their
+invoices and credit notes, and its store credit; for a guest, the checkouts and the orders."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ _ORDER: Final = """
             SELECT json_agg(json_build_object('sku', sku, 'quantity', quantity,
                 'unit_price_minor', unit_price_minor) ORDER BY position)
             FROM order_lines WHERE order_id = o.id
+        ), 'invoices', (
+            SELECT coalesce(json_agg(json_build_object('number', i.number, 'kind', i.kind, 'issued_at', i.created_at,
+                'currency', i.currency, 'total_minor', i.total_minor, 'seller', i.seller, 'lines', i.lines,
+                'sums', i.sums, 'taxes', i.taxes) ORDER BY i.created_at, i.number), '[]')
+            FROM invoices i WHERE i.order_id = o.id
         ))
 """
 

@@ -36,7 +36,8 @@ Eraser = Annotated[Caller, Depends(require_role("guest", "profile:write"))]
 
 
 _EXPORTED: Final[dict[str, Any]] = {
-    "description": "The account, its sessions, orders and store credit; of a guest, the orders.",
+    "description": "The account, its sessions, checkouts, orders with their invoices and credit notes, and store "
+    "credit; of a guest, the checkouts and orders.",
     "content": {"application/json": {"schema": {"type": "object"}}},
 }
 
@@ -87,9 +88,9 @@ async def change_me(request: Request, caller: Writer) -> Response:
     openapi_extra={"parameters": WRITE_HEADERS},
 )
 async def erase_me(request: Request, caller: Eraser) -> Response:
-    """Erases you: your name, addresses and password are deleted, and all your sessions end. Your orders stay, under an
-    id that no longer identifies anyone. A guest's token erases the addresses on the guest's orders, and stays valid
-    for them. Waits for the outcome by default."""
+    """Erases you: your name, addresses and password are deleted, and all your sessions end. Your orders and their
+    invoices stay, under an id that no longer identifies anyone. A guest's token erases the addresses on the guest's
+    orders, and stays valid for them. Waits for the outcome by default."""
     edge = edge_of(request)
     command: EraseAccount | EraseOrderAddress
     if is_guest(caller.actor.principal):
@@ -107,7 +108,8 @@ async def erase_me(request: Request, caller: Eraser) -> Response:
     "/export", response_class=Response, responses={200: _EXPORTED, **read("account_not_found", "order_not_found")}
 )
 async def export_me(request: Request, caller: Subject) -> Response:
-    """Everything stored about you, as JSON: your account, sessions and orders; with a guest's token, the orders."""
+    """Everything stored about you, as JSON: your account, sessions, checkouts, orders with their invoices and credit
+    notes, and store credit; with a guest's token, the checkouts and orders."""
     async with edge_of(request).engine.connect() as connection:
         if is_guest(caller.actor.principal):
             known = await exported_of_guest(connection, caller.actor.principal)

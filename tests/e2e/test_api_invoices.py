@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from tests.e2e.api import API, Answer, Client
+from tests.e2e.people import registered, sign_in
 from tests.e2e.shop import Shop
 from tests.e2e.test_api_payments import becomes, pay
 from tests.system import eventually_seen
@@ -86,3 +87,56 @@ async def test_a_browser_gets_a_page_that_loads_and_runs_nothing(shop: Shop, cus
     for word in ("<script", "src=", "href=", "url(", "@import", "http:", "https:"):
         assert word not in html
     assert (await page(customer, f"/orders/{uuid.uuid4()}/invoice")).problem(404, "invoice_not_found")
+
+
+async def test_a_person_is_given_their_invoices_and_when_they_are_erased_all_stays_but_the_buyer(shop: Shop) -> None:
+    await shop.take_terms_back()
+    email = "invoiced.person@example.com"
+    person = await registered(shop, {"email": email, "name": "Ingrid Invoiced", "password": "a password of hers"})
+    ingrid = (await sign_in(shop, person)).client
+    address = {"name": "Ingrid Invoiced", "line1": "7 Paper Street", "city": "London", "country": "GB"}
+    lines = [{"sku": await shop.product(on_hand=9), "quantity": 2}]
+    opened = (await ingrid.post("/checkouts", {"lines": lines, "address": address})).ok(201)
+    payment = {"provider": "sandbox", "method": "card"}
+    body = {"expected_total_minor": 500, "payment": payment}
+    order = (await ingrid.post(f"/checkouts/{opened['id']}/complete", body, wait=20)).ok(201)
+    path = f"/orders/{order['id']}"
+    invoice = (await drawn_up(ingrid, f"{path}/invoice")).ok()
+    assert invoice["buyer"]["line1"] == "7 Paper Street"
+    refund = {"amount_minor": 100, "reason": "Broken"}
+    (await shop.staff.post(f"/payments/{order['payment']['id']}/refund", refund)).ok()
+    (note,) = (await drawn_up(ingrid, f"{path}/credit-notes")).ok()["items"]
+
+    (known,) = (await ingrid.get("/me/export")).ok()["orders"]
+    assert [(each["kind"], each["number"], each["total_minor"]) for each in known["invoices"]] == [
+        ("invoice", invoice["number"], 500),
+        ("credit_note", note["number"], 100),
+    ]
+    for given, shown in zip(known["invoices"], (invoice, note), strict=True):
+        assert given["currency"] == shown["currency"]
+        assert given["seller"]["name"] == shown["seller"]["name"]
+        assert [(each["kind"], each["amount_minor"]) for each in given["sums"]] == [
+            (each["kind"], each["amount_minor"]) for each in shown["sums"]
+        ]
+        assert [each["sku"] for each in given["lines"]] == [each["sku"] for each in shown["lines"]]
+
+    assert (await ingrid.request("DELETE", f"{API}/me")).status == 204
+    assert (await shop.staff.get(f"{path}/invoice")).ok() == {**invoice, "buyer": None}
+    assert (await shop.staff.get(f"{path}/credit-notes")).ok()["items"] == [{**note, "buyer": None}]
+    (html,) = [(await page(shop.staff, f"{path}/invoice")).body.decode()]
+    assert invoice["number"] in html
+    assert "Paper Street" not in html
+    kept = "SELECT count(*) FROM events WHERE subject LIKE $1 AND (data::text ~ 'Paper Street|Ingrid')"
+    assert await shop.database.fetchval(kept, f"{order['id']}%") == 0
+
+
+async def test_a_guest_is_given_the_invoices_of_their_own_orders(shop: Shop) -> None:
+    body = {"lines": [{"sku": await shop.product(on_hand=9), "quantity": 1}], "email": "invoiced.guest@example.com"}
+    placed = (await shop.anybody.post("/orders", body)).ok(201)
+    other = (await shop.anybody.post("/orders", body)).ok(201)
+    guest = shop.with_token(placed["guest_token"])
+    await pay(guest, placed["id"], method="card")
+    await pay(shop.with_token(other["guest_token"]), other["id"], method="card")
+    invoice = (await drawn_up(guest, f"/orders/{placed['id']}/invoice")).ok()
+    (known,) = (await guest.get("/me/export")).ok()["orders"]
+    assert [each["number"] for each in known["invoices"]] == [invoice["number"]]
