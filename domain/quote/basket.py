@@ -72,10 +72,12 @@ class TaxQuestion(msgspec.Struct, frozen=True, gc=False):
 
 
 class TaxAnswer(msgspec.Struct, frozen=True, gc=False):
-    """What a tax provider says: the taxes of each part of the question; or that it computes none for it (`refused`)."""
+    """What a tax provider says: the taxes of each part of the question; or that it computes none for it (`refused`).
+    `by_shop`: it was away, and these are the taxes by the shop's own rates."""
 
     taxes: Annotated[tuple[Annotated[tuple[TaxLine, ...], _Few], ...], _Parts] = ()
     refused: bool = False
+    by_shop: bool = False
 
 
 class TaxEstimate(msgspec.Struct, frozen=True, gc=False):
@@ -83,6 +85,11 @@ class TaxEstimate(msgspec.Struct, frozen=True, gc=False):
 
     question: TaxQuestion
     answer: TaxAnswer | None = None
+
+    @property
+    def by_shop(self) -> bool:
+        """Whether the shop has answered in the place of the provider."""
+        return self.answer is not None and self.answer.by_shop
 
 
 class Basket(msgspec.Struct, frozen=True, gc=False):

@@ -84,6 +84,8 @@ def _summed(
     if (lacking := goods.tax()) is not None:
         requirements.append(lacking)
     sheet, taxing, included = goods.sheet, goods.taxing, goods.tax_included
+    estimate = sheet.basket.tax_estimate
+    by_shop = taxing is None or (lacking is None and estimate is not None and estimate.by_shop)
     subtotal_minor = left_minor = tax_minor = 0
     lines = []
     for part in sheet.lines:
@@ -127,7 +129,7 @@ def _summed(
         tuple(requirements),
         tuple(remarks),
         tuple(takes),
-        None if taxing is None else taxing.provider,
+        None if taxing is None or by_shop else taxing.provider,
     )
 
 

@@ -194,6 +194,7 @@ WORDS_OF_MONEY: Final[Mapping[str, str]] = {
     "act": "What the tax provider is told: commit, void or refund.",
     "question": "What the tax provider is asked; always null here, as it says where somebody lives.",
     "refused": "Whether the tax provider computes none for this question.",
+    "by_shop": "Whether the provider was away, and these are the taxes by the shop's own rates.",
     "tax_minor": "The tax, in minor units.",
     "tax_rounding": "Whether tax was rounded for each line, or once for the order.",
     "taxes": "The taxes, each.",

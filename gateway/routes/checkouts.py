@@ -222,7 +222,7 @@ async def complete_checkout(request: Request, caller: Writer, checkout_id: UUID)
         raise _not_found()
     if is_guest(actor.principal):
         await edge.throttle.guest_order(request.scope)
-    await _have_asked(edge, found.taxes)
+    await _have_asked(edge, found.taxes, found.version)
     order_id = found.order_id or edge.submitter.new_id_beside(checkout_id)
     command = CompleteCheckout(
         checkout_id,
@@ -289,16 +289,16 @@ async def _found(edge: Edge, actor: Actor, checkout_id: UUID) -> CheckoutView:
         found = await views.find(connection, edge.quoting, actor, checkout_id)
     if found is None:
         raise _not_found()
-    await _have_asked(edge, found.taxes)
+    await _have_asked(edge, found.taxes, found.view.version)
     return found.view
 
 
-async def _have_asked(edge: Edge, taxes: AskTaxes | None) -> None:
-    """Has the taxes asked for that somebody has just seen to be lacking, once a minute, however often that is seen. If
-    it cannot be accepted now, whoever looks next has them asked."""
+async def _have_asked(edge: Edge, taxes: AskTaxes | None, version: int) -> None:
+    """Has the taxes asked for that somebody has just seen to be lacking in this version of the checkout, once a minute,
+    however often that is seen. If it cannot be accepted now, whoever looks next has them asked."""
     if taxes is None:
         return
-    key = f"{taxes.checkout_id}:{taxes.ask}:{int(time()) // _ASK_SECONDS}"
+    key = f"{taxes.checkout_id}:{version}:{taxes.ask}:{int(time()) // _ASK_SECONDS}"
     with suppress(Problem):
         await edge.submitter.submit(Ask(TAXES_ACTOR, key, _SAME, None, False), taxes, str(taxes.checkout_id))
 

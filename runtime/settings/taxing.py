@@ -15,6 +15,14 @@ class Taxing(Section):
     )
     tax_url: str | None = Field(None, description="Where `remote` is asked.")
     tax_secret: SecretStr | None = Field(None, description="Bearer token that `remote` is asked with.")
+    tax_fallback_seconds: float | None = Field(
+        None,
+        description="How long a checkout waits for a tax provider that is away or answers nonsense; then it is charged"
+        " by the rates in the shop's terms, if they name any of its country. What they do not know of is then not"
+        " charged. Unset: for as long as it takes.",
+        ge=0,
+        le=86_400,
+    )
     tax_timeout_seconds: float = Field(
         5.0, description="Longest wait for a tax provider's answer; after it, it is asked again.", gt=0, le=60
     )

@@ -9,12 +9,13 @@ from domain.limits import PART_MAX_TAXES
 from domain.quote.actions.amounts import Percent
 from domain.quote.basket import Basket, TaxAnswer, TaxEstimate
 from domain.quote.estimates import untrue
-from domain.quote.places import Place
+from domain.quote.fallback import answer_by_own_rates
+from domain.quote.places import Area, Place
 from domain.quote.quoted import EXEMPT, STANDARD, Quote, TaxLine
 from domain.quote.quoting import quote, tax_question
 from domain.quote.terms import Terms
 from domain.quote.terms.deliveries import Method, Rate
-from domain.quote.terms.taxes import Taxes, TaxPolicy
+from domain.quote.terms.taxes import BY_LINE, BY_ORDER, Taxes, TaxPolicy, TaxRate
 from tests.quotes import AT, OFFERS, basket, check, promotion
 
 POST = Method(UUID(int=50), "Post", rates=(Rate("GBP", 499),))
@@ -130,3 +131,46 @@ def test_a_gift_card_is_not_taxed() -> None:
 def test_an_answer_that_cannot_be_true_does_not_count(amounts: tuple[int, ...]) -> None:
     terms = shop(included=True)
     assert [lack.code for lack in quoted(answered(WANTED, terms, *amounts), terms).requirements] == ["taxes_pending"]
+
+
+@pytest.mark.parametrize("rounding", [BY_LINE, BY_ORDER])
+@pytest.mark.parametrize("included", [True, False])
+def test_the_shop_s_own_rates_answer_what_the_shop_itself_would_charge(included: bool, rounding: str) -> None:
+    rates = (TaxRate("Sales tax", Area("US"), "standard", 625), TaxRate("Texas", Area("US", "TX"), "standard", 200))
+    taxes = Taxes("US", rates, TaxPolicy(included, rounding))
+    asking = msgspec.structs.replace(shop(), taxes=taxes)
+    own = msgspec.structs.replace(asking, tax_provider=None)
+    asked = tax_question(WANTED, OFFERS, asking, AT)
+    assert asked is not None
+    answer = answer_by_own_rates(asked, taxes, AT)
+    assert answer is not None
+    assert (answer.by_shop, untrue(asked, answer)) == (True, None)
+    found = quoted(msgspec.structs.replace(WANTED, tax_estimate=TaxEstimate(asked, answer)), asking)
+    assert found == quoted(WANTED, own)
+    assert (found.tax_provider, found.tax_minor > 0) == (None, True)
+
+
+def test_the_shop_s_own_rates_answer_only_what_they_know_and_as_it_was_asked() -> None:
+    rate = TaxRate("Sales tax", Area("US"), "standard", 625)
+    asked = tax_question(WANTED, OFFERS, shop(), AT)
+    assert asked is not None
+    for taxes in (Taxes("US"), Taxes("US", (TaxRate("VAT", Area("GB"), "standard", 2_000),))):
+        assert answer_by_own_rates(asked, taxes, AT) is None
+    assert answer_by_own_rates(asked, Taxes("US", (rate,), TaxPolicy(included=True)), AT) is None
+    exempt = answer_by_own_rates(msgspec.structs.replace(asked, tax_exempt=True), Taxes("US", (rate,)), AT)
+    assert exempt is not None
+    assert [[(tax.reason, tax.amount_minor) for tax in taxes] for taxes in exempt.taxes] == [
+        [(EXEMPT, 0)],
+        [],
+        [(EXEMPT, 0)],
+    ]
+
+
+def test_an_answer_of_the_shop_counts_for_its_question_only() -> None:
+    taxes = Taxes("US", (TaxRate("Sales tax", Area("US"), "standard", 625),), TaxPolicy())
+    terms = msgspec.structs.replace(shop(), taxes=taxes)
+    asked = tax_question(WANTED, OFFERS, terms, AT)
+    assert asked is not None
+    estimate = TaxEstimate(asked, answer_by_own_rates(asked, taxes, AT))
+    other = quoted(basket(MUG=2, to=AUSTIN, method_id=POST.id, tax_estimate=estimate), terms)
+    assert ([lack.code for lack in other.requirements], other.tax_provider) == (["taxes_pending"], "taxes-are-us")

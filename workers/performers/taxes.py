@@ -1,35 +1,44 @@
 """Taxes: the provider is asked what those of a checkout are, and told what becomes of its order.
 
-A provider that is away is asked again for as long as it takes. One whose answers cannot be true has failed; after
-`task_attempts_max` of them, it counts as having refused. What it is told of orders and does not take is left to staff.
+A provider that is away is asked again for as long as it takes, or, after `tax_fallback_seconds`, the shop's own rates
+answer in its place. One whose answers cannot be true has failed; after `task_attempts_max` of them, it counts as having
+refused. What it is told of orders and does not take is left to staff.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable
-from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from domain.checkout_taxes import RecordTaxes
 from domain.checkouts import OPEN, Checkout
 from domain.invoices import Invoice
+from domain.model import Entity
 from domain.order_taxes import COMMIT, VOID
 from domain.quote.basket import TaxAnswer, TaxQuestion
 from domain.quote.estimates import untrue
+from domain.quote.fallback import answer_by_own_rates
 from domain.quote.quoted import Quote
+from domain.terms import TAXES, TermsPart
 from runtime import entities
 from runtime.entities import table_of
 from runtime.outside import OutcomeUnknown, Refused
 from runtime.taxing.provider import Sale, SoldPart, TaxRefund
-from workers.failures import Away
-from workers.tasks.kinds import ESTIMATES, TaskTools, performs
+from workers.failures import Away, backoff_seconds
+from workers.tasks.kinds import ESTIMATES, Later, TaskTools, performs
 from workers.tasks.queue import Task
 
 _SOLD = "SELECT number, placed_at, checkout_id FROM orders WHERE id = $1"
 _DRAWN_UP = "SELECT created_at FROM invoices WHERE id = $1"
+_WAITED_SECONDS = "SELECT extract(epoch FROM now() - created_at)::float8 FROM tasks WHERE id = $1"
 
 _Answered = TypeVar("_Answered")
+_Kind = TypeVar("_Kind", bound=Entity)
+
+_log = logging.getLogger(__name__)
 
 
 class Untrue(Exception):
@@ -54,21 +63,52 @@ class _Asked(NamedTuple):
 
 async def _give_up(task: Task, tools: TaskTools) -> RecordTaxes | None:
     asked = await _asked(task, tools)
-    return None if asked is None else asked.command(TaxAnswer(refused=True))
+    if asked is None:
+        return None
+    return await _by_own_rates(tools, asked) or asked.command(TaxAnswer(refused=True))
 
 
 @performs("estimate_taxes", lane=ESTIMATES, give_up=_give_up)
-async def _estimate(task: Task, tools: TaskTools) -> RecordTaxes | None:
+async def _estimate(task: Task, tools: TaskTools) -> RecordTaxes | Later | None:
     """Of several questions about a checkout that wait, only the last is asked."""
     asked = await _asked(task, tools)
     if asked is None:
         return None
     try:
         answer = await _known(tools.tax_providers[asked.question.provider].estimate(asked.question, asked.key))
+        if (wrong := untrue(asked.question, answer)) is not None:
+            raise Untrue(f"{asked.question.provider} answered what cannot be true: {wrong}")
     except Refused:
         return asked.command(TaxAnswer(refused=True))
-    if (wrong := untrue(asked.question, answer)) is not None:
-        raise Untrue(f"{asked.question.provider} answered what cannot be true: {wrong}")
+    except (Away, Untrue):
+        if (instead := await _instead(task, tools, asked)) is None:
+            raise
+        return instead
+    return asked.command(answer)
+
+
+async def _instead(task: Task, tools: TaskTools, asked: _Asked) -> RecordTaxes | Later | None:
+    """The answer by the shop's own rates once the provider was waited for long enough, or when that will be, if it is
+    asked no more before; None if it is just asked again."""
+    patience_seconds = tools.config.tax_fallback_seconds
+    if patience_seconds is None:
+        return None
+    left_seconds = patience_seconds - await tools.pool.fetchval(_WAITED_SECONDS, task.id)
+    if left_seconds <= 0:
+        return await _by_own_rates(tools, asked)
+    is_last = left_seconds < backoff_seconds(task.run, tools.config.task_retry_max_seconds)
+    return Later(left_seconds) if is_last else None
+
+
+async def _by_own_rates(tools: TaskTools, asked: _Asked) -> RecordTaxes | None:
+    """The answer by the shop's own rates, if the shop wants them to answer and they can."""
+    part = None if tools.config.tax_fallback_seconds is None else await _only(tools, TermsPart, "name", TAXES)
+    if part is None or part.taxes is None:
+        return None
+    answer = answer_by_own_rates(asked.question, part.taxes, datetime.now(UTC))
+    if answer is None:
+        return None
+    _log.warning("%s is away: the shop's own rates are charged", asked.question.provider)
     return asked.command(answer)
 
 
@@ -110,23 +150,24 @@ def _parts(quote: Quote) -> tuple[SoldPart, ...]:
 
 
 async def _refund(tools: TaskTools, invoice_id: str) -> TaxRefund:
-    note = await _only(tools, Invoice, invoice_id)
-    assert isinstance(note, Invoice)
+    note = await _only(tools, Invoice, "id", invoice_id)
+    assert note is not None, "invoices are never deleted"
     refunded_at: datetime = await tools.pool.fetchval(_DRAWN_UP, invoice_id)
     return TaxRefund(note.number, refunded_at, note.total_minor, note.taxes)
 
 
 async def _checkout(tools: TaskTools, checkout_id: UUID) -> Checkout:
-    checkout = await _only(tools, Checkout, checkout_id)
-    assert isinstance(checkout, Checkout)
+    checkout = await _only(tools, Checkout, "id", checkout_id)
+    assert checkout is not None, "checkouts are never deleted"
     return checkout
 
 
-async def _only(tools: TaskTools, kind: type[Checkout | Invoice], key: Any) -> Any:
+async def _only(tools: TaskTools, kind: type[_Kind], key: str, value: Any) -> _Kind | None:
+    """The one with this key, if there is one."""
     async with tools.pool.acquire() as connection:
         connected: Any = connection
-        (found,) = await entities.load(connected, table_of(kind), "id", [key])
-    return found
+        found = await entities.load(connected, table_of(kind), key, [value])
+    return cast(_Kind, found[0]) if found else None
 
 
 async def _known(call: Awaitable[_Answered]) -> _Answered:
