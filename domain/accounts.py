@@ -1,6 +1,6 @@
 """Accounts: people who sign in, with an e-mail address that is normalized and never changes.
 
-`epoch` rises with every change that must invalidate sessions and tokens issued before: a new password, a new role,
+`epoch` increases with every change that must invalidate earlier sessions and tokens: a new password, a new role,
 deactivation, erasure. The gateway checks who may issue these commands; these rules keep people from removing their own
 rights.
 """

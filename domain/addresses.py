@@ -1,4 +1,4 @@
-"""Postal addresses: where goods and bills go. An address is personal data: it travels, and is stored, as one private
+"""Postal addresses: where goods and bills go. An address is personal data, so it is sent and stored as one private
 text."""
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("not a normalized address")
 
     def sealed(self) -> Personal:
-        """The address as it travels and is stored."""
+        """The address as it is sent and stored."""
         return Personal(msgspec.json.encode(self).decode())
 
     @classmethod
     def opened(cls, sealed: Personal) -> Self:
-        """The address in what `sealed` made. Raises ValueError for anything else."""
+        """The address in the result of `sealed`. Raises ValueError for anything else."""
         return msgspec.json.decode(sealed.value, type=cls)

@@ -17,7 +17,7 @@ PRINCIPAL_PREFIX: Final = "key:"
 
 
 def key_principal(key_id: UUID) -> str:
-    """The principal of the key's user."""
+    """The principal that a key authenticates."""
     return f"{PRINCIPAL_PREFIX}{key_id}"
 
 

@@ -1,6 +1,6 @@
-"""Money that was paid before, and pays for orders: gift cards, and customers' store credit. Both are cards of one
-ledger. Under a card's id is posted what is on it, in minor units of its one currency, and pending is what orders hold
-of that until they are confirmed.
+"""Prepaid money that can pay for orders: gift cards, and customers' store credit. Both are cards of one ledger, under
+the card's id. The posted amount is what is on the card, in minor units of its currency; the pending amount is what
+orders hold of it until they are confirmed.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ CARDS: Final = Ledger("card_balances")
 
 
 def store_credit_id(customer_id: str, currency: str) -> UUID:
-    """The card that is a customer's store credit in a currency: always the same (a UUIDv8, RFC 9562)."""
+    """The id of the card with a customer's store credit in a currency; deterministic (a UUIDv8, RFC 9562)."""
     digest = hashlib.blake2b(f"{currency}\n{customer_id}".encode(), digest_size=16, person=b"store credit").digest()
     number = int.from_bytes(digest)
     return UUID(int=number & ~(0xF << 76) & ~(0b11 << 62) | 0x8 << 76 | 0b10 << 62)

@@ -37,12 +37,12 @@ ACTIVE: Final = "active"
 ARCHIVED: Final = "archived"
 PRODUCT_STATUSES: Final = (DRAFT, ACTIVE, ARCHIVED)
 STANDARD_CLASS: Final = "standard"
-"""The tax class of whatever has no other."""
+"""The default tax class."""
 GOODS: Final = "goods"
 DIGITAL: Final = "digital"
 GIFT_CARD: Final = "gift_card"
 VARIANT_KINDS: Final = (GOODS, DIGITAL, GIFT_CARD)
-"""What has to be delivered, what has not, and what is money of another kind."""
+"""Goods need delivery, digital goods do not, and gift cards are a form of money."""
 
 assert tuple(STATUS.words) == PRODUCT_STATUSES, "the field lists the same statuses"
 assert tuple(KIND.words) == VARIANT_KINDS, "the field lists the same kinds"

@@ -1,7 +1,7 @@
 """The rules of the catalogue: what products and variants may be, and what each event changes.
 
-Products are changed by their own mailbox only. A price or a sale that changes is what orders must never see late: the
-batch that writes it says so (see `workers/rows.py`).
+Products are changed by their own mailbox only. Orders must never be decided on an outdated price, so the batch that
+changes one moves a guard (see `workers/rows.py`).
 """
 
 from collections.abc import Collection
@@ -109,7 +109,7 @@ def _change_variant(shop: Shop, command: ChangeVariant, context: Context) -> Dec
 
 @decides(PutListing)
 def _put(shop: Shop, command: PutListing, context: Context) -> Decision:
-    """New things come first, so that the first event shows whether a row created anything."""
+    """Events about new things come first, so that the first one shows whether a row created anything."""
     events: list[Event] = []
     product_id = command.product_id
     product = shop.of(Product).get(product_id)
@@ -144,7 +144,7 @@ def _put(shop: Shop, command: PutListing, context: Context) -> Decision:
 
 
 def _fields(kind: type[ProductFields] | type[VariantFields], source: msgspec.Struct) -> dict[str, Any]:
-    """The fields of `kind`, by name, as the entity, event or command `source` has them: all of them use its names."""
+    """The fields of `kind`, by name, from an entity, event or command, which all use the same names."""
     return {name: getattr(source, name) for name in kind.__struct_fields__}
 
 
@@ -188,7 +188,7 @@ def _variant_put(
     if variant.product_id != product_id:
         return _sku_taken(fields.sku)
     if fields.kind != variant.kind and GIFT_CARD in (fields.kind, variant.kind):
-        # Cards are issued when an order is fulfilled, for what was a card when it was paid.
+        # Gift cards are issued when an order is fulfilled, so a SKU must still be what it was when it was paid for.
         detail = "What is a gift card stays one, and nothing becomes one: add another variant."
         return Rejection("variant_kind_fixed", detail, {"sku": fields.sku})
     changed = _variant_event(VariantChanged, product_id, fields, product_status, None)
@@ -278,8 +278,8 @@ def _keep(shop: Shop, variant: Variant) -> None:
 
 
 def _offer_of(variant: Variant, known: Offer | None) -> Offer:
-    """What the variant is sold for now: a checkout of the same batch is quoted on it, so nothing may be lost that the
-    variant does not say, such as its other prices."""
+    """The current offer of the variant. Checkouts of the same batch are quoted on it, so it keeps what the variant
+    itself does not have, such as its other prices."""
     return Offer(
         variant.sku,
         variant.price_minor,

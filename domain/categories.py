@@ -1,4 +1,4 @@
-"""Categories: a tree, changed by a single mailbox so that it always stays a tree."""
+"""Categories: a tree, changed by a single mailbox, which keeps it a tree."""
 
 from collections import defaultdict
 from typing import Annotated, Any, ClassVar
@@ -49,7 +49,7 @@ class CategoryFields(msgspec.Struct, frozen=True, array_like=True):
 
 
 def categories_slot() -> int:
-    """All categories share one mailbox: whether they stay a tree is decided on all of them."""
+    """All categories share one mailbox, because whether they are still a tree depends on all of them."""
     return slot_of_key("categories")
 
 

@@ -1,6 +1,6 @@
-"""Completing a checkout: one command places its order, and begins the payment of it. Everything is decided at once, on
-the checkout's quote of that moment, or nothing happens; there is nothing to take back. A checkout that is complete
-stays so: whoever completes it again is told of its order.
+"""Completing a checkout: one command places its order and begins the payment. It is all or nothing, decided on the
+checkout's quote of that moment, so nothing ever has to be undone. It is idempotent: completing a completed checkout
+again returns its order.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ from domain.stock import insufficient_stock
 
 
 class CompleteCheckout(Command, frozen=True):
-    """Places the order, if it costs what the buyer expects, and cards leave as much to pay as the buyer expects: all of
-    it, if `expected_due_minor` is None. `lines` are those that the buyer saw, `gifts` the SKUs that promotions may add,
-    `codes` those that were typed, folded, `allowances` the keys that the quote takes from, and `gift_cards` and
-    `store_credit` the cards that may pay: a batch loads what its commands name. `identities` are what the buyer is
-    counted by: see `domain/quote/terms/limits.py`. `payment` is how the rest is paid; without one, that is said
-    later."""
+    """Places the order, if the total and the amount due after cards are what the buyer expects (without
+    `expected_due_minor`, the whole total is due). A batch loads what its commands name: `lines` are those that the
+    buyer saw, `gifts` the SKUs that promotions may add, `codes` the folded codes, `allowances` the keys that the quote
+    takes from, and `gift_cards` and `store_credit` the cards that may pay. `identities` are those under which the
+    buyer's limits are counted (see `domain/quote/terms/limits.py`). `payment` is for the amount due; without one, it is
+    paid later."""
 
     checkout_id: UUID
     order_id: UUID
@@ -48,7 +48,7 @@ class CompleteCheckout(Command, frozen=True):
 
     @property
     def due_minor(self) -> int:
-        """What the buyer expects to be left to pay."""
+        """The amount due that the buyer expects."""
         return self.expected_total_minor if self.expected_due_minor is None else self.expected_due_minor
 
     @property
@@ -86,7 +86,7 @@ def _complete(shop: Shop, command: CompleteCheckout, context: Context) -> Decisi
 
 
 def _agreed(shop: Shop, checkout: Checkout, command: CompleteCheckout, context: Context) -> Quote | Rejection:
-    """The quote, if nothing lacks and it is what the buyer has seen."""
+    """The quote, if it is complete and matches what the buyer has seen."""
     seen = command.lines, command.codes, command.gift_cards
     if (wanted_by(checkout), folded_codes(checkout), checkout.gift_cards) != seen:
         return Rejection("checkout_changed", "The checkout was changed meanwhile: look at it again.")
@@ -109,8 +109,8 @@ def _agreed(shop: Shop, checkout: Checkout, command: CompleteCheckout, context: 
 def _paid(
     placed: OrderPlaced, quote: Quote, payment: CreatePayment | None, context: Context
 ) -> Sequence[Event] | Rejection:
-    """How the order is paid: cards hold what they pay. If nothing is left, it is confirmed, and they are charged;
-    otherwise a payment of the rest begins, if one was named."""
+    """The events that pay for the order: cards hold what they pay. If nothing is left to pay, the order is confirmed
+    and the cards are charged; otherwise a payment of the rest begins, if the command has one."""
     held = holds(placed.order_id, placed.customer_id, quote.currency, quote.cards, context.at)
     by_cards = [each.payment() for each in held]
     if quote.due_minor == 0:

@@ -1,5 +1,6 @@
-"""What customers buy as: the groups that price lists and promotions name, a tax id, and an exemption from taxes. An
-admin says it of an account, having verified it; no checkout is completed on what stood before.
+"""What determines the prices and taxes of a customer: the groups that price lists and promotions name, a tax id, and an
+exemption from taxes. An admin verifies and sets it for an account. A guard makes sure that no checkout is completed on
+an outdated state.
 """
 
 from collections.abc import Iterable
@@ -20,8 +21,8 @@ Groups = Annotated[tuple[Word, ...], msgspec.Meta(max_length=CUSTOMER_MAX_GROUPS
 
 
 class Customer(Entity, frozen=True):
-    """What the owner of an account buys as; `id` is the account's. The tax id is a business's, which may be one
-    person's: it is in the row only."""
+    """The groups, tax id and tax exemption of an account's owner; `id` is the account's. The tax id of a business may
+    identify a person, so it is in the row only."""
 
     id: UUID
     groups: tuple[str, ...]
@@ -33,7 +34,7 @@ class Customer(Entity, frozen=True):
 
 
 class SetCustomer(Command, frozen=True):
-    """Says all of it anew. Groups are sorted, and each stands once."""
+    """Replaces all fields. Groups are sorted and unique."""
 
     account_id: UUID
     groups: Groups = ()
@@ -74,7 +75,7 @@ def _set(shop: Shop, command: SetCustomer, context: Context) -> Decision:
 
 
 def forgotten(shop: Shop, account_id: UUID) -> Iterable[CustomerSet]:
-    """What is told when the account is erased: the customer is nobody in particular."""
+    """The event that blanks the customer when the account is erased."""
     if account_id in shop.of(Customer):
         yield CustomerSet(account_id, (), None, has_tax_id=False, tax_exempt=False)
 
@@ -85,14 +86,14 @@ def _was_set(shop: Shop, event: CustomerSet) -> None:
 
 
 class Ordered(msgspec.Struct, frozen=True, gc=False):
-    """Whether a customer has an order that has not come to nothing: then the next one is not the first."""
+    """Whether a customer has an order that was neither cancelled nor expired, so that the next one is not the first."""
 
     customer_id: str
     before: bool
 
 
 def account_of(customer_id: str) -> UUID | None:
-    """The account of whoever buys; None for guests, and for principals that have none."""
+    """The buyer's account; None for guests, and for other principals without one."""
     if is_guest(customer_id):
         return None
     try:

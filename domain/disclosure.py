@@ -29,7 +29,7 @@ def may_read(event_type: str, scopes: Collection[str]) -> bool:
 
 
 def may_see_drafts(scopes: Collection[str]) -> bool:
-    """Whether staff with these scopes see the whole catalogue, as those who may change it do."""
+    """Whether staff with these scopes see the whole catalogue. Those who may change it always do."""
     return READS_DRAFTS in scopes or _WRITES_DRAFTS in scopes
 
 

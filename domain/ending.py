@@ -1,9 +1,9 @@
-"""How orders come to nothing: somebody cancels them, or their hold is over. Then they give back all that they held: the
-pieces, what their checkout took of what is limited, what cards paid, and money that is only authorized; and whoever is
-still asked to pay is not asked any more.
+"""How orders end without a sale: they are cancelled, or their hold expires. They then give back everything they held:
+the pieces, what their checkout took from limits, what cards paid, and authorized money; and open attempts to pay are
+ended.
 
-A hold with money on its way is not over at once: first the attempts to pay are ended at their providers, who say what
-came of them, and only then the pieces are released. That takes so long at most as the hold's grace.
+If a payment is pending when a hold ends, the pieces are not released yet: first the attempts to pay are ended at their
+providers, which report the outcomes. This takes at most the hold's grace period.
 """
 
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ def _hold_ended(shop: Shop, event: OrderHoldEnded) -> None:
 
 @schedules(OrderHoldEnded)
 def _expires(event: OrderHoldEnded) -> tuple[NewTask]:
-    """As a subject of its own: it waits for no payment."""
+    """The task has a subject of its own, so that it does not wait for the order's payments."""
     return (NewTask("expire_order", f"expire:{event.order_id}", after_seconds=event.grace_seconds),)
 
 
@@ -67,7 +67,7 @@ def _expire(shop: Shop, command: ExpireOrder, context: Context) -> Decision:
 
 
 def _given_back(shop: Shop, order: Order, context: Context, reason: str) -> Iterable[Event]:
-    """What an order that comes to nothing gives back besides its pieces."""
+    """What a cancelled or expired order gives back besides its pieces."""
     checkout = None if order.checkout_id is None else shop.of(Checkout).get(order.checkout_id)
     if checkout is not None and checkout.quote is not None and checkout.quote.takes:
         yield CheckoutReturned(checkout.id, order.customer_id, order.order_id, checkout.quote.takes)

@@ -29,8 +29,8 @@ class EraseAccount(Command, frozen=True):
 
 
 class ExpireRegistration(Command, frozen=True):
-    """`epoch` is the account's when it was found unconfirmed: a registration repeated since then has its own link and
-    its own deadline."""
+    """`epoch` is the account's when it was found unconfirmed: if the registration has been repeated since, it has a new
+    link and a new deadline."""
 
     account_id: UUID
     epoch: int
@@ -40,7 +40,7 @@ class ExpireRegistration(Command, frozen=True):
 
 
 class EraseOrderAddress(Command, frozen=True):
-    """Erases all that is known about the guest whose order it is: the address on it, and on the guest's others."""
+    """Erases everything that is known about the order's guest: the address on this order, and on the guest's others."""
 
     order_id: UUID
 

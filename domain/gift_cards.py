@@ -1,7 +1,7 @@
-"""Gift cards: issued with an amount, by staff or because somebody bought one, and good for whoever knows the code.
+"""Gift cards: issued with an amount, by staff or because somebody bought one, and usable by anyone who knows the code.
 
-The code itself is never stored. A card has its hash, by which it is found, and which is not in the log, and its last
-characters, by which people tell their cards apart. What is on it is in the ledger of `domain/cards.py`.
+The code itself is never stored. A card has the code's hash, by which it is found and which is not in the log, and the
+last characters, by which people tell their cards apart. Its balance is in the ledger of `domain/cards.py`.
 """
 
 from collections.abc import Iterable
@@ -20,8 +20,8 @@ from domain.money import CURRENCIES
 
 
 class GiftCard(Entity, frozen=True):
-    """A gift card. `initial_minor` is what was on it when it was issued, in minor units of `currency`; `order_id` the
-    order that it was bought with, if it was. Folding the log does not restore `code_hash`."""
+    """A gift card. `initial_minor` is its balance when it was issued, in minor units of `currency`; `order_id` is the
+    order with which it was bought, if it was. Folding the log does not restore `code_hash`."""
 
     id: UUID
     code_hash: Secret | None
@@ -41,7 +41,7 @@ _Shown = Annotated[str, msgspec.Meta(min_length=GIFT_CARD_SHOWN_CHARS, max_lengt
 
 
 class IssueGiftCard(Command, frozen=True):
-    """Issues a card; one that was issued already stays as it is."""
+    """Issues a card; has no effect if it exists already."""
 
     card_id: UUID
     code_hash: Secret
@@ -60,7 +60,7 @@ class IssueGiftCard(Command, frozen=True):
 
 
 class DisableGiftCard(Command, frozen=True):
-    """It pays for nothing any more. What orders hold of it already, they keep."""
+    """Disables a card for new payments. Orders keep what they already hold of it."""
 
     card_id: UUID
 

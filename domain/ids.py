@@ -1,8 +1,8 @@
 """Identifiers: UUIDv7 (RFC 9562) whose 12 `rand_a` bits hold the slot, so that an id tells its mailbox.
 
-A slot is one of 4,096 places on a ring that never changes, which the mailboxes divide among themselves. So any later
-command about an order finds its mailbox from the id alone, without a look-up. Randomness and time come from the caller:
-nothing here reads a clock.
+A slot is one of 4,096 places on a ring that never changes; each mailbox has a share of the ring. So the mailbox of
+every later command about an order follows from its id alone, without a look-up. Randomness and time come from the
+caller; nothing here reads a clock.
 """
 
 from typing import Final
@@ -24,7 +24,7 @@ _UNKNOWN: Final = SafeUUID.unknown
 
 def new_id(now_ms: int, slot: int, random: int) -> UUID:
     """A UUIDv7 for the millisecond `now_ms` (Unix time) that carries `slot` and the low 62 bits of `random`."""
-    made: UUID = _new(UUID)  # whose constructor takes three times as long, to find out what it was given
+    made: UUID = _new(UUID)  # the constructor takes three times as long, because it accepts many forms
     _set(made, "int", now_ms << 80 | _VERSION_7 | slot << 64 | _VARIANT_RFC | random & _RANDOM_MASK)
     _set(made, "is_safe", _UNKNOWN)
     return made

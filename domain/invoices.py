@@ -1,8 +1,8 @@
-"""Invoices, and the credit notes that take something of them back. What one says is in its event, and never changes:
-names, prices, taxes and the seller are copied. The buyer's address stays where personal data is.
+"""Invoices, and the credit notes that take back parts of them. The content of each is in its event and never changes:
+names, prices, taxes and the seller are copied. The buyer's address is kept only where personal data is.
 
-An order gets one invoice as soon as all that it costs was charged, and a credit note whenever more was given back than
-the credit notes say. Both are drawn up from what the order's payments say by then, however often that is asked for.
+An order gets one invoice as soon as its whole total has been charged, and a credit note whenever more has been refunded
+than its credit notes cover. Both are drawn up from the order's payments at that time; requesting them is idempotent.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,8 +58,9 @@ class InvoiceLine(msgspec.Struct, frozen=True, gc=False):
 
 
 class Invoice(Entity, frozen=True):
-    """An invoice, or a credit note, which has one line of sums and the part of each tax that it gives back. `id` is the
-    order's and the place among the order's; no rule knows the `number` of one that is drawn up in the same batch."""
+    """An invoice, or a credit note, which has a single line with the sums, and the part of each tax that it takes back.
+    `id` consists of the order's id and the place among the order's invoices. `number` is None in the batch that draws
+    it up, because numbers are assigned when the batch is written."""
 
     id: str
     order_id: UUID
@@ -78,7 +79,7 @@ class Invoice(Entity, frozen=True):
 
 
 class DrawUpInvoices(Command, frozen=True):
-    """Draws up what the order's payments call for. `titles` are what its SKUs are called."""
+    """Draws up the invoice or credit note that the order's payments call for. `titles` are the names of its SKUs."""
 
     order_id: UUID
     seller: Seller
@@ -177,8 +178,8 @@ def _lacks_invoice(order: Order, payments: Sequence[Payment], before: Sequence[I
 
 
 def _to_credit(order: Order, payments: Sequence[Payment], before: Sequence[Invoice]) -> int:
-    """How much of the total was given back, and is on no credit note yet. What was paid beyond the total and is given
-    back was on no invoice either."""
+    """How much of the total has been refunded and is not on a credit note yet. Refunds of what was paid beyond the
+    total do not count, since that was not on the invoice."""
     return max(0, given_back(order.total_minor, payments) - _credited(before))
 
 
@@ -187,7 +188,8 @@ def _credited(before: Sequence[Invoice]) -> int:
 
 
 def _credited_taxes(quote: Quote, credited_minor: int, amount_minor: int) -> tuple[TaxTotal, ...]:
-    """Of each tax the part of the amount. The parts of all credit notes add up to the tax, if all is given back."""
+    """The part of each tax that belongs to the amount. If everything is refunded, the parts on all credit notes add up
+    to the tax."""
     whole = quote.total_minor
 
     def of_all(minor: int) -> int:

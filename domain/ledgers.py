@@ -1,8 +1,8 @@
-"""Ledgers: everything scarce is a balance that events move. Stock is one; what is left on a gift card is another.
+"""Ledgers: everything scarce is a balance that events move. Stock is one ledger; the money on gift cards is another.
 
-A balance has two numbers, and 0 <= pending <= posted always: what there is, and what of it is promised. An event says
-its moves; from them alone follow the balances that rules see, what a batch writes and under which condition, and what
-`tidegate verify` folds.
+A balance has two numbers, what there is (posted) and how much of it is promised (pending), and always 0 <= pending <=
+posted. An event declares its moves; the balances that rules see, what a batch writes and under which condition, and
+what `tidegate verify` folds are all derived from them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 
 class Ledger:
-    """A measure of something scarce, per key. Its name is stable, as metrics and reports use it."""
+    """A measure of something scarce, per key. Its name must not change: metrics and reports use it."""
 
     __slots__ = ("name",)
 
@@ -25,7 +25,7 @@ class Ledger:
 
 
 class Balance(msgspec.Struct, frozen=True, gc=False):
-    """What there is under one key (`posted`), and what of it is promised (`pending`)."""
+    """What there is of one key (`posted`), and how much of it is promised (`pending`)."""
 
     posted: int = 0
     pending: int = 0
@@ -39,8 +39,8 @@ EMPTY: Final = Balance()
 """The balance of a key that nothing has moved yet."""
 
 Move: TypeAlias = tuple[Ledger, str, int, int]
-"""What an event adds to one balance: the ledger, the key, what it adds to `posted`, and what to `pending`. A move by
+"""What an event adds to one balance: the ledger, the key, the change of `posted` and the change of `pending`. A move of
 0 and 0 opens the balance."""
 
 Short: TypeAlias = dict[tuple[Ledger, str], int]
-"""By ledger and key, how much would have had to be available."""
+"""What a rejected command would have needed: by ledger and key, the amount that was not available."""

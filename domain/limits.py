@@ -40,7 +40,7 @@ WEBHOOK_URL_MAX_CHARS: Final = 2_000
 WEBHOOK_MAX_EVENT_TYPES: Final = 50
 WEBHOOK_DESCRIPTION_MAX_CHARS: Final = 500
 
-# Payments. A provider tells a few things of each act; an order that is sent in many parts is charged in as many.
+# Payments. A provider reports a few entries for each act; an order shipped in many parts is charged in as many.
 PAYMENT_MAX_ENTRIES: Final = 500
 PAYMENTS_MAX_PER_ORDER: Final = 20
 PAYMENT_METHOD_MAX_CHARS: Final = 200
@@ -67,7 +67,7 @@ PROMOTION_CODES_AT_ONCE: Final = 1_000
 SKU_MAX_PRICES: Final = 100
 PRICE_HISTORY_MAX: Final = 60
 TERMS_MAX_PARTS: Final = 2_000
-# Of which rows stay when they are taken back.
+# Parts of the terms whose rows remain when they are withdrawn.
 TERMS_MAX_NAMES: Final = 20_000
 DELIVERY_OPTIONS_MAX: Final = 20
 PART_MAX_TAXES: Final = 20

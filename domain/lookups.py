@@ -1,8 +1,8 @@
 """Indexes over the states that a batch has loaded: the product with a slug, and the SKUs of a product.
 
-Without them a rule would scan all loaded states for every command of a batch. They are built on first use and kept
-current by whatever changes the states; states loaded later are noticed by their number. Products are never removed, and
-variants never move to another product.
+Without them a rule would scan all loaded states for every command of a batch. They are built on first use, and the
+rules that change states keep them up to date; if states were loaded since, their number differs, and the index is
+rebuilt. Products are never removed, and variants never move to another product.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The basic types of the domain: command, event, rejection, the shop's state; and how rules are registered.
 
-A rule is a plain function next to its command or event: `@decides(PlaceOrder)` returns what happens, `@evolves(
-OrderPlaced)` applies it; the event itself declares what it moves in the ledgers. `decide` never changes the shop;
-`evolve` never refuses. A worker calls both in mailbox order, and `tidegate verify` folds the log with `evolve` again
-from its beginning.
+A rule is a plain function next to its command or event: `@decides(PlaceOrder)` returns the events, `@evolves(
+OrderPlaced)` applies one; the event itself declares its moves in the ledgers. `decide` never changes the shop; `evolve`
+never refuses. A worker calls both in mailbox order; `tidegate verify` folds the whole log with `evolve` again.
 """
 
 from __future__ import annotations
@@ -25,39 +24,41 @@ _State = TypeVar("_State", bound=msgspec.Struct)
 
 
 class Command(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True, forbid_unknown_fields=True):
-    """Something a principal asks for. Field order is the wire format: append fields with defaults. Any other change of
-    them raises `schema_version`, and registers a step from the one before (see `domain/versions.py`)."""
+    """Something a principal asks for. The order of fields is the wire format: append new ones, with defaults. Any other
+    change requires a higher `schema_version` and a registered upcast from the previous one (see
+    `domain/versions.py`)."""
 
     schema_version: ClassVar[int] = 1
 
     def slot(self) -> int:
-        """Where on the ring this command is applied, 0..4095: all commands about one thing share its slot."""
-        raise NotImplementedError(type(self).__name__)  # every type says its own
+        """The slot that this command is applied in, 0..4095: all commands about one thing share its slot."""
+        raise NotImplementedError(type(self).__name__)  # every type defines its own
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """Something that happened: one line of the log. It has all it takes to be folded without looking anything up. A
-    field may come with a default; any other change raises `schema_version`, and registers a step from the one before
-    (see `domain/versions.py`)."""
+    """Something that happened: one line of the log. It can be folded without looking anything up. A field with a
+    default may be added; any other change requires a higher `schema_version` and a registered upcast from the previous
+    one (see `domain/versions.py`)."""
 
     type: ClassVar[str]
     schema_version: ClassVar[int] = 1
     series: ClassVar[str | None] = None
-    """The series (see `domain/numbers.py`) whose next number is the event's last field, `number`. Only the batch that
-    gives the event its place in the log knows it: until then it is None."""
+    """The series (see `domain/numbers.py`) whose next number the event takes, in its last field, `number`. That is None
+    until the event gets its place in the log."""
 
     def subject(self) -> str:
         """What it happened to: an order's id, a SKU, or a command's id."""
-        raise NotImplementedError(type(self).__name__)  # every type says its own
+        raise NotImplementedError(type(self).__name__)  # every type defines its own
 
     def moves(self) -> Iterable[Move]:
-        """What it moves in the ledgers."""
+        """Its moves in the ledgers."""
         return ()
 
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
-    """Why a command was refused: a stable `code`, a sentence, and the particulars (JSON-ready). `short` is how much it
-    would have taken from each balance that had less: once that much is available, the rejection is wrong."""
+    """Why a command was rejected: a stable `code`, a sentence, and the particulars (JSON-ready). `short` is how much
+    the command would have taken from each balance that had less: once that much is available, the rejection is no
+    longer right."""
 
     code: str
     detail: str
@@ -66,8 +67,8 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
 
 
 class Actor(msgspec.Struct, frozen=True, gc=False):
-    """The principal on whose behalf a command runs: as what, with which scopes (see `domain/roles.py`), and whether the
-    command was accepted by a process in development, whose credentials production refuses."""
+    """The principal on whose behalf a command runs, with the role and scopes (see `domain/roles.py`), and whether the
+    command was accepted by a process in development, whose credentials production rejects."""
 
     principal: str
     role: str
@@ -81,7 +82,7 @@ class Actor(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_staff(self) -> bool:
-        """Whether the role lets them act on what belongs to others."""
+        """Whether the role allows acting on what belongs to others."""
         return is_staff(self.role)
 
 
@@ -94,8 +95,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
 
 class Private:
-    """A value that is stored only in rows, where it can be blanked: it travels in commands, is null in the log, and
-    blank in the record of its command. Its repr, as in the text of an error, does not show it either."""
+    """A value that is stored only in rows, where it can be blanked. Commands carry it, but it is null in the log and
+    blank in the record of its command. Its repr, which may end up in an error message, does not show it either."""
 
     __slots__ = ("value",)
 
@@ -113,8 +114,8 @@ class Private:
 
 
 class Secret(Private):
-    """A secret that grants access or proves an identity, such as a hash or a key. It is shown to nobody but
-    whom it was made for."""
+    """A secret that grants access or proves an identity, such as a hash or a key. It is shown only to the person for
+    whom it was created."""
 
     __slots__ = ()
 
@@ -171,7 +172,7 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Wanted(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A line as the customer requests it, without a price, which comes from the catalogue."""
+    """A line as the customer requests it, without a price: that comes from the catalogue."""
 
     sku: str
     quantity: Annotated[int, msgspec.Meta(ge=1, le=CHECKOUT_LINE_MAX_QUANTITY)]
@@ -187,18 +188,19 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 class Entity(msgspec.Struct, frozen=True):
     """Something that changes over time: an order, a product, an account. Its slot owns it, and only commands of that
-    slot may change it. If two mailboxes wrote it, each would write what it had read before the other's change, and one
-    of the changes would be lost silently."""
+    slot may change it. If two mailboxes wrote it, each from the state that it had read, one of the updates would be
+    lost silently."""
 
     def slot(self) -> int:
         """The slot that owns it, 0..4095. It never changes."""
-        raise NotImplementedError(type(self).__name__)  # every kind says its own
+        raise NotImplementedError(type(self).__name__)  # every kind defines its own
 
 
 class Order(Entity, frozen=True, gc=False):
-    """An order. `status` is one of OrderStatus. `charges_minor` is what its total has besides its lines: what the
-    delivery and added tax cost, less all discounts. `checkout_id` is the checkout that it came of, if it did. `number`
-    is what people call it by; no rule knows that of an order which is placed in the same batch."""
+    """An order. `status` is one of OrderStatus. `charges_minor` is the rest of the total besides the lines: delivery
+    and added tax, less all discounts. `checkout_id` is the checkout that it came from, if any. `number` is the order
+    number for people; it is None in the batch that places the order, because numbers are assigned when the batch is
+    written."""
 
     order_id: UUID
     customer_id: str
@@ -213,7 +215,7 @@ class Order(Entity, frozen=True, gc=False):
 
     @property
     def is_quick(self) -> bool:
-        """Whether it was placed the quick way. The checkout that keeps such an order's quote bears the order's id."""
+        """Whether it is a quick order. The checkout that keeps a quick order's quote has the order's id."""
         return self.checkout_id is None or self.checkout_id == self.order_id
 
     def slot(self) -> int:
@@ -221,9 +223,9 @@ class Order(Entity, frozen=True, gc=False):
 
 
 class Shop(msgspec.Struct, gc=False):
-    """The state that a run of commands is decided on: only what they need, held in memory, changed only by `evolve`.
+    """The state that a run of commands is decided on: only what they need, in memory, changed only by `evolve`.
 
-    State that most commands use has a field; every other kind, declared next to its own rules, is in `of`.
+    Kinds of state that most commands use have fields; all other kinds are reached through `of`.
     """
 
     offers: dict[str, Offer] = {}
@@ -280,7 +282,7 @@ def evolves(event_type: type[Event]) -> Callable[[_Change], _Change]:
 
 
 def decide(shop: Shop, command: Command, context: Context) -> Decision:
-    """What the command does: its events, or the reason it is refused. Changes nothing."""
+    """The command's events, or the rejection. Changes nothing."""
     return COMMANDS[type(command)](shop, command, context)
 
 
@@ -291,7 +293,7 @@ def evolve(shop: Shop, event: Event) -> Shop:
 
 
 def evolve_entities(shop: Shop, event: Event) -> Shop:
-    """The same, but for the balances, for who has no use for them."""
+    """The shop after `event`, without its moves, for callers that do not use balances."""
     _EVOLVERS[type(event)](shop, event)
     return shop
 

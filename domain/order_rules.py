@@ -1,5 +1,5 @@
-"""The rules of orders after they were placed: what moves one on, and what that does to the cards that pay for it. How
-orders come to nothing is in `domain/ending.py`.
+"""The rules of placed orders: their transitions, and the effects on cards that pay for them. Cancelling and expiring
+are in `domain/ending.py`.
 """
 
 from uuid import UUID
@@ -24,7 +24,7 @@ def _confirm(shop: Shop, command: ConfirmOrder, context: Context) -> Decision:
     if isinstance(order, Rejection):
         return order
     payments = payments_of(shop, order.order_id)
-    # Who buys confirms what came of a checkout by paying it. Quick orders are not paid here.
+    # Buyers confirm an order from a checkout by paying for it. Quick orders are not paid for here.
     if not order.is_quick and not context.actor.is_staff and secured(payments) < order.total_minor:
         return Rejection(
             "order_state_conflict",

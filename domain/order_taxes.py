@@ -1,6 +1,6 @@
-"""What a tax provider is told of the orders whose taxes it has computed: each is committed when the order is confirmed,
-voided when it is cancelled and was never invoiced, and refunded as its credit notes say. The request is in the log
-before the provider hears of it; one task after the other tells it of an order.
+"""Reports to a tax provider about the orders whose taxes it has computed: an order's taxes are committed when it is
+confirmed, voided if it is cancelled and was never invoiced, and refunded according to its credit notes. The request is
+in the log before the provider hears of it; an order's reports are made by one task after another.
 """
 
 from typing import Any, ClassVar, Final, Literal
@@ -21,7 +21,7 @@ TAX_ACTS: Final = (COMMIT, VOID, REFUND)
 
 
 class ReportTaxes(Command, frozen=True):
-    """The provider is to be told of the order; `invoice_id` is the credit note of a refund."""
+    """Requests a report about the order; for a refund, `invoice_id` is its credit note."""
 
     order_id: UUID
     act: TaxAct

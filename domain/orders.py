@@ -1,8 +1,8 @@
 """Orders: placed, confirmed, fulfilled; or cancelled, or expired.
 
-Placing reserves all lines or nothing, for a while: what nobody confirms in time expires, and is released. Confirming
-sells: the pieces leave the stock. Cancelling gives back whatever the order held. Fulfilled is when they were sent. How
-orders come to nothing is in `domain/ending.py`.
+Placing reserves all lines or nothing, for a limited time: an order that is not confirmed in time expires, and its
+pieces are released. Confirming sells: the pieces leave the stock. Cancelling gives back whatever the order held. An
+order is fulfilled when it has been sent. Cancelling and expiring are in `domain/ending.py`.
 """
 
 from collections.abc import Iterable
@@ -50,8 +50,8 @@ def is_guest(principal: str) -> bool:
 
 
 class PlaceOrder(Command, frozen=True):
-    """Places an order the quick way (see `domain/placing.py`). `email` is a guest's address for mails; a customer's is
-    in the account. `identities` are what the buyer is counted by: see `domain/quote/terms/limits.py`."""
+    """Places a quick order (see `domain/placing.py`). `email` is a guest's address for mails; a customer's is in the
+    account. `identities` are those under which the buyer's limits are counted (see `domain/quote/terms/limits.py`)."""
 
     order_id: UUID
     customer_id: Annotated[str, msgspec.Meta(max_length=PRINCIPAL_MAX_CHARS)]
@@ -89,7 +89,8 @@ class CancelOrder(Command, frozen=True):
 
 
 class ExpireOrder(Command, frozen=True):
-    """The order's hold is over; the sender has checked the clock. Money that is on its way is waited for so long."""
+    """The order's hold is over; the sender has checked the clock. If money is on its way, the order waits for it for
+    the grace period."""
 
     order_id: UUID
     grace_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -177,7 +178,7 @@ class OrderExpired(Event, frozen=True):
 
 
 class Transition(NamedTuple):
-    """The statuses from which an event may take an order, and the one to which it takes it."""
+    """The statuses from which an event may move an order, and the one to which it moves it."""
 
     sources: tuple[str, ...]
     target: str
@@ -189,11 +190,11 @@ TRANSITIONS: Final[dict[type[Event], Transition]] = {
     OrderCancelled: Transition((PLACED, CONFIRMED), CANCELLED),
     OrderExpired: Transition((PLACED,), EXPIRED),
 }
-"""The events that move an order. Whatever else happens to one leaves its status as it is."""
+"""The events that move an order to another status. No other event changes its status."""
 
 
 def order_of(shop: Shop, order_id: UUID, context: Context) -> Order | Rejection:
-    """The order, if there is one that the actor may do something to."""
+    """The order, if it exists and the actor may act on it; otherwise a rejection."""
     order = shop.orders.get(order_id)
     if order is None or not (context.actor.is_staff or order.customer_id == context.actor.principal):
         # The same rejection for both: a customer must not learn whether another's order exists.

@@ -1,8 +1,8 @@
-"""Placing an order, by the price of the catalogue or at a quote.
+"""Placing an order, at the catalogue's prices or at a quote.
 
-The quick way is one command, for programs that need no delivery. Where the shop's terms concern goods, it costs what a
-checkout of the same lines would that has no address, codes or cards, by the same function. Everywhere else it costs
-what the catalogue says: there is nothing to quote.
+A quick order is placed by one command, for programs that need no delivery. If the shop's terms concern goods, it costs
+the same as a checkout of the same lines without address, codes and cards, computed by the same function. Otherwise it
+costs what the catalogue says, and needs no quote.
 """
 
 from collections.abc import Iterable
@@ -68,14 +68,15 @@ def _place(shop: Shop, command: PlaceOrder, context: Context) -> Decision:
 
 
 def buyer_of(command: PlaceOrder) -> tuple[str, ...]:
-    """What the buyer is counted by: at least the account, whatever its sender has said."""
+    """The identities under which the buyer's limits are counted: at least the account, whatever the sender has
+    named."""
     if command.identities or is_guest(command.customer_id):
         return command.identities
     return identities(command.customer_id, None, b"")
 
 
 def _quoted(shop: Shop, command: PlaceOrder, context: Context) -> Decision:
-    """What comes of an order that all but its delivery is to be asked about."""
+    """Decides a quick order on a quote that leaves out delivery."""
     asked = Checkout(
         command.order_id,
         command.customer_id,
@@ -112,14 +113,14 @@ def _too_much(total_minor: int) -> Rejection:
 
 
 def incomplete(quote: Quote, detail: str) -> Rejection:
-    """The rejection of what lacks something to become an order."""
+    """The rejection of a quote that is not complete enough to become an order."""
     return Rejection(
         _INCOMPLETE, detail, {"requirements": [msgspec.to_builtins(lacking) for lacking in quote.requirements]}
     )
 
 
 def order_at(quote: Quote, order_id: UUID, customer_id: str, email: Personal | None, checkout_id: UUID) -> OrderPlaced:
-    """The order that is placed at a quote, which the checkout keeps."""
+    """The event that places an order at a quote; the checkout keeps the quote."""
     lines = tuple(Line(line.sku, line.quantity, line.unit_price_minor) for line in quote.lines)
     charges_minor = quote.total_minor - sum(line.quantity * line.unit_price_minor for line in lines)
     return OrderPlaced(
@@ -128,14 +129,14 @@ def order_at(quote: Quote, order_id: UUID, customer_id: str, email: Personal | N
 
 
 def facts_of(shop: Shop, quote: Quote) -> tuple[Quote, dict[str, int]]:
-    """What is kept of a quote that an order is placed at, and by how much limits have changed since something was last
-    taken from them."""
+    """The part of a quote that is kept with its order, and the adjustments of limits that have changed since something
+    was last taken from them."""
     return msgspec.structs.replace(quote, remarks=()), adjustments(shop, quote.takes)
 
 
 def short_of(shop: Shop, lines: Iterable[Line], context: Context) -> list[dict[str, Any]]:
-    """What of the stock is too little for these lines, as insufficient_stock says it. A SKU may be in several lines, if
-    a promotion gives away what is bought as well."""
+    """The SKUs without enough stock for these lines, as `insufficient_stock` takes them. A SKU may be in several lines,
+    if a promotion gives away what is also bought."""
     wanted: dict[str, int] = {}
     for line in lines:
         wanted[line.sku] = wanted.get(line.sku, 0) + line.quantity

@@ -1,4 +1,4 @@
-"""Codes for promotions: made in bulk, and given up one by one. They are in the mailbox of the shop's terms."""
+"""Promotion codes: created in bulk, and withdrawn one by one. They belong to the mailbox of the shop's terms."""
 
 import re
 from typing import Annotated, ClassVar, Final
@@ -14,7 +14,7 @@ from domain.terms import PROMOTION, TermsPart, part_name, terms_slot
 
 
 class PromotionCode(Entity, frozen=True):
-    """A code, as it is known: folded. `says` is for what, when, and how often."""
+    """A folded code; `says` is what it is for, when, and how often."""
 
     code: str
     says: Code
@@ -24,14 +24,13 @@ class PromotionCode(Entity, frozen=True):
 
 
 CODE: Final = re.compile(rf"[!-~]{{1,{PROMOTION_CODE_MAX_CHARS}}}")
-"""What a folded code looks like."""
+"""The pattern of a folded code."""
 
 _Text = Annotated[str, msgspec.Meta(pattern=whole(CODE.pattern))]
 
 
 class CreateCodes(Command, frozen=True):
-    """Makes `codes`, all alike but for their text and id: `like` has the rest. Of those that exist already, nothing
-    changes."""
+    """Creates `codes`, which differ only in their text and id: `like` has the rest. Existing codes stay as they are."""
 
     promotion_id: UUID
     codes: Annotated[tuple[tuple[UUID, _Text], ...], msgspec.Meta(min_length=1, max_length=PROMOTION_CODES_AT_ONCE)]
@@ -46,7 +45,7 @@ class CreateCodes(Command, frozen=True):
 
 
 class GiveUpCode(Command, frozen=True):
-    """The code is no longer taken."""
+    """Withdraws the code: it is no longer accepted."""
 
     code: _Text
 
@@ -112,5 +111,5 @@ def _unchanged(shop: Shop, event: CodesUnchanged) -> None:
 
 
 def codes_of(shop: Shop) -> dict[str, Code]:
-    """The codes that are loaded."""
+    """The loaded codes."""
     return {code: known.says for code, known in shop.of(PromotionCode).items()}

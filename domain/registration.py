@@ -1,8 +1,8 @@
 """Registration: the owner of a new account confirms it by a link in a mail before anybody can sign in to it, and before
 anything else is sent to the address. Password resets work the same way, and also confirm the address.
 
-Links name the account and its epoch, which rises with every password change and every new registration; so a link works
-once, and only the newest does. Only the owner of the address learns, by mail, whether there is an account.
+Links contain the account and its epoch, which increases with every password change and every new registration, so only
+the newest link works, and only once. Only the owner of the address learns, by mail, whether there is an account.
 """
 
 from typing import ClassVar

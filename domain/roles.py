@@ -19,7 +19,7 @@ _STAFF_ROLES: Final = frozenset(ROLES[ROLES.index(STAFF) :])
 ACCOUNT_ROLES: Final = (CUSTOMER, STAFF, ADMIN)
 """Roles that an account or an API key can have; guests have neither."""
 
-# A profile is what is known about somebody; for a guest, the address on the order.
+# A profile is what is known about a person; for a guest, the address on the order.
 _GUEST_SCOPES: Final = frozenset({"orders:read", "orders:write", "profile:write"})
 _STAFF_SCOPES: Final = _GUEST_SCOPES | {
     "catalogue:read",

@@ -1,20 +1,20 @@
 """Rounding and splitting of amounts, in whole minor units: the only places where anything is rounded.
 
-What is split adds up again: shares go by largest remainder (Hamilton's method), and the same weights give the same
-shares for ever. So whoever stores the weights can repeat the split.
+Shares always add up to the amount: they are allotted by largest remainder (Hamilton's method). The same weights always
+give the same shares, so a split can be repeated from stored weights.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 BASIS_POINTS: Final = 10_000
-"""A whole, as percentages count it: 1 % is 100 basis points."""
+"""100 % in basis points; 1 % is 100 basis points."""
 MILLION: Final = 1_000_000
-"""A whole, as taxes count it: 1 % is 10,000 parts per million."""
+"""100 % in parts per million, as taxes are counted; 1 % is 10,000 parts per million."""
 
 
 def half_up(numerator: int, denominator: int) -> int:
-    """The quotient of two amounts, neither of them negative, rounded to the nearest whole, and a half upwards."""
+    """The quotient of two non-negative amounts, rounded to the nearest whole number, halves up."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 
@@ -24,9 +24,9 @@ def percent_of(amount: int, percent_bp: int) -> int:
 
 
 def shares(amount: int, weights: Sequence[int]) -> list[int]:
-    """The amount, which is not negative, split in proportion to the weights. The units that are left over go one each
-    to the largest remainders, and among equal ones to the first. Nobody's share exceeds his exact one by a whole unit,
-    and a weight of 0 gets nothing. The weights must not all be 0 if there is anything to split."""
+    """The non-negative amount, split in proportion to the weights. The units that are left over go one each to the
+    largest remainders, the first among equals. No share differs from the exact one by a whole unit, and a weight of 0
+    gets nothing. The weights must not all be 0 if there is anything to split."""
     whole = sum(weights)
     if amount == 0:
         return [0] * len(weights)
@@ -40,7 +40,7 @@ def shares(amount: int, weights: Sequence[int]) -> list[int]:
 
 
 def portion(amount: int, pieces: int, before: int, now: int) -> int:
-    """What of a line's amount belongs to `now` of its pieces, when `before` of them were settled earlier. The portions
-    of all its pieces, however they are taken, add up to the amount."""
+    """The part of a line's amount for `now` of its pieces, after `before` of them have been settled. The portions of
+    all its pieces add up to the amount, however they are grouped."""
     assert 0 <= before <= before + now <= pieces, "no more pieces than the line has"
     return half_up(amount * (before + now), pieces) - half_up(amount * before, pieces)

@@ -1,6 +1,6 @@
-"""The prices of a SKU besides the variant's own: on price lists, and of itself in other currencies. Each list's prices
-of a SKU are put as a whole. They are in the mailbox of the product, and behind a guard: a checkout is completed at the
-prices that stand before it in the log.
+"""The prices of a SKU besides the variant's own: on price lists, and its own in other currencies. A SKU's prices on one
+list are replaced as a whole. They belong to the mailbox of the product, and have a guard, so that a checkout is always
+completed at the prices that are current at its place in the log.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from domain.money import CURRENCIES
 from domain.terms import PRICE_LIST, TermsPart, part_name
 
 _NO_LIST: Final = UUID(int=0)
-"""Where a SKU's own prices stand among those of its lists."""
+"""A placeholder id that sorts a SKU's own prices before those of its lists."""
 
 
 class SkuPrices(Entity, frozen=True):
-    """All prices of a SKU but the variant's own, in the order of their lists, currencies and quantities."""
+    """All prices of a SKU except the variant's own, sorted by list, currency and quantity."""
 
     sku: str
     product_id: UUID
@@ -33,9 +33,9 @@ class SkuPrices(Entity, frozen=True):
 
 
 class PutPrices(Command, frozen=True):
-    """Puts what a SKU costs on a price list, or without one, of itself in other currencies than the variant's, in place
-    of what it cost there before; no prices take it off the list. With `adds`, the list's prices in other currencies and
-    for other quantities stay."""
+    """Replaces the prices of a SKU on a price list, or, without one, its own prices in currencies other than the
+    variant's. No prices remove it from the list. With `adds`, the list's prices in other currencies and for other
+    quantities stay."""
 
     product_id: UUID
     sku: str
@@ -127,17 +127,17 @@ def _is_stated(shop: Shop, price_list_id: UUID) -> bool:
 
 
 def with_prices(before: tuple[Price, ...], event: PricesPut) -> tuple[Price, ...]:
-    """All prices of a SKU after the event, which before it were these."""
+    """All prices of a SKU after the event, given those before it."""
     return _with(before, event.price_list_id, event.prices)
 
 
 def _with(before: tuple[Price, ...], price_list_id: UUID | None, prices: tuple[Price, ...]) -> tuple[Price, ...]:
-    """All prices, with these in the place of the list's."""
+    """All prices, with these replacing those of the list."""
     return _in_order((*(price for price in before if price.price_list_id != price_list_id), *prices))
 
 
 def _others(of_list: tuple[Price, ...], prices: tuple[Price, ...]) -> Iterator[Price]:
-    """The list's prices that these say nothing about."""
+    """The list's prices in other currencies and for other quantities than these."""
     said = {(price.currency, price.min_quantity) for price in prices}
     return (price for price in of_list if (price.currency, price.min_quantity) not in said)
 

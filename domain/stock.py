@@ -1,4 +1,4 @@
-"""Stock: what is on hand, what of it is reserved, and how goods come in or are corrected."""
+"""Stock: what is on hand, how much of it is reserved, and how goods are received and counts corrected."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Final
@@ -11,11 +11,11 @@ from domain.limits import MOVEMENT_MAX_QUANTITY, STOCK_MAX_ON_HAND
 from domain.model import Command, Context, Decision, Event, Line, Rejection, Shop, decides, evolves
 
 STOCK: Final = Ledger("stock")
-"""Pieces of a SKU: posted are those on hand, pending those of them that are reserved for orders."""
+"""Pieces of a SKU: posted is what is on hand, pending is how much of that is reserved for orders."""
 
 
 class ReceiveStock(Command, frozen=True):
-    """Goods came in: `quantity` pieces (1..MOVEMENT_MAX_QUANTITY) more on hand."""
+    """Receives goods: `quantity` more pieces (1..MOVEMENT_MAX_QUANTITY) are on hand."""
 
     sku: str
     quantity: Annotated[int, msgspec.Meta(ge=1, le=MOVEMENT_MAX_QUANTITY)]
@@ -102,7 +102,7 @@ def sells(lines: Iterable[Line]) -> Iterable[Move]:
 
 
 def returns(lines: Iterable[Line]) -> Iterable[Move]:
-    """The moves that bring back what was sold."""
+    """The moves that put sold pieces back into stock."""
     return [(STOCK, line.sku, line.quantity, 0) for line in lines]
 
 
@@ -114,11 +114,11 @@ def unknown_sku(skus: list[str]) -> Rejection:
 INSUFFICIENT_STOCK: Final = "insufficient_stock"
 
 COUNTED: Final = "counted"
-"""The reason of the correction that brings a shelf to what was counted on it."""
+"""The reason given for a correction that sets the stock to what was counted."""
 
 
 def insufficient_stock(short: list[dict[str, Any]]) -> Rejection:
-    """The rejection of a command that needs more than is available; `short` says by SKU what fell short."""
+    """The rejection of a command that needs more than is available; `short` says for which SKUs, and by how much."""
     return Rejection(
         INSUFFICIENT_STOCK,
         "Not enough is available.",
@@ -128,7 +128,7 @@ def insufficient_stock(short: list[dict[str, Any]]) -> Rejection:
 
 
 def moved(shop: Shop, sku: str, change: int) -> Rejection | None:
-    """Why `change` pieces cannot be added to what is on hand, if so."""
+    """Why `change` pieces cannot be added to what is on hand; None if they can."""
     if sku not in shop.offers:
         return unknown_sku([sku])
     stock = shop.balance(STOCK, sku)
@@ -167,4 +167,4 @@ def _set(shop: Shop, command: SetStock, context: Context) -> Decision:
 @evolves(StockAdjusted)
 @evolves(StockUnchanged)
 def _moved(shop: Shop, event: StockReceived | StockAdjusted | StockUnchanged) -> None:
-    """Its moves are all it does."""
+    """The event has no effects besides its moves."""

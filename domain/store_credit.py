@@ -1,5 +1,5 @@
-"""Store credit: money of a customer's that the shop keeps, one balance for each currency. Staff grant it and take it
-back; orders are paid with it like with a gift card.
+"""Store credit: a customer's money that the shop keeps, one balance per currency. Staff grant it and take it back; it
+pays for orders like a gift card.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from domain.orders import is_guest
 
 
 class ChangeStoreCredit(Command, frozen=True):
-    """Staff grant a customer so much, or take it back if it is negative."""
+    """Staff grant a customer this amount, or take it back if it is negative."""
 
     customer_id: Annotated[str, msgspec.Meta(min_length=1, max_length=PRINCIPAL_MAX_CHARS)]
     currency: str
@@ -46,7 +46,7 @@ class StoreCreditChanged(Event, frozen=True):
 
     @property
     def card_id(self) -> UUID:
-        """The card that it is on."""
+        """The card in the ledger that holds it."""
         return store_credit_id(self.customer_id, self.currency)
 
     def subject(self) -> str:
@@ -78,4 +78,4 @@ def _change(shop: Shop, command: ChangeStoreCredit, context: Context) -> Decisio
 
 @evolves(StoreCreditChanged)
 def _changed(shop: Shop, event: StoreCreditChanged) -> None:
-    """Its moves are all it does."""
+    """The event has no effects besides its moves."""

@@ -1,8 +1,8 @@
-"""Tasks: what is to be done outside after an event, once: charge a payment, make a report.
+"""Tasks: side effects that an event leads to, each to be carried out once: charge a payment, make a report.
 
-`@schedules(JobRequested)` stands beside the event's other rules and says which tasks it leads to. The batch that writes
-the event writes them too, in the same transaction (a transactional outbox); `verify` derives them again and compares.
-How they are run is not told in the log; only that staff had one tried again is.
+`@schedules(JobRequested)`, next to the event's other rules, registers the tasks that it leads to. The batch that writes
+the event also writes its tasks, in the same transaction (a transactional outbox); `verify` derives them again and
+compares. Their runs are not in the log, except that staff retried one.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _NUMBER_BITS: Final = 12
 
 
 class NewTask(msgspec.Struct, frozen=True, gc=False):
-    """Something to be done: `kind` says what, `subject` for what (an order's id, a payment's), `payload` the rest.
+    """A task: `kind` says what to do, `subject` to what (the id of an order or a payment), `payload` has the rest.
 
-    The tasks of one subject are run one at a time, in the order of their events; those of different subjects side by
-    side. The payload is JSON-ready and holds ids and numbers, nothing secret or personal. The task is due
+    Tasks of one subject run one at a time, in the order of their events; those of different subjects run concurrently.
+    The payload is JSON-ready and holds only ids and numbers, nothing secret or personal. The task is due
     `after_seconds` after its event.
     """
 
@@ -55,7 +55,7 @@ def schedules(event_type: type[Event]) -> Callable[[_Scheduler], _Scheduler]:
 
 
 def tasks_of(event: Event) -> Sequence[NewTask]:
-    """The tasks that the event leads to, in the order in which those of one subject are to be run."""
+    """The tasks that the event leads to; those of one subject in the order in which to run them."""
     scheduler = _SCHEDULERS.get(type(event))
     return () if scheduler is None else tuple(scheduler(event))
 
@@ -66,8 +66,8 @@ def scheduling_types() -> frozenset[str]:
 
 
 def task_id(command_id: UUID, number: int) -> UUID:
-    """The id of the `number`-th task (from 0) that a command led to: the same whenever it is worked out again. It has
-    the command's time and slot; the tasks of one command are in order."""
+    """The id of the `number`-th task (from 0) that a command leads to; deterministic. It has the command's time and
+    slot, and the ids of one command's tasks are in order."""
     assert number < 1 << _NUMBER_BITS, f"a command leads to at most {1 << _NUMBER_BITS} tasks"
     digest = int.from_bytes(hashlib.blake2b(command_id.bytes, digest_size=8).digest())
     return new_id(milliseconds_of(command_id), slot_of_id(command_id), digest << _NUMBER_BITS | number)
@@ -79,7 +79,7 @@ def follows_from(task: UUID, command_id: UUID) -> bool:
 
 
 class RetryTask(Command, frozen=True):
-    """Staff have a dead task tried again. One that is not dead (any more) is left alone."""
+    """Staff retry a dead task. Has no effect on a task that is not (or no longer) dead."""
 
     task_id: UUID
     kind: str
@@ -106,4 +106,4 @@ def _retry(shop: Shop, command: RetryTask, context: Context) -> Decision:
 
 @evolves(TaskRetried)
 def _retried(shop: Shop, event: TaskRetried) -> None:
-    """A task is not a part of the shop's state."""
+    """Tasks are not part of the shop's state."""

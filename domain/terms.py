@@ -1,6 +1,6 @@
 """The shop's terms: its taxes, deliveries, promotions, price lists and purchase limits. Admins state them, part by
-part; what they are for is in `domain/quote/terms`. All parts are in one mailbox, so that their number stays bounded,
-and behind one guard: an order is placed on the terms that stand before it in the log.
+part; `domain/quote/terms` defines what the parts mean. All parts belong to one mailbox, so that their number stays
+bounded, and share one guard, so that an order is always placed on the terms that are current at its place in the log.
 """
 
 from collections.abc import Iterable
@@ -34,18 +34,18 @@ def terms_slot() -> int:
 
 
 def says_anything(said: "TermsPart | StateTerms") -> bool:
-    """Whether a part says something, or is taken back."""
+    """Whether a part has content; False if it is withdrawn."""
     return any(getattr(said, kind) is not None for kind in KINDS)
 
 
 def part_name(kind: str, part_id: UUID | None = None) -> str:
-    """What a part is called: its kind, and its id if there are several of a kind."""
+    """The name of a part: its kind, and its id if there are several of a kind."""
     return kind if part_id is None else f"{kind}/{part_id}"
 
 
 class TermsPart(Entity, frozen=True):
-    """One part: what it says is in the field of its kind, and in none if it was taken back. `version` counts its
-    changes."""
+    """One part. Its content is in the field of its kind; if it was withdrawn, all of these are None. `version` counts
+    its changes."""
 
     name: str
     taxes: Taxes | None
@@ -60,12 +60,12 @@ class TermsPart(Entity, frozen=True):
 
     @property
     def stands(self) -> bool:
-        """Whether it says anything."""
+        """Whether it has content, so was not withdrawn."""
         return says_anything(self)
 
 
 class StateTerms(Command, frozen=True):
-    """States a part anew, or takes it back if it says nothing."""
+    """Replaces a part, or withdraws it if the command has no content."""
 
     name: str
     taxes: Taxes | None = None
@@ -136,7 +136,7 @@ def _stated(shop: Shop, event: TermsStated) -> None:
 
 
 NOW: Final = ""
-"""The key under which a shop has its terms."""
+"""The key of the terms in a shop's state."""
 
 
 def terms_of(shop: Shop) -> Terms:
@@ -145,7 +145,7 @@ def terms_of(shop: Shop) -> Terms:
 
 
 def terms_from(parts: Iterable[TermsPart]) -> Terms:
-    """The terms that consist of these parts, in whatever order they come."""
+    """The terms that consist of these parts, which may be in any order."""
     said: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     for part in parts:
         kind = part.name.partition("/")[0]
@@ -161,7 +161,7 @@ def terms_from(parts: Iterable[TermsPart]) -> Terms:
 
 
 def with_part(terms: Terms, part: TermsPart) -> Terms:
-    """The terms with this part in the place of what it said before."""
+    """The terms with this part replacing its previous version."""
     kind, _, said_id = part.name.partition("/")
     if kind == TAXES:
         return msgspec.structs.replace(terms, taxes=part.taxes)
@@ -175,5 +175,5 @@ def with_part(terms: Terms, part: TermsPart) -> Terms:
 
 
 def _in_order(parts: Iterable[Any]) -> tuple[Any, ...]:
-    """By their ids: their order decides between equals, so it is always the same."""
+    """The parts sorted by id: their order breaks ties, so it must be deterministic."""
     return tuple(sorted(parts, key=lambda each: each.id))

@@ -1,7 +1,7 @@
-"""URLs that we send requests to on behalf of others: only those that every URL parser understands alike.
+"""URLs that we send requests to on behalf of others: only those that every URL parser understands in the same way.
 
-No userinfo, fragment, white space, backslash or unusual form of an address: nothing that one parser takes for the host
-and another does not.
+Userinfo, fragments, white space, backslashes and unusual forms of addresses are rejected, because parsers disagree
+about the host in such URLs.
 """
 
 import re

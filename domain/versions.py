@@ -1,7 +1,7 @@
-"""Versions of what events and commands say. The class of each states its version of today; what was written under an
-earlier one is brought up to date, step by step, when it is read.
+"""Schema versions of events and commands. Each class states its current version; data of an earlier version is upcast,
+step by step, when it is read.
 
-A step is a plain function on plain data, registered beside the class: `@upcasts(OrderPlaced, from_version=1)`. An
+A step is a plain function on plain data, registered next to the class: `@upcasts(OrderPlaced, from_version=1)`. An
 event's data is a dict by field, a command's a list of its fields' values in order.
 """
 
@@ -21,11 +21,11 @@ _STEPS: dict[tuple[Kind, int], Callable[[Any], Any]] = {}
 
 
 class UnknownVersion(msgspec.ValidationError):
-    """It was written by a later release: this one cannot read it."""
+    """The data was written by a later release, and this one cannot read it."""
 
 
 def upcasts(kind: Kind, *, from_version: int) -> Callable[[_Step], _Step]:
-    """Registers what makes data of `from_version` data of the next version."""
+    """Registers the step that turns data of `from_version` into data of the next version."""
 
     def register(step: _Step) -> _Step:
         assert 1 <= from_version < kind.schema_version, f"{kind.__name__} is of version {kind.schema_version}"
@@ -37,8 +37,8 @@ def upcasts(kind: Kind, *, from_version: int) -> Callable[[_Step], _Step]:
 
 
 def upcast(kind: Kind, version: int, said: Any) -> Any:
-    """What was said under `version`, as it is said today. Raises UnknownVersion for a later version than today's, and
-    msgspec.ValidationError for what was not said under that version."""
+    """The data of `version` in the current version. Raises UnknownVersion if the version is later than the current one,
+    and msgspec.ValidationError if the data does not match its version."""
     if not 1 <= version <= kind.schema_version:
         raise UnknownVersion(
             f"{kind.__name__} of version {version} cannot be read: this release knows {kind.schema_version}"
@@ -52,5 +52,5 @@ def upcast(kind: Kind, version: int, said: Any) -> Any:
 
 
 def missing_steps(kind: Kind) -> list[int]:
-    """The versions from which no step leads on. There must be none."""
+    """The versions without a step to the next one. There must be none."""
     return [number for number in range(1, kind.schema_version) if (kind, number) not in _STEPS]

@@ -1,8 +1,7 @@
 """Webhooks: other people's endpoints, registered by staff, to which events of chosen types are delivered.
 
-All are changed by one mailbox, so that their number stays bounded. How far delivery to each has come, and how often it
-failed, is the delivering reaction's concern; only decisions are recorded here, such as disabling an endpoint. The rules
-are in `domain/webhook_rules.py`.
+All are changed by one mailbox, so that their number stays bounded. The delivering reaction keeps track of positions and
+failures; only decisions are recorded here, such as disabling an endpoint. The rules are in `domain/webhook_rules.py`.
 """
 
 from collections.abc import Iterable
@@ -34,9 +33,9 @@ def webhooks_slot() -> int:
 
 class Webhook(Entity, frozen=True):
     """An endpoint. `previous_secret` also signs until `previous_secret_until`. `version` counts all changes. Production
-    never signs with a secret that was created in `development`. `owner` is the principal who last had it deliver
-    something, and `scopes` are those the owner had then: it delivers what its owner may read. Both are None if it has
-    not been changed since owners were introduced."""
+    never signs with a secret that was created in `development`. `owner` is the principal who last changed what it
+    delivers, and `scopes` are those that the owner had then: it delivers only what its owner may read. Both are None if
+    it has not been changed since owners were introduced."""
 
     id: UUID
     url: str

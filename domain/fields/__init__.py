@@ -5,7 +5,8 @@ Whatever takes a value from outside (a body or query of the API, a row of an imp
 where the value was (a pointer, a column, an option). `core` has the kinds of fields and `characters` what text may
 consist of; the fields are in `people`, `catalogue`, `stock`, `moments` and `webhooks`.
 
-Stored values were validated by the rules of their day and may stay: commands check only what no table could hold.
+Stored values were validated by the rules of their time and remain valid: commands check only whether a table can hold
+them.
 """
 
 from importlib import import_module

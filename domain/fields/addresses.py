@@ -1,4 +1,4 @@
-"""Fields of postal addresses. What a country's addresses look like is its own affair: only the country is a code."""
+"""Fields of postal addresses. Formats differ from country to country, so only the country is validated as a code."""
 
 import re
 from typing import Final

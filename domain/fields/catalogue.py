@@ -54,7 +54,7 @@ SKU: Final = Text(
     demand="This is not a SKU: letters, digits, `.`, `_` and `-`, beginning with a letter or digit.",
     examples=["MUG-BLUE"],
 )
-"""In upper case: codes that differ only in case mean the same shelf, as 85123A and 85123a in the real data."""
+"""In upper case: codes that differ only in case mean the same item, as 85123A and 85123a do in the real data."""
 
 
 def canonical_sku(text: str) -> str | None:
@@ -107,7 +107,7 @@ CURRENCY: Final = Word(
 STATUS: Final = Word(("draft", "active", "archived"), spelling=stripped)
 """Of a product."""
 KIND: Final = Word(("goods", "digital", "gift_card"), spelling=stripped)
-"""Of a variant: what has to be delivered, what has not, and what is money of another kind."""
+"""Of a variant: goods need delivery, digital goods do not, and gift cards are a form of money."""
 TAX_CLASS: Final = Text(
     "A tax class",
     most=WORD_MAX_CHARS,

@@ -17,10 +17,10 @@ PROMOTION_CODE: Final = Text(
     demand=_NOTHING_SHOWN,
     examples=["WELCOME10"],
 )
-"""As it was typed; which promotion it opens is decided without regard to case."""
+"""As it was typed; promotions are matched case-insensitively."""
 NOTE: Final = Text("A note", least=0, most=CHECKOUT_NOTE_MAX_CHARS, spelling=lines, examples=["Please ring twice."])
 
 GIFT_CARD_CODE: Final = Text(
     "A code", most=PROMOTION_CODE_MAX_CHARS, spelling=one_line, examples=["7KQ2M-9D3XA-TTP4E-0WZ8C"]
 )
-"""As it was typed; how codes are read is in `runtime/gift_card_codes.py`."""
+"""As it was typed; `runtime/gift_card_codes.py` parses it."""

@@ -40,8 +40,8 @@ EMAIL: Final = Text(
     demand="This is not an e-mail address.",
     examples=["ada@example.com"],
 )
-"""In lower case: mail providers ignore case, and people forget how they wrote it. Only a mail can show whether somebody
-reads it."""
+"""In lower case: mail providers ignore case, and people forget how they wrote it. Only sending a mail can show whether
+the address works."""
 
 
 def canonical_email(text: str) -> str | None:
@@ -93,7 +93,7 @@ TAX_ID: Final = Text(
     demand="This is not a tax id: letters A to Z and digits.",
     examples=["DE136695976"],
 )
-"""Without the spaces, dots, hyphens and slashes that people put in it. Whether it is anybody's is another question."""
+"""Without the spaces, dots, hyphens and slashes that people put in it. Whether it is registered is not checked."""
 
 _GROUP: Final = re.compile(r"[!-~]*")
 

@@ -16,7 +16,7 @@ REASON: Final = Text(
     examples=["Broken"],
 )
 REFERENCE: Final = Text("A reference", least=0, most=REASON_MAX_CHARS, spelling=one_line)
-"""The delivery's, as on its papers."""
+"""That of a delivery, as on its papers."""
 RECEIVED: Final = Whole(1, MOVEMENT_MAX_QUANTITY)
 ON_HAND: Final = Whole(0, STOCK_MAX_ON_HAND)
 """Pieces counted on the shelf."""

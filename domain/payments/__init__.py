@@ -1,7 +1,7 @@
-"""Payments: what has moved, told by entries that are only ever added to. `entries` says what one is, `amounts` adds
-them up, `payment` holds them, `rules` says what may be asked of a provider and what is believed of its reports, and
-`coverage` what all of it means for an order. `commands` and `events` are what happens to them, `deciding` how;
-`by_card` is about those by gift card and store credit, `refunding` about what an order's payments give back together.
+"""Payments: append-only lists of entries. `entries` defines an entry, `amounts` adds them up, `payment` holds them,
+`rules` says what may be requested from a provider and what is believed of its reports, and `coverage` what an order's
+payments mean for the order. `commands` and `events` are the messages, `deciding` has their rules; `by_card` is about
+payments by gift card and store credit, `refunding` about splitting a refund over an order's payments.
 """
 
 from importlib import import_module

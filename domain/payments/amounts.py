@@ -1,7 +1,8 @@
-"""The eight amounts of a payment: a fold over its entries, which does not depend on the order in which they came.
+"""The eight amounts of a payment: a fold over its entries that does not depend on the order in which they arrived.
 
-What was asked for is pending until its outcome is told; of success and failure of one act, the newer counts. Providers'
-reports overtake one another, so newer is what the provider says happened later, not what we heard later.
+A request is pending until its outcome is reported; if both success and failure of an act have been reported, the newer
+one counts. Providers' reports may arrive out of order, so the newer one is what happened later according to the
+provider, not what arrived later.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
 
 def change(currency: str, before: Iterable[Entry], after: Iterable[Entry]) -> Change | None:
-    """What became of what is charged and refunded with new entries; None if both are as before."""
+    """The change of the charged and refunded amounts that new entries make; None if both stay the same."""
     was, now = amounts(before), amounts(after)
     charged, refunded = now.charged - was.charged, now.refunded - was.refunded
     return Change(currency, charged, refunded) if charged or refunded else None
@@ -79,20 +80,21 @@ def amounts(entries: Iterable[Entry]) -> Amounts:
 
 
 def capturable(entries: Iterable[Entry]) -> int:
-    """How much of what is authorized may still be charged. What a bank took back was charged once, and is not again."""
+    """How much of what is authorized may still be charged. What a bank took back has been charged, and cannot be
+    charged again."""
     counted = [entry for entry in entries if entry.reference is not None]
     authorized, _ = _authorized(counted)
     return max(0, authorized - sum(_moved("charge", counted)) - sum(_moved("cancel", counted)))
 
 
 def refundable(entries: Iterable[Entry]) -> int:
-    """How much may go back: what is charged, less what went or is on its way. Nothing else comes into it."""
+    """How much may still be refunded: what is charged, less refunds made or pending."""
     now = amounts(entries)
     return max(0, now.charged - now.refunded - now.refund_pending)
 
 
 def verdicts(kind: Kind, entries: Iterable[Entry]) -> dict[str, Entry]:
-    """How each act of the kind stands, by its reference: its newest success or failure, or its request if there is
+    """The state of each act of the kind, by its reference: its newest success or failure, or its request if there is
     neither."""
     standing: dict[str, Entry] = {}
     for entry in entries:
@@ -106,7 +108,7 @@ def verdicts(kind: Kind, entries: Iterable[Entry]) -> dict[str, Entry]:
 
 
 def action_required(entries: Sequence[Entry]) -> Entry | None:
-    """What the buyer is to do before the provider can go on, if it waits for the buyer."""
+    """The entry for the step that the buyer has to take, if the provider waits for the buyer."""
     for kind, wanted in ACTIONS_REQUIRED.items():
         standing = verdicts(kind, entries)
         asked = [entry for entry in entries if entry.type == wanted and entry.reference is not None]
@@ -118,7 +120,8 @@ def action_required(entries: Sequence[Entry]) -> Entry | None:
 
 
 def _weight(kind: Kind, entry: Entry) -> tuple[object, ...]:
-    """The greater counts: any outcome before the request, then the newer; at one moment, the one that moved money."""
+    """A sort key; the greatest entry counts: an outcome outranks the request, a newer outcome an older one, and at the
+    same moment one that moved money outranks one that did not."""
     is_outcome = entry.type != REQUESTS[kind]
     return is_outcome, entry.at, entry.type == SUCCESSES[kind], entry.amount_minor
 
@@ -135,7 +138,7 @@ def _moved(kind: Kind, entries: Sequence[Entry]) -> tuple[int, int]:
 
 
 def _authorized(entries: Sequence[Entry]) -> tuple[int, int]:
-    """The last adjustment and what was authorized after it; and what is pending."""
+    """The authorized amount (the last adjustment plus what was authorized after it), and what is pending."""
     adjustments = [entry for entry in entries if entry.type == AUTHORIZATION_ADJUSTMENT]
     done, pending = _moved("authorization", entries)
     if not adjustments:
@@ -150,7 +153,7 @@ def _authorized(entries: Sequence[Entry]) -> tuple[int, int]:
 
 
 def _sum_of(entry_type: str, entries: Sequence[Entry]) -> int:
-    """The sum of entries that stand by themselves, each reference once."""
+    """The sum of entries of a type that has no request, counting each reference once."""
     newest: dict[str | None, Entry] = {}
     for entry in entries:
         before = newest.get(entry.reference)

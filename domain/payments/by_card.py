@@ -1,8 +1,8 @@
-"""Payments by gift card and store credit. Our own ledger is their provider: there is nobody to ask, so what is done is
-done with the command that asks for it.
+"""Payments by gift card and store credit. Our own ledger is their provider, so everything is carried out by the command
+that requests it.
 
-What a card pays is held when the checkout is completed, charged when the order is confirmed, and given back when it
-comes to nothing. Staff capture, let go and refund it like any other payment.
+What a card pays is held when the checkout is completed, charged when the order is confirmed, and given back when the
+order is cancelled or expires. Staff capture, void and refund it like any other payment.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _MOVES: Final[dict[EntryType, tuple[int, int]]] = {
     SUCCESSES["cancel"]: (0, -1),
     SUCCESSES["refund"]: (1, 0),
 }
-"""What each unit of an entry adds to what is posted and what is pending."""
+"""What each minor unit of an entry adds to the posted and the pending amount."""
 
 
 class _CardEvent(PaymentEvent, frozen=True):
@@ -56,7 +56,7 @@ class CardHeld(_CardEvent, frozen=True):
     currency: str
 
     def payment(self) -> Payment:
-        """The payment that begins."""
+        """The new payment."""
         return Payment(
             self.payment_id,
             self.order_id,
@@ -80,7 +80,7 @@ class CardMoved(_CardEvent, frozen=True):
 
 
 def holds(order_id: UUID, customer_id: str, currency: str, paid: Iterable[PaidByCard], at: datetime) -> list[CardHeld]:
-    """Has an order hold what cards pay of it."""
+    """The events by which an order holds what cards pay for it."""
     held = []
     for place, card in enumerate(paid):
         payment_id = _payment_id(order_id, card.card_id, place)
@@ -90,22 +90,22 @@ def holds(order_id: UUID, customer_id: str, currency: str, paid: Iterable[PaidBy
 
 
 def _payment_id(order_id: UUID, card_id: UUID, place: int) -> UUID:
-    """The id of the payment of an order by a card: always the same, in the order's slot, and in the order in which they
-    pay."""
+    """The id of a card's payment for an order: deterministic, in the order's slot, and sorted in the order in which the
+    cards pay."""
     digest = hashlib.blake2b(order_id.bytes + card_id.bytes, digest_size=_DIGEST_BYTES).digest()
     number = place << 8 * _DIGEST_BYTES | int.from_bytes(digest)
     return new_id(milliseconds_of(order_id), slot_of_id(order_id), number)
 
 
 def charges(payments: Iterable[Payment], at: datetime) -> Iterator[CardMoved]:
-    """Charges what is held of cards: the order is confirmed."""
+    """Charges what an order holds of cards, when it is confirmed."""
     for payment in payments:
         if payment.card_id is not None and payment.capturable:
             yield moved(payment, "charge", CONFIRMED, payment.capturable, at)
 
 
 def returns(payments: Iterable[Payment], at: datetime) -> Iterator[CardMoved]:
-    """Gives back all that cards paid, or were to pay: the order comes to nothing."""
+    """Gives back everything that cards paid or were to pay, when the order is cancelled or expires."""
     for payment in payments:
         if payment.card_id is not None and payment.capturable:
             yield moved(payment, "cancel", CAME_TO_NOTHING, payment.capturable, at)
@@ -114,7 +114,7 @@ def returns(payments: Iterable[Payment], at: datetime) -> Iterator[CardMoved]:
 
 
 def moved(payment: Payment, kind: Kind, reference: str, amount_minor: int, at: datetime, reason: str = "") -> CardMoved:
-    """What is asked of a card's payment, done."""
+    """The event that carries out a request on a card's payment."""
     assert payment.card_id is not None, "no card pays"
     entry = Entry(SUCCESSES[kind], reference, amount_minor, at)
     about = (payment.id, payment.order_id, payment.customer_id, payment.provider, payment.card_id)

@@ -1,5 +1,5 @@
-"""What is asked for about payments. All commands about a payment go to its order's mailbox: what is requested, by
-whomever, and what is reported, by whatever way, is decided one after another.
+"""The commands about payments. They all go to the order's mailbox, so that requests and reports, wherever they come
+from, are decided one after another.
 """
 
 from typing import Annotated
@@ -25,9 +25,9 @@ Amount = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class CreatePayment(Command, frozen=True):
-    """Whoever owns the order pays what is left of it, by way of a provider that can do so much. With a `method`, a
-    token of the provider's for a card or an account, at once; otherwise, or if the method takes another step, where
-    the provider says, from where the buyer returns to `return_url`."""
+    """The order's owner pays what is left of it, through a provider with these `capabilities`. With a `method` (the
+    provider's token for a card or an account), it is paid at once. Without one, or if the method requires another step,
+    the buyer pays on the provider's page, and is sent back to `return_url` from there."""
 
     order_id: UUID
     payment_id: UUID
@@ -50,21 +50,21 @@ class _AboutPayment(Command, frozen=True):
 
 
 class CapturePayment(_AboutPayment, frozen=True):
-    """Staff have a part or all of what is authorized charged. `act_id` names this request, here and at the provider;
-    likewise in the other commands."""
+    """Staff charge all or part of what is authorized. `act_id` identifies this request, here and at the provider; the
+    same goes for the other commands."""
 
     act_id: UUID
     amount_minor: Amount
 
 
 class VoidPayment(_AboutPayment, frozen=True):
-    """Staff have what is authorized let go, or end an attempt that waits for its buyer."""
+    """Staff release what is authorized, or end an attempt that waits for its buyer."""
 
     act_id: UUID
 
 
 class RefundPayment(_AboutPayment, frozen=True):
-    """Staff have a part or all of what is charged given back, for a reason."""
+    """Staff refund all or part of what is charged, for a reason."""
 
     act_id: UUID
     amount_minor: Amount
@@ -72,15 +72,16 @@ class RefundPayment(_AboutPayment, frozen=True):
 
 
 class SettlePayment(_AboutPayment, frozen=True):
-    """Staff say what came of an act that is pending, where there is no provider to ask."""
+    """Staff report the outcome of a pending act, where there is no provider to ask."""
 
     reference: Annotated[str, msgspec.Meta(min_length=1, max_length=PAYMENT_REFERENCE_MAX_CHARS)]
     succeeded: bool
 
 
 class ReportPayment(_AboutPayment, frozen=True):
-    """What a provider said: as an answer, in a webhook, or when it was asked. If something is still pending after that,
-    it is asked again in `ask_in_seconds`. If it waits for the buyer, `action_url` is where the buyer has to go."""
+    """A provider's report: an answer, a webhook, or the result of asking. If something is still pending after it, the
+    provider is asked again in `ask_in_seconds`. If it waits for the buyer, `action_url` is where the buyer has to
+    go."""
 
     currency: str
     entries: Annotated[tuple[Entry, ...], msgspec.Meta(max_length=PAYMENT_MAX_ENTRIES)]

@@ -1,6 +1,6 @@
-"""What an order's payments mean for the order: how much of it is paid, and how much may still be asked for.
+"""What an order's payments mean for the order: how much of it is paid, and how much may still be requested.
 
-Everything is in minor units of the order's currency. What an order costs, less what was given back of it, is `owed`.
+Everything is in minor units of the order's currency. What an order costs, less what was refunded of it, is `owed`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,27 +18,27 @@ OVERCHARGED: Final = "overcharged"
 
 
 def kept(payments: Iterable[Payment]) -> int:
-    """What is charged and was not given back."""
+    """What is charged and has not been refunded."""
     return sum(now.charged - now.refunded for now in (payment.amounts for payment in payments))
 
 
 def given_back(total_minor: int, payments: Sequence[Payment]) -> int:
-    """How much of the total was paid and given back. What was paid beyond the total is no part of it."""
+    """How much of the total has been paid and refunded. Refunds of what was paid beyond the total do not count."""
     refunded = sum(payment.amounts.refunded for payment in payments)
     return max(0, min(refunded, total_minor - kept(payments)))
 
 
 def owed(order: Order, payments: Sequence[Payment]) -> int:
-    """What the order costs, less what was given back of it: whoever gets that back does not pay it again. An order that
-    waits for its payment costs all of it, whatever was paid before and given back."""
+    """What the order costs, less what has been refunded of it, which need not be paid again. An order that waits for
+    its payment still owes the whole total, whatever was paid and refunded before."""
     if order.status in (CONFIRMED, FULFILLED):
         return order.total_minor - given_back(order.total_minor, payments)
     return order.total_minor
 
 
 def secured(payments: Iterable[Payment]) -> int:
-    """What is there: kept, or authorized and still to be captured, or being captured. What the provider is asked to let
-    go is not, until it says that it does not."""
+    """What is secured: kept, authorized and not yet captured, or being captured. What a provider has been asked to
+    release does not count, unless it reports that it did not release it."""
     total = 0
     for payment in payments:
         now = payment.amounts
@@ -49,7 +49,7 @@ def secured(payments: Iterable[Payment]) -> int:
 
 
 def expected(payments: Iterable[Payment]) -> int:
-    """What is there, or may come of what a buyer was asked for and nobody has answered yet."""
+    """What is secured, or may still come of pending attempts."""
     total = 0
     for payment in payments:
         now = payment.amounts
@@ -58,7 +58,7 @@ def expected(payments: Iterable[Payment]) -> int:
 
 
 def due(owed_minor: int, payments: Iterable[Payment]) -> int:
-    """How much a new payment may be for: nothing for which another one may still succeed is asked for twice."""
+    """How much a new payment may be for: nothing that a pending payment may still cover is requested twice."""
     return max(0, owed_minor - expected(payments))
 
 

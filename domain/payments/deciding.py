@@ -1,8 +1,8 @@
-"""How commands about payments are decided: on the order, and on all of its payments.
+"""The rules of commands about payments, which are decided on the order and all of its payments.
 
-An order is confirmed as soon as what is authorized or charged covers it. When it comes to nothing, or did so before
-money comes, what is authorized is let go, and attempts that wait for their buyer are ended. What is charged stays, and
-staff see it: nothing is refunded by itself.
+An order is confirmed as soon as what is authorized or charged covers it. When it is cancelled or expires, or if money
+arrives after that, what is authorized is released, and attempts that wait for their buyer are ended. What is charged
+stays, and is shown to staff: nothing is refunded automatically.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,7 +52,7 @@ def _create(shop: Shop, command: CreatePayment, context: Context) -> Decision:
 def begun(
     command: CreatePayment, order: Order, payments: Sequence[Payment], context: Context
 ) -> PaymentCreated | Rejection:
-    """The beginning of a payment of what is left of an order that has these payments already."""
+    """The event that begins a payment of what is left of an order with these existing payments, or a rejection."""
     about = {"order_id": str(order.order_id)}
     if command.capture == "manual" and not command.capabilities.manual_capture:
         return Rejection("manual_capture_unsupported", "This provider charges at once.", about)
@@ -148,7 +148,7 @@ def _report(
     action_url: Secret | None,
     context: Context,
 ) -> Decision:
-    """The news of a payment, and what they mean for its order."""
+    """The events for what is new in a report, and for what it means for the order."""
     about = (payment.id, payment.order_id, payment.customer_id, payment.provider)
     named = provider_reference if payment.provider_reference is None else None
     if not entries and named is None:
@@ -160,8 +160,8 @@ def _report(
 
 
 def let_go(payments: Iterable[Payment], context: Context, reason: str) -> Iterator[Event]:
-    """Requests of providers that what is authorized of these payments is let go, and that attempts end which wait for
-    their buyer."""
+    """Requests that providers release what is authorized of these payments, and end attempts that wait for their
+    buyer."""
     for payment in payments:
         if payment.card_id is None and may_void(payment) is None:
             yield request(payment, "cancel", _let_go_id(payment), payment.capturable, context, reason)
@@ -175,21 +175,22 @@ def _follows(shop: Shop, payment: Payment, context: Context) -> Iterator[Event]:
     if order.status == PLACED and secured([*others, payment]) >= order.total_minor:
         yield OrderConfirmed(order.order_id, order.customer_id, order.lines)
         yield from charges(others, context.at)
-    # What the provider does not let go is for staff to look at.
+    # If the provider has refused to release something, that is left to staff.
     has_failed = any(entry.type == FAILURES["cancel"] for entry in payment.entries)
     if order.status in _NO_MORE and payment.capturable and not has_failed:
         yield from let_go([payment], context, f"order_{order.status}")
 
 
 def _let_go_id(payment: Payment) -> str:
-    """The reference of what is let go because its order is no more: another one each time that it failed."""
+    """The reference of a release because the order has ended; it changes whenever entries are added, so that a failed
+    release can be retried."""
     return f"{payment.id}:{len(payment.entries)}"
 
 
 def request(
     payment: Payment, kind: Kind, act: UUID | str, amount_minor: int, context: Context, reason: str = ""
 ) -> PaymentRequested | CardMoved:
-    """Has something done with the payment's money; where a card pays, it is done by that."""
+    """The event that requests an act from the provider; for a card's payment, the event that carries it out."""
     if payment.card_id is not None:
         return moved(payment, kind, str(act), amount_minor, context.at, reason)
     entry = Entry(REQUESTS[kind], str(act), amount_minor, context.at)

@@ -1,7 +1,8 @@
-"""Entries: the story of a payment, one line for each thing that we asked of its provider or that it told us.
+"""Entries: the history of a payment, one line for each request that we made and each report of its provider.
 
-Nothing else is stored of how a payment stands; amounts and status are worked out from its entries (see `amounts`). An
-entry says what happened to money, never what ought to: we add the requests, and only a provider's word adds the rest.
+Nothing else is stored about the state of a payment; amounts and status are computed from its entries (see `amounts`).
+An entry says what happened to money, never what ought to: we add the requests, and only a provider's reports add the
+rest.
 """
 
 from datetime import datetime
@@ -17,7 +18,7 @@ from domain.limits import (
 )
 
 Kind = Literal["authorization", "charge", "refund", "cancel"]
-"""What is done with money: it is set aside for us, it becomes ours, it goes back, or what was set aside is let go."""
+"""What is done with money: it is set aside for us, charged, refunded, or what was set aside is released."""
 
 EntryType = Literal[
     "authorization_request",
@@ -44,13 +45,13 @@ EntryType = Literal[
 KINDS: Final[tuple[Kind, ...]] = ("authorization", "charge", "refund", "cancel")
 
 AUTHORIZATION_ADJUSTMENT: Final = "authorization_adjustment"
-"""What is authorized now, whatever was before it."""
+"""The authorized amount from now on, replacing whatever was authorized before."""
 
 CHARGE_BACK: Final = "charge_back"
 """The buyer's bank took charged money back."""
 
 REFUND_REVERSE: Final = "refund_reverse"
-"""Refunded money came back to us: the buyer's account is closed, say."""
+"""Refunded money came back to us, for example because the buyer's account is closed."""
 
 INFO: Final = "info"
 
@@ -99,7 +100,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def kind(self) -> Kind | None:
-        """The kind of act that it is about; None if it is only information."""
+        """The kind of act that it is about; None for mere information."""
         return _KIND_OF.get(self.type)
 
 

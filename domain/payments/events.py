@@ -1,5 +1,5 @@
-"""What happens to payments. A payment's story is in the log before the provider is asked for anything, and what the
-provider says is in the log after.
+"""The events of payments. A request is in the log before the provider is asked, and the provider's reports are added
+after.
 """
 
 from typing import Any, ClassVar
@@ -88,7 +88,7 @@ def _is_done_by_the_provider(event: PaymentRequested) -> tuple[NewTask]:
 @schedules(PaymentReported)
 @schedules(PaymentUnchanged)
 def _is_asked_about_again(event: PaymentReported | PaymentUnchanged) -> tuple[NewTask, ...]:
-    """As a subject of its own: a capture does not wait for it."""
+    """The task has a subject of its own, so that a capture does not wait for it."""
     if event.ask_in_seconds is None:
         return ()
     payload = {**_about(event), "payment_id": str(event.payment_id), "after_seconds": event.ask_in_seconds}
@@ -132,7 +132,7 @@ def add_entries(
     provider_reference: str | None = None,
     action_url: Secret | None = None,
 ) -> None:
-    """Adds to the payment's story, if it is loaded. Where the buyer has to go is kept for as long as that is so."""
+    """Adds entries to the payment, if it is loaded. `action_url` is kept only while the buyer has to go there."""
     if payment := shop.of(Payment).get(payment_id):
         told = msgspec.structs.replace(
             payment,

@@ -1,7 +1,7 @@
-"""A payment: one attempt of a buyer to pay for an order by way of one provider.
+"""A payment: one attempt of a buyer to pay for an order through one provider.
 
-What it is to be is settled when it is created and never changes: its amount comes from the order, and what its provider
-can do is copied, so that rules decide the same whenever they are tried again. How it stands follows from its entries.
+Its terms are fixed when it is created: its amount comes from the order, and its provider's capabilities are copied, so
+that rules always decide the same. Its state is computed from its entries.
 """
 
 from __future__ import annotations
@@ -32,10 +32,9 @@ class Capabilities(msgspec.Struct, frozen=True, gc=False):
 
 
 class Payment(Entity, frozen=True):
-    """A payment. `amount_minor`, in minor units of `currency`, is what the order asked to be paid by it.
-    `provider_reference` is its name at the provider, once we know it; `card_id` the gift card or store credit that
-    pays, if no provider does; `action_url` where the buyer has to go, while the provider waits for that. Its id carries
-    the order's slot."""
+    """A payment. `amount_minor`, in minor units of `currency`, is what it was requested for. `provider_reference` is
+    its id at the provider, once we know it; `card_id` is the gift card or store credit that pays, if no provider does;
+    `action_url` is where the buyer has to go, while the provider waits for that. Its id carries the order's slot."""
 
     id: UUID
     order_id: UUID
@@ -55,12 +54,12 @@ class Payment(Entity, frozen=True):
 
     @property
     def begun(self) -> Kind:
-        """What the buyer's agreement does: the money is charged, or set aside first."""
+        """What happens when the buyer agrees: the money is charged, or authorized first."""
         return "charge" if self.capture == "automatic" else "authorization"
 
     @property
     def reference(self) -> str:
-        """The reference of the entries about that."""
+        """The reference of the entries about what was begun."""
         return str(self.id)
 
     @property
@@ -69,13 +68,13 @@ class Payment(Entity, frozen=True):
 
     @property
     def is_on_its_way(self) -> bool:
-        """Whether money may come of what the provider, and not staff, still has to tell."""
+        """Whether the provider (not staff) still owes an outcome that may bring money."""
         now = self.amounts
         return bool(now.authorize_pending or now.charge_pending) and not self.capabilities.staff_report
 
     @property
     def has_failed(self) -> bool:
-        """Whether nothing came of it, as far as the provider has told."""
+        """Whether it failed, according to the provider's reports so far."""
         standing = verdicts(self.begun, self.entries).get(self.reference)
         return standing is not None and standing.type == FAILURES[self.begun]
 
@@ -93,7 +92,7 @@ class Payment(Entity, frozen=True):
 
 
 def payments_of(shop: Shop, order_id: UUID) -> list[Payment]:
-    """The order's payments, of those that are loaded."""
+    """The order's payments, as far as they are loaded."""
     return [payment for payment in shop.of(Payment).values() if payment.order_id == order_id]
 
 
@@ -108,7 +107,7 @@ FAILED: Final = "failed"
 
 
 def status_of(entries: tuple[Entry, ...]) -> str:
-    """One word for people and lists; no rule looks at it. What waits for somebody is said first."""
+    """The status in one word, for people and lists; no rule uses it. Waiting for somebody takes precedence."""
     now = amounts(entries)
     if action_required(entries) is not None:
         return ACTION_REQUIRED

@@ -1,5 +1,5 @@
-"""Refunds of an order, whatever it was paid with: the amount is split over its payments by a named rule, and either all
-of it goes back or nothing."""
+"""Refunds of an order, whatever it was paid with: a named rule splits the amount over its payments, and either all of
+it is refunded or nothing."""
 
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Final, Literal
@@ -17,15 +17,15 @@ from domain.payments.payment import Payment, payments_of
 from domain.payments.rules import may_refund
 
 RefundRule = Literal["cards_first", "cards_last"]
-"""Whether gift cards and store credit get back what they paid before or after providers do. Within that, payments give
-back in the order in which they paid."""
+"""Whether gift cards and store credit are refunded before or after payments through providers. Among each of them,
+payments are refunded in the order in which they were made."""
 
 CARDS_FIRST: Final[RefundRule] = "cards_first"
 
 
 class RefundOrder(Command, frozen=True):
-    """Staff have a part or all of what was paid for an order given back, for a reason. `act_id`, with the payment's id,
-    names what this request asks of each payment, here and at its provider."""
+    """Staff refund all or part of what was paid for an order, for a reason. `act_id` and the payment's id together
+    identify the refund of each payment, here and at its provider."""
 
     order_id: UUID
     act_id: UUID
@@ -51,14 +51,15 @@ def _refund(shop: Shop, command: RefundOrder, context: Context) -> Decision:
     for payment, share_minor in shares(payments, command.amount_minor, command.rule):
         if refused := may_refund(payment, share_minor):
             return refused
-        # It is the key at the provider, which takes a key for one payment only.
+        # This is the idempotency key at the provider, which accepts a key for one payment only.
         act = f"{command.act_id}:{payment.id}"
         events.append(request(payment, "refund", act, share_minor, context, command.reason))
     return events
 
 
 def shares(payments: Iterable[Payment], amount_minor: int, rule: RefundRule) -> Iterator[tuple[Payment, int]]:
-    """How much each payment gives back: all that it can, in the order of the rule, until the amount is reached."""
+    """How much of each payment is refunded: as much as possible, in the order of the rule, until the amount is
+    reached."""
     later = rule == CARDS_FIRST
 
     def place(payment: Payment) -> tuple[bool, UUID]:

@@ -1,8 +1,8 @@
-"""What may be asked of a provider, and what is believed when it reports.
+"""What may be requested from a provider, and which of its reports are believed.
 
-Requests are decided one after another in the order's mailbox, on everything that was requested before and is still
-pending: so two refunds at once, or a capture and a refund, never add up to more than there is. Reports are facts: they
-are not refused for being unwelcome, only for contradicting what the same provider said of the same act.
+Requests are decided one after another in the order's mailbox, taking pending ones into account, so that concurrent
+refunds and captures never add up to more than there is. Reports are facts: they are never rejected for being unwelcome,
+only for contradicting what the same provider said about the same act.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ _CAPTURING: Final = (REQUESTS["charge"], SUCCESSES["charge"])
 
 
 def may_capture(payment: Payment, amount_minor: int) -> Rejection | None:
-    """Why this much cannot be captured; None if it can. A rule's caller names the amount: none means all."""
+    """Why this much cannot be captured; None if it can. The amount is always explicit, even for all of it."""
     _must_be_positive(amount_minor)
     left = payment.capturable
     if amount_minor > left:
@@ -44,8 +44,8 @@ def may_capture(payment: Payment, amount_minor: int) -> Rejection | None:
 
 
 def may_void(payment: Payment) -> Rejection | None:
-    """Why the payment cannot be given up; None if it can: what is authorized and not captured is let go, and an attempt
-    that waits for its buyer ends. A capture on its way is awaited, since it may have succeeded."""
+    """Why the payment cannot be voided; None if it can. Voiding releases what is authorized and not captured, and ends
+    an attempt that waits for its buyer. It has to wait for a pending capture, which may have succeeded."""
     now = payment.amounts
     is_attempt = now.authorize_pending > 0 or (now.charge_pending > 0 and not now.authorized)
     if is_requested(payment, "cancel") or (now.charge_pending and not is_attempt):
@@ -67,10 +67,11 @@ def may_refund(payment: Payment, amount_minor: int) -> Rejection | None:
 
 
 def take_report(payment: Payment, entry: Entry, currency: str) -> Entry | Rejection | None:
-    """What a provider's report adds to the payment: an entry; or nothing, because we know it already (None).
+    """The entry that a provider's report adds to the payment; None if it is already known.
 
-    One act has one outcome of each kind: told again, it is known. It is news only if the provider has changed its mind
-    in between, as when a card is declined, another one works, and then the bank takes that back.
+    Each outcome of an act is recorded once, so a repeated report adds nothing. It does only if the provider has
+    reported the opposite in between, for example when a card is declined, another one works, and then the bank takes
+    that back.
     """
     assert entry.type not in REQUESTS.values(), "only we request"
     if currency != payment.currency:
@@ -104,8 +105,9 @@ def take_report(payment: Payment, entry: Entry, currency: str) -> Entry | Reject
 
 
 def news(payment: Payment, entries: Iterable[Entry], currency: str) -> tuple[Entry, ...] | Rejection:
-    """What a report adds to the payment. What contradicts what was told before is noted, for people to look at, and not
-    counted. What moves no money takes up half a story at most, so that what moved some finds room."""
+    """The entries that a report adds to the payment. A contradiction of an earlier report is added as a note for
+    people, and does not count. Entries that move no money may take up at most half of a payment's entries, so that
+    there is always room for those that do."""
     new: list[Entry] = []
     for entry in entries:
         taken = take_report(payment, entry, currency)
@@ -126,8 +128,8 @@ def _not_believed(payment: Payment, entry: Entry, refused: Rejection) -> Entry |
 
 
 def untold(payment: Payment, entries: Iterable[Entry], currency: str) -> tuple[Entry, ...]:
-    """What of a report may be news: what has not been taken word for word, and finds room. In another currency, all of
-    it is only noted."""
+    """The entries of a report that may be new: those that have not been recorded verbatim, as far as there is room. If
+    the currency differs, all of them become mere notes."""
     is_believed = currency == payment.currency
     known = set(payment.entries) if is_believed else set()
     room = _room_for_notes(payment)
@@ -144,8 +146,8 @@ def untold(payment: Payment, entries: Iterable[Entry], currency: str) -> tuple[E
 
 
 def is_known(payment: Payment, entries: Iterable[Entry], currency: str, provider_reference: str | None) -> bool:
-    """Whether a report has been taken before, word for word, as far as there is room for it. Whatever else it says may
-    be news by the time that it is decided on, after what waits in the mailbox."""
+    """Whether a report has already been recorded verbatim, as far as there is room for it. Any other report may be new
+    by the time it is decided, after what still waits in the mailbox."""
     unnamed = payment.provider_reference is None and provider_reference is not None
     return not unnamed and not untold(payment, entries, currency)
 
@@ -156,7 +158,7 @@ def is_requested(payment: Payment, kind: Kind) -> bool:
 
 
 def _is_a_change_of_mind(payment: Payment, entry: Entry) -> bool:
-    """Whether what the provider said last is the opposite of the entry, which it said before and now says again."""
+    """Whether the provider repeats an earlier report after reporting the opposite in between."""
     kind = entry.kind
     if kind is None or entry.type not in (SUCCESSES[kind], FAILURES[kind]):
         return False
@@ -177,12 +179,12 @@ def _moves_nothing(entry: Entry) -> bool:
 
 
 def _room_for_notes(payment: Payment) -> int:
-    """How many entries more may be about nothing that moved money."""
+    """How many more entries that move no money may be added."""
     return max(0, PAYMENT_MAX_ENTRIES // 2 - len(payment.entries))
 
 
 def _must_be_positive(amount_minor: int) -> None:
-    """Raises ValueError: that nothing is named never means everything."""
+    """Raises ValueError for an amount that is not positive: 0 must never mean everything."""
     if amount_minor <= 0:
         raise ValueError("an amount of money to move is positive")
 

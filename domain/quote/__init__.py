@@ -1,10 +1,10 @@
-"""What a basket costs, and why. `quoting.quote` is pure: of a basket, the offers of what is in it, the shop's terms and
-a moment it makes a quote, in whole minor units, with the reason for each. docs/money.md has the order of computing, and
-an example.
+"""What a basket costs, and why. `quoting.quote` is a pure function: from a basket, the offers of its SKUs, the shop's
+terms and a moment, it makes a quote in whole minor units, with the reason for each amount. docs/money.md describes the
+order of the computation, with an example.
 
-What goes in is a `basket`, and the `terms` of the shop; what comes out is `quoted`. In between, parts lie on a
-`worksheet`: `pricing` puts them there, `promoting` reduces them, `taxing` taxes them, and `paying` lets cards pay.
-`rules` and `actions` are the kinds of promotions: adding one is a file and a line.
+The input is a `basket` and the shop's `terms`; the output is `quoted`. In between, the parts are on a `worksheet`:
+`pricing` puts them there, `promoting` reduces them, `taxing` taxes them, and `paying` applies cards. `rules` and
+`actions` are what promotions consist of: adding a kind is a file and a line.
 """
 
 from importlib import import_module

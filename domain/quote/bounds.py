@@ -1,4 +1,4 @@
-"""What amounts and names in the shop's terms may be: whoever states them is told where one is out of bounds."""
+"""The bounds of amounts and names in the shop's terms. A request that exceeds one is told where."""
 
 from datetime import datetime
 from typing import Annotated, Final, TypeAlias, TypeVar
@@ -26,13 +26,13 @@ Many: TypeAlias = Annotated[frozenset[_Each], Meta(max_length=LIST_MAX)]
 
 
 def whole(pattern: str) -> str:
-    """The pattern for all of a text: before Python's `$` alone there may be a line break."""
+    """The pattern anchored to the whole text: Python's `$` alone would also match before a final line break."""
     return rf"^{pattern}$(?!\n)"
 
 
 BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
 BeyondBasisPoints = Annotated[int, Meta(ge=0, le=99)]
-"""In parts per million, of which a basis point has 100."""
+"""In parts per million; a basis point is 100 of them."""
 Budget = Annotated[int, Meta(ge=0, le=ORDER_MAX_TOTAL_MINOR)]
 Country = Annotated[str, Meta(pattern=whole("[A-Z]{2}"))]
 Currency = Annotated[str, Meta(pattern=whole("[A-Z]{3}"))]

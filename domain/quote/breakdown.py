@@ -1,4 +1,4 @@
-"""What an order's total consists of, as people read it below its lines: in a mail, on an invoice."""
+"""The breakdown of an order's total, as it is shown below the lines in a mail or on an invoice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def breakdown(quote: Quote | None, total_minor: int) -> tuple[Sum, ...]:
 
 
 def rate_in_words(tax: TaxTotal) -> str:
-    """The tax with its rate, and why it is 0 if nobody would expect that: `VAT 20 %`, `VAT 0 % (export)`."""
+    """The tax with its rate, and, if a rate of 0 needs explaining, the reason: `VAT 20 %`, `VAT 0 % (export)`."""
     whole, rest = divmod(in_ppm(tax.rate_bp, tax.extra_ppm), _PPM_OF_PERCENT)
     rate = f"{whole}.{rest:04}".rstrip("0") if rest else str(whole)
     why = f" ({_REASONS[tax.reason]})" if tax.reason in _REASONS else ""
@@ -60,7 +60,7 @@ def _sums(quote: Quote) -> Iterator[Sum]:
 
 
 def _discounts(quote: Quote) -> dict[str, int]:
-    """What each promotion takes off everything."""
+    """What each promotion takes off in all."""
     parts: list[QuotedLine | QuotedDelivery] = [*quote.lines, *([] if quote.delivery is None else [quote.delivery])]
     found: dict[str, int] = {}
     for discount in (each for part in parts for each in part.discounts):

@@ -1,4 +1,4 @@
-"""The promotions that a basket may get: those that apply by themselves, and those that a code was typed for."""
+"""The promotions that may apply to a basket: automatic ones, and those for which a code was typed."""
 
 from domain.quote.basket import Basket
 from domain.quote.promoting import Candidate

@@ -1,4 +1,4 @@
-"""What gift cards and store credit pay of a total: each as much as it has, in the order in which they were named."""
+"""What gift cards and store credit pay of a total: each as much as it has, in the given order."""
 
 from domain.quote.basket import GIFT_CARD, Basket, Card
 from domain.quote.periods import in_period
@@ -7,8 +7,8 @@ from domain.quote.worksheet import Worksheet
 
 
 def pay(sheet: Worksheet, total_minor: int) -> tuple[tuple[PaidByCard, ...], tuple[Remark, ...]]:
-    """What each card pays, and a remark on each that cannot. The remark is the same whatever is wrong with a card, so
-    that nobody learns which codes exist."""
+    """What each card pays, and a remark on each that cannot pay. The remark is the same whatever is wrong with the
+    card, so that it does not reveal which codes exist."""
     paid: list[PaidByCard] = []
     remarks: list[Remark] = []
     used = set()

@@ -1,4 +1,4 @@
-"""Where something goes, as far as prices, taxes and deliveries depend on it; and areas: sets of such places."""
+"""Places, as far as prices, taxes and deliveries depend on them; and areas, which are sets of places."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, country: str, region: str = "", postal: str = "") -> Self:
-        """The place, from what somebody wrote."""
+        """The place in an address as somebody wrote it."""
         country, region = country.strip().upper(), region.strip().upper()
         return cls(country, region.removeprefix(f"{country}-"), _plain(postal))
 
@@ -59,6 +59,6 @@ class Area(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
     @property
     def precision(self) -> tuple[int, bool, bool]:
-        """Of two areas that share a place, the one with more of it says more about the place."""
+        """A sort key: of two areas that contain a place, the one with the greater precision takes precedence."""
         codes = self.postal_codes
         return (0 if codes is None else len(codes.first), self.region != "", self.country != "")

@@ -1,4 +1,4 @@
-"""From what somebody wants to the lines of a worksheet, each with the price that it pays."""
+"""Turns requested lines into lines of a worksheet, each with its price."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from domain.quote.worksheet import Part
 
 
 class Pricing:
-    """Prices for one basket. A buyer who pays no tax pays prices without the tax that they contain."""
+    """Prices for one basket. For a buyer who is exempt from tax, the included tax is taken out of prices."""
 
     __slots__ = ("_at", "_basket", "_lists", "_offers", "_taxing")
 
@@ -46,7 +46,8 @@ class Pricing:
         return parts, remarks
 
     def gift(self, wanted: Wanted) -> Part | None:
-        """The line of a gift, or None if it is not for sale, or a gift card: that would be issued at its full value."""
+        """The line of a gift; None if the SKU is not for sale, or is a gift card, which would be issued at full
+        value."""
         found = self._priced(wanted)
         if not isinstance(found, Part) or (found.offer is not None and found.offer.gift_card):
             return None
@@ -54,7 +55,7 @@ class Pricing:
         return found
 
     def _priced(self, wanted: Wanted) -> Part | tuple[str, str]:
-        """The line, or the code and message of why there is none."""
+        """The line, or the code and message that say why there is none."""
         offer = self._offers.get(wanted.sku)
         if offer is None:
             return "unknown_sku", "There is no such SKU."

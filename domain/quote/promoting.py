@@ -1,8 +1,8 @@
-"""Which promotions apply, and what each takes off: stage by stage, each on what is left by the ones before.
+"""Which promotions apply, and what each takes off: stage by stage, each on what the ones before it have left.
 
-Within a stage they go by priority, then by what they would save if they were the only one, then by id. A promotion that
-does not combine takes only what none of its stage has touched, and closes it to the rest. Whatever cannot be decided
-does not apply; nothing here fails a basket.
+Within a stage, they are ordered by priority, then by what each would save on its own, then by id. A promotion that does
+not combine applies only to parts that no other of its stage has touched, and closes them to the rest. A promotion that
+cannot be decided does not apply; nothing here makes a quote fail.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NO_GIFT = Lack("gift_not_available", "What it gives is not available.")
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """A promotion that may apply, and how it came in: by itself, or by a code, as typed in a field of the checkout."""
+    """A promotion that may apply: automatically, or by a code, typed into a field of the checkout."""
 
     promotion: Promotion
     code: Code | None = None
@@ -40,8 +40,9 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Promoting:
-    """The promotions of one quote: what they take from their limits, and why others do not apply. With `explain`, that
-    is said of all of them; otherwise, of those by code, and of those that only more of something is missing for."""
+    """The promotions of one quote: what they take from their limits, and remarks on why others do not apply. With
+    `explain`, there is a remark on every one of these; otherwise only on those by code, and those that buying more
+    would unlock."""
 
     def __init__(
         self, sheet: Worksheet, candidates: Sequence[Candidate], price_gift: PriceGift, *, explain: bool
@@ -55,7 +56,7 @@ class Promoting:
         self._of_delivery: list[Candidate] | None = None
 
     def on_goods(self) -> None:
-        """Those on lines, then those on the order, then all of these that came by code."""
+        """Applies promotions on lines, then those on the order, then those of both that came by code."""
         goods = [one for one in self._candidates if one.promotion.action.applies_to != DELIVERY]
         parts = [part for part in self._sheet.lines if part.may_be_reduced]
         for target in (LINES, ORDER):
@@ -64,8 +65,8 @@ class Promoting:
         self._stage(self._standing([one for one in goods if one.code is not None]), parts)
 
     def on_delivery(self) -> None:
-        """Those on the delivery, by code or not, if there is one. Which of them apply is a matter of the goods: that is
-        decided once, whatever deliveries are tried."""
+        """Applies promotions on the delivery, by code or not, if there is a delivery. Which of them apply depends on
+        the goods, so it is decided only once, however many deliveries are tried."""
         if self._of_delivery is None:
             self._of_delivery = self._standing(
                 [one for one in self._candidates if one.promotion.action.applies_to == DELIVERY]
@@ -73,11 +74,11 @@ class Promoting:
         self._stage(self._of_delivery, () if self._sheet.delivery is None else (self._sheet.delivery,))
 
     def _standing(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those of them that apply, as far as what is on the worksheet decides it."""
+        """The candidates whose conditions the current worksheet meets."""
         return [one for one in candidates if not self._says(one, self._lacks(one))]
 
     def _stage(self, standing: Sequence[Candidate], parts: Sequence[Part]) -> None:
-        """Applies these to the parts."""
+        """Applies these candidates to the parts."""
         if len(standing) > 1:
             savings = {one.promotion.id: self._saving(one, parts) for one in standing}
             standing = sorted(
@@ -89,7 +90,7 @@ class Promoting:
             self._says(one, self._apply(one, parts, touched, closed))
 
     def _says(self, one: Candidate, lack: Lack | None) -> bool:
-        """Whether there is something that it lacks, of which the buyer is told if it may matter to them."""
+        """Whether something is lacking; adds a remark if that may matter to the buyer."""
         if lack is None:
             return False
         within_reach = lack.amount_minor is not None or lack.quantity is not None
@@ -104,7 +105,7 @@ class Promoting:
             return _UNDECIDED
 
     def _lack(self, one: Candidate) -> Lack | None:
-        """Why it does not apply. What no more of anything would help comes first."""
+        """Why it does not apply. Reasons that buying more would not resolve come first."""
         promotion, code, at = one.promotion, one.code, self._sheet.at
         if not promotion.active or not in_period(at, promotion.starts_at, promotion.ends_at):
             return _NOT_NOW
@@ -121,7 +122,7 @@ class Promoting:
         return min(lacks, key=lambda lack: lack.amount_minor is not None or lack.quantity is not None, default=None)
 
     def _saving(self, one: Candidate, parts: Sequence[Part]) -> int:
-        """What it would take off if it were the only one of its stage."""
+        """What it would take off on its own, as the only one of its stage."""
         try:
             action = one.promotion.action
             given = sum(gift.amount_minor for gift in self._gifts(one))
@@ -133,7 +134,8 @@ class Promoting:
         return [gift for wanted in one.promotion.action.gifts() if (gift := self._price_gift(wanted)) is not None]
 
     def _apply(self, one: Candidate, parts: Sequence[Part], touched: set[int], closed: set[int]) -> Lack | None:
-        """Takes it off what is still open to it. Nothing is changed unless all of it can be decided."""
+        """Applies it to the parts that are still open to it. Changes nothing unless everything about it can be
+        decided."""
         promotion, currency = one.promotion, self._sheet.basket.currency
         action = promotion.action
         try:

@@ -1,12 +1,12 @@
-"""What a basket costs, and why: a quote, and all that it consists of. Amounts are whole minor units, none of them
-negative; what reduces is called a discount, and is subtracted.
+"""The quote of a basket, and everything it consists of. Amounts are whole minor units and never negative; discounts are
+subtracted.
 
     line.amount - its discounts = line.net + line.included tax
     line.gross = line.net + line.tax
     subtotal + delivery - discount + added tax = total = Σ gross
     total - Σ cards = due
 
-A placed order copies its quote, so nothing in it refers to what may change.
+A placed order copies its quote, so nothing in it refers to anything that may change.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from domain.shares import shares
 
 
 def tax(parts: Iterable[Part], taxing: Taxing) -> None:
-    """Puts taxes on all parts but gift cards, which are taxed when they buy something; in place of those that they had
-    beside another delivery."""
+    """Puts taxes on all parts but gift cards, which are taxed when they buy something; replaces the taxes computed for
+    a different delivery."""
     taxed = [(part, taxing.charged(part.tax_class)) for part in parts if part.offer is None or not part.offer.gift_card]
     for part, _ in taxed:
         part.taxes, part.tax_minor = (), 0
@@ -74,7 +74,7 @@ def tax_totals(parts: Iterable[Part], *, included: bool) -> tuple[TaxTotal, ...]
     for part in parts:
         net = part.left_minor - part.tax_minor if included else part.left_minor
         charged = [Charged(line.name, line.country, line.rate_bp, line.reason, line.extra_ppm) for line in part.taxes]
-        for one in dict.fromkeys(charged):  # a provider may name one twice
+        for one in dict.fromkeys(charged):  # a provider may name the same tax twice
             nets[one] += net
         for one, line in zip(charged, part.taxes, strict=True):
             amounts[one] += line.amount_minor

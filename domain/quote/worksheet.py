@@ -1,4 +1,4 @@
-"""What a quote is worked out on: the basket, its lines and its delivery, with what each of them still costs."""
+"""The worksheet of a quote: the basket, its lines and its delivery, with what each of them still costs."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Part(msgspec.Struct, gc=False):
 
     @property
     def amount_minor(self) -> int:
-        """What all of it costs before discounts."""
+        """Its total cost before discounts."""
         return self.quantity * self.unit_minor
 
     @property
     def may_be_reduced(self) -> bool:
-        """Whether promotions see it: gifts cost nothing, and gift cards are money."""
+        """Whether promotions apply to it: gifts are free, and gift cards are money."""
         return not self.gift and not (self.offer is not None and self.offer.gift_card)
 
 
@@ -60,7 +60,7 @@ class Items(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         )
 
     def among(self, parts: Sequence[Part]) -> list[Part]:
-        """Those of the parts that are such items."""
+        """The parts among these that are such items."""
         return [part for part in parts if part.offer is not None and part.offer in self]
 
 
@@ -76,7 +76,7 @@ class Worksheet(msgspec.Struct):
     delivery: Part | None = None
 
     def reducible(self) -> list[Part]:
-        """The lines that promotions see."""
+        """The lines that promotions apply to."""
         return [part for part in self.lines if part.may_be_reduced]
 
     def parts(self) -> list[Part]:
@@ -88,7 +88,7 @@ class Worksheet(msgspec.Struct):
         return sum(part.left_minor for part in self.lines)
 
     def weight_grams(self) -> int:
-        """What has to be sent weighs this."""
+        """The weight of everything that has to be sent."""
         return sum(part.quantity * part.offer.weight_grams for part in self.lines if part.offer and needs_sending(part))
 
     def needs_delivery(self) -> bool:

@@ -7,9 +7,9 @@ from domain.quote.actions.buy_get import BuyGet
 from domain.quote.actions.gift import Gift
 
 AnyAction: TypeAlias = (
-    BuyGet  # some cheaper to who buys others
+    BuyGet  # some pieces cheaper for buying others
     | Fixed  # an amount off
-    | Gift  # something for nothing
+    | Gift  # something for free
     | Percent  # a percentage off
 )
-"""What a promotion's action is read as, by its `kind`."""
+"""The types of a promotion's action, told apart by `kind`."""

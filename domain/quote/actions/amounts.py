@@ -1,4 +1,4 @@
-"""The actions that take off a percentage or an amount."""
+"""The actions that take a percentage or an amount off."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The action that gives some pieces cheaper to who buys others."""
+"""The action that makes some pieces cheaper for buying others."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ class BuyGet(Action, frozen=True, gc=False, tag="buy_get"):
             everything // (self.buy_quantity + self.get_quantity),
         )
         times = times if self.times is None else min(times, self.times)
-        # Some pieces could be bought as well as got: so many of those may be got that enough are left to be bought.
+        # Some pieces may count as bought or as got: only as many may be got as leave enough to be bought.
         to_get, spare = times * self.get_quantity, sum(bought) - times * self.buy_quantity
         cuts = [0] * len(parts)
         for place in cheapest_first(parts):

@@ -1,4 +1,4 @@
-"""What every kind of action is: what a promotion takes off, as data, that says how much."""
+"""The interface of actions: an action is data that says what a promotion takes off, and how much."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,8 +13,8 @@ LINES: Final = "lines"
 ORDER: Final = "order"
 DELIVERY: Final = "delivery"
 TARGETS: Final = (LINES, ORDER, DELIVERY)
-"""What an action takes something off, which is also when: lines come first, then the order, then the delivery. What it
-takes off an order is shared by all of its lines."""
+"""What an action reduces, in the order in which they are reduced: lines first, then the order, then the delivery. A
+reduction of the order is split over all of its lines."""
 
 
 class Action(msgspec.Struct, frozen=True, gc=False, tag_field="kind", forbid_unknown_fields=True):
@@ -27,28 +27,28 @@ class Action(msgspec.Struct, frozen=True, gc=False, tag_field="kind", forbid_unk
         return LINES
 
     def value(self, currency: str) -> int:
-        """What discounts state as its value: basis points, minor units, or pieces."""
-        raise NotImplementedError(type(self).__name__)  # every kind says its own
+        """The `value` in its discounts: basis points, minor units, or pieces."""
+        raise NotImplementedError(type(self).__name__)  # every kind defines its own
 
     def lacks(self, currency: str) -> Lack | None:
         """Why it cannot do anything in this currency, or None."""
         return None
 
     def scope(self, parts: Sequence[Part]) -> Sequence[Part]:
-        """Those of the parts that it is about."""
+        """The parts that it applies to."""
         return parts
 
     def cuts(self, parts: Sequence[Part], currency: str) -> Sequence[int]:
-        """What it takes off each of the parts, all of them from its scope; never more than `left_minor`."""
+        """What it takes off each of the parts, which are all in its scope; never more than `left_minor`."""
         return [0] * len(parts)
 
     def gifts(self) -> Sequence[Wanted]:
-        """What it gives on top, for nothing."""
+        """What it adds for free."""
         return ()
 
 
 def pieces_of(parts: Sequence[Part], most: int | None) -> list[int]:
-    """How many pieces of each part are meant, if at most so many are in all: the cheapest first."""
+    """How many pieces of each part are meant, if there are at most `most` in all: the cheapest first."""
     if most is None:
         return [part.quantity for part in parts]
     pieces = [0] * len(parts)
@@ -59,5 +59,5 @@ def pieces_of(parts: Sequence[Part], most: int | None) -> list[int]:
 
 
 def cheapest_first(parts: Sequence[Part]) -> list[int]:
-    """The places of the parts, by what one piece costs."""
+    """The indexes of the parts, by the price of a piece."""
     return sorted(range(len(parts)), key=lambda place: parts[place].unit_minor)

@@ -1,4 +1,4 @@
-"""The action that adds something for nothing."""
+"""The action that adds something for free."""
 
 from collections.abc import Sequence
 

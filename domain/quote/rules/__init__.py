@@ -15,4 +15,4 @@ AnyRule: TypeAlias = (
     | Quantity  # how many pieces
     | Subtotal  # for how much
 )
-"""What a promotion's rules are read as, by their `kind`."""
+"""The types of a promotion's rules, told apart by `kind`."""

@@ -1,4 +1,4 @@
-"""The rules about who buys. Of a guest, nothing of this is known."""
+"""The rules about the buyer. They never hold for a guest, about whom nothing is known."""
 
 from domain.quote import bounds
 from domain.quote.rules.core import SIGN_IN, Lack, Rule

@@ -1,4 +1,4 @@
-"""What every kind of rule is: a condition of a promotion, as data, that says what it lacks."""
+"""The interface of rules: a rule is a condition of a promotion, as data, which says what it lacks."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from domain.quote.worksheet import Worksheet
 
 class Lack(NamedTuple):
     """Why a promotion does not apply: a stable code and a sentence for the buyer. `amount_minor` or `quantity` is how
-    much more it would take, where more would do."""
+    much more is needed, if buying more would help."""
 
     code: str
     message: str
@@ -18,7 +18,7 @@ class Lack(NamedTuple):
 
 
 SIGN_IN = Lack("sign_in", "It is for customers who have signed in.")
-"""Who buys is not known, and it matters."""
+"""The buyer is not known, and it matters who it is."""
 
 
 class Rule(msgspec.Struct, frozen=True, gc=False, tag_field="kind", forbid_unknown_fields=True):

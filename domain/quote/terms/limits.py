@@ -1,10 +1,10 @@
-"""What is limited by counting: uses of promotions and codes, budgets, and how much one buyer may buy. Each limit is a
-ledger's key, what an order takes from it, and how much there is in all; all of them are taken when the order is placed,
-and given back if it is cancelled or expires.
+"""What is limited by counting: uses of promotions and codes, budgets, and how much one buyer may buy. A take is the key
+in the ledger, what an order takes from it, and the limit. All of an order's takes are made when it is placed, and given
+back if it is cancelled or expires.
 
-A buyer is known by identities, and each is counted by itself: the customer's id, and a keyed hash of each e-mail
-address (the account's and the checkout's), since no address may stand in the log. A limit for each buyer cannot be
-decided for one who is not known.
+A buyer has identities, which are counted separately: the customer's id, and a keyed hash of each e-mail address (the
+account's and the checkout's), since the log may not contain addresses. A limit per buyer cannot be decided for an
+unknown buyer.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class PurchaseLimit(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields
 def identities(
     customer_id: str | None, email: str | None, secret: bytes, *, typed: str | None = None
 ) -> tuple[str, ...]:
-    """What a buyer is counted by: none for somebody who is not known at all. `email` is the account's address, `typed`
-    the order's own; both are normalized. A mailbox counts once, whatever tag is put behind its name (RFC 5233), and
-    whatever dots where those mean nothing."""
+    """The identities under which a buyer's limits are counted; none for an unknown buyer. `email` is the account's
+    address, `typed` the order's own; both are normalized. A mailbox counts once, whatever tag follows its name (RFC
+    5233), and whatever dots it contains where these mean nothing."""
     found = [] if customer_id is None else [f"{_CUSTOMER}{customer_id}"]
     found += (_mailbox(address, secret) for address in (email, typed) if address is not None)
     return tuple(dict.fromkeys(found))
@@ -69,13 +69,14 @@ def _mailbox(email: str, secret: bytes) -> str:
 
 
 def customer_among(identities: Iterable[str]) -> str | None:
-    """The customer among what a buyer is counted by; None for a guest."""
+    """The customer's id among a buyer's identities; None for a guest."""
     return next((one.removeprefix(_CUSTOMER) for one in identities if one.startswith(_CUSTOMER)), None)
 
 
 def uses(promotion: Promotion, code: Code | None, buyer: Sequence[str]) -> list[Take] | None:
-    """What using the promotion once takes, apart from its budget. None if there is a limit for each buyer, and nothing
-    is known about this one. What is for first orders is used once, whichever of two orders at once was the first."""
+    """What one use of the promotion takes, apart from its budget. None if it has a limit per buyer and this buyer is
+    unknown. A promotion for first orders can be used once per buyer, so of two concurrent first orders only one gets
+    it."""
     takes: list[Take] = []
     for kind, limited in (("promotion", promotion), ("code", code)):
         if limited is None:
@@ -93,7 +94,7 @@ def uses(promotion: Promotion, code: Code | None, buyer: Sequence[str]) -> list[
 
 
 def spends(promotion: Promotion, currency: str, amount_minor: int) -> list[Take]:
-    """What a discount takes from the promotion's budget, if it has one in this currency."""
+    """What a discount takes from the promotion's budget, if there is one in this currency."""
     budget_minor = promotion.budget_minor.get(currency)
     return [] if budget_minor is None else [Take(f"budget:{promotion.id}:{currency}", amount_minor, budget_minor)]
 
@@ -101,8 +102,8 @@ def spends(promotion: Promotion, currency: str, amount_minor: int) -> list[Take]
 def allowance(
     limit: PurchaseLimit, lines: Iterable[Wanted], offers: Mapping[str, Offer], buyer: Sequence[str], at: datetime
 ) -> list[Take]:
-    """What lines take from the allowances of their buyer under a limit. A limit for one order is no allowance, as
-    nothing of it is left for the next: its key is blank. Somebody who is not known has only that."""
+    """What lines take from their buyer's allowances under a limit. A limit per order is not carried over to the next
+    one, so it needs no ledger: its key is blank. It is the only limit that applies to an unknown buyer."""
     wanted = sum(line.quantity for line in lines if line.sku in offers and offers[line.sku] in limit.items)
     if not wanted:
         return []
@@ -112,7 +113,7 @@ def allowance(
 
 
 def _keys_of(limit: PurchaseLimit, buyer: Iterable[str], at: datetime) -> Iterator[str]:
-    """The keys of a buyer's allowances under a limit, which is for more than one order."""
+    """The keys of a buyer's allowances under a limit that spans several orders."""
     window = f"{at.astimezone(UTC):%Y-%m-%d}" if limit.window == DAY else limit.window
     return (f"limit:{limit.id}:{window}:{one}" for one in buyer)
 
@@ -120,7 +121,7 @@ def _keys_of(limit: PurchaseLimit, buyer: Iterable[str], at: datetime) -> Iterat
 def keys_without_codes(
     promotions: Iterable[Promotion], limits: Iterable[PurchaseLimit], buyer: Sequence[str], at: datetime
 ) -> Iterator[str]:
-    """Every key that any order of this buyer may take from at this moment, if no code is typed."""
+    """Every key that an order of this buyer without codes may take from at this moment."""
     for promotion in promotions:
         if not promotion.coded and promotion.active and in_period(at, promotion.starts_at, promotion.ends_at):
             yield from (take.key for take in uses(promotion, None, buyer) or ())
@@ -132,7 +133,7 @@ def keys_without_codes(
 
 
 def exceeded(takes: Iterable[Take], taken: Mapping[str, int]) -> Take | None:
-    """The first take for which there is too little left, after what was `taken` before."""
+    """The first take that exceeds its limit, given what has been `taken` so far."""
     for take in takes:
         if take.amount > take.limit - taken.get(take.key, 0):
             return take

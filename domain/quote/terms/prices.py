@@ -1,5 +1,6 @@
-"""Which price a line pays: of the price lists that are for this buyer, moment and quantity, that of the highest
-priority; else the SKU's own. What has no price in the basket's currency is not sold in it: nothing is ever converted.
+"""Which price a line gets: of the price lists that apply to the buyer, moment and quantity, that of the list with the
+highest priority; otherwise the SKU's own. A SKU without a price in the basket's currency is not sold in it: prices are
+never converted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from domain.quote.bounds import Country, Many, Moment, Name, Priority, Word
 from domain.quote.periods import in_period
 
 LOWEST_PRICE_DAYS: Final = 30
-"""Of how many days before a reduction the lowest price is to be shown."""
+"""For how many days before a reduction the lowest price must be shown."""
 
 
 class PriceList(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -34,7 +35,7 @@ class PriceList(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
     ends_at: Moment | None = None
 
     def is_for(self, basket: Basket, at: datetime) -> bool:
-        """Whether the buyer pays by it."""
+        """Whether it applies to the buyer."""
         return (
             (not self.groups or not self.groups.isdisjoint(basket.groups))
             and (not self.countries or (basket.to is not None and basket.to.country in self.countries))
@@ -55,8 +56,8 @@ def own_price(offer: Offer, currency: str) -> int | None:
 def price_of(
     offer: Offer, quantity: int, basket: Basket, lists: Mapping[UUID, PriceList], at: datetime
 ) -> tuple[int, UUID | None] | None:
-    """What one of so many pieces costs, and the price list that says so, None for the SKU's own price. None in place of
-    both if it is not sold in the basket's currency."""
+    """The price of a piece at this quantity, and its price list (None for the SKU's own price); None instead of both if
+    the SKU is not sold in the basket's currency."""
     best: tuple[int, int, Price] | None = None
     for price in offer.prices:
         if price.price_list_id is None or price.currency != basket.currency or quantity < price.min_quantity:
@@ -74,9 +75,9 @@ def price_of(
 
 
 def lowest_price(changes: Iterable[tuple[datetime, int]], until: datetime, days: int = LOWEST_PRICE_DAYS) -> int | None:
-    """The lowest price that stood at any moment of the `days` before `until`, when a reduction began (Directive
-    98/6/EC, Article 6a). `changes` are the moments of price changes with the new price, oldest first; None if there
-    was no price by then."""
+    """The lowest price at any moment of the `days` before `until`, when a reduction began (Directive 98/6/EC, Article
+    6a). `changes` are the moments of price changes with the new price, oldest first; None if there was no price
+    then."""
     since, lowest, standing = until - timedelta(days=days), None, None
     for changed_at, price_minor in changes:
         if changed_at >= until:

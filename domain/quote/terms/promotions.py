@@ -1,4 +1,4 @@
-"""Promotions, as the shop states them, and the codes that people type for them."""
+"""Promotions, as the shop defines them, and the codes that people type for them."""
 
 from typing import Annotated
 from uuid import UUID
@@ -54,5 +54,5 @@ class Code(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 def folded_code(text: str) -> str:
-    """A code however it was typed: in upper case, without white space."""
+    """The normalized form of a typed code: upper case, without white space."""
     return "".join(text.split()).upper()

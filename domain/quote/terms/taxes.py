@@ -1,4 +1,4 @@
-"""What the shop says of taxes, and which of them a basket pays."""
+"""The shop's taxes, and which of them apply to a basket."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PPM_OF_BASIS_POINT: Final = MILLION // BASIS_POINTS
 
 
 def in_ppm(rate_bp: int, extra_ppm: int) -> int:
-    """A rate in parts per million, from its basis points and what it has beyond them."""
+    """A rate in parts per million, from its basis points and the remainder beyond them."""
     return rate_bp * _PPM_OF_BASIS_POINT + extra_ppm
 
 
@@ -45,7 +45,7 @@ class TaxRate(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True)
 
     @property
     def rate_ppm(self) -> int:
-        """All of it, in parts per million."""
+        """The whole rate, in parts per million."""
         return in_ppm(self.rate_bp, self.extra_ppm)
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ class Taxes(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class Charged(NamedTuple):
-    """A tax as a line names it."""
+    """A tax that is charged on a line."""
 
     name: str
     country: str
@@ -92,13 +92,13 @@ class Charged(NamedTuple):
 
     @property
     def rate_ppm(self) -> int:
-        """All of the rate, in parts per million."""
+        """The whole rate, in parts per million."""
         return in_ppm(self.rate_bp, self.extra_ppm)
 
 
 class Taxing:
-    """The taxes of one basket at one moment: by which policy, at which rates, or for which reason there are none. If
-    there is a `provider`, it alone knows rates and reasons."""
+    """The taxes of one basket at one moment: the policy, and the rates, or the reason why there are none. With a
+    `provider`, only that knows rates and reasons."""
 
     def __init__(self, taxes: Taxes, basket: Basket, at: datetime, *, provider: str | None = None) -> None:
         self._taxes = taxes
@@ -121,7 +121,7 @@ class Taxing:
         return None
 
     def charged(self, tax_class: str) -> tuple[Charged, ...]:
-        """What goods of a class are charged; never nothing: a tax of 0 says why."""
+        """The taxes charged on goods of a class; never empty: a tax of 0 gives the reason."""
         found = self._charged.get(tax_class)
         if found is None:
             if self.relief is not None:
@@ -139,7 +139,7 @@ class Taxing:
         by_name: dict[str, TaxRate] = {}
         for rate in self._taxes.rates:
             if (
-                rate.area.country == place.country  # cheap, and of most rates all there is to ask
+                rate.area.country == place.country  # a cheap check that rules out most rates
                 and rate.tax_class == tax_class
                 and place in rate.area
                 and in_period(self._at, rate.starts_at, rate.ends_at)
@@ -149,8 +149,8 @@ class Taxing:
         return tuple(by_name[name] for name in sorted(by_name))
 
     def relieve(self, part: Part) -> None:
-        """Takes out of a price the tax that it contains, if this buyer pays none: the tax of the place, or, where the
-        place has none, that of the shop's own country."""
+        """Takes the included tax out of a price if this buyer pays none: the tax of the place, or, if the place has
+        none, that of the shop's own country."""
         if self.relief is None or not self.policy.included:
             return
         rates = self._of_place(part.tax_class, self.place) or self._of_place(part.tax_class, Place(self._taxes.home))
@@ -160,15 +160,15 @@ class Taxing:
 
 
 def _precision(rate: TaxRate) -> tuple[tuple[int, bool, bool], int]:
-    """Of rates for the same area, the highest counts, so that their order does not matter."""
+    """A sort key. Of rates for the same area, the highest counts, so that their order does not matter."""
     return (rate.area.precision, rate.rate_ppm)
 
 
 def included_in(gross_minor: int, rate_ppm: int) -> int:
-    """The tax that an amount contains at a rate, in parts per million."""
+    """The tax included in an amount at a rate in parts per million."""
     return gross_minor - half_up(gross_minor * MILLION, MILLION + rate_ppm)
 
 
 def added_to(net_minor: int, rate_ppm: int) -> int:
-    """The tax that comes on top of an amount at a rate, in parts per million."""
+    """The tax added to an amount at a rate in parts per million."""
     return half_up(net_minor * rate_ppm, MILLION)
