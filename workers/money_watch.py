@@ -1,8 +1,6 @@
 """Watches money that waits: payments that are pending, payments whose order came to nothing, and open checkouts.
 
-Every number is bounded, and so is every look: the oldest pending payments are found by their index. Nothing but the
-order says that a payment is orphaned, so payments are walked through, a page at a time, from the newest to the oldest
-and again from the beginning. The newest, and those that are known to be orphaned, are part of every look.
+Every number is bounded, and so is every look: what is looked for has an index, and the oldest of it are counted.
 """
 
 from __future__ import annotations
@@ -10,14 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
-from uuid import UUID
+from typing import Any, Final
 
 import asyncpg
 
-from domain.orders import CANCELLED, EXPIRED
-from runtime.database import Connection
 from runtime.metrics import (
     CHECKOUTS_OPEN,
     OTHER,
@@ -28,7 +22,7 @@ from runtime.metrics import (
 )
 from runtime.metrics.money import WAITS_FOR
 from runtime.payments.registry import PROVIDERS
-from runtime.tables.payments import KEEPS_MONEY
+from runtime.tables.payments import ORPHANED
 from workers.failures import DATABASE_TROUBLE
 
 for _metric in (PAYMENTS_PENDING, PAYMENTS_PENDING_OLDEST_SECONDS):
@@ -41,7 +35,6 @@ _MAX_SHARE: Final = 0.02
 _PENDING_MAX: Final = 10_000
 _OPEN_MAX: Final = 100_000
 _ORPHANED_MAX: Final = 1_000
-_PAGE_PAYMENTS: Final = 2_000
 
 _PENDING: Final = """
     SELECT provider, waits_for, count(*), greatest(0, extract(epoch FROM now() - min(updated_at)))::float
@@ -56,50 +49,19 @@ _PENDING: Final = """
     GROUP BY provider, waits_for
 """
 _OPEN: Final = "SELECT count(*) FROM (SELECT FROM checkouts WHERE status = 'open' LIMIT $1) AS counted"
-_OF_ORDERS_GONE: Final = f"orders.status IN ('{CANCELLED}', '{EXPIRED}')"
-
-# A page of payments: its last, if there may be more, and those that are orphaned.
-_PAGE: Final = f"""
-    WITH page AS MATERIALIZED (
-        SELECT id, order_id, created_at, {KEEPS_MONEY} AS keeps_money FROM payments
-        WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC LIMIT $3
-    )
-    SELECT
-        (SELECT created_at FROM page ORDER BY created_at DESC, id DESC OFFSET $3 - 1),
-        (SELECT id FROM page ORDER BY created_at DESC, id DESC OFFSET $3 - 1),
-        ARRAY(
-            SELECT page.id FROM page JOIN orders ON orders.id = page.order_id
-            WHERE page.keeps_money AND {_OF_ORDERS_GONE}
-        )
-"""  # noqa: S608 - ours
 _ORPHANED: Final = f"""
-    SELECT payments.id, greatest(0, extract(epoch FROM now() - orders.updated_at))::float
-    FROM payments JOIN orders ON orders.id = payments.order_id
-    WHERE payments.id = ANY($1::uuid[]) AND {KEEPS_MONEY} AND {_OF_ORDERS_GONE}
+    SELECT count(*), coalesce(greatest(0, extract(epoch FROM now() - min(order_ended_at))), 0)::float
+    FROM (SELECT order_ended_at FROM payments WHERE {ORPHANED} ORDER BY created_at, id LIMIT $1) AS oldest
 """  # noqa: S608 - ours
 
 _log = logging.getLogger(__name__)
 
 
-class _Place(NamedTuple):
-    """Where a page begins: after this payment, counted from the newest."""
-
-    created_at: datetime
-    payment_id: UUID
-
-
-_NEWEST: Final = _Place(datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
-
-
 class MoneyWatch:
     """Watches for one background process. Others may do so at the same time."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], *, page_payments: int = _PAGE_PAYMENTS) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
         self._pool = pool
-        self._page_payments = page_payments
-        self._walked_to: _Place | None = None
-        self._orphaned: dict[UUID, float] = {}
-        """Payments that are known to be orphaned, with how many seconds ago their order came to nothing."""
         self._look_again_at = float("-inf")
 
     async def tend(self) -> None:
@@ -120,23 +82,9 @@ class MoneyWatch:
         async with self._pool.acquire() as connection:
             _tell_pending(await connection.fetch(_PENDING, _PENDING_MAX))
             CHECKOUTS_OPEN.set(await connection.fetchval(_OPEN, _OPEN_MAX))
-            await self._look_for_orphans(connection)
-
-    async def _look_for_orphans(self, connection: Connection) -> None:
-        found = set(self._orphaned)
-        second = await self._page(connection, _NEWEST, found)
-        after = self._walked_to or second
-        self._walked_to = None if after is None else await self._page(connection, after, found)
-        rows = await connection.fetch(_ORPHANED, sorted(found))
-        self._orphaned = dict(sorted(map(tuple, rows), key=lambda row: -row[1])[:_ORPHANED_MAX])
-        PAYMENTS_ORPHANED.set(len(self._orphaned))
-        PAYMENTS_ORPHANED_OLDEST_SECONDS.set(max(self._orphaned.values(), default=0.0))
-
-    async def _page(self, connection: Connection, after: _Place, found: set[UUID]) -> _Place | None:
-        """Adds what is orphaned of a page; returns where the next begins, None if there is none."""
-        created_at, payment_id, orphaned = await connection.fetchrow(_PAGE, *after, self._page_payments)
-        found.update(orphaned)
-        return None if payment_id is None else _Place(created_at, payment_id)
+            orphaned, oldest_seconds = await connection.fetchrow(_ORPHANED, _ORPHANED_MAX)
+            PAYMENTS_ORPHANED.set(orphaned)
+            PAYMENTS_ORPHANED_OLDEST_SECONDS.set(oldest_seconds)
 
 
 def _tell_pending(rows: Iterable[asyncpg.Record]) -> None:

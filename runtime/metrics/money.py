@@ -26,8 +26,7 @@ PAYMENTS_PENDING_OLDEST_SECONDS = ClosedGauge(
 ).allow(waits_for=WAITS_FOR)
 PAYMENTS_ORPHANED = Gauge(
     "tidegate_payments_orphaned",
-    "Payments with money of a buyer whose order was cancelled or has expired, up to a thousand; new payments are looked"
-    " at first, old ones in turn.",
+    "Payments with money of a buyer whose order was cancelled or has expired; the oldest thousand are counted.",
     multiprocess_mode="livemax",
 )
 PAYMENTS_ORPHANED_OLDEST_SECONDS = Gauge(

@@ -11,11 +11,12 @@ import pytest
 
 from domain.orders import CancelOrder, ExpireOrder
 from domain.payments.amounts import Amounts
-from domain.payments.commands import RefundPayment, ReportPayment
+from domain.payments.commands import CreatePayment, RefundPayment, ReportPayment
 from domain.payments.entries import Entry
 from gateway.views import payments as views
 from runtime.engine import create_engine
-from tests.integration.shopfloor import STAFF
+from runtime.payments.invoice import Invoice
+from tests.integration.shopfloor import ANN, STAFF
 from tests.integration.till import PROVIDER, Till
 
 
@@ -188,3 +189,27 @@ async def test_a_card_that_was_declined_and_is_authorized_after_the_hold_is_let_
         "payment.requested",
     ]
     await till.floor.verified()
+
+
+async def test_payments_know_when_their_order_came_to_nothing_however_that_was_written(till: Till) -> None:
+    """Also if the order was placed in the same batch; and whoever takes it back by hand takes that back, too."""
+    floor = till.floor
+    await floor.fill(MUG=50)
+    order = floor.place(MUG=3)
+    payment_id = till.id_beside(order.order_id)
+    paying = CreatePayment(order.order_id, payment_id, "invoice", Invoice.capabilities)
+    posted = await floor.post_all([order, paying], actor=ANN)
+    posted += await floor.post_all([CancelOrder(order.order_id)], actor=STAFF)
+    assert await floor.statuses(posted) == ["not recorded"] * 3, "all of them are in one batch"
+    await floor.drain()
+    ended_at = await floor.pool.fetchval("SELECT updated_at FROM orders WHERE id = $1", order.order_id)
+    assert await _order_ended_at(till, payment_id) == ended_at
+
+    await floor.pool.execute("UPDATE orders SET updated_at = now() WHERE id = $1", order.order_id)
+    assert await _order_ended_at(till, payment_id) == ended_at, "it ended once"
+    await floor.pool.execute("UPDATE orders SET status = 'placed' WHERE id = $1", order.order_id)
+    assert await _order_ended_at(till, payment_id) is None
+
+
+async def _order_ended_at(till: Till, payment_id: UUID) -> object:
+    return (await till.row(payment_id))["order_ended_at"]
