@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import UUID
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from domain.stock import ReceiveStock
 from domain.tasks import NewTask, task_id
+from runtime.database import create_job_pool
 from tests.integration.background import Background, until
 from tests.integration.restocking import KIND, Kinds, receive, rows_of
 from tests.integration.shopfloor import STAFF
+from tests.plans import PLANS, force
 from workers.tasks import finishing, queue
 from workers.tasks.dispatcher import Dispatcher
+from workers.tasks.finishing import Finisher
 from workers.tasks.kinds import CALLS, TaskTools
 from workers.tasks.queue import Task
 
@@ -152,3 +159,59 @@ async def test_due_tasks_are_found_by_index_among_a_hundred_thousand(tasks: Back
     assert len(claimed) == 32
     assert "one" not in {task.subject for task in claimed}
     assert await tasks.queue.unblock() == 0
+
+
+async def _held(tasks: Background, *subjects: str) -> list[UUID]:
+    """Puts tasks of these subjects into the outbox, leased under tokens that are their ids."""
+    ids = sorted(uuid4() for _ in subjects)
+    await tasks.pool.executemany(
+        f"""
+        INSERT INTO tasks (id, kind, subject, payload, created_seq, state, blocked, due_at, created_at, updated_at,
+            lease_token, lease_until)
+        VALUES ($1, '{KIND}', $2, '{{}}', $3, 'queued', $4, now(), now(), now(), $1, now() + interval '1 hour')
+        """,
+        [(each, subjects[n], n, subjects[n] in subjects[:n]) for n, each in enumerate(ids)],
+    )
+    return ids
+
+
+async def _finish(pool: asyncpg.Pool[Any], ids: list[UUID]) -> list[bool]:
+    """Finishes them in one statement, as those that end together."""
+    finisher = Finisher(pool)
+    return await asyncio.gather(*(finisher.finish(each, each) for each in ids))
+
+
+async def _waiting(tasks: Background, count: int) -> bool:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return bool(await tasks.pool.fetchval(waiting) == count)
+
+
+async def test_two_that_finish_the_same_tasks_at_once_do_not_wait_for_each_other(tasks: Background) -> None:
+    """As when a connection was lost, and what was sent over it is still at work. Each has locked what it names first,
+    if that is the order, and waits for what the test holds; then it wants what the other has locked."""
+    one, held, other = await _held(tasks, "one", "held", "other")
+    await force(tasks.floor.database_url, (*PLANS["only index scans"], "enable_hashjoin", "enable_mergejoin"))
+    async with AsyncExitStack() as stack:
+        pools = []
+        for _ in range(2):
+            pools.append(await create_job_pool(tasks.floor.database_url, size=1, job_max_seconds=60))
+            stack.callback(pools[-1].terminate)
+        async with tasks.pool.acquire() as holder, holder.transaction():
+            await holder.execute("SELECT FROM tasks WHERE id = $1 FOR UPDATE", held)
+            finishing = [
+                asyncio.create_task(_finish(pool, ids))
+                for pool, ids in zip(pools, ([one, held, other], [other, held, one]), strict=True)
+            ]
+            await until(partial(_waiting, tasks, 2))
+        assert sorted(await asyncio.gather(*finishing)) == [[False] * 3, [True] * 3]
+
+
+async def test_a_task_whose_lease_is_lost_unblocks_nothing(tasks: Background) -> None:
+    """It is lost while the one who had it waits to finish the task."""
+    first, second = await _held(tasks, "one", "one")
+    async with tasks.pool.acquire() as holder, holder.transaction():
+        await holder.execute("UPDATE tasks SET lease_token = $1 WHERE id = $2", uuid4(), first)
+        finishing = asyncio.create_task(_finish(tasks.pool, [first]))
+        await until(partial(_waiting, tasks, 1))
+    assert await finishing == [False]
+    assert await tasks.pool.fetchval("SELECT blocked FROM tasks WHERE id = $1", second)

@@ -1,5 +1,7 @@
 """Finishing tasks: all that are done while one statement is on its way share the next. So what ends together, since its
-outcomes are read together, costs one transaction."""
+outcomes are read together, costs one transaction. Tasks are locked in the order of their ids, those that are done and
+those that are unblocked alike: so two processes never wait for each other.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,23 @@ from uuid import UUID
 import asyncpg
 
 _FINISH: Final = """
-    WITH done AS (
-        DELETE FROM tasks t USING unnest($1::uuid[], $2::uuid[]) AS v (id, token)
-        WHERE t.id = v.id AND t.lease_token = v.token RETURNING t.id, t.subject, t.created_seq, t.lease_token
+    WITH ours AS MATERIALIZED (
+        SELECT t.id, t.subject, t.created_seq, v.token FROM unnest($1::uuid[], $2::uuid[]) AS v (id, token)
+        JOIN tasks t ON t.id = v.id AND t.lease_token = v.token
+    ), next AS MATERIALIZED (
+        SELECT t.id, ours.id AS after FROM ours CROSS JOIN LATERAL (
+            SELECT id FROM tasks
+            WHERE subject = ours.subject AND (created_seq, id) > (ours.created_seq, ours.id)
+            ORDER BY created_seq, id LIMIT 1
+        ) t
+    ), locked AS MATERIALIZED (
+        SELECT t.id FROM (SELECT id FROM ours UNION ALL SELECT id FROM next) w JOIN tasks t ON t.id = w.id
+        ORDER BY t.id FOR UPDATE OF t
+    ), done AS (
+        DELETE FROM tasks t USING locked, ours
+        WHERE t.id = locked.id AND t.id = ours.id AND t.lease_token = ours.token RETURNING t.id, t.lease_token
     ), unblocked AS (
-        UPDATE tasks SET blocked = false WHERE id IN (
-            SELECT t.id FROM done CROSS JOIN LATERAL (
-                SELECT id FROM tasks
-                WHERE subject = done.subject AND (created_seq, id) > (done.created_seq, done.id)
-                ORDER BY created_seq, id LIMIT 1
-            ) t
-        )
+        UPDATE tasks SET blocked = false WHERE id IN (SELECT next.id FROM next JOIN done ON done.id = next.after)
     )
     SELECT lease_token FROM done
 """

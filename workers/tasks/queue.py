@@ -49,17 +49,21 @@ _CLAIM: Final = f"""
     RETURNING t.id, t.kind, t.subject, t.payload::text, t.created_seq, t.runs, t.attempts, t.lease_token
 """  # noqa: S608 - constants of ours
 
+# Locked in the order of their ids, as those that are finished (see `workers/tasks/finishing.py`).
 _UNBLOCK: Final = """
-    UPDATE tasks SET blocked = false WHERE id IN (
-        SELECT first.id FROM (
-            SELECT DISTINCT ON (subject) subject, created_seq, id FROM tasks WHERE blocked
-            ORDER BY subject, created_seq, id
-        ) AS first
-        WHERE NOT EXISTS (
-            SELECT FROM tasks t
-            WHERE t.subject = first.subject AND (t.created_seq, t.id) < (first.created_seq, first.id)
-        )
+    WITH free AS MATERIALIZED (
+        SELECT id FROM tasks WHERE id IN (
+            SELECT first.id FROM (
+                SELECT DISTINCT ON (subject) subject, created_seq, id FROM tasks WHERE blocked
+                ORDER BY subject, created_seq, id
+            ) AS first
+            WHERE NOT EXISTS (
+                SELECT FROM tasks t
+                WHERE t.subject = first.subject AND (t.created_seq, t.id) < (first.created_seq, first.id)
+            )
+        ) ORDER BY id FOR UPDATE
     )
+    UPDATE tasks SET blocked = false FROM free WHERE tasks.id = free.id
 """
 
 
