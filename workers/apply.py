@@ -37,11 +37,11 @@ from runtime.records import chunks, encode, told
 from runtime.terms import TermsMemory
 from workers import batch as batches
 from workers.earlier import Earlier
-from workers.guarded import StaleRead
 from workers.messages import DeadLetter, Message, about, read
 from workers.ownership import ForeignWrite
 from workers.result import Result
 from workers.runs import Part, Run
+from workers.stale import StaleRead
 from workers.stopwatch import Stopwatch
 
 _log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from workers import at_once
 from workers.earlier import Earlier
 from workers.erasing import are_of_erased, erase_written
 from workers.eventlog import CommandRow, PendingEvent, add_log
-from workers.guarded import StaleRead, move_guards
+from workers.guarded import move_guards
 from workers.handlers import gather_reads, gather_rows
 from workers.inserts import Inserts, Reached
 from workers.loading import Loaded, ReadSet, load, look
@@ -45,6 +45,7 @@ from workers.rows import (
     written_checkouts,
     written_entities,
 )
+from workers.stale import StaleRead
 from workers.statements import execute
 from workers.stopwatch import Stopwatch
 from workers.tally import Tally

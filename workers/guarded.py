@@ -20,15 +20,8 @@ import msgspec
 
 from domain.ledgers import Ledger, Move, Short
 from runtime.ledgers import LEDGERS, LedgerTable
+from workers.stale import StaleRead
 from workers.statements import Part
-
-
-class StaleRead(Exception):
-    """What the batch was decided on has changed since: look again, alone. `reason` is a metric's label."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Stands(msgspec.Struct, gc=False):
@@ -94,7 +87,8 @@ class Balances:
                 return None
             if moves:
                 numbers = zip(*((moved.posted, moved.pending) for moved in moves.values()), strict=True)
-                parts.append(Part(f"moved_{table.table.name}", _unguarded(table), [list(moves), *numbers]))
+                moved = Part(f"moved_{table.table.name}", _unguarded(table), [list(moves), *numbers], len(moves))
+                parts.append(moved)
         return parts
 
     async def write(self, connection: asyncpg.Connection[Any], stands: Stands) -> None:

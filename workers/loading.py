@@ -35,8 +35,9 @@ from runtime.mailboxes.fence import LOG_OF_TODAY, Confirmed
 from runtime.metrics import EVENT_COUNTER_WAIT_SECONDS
 from runtime.offers import HAVE_ORDERED, OFFERS, offer
 from runtime.terms import TermsMemory
-from workers.guarded import StaleRead, Stands
+from workers.guarded import Stands
 from workers.ownership import Writes
+from workers.stale import StaleRead
 
 # All other batches wait for the holder of the counter, so it must not wait for a row any longer than this.
 _GIVE_WAY: Final = "SET LOCAL lock_timeout = '50ms'"

@@ -73,7 +73,8 @@ class Rows:
     def add_numbers_of_invoices(self, inserts: Inserts, numbers: Mapping[int, str]) -> None:
         """Adds the update that gives the invoices, whose rows are already written, their numbers."""
         if given := self.numbers_of_invoices(numbers):
-            inserts.add_part(Part("numbered_invoices", _NUMBER_INVOICES, (list(given), list(given.values()))))
+            arguments = (list(given), list(given.values()))
+            inserts.add_part(Part("numbered_invoices", _NUMBER_INVOICES, arguments, len(given)))
 
     def move_reaction(self, name: str, position: int | None) -> None:
         """Makes a reaction continue after `position` (None: after the end of the log before this batch), and ends its
@@ -151,7 +152,8 @@ async def write_orders(
         )
     changed = [order for key, order in loaded.shop.orders.items() if key in before and before[key] is not order]
     if changed:
-        inserts.add_part(Part("changed_orders", _CHANGE_ORDERS, list(zip(*map(orders.row, changed), strict=True))))
+        columns = list(zip(*map(orders.row, changed), strict=True))
+        inserts.add_part(Part("changed_orders", _CHANGE_ORDERS, columns, len(changed)))
 
 
 def _without_address(order: Order) -> Order:

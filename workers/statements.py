@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from workers.places import Places
+from workers.stale import StaleRead
 
 _KEPT: Final = 1_000
 """Combinations of parts whose text is kept: batches of everything at once are of ever new ones."""
@@ -20,12 +21,14 @@ _KEPT: Final = 1_000
 class Part(NamedTuple):
     """A query of a statement, with `{0}`, `{1}` and so on for its arguments. It may read earlier parts by name. One
     part is called `places`: its one row gives the place in the log of the batch's first event (`first`), and its moment
-    (`at`). Without that row, no part may change anything.
+    (`at`). Without that row, no part may change anything; with it, one that says how many rows it `changes` must meet
+    as many, or nothing is written at all.
     """
 
     name: str
     query: str
     arguments: Sequence[Any]
+    changes: int | None = None
 
 
 def taken(at: datetime) -> Part:
@@ -34,16 +37,29 @@ def taken(at: datetime) -> Part:
 
 
 async def execute(connection: asyncpg.Connection[Any], parts: Sequence[Part]) -> Places | None:
-    """Runs all parts; returns the places, or None if there was no row and nothing was changed."""
-    statement = _statement(tuple((part.name, part.query, len(part.arguments)) for part in parts))
-    row = await connection.fetchrow(statement, *(argument for part in parts for argument in part.arguments))
-    return None if row is None else Places(*row)
+    """Runs all parts; returns the places, or None if there was no row and nothing was changed. Raises StaleRead if rows
+    that were to be changed are gone; a transaction around it must be rolled back then."""
+    statement = _statement(tuple((each.name, each.query, len(each.arguments), each.changes is None) for each in parts))
+    arguments = [argument for part in parts for argument in part.arguments]
+    expected = [part.changes for part in parts if part.changes is not None]
+    try:
+        row = await connection.fetchrow(statement, *arguments, *expected)
+    except asyncpg.DivisionByZeroError as error:
+        raise StaleRead("row_gone") from error
+    return None if row is None else Places(row["first"], row["at"])
 
 
 @lru_cache(maxsize=_KEPT)
-def _statement(parts: tuple[tuple[str, str, int], ...]) -> str:
+def _statement(parts: tuple[tuple[str, str, int, bool], ...]) -> str:
+    """Of each part its name, its query, how many arguments that has, and whether it may meet any number of rows. The
+    numbers that others must meet are the last arguments. What fails if they do not is a division by zero, since only an
+    error undoes what parts have done, and no other is to be had in SQL alone."""
     number, queries = 1, []
-    for name, query, count in parts:
-        queries.append(f"{name} AS ({query.format(*(f'${n}' for n in range(number, number + count)))})")
+    for name, query, count, meets_any in parts:
+        text = query.format(*(f"${n}" for n in range(number, number + count)))
+        queries.append(f"{name} AS ({text if meets_any else f'{text} RETURNING 1'})")
         number += count
-    return f"WITH {', '.join(queries)} SELECT first, at FROM places"  # noqa: S608 - texts of ours
+    counted = [name for name, _, _, meets_any in parts if not meets_any]
+    met = [f"(SELECT count(*) FROM {each}) = ${n}" for n, each in enumerate(counted, number)]  # noqa: S608 - likewise
+    undone = f"1 / ({' AND '.join(met)})::int" if met else "1"
+    return f"WITH {', '.join(queries)} SELECT first, at, {undone} FROM places"  # noqa: S608 - texts of ours

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from domain.checkouts import ChangeCheckout, OpenCheckout
 from domain.completion import CompleteCheckout
 from domain.invoices import DrawUpInvoices, Seller
 from domain.model import Personal, Secret, Wanted
-from domain.orders import FulfilOrder, OrderPlaced
+from domain.orders import ConfirmOrder, FulfilOrder, OrderPlaced
 from domain.payments.commands import CreatePayment, ReportPayment
 from domain.payments.entries import Entry
 from domain.payments.payment import Capabilities
@@ -288,6 +289,30 @@ async def test_a_held_mailbox_is_not_waited_for(floor: Shopfloor) -> None:
     await floor.drain()
     assert await floor.statuses(posted) == ["applied"] * 2
     await floor.verified()
+
+
+async def test_what_is_to_be_changed_and_is_gone_by_then_is_noticed(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deletes it by hand. Pieces would be sold that no row counts, or an event tell of an order that nobody
+    finds."""
+    await floor.fill(MUG=10, LAMP=10)
+    kept, lost = floor.place(0, MUG=1), floor.place(0, LAMP=1)
+    await floor.post_all([kept])
+    await floor.drain()
+    gone = retries("row_gone")
+    for command, deletion, refused in (
+        (lost, "DELETE FROM stock WHERE sku = 'LAMP'", "insufficient_stock"),
+        (FulfilOrder(kept.order_id), "DELETE FROM orders", "order_not_found"),
+    ):
+        if isinstance(command, FulfilOrder):
+            await floor.post(ConfirmOrder(kept.order_id), actor=STAFF)
+            await floor.drain()
+        posted = await floor.post(command, actor=STAFF)
+        async with _between(monkeypatch, partial(floor.pool.execute, deletion)):
+            await floor.drain(0)
+        assert await floor.statuses([posted]) == [f"rejected: {refused}"]
+    assert retries("row_gone") == gone + 2
 
 
 async def test_a_row_altered_by_hand_causes_no_dead_letter(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,8 +26,8 @@ from runtime import entities
 from tests.integration.gates import gate_before
 from tests.integration.shopfloor import PRICE_MINOR, STAFF, Shopfloor, retries
 from workers import batch
-from workers.guarded import StaleRead
 from workers.result import Result
+from workers.stale import StaleRead
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

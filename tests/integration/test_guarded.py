@@ -14,7 +14,8 @@ from runtime.tables.base import metadata
 from runtime.tables.ledgers import create_ledger_table, ledger_table
 from tests.integration.shopfloor import Shopfloor
 from workers import guarded
-from workers.guarded import Balances, StaleRead, Stands, move_guards
+from workers.guarded import Balances, Stands, move_guards
+from workers.stale import StaleRead
 
 TOKENS: Final = Ledger("tokens")
 
