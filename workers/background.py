@@ -36,7 +36,7 @@ from workers.reactions.invoicing import Invoicing
 from workers.reactions.issuing import Issuing
 from workers.reactions.mail.reaction import Mail
 from workers.reactions.supervisor import Supervisor
-from workers.reactions.tax_reports import TaxReports
+from workers.reactions.tax_reports import TaxReporting
 from workers.scraped import metrics_port
 from workers.tasks.dispatcher import Dispatcher, Lane
 from workers.tasks.kinds import CALLS, ESTIMATES, JOBS
@@ -92,8 +92,9 @@ class Background:
         mail = Mail(tools)
         stack.push_async_callback(mail.close)
         deliverer = await stack.enter_async_context(Deliverer(config))
-        fixed = Fixed(mail, Expiry(tools), Issuing(tools), Invoicing(tools), TaxReports(tools))
-        self._reactions = Supervisor(tools, self._broker, [fixed, Webhooks(tools, deliverer)])
+        fixed = Fixed(mail, Expiry(tools), Issuing(tools), Invoicing(tools))
+        sources = (fixed, TaxReporting(tools), Webhooks(tools, deliverer))
+        self._reactions = Supervisor(tools, self._broker, sources)
         providers = await stack.enter_async_context(Providers(config))
         tax_providers = await stack.enter_async_context(TaxProviders(config))
         self._tasks = dispatcher(config, pool, job_pool, sender, providers, tax_providers)

@@ -61,6 +61,7 @@ from runtime.metrics.money import (
     PAYMENTS_PENDING,
     PAYMENTS_PENDING_OLDEST_SECONDS,
     PROVIDER_CALL_SECONDS,
+    TAX_CALL_SECONDS,
 )
 from runtime.metrics.paid import CHECKOUTS, CHECKOUTS_REFUSED, PAID_MINOR, PAYMENT_ENTRIES
 from runtime.metrics.partitions import LOG_ARCHIVE_LAG, LOG_FIRST_SEQ, LOG_PARTITIONS_AHEAD
@@ -178,6 +179,7 @@ __all__ = [
     "SWEEPS",
     "TASK_RUNS",
     "TASK_SECONDS",
+    "TAX_CALL_SECONDS",
     "THROTTLED",
     "THROTTLE_LOCAL",
     "UNREADABLE_COMMAND_TYPE",

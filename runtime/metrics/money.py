@@ -4,6 +4,7 @@ from typing import Final
 
 from prometheus_client import Gauge
 
+from domain.order_taxes import TAX_ACTS
 from runtime.metrics.closed import ClosedGauge, ClosedHistogram
 
 ROLES: Final = ("background",)
@@ -39,13 +40,20 @@ CHECKOUTS_OPEN = Gauge(
     "Checkouts that are open now, up to a hundred thousand.",
     multiprocess_mode="livemostrecent",
 )
+_CALL_RESULTS: Final = ("answered", "refused", "unknown", "failed")
+_CALL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
+
 PROVIDER_CALL_SECONDS = ClosedHistogram(
     "tidegate_provider_call_seconds",
     "Calls of payment providers, by what came of them: `answered`, a decline too; `refused`, which is our mistake;"
     " `unknown`: nobody answered; `failed`: we could not read the answer.",
     ["provider", "operation", "result"],
-    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
-).allow(
-    operation=("create", "capture", "void", "refund", "ask"),
-    result=("answered", "refused", "unknown", "failed"),
-)
+    buckets=_CALL_BUCKETS,
+).allow(operation=("create", "capture", "void", "refund", "ask"), result=_CALL_RESULTS)
+TAX_CALL_SECONDS = ClosedHistogram(
+    "tidegate_tax_call_seconds",
+    "Calls of tax providers, by what came of them: `answered`; `refused`, such as an address that there is not;"
+    " `unknown`: nobody answered; `failed`: the answer cannot be true, or we could not read it.",
+    ["provider", "operation", "result"],
+    buckets=_CALL_BUCKETS,
+).allow(operation=("estimate", *TAX_ACTS), result=_CALL_RESULTS)

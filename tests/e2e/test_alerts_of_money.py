@@ -1,5 +1,5 @@
 """The alerts about money fire in a real system whose fault is provoked, as a real Prometheus sees it, and not before: a
-provider that is gone, buyers who paid for nothing, webhooks that nobody signed."""
+provider that is gone, buyers who paid for nothing, webhooks that nobody signed, taxes that nobody computes."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Final, NamedTuple
@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from ops.ports import free_port
 from runtime.database import asyncpg_dsn
 from tests.e2e.alerted import silent_until_now
 from tests.e2e.api import Client
@@ -16,13 +17,18 @@ from tests.e2e.ledger import verified
 from tests.e2e.readings import read
 from tests.e2e.shop import Shop
 from tests.e2e.watching import SPEED, Prometheus, prometheus
+from tests.integration.taxing import SECRET
 from tests.listings import Listings
 from tests.system import System, eventually_seen
 
 pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
 
 WITHIN_SECONDS: Final = 60.0
-SETTINGS: Final = {"TIDEGATE_TASK_RETRY_MAX_SECONDS": "1"}
+SETTINGS: Final = {
+    "TIDEGATE_TASK_RETRY_MAX_SECONDS": "1",
+    "TIDEGATE_TAX_PROVIDER": "remote",
+    "TIDEGATE_TAX_SECRET": SECRET,
+}
 
 # What has to last for half an hour, and may do so for seconds when a test has no more.
 SOONER: Final = {"TidegatePaymentsPending": ("> 1800", "> 3")}
@@ -35,7 +41,8 @@ class Watched(NamedTuple):
 
 @pytest_asyncio.fixture(scope="module")
 async def watched() -> AsyncIterator[Watched]:
-    with System(SETTINGS, sandbox=True) as system:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with System({**SETTINGS, "TIDEGATE_TAX_URL": nowhere}, sandbox=True) as system:
         database = await asyncpg.connect(asyncpg_dsn(system.postgres.url))
         async with (
             aiohttp.ClientSession() as http,
@@ -124,3 +131,17 @@ async def test_webhooks_that_nobody_signed(watched: Watched) -> None:
             return any(each["provider"] == "sandbox" for each in noticed)
 
         await eventually_seen("TidegatePaymentWebhooksRefused", is_noticed, within_seconds=WITHIN_SECONDS)
+
+
+async def test_a_tax_provider_that_is_gone(watched: Watched) -> None:
+    """A shop that states no taxes asks nobody for any."""
+    shop, watching = watched
+    admin = shop.client("admin", "shop-admin")
+    async with silent_until_now(watching, "TidegateTaxProviderFails"):
+        (await admin.put("/terms/taxes", {"home": "GB"})).ok()
+        address = {"name": "Ada Lovelace", "line1": "1 High Street", "city": "Leeds", "country": "GB"}
+        said = {"lines": [{"sku": await shop.product(on_hand=9), "quantity": 1}], "address": address}
+        checkout = (await shop.customer().post("/checkouts", said)).ok(201)
+        assert [each["code"] for each in checkout["requirements"]] == ["taxes_pending"]
+        await watching.fires("TidegateTaxProviderFails", provider="remote")
+    await shop.take_terms_back()

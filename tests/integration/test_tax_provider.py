@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prometheus_client import REGISTRY
 
 from domain.checkout_taxes import RecordTaxes
 from domain.checkouts import CancelCheckout, ChangeCheckout
@@ -19,10 +20,14 @@ from domain.quote.quoted import TaxLine
 from domain.quote.terms.deliveries import Method, Rate
 from domain.terms import METHOD, StateTerms, part_name
 from runtime.taxing.remote import ANSWER_MAX_BYTES
+from tests.integration.reacting import Stage, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.integration.taxing import NET_MINOR, SECRET, TAX_MINOR, Desk, computes, desk, says, tax
 from tests.receiver import Answer, Receiver, closes, hangs, succeeds_endlessly, talks_nonsense, with_status
+from workers.reactions.tax_reports import TaxReporting
 from workers.tasks.kinds import CALLS, ESTIMATES
+
+CALLS_COUNTED = "tidegate_tax_call_seconds_count"
 
 
 @pytest.fixture
@@ -322,3 +327,35 @@ async def test_who_was_erased_is_not_named_to_the_provider(shop: Desk) -> None:
     await shop.told()
     sale: dict[str, Any] = shop.office.heard[-1][2]["sale"]
     assert (sale["to"], sale["tax_id"], sale["parts"][0]["taxes"][0]["amount_minor"]) == (None, None, 25)
+
+
+async def test_calls_are_timed_by_what_came_of_them(shop: Desk) -> None:
+    def counted() -> dict[tuple[str, str], float]:
+        told = [each for family in REGISTRY.collect() for each in family.samples if each.name == CALLS_COUNTED]
+        return {(each.labels["operation"], each.labels["result"]): each.value for each in told}
+
+    before = counted()
+    for answer in (says([{**tax(25), "amount_minor": -25}]), closes, with_status(422)):
+        shop.office.answer = answer
+        await shop.asks(await shop.opened())
+        assert await shop.run() == 1
+    shop.office.answer = computes
+    order_id = await shop.ordered()
+    payment_id = await shop.paid(order_id)
+    assert "commit" in await shop.told()
+    await shop.report(order_id, payment_id, "refund_success", NET_MINOR + TAX_MINOR)
+    assert "refund" in await shop.told()
+    grown = {key: value - before.get(key, 0) for key, value in counted().items() if value != before.get(key, 0)}
+    assert {key for key in grown if key[0] == "estimate"} == {
+        ("estimate", result) for result in ("answered", "failed", "refused", "unknown")
+    }
+    assert (grown["commit", "answered"], grown["refund", "answered"]) == (1, 1)
+
+
+async def test_a_shop_that_has_never_had_a_provider_looks_for_no_order_that_one_taxed(floor: Shopfloor) -> None:
+    """One that has given its provider up does: it tells it of the orders of before."""
+    async with tools(floor) as without, tools(floor, tax_provider="remote") as with_one:
+        assert await TaxReporting(without).reactions() == ()
+        (reports,) = await TaxReporting(with_one).reactions()
+        await Stage(floor, reports).begin()
+        assert [each.name for each in await TaxReporting(without).reactions()] == [reports.name]

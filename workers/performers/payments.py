@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,10 +20,10 @@ from domain.payments.rules import is_known, news
 from runtime import entities
 from runtime.entities import table_of
 from runtime.metrics import PROVIDER_CALL_SECONDS
-from runtime.outside import OutcomeUnknown, Refused
+from runtime.outside import Refused
 from runtime.payments.provider import Act, Attempt, Provider, Report
 from runtime.payments.registry import PROVIDERS
-from workers.failures import Away
+from workers.performers.calls import called
 from workers.tasks.kinds import Later, TaskTools, performs
 from workers.tasks.queue import Task
 
@@ -115,24 +114,7 @@ async def _asked(provider: Provider, attempt: Attempt) -> Report:
 
 
 async def _called(provider: Provider, operation: str, call: Awaitable[Report]) -> Report:
-    """The provider's answer. Raises Away if it is not known what came of the call."""
-    began, result = monotonic(), None
-    try:
-        report = await call
-        result = "answered"
-    except Refused:
-        result = "refused"
-        raise
-    except OutcomeUnknown as unknown:
-        result = "unknown"
-        raise Away(str(unknown)) from unknown
-    except Exception:
-        result = "failed"
-        raise
-    finally:
-        if result is not None:  # it was not broken off
-            PROVIDER_CALL_SECONDS.labels(provider.name, operation, result).observe(monotonic() - began)
-    return report
+    return await called(PROVIDER_CALL_SECONDS, provider.name, operation, call)
 
 
 def _command(payment: Payment, report: Report, ask_in_seconds: float) -> ReportPayment | None:

@@ -17,7 +17,7 @@ from domain.checkout_taxes import RecordTaxes
 from domain.checkouts import OPEN, Checkout
 from domain.invoices import Invoice
 from domain.model import Entity
-from domain.order_taxes import COMMIT, VOID
+from domain.order_taxes import COMMIT, VOID, TaxAct
 from domain.quote.basket import TaxAnswer, TaxQuestion
 from domain.quote.estimates import untrue
 from domain.quote.fallback import answer_by_own_rates
@@ -25,9 +25,12 @@ from domain.quote.quoted import Quote
 from domain.terms import TAXES, TermsPart
 from runtime import entities
 from runtime.entities import table_of
-from runtime.outside import OutcomeUnknown, Refused
-from runtime.taxing.provider import Sale, SoldPart, TaxRefund
+from runtime.metrics import TAX_CALL_SECONDS
+from runtime.outside import Refused
+from runtime.taxing.provider import Sale, SoldPart, TaxProvider, TaxRefund
+from runtime.taxing.registry import TAX_PROVIDERS
 from workers.failures import Away, backoff_seconds
+from workers.performers.calls import called
 from workers.tasks.kinds import ESTIMATES, Later, TaskTools, performs
 from workers.tasks.queue import Task
 
@@ -35,10 +38,11 @@ _SOLD = "SELECT number, placed_at, checkout_id FROM orders WHERE id = $1"
 _DRAWN_UP = "SELECT created_at FROM invoices WHERE id = $1"
 _WAITED_SECONDS = "SELECT extract(epoch FROM now() - created_at)::float8 FROM tasks WHERE id = $1"
 
-_Answered = TypeVar("_Answered")
 _Kind = TypeVar("_Kind", bound=Entity)
 
 _log = logging.getLogger(__name__)
+
+TAX_CALL_SECONDS.allow(provider=TAX_PROVIDERS)
 
 
 class Untrue(Exception):
@@ -74,10 +78,9 @@ async def _estimate(task: Task, tools: TaskTools) -> RecordTaxes | Later | None:
     asked = await _asked(task, tools)
     if asked is None:
         return None
+    provider = tools.tax_providers[asked.question.provider]
     try:
-        answer = await _known(tools.tax_providers[asked.question.provider].estimate(asked.question, asked.key))
-        if (wrong := untrue(asked.question, answer)) is not None:
-            raise Untrue(f"{asked.question.provider} answered what cannot be true: {wrong}")
+        answer = await called(TAX_CALL_SECONDS, provider.name, "estimate", _true(provider, asked))
     except Refused:
         return asked.command(TaxAnswer(refused=True))
     except (Away, Untrue):
@@ -85,6 +88,14 @@ async def _estimate(task: Task, tools: TaskTools) -> RecordTaxes | Later | None:
             raise
         return instead
     return asked.command(answer)
+
+
+async def _true(provider: TaxProvider, asked: _Asked) -> TaxAnswer:
+    """What the provider answers. Raises Untrue, and what `TaxProvider` says."""
+    answer = await provider.estimate(asked.question, asked.key)
+    if (wrong := untrue(asked.question, answer)) is not None:
+        raise Untrue(f"{provider.name} answered what cannot be true: {wrong}")
+    return answer
 
 
 async def _instead(task: Task, tools: TaskTools, asked: _Asked) -> RecordTaxes | Later | None:
@@ -125,11 +136,15 @@ async def _report(task: Task, tools: TaskTools) -> None:
     provider = tools.tax_providers[task.payload["provider"]]
     sale, act, key = await _sale(tools, UUID(task.payload["order_id"])), task.payload["act"], str(task.id)
     if act == COMMIT:
-        await _known(provider.commit(sale, key))
+        await _told(provider, act, provider.commit(sale, key))
     elif act == VOID:
-        await _known(provider.void(sale, key))
+        await _told(provider, act, provider.void(sale, key))
     else:
-        await _known(provider.refund(sale, await _refund(tools, task.payload["invoice_id"]), key))
+        await _told(provider, act, provider.refund(sale, await _refund(tools, task.payload["invoice_id"]), key))
+
+
+async def _told(provider: TaxProvider, act: TaxAct, call: Awaitable[None]) -> None:
+    await called(TAX_CALL_SECONDS, provider.name, act, call)
 
 
 async def _sale(tools: TaskTools, order_id: UUID) -> Sale:
@@ -168,10 +183,3 @@ async def _only(tools: TaskTools, kind: type[_Kind], key: str, value: Any) -> _K
         connected: Any = connection
         found = await entities.load(connected, table_of(kind), key, [value])
     return cast(_Kind, found[0]) if found else None
-
-
-async def _known(call: Awaitable[_Answered]) -> _Answered:
-    try:
-        return await call
-    except OutcomeUnknown as unknown:
-        raise Away(str(unknown)) from unknown

@@ -1,5 +1,5 @@
 """Has tax providers told what becomes of orders whose taxes they have computed. Looking first at who computed them
-saves commands, but the order's mailbox decides.
+saves commands, but the order's mailbox decides. A shop that has never had a provider does without.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ _ASKED_A_PROVIDER = """
     SELECT o.id FROM orders o JOIN checkouts c ON c.id = o.checkout_id
     WHERE o.id = ANY($1::uuid[]) AND c.quote->>'tax_provider' IS NOT NULL
 """
+
+# Nobody but a shop with a provider begins to report.
+_HAS_BEGUN = "SELECT EXISTS (SELECT FROM reactions WHERE name = $1)"
 
 _Keyed = tuple[str, ReportTaxes]
 
@@ -45,6 +48,21 @@ class TaxReports(Reaction):
         asked = {UUID(int=row["id"].int) for row in rows}
         for turn in _turns([each for each in due if each[1].order_id in asked]):
             await have_decided(self._tools, turn)
+
+
+class TaxReporting:
+    """The source of that reaction. A shop that has given its provider up still tells it what becomes of the orders of
+    before."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._pool = tools.pool
+        self._reports = TaxReports(tools)
+        self._has_begun = tools.config.tax_provider is not None
+
+    async def reactions(self) -> Sequence[Reaction]:
+        if not self._has_begun:
+            self._has_begun = await self._pool.fetchval(_HAS_BEGUN, self._reports.name)
+        return (self._reports,) if self._has_begun else ()
 
 
 def _report(record: EventRecord) -> ReportTaxes | None:
