@@ -68,3 +68,11 @@ def lowest_before(
     if (now.price_minor, now.currency, now.compare_at_minor) != (price_minor, currency, compare_at_minor):
         return None
     return lowest_price(((one.at, one.price_minor) for one in history if one.currency == currency), now.at)
+
+
+def lowest_until(history: Sequence[Priced], currency: str, until: datetime) -> int | None:
+    """The lowest price of the 30 days before that moment. None if nothing is known of them: the history tells only of
+    those before its last change."""
+    if not history or history[-1].at > until:
+        return None
+    return lowest_price(((one.at, one.price_minor) for one in history if one.currency == currency), until)

@@ -53,6 +53,20 @@ def options_of(shop: Shop, checkout: Checkout, at: datetime, identities: tuple[s
     return delivery_options(basket, shop.offers, terms, at)
 
 
+def buyer_at(shop: Shop, customer_id: str | None, currency: str, to: Place | None) -> Basket:
+    """The basket, still empty, of a customer, or of somebody who is not known, at a place."""
+    customer = shop.of(Customer).get(account_of(customer_id or ""), _NOBODY)
+    return Basket(
+        currency,
+        (),
+        customer_id=customer_id,
+        groups=frozenset(customer.groups),
+        to=to,
+        tax_id=None if customer.tax_id is None else customer.tax_id.value,
+        tax_exempt=customer.tax_exempt,
+    )
+
+
 def taxes_to_ask(shop: Shop, checkout: Checkout, at: datetime, identities: tuple[str, ...] = ()) -> TaxQuestion | None:
     """What the shop's tax provider has to be asked about the checkout; None if it knows where to none, or is being
     asked. What it has refused to answer may be asked again."""
@@ -86,16 +100,10 @@ def _asked(
     terms = msgspec.structs.replace(terms_of(shop), codes=codes_of(shop))
     customer_id = None if is_guest(checkout.customer_id) else checkout.customer_id
     ordered = shop.of(Ordered).get(customer_id)
-    customer = shop.of(Customer).get(account_of(checkout.customer_id), _NOBODY)
-    basket = Basket(
-        currency_of(shop, checkout),
-        wanted_by(checkout),
-        customer_id=customer_id,
-        groups=frozenset(customer.groups),
+    basket = msgspec.structs.replace(
+        buyer_at(shop, customer_id, currency_of(shop, checkout), _destination(checkout)),
+        lines=wanted_by(checkout),
         first_order=None if ordered is None else not ordered.before,
-        to=_destination(checkout),
-        tax_id=None if customer.tax_id is None else customer.tax_id.value,
-        tax_exempt=customer.tax_exempt,
         method_id=checkout.method_id,
         delivers=delivers and bool(terms.methods),
         codes=checkout.codes,

@@ -130,6 +130,7 @@ WORDS_OF_MONEY: Final[Mapping[str, str]] = {
     "coded": "Whether somebody must type a code for it.",
     "prices": "What it costs, each.",
     "min_quantity": "For at least so many pieces.",
+    "lacks": "Why it is not sold; null if it is.",
     "priority": "The highest goes first.",
     "combines": "Whether it may be combined with others that do.",
     "starts_at": "When it begins; null for no bound.",

@@ -1,5 +1,5 @@
 """The prices of SKUs besides the variants' own: on price lists, and in other currencies. Staff see them, admins put
-them; buyers see what they pay in the quotes of their checkouts."""
+them; buyers see what they would pay, as the quotes of their checkouts have it."""
 
 from typing import Annotated, Final
 from uuid import UUID
@@ -9,15 +9,19 @@ from pydantic import Field, model_validator
 
 from domain.limits import LINE_MAX_QUANTITY, SKU_MAX_PRICES
 from domain.model import Price as SkuPrice
+from domain.orders import is_guest
 from domain.sku_prices import PutPrices
-from gateway.apidocs.responses import WRITE_HEADERS, read, write
+from gateway.apidocs.responses import IF_NONE_MATCH, NOT_MODIFIED, WRITE_HEADERS, headers, problems, read, write
 from gateway.edge import edge_of
-from gateway.identity.caller import Caller
+from gateway.identity.caller import NOBODY_ROLE, Caller
 from gateway.identity.requirements import require_role
+from gateway.views import buyer_prices
 from gateway.views import prices as views
+from gateway.views.buyer_prices import BuyerPricesView
 from gateway.views.prices import SkuPricesView
 from gateway.web import API
-from gateway.web.fields import Currency, Price, Sku
+from gateway.web.etags import body_tag, conditional
+from gateway.web.fields import Country, Currency, Price, Sku
 from gateway.web.pages import Page
 from gateway.web.problems import Problem
 from gateway.web.requests import Body, body_schema, parse, read_body
@@ -26,9 +30,11 @@ from gateway.writing.submit import ask
 
 router = APIRouter(prefix=API, tags=["prices"])
 
+Anybody = Annotated[Caller, Depends(require_role(NOBODY_ROLE))]
 Reader = Annotated[Caller, Depends(require_role("staff", "catalogue:read"))]
 Writer = Annotated[Caller, Depends(require_role("admin", "catalogue:write"))]
 
+_SKUS_MAX: Final = 50
 _OF_SKU: Final = "/products/{product_id}/variants/{sku}/prices"
 _OF_LIST: Final = "/terms/price-lists/{price_list_id}/prices"
 _OF_BOTH: Final = f"{_OF_LIST}/{{sku}}"
@@ -75,6 +81,36 @@ class ListedPricesBody(Body):
         if len({(price.currency, price.min_quantity) for price in self.prices}) != len(self.prices):
             raise ValueError("One price for each currency and quantity.")
         return self
+
+
+@router.get(
+    "/prices",
+    response_model=BuyerPricesView,
+    responses={200: headers("ETag"), **NOT_MODIFIED, **problems(401, 422, 503)},
+    openapi_extra={"parameters": [IF_NONE_MATCH]},
+)
+async def list_my_prices(
+    request: Request,
+    caller: Anybody,
+    skus: Annotated[list[Sku], Query(alias="sku", min_length=1, max_length=_SKUS_MAX, description="Repeatable.")],
+    currency: Annotated[
+        Currency | None,
+        Query(description="The currency (ISO 4217); without it, each SKU's own.", examples=["EUR"]),
+    ] = None,
+    country: Annotated[
+        Country | None, Query(description="Where the goods go (ISO 3166-1 alpha-2), if that is known.", examples=["DE"])
+    ] = None,
+) -> Response:
+    """What SKUs cost you, as a quote would have it, before promotions: on price lists that are for you, this moment and
+    this country, by how many you take; for customers who pay no tax, without the tax in the price. Pages of products
+    show everybody the same price, that of the variant itself; a shop with price lists asks here for what to show beside
+    it. Without a token, the answer is the same for everybody, and may be kept."""
+    edge, actor = edge_of(request), caller.actor
+    known = None if actor.role == NOBODY_ROLE or is_guest(actor.principal) else actor.principal
+    async with edge.engine.connect() as connection:
+        found = await buyer_prices.find(connection, edge.quoting, known, skus, currency, country)
+    body = found.model_dump_json().encode()
+    return conditional(request, body, body_tag(body), private=known is not None)
 
 
 @router.get(_OF_SKU, response_model=SkuPricesView, responses=read("variant_not_found"))

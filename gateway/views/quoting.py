@@ -17,7 +17,7 @@ from domain.checkouts import OPEN, Checkout
 from domain.customers import Customer, Ordered, account_of
 from domain.gift_cards import GiftCard
 from domain.ledgers import Balance
-from domain.model import Shop, Wanted
+from domain.model import Offer, Shop, Wanted
 from domain.orders import is_guest
 from domain.promotion_codes import PromotionCode
 from domain.quote.estimates import TAXES_PENDING, TAXES_REFUSED
@@ -92,15 +92,14 @@ class Quoting:
         why not."""
         codes = folded_codes(checkout)
         skus = {line.sku for line in checkout.lines} | terms.gift_skus()
-        rows = (await connection.execute(_OFFERS, {"skus": list(skus)})).all()
-        shop = Shop(offers={row.sku: offer(row) for row in rows})
+        shop = Shop(offers=await offers_of(connection, skus))
         shop.of(Terms)[NOW] = terms
         for code in await codes_among(connection, codes):
             shop.of(PromotionCode)[code.code] = code
         if checkout.gift_cards or checkout.store_credit:
             await _load_cards(connection, shop, checkout)
         customer_id = None if is_guest(checkout.customer_id) else checkout.customer_id
-        email = await _load_buyer(connection, shop, terms, customer_id)
+        email = await load_buyer(connection, shop, terms, customer_id)
         buyer = identities(
             customer_id, email, self._identity_key, typed=None if checkout.email is None else checkout.email.value
         )
@@ -156,6 +155,12 @@ _CODES: Final = select(promotion_codes.c.code, as_text(promotion_codes.c.says)).
 )
 
 
+async def offers_of(connection: AsyncConnection, skus: Collection[str]) -> dict[str, Offer]:
+    """What those of the SKUs are sold for that exist."""
+    rows = (await connection.execute(_OFFERS, {"skus": list(skus)})).all()
+    return {row.sku: offer(row) for row in rows}
+
+
 async def _load_cards(connection: AsyncConnection, shop: Shop, checkout: Checkout) -> None:
     """Loads what is to pay, and what is on it."""
     for card in await cards.named(connection, checkout.gift_cards):
@@ -176,7 +181,7 @@ async def _load_taken(connection: AsyncConnection, shop: Shop, takes: Iterable[T
     return True
 
 
-async def _load_buyer(connection: AsyncConnection, shop: Shop, terms: Terms, customer_id: str | None) -> str | None:
+async def load_buyer(connection: AsyncConnection, shop: Shop, terms: Terms, customer_id: str | None) -> str | None:
     """Loads what the customer buys as, and whether they have ordered before, if that matters. Returns the account's
     address, if there is an account."""
     if customer_id is None:

@@ -1,13 +1,15 @@
 """Admins put what SKUs cost on price lists and in other currencies; from the next request on, checkouts pay it."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.e2e.api import Client
+from tests.e2e.api import API, Client
 from tests.e2e.importing import brought_in, counts, errors, sheet
+from tests.e2e.people import newcomer, sign_in
 from tests.e2e.shop import Shop
 
 
@@ -56,6 +58,77 @@ async def test_what_has_no_price_in_a_currency_is_not_sold_in_it(shop: Shop, adm
     found = (await ann.get(f"/checkouts/{checkout['id']}")).ok()
     assert (found["quote"]["total_minor"], found["requirements"]) == (1250, [])
     assert (await shop.staff.get(path)).ok()["prices"][0]["price_minor"] == 1250
+
+
+async def test_what_is_shown_to_a_buyer_is_what_their_checkout_costs(shop: Shop, admin: Client) -> None:
+    """By their groups, country, currency and quantity; and the product's page stays everybody's."""
+    skus = [await shop.product(100, price_minor=1000) for _ in range(2)]
+    person = await newcomer(shop)
+    ann = (await sign_in(shop, person)).client
+    (await admin.put(f"/customers/{person.account_id}", {"groups": ["gold"]})).ok()
+    gold, abroad = await _list(admin, groups=["gold"]), await _list(admin, countries=["DE"])
+    for path, *prices in ((gold, ("GBP", 900, 1), ("GBP", 700, 10)), (abroad, ("EUR", 1250, 1))):
+        body = [{"currency": each[0], "price_minor": each[1], "min_quantity": each[2]} for each in prices]
+        (await admin.put(f"{path}/{skus[0]}", {"prices": body})).ok()
+    asked = "/prices?" + "&".join(f"sku={sku}" for sku in (*skus, skus[0], "NO-SUCH-SKU"))
+
+    async def shown(client: Client, more: str = "") -> list[tuple[str | None, list[tuple[int, int]]]]:
+        items = (await client.get(f"{asked}{more}")).ok()["items"]
+        assert [item["sku"] for item in items] == [*skus, "NO-SUCH-SKU"]
+        assert (items[2]["lacks"], items[2]["prices"]) == ("unknown_sku", [])
+        return [
+            (item["lacks"], [(each["min_quantity"], each["price_minor"]) for each in item["prices"]])
+            for item in items[:2]
+        ]
+
+    own = (None, [(1, 1000)])
+    lacks = ("not_sold_in_currency", list[tuple[int, int]]())
+    for client in (shop.anybody, shop.customer()):
+        assert await shown(client) == [own, own]
+        assert await shown(client, "&currency=EUR&country=DE") == [(None, [(1, 1250)]), lacks]
+        assert await shown(client, "&currency=EUR") == [lacks, lacks]
+    assert await shown(ann) == [(None, [(1, 900), (10, 700)]), own]
+    for quantity, unit_minor in ((1, 900), (9, 900), (10, 700)):
+        lines = [{"sku": skus[0], "quantity": quantity}]
+        quote = (await ann.post("/checkouts", {"lines": lines})).ok(201)["quote"]
+        assert quote["lines"][0]["unit_price_minor"] == unit_minor
+    product = (await ann.get(f"/products/{await shop.product_id(skus[0])}")).ok()
+    assert product["variants"][0]["price_minor"] == 1000
+
+    everybody_s, hers = await shop.anybody.get(asked), await ann.get(asked)
+    assert (everybody_s.headers["Cache-Control"], hers.headers["Cache-Control"]) == ("no-cache", "no-store")
+    known = {"If-None-Match": everybody_s.headers["ETag"]}
+    assert (await shop.anybody.request("GET", API + asked, headers=known)).status == 304
+    many = "&".join(f"sku=S{number}" for number in range(51))
+    for wrong in ("", "?sku=", f"?{many}", f"?sku={skus[0]}&currency=XXX", f"?sku={skus[0]}&country=Germany"):
+        (await shop.anybody.get(f"/prices{wrong}")).problem(422, "invalid_request")
+
+
+async def test_a_sale_is_shown_against_what_it_reduces(shop: Shop, admin: Client) -> None:
+    sku = await shop.product(10, price_minor=1000)
+    started = datetime.now(UTC)
+    path = await _list(admin, starts_at=started.isoformat())
+    (await admin.put(f"{path}/{sku}", {"prices": [{"currency": "GBP", "price_minor": 800}]})).ok()
+    (item,) = (await shop.anybody.get(f"/prices?sku={sku}")).ok()["items"]
+    assert item == {
+        "sku": sku,
+        "currency": "GBP",
+        "lacks": None,
+        "prices": [
+            {
+                "min_quantity": 1,
+                "price_minor": 800,
+                "price_list_id": path.split("/")[3],
+                "compare_at_minor": 1000,
+                "lowest_price_minor": 1000,
+            }
+        ],
+    }
+    assert (await admin.delete(f"{path}/{sku}")).status == 204
+    variant = f"/products/{await shop.product_id(sku)}/variants/{sku}"
+    (await admin.patch(variant, {"price_minor": 900, "compare_at_minor": 1000})).ok()
+    ((own,),) = [item["prices"] for item in (await shop.anybody.get(f"/prices?sku={sku}")).ok()["items"]]
+    assert (own["price_minor"], own["compare_at_minor"], own["lowest_price_minor"]) == (900, 1000, 1000)
 
 
 async def test_what_is_on_a_list_is_listed_by_sku_and_page(shop: Shop, admin: Client) -> None:

@@ -95,6 +95,7 @@ WHO_MAY: Final = {
     "POST /api/v1/products/{product_id}/archive": _CATALOGUE,
     "PUT /api/v1/products/{product_id}/variants/{sku}": _CATALOGUE,
     "PATCH /api/v1/products/{product_id}/variants/{sku}": _CATALOGUE,
+    "GET /api/v1/prices": Least("nobody"),
     "GET /api/v1/products/{product_id}/variants/{sku}/prices": Least("staff", "catalogue:read"),
     "PUT /api/v1/products/{product_id}/variants/{sku}/prices": _CATALOGUE,
     "GET /api/v1/terms/price-lists/{price_list_id}/prices": Least("staff", "catalogue:read"),

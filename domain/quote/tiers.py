@@ -1,0 +1,44 @@
+"""What one buyer pays for a SKU, by how many pieces they take: the quote's own prices, before promotions. Shops show it
+where the buyer has not put anything in a basket yet.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from domain.model import Offer, Wanted
+from domain.quote.basket import Basket
+from domain.quote.pricing import Pricing
+from domain.quote.quoted import Remark
+from domain.quote.terms import Terms
+from domain.quote.terms.taxes import Taxing
+
+
+class Tier(NamedTuple):
+    """From `min_quantity` pieces on, one costs so much, as the price list says, or the SKU itself (None). The tax that
+    was taken out of the price is in `relieved_minor`."""
+
+    min_quantity: int
+    price_minor: int
+    price_list_id: UUID | None
+    relieved_minor: int = 0
+
+
+def tiers(offer: Offer, basket: Basket, terms: Terms, at: datetime) -> list[Tier] | Remark:
+    """What the basket's buyer pays for the SKU at a moment, the fewest pieces first; or why it is not sold to them. A
+    quantity begins a tier if the price or its list is another one than for fewer."""
+    taxing = None if terms.taxes is None else Taxing(terms.taxes, basket, at, provider=terms.tax_provider)
+    pricing = Pricing(basket, {offer.sku: offer}, terms.price_lists, taxing, at)
+    quantities = {1, *(price.min_quantity for price in offer.prices if price.currency == basket.currency)}
+    found: list[Tier] = []
+    for quantity in sorted(quantities):
+        parts, remarks = pricing.lines((Wanted(offer.sku, quantity),))
+        if remarks and not found:
+            why = remarks[0]
+        for part in parts:
+            tier = Tier(quantity, part.unit_minor, part.price_list_id, part.relieved_minor)
+            if not found or tier[1:] != found[-1][1:]:
+                found.append(tier)
+    return found or why
