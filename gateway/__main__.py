@@ -1,5 +1,5 @@
-"""Runs the gateway's processes: `python -m gateway`. Where they listen and how many they are is in the settings.
-Another ASGI app, or `create_app` of another module, can be named to be served in the same way.
+"""Runs the gateway's processes: `python -m gateway`. The settings say where they listen and how many there are. Another
+ASGI app, or the `create_app` of another module, can be named to be served in the same way.
 """
 
 import multiprocessing
@@ -20,7 +20,7 @@ from runtime.settings import Settings, settings
 
 _APP: Final = "gateway.app:create_app"
 
-# What a client may say in one message over a WebSocket.
+# The largest message that a client may send over a WebSocket.
 _MESSAGE_MAX_BYTES: Final = 65_536
 
 # uvicorn's exit code for an app that fails while it starts.
@@ -51,7 +51,7 @@ def main() -> None:
         sys.exit(f"cannot listen on port {config.port} of {config.host}: {error}")
     with suppress(KeyboardInterrupt):
         if served.workers > 1:
-            if sys.platform != "darwin":  # whose frameworks do not survive a fork
+            if sys.platform != "darwin":  # macOS frameworks do not survive a fork
                 _import_before_forking(app)
             _Gateways(served, [listener]).run()
             return
@@ -72,14 +72,16 @@ def _bound(config: Settings) -> socket.socket:
 
 
 def _import_before_forking(app: str) -> None:
-    """uvicorn starts Python anew for each process, which then imports everything for itself."""
+    """Imports the app once, before forking: uvicorn would start a new Python for each process, which imports it all
+    again."""
     import_module(app.partition(":")[0])
     garbage.calm()
     _subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]
     heard = {signal.SIGINT, signal.SIGTERM}
 
     def hear_them_by_default() -> None:
-        """Not as the parent does, which only notes them: a process told to end before it serves would go on."""
+        """Restores the default handlers: the parent's only take note of a signal, so a process that is told to end
+        before it serves would continue."""
         for each in heard:
             signal.signal(each, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
@@ -95,7 +97,7 @@ class _Gateways(Multiprocess):
     """Several processes on one port."""
 
     def terminate_all(self) -> None:
-        """While the parent holds the port as well, connections go on being made that nobody accepts."""
+        """Also closes the parent's copy of the port: while it is open, connections are made that nobody accepts."""
         super().terminate_all()
         for listener in self.sockets:
             listener.close()

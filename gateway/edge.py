@@ -64,13 +64,13 @@ _log = logging.getLogger(__name__)
 
 _CHECK_AGAIN_SECONDS: Final = 1.0
 
-# How long a start is held up to know what was revoked: not for ever, as orders can be taken while Postgres is away.
+# How long start-up waits for revocations to be loaded: not forever, since orders can be accepted without Postgres.
 _LEARN_SECONDS: Final = 2.0
 
 
 class Edge:
-    """The parts, by name. As a context manager it is the process's lifespan: neither Redis nor Postgres need be there
-    when it begins, and at its end everything is closed, whatever fails to."""
+    """The parts of the process. As a context manager it is the process's lifespan: it starts without Redis and
+    Postgres, and at its end closes everything, even if closing some parts fails."""
 
     def __init__(self, config: Settings) -> None:
         """Builds the parts; nothing is connected or running yet."""
@@ -225,7 +225,7 @@ class Edge:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Raises what the last of the parts raised that could not be closed."""
+        """Raises what closing raised, if it failed for a part."""
         await self._open.aclose()
 
     async def _start(self) -> None:
@@ -266,11 +266,11 @@ class Edge:
         return Place(self.tail.seq, branches.identity if branches else None)
 
     def _learn_revocations(self) -> None:
-        """The log was replaced by another one: loads what was revoked in that."""
+        """The log was replaced: loads the revocations of the new one."""
         self._tasks.append(asyncio.create_task(self.revocations.load(self.tail.watching)))
 
     def _look_again(self) -> None:
-        """Redis was away: outcomes and events may have been missed, and it may not be the Redis it was."""
+        """Redis was unavailable: outcomes and events may have been missed, and it may be a different Redis now."""
         self.waiters.look_again()
         self.tail.look_again()
         self._check_soon()
@@ -290,12 +290,12 @@ class Edge:
         await activate(self._broker, mailbox)
 
     async def _check_until_known(self) -> None:
-        """Redis may have been away only for a moment: asks until it answers."""
+        """Asks until Redis answers: it may have been unavailable only for a moment."""
         while not await self._check_durability():
             await asyncio.sleep(_CHECK_AGAIN_SECONDS)
 
     async def _check_durability(self) -> bool:
-        """Logs an error if a 202 would promise more than Redis keeps. Returns whether Redis could be asked."""
+        """Logs an error if Redis is less durable than a 202 promises. Returns whether Redis could be asked."""
         try:
             durable = await is_durable(self.redis)
         except REDIS_UNAVAILABLE as error:
@@ -319,8 +319,8 @@ class Edge:
 
 
 def _engine(config: Settings, database_url: str, pool_size: int) -> AsyncEngine:
-    """Every view is a few statements that need no transaction around them, but for a proxy that hands out its
-    connections by transaction."""
+    """The engine for views. Their few statements need no transaction around them, unless a pooler assigns connections
+    by transaction."""
     keeps_statements = config.database_keeps_statements
     return create_engine(
         database_url, pool_size=pool_size, keeps_statements=keeps_statements, transactions=not keeps_statements
@@ -337,5 +337,5 @@ def _replica(config: Settings, primary: Callable[[], Place]) -> Replica | None:
 
 def edge_of(request: Request) -> Edge:
     """The parts of this process."""
-    edge: Edge = request.app.state["edge"]  # as an attribute it would be looked for three times as long
+    edge: Edge = request.app.state["edge"]  # attribute access would take three times as long
     return edge

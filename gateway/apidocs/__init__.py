@@ -1,2 +1,2 @@
-"""The API's documents: OpenAPI and AsyncAPI, made from the code itself, and the pages that show them. What a word
-means, and which problem has which members, stands here too."""
+"""The API's documents: OpenAPI and AsyncAPI, generated from the code itself, and the pages that show them. Also defines
+the meanings of field names, and which problems have which members."""

@@ -1,4 +1,4 @@
-"""`/api/asyncapi.json`: the feed as an AsyncAPI 3.0 document, made from the messages themselves."""
+"""`/api/asyncapi.json`: the feed as an AsyncAPI 3.0 document, generated from the messages themselves."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The closed sets of values, by the words that have them, for `gateway/apidocs/glossary.py`: a word of one schema only
-stands behind the schema's name."""
+"""The closed sets of values by field name, for `gateway/apidocs/glossary.py`. A set that applies to one schema only is
+under the schema's name, a dot and the field."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -23,7 +23,7 @@ from runtime.records import ACCEPTED, OUTCOME_STATUSES
 
 @lru_cache(maxsize=1)
 def closed_sets() -> Mapping[str, Sequence[str]]:
-    """The closed sets of values; asked for when all rules are registered."""
+    """The closed sets of values. Call it once all rules are registered."""
     return {
         "currency": sorted(CURRENCIES),
         "role": ACCOUNT_ROLES,

@@ -1,4 +1,5 @@
-"""OpenAPI's `webhooks`: the requests that Tidegate sends, one for each type of event, and what their answers mean."""
+"""OpenAPI's `webhooks`: the requests that Tidegate sends, one for each type of event, and what responses to them
+mean."""
 
 from typing import Any, Final
 

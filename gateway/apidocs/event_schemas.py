@@ -1,4 +1,4 @@
-"""The events as JSON Schema, made from their structs: for each type its `data`, and the CloudEvent around it.
+"""The events as JSON Schema, generated from their structs: for each type its `data`, and the CloudEvent around it.
 
 OpenAPI (the log, the webhooks) and AsyncAPI (the feed) show the same ones.
 """
@@ -19,17 +19,17 @@ _HIDDEN: Final = {"type": "null", "description": "Null: the log knows nothing pr
 
 
 def event_kinds() -> list[type[Event]]:
-    """Every type of event, by its name."""
+    """Every type of event, sorted by name."""
     return [EVENTS[name] for name in sorted(EVENTS)]
 
 
 def event_name(kind: type[Event]) -> str:
-    """What the schema of the CloudEvent is called; that of its data has the struct's own name."""
+    """The name of the CloudEvent's schema; that of its data has the struct's own name."""
     return f"{kind.__name__}Event"
 
 
 def event_schemas() -> dict[str, Any]:
-    """The schemas by name: data and CloudEvent of each type, and what they refer to."""
+    """The schemas by name: data and CloudEvent of each type, and the schemas that they refer to."""
     _, schemas = msgspec.json.schema_components([CloudEvent, *event_kinds()], schema_hook=_hidden, ref_template=_SCHEMA)
     around = schemas.pop(CloudEvent.__name__)
     explain(CloudEvent.__name__, around)
@@ -44,7 +44,7 @@ def event_schemas() -> dict[str, Any]:
 
 
 def any_event(description: str) -> dict[str, Any]:
-    """The schema of an event of whatever type, told apart by `type`."""
+    """The schema of an event of any type, told apart by `type`."""
     mapping = {kind.type: _SCHEMA.format(name=event_name(kind)) for kind in event_kinds()}
     return {
         "description": description,
@@ -70,6 +70,6 @@ def _cloud_event(kind: type[Event], around: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hidden(kind: type) -> dict[str, Any]:
-    """The log has null where a command had something private."""
+    """The schema of a private field, which is null in the log."""
     assert issubclass(kind, Private), f"{kind} has no place in an event"
     return dict(_HIDDEN)

@@ -1,6 +1,6 @@
-"""What the words of the API mean. A word means the same thing wherever it stands, so it is explained once, here, for
-every schema, event and parameter that does not explain it itself; where it means something of its own, the name of the
-schema stands before it. Values that are a closed set are listed the same way.
+"""The meanings of the API's field names. A name means the same everywhere, so it is explained once, here, for every
+schema, event and parameter that does not explain it itself; an exception is under the name of the schema, a dot and the
+field. Closed sets of values are added in the same way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -281,12 +281,12 @@ _ALL_WORDS: Final = {**WORDS_OF_INVOICES, **WORDS_OF_MONEY, **WORDS_OF_PAYMENTS,
 
 
 def meaning(word: str, of: str = "") -> str | None:
-    """What the word means; `of` is the schema, event type or operation that it stands in."""
+    """The meaning of a field name; `of` is the schema, event type or operation that has it."""
     return _ALL_WORDS.get(f"{of}.{word}", _ALL_WORDS.get(word))
 
 
 def explain(name: str, schema: dict[str, Any]) -> None:
-    """Adds to the schema of an object what is known of its properties' words; what it says itself stays."""
+    """Adds the meanings of its properties to the schema of an object; descriptions of its own stay."""
     sets = closed_sets()
     for word, said in schema.get("properties", {}).items():
         if "description" not in said and (told := meaning(word, name)) is not None:
@@ -297,7 +297,7 @@ def explain(name: str, schema: dict[str, Any]) -> None:
 
 
 def _close(schema: dict[str, Any], values: Sequence[str]) -> None:
-    """Lists the values where the schema has any text."""
+    """Lists the values, where the schema allows any string."""
     if schema.get("type") == "string" and not schema.keys() & {"enum", "const"}:
         schema["enum"] = list(values)
     for inner in schema.get("anyOf", ()):

@@ -1,7 +1,8 @@
-"""The OpenAPI 3.1 document: FastAPI's, with what its routes say only in our own terms.
+"""The OpenAPI 3.1 document: FastAPI's, completed with what our routes declare in their own ways.
 
-Who may do what comes from each route's `Requirement`, the schemas of bodies from `gateway.web.requests`, the headers of
-a write's answers from the headers that it takes; so a route says each thing once, and the document cannot disagree.
+Who may do what comes from each route's `Requirement`, the schemas of bodies from `gateway.web.requests`, and the
+headers of a write's answers from the headers that it takes. So a route declares everything once, and the document
+always agrees.
 """
 
 from collections.abc import Iterator, Mapping
@@ -85,13 +86,13 @@ _LICENSE: Final = {"name": "MIT", "url": "https://spdx.org/licenses/MIT.html"}
 _CONTACT: Final = {"name": "The operator of this gateway"}
 _SERVERS: Final = [{"url": "/", "description": "The gateway that serves this document."}]
 VALUES: Final = frozenset({"default", "example", "examples", "enum", "const"})
-"""Members that hold values, and no schemas."""
+"""Members that hold values, not schemas."""
 
 _SUCCESSES: Final = ("200", "201", "202")
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The document of the app's routes; made when first asked for."""
+    """The document of the app's routes; generated on first use."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title, version=app.version, summary=_SUMMARY, description=_DESCRIPTION, routes=app.routes
@@ -112,7 +113,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             _say_who_may(operation, _requirement(route.dependant))
             _name_headers(operation)
             _explain_parameters(operation)
-            operation["responses"].setdefault("422", problems(422)[422])  # a query may have a part that nobody knows
+            operation["responses"].setdefault("422", problems(422)[422])  # any query may have an unknown part
             if is_limited(route.dependant):
                 limit(operation["responses"])
         _leave_out_null_defaults(made)
@@ -121,7 +122,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def _operations(app: FastAPI, made: dict[str, Any]) -> Iterator[tuple[APIRoute, dict[str, Any]]]:
-    """Each documented route with what the document says of it."""
+    """Each documented route with its operation in the document."""
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, APIRoute) and route.include_in_schema:
@@ -130,7 +131,7 @@ def _operations(app: FastAPI, made: dict[str, Any]) -> Iterator[tuple[APIRoute, 
 
 
 def _requirement(dependant: Dependant) -> Requirement | None:
-    """What a route requires of its caller, at whatever depth it says so."""
+    """What a route requires of its caller; searches all levels of its dependencies."""
     if isinstance(dependant.call, Requirement):
         return dependant.call
     found = (_requirement(dependency) for dependency in dependant.dependencies)
@@ -145,7 +146,7 @@ def _say_who_may(operation: dict[str, Any], requirement: Requirement | None) -> 
     tokens: list[dict[str, list[str]]] = [{_OAUTH2: scopes}, {_BEARER: []}]
     needed = f"Needs the role `{requirement.role}`" + "".join(f" and the scope `{scope}`" for scope in scopes) + "."
     if requirement.role == NOBODY_ROLE:
-        # The empty requirement is OpenAPI's way to say that a token may be left out.
+        # In OpenAPI, an empty requirement says that the token is optional.
         tokens.append({})
         needed = "Needs no token."
     operation["security"] = tokens
@@ -153,7 +154,7 @@ def _say_who_may(operation: dict[str, Any], requirement: Requirement | None) -> 
 
 
 def _name_headers(operation: dict[str, Any]) -> None:
-    """What comes back because of the headers that the operation takes, or of its status."""
+    """Adds the response headers that follow from the request headers that the operation takes, or from a status."""
     taken = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "header"}
     for status in _SUCCESSES:
         response = operation["responses"].get(status)
@@ -171,7 +172,7 @@ def _name_headers(operation: dict[str, Any]) -> None:
 
 
 def _explain_parameters(operation: dict[str, Any]) -> None:
-    """What a parameter means, where the route says nothing of its own."""
+    """Adds the meaning of each parameter that the route does not describe itself."""
     for parameter in operation.get("parameters", ()):
         said = parameter.get("description") or meaning(parameter["name"], operation["operationId"])
         if said:
@@ -179,7 +180,7 @@ def _explain_parameters(operation: dict[str, Any]) -> None:
 
 
 def _describe_events(made: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """Events as their structs have them: in the log, in an order's history, and as they are delivered to webhooks."""
+    """Adds the events' own schemas: for the log, for an order's history, and for deliveries to webhooks."""
     events = event_schemas()
     assert not events.keys() & schemas.keys(), f"two schemas of one name: {events.keys() & schemas.keys()}"
     schemas.update(events)
@@ -192,8 +193,8 @@ def _describe_events(made: dict[str, Any], schemas: dict[str, Any]) -> None:
 
 
 def _leave_out_null_defaults(part: Any) -> None:
-    """Takes `"default": null` out of every schema. What may be left out is not `required`; but generators of clients
-    take a default for a value that is always there, and send it: null where the caller said nothing."""
+    """Removes `"default": null` from every schema. Leaving a property out of `required` is enough to make it optional;
+    with a default, client generators send null when the caller left it out."""
     if isinstance(part, dict):
         if part.get("default", ...) is None:
             del part["default"]

@@ -1,6 +1,6 @@
-"""The members that problems have besides those of RFC 9457 and `code`: which codes bring which.
+"""The members that problems have besides those of RFC 9457 and `code`, by code.
 
-The API's document is made from this, and the tests hold every problem that is answered against it.
+The API's document is generated from this, and the tests check every problem that is returned against it.
 """
 
 import copy
@@ -51,13 +51,13 @@ OF_REFUSALS: Final[Mapping[str, _Schema]] = {
     "command_id": {**_ID, "description": "The command that was refused or failed, if it became one."},
     "seq": {**_COUNT, "description": "The seq of the event that records this.", "examples": [1041]},
 }
-"""Of every problem that is the outcome of a command."""
+"""Members of every problem that is the outcome of a command."""
 
 OF_SIGNING_IN: Final[Mapping[str, _Schema]] = {
     "error": {**_TEXT, "description": "OAuth's error code (RFC 6749).", "examples": ["invalid_grant"]},
     "error_description": {**_TEXT, "description": "The same as `detail`, under OAuth's name."},
 }
-"""Of every problem of `/api/auth/token`, `/refresh` and `/logout`."""
+"""Members of every problem of `/api/auth/token`, `/refresh` and `/logout`."""
 
 MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     "invalid_request": {
@@ -186,16 +186,16 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     "webhook_address_refused": {"host": {**_TEXT, "description": "The host that is not public."}},
     "webhook_not_found": {"webhook_id": {**_ID, "description": "The endpoint that was asked for."}},
 }
-"""Of the problems with a code."""
+"""Members by code."""
 
 
 def members_of(code: str) -> set[str]:
-    """The members that a problem with this code may have, besides those that all have."""
+    """The members that a problem with this code may have, besides those of all problems."""
     return {*OF_REFUSALS, *OF_SIGNING_IN, *MEMBERS.get(code, ())}
 
 
 def properties() -> dict[str, dict[str, Any]]:
-    """All of them as properties of one schema; each says with which codes it comes."""
+    """All members as properties of one schema; each names the codes that it belongs to."""
     found: dict[str, dict[str, Any]] = {name: dict(said) for name, said in {**OF_REFUSALS, **OF_SIGNING_IN}.items()}
     codes: dict[str, list[str]] = {}
     for code, members in MEMBERS.items():
@@ -205,9 +205,9 @@ def properties() -> dict[str, dict[str, Any]]:
     for name, those in codes.items():
         with_codes = ", ".join(f"`{code}`" for code in those)
         found[name]["description"] = f"{found[name]['description']} With {with_codes}."
-    return {name: copy.deepcopy(said) for name, said in found.items()}  # each its own: they are written to
+    return {name: copy.deepcopy(said) for name, said in found.items()}  # copies, because callers modify them
 
 
 def example(code: str) -> dict[str, Any]:
-    """Values for the members of a code, where there are examples."""
+    """Example values for the members of a code."""
     return {name: said["examples"][0] for name, said in MEMBERS.get(code, {}).items() if "examples" in said}

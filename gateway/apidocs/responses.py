@@ -1,8 +1,9 @@
-"""What OpenAPI says of answers that routes share: accepted commands, headers, and problems with their codes.
+"""The parts of the OpenAPI document for responses that routes share: accepted commands, headers, and problems with
+their codes.
 
-A route names the statuses and codes it can answer (`responses=write("insufficient_stock")`); each code becomes a named
-example of its response, and `make fuzz` holds every answer against them. `gateway.apidocs.openapi` puts the document
-together.
+A route names the statuses and codes that it can return (`responses=write("insufficient_stock")`); each code becomes a
+named example of its response, and `make fuzz` checks every response against them. `gateway.apidocs.openapi` assembles
+the document.
 """
 
 from collections import defaultdict
@@ -82,7 +83,7 @@ HEADERS: Final[Mapping[str, dict[str, Any]]] = {
         ("Accept", "The media types that are understood.", {"type": "string"}),
     )
 }
-"""The headers that answers carry, as OpenAPI has them."""
+"""The headers of responses, in OpenAPI's form."""
 
 _HEADERS_OF_STATUS: Final = {
     401: ("WWW-Authenticate",),
@@ -103,7 +104,7 @@ _CODES_ANYWHERE: Final[Mapping[int, tuple[str, ...]]] = {
     500: ("internal_error", "command_failed"),
     503: ("database_unavailable",),
 }
-"""What a status means wherever it is answered; a route adds the codes of its own."""
+"""The descriptions of statuses, the same for all routes; a route adds codes of its own."""
 
 _OF_WRITES: Final = ("idempotency_key_reused", "mailbox_full", "gateway_busy", "mailboxes_unavailable")
 
@@ -114,7 +115,7 @@ def headers(*names: str) -> dict[str, Any]:
 
 
 def problems(*said: int | str) -> Responses:
-    """The problem answers of a route: by code, or by status for the codes that this has anywhere."""
+    """The problem responses of a route, by code; a status stands for the codes that it always may have."""
     codes: defaultdict[int, list[str]] = defaultdict(list)
     for one in said:
         if isinstance(one, int):
@@ -125,12 +126,12 @@ def problems(*said: int | str) -> Responses:
 
 
 def read(*said: int | str) -> Responses:
-    """The problem answers of a view, with the codes of its own."""
+    """The problem responses of a read, with codes of its own."""
     return problems(401, 403, 404, 422, 503, *said)
 
 
 def write(*said: int | str) -> Responses:
-    """The answers of a write other than its success: accepted, or a problem, with the codes of its own."""
+    """The responses of a write other than its success: accepted, or a problem, with codes of its own."""
     accepted = {
         "model": AcceptedView,
         "description": "Accepted: durable, and applied soon.",
@@ -154,7 +155,7 @@ def _problem(codes: list[str], status: int) -> dict[str, Any]:
 
 
 def limit(responses: Responses) -> None:
-    """Adds to the answers of a limited route how requests stand by their quotas, and the refusal."""
+    """Adds the rate limit headers and the 429 response to those of a limited route."""
     (refusal,) = problems("too_many_requests").values()
     said = responses.setdefault("429", refusal)
     if said is not refusal:

@@ -1,7 +1,8 @@
 """`/api/docs` (Swagger UI) and `/api/redoc`, without internet: every byte comes from this gateway.
 
-The two programs are files of the package `fastapi-offline`; the pages and the line that starts Swagger UI are ours. The
-pages' policy lets the browser run scripts from here only, and talk to nobody else, so no inline script is in them.
+The two programs are files from the package `fastapi-offline`; the pages and the line that starts Swagger UI are ours.
+The pages' content security policy allows scripts and connections only from and to this gateway, so they contain no
+inline scripts.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,6 +1,6 @@
-"""The request bodies for products, variants and categories, and the fields they become. They refuse every single value
-that the domain would refuse, and say where; what depends on the rest of the catalogue (a slug that is taken, a missing
-category) is decided in the mailbox.
+"""The request bodies for products, variants and categories, and their conversion to the domain's fields. They reject
+every value that the domain would reject, and say where; whatever depends on the rest of the catalogue (a slug that is
+taken, a missing category) is decided in the mailbox.
 """
 
 from typing import Annotated, Any, Self

@@ -1,8 +1,8 @@
-"""Ready pages of the catalogue, kept in this gateway process while they are current. An event about a product or a
-category empties the cache, so a new price is seen as soon as the tail has it. A page read longer than `level_seconds`
-ago is served only if the tail has been level with the log since, so a process that is cut off from Postgres, or misses
-the feed, does not keep serving old prices. A missing page is made once, however many ask for it. Because imports change
-products without a pause, the cache is emptied at most a few times a second.
+"""Rendered pages of the catalogue, cached in this gateway process while they are current. An event about a product or a
+category empties the cache, so a new price is visible as soon as the tail has it. A page that was read longer than
+`level_seconds` ago is served only if the tail has caught up with the log since, so a process that is cut off from
+Postgres, or misses the feed, does not keep serving old prices. A missing page is rendered once, however many requests
+wait for it. Because imports change products continuously, the cache is emptied at most a few times a second.
 """
 
 import asyncio
@@ -82,13 +82,13 @@ class _Entry(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of memory, about."""
+        """Bytes of memory, approximately."""
         return len(self.key) + len(self.page.plain.body) + len(self.page.gzipped.body) + _ENTRY_OVERHEAD_BYTES
 
 
 class CatalogueCache:
-    """Pages by key, least recently used first. `level_at` is when the tail last had all of the log, on the monotonic
-    clock, and `log_seq` how far that was."""
+    """Pages by key, least recently used first. `level_at` returns when the tail last had caught up with the log
+    (monotonic seconds), and `log_seq` its last seq then."""
 
     def __init__(
         self, *, max_bytes: int, level_seconds: float, level_at: Callable[[], float], log_seq: Callable[[], int]
@@ -135,21 +135,22 @@ class CatalogueCache:
     async def get_or_make(
         self, key: bytes, make: Callable[[int], Awaitable[Page]], *, good_seconds: float = inf
     ) -> Page:
-        """The page, made now if it is not cached; it is valid for that many seconds. `make` is given a seq, to read as
-        of that or later; what it raises is raised to all who wait for it."""
+        """The page, rendered now if it is not cached; it is valid for `good_seconds`. `make` is given a seq, and must
+        read at that seq or later; what it raises is raised to all requests that wait for the page."""
         page = self.get(key)
         if page is not None:
             return page
         task = self._making.get(key)
         if task is None:
             CATALOGUE_PAGES.inc()
-            # Its own task: the first to ask may leave before the others.
+            # In a task of its own, because the first request may be cancelled before the others.
             task = self._making[key] = asyncio.create_task(self._make(key, make, good_seconds, self._generation))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(task)
 
     def change(self, seq: int) -> None:
-        """The event `seq` changes the catalogue: it has not come by yet, but pages are to show it from now on."""
+        """Notes that the event `seq`, which the tail has yet to see, changes the catalogue: pages must show it from now
+        on."""
         self._note(seq)
         self.empty()
 
@@ -159,7 +160,7 @@ class CatalogueCache:
         self.empty()
 
     def empty(self) -> None:
-        """Forgets every page; pages being made now are not kept either."""
+        """Drops every page; pages that are being rendered now are not kept either."""
         self._generation += 1
         self._entries.clear()
         self._spellings.clear()
@@ -174,8 +175,8 @@ class CatalogueCache:
         self._changed_seq = max(seq, self._as_of())
 
     def _as_of(self) -> int:
-        """The seq that a page has to be read as of: that of the last change known here; before the first, wherever the
-        log was then."""
+        """The seq at which a page must be read: that of the last change known here; before the first one, the log's
+        last seq at that time."""
         if self._changed_seq is None:
             self._changed_seq = self._log_seq()
         return self._changed_seq
@@ -192,9 +193,9 @@ class CatalogueCache:
     async def _make(
         self, key: bytes, make: Callable[[int], Awaitable[Page]], good_seconds: float, generation: int
     ) -> Page:
-        """`generation` is from the moment of the request: the cache may be emptied before this begins."""
+        """`generation` is that of the request's moment: the cache may have been emptied since."""
         begun = time.monotonic()
-        # What is read before the tail follows the log may change unnoticed.
+        # Before the tail follows the log, changes to what was read go unnoticed.
         followed = self._level_at() > -inf
         try:
             page = await make(self._as_of())

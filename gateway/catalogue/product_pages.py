@@ -1,5 +1,5 @@
-"""Pages of products as they are sent: read, encoded with their links, and cached. Only pages that everybody may see are
-cached; staff's pages of drafts are read each time.
+"""Pages of products: read, encoded with their links, and cached. Only public pages are cached; staff's pages with
+drafts are read each time.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from gateway.web.reads import Reads
 PRODUCTS: Final = f"{API}/products"
 
 _IN_STOCK_SECONDS: Final = 1.0
-"""How old a page about stock may be: every order changes stock, and would otherwise empty the cache."""
+"""How old a page that depends on stock may be: emptying the cache for every order would make it useless."""
 
 
 class ProductsPage(BaseModel):
@@ -38,8 +38,8 @@ class ProductsPage(BaseModel):
 
 
 def kept_page(cache: CatalogueCache, scope: Scope) -> Ready | None:
-    """The response to a request for a cached page; or None. A request with a token must be authenticated first, if only
-    to be refused, and one that names a seq is answered as of that."""
+    """The response from the cache, or None. A request with a token must be authenticated first, if only to be rejected,
+    and one that names a seq must be answered at that seq."""
     page = cache.get(scope["query_string"])
     if page is None or any(name in (b"authorization", b"if-seq-at-least") for name, _ in scope["headers"]):
         return None
@@ -59,8 +59,8 @@ def form(scope: Scope, page: Page) -> Ready:
 
 
 async def page(reads: Reads, cache: CatalogueCache, query: ProductsQuery, asked: bytes, seq: int | None) -> Page:
-    """The page for the query: as of `seq`, or else, if everybody may see it, from the cache. `asked` is the raw query
-    string: the next request that spells it the same way need not be parsed."""
+    """The page for the query: at `seq`, if given; otherwise from the cache, if it is public. `asked` is the raw query
+    string, so that the next identical one need not be parsed."""
 
     if seq is not None or query.status != ACTIVE:
         return await reads.read_at(seq, lambda read: _read(read, query))

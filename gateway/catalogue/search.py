@@ -2,8 +2,8 @@
 
 Words are looked up by their English stems, whatever their case, accents and script (`domain/folding.py`), with quotes,
 `or` and `-` as in web search; a SKU or a barcode must match as a whole. If nothing matches, similarly spelled names are
-searched for. A word that nearly all products have must cost no more than another: of its matches, only the newest
-COUNTED_MAX products are ranked and counted.
+searched for. A word that nearly all products contain must not cost more than any other, so only the newest COUNTED_MAX
+matches are ranked and counted.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _Match(NamedTuple):
     foremost: Sequence[ColumnElement[Any]] = ()
 
 
-# For one transaction. A generic plan is several times as slow as one for these words.
+# For one transaction. A generic plan is several times slower than one for the actual words.
 _SETTINGS: Final = select(
     func.set_config("plan_cache_mode", "force_custom_plan", True),
     func.set_config("pg_trgm.word_similarity_threshold", str(_ALIKE), True),

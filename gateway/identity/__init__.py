@@ -1,2 +1,2 @@
-"""Who is asking, and what they may do: tokens, keys, guests, passwords, and how all of these end. `caller` is the
-answer, `requirements` what a route asks for."""
+"""Authentication and authorization: tokens, keys, guests, passwords, and their revocation. `caller` is the result,
+`requirements` what a route demands."""

@@ -1,6 +1,7 @@
-"""From bearer tokens to callers: verified once, remembered until they expire, and refused once they are revoked.
+"""Turns bearer tokens into callers. A token is verified once, remembered until it expires, and rejected once it is
+revoked.
 
-An access token is checked without asking anybody; only an API key that this process has not seen lately is looked up.
+An access token is checked locally; only an API key that this process has not seen recently is looked up.
 """
 
 import time
@@ -26,7 +27,7 @@ _LOOK_SECONDS: Final = 1.0
 
 
 class Authenticator:
-    """Verifying a token costs some 30 µs, or 100 with key pairs, so the result is kept while it is valid."""
+    """Verifies tokens. That takes some 30 µs, or 100 µs with key pairs, so a result is kept while it is valid."""
 
     def __init__(self, keys: KeyRing, revocations: Revocations, api_keys: ApiKeys, *, cache_max_entries: int) -> None:
         self.keys = keys
@@ -67,11 +68,11 @@ class Authenticator:
         return verified
 
     def stands(self, caller: Caller) -> bool:
-        """Whether a caller let in earlier would still be."""
+        """Whether the credentials of an earlier caller are still valid."""
         return caller.expires_at > time.time() and not self._revocations.refuse(caller)
 
     def _forget_old_keys(self) -> None:
-        """Results obtained with keys that are gone must be verified again."""
+        """Drops remembered results if the keys have changed: their tokens must be verified again."""
         self.keys.look()
         if self.keys.version != self._keys_version:
             self._keys_version = self.keys.version
@@ -98,7 +99,7 @@ class Authenticator:
 
 
 def _scopes(claims: dict[str, Any], role: str) -> frozenset[str]:
-    """What the token allows: all that the role does, unless it names less (RFC 9068: `scope`, separated by spaces)."""
+    """The token's scopes: all scopes of the role, unless it names fewer (RFC 9068: `scope`, separated by spaces)."""
     scope = claims.get("scope")
     if scope is None:
         return SCOPES_OF_ROLE[role]

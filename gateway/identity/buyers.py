@@ -1,4 +1,4 @@
-"""Buyers: what they are counted by, where something is limited for each."""
+"""The identities under which buyers are counted, where something is limited per buyer."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from runtime.tables import accounts
 from runtime.terms import TermsMemory
 
 _RETRY_SECONDS: Final = 1.0
-# An order does not wait longer than that to be counted by its account's mailbox, too.
+# The longest time an order waits for the account's e-mail address, to be counted under that, too.
 _LOOK_UP_SECONDS: Final = 1.0
 _EMAIL: Final = select(accounts.c.email).where(accounts.c.id == bindparam("account_id"))
 _NOT_IN_TIME: Final[tuple[type[BaseException], ...]] = (TimeoutError, *VIEW_FAILED)
@@ -28,15 +28,15 @@ _log = logging.getLogger(__name__)
 
 
 def identity_key(config: Settings) -> bytes:
-    """What addresses are hashed with, at most 64 bytes: nobody else can tell whose a hash is."""
+    """The key for hashing addresses, at most 64 bytes: without it, nobody can tell whose address a hash stands for."""
     key = config.identity_key or config.jwt_secret
     return key.get_secret_value().encode()[:64]
 
 
 class Buyers:
-    """What the buyers of quick orders are counted by. A watcher of the tail: so it knows whether the shop counts buyers
-    at all, and most orders need no query. For a moment after the shop has begun to, and while Postgres is away, a
-    customer is counted by the account alone; a guest is always counted by the mailbox."""
+    """The identities of quick orders' buyers. As a watcher of the tail, it knows whether the shop counts buyers at all,
+    so most orders need no query. Just after the shop begins to count them, and while Postgres is unavailable, customers
+    are counted only by their account; guests are always counted by their mailbox."""
 
     def __init__(self, engine: AsyncEngine, identity_key: bytes) -> None:
         self._engine = engine
@@ -56,7 +56,7 @@ class Buyers:
         self._stale.set()
 
     async def run(self, watching: asyncio.Event) -> None:
-        """Reads the terms whenever they have changed, from when the tail is `watching` on."""
+        """Reads the terms whenever they have changed, once the tail is `watching`."""
         await watching.wait()
         while True:
             await self._stale.wait()
@@ -70,7 +70,7 @@ class Buyers:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def identities(self, principal: str, typed: str | None) -> tuple[str, ...]:
-        """What the buyer of an order that names the address `typed` is counted by; nothing if no buyer is counted."""
+        """The identities of the buyer of an order with the address `typed`; empty if the shop does not count buyers."""
         if is_guest(principal):
             return identities(None, None, self._identity_key, typed=typed)
         if not self._counted:
@@ -78,7 +78,7 @@ class Buyers:
         return identities(principal, await self._email_of(principal), self._identity_key, typed=typed)
 
     async def _email_of(self, principal: str) -> str | None:
-        """The account's address, if there is an account, and it can be read in time."""
+        """The account's address; None if there is no account, or it cannot be read in time."""
         account_id = account_of(principal)
         if account_id is None:
             return None

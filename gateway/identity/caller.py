@@ -16,8 +16,8 @@ NOBODY_ROLE: Final = "nobody"
 
 
 class Caller(NamedTuple):
-    """Who is asking, and until when (Unix seconds); for a sign-in, its session and the account's epoch then; for an API
-    key, its id."""
+    """The authenticated actor, and when its credentials expire (Unix seconds); for a sign-in, the session and the
+    account's epoch at that time; for an API key, its id."""
 
     actor: Actor
     expires_at: float
@@ -27,12 +27,12 @@ class Caller(NamedTuple):
 
     @property
     def sees_drafts(self) -> bool:
-        """Whether they may see all of the catalogue, and not only what is public."""
+        """Whether they may see the whole catalogue, not only what is public."""
         return self.actor.is_staff and may_see_drafts(self.actor.scopes)
 
 
 NOBODY: Final = Caller(Actor("", NOBODY_ROLE, frozenset()), float("inf"))
-"""The caller without a token, where that is allowed."""
+"""The caller of a request without a token, where that is allowed."""
 
 
 def unauthenticated(detail: str) -> Problem:

@@ -1,5 +1,6 @@
-"""Credentials created in development, which production refuses: logged when a gateway process starts, so that nobody
-wonders why they do not work. The remedy is to erase and recreate accounts, recreate keys, and rotate webhooks' secrets.
+"""Credentials created in development, which production rejects: they are logged when a gateway process starts, so that
+nobody wonders why they do not work. To fix this, erase and recreate the accounts, recreate the keys, and rotate the
+webhooks' secrets.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 async def say_what_is_refused(engine: AsyncEngine) -> None:
-    """Logs how many of each there are, as soon as Postgres is available."""
+    """Logs how many of each kind there are, as soon as Postgres is available."""
     while True:
         try:
             async with engine.connect() as connection:

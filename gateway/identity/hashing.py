@@ -1,5 +1,5 @@
-"""Passwords are hashed and checked in separate threads: never on the event loop, and never too many at a time. A check
-takes the same time whether or not there is an account, so that the time reveals nothing.
+"""Hashes and checks passwords in threads, off the event loop, and a bounded number at a time. A check takes the same
+time whether or not the account exists, so that its duration reveals nothing.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Passwords:
 
     @property
     def in_progress(self) -> int:
-        """Requests whose password is in the works, or waits."""
+        """The number of requests whose password is being hashed or checked, or waits for that."""
         return self._asked
 
     async def hash(self, password: str) -> Secret:
@@ -36,8 +36,8 @@ class Passwords:
         return Secret(await self._run(lambda: hash_password(password)))
 
     async def check(self, password: str, password_hash: str | None) -> bool:
-        """Whether it is the password of that hash, in whatever Unicode form; False without a hash, but that takes as
-        long. A password that no account can have is not checked: refusing it at once reveals nothing."""
+        """Whether this is the password of that hash, in any Unicode form. Without a hash, returns False after the same
+        time. A password that no account can have is rejected at once, which reveals nothing."""
         normal = normal_password(password)
         if normal is None:
             return False

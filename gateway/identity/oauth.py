@@ -1,5 +1,5 @@
-"""OAuth 2.0's formats (RFC 6749): the form that requests a token, the response with tokens, and errors. Errors are
-problem documents like all others, with OAuth's members `error` and `error_description` added.
+"""OAuth 2.0's formats (RFC 6749): the form that requests a token, the response with tokens, and errors, which are
+ordinary problem documents with OAuth's members `error` and `error_description` added.
 """
 
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What a route requires of its caller, as a dependency of FastAPI's."""
+"""What a route requires of its caller, as a FastAPI dependency."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _RANK: Final = {role: rank for rank, role in enumerate((NOBODY_ROLE, *ROLES))}
 
 
 class Requirement:
-    """What a route requires of its caller: at least `role`, and `scope` if it names one. A FastAPI dependency, which
-    also counts the request, if it is `limited`."""
+    """What a route requires of its caller: at least `role`, and `scope` if given. As a FastAPI dependency, it also
+    counts the request towards the caller's limits, if it is `limited`."""
 
     def __init__(
         self, role: str, scope: str | None = None, *, also_in_query: bool = False, limited: bool = True
@@ -34,7 +34,8 @@ class Requirement:
         self._also_in_query = also_in_query
 
     async def __call__(self, request: Request) -> Caller:
-        """The caller. Raises a 401, 403 or 429 Problem, and for an API key not yet known here what a view raises."""
+        """The caller. Raises a 401, 403 or 429 Problem; for an API key that has to be looked up, also what a view
+        raises."""
         edge, authorization = request.app.state["edge"], header(request, b"authorization")
         limits: Limits = edge.limits
         authenticator: Authenticator = edge.authenticator
@@ -81,8 +82,8 @@ def is_limited(dependant: Dependant) -> bool:
 
 
 async def known_query(request: Request) -> None:
-    """A FastAPI dependency for all routes: what `only_known` checks. Who asks is not known yet, so a request that is
-    refused here counts by its address, if its route is limited. Raises a 422 or 429 Problem."""
+    """A FastAPI dependency for all routes: checks what `only_known` checks. The caller is not known yet, so a request
+    that is rejected here is counted by its address, if its route is limited. Raises a 422 or 429 Problem."""
     try:
         await only_known(request)
     except Problem:

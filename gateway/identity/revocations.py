@@ -1,7 +1,7 @@
 """Credentials that are no longer valid: closed sessions, accounts with a newer epoch, revoked API keys. Each gateway
-process follows the log and keeps these in memory, so that a token is checked without any query, and refused everywhere
-a moment after the commit. It need remember only what is younger than the oldest access token that can still be valid. A
-process that starts reads that much from Postgres, retrying while it is unavailable.
+process follows the log and keeps these in memory, so that checking a token takes no query, and a revoked one is
+rejected everywhere a moment after the commit. Only revocations younger than the oldest possibly valid access token need
+be remembered. A starting process reads these from Postgres, retrying while it is unavailable.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Revocations:
-    """Told of events by the tail; asked, for every request, whether its credentials are still valid."""
+    """Follows the tail, and checks for every request whether its credentials are still valid."""
 
     def __init__(self, engine: AsyncEngine, *, token_seconds: float) -> None:
         """`token_seconds` is how long an access token is valid, or an API key is trusted without another look-up."""
@@ -65,7 +65,7 @@ class Revocations:
         return known is not None and known[0] > caller.epoch
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Has `watcher` called whenever something has been revoked and is known here."""
+        """Calls `watcher` whenever a new revocation is known here."""
         self._watchers.append(watcher)
 
     def take(self, records: list[EventRecord]) -> None:
@@ -87,8 +87,8 @@ class Revocations:
             self._tell()
 
     async def load(self, watching: asyncio.Event) -> None:
-        """Learns what was revoked before the tail began, once that is `watching` and Postgres is available. Until then,
-        earlier revocations are not known here."""
+        """Loads the revocations from before the tail began, once the tail is `watching` and Postgres is available.
+        Until then, they are not known here."""
         await watching.wait()
         while True:
             try:
@@ -129,7 +129,7 @@ class Revocations:
         self._epochs[account] = max(known, epoch), now
 
     def _forget(self) -> float:
-        """Forgets what no valid token can be old enough for; returns the current time."""
+        """Forgets revocations that are older than any valid token; returns the current time."""
         now = time.monotonic()
         oldest = now - self._memory_seconds
         while self._ended and self._ended[first := next(iter(self._ended))] < oldest:

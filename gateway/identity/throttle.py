@@ -1,4 +1,4 @@
-"""Slows guessing: attempts to sign in are counted, by address and by account, and refused beyond a limit; so are
+"""Slows down guessing: attempts to sign in are counted, by address and by account, and rejected beyond a limit; so are
 registrations, guests' orders and codes of gift cards and promotions, by address. The counts are token buckets that are
 full again after a window.
 
@@ -27,7 +27,7 @@ from runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-# How long an account remembers an address that it was signed in to from.
+# How long an address counts as known to an account after a successful sign-in.
 _KNOWN_SECONDS: Final = 90 * 86_400
 _DIGEST_BYTES: Final = 16
 
@@ -46,7 +46,7 @@ THROTTLED.allow(policy=get_args(_Name))
 
 
 class _Count(NamedTuple):
-    """One of those that an attempt is counted in, and whose."""
+    """A count that an attempt is added to: its policy and subject."""
 
     policy: Policy
     subject: str
@@ -61,13 +61,13 @@ class Attempt(NamedTuple):
     known_key: str
 
     async def succeeded(self) -> None:
-        """It was the owner: the attempt is uncounted, and the address remembered."""
+        """The password was right: the attempt no longer counts, and the address is remembered."""
         await self.throttle.forgive(self)
 
 
 class Throttle:
-    """The counts, shared by all gateways. Each takes the scope of the request: its address, and how it stands then, are
-    there."""
+    """The counts, shared by all gateways. The methods take the ASGI scope of the request, from which they read its
+    address, and in which they note the rate limit headers."""
 
     def __init__(self, redis: Redis, buckets: Buckets, config: Settings) -> None:
         self._redis = redis
@@ -91,7 +91,7 @@ class Throttle:
         address, account = _network(scope), _digest(email)
         known_key = f"guess:known:{account}:{address}"
         by_address = self._of("address", address)
-        # One after the other: an address that keeps guessing must leave no further counts.
+        # One after the other, so that an address over its limit does not add to the account's count.
         await self._count(scope, by_address)
         counts = [self._of("account-and-address", f"{account}:{address}")]
         if not await self._is_known(known_key):
@@ -112,21 +112,21 @@ class Throttle:
         await self._count(scope, self._of("guest-mails", _network(scope)))
 
     async def password_reset(self, scope: Scope) -> None:
-        """Counts a password reset that is requested. Raises a 429 Problem."""
+        """Counts a request for a password reset. Raises a 429 Problem."""
         await self._count(scope, self._of("password-resets", _network(scope)))
 
     async def gift_card(self, scope: Scope) -> None:
-        """Counts somebody who names a gift card by its code. Raises a 429 Problem."""
+        """Counts an attempt to use a gift card's code. Raises a 429 Problem."""
         await self._count(scope, self._of("gift-cards", _network(scope)))
 
     async def good_gift_card(self, scope: Scope) -> None:
-        """The code was right: it is uncounted."""
+        """The code was right: the attempt no longer counts."""
         _note(scope, [await self._buckets.give_back(*self._of("gift-cards", _network(scope)))])
 
     async def promotion_codes(self, scope: Scope, *, known: bool) -> None:
-        """Counts somebody who names promotions by codes that there are not. Who knows theirs takes nothing, and is only
-        refused once such guesses have used all up: being let in must not tell that a code is right. Raises a 429
-        Problem."""
+        """Counts an attempt to use a promotion code that does not exist. A `known` code does not count, but is
+        rejected, too, once wrong guesses have used up the limit: otherwise acceptance would reveal that a code is
+        right. Raises a 429 Problem."""
         count = self._of("promotion-codes", _network(scope))
         if known:
             self._let_in(scope, [await self._buckets.look(*count)])
@@ -134,7 +134,7 @@ class Throttle:
             await self._count(scope, count)
 
     async def forgive(self, attempt: Attempt) -> None:
-        """Uncounts an attempt, and remembers that this address is the owner's."""
+        """Takes back the count of an attempt, and remembers that this address is the owner's."""
         given_back = await asyncio.gather(*(self._buckets.give_back(*count) for count in attempt.counts))
         _note(attempt.scope, given_back)
         try:
@@ -146,18 +146,18 @@ class Throttle:
         return _Count(self._policies[name], subject)
 
     async def _is_known(self, known_key: str) -> bool:
-        """Whether somebody signed in there; while that cannot be known, nobody is taken for a stranger."""
+        """Whether the address has signed in to the account before; True while Redis cannot be asked."""
         try:
             return bool(await self._redis.exists(known_key))
         except REDIS_UNAVAILABLE:
             return True
 
     async def _count(self, scope: Scope, *counts: _Count) -> None:
-        """Counts in each. Raises a 429 Problem if one was at its limit."""
+        """Adds to each count. Raises a 429 Problem if one is at its limit."""
         self._let_in(scope, await asyncio.gather(*(self._buckets.take(*count) for count in counts)))
 
     def _let_in(self, scope: Scope, standings: Sequence[Standing]) -> None:
-        """Says how the request stands. Raises a 429 Problem if one was at its limit."""
+        """Notes the rate limit headers. Raises a 429 Problem if one of the counts is at its limit."""
         _note(scope, standings)
         for standing in standings:
             if not standing.granted:
@@ -170,8 +170,8 @@ class Throttle:
 
 
 def _note(scope: Scope, standings: Iterable[Standing]) -> None:
-    """Has the answer say how the request stands; but of an account's own count only that it refuses: how many others
-    guess there, and whether the owner has ever signed in from this address, is nobody's business."""
+    """Notes the rate limit headers for the response. An account's own count shows only if it is exceeded: it must not
+    reveal how many others guess there, or whether the owner has ever signed in from this address."""
     for standing in standings:
         if standing.policy.name != "account":
             note(scope, standing)

@@ -1,2 +1,2 @@
-"""How often somebody may ask: token buckets that all gateways share, and what clients are told about them. What counts
-as one asker is a principal, a network address, or whatever else a caller of `buckets` names."""
+"""Rate limits: token buckets that all gateways share, and the headers that tell clients about them. The subject of a
+bucket is a principal, a network address, or whatever else a caller of `buckets` names."""

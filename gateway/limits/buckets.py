@@ -1,11 +1,11 @@
 """Token buckets that all gateways share through Redis, and that cost hardly anything while nobody is near a limit.
 
-A process lets a few requests through before it tells Redis (a policy's credit), as long as more than half of a bucket
-is there; what it owes is then taken from the bucket, if need be below nothing. So quotas hold in the long run, and in
-a burst they are exceeded by at most the credit of each process. Near a limit, each request is asked for. Who has used
-up a quota is refused without asking, until there must be something again.
+While a bucket is full enough, a process lets a few requests through before it tells Redis (a policy's credit); what it
+owes is then taken from the bucket, which may go below zero. So quotas hold in the long run, and a burst exceeds them by
+at most the credit of each process. Near a limit, Redis is asked for each request. Once a quota is used up, requests are
+rejected without asking, until there must be a token again.
 
-Without Redis each process goes by what it knows, and by its own requests from then on.
+Without Redis, each process continues with what it knows, and counts its own requests.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _log = logging.getLogger(__name__)
 _TAKE: Final = Script((Path(__file__).parent / "take.lua").read_text())
 
 ANSWER_SECONDS: Final = 1.0
-"""How long Redis may take to answer before a process goes on by itself."""
+"""How long Redis may take to answer before a process continues without it."""
 _COME_BACK_SECONDS: Final = 1.0
 
-# One process lets requests through on credit only while more than this part of a burst is there.
+# A process lets requests through on credit only while more than this share of the burst is left.
 _CREDIT_ABOVE: Final = 1 / 4
 
-# Those that were first asked about are forgotten first.
+# The oldest are forgotten first.
 _ACCOUNTS_MAX: Final = 50_000
 
 
 class _Account:
-    """What this process knows of a bucket: what was left at some time (monotonic seconds), its own requests included;
-    how many of those Redis has not been told; and who waits to hear from Redis."""
+    """What this process knows about a bucket: what was left at some time (monotonic seconds), its own requests
+    included; how many of these Redis has not been told of; and the requests that wait for Redis's answer."""
 
     __slots__ = ("at", "key", "left", "owed", "policy", "waiting")
 
@@ -53,7 +53,7 @@ class _Account:
         self.waiting: list[asyncio.Future[Standing]] = []
 
     def look(self, now: float) -> float:
-        """What is left now."""
+        """The tokens that are left now."""
         policy = self.policy
         left = self.left + (now - self.at) * policy.per_second
         self.left = left = min(policy.burst, left)
@@ -61,13 +61,13 @@ class _Account:
         return left
 
     def settle(self, now: float) -> float:
-        """What to tell Redis: what is owed, except for what has come in again since."""
+        """What to tell Redis: what is owed, minus what the bucket has regained since."""
         owed = min(self.owed, self.policy.burst - self.look(now))
         self.owed = 0.0
         return owed
 
     def take(self) -> Standing:
-        """Takes a token, on this process's own account."""
+        """Takes a token without asking Redis, and notes it as owed."""
         if self.left < 1:
             return self.refusal()
         self.left -= 1
@@ -80,7 +80,7 @@ class _Account:
 
 
 class Buckets:
-    """The buckets as one gateway process sees them. `clock` gives seconds that never go back."""
+    """The buckets as one gateway process sees them. `clock` returns monotonic seconds."""
 
     def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -91,7 +91,7 @@ class Buckets:
         self._coming_back: asyncio.Task[None] | None = None
 
     def take_at_hand(self, policy: Policy, subject: str) -> Standing | None:
-        """Takes a token if that can be done without asking Redis; None if it must be asked."""
+        """Takes a token if that is possible without asking Redis; None if Redis must be asked."""
         account = self._account(policy, subject)
         left = account.look(self._clock())
         if self._coming_back is not None:
@@ -101,7 +101,7 @@ class Buckets:
         return account.take()
 
     async def take(self, policy: Policy, subject: str) -> Standing:
-        """Takes a token of the subject's bucket, if there is one."""
+        """Takes a token from the subject's bucket, if there is one."""
         standing = self.take_at_hand(policy, subject)
         if standing is not None:
             return standing
@@ -114,7 +114,7 @@ class Buckets:
         return await answer
 
     async def look(self, policy: Policy, subject: str) -> Standing:
-        """Whether there is a token in the subject's bucket, and takes none."""
+        """The standing of the subject's bucket, without taking a token."""
         account = self._account(policy, subject)
         if self._coming_back is None:
             await self._ask([account])
@@ -130,7 +130,7 @@ class Buckets:
         return Standing(policy, True, account.left)
 
     async def close(self) -> None:
-        """Stops looking for Redis, and waits for what is being asked."""
+        """Stops trying to reach Redis, and waits for outstanding answers."""
         if self._coming_back is not None:
             self._coming_back.cancel()
         await asyncio.gather(*filter(None, (self._coming_back, self._asking)), return_exceptions=True)
@@ -145,7 +145,7 @@ class Buckets:
         return account
 
     async def _ask_all(self) -> None:
-        """Asks for all who wait; while one pipeline is on its way, the next gathers."""
+        """Asks for all waiting requests; while one pipeline is on its way, the next one fills."""
         try:
             while self._to_ask:
                 accounts, self._to_ask = list(self._to_ask), {}
@@ -154,7 +154,7 @@ class Buckets:
             self._asking = None
 
     async def _ask(self, accounts: Sequence[_Account]) -> None:
-        """Tells Redis what is owed, and answers those who wait."""
+        """Tells Redis what is owed, and answers the waiting requests."""
         now = self._clock()
         asked = [(account, account.settle(now), account.waiting) for account in accounts]
         for account in accounts:
@@ -166,7 +166,7 @@ class Buckets:
         answers: list[Any]
         try:
             answers = await self._client.send(calls)
-        except Exception as error:  # whatever it is, those who wait must be told
+        except Exception as error:  # whatever it is, the waiting requests must be answered
             self._lose(error)
             answers = [error] * len(asked)
         now = self._clock()
@@ -182,7 +182,7 @@ class Buckets:
                 _tell(waiting, [_standing(account, number, granted, left) for number in range(len(waiting))])
 
     def _lose(self, error: BaseException) -> None:
-        """Goes on without Redis."""
+        """Continues without Redis."""
         if self._coming_back is None:
             _log.warning("Redis does not answer (%s): this process limits requests by itself", error)
             self._coming_back = asyncio.create_task(self._come_back())
@@ -199,7 +199,7 @@ class Buckets:
 
 
 def _standing(account: _Account, number: int, granted: int, left: float) -> Standing:
-    """Of the request that waited as the `number`-th, when so many were let in."""
+    """The standing of the `number`-th waiting request, of which `granted` were let in."""
     if number >= granted:
         return account.refusal()
     return Standing(account.policy, True, left + granted - number - 1)
@@ -207,5 +207,5 @@ def _standing(account: _Account, number: int, granted: int, left: float) -> Stan
 
 def _tell(waiting: Sequence[asyncio.Future[Standing]], standings: Sequence[Standing]) -> None:
     for answer, standing in zip(waiting, standings, strict=True):
-        if not answer.done():  # the request may have been given up
+        if not answer.done():  # the request may have been cancelled
             answer.set_result(standing)

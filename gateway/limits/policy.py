@@ -1,4 +1,4 @@
-"""Policies: how often, and how that is said to clients (draft-ietf-httpapi-ratelimit-headers)."""
+"""Policies: quotas, and their headers for clients (draft-ietf-httpapi-ratelimit-headers)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ _STANDINGS: Final = "tidegate.standings"
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
-# So much of a burst one process lets through before it asks Redis, while more than half of it is there.
+# The share of a burst that a process may let through before it asks Redis, while the bucket is full enough.
 _CREDIT_SHARE: Final = 1 / 64
 
 
 class Policy:
     """A quota: `burst` requests at once, and `per_second` in the long run. `name` is its name for clients, in the
-    metrics and in Redis. An `exact` one is asked of Redis each time: because it is small, or because what was taken is
-    sometimes given back. `said` and `standing` are its items in RateLimit-Policy and, to be filled in, RateLimit."""
+    metrics and in Redis. For an `exact` one Redis is asked each time, because it is small, or because tokens are
+    sometimes given back. `said` is its item in RateLimit-Policy, and `standing` the template of its item in
+    RateLimit."""
 
     __slots__ = ("burst", "credit", "exact", "name", "per_second", "said", "standing")
 
@@ -32,12 +33,12 @@ class Policy:
         self.said = b'"%s";q=%d;w=%d' % (name.encode(), burst, math.ceil(burst / per_second))
 
     def seconds_until(self, tokens: float, left: float) -> int:
-        """Whole seconds until there are so many."""
+        """Whole seconds until this many tokens are there."""
         return max(0, math.ceil((tokens - left) / self.per_second))
 
 
 class Standing(NamedTuple):
-    """How a request stands by a policy: whether it is let in, and the tokens that are left."""
+    """The result of counting a request by a policy: whether it is let in, and the tokens that are left."""
 
     policy: Policy
     granted: bool
@@ -49,7 +50,8 @@ class Standing(NamedTuple):
         return max(1, self.policy.seconds_until(1, self.left))
 
     def said(self) -> bytes:
-        """An item of RateLimit. `t` is when all of it is there again; for a refusal, when the next may be tried."""
+        """Its item in RateLimit. `t` is when the whole quota is available again; for a rejected request, when to
+        retry."""
         policy, granted, left = self
         if not granted:
             return policy.standing % (0, self.retry_after)
@@ -57,12 +59,12 @@ class Standing(NamedTuple):
 
 
 def note(scope: Scope, standing: Standing) -> None:
-    """Has the answer to this request say how it stands; a later standing by the same policy replaces the earlier."""
+    """Notes a standing for the headers of this request's response; a later one by the same policy replaces it."""
     scope.setdefault(_STANDINGS, {})[standing.policy.name] = standing
 
 
 def fields(scope: Scope) -> RawHeaders:
-    """The headers for the answer to this request; none if no limit applies to it."""
+    """The rate limit headers for the response to this request; none if no limit applies."""
     noted = scope.get(_STANDINGS)
     if noted is None:
         return ()

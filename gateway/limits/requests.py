@@ -1,4 +1,4 @@
-"""How many requests somebody may send: reads and writes apart, by principal and by network address."""
+"""Limits on requests: separate ones for reads and writes, by principal and by network address."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ADDRESSES_REMEMBERED: Final = 4_096
 
 
 class _Quotas(NamedTuple):
-    """Of reads, or of writes; None: no bound."""
+    """The quotas of reads or of writes; None: no limit."""
 
     of_principal: Policy | None
     of_address: Policy | None
@@ -44,8 +44,8 @@ class Limits:
         )
 
     async def count(self, scope: Scope, actor: Actor | None) -> None:
-        """Counts a request; `actor` is None if nobody is known to ask. Raises a 429 Problem. Either way the answer says
-        how the request stands."""
+        """Counts a request; `actor` is None for an unauthenticated one. Raises a 429 Problem. In either case the
+        response gets rate limit headers."""
         quotas = self._reads if scope["method"] in _READS else self._writes
         if quotas.of_address is not None and (actor is None or not actor.is_staff):
             address, policy = address_of(scope), quotas.of_address
@@ -67,8 +67,7 @@ def _heed(scope: Scope, standing: Standing) -> None:
 
 
 def address_of(scope: Scope) -> str | None:
-    """What counts as the client's address; None if it is not known: if a trusted proxy does not say for whom it asks,
-    its requests are everybody's."""
+    """The client's address for counting. None if it is unknown, because a trusted proxy does not forward it."""
     client = scope.get("client")
     if client is None or client[0] == scope.get(PROXY):
         return None

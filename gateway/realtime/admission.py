@@ -26,8 +26,8 @@ async def addresses(engine: AsyncEngine, caller: Caller, topics: Iterable[str]) 
 
 
 async def _refuse_orders_of_others(engine: AsyncEngine, caller: Caller, order_ids: list[UUID]) -> None:
-    """An order that does not exist yet may be subscribed to: it may be on its way. Nobody sees other customers' orders
-    anyway."""
+    """Rejects subscriptions to other customers' orders. An order that does not exist may be subscribed to, since it may
+    still be in a mailbox; if it turns out to be someone else's, its events are not delivered."""
     theirs = select(orders.c.id).where(orders.c.id.in_(order_ids), orders.c.customer_id != caller.actor.principal)
     try:
         async with engine.connect() as connection:

@@ -37,7 +37,7 @@ Room = Callable[[], Awaitable[None]]
 
 
 class FellBehind(Exception):
-    """More events came in than may wait while the log was read: too slow."""
+    """While the log was being read, more new events came in than may wait: the subscription is too slow."""
 
 
 class Audience:
@@ -93,7 +93,7 @@ class Subscription:
         self._live = True
 
     def take(self, packet: Packet) -> None:
-        """Takes the part of the packet after `seq`."""
+        """Delivers or holds back the part of the packet after `seq`."""
         if self._held is not None:
             self._held.append(packet)
         else:
@@ -173,9 +173,9 @@ class Hub:
     async def resume(
         self, subscription: Subscription, after: int, room: Room, *, max_events: int, max_bytes: int
     ) -> None:
-        """Delivers the log after `after`, and joins; stops if the subscription leaves meanwhile. `room` is awaited
-        before each packet. Raises what a view raises; NotThisLog if what follows is archived or replaced meanwhile; and
-        FellBehind if more than `max_events` or `max_bytes` came in while the last page was read."""
+        """Delivers the log after `after`, and then joins; stops if the subscription leaves meanwhile. `room` is awaited
+        before each packet. Raises what a view raises; NotThisLog if the rest is archived or replaced meanwhile; and
+        FellBehind if more than `max_events` or `max_bytes` came in while the last page was being read."""
         subscription.seq = after
         try:
             joined = False
@@ -193,8 +193,8 @@ class Hub:
 
     async def _next_page(self, subscription: Subscription) -> tuple[Page, bool]:
         """A page of the log after the subscription's seq, and whether the subscription has joined because this is the
-        last one. Events from the moment of joining are held back until that page is delivered, so it joins only when
-        its turn has come: waiting for a turn may take long."""
+        last page. After joining, new events are held back until that page is delivered. Waiting for a turn to read may
+        take long, so it joins only when its turn has come."""
         wanted, joined = subscription.audience.narrow, False
         async with self._turns.turn(whole_log=wanted is None), self._engine.connect() as connection:
             after, until, identity = subscription.seq, self.seq, self._tail.branches.identity

@@ -1,4 +1,4 @@
-"""Packets: runs of events, encoded once for everybody who gets them, in whichever form they are sent."""
+"""Packets: runs of events, encoded once per form for all of their receivers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 from runtime.branches import Branches
 from runtime.records import CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS, EventRecord, cloud_event
 
-# How many encodings one packet keeps. A subscription with its client's own name shares its encoding with no other.
+# How many encodings a packet keeps. Subscriptions with names of their own cannot share an encoding.
 _WRITTEN_MAX: Final = 4
 
 _json: Final = msgspec.json.Encoder()
@@ -28,7 +28,7 @@ class Packet:
     __slots__ = ("_written", "at", "bodies", "seqs", "size")
 
     def __init__(self, seqs: Sequence[int], bodies: Sequence[str], at: int = 0) -> None:
-        """`at` is the moment of the oldest of new events, in microseconds of Unix time."""
+        """`at` is the moment of the oldest event, if they are new, in microseconds of Unix time."""
         self.at = at
         self.seqs = seqs
         self.bodies = bodies
@@ -48,7 +48,7 @@ class Packet:
         return Packet(self.seqs[start:], self.bodies[start:], self.at) if start < len(self.seqs) else None
 
     def written(self, form: Form, subscription: str) -> str:
-        """The packet in a form, for subscriptions of that name: all of them share it, if names are few."""
+        """The packet in a form, for subscriptions of that name. They share it, as long as there are few names."""
         key = form, subscription
         text = self._written.get(key)
         if text is None:
@@ -70,8 +70,8 @@ def array(subscription: str, seqs: Sequence[int], bodies: Sequence[str]) -> str:
 
 @lru_cache(maxsize=8)
 def server_sent(identity: UUID) -> Form:
-    """Server-sent events of the log `identity`, each with its place there as id to resume from. All who follow one log
-    share the form."""
+    """Server-sent events of the log `identity`, each with its place in that log as the id to resume from. All receivers
+    of one log share the form."""
 
     def written(subscription: str, seqs: Sequence[int], bodies: Sequence[str]) -> str:
         return "".join(
@@ -87,7 +87,7 @@ def event_id(seq: int, identity: UUID) -> str:
 
 
 def encode(record: EventRecord, branches: Branches) -> str:
-    """The event as a CloudEvent, the form that everybody gets."""
+    """The event as a CloudEvent in JSON."""
     return _json.encode(cloud_event(record, branches.source(record.seq))).decode()
 
 

@@ -1,7 +1,7 @@
-"""Places: how many sockets and event streams one gateway process serves, for whom, and from where. Those who have not
-authenticated yet, guests, and customers each have a share, so that a quarter of the places is always left to staff; and
-there is always room to authenticate: if too many have not done so, the one that has waited longest is closed, among
-those of the address that has most of them.
+"""Places: how many sockets and event streams one gateway process serves, for whom, and from where. Unauthenticated
+clients, guests, and customers each have a share, so that a quarter of the places is always left for staff. There is
+always room to authenticate: if too many clients have not done so, the oldest connection of the address with most of
+them is closed.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Places:
         self._refusals = Refusals("sockets", _log)
 
     def take(self, caller: Caller | None, host: str | None) -> Place:
-        """A place for a caller, or for somebody who has not authenticated yet. Raises NoPlace."""
+        """A place for a caller, or for a client that has not authenticated yet. Raises NoPlace."""
         kind, principal = (UNKNOWN, None) if caller is None else (_kind(caller), caller.actor.principal)
         place = Place(kind, principal, None if host is None else network_of(host))
         self._check_address(place)
@@ -117,14 +117,15 @@ class Places:
             raise self._none("kind")
 
     def _check_address(self, place: Place) -> None:
-        """Staff's places do not count: they may share an address with anybody."""
+        """Raises NoPlace if the address has too many. Staff's places do not count, as they may share an address with
+        anyone."""
         if place.kind == _STAFF or place.address is None:
             return
         if self._of_address[place.address] >= self._max_per_address:
             raise self._none("address", place)
 
     def _make_room(self) -> None:
-        """Closes the oldest of those that have not authenticated, among those of the address that has most of them."""
+        """Closes the oldest unauthenticated connection of the address that has most of them."""
         most = Counter(place.address for place in self._unknown).most_common(1)[0][0]
         oldest = next(place for place in self._unknown if place.address == most)
         SOCKETS_REFUSED.labels(UNKNOWN).inc()

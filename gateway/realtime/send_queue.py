@@ -1,6 +1,6 @@
-"""A send queue: what is on its way to one socket or stream, bounded, in order, and without effect on others. A sending
-task exists only while there is something to send, so that an idle socket costs little; what gathers meanwhile goes out
-together. Events count as sent only once they have been: a client that is cut off is told where to resume.
+"""A send queue: what is on its way to one socket or stream, bounded, in order, and isolated from the others. A sending
+task exists only while there is something to send, so an idle socket costs little; whatever accumulates meanwhile is
+sent together. Events count as sent only after they have been, so a client that is cut off can be told where to resume.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway.realtime.packets import Form, Packet
 from runtime.metrics import FEED_BYTES, FEED_FRAMES, FEED_LAG_SECONDS
 from runtime.records import CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS
 
-# A client that takes nothing for this long is too slow.
+# A client that reads nothing for this long is too slow.
 SEND_MAX_SECONDS: Final = 20.0
 
 NOTICES_MAX: Final = 200
@@ -52,7 +52,7 @@ class _Notice(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """What is sent at once, how many items it is, and the moment of the oldest new event in it, 0 for none."""
+    """What is sent at once: the text, how many items it has, and the moment of its oldest new event, 0 for none."""
 
     text: str
     seq: int
@@ -66,7 +66,7 @@ class SendQueue:
     room; beyond it, `max_events` and `max_bytes` may wait. Past events wait outside until the queue is sent."""
 
     def __init__(self, send: Send, ended: Callable[[], None], form: Form, *, max_events: int, max_bytes: int) -> None:
-        """`ended` is called when nothing more can be sent: there is no room, or the receiver is gone, or takes nothing.
+        """`ended` is called when nothing more can be sent: the queue is full, or the receiver is gone or reads nothing.
         Events are sent in `form`."""
         self._send = send
         self._form = form
@@ -83,7 +83,7 @@ class SendQueue:
         self._writing: asyncio.Task[None] | None = None
         self._sealed = False
         self.overflowed = False
-        """Whether it ended because its receiver takes too little, and not because it is gone."""
+        """Whether it ended because its receiver is too slow, rather than gone."""
 
     @property
     def waiting(self) -> int:
@@ -96,8 +96,8 @@ class SendQueue:
         return self._notices >= _CROWDED
 
     def put(self, lane: Lane, packet: Packet, *, live: bool = True) -> None:
-        """Takes events. If live ones do not fit, nothing more is taken; past ones take no room from them, since their
-        caller awaits `flushed` first."""
+        """Adds events. If live ones do not fit, the queue ends. Past ones do not count towards the limits, because
+        their caller awaits `flushed` first."""
         if self._sealed:
             return
         if live:
@@ -109,7 +109,7 @@ class SendQueue:
         self._append(_Events(lane, packet, live))
 
     def notify(self, message: str, seq: int = 0, lanes: Sequence[Lane] = ()) -> None:
-        """Takes a notice; it may state that everything up to `seq` of some lanes was put in before it."""
+        """Adds a notice, which may state that everything up to `seq` of some lanes was added before it."""
         if self._sealed:
             return
         if self._notices >= NOTICES_MAX:
@@ -119,7 +119,7 @@ class SendQueue:
         self._append(_Notice(message, seq, lanes))
 
     def seal(self) -> None:
-        """Takes nothing more; what was put in already is still sent."""
+        """Accepts nothing more; what is already in the queue is still sent."""
         self._sealed = True
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class SendQueue:
         self._wake()
 
     async def flushed(self) -> None:
-        """Returns when everything put in so far is sent, or cannot be."""
+        """Returns when everything added so far is sent, or cannot be sent."""
         if self._writing is None:
             return
         if self._flushing is None:
@@ -215,7 +215,7 @@ class SendQueue:
 
 
 def _note(frame: _Frame) -> None:
-    """It was sent."""
+    """Counts a frame that was sent."""
     text = frame.text
     FEED_FRAMES.note()
     FEED_BYTES.note(len(text) if text.isascii() else len(text.encode()))

@@ -1,5 +1,5 @@
-"""One WebSocket of `/ws`: its caller, its subscriptions, and its messages. It promises that every subscription gets its
-part of the log, once and in order, or the socket is closed with a code and the seq to resume from. A client's mistakes
+"""One WebSocket of `/ws`: its caller, its subscriptions, and its messages. Every subscription is guaranteed its part of
+the log, once and in order; otherwise the socket is closed with a code and the seq to resume from. A client's mistakes
 are answered and counted, and do not affect others.
 """
 
@@ -100,14 +100,14 @@ class Session:
         return self._subscriptions.seq
 
     async def begin(self, first: Subscribe) -> None:
-        """The request itself asks for a subscription, which begins once the caller is known."""
+        """Begins the subscription that the request itself asks for, once the caller is known."""
         if self._caller is None:
             self._first = first
         else:
             await self.subscribe(first)
 
     async def hear(self, text: str | bytes) -> None:
-        """Takes one message from the client, once it has read enough of the answers to earlier ones."""
+        """Handles one message from the client, once the client has read enough of the answers to earlier ones."""
         if self._queue.crowded:
             await self._queue.flushed()
         if not self._allowance.take():
@@ -218,7 +218,7 @@ class Session:
             self._queue.notify(encode(Heartbeat(seq)), seq, self._subscriptions.lanes)
 
     def tell_stats(self, name: str, stats: Figures) -> None:
-        """Sends this second's figures to a subscription to `stats`; one that is behind misses some."""
+        """Sends this second's figures to a subscription to `stats`; a slow one misses some."""
         if self._queue.waiting <= self._config.socket_queue_max_events // 2:
             self._tell(Stats(name, stats))
 
@@ -228,11 +228,11 @@ class Session:
             self._end(Closing(NOT_THIS_LOG, "another_log"))
 
     def revoke(self) -> None:
-        """The token is no longer valid, or did not come in time."""
+        """Ends the socket: its token is no longer valid, or did not arrive in time."""
         self._end(Closing(UNAUTHENTICATED, "unauthenticated" if self._caller is None else "invalid_token"))
 
     def _give_up(self) -> None:
-        """Others need the place."""
+        """Ends the socket, because others need its place."""
         self._end(Closing(TRY_LATER, "too many sockets that have not authenticated"))
 
     def close(self) -> None:

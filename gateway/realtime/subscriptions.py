@@ -1,5 +1,5 @@
-"""The subscriptions of one socket, by name: what each has been sent, who may add one more, and the past of those that
-resume.
+"""The subscriptions of one socket, by name: what each has been sent, whether another may be added, and the replay of
+those that resume.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ class _Served(NamedTuple):
 
 
 class Subscriptions:
-    """What one socket subscribes to. Events go into `queue`, figures to `watcher`. `failed` is called when the past
-    cannot be read, or the socket falls behind meanwhile."""
+    """The subscriptions of one socket. Events go into `queue`, figures to `watcher`. `failed` is called if a replay
+    cannot be read, or if the socket falls behind during it."""
 
     def __init__(self, parts: Parts, queue: SendQueue, watcher: Watcher, failed: Callable[[Closing], object]) -> None:
         self._parts = parts
@@ -51,7 +51,7 @@ class Subscriptions:
 
     @property
     def lanes(self) -> list[Lane]:
-        """The way of each subscription's events."""
+        """The lane of each subscription."""
         return [lane for _, lane in self._served.values()]
 
     @property
@@ -78,8 +78,7 @@ class Subscriptions:
             raise TopicRefused("too_many_topics", f"A socket has at most {SOCKET_TOPICS_MAX} topics.")
 
     def add(self, name: str, addresses: Collection[str], after: int, principal: str) -> None:
-        """Adds a subscription to what comes after the seq `after`, which gets nothing until `start`. Raises
-        TooManyReplays."""
+        """Adds a subscription to what follows the seq `after`; nothing is sent until `start`. Raises TooManyReplays."""
         lane = Lane(json.dumps(name), after)
         subscription = self._parts.hub.subscription(addresses, partial(self._queue.put, lane))
         self._parts.hub.admit(subscription, after, principal)
@@ -90,8 +89,8 @@ class Subscriptions:
         self._served[name] = _Served(subscription, lane)
 
     def start(self, name: str) -> None:
-        """Sends the subscription's past, one subscription after another so that reading takes the memory of one, and
-        then new events. Does nothing if the socket has ended meanwhile."""
+        """Sends the subscription's replay, and then new events. A socket's replays run one after another, so that they
+        take the memory of one. Does nothing if the socket has ended meanwhile."""
         if name not in self._served:
             return
         subscription = self._served[name].subscription

@@ -1,7 +1,7 @@
 """The tail of the event log in this gateway process: every event, once, in order, whatever the feed loses.
 
-The feed brings most events the moment they are committed. When it shows a gap, or has been silent for a while, the tail
-reads the log itself. Its watchers are told of new events for as long as the process lives: the hub of all
+The feed brings most events as soon as they are committed. When it has a gap, or has been silent for a while, the tail
+reads the log itself. It passes new events to its watchers for as long as the process lives: the hub of all
 subscriptions, and the caches of this process.
 """
 
@@ -26,11 +26,11 @@ from runtime.metrics import FEED_GAPS, FEED_RESUMES
 from runtime.records import CHUNK_MAX_EVENTS, EventRecord, decode_records
 from runtime.redis_client import REDIS_UNAVAILABLE
 
-# How many messages of the feed wait for a gap before them to be read; more are dropped, since the log has them.
+# How many messages of the feed may wait while the gap before them is read; more are dropped, since the log has them.
 _AHEAD_MAX_MESSAGES: Final = 1_000
 _READ_MAX_EVENTS: Final = 1_000
-# A message of the feed that comes so long after its events only says that there are some: whoever sent it may have been
-# asleep while the log was put back to before them.
+# A message that arrives this long after its events is only a hint to read the log: its sender may have been suspended
+# while the log was restored to a state before them.
 _FRESH_SECONDS: Final = 5.0
 # How often to check that this is still the same log, even while the feed is busy.
 _LOOK_SECONDS: Final = 1.0
@@ -50,8 +50,9 @@ class Tail:
         silence_seconds: float,
         confirm: Callable[[Confirmed], Awaitable[None]] | None = None,
     ) -> None:
-        """`confirm` tells Redis how far the log has come (see `runtime.mailboxes.fence`), before anybody hears of
-        events that were read there: who wrote them may not have come to that. The feed's are confirmed."""
+        """`confirm` tells Redis the committed seq (see `runtime.mailboxes.fence`) before anyone hears of events that
+        were read from the log, because their writer may have died before it could. Events from the feed are already
+        confirmed."""
         self._engine = engine
         self._confirm = confirm
         self._silence_seconds = silence_seconds
@@ -63,10 +64,10 @@ class Tail:
         self._watchers: list[Callable[[list[EventRecord]], None]] = []
         self._interrupted = False
         self.watching = asyncio.Event()
-        """Set once watchers are told of everything: they learn of any change to what is read from then on."""
+        """Set once watchers get every event: from then on, they learn of any change to what they read."""
         self.level_at = -inf
-        """When (monotonic seconds) watchers last had all of the log: after an event of the feed without a gap, or a
-        read of the log."""
+        """When (monotonic seconds) watchers last had caught up with the log: after an event of the feed without a gap,
+        or a read of the log."""
         self._ahead: deque[list[EventRecord]] = deque()
         self._news = asyncio.Event()
 
@@ -102,9 +103,9 @@ class Tail:
         return self._branches
 
     async def check_place(self, after: int, identity: UUID | None) -> None:
-        """Raises NotThisLog unless `after` is a place in this log (of the log `identity`, if given) from which one can
-        go on. Other processes may be ahead of this one, or have noticed a replaced log earlier: so only Postgres can
-        tell. Raises what a view raises."""
+        """Raises NotThisLog unless `after` is a place in this log (of the log `identity`, if given) from which a reader
+        can continue. Other processes may be ahead of this one, or have noticed a replaced log earlier, so in doubt
+        Postgres is asked. Raises what a view raises."""
         if identity is None and self._first_seq <= after + 1 <= self._seq + 1:
             return
         async with self._engine.connect() as connection:
@@ -121,8 +122,8 @@ class Tail:
         self._news.set()
 
     def watch(self, watcher: Callable[[list[EventRecord]], None]) -> None:
-        """Calls `watcher` with all new events, in order, for as long as the tail runs; from when the log can first be
-        read, see `watching`."""
+        """Calls `watcher` with all new events, in order, for as long as the tail runs, beginning when the log can first
+        be read (see `watching`)."""
         self._watchers.append(watcher)
 
     def watch_resync(self, watcher: Callable[[], None]) -> None:
@@ -133,7 +134,7 @@ class Tail:
         """Follows the log until cancelled."""
         self._news.set()
         while True:
-            # Not `wait_for`: in Python 3.11 it forgets a cancellation that comes together with the news.
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that arrives together with the news.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._silence_seconds):
                     await self._news.wait()
@@ -168,8 +169,8 @@ class Tail:
             await self._deliver_ahead()
 
     async def _look(self) -> None:
-        """Checks which log it is. At the first check, when the log has been replaced, and when it was archived up to
-        beyond this place, the tail begins at its end: those who followed it must start over."""
+        """Checks which log it is. At the first check, if the log has been replaced, or if it has been archived beyond
+        this place, the tail begins at its end, and whatever followed it must start over."""
         async with self._engine.connect() as connection:
             state = await log.state(connection)
         self._looked_at = time.monotonic()
@@ -196,11 +197,11 @@ class Tail:
             for watcher in self._anew:
                 try:
                     watcher()
-                except Exception:  # the other watchers must be told all the same
+                except Exception:  # the other watchers must still be told
                     _log.exception("a watcher failed to handle a replaced log")
 
     async def _deliver_ahead(self) -> bool:
-        """Hands on what follows without a gap; True if something remains after one."""
+        """Hands on the messages that follow without a gap; True if some remain after a gap."""
         while self._ahead:
             # Batches of different mailboxes may be published in a different order from their commits.
             messages = sorted(filter(self._is_of_this_log, self._ahead), key=lambda records: records[0].seq)
@@ -218,8 +219,8 @@ class Tail:
         return False
 
     def _is_of_this_log(self, records: list[EventRecord]) -> bool:
-        """Whether a message of the feed is about the log that is followed. If not, one of them has been left behind:
-        looking again finds out which."""
+        """Whether a message of the feed belongs to the log that is followed. If not, one of the two is outdated; the
+        next look finds out which."""
         identity = records[0].log
         if identity is None or identity == self._branches.identity:
             return True
@@ -238,7 +239,7 @@ class Tail:
                 await self._hand_on(records[start : start + CHUNK_MAX_EVENTS])
 
     async def _tell_redis(self, read: Confirmed) -> None:
-        """Waits only for a moment: while Redis is away, nobody applies anything."""
+        """Confirms what was read. Waits only for a moment: while Redis is unavailable, nothing is applied anyway."""
         if self._confirm is None:
             return
         try:
@@ -248,7 +249,7 @@ class Tail:
             _log.warning("Redis was not told of seq %d (%s)", read.seq, type(error).__name__)
 
     async def _hand_on(self, records: list[EventRecord]) -> None:
-        """Tells the watchers, then lets other tasks run: events should go out to sockets before more come in."""
+        """Passes events to the watchers, then lets other tasks run, so that they reach sockets before more come in."""
         assert records[0].seq == self._seq + 1, f"expected seq {self._seq + 1}, got {records[0].seq}"
         self._seq = records[-1].seq
         for watcher in self._watchers:

@@ -1,7 +1,7 @@
 """Topics: what a subscriber can ask for, who may, and which events belong to which.
 
-A subscriber names a topic; internally it becomes an address that also says for whom, so that filtering is a look-up and
-happens before anything is encoded: `orders/{id}` for a customer is a different address from the one for staff.
+A subscriber names a topic; internally it becomes an address that includes the audience, so that filtering is a look-up,
+before anything is encoded: `orders/{id}` has a different address for a customer than for staff.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _uuid(text: str) -> UUID | None:
 
 
 def narrow(addresses: Iterable[str]) -> Narrow | None:
-    """How to find the past of these addresses of one caller without reading all of the log; None if it cannot be."""
+    """How to find the past of one caller's addresses without reading the whole log; None if that is not possible."""
     principal, order_ids, catalogue = None, [], False
     for each in sorted(addresses):
         name, _, particular = each.partition("@")[0].partition("/")
@@ -116,8 +116,8 @@ class _Line(msgspec.Struct, gc=False):
 
 
 class _Data(msgspec.Struct, gc=False):
-    """The parts of an event's data that decide where it goes. They are read without the event's own class, so that an
-    event written by a newer version of Tidegate still reaches its subscribers."""
+    """The parts of an event's data that determine its addresses. They are read without the event's own class, so that
+    an event of a newer release still reaches its subscribers."""
 
     customer_id: str = ""
     account_id: str = ""

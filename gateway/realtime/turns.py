@@ -1,4 +1,5 @@
-"""Turns at reading the past of the log, so that replays, however many, leave room on the database and the event loop.
+"""Turns at reading the past of the log, so that replays, however many, leave capacity on the database and the event
+loop.
 Replays of the whole log take turns, one page at a time, at a bounded number of events per second. A replay of few
 events, found by an index, does not wait for them. Long replays are limited in number, overall and per principal.
 """
@@ -14,7 +15,7 @@ from typing import Final
 from gateway.server.rate import Allowance
 
 PAGES_AT_A_TIME: Final = 2
-"""At most one of them reads the whole log. The other database connections are for other work."""
+"""At most one of them is of the whole log. The other database connections are left for other work."""
 
 _BURST_SECONDS: Final = 1.0
 
@@ -67,7 +68,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, *, whole_log: bool) -> AsyncIterator[None]:
-        """The right to read one page, first come, first served."""
+        """Waits for the right to read one page; first come, first served."""
         async with AsyncExitStack() as stack:
             if whole_log:
                 await stack.enter_async_context(self._whole_log)

@@ -1,4 +1,4 @@
-"""What waits, asked of Redis and Postgres at the moment of a scrape. What cannot be asked is left out."""
+"""Backlogs in Redis and Postgres, queried at each scrape. A source that cannot be queried is left out."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ from runtime.redis_client import REDIS_UNAVAILABLE, info
 from runtime.redis_pipeline import Client
 from runtime.settings import Settings
 
-# Of a mailbox's blocks of entries, so many are measured to tell its size.
+# How many of a mailbox's blocks of entries are sampled to estimate its size.
 _BLOCKS_MEASURED: Final = 5
 
-# For all questions to Postgres. When its connections run short, that must be seen, and not make scrapes fail: by
-# default, they have ten seconds.
+# For all queries to Postgres. A shortage of its connections must show in the scrape, not make it fail: scrapers time
+# out after ten seconds by default.
 _POSTGRES_SECONDS: Final = 3.0
 
 
 async def asked(engine: AsyncEngine, redis: Client, config: Settings) -> list[Metric]:
-    """The families of `runtime/metrics/asked.py`, with what is so now."""
+    """The families of `runtime/metrics/asked.py`, with their current values."""
     families = [*_bounds(config), *await _mailboxes(redis, config.mailbox_count)]
     until = asyncio.get_running_loop().time() + _POSTGRES_SECONDS
     for ask in (_reactions, _tasks, partial(_holds, hold_seconds=config.hold_seconds)):
@@ -91,14 +91,14 @@ async def _mailboxes(redis: Client, count: int) -> list[Metric]:
         age = max(0.0, now - entry_order(first[0][0].decode())[0] / 1000) if first else 0.0
         waiting.add_metric([str(mailbox)], length)
         oldest.add_metric([str(mailbox)], age)
-        if not isinstance(size_bytes, RedisError):  # not every provider lets everybody ask
+        if not isinstance(size_bytes, RedisError):  # some hosted servers forbid the command
             size.add_metric([str(mailbox)], size_bytes or 0)
     return [up, waiting, size, oldest, *_servers([server for server in servers if server])]
 
 
 def _servers(servers: Sequence[Mapping[str, Any]]) -> list[Metric]:
-    """What Redis says of itself; a server that lacks a figure, or may not say it, does without. A cluster's memory is
-    that of its fullest node."""
+    """Redis's own figures; those that a server lacks or hides are left out. A cluster's memory is that of its fullest
+    node."""
     fullest = max(servers, key=_fill, default={})
     families: list[Metric] = []
     for name, family in (("used_memory", REDIS_MEMORY_BYTES.family()), ("maxmemory", REDIS_MEMORY_MAX_BYTES.family())):
@@ -114,13 +114,13 @@ def _servers(servers: Sequence[Mapping[str, Any]]) -> list[Metric]:
 
 
 def _fill(server: Mapping[str, Any]) -> tuple[float, float]:
-    """How full a server is: by its bound, if it has one."""
+    """How full a server is: the share of its limit, if it has one, and the bytes used."""
     used, most = float(server.get("used_memory", 0)), float(server.get("maxmemory", 0))
     return (used / most if most else 0.0), used
 
 
 async def _reactions(engine: AsyncEngine) -> list[Metric]:
-    """How far reactions are behind."""
+    """The lag of reactions."""
     behind, late = REACTION_LAG_EVENTS.family(), REACTION_LAG_SECONDS.family()
     failing = REACTION_FAILING.family()
     for lag in await lags(engine):

@@ -1,5 +1,5 @@
-"""How sockets are closed: the codes, and what they mean to a client. Some of the WebSocket protocol's own are uvicorn's
-to send, as 1012 at shutdown."""
+"""How sockets are closed: the codes, and what they mean to a client. Some of the WebSocket protocol's own codes are
+sent by uvicorn, such as 1012 at shutdown."""
 
 from typing import Final, NamedTuple
 
@@ -30,7 +30,7 @@ MEANINGS: Final = {
 
 
 class Closing(NamedTuple):
-    """How a socket ends: with a code and a reason, or, without a code, because nobody is there to be told."""
+    """How a socket ends: with a code and a reason, or, if the client is gone, without a code."""
 
     code: int | None
     reason: str

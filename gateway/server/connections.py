@@ -1,8 +1,8 @@
-"""How many connections one gateway process holds: of all, and of each address.
+"""Bounds the connections of one gateway process: in all, and per address.
 
 The overall bound is below the process's limit of open files; the rest is reserved for the gateway itself, so that a
 crowd of clients never costs it its connections to Redis and Postgres. The bound per address does not apply to a trusted
-proxy, whose connections are everybody's. Clients that are turned away get a 503 that says why.
+proxy, whose connections serve many clients. Clients that are turned away get a 503 that says why.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Crowd:
         self._refusals = Refusals("connections", _log)
 
     def enter(self, address: str | None) -> Refused | None:
-        """Counts a connection from an address, if it is known; returns the bound that forbids it, if one does."""
+        """Counts a connection from an address, if known; returns the bound that it would exceed, if any."""
         if self._open >= self.most:
             return self._refuse("all", address)
         if address is not None:
@@ -55,7 +55,7 @@ class Crowd:
         return None
 
     def leave(self, address: str | None) -> None:
-        """Counts one less."""
+        """Counts a connection that has ended."""
         self._open -= 1
         CONNECTIONS.dec()
         if address is not None:
@@ -70,7 +70,7 @@ class Crowd:
 
 
 class Refusals:
-    """Logs that clients are refused: at once, and then every few seconds while it goes on."""
+    """Logs that clients are turned away: at once, and then every few seconds while it continues."""
 
     def __init__(self, what: str, log: logging.Logger) -> None:
         self._what = what
@@ -79,7 +79,7 @@ class Refusals:
         self._again_at = 0.0
 
     def note(self, why: str) -> None:
-        """One more was refused."""
+        """Counts one more client that was turned away."""
         self._refused += 1
         now = time.monotonic()
         if now >= self._again_at:
@@ -90,5 +90,5 @@ class Refusals:
 
 @lru_cache(maxsize=1)
 def crowd() -> Crowd:
-    """This process's."""
+    """The connections of this process."""
     return Crowd(settings(), open_files_max=files.allow_many())

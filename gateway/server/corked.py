@@ -1,5 +1,5 @@
-"""A transport that sends in one go what is written in one go: uvicorn writes the head of a response and its body one
-after the other, and each would be a system call of its own, and a packet."""
+"""A transport that combines consecutive writes: uvicorn writes the head and the body of a response separately, and each
+would be a system call and a packet of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class CorkedTransport:
-    """Sends what was written when the event loop comes round, at the latest; all else is the transport's."""
+    """Collects writes until the next iteration of the event loop; delegates everything else to the transport."""
 
     __slots__ = ("_held", "_loop", "transport")
 
@@ -41,7 +41,7 @@ class CorkedTransport:
         return getattr(self.transport, name)
 
     def uncork(self) -> asyncio.Transport:
-        """The transport, to be written to from now on."""
+        """Sends what was collected and returns the transport, to be written to directly from now on."""
         self._send()
         return self.transport
 

@@ -1,10 +1,9 @@
-"""The fast lane: routes of a fixed path, or of one with a single id in it, that are served past FastAPI's stack.
+"""The fast lane: routes with a fixed path, or with a single id in it, that bypass FastAPI's stack.
 
-FastAPI documents them like all others, and the very same functions answer; what they are spared is routing by
-pattern, dependency solving and three exit stacks, which for a small POST cost more than checking it, making it durable
-and answering together. A route asks for it with `@fast`, reads its request itself, and takes nothing but the request,
-the caller that it requires, and the id in its path. With `@ready(...)` a request without a token may be answered with
-what is at hand.
+FastAPI documents them like all others, and the same functions handle them. They skip routing by pattern, dependency
+solving and three exit stacks, which for a small POST cost more than validating it, making it durable and answering
+together. A route opts in with `@fast`, reads its request itself, and takes only the request, the caller that it
+requires, and the id in its path. With `@ready(...)`, a request without a token may be answered directly from a cache.
 """
 
 import re
@@ -23,10 +22,10 @@ from gateway.web.queries import check_known, names_of
 
 _FAST: Final = "_tidegate_fast"
 FAST_ROUTE: Final = "tidegate.route"
-"""The key in a request's scope that names its route, if it came by the fast lane."""
+"""The key in a request's scope for its route, if the fast lane serves it."""
 
 Endpoint = Callable[..., Awaitable[Response]]
-"""Is called with the request, the caller, and the id, if the route's path has one."""
+"""Called with the request, the caller, and the id, if the route's path has one."""
 _E = TypeVar("_E", bound=Endpoint)
 
 
@@ -41,7 +40,7 @@ class ReadyAnswer(Protocol):
     def body(self) -> bytes: ...
 
 
-# An id as everybody writes it. What else FastAPI takes for one, and what it refuses, is left to it.
+# An id in its usual form. Other forms are left to FastAPI, which accepts some and rejects others.
 _ID: Final = re.compile(r"(?<=/)[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?=/|\Z)")
 
 ReadyOrNot = Callable[[Scope], ReadyAnswer | None]
@@ -54,7 +53,7 @@ def fast(endpoint: _E) -> _E:
 
 
 def ready(look: ReadyOrNot) -> Callable[[_E], _E]:
-    """Marks a route's function for the fast lane. `look` is asked first whether the answer is at hand."""
+    """Marks a route's function for the fast lane. `look` is called first: it returns the answer if that is ready."""
 
     def mark(endpoint: _E) -> _E:
         setattr(endpoint, _FAST, look)
@@ -72,10 +71,10 @@ class _Lane(NamedTuple):
 
 
 class FastLane:
-    """Serves the WebSockets, and by one look-up the marked routes of `app`'s routers; the rest is left to `app`."""
+    """Serves WebSockets, and, by a single look-up, the marked routes of `app`'s routers; leaves the rest to `app`."""
 
     def __init__(self, app: FastAPI, routers: Iterable[APIRouter], sockets: Mapping[str, ASGIApp]) -> None:
-        """`sockets` says by path what serves a WebSocket there."""
+        """`sockets` are the ASGI apps that serve WebSockets, by path."""
         self._app = app
         self._sockets = sockets
         self._routes: dict[tuple[str, ...], _Lane] = {
@@ -140,7 +139,7 @@ def _around_id(route: APIRoute) -> tuple[str, ...]:
 
 
 def _requirement(route: APIRoute) -> Requirement:
-    """What the route requires of its caller; it must say so, and nothing else."""
+    """What the route requires of its caller: this must be its only dependency."""
     (dependency,) = route.dependant.dependencies
     assert isinstance(dependency.call, Requirement), f"{route.path} takes more than its request and its caller"
     return dependency.call

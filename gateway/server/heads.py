@@ -1,5 +1,5 @@
-"""Heads of responses, checked as a whole: uvicorn looks at every header with two regular expressions, and most of our
-answers have more than a dozen.
+"""Checks the heads of responses as a whole: uvicorn checks every header with two regular expressions, and most of our
+responses have more than a dozen.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, Reques
 _PLAIN_MAX: Final = 256
 _WITHOUT_BODY: Final = frozenset({204, 304})
 _LINE_END: Final = b"\r\n"
-# All that no header may contain but for the two of a line's end, which are counted.
+# The characters that no header may contain, except for those of line ends, which are counted instead.
 _CONTROLS: Final = bytes({*range(0x20), 0x7F} - {*b"\t\r\n"})
 
 _plain: Final[set[bytes]] = set()
-"""Names in lower case that are valid and say nothing of how the body is framed, or of the connection."""
+"""Header names, in lower case, that are known to be valid and affect neither the framing of the body nor the
+connection."""
 
 
 class Cycle(RequestResponseCycle):
-    """A request and its response, as uvicorn has it."""
+    """uvicorn's cycle of a request and its response, with a faster head."""
 
     _says_close = False
 
@@ -58,7 +59,7 @@ class Cycle(RequestResponseCycle):
         return head
 
     def _heed(self, name: bytes, value: bytes) -> bytes:
-        """The name as it is sent, when what the header says has been noted."""
+        """Notes what the header means for the connection; returns its name as it is sent."""
         if HEADER_RE.search(name):
             raise RuntimeError("Invalid HTTP header name.")
         name = name.lower()

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1, bounded where httptools is not, with problem documents for malformed requests.
+"""uvicorn's HTTP/1.1, with the bounds that httptools lacks, and problem documents for malformed requests.
 
 `uvicorn --http gateway.server.http1:BoundedHttp`. Bodies are bounded in `gateway.web.requests`, where a proper response
 can be sent.
@@ -24,22 +24,22 @@ from gateway.web.problems import Problem
 from runtime.addresses import network_of
 
 HEAD_MAX_BYTES: Final = 65_536
-"""Request line and headers together; checked whenever more arrives, so one read (some 256 KiB) may come on top."""
+"""Request line and headers together. It is checked whenever data arrives, so one read (some 256 KiB) may exceed it."""
 
 QUERY_MAX_BYTES: Final = 8_192
 QUERY_MAX_FIELDS: Final = 100
-"""Bounds of a query, checked before it is parsed, since it is parsed before the caller is known."""
+"""Bounds of a query, checked before it is parsed, because it is parsed before the caller is known."""
 
 PIPELINE_MAX_REQUESTS: Final = 1_000
-"""Pipelined requests that may wait for those before them. Reading pauses while any wait; if a single read brings more
-than this, the connection is closed."""
+"""How many pipelined requests may wait for those before them. Reading pauses while any wait; if a single read brings
+more than this, the connection is closed."""
 
 CONNECTION: Final = "tidegate.connection"
 """The key in a request's scope for the BoundedHttp that received it."""
 
 
 def _refusal(code: str, detail: str) -> bytes:
-    """The problem as bytes on the wire, after which the connection is closed."""
+    """The bytes of a problem response, after which the connection is closed."""
     answer = Problem(code, detail, headers={"Connection": "close"}).response()
     head = b"HTTP/1.1 %d %s\r\n" % (answer.status_code, HTTPStatus(answer.status_code).phrase.encode())
     headers = b"".join(b"%s: %s\r\n" % header for header in answer.raw_headers)
@@ -69,7 +69,7 @@ _CROWDED: Final[Mapping[connections.Refused, bytes]] = {
 # RFC 3986, 3.2.2: a name, an address, or an IPv6 address in brackets; and a port.
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
-# How many clients that were turned away at once get how long to read why.
+# How many clients that are turned away get time to read the reason, and how long.
 _LINGERING_MAX: Final = 32
 _TURNED_AWAY_SECONDS: Final = 1.0
 
@@ -77,13 +77,13 @@ httptools_impl.RequestResponseCycle = Cycle  # type: ignore[misc]  # uvicorn has
 
 
 class BoundedHttp(PatientHttp):
-    """Answers what it refuses with a problem document, and closes the connection."""
+    """Answers what it rejects with a problem document, and closes the connection."""
 
     limited: ClassVar[bool] = True
-    """Whether its connections count as clients' connections."""
+    """Whether its connections count towards the bounds on clients."""
 
     at_shutdown: Callable[[], None] | None = None
-    """Called when the gateway stops, to end a response that would go on."""
+    """Called when the gateway stops, to end an endless response."""
 
     _in_head = True
     _head_bytes = 0
@@ -97,7 +97,7 @@ class BoundedHttp(PatientHttp):
         super().connection_made(cast("asyncio.Transport", CorkedTransport(transport, self.loop)))
         if not self.limited:
             return
-        # Connections of a proxy are those of everybody behind it.
+        # A proxy's connections serve many clients.
         if self.client is not None:
             if self.client[0] in getattr(self.app, "trusted_hosts", ()):
                 self._proxy = self.client[0]
@@ -109,11 +109,11 @@ class BoundedHttp(PatientHttp):
             self._turn_away(_CROWDED[refused])
 
     def _turn_away(self, answer: bytes) -> None:
-        """Says why, and gives a bounded number of clients time to read it: if a connection is closed while data that
-        the client sent is unread, its system may discard the response."""
+        """Sends the reason, and gives a bounded number of clients time to read it: if a connection is closed while data
+        from the client is still unread, the client's system may discard the response."""
         self._turned_away = True
         self._look_no_more()
-        if self.cycle is not None and not self.cycle.response_complete:  # whatever it was about to send is too late
+        if self.cycle is not None and not self.cycle.response_complete:  # its response comes too late
             self.cycle.disconnected = True
             self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
@@ -157,7 +157,7 @@ class BoundedHttp(PatientHttp):
             self.at_shutdown()
 
     def cut(self) -> None:
-        """Ends the connection at once; what has not been sent is lost."""
+        """Aborts the connection; what has not been sent is lost."""
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -173,7 +173,7 @@ class BoundedHttp(PatientHttp):
             self.transport.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # otherwise a trailer of a chunked body, which nobody reads and nothing bounds
+        if self._in_head:  # otherwise it is a trailer of a chunked body, which is not read and would be unbounded
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -202,7 +202,7 @@ class BoundedHttp(PatientHttp):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.pipeline:  # uvicorn reads on at every answer, however many requests wait already
+        if self.pipeline:  # uvicorn resumes reading at every response, however many requests are waiting
             self.flow.pause_reading()
 
     def send_400_response(self, msg: str) -> None:

@@ -1,9 +1,9 @@
-"""How long a client may hold a connection without using it: uvicorn itself waits for ever for the rest of a request,
-and for a response to be read.
+"""Limits how long a client may hold a connection without using it: uvicorn itself waits forever for the rest of a
+request, and for a response to be read.
 
-The head and the body of a request each have a deadline, however steadily bytes drip in. Connections are checked every
-few seconds, which costs a request nothing, but lets a slow client stay that much longer. uvicorn closes connections
-that are idle between requests; WebSockets are left to `websocket`.
+The head and the body of a request each have a deadline, however steadily bytes trickle in. Connections are checked
+every few seconds, which costs requests nothing, but lets a slow client stay that much longer. uvicorn closes
+connections that are idle between requests; WebSockets are left to `websocket`.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ class PatientHttp(HttpToolsProtocol):
 
     _looking: asyncio.TimerHandle | None = None
     _awaited: Part = "head"
-    _since = 0.0  # when that was begun, or could be
+    _since = 0.0  # when the part began, or could have
     _body_seconds: float | None = None  # of this request, if it has a deadline of its own
     _whole = False  # is the last request
-    _untaken_bytes = 0  # of answers, when it was looked at last
-    _stuck = 0  # looks at which that was not less than before
+    _untaken_bytes = 0  # of responses, at the last check
+    _stuck = 0  # consecutive checks at which that had not decreased
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -65,15 +65,15 @@ class PatientHttp(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        self._since = self.loop.time()  # while an answer was on its way, the next request could take its time
+        self._since = self.loop.time()  # the next request's time starts when the response is complete
         super().on_response_complete()
 
     def give_up(self, part: Part) -> None:
-        """Ends the connection: this part of a request did not arrive in time."""
+        """Closes the connection, because this part of a request did not arrive in time."""
         self.transport.close()
 
     def _look(self) -> None:
-        """Ends the connection if it is held without being used; otherwise checks again later."""
+        """Closes the connection if the client holds it without using it; otherwise checks again later."""
         untaken_bytes = self.transport.get_write_buffer_size() if self.flow.write_paused else 0
         self._stuck = self._stuck + 1 if untaken_bytes >= self._untaken_bytes > 0 else 0
         self._untaken_bytes = untaken_bytes
@@ -91,7 +91,7 @@ class PatientHttp(HttpToolsProtocol):
         return self._body_seconds or config.request_body_seconds
 
     def _is_awaited(self) -> bool:
-        """Whether the client has to send: its request is incomplete, or has not begun."""
+        """Whether it is the client's turn to send: its request is incomplete, or has not begun."""
         if self._whole or self.flow.read_paused or self.transport.is_closing():
             return False
         return self.cycle is None or self.cycle.more_body or bool(self.cycle.response_complete)

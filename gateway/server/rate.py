@@ -1,12 +1,12 @@
-"""A token bucket: so much at once, so much a second in the long run."""
+"""A token bucket: a burst at once, and a rate in the long run."""
 
 import asyncio
 import time
 
 
 class Allowance:
-    """Fills by `per_second`, up to `burst`. `take` asks before; `spend` and `until_paid` are for a cost that is known
-    only afterwards: the allowance may then go below nothing, and has to be waited for."""
+    """Fills at `per_second`, up to `burst`. `take` asks in advance; `spend` and `until_paid` are for a cost that is
+    known only afterwards: the allowance may then go below zero, and the caller waits until it is paid off."""
 
     def __init__(self, per_second: float, burst: float) -> None:
         self._per_second = per_second

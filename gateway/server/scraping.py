@@ -1,5 +1,5 @@
-"""Scrapes of a gateway process: beside what processes count, they tell what waits in Redis and Postgres. A port of its
-own serves them for as long as any gateway process lives (see `runtime/scraping.py`)."""
+"""Scrapes of a gateway process: besides what processes count, they include the backlogs in Redis and Postgres. A
+separate port serves them for as long as any gateway process lives (see `runtime/scraping.py`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runtime.settings import Settings
 
 
 class _Unlimited(BoundedHttp):
-    """Scrapes go on while clients fill up what there is for them."""
+    """Does not count towards the bounds on clients' connections, so that scrapes work even when those are reached."""
 
     limited = False
 
@@ -29,7 +29,7 @@ def scraper(engine: AsyncEngine, redis: Client, config: Settings) -> Scraper:
 
 @asynccontextmanager
 async def listening(scraper: Scraper, config: Settings) -> AsyncIterator[None]:
-    """Serves scrapes on the port of their own meanwhile, if the settings name one."""
+    """Serves scrapes on a separate port while the context lasts, if the settings name one."""
     if config.metrics_port is None:
         yield
         return

@@ -1,5 +1,6 @@
-"""How a gateway process ends. After SIGTERM or SIGINT it is not ready any more, but serves on until load balancers have
-noticed; then uvicorn stops listening, and what goes on is brought to its end. A second signal ends it at once.
+"""How a gateway process shuts down. After SIGTERM or SIGINT it reports that it is not ready, but keeps serving until
+load balancers have noticed; then uvicorn stops listening, and requests in progress are completed. A second signal ends
+the process at once.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from runtime.settings import settings
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-# A terminal or supervisor signals the whole group, and a parent among them passes it on: that is still one request.
+# A terminal or supervisor signals the whole process group, and a parent in it passes the signal on: both count as one.
 _ONE_REQUEST_SECONDS: Final = 2.0
 
-# So many sockets may come back at the same time as they like.
+# The rate at which sockets are closed, so that their clients do not all reconnect at once.
 CLOSES_PER_SECOND: Final = 200
 
 _log = logging.getLogger(__name__)
 
 
 class Stopping:
-    """Heeds this process's signals before uvicorn does."""
+    """Handles this process's signals before uvicorn does."""
 
     def __init__(self, *, notice_seconds: float, at_close: Callable[[], None]) -> None:
-        """`at_close` is called when nothing new is accepted any more."""
+        """`at_close` is called when new connections are no longer accepted."""
         self._notice_seconds = notice_seconds
         self._at_close = at_close
         self._asked_at: float | None = None
@@ -48,7 +49,7 @@ class Stopping:
 
     @contextmanager
     def heeding_signals(self) -> Iterator[None]:
-        """Within this context a signal begins the shutdown; the previous handler is called in its turn."""
+        """Within this context a signal begins the shutdown; the previous handler is called when it is its turn."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -66,7 +67,7 @@ class Stopping:
             self._asked_at = now
             self._loop.call_soon_threadsafe(self._begin, number)
         elif now - self._asked_at > _ONE_REQUEST_SECONDS:
-            for each in _SIGNALS:  # uvicorn lets go of everything at the second one, if that is SIGINT
+            for each in _SIGNALS:  # uvicorn drops everything at the second one, if that is SIGINT
                 self._tell_before(each)
 
     def _begin(self, number: int) -> None:
@@ -82,11 +83,12 @@ class Stopping:
         before = self._before[number]
         if callable(before):
             before(number, None)
-        else:  # the system's own way, which is to end the process
+        else:  # the system's default, which ends the process
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
 
 def turn(sockets: int) -> float:
-    """In how many seconds to close one of so many sockets that all end: their clients are not to come back together."""
+    """A random delay in seconds before closing one of `sockets` sockets, so that their clients do not all reconnect
+    together."""
     return random.random() * min(settings().socket_close_seconds, sockets / CLOSES_PER_SECOND)  # noqa: S311 - jitter

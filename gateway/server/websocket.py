@@ -1,8 +1,8 @@
 """WebSockets as uvicorn speaks them, bounded where it is not: `uvicorn --ws gateway.server.websocket:BoundedWebSocket`.
 
-uvicorn bounds a message and reads no more while one waits. It leaves open how much a client may say beneath messages
-(pings, fragments), how much of it is parsed while everybody else waits, and how long a connection that was closed
-stays open because its client takes nothing. What messages say, and how many may be, is the session's business.
+uvicorn bounds the size of a message, and stops reading while one waits. It does not bound control frames and fragments,
+how much is parsed while all other connections wait, or how long a closed connection stays open because its client reads
+nothing. The content and the number of messages are left to the session.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from gateway.server.stopping import turn
 
 FRAMES_PER_SECOND: Final = 100.0
 FRAMES_BURST: Final = 1_000
-"""Of every kind. Messages have a tighter bound, but may come in fragments."""
+"""Frames of any kind. Messages have a tighter bound, but may come in fragments."""
 
 CLOSE_SECONDS: Final = 10.0
-"""How long a client has to take what was sent before its connection was closed, and the code."""
+"""How long a client has to read what was sent before the close, and the close code."""
 
-# The smallest frames are six bytes long: parsing so much takes a few milliseconds at worst.
+# How much is parsed at a time. The smallest frames have six bytes, so this takes a few milliseconds at worst.
 _SLICE_BYTES: Final = 4_096
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """Ends who says too much, and lets go of who takes nothing."""
+    """Closes connections whose clients send too much, and aborts those whose clients read nothing."""
 
     at_end: Callable[[], None] | None = None
     """Called when the connection is gone."""
@@ -64,7 +64,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             super().handle_pong(event)
 
     def send_receive_event_to_app(self) -> None:
-        """A text that is none ends the socket without the traceback that uvicorn has for it."""
+        """Invalid UTF-8 closes the socket, without the traceback that uvicorn would log."""
         if self.curr_msg_data_type == "text" and not _is_text(self.frames):
             self.frames = []
             self._fail(CloseCode.INVALID_DATA, "a text is UTF-8")
@@ -83,7 +83,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "websocket.close":
-            self.writable.set()  # a code is small, and who takes nothing now may do so later
+            self.writable.set()  # the close code is small, and a client that reads nothing now may do so later
         await super().send(message)
 
     def keepalive_timeout(self) -> None:

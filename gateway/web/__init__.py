@@ -1,7 +1,7 @@
-"""What every route says and hears in the same words: problems, queries, bodies, pages, entity tags, files. It knows
-nobody else in the gateway."""
+"""What all routes share: problems, queries, bodies, pages, entity tags, files. It imports nothing else from the
+gateway."""
 
 from typing import Final
 
 API: Final = "/api/v1"
-"""Where the API lives. Every router of it names its whole path, which is what metrics call its routes by."""
+"""The prefix of the API. Every router states its whole path, by which metrics name its routes."""

@@ -1,8 +1,8 @@
 """Exports: a query's rows as a CSV file of any length, streamed from one consistent snapshot.
 
-A batch of rows is in memory at a time. The database's connection is held while the file is on its way, so everything
-about it is bounded: how many are, how long each may take, and how long its reader may take nothing. A file that could
-not be sent whole ends without the end that HTTP asks for, so nobody takes it for whole.
+Only one batch of rows is in memory at a time. A database connection is held while the file is being sent, so everything
+is bounded: the number of concurrent exports, how long each may take, and how long its reader may stall. A file that
+cannot be sent completely ends without HTTP's end marker, so that no client takes it for complete.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from runtime.listings.columns import UTF8_MARK
 
 _log = logging.getLogger(__name__)
 
-# Few enough that the longest rows there are, together, are some megabytes; and what is handed to the socket at once, so
-# that a reader who takes anything is seen to.
+# Few enough that even the longest rows together are only some megabytes; and how much is handed to the socket at once,
+# so that any progress of the reader is noticed.
 _ROWS_AT_ONCE: Final = 200
 _PIECE_BYTES: Final = 262_144
 
 
 class Sheet(NamedTuple):
-    """A file: the names of its columns, the query of its rows, and what makes the cells of one."""
+    """A file: the names of its columns, the query for its rows, and the function that converts a row to cells."""
 
     filename: str
     columns: Sequence[str]
@@ -54,8 +54,8 @@ class Exports:
         self._running = 0
 
     async def begin(self, request: Request, sheet: Sheet, *, marked: bool = False) -> Response:
-        """The answer with the file, its first rows read already: what is wrong with the database is known before the
-        answer begins. `marked`, it begins with a byte order mark. Raises a 503 Problem when too many are."""
+        """The response with the file. Its first rows are already read, so that database errors show before the response
+        begins. If `marked`, the file begins with a byte order mark. Raises a 503 Problem if too many are running."""
         seq = seq_at_least(request)
         if self._running >= self._max_concurrent:
             raise Problem("exports_busy", "Too many exports are running; try again soon.")
@@ -72,20 +72,20 @@ class Exports:
 async def _begun(
     query: sa.Select[Any], max_seconds: float, connection: AsyncConnection
 ) -> tuple[Sequence[Any], AsyncIterator[Sequence[Any]]]:
-    """The query's first rows, and the others, so many at a time, as they all were at one moment. Postgres itself ends
-    what takes longer."""
-    await in_transaction(connection, "REPEATABLE READ")  # the moment is now, whatever was asked before
+    """The query's first rows, and an iterator over the rest in batches, all from one snapshot. Postgres itself ends the
+    transaction after `max_seconds`."""
+    await in_transaction(connection, "REPEATABLE READ")  # the snapshot is taken now, not at earlier statements
     await connection.execute(sa.text(f"SET LOCAL transaction_timeout = {int(max_seconds * 1000)}"))
     await connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))  # its reader may stall
     result = await connection.stream(query.execution_options(yield_per=_ROWS_AT_ONCE))
     rows: AsyncIterator[Sequence[Any]] = result.partitions()
-    # No tuple as default: CPython 3.11 takes an empty one for the arguments of the StopIteration it raises.
+    # The default is not a tuple: CPython 3.11 would use an empty tuple as the arguments of the StopIteration it raises.
     first: Sequence[Any] = await anext(rows, [])
     return first, rows
 
 
 class _Export(Response):
-    """Sends the file, and lets go of the connection however that ends."""
+    """Sends the file, and releases the connection however that ends."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class _Export(Response):
             try:
                 await asyncio.wait((sending, leaving), timeout=self._max_seconds, return_when=asyncio.FIRST_COMPLETED)
                 if sending.done():
-                    sending.result()  # a mistake of ours is not to look like a file that ends here
+                    sending.result()  # raises: after an error of ours, the file must not seem complete
                 else:
                     _log.info("%s was broken off: %s", self._sheet.filename, _reason(leaving))
             finally:
@@ -141,7 +141,7 @@ class _Export(Response):
             _log.warning("%s was broken off: %s", self._sheet.filename, error)
 
     async def _send_on(self, send: Send, data: bytes, *, more: bool) -> None:
-        """Sends a piece when the one before has been taken. Raises TimeoutError."""
+        """Sends a piece once the previous one has been taken. Raises TimeoutError."""
         async with asyncio.timeout(self._stall_seconds):
             await send({"type": "http.response.body", "body": data, "more_body": more})
 
@@ -159,7 +159,7 @@ class _Export(Response):
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> bytes:
-    """Lines as RFC 4180 has them."""
+    """The rows as CSV lines (RFC 4180)."""
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()

@@ -1,7 +1,7 @@
-"""The fields of `domain/fields` as pydantic knows them: in a body or a query, `Annotated[str, Checked(EMAIL)]`.
+"""The fields of `domain/fields` for pydantic: in a body or a query, `Annotated[str, Checked(EMAIL)]`.
 
-The type is looked at by pydantic, everything else by the field itself, as at every other door; `gateway.web.wording`
-says in the field's words what did not fit, and OpenAPI is told what the field's schema says.
+Pydantic checks the type, and the field itself everything else, as for all other input. `gateway.web.wording` turns
+errors into the field's words, and OpenAPI gets the field's schema.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ class _Field(Protocol):
 
 
 class Checked:
-    """Metadata of a type: the field that checks the value, and makes its one spelling of it."""
+    """Metadata of a type: the field that checks and normalizes the value."""
 
     def __init__(self, field: _Field) -> None:
         self._field = field
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         field = self._field
-        if isinstance(field, Whole):  # a query's number is written in digits: that is pydantic's to read
+        if isinstance(field, Whole):  # pydantic parses numbers, which in a query are text
             return core_schema.int_schema(ge=field.least, le=field.most)
         said = None if source is str else core_schema.to_string_ser_schema()
         return core_schema.no_info_after_validator_function(field.parse, core_schema.str_schema(), serialization=said)
@@ -42,12 +42,12 @@ class Checked:
 
 
 def personal(text: str | None) -> Personal | None:
-    """What is said about a person, as it travels in commands."""
+    """Personal data in the form in which commands carry it."""
     return None if text is None else Personal(text)
 
 
 def _number(series: str, whose: str) -> AfterValidator:
-    """Reads a number of a series however it is typed."""
+    """Normalizes a number of a series, however it was typed."""
 
     def read(typed: str) -> str:
         found = parsed_number(typed)

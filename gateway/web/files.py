@@ -1,4 +1,4 @@
-"""Files of ours that browsers fetch: with an ETag, how long to keep them, and 304 for who has them."""
+"""Our static files for browsers, with ETags, cache lifetimes, and 304."""
 
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -6,7 +6,7 @@ from starlette.types import Scope
 
 
 class Files(StaticFiles):
-    """Starlette's, with a Cache-Control of our choice."""
+    """Starlette's static files, with a Cache-Control of our choice."""
 
     def __init__(self, *, cache_control: str, **where: object) -> None:
         super().__init__(**where)  # type: ignore[arg-type]  # passed on as they are

@@ -1,4 +1,4 @@
-"""Pages by keyset: a cursor names the last row of a page, so page 10,000 costs what page 1 does."""
+"""Keyset pagination: a cursor names the last row of a page, so page 10,000 costs the same as page 1."""
 
 import base64
 import binascii
@@ -27,18 +27,18 @@ class Page(BaseModel, Generic[_T]):
 
 
 def page_of(rows: list[_T], limit: int, key: Callable[[_T], str]) -> Page[_T]:
-    """The first `limit` of `rows`, which were read one more than the page holds."""
+    """The first `limit` of `rows`, of which one more was read than the page holds."""
     items = rows[:limit]
     return Page(items=items, next_cursor=encode_cursor(key(items[-1])) if len(rows) > limit else None)
 
 
 def encode_cursor(key: str) -> str:
-    """The cursor behind the row with this key; opaque to clients."""
+    """The cursor after the row with this key; opaque to clients."""
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, kind: Callable[[str], _K]) -> _K:
-    """The key in a cursor. Raises a 422 Problem for one that we did not make."""
+    """The key in a cursor. Raises a 422 Problem if it is not one of ours."""
     try:
         return kind(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     except (ValueError, binascii.Error):
@@ -47,8 +47,8 @@ def decode_cursor(cursor: str, kind: Callable[[str], _K]) -> _K:
 
 
 def newest_first(query: _Q, table: Table, cursor: str | None, limit: int) -> _Q:
-    """The query for one page of rows by creation, newest first, and one row more. Creation times follow the log, so a
-    client that pages up to a known row has missed none; ids do not, for they are assigned before a command is
+    """The query for one page of rows and one more, by creation, newest first. Creation times follow the log, so a
+    client that pages back to a row it knows has missed none. Ids do not: they are assigned before a command is
     applied."""
     made = (table.c.created_at, table.c.id)
     query = query.order_by(*(column.desc() for column in made)).limit(limit + 1)
@@ -56,7 +56,7 @@ def newest_first(query: _Q, table: Table, cursor: str | None, limit: int) -> _Q:
 
 
 def made_key(created_at: datetime, identifier: UUID) -> str:
-    """The place of a row in such a list, for `page_of`."""
+    """The key of a row in such a list, for `page_of`."""
     return f"{microseconds(created_at)} {identifier}"
 
 

@@ -200,7 +200,7 @@ class Problem(Exception):
         return {**members, **self.extensions, **members}
 
     def response(self) -> Response:
-        """The answer with the problem document."""
+        """The response with the problem document."""
         headers = {"Cache-Control": "no-store", **self.headers}
         if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
@@ -280,7 +280,7 @@ def install(app: FastAPI) -> None:
 
 
 async def answer(request: Request, error: Exception) -> Response:
-    """The problem document of an error that was raised outside of FastAPI's own handling."""
+    """The response for an error that was raised outside FastAPI's own handling."""
     handler = next(_HANDLERS[kind] for kind in type(error).__mro__ if kind in _HANDLERS)
     if handler is _unexpected or (handler is _database and not is_unavailable(error)):
         handler = _unexpected

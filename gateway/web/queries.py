@@ -1,7 +1,7 @@
-"""Query strings: no part that the route does not know; and those that a route reads itself, in the fast lane or because
-they are a key: read, named, and told OpenAPI.
+"""Query strings: rejects parts that the route does not know; and parses and documents the queries that a route reads
+itself, in the fast lane or because they are a cache key.
 
-Every query has one canonical form, in which the order of its parts and what goes without saying do not matter.
+Every query has a canonical form, independent of the order of its parts, and without defaults.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Query(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     def canonical(self) -> bytes:
-        """The query string that says the same, without what goes without saying, sorted by name."""
+        """The equivalent query string without defaults, sorted by name."""
         said = self.model_dump(mode="json", exclude_defaults=True)
         return urlencode(sorted((name, _text(value)) for name, value in said.items())).encode()
 
@@ -35,21 +35,21 @@ _Q = TypeVar("_Q", bound=Query)
 
 
 def names_of(route: APIRoute) -> frozenset[str]:
-    """The parts of a query that a route takes, as it tells OpenAPI."""
+    """The parts of a query that a route takes, according to its OpenAPI parameters."""
     said = {part["name"] for part in (route.openapi_extra or {}).get("parameters", ()) if part["in"] == "query"}
     return frozenset(said.union(_taken_by(route.dependant)))
 
 
 def _taken_by(dependant: Dependant) -> Iterator[str]:
-    """The parts of a query that an operation takes, and what it depends on."""
+    """The parts of a query that an operation and its dependencies take."""
     yield from (field.alias for field in dependant.query_params)
     for other in dependant.dependencies:
         yield from _taken_by(other)
 
 
 def check_known(query_string: bytes, known: frozenset[str]) -> None:
-    """Raises a 422 Problem for a query string with a part that nobody reads: a filter that is misspelt would otherwise
-    filter nothing, and nobody would be told."""
+    """Raises a 422 Problem for a query string with a part that is not read: a misspelt filter would otherwise silently
+    filter nothing."""
     if not query_string:
         return
     names = dict(_parts(query_string)).keys() - known
@@ -59,7 +59,7 @@ def check_known(query_string: bytes, known: frozenset[str]) -> None:
 
 
 async def only_known(request: Request) -> None:
-    """The same as a dependency of every route."""
+    """`check_known` as a dependency of every route."""
     if request.scope["query_string"]:
         check_known(request.scope["query_string"], names_of(request.scope["route"]))
 
@@ -67,7 +67,7 @@ async def only_known(request: Request) -> None:
 def _parts(query_string: bytes) -> list[tuple[str, str]]:
     """The parts of a query string. Raises a 422 Problem for too many."""
     try:
-        # Percent-encoded bytes that are no UTF-8 become replacement characters, as everywhere in the framework.
+        # Percent-encoded bytes that are not UTF-8 become replacement characters, as everywhere in the framework.
         return parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=_PARTS_MAX)
     except ValueError:
         error = {
@@ -88,7 +88,7 @@ def parse_query(model: type[_Q], query_string: bytes) -> _Q:
 
 
 def query_parameters(model: type[Query]) -> list[dict[str, Any]]:
-    """What OpenAPI says of the parts of a query."""
+    """The OpenAPI parameters for the parts of a query."""
     schema = model.model_json_schema()
     return [
         {

@@ -1,4 +1,4 @@
-"""JSON columns as the text they hold: passed on byte for byte, parsed by nobody on the way."""
+"""JSON columns as text: passed on byte for byte, without parsing."""
 
 from typing import Any
 

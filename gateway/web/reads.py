@@ -1,12 +1,12 @@
-"""Which Postgres a read goes to: the replica, if there is one, that can be trusted and has what the read asks for, and
+"""Which Postgres a read goes to: the replica, if there is one that can be trusted and has what the read needs;
 otherwise the primary.
 
-A write's answer names the seq of its event (`Tidegate-Seq`). A read that says `If-Seq-At-Least` with it shows that
-write: all events of a command are committed together, and a replica shows the whole commit or nothing of it.
+The response to a write names the seq of its event (`Tidegate-Seq`). A read with that seq in `If-Seq-At-Least` sees the
+write: all events of a command are committed together, and a replica shows the whole commit or none of it.
 
-Only what is shown of orders, stock and the catalogue is read here. What decides (rights, sessions, the rooms that
-topics have), what is told of a command or a task, and the log and those who follow it must not be of a moment ago: that
-is read from the primary.
+Only views of orders, stock and the catalogue are read here. Whatever must not be outdated is read from the primary:
+what decisions depend on (rights, sessions, the capacity of topics), the state of commands and tasks, and the log and
+its followers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SEQ: Final = re.compile("[0-9]{1,19}")
 
 
 def seq_at_least(request: Request) -> int | None:
-    """The seq that the answer must include, if the request says so. Raises a 422 Problem for what is none."""
+    """The seq that the response must include, if the request names one. Raises a 422 Problem for an invalid one."""
     said = request.headers.get("if-seq-at-least")
     if said is None:
         return None
@@ -55,19 +55,20 @@ class Reads:
     def __init__(
         self, primary: AsyncEngine, replica: Replica | None, *, seen: Callable[[], int], wait_seconds: float
     ) -> None:
-        """`seen` is the seq that the primary's log has for certain."""
+        """`seen` returns a seq that the primary's log certainly has."""
         self._primary = primary
         self._replica = replica
         self._seen = seen
         self._wait_seconds = wait_seconds
 
     async def read(self, request: Request, view: View[_T]) -> _T:
-        """What `view` makes of a connection, as of the seq that the request names. It may be called twice. Raises what
-        a view raises, and Problems: 422 for a header that is no seq, 412 for a seq that the log has not reached."""
+        """The result of `view`, read at the seq that the request names or later. `view` may be called twice. Raises
+        what a view raises, and Problems: 422 for an invalid header, 412 for a seq that the log has not reached."""
         return await self.read_at(seq_at_least(request), view)
 
     async def read_at(self, seq: int | None, view: View[_T], *, certain: bool = False) -> _T:
-        """The same as of that seq, or of any. That the log has it may be `certain`."""
+        """The result of `view`, read at `seq` or later; None for any. If it is `certain` that the log has the seq, that
+        is not checked."""
         if self._replica is not None:
             async with AsyncExitStack() as stack:
                 return await self.hold(stack, seq, view, certain=certain)
@@ -76,7 +77,7 @@ class Reads:
             return await view(connection)
 
     async def hold(self, stack: AsyncExitStack, seq: int | None, view: View[_T], *, certain: bool = False) -> _T:
-        """The same, with the connection held until `stack` is closed."""
+        """Like `read_at`, but keeps the connection until `stack` is closed."""
         if self._replica is not None:
             try:
                 async with AsyncExitStack() as trying:
@@ -87,9 +88,9 @@ class Reads:
                         stack.push_async_callback(_let_go, trying.pop_all())
                         return shown
             except VIEW_FAILED as error:
-                if isinstance(error, TimeoutError):  # it would take as long again
+                if isinstance(error, TimeoutError):  # the primary would take as long
                     raise
-                # The replica went away, or ended what was in the way of what it had to replay.
+                # The replica became unavailable, or cancelled the query because it conflicted with its recovery.
                 _log.info("a read of the replica failed (%s) and goes to the primary", type(error).__name__)
                 REPLICA_READS.labels("failed").inc()
         connection = await stack.enter_async_context(self._primary.connect())
@@ -107,7 +108,7 @@ class Reads:
         try:
             connection = await stack.enter_async_context(replica.engine.connect())
         except VIEW_FAILED as error:
-            if not isinstance(error, PoolTimeoutError):  # then it is busy, and not away
+            if not isinstance(error, PoolTimeoutError):  # that would mean it is busy, not unavailable
                 replica.distrust(error)
             REPLICA_READS.labels("failed").inc()
             return None
@@ -117,7 +118,7 @@ class Reads:
         return connection
 
     async def _check(self, primary: AsyncConnection, seq: int | None, *, certain: bool) -> None:
-        """Raises a 412 Problem unless the log has got that far."""
+        """Raises a 412 Problem unless the log has reached this seq."""
         if seq is None or certain or seq <= self._seen():
             return
         last_seq: int = (await primary.execute(select(event_counter.c.last_seq))).scalar_one()
@@ -126,6 +127,6 @@ class Reads:
 
 
 async def _let_go(held: AsyncExitStack) -> None:
-    """Closes a connection that has shown what it was to show: if it cannot be ended in order, nothing is lost."""
+    """Closes a connection after its read; if closing fails, nothing is lost."""
     with suppress(*VIEW_FAILED):
         await held.aclose()

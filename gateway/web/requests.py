@@ -1,4 +1,4 @@
-"""Reading requests: the body within its bound and schema, and the headers that change how a write answers."""
+"""Reads requests: the body, within its bound and schema, and the headers that change how a write is answered."""
 
 import re
 from collections.abc import Iterator
@@ -34,8 +34,8 @@ _B = TypeVar("_B", bound=Body)
 
 
 async def read_body(request: Request, max_bytes: int, media_type: str = _JSON) -> bytes:
-    """The body's bytes. Raises a 415 or 413 Problem without reading more than `max_bytes`, and a 400 Problem, which
-    hardly anyone will read, if the client left before it had sent everything."""
+    """The body's bytes. Raises a 415 or 413 Problem without reading more than `max_bytes`, and a 400 Problem if the
+    client left before it had sent everything."""
     content_type = header(request, b"content-type") or ""
     if content_type != media_type and content_type.partition(";")[0].strip().lower() != media_type:
         raise Problem("unsupported_media_type", f"Send {media_type}.", headers={"Accept": media_type})
@@ -44,7 +44,7 @@ async def read_body(request: Request, max_bytes: int, media_type: str = _JSON) -
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
     size = 0
-    while True:  # not `request.stream()`, an asynchronous generator that costs more than the JSON does to parse
+    while True:  # not `request.stream()`: an async generator costs more than parsing the JSON
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise Problem("incomplete_body", "The client left before the body was complete.")
@@ -57,7 +57,7 @@ async def read_body(request: Request, max_bytes: int, media_type: str = _JSON) -
 
 
 def parse(model: type[_B], body: bytes) -> _B:
-    """The body as `model`. Raises a 400 Problem for what is no JSON, 422 for what does not fit, and for NUL in text."""
+    """The body as `model`. Raises a 400 Problem if it is not JSON, 422 if it does not fit or has NUL in text."""
     try:
         parsed = model.model_validate_json(body)
     except ValidationError as error:
@@ -71,7 +71,7 @@ def parse(model: type[_B], body: bytes) -> _B:
 
 
 def parse_json(body: bytes) -> Any:
-    """The body's JSON, whatever it says. Raises a 400 Problem for what is no JSON, and 422 for NUL in text."""
+    """The body's JSON, whatever its content. Raises a 400 Problem if it is not JSON, and 422 for NUL in text."""
     try:
         said = from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -88,7 +88,7 @@ def _refuse_nul(said: Any) -> None:
 
 
 def _not_json(said: str) -> str:
-    """Why a body is no JSON, of what the parser says: where it stopped, and the mistakes that are hard to see."""
+    """Why a body is not JSON, from the parser's message: where it stopped, and mistakes that are hard to see."""
     found = _PLACE.search(said)
     place = f" (line {found[1]}, column {found[2]})" if found else ""
     if "hex escape" in said:
@@ -99,7 +99,7 @@ def _not_json(said: str) -> str:
 
 
 def _places_of_nul(part: Any, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
-    """Where in decoded JSON text has a NUL character, which no column of Postgres can hold."""
+    """The places in decoded JSON where text contains NUL, which Postgres cannot store."""
     if isinstance(part, str):
         if "\0" in part:
             yield place
@@ -134,8 +134,8 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def preferred_wait(request: Request) -> int | None:
-    """Seconds of `Prefer: wait=N` (RFC 7240), 0 for `respond-async` alone, or None. What cannot be understood is
-    ignored, as the RFC says."""
+    """The seconds of `Prefer: wait=N` (RFC 7240), 0 for `respond-async` alone, or None. Unknown preferences are
+    ignored, as the RFC requires."""
     if header(request, b"prefer") is None:
         return None
     prefer = ", ".join(request.headers.getlist("prefer"))
@@ -146,8 +146,8 @@ def preferred_wait(request: Request) -> int | None:
 
 
 def canonical(body: bytes) -> bytes:
-    """What tells one request from another: JSON without regard to white space and the order of members (as RFC 8785 has
-    it, for the numbers that bodies hold), anything else as it is."""
+    """The canonical form by which requests are compared: JSON regardless of white space and the order of members
+    (RFC 8785, as far as numbers in bodies are concerned); anything else unchanged."""
     try:
         return msgspec.json.encode(msgspec.json.decode(body), order="deterministic")
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -155,13 +155,14 @@ def canonical(body: bytes) -> bytes:
 
 
 def body_schema(model: type[Body], media_type: str = _JSON) -> dict[str, Any]:
-    """What OpenAPI says of a body that the route reads itself. FastAPI's own reading costs more than all of ours."""
+    """The OpenAPI description of a body that the route reads itself, because FastAPI's reading costs more than all of
+    ours."""
     schema = {"$ref": _SCHEMA.format(model=model.__name__)}
     return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
 def _bodies(of: type[Body] = Body) -> list[type[Body]]:
-    """The bodies of our operations; a test may have some of its own."""
+    """The bodies of our operations, without those that a test may define."""
     ours = [model for model in of.__subclasses__() if model.__module__.startswith("gateway.")]
     return [*ours, *(each for model in ours for each in _bodies(model))]
 

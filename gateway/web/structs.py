@@ -1,4 +1,5 @@
-"""Bodies whose schema is one of the domain's structs: read as it is, and documented as it is, without a second form."""
+"""Bodies whose schema is one of the domain's structs: parsed and documented from the struct itself, without a second
+model."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ _KINDS: Final[dict[type[msgspec.Struct], tuple[tuple[str, ...], dict[str, Any]]]
 
 
 def parse_struct(kind: type[_S], body: bytes, **ours: Any) -> _S:
-    """The body as `kind`, with the members that are ours to say. Raises a 400 Problem for what is no JSON, and 422 for
-    what does not fit, with the place of the first mistake."""
+    """The body as `kind`, with the members in `ours` added, which the client may not set. Raises a 400 Problem if it is
+    not JSON, and 422 with the place of the first mistake if it does not fit."""
     said = parse_json(body)
     if isinstance(said, dict):
         for name in ours.keys() & said.keys():
@@ -46,15 +47,14 @@ def parse_struct(kind: type[_S], body: bytes, **ours: Any) -> _S:
 
 
 def struct_body(kind: type[msgspec.Struct], *ours: str, example: dict[str, Any]) -> dict[str, Any]:
-    """What OpenAPI says of such a body, which lacks the members that are ours to say."""
+    """The OpenAPI description of such a body, without the members in `ours`."""
     _KINDS[kind] = ours, example
     schema = {"$ref": _SCHEMA.format(name=_name(kind))}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def struct_schemas() -> dict[str, Any]:
-    """The schemas of all such bodies by name. What they consist of is among the schemas of the events, which tell of
-    the same structs."""
+    """The schemas of all such bodies by name. The structs that they refer to are among the schemas of the events."""
     _, schemas = msgspec.json.schema_components(list(_KINDS), ref_template=_SCHEMA)
     bodies = {}
     for kind, (ours, example) in _KINDS.items():
@@ -76,7 +76,7 @@ def _name(kind: type[msgspec.Struct]) -> str:
 
 
 def _unfit(said: str) -> dict[str, Any]:
-    """The mistake that msgspec found, in our words, as a part of an `invalid_request` problem."""
+    """The mistake that msgspec found, in our words, as an entry of an `invalid_request` problem."""
     found = _WHERE.search(said)
     place = tuple(name or number for name, number in _STEP.findall(found[1])) if found else ()
     sentence = said[: found.start()] if found else said
@@ -86,12 +86,12 @@ def _unfit(said: str) -> dict[str, Any]:
             if code in (MISSING[0], UNKNOWN[0]):
                 place = (*place, match[1])
             return {"loc": place, "msg": detail, "type": code}
-    if "`" in sentence:  # msgspec's own; what the structs say themselves has no such marks
+    if "`" in sentence:  # one of msgspec's own messages; those of the structs contain no backquotes
         return {"loc": place, "msg": ANY_OTHER[1], "type": ANY_OTHER[0]}
     return {"loc": place, "msg": f"{sentence[:1].upper()}{sentence[1:]}.", "type": ANY_OTHER[0]}
 
 
-# The first that fits.
+# The first match counts.
 _SAID: Final[tuple[tuple[str, Callable[[re.Match[str]], tuple[str, str]]], ...]] = (
     (r"Object missing required field `(.+)`", lambda _: MISSING),
     (r"Object contains unknown field `(.+)`", lambda _: UNKNOWN),

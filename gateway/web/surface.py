@@ -1,6 +1,6 @@
-"""What the routes of an app take, asked of the routes themselves: the methods of a path, the headers of requests.
+"""What the routes of an app accept, derived from the routes themselves: the methods of paths, the headers of requests.
 
-HEAD, `Allow` and CORS are decided from this, so a new route has all three without another word.
+HEAD, `Allow` and CORS are derived from this, so a new route gets all three automatically.
 """
 
 import re
@@ -13,11 +13,11 @@ from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import Scope
 
 _OF_EVERY_REQUEST: Final = ("Authorization", "Content-Type", "X-Request-ID")
-"""Headers that are read outside of the operations, or that OpenAPI describes by other means than parameters."""
+"""Headers that are read outside the operations, or that OpenAPI does not describe as parameters."""
 
 
 class Surface(NamedTuple):
-    """Every method that some route takes, every header that some operation reads, and the paths of endless answers."""
+    """All methods of the routes, all headers that operations read, and the paths with endless responses."""
 
     methods: tuple[str, ...]
     request_headers: tuple[str, ...]
@@ -37,8 +37,8 @@ def surface_of(app: FastAPI) -> Surface:
 
 
 def methods_of(app: FastAPI, scope: Scope) -> set[str]:
-    """The methods of all routes of the path that was asked for; Starlette names those of the first one only. Where the
-    path stands word for word, it is no value for a parameter of another."""
+    """The methods of all routes that match the requested path; Starlette names only those of the first one. A literal
+    path takes precedence over one with a parameter."""
     found = [(route, methods) for route, methods in _routes(app) if route.matches(scope)[0] != Match.NONE]
     exact = [methods for route, methods in found if getattr(route, "path", None) == scope["path"]]
     return {method for methods in exact or (methods for _, methods in found) for method in methods}
@@ -56,12 +56,12 @@ def _routes(app: FastAPI) -> Iterator[tuple[BaseRoute, set[str]]]:
 
 
 def _is_endless(route: BaseRoute) -> bool:
-    """Whether the route's answers go on until somebody leaves; their class says so."""
+    """Whether the route's responses last until one side leaves; their class says so."""
     return getattr(getattr(route, "response_class", None), "endless", False)
 
 
 def _headers(route: APIRoute) -> Iterator[str]:
-    """The headers that an operation reads, as it tells OpenAPI."""
+    """The headers that an operation reads, according to its OpenAPI parameters."""
     for parameter in (route.openapi_extra or {}).get("parameters", ()):
         if parameter["in"] == "header":
             yield parameter["name"]

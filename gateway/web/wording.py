@@ -1,7 +1,7 @@
-"""What did not fit, in our words: pydantic's errors as the parts of an `invalid_request` problem.
+"""Validation errors in our words: turns pydantic's errors into the entries of an `invalid_request` problem.
 
-Fields of `domain/fields` speak for themselves. For the rest (types, bounds, lists, members that are missing or unknown)
-the sentences stand here, those that other doors say as well in `domain/fields/core.py`.
+Fields of `domain/fields` have their own sentences. The others (for types, bounds, lists, missing or unknown members)
+are here, except those that other kinds of input share, which are in `domain/fields/core.py`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -51,7 +51,7 @@ _SAID_OF: Final[dict[str, Callable[[dict[str, Any]], _Said]]] = {
 
 
 def unfit(errors: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """The parts, of pydantic's errors with their context."""
+    """The entries for pydantic's errors, which must include their context."""
     for error in errors:
         code, detail = _said(error["type"], error.get("ctx") or {})
         yield {"loc": error["loc"], "msg": detail, "type": code}
@@ -73,5 +73,5 @@ def _characters(count: int) -> str:
 
 
 def _words(expected: str) -> str:
-    """Pydantic has `'a', 'b' or 'c'`."""
+    """The words in pydantic's list, which has the form `'a', 'b' or 'c'`."""
     return expected.replace("'", "").replace(" or ", ", ")

@@ -1,2 +1,2 @@
-"""From a validated request to an accepted command and its outcome. Uploads, and the jobs that read them, also come in
-here."""
+"""Turns a validated request into an accepted command and its outcome; also receives uploads, and requests the jobs that
+read them."""

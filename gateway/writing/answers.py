@@ -1,7 +1,7 @@
-"""Answers to writes with an Idempotency-Key, stored so that a repetition gets the first one, byte for byte. Answers
-made from a command's event alone (an order, its moves, a refusal, a 202) can be made again, and are not stored. Answers
-that show rows, which may change later, are stored in Redis for as long as the key is remembered, unless they become too
-many bytes: the first answer stands. Answers with secrets or personal data, and those that are too large, are never
+"""Answers to writes with an Idempotency-Key, stored so that a repetition gets the first one, byte for byte. An answer
+that depends only on the command's event (an order, its transitions, a rejection, a 202) can be made again, and is not
+stored. An answer that shows rows, which may change later, is stored in Redis for as long as the key is remembered, or
+until the answers take too many bytes. Answers with secrets or personal data, and those that are too large, are never
 stored.
 """
 
@@ -29,7 +29,7 @@ ANSWERS_KEYS: Final = ("{answers}:newer", "{answers}:older")
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """The answer to a write; `headers` are those about what was written."""
+    """The answer to a write; `headers` describe what was written."""
 
     body: str
     status: int = 200
@@ -44,7 +44,7 @@ class Answers:
     """The stored answers, shared by all gateway processes."""
 
     def __init__(self, client: Client, *, kept_seconds: int, max_bytes: int, all_max_bytes: int) -> None:
-        """`max_bytes` is the bound of one answer, `all_max_bytes` that of all together."""
+        """`max_bytes` bounds one answer, `all_max_bytes` all of them together."""
         self._client = client
         self._kept_seconds = kept_seconds
         self._max_bytes = max_bytes
@@ -57,8 +57,8 @@ class Answers:
         return (await self.first(asked, accepted, make)).response(accepted)
 
     async def first(self, asked: Ask, accepted: Accepted, make: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The command's first answer; if there is none, what `make` makes now, which is then stored. If Redis is
-        unavailable, or the answer was too large to store, a repetition shows the current state.
+        """The command's first answer; if none is stored, the one that `make` makes now, which is then stored. If Redis
+        is unavailable, or the answer was too large to store, a repetition shows the current state.
         """
         if asked.key is None:
             return await make()

@@ -1,11 +1,12 @@
-"""Admission by backlog: new orders are refused while the workers are too far behind to apply them in time, and while
-Redis's memory is nearly used up: what is left is for what makes room again, and for staff.
+"""Backpressure: new orders are rejected while the workers are too far behind to apply them in time, and while Redis is
+nearly out of memory: the rest is for whatever frees memory again, and for staff.
 
-Once a second the mailboxes are looked at, and the memory of Redis (of a cluster, every node's). What a new command
-would wait in a mailbox is at least the age of the oldest one there; and, once a mailbox has been seen busy for some
-seconds on end, its commands by the rate at which they left. A mailbox that was ever idle meanwhile says nothing about
-how fast it could be drained, and neither does a worker that was killed and is replaced in a second. Between two looks
-the numbers stand, so up to a second's worth of orders may come in beyond the bound.
+Once a second, the mailboxes and the memory of Redis (in a cluster, of every node) are checked. The wait of a new
+command in a mailbox is estimated as the age of the oldest command there; or, once the mailbox has been busy for some
+seconds without a break, as the number of its commands divided by the rate at which they left, if that is longer. A
+mailbox that was idle in between does not show how fast it could be drained; nor does it while a killed worker is being
+replaced, which takes a second. The estimate holds until the next check, so up to a second's worth of orders may exceed
+the bound.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from runtime.redis_pipeline import Client
 
 LOOK_SECONDS: Final = 1.0
 TRUSTED_SECONDS: Final = 5.0
-"""For how long a mailbox must have been busy before its rate foretells a wait."""
+"""How long a mailbox must have been busy before its rate is used to estimate the wait."""
 
 _KEPT_LOOKS: Final = 10
 
 RETRY_MAX_SECONDS: Final = 60
-"""The longest Retry-After; also what is said while nothing leaves the mailbox."""
+"""The longest Retry-After; also used while nothing leaves the mailbox."""
 
 
 class Seen(NamedTuple):
-    """A mailbox at one look: when that was and when its oldest command was posted (Unix seconds; None: it is empty),
-    the commands that wait, and how many were ever posted."""
+    """A mailbox at one check: the time, and when its oldest command was posted (Unix seconds; None if it is empty), the
+    number of commands that wait, and how many were ever posted."""
 
     at: float
     oldest: float | None
@@ -43,8 +44,8 @@ class Seen(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """What a new command would wait in a mailbox (seconds), for how many commands, and how many leave it a second (0:
-    none, or not known)."""
+    """The estimated wait of a new command in a mailbox (seconds), the commands before it, and how many leave the
+    mailbox per second (0: none, or unknown)."""
 
     seconds: float
     waiting: int
@@ -55,7 +56,7 @@ _NONE: Final = Wait(0.0, 0, 0.0)
 
 
 def expected(before: Seen | None, now: Seen) -> Wait:
-    """The wait that two looks at a mailbox foretell, which was busy between them."""
+    """The wait estimated from two checks of a mailbox that was busy between them."""
     if now.oldest is None:
         return _NONE
     age = max(0.0, now.at - now.oldest)
@@ -68,7 +69,7 @@ def expected(before: Seen | None, now: Seen) -> Wait:
 
 
 def busy_looks(before: Iterable[Seen], now: Seen) -> list[Seen]:
-    """The latest looks between which the mailbox was never idle, and this one; only so many are kept."""
+    """The latest checks between which the mailbox was never idle, including this one; a bounded number is kept."""
     if now.oldest is None:
         return []
     looks = list(before)
@@ -78,11 +79,11 @@ def busy_looks(before: Iterable[Seen], now: Seen) -> list[Seen]:
 
 
 class Backlog:
-    """The waits of all mailboxes, as this process has seen them."""
+    """The estimated waits of all mailboxes, as seen by this process."""
 
     def __init__(self, client: Client, *, mailbox_count: int, max_seconds: float, memory_max_percent: int) -> None:
-        """`max_seconds` is the bound on the wait; 0: there is none. `memory_max_percent` is the share of Redis's
-        `maxmemory`, if it has one, that may be in use."""
+        """`max_seconds` bounds the wait; 0 means no bound. `memory_max_percent` is the share of Redis's `maxmemory`, if
+        it has one, that may be in use."""
         self._client = client
         self._mailbox_count = mailbox_count
         self._max_seconds = max_seconds
@@ -109,13 +110,14 @@ class Backlog:
             )
 
     async def run(self) -> None:
-        """Looks for as long as the process lives."""
+        """Checks once a second, for as long as the process lives."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Takes one look. While Redis is away nothing is known, and nobody is refused here: posting says so itself."""
+        """Checks once. While Redis is unavailable nothing is known, and nothing is rejected here: posting fails by
+        itself."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in range(self._mailbox_count):
             pipeline.execute_command("XINFO STREAM", stream_key(mailbox))
@@ -139,7 +141,7 @@ class Backlog:
         return bool(most) and 100 * memory["used_memory"] > self._memory_max_percent * most
 
     def _retry_after(self, wait: Wait) -> int:
-        """Seconds until the mailbox has been drained below the bound."""
+        """Seconds until the wait is below the bound."""
         if not wait.per_second:
             return RETRY_MAX_SECONDS
         excess = wait.waiting - wait.per_second * self._max_seconds
@@ -147,7 +149,8 @@ class Backlog:
 
 
 def _tells(answer: Any) -> bool:
-    """Whether this is an answer: a mailbox never posted to has no stream, and Redis may be loading or hide its INFO."""
+    """Whether this is a proper answer: a mailbox that was never posted to has no stream, and Redis may be loading or
+    hide its INFO."""
     return isinstance(answer, dict)
 
 

@@ -1,7 +1,7 @@
-"""Requests that wait until the log tells something of one subject, such as a payment that its provider is asked for.
+"""Requests that wait for events about one subject, such as a payment whose provider has been asked.
 
-What is awaited may be told twice, late or not at all, so being told only ends a pause: what has happened is read from
-Postgres, anew each time.
+The awaited events may arrive twice, late or not at all, so an event is only a wake-up: the state is read from Postgres
+each time.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from runtime.records import EventRecord
 
 
 class Awaited:
-    """One request and the subject that it waits for; made by `Happenings.expect`."""
+    """One request and the subject that it waits for; created by `Happenings.expect`."""
 
     def __init__(self, *, in_vain: bool) -> None:
         self._in_vain = in_vain
@@ -23,26 +23,26 @@ class Awaited:
         self._told_by: set[UUID] = set()
 
     def tell(self, command_id: UUID) -> None:
-        """An event of this command was about the subject."""
+        """Notes that an event of this command was about the subject, and wakes the request."""
         self._told_by.add(command_id)
         self._woken.set()
 
     def give_up(self) -> None:
-        """From now on, nobody waits."""
+        """Ends the wait."""
         self._in_vain = True
         self._woken.set()
 
     async def wait(self, is_over: Callable[[], Awaitable[bool]], *, known: UUID | None, until: float) -> None:
-        """Returns when `is_over` says so, or at `until` (monotonic). It is asked whenever another command than `known`
-        has told something of the subject since it is expected; and also at once, if none is known."""
+        """Returns when `is_over` returns True, or at `until` (monotonic). `is_over` is called whenever a command other
+        than `known` has had an event about the subject since `expect`; and also at once, if `known` is None."""
         look = known is None
         while not self._in_vain and (seconds := until - monotonic()) > 0:
-            self._woken.clear()  # before asking: what happens from now on is told
+            self._woken.clear()  # before asking, so that no later event is missed
             told_by, self._told_by = self._told_by, set()
             if (look or told_by - {known}) and await is_over():
                 return
             look = False
-            with suppress(TimeoutError):  # not `wait_for`: in Python 3.11 it may forget a cancellation
+            with suppress(TimeoutError):  # not `wait_for`: in Python 3.11 it may lose a cancellation
                 async with asyncio.timeout(seconds):
                     await self._woken.wait()
 
@@ -57,14 +57,14 @@ class Happenings:
         self._stopped = False
 
     def stop(self) -> None:
-        """The process ends: nobody waits any longer, and each is answered with what is known."""
+        """Ends all waits, because the process ends; requests are answered with what is known."""
         self._stopped = True
         for waiting in self._awaited.values():
             for awaited in waiting:
                 awaited.give_up()
 
     def take(self, records: Iterable[EventRecord]) -> None:
-        """Wakes whoever waits for what these events are about."""
+        """Wakes the requests that wait for the subjects of these events."""
         if self._awaited:
             for record in records:
                 for awaited in self._awaited.get(record.subject, ()):
@@ -72,8 +72,8 @@ class Happenings:
 
     @contextmanager
     def expect(self, subject: str | None) -> Iterator[Awaited]:
-        """From now on, and while the context lasts, what is told of the subject is noticed. Nobody waits if there is no
-        subject, too many requests wait already, or the process ends."""
+        """Notices events about the subject while the context lasts. Does not wait at all if there is no subject, if too
+        many requests are waiting, or if the process ends."""
         if subject is None or self._stopped or self._requests >= self._max_requests:
             yield Awaited(in_vain=True)
             return

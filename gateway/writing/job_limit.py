@@ -1,4 +1,4 @@
-"""How many jobs a principal may have unfinished, whatever their kind."""
+"""Limits the number of unfinished jobs per principal, whatever their kind."""
 
 from typing import Final
 
@@ -12,8 +12,8 @@ RETRY_SECONDS: Final = 5
 
 
 async def check_room(engine: AsyncEngine, principal: str, *, max_unfinished: int) -> None:
-    """Raises a 429 Problem if the principal has reached the limit of unfinished jobs. Two simultaneous requests may
-    both get the last place; the limit is there against the thousandth."""
+    """Raises a 429 Problem if the principal has reached the limit of unfinished jobs. Two concurrent requests may both
+    get the last place; the limit is meant to stop hundreds, not one too many."""
     async with engine.connect() as connection:
         unfinished = await jobs.unfinished(connection, principal)
     if unfinished >= max_unfinished:

@@ -1,4 +1,4 @@
-"""Writes whose answer is made from the outcome: there is no 202 for a token, or for a secret that is shown once."""
+"""Writes whose response needs the outcome: a 202 cannot carry a token, or a secret that is shown only once."""
 
 from typing import Final
 
@@ -11,8 +11,8 @@ WAIT_SECONDS: Final = 10
 
 
 async def settled(submitter: Submitter, actor: Actor, command: Command, resource: str) -> Outcome:
-    """The outcome of the applied command. Raises a refusal as its Problem, and a 503 Problem if it takes longer: it may
-    still be applied, which does no harm when the client retries."""
+    """The outcome of the applied command. Raises a rejection as its Problem, and a 503 Problem if it takes too long:
+    the command may still be applied, which does no harm if the client retries."""
     asked = Ask(actor, key=None, fingerprint=None, wait=WAIT_SECONDS, preferred=False)
     accepted = await submitter.submit(asked, command, resource)
     if accepted.outcome is None:

@@ -1,6 +1,6 @@
-"""From a validated request to an accepted command: its ids, its mailbox, its idempotency key, and the wait. A write
-answers 202 as soon as the command is durable. With `Prefer: wait=N`, it waits for the outcome up to N seconds. A
-repeated request (same principal, key, method, path and body) joins the first one's command and gets the same answer.
+"""Turns a validated request into an accepted command: its ids, its mailbox, its idempotency key, and the wait. A write
+is answered with 202 as soon as the command is durable. With `Prefer: wait=N`, it waits up to N seconds for the outcome.
+A repeated request (same principal, key, method, path and body) joins the first one's command and gets the same answer.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class _Receipt(Response):
-    """A 202. To make a response of a body and headers takes Starlette longer than to make the body."""
+    """A 202. Starlette takes longer to build a response from a body and headers than it takes to make the body."""
 
     def __init__(self, body: bytes, location: str, headers: dict[str, str]) -> None:
         self.status_code = 202
@@ -55,7 +55,7 @@ class _Receipt(Response):
 
 
 class Accepted(NamedTuple):
-    """A durable command, and its outcome if the request waited for it and it came in time."""
+    """A durable command, and its outcome, if the request waited for it and it arrived in time."""
 
     command_id: UUID
     resource: str
@@ -76,7 +76,7 @@ class Accepted(NamedTuple):
         return headers
 
     def response(self, guest_token: str | None = None) -> Response:
-        """202: the id of what will exist, and the URL of its status; and, for a guest, the token to ask with."""
+        """The 202: the id of what will be created, the URL of its status, and, for a guest, the token for that URL."""
         command_id = text_of(self.command_id)
         url = f"{API}/commands/{command_id}"
         said = _Said(self.resource, command_id, url, msgspec.UNSET if guest_token is None else guest_token)
@@ -84,7 +84,7 @@ class Accepted(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A validated write, before it is a command: who sent which bytes, and what its headers ask for."""
+    """A validated write, before it becomes a command: who sent which bytes, and what its headers ask for."""
 
     actor: Actor
     key: str | None
@@ -128,21 +128,21 @@ class Submitter:
         self._development = development
 
     def new_resource_id(self, asked: Ask) -> UUID:
-        """An id for what a write creates. With an idempotency key its slot comes from the key, so that a repetition
-        finds the mailbox, and there the memory of the first request."""
+        """An id for what a write creates. With an idempotency key, its slot is derived from the key, so that a
+        repetition goes to the same mailbox, which remembers the first request."""
         random = random_bits()
         slot = random >> 52 if asked.key is None else slot_of_key(f"{asked.actor.principal}\n{asked.key}")
         return new_id(time.time_ns() // 1_000_000, slot, random)
 
     @staticmethod
     def new_id_beside(resource_id: UUID) -> UUID:
-        """An id for what comes of something, in the same slot."""
+        """A new id in the slot of an existing one."""
         return new_id(time.time_ns() // 1_000_000, slot_of_id(resource_id), random_bits())
 
     async def submit(self, asked: Ask, command: Command, resource: str, *, deferrable: bool = False) -> Accepted:
-        """Posts the command; `resource` is the id of what it is about. Raises 503 and 422 Problems. With a wait, the
-        result has the outcome unless it took longer; a rejection or failure is raised as its Problem. A `deferrable`
-        command is refused while the backlog is too long, unless it comes from staff or repeats another.
+        """Posts the command; `resource` is the id of what it is about. Raises 503 and 422 Problems. If the write waits,
+        the result has the outcome, unless that takes longer; a rejection or failure is raised as its Problem. A
+        `deferrable` command is rejected while the backlog is too long, unless it comes from staff or repeats another.
         """
         wait = None if not asked.wait else min(asked.wait, self._wait_max_seconds)
         if not self._waiters.has_room:
@@ -204,7 +204,7 @@ class Submitter:
         return first
 
     async def _admit(self, mailbox: int, claim: Claim | None) -> None:
-        """Raises the backlog's 503 Problem, but not for a repetition, which adds nothing to what waits."""
+        """Raises the backlog's 503 Problem, except for a repetition, which does not add to the backlog."""
         try:
             self._backlog.admit(mailbox)
         except Problem:
@@ -212,7 +212,7 @@ class Submitter:
                 raise
 
     async def _settled(self, accepted: Accepted) -> Accepted:
-        """The same, with the first command's outcome in place of a repetition's; raises rejections and failures."""
+        """`accepted` with the first command's outcome in place of a repetition's; raises rejections and failures."""
         outcome = accepted.outcome
         if outcome is None:
             return accepted

@@ -1,6 +1,7 @@
 """Files uploaded for a job: received piece by piece and stored in parts, before the job is requested. Only one part of
 each is in memory, and no connection to Postgres is held while waiting for the sender. The parts of an interrupted
-upload are deleted; if that fails too, the background process later deletes them, because no job was requested for them.
+upload are deleted; if that fails, too, the background process deletes them later, because no job was requested for
+them.
 """
 
 import asyncio
@@ -67,7 +68,7 @@ class Uploads:
             self._running -= 1
 
     async def forget(self, job_id: UUID) -> None:
-        """Deletes what was kept."""
+        """Deletes a stored upload."""
         try:
             async with self._engine.begin() as connection:
                 await connection.execute(sa.delete(job_parts).where(job_parts.c.job_id == job_id))
@@ -98,7 +99,7 @@ class Uploads:
         return Uploaded(size, digest.digest())
 
     async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
-        """The body as it comes."""
+        """The body, piece by piece."""
         stream = request.stream()
         while True:
             try:

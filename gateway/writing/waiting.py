@@ -1,7 +1,7 @@
 """Requests that wait for their command's outcome, and the reply channel that brings it.
 
-The channel may lose an outcome; Postgres does not. So a request looks there before it gives up, and all of them do when
-the feed has been interrupted or silent for a while.
+The channel may lose an outcome, but Postgres does not. So a request checks there before it gives up, and all requests
+do so when the feed has been interrupted or silent for a while.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from runtime.records import Outcome, current, decode_outcomes, microseconds
 # How often to ask Postgres for the outcomes of repeated requests.
 _LOOK_SECONDS: Final = 0.05
 
-# How much longer requests wait once their process ends: most outcomes are back by then.
+# How much longer requests wait when their process ends: most outcomes arrive within this time.
 _LAST_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ def _give_up(expected: Expected) -> None:
 
 
 class Waiters:
-    """The outcomes this gateway process waits for, by command id; several requests that repeat each other may wait for
-    the same one."""
+    """The outcomes that this gateway process waits for, by command id; repeated requests may wait for the same one."""
 
     def __init__(self, engine: AsyncEngine, *, max_requests: int) -> None:
         self._engine = engine
@@ -58,19 +57,19 @@ class Waiters:
 
     @property
     def open(self) -> int:
-        """Requests that wait."""
+        """The number of waiting requests."""
         return self._requests
 
     def expect(self, command_id: UUID) -> Expected:
-        """Call before the command is posted, because its outcome may be back before the post is acknowledged. `wait` or
-        `forget` must follow."""
+        """Registers a request. Call it before the command is posted, because the outcome may arrive before the post is
+        acknowledged. `wait` or `forget` must follow."""
         expected: Expected = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(command_id, []).append(expected)
         self._requests += 1
         return expected
 
     def forget(self, command_id: UUID, expected: Expected) -> None:
-        """This request no longer waits."""
+        """Removes a request that no longer waits."""
         self._requests -= 1
         requests = self._waiting[command_id]
         requests.remove(expected)
@@ -80,7 +79,7 @@ class Waiters:
 
     async def wait(self, command_id: UUID, expected: Expected, seconds: float) -> Outcome | None:
         """The outcome of an expected command, or None if it takes longer."""
-        # Its own future and timer cost a request less than `asyncio.timeout` around `asyncio.shield`.
+        # A future and a timer of its own cost less than `asyncio.timeout` around `asyncio.shield`.
         timer = expected.get_loop().call_later(min(seconds, self._longest_seconds), _give_up, expected)
         try:
             outcome = await expected
@@ -90,8 +89,8 @@ class Waiters:
             self.forget(command_id, expected)
 
     async def watch(self, command_id: UUID, seconds: float) -> Outcome | None:
-        """The outcome of a command that another request posted, or None if it takes longer. No reply comes for it
-        here: Postgres is asked every now and then, for everything that is watched at once."""
+        """The outcome of a command that another request posted, or None if it takes longer. Its reply goes elsewhere,
+        so Postgres is polled, with one query for all watched commands."""
         expected = self.expect(command_id)
         self._watched.add(command_id)
         if self._watching is None:
@@ -99,14 +98,14 @@ class Waiters:
         return await self.wait(command_id, expected, seconds)
 
     def stop(self) -> None:
-        """The process ends: nobody waits for much longer, so that each is told where to ask later."""
+        """Shortens all waits, because the process ends: each request is told where to ask later."""
         self._longest_seconds = _LAST_SECONDS
         for requests in self._waiting.values():
             for expected in requests:
                 expected.get_loop().call_later(_LAST_SECONDS, _give_up, expected)
 
     def deliver(self, message: str) -> None:
-        """Takes a message of the reply channel."""
+        """Handles a message of the reply channel."""
         for outcome in decode_outcomes(message):
             self._resolve(outcome)
 
@@ -118,8 +117,8 @@ class Waiters:
             task.add_done_callback(self._looking.discard)
 
     async def run(self, silence_seconds: float) -> None:
-        """Until cancelled, looks in Postgres for outcomes that requests have awaited this long: if a worker or Redis
-        dies between the commit and the message, the outcome is never sent."""
+        """Until cancelled, looks in Postgres for outcomes that requests have awaited for `silence_seconds`: if a worker
+        or Redis dies between the commit and the message, the outcome is never sent."""
         known: set[UUID] = set()
         while True:
             await asyncio.sleep(silence_seconds)

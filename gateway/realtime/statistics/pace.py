@@ -12,7 +12,7 @@ _MAX_SHARE: Final = 0.05
 
 
 class Pace:
-    """Every few seconds at most; and the longer a look took, the rarer, so that it never becomes a load."""
+    """Limits looks to one every few seconds, and to fewer the longer they take, so that they never become a load."""
 
     def __init__(self) -> None:
         self._again_at = 0.0
@@ -24,7 +24,7 @@ class Pace:
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """The block looks. One that fails is a load like any other, and is not repeated sooner."""
+        """Wraps a look. A failed one is a load, too, so it is not repeated any sooner."""
         began = time.monotonic()
         try:
             yield

@@ -1,5 +1,5 @@
 """The last ten minutes, for the beginning of a chart: a sample of the figures every few seconds. Pure: earlier orders
-are passed in once, from the table of orders; then each second's figures are taken as they come.
+are passed in once, from the table of orders, and then each second's figures.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The stock in the live figures: what runs low, and how much is left of what sells fast. Queries Postgres from time to
-time, never so often as to be a load, and keeps the last results in between.
+time, too rarely to be a load, and keeps the last results in between.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The topic `stats`: live figures, each second, for its watchers; nothing is counted while there are none. The window
-comes from the log, what runs low or waits from Postgres, and the backlog from Redis, each at its own pace, so that the
-absence of one does not hold up the rest.
+comes from the log, what runs low or waits from Postgres, and the backlog from Redis, each at its own pace, so that if
+one is unavailable the others continue.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from runtime.redis_client import REDIS_UNAVAILABLE
 
 _PAST_PAGE_EVENTS: Final = 2_000
 _PAST_MAX_EVENTS: Final = 200_000
-# How long the figures wait for the names of new SKUs; then they are sent without.
+# How long the figures wait for the names of new SKUs before they are sent without them.
 _NAMES_SECONDS: Final = 0.3
 # A backlog read longer ago than this counts as unknown.
 _BACKLOG_GOOD_SECONDS: Final = 3.0
-# A timer that was early by less sleeps this much longer.
+# If a timer fires early, sleep at least this much longer.
 _EARLY_SECONDS: Final = 0.001
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,8 @@ class Watcher(Protocol):
 
 
 async def next_second() -> None:
-    """Waits until the clock shows another second. Timers go by a clock of their own, and may be early by this one."""
+    """Waits until the wall clock shows the next second. Timers use the monotonic clock, and may fire early by this
+    one."""
     now = int(time.time())
     while int(time.time()) == now:
         await asyncio.sleep(max(_EARLY_SECONDS, 1.0 - time.time() % 1.0))
@@ -88,7 +89,7 @@ class Statistics:
         self._wanted.set()
 
     def unwatch(self, watcher: Watcher, name: str) -> None:
-        """Ends that."""
+        """Stops sending the figures to it."""
         self._watchers.pop((watcher, name), None)
         if not self._watchers:
             self._wanted.clear()

@@ -73,7 +73,8 @@ class _Refused(msgspec.Struct, gc=False):
 
     @property
     def is_order(self) -> bool:
-        """Whether an order was lost. A checkout that is refused for anything but its goods is still being filled in."""
+        """Whether an order was lost. A checkout that is rejected for anything but its goods is just not complete
+        yet."""
         return self.command == PlaceOrder.__name__ or (
             self.command == CompleteCheckout.__name__ and self.code == INSUFFICIENT_STOCK
         )

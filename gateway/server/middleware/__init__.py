@@ -1,7 +1,8 @@
-"""What stands around the app: pure ASGI, because Starlette's helper class for middleware is slow and breaks streaming.
+"""The middleware around the app: pure ASGI, because Starlette's helper class for middleware is slow and breaks
+streaming.
 
-`around` is the only way in. A small answer pays for one wrapped `send` and a few headers that are made beforehand;
-what costs more (compressing, CORS) is entered only by the requests that ask for it.
+`around` is the only entry. A small response pays for one wrapped `send` and a few precomputed headers; the costlier
+middleware (compression, CORS) is entered only by requests that need it.
 """
 
 from collections.abc import Iterable
@@ -19,15 +20,15 @@ from runtime import tracing
 from runtime.settings import Settings
 
 _EXPOSED: Final = ("X-Process-Time", "X-Request-ID")
-"""Headers of every answer."""
+"""Headers of every response."""
 
 
 def around(app: ASGIApp, config: Settings, surface: Surface, answered_headers: Iterable[str]) -> ASGIApp:
-    """The app, compressed, shared with the origins of the settings if there are any, observed, and with HEAD.
-    `answered_headers` are those of single operations, which scripts of other origins may read as well."""
+    """The app with compression, CORS for the origins in the settings (if any), observation, and HEAD.
+    `answered_headers` are response headers of single operations, which scripts of other origins may read, too."""
     app = Compressed(app, min_bytes=config.compress_min_bytes)
     if config.cors_origins:
-        # Tokens come in a header that scripts set themselves, so no browser need be trusted with credentials.
+        # Scripts set the token's header themselves, so browsers need not send credentials.
         app = CORSMiddleware(
             app,
             allow_origins=config.cors_origins,

@@ -1,6 +1,6 @@
-"""GZip for responses that are worth it, by Starlette's responder, which is entered only for those.
+"""GZip for responses that are worth compressing, by Starlette's responder, which is entered only for those.
 
-Whether it is shows in the head of an answer: most say their length there, and the small ones pass as they are.
+This is decided from the head of a response: most state their length there, and small ones are passed on unchanged.
 """
 
 import re
@@ -13,23 +13,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _SEEN_TO: Final = "tidegate.compressed"
 
 _LEVEL: Final = 5
-"""Of 9. JSON and CSV are hardly smaller beyond it, and take up to three times as long."""
+"""Of 9. Beyond it, JSON and CSV hardly get any smaller, but take up to three times as long."""
 
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
-# RFC 9110, 12.5.3: a quality of 0 means that it is not wanted.
+# RFC 9110, 12.5.3: a quality of 0 means "not acceptable".
 _GZIP: Final = re.compile(
     rb"(?:^|,)\s*(?:x-)?gzip\s*(?:;\s*q\s*=\s*(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)", re.IGNORECASE
 )
 
 
 def accepts_gzip(accept_encoding: bytes) -> bool:
-    """Whether an Accept-Encoding header names gzip as welcome."""
+    """Whether an Accept-Encoding header accepts gzip."""
     return accept_encoding == b"gzip" or _GZIP.search(accept_encoding) is not None
 
 
 def is_compressed(scope: Scope) -> None:
-    """Sends the response to this request as it is: its encoding has been taken care of."""
+    """Sends the response to this request unchanged, because it is already encoded."""
     scope[_SEEN_TO] = True
 
 
@@ -62,7 +62,7 @@ class Compressed:
         return start["status"] in _WITHOUT_BODY
 
     def _responder(self, scope: Scope) -> IdentityResponder:
-        """Either one says `Vary: Accept-Encoding`."""
+        """The responder that compresses, or the one that does not; both send `Vary: Accept-Encoding`."""
         for name, value in scope["headers"]:
             if name == b"accept-encoding" and accepts_gzip(value):
                 return GZipResponder(self._app, self._min_bytes, compresslevel=_LEVEL)

@@ -7,11 +7,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """Passes HEAD to the app as GET, and ends the response after its head; to an app that goes on sending, the client
-    has left. For endless responses HEAD is passed on as it is, and the app answers 405."""
+    """Passes HEAD to the app as GET, and ends the response after its head; to an app that keeps sending, the client
+    seems to have left. For endless responses, HEAD is passed on unchanged, and the app answers 405."""
 
     def __init__(self, app: ASGIApp, endless: Iterable[re.Pattern[str]]) -> None:
-        """`endless`: the paths of endless responses."""
+        """`endless` are the paths with endless responses."""
         self._app = app
         self._endless = tuple(endless)
 

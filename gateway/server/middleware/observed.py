@@ -1,4 +1,4 @@
-"""Around every request: an id to find it by, how long it took, and the headers that tell browsers how to treat it."""
+"""Adds to every response an id to find it by, how long it took, and the headers that tell browsers how to treat it."""
 
 import re
 import time
@@ -20,7 +20,7 @@ _PROCESS_TIME: Final = b"x-process-time"
 _CACHE_CONTROL: Final = b"cache-control"
 _NO_STORE: Final = (_CACHE_CONTROL, b"no-store")
 
-# Requests that take longer may be looked up by their ids.
+# The ids of slower requests are noted as exemplars.
 _SLOW_SECONDS: Final = 0.05
 
 _OF_FILES: Final = frozenset({"GET"})
@@ -28,8 +28,8 @@ _OF_FILES: Final = frozenset({"GET"})
 
 class Observed:
     """Adds X-Request-ID (the client's own, if it sent a valid one), X-Process-Time (seconds until the response began),
-    the security headers, and how the request stands by its limits; measures by route and status. A response that does
-    not say it may be cached must not be: most are personal, hold a secret, or are a momentary error."""
+    the security headers, and the rate limit headers; measures by route and status. Unless a response says otherwise, it
+    must not be cached: most are personal, contain a secret, or are a temporary error."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -79,7 +79,7 @@ def route_of(scope: Scope) -> str:
 
 
 def method_of(scope: Scope) -> str:
-    """The request's method if its route has it, else `other`: clients may send any."""
+    """The request's method if its route has it, otherwise `other`, since clients may send anything."""
     method: str = scope["method"]
     if FAST_ROUTE in scope:
         return method

@@ -1,6 +1,6 @@
-"""What browsers are told about every response: it is data, not to be run, framed or sniffed.
+"""Security headers: they tell browsers that a response is data, not to be run, framed or sniffed.
 
-The headers are made once; a page of ours that is more than data says so with `lets_run`.
+The headers are precomputed; pages of ours that run scripts declare that with `lets_run`.
 """
 
 from typing import Final
@@ -18,7 +18,7 @@ _ALWAYS: Final[RawHeaders] = (
 )
 _DATA: Final[RawHeaders] = (*_ALWAYS, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"))
 
-# A year. Said only over https, where browsers listen to it (RFC 6797, 7.2).
+# A year. Sent only over https; over http, browsers ignore it (RFC 6797, 7.2).
 _ONLY_HTTPS: Final = (b"strict-transport-security", b"max-age=31536000")
 _DATA_HTTPS: Final[RawHeaders] = (*_DATA, _ONLY_HTTPS)
 
@@ -29,7 +29,7 @@ def lets_run(scope: Scope, policy: bytes) -> None:
 
 
 def security_headers(scope: Scope) -> RawHeaders:
-    """The headers of the answer to this request."""
+    """The headers for the response to this request."""
     policy = scope.get(_POLICY_OF_SCOPE)
     secure = scope["scheme"] == "https"
     if policy is None:

@@ -1,17 +1,17 @@
-"""A span around every request, a child of the one that its headers name."""
+"""A span around every request, as a child of the one that its headers name."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.server.middleware.observed import method_of, route_of
 from runtime import tracing
 
-# Asked for every few seconds for ever, by machines that look at nothing but the answer.
+# Polled by machines every few seconds.
 _NOT_TRACED = ("/health/", "/metrics")
 
 
 class Traced:
-    """Spans of the role `server`, named after the method and the route's template. There is no need for it while traces
-    are off."""
+    """Spans of the kind `server`, named after the method and the route's template. Not installed while traces are
+    off."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
