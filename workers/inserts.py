@@ -101,4 +101,4 @@ _MOVE: Final = """
 
 
 def _moved(reached: Mapping[int, Reached]) -> Part:
-    return Part("moved_mailboxes", _MOVE, (list(reached), *zip(*reached.values(), strict=True)), len(reached))
+    return Part("moved_mailboxes", _MOVE, (list(reached), *zip(*reached.values(), strict=True)))
