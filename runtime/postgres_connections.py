@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import asyncpg
 
 from runtime.liveness import Liveness
+from runtime.postgres_types import LearnedConnection
 
 # How long closing politely may take: the server may be gone.
 _GOODBYE_SECONDS: Final = 1.0
@@ -26,7 +27,7 @@ class Peer:
         self.silent_at = float("-inf")
 
 
-class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+class Connection(LearnedConnection):
     """A connection that knows when it last worked. `peer` and `liveness` are set when it is opened."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 import asyncpg
 
 from runtime.database import PATIENT
+from runtime.postgres_types import LearnedConnection
 
 # Rows in one block. The largest ones, orders with the greatest number of lines, take 250 KB each.
 BLOCK_ROWS: Final = 64
@@ -79,7 +80,9 @@ class Snapshot:
         return self._free.pop() if self._free else await self._connect()
 
     async def _connect(self) -> asyncpg.Connection[Any]:
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(self._dsn, server_settings=PATIENT)
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(
+            self._dsn, connection_class=LearnedConnection, server_settings=PATIENT
+        )
         self._open.push_async_callback(_close, connection)
         if self._preferred is not None:
             await connection.execute(_PREFER, self._preferred)
