@@ -24,8 +24,7 @@ from runtime.proof.stored import LOG_ROW, PRICED, Digest, Position, folded_entit
 
 _PROGRESS_EVENTS: Final = 20_000
 _EVENTS: Final = f"SELECT {LOG_ROW} FROM events WHERE seq > $1 ORDER BY seq"  # noqa: S608 - ours
-_BALANCES: Final = "SELECT ledger, key, posted, pending FROM folded_balances WHERE $1::bigint > 0"
-_PRICED: Final = f"{PRICED} AND $1::bigint > 0"
+_BALANCES: Final = "SELECT ledger, key, posted, pending FROM folded_balances"
 _DIGESTS: Final = "SELECT seq, digest FROM log_digests WHERE seq > $1 ORDER BY seq"
 
 
@@ -65,11 +64,13 @@ async def check_log(snapshot: Snapshot, base: Position, report: Report, progress
 
 async def _begin(balances: Balances, prices: Prices, snapshot: Snapshot, base: Position) -> None:
     """Starts with what was folded up to the base."""
+    if not base.seq:
+        return
     ledgers = {table.ledger.name: table.ledger for table in LEDGERS}
-    async for block in snapshot.blocks(_BALANCES, base.seq):
+    async for block in snapshot.blocks(_BALANCES):
         for name, key, posted, pending in block:
             balances.begin(ledgers[name], key, Balance(posted, pending))
-    async for block in snapshot.blocks(_PRICED, base.seq):
+    async for block in snapshot.blocks(PRICED):
         for row in block:
             prices.begin(folded_entity(row)[1].state)
 

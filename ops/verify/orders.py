@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from ops.verify.snapshot import Snapshot
-from ops.verify.streams import least_key, started
+from ops.verify.streams import least_key, nothing, started
 from runtime.proof.orders import LINES, ROW, OrderFold, compare_order
 from runtime.proof.report import Progress, Report
 from runtime.proof.stored import ORDERS, Position, folded_order
@@ -19,7 +19,7 @@ _EVENTS: Final = """
     SELECT subject, type, data::text, occurred_at, seq, version FROM events
     WHERE type LIKE 'order.%' AND seq > $1 ORDER BY subject COLLATE "C", seq
 """
-_FOLDED: Final = f"{ORDERS} WHERE $1::bigint > 0 ORDER BY folded_orders.order_id"
+_FOLDED: Final = f"{ORDERS} ORDER BY folded_orders.order_id"
 _ORDERS: Final = f"SELECT {ROW} FROM orders ORDER BY orders.id"  # noqa: S608 - names of ours
 _LINES: Final = f"""
     SELECT {LINES} FROM order_lines GROUP BY order_lines.order_id ORDER BY order_lines.order_id
@@ -30,13 +30,14 @@ async def check_orders(snapshot: Snapshot, base: Position, report: Report, progr
     """Compares every order with its events, those after the base with what was folded before; and finds orders and
     lines that have none."""
     total: int = (await snapshot.row("SELECT count(*) FROM orders"))[0]
-    of_log = [snapshot.blocks(query, base.seq) for query in (_FOLDED, _EVENTS)]
-    streams = await started(*of_log, *(snapshot.blocks(query) for query in (_ORDERS, _LINES)))
+    before = snapshot.blocks(_FOLDED) if base.seq else nothing()
+    after = snapshot.blocks(_EVENTS, base.seq)
+    streams = await started(before, after, *(snapshot.blocks(query) for query in (_ORDERS, _LINES)))
     folded, events, rows, lines = streams
     done = 0
     while (order_id := least_key(streams)) is not None:
-        before = [folded_order(row) for row in await folded.take(order_id)]
-        fold = OrderFold(order_id, report, before[0] if before else None)
+        begun = [folded_order(row) for row in await folded.take(order_id)]
+        fold = OrderFold(order_id, report, begun[0] if begun else None)
         await events.each(order_id, fold.follow)
         compare_order(order_id, fold.end(), await rows.take(order_id), await lines.take(order_id), report)
         done += 1

@@ -48,6 +48,12 @@ class Groups:
         return rows
 
 
+async def nothing() -> AsyncIterator[Block]:
+    """A stream without rows, for what is known to be empty: a query would cost more than those that are."""
+    return
+    yield
+
+
 async def started(*streams: AsyncIterator[Block]) -> list[Groups]:
     """The streams, each at its first group."""
     groups = [Groups(stream) for stream in streams]
