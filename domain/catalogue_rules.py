@@ -189,7 +189,7 @@ def _variant_put(
         return _sku_taken(fields.sku)
     if fields.kind != variant.kind and GIFT_CARD in (fields.kind, variant.kind):
         # Gift cards are issued when an order is fulfilled, so a SKU must still be what it was when it was paid for.
-        detail = "What is a gift card stays one, and nothing becomes one: add another variant."
+        detail = "A variant cannot become a gift card or stop being one: add another variant."
         return Rejection("variant_kind_fixed", detail, {"sku": fields.sku})
     changed = _variant_event(VariantChanged, product_id, fields, product_status, None)
     known = _variant_event(VariantChanged, product_id, variant, product_status, None)
@@ -214,7 +214,7 @@ def _version_conflict(product: Product, version: int | None) -> Rejection | None
         return None
     return Rejection(
         "version_conflict",
-        "It has changed since: read it again.",
+        "It has changed since you read it: read it again.",
         {"version": product.version, "expected_version": version},
     )
 

@@ -128,7 +128,7 @@ def _change(shop: Shop, command: ChangeCategory, context: Context) -> Decision:
     if command.version is not None and command.version != category.version:
         return Rejection(
             "version_conflict",
-            "It has changed since: read it again.",
+            "It has changed since you read it: read it again.",
             {"version": category.version, "expected_version": command.version},
         )
     said = {name: getattr(category, name) for name in CategoryFields.__struct_fields__}

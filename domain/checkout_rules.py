@@ -70,7 +70,7 @@ def _take_over(shop: Shop, command: TakeOverCheckout, context: Context) -> Decis
         return not_open(checkout)
     lines = _added_up(command.lines or (), checkout)
     if len(lines) > ORDER_MAX_LINES:
-        detail = f"Together they have more than {ORDER_MAX_LINES} lines: take some out first."
+        detail = f"Together they have more than {ORDER_MAX_LINES} lines: remove some first."
         return Rejection("too_many_lines", detail, {"limit": ORDER_MAX_LINES})
     codes = tuple(dict.fromkeys((*checkout.codes, *(command.codes or ()))))[:CHECKOUT_MAX_CODES]
     cards = tuple(dict.fromkeys((*checkout.gift_cards, *(command.gift_cards or ()))))[:CHECKOUT_MAX_GIFT_CARDS]
@@ -136,7 +136,7 @@ def not_found(checkout_id: UUID) -> Rejection:
 
 
 def _touched() -> Rejection:
-    return Rejection("checkout_changed", "Somebody has touched the checkout meanwhile.")
+    return Rejection("checkout_changed", "The checkout has been touched in the meantime.")
 
 
 def _open_one(shop: Shop, checkout_id: UUID, context: Context) -> Checkout | Rejection:

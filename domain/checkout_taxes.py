@@ -86,7 +86,7 @@ def _record(shop: Shop, command: RecordTaxes, context: Context) -> Decision:
     if isinstance(checkout, Rejection):
         return checkout
     if command.ask != checkout.tax_asks:
-        return Rejection("checkout_changed", "Something else was asked meanwhile.")
+        return Rejection("checkout_changed", "A newer question has been asked since.")
     return (CheckoutTaxesAnswered(checkout.id, checkout.customer_id, command.ask, command.answer),)
 
 

@@ -131,9 +131,9 @@ class SetsFields(Command, frozen=True):
         if not CLEARABLE.issuperset(self.cleared):
             raise ValueError("no such field can be cleared")
         if self.lines is not None and len({wanted.sku for wanted in self.lines}) != len(self.lines):
-            raise ValueError("a SKU stands once in a checkout: sum its quantities first")
+            raise ValueError("a SKU appears once in a checkout: sum its quantities first")
         if self.gift_cards is not None and len(set(self.gift_cards)) != len(self.gift_cards):
-            raise ValueError("a gift card stands once in a checkout")
+            raise ValueError("a gift card appears once in a checkout")
 
     def slot(self) -> int:
         return slot_of_id(self.checkout_id)

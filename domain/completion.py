@@ -89,20 +89,20 @@ def _agreed(shop: Shop, checkout: Checkout, command: CompleteCheckout, context: 
     """The quote, if it is complete and matches what the buyer has seen."""
     seen = command.lines, command.codes, command.gift_cards
     if (wanted_by(checkout), folded_codes(checkout), checkout.gift_cards) != seen:
-        return Rejection("checkout_changed", "The checkout was changed meanwhile: look at it again.")
+        return Rejection("checkout_changed", "The checkout has changed in the meantime: read it again.")
     if account_of(checkout.customer_id) != account_of(customer_among(command.identities) or ""):
-        return Rejection("checkout_changed", "The checkout has another owner by now: look at it again.")
+        return Rejection("checkout_changed", "The checkout now has a different owner: read it again.")
     quote = quote_of(shop, checkout, context.at, command.identities)
     if quote.requirements:
-        return incomplete(quote, "The checkout lacks something.")
+        return incomplete(quote, "The checkout is incomplete.")
     if (quote.total_minor, quote.due_minor) != (command.expected_total_minor, command.due_minor):
         return Rejection(
             "checkout_changed",
-            "The total, or what is left to pay of it, is not what was expected.",
+            "The total or the amount due is not the expected one.",
             {"current_total_minor": quote.total_minor, "current_due_minor": quote.due_minor},
         )
     if not {take.key for take in quote.takes} <= set(command.allowances):
-        return Rejection("checkout_changed", "What is limited has changed meanwhile: look at it again.")
+        return Rejection("checkout_changed", "The limits have changed in the meantime: read the checkout again.")
     return quote
 
 

@@ -43,7 +43,7 @@ class SetCustomer(Command, frozen=True):
 
     def __post_init__(self) -> None:
         if self.groups != tuple(sorted(set(self.groups))):
-            raise ValueError("groups are sorted, and each stands once")
+            raise ValueError("groups are sorted, and each appears once")
         if self.tax_id is not None and not TAX_ID.keeps(self.tax_id.value):
             raise ValueError("not a tax id")
 

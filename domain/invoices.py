@@ -131,7 +131,9 @@ def _draw_up(shop: Shop, command: DrawUpInvoices, context: Context) -> Decision:
     payments = payments_of(shop, order.order_id)
     before = [each for each in shop.of(Invoice).values() if each.order_id == order.order_id]
     return tuple(_called_for(order, quote, payments, before, command)) or Rejection(
-        "nothing_to_invoice", "All that was paid or given back has its invoice.", {"order_id": str(order.order_id)}
+        "nothing_to_invoice",
+        "Everything that was paid or refunded has already been invoiced.",
+        {"order_id": str(order.order_id)},
     )
 
 

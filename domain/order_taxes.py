@@ -61,7 +61,7 @@ def _report(shop: Shop, command: ReportTaxes, context: Context) -> Decision:
     }
     if checkout is None or provider is None or not is_due[command.act]:
         about = {"order_id": str(order.order_id)}
-        return Rejection("nothing_to_report", "The order's taxes are nothing that a provider is told of now.", about)
+        return Rejection("nothing_to_report", "There is nothing to report to a tax provider about this order.", about)
     about_order = order.order_id, order.customer_id, checkout.id
     return (OrderTaxesRequested(*about_order, provider, command.act, command.invoice_id),)
 

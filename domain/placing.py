@@ -33,7 +33,7 @@ def _place(shop: Shop, command: PlaceOrder, context: Context) -> Decision:
     offers, stock = shop.offers, shop.balances_of(STOCK)
     lines, total, currencies, unknown, unsold, short = [], 0, set(), [], [], []
     if len(command.lines) > 1 and len({wanted.sku for wanted in command.lines}) != len(command.lines):
-        raise ValueError("a SKU stands once in an order: sum its quantities first")
+        raise ValueError("a SKU appears once in an order: sum its quantities first")
     for wanted in command.lines:
         offer = offers.get(wanted.sku)
         if offer is None:
@@ -97,7 +97,7 @@ def _quoted(shop: Shop, command: PlaceOrder, context: Context) -> Decision:
     if any(lack.code == TOTAL_EXCEEDED for lack in quote.requirements):
         return _too_much(quote.total_minor)
     if quote.requirements:
-        return incomplete(quote, "The order cannot be placed like this.")
+        return incomplete(quote, "The order cannot be placed as it is.")
     placed = order_at(quote, command.order_id, command.customer_id, command.email, command.order_id)
     if short := short_of(shop, placed.lines, context):
         return insufficient_stock(short)

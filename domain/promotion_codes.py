@@ -79,7 +79,7 @@ def _create(shop: Shop, command: CreateCodes, context: Context) -> Decision:
     part = shop.of(TermsPart).get(part_name(PROMOTION, command.promotion_id))
     if part is None or part.promotion is None or not part.promotion.coded:
         about = {"promotion_id": str(command.promotion_id)}
-        return Rejection("promotion_not_found", "There is no such promotion that takes codes.", about)
+        return Rejection("promotion_not_found", "There is no such promotion, or it takes no codes.", about)
     known = shop.of(PromotionCode)
     replace = msgspec.structs.replace
     new = [

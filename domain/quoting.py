@@ -42,7 +42,7 @@ def quote_of(
     basket, terms = _asked(shop, checkout, identities, delivers=delivers)
     quoted = quote(basket, shop.offers, terms, at, explain=explain)
     if checkout.email is None and is_guest(checkout.customer_id):
-        lacking = Remark("/email", "email_required", "Say where mail about the order goes.")
+        lacking = Remark("/email", "email_required", "Give an e-mail address for the order.")
         quoted = msgspec.structs.replace(quoted, requirements=(*quoted.requirements, lacking))
     return quoted
 

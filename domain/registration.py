@@ -135,7 +135,7 @@ def _reset(shop: Shop, command: ResetPassword, context: Context) -> Decision:
 
 
 def _invalid_link() -> Rejection:
-    return Rejection("invalid_link", "The link is invalid or has expired: request another.")
+    return Rejection("invalid_link", "The link is invalid or has expired: request a new one.")
 
 
 @evolves(AccountRegisteredAgain)

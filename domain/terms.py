@@ -116,7 +116,7 @@ def _state(shop: Shop, command: StateTerms, context: Context) -> Decision:
             detail = f"There are at most {TERMS_MAX_PARTS} parts."
             return Rejection("too_many_terms", detail, {"limit": TERMS_MAX_PARTS})
         if known is None and len(parts) >= TERMS_MAX_NAMES:
-            detail = f"There were {TERMS_MAX_NAMES} parts already, counting those taken back: state one of these anew."
+            detail = f"There were {TERMS_MAX_NAMES} parts already, counting those taken back: reuse a name."
             return Rejection("too_many_terms", detail, {"limit": TERMS_MAX_NAMES})
     version = 1 if known is None else known.version + 1
     promotion = command.promotion

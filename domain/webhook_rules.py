@@ -106,7 +106,7 @@ def _disable(shop: Shop, command: DisableWebhook, context: Context) -> Decision:
     if webhook.status != ACTIVE or webhook.version != command.version:
         return Rejection(
             "version_conflict",
-            "It has changed since: read it and try again.",
+            "It has changed since you read it: read it again.",
             {"version": webhook.version, "expected_version": command.version},
         )
     return (WebhookDisabled(webhook.id, webhook.url, command.reason),)

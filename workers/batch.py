@@ -97,7 +97,7 @@ class Batch:
             return
         if first is not None:
             decision: Sequence[Event] | Rejection = Rejection(
-                "idempotency_key_reused", "This idempotency key was used for another request."
+                "idempotency_key_reused", "This idempotency key was already used for a different request."
             )
         else:
             try:

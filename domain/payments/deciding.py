@@ -42,7 +42,7 @@ def _create(shop: Shop, command: CreatePayment, context: Context) -> Decision:
     if order.status in _NO_MORE:
         return Rejection(
             "order_state_conflict",
-            f"An order that is {order.status} is not paid any more.",
+            f"An order that is {order.status} can no longer be paid.",
             {"order_id": str(order.order_id), "order_status": order.status},
         )
     created = begun(command, order, payments_of(shop, order.order_id), context)
@@ -55,14 +55,14 @@ def begun(
     """The event that begins a payment of what is left of an order with these existing payments, or a rejection."""
     about = {"order_id": str(order.order_id)}
     if command.capture == "manual" and not command.capabilities.manual_capture:
-        return Rejection("manual_capture_unsupported", "This provider charges at once.", about)
+        return Rejection("manual_capture_unsupported", "This provider charges immediately.", about)
     if len(payments) >= PAYMENTS_MAX_PER_ORDER:
         return Rejection("too_many_payments", f"An order has at most {PAYMENTS_MAX_PER_ORDER} payments.", about)
     amount_minor = due(owed(order, payments), payments)
     if amount_minor == 0:
         for payment in payments:
             if payment.amounts.authorize_pending or payment.amounts.charge_pending:
-                detail = "Another payment is on its way: see first what comes of it, or give it up."
+                detail = "Another payment is pending: wait for its outcome, or void it first."
                 return Rejection("payment_pending", detail, {**about, "payment_id": str(payment.id)})
         return Rejection("order_paid", "Nothing is left to pay.", about)
     kind: Kind = "charge" if command.capture == "automatic" else "authorization"
@@ -114,9 +114,9 @@ def _settle(shop: Shop, command: SettlePayment, context: Context) -> Decision:
         return payment
     about = {"payment_id": str(payment.id)}
     if not payment.capabilities.staff_report:
-        return Rejection("provider_reports", "The provider says what happened, not staff.", about)
+        return Rejection("provider_reports", "The provider reports what happened, not staff.", about)
     if is_requested(payment, "cancel"):
-        return Rejection("payment_busy", "It is being given up: see first what comes of that.", about)
+        return Rejection("payment_busy", "It is being voided: wait for the outcome.", about)
     for kind in KINDS:
         standing = verdicts(kind, payment.entries).get(command.reference)
         if standing is not None and standing.type == REQUESTS[kind]:

@@ -46,7 +46,7 @@ def _refund(shop: Shop, command: RefundOrder, context: Context) -> Decision:
     refundable_minor = sum(payment.refundable for payment in payments)
     if command.amount_minor > refundable_minor:
         about = {"order_id": str(order.order_id), "refundable_minor": refundable_minor}
-        return Rejection("refund_exceeds_paid", "More than is paid.", about)
+        return Rejection("refund_exceeds_paid", "This is more than was paid.", about)
     events: list[Event] = []
     for payment, share_minor in shares(payments, command.amount_minor, command.rule):
         if refused := may_refund(payment, share_minor):

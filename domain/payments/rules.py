@@ -32,14 +32,18 @@ def may_capture(payment: Payment, amount_minor: int) -> Rejection | None:
     _must_be_positive(amount_minor)
     left = payment.capturable
     if amount_minor > left:
-        return _refused(payment, "capture_exceeds_authorized", "More than is authorized.", capturable_minor=left)
+        return _refused(
+            payment, "capture_exceeds_authorized", "This is more than is authorized.", capturable_minor=left
+        )
     can = payment.capabilities
     if amount_minor < left and not can.partial_capture:
-        return _refused(payment, "partial_capture_unsupported", "All of it, or nothing.", capturable_minor=left)
+        return _refused(
+            payment, "partial_capture_unsupported", "Only the full amount can be captured.", capturable_minor=left
+        )
     if not can.multi_capture and any(
         entry.type in _CAPTURING for entry in verdicts("charge", payment.entries).values()
     ):
-        return _refused(payment, "multi_capture_unsupported", "This payment is captured once.")
+        return _refused(payment, "multi_capture_unsupported", "This payment can be captured only once.")
     return _unless_full(payment)
 
 
@@ -49,9 +53,9 @@ def may_void(payment: Payment) -> Rejection | None:
     now = payment.amounts
     is_attempt = now.authorize_pending > 0 or (now.charge_pending > 0 and not now.authorized)
     if is_requested(payment, "cancel") or (now.charge_pending and not is_attempt):
-        return _refused(payment, "payment_busy", "Something is on its way: see first what comes of it.")
+        return _refused(payment, "payment_busy", "An operation is pending: wait for its outcome.")
     if not payment.capturable and not is_attempt:
-        return _refused(payment, "nothing_to_void", "Nothing is authorized that is not captured.")
+        return _refused(payment, "nothing_to_void", "Nothing is left to void.")
     return _unless_full(payment)
 
 
@@ -60,9 +64,11 @@ def may_refund(payment: Payment, amount_minor: int) -> Rejection | None:
     _must_be_positive(amount_minor)
     left = payment.refundable
     if amount_minor > left:
-        return _refused(payment, "refund_exceeds_charged", "More than is charged.", refundable_minor=left)
+        return _refused(payment, "refund_exceeds_charged", "This is more than is charged.", refundable_minor=left)
     if amount_minor < left and not payment.capabilities.partial_refund:
-        return _refused(payment, "partial_refund_unsupported", "All of it, or nothing.", refundable_minor=left)
+        return _refused(
+            payment, "partial_refund_unsupported", "Only the full amount can be refunded.", refundable_minor=left
+        )
     return _unless_full(payment)
 
 
@@ -76,7 +82,7 @@ def take_report(payment: Payment, entry: Entry, currency: str) -> Entry | Reject
     assert entry.type not in REQUESTS.values(), "only we request"
     if currency != payment.currency:
         return _refused(
-            payment, "payment_currency_differs", "The payment has another currency.", currency=payment.currency
+            payment, "payment_currency_differs", "The payment is in another currency.", currency=payment.currency
         )
     if entry in payment.entries or (_moves_nothing(entry) and not _room_for_notes(payment)):
         return None
@@ -88,7 +94,7 @@ def take_report(payment: Payment, entry: Entry, currency: str) -> Entry | Reject
             return _refused(
                 payment,
                 "payment_report_contradicts",
-                "The provider told another amount of this before.",
+                "The provider reported a different amount for this before.",
                 reference=entry.reference,
                 amount_minor=same[0].amount_minor,
             )

@@ -20,7 +20,7 @@ def candidates(basket: Basket, terms: Terms) -> tuple[list[Candidate], list[Rema
         if code is None or not code.active or code.promotion_id not in promotions:
             remarks.append(Remark(field, "code_unknown", "There is no such code."))
         elif any(one.code is not None and one.promotion.id == code.promotion_id for one in found):
-            remarks.append(Remark(field, "code_repeated", "Another code gives the same."))
+            remarks.append(Remark(field, "code_repeated", "Another code is for the same promotion."))
         else:
             found.append(Candidate(promotions[code.promotion_id], code, field))
     return found, remarks

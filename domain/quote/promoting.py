@@ -23,12 +23,12 @@ from domain.quote.worksheet import Part, Worksheet
 PriceGift = Callable[[Wanted], Part | None]
 """The line of a gift before it is given, or None if it is not for sale."""
 
-_UNDECIDED = Lack("undecided", "It cannot be decided whether it applies.")
-_NOT_NOW = Lack("not_now", "It does not apply at this time.")
+_UNDECIDED = Lack("undecided", "Whether it applies cannot be decided.")
+_NOT_NOW = Lack("not_now", "It does not apply at the moment.")
 _USED_UP = Lack("used_up", "It has been used up.")
 _NOT_COMBINED = Lack("not_combined", "It cannot be combined with another one that applies.")
-_NO_EFFECT = Lack("no_effect", "There is nothing that it would reduce.")
-_NO_GIFT = Lack("gift_not_available", "What it gives is not available.")
+_NO_EFFECT = Lack("no_effect", "There is nothing for it to reduce.")
+_NO_GIFT = Lack("gift_not_available", "The gift is not available.")
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):

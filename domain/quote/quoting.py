@@ -27,7 +27,7 @@ from domain.quote.worksheet import Part, Worksheet
 
 TOTAL_EXCEEDED: Final = "order_total_exceeded"
 
-_NO_LINES: Final = Remark("/lines", "lines_required", "There is nothing in the basket.")
+_NO_LINES: Final = Remark("/lines", "lines_required", "The basket is empty.")
 _TOO_MUCH: Final = Remark(
     "/lines", TOTAL_EXCEEDED, f"An order's total may be at most {ORDER_MAX_TOTAL_MINOR} minor units."
 )
@@ -71,7 +71,7 @@ def _allowances(sheet: Worksheet, terms: Terms, offers: Mapping[str, Offer], tak
         taken = allowance(limit, basket.lines, offers, basket.identities, sheet.at)
         if exceeded(taken, basket.taken) is not None:
             left = max(0, min(limit.most - basket.taken.get(take.key, 0) for take in taken))
-            message = f"At most {limit.most} of these for one buyer."
+            message = f"At most {limit.most} of these per buyer."
             remarks.append(Remark("/lines", "purchase_limit", message, quantity=left))
         takes += (take for take in taken if take.key)
     return remarks

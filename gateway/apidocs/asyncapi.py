@@ -22,8 +22,8 @@ _TOPICS: Final = {
     "log": "Every event. Staff.",
     "orders": "All orders. Staff.",
     "orders/{id}": "One order. Staff, and the customer who placed it.",
-    "inventory": "Everything that moves stock: `stock.*`, and orders. Staff.",
-    "inventory/{sku}": "Everything that moves the stock of one SKU. Staff.",
+    "inventory": "Everything that changes stock: `stock.*`, and orders. Staff.",
+    "inventory/{sku}": "Everything that changes the stock of one SKU. Staff.",
     "catalogue": "Products and categories; inactive ones need the scope `catalogue:read`.",
     "me": "Everything about the caller: orders, account, sessions, refused commands.",
     "stats": "Live aggregates, each second. Staff. Not on event streams.",
@@ -61,7 +61,7 @@ def asyncapi(version: str) -> dict[str, Any]:
             },
             "notifications": {
                 "address": "/ws/notifications",
-                "title": "What concerns the caller, without a protocol",
+                "title": "What concerns the caller, without a subscription protocol",
                 "bindings": {"ws": {"method": "GET", "query": _query(token=True, after=True, log=True)}},
                 "messages": {"CloudEvents": {"$ref": "#/components/messages/CloudEvents"}},
             },
@@ -112,7 +112,7 @@ def _query(**wanted: bool) -> dict[str, Any]:
     said = {
         "token": "A bearer token, for clients that cannot send a header; it may also come in the first message.",
         "topics": "Topics of a first subscription, joined with commas.",
-        "after": "The seq after which to begin; from now on without it.",
+        "after": "The seq after which to start; without it, from now on.",
         "log": "The log that the seq belongs to; the client is told if it has been replaced.",
     }
     kinds = {"token": "string", "topics": "string", "after": "integer", "log": "string"}
@@ -153,7 +153,7 @@ def _description() -> str:
     topics = "\n".join(f"- `{topic}`: {said}" for topic, said in _TOPICS.items())
     codes = "\n".join(f"- {code}: {said}" for code, said in MEANINGS.items())
     return (
-        "Every subscriber gets the event log, as far as it may see it: each event once, in order, resumable from any "
-        "`seq`. Events are CloudEvents 1.0.\n\nThe token goes in the Authorization header, in `?token=`, or in the "
+        "Every subscriber gets the part of the event log that it may see: each event once, in order, resumable from "
+        "any `seq`. Events are CloudEvents 1.0.\n\nThe token goes in the Authorization header, in `?token=`, or in the "
         f"first message.\n\nTopics:\n\n{topics}\n\nA socket is closed with one of these codes:\n\n{codes}\n"
     )

@@ -12,10 +12,10 @@ _HEADERS: Final = [
     for name, description, schema in (
         (
             ID_HEADER,
-            "The same for every delivery of this event to this endpoint: use it to recognise repetitions.",
+            "The same for every delivery of this event to this endpoint: use it to recognise duplicates.",
             {"type": "string", "examples": ["msg_01a203dcfb6e7f19b198be458dd22687_7"]},
         ),
-        (TIMESTAMP_HEADER, "When it is sent, in seconds of Unix time.", {"type": "string", "pattern": "^[0-9]+$"}),
+        (TIMESTAMP_HEADER, "The time of sending, in seconds of Unix time.", {"type": "string", "pattern": "^[0-9]+$"}),
         (
             SIGNATURE_HEADER,
             "As in Standard Webhooks, for each valid secret: `v1,` and a base64 HMAC-SHA256 of id, timestamp and body"
@@ -24,8 +24,8 @@ _HEADERS: Final = [
         ),
         (
             "traceparent",
-            "W3C Trace Context: the delivery's own trace if this installation sends traces; otherwise all that follows"
-            " from one command has one, which is not sampled.",
+            "W3C Trace Context: the delivery's own trace if this installation sends traces; otherwise one that is"
+            " shared by everything that follows from a command, and not sampled.",
             {"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"},
         ),
     )

@@ -15,7 +15,7 @@ from gateway.apidocs.glossary import explain
 from runtime.records import CloudEvent
 
 _SCHEMA: Final = "#/components/schemas/{name}"
-_HIDDEN: Final = {"type": "null", "description": "Null: the log knows nothing private."}
+_HIDDEN: Final = {"type": "null", "description": "Null: the log contains nothing private."}
 
 
 def event_kinds() -> list[type[Event]]:

@@ -30,7 +30,7 @@ _SUMMARY: Final = "Commands go in and are durable at 202; every effect is an eve
 _DESCRIPTION: Final = """\
 A write is answered with `202 Accepted` once it is durable, and with its outcome if the request says
 `Prefer: wait=N` (RFC 7240). An `Idempotency-Key` makes it safe to repeat. Every error is a problem document (RFC 9457)
-whose `code` is stable; each operation lists the codes that it answers.
+whose `code` is stable; each operation lists the codes it may return.
 
 Sign in at `/api/auth/token` (the Authorize button does), or send an API key, as `Authorization: Bearer ...`.
 Roles include those before them: nobody, guest, customer, staff, admin.
@@ -39,22 +39,22 @@ Roles include those before them: nobody, guest, customer, staff, admin.
 TAGS: Final[Mapping[str, str]] = {
     "auth": "Signing in, staying signed in, signing out (OAuth2 password flow).",
     "accounts": "Your own profile and password; for admins, all accounts.",
-    "customers": "What customers buy as: groups, a tax id, an exemption from taxes.",
+    "customers": "Customers' groups, tax ids and tax exemptions.",
     "keys": "API keys for machines: shown once, scoped, revocable.",
     "products": "The catalogue: products and their variants, each a SKU with a price.",
-    "prices": "What SKUs cost on price lists and in other currencies.",
+    "prices": "Prices of SKUs on price lists and in other currencies.",
     "categories": "The tree of categories.",
     "orders": "Place, confirm, cancel and fulfil orders; nothing is ever oversold.",
-    "checkouts": "Carts, with what they cost and lack; one order comes of each.",
-    "terms": "What the shop says of taxes, deliveries, promotions, price lists and purchase limits.",
-    "inventory": "What is on hand, reserved and available of each SKU.",
+    "checkouts": "Carts, with their cost and what is still missing; each becomes one order.",
+    "terms": "The shop's taxes, deliveries, promotions, price lists and purchase limits.",
+    "inventory": "The stock of each SKU: on hand, reserved and available.",
     "imports": "Catalogue and stock from CSV (also other shops' exports) or JSON Lines, with each row's outcome.",
     "exports": "Catalogue and orders as CSV, streamed.",
     "reports": "Sales by day, SKU, category or customer, as a job with a result that expires.",
     "webhooks": "Endpoints that receive events: CloudEvents, signed as in Standard Webhooks.",
-    "payments": "What buyers pay, and what is captured, let go and given back; where providers tell what happened.",
-    "cards": "Gift cards and store credit: money that was paid before, and pays for orders.",
-    "tasks": "Work outside the log that events lead to; retry what failed too often.",
+    "payments": "Payments by buyers, and their captures, voids and refunds; webhooks of payment providers.",
+    "cards": "Gift cards and store credit: prepaid money that pays for orders.",
+    "tasks": "Work outside the log that events lead to; retrying tasks that failed too often.",
     "commands": "The outcome of each accepted command, and the dead letters.",
     "events": "The log: every effect, once, in order, without gaps.",
     "health": "For operators: liveness, readiness, metrics.",

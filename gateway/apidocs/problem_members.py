@@ -32,23 +32,23 @@ _SHORT: Final = {
     },
     "examples": [[{"sku": "BAG-JUMBO", "requested": 2, "available": 1}]],
 }
-_REMARK: Final = {"field": "/email", "code": "email_required", "message": "Say where mail about the order goes."}
+_REMARK: Final = {"field": "/email", "code": "email_required", "message": "Give an e-mail address for the order."}
 _VERSIONS: Final = {
     "version": {**_COUNT, "description": "Its current version.", "examples": [4]},
     "expected_version": {**_COUNT, "description": "The version the request expected.", "examples": [3]},
 }
 
 _THE_LOG: Final = {
-    "last_seq": {**_COUNT, "description": "Where the log ends.", "examples": [1041]},
+    "last_seq": {**_COUNT, "description": "The last seq of the log.", "examples": [1041]},
     "log": {**_ID, "description": "The current log's identity."},
 }
 
-_ORDER: Final = {"order_id": {**_ID, "description": "The order that was asked for."}}
-_PAYMENT: Final = {"payment_id": {**_ID, "description": "The payment that it is about."}}
+_ORDER: Final = {"order_id": {**_ID, "description": "The requested order."}}
+_PAYMENT: Final = {"payment_id": {**_ID, "description": "The payment concerned."}}
 _LEFT: Final = {"description": "What is left, in minor units.", "examples": [416]}
 
 OF_REFUSALS: Final[Mapping[str, _Schema]] = {
-    "command_id": {**_ID, "description": "The command that was refused or failed, if it became one."},
+    "command_id": {**_ID, "description": "The command that was refused or failed, if one was created."},
     "seq": {**_COUNT, "description": "The seq of the event that records this.", "examples": [1041]},
 }
 """Members of every problem that is the outcome of a command."""
@@ -74,20 +74,20 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
         **_THE_LOG,
         "first_seq": {**_COUNT, "description": "The first event that is not archived.", "examples": [1001]},
     },
-    "account_not_found": {"account_id": {**_ID, "description": "The account that was asked for."}},
+    "account_not_found": {"account_id": {**_ID, "description": "The requested account."}},
     "account_state_conflict": {
         "active": {"type": "boolean", "description": "Whether the account is active.", "examples": [False]}
     },
-    "api_key_not_found": {"key_id": {**_ID, "description": "The key that was asked for."}},
-    "api_key_revoked": {"key_id": {**_ID, "description": "The key that was asked for."}},
+    "api_key_not_found": {"key_id": {**_ID, "description": "The requested key."}},
+    "api_key_revoked": {"key_id": {**_ID, "description": "The requested key."}},
     "category_cycle": {"parent_id": {**_ID, "description": "The requested parent category."}},
-    "category_not_found": {"category_id": {**_ID, "description": "The category that was asked for."}},
+    "category_not_found": {"category_id": {**_ID, "description": "The requested category."}},
     "category_too_deep": {"depth": {**_COUNT, "description": "How deep it would be.", "examples": [7]}},
     "checkout_changed": {
         "current_total_minor": {**_COUNT, "description": "What it costs now, in minor units.", "examples": [2198]},
         "current_due_minor": {
             **_COUNT,
-            "description": "What cards leave to pay now, in minor units.",
+            "description": "The amount due now, after gift cards and store credit, in minor units.",
             "examples": [198],
         },
     },
@@ -95,26 +95,26 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
         "requirements": {
             "type": "array",
             "items": {"$ref": "#/components/schemas/RemarkView"},
-            "description": "What it lacks, as a checkout says it.",
+            "description": "What is missing, as in a checkout.",
             "examples": [[_REMARK]],
         }
     },
-    "checkout_not_found": {"checkout_id": {**_ID, "description": "The checkout that was asked for."}},
+    "checkout_not_found": {"checkout_id": {**_ID, "description": "The requested checkout."}},
     "checkout_not_open": {
         "checkout_id": {**_ID, "description": "The checkout."},
         "checkout_status": {"type": "string", "enum": list(CHECKOUT_STATUSES), "description": "Its status."},
     },
-    "code_not_found": {"code_text": {**_TEXT, "description": "The code that was asked for.", "examples": ["SAVE"]}},
-    "promotion_not_found": {"promotion_id": {**_ID, "description": "The promotion that was asked for."}},
-    "price_list_not_found": {"price_list_id": {**_ID, "description": "The price list that was asked for."}},
-    "too_many_prices": {"limit": {**_COUNT, "description": "How many there may be.", "examples": [100]}},
-    "terms_not_found": {"name": {**_TEXT, "description": "The part that was asked for.", "examples": ["taxes"]}},
-    "too_many_lines": {"limit": {**_COUNT, "description": "How many there may be.", "examples": [100]}},
-    "too_many_terms": {"limit": {**_COUNT, "description": "How many there may be.", "examples": [2000]}},
+    "code_not_found": {"code_text": {**_TEXT, "description": "The requested code.", "examples": ["SAVE"]}},
+    "promotion_not_found": {"promotion_id": {**_ID, "description": "The requested promotion."}},
+    "price_list_not_found": {"price_list_id": {**_ID, "description": "The requested price list."}},
+    "too_many_prices": {"limit": {**_COUNT, "description": "The maximum number.", "examples": [100]}},
+    "terms_not_found": {"name": {**_TEXT, "description": "The requested part.", "examples": ["taxes"]}},
+    "too_many_lines": {"limit": {**_COUNT, "description": "The maximum number.", "examples": [100]}},
+    "too_many_terms": {"limit": {**_COUNT, "description": "The maximum number.", "examples": [2000]}},
     "insufficient_stock": {"lines": _SHORT},
     "invalid_scope": {"refused": {**_TEXT, "description": "The scopes that the role does not allow."}},
     "job_finished": {"job_id": {**_ID, "description": "The job."}},
-    "job_not_found": {"job_id": {**_ID, "description": "The job that was asked for."}},
+    "job_not_found": {"job_id": {**_ID, "description": "The requested job."}},
     "mixed_currencies": {
         "currencies": {
             "type": "array",
@@ -125,11 +125,9 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     },
     "capture_exceeds_authorized": {**_PAYMENT, "capturable_minor": {**_COUNT, **_LEFT}},
     "partial_capture_unsupported": {**_PAYMENT, "capturable_minor": {**_COUNT, **_LEFT}},
-    "gift_card_not_found": {"card_id": {**_ID, "description": "The gift card that was asked for."}},
+    "gift_card_not_found": {"card_id": {**_ID, "description": "The requested gift card."}},
     "store_credit_too_low": {"available_minor": {**_COUNT, **_LEFT}},
-    "store_credit_too_high": {
-        "limit_minor": {**_COUNT, "description": "The most that there may be.", "examples": [10**15]}
-    },
+    "store_credit_too_high": {"limit_minor": {**_COUNT, "description": "The maximum amount.", "examples": [10**15]}},
     "refund_exceeds_paid": {**_ORDER, "refundable_minor": {**_COUNT, **_LEFT}},
     "refund_exceeds_charged": {**_PAYMENT, "refundable_minor": {**_COUNT, **_LEFT}},
     "partial_refund_unsupported": {**_PAYMENT, "refundable_minor": {**_COUNT, **_LEFT}},
@@ -147,9 +145,9 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     "provider_reports": _PAYMENT,
     "too_many_payments": _ORDER,
     "not_on_sale": {"skus": _SKUS},
-    "order_not_found": {"order_id": {**_ID, "description": "The order that was asked for."}},
+    "order_not_found": {"order_id": {**_ID, "description": "The requested order."}},
     "order_state_conflict": {
-        "order_id": {**_ID, "description": "The order that was asked for."},
+        "order_id": {**_ID, "description": "The requested order."},
         "order_status": {
             "type": "string",
             "enum": list(ORDER_STATUSES),
@@ -159,23 +157,23 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     },
     "order_total_exceeded": {
         "total_minor": {**_TEXT, "description": "The total, as text: it may be too large for a number."},
-        "limit_minor": {**_COUNT, "description": "The largest total of an order, in minor units."},
+        "limit_minor": {**_COUNT, "description": "The largest total an order may have, in minor units."},
     },
-    "product_not_found": {"product_id": {**_ID, "description": "The product that was asked for."}},
-    "report_failed": {"reason": {**_TEXT, "description": "Why the report failed, as a stable word."}},
+    "product_not_found": {"product_id": {**_ID, "description": "The requested product."}},
+    "report_failed": {"reason": {**_TEXT, "description": "Why the report failed, as a stable identifier."}},
     "report_not_ready": {
         "status_url": {**_TEXT, "format": "uri-reference", "description": "The URL of the report's status."}
     },
     "seq_not_reached": {"last_seq": _THE_LOG["last_seq"]},
     "sku_taken": {"sku": _SKU},
     "slug_taken": {"slug": {**_TEXT, "description": "The slug that is taken.", "examples": ["enamel-mug"]}},
-    "task_not_dead": {"state": {**_TEXT, "description": "The state that the task is in.", "examples": ["queued"]}},
+    "task_not_dead": {"state": {**_TEXT, "description": "The state of the task.", "examples": ["queued"]}},
     "stock_limit_exceeded": {
         "sku": _SKU,
         "on_hand": {**_COUNT, "description": "Pieces on the shelf.", "examples": [12]},
         "limit": {**_COUNT, "description": "The most pieces that one SKU may have on the shelf."},
     },
-    "unknown_category": {"category_id": {**_ID, "description": "The category that was asked for."}},
+    "unknown_category": {"category_id": {**_ID, "description": "The requested category."}},
     "unknown_event_type": {
         "event_types": {"type": "array", "items": _TEXT, "description": "The ones that do not exist."}
     },
@@ -184,7 +182,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     "variant_not_found": {"sku": _SKU},
     "version_conflict": _VERSIONS,
     "webhook_address_refused": {"host": {**_TEXT, "description": "The host that is not public."}},
-    "webhook_not_found": {"webhook_id": {**_ID, "description": "The endpoint that was asked for."}},
+    "webhook_not_found": {"webhook_id": {**_ID, "description": "The requested endpoint."}},
 }
 """Members by code."""
 

@@ -60,17 +60,17 @@ HEADERS: Final[Mapping[str, dict[str, Any]]] = {
         ("Preference-Applied", "`wait=N`, if the request waited for the outcome (RFC 7240).", {"type": "string"}),
         (
             "Tidegate-Seq",
-            "The seq of the write's first event, once it is known; all its events are visible from then on.",
+            "The seq of the write's first event, once known; all its events are visible from then on.",
             {"type": "integer"},
         ),
         ("Tidegate-Command", "The write's command, if the request waited for it.", {"type": "string"}),
-        ("Idempotency-Replayed", "`true` if this repeats the answer to an earlier request.", {"type": "string"}),
-        ("Content-Disposition", "The name to save it under (RFC 6266).", {"type": "string"}),
-        ("Retry-After", "Seconds after which to try again.", {"type": "integer", "minimum": 0}),
+        ("Idempotency-Replayed", "`true` if this repeats the response to an earlier request.", {"type": "string"}),
+        ("Content-Disposition", "The file name to save it under (RFC 6266).", {"type": "string"}),
+        ("Retry-After", "In how many seconds to try again.", {"type": "integer", "minimum": 0}),
         (
             "RateLimit",
-            "By quota: requests left (r), and seconds until all of it is there again, or, for a refusal, until the next"
-            " may be tried (t). IETF draft.",
+            "By quota: requests left (r), and seconds until the quota is full again or, in a refusal, until the next"
+            " request may be tried (t). IETF draft.",
             {"type": "string", "examples": ['"writes-by-address";r=9998;t=1, "writes";r=4999;t=1']},
         ),
         (
@@ -80,7 +80,7 @@ HEADERS: Final[Mapping[str, dict[str, Any]]] = {
             {"type": "string", "examples": ['"writes-by-address";q=10000;w=10, "writes";q=5000;w=10']},
         ),
         ("WWW-Authenticate", "How to authenticate (RFC 6750).", {"type": "string"}),
-        ("Accept", "The media types that are understood.", {"type": "string"}),
+        ("Accept", "The accepted media types.", {"type": "string"}),
     )
 }
 """The headers of responses, in OpenAPI's form."""
@@ -177,7 +177,7 @@ WRITE_HEADERS: Final[list[dict[str, Any]]] = [
     {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "A repetition with the same key and body gets the same answer as the first.",
+        "description": "A repeated request with the same key and body gets the same response as the first.",
         "schema": {"type": "string", "pattern": f"^[!-~]{{1,{IDEMPOTENCY_KEY_MAX_CHARS}}}$"},
     },
 ]
@@ -200,8 +200,8 @@ IF_NONE_MATCH: Final[dict[str, Any]] = {
 IF_SEQ_AT_LEAST: Final[dict[str, Any]] = {
     "name": "If-Seq-At-Least",
     "in": "header",
-    "description": "The `Tidegate-Seq` of a write that the answer must show, wherever it is read: 412 `seq_not_reached`"
-    " if the log has not got that far.",
+    "description": "The `Tidegate-Seq` of a write that the response must reflect, whichever server answers: 412"
+    " `seq_not_reached` if the log has not got that far.",
     "schema": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1, "examples": [1041]},
 }
 

@@ -71,7 +71,7 @@ class ProductsQuery(Query):
         if self.sort == "relevance" and self.q is None:
             raise ValueError("Sorting by relevance needs `q`.")
         if self.cursor is not None and self.page != 1:
-            raise ValueError("Name a page by its number or by a cursor, not both.")
+            raise ValueError("Give either a page number or a cursor, not both.")
         return self
 
     @property

@@ -158,7 +158,7 @@ class Session:
             self._tell(Error("forbidden", "The token is for another principal: open another socket.", said.id))
             return
         elif not caller.actor.scopes.issuperset(self._caller.actor.scopes):
-            self._tell(Error("forbidden", "The token allows less than the one before: open another socket.", said.id))
+            self._tell(Error("forbidden", "The token allows less than the previous one: open another socket.", said.id))
             return
         self._caller = caller
         self._watch_expiry()

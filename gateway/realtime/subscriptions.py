@@ -71,7 +71,7 @@ class Subscriptions:
     def check_room(self, name: str, topics: Collection[str]) -> None:
         """Raises TopicRefused if there is no room for a subscription of that name."""
         if name in self._served:
-            raise TopicRefused("subscription_exists", f"The subscription `{name[:100]}` exists already: end it first.")
+            raise TopicRefused("subscription_exists", f"The subscription `{name[:100]}` already exists: end it first.")
         if len(self._served) >= SUBSCRIPTIONS_MAX:
             raise TopicRefused("too_many_subscriptions", f"A socket has at most {SUBSCRIPTIONS_MAX} subscriptions.")
         if len(topics) + sum(len(s.audience.addresses) for s, _ in self._served.values()) > SOCKET_TOPICS_MAX:

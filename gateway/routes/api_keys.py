@@ -67,7 +67,7 @@ async def create_key(request: Request, caller: Admin) -> Response:
         error = {"loc": ("scopes",), "msg": "The role does not allow all of these.", "type": "scopes_not_allowed"}
         raise invalid_request([error])
     if not caller.actor.scopes.issuperset(scopes):
-        raise Problem("forbidden", "You cannot grant more than you may do yourself.")
+        raise Problem("forbidden", "You cannot grant more rights than you have.")
     key_id = edge.submitter.new_resource_id(Ask(caller.actor, None, None, None, False))
     secret = new_secret(key_id)
     command = CreateApiKey(key_id, body.name, body.role, scopes, Secret(secret.secret_hash))

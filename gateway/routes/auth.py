@@ -186,7 +186,7 @@ async def _open_session(edge: Edge, account: views.SignIn, asked: list[str], att
         outcome = await settled(edge.submitter, owner(account.account_id), command, str(session_id))
     except Problem as problem:
         if problem.code == "account_changed":
-            raise Problem("invalid_grant", "The account was changed at the same moment; try again.") from None
+            raise Problem("invalid_grant", "The account was changed at the same time; try again.") from None
         raise
     await attempt.succeeded()
     return msgspec.json.decode(outcome.data, type=SessionOpened)
@@ -206,7 +206,7 @@ def _refresh_token(edge: Edge, body: RefreshBody) -> Refresh:
 def _invalid_refresh() -> Problem:
     challenge = invalid_token("").headers
     return Problem(
-        "invalid_refresh_token", "The refresh token is not valid, or no longer: sign in again.", headers=challenge
+        "invalid_refresh_token", "The refresh token is invalid or no longer valid: sign in again.", headers=challenge
     )
 
 

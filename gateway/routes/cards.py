@@ -41,7 +41,7 @@ StaffWriter = Annotated[Caller, Depends(require_role("staff", "orders:write"))]
 
 
 class GiftCardBody(Body):
-    """A new gift card: what is on it, in minor units, and until when it is good."""
+    """A new gift card: its value, in minor units, and when it expires."""
 
     amount_minor: int = Field(ge=1, le=ORDER_MAX_TOTAL_MINOR, examples=[5000])
     currency: Currency = Field(examples=["GBP"])
@@ -55,7 +55,7 @@ class CodeBody(Body):
 
 
 class StoreCreditBody(Body):
-    """How much store credit a customer is granted or, below zero, loses, in minor units, and why."""
+    """The store credit that a customer is granted or, if negative, loses, in minor units, and why."""
 
     amount_minor: int = Field(ge=-ORDER_MAX_TOTAL_MINOR, le=ORDER_MAX_TOTAL_MINOR, examples=[1500])
     currency: Currency = Field(examples=["GBP"])
@@ -116,8 +116,8 @@ async def list_gift_cards(
     openapi_extra=body_schema(CodeBody),
 )
 async def get_gift_card_balance(request: Request, caller: Anyone) -> Response:
-    """What is left on a gift card, for whoever knows its code. A code that is unknown, disabled, expired or spent is
-    refused with the same words, and attempts are limited."""
+    """The remaining balance of a gift card, for anyone who knows its code. Unknown, disabled, expired and spent codes
+    get the same refusal, and attempts are limited."""
     edge = edge_of(request)
     code = parse(CodeBody, await read_body(request, edge.config.body_max_bytes)).code
     (card,) = await usable_cards(edge, request, [code])
@@ -144,7 +144,7 @@ async def get_gift_card(request: Request, caller: StaffReader, card_id: UUID) ->
     openapi_extra={"parameters": WRITE_HEADERS},
 )
 async def disable_gift_card(request: Request, caller: StaffWriter, card_id: UUID) -> Response:
-    """Has a gift card pay for nothing any more; what orders hold of it already, they keep. Staff only."""
+    """Disables a gift card for further payments; amounts already held by orders stay held. Staff only."""
     edge = edge_of(request)
     asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
     accepted = await edge.submitter.submit(asked, DisableGiftCard(card_id), str(card_id))
@@ -178,7 +178,7 @@ async def change_store_credit(request: Request, caller: StaffWriter, customer_id
     body = await read_body(request, edge.config.body_max_bytes)
     said = parse(StoreCreditBody, body)
     if said.amount_minor == 0:
-        raise invalid_request([{"loc": ("amount_minor",), "msg": "This is nothing.", "type": "nothing"}])
+        raise invalid_request([{"loc": ("amount_minor",), "msg": "The amount must not be 0.", "type": "nothing"}])
     if is_guest(customer_id):
         raise invalid_request([{"loc": ("customer_id",), "msg": "Guests have no store credit.", "type": "guest"}])
     command = ChangeStoreCredit(customer_id, said.currency, said.amount_minor, said.reason)

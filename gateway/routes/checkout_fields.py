@@ -33,11 +33,11 @@ REFUSED_CODES: Final = ("gift_card_not_usable", "too_many_attempts")
 
 
 class AddressBody(Body):
-    """A postal address. What a country does not use is left out."""
+    """A postal address. Leave out what a country does not use."""
 
     name: AddressLine = Field(description="Who is there.", examples=["Ada Lovelace"])
     line1: AddressLine = Field(description="Street and number.")
-    line2: MoreOfAddress = Field("", description="What the first line has no room for.")
+    line2: MoreOfAddress = Field("", description="The second line of the address.")
     city: AddressLine = Field(description="Town.", examples=["London"])
     region: Region = ""
     postal_code: PostalCode = ""
@@ -45,8 +45,8 @@ class AddressBody(Body):
 
 
 class CheckoutBody(Body):
-    """Fields of a checkout, in any order and at any time. Lines with the same SKU are added up. Left out: stays as it
-    is; null: becomes empty."""
+    """Fields of a checkout, in any order and at any time. Lines with the same SKU are added up. Fields left out
+    stay as they are; null clears a field."""
 
     currency: Currency | None = Field(None, examples=["GBP"])
     lines: list[LineBody] | None = Field(None, max_length=ORDER_MAX_LINES)

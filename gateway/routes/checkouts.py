@@ -66,16 +66,16 @@ _CHANGED: Final = write("checkout_not_found", "checkout_not_open")
 
 
 class TakeOverBody(Body):
-    """The token of the guest whose checkout it is, and what becomes of the customer's own."""
+    """The token of the guest whose checkout it is, and what to do with the customer's own checkout."""
 
     guest_token: str = Field(min_length=1, max_length=_TOKEN_MAX_CHARS, examples=["eyJhbGciOiJIUzI1NiJ9.e30.c2ln"])
     strategy: Literal["merge"] = "merge"
 
 
 class CompletionBody(Body):
-    """What the buyer has seen and agrees to pay, in minor units: the total, and what gift cards and store credit leave
-    of it, all of it unless that is said; and how that is paid. Without a `payment`, it is paid later; where nothing is
-    left to pay, none is needed."""
+    """What the buyer has seen and agrees to pay, in minor units: the total, and the amount due after gift cards and
+    store credit (by default, the total); and how to pay it. Without a `payment`, it is paid later; if nothing is due,
+    none is needed."""
 
     expected_total_minor: int = Field(ge=0, le=ORDER_MAX_TOTAL_MINOR, examples=[2198])
     expected_due_minor: int | None = Field(None, ge=0, le=ORDER_MAX_TOTAL_MINOR)
@@ -122,7 +122,7 @@ async def open_checkout(request: Request, caller: Anyone) -> Response:
 )
 @fast
 async def get_checkout(request: Request, caller: Reader, checkout_id: UUID) -> Response:
-    """One checkout, with what it costs now and what it lacks. Other people's are not found."""
+    """One checkout, with what it costs now and what is still missing. Other people's are not found."""
     body = (await _found(edge_of(request), caller.actor, checkout_id)).model_dump_json().encode()
     return conditional(request, body, body_tag(body), private=True)
 
@@ -135,8 +135,8 @@ async def get_checkout(request: Request, caller: Reader, checkout_id: UUID) -> R
 )
 @fast
 async def change_checkout(request: Request, caller: Writer, checkout_id: UUID) -> Response:
-    """Changes any fields of an open checkout (RFC 7396); lines, codes and gift cards are replaced as a whole. Answers
-    with what it costs now. Waits for the outcome by default."""
+    """Changes any fields of an open checkout (RFC 7396); lines, codes and gift cards are replaced as a whole. The
+    response shows what it costs now. Waits for the outcome by default."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     command = ChangeCheckout(checkout_id, **await fields_of(edge, request, parse(CheckoutBody, body)))
@@ -150,7 +150,7 @@ async def change_checkout(request: Request, caller: Writer, checkout_id: UUID) -
     openapi_extra={"parameters": WRITE_HEADERS},
 )
 async def cancel_checkout(request: Request, caller: Writer, checkout_id: UUID) -> Response:
-    """Cancels an open checkout; one that is cancelled stays so. Waits for the outcome by default."""
+    """Cancels an open checkout; cancelling it again changes nothing. Waits for the outcome by default."""
     return await _written(request, caller.actor, CancelCheckout(checkout_id), b"")
 
 
@@ -161,8 +161,8 @@ async def cancel_checkout(request: Request, caller: Writer, checkout_id: UUID) -
     openapi_extra={**body_schema(TakeOverBody), "parameters": WRITE_HEADERS},
 )
 async def take_over_checkout(request: Request, caller: Customer, checkout_id: UUID) -> Response:
-    """A guest who has signed in goes on with this checkout as the customer. By the strategy `merge`, the lines of the
-    open checkout that the customer touched last are added to it, with what else is set there and not here; that one is
+    """Makes a guest's checkout the customer's after signing in. With the strategy `merge`, the lines of the customer's
+    most recently used open checkout are added to it, along with any field set there and not here; that checkout is
     cancelled. Waits for the outcome by default."""
     edge, actor = edge_of(request), caller.actor
     body = await read_body(request, edge.config.body_max_bytes)
@@ -189,7 +189,7 @@ def _guest_of(edge: Edge, token: str) -> str:
     status_code=201,
     response_model=CompletedView,
     responses={
-        200: {"model": CompletedView, "description": "It was complete already: its order."},
+        200: {"model": CompletedView, "description": "It had already been completed: its order."},
         201: headers("Location"),
         **write(
             "checkout_changed",
@@ -208,11 +208,11 @@ def _guest_of(edge: Edge, token: str) -> str:
 )
 @fast
 async def complete_checkout(request: Request, caller: Writer, checkout_id: UUID) -> Response:
-    """Places the order, whose lines are then reserved, has it hold what gift cards and store credit pay, and begins its
-    `payment` of the rest; or refuses with what the checkout lacks, or what it costs by now. If nothing is left to pay,
-    the order is confirmed. One order comes of a checkout, and one payment of completing it, however often this is
-    repeated: it is answered with that order and its newest payment by a provider. Waits for the outcome by default, and
-    with `Prefer: wait` for what the payment's provider says."""
+    """Places the order, reserves its lines, holds what gift cards and store credit pay, and begins the `payment` of the
+    rest; or refuses with what the checkout is missing, or what it costs now. If nothing is left to pay, the order is
+    confirmed. However often this is repeated, a checkout becomes one order, with one payment: the response is that
+    order and its newest payment through a provider. Waits for the outcome by default, and with `Prefer: wait` also for
+    the payment provider's answer."""
     edge, actor, began = edge_of(request), caller.actor, monotonic()
     body = await read_body(request, edge.config.body_max_bytes)
     said = parse(CompletionBody, body)

@@ -87,7 +87,7 @@ async def _check_not_archived(edge: Edge, command_id: UUID) -> None:
 
 
 def _archived() -> Problem:
-    return Problem("archived", "What became of such an old command is archived.")
+    return Problem("archived", "The outcome of so old a command has been archived.")
 
 
 async def _waiting(edge: Edge, owner: str | None, command_id: UUID) -> CommandView | None:
@@ -119,6 +119,6 @@ async def _waiting(edge: Edge, owner: str | None, command_id: UUID) -> CommandVi
                 break
     except REDIS_UNAVAILABLE:
         raise Problem(
-            "mailboxes_unavailable", "It cannot be read now whether the command is waiting in its mailbox."
+            "mailboxes_unavailable", "Whether the command is still waiting cannot be determined now."
         ) from None
     return None

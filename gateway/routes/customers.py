@@ -28,7 +28,7 @@ Admin = Annotated[Caller, Depends(require_role("admin", "users:write"))]
 
 
 class CustomerBody(Body):
-    """What the owner of an account buys as: all of it. Whoever says so has verified it."""
+    """What an account's owner buys as; replaces everything set before. The caller must have verified it."""
 
     groups: list[CustomerGroup] = Field([], max_length=CUSTOMER_MAX_GROUPS, examples=[["wholesale"]])
     tax_id: TaxId | None = None
@@ -37,7 +37,7 @@ class CustomerBody(Body):
 
 @router.get("/{account_id}", response_model=CustomerView, responses=read("customer_not_found"))
 async def get_customer(request: Request, caller: Admin, account_id: UUID) -> Response:
-    """What was said of an account; if nothing was, it is not found."""
+    """What has been set for an account; if nothing has, it is not found."""
     return await _shown(edge_of(request), account_id, {})
 
 
@@ -48,7 +48,7 @@ async def get_customer(request: Request, caller: Admin, account_id: UUID) -> Res
     openapi_extra={**body_schema(CustomerBody), "parameters": WRITE_HEADERS},
 )
 async def put_customer(request: Request, caller: Admin, account_id: UUID) -> Response:
-    """Says what the owner of an account buys as, from their next order on. Waits for the outcome by default."""
+    """Sets what an account's owner buys as, from their next order on. Waits for the outcome by default."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     said = parse(CustomerBody, body)
@@ -64,5 +64,5 @@ async def _shown(edge: Edge, account_id: UUID, headers: dict[str, str]) -> Respo
     async with edge.engine.connect() as connection:
         found = await views.find(connection, account_id)
     if found is None:
-        raise Problem("customer_not_found", "Nothing was said of this account.")
+        raise Problem("customer_not_found", "Nothing has been set for this account.")
     return Response(found.model_dump_json(), 200, headers, "application/json")

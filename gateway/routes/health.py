@@ -21,8 +21,8 @@ Scraper = Annotated[Caller, Depends(require_role("nobody", limited=False))]
 
 
 class HealthView(BaseModel):
-    """`ready`; `degraded`: Postgres or Redis is away, and reads or writes answer 503; `unavailable`: both are;
-    `starting`: it is not known yet which tokens were revoked; `stopping`: the process ends."""
+    """`ready`; `degraded`: Postgres or Redis is unavailable, and reads or writes get 503; `unavailable`: both are;
+    `starting`: revoked tokens have not been loaded yet; `stopping`: the process is shutting down."""
 
     status: Literal["ready", "degraded", "unavailable", "starting", "stopping"]
     redis: bool
@@ -43,7 +43,7 @@ async def ready(
         Query(alias="for", description="`reads` need Postgres, `writes` need Redis; without it, either will do."),
     ] = None,
 ) -> Response:
-    """Whether to send requests here, by the answer's code: 200 or 503. Never while the process starts or stops."""
+    """Whether to send requests here: 200 or 503. Always 503 while the process starts or stops."""
     edge = edge_of(request)
     redis, postgres = await asyncio.gather(_answers(_ping_redis(edge)), _answers(_ping_postgres(edge)))
     if edge.stopping.begun:

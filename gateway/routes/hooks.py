@@ -43,13 +43,13 @@ PROVIDERS_ACTOR: Final = Actor.in_role("tidegate:payments", STAFF)
     ),
 )
 async def take_webhook(request: Request, provider: str) -> Response:
-    """Takes a webhook of a payment provider. 200 once all it says is durable; anything else, and the provider sends it
-    again. What it says of payments that are not ours, since others use the same account, is left to them."""
+    """Receives a webhook from a payment provider. 200 once all that it reports is durable; after any other status, the
+    provider sends it again. Reports about payments that are not ours, because others share the account, are ignored."""
     edge, result = edge_of(request), "problem"
     try:
         known = edge.payments[provider]
     except UnknownProvider:
-        raise Problem("not_found", "No provider of this name takes payments here.") from None
+        raise Problem("not_found", "No payment provider has this name.") from None
     try:
         body = await read_body(request, edge.config.body_max_bytes)
         for report in known.parse_webhook(body, request.headers):
@@ -57,7 +57,7 @@ async def take_webhook(request: Request, provider: str) -> Response:
         result = "taken"
     except WebhookInvalid as error:
         result = "unreadable" if isinstance(error, WebhookUnreadable) else "signature"
-        raise Problem("webhook_invalid", "The webhook is not signed by the provider, or too old.") from None
+        raise Problem("webhook_invalid", "The webhook was not signed by the provider, or is too old.") from None
     finally:
         PAYMENT_WEBHOOKS.labels(provider, result).inc()
     return Response(status_code=200)

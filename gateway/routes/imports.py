@@ -72,7 +72,7 @@ async def request_import(
     """Imports a file of products, variants and stock in the background. 202 and the URL of its status.
 
     CSV with a header line, or JSON Lines, with the columns of `/exports/products.csv`. A row with a `slug` and a `name`
-    sets the product; with a `sku` and a price, the variant; with `on_hand`, the stock as counted. Fields without a
+    sets the product; with a `sku` and a price, the variant; with `on_hand`, the counted stock. Fields without a
     column stay as they are. A row that cannot be applied is listed in the import's errors, with its line; the others
     are applied, each once.
 

@@ -103,7 +103,7 @@ async def list_inventory(
 )
 async def get_inventory(request: Request, caller: Reader, sku: str) -> Response:
     """The stock of one SKU. Staff with the scope `inventory:read` see what is on hand and reserved. Everyone else sees
-    how much of what is on sale is available, up to ten pieces."""
+    how much is available of SKUs on sale, up to ten pieces."""
     reads, known = edge_of(request).reads, _known(sku)
     shown: InventoryView | ShelfView | None
     if caller.actor.is_staff and _READ in caller.actor.scopes:

@@ -34,7 +34,7 @@ _READ_HEADERS: Final = {"parameters": [IF_SEQ_AT_LEAST]}
     openapi_extra=_READ_HEADERS,
 )
 async def get_invoice(request: Request, caller: Reader, order_id: UUID) -> Response:
-    """The invoice of an order that is paid. It is drawn up shortly after the payment."""
+    """The invoice of a paid order. It is issued shortly after the payment."""
     found = await edge_of(request).reads.read(request, lambda read: views.invoice_of(read, caller.actor, order_id))
     return _shown(request, found)
 
@@ -43,7 +43,7 @@ async def get_invoice(request: Request, caller: Reader, order_id: UUID) -> Respo
     "/credit-notes", response_model=CreditNotesView, responses=read("seq_not_reached"), openapi_extra=_READ_HEADERS
 )
 async def list_credit_notes(request: Request, caller: Reader, order_id: UUID) -> Response:
-    """What was taken back of the order's invoice, oldest first."""
+    """The credit notes for the order's invoice, oldest first."""
     found = await edge_of(request).reads.read(request, lambda read: views.credit_notes_of(read, caller.actor, order_id))
     return Response(found.model_dump_json(), media_type="application/json")
 

@@ -69,8 +69,8 @@ async def list_events(
     limit: Annotated[int, Query(ge=1)] = 100,
     log: Annotated[UUID | None, Query(description=LOG_DESCRIPTION)] = None,
 ) -> Response:
-    """The log after `after`, in order. Staff only. `limit` is capped at the maximum page size. If the events after it
-    are archived, the answer is 410, with the first that is not."""
+    """The events after `after`, in order. Staff only. `limit` is capped at the maximum page size. If the events after
+    `after` are archived, the response is 410, with the first that is not."""
     edge = edge_of(request)
     async with edge.engine.connect() as connection:
         # Read first: what is archived in between is not missed.

@@ -125,7 +125,7 @@ async def export_me(request: Request, caller: Subject) -> Response:
     "/password",
     response_model=TokensView,
     responses={
-        204: {"description": "Changed. The token that asked belongs to no session, so there is no new one."},
+        204: {"description": "Changed. The token used belongs to no session, so there is no new one."},
         **problems(
             *(400, 401, 403, 404, 409, 413, 415, 422, 500, 503),
             "account_not_found",
@@ -158,7 +158,7 @@ async def change_password(request: Request, caller: Writer) -> Response:
     async with edge.engine.connect() as connection:
         session = await views.session_now(connection, caller.session_id)
     if session is None:
-        raise Problem("account_changed", "The password was changed, but this session ended meanwhile: sign in again.")
+        raise Problem("account_changed", "The password was changed, but this session has ended: sign in again.")
     lifetime_seconds = edge.config.access_token_seconds
     access_token = mint_in_session(
         edge.keys,
@@ -206,4 +206,6 @@ def _not_found() -> Problem:
 
 
 def _no_order() -> Problem:
-    return Problem("order_not_found", "You have no such order, or it has not been placed yet: if so, try again soon.")
+    return Problem(
+        "order_not_found", "You have no such order, or it has not been placed yet; in that case, try again soon."
+    )

@@ -61,8 +61,8 @@ class LineBody(Body):
 
 
 class OrderBody(Body):
-    """What to order. It costs what catalogue and terms say; lines with the same SKU are added up. `email` is where mail
-    about this order goes: guests must give one, customers have theirs in the account."""
+    """What to order. It costs what the catalogue and the terms say; lines with the same SKU are added up. `email` is
+    where mail about this order is sent: required of guests; customers have one in their account."""
 
     lines: list[LineBody] = Field(
         min_length=1, max_length=ORDER_MAX_LINES, examples=[[{"sku": "LANTERN-WHITE", "quantity": 2}]]
@@ -117,9 +117,9 @@ def read_order(body: bytes) -> PlainOrder | OrderBody:
 async def place_order(request: Request, caller: Anyone) -> Response:
     """Reserves every line and places the order, or reserves nothing. 201 and the order with `Prefer: wait`.
 
-    In a shop with taxes, price lists, promotions or purchase limits, it costs what a checkout of the same lines would
-    cost in which nothing else was set: without delivery, taxed at home. Then the order has a `quote`; and it is refused
-    as a checkout is, with a list of `requirements`, where a purchase limit does not allow it.
+    In a shop with taxes, price lists, promotions or purchase limits, the order costs the same as a checkout with only
+    these lines set: without delivery, and taxed in the shop's own country. It then has a `quote`; and if a purchase
+    limit does not allow it, it is refused as a checkout is, with a list of `requirements`.
 
     Without a token, an e-mail address makes it a guest's order: the response's `guest_token` is a bearer token, known
     to nobody else, with which the guest sees, confirms and cancels it. A guest who orders with it gives an address with
@@ -203,8 +203,8 @@ async def get_order_history(request: Request, caller: Reader, order_id: UUID) ->
 
 @router.post("/{order_id}/confirm", response_model=OrderView, responses=_MOVED, openapi_extra=_WRITE_HEADERS)
 async def confirm_order(request: Request, caller: Writer, order_id: UUID) -> Response:
-    """Confirms a placed order: the reserved pieces are sold. What came of a checkout is confirmed by paying it; before
-    it is paid, only staff can. 200 and the order with `Prefer: wait`."""
+    """Confirms a placed order: the reserved pieces are sold. An order from a checkout is confirmed by paying it; before
+    that, only staff can confirm it. 200 and the order with `Prefer: wait`."""
     return await _move(request, caller.actor, ConfirmOrder(order_id))
 
 

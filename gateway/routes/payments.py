@@ -48,8 +48,8 @@ _MOVED: Final = write("payment_not_found", "payment_busy", "payment_entries_exce
 
 
 class PaymentBody(Body):
-    """How an order is to be paid: by which provider, and with what. Without a `method`, a token of the provider's for a
-    card or an account, the answer's `action_url` says where the buyer pays, once the provider has said so."""
+    """How to pay an order: through which provider, and with which `method`, the provider's token for a card or an
+    account. Without a `method`, the response's `action_url` is where the buyer pays, once the provider has given it."""
 
     provider: str = Field(min_length=1, max_length=PROVIDER_NAME_MAX_CHARS, examples=["sandbox"])
     method: str | None = Field(None, max_length=PAYMENT_METHOD_MAX_CHARS, pattern=_VISIBLE, examples=["card"])
@@ -64,20 +64,20 @@ class AmountBody(Body):
 
 
 class RefundBody(Body):
-    """How much is given back, in minor units of the payment's currency, and why."""
+    """How much to refund, in minor units of the payment's currency, and why."""
 
     amount_minor: int = Field(ge=1, le=ORDER_MAX_TOTAL_MINOR, examples=[416])
     reason: Reason = Field(examples=["Broken"])
 
 
 class OrderRefundBody(RefundBody):
-    """How much of an order's money is given back, in minor units of its currency, why, and what gets it back first."""
+    """How much of an order to refund, in minor units of its currency, why, and what is refunded first."""
 
     rule: RefundRule = CARDS_FIRST
 
 
 class SettlementBody(Body):
-    """What came of something that is pending, where there is no provider to ask."""
+    """The outcome of a pending request, where there is no provider to ask."""
 
     reference: str = Field(
         min_length=1,
@@ -107,9 +107,9 @@ class SettlementBody(Body):
     openapi_extra={**body_schema(PaymentBody), "parameters": WRITE_HEADERS},
 )
 async def create_payment(request: Request, caller: Writer, order_id: UUID) -> Response:
-    """Pays what is left of an order. The provider is asked in the background: the payment's `status` tells what came of
-    it. After a decline another one may be made while the order's pieces are held. Waits for the command's outcome by
-    default, and with `Prefer: wait` for what the provider says."""
+    """Pays the amount due for an order. The provider is called in the background; the payment's `status` shows the
+    outcome. After a decline, another payment can be made while the order's pieces are held. Waits for the command's
+    outcome by default, and with `Prefer: wait` also for the provider's answer."""
     edge, began = edge_of(request), monotonic()
     body = await read_body(request, edge.config.body_max_bytes)
     command = creation(edge, order_id, parse(PaymentBody, body))
@@ -145,8 +145,8 @@ async def list_order_payments(request: Request, caller: Reader, order_id: UUID) 
     openapi_extra={**body_schema(OrderRefundBody), "parameters": WRITE_HEADERS},
 )
 async def refund_order(request: Request, caller: StaffWriter, order_id: UUID) -> Response:
-    """Has a part or all of what was paid for an order given back, whatever it was paid with: `rule` says whether gift
-    cards and store credit get it back first or last. Staff only."""
+    """Refunds part or all of what was paid for an order, whatever it was paid with: `rule` says whether gift cards and
+    store credit are refunded first or last. Staff only."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     said = parse(OrderRefundBody, body)
@@ -186,7 +186,7 @@ async def list_payments(
 
 @router.get("/payments/{payment_id}", response_model=PaymentView, responses=read("payment_not_found"))
 async def get_payment(request: Request, caller: Reader, payment_id: UUID) -> Response:
-    """One payment with its story. Other people's are not found."""
+    """One payment with its history. Other people's are not found."""
     view = await _found(edge_of(request), caller.actor, payment_id)
     return Response(view.model_dump_json(), media_type="application/json")
 
@@ -207,7 +207,7 @@ async def get_payment(request: Request, caller: Reader, payment_id: UUID) -> Res
     openapi_extra={**body_schema(AmountBody), "parameters": WRITE_HEADERS},
 )
 async def capture_payment(request: Request, caller: StaffWriter, payment_id: UUID) -> Response:
-    """Has a part or all of what is authorized charged. Staff only."""
+    """Captures part or all of the authorized amount. Staff only."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     amount_minor = parse(AmountBody, body).amount_minor
@@ -223,7 +223,8 @@ async def capture_payment(request: Request, caller: StaffWriter, payment_id: UUI
     openapi_extra={"parameters": WRITE_HEADERS},
 )
 async def void_payment(request: Request, caller: StaffWriter, payment_id: UUID) -> Response:
-    """Has what is authorized and not captured let go, or ends an attempt that waits for its buyer. Staff only."""
+    """Voids the authorized amount that has not been captured, or ends an attempt that is waiting for its buyer. Staff
+    only."""
     edge = edge_of(request)
     order_id, act_id = await _order_of(edge, payment_id), edge.submitter.new_id_beside(payment_id)
     command = VoidPayment(order_id, payment_id, act_id)
@@ -242,7 +243,7 @@ async def void_payment(request: Request, caller: StaffWriter, payment_id: UUID) 
     openapi_extra={**body_schema(RefundBody), "parameters": WRITE_HEADERS},
 )
 async def refund_payment(request: Request, caller: StaffWriter, payment_id: UUID) -> Response:
-    """Has a part or all of what is charged given back. Staff only."""
+    """Refunds part or all of the charged amount. Staff only."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     said = parse(RefundBody, body)
@@ -258,7 +259,7 @@ async def refund_payment(request: Request, caller: StaffWriter, payment_id: UUID
     openapi_extra={**body_schema(SettlementBody), "parameters": WRITE_HEADERS},
 )
 async def settle_payment(request: Request, caller: StaffWriter, payment_id: UUID) -> Response:
-    """Says what came of an invoice, or of its refund, that is pending under a reference. Staff only."""
+    """Records the outcome of an invoice payment, or of its refund, that is pending under a reference. Staff only."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     said = parse(SettlementBody, body)
@@ -271,7 +272,7 @@ def creation(edge: Edge, order_id: UUID, said: PaymentBody) -> CreatePayment:
     try:
         provider = edge.payments[said.provider]
     except UnknownProvider:
-        raise Problem("unknown_provider", "No provider of this name takes payments here.") from None
+        raise Problem("unknown_provider", "No payment provider has this name.") from None
     payment_id = edge.submitter.new_id_beside(order_id)
     return CreatePayment(
         order_id, payment_id, provider.name, provider.capabilities, said.capture, said.method, said.return_url

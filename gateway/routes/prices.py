@@ -41,20 +41,20 @@ _OF_BOTH: Final = f"{_OF_LIST}/{{sku}}"
 
 
 class PriceBody(Body):
-    """What one piece costs in a currency."""
+    """The price of one piece in a currency."""
 
     currency: Currency = Field(examples=["EUR"])
     price_minor: Price = Field(examples=[1150])
 
 
 class ListedPriceBody(PriceBody):
-    """What one piece costs in a currency, for whoever buys so many."""
+    """The price of one piece in a currency, from a minimum quantity on."""
 
-    min_quantity: int = Field(1, ge=1, le=LINE_MAX_QUANTITY, description="For at least so many pieces.")
+    min_quantity: int = Field(1, ge=1, le=LINE_MAX_QUANTITY, description="The minimum quantity.")
 
 
 class PricesBody(Body):
-    """What a SKU costs of itself in other currencies than the variant's: all of it."""
+    """A SKU's own prices in currencies other than the variant's; replaces all of them."""
 
     prices: list[PriceBody] = Field(max_length=SKU_MAX_PRICES, examples=[[{"currency": "EUR", "price_minor": 1150}]])
 
@@ -66,7 +66,7 @@ class PricesBody(Body):
 
 
 class ListedPricesBody(Body):
-    """What a SKU costs on a price list: all of it."""
+    """A SKU's prices on a price list; replaces all of them."""
 
     prices: list[ListedPriceBody] = Field(
         min_length=1,
@@ -115,7 +115,7 @@ async def list_my_prices(
 
 @router.get(_OF_SKU, response_model=SkuPricesView, responses=read("variant_not_found"))
 async def list_prices(request: Request, caller: Reader, product_id: UUID, sku: Sku) -> Response:
-    """All prices of a variant but its own: on price lists, and in other currencies. Staff only."""
+    """All prices of a variant besides its own: on price lists, and in other currencies. Staff only."""
     async with edge_of(request).engine.connect() as connection:
         if await views.product_of(connection, sku) != product_id:
             raise Problem("variant_not_found", "The product has no such variant.")
@@ -131,7 +131,7 @@ async def list_prices_of_list(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 100,
 ) -> Response:
-    """What is on a price list, by SKU. `limit` is capped at the maximum page size. Staff only."""
+    """The prices on a price list, by SKU. `limit` is capped at the maximum page size. Staff only."""
     edge = edge_of(request)
     async with edge.engine.connect() as connection:
         page = await views.on_list(connection, price_list_id, cursor, min(limit, edge.config.page_max_rows))
@@ -145,8 +145,8 @@ async def list_prices_of_list(
     openapi_extra={**body_schema(PricesBody), "parameters": WRITE_HEADERS},
 )
 async def put_prices(request: Request, caller: Writer, product_id: UUID, sku: Sku) -> Response:
-    """Puts what a variant costs of itself in other currencies; in a currency that is neither there nor its own, it is
-    not sold. Admins only. Waits for the outcome by default."""
+    """Sets a variant's own prices in other currencies; in a currency that is neither there nor its own, it is not
+    sold. Admins only. Waits for the outcome by default."""
     body = await read_body(request, edge_of(request).config.body_max_bytes)
     prices = [SkuPrice(price.currency, price.price_minor) for price in parse(PricesBody, body).prices]
     return await _put(request, caller, PutPrices(product_id, sku, None, tuple(prices)), body)
@@ -159,7 +159,7 @@ async def put_prices(request: Request, caller: Writer, product_id: UUID, sku: Sk
     openapi_extra={**body_schema(ListedPricesBody), "parameters": WRITE_HEADERS},
 )
 async def put_listed_prices(request: Request, caller: Writer, price_list_id: UUID, sku: Sku) -> Response:
-    """Puts what a SKU costs on a price list, by currency and quantity. Admins only. Answers with all prices of the SKU.
+    """Sets a SKU's prices on a price list, by currency and quantity. Admins only. Returns all prices of the SKU.
     Waits for the outcome by default."""
     body = await read_body(request, edge_of(request).config.body_max_bytes)
     prices = [
@@ -172,7 +172,7 @@ async def put_listed_prices(request: Request, caller: Writer, price_list_id: UUI
 
 @router.delete(_OF_BOTH, status_code=204, response_class=Response, responses=write("variant_not_found"))
 async def take_off_list(request: Request, caller: Writer, price_list_id: UUID, sku: Sku) -> Response:
-    """Takes a SKU off a price list; one that is not on it stays so. Admins only."""
+    """Takes a SKU off a price list; if it is not on it, nothing changes. Admins only."""
     command = PutPrices(await _product_of(request, sku), sku, price_list_id, ())
     asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
     accepted = await edge_of(request).submitter.submit(asked, command, sku)

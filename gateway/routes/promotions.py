@@ -25,7 +25,7 @@ _NO_CHECKOUT: Final = UUID(int=0)
 
 
 class PreviewBody(CheckoutBody):
-    """A basket as a checkout would have it, and whose it would be; a guest's, if nobody is named."""
+    """A basket as in a checkout, and the customer it would belong to; without one, a guest."""
 
     customer_id: Principal | None = None
 
@@ -38,7 +38,7 @@ class PreviewBody(CheckoutBody):
 )
 async def preview_promotions(request: Request, caller: Reader) -> Response:
     """Says which promotions apply to a basket now, and what is missing for the others: `GBP 3.20 more.` Nothing is
-    stored. Staff only: buyers are told in their checkouts of what is within reach."""
+    stored. Staff only: buyers see in their checkouts what is within reach."""
     edge = edge_of(request)
     said = parse(PreviewBody, await read_body(request, edge.config.body_max_bytes))
     wanted = OpenCheckout(_NO_CHECKOUT, **await fields_of(edge, request, said))

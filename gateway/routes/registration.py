@@ -101,7 +101,7 @@ async def register(request: Request) -> Response:
         except Problem as problem:
             if problem.code != "email_taken":  # by another registration, at the same moment: it has its mail
                 raise
-    return _mailed("We have sent a mail to this address: it tells how to go on.")
+    return _mailed("We have sent an e-mail to this address with instructions.")
 
 
 @router.post(
@@ -148,7 +148,7 @@ async def forgot_password(request: Request) -> Response:
     except Problem as problem:
         if problem.code != "account_not_found":
             raise
-    return _mailed("If there is an account with this address, we have sent a mail there: it tells how to go on.")
+    return _mailed("If there is an account with this address, we have sent it an e-mail with instructions.")
 
 
 @router.post(
@@ -197,4 +197,4 @@ def _link(edge: Edge, token: str, audience: str) -> Link:
 
 
 def _invalid_link() -> Problem:
-    return Problem("invalid_link", "The link is invalid or has expired: request another.")
+    return Problem("invalid_link", "The link is invalid or has expired: request a new one.")

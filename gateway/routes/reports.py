@@ -66,7 +66,7 @@ class ReportBody(Body):
     @model_validator(mode="after")
     def _is_a_range(self) -> "ReportBody":
         if not self.first < self.end:
-            raise ValueError("`to` is the first day that is not in it, so it is later than `from`.")
+            raise ValueError("`to` is exclusive, so it must be later than `from`.")
         if (self.end - self.first).days > REPORT_MAX_DAYS:
             raise ValueError(f"A report has at most {REPORT_MAX_DAYS} days.")
         return self
@@ -76,7 +76,7 @@ class ReportBody(Body):
     "",
     status_code=201,
     response_model=ReportView,
-    responses={201: {"description": "The report is in the making.", **headers("Location")}, **write("too_many_jobs")},
+    responses={201: {"description": "The report is being made.", **headers("Location")}, **write("too_many_jobs")},
     openapi_extra={**body_schema(ReportBody), "parameters": WRITE_HEADERS},
 )
 async def request_report(request: Request, caller: Staff) -> Response:

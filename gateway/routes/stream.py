@@ -131,7 +131,7 @@ async def stream_events(
         str, Query(max_length=4_000, description="Topics, separated by commas.", examples=["orders,inventory"])
     ],
     after: Annotated[
-        int | None, Query(ge=0, le=_SEQ_MAX, description="The seq after which to begin; from now on without it.")
+        int | None, Query(ge=0, le=_SEQ_MAX, description="The seq after which to start; without it, from now on.")
     ] = None,
     log: Annotated[UUID | None, Query(description=LOG_DESCRIPTION)] = None,
     token: Annotated[
@@ -153,7 +153,7 @@ async def stream_events(
     if last_event_id is not None:
         known = _PLACE.fullmatch(last_event_id)
         if known is None:
-            raise _invalid("Last-Event-ID", "This is no place in the log.")
+            raise _invalid("Last-Event-ID", "This is not a position in the log.")
         after = int(known[1])
         log = UUID(known[2]) if known[2] else None
     try:

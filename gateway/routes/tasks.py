@@ -37,7 +37,7 @@ async def list_tasks(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1)] = 50,
 ) -> Response:
-    """The tasks that are not done, newest first. `limit` is capped at the maximum page size."""
+    """The unfinished tasks, newest first. `limit` is capped at the maximum page size."""
     edge = edge_of(request)
     async with edge.engine.connect() as connection:
         page = await views.newest(connection, state, kind, cursor, min(limit, edge.config.page_max_rows))
@@ -46,7 +46,7 @@ async def list_tasks(
 
 @router.get("/{task_id}", response_model=TaskView, responses=read("task_not_found"))
 async def get_task(request: Request, caller: Staff, task_id: UUID) -> Response:
-    """One task, until it is done."""
+    """One task, as long as it is unfinished."""
     return Response((await _find(request, task_id)).model_dump_json(), media_type="application/json")
 
 
@@ -63,7 +63,7 @@ async def retry_task(request: Request, caller: Staff, task_id: UUID) -> Response
     asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
     task = await _find(request, task_id)
     if task.state != TASK_DEAD:
-        raise Problem("task_not_dead", "The task is queued already.", extensions={"state": task.state})
+        raise Problem("task_not_dead", "The task is already queued.", extensions={"state": task.state})
     accepted = await edge.submitter.submit(asked, RetryTask(task.id, task.kind, task.subject), str(task_id))
 
     async def made() -> Answer:
@@ -80,5 +80,5 @@ async def _find(request: Request, task_id: UUID) -> TaskView:
     async with edge_of(request).engine.connect() as connection:
         task = await views.find(connection, task_id)
     if task is None:
-        raise Problem("task_not_found", "There is no such task, or it is done.")
+        raise Problem("task_not_found", "There is no such task, or it has finished.")
     return task

@@ -62,7 +62,7 @@ _PURCHASE_LIMIT: Final = {"most": 2, "items": {"skus": ["MUG-BLUE"]}}
 
 @router.get("", response_model=TermsView, responses=READ)
 async def list_terms(request: Request, caller: Reader) -> Response:
-    """All that the shop says about money besides its prices. Staff only."""
+    """Everything that decides what orders cost, besides prices. Staff only."""
     async with edge_of(request).engine.connect() as connection:
         found = await views.list_all(connection)
     return Response(found.model_dump_json(), media_type="application/json")
@@ -70,7 +70,7 @@ async def list_terms(request: Request, caller: Reader) -> Response:
 
 @router.put("/taxes", response_model=TermsPartView, responses=_STATED, openapi_extra=_said_as(Taxes, example=_TAXES))
 async def state_taxes(request: Request, caller: Writer) -> Response:
-    """States the taxes: the shop's own country, the rates of all countries, and how they are rounded. Admins only."""
+    """Sets the taxes: the shop's own country, the rates of all countries, and how they are rounded. Admins only."""
     body = await _body(request)
     return await _state(request, caller, StateTerms(TAXES, taxes=parse_struct(Taxes, body)), body)
 
@@ -82,7 +82,7 @@ async def state_taxes(request: Request, caller: Writer) -> Response:
     openapi_extra=_said_as(Method, "id", example=_METHOD),
 )
 async def state_method(request: Request, caller: Writer, method_id: UUID) -> Response:
-    """States a delivery method: where it delivers, and at which rates. Admins only."""
+    """Sets a delivery method: where it delivers, and at which rates. Admins only."""
     body = await _body(request)
     method = parse_struct(Method, body, id=str(method_id))
     return await _state(request, caller, StateTerms(part_name(METHOD, method_id), method=method), body)
@@ -95,7 +95,7 @@ async def state_method(request: Request, caller: Writer, method_id: UUID) -> Res
     openapi_extra=_said_as(Promotion, "id", "version", example=_PROMOTION),
 )
 async def state_promotion(request: Request, caller: Writer, promotion_id: UUID) -> Response:
-    """States a promotion: what it gives, and to whom. Admins only."""
+    """Sets a promotion: what it gives, and to whom. Admins only."""
     body = await _body(request)
     promotion = parse_struct(Promotion, body, id=str(promotion_id), version=0)
     return await _state(request, caller, StateTerms(part_name(PROMOTION, promotion_id), promotion=promotion), body)
@@ -108,7 +108,7 @@ async def state_promotion(request: Request, caller: Writer, promotion_id: UUID) 
     openapi_extra=_said_as(PriceList, "id", example=_PRICE_LIST),
 )
 async def state_price_list(request: Request, caller: Writer, price_list_id: UUID) -> Response:
-    """States a price list: for whom it is, where and when. Admins only."""
+    """Sets a price list: for whom it applies, where and when. Admins only."""
     body = await _body(request)
     price_list = parse_struct(PriceList, body, id=str(price_list_id))
     return await _state(request, caller, StateTerms(part_name(PRICE_LIST, price_list_id), price_list=price_list), body)
@@ -121,15 +121,15 @@ async def state_price_list(request: Request, caller: Writer, price_list_id: UUID
     openapi_extra=_said_as(PurchaseLimit, "id", example=_PURCHASE_LIMIT),
 )
 async def state_purchase_limit(request: Request, caller: Writer, limit_id: UUID) -> Response:
-    """States how much one buyer may buy of something. Admins only."""
+    """Sets how much of something one buyer may buy. Admins only."""
     body = await _body(request)
     limit = parse_struct(PurchaseLimit, body, id=str(limit_id))
     return await _state(request, caller, StateTerms(part_name(PURCHASE_LIMIT, limit_id), purchase_limit=limit), body)
 
 
 class CodesBody(Body):
-    """Codes for a promotion: `codes` as they are to be typed, or `count` random ones that begin with `prefix`; all
-    with the same period and limits."""
+    """Codes for a promotion: `codes` as people are to type them, or `count` random ones that begin with `prefix`;
+    all with the same period and limits."""
 
     codes: list[PromotionCode] = Field([], max_length=PROMOTION_CODES_AT_ONCE, examples=[["WELCOME10"]])
     count: int = Field(0, ge=0, le=PROMOTION_CODES_AT_ONCE)
@@ -144,7 +144,7 @@ class CodesBody(Body):
         if not 1 <= len(self.codes) + self.count <= PROMOTION_CODES_AT_ONCE:
             raise ValueError(f"1 to {PROMOTION_CODES_AT_ONCE} codes at once.")
         if not all(CODE.fullmatch(folded_code(text)) for text in self.codes):
-            raise ValueError("A code has visible ASCII characters.")
+            raise ValueError("A code consists of visible ASCII characters.")
         return self
 
 
@@ -162,7 +162,7 @@ class CodesView(BaseModel):
     openapi_extra={**body_schema(CodesBody), "parameters": WRITE_HEADERS},
 )
 async def create_codes(request: Request, caller: Writer, promotion_id: UUID) -> Response:
-    """Makes codes for a promotion that takes codes. Those that exist already stay as they are. Admins only."""
+    """Creates codes for a promotion that takes codes. Existing ones stay as they are. Admins only."""
     body = await _body(request)
     said = parse(CodesBody, body)
     made = (said.prefix + secrets.token_hex(_CODE_BYTES) for _ in range(said.count))
@@ -180,7 +180,7 @@ async def create_codes(request: Request, caller: Writer, promotion_id: UUID) -> 
 
 @router.delete("/codes/{code}", status_code=204, response_class=Response, responses=write("code_not_found"))
 async def give_up_code(request: Request, caller: Writer, code: str) -> Response:
-    """No longer takes a code. Admins only."""
+    """Withdraws a code. Admins only."""
     text = folded_code(code)
     if CODE.fullmatch(text) is None:
         raise Problem("code_not_found", "There is no such code.")
@@ -191,7 +191,7 @@ async def give_up_code(request: Request, caller: Writer, code: str) -> Response:
 
 @router.delete("/taxes", status_code=204, response_class=Response, responses=_TAKEN_BACK)
 async def take_back_taxes(request: Request, caller: Writer) -> Response:
-    """Takes the taxes back: none are charged. Admins only."""
+    """Removes the taxes: none are charged. Admins only."""
     return await _take_back(request, caller, TAXES)
 
 
@@ -205,7 +205,7 @@ _KIND_OF: Final = {
 
 @router.delete("/{kind}/{part_id}", status_code=204, response_class=Response, responses=_TAKEN_BACK)
 async def take_back_terms(request: Request, caller: Writer, kind: str, part_id: UUID) -> Response:
-    """Takes a part back; orders that were placed on it keep what it said. Admins only."""
+    """Removes a part of the terms; orders that were placed under it are not changed. Admins only."""
     if kind not in _KIND_OF:
         raise Problem("terms_not_found", "There is no such part of the terms.")
     return await _take_back(request, caller, part_name(_KIND_OF[kind], part_id))

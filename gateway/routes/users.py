@@ -68,7 +68,7 @@ async def list_users(
     openapi_extra={**body_schema(UserBody), "parameters": WRITE_HEADERS},
 )
 async def create_user(request: Request, caller: Admin) -> Response:
-    """Creates an account of any role that can do no more than you. Waits for the outcome by default."""
+    """Creates an account, whose role can do no more than yours. Waits for the outcome by default."""
     edge = edge_of(request)
     user = parse(UserBody, await read_body(request, edge.config.body_max_bytes))
     _check_may_give(caller, user.role)
@@ -98,8 +98,8 @@ async def get_user(request: Request, caller: Admin, user_id: UUID) -> Response:
     openapi_extra={**body_schema(UserChangesBody), "parameters": WRITE_HEADERS},
 )
 async def change_user(request: Request, caller: Admin, user_id: UUID) -> Response:
-    """Changes the name or the role, the latter to one that can do no more than you. Changing the role ends all sessions
-    of the account. Waits for the outcome by default."""
+    """Changes the name or the role, the latter to one that can do no more than yours. Changing the role ends all
+    sessions of the account. Waits for the outcome by default."""
     body = await read_body(request, edge_of(request).config.body_max_bytes)
     changes = parse(UserChangesBody, body)
     if changes.role is not None:

@@ -47,7 +47,7 @@ _SEQ_MAX = 2**63 - 1
 
 def _known(choice: str) -> str:
     if choice not in choices():
-        raise ValueError("No event is of such a type.")
+        raise ValueError("There are no events of this type.")
     return choice
 
 
@@ -211,7 +211,7 @@ async def rotate_webhook_secret(request: Request, caller: Staff, webhook_id: UUI
 async def redeliver_events(request: Request, caller: Staff, webhook_id: UUID) -> Response:
     """Continues delivering from an event of the log, earlier or later; a paused or disabled endpoint becomes active
     again. Events delivered before keep their `webhook-id`. Staff only. Waits for the outcome unless `Prefer` says
-    otherwise. Events that are archived cannot be delivered again: 410, with the first that is not."""
+    otherwise. Archived events cannot be delivered again: 410, with the first that is not."""
     edge = edge_of(request)
     body = await read_body(request, edge.config.body_max_bytes)
     from_seq = parse(RedeliveryBody, body).from_seq

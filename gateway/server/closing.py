@@ -24,7 +24,7 @@ MEANINGS: Final = {
     BAD_REQUEST: "The client sent too many invalid messages.",
     UNAUTHENTICATED: "There is no token, or it has expired or been revoked.",
     FORBIDDEN: "The token does not allow this.",
-    NOT_THIS_LOG: "What the client has seen is not, or no longer, part of the log: start over.",
+    NOT_THIS_LOG: "What the client has seen is not part of the log, or no longer is: start over.",
     TOO_MANY_MESSAGES: "The client sends too many messages.",
 }
 

@@ -42,7 +42,7 @@ def decode_cursor(cursor: str, kind: Callable[[str], _K]) -> _K:
     try:
         return kind(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     except (ValueError, binascii.Error):
-        error = {"loc": ("query", "cursor"), "msg": "This is no cursor of ours.", "type": "cursor_invalid"}
+        error = {"loc": ("query", "cursor"), "msg": "This is not a valid cursor.", "type": "cursor_invalid"}
         raise invalid_request([error]) from None
 
 

@@ -232,11 +232,11 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _database(_: Request, error: Exception) -> Response:
     if not is_unavailable(error):
         raise error
-    return _counted(Problem("database_unavailable", "The database cannot be reached; commands are still accepted."))
+    return _counted(Problem("database_unavailable", "The database is unavailable; commands are still accepted."))
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
-    return _counted(Problem("internal_error", "Something went wrong here; it has been logged."))
+    return _counted(Problem("internal_error", "Something went wrong on our side; it has been logged."))
 
 
 def _counted(problem: Problem) -> Response:

@@ -47,7 +47,7 @@ async def read_body(request: Request, max_bytes: int, media_type: str = _JSON) -
     while True:  # not `request.stream()`: an async generator costs more than parsing the JSON
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise Problem("incomplete_body", "The client left before the body was complete.")
+            raise Problem("incomplete_body", "The client disconnected before the body was complete.")
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > max_bytes:

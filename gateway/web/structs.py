@@ -107,6 +107,6 @@ _SAID: Final[tuple[tuple[str, Callable[[re.Match[str]], tuple[str, str]]], ...]]
     (r"Expected `array`", lambda _: NOT_LIST),
     (r"Expected `object`", lambda _: NOT_OBJECT),
     (r"Invalid UUID|Expected `uuid`", lambda _: NOT_UUID),
-    (r"Invalid RFC3339|Expected `datetime`", lambda _: ("not_moment", "This is not a moment (RFC 3339).")),
-    (r"Invalid (?:enum )?value", lambda _: ("not_one_of", "This is not one of the words in the schema.")),
+    (r"Invalid RFC3339|Expected `datetime`", lambda _: ("not_moment", "This is not a date and time (RFC 3339).")),
+    (r"Invalid (?:enum )?value", lambda _: ("not_one_of", "This is not one of the values in the schema.")),
 )

@@ -98,7 +98,7 @@ class Backlog:
         if self._memory_is_short:
             raise Problem(
                 "overloaded",
-                "New orders would take the memory that is left for accepted ones; try again later.",
+                "The memory that is left is needed for accepted orders; try again later.",
                 headers={"Retry-After": str(RETRY_MAX_SECONDS)},
             )
         wait = self._waits.get(mailbox, _NONE)

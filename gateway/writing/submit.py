@@ -196,8 +196,8 @@ class Submitter:
         except MailboxesUnavailable:
             raise Problem(
                 "mailboxes_unavailable",
-                "Commands cannot be accepted now. This one may have been accepted or not; with an Idempotency-Key it "
-                "is safe to send it again.",
+                "Commands cannot be accepted now. This one may or may not have been accepted; with an Idempotency-Key "
+                "it is safe to send it again.",
             ) from None
         if first is not None and first.fingerprint != asked.fingerprint:
             raise _key_reused()
@@ -228,7 +228,7 @@ class Submitter:
 
 
 def _key_reused() -> Problem:
-    return Problem("idempotency_key_reused", "This idempotency key was used for another request.")
+    return Problem("idempotency_key_reused", "This idempotency key was already used for a different request.")
 
 
 def _refused(outcome: Outcome, headers: dict[str, str]) -> Problem:

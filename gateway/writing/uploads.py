@@ -109,7 +109,7 @@ class Uploads:
                 detail = f"Nothing arrived for {self._idle_seconds:g} seconds."
                 raise Problem("upload_stalled", detail, headers=_CLOSE) from None
             except ClientDisconnect:
-                raise Problem("incomplete_body", "The client left before the body was complete.") from None
+                raise Problem("incomplete_body", "The client disconnected before the body was complete.") from None
             if piece is None:
                 return
             yield piece

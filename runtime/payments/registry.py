@@ -53,7 +53,7 @@ class ProviderIncomplete(ValueError):
 
 
 class UnknownProvider(KeyError):
-    """No provider of this name takes payments here."""
+    """No payment provider has this name."""
 
 
 class Providers:

@@ -58,7 +58,7 @@ async def test_registering_a_taken_address_tells_only_its_owner(shop: Shop) -> N
     taken = await register(shop, body(person.email, name="Eve", password="a password of eve's"))
     same(fresh, taken)
     (mail,) = await mails(shop, person.email, 1)
-    assert mail["Subject"] == "You have an account already"
+    assert mail["Subject"] == "You already have an account"
     (await ask_for_tokens(shop, username=person.email, password="a password of eve's")).problem(400, "invalid_grant")
     assert (await (await sign_in(shop, person)).client.get("/me")).ok()["name"] != "Eve"
 
@@ -87,7 +87,7 @@ async def test_a_password_is_reset_by_mail_once_and_ends_all_sessions(shop: Shop
     there = await sign_in(shop, person)
     same(await forget(shop, person.email), await forget(shop, "nobody-at-all@example.com"))
     mail = (await mails(shop, person.email, 2))[-1]
-    assert mail["Subject"] == "Set another password"
+    assert mail["Subject"] == "Reset your password"
     token = token_in(mail)
     answers = await asyncio.gather(*(reset(shop, token, f"the new password {n}") for n in range(3)))
     assert sorted(answer.status for answer in answers) == [204, 422, 422]

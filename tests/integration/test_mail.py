@@ -306,11 +306,11 @@ async def test_who_could_not_pay_and_who_gets_money_back_is_told(floor: Shopfloo
         await report(floor, order_id, payment_id, Entry("refund_failure", "more", 50, at + timedelta(minutes=3)))
         mails = await sent(stage, server)
         assert [mail["Subject"] for mail in mails] == [
-            "Your payment for the order T-000001 did not go through",
+            "Your payment for order T-000001 did not go through",
             "Your order T-000001 is confirmed",
-            "Money back for your order T-000001",
+            "Refund for your order T-000001",
         ]
-        assert "given you back GBP 0.50" in mails[-1].get_body(["plain"]).get_content()  # type: ignore[union-attr]
+        assert "refunded GBP 0.50" in mails[-1].get_body(["plain"]).get_content()  # type: ignore[union-attr]
 
 
 async def test_an_order_that_was_given_up_needs_no_mail_about_its_payment(floor: Shopfloor) -> None:

@@ -32,7 +32,7 @@ async def test_who_bought_a_gift_card_is_sent_its_code(floor: Shopfloor, key: st
             assert (mails, "of another key" in error) == ([], True)
             return
         (mail,) = mails
-        assert (mail["To"], mail["Subject"]) == ("guest@example.com", "Your gift card of the order T-000001")
+        assert (mail["To"], mail["Subject"]) == ("guest@example.com", "Your gift card from order T-000001")
         assert code.code in mail.get_body(["plain"]).get_content()  # type: ignore[union-attr]
         assert code.code in mail.get_body(["html"]).get_content()  # type: ignore[union-attr]
         said = await floor.pool.fetch("SELECT data::text FROM events UNION ALL SELECT request::text FROM commands")

@@ -93,20 +93,20 @@ def test_a_cancellation_says_whether_it_had_been_confirmed(was_confirmed: bool) 
 
 def test_money_that_was_given_back_is_named() -> None:
     mail = sent(subject(kind=REFUNDED, amount="GBP 2.00"))
-    assert mail["Subject"] == "Money back for your order T-000123"
-    assert all("given you back GBP 2.00" in body for body in bodies(mail))
+    assert mail["Subject"] == "Refund for your order T-000123"
+    assert all("refunded GBP 2.00" in body for body in bodies(mail))
 
 
 @pytest.mark.parametrize("to_card", [False, True])
 def test_only_money_that_a_bank_gives_back_takes_days(to_card: bool) -> None:
     for body in bodies(sent(subject(kind=REFUNDED, amount="GBP 2.00", to_card=to_card))):
-        assert ("your bank may take some days" in body) is not to_card
-        assert ("on your gift card or store credit again" in body) is to_card
+        assert ("Your bank may take a few days" in body) is not to_card
+        assert ("back on your gift card or in your store credit" in body) is to_card
 
 
 def test_who_could_not_pay_is_told_that_nothing_was_charged() -> None:
     mail = sent(subject(kind=PAYMENT_FAILED))
-    assert mail["Subject"] == "Your payment for the order T-000123 did not go through"
+    assert mail["Subject"] == "Your payment for order T-000123 did not go through"
     assert all("nothing was charged" in body for body in bodies(mail))
 
 
@@ -178,7 +178,7 @@ def test_a_real_name_is_kept(name: str) -> None:
     [
         ("account.created", "Confirm your address"),
         ("account.registered_again", "Confirm your address"),
-        ("account.password_reset_requested", "Set another password"),
+        ("account.password_reset_requested", "Reset your password"),
     ],
 )
 def test_a_notice_gives_its_reader_the_link_or_the_token(kind: str, title: str, link: str | None) -> None:

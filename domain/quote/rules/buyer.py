@@ -4,7 +4,7 @@ from domain.quote import bounds
 from domain.quote.rules.core import SIGN_IN, Lack, Rule
 from domain.quote.worksheet import Worksheet
 
-_OTHERS = Lack("other_customers", "It is for other customers.")
+_OTHERS = Lack("other_customers", "It is for certain customers only.")
 
 
 class Customer(Rule, frozen=True, gc=False, tag="customer"):
@@ -35,4 +35,4 @@ class FirstOrder(Rule, frozen=True, gc=False, tag="first_order"):
     def lacks(self, sheet: Worksheet) -> Lack | None:
         if sheet.basket.first_order is None:
             return SIGN_IN
-        return None if sheet.basket.first_order else Lack("not_first_order", "It is for a first order.")
+        return None if sheet.basket.first_order else Lack("not_first_order", "It is for first orders only.")

@@ -17,7 +17,7 @@ class Lack(NamedTuple):
     quantity: int | None = None
 
 
-SIGN_IN = Lack("sign_in", "It is for customers who have signed in.")
+SIGN_IN = Lack("sign_in", "It is for signed-in customers only.")
 """The buyer is not known, and it matters who it is."""
 
 

@@ -13,4 +13,6 @@ class Country(Rule, frozen=True, gc=False, tag="country"):
     def lacks(self, sheet: Worksheet) -> Lack | None:
         if sheet.basket.to is None:
             return Lack("address_needed", "It depends on where the order goes.")
-        return None if sheet.basket.to.country in self.countries else Lack("other_countries", "It is not for here.")
+        return (
+            None if sheet.basket.to.country in self.countries else Lack("other_countries", "It does not apply there.")
+        )

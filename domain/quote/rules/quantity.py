@@ -14,4 +14,4 @@ class Quantity(Rule, frozen=True, gc=False, tag="quantity"):
     def lacks(self, sheet: Worksheet) -> Lack | None:
         more = self.at_least - sum(part.quantity for part in self.items.among(sheet.reducible()))
         pieces = "piece" if more == 1 else "pieces"
-        return Lack("too_few_pieces", f"{more} more {pieces} of what it is for.", quantity=more) if more > 0 else None
+        return Lack("too_few_pieces", f"{more} more {pieces} that it is for.", quantity=more) if more > 0 else None

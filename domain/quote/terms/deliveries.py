@@ -20,10 +20,10 @@ PICKUP: Final = "pickup"
 DIGITAL: Final = "digital"
 METHOD_KINDS: Final = (SHIP, PICKUP, DIGITAL)
 
-_ADDRESS: Final = Remark("/address", "address_required", "Say where the order goes.")
+_ADDRESS: Final = Remark("/address", "address_required", "Give a delivery address.")
 _FIELD: Final = "/method_id"
-_REQUIRED: Final = Remark(_FIELD, "delivery_required", "Choose how the order is delivered.")
-_UNAVAILABLE: Final = Remark(_FIELD, "delivery_unavailable", "This delivery is not available for the order.")
+_REQUIRED: Final = Remark(_FIELD, "delivery_required", "Choose a delivery method.")
+_UNAVAILABLE: Final = Remark(_FIELD, "delivery_unavailable", "This delivery method is not available for the order.")
 
 
 class Rate(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):

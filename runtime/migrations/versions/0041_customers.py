@@ -1,4 +1,4 @@
-"""What customers buy as: groups, a tax id, an exemption from taxes."""
+"""Customers' groups, tax ids and tax exemptions."""
 
 from alembic import op
 

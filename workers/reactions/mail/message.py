@@ -87,13 +87,13 @@ REFUNDED: Final = "refunded"
 _TITLES: Final = {
     OrderConfirmed.type: "Your order {} is confirmed",
     OrderCancelled.type: "Your order {} is cancelled",
-    PAYMENT_FAILED: "Your payment for the order {} did not go through",
-    REFUNDED: "Money back for your order {}",
-    GiftCardIssued.type: "Your gift card of the order {}",
+    PAYMENT_FAILED: "Your payment for order {} did not go through",
+    REFUNDED: "Refund for your order {}",
+    GiftCardIssued.type: "Your gift card from order {}",
     AccountCreated.type: "Confirm your address",
     AccountRegisteredAgain.type: "Confirm your address",
-    RegistrationRepeated.type: "You have an account already",
-    PasswordResetRequested.type: "Set another password",
+    RegistrationRepeated.type: "You already have an account",
+    PasswordResetRequested.type: "Reset your password",
 }
 _TEMPLATES: Final = {
     OrderConfirmed.type: "confirmed",
