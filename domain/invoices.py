@@ -37,7 +37,7 @@ _Line = Annotated[str, msgspec.Meta(max_length=SELLER_LINE_MAX_CHARS)]
 
 
 class Seller(msgspec.Struct, frozen=True, gc=False):
-    """Who sells, as it is printed."""
+    """The seller, as printed."""
 
     name: _Line
     address: Annotated[tuple[_Line, ...], msgspec.Meta(max_length=SELLER_ADDRESS_MAX_LINES)] = ()
