@@ -16,6 +16,8 @@ from tests.listings import Listings
 from tests.receiver import Receiver, hangs
 from tests.system import System, eventually_seen
 
+pytestmark = pytest.mark.campaign
+
 _ADDRESS = {
     "name": "Ada Lovelace",
     "line1": "1 Congress Avenue",
