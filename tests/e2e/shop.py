@@ -3,9 +3,11 @@
 It is shared, so each test takes its own principals and products from here and leaves the others' alone.
 """
 
+import copy
 import itertools
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
 from uuid import UUID
 
 import aiohttp
@@ -31,12 +33,24 @@ class Shop:
         self, system: System, http: aiohttp.ClientSession, database: "asyncpg.Connection[Any]", listings: Listings
     ) -> None:
         self.system = system
-        self.http = http
         self.database = database
         self._listings = listings
-        self.staff = self.client("staff", STAFF)
-        self.anybody = Client(http, system.url, None)
         self._numbers = itertools.count(1)
+        self._meet(http)
+
+    def _meet(self, http: aiohttp.ClientSession) -> None:
+        self.http = http
+        self.staff = self.client("staff", STAFF)
+        self.anybody = Client(http, self.system.url, None)
+
+    @asynccontextmanager
+    async def with_lasting_connections(self) -> AsyncIterator[Self]:
+        """The same shop, for tests that send thousands of requests: opening a connection takes a third of the time of
+        most. Requests that follow each other reach the same gateway."""
+        shop = copy.copy(self)
+        async with aiohttp.ClientSession() as http:
+            shop._meet(http)
+            yield shop
 
     def client(self, role: str, principal: str) -> Client:
         return self.with_token(self.system.token(role, principal), principal)

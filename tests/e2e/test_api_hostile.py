@@ -7,7 +7,7 @@ logged a traceback and that every table agrees with the log.
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -32,6 +32,12 @@ class Operation(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+
+@pytest.fixture(scope="module")
+async def shop(shop: Shop) -> AsyncIterator[Shop]:
+    async with shop.with_lasting_connections() as lasting:
+        yield lasting
 
 
 @pytest.fixture(scope="module")

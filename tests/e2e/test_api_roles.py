@@ -6,7 +6,7 @@ The table is the specification. A route without a row fails, a row without a rou
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -166,6 +166,12 @@ WHO_MAY: Final = {
 
 _JSON: Final = {"Content-Type": "application/json"}
 _TURNED_AWAY: Final = {401, 403}
+
+
+@pytest.fixture(scope="module")
+async def shop(shop: Shop) -> AsyncIterator[Shop]:
+    async with shop.with_lasting_connections() as lasting:
+        yield lasting
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """One field, one rule: a value is accepted or refused alike, and in the same words, wherever it enters."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,6 +109,12 @@ BODIES: Final[Mapping[str, tuple[Any, list[tuple[str, str, Any, str]]]]] = {
         )
     },
 }
+
+
+@pytest.fixture(scope="module")
+async def shop(shop: Shop) -> AsyncIterator[Shop]:
+    async with shop.with_lasting_connections() as lasting:
+        yield lasting
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -2,8 +2,10 @@
 this is an old one: what all tests before have sent is judged as well."""
 
 import re
+from collections.abc import AsyncIterator
 from typing import Final
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from gateway.app import create_app
@@ -13,6 +15,12 @@ from runtime.settings import Settings
 from tests.e2e.readings import scrape
 from tests.e2e.shop import Shop
 from workers import background, tally
+
+
+@pytest.fixture(scope="module")
+async def shop(shop: Shop) -> AsyncIterator[Shop]:
+    async with shop.with_lasting_connections() as lasting:
+        yield lasting
 
 
 async def test_values_made_up_by_clients_do_not_become_labels(shop: Shop) -> None:
