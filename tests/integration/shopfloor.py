@@ -251,10 +251,14 @@ class Shopfloor:
             await self.new_drainer().drain(mailboxes or range(self.mailbox_count))
 
     async def work(self) -> None:
-        """Drains all mailboxes, as workers do. What fails now, for a lost connection say, is left to the next time, as
-        the sweep leaves it."""
+        """Drains all mailboxes if anything is in them, as workers do. What fails now, for a lost connection say, is
+        left to the next time, as the sweep leaves it."""
         try:
-            await self.new_drainer().drain(range(self.mailbox_count))
+            looking = self.redis.pipeline(transaction=False)
+            for mailbox in range(self.mailbox_count):
+                looking.xlen(stream_key(mailbox))
+            if any(await looking.execute()):  # most of the time nothing is, and a drainer asks more
+                await self.new_drainer().drain(range(self.mailbox_count))
         except (*LOST_CONNECTION, *REDIS_UNAVAILABLE) as error:
             _log.warning("mailboxes wait (%s: %s)", type(error).__name__, error)
 
