@@ -68,6 +68,15 @@ class DisableGiftCard(Command, frozen=True):
         return slot_of_id(self.card_id)
 
 
+class MailGiftCard(Command, frozen=True):
+    """Mails the code of a bought card to its buyer again."""
+
+    card_id: UUID
+
+    def slot(self) -> int:
+        return slot_of_id(self.card_id)
+
+
 class GiftCardIssued(Event, frozen=True):
     """Who bought it is in the order, if it has one; its code can be worked out only by who has the key."""
 
@@ -90,6 +99,17 @@ class GiftCardIssued(Event, frozen=True):
 class GiftCardDisabled(Event, frozen=True):
     type: ClassVar[str] = "gift_card.disabled"
     card_id: UUID
+
+    def subject(self) -> str:
+        return str(self.card_id)
+
+
+class GiftCardMailRequested(Event, frozen=True):
+    """The event's actor requested it. It contains neither the code nor the address."""
+
+    type: ClassVar[str] = "gift_card.mail_requested"
+    card_id: UUID
+    order_id: UUID
 
     def subject(self) -> str:
         return str(self.card_id)
@@ -125,8 +145,25 @@ def _issue(shop: Shop, command: IssueGiftCard, context: Context) -> Decision:
 def _disable(shop: Shop, command: DisableGiftCard, context: Context) -> Decision:
     card = shop.of(GiftCard).get(command.card_id)
     if card is None:
-        return Rejection("gift_card_not_found", "There is no such gift card.", {"card_id": str(command.card_id)})
+        return _not_found(command.card_id)
     return (GiftCardDisabled(card.id) if card.active else GiftCardUnchanged(card.id),)
+
+
+@decides(MailGiftCard)
+def _mail(shop: Shop, command: MailGiftCard, context: Context) -> Decision:
+    card = shop.of(GiftCard).get(command.card_id)
+    if card is None:
+        return _not_found(command.card_id)
+    about = {"card_id": str(card.id)}
+    if card.order_id is None:
+        return Rejection("gift_card_not_mailable", "It was issued by staff, who were shown its code.", about)
+    if not card.active or (card.expires_at is not None and card.expires_at <= context.at):
+        return Rejection("gift_card_not_mailable", "It is disabled or expired.", about)
+    return (GiftCardMailRequested(card.id, card.order_id),)
+
+
+def _not_found(card_id: UUID) -> Rejection:
+    return Rejection("gift_card_not_found", "There is no such gift card.", {"card_id": str(card_id)})
 
 
 @evolves(GiftCardIssued)
@@ -149,6 +186,7 @@ def _disabled(shop: Shop, event: GiftCardDisabled) -> None:
         shop.of(GiftCard)[card.id] = msgspec.structs.replace(card, active=False)
 
 
+@evolves(GiftCardMailRequested)
 @evolves(GiftCardUnchanged)
-def _unchanged(shop: Shop, event: GiftCardUnchanged) -> None:
+def _unchanged(shop: Shop, event: GiftCardMailRequested | GiftCardUnchanged) -> None:
     """The card stays as it is."""

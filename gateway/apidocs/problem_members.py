@@ -126,6 +126,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, _Schema]]] = {
     "capture_exceeds_authorized": {**_PAYMENT, "capturable_minor": {**_COUNT, **_LEFT}},
     "partial_capture_unsupported": {**_PAYMENT, "capturable_minor": {**_COUNT, **_LEFT}},
     "gift_card_not_found": {"card_id": {**_ID, "description": "The requested gift card."}},
+    "gift_card_not_mailable": {"card_id": {**_ID, "description": "The requested gift card."}},
     "store_credit_too_low": {"available_minor": {**_COUNT, **_LEFT}},
     "store_credit_too_high": {"limit_minor": {**_COUNT, "description": "The maximum amount.", "examples": [10**15]}},
     "refund_exceeds_paid": {**_ORDER, "refundable_minor": {**_COUNT, **_LEFT}},

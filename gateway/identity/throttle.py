@@ -1,6 +1,6 @@
 """Slows down guessing: attempts to sign in are counted, by address and by account, and rejected beyond a limit; so are
-registrations, guests' orders and codes of gift cards and promotions, by address. The counts are token buckets that are
-full again after a window.
+registrations, guests' orders and codes of gift cards and promotions, by address, and repeated mails with a gift card's
+code, by card. The counts are token buckets that are full again after a window.
 
 A stranger must not be able to lock an account. So an account's own count covers only addresses that have never signed
 in to it; an address that has is limited only by its own attempts. Attempts are counted before the password is checked,
@@ -40,6 +40,7 @@ _Name = Literal[
     "guest-mails",
     "password-resets",
     "gift-cards",
+    "gift-card-mails",
     "promotion-codes",
 ]
 THROTTLED.allow(policy=get_args(_Name))
@@ -81,6 +82,7 @@ class Throttle:
             "guest-mails": config.guest_mails_max_per_address,
             "password-resets": config.resets_max_per_address,
             "gift-cards": config.gift_cards_max_per_address,
+            "gift-card-mails": config.gift_card_mails_max_per_card,
             "promotion-codes": config.promotion_codes_max_per_address,
         }
         window_seconds = config.guess_window_seconds
@@ -118,6 +120,10 @@ class Throttle:
     async def gift_card(self, scope: Scope) -> None:
         """Counts an attempt to use a gift card's code. Raises a 429 Problem."""
         await self._count(scope, self._of("gift-cards", _network(scope)))
+
+    async def gift_card_mail(self, scope: Scope, card_id: str) -> None:
+        """Counts a request to mail the card's code again, whoever makes it. Raises a 429 Problem."""
+        await self._count(scope, self._of("gift-card-mails", card_id))
 
     async def good_gift_card(self, scope: Scope) -> None:
         """The code was right: the attempt no longer counts."""

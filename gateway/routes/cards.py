@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
-from domain.gift_cards import DisableGiftCard, IssueGiftCard
+from domain.gift_cards import DisableGiftCard, IssueGiftCard, MailGiftCard
 from domain.limits import ORDER_MAX_TOTAL_MINOR
 from domain.model import Secret
 from domain.orders import is_guest
@@ -145,13 +145,27 @@ async def get_gift_card(request: Request, caller: StaffReader, card_id: UUID) ->
 )
 async def disable_gift_card(request: Request, caller: StaffWriter, card_id: UUID) -> Response:
     """Disables a gift card for further payments; amounts already held by orders stay held. Staff only."""
+    return await _done(request, caller, DisableGiftCard(card_id))
+
+
+@router.post(
+    "/gift-cards/{card_id}/mail",
+    response_model=GiftCardView,
+    responses=write("gift_card_not_found", "gift_card_not_mailable", "too_many_attempts"),
+    openapi_extra={"parameters": WRITE_HEADERS},
+)
+async def mail_gift_card(request: Request, caller: StaffWriter, card_id: UUID) -> Response:
+    """Mails a gift card's code to its buyer again, for buyers who have lost the mail. It goes only to the buyer's
+    address, and the answer does not contain it; the log records who requested it. Limited to a few times per card.
+    Cards that staff issued, or that can no longer pay, are not mailed. Staff only."""
     edge = edge_of(request)
-    asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
-    accepted = await edge.submitter.submit(asked, DisableGiftCard(card_id), str(card_id))
-    if accepted.outcome is None:
-        return accepted.response()
-    view = await _found(edge, card_id)
-    return Response(view.model_dump_json(), 200, accepted.headers(), "application/json")
+    async with edge.engine.connect() as connection:
+        code_hash = await views.code_hash_of(connection, card_id)
+    if code_hash is not None and code_hash != edge.card_codes.of(card_id).code_hash:
+        detail = "Its code was derived with another key, so it cannot be mailed again."
+        raise Problem("gift_card_not_mailable", detail, extensions={"card_id": str(card_id)})
+    await edge.throttle.gift_card_mail(request.scope, str(card_id))
+    return await _done(request, caller, MailGiftCard(card_id))
 
 
 @router.get("/store-credit", response_model=StoreCreditsView, responses=read())
@@ -200,6 +214,16 @@ async def usable_cards(edge: Edge, request: Request, codes: list[str]) -> list[G
         raise Problem("gift_card_not_usable", "This gift card cannot be used here.")
     await edge.throttle.good_gift_card(request.scope)
     return cards
+
+
+async def _done(request: Request, caller: Caller, command: DisableGiftCard | MailGiftCard) -> Response:
+    edge = edge_of(request)
+    asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
+    accepted = await edge.submitter.submit(asked, command, str(command.card_id))
+    if accepted.outcome is None:
+        return accepted.response()
+    view = await _found(edge, command.card_id)
+    return Response(view.model_dump_json(), 200, accepted.headers(), "application/json")
 
 
 async def _store_credit(edge: Edge, customer_id: str, told: dict[str, str]) -> Response:

@@ -85,6 +85,7 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "checkout_changed": 409,
     "checkout_incomplete": 422,
     "gift_card_not_found": 404,
+    "gift_card_not_mailable": 409,
     "gift_card_not_usable": 422,
     "store_credit_too_low": 409,
     "store_credit_too_high": 409,

@@ -61,6 +61,9 @@ class Identity(Section):
     gift_cards_max_per_address: int = Field(
         50, description="Codes of gift cards from one address that are no good.", ge=1
     )
+    gift_card_mails_max_per_card: int = Field(
+        3, description="Times that staff have the code of one gift card mailed again to who bought it.", ge=1
+    )
     promotion_codes_max_per_address: int = Field(
         50, description="Requests from one address with a code of a promotion that is no good.", ge=1
     )

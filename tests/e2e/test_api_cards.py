@@ -1,13 +1,17 @@
 """Gift cards and store credit over HTTP: issued and granted by staff, shown to who has the code, and spent at a
 checkout."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from tests.e2e.api import Client
+from tests.e2e.people import mails
 from tests.e2e.shop import Shop
+from tests.system import eventually_seen
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +134,46 @@ async def test_staff_grant_store_credit_and_its_owner_spends_it(shop: Shop) -> N
     too_much = {**grant, "amount_minor": 10**15}
     (await shop.staff.post(path, too_much)).ok()
     (await shop.staff.post(path, grant)).problem(409, "store_credit_too_high")
+
+
+async def bought(shop: Shop, email: str) -> dict[str, Any]:
+    """A gift card that a guest with this address has bought."""
+    sku = f"CARD-{uuid4().hex[:12]}".upper()
+    variant = {"sku": sku, "price_minor": 2_500, "currency": "GBP", "kind": "gift_card"}
+    product = {"name": "A gift card", "slug": sku.lower(), "status": "active", "variants": [variant]}
+    (await shop.client("admin", "card-admin").post("/products", product)).ok(201)
+    (await shop.staff.post(f"/inventory/{sku}/receipts", {"quantity": 5})).ok()
+    order = (await shop.anybody.post("/orders", {"lines": [{"sku": sku, "quantity": 1}], "email": email})).ok(201)
+    for step in ("confirm", "fulfil"):
+        (await shop.staff.post(f"/orders/{order['id']}/{step}")).ok()
+    found: list[dict[str, Any]] = []
+
+    async def is_issued() -> bool:
+        cards = (await shop.staff.get("/gift-cards?limit=20")).ok()["items"]
+        found[:] = [card for card in cards if card["order_id"] == order["id"]]
+        return bool(found)
+
+    await eventually_seen("the card that was bought", is_issued, within_seconds=20)
+    return found[0]
+
+
+async def test_staff_have_a_bought_card_mailed_again_and_are_not_told_its_code(shop: Shop) -> None:
+    card = await bought(shop, "lost.mail@example.com")
+    path = f"/gift-cards/{card['id']}"
+    answers = [await shop.staff.post(f"{path}/mail", key=key) for key in ("once", "once", "twice")]
+    assert [answer.ok() for answer in answers] == [card] * 3
+    _, first, *again = await mails(shop, "lost.mail@example.com", 4)
+    assert [mail["Subject"] for mail in again] == [first["Subject"]] * 2
+    (await shop.staff.post(f"{path}/mail")).problem(429, "too_many_attempts")
+    requested = "SELECT data::text FROM events WHERE type = 'gift_card.mail_requested' AND subject = $1"
+    said = [json.loads(row["data"]) for row in await shop.database.fetch(requested, card["id"])]
+    assert said == [{"card_id": card["id"], "order_id": card["order_id"]}] * 2
+
+    by_staff = await issued(shop)
+    refused = (await shop.staff.post(f"/gift-cards/{by_staff['id']}/mail")).problem(409, "gift_card_not_mailable")
+    assert refused["card_id"] == by_staff["id"]
+    await shop.database.execute("UPDATE gift_cards SET code_hash = 'of-another-key' WHERE id = $1", UUID(card["id"]))
+    other_key = (await shop.staff.post(f"{path}/mail")).problem(409, "gift_card_not_mailable")
+    assert "another key" in other_key["detail"]
+    (await shop.staff.post(f"/gift-cards/{card['order_id']}/mail")).problem(404, "gift_card_not_found")
+    (await shop.customer().post(f"{path}/mail")).problem(403, "forbidden")

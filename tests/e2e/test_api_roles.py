@@ -56,6 +56,7 @@ WHO_MAY: Final = {
     "POST /api/v1/gift-cards/balance": Least("nobody"),
     "GET /api/v1/gift-cards/{card_id}": Least("staff", "orders:read"),
     "POST /api/v1/gift-cards/{card_id}/disable": Least("staff", "orders:write"),
+    "POST /api/v1/gift-cards/{card_id}/mail": Least("staff", "orders:write"),
     "GET /api/v1/store-credit": Least("customer", "orders:read"),
     "GET /api/v1/store-credit/{customer_id}": Least("staff", "orders:read"),
     "POST /api/v1/store-credit/{customer_id}": Least("staff", "orders:write"),

@@ -1,10 +1,11 @@
 """Who bought a gift card is sent its code, which is written nowhere else: none is withheld or lost."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
-from domain.gift_cards import IssueGiftCard
+from domain.gift_cards import DisableGiftCard, IssueGiftCard, MailGiftCard
 from domain.model import Secret
 from runtime.gift_card_codes import CardCodes
 from runtime.settings import Settings
@@ -74,3 +75,68 @@ async def test_a_card_whose_buyer_has_no_address_is_a_dead_letter(floor: Shopflo
         ((_, error),) = await stage.dead_letters()
         assert "has no address" in error
         assert code not in error
+
+
+async def issued(floor: Shopfloor, order_id: UUID | None, expires_at: datetime | None = None) -> tuple[UUID, str]:
+    """Issues a card; returns its id and its code."""
+    card_id = floor.new_id()
+    code = CardCodes(Settings()).of(card_id)
+    secret = Secret(code.code_hash)
+    await floor.post(IssueGiftCard(card_id, secret, code.shown, "GBP", 2_500, expires_at, order_id), actor=STAFF)
+    await floor.drain()
+    return card_id, code.code
+
+
+async def test_who_lost_the_mail_is_sent_the_same_code_again_and_the_log_says_who_asked(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor) as stage:
+        card_id, code = await issued(floor, await confirmed(floor, "guest:a", "guest@example.com"))
+        await floor.post(MailGiftCard(card_id), actor=STAFF)
+        await floor.drain()
+        _, first, again = await sent(stage, server)
+        for mail in (first, again):
+            assert (mail["To"], mail["Subject"]) == ("guest@example.com", "Your gift card of the order T-000001")
+            assert code in mail.get_body(["plain"]).get_content()  # type: ignore[union-attr]
+        assert first["Message-ID"] != again["Message-ID"]
+        event = await floor.pool.fetchrow(
+            "SELECT subject, actor, data::text FROM events WHERE type = 'gift_card.mail_requested'"
+        )
+        assert (event["subject"], event["actor"]) == (str(card_id), STAFF.principal)
+        said = await floor.pool.fetch("SELECT data::text FROM events UNION ALL SELECT request::text FROM commands")
+        assert not any(code in row[0] or "guest@example.com" in row[0] for row in said)
+
+
+async def test_only_the_first_mail_with_a_code_is_beyond_all_limits(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor, mails_max_per_recipient=2) as stage:
+        card_id, _ = await issued(floor, await confirmed(floor))
+        for _ in range(3):
+            await floor.post(MailGiftCard(card_id), actor=STAFF)
+        await floor.drain()
+        assert len(await sent(stage, server)) == 3, "the order's, the card's, and the card's once more"
+
+
+async def test_a_card_that_nobody_bought_or_that_is_good_no_more_is_not_mailed(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor) as stage:
+        order_id = await confirmed(floor)
+        late = datetime.now(UTC) - timedelta(seconds=1)
+        (by_staff, _), (disabled, _), (expired, _), (good, _) = [
+            await issued(floor, None),
+            await issued(floor, order_id),
+            await issued(floor, order_id, late),
+            await issued(floor, order_id),
+        ]
+        commands = [DisableGiftCard(disabled), *map(MailGiftCard, (by_staff, disabled, expired, floor.new_id(), good))]
+        posted = await floor.post_all([*commands, DisableGiftCard(good)], actor=STAFF)
+        await floor.drain()
+        refused = "rejected: gift_card_not_mailable"
+        assert await floor.statuses(posted) == [
+            "applied",
+            refused,
+            refused,
+            refused,
+            "rejected: gift_card_not_found",
+            "applied",
+            "applied",
+        ]
+        # Disabled before the reaction came to it: neither the first mail nor the other.
+        assert len([mail for mail in await sent(stage, server) if "gift card" in mail["Subject"]]) == 1
+        assert await stage.dead_letters() == []

@@ -19,7 +19,7 @@ from domain.categories import Category, ChangeCategory
 from domain.checkouts import CancelCheckout, ChangeCheckout, Checkout, OpenCheckout, TakeOverCheckout
 from domain.completion import CompleteCheckout
 from domain.customers import Customer, SetCustomer
-from domain.gift_cards import DisableGiftCard, GiftCard, IssueGiftCard
+from domain.gift_cards import DisableGiftCard, GiftCard, IssueGiftCard, MailGiftCard
 from domain.ids import new_id, slot_of_key
 from domain.invoices import DrawUpInvoices, Invoice, Seller
 from domain.jobs import SUCCEEDED, FinishJob, Job
@@ -182,7 +182,7 @@ OWNED: Final[dict[type[Entity], tuple[Entity, list[Command]]]] = {
     ),
     GiftCard: (
         GiftCard(_ID, None, "0WZ8", "GBP", 1, True, None, None),
-        [IssueGiftCard(_ID, Secret("hash"), "0WZ8", "GBP", 1), DisableGiftCard(_ID)],
+        [IssueGiftCard(_ID, Secret("hash"), "0WZ8", "GBP", 1), DisableGiftCard(_ID), MailGiftCard(_ID)],
     ),
     Webhook: (Webhook(_ID, "https://a.example", (), "", "active", None, None, None, None, 1), [DeleteWebhook(_OTHER)]),
 }

@@ -2,7 +2,7 @@
 `runtime/entities.py`)."""
 
 from domain.cards import CARDS, card_key, store_credit_id
-from domain.gift_cards import DisableGiftCard, GiftCard, IssueGiftCard
+from domain.gift_cards import DisableGiftCard, GiftCard, IssueGiftCard, MailGiftCard
 from domain.store_credit import ChangeStoreCredit
 from workers.handlers import reads
 from workers.loading import ReadSet
@@ -15,7 +15,8 @@ def _issue(command: IssueGiftCard, into: ReadSet) -> None:
 
 
 @reads(DisableGiftCard)
-def _disable(command: DisableGiftCard, into: ReadSet) -> None:
+@reads(MailGiftCard)
+def _one(command: DisableGiftCard | MailGiftCard, into: ReadSet) -> None:
     into.add(GiftCard, command.card_id)
 
 

@@ -1,9 +1,9 @@
 """Writes to customers (at the account's address, or the one a guest left) when their order is confirmed or cancelled,
-when a payment fails or is refunded, and when a gift card that they bought is issued; and to people who register or
-forget their password. An unconfirmed address gets nothing but the link that confirms it. Mails are limited per address
-and per principal that causes them, except those with gift card codes, which have been paid for: one that cannot be sent
-becomes a dead letter. A mail may be sent twice if a process dies at the wrong moment; both copies are identical,
-Message-ID included.
+when a payment fails or is refunded, and when a gift card that they bought is issued, or staff have its code mailed
+again; and to people who register or forget their password. An unconfirmed address gets nothing but the link that
+confirms it. Mails are limited per address and per principal that causes them, except the first one with a gift card's
+code, which has been paid for: if that cannot be sent, it becomes a dead letter. A mail may be sent twice if a process
+dies at the wrong moment; both copies are identical, Message-ID included.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 
 from domain.customers import account_of
-from domain.gift_cards import GiftCardIssued
+from domain.gift_cards import GiftCardIssued, GiftCardMailRequested
 from domain.model import Event, Line
 from domain.money import written
 from domain.orders import PLACED, OrderCancelled, OrderConfirmed
@@ -57,7 +57,7 @@ _ORDER = """
 
 _BUYER = "SELECT customer_id FROM orders WHERE id = $1"
 
-_CARD = "SELECT code_hash, active FROM gift_cards WHERE id = $1"
+_CARD = "SELECT code_hash, active, order_id, initial_minor FROM gift_cards WHERE id = $1"
 
 _LINES = "SELECT sku, quantity, unit_price_minor FROM order_lines WHERE order_id = $1 ORDER BY position"
 
@@ -67,13 +67,14 @@ _log = logging.getLogger(__name__)
 
 
 _OfOrders: TypeAlias = OrderConfirmed | OrderCancelled | PaymentReported | CardMoved
+_OfCards: TypeAlias = GiftCardIssued | GiftCardMailRequested
 
 
 class Mail(Reaction):
     """Mails about orders and accounts."""
 
     name = "mail"
-    interests = frozenset({*(event.type for event in get_args(_OfOrders)), GiftCardIssued.type, *NOTICES})
+    interests = frozenset({*(event.type for event in get_args(_OfOrders) + get_args(_OfCards)), *NOTICES})
     begins_at_end = True
 
     def __init__(self, tools: Tools) -> None:
@@ -96,7 +97,7 @@ class Mail(Reaction):
 
     async def handle(self, record: EventRecord) -> None:
         event = record.event()
-        if isinstance(event, GiftCardIssued):
+        if isinstance(event, _OfCards):
             subject: Subject | Notice | None = await self._about_card(record, event)
             sender = None
         elif isinstance(event, _OfOrders):
@@ -121,8 +122,8 @@ class Mail(Reaction):
                 raise type(error)(_anonymous(str(error), message)) from None
 
     async def _may_send(self, event: Event, address: str, sender: str | None, seq: int) -> bool:
-        """Whether the limits allow the mail. A card's code is always sent: the buyer has no other way to get it, and
-        what was paid bounds how many there are."""
+        """Whether the limits allow the mail. A card's code is always sent once: the buyer has no other way to get it,
+        and what was paid bounds how many there are."""
         if isinstance(event, GiftCardIssued):
             return True
         return await self._to_recipient.takes(address, seq) and (
@@ -138,18 +139,21 @@ class Mail(Reaction):
         was_confirmed = isinstance(event, OrderCancelled) and event.confirmed
         return subject and subject._replace(was_confirmed=was_confirmed, to_card=isinstance(event, CardMoved))
 
-    async def _about_card(self, record: EventRecord, event: GiftCardIssued) -> Subject | None:
+    async def _about_card(self, record: EventRecord, event: _OfCards) -> Subject | None:
         """The notice with a card's code to its buyer; None if nobody bought it, or if it is no longer valid. Raises
         GiveUp if the buyer has no address."""
-        card, code = await self._pool.fetchrow(_CARD, event.card_id), self._codes.of(event.card_id)
-        if event.order_id is None or card is None or not card["active"]:
+        row, code = await self._pool.fetchrow(_CARD, event.card_id), self._codes.of(event.card_id)
+        if row is None:
             return None
-        if card["code_hash"] != code.code_hash:
+        code_hash, active, order_id, amount_minor = row
+        if order_id is None or not active:
+            return None
+        if code_hash != code.code_hash:
             raise GiveUp(f"the code of the gift card {event.card_id} is of another key")
-        customer_id = await self._pool.fetchval(_BUYER, event.order_id)
+        customer_id = await self._pool.fetchval(_BUYER, order_id)
         if customer_id is None:
-            raise GiveUp(f"there is no order {event.order_id}")
-        subject = await self._subject(record, record.type, event.order_id, customer_id, event.amount_minor)
+            raise GiveUp(f"there is no order {order_id}")
+        subject = await self._subject(record, GiftCardIssued.type, order_id, customer_id, amount_minor)
         if subject is None:
             raise GiveUp(f"who bought the gift card {event.card_id} has no address")
         return subject._replace(code=code.code)
