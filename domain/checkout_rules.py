@@ -53,7 +53,7 @@ def _open(shop: Shop, command: OpenCheckout, context: Context) -> Decision:
 
 @decides(ChangeCheckout)
 def _change(shop: Shop, command: ChangeCheckout, context: Context) -> Decision:
-    checkout = _open_one(shop, command.checkout_id, context)
+    checkout = open_one(shop, command.checkout_id, context)
     if isinstance(checkout, Rejection):
         return checkout
     return (CheckoutChanged(*_as_set(checkout, command)),)
@@ -139,7 +139,8 @@ def _touched() -> Rejection:
     return Rejection("checkout_changed", "The checkout has been touched in the meantime.")
 
 
-def _open_one(shop: Shop, checkout_id: UUID, context: Context) -> Checkout | Rejection:
+def open_one(shop: Shop, checkout_id: UUID, context: Context) -> Checkout | Rejection:
+    """The checkout, if it is open and the actor may do something to it."""
     checkout = checkout_of(shop, checkout_id, context)
     if isinstance(checkout, Checkout) and checkout.status != OPEN:
         return not_open(checkout)
@@ -237,6 +238,13 @@ def _unchanged(shop: Shop, event: CheckoutUnchanged | CheckoutReturned) -> None:
 
 def _put(shop: Shop, event: CheckoutEvent, **changes: Any) -> None:
     """Changes the checkout, if it is loaded."""
+    if checkout := shop.of(Checkout).get(event.checkout_id):
+        learn(shop, event, version=checkout.version + 1, **changes)
+
+
+def learn(shop: Shop, event: CheckoutEvent, **said: Any) -> None:
+    """Puts what a provider was asked or has said beside the checkout, if it is loaded. Its version stays: nobody has
+    changed what is to be bought."""
     checkouts = shop.of(Checkout)
     if checkout := checkouts.get(event.checkout_id):
-        checkouts[checkout.id] = msgspec.structs.replace(checkout, version=checkout.version + 1, **changes)
+        checkouts[checkout.id] = msgspec.structs.replace(checkout, **said)

@@ -6,10 +6,8 @@ the checkout's row and never in the log.
 from typing import ClassVar, Final
 from uuid import UUID
 
-import msgspec
-
-from domain.checkout_rules import not_found, not_open
-from domain.checkouts import OPEN, Checkout, CheckoutEvent, CheckoutUnchanged
+from domain.checkout_rules import learn, open_one
+from domain.checkouts import CheckoutEvent, CheckoutUnchanged
 from domain.ids import slot_of_id
 from domain.model import Command, Context, Decision, Personal, Rejection, Shop, decides, evolves
 from domain.quote.basket import TaxAnswer, TaxQuestion
@@ -64,7 +62,7 @@ class CheckoutTaxesAnswered(CheckoutEvent, frozen=True):
 
 @decides(AskTaxes)
 def _ask(shop: Shop, command: AskTaxes, context: Context) -> Decision:
-    checkout = _open_one(shop, command.checkout_id)
+    checkout = open_one(shop, command.checkout_id, context)
     if isinstance(checkout, Rejection):
         return checkout
     if command.ask != checkout.tax_asks + 1:
@@ -82,7 +80,7 @@ def _is_asked(event: CheckoutTaxesAsked) -> tuple[NewTask]:
 
 @decides(RecordTaxes)
 def _record(shop: Shop, command: RecordTaxes, context: Context) -> Decision:
-    checkout = _open_one(shop, command.checkout_id)
+    checkout = open_one(shop, command.checkout_id, context)
     if isinstance(checkout, Rejection):
         return checkout
     if command.ask != checkout.tax_asks:
@@ -90,25 +88,11 @@ def _record(shop: Shop, command: RecordTaxes, context: Context) -> Decision:
     return (CheckoutTaxesAnswered(checkout.id, checkout.customer_id, command.ask, command.answer),)
 
 
-def _open_one(shop: Shop, checkout_id: UUID) -> Checkout | Rejection:
-    checkout = shop.of(Checkout).get(checkout_id)
-    if checkout is None:
-        return not_found(checkout_id)
-    return checkout if checkout.status == OPEN else not_open(checkout)
-
-
 @evolves(CheckoutTaxesAsked)
 def _asked(shop: Shop, event: CheckoutTaxesAsked) -> None:
-    _put(shop, event, tax_question=event.question, tax_asks=event.ask, tax_answer=None)
+    learn(shop, event, tax_question=event.question, tax_asks=event.ask, tax_answer=None)
 
 
 @evolves(CheckoutTaxesAnswered)
 def _answered(shop: Shop, event: CheckoutTaxesAnswered) -> None:
-    _put(shop, event, tax_answer=event.answer)
-
-
-def _put(shop: Shop, event: CheckoutTaxesAsked | CheckoutTaxesAnswered, **changes: object) -> None:
-    """Its version stays: nobody has changed what is to be bought."""
-    checkouts = shop.of(Checkout)
-    if checkout := checkouts.get(event.checkout_id):
-        checkouts[checkout.id] = msgspec.structs.replace(checkout, **changes)
+    learn(shop, event, tax_answer=event.answer)

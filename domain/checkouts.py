@@ -26,7 +26,7 @@ from domain.limits import (
 )
 from domain.model import Command, Entity, Event, Personal, Wanted
 from domain.money import CURRENCIES
-from domain.quote.basket import TaxAnswer
+from domain.quote.basket import RateAnswer, TaxAnswer
 from domain.quote.quoted import Quote, Take
 from domain.tasks import NewTask, schedules
 
@@ -57,7 +57,8 @@ class Checkout(Entity, frozen=True):
     sealed Addresses; `method_id` is the delivery method that was chosen. `gift_cards` are to pay, in their order, and
     after them the customer's `store_credit`, if it is to. Once completed it has an `order_id` and the `quote` that the
     order was placed at, and never changes again. `version` counts its changes. `tax_question` is the last of `tax_asks`
-    sealed TaxQuestions that were asked about it, and `tax_answer` what came of that."""
+    sealed TaxQuestions that were asked about it, and `tax_answer` what came of that; so are the three that are about
+    the rates of live delivery methods."""
 
     id: UUID
     customer_id: str
@@ -78,6 +79,9 @@ class Checkout(Entity, frozen=True):
     tax_question: Personal | None = None
     tax_asks: int = 0
     tax_answer: TaxAnswer | None = None
+    rate_question: Personal | None = None
+    rate_asks: int = 0
+    rate_answer: RateAnswer | None = None
 
     def slot(self) -> int:
         return slot_of_id(self.id)

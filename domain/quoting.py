@@ -17,11 +17,12 @@ from domain.gift_cards import GiftCard
 from domain.model import Shop, Wanted
 from domain.orders import is_guest
 from domain.promotion_codes import codes_of
-from domain.quote.basket import STORE_CREDIT, Basket, Card, TaxEstimate, TaxQuestion
+from domain.quote.basket import STORE_CREDIT, Basket, Card, RateEstimate, RateQuestion, TaxEstimate, TaxQuestion
+from domain.quote.live_rates import expired
 from domain.quote.options import DeliveryOptions, delivery_options
 from domain.quote.places import Place
 from domain.quote.quoted import Quote, Remark
-from domain.quote.quoting import quote, tax_question
+from domain.quote.quoting import quote, rate_question, tax_question
 from domain.quote.terms import Terms
 from domain.quote.terms.promotions import folded_code
 from domain.terms import terms_of
@@ -79,6 +80,20 @@ def taxes_to_ask(shop: Shop, checkout: Checkout, at: datetime, identities: tuple
     return asked if is_new else None
 
 
+def rates_to_ask(
+    shop: Shop, checkout: Checkout, at: datetime, identities: tuple[str, ...] = ()
+) -> tuple[RateQuestion | None, bool]:
+    """What the shop's delivery provider has to be asked about the checkout, None if nothing or if it is being asked;
+    and whether it has yet to answer."""
+    basket, terms = _asked(shop, checkout, identities)
+    asked, before = rate_question(basket, shop.offers, terms, at), basket.rate_estimate
+    if asked is None:
+        return None, False
+    if before is None or before.question != asked or expired(before, at):
+        return asked, True
+    return None, before.answer is None
+
+
 def wanted_by(checkout: Checkout) -> tuple[Wanted, ...]:
     """The lines of a checkout, as an order asks for them."""
     return tuple(Wanted(line.sku, line.quantity) for line in checkout.lines)
@@ -110,7 +125,8 @@ def _asked(
         cards=tuple(_cards(shop, checkout)),
         identities=identities,
         taken=taken(shop),
-        tax_estimate=_estimate_of(checkout),
+        rate_estimate=_rate_estimate_of(checkout),
+        tax_estimate=_tax_estimate_of(checkout),
     )
     return basket, terms
 
@@ -150,7 +166,13 @@ def _cards(shop: Shop, checkout: Checkout) -> Iterator[Card | None]:
         yield Card(credit_id, currency_of(shop, checkout), available, STORE_CREDIT)
 
 
-def _estimate_of(checkout: Checkout) -> TaxEstimate | None:
+def _rate_estimate_of(checkout: Checkout) -> RateEstimate | None:
+    if checkout.rate_question is None:
+        return None
+    return RateEstimate(RateQuestion.opened(checkout.rate_question), checkout.rate_answer)
+
+
+def _tax_estimate_of(checkout: Checkout) -> TaxEstimate | None:
     if checkout.tax_question is None:
         return None
     return TaxEstimate(TaxQuestion.opened(checkout.tax_question), checkout.tax_answer)

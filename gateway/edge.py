@@ -42,6 +42,7 @@ from gateway.writing.submit import Submitter
 from gateway.writing.uploads import Uploads
 from gateway.writing.waiting import Waiters
 from runtime.activation import ActivationBroker, activate
+from runtime.delivering.registry import delivery_provider_in
 from runtime.engine import create_engine
 from runtime.feed import EVENTS_CHANNEL, Listener
 from runtime.gift_card_codes import CardCodes
@@ -114,7 +115,11 @@ class Edge:
             max_seconds=config.export_max_seconds,
             stall_seconds=config.export_stall_seconds,
         )
-        self.quoting = Quoting(identity_key(config), tax_provider_in(config))
+        self.quoting = Quoting(
+            identity_key(config),
+            tax_provider=tax_provider_in(config),
+            delivery_provider=delivery_provider_in(config),
+        )
         self.buyers = Buyers(self.engine, identity_key(config))
         self.card_codes = CardCodes(config)
         self.waiters = Waiters(self.engine, max_requests=config.wait_max_requests)

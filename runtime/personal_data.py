@@ -35,7 +35,7 @@ _ORDER: Final = """
 _CHECKOUT: Final = """
     json_build_object('id', c.id, 'status', c.status, 'lines', c.lines, 'email', c.email,
         'address', c.address::json, 'billing_address', c.billing_address::json,
-        'tax_question', c.tax_question::json, 'codes', c.codes, 'note', c.note,
+        'tax_question', c.tax_question::json, 'rate_question', c.rate_question::json, 'codes', c.codes, 'note', c.note,
         'order_id', c.order_id, 'created_at', c.created_at, 'updated_at', c.updated_at)
 """
 

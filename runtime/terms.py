@@ -22,10 +22,10 @@ class _Known(NamedTuple):
 
 
 class TermsMemory:
-    """The terms, for one process, with the shop's `tax_provider`, if it has one."""
+    """The terms, for one process, with whom the shop asks for taxes and for live delivery rates, if it asks anybody."""
 
-    def __init__(self, tax_provider: str | None = None) -> None:
-        self._tax_provider = tax_provider
+    def __init__(self, *, tax_provider: str | None = None, delivery_provider: str | None = None) -> None:
+        self._asks = {"tax_provider": tax_provider, "delivery_provider": delivery_provider}
         self._known: _Known | None = None
 
     @property
@@ -46,6 +46,6 @@ class TermsMemory:
         terms = self.known(identity, seq)
         if terms is None:
             said = terms_from(part for part in await read() if isinstance(part, TermsPart))
-            terms = msgspec.structs.replace(said, tax_provider=self._tax_provider)
+            terms = msgspec.structs.replace(said, **self._asks)
         self._known = _Known(identity, seq, terms)
         return terms

@@ -16,6 +16,7 @@ from taskiq import TaskiqEvents, TaskiqState
 from runtime import garbage, logs, tracing
 from runtime.activation import BACKGROUND, DRAIN_TASK, SWEEP_TASK, TEND_TASK, ActivationBroker, activate, kick
 from runtime.database import LOST_CONNECTION, create_batch_pool
+from runtime.delivering.registry import delivery_provider_in
 from runtime.feed import Publisher
 from runtime.heartbeat import Heartbeat
 from runtime.mailboxes.inbox import Inbox
@@ -69,7 +70,13 @@ class Worker:
             self._redis, awake_milliseconds=config.awake_milliseconds, read_max_bytes=config.batch_max_bytes
         )
         self._drainer = Drainer(
-            Applier(self._pool, self._publisher, self._inbox.fence, tax_provider=tax_provider_in(config)),
+            Applier(
+                self._pool,
+                self._publisher,
+                self._inbox.fence,
+                tax_provider=tax_provider_in(config),
+                delivery_provider=delivery_provider_in(config),
+            ),
             self._inbox,
             batch_max_commands=config.batch_max_commands,
             batch_concurrency=config.batch_concurrency,

@@ -78,12 +78,18 @@ class Applier:
     """Applies entries for one worker process. The pool, the publisher and the fence belong to the caller."""
 
     def __init__(
-        self, pool: asyncpg.Pool[Any], publisher: Publisher, fence: Fence, *, tax_provider: str | None = None
+        self,
+        pool: asyncpg.Pool[Any],
+        publisher: Publisher,
+        fence: Fence,
+        *,
+        tax_provider: str | None = None,
+        delivery_provider: str | None = None,
     ) -> None:
         self._pool = pool
         self._fence = fence
         self._publisher = publisher
-        self._memory = TermsMemory(tax_provider)
+        self._memory = TermsMemory(tax_provider=tax_provider, delivery_provider=delivery_provider)
 
     async def positions(self, mailboxes: Iterable[int]) -> tuple[dict[int, str], UUID]:
         """The id of each mailbox's last applied entry, and the identity of the log that they were applied to."""

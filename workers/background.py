@@ -16,6 +16,7 @@ from taskiq import TaskiqEvents, TaskiqState
 from runtime import garbage, logs, tracing
 from runtime.activation import BACKGROUND, REACT_TASK, TEND_TASK, ActivationBroker
 from runtime.database import create_batch_pool, create_job_pool
+from runtime.delivering.registry import DeliveryProviders
 from runtime.heartbeat import Heartbeat
 from runtime.mailboxes.sender import Sender
 from runtime.metrics import PROCESSES_STOPPING
@@ -39,7 +40,7 @@ from workers.reactions.supervisor import Supervisor
 from workers.reactions.tax_reports import TaxReporting
 from workers.scraped import metrics_port
 from workers.tasks.dispatcher import Dispatcher, Lane
-from workers.tasks.kinds import CALLS, ESTIMATES, JOBS
+from workers.tasks.kinds import CALLS, ESTIMATES, JOBS, RATES
 from workers.tasks.performing import Performer
 from workers.tidying import Tidier
 
@@ -97,7 +98,8 @@ class Background:
         self._reactions = Supervisor(tools, self._broker, sources)
         providers = await stack.enter_async_context(Providers(config))
         tax_providers = await stack.enter_async_context(TaxProviders(config))
-        self._tasks = dispatcher(config, pool, job_pool, sender, providers, tax_providers)
+        delivery_providers = await stack.enter_async_context(DeliveryProviders(config))
+        self._tasks = dispatcher(config, pool, job_pool, sender, providers, tax_providers, delivery_providers)
         stack.push_async_callback(self._tasks.stop)
         stack.push_async_callback(self._reactions.stop)
         await stack.enter_async_context(Headlines(config.redis_url, [self._reactions.hear, self._tasks.hear]))
@@ -136,14 +138,16 @@ def dispatcher(
     sender: Sender,
     providers: Providers,
     tax_providers: TaxProviders,
+    delivery_providers: DeliveryProviders,
 ) -> Dispatcher:
     """The lanes of a background process."""
-    calling = Performer(config, pool, pool, sender, providers, tax_providers)
-    working = Performer(config, pool, job_pool, sender, providers, tax_providers)
+    calling = Performer(config, pool, pool, sender, providers, tax_providers, delivery_providers)
+    working = Performer(config, pool, job_pool, sender, providers, tax_providers, delivery_providers)
     return Dispatcher(
         [
             Lane(CALLS, calling, size=config.task_concurrency),
             Lane(ESTIMATES, calling, size=config.estimate_concurrency),
+            Lane(RATES, calling, size=config.rate_concurrency),
             Lane(JOBS, working, size=config.job_concurrency),
         ]
     )

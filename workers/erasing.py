@@ -14,6 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
+from domain.checkout_rates import RATES_PRINCIPAL
 from domain.checkout_taxes import TAXES_PRINCIPAL
 from domain.checkouts import Checkout
 from domain.customers import account_of
@@ -33,9 +34,11 @@ _ERASE_EMAILS: Final = f"""
 # checkout has it, only the address is blanked.
 _CHECKOUTS_OF: Final = f"""
     (customer_id = ANY($1::text[]) OR (email = ANY($2::text[]) AND customer_id LIKE '{GUEST_PREFIX}%'))
-    AND num_nonnulls(email, address, billing_address, note, tax_question) > 0
+    AND num_nonnulls(email, address, billing_address, note, tax_question, rate_question) > 0
 """
-_BLANK_CHECKOUT: Final = "email = NULL, address = NULL, billing_address = NULL, note = NULL, tax_question = NULL"
+_BLANK_CHECKOUT: Final = """
+    email = NULL, address = NULL, billing_address = NULL, note = NULL, tax_question = NULL, rate_question = NULL
+"""
 _LOCK_CHECKOUTS_OF: Final = f"""
     SELECT FROM checkouts WHERE {_CHECKOUTS_OF} OR email = ANY($2::text[]) ORDER BY id FOR UPDATE
 """
@@ -102,8 +105,9 @@ class Erasure:
             await connection.execute(_ERASE_EMAILS_OF_CHECKOUTS, self._emails)
         changed = await connection.fetch(_ERASE_EMAILS, principals, self._emails)
         principals += {row["customer_id"] for row in changed if is_guest(row["customer_id"])}
-        # An unreadable question about taxes may be about anyone; it is asked again when the checkout is next read.
-        await connection.execute(_BLANK_DEAD_LETTERS, [*principals, TAXES_PRINCIPAL])
+        # An unreadable question about taxes or rates may be about anyone; it is asked again when the checkout is next
+        # read.
+        await connection.execute(_BLANK_DEAD_LETTERS, [*principals, TAXES_PRINCIPAL, RATES_PRINCIPAL])
 
 
 async def erase_written(connection: asyncpg.Connection[Any], checkouts: Iterable[Checkout]) -> None:

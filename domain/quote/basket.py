@@ -8,6 +8,7 @@ import msgspec
 
 from domain.limits import ORDER_MAX_LINES, PART_MAX_TAXES, TERMS_MAX_PARTS
 from domain.model import Personal, Wanted
+from domain.quote.bounds import Moment
 from domain.quote.places import Place
 from domain.quote.quoted import TaxLine
 
@@ -31,13 +32,62 @@ class Card(msgspec.Struct, frozen=True, gc=False):
     expires_at: datetime | None = None
 
 
+class SentPart(msgspec.Struct, frozen=True, gc=False):
+    """A line that has to be sent: its pieces, what each weighs, and what all of them cost after their discounts."""
+
+    sku: str
+    quantity: int
+    weight_grams: int
+    amount_minor: int
+
+
+class LiveMethod(msgspec.Struct, frozen=True, gc=False):
+    """A delivery method whose price is asked for."""
+
+    id: UUID
+    name: str
+
+
+class RateQuestion(msgspec.Struct, frozen=True, gc=False):
+    """What a delivery provider is asked: what it costs to send these parts to this place, by each of the methods."""
+
+    provider: str
+    currency: str
+    to: Place
+    methods: tuple[LiveMethod, ...]
+    parts: tuple[SentPart, ...]
+
+    def sealed(self) -> Personal:
+        """The question as it travels and is stored: it says where somebody lives."""
+        return Personal(msgspec.json.encode(self).decode())
+
+    @classmethod
+    def opened(cls, sealed: Personal) -> Self:
+        """The question in what `sealed` made. Raises ValueError for anything else."""
+        return msgspec.json.decode(sealed.value, type=cls)
+
+
 class LiveRate(msgspec.Struct, frozen=True, gc=False):
-    """What a carrier asks for this basket, by a method whose rates are live."""
+    """What a delivery provider asks for all that a question names, by one of its methods."""
 
     method_id: UUID
     currency: str
     price_minor: int
-    expires_at: datetime | None = None
+
+
+class RateAnswer(msgspec.Struct, frozen=True, gc=False):
+    """What a delivery provider says: a rate for each of the methods that it delivers by. It counts before `expires_at`,
+    or for ever."""
+
+    rates: Annotated[tuple[LiveRate, ...], msgspec.Meta(max_length=TERMS_MAX_PARTS)] = ()
+    expires_at: Moment | None = None
+
+
+class RateEstimate(msgspec.Struct, frozen=True, gc=False):
+    """What a delivery provider was asked, and its answer, if there is one. It counts for this very question only."""
+
+    question: RateQuestion
+    answer: RateAnswer | None = None
 
 
 class TaxedPart(msgspec.Struct, frozen=True, gc=False):
@@ -119,6 +169,6 @@ class Basket(msgspec.Struct, frozen=True, gc=False):
     delivers: bool = True
     codes: tuple[str, ...] = ()
     cards: tuple[Card | None, ...] = ()
-    live_rates: tuple[LiveRate, ...] = ()
+    rate_estimate: RateEstimate | None = None
     tax_estimate: TaxEstimate | None = None
     taken: dict[str, int] = {}

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
+from uuid import UUID
 
 import msgspec
 
 from domain.model import Offer
-from domain.quote.basket import Basket
+from domain.quote import live_rates
+from domain.quote.basket import Basket, RateQuestion
 from domain.quote.codes import candidates
 from domain.quote.estimates import put_estimate
 from domain.quote.places import Place
@@ -44,6 +47,7 @@ class Goods:
         explain: bool = False,
     ) -> None:
         here = basket if place == basket.to else msgspec.structs.replace(basket, to=place)
+        self._to, self._terms = basket.to, terms
         self.taxing = None if terms.taxes is None else Taxing(terms.taxes, here, at, provider=terms.tax_provider)
         pricing = Pricing(here, offers, terms.price_lists, self.taxing, at)
         lines, self.requirements = pricing.lines(here.lines)
@@ -69,6 +73,18 @@ class Goods:
     def tax_included(self) -> bool:
         """Whether the prices contain their taxes."""
         return self.taxing is not None and self.taxing.policy.included
+
+    def rate_question(self) -> RateQuestion | None:
+        """What a delivery provider has to be asked about them; None if nothing."""
+        return live_rates.question(self.sheet, self._to, self._terms)
+
+    def rates_for(self, method: Method | None) -> Mapping[UUID, int] | None:
+        """What live methods cost, if this is one; None as long as that is not known."""
+        return live_rates.NO_RATES if method is None or not method.is_asked else self._rates
+
+    @cached_property
+    def _rates(self) -> Mapping[UUID, int] | None:
+        return live_rates.rates(self.sheet, self._to, self._terms)
 
     def deliver(self, delivery: Part | None) -> None:
         """Puts a delivery on the worksheet, in place of the one before, with the promotions on it; None is none."""

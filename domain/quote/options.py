@@ -35,7 +35,7 @@ def delivery_options(basket: Basket, offers: Mapping[str, Offer], terms: Terms, 
         if place not in goods_at:
             goods_at[place] = Goods(basket, offers, terms, at, place)
         goods = goods_at[place]
-        if (delivery := method.delivery(goods.sheet, basket.to)) is None:
+        if (delivery := method.delivery(goods.sheet, basket.to, goods.rates_for(method))) is None:
             continue
         goods.deliver(delivery)
         goods.tax_delivery()

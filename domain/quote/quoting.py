@@ -13,7 +13,7 @@ from typing import Final
 
 from domain.limits import ORDER_MAX_TOTAL_MINOR
 from domain.model import Offer
-from domain.quote.basket import Basket, TaxQuestion
+from domain.quote.basket import Basket, RateQuestion, TaxQuestion
 from domain.quote.estimates import question
 from domain.quote.goods import Goods, supplied_at
 from domain.quote.paying import pay
@@ -49,13 +49,21 @@ def tax_question(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: 
     return None if goods.taxing is None else question(goods.sheet, goods.sheet.parts(), goods.taxing)
 
 
+def rate_question(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime) -> RateQuestion | None:
+    """What a delivery provider has to be asked before the basket can be sent by any live method; None if by none."""
+    if terms.delivery_provider is None or not any(method.is_asked for method in terms.methods):
+        return None
+    return Goods(basket, offers, terms, at, basket.to).rate_question()
+
+
 def _worked(
     basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime, *, explain: bool
 ) -> tuple[Goods, Method | None, list[Remark], list[Take]]:
     """The goods and their delivery with all but taxes and cards, its method, requirements and takes."""
-    place = supplied_at(basket, chosen(basket, terms.methods), terms)
-    goods = Goods(basket, offers, terms, at, place, explain=explain)
-    method, delivery, lacks = choose(goods.sheet, basket.to, terms.methods, taxed=goods.taxing is not None)
+    way = chosen(basket, terms.methods)
+    goods = Goods(basket, offers, terms, at, supplied_at(basket, way, terms), explain=explain)
+    live, taxed = goods.rates_for(way), goods.taxing is not None
+    method, delivery, lacks = choose(goods.sheet, basket.to, terms.methods, live, taxed=taxed)
     goods.deliver(delivery)
     takes = goods.takes
     if terms.purchase_limits:

@@ -1,5 +1,6 @@
 """Checkouts: what somebody is about to order, what it costs, and what it lacks; and the one order that comes of it."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic, time
 from typing import Annotated, Final, Literal
@@ -9,6 +10,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
+from domain.checkout_rates import RATES_PRINCIPAL, AskRates
 from domain.checkout_taxes import TAXES_PRINCIPAL, AskTaxes
 from domain.checkouts import (
     FIELDS,
@@ -52,11 +54,11 @@ Writer = Annotated[Caller, Depends(require_role("guest", "orders:write"))]
 Customer = Annotated[Caller, Depends(require_role("customer", "orders:write"))]
 Anyone = Annotated[Caller, Depends(require_role("nobody", "orders:write"))]
 
-TAXES_ACTOR: Final = Actor.in_role(TAXES_PRINCIPAL, STAFF)
-"""On whose behalf taxes are asked for."""
+_ACTORS: Final = {AskRates: Actor.in_role(RATES_PRINCIPAL, STAFF), AskTaxes: Actor.in_role(TAXES_PRINCIPAL, STAFF)}
+"""On whose behalf something is asked."""
 
 _ASK_SECONDS: Final = 60
-_SAME: Final = b"taxes"
+_SAME: Final = b"ask"
 """Whatever is asked under one key is one request: the first is asked."""
 
 _TOKEN_MAX_CHARS: Final = 2_000
@@ -222,7 +224,7 @@ async def complete_checkout(request: Request, caller: Writer, checkout_id: UUID)
         raise _not_found()
     if is_guest(actor.principal):
         await edge.throttle.guest_order(request.scope)
-    await _have_asked(edge, found.taxes, found.version)
+    await _have_asked(edge, found.asks, found.version)
     order_id = found.order_id or edge.submitter.new_id_beside(checkout_id)
     command = CompleteCheckout(
         checkout_id,
@@ -289,18 +291,17 @@ async def _found(edge: Edge, actor: Actor, checkout_id: UUID) -> CheckoutView:
         found = await views.find(connection, edge.quoting, actor, checkout_id)
     if found is None:
         raise _not_found()
-    await _have_asked(edge, found.taxes, found.view.version)
+    await _have_asked(edge, found.asks, found.view.version)
     return found.view
 
 
-async def _have_asked(edge: Edge, taxes: AskTaxes | None, version: int) -> None:
-    """Has the taxes asked for that somebody has just seen to be lacking in this version of the checkout, once a minute,
-    however often that is seen. If it cannot be accepted now, whoever looks next has them asked."""
-    if taxes is None:
-        return
-    key = f"{taxes.checkout_id}:{version}:{taxes.ask}:{int(time()) // _ASK_SECONDS}"
-    with suppress(Problem):
-        await edge.submitter.submit(Ask(TAXES_ACTOR, key, _SAME, None, False), taxes, str(taxes.checkout_id))
+async def _have_asked(edge: Edge, asks: Iterable[AskRates | AskTaxes], version: int) -> None:
+    """Has rates and taxes asked for that somebody has just seen to be lacking in this version of the checkout, once a
+    minute, however often that is seen. What cannot be accepted now, whoever looks next has asked."""
+    for each in asks:
+        key = f"{each.checkout_id}:{version}:{each.ask}:{int(time()) // _ASK_SECONDS}"
+        with suppress(Problem):
+            await edge.submitter.submit(Ask(_ACTORS[type(each)], key, _SAME, None, False), each, str(each.checkout_id))
 
 
 def _not_found() -> Problem:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.addresses import Address
+from domain.checkout_rates import AskRates
 from domain.checkout_taxes import AskTaxes
 from domain.checkouts import OPEN, Checkout
 from domain.model import Actor, Personal
@@ -67,7 +68,8 @@ class DeliveryOptionView(BaseModel):
 class CheckoutView(BaseModel):
     """A checkout. `quote` is what it costs now or, once it is completed, what its order was placed at. `requirements`
     is what it lacks to be completed: `complete` refuses with the same list. `delivery_options` are the methods to
-    choose from for its lines and address, while it is open; at most 20."""
+    choose from for its lines and address, while it is open; at most 20. `delivery_options_pending`: a carrier's
+    price is being requested, so there may soon be more of them."""
 
     id: UUID
     customer_id: str
@@ -79,6 +81,7 @@ class CheckoutView(BaseModel):
     billing_address: AddressView | None
     method_id: UUID | None
     delivery_options: list[DeliveryOptionView]
+    delivery_options_pending: bool
     codes: list[str]
     gift_cards: list[CardOfCheckoutView]
     use_store_credit: bool
@@ -104,25 +107,30 @@ class CompletedView(OrderView):
 
 
 class Found(NamedTuple):
-    """A checkout, and what has to be asked of a tax provider before it can be completed."""
+    """A checkout, and what has to be asked of providers before it can be completed."""
 
     view: CheckoutView
-    taxes: AskTaxes | None
+    asks: tuple[AskRates | AskTaxes, ...]
 
 
 async def find(connection: AsyncConnection, quoting: Quoting, actor: Actor, checkout_id: UUID) -> Found | None:
-    """The checkout, if there is one that `actor` may see. Whoever sees that the provider has refused to answer does not
-    have it asked again."""
+    """The checkout, if there is one that `actor` may see. Whoever sees that the tax provider has refused to answer does
+    not have it asked again."""
     found = await _row(connection, actor, checkout_id)
     if found is None:
         return None
     checkout = _state(found)
-    quote, options, taxes = checkout.quote, tuple[QuotedDelivery, ...](), None
+    quote, options, pending, asks = (
+        checkout.quote,
+        tuple[QuotedDelivery, ...](),
+        False,
+        tuple[AskRates | AskTaxes, ...](),
+    )
     if checkout.status == OPEN:
         terms = await quoting.terms(connection, found)
-        quote, options, completion = await quoting.quote(connection, checkout, terms, optioned=True)
-        if all(each.code != TAXES_REFUSED for each in quote.requirements):
-            taxes = completion.taxes
+        quote, options, pending, completion = await quoting.quote(connection, checkout, terms, optioned=True)
+        refused = any(each.code == TAXES_REFUSED for each in quote.requirements)
+        asks = tuple(each for each in completion.asks if not (refused and isinstance(each, AskTaxes)))
     view = CheckoutView(
         id=checkout.id,
         customer_id=checkout.customer_id,
@@ -134,6 +142,7 @@ async def find(connection: AsyncConnection, quoting: Quoting, actor: Actor, chec
         billing_address=address_of(checkout.billing_address),
         method_id=checkout.method_id,
         delivery_options=[DeliveryOptionView.of(option) for option in options],
+        delivery_options_pending=pending,
         codes=list(checkout.codes),
         gift_cards=[
             CardOfCheckoutView(card_id=card.id, shown=card.shown)
@@ -148,7 +157,7 @@ async def find(connection: AsyncConnection, quoting: Quoting, actor: Actor, chec
         created_at=found["created_at"],
         updated_at=found["updated_at"],
     )
-    return Found(view, taxes)
+    return Found(view, asks)
 
 
 async def own(connection: AsyncConnection, customer_id: str, other_than: UUID) -> Checkout | None:

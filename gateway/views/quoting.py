@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.allowances import ALLOWANCES
 from domain.cards import CARDS
+from domain.checkout_rates import AskRates
 from domain.checkout_taxes import AskTaxes
 from domain.checkouts import OPEN, Checkout
 from domain.customers import Customer, Ordered, account_of
@@ -24,9 +25,18 @@ from domain.quote.estimates import TAXES_PENDING, TAXES_REFUSED
 from domain.quote.options import DeliveryOptions
 from domain.quote.quoted import Quote, QuotedDelivery, Take
 from domain.quote.terms import Terms
+from domain.quote.terms.deliveries import DELIVERY_PENDING
 from domain.quote.terms.limits import identities
 from domain.quote.terms.promotions import Code
-from domain.quoting import folded_codes, options_of, quote_of, store_credit_of, taxes_to_ask, wanted_by
+from domain.quoting import (
+    folded_codes,
+    options_of,
+    quote_of,
+    rates_to_ask,
+    store_credit_of,
+    taxes_to_ask,
+    wanted_by,
+)
 from domain.terms import NOW
 from gateway.views import cards
 from gateway.views.terms import now as terms_now
@@ -40,7 +50,7 @@ from runtime.terms import TermsMemory
 
 class Completion(NamedTuple):
     """What it takes to complete a checkout: what the command names for the batch to load, the order that it has become
-    already, and what has to be asked about its taxes, as this version stands."""
+    already, and what providers have to be asked before, as this version stands."""
 
     lines: tuple[Wanted, ...]
     gifts: tuple[str, ...]
@@ -50,24 +60,28 @@ class Completion(NamedTuple):
     gift_cards: tuple[UUID, ...]
     store_credit: UUID | None
     order_id: UUID | None
-    taxes: AskTaxes | None
+    asks: tuple[AskRates | AskTaxes, ...]
     version: int
 
 
 class Quoted(NamedTuple):
-    """What a checkout costs, the deliveries that it could have, and what it takes to complete it."""
+    """What a checkout costs, the deliveries that it could have, and what it takes to complete it. `rates_pending`: a
+    provider has yet to say what others cost."""
 
     quote: Quote
     options: tuple[QuotedDelivery, ...]
+    rates_pending: bool
     completion: Completion
 
 
 class Quoting:
     """Quotes checkouts for one gateway process. `identity_key` is what buyers' addresses are counted by,
-    `tax_provider` who computes taxes, if the shop does not."""
+    `tax_provider` who computes taxes, if the shop does not, and `delivery_provider` who says what live methods cost."""
 
-    def __init__(self, identity_key: bytes, tax_provider: str | None) -> None:
-        self._memory = TermsMemory(tax_provider)
+    def __init__(
+        self, identity_key: bytes, *, tax_provider: str | None = None, delivery_provider: str | None = None
+    ) -> None:
+        self._memory = TermsMemory(tax_provider=tax_provider, delivery_provider=delivery_provider)
         self._identity_key = identity_key
 
     async def terms(self, connection: AsyncConnection, row: RowMapping | None = None) -> Terms:
@@ -85,8 +99,9 @@ class Quoting:
         optioned: bool = False,
         explain: bool = False,
     ) -> Quoted:
-        """What the checkout costs now; `optioned`, with the deliveries that it could have. What it would take from what
-        is limited is known only from a quote: if it takes anything, it is quoted again, with what is left of that; and
+        """What the checkout costs now; `optioned`, with the deliveries that it could have, for whose live rates a
+        provider is asked then; otherwise it is asked only if one of those was chosen. What it would take from what is
+        limited is known only from a quote: if it takes anything, it is quoted again, with what is left of that; and
         what comes in the place of something that is used up may be limited as well. So it is with the deliveries, which
         may take what the chosen one does not. With `explain`, the remarks say of every promotion that does not apply
         why not."""
@@ -115,6 +130,12 @@ class Quoting:
                 break
             options = options_of(shop, checkout, at, buyer)
         gifts = tuple(sorted(terms.gift_skus()))
+        lacking = {each.code for each in quote.requirements}
+        about_rates, pending = None, False
+        if terms.delivery_provider is not None and (optioned or DELIVERY_PENDING in lacking):
+            about_rates, pending = _rates_to_ask(shop, checkout, at, buyer)
+        about_taxes = _taxes_to_ask(shop, checkout, lacking, at, buyer)
+        asks = tuple(each for each in (about_rates, about_taxes) if each is not None)
         completion = Completion(
             wanted_by(checkout),
             gifts,
@@ -124,22 +145,32 @@ class Quoting:
             checkout.gift_cards,
             store_credit_of(shop, checkout),
             checkout.order_id,
-            _to_ask(shop, checkout, quote, at, buyer),
+            asks,
             checkout.version,
         )
-        return Quoted(quote, options.deliveries, completion)
+        return Quoted(quote, options.deliveries, pending, completion)
 
 
-def _to_ask(shop: Shop, checkout: Checkout, quote: Quote, at: datetime, buyer: tuple[str, ...]) -> AskTaxes | None:
-    """What a tax provider has to be asked, once it is known where the goods change hands."""
-    lacking = {each.code for each in quote.requirements}
-    if checkout.status != OPEN or lacking.isdisjoint(_TAXES_LACKING) or "address_required" in lacking:
+def _rates_to_ask(shop: Shop, checkout: Checkout, at: datetime, buyer: tuple[str, ...]) -> tuple[AskRates | None, bool]:
+    """What a delivery provider has to be asked, and whether it has yet to answer."""
+    if checkout.status != OPEN:
+        return None, False
+    question, pending = rates_to_ask(shop, checkout, at, buyer)
+    return None if question is None else AskRates(checkout.id, checkout.rate_asks + 1, question.sealed()), pending
+
+
+def _taxes_to_ask(
+    shop: Shop, checkout: Checkout, lacking: Collection[str], at: datetime, buyer: tuple[str, ...]
+) -> AskTaxes | None:
+    """What a tax provider has to be asked, once it is known where the goods change hands, and what is taxed."""
+    if checkout.status != OPEN or _TAXES_LACKING.isdisjoint(lacking) or not _TAXES_WAIT_FOR.isdisjoint(lacking):
         return None
     question = taxes_to_ask(shop, checkout, at, buyer)
     return None if question is None else AskTaxes(checkout.id, checkout.tax_asks + 1, question.sealed())
 
 
-_TAXES_LACKING: Final = (TAXES_PENDING, TAXES_REFUSED)
+_TAXES_LACKING: Final = frozenset({TAXES_PENDING, TAXES_REFUSED})
+_TAXES_WAIT_FOR: Final = frozenset({"address_required", DELIVERY_PENDING})
 
 
 async def codes_among(connection: AsyncConnection, codes: Collection[str]) -> list[PromotionCode]:

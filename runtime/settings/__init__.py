@@ -17,6 +17,7 @@ from runtime.settings.background import SMTP_SCHEMES, Jobs, Mail, Reactions, Tas
 from runtime.settings.checkouts import Checkouts
 from runtime.settings.commands import Commands
 from runtime.settings.connections import Connections
+from runtime.settings.delivering import Delivering
 from runtime.settings.deployment import Deployment
 from runtime.settings.http import Http
 from runtime.settings.identity import DEVELOPMENT_SECRET, Identity
@@ -55,6 +56,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Webhooks,
     Payments,
     Taxing,
+    Delivering,
     Seller,
     Verifying,
     Log,
@@ -86,6 +88,7 @@ class Settings(
     Webhooks,
     Payments,
     Taxing,
+    Delivering,
     Seller,
     Verifying,
     Log,

@@ -22,6 +22,12 @@ class Tasks(Section):
         ge=1,
         le=1_000,
     )
+    rate_concurrency: int = Field(
+        16,
+        description="Of those, calls to providers of delivery rates at once, in addition: taxes do not wait for them.",
+        ge=1,
+        le=1_000,
+    )
     task_lease_seconds: float = Field(
         10.0, description="A task whose process shows no sign of life for this long is given to another.", ge=1
     )

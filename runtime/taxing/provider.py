@@ -49,10 +49,6 @@ class TaxRefund(msgspec.Struct, frozen=True):
     taxes: tuple[TaxTotal, ...]
 
 
-class TaxProviderUnusable(ValueError):
-    """There is no such provider, or it lacks a setting; the message says which."""
-
-
 class TaxProvider(Protocol):
     """One provider. Calls about one order come one after the other, others side by side. Each may be repeated, with the
     same key, after its answer was lost. Each raises Refused or OutcomeUnknown (see `runtime/outside.py`)."""

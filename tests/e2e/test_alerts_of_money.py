@@ -17,7 +17,7 @@ from tests.e2e.ledger import verified
 from tests.e2e.readings import read
 from tests.e2e.shop import Shop
 from tests.e2e.watching import SPEED, Prometheus, prometheus
-from tests.integration.taxing import SECRET
+from tests.integration.counter import SECRET
 from tests.listings import Listings
 from tests.system import System, eventually_seen
 

@@ -14,6 +14,7 @@ import asyncpg
 from domain.jobs import RequestJob
 from domain.model import Actor
 from runtime.database import create_job_pool
+from runtime.delivering.registry import DeliveryProviders
 from runtime.mailboxes.sender import Sender
 from runtime.payments.registry import Providers
 from runtime.settings import Settings
@@ -41,6 +42,7 @@ class Background:
         config: Settings,
         providers: Providers,
         tax_providers: TaxProviders,
+        delivery_providers: DeliveryProviders,
     ) -> None:
         self.floor = floor
         self.pool = pool
@@ -49,6 +51,7 @@ class Background:
         self._sender = sender
         self._providers = providers
         self._tax_providers = tax_providers
+        self._delivery_providers = delivery_providers
 
     def lane(self, name: str = JOBS, *, size: int | None = None) -> Lane:
         """One lane of one background process."""
@@ -56,7 +59,8 @@ class Background:
 
     def performer(self) -> Performer:
         """What a lane runs its tasks with."""
-        return Performer(self.config, self.pool, self.pool, self._sender, self._providers, self._tax_providers)
+        asked = self._providers, self._tax_providers, self._delivery_providers
+        return Performer(self.config, self.pool, self.pool, self._sender, *asked)
 
     async def run_due(self, name: str = JOBS) -> int:
         """Runs the due tasks to their end, as a separate process would; returns how many."""
@@ -134,8 +138,9 @@ async def background(floor: Shopfloor, **settings: Any) -> AsyncIterator[Backgro
             Sender(config) as sender,
             Providers(config) as providers,
             TaxProviders(config) as tax_providers,
+            DeliveryProviders(config) as delivery_providers,
         ):
-            yield Background(floor, sender, pool, config, providers, tax_providers)
+            yield Background(floor, sender, pool, config, providers, tax_providers, delivery_providers)
     finally:
         pool.terminate()
 

@@ -99,6 +99,7 @@ class Shopfloor:
         self.woken: list[int] = []
         self.helped = 0
         self.tax_provider: str | None = None
+        self.delivery_provider: str | None = None
         self.redis = connect(redis_url)
         self.publisher = Publisher(redis_url)
         self.inbox = self.new_inbox(Inbox)
@@ -142,7 +143,13 @@ class Shopfloor:
         """A worker's drainer, with the memory of one process."""
         inbox = inbox or self.inbox
         return Drainer(
-            Applier(self.pool, self.publisher, inbox.fence, tax_provider=self.tax_provider),
+            Applier(
+                self.pool,
+                self.publisher,
+                inbox.fence,
+                tax_provider=self.tax_provider,
+                delivery_provider=self.delivery_provider,
+            ),
             inbox,
             batch_max_commands=self.batch_max_commands,
             batch_concurrency=_BATCH_CONCURRENCY,

@@ -1,5 +1,4 @@
-"""A shop whose taxes a provider computes: the provider is a stub on loopback, the background's tasks and reactions run
-in this process, and the gateway's quotes are looked at as its routes do."""
+"""A shop whose taxes a provider computes: see `counter`."""
 
 from __future__ import annotations
 
@@ -12,36 +11,26 @@ from aiohttp import web
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain.addresses import Address
 from domain.checkout_taxes import AskTaxes
-from domain.checkouts import OpenCheckout
 from domain.completion import CompleteCheckout
-from domain.ids import new_id, slot_of_id
-from domain.model import Actor, Wanted
 from domain.orders import ConfirmOrder
 from domain.payments.commands import CreatePayment, ReportPayment
 from domain.payments.entries import Entry, EntryType
 from domain.payments.payment import Capabilities
 from domain.quote.terms.taxes import Taxes, TaxPolicy
 from domain.terms import TAXES, StateTerms
-from gateway.views import checkouts as views
-from gateway.views.checkouts import CheckoutView
-from gateway.views.quoting import Quoting
 from runtime.engine import create_engine
-from tests.integration.background import Background, background, until
+from tests.integration.background import Background, background
+from tests.integration.counter import NET_MINOR, SECRET, Counter, Office
 from tests.integration.reacting import Stage, tools
-from tests.integration.shopfloor import ANN, STAFF, Shopfloor
+from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.quotes import AT
 from tests.receiver import Answer, Receiver
 from workers.reactions.invoicing import Invoicing
 from workers.reactions.tax_reports import TaxReports
 from workers.tasks.kinds import ESTIMATES
 
-AUSTIN: Final = Address("Ada Lovelace", "1 Congress Avenue", "Austin", "US", region="TX", postal_code="78701")
-LINES: Final = (Wanted("MUG", 3),)
-NET_MINOR: Final = 300
 TAX_MINOR: Final = 25
-SECRET: Final = "of-the-tax-office"
 
 _RATE_BP: Final = 825
 
@@ -68,108 +57,19 @@ def says(*parts: list[dict[str, Any]]) -> Answer:
     return answer
 
 
-class Office:
-    """The provider, as a stub: what it was asked and told, and how it answers next."""
-
-    def __init__(self, receiver: Receiver) -> None:
-        self.receiver = receiver
-        receiver.answer = self._take
-        self.answer: Answer = computes
-        self.heard: list[tuple[str, str, dict[str, Any]]] = []
-        """The act, its key, and what was said."""
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.receiver.port}/taxes"
-
-    @property
-    def acts(self) -> list[str]:
-        return [act for act, _, _ in self.heard]
-
-    @property
-    def keys(self) -> list[str]:
-        return [key for _, key, _ in self.heard]
-
-    async def _take(self, request: web.Request) -> web.StreamResponse:
-        said = await request.json() if await request.read() else {}
-        self.heard.append((request.path.rpartition("/")[2], request.headers["Idempotency-Key"], said))
-        return await self.answer(request)
-
-
-class Desk:
-    """What a buyer, the workers and the background do in such a shop."""
+class Desk(Counter):
+    """Such a shop's counter, with the reactions that draw up invoices and tell the provider of orders."""
 
     def __init__(
         self, tasks: Background, office: Office, engine: AsyncEngine, reports: Stage, invoicing: Stage
     ) -> None:
-        self.tasks = tasks
-        self.floor: Shopfloor = tasks.floor
-        self.office = office
-        self.quoting = Quoting(b"identities", tasks.config.tax_provider)
-        self._engine = engine
+        super().__init__(tasks, office, engine, asks_by=AskTaxes, lane=ESTIMATES)
         self._reports = reports
         self._invoicing = invoicing
         self._told = 0
 
-    def id_beside(self, other: UUID) -> UUID:
-        return new_id(1_600_000_000_000, slot_of_id(other), next(self.floor.numbers) << 20)
-
-    async def applied(self, command: Any, actor: Actor = ANN) -> str:
-        """Posts a command and waits for its outcome: applied, or `rejected: code`."""
-        posted = await self.floor.post(command, actor=actor)
-        found: list[str] = []
-
-        async def settled() -> bool:
-            found[:] = [status for status in await self.floor.statuses([posted]) if status != "not recorded"]
-            return bool(found)
-
-        await until(settled)
-        return found[0]
-
-    async def opened(self, **fields: Any) -> UUID:
-        """A checkout of three mugs, which cost 300, to Austin."""
-        checkout_id = self.floor.new_id()
-        command = OpenCheckout(checkout_id, **{"lines": LINES, "address": AUSTIN.sealed(), **fields})
-        assert await self.applied(command) == "applied"
-        return checkout_id
-
-    async def look(self, checkout_id: UUID) -> tuple[CheckoutView, AskTaxes | None]:
-        """What a gateway shows of the checkout, and what it has asked."""
-        async with self._engine.connect() as connection:
-            found = await views.find(connection, self.quoting, ANN, checkout_id)
-        assert found is not None
-        return found.view, found.taxes
-
-    async def completes(self, checkout_id: UUID) -> AskTaxes | None:
-        """What a gateway has asked when somebody tries to complete the checkout."""
-        async with self._engine.connect() as connection:
-            found = await views.completion(connection, self.quoting, ANN, checkout_id)
-        assert found is not None
-        return found.taxes
-
-    async def lacking(self, checkout_id: UUID) -> list[str]:
-        view, _ = await self.look(checkout_id)
-        return [each.code for each in view.requirements]
-
-    async def asks(self, checkout_id: UUID) -> None:
-        """Looks at the checkout, and has asked what is not known."""
-        _, taxes = await self.look(checkout_id)
-        assert taxes is not None
-        assert await self.applied(taxes, STAFF) == "applied"
-
-    async def answered(self, **fields: Any) -> UUID:
-        """A checkout whose taxes are known."""
-        checkout_id = await self.opened(**fields)
-        await self.asks(checkout_id)
-        assert await self.run() == 1
-        return checkout_id
-
-    async def run(self) -> int:
-        """Runs the provider's tasks that are due now."""
-        return await self.tasks.run_due(ESTIMATES)
-
     def completion(self, checkout_id: UUID, total_minor: int = NET_MINOR + TAX_MINOR) -> CompleteCheckout:
-        return CompleteCheckout(checkout_id, self.id_beside(checkout_id), LINES, total_minor)
+        return super().completion(checkout_id, total_minor)
 
     async def ordered(self) -> UUID:
         """An order whose taxes the provider computed."""
@@ -214,7 +114,7 @@ async def desk(
 ) -> AsyncIterator[Desk]:
     """A shop whose taxes the stub computes, as this provider; prices are without them."""
     floor.tax_provider = provider
-    office = Office(receiver)
+    office = Office(receiver, computes)
     engine = create_engine(floor.database_url, pool_size=2)
     taxed = {"tax_provider": provider, "tax_url": office.url, "tax_secret": SecretStr(SECRET), **settings}
     try:

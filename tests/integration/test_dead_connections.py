@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from runtime.activation import ActivationBroker, activate
 from runtime.database import asyncpg_dsn, create_batch_pool, create_job_pool
+from runtime.delivering.registry import DeliveryProviders
 from runtime.engine import create_engine
 from runtime.mailboxes.sender import Sender
 from runtime.payments.registry import Providers
@@ -235,7 +236,8 @@ async def test_who_looks_for_jobs_does_not_wait_as_long_as_a_job_may(
         job_pool = await create_job_pool(url, size=4, job_max_seconds=3_600)
         try:
             async with Sender(config) as sender:
-                jobs = dispatcher(config, pool, job_pool, sender, Providers(config), TaxProviders(config))._lanes[-1]
+                asked = Providers(config), TaxProviders(config), DeliveryProviders(config)
+                jobs = dispatcher(config, pool, job_pool, sender, *asked)._lanes[-1]
                 assert await jobs.look() == 0
                 proxy.forget()
                 looking = asyncio.create_task(jobs.look())

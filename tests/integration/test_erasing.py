@@ -13,19 +13,20 @@ import pytest_asyncio
 
 from domain.accounts import CreateAccount
 from domain.addresses import Address
+from domain.checkout_rates import RATES_PRINCIPAL, AskRates
 from domain.checkout_taxes import TAXES_PRINCIPAL, AskTaxes
 from domain.checkouts import OpenCheckout
 from domain.erasure import EraseAccount, EraseOrderAddress
 from domain.model import Actor, Command, Personal, Secret, Wanted
 from domain.orders import PlaceOrder
-from domain.quote.basket import TaxQuestion
+from domain.quote.basket import RateQuestion, TaxQuestion
 from domain.quote.places import Place
 from domain.registration import ConfirmAddress, RegisterAgain
 from runtime.engine import create_engine
 from runtime.mailboxes.sender import Sender
 from runtime.personal_data import exported
 from runtime.settings import Settings
-from tests.integration.shopfloor import Shopfloor
+from tests.integration.shopfloor import STAFF, Shopfloor
 from workers.tidying import Tidier
 
 ADDRESS: Final = "ada@example.com"
@@ -33,6 +34,7 @@ GUEST: Final = Actor.in_role("guest:1", "customer")
 SECRET: Final = Secret("a hash")
 _HOME: Final = Address("Ada Lovelace", "1 Harbour Street", "London", "GB")
 _QUESTION: Final = TaxQuestion("remote", "GBP", Place("GB", postal="SW1A1AA"), True, None, False, ())
+_PARCEL: Final = RateQuestion("remote", "GBP", Place("US", "TX", "78701"), (), ())
 
 
 async def _account(floor: Shopfloor, mailbox: int = 0, email: str = ADDRESS, *, confirmed: bool = True) -> UUID:
@@ -131,14 +133,16 @@ async def test_who_typed_the_address_of_somebody_who_is_erased_keeps_what_is_the
     for principal, checkout_id in set_by.items():
         opened = OpenCheckout(checkout_id, email=Personal(ADDRESS), address=_HOME.sealed(), note=Personal("Ring."))
         await _apply(floor, opened, actor=Actor.in_role(principal, "customer"))
-        await _apply(floor, AskTaxes(checkout_id, 1, _QUESTION.sealed()))
+        asks = AskTaxes(checkout_id, 1, _QUESTION.sealed()), AskRates(checkout_id, 1, _PARCEL.sealed())
+        await _apply(floor, *asks, actor=STAFF)
     known = await _export(floor, account_id)
     assert {UUID(checkout["id"]) for checkout in known["checkouts"]} == {guests, anns}
+    assert all(checkout["rate_question"]["to"]["postal"] == "78701" for checkout in known["checkouts"])
     await _apply(floor, EraseAccount(account_id))
-    rows = await floor.pool.fetch("SELECT id, email, address, note, tax_question FROM checkouts")
+    rows = await floor.pool.fetch("SELECT id, email, address, note, tax_question, rate_question FROM checkouts")
     kept = {row["id"]: tuple(row)[1:] for row in rows}
-    bobs_own = (None, _HOME.sealed().value, "Ring.", _QUESTION.sealed().value)
-    assert kept == {bobs: bobs_own, guests: (None,) * 4, anns: (None,) * 4}
+    bobs_own = (None, _HOME.sealed().value, "Ring.", _QUESTION.sealed().value, _PARCEL.sealed().value)
+    assert kept == {bobs: bobs_own, guests: (None,) * 5, anns: (None,) * 5}
     await floor.verified()
 
 
@@ -194,9 +198,9 @@ async def test_an_erasure_reaches_dead_letters(floor: Shopfloor) -> None:
     bob = _order(floor, "bob", 1)  # who used her address; his own data stays
     by_itself = _order(floor, "guest:2", 1, "bob@example.com")
     await _apply(floor, bob, by_itself)
-    # What was asked about taxes says where somebody lives, and not who.
-    of_taxes = await _dead_letter(floor, TAXES_PRINCIPAL)
-    assert await _kept(floor) == {of_account, of_guest, of_other, of_bob, of_taxes}
+    # What was asked about taxes and rates says where somebody lives, and not who.
+    asked = {await _dead_letter(floor, principal) for principal in (TAXES_PRINCIPAL, RATES_PRINCIPAL)}
+    assert await _kept(floor) == {of_account, of_guest, of_other, of_bob, *asked}
     await _apply(floor, EraseAccount(account_id))
     assert await _kept(floor) == {of_other, of_bob}
     await _apply(floor, EraseOrderAddress(by_itself.order_id), actor=Actor.in_role("guest:2", "customer"))

@@ -11,8 +11,9 @@ import pytest
 from domain.quote.places import Area
 from domain.quote.terms.taxes import Taxes, TaxPolicy, TaxRate
 from domain.terms import TAXES, StateTerms
+from tests.integration.counter import NET_MINOR
 from tests.integration.shopfloor import STAFF, Shopfloor
-from tests.integration.taxing import NET_MINOR, Desk, computes, desk, says, tax
+from tests.integration.taxing import Desk, computes, desk, says, tax
 from tests.receiver import Answer, Receiver, closes, with_status
 
 _PATIENCE: Final = timedelta(seconds=600)

@@ -19,10 +19,11 @@ from domain.quote.basket import TaxAnswer
 from domain.quote.quoted import TaxLine
 from domain.quote.terms.deliveries import Method, Rate
 from domain.terms import METHOD, StateTerms, part_name
-from runtime.taxing.remote import ANSWER_MAX_BYTES
+from runtime.service import ANSWER_MAX_BYTES
+from tests.integration.counter import NET_MINOR, SECRET
 from tests.integration.reacting import Stage, tools
 from tests.integration.shopfloor import STAFF, Shopfloor
-from tests.integration.taxing import NET_MINOR, SECRET, TAX_MINOR, Desk, computes, desk, says, tax
+from tests.integration.taxing import TAX_MINOR, Desk, computes, desk, says, tax
 from tests.receiver import Answer, Receiver, closes, hangs, succeeds_endlessly, talks_nonsense, with_status
 from workers.reactions.tax_reports import TaxReporting
 from workers.tasks.kinds import CALLS, ESTIMATES

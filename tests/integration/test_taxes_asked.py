@@ -25,11 +25,11 @@ async def test_who_looks_again_adds_nothing_to_what_waits(floor: Shopfloor, monk
 
     async with Edge(config) as edge:
         for _ in range(3):
-            await checkouts._have_asked(edge, asked, 1)
+            await checkouts._have_asked(edge, [asked], 1)
         assert await waiting() == 1
         moment += 60
-        await checkouts._have_asked(edge, asked, 1)
+        await checkouts._have_asked(edge, [asked], 1)
         assert await waiting() == 2, "what was lost is asked for again"
         for _ in range(2):
-            await checkouts._have_asked(edge, asked, 2)
+            await checkouts._have_asked(edge, [asked], 2)
         assert await waiting() == 3, "and at once, if the checkout has changed since"

@@ -1,6 +1,6 @@
-"""`docs/extending.md`, followed to the letter: a command, an entity, a ledger, a guard, two tasks, kinds of promotions
-and a tax provider are added to a copy of the checkout, an event is changed, and nothing else. The suite's core passes
-in it, with the page's own tests; each of them ends with `verify`."""
+"""`docs/extending.md`, followed to the letter: a command, an entity, a ledger, a guard, two tasks, kinds of promotions,
+a tax provider and a delivery provider are added to a copy of the checkout, an event is changed, and nothing else. The
+suite's core passes in it, with the page's own tests; each of them ends with `verify`."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -29,6 +29,8 @@ CORE: Final = (
     "tests/integration/test_labels.py",
     "tests/integration/test_levy.py",
     "tests/unit/test_tax_registry.py",
+    "tests/integration/test_wagon.py",
+    "tests/unit/test_delivery_registry.py",
     "tests/integration/test_tasks.py",
     "tests/integration/test_tasks_failing.py",
     "tests/integration/test_tasks_in_turn.py",

@@ -23,6 +23,7 @@ from gateway.realtime.tail import Tail
 from gateway.realtime.turns import Turns
 from runtime.activation import BACKGROUND, REACT_TASK, ActivationBroker, activate
 from runtime.database import create_batch_pool, create_job_pool
+from runtime.delivering.registry import DeliveryProviders
 from runtime.engine import create_engine
 from runtime.mailboxes.fence import confirm
 from runtime.mailboxes.post import Claim, Known, Poster
@@ -118,7 +119,8 @@ class BackgroundProcess(Program):
         pool = await create_batch_pool(config.database_url, size=4, batch_max_seconds=config.batch_max_seconds)
         job_pool = await create_job_pool(config.database_url, size=1, job_max_seconds=config.job_max_seconds)
         sender = Sender(config)
-        self._dispatcher = dispatcher(config, pool, job_pool, sender, Providers(config), TaxProviders(config))
+        asked = Providers(config), TaxProviders(config), DeliveryProviders(config)
+        self._dispatcher = dispatcher(config, pool, job_pool, sender, *asked)
         self._reactions = Supervisor(
             Tools(config, pool, sender),
             ActivationBroker(config.redis_url, BACKGROUND),

@@ -1,7 +1,6 @@
 """How a basket gets to its buyer, and what that costs."""
 
 from collections import Counter
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from domain.limits import DELIVERY_OPTIONS_MAX
 from domain.model import Offer, Price
 from domain.quote.actions.amounts import Fixed, Percent
 from domain.quote.actions.core import DELIVERY, ORDER
-from domain.quote.basket import Basket, LiveRate
+from domain.quote.basket import Basket
 from domain.quote.goods import Goods
 from domain.quote.options import delivery_options
 from domain.quote.places import Area, Place, PostalCodes
@@ -125,17 +124,6 @@ def test_delivery_is_free_above_an_amount_after_discounts() -> None:
     assert (found.discount_minor, found.delivery_minor) == (520, 299)
 
 
-def test_a_carriers_own_price_is_for_a_while() -> None:
-    def asked(*rates: LiveRate) -> Basket:
-        return basket(MUG=1, to=LONDON, method_id=CARRIER, groups=frozenset({"trade"}), live_rates=rates)
-
-    assert price(asked(LiveRate(CARRIER, "GBP", 712))) == 712
-    assert price(asked(LiveRate(CARRIER, "GBP", 712, AT + timedelta(seconds=1)))) == 712
-    assert lacks(asked(LiveRate(CARRIER, "GBP", 712, AT))) == [UNAVAILABLE]
-    assert lacks(asked(LiveRate(CARRIER, "EUR", 712))) == [UNAVAILABLE]
-    assert lacks(asked(LiveRate(POST, "GBP", 712))) == [UNAVAILABLE]
-
-
 def test_a_delivery_is_taxed_by_its_class() -> None:
     taxes = Taxes("GB", (TaxRate("VAT", Area("GB"), "standard", 2_000),), TaxPolicy(included=True))
     found = quoted(basket(BOOK=1, to=LONDON, method_id=POST), Terms(methods=METHODS, taxes=taxes))
@@ -245,7 +233,7 @@ def test_one_delivery_after_the_other_leaves_goods_as_they_were() -> None:
     way, terms = Method(POST, "Post", rates=(Rate("GBP", 333),)), Terms(taxes=VAT)
     goods = Goods(basket(CUP=1, to=LONDON), OFFERS, terms, AT, LONDON)
     for _ in range(3):
-        goods.deliver(way.delivery(goods.sheet, LONDON))
+        goods.deliver(way.delivery(goods.sheet, LONDON, goods.rates_for(way)))
         goods.tax()
         assert [part.tax_minor for part in goods.sheet.parts()] == [55, 55]
 

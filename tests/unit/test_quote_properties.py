@@ -14,11 +14,11 @@ from domain.quote.actions.amounts import Fixed, Percent
 from domain.quote.actions.buy_get import BuyGet
 from domain.quote.actions.core import LINES, TARGETS
 from domain.quote.actions.gift import Gift
-from domain.quote.basket import Basket, Card, TaxAnswer, TaxEstimate
+from domain.quote.basket import Basket, Card, LiveRate, RateAnswer, RateEstimate, TaxAnswer, TaxEstimate
 from domain.quote.options import delivery_options
 from domain.quote.places import Area, Place
 from domain.quote.quoted import STANDARD, ZERO, Quote, QuotedDelivery, TaxLine
-from domain.quote.quoting import quote, tax_question
+from domain.quote.quoting import quote, rate_question, tax_question
 from domain.quote.rules import AnyRule
 from domain.quote.rules.buyer import Customer, FirstOrder, Group
 from domain.quote.rules.country import Country
@@ -272,10 +272,20 @@ def ways(draw: st.DrawFn) -> tuple[Method, ...]:
             tuple(draw(st.lists(rates, min_size=1, max_size=2))),
             tax_class=draw(st.sampled_from(("standard", "books"))),
             groups=draw(st.sampled_from((frozenset[str](), frozenset({"vip"})))),
+            live=draw(st.sampled_from((False, False, True))),
             active=draw(st.sampled_from((True, True, False))),
         )
         for number in draw(st.lists(st.integers(50, 59), min_size=1, max_size=5, unique=True))
     )
+
+
+def _rated(wanted: Basket, shop: Terms) -> Basket:
+    """The basket with what its delivery provider would say of it, of all but some methods."""
+    asked = rate_question(wanted, OFFERS, shop, AT)
+    if asked is None:
+        return wanted
+    said = tuple(LiveRate(way.id, asked.currency, 7 * way.id.int) for way in asked.methods if way.id.int % 4)
+    return msgspec.structs.replace(wanted, rate_estimate=RateEstimate(asked, RateAnswer(said)))
 
 
 def _answered(wanted: Basket, shop: Terms) -> Basket:
@@ -305,11 +315,16 @@ def test_an_option_is_the_delivery_that_a_whole_quote_has(
     limited = tuple(msgspec.structs.replace(each, uses_limit=1) for each in shop.promotions)
     limits = (PurchaseLimit(UUID(int=98), 2, window=ONE_ORDER),)
     shop = msgspec.structs.replace(
-        shop, methods=given_ways, promotions=limited, tax_provider=provider, purchase_limits=limits
+        shop,
+        methods=given_ways,
+        promotions=limited,
+        tax_provider=provider,
+        delivery_provider="wheels",
+        purchase_limits=limits,
     )
     taken = {f"promotion:{UUID(int=number)}": 1 for number in gone}
     wanted = msgspec.structs.replace(wanted, taken=taken, method_id=given_ways[0].id)
-    wanted = _answered(wanted, shop)
+    wanted = _answered(_rated(wanted, shop), shop)
     whole = [quote(msgspec.structs.replace(wanted, method_id=way.id), OFFERS, shop, AT).delivery for way in given_ways]
     found = [*delivery_options(wanted, OFFERS, shop, AT).deliveries]
     assert _with_what_they_take(wanted, shop) == found

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
+from runtime.providers import ProviderUnusable
 from runtime.settings import Settings
-from runtime.taxing.provider import TaxProviderUnusable
 from runtime.taxing.registry import TaxProviders, tax_provider_in
 
 
@@ -28,8 +28,8 @@ async def test_the_provider_of_earlier_orders_is_still_told_of_them() -> None:
 
 async def test_one_that_there_is_not_or_that_lacks_something_is_refused_at_the_start() -> None:
     unknown = Settings(tax_provider="taxpol")
-    with pytest.raises(TaxProviderUnusable, match="taxpol"):
+    with pytest.raises(ProviderUnusable, match="taxpol"):
         tax_provider_in(unknown)
     for config in (unknown, Settings(tax_provider="remote", tax_url="http://127.0.0.1:9")):
-        with pytest.raises(TaxProviderUnusable):
+        with pytest.raises(ProviderUnusable):
             await TaxProviders(config).__aenter__()

@@ -2,6 +2,7 @@
 
 from domain.allowances import ALLOWANCES
 from domain.cards import CARDS, card_key
+from domain.checkout_rates import AskRates, RecordRates
 from domain.checkout_taxes import AskTaxes, RecordTaxes
 from domain.checkouts import (
     CancelCheckout,
@@ -20,7 +21,8 @@ from domain.stock import STOCK
 from workers.handlers import reads
 from workers.loading import ReadSet
 
-_AboutOne = OpenCheckout | ChangeCheckout | TakeOverCheckout | CancelCheckout | ExpireCheckout | AskTaxes | RecordTaxes
+_ByBuyers = OpenCheckout | ChangeCheckout | TakeOverCheckout | CancelCheckout | ExpireCheckout
+_AboutOne = _ByBuyers | AskTaxes | RecordTaxes | AskRates | RecordRates
 
 
 @reads(OpenCheckout)
@@ -30,6 +32,8 @@ _AboutOne = OpenCheckout | ChangeCheckout | TakeOverCheckout | CancelCheckout | 
 @reads(ExpireCheckout)
 @reads(AskTaxes)
 @reads(RecordTaxes)
+@reads(AskRates)
+@reads(RecordRates)
 def _known(command: _AboutOne, into: ReadSet) -> None:
     into.add(Checkout, command.checkout_id)
 

@@ -13,6 +13,10 @@ from workers.failures import Away
 _Answer = TypeVar("_Answer")
 
 
+class Untrue(Exception):
+    """A provider's answer cannot be true."""
+
+
 async def called(seconds: ClosedHistogram, provider: str, operation: str, call: Awaitable[_Answer]) -> _Answer:
     """The provider's answer. Raises Away if it is not known what came of the call, and what the call raises. `seconds`
     has the labels provider, operation and result."""

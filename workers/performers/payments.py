@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from domain.limits import PAYMENT_MESSAGE_MAX_CHARS
@@ -17,13 +17,12 @@ from domain.payments.commands import ReportPayment
 from domain.payments.entries import FAILURES, SUCCESSES, Entry, Kind
 from domain.payments.payment import Payment
 from domain.payments.rules import is_known, news
-from runtime import entities
-from runtime.entities import table_of
 from runtime.metrics import PROVIDER_CALL_SECONDS
 from runtime.outside import Refused
 from runtime.payments.provider import Act, Attempt, Provider, Report
 from runtime.payments.registry import PROVIDERS
 from workers.performers.calls import called
+from workers.tasks.entities import the
 from workers.tasks.kinds import Later, TaskTools, performs
 from workers.tasks.queue import Task
 
@@ -35,7 +34,7 @@ _DOUBLED_MAX: Final = 32
 
 @performs("create_payment")
 async def _create(task: Task, tools: TaskTools) -> ReportPayment | None:
-    payment = await _payment(tools, UUID(task.subject))
+    payment = await the(tools, Payment, UUID(task.subject))
     provider = tools.providers[payment.provider]
     method, return_url = task.payload["method"], task.payload["return_url"]
     attempt, act = Attempt.of(payment), Act(payment.reference, payment.amount_minor)
@@ -46,7 +45,7 @@ async def _create(task: Task, tools: TaskTools) -> ReportPayment | None:
 
 @performs("move_payment")
 async def _move(task: Task, tools: TaskTools) -> ReportPayment | None:
-    payment = await _payment(tools, UUID(task.subject))
+    payment = await the(tools, Payment, UUID(task.subject))
     provider, kind = tools.providers[payment.provider], task.payload["kind"]
     act = Act(task.payload["reference"], task.payload["amount_minor"])
     attempt = await _named(provider, payment)
@@ -62,7 +61,7 @@ async def _move(task: Task, tools: TaskTools) -> ReportPayment | None:
 @performs("ask_payment")
 async def _ask(task: Task, tools: TaskTools) -> ReportPayment | Later | None:
     """An attempt of which a webhook told that it failed is asked about once more: its provider ends it then."""
-    payment = await _payment(tools, UUID(task.payload["payment_id"]))
+    payment = await the(tools, Payment, UUID(task.payload["payment_id"]))
     is_pending = payment.amounts.is_pending
     if not is_pending and not payment.has_failed:
         return None
@@ -74,14 +73,6 @@ async def _ask(task: Task, tools: TaskTools) -> ReportPayment | Later | None:
     if is_known(payment, report.entries, report.currency, report.provider_reference):
         return Later(again_seconds)
     return _command(payment, report, again_seconds)
-
-
-async def _payment(tools: TaskTools, payment_id: UUID) -> Payment:
-    async with tools.pool.acquire() as connection:
-        connected: Any = connection
-        (payment,) = await entities.load(connected, table_of(Payment), "id", [payment_id])
-    assert isinstance(payment, Payment)
-    return payment
 
 
 async def _named(provider: Provider, payment: Payment) -> Attempt:

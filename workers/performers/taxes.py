@@ -10,27 +10,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 from uuid import UUID
 
 from domain.checkout_taxes import RecordTaxes
 from domain.checkouts import OPEN, Checkout
 from domain.invoices import Invoice
-from domain.model import Entity
 from domain.order_taxes import COMMIT, VOID, TaxAct
 from domain.quote.basket import TaxAnswer, TaxQuestion
 from domain.quote.estimates import untrue
 from domain.quote.fallback import answer_by_own_rates
 from domain.quote.quoted import Quote
 from domain.terms import TAXES, TermsPart
-from runtime import entities
-from runtime.entities import table_of
 from runtime.metrics import TAX_CALL_SECONDS
 from runtime.outside import Refused
 from runtime.taxing.provider import Sale, SoldPart, TaxProvider, TaxRefund
 from runtime.taxing.registry import TAX_PROVIDERS
 from workers.failures import Away, backoff_seconds
-from workers.performers.calls import called
+from workers.performers.calls import Untrue, called
+from workers.tasks.entities import find, the
 from workers.tasks.kinds import ESTIMATES, Later, TaskTools, performs
 from workers.tasks.queue import Task
 
@@ -38,15 +36,9 @@ _SOLD = "SELECT number, placed_at, checkout_id FROM orders WHERE id = $1"
 _DRAWN_UP = "SELECT created_at FROM invoices WHERE id = $1"
 _WAITED_SECONDS = "SELECT extract(epoch FROM now() - created_at)::float8 FROM tasks WHERE id = $1"
 
-_Kind = TypeVar("_Kind", bound=Entity)
-
 _log = logging.getLogger(__name__)
 
 TAX_CALL_SECONDS.allow(provider=TAX_PROVIDERS)
-
-
-class Untrue(Exception):
-    """The provider's answer cannot be true."""
 
 
 class _Asked(NamedTuple):
@@ -113,7 +105,7 @@ async def _instead(task: Task, tools: TaskTools, asked: _Asked) -> RecordTaxes |
 
 async def _by_own_rates(tools: TaskTools, asked: _Asked) -> RecordTaxes | None:
     """The answer by the shop's own rates, if the shop wants them to answer and they can."""
-    part = None if tools.config.tax_fallback_seconds is None else await _only(tools, TermsPart, "name", TAXES)
+    part = None if tools.config.tax_fallback_seconds is None else await find(tools, TermsPart, TAXES)
     if part is None or part.taxes is None:
         return None
     answer = answer_by_own_rates(asked.question, part.taxes, datetime.now(UTC))
@@ -125,7 +117,7 @@ async def _by_own_rates(tools: TaskTools, asked: _Asked) -> RecordTaxes | None:
 
 async def _asked(task: Task, tools: TaskTools) -> _Asked | None:
     """What is still to be asked: nothing, if it was answered, or nobody wants to know any more."""
-    checkout = await _checkout(tools, UUID(task.payload["checkout_id"]))
+    checkout = await the(tools, Checkout, UUID(task.payload["checkout_id"]))
     if checkout.status != OPEN or checkout.tax_question is None or checkout.tax_answer is not None:
         return None
     return _Asked(checkout.id, checkout.tax_asks, TaxQuestion.opened(checkout.tax_question))
@@ -149,7 +141,7 @@ async def _told(provider: TaxProvider, act: TaxAct, call: Awaitable[None]) -> No
 
 async def _sale(tools: TaskTools, order_id: UUID) -> Sale:
     number, sold_at, checkout_id = await tools.pool.fetchrow(_SOLD, order_id)
-    checkout = await _checkout(tools, checkout_id)
+    checkout = await the(tools, Checkout, checkout_id)
     quote = checkout.quote
     assert quote is not None, "what was ordered was quoted"
     question = None if checkout.tax_question is None else TaxQuestion.opened(checkout.tax_question)
@@ -165,21 +157,6 @@ def _parts(quote: Quote) -> tuple[SoldPart, ...]:
 
 
 async def _refund(tools: TaskTools, invoice_id: str) -> TaxRefund:
-    note = await _only(tools, Invoice, "id", invoice_id)
-    assert note is not None, "invoices are never deleted"
+    note = await the(tools, Invoice, invoice_id)
     refunded_at: datetime = await tools.pool.fetchval(_DRAWN_UP, invoice_id)
     return TaxRefund(note.number, refunded_at, note.total_minor, note.taxes)
-
-
-async def _checkout(tools: TaskTools, checkout_id: UUID) -> Checkout:
-    checkout = await _only(tools, Checkout, "id", checkout_id)
-    assert checkout is not None, "checkouts are never deleted"
-    return checkout
-
-
-async def _only(tools: TaskTools, kind: type[_Kind], key: str, value: Any) -> _Kind | None:
-    """The one with this key, if there is one."""
-    async with tools.pool.acquire() as connection:
-        connected: Any = connection
-        found = await entities.load(connected, table_of(kind), key, [value])
-    return cast(_Kind, found[0]) if found else None

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 import asyncpg
 
 from domain.model import Command
+from runtime.delivering.registry import DeliveryProviders
 from runtime.mailboxes.sender import Sender
 from runtime.metrics import allow_task_kind
 from runtime.payments.registry import Providers
@@ -33,7 +34,9 @@ JOBS: Final = "jobs"
 """The lane for long tasks and long transactions."""
 ESTIMATES: Final = "estimates"
 """The lane for calls to tax providers, so that payments do not wait for a slow one."""
-LANES: Final = (CALLS, ESTIMATES, JOBS)
+RATES: Final = "rates"
+"""The lane for calls to providers of delivery rates, so that taxes do not wait for a slow one either."""
+LANES: Final = (CALLS, ESTIMATES, RATES, JOBS)
 
 
 class TaskTools:
@@ -49,12 +52,14 @@ class TaskTools:
         queue: TaskQueue,
         providers: Providers,
         tax_providers: TaxProviders,
+        delivery_providers: DeliveryProviders,
     ) -> None:
         self.config = config
         self.pool = pool
         self.sender = sender
         self.providers = providers
         self.tax_providers = tax_providers
+        self.delivery_providers = delivery_providers
         self.renewed: Callable[[], Awaitable[None]] | None = None
         self._task = task
         self._queue = queue

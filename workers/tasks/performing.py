@@ -16,6 +16,7 @@ import msgspec
 from domain.model import Actor, Command
 from domain.roles import STAFF
 from runtime import logs, tracing
+from runtime.delivering.registry import DeliveryProviders
 from runtime.mailboxes.sender import Sender
 from runtime.metrics import TASK_RUNS, TASK_SECONDS
 from runtime.payments.registry import Providers
@@ -61,6 +62,7 @@ class Performer:
         sender: Sender,
         providers: Providers,
         tax_providers: TaxProviders,
+        delivery_providers: DeliveryProviders,
     ) -> None:
         self.queue = TaskQueue(pool, lease_seconds=config.task_lease_seconds)
         self._config = config
@@ -69,6 +71,7 @@ class Performer:
         self._sender = sender
         self._providers = providers
         self._tax_providers = tax_providers
+        self._delivery_providers = delivery_providers
         self._outcomes = OutcomeWaiter(pool)
         self._leases = LeaseKeeper(pool, "tasks", "id", lease_seconds=config.task_lease_seconds)
 
@@ -77,7 +80,14 @@ class Performer:
         logs.note(task_id=task.id)
         started = time.monotonic()
         tools = TaskTools(
-            task, self._config, self._work_pool, self._sender, self.queue, self._providers, self._tax_providers
+            task,
+            self._config,
+            self._work_pool,
+            self._sender,
+            self.queue,
+            self._providers,
+            self._tax_providers,
+            self._delivery_providers,
         )
         end = "lost"
         try:

@@ -14,8 +14,9 @@ from domain.quote.terms.taxes import Taxes
 
 class Terms(msgspec.Struct, frozen=True):
     """The shop's terms; of `codes` (by their folded text) only those that the basket names are needed. A `tax_provider`
-    is asked for taxes in place of the shop's own rates: then a basket's are what it says, and not known before. The
-    shop of the first day has none: no promotions, no taxes, and nothing that it delivers."""
+    is asked for taxes in place of the shop's own rates: then a basket's are what it says, and not known before. A
+    `delivery_provider` is asked what live methods cost; without one, they cannot be had. The shop of the first day has
+    none: no promotions, no taxes, and nothing that it delivers."""
 
     price_lists: dict[UUID, PriceList] = {}
     promotions: tuple[Promotion, ...] = ()
@@ -23,6 +24,7 @@ class Terms(msgspec.Struct, frozen=True):
     taxes: Taxes | None = None
     tax_provider: str | None = None
     methods: tuple[Method, ...] = ()
+    delivery_provider: str | None = None
     purchase_limits: tuple[PurchaseLimit, ...] = ()
 
     @property

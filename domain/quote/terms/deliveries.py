@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -10,7 +10,6 @@ import msgspec
 
 from domain.quote.basket import Basket
 from domain.quote.bounds import LIST_MAX, Currency, Grams, Many, Minor, Name, Word
-from domain.quote.periods import in_period
 from domain.quote.places import Area, Place
 from domain.quote.quoted import Remark
 from domain.quote.worksheet import Part, Worksheet
@@ -20,10 +19,13 @@ PICKUP: Final = "pickup"
 DIGITAL: Final = "digital"
 METHOD_KINDS: Final = (SHIP, PICKUP, DIGITAL)
 
+DELIVERY_PENDING: Final = "delivery_pending"
+
 _ADDRESS: Final = Remark("/address", "address_required", "Give a delivery address.")
 _FIELD: Final = "/method_id"
 _REQUIRED: Final = Remark(_FIELD, "delivery_required", "Choose a delivery method.")
 _UNAVAILABLE: Final = Remark(_FIELD, "delivery_unavailable", "This delivery method is not available for the order.")
+_PENDING: Final = Remark(_FIELD, DELIVERY_PENDING, "The price of this delivery is not known yet: try again shortly.")
 
 
 class Rate(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -50,8 +52,9 @@ class Rate(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class Method(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """A way of delivery, of one of METHOD_KINDS, to the areas of its zones: everywhere if it has none. The rates of a
-    `live` one are asked of its carrier, for the basket. Without `groups`, it is for everybody."""
+    """A way of delivery, of one of METHOD_KINDS, to the areas of its zones: everywhere if it has none. What a `live`
+    one costs is asked of the shop's delivery provider, for the basket, and its own rates say nothing: only what is sent
+    has such a price. Without `groups`, it is for everybody."""
 
     id: UUID
     name: Name
@@ -72,13 +75,19 @@ class Method(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         does so at home, whatever address its buyer has."""
         return to if self.kind != PICKUP or (to is not None and to.country == home) else Place(home)
 
-    def delivery(self, sheet: Worksheet, to: Place | None) -> Part | None:
-        """Its delivery of the basket to a buyer who is at `to`, before promotions; None if it cannot deliver that."""
-        if not self._serves(sheet, to) or (price_minor := self._price_minor(sheet)) is None:
+    @property
+    def is_asked(self) -> bool:
+        """Whether the delivery provider says what it costs."""
+        return self.live and self.kind == SHIP
+
+    def delivery(self, sheet: Worksheet, to: Place | None, live: Mapping[UUID, int] | None) -> Part | None:
+        """Its delivery of the basket to a buyer who is at `to`, before promotions; None if it cannot deliver that.
+        `live` is what live methods cost, if it is known."""
+        if not self.serves(sheet, to) or (price_minor := self._price_minor(sheet, live)) is None:
             return None
         return Part(None, 1, price_minor, price_minor, self.tax_class)
 
-    def _serves(self, sheet: Worksheet, to: Place | None) -> bool:
+    def serves(self, sheet: Worksheet, to: Place | None) -> bool:
         """Whether it can deliver the basket to there, whatever that costs."""
         return (
             self.active
@@ -87,17 +96,13 @@ class Method(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
             and (not self.areas or (to is not None and any(to in area for area in self.areas)))
         )
 
-    def _price_minor(self, sheet: Worksheet) -> int | None:
+    def _price_minor(self, sheet: Worksheet, live: Mapping[UUID, int] | None) -> int | None:
         """What it costs, before promotions; None if it has no rate for the basket."""
-        basket = sheet.basket
         if self.live:
-            for live in basket.live_rates:
-                if live.method_id == self.id and live.currency == basket.currency:
-                    return live.price_minor if in_period(sheet.at, None, live.expires_at) else None
-            return None
+            return None if live is None else live.get(self.id)
         weight_grams, goods_minor = sheet.weight_grams(), sheet.goods_minor()
         for rate in self.rates:
-            if rate.fits(basket.currency, weight_grams, goods_minor):
+            if rate.fits(sheet.basket.currency, weight_grams, goods_minor):
                 free = rate.free_from_minor is not None and goods_minor >= rate.free_from_minor
                 return 0 if free else rate.price_minor
         return None
@@ -109,10 +114,11 @@ def chosen(basket: Basket, methods: Sequence[Method]) -> Method | None:
 
 
 def choose(
-    sheet: Worksheet, to: Place | None, methods: Sequence[Method], *, taxed: bool
+    sheet: Worksheet, to: Place | None, methods: Sequence[Method], live: Mapping[UUID, int] | None, *, taxed: bool
 ) -> tuple[Method | None, Part | None, list[Remark]]:
     """The method that was chosen and its delivery to a buyer who is at `to`, if it can deliver the basket; and what is
-    missing. A shop without methods delivers nothing, but has to know where the buyer is if it is `taxed`."""
+    missing. `live` is what live methods cost, if it is known. A shop without methods delivers nothing, but has to know
+    where the buyer is if it is `taxed`."""
     basket = sheet.basket
     if not basket.delivers or not (methods or taxed):
         return None, None, []
@@ -126,8 +132,10 @@ def choose(
             lacks.append(_UNAVAILABLE)
         elif needed:
             lacks.append(_REQUIRED)
-    elif (delivery := method.delivery(sheet, to)) is not None:
+    elif (delivery := method.delivery(sheet, to, live)) is not None:
         return method, delivery, lacks
-    elif not (lacks and method.areas):
+    elif live is None and method.is_asked and method.serves(sheet, to):
+        lacks.append(_PENDING)
+    elif not (lacks and (method.areas or method.is_asked)):
         lacks.append(_UNAVAILABLE)
     return None, None, lacks
