@@ -96,7 +96,7 @@ class Child:
         return self.returncode is not None and not _session_lives(self.pid)
 
     def record_as(self, record: str) -> None:
-        """It takes the place of the one that was recorded under this name, and is gone."""
+        """Records it under this name, in place of an earlier one that is gone."""
         with suppress(FileNotFoundError):  # it had exited before it could be recorded
             self._record = self._record.rename(self._record.with_name(f"{record}.json"))
 

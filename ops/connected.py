@@ -1,4 +1,4 @@
-"""The TCP connections of a child process and of its own children, as the system tells."""
+"""The TCP connections of a child process and its descendants, according to the system."""
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -11,12 +11,12 @@ from ops.children import Child
 
 
 def listens(child: Child, port: int) -> bool:
-    """Whether one of them listens on this port; True if the system does not say."""
+    """Whether one of these processes listens on this port; True if the system does not say."""
     return _count(child, lambda each: each.status == psutil.CONN_LISTEN and each.laddr.port == port) > 0
 
 
 def count_connected(child: Child, ports: Collection[int]) -> float:
-    """How many of them are connected to a server on one of these ports; infinity if the system does not say."""
+    """How many connections they have to servers on these ports; infinity if the system does not say."""
     return _count(
         child, lambda each: each.status == psutil.CONN_ESTABLISHED and each.raddr and each.raddr.port in ports
     )

@@ -76,14 +76,14 @@ def announcement(home: Path) -> dict[str, str]:
 
 
 def tell_restarted(home: Path, trouble: str) -> None:
-    """Says that the processes were restarted, or why not."""
+    """Records that the processes were restarted, or why not."""
     unfinished = home / f"{_RESTARTED}.unfinished"
     unfinished.write_text(trouble)
     unfinished.replace(home / _RESTARTED)
 
 
 def told_restarted(home: Path) -> str | None:
-    """What was told last, which is then forgotten; None if nothing was."""
+    """The last recorded result of a restart, which is then removed; None if there is none."""
     try:
         trouble = (home / _RESTARTED).read_text()
     except FileNotFoundError:

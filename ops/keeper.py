@@ -1,5 +1,5 @@
-"""Keeps servers and processes running: what ends by itself is started again, after a pause that grows with every end
-(see `ops.restarts`). What keeps ending is given up on, with an error that says what it is and how it ended.
+"""Keeps servers and processes running: one that exits by itself is restarted, after a pause that grows with every exit
+(see `ops.restarts`). One that keeps exiting is given up, with an error that says which it is and how it exited.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from ops.restarts import ENDS_MAX, ENDS_WITHIN_SECONDS, Restarts
 
 
 class Keepable(Protocol):
-    """What can be kept running."""
+    """Something that can be kept running."""
 
     @property
     def title(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
 
     @property
     def start_timeout_seconds(self) -> float:
@@ -29,25 +29,25 @@ class Keepable(Protocol):
         """Its exit code (negative: the signal that ended it), if it ended without being stopped."""
 
     def kill(self) -> None:
-        """Ends whatever is left of it."""
+        """Kills whatever is left of it."""
 
     def launch(self) -> None:
-        """Begins to start it, without waiting until it is up."""
+        """Starts it, without waiting until it is up."""
 
     def is_up(self) -> bool:
-        """Whether it does its work."""
+        """Whether it is working."""
 
     def last_words(self) -> str:
-        """What it said last, if that helps."""
+        """Its last output, if that helps to find the cause."""
 
 
 class KeepsEnding(Exception):
-    """Something cannot be kept running; the message says what, and how it ended."""
+    """Something cannot be kept running; the message says what, and how it exited."""
 
 
 @dataclass
 class _Watched:
-    """One of them; while it is not up: `how` it ended and when, and when it is or was launched."""
+    """Something that is kept running. While it is not up: `how` and when it exited, and when it is or was launched."""
 
     what: Keepable
     state: Literal["up", "down", "starting"] = "up"
@@ -58,7 +58,7 @@ class _Watched:
 
 
 class Keeper:
-    """Watches over what has been started. `say` gets one line for each that is up again."""
+    """Watches what has been started. `say` is called with one line whenever something is up again."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Keeper:
         self._watched.append(_Watched(thing))
 
     def look(self) -> None:
-        """Takes each a step further; to be called every moment. Raises KeepsEnding."""
+        """Checks each of them, and restarts it if it is time; to be called often. Raises KeepsEnding."""
         for watched in self._watched:
             self._look_at(watched)
 

@@ -1,4 +1,4 @@
-"""The Procfile's processes as `ops.keeper` sees them."""
+"""Adapts the Procfile's processes to `ops.keeper`."""
 
 from collections.abc import Callable
 from typing import Final
@@ -8,7 +8,7 @@ from ops.processes import READY_TIMEOUT_SECONDS, Processes, commands
 
 
 class KeptProcess:
-    """One that is running now."""
+    """A running process of the Procfile."""
 
     start_timeout_seconds: Final = READY_TIMEOUT_SECONDS
 
@@ -20,8 +20,8 @@ class KeptProcess:
         show: Callable[[Child], None],
         is_up: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`show` is given each child that is started, with its output at `output`. Those that listen nowhere are up as
-        soon as they run: what waits for them is found again."""
+        """`show` is called with each child that is started, whose output goes to `output`. A process that does not
+        listen on a port counts as up as soon as it runs: the work that waits for it is found later."""
         self.title = name.capitalize()
         self._processes = processes
         self._name = name
@@ -40,5 +40,5 @@ class KeptProcess:
         self._show(self._processes.start(self._name, commands(sandbox=True)[self._name], self._output))
 
     def last_words(self) -> str:
-        """Nothing: what it said was shown."""
+        """Empty, because its output has already been shown."""
         return ""

@@ -28,11 +28,11 @@ GATEWAY: Final = "gateway"
 """The line of the Procfile whose process listens on the port."""
 
 SANDBOX: Final = "sandbox"
-"""The line of the Procfile that is no part of a shop: in development, it stands for the providers of payments."""
+"""The line of the Procfile that is not part of a real shop: in development, it stands in for payment providers."""
 
 _PROCFILE_LINE: Final = re.compile(r"^([A-Za-z0-9_-]+):\s*(.+)$", re.MULTILINE)
 
-# What a process that has done what it could takes to be gone, beyond TIDEGATE_STOP_SECONDS.
+# How long a process may take to exit after it has finished its work, in addition to TIDEGATE_STOP_SECONDS.
 _GONE_SECONDS: Final = 3.0
 READY_TIMEOUT_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.03
@@ -113,20 +113,20 @@ class Processes:
         return self._children[name]
 
     def start_beside(self, name: str, command: str, output: int | IO[bytes]) -> Child:
-        """Starts another process beside the one of that name; `replace` or `end` is to follow."""
+        """Starts a second process next to the one of that name; `replace` or `end` must follow."""
         child = self._begin(name, command, output, record=f"{name}.next")
         self._beside.append(child)
         return child
 
     def replace(self, name: str, child: Child) -> Child:
-        """From now on this one, started beside it, is the process of that name. Returns the one before, for `end`."""
+        """Makes `child`, from `start_beside`, the process of that name. Returns the previous one, for `end`."""
         before = self._children[name]
         self._beside[self._beside.index(child)] = before
         self._children[name] = child
         return before
 
     def end(self, child: Child, check: Callable[[], None]) -> None:
-        """Stops one that is beside another, which takes its place if it was left alone; `check` is called meanwhile."""
+        """Stops one of two processes that run next to each other; `check` is called meanwhile."""
         child.signal_stop()
         deadline = time.monotonic() + stop_timeout_seconds(self._environment)
         while not child.is_gone and time.monotonic() < deadline:
@@ -158,8 +158,8 @@ class Processes:
         return any(listens(child, port) for child in self._children.values())
 
     def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Stops all processes at once: asks each to finish its work, and kills those that take too long; or all, as
-        soon as `hurry` says so."""
+        """Stops all processes concurrently: asks each to finish its work, and kills those that take too long, or all of
+        them as soon as `hurry` returns True."""
         deadline = time.monotonic() + stop_timeout_seconds(self._environment)
         running = [*self._children.values(), *self._beside]
         for child in running:
@@ -179,8 +179,8 @@ class Processes:
         *,
         within_seconds: float = READY_TIMEOUT_SECONDS,
     ) -> None:
-        """Returns once the gateway reports that it is ready, and it is ours that listens there. `check` is called
-        meanwhile, and may raise."""
+        """Returns once the gateway reports that it is ready, and the process that listens there is ours. `check` is
+        called meanwhile, and may raise."""
         deadline = time.monotonic() + within_seconds
         while not (_says_ready(host, port) and self.is_listening(port)):
             check()
@@ -209,7 +209,7 @@ def _says_ready(host: str, port: int) -> bool:
 
 
 def _empty(folder: Path) -> None:
-    """Empties the folder: metrics of earlier processes would be counted as well."""
+    """Empties the folder, because metrics of earlier processes would be counted, too."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in folder.iterdir():
         file.unlink()

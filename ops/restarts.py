@@ -1,4 +1,4 @@
-"""When what has ended by itself is started again. Only rules: the clock is the caller's."""
+"""When to restart something that has exited by itself. Pure rules: the clock is the caller's."""
 
 from collections import deque
 from typing import Final
@@ -9,15 +9,15 @@ FIRST_PAUSE_SECONDS: Final = 0.25
 
 
 class Restarts:
-    """The ends of one process. The first is followed by a start at once, as it may be an accident; each further one
-    within ENDS_WITHIN_SECONDS by a pause twice as long as the one before; and the one after ENDS_MAX by none."""
+    """The exits of one process. After the first, which may be an accident, it is restarted at once; after each further
+    one within ENDS_WITHIN_SECONDS, following a pause twice as long as the one before; after ENDS_MAX, not at all."""
 
     def __init__(self) -> None:
         self._ends: deque[float] = deque()
 
     def pause(self, now: float) -> float | None:
-        """It has ended: how many seconds to wait before it is started again, or None to give it up. `now` is in seconds
-        on a clock that never goes back."""
+        """Notes an exit; returns how many seconds to wait before the restart, or None to give up. `now` is in monotonic
+        seconds."""
         self._ends.append(now)
         while self._ends[0] <= now - ENDS_WITHIN_SECONDS:
             self._ends.popleft()

@@ -1,5 +1,5 @@
-"""Restarts the Procfile's processes one after another, without a moment in which one is missing: each is ended only
-when another has been started beside it and does its work.
+"""Rolling restart of the Procfile's processes, one after another and without a gap: each is stopped only after its
+successor has been started and is working.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ from ops.processes import GATEWAY, Processes, commands
 from runtime.redis_url import ports
 from runtime.settings import Settings
 
-# What a new gateway accepts, old workers may not know: see "Upgrading" in docs/operations.md.
+# The gateway comes last: old workers may not know what a new one accepts (see "Upgrading" in docs/operations.md).
 ORDER: Final = ("worker", "background", "scheduler", GATEWAY)
 
 READY_TIMEOUT_SECONDS: Final = 60.0
@@ -21,14 +21,14 @@ _POLL_SECONDS: Final = 0.05
 
 
 class RestartFailed(Exception):
-    """A new process did not come up; the old one was left running, and so were those that were to follow."""
+    """A new process did not come up; the old one is still running, and the remaining ones were not restarted."""
 
 
 def restart_all(
     processes: Processes, config: Settings, redis_url: str, show: Callable[[Child], None], check: Callable[[], None]
 ) -> None:
-    """`show` is given each new process, with its output in a pipe; `check` is called meanwhile, and may raise. Raises
-    RestartFailed."""
+    """Restarts all processes. `show` is called with each new one, whose output is a pipe; `check` is called meanwhile,
+    and may raise. Raises RestartFailed."""
     is_ready = _readiness(config, ports(redis_url))
     for name in ORDER:
         child = processes.start_beside(name, commands()[name], subprocess.PIPE)
@@ -48,7 +48,7 @@ def restart_all(
 
 
 def _readiness(config: Settings, redis_ports: Collection[int]) -> Mapping[str, Callable[[Child], bool]]:
-    """How to see that a process does its work. Those that listen nowhere take their work from Redis."""
+    """How to tell that each process is working. Those that do not listen on a port must be connected to Redis."""
     return {
         GATEWAY: lambda child: listens(child, config.port),
         "worker": lambda child: count_connected(child, redis_ports) >= config.worker_processes,

@@ -1,5 +1,5 @@
-"""Turns signals into requests that are checked between steps and never interrupt one: so it is known what has been
-started, and it can be stopped in order. SIGINT, SIGTERM and SIGHUP ask for a stop; SIGUSR1 for a restart.
+"""Turns signals into requests that are checked between steps and never interrupt one, so that it is always known what
+has been started and has to be stopped. SIGINT, SIGTERM and SIGHUP request a stop; SIGUSR1 a restart.
 """
 
 import signal
@@ -12,7 +12,7 @@ from typing import Final
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RESTART: Final = signal.SIGUSR1
 
-# A terminal signals everybody in it, and `make` may pass it on: that is one request.
+# A terminal signals its whole process group, and `make` may pass the signal on: together they are one request.
 _ONE_REQUEST_SECONDS: Final = 1.0
 
 
@@ -26,7 +26,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.made_at: float | None = None
         self.insisted = False
-        """Whether a stop has been requested again since: there is no time for ceremony."""
+        """Whether a stop has been requested again since, so that everything is killed at once."""
         self.restart = False
 
     def check(self) -> None:

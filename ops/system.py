@@ -72,7 +72,7 @@ class LocalSystem:
 
     @property
     def servers(self) -> Sequence[EmbeddedServer | ValkeyCluster]:
-        """What is started before the processes."""
+        """The servers, which are started before the processes."""
         return self.postgres, self.valkey
 
     @property

@@ -1,5 +1,5 @@
-"""The archive: partitions of the log as files, from before where the log in the database begins.
+"""The archive: old partitions of the log as files. The log in the database begins where the archive ends.
 
-A partition is a file of JSON Lines, compressed, and beside it a manifest that says what is in it and what its checksum
-is. The manifest is written last: without it, there is no archive of that partition.
+A partition is a compressed JSON Lines file, with a manifest next to it that describes its content and has its checksum.
+The manifest is written last: a file without one does not count as archived.
 """

@@ -1,4 +1,4 @@
-"""The archive's files: written so that they are whole or not there, and read back only if their checksum holds."""
+"""The archive's files: written atomically, and read back only if their checksum is right."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHUNK_BYTES: Final = 1 << 20
 
 
 class BadArchive(Exception):
-    """A file of the archive is not what was written, or one is missing; the text says which."""
+    """A file of the archive is damaged or missing; the text says which."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class Content(NamedTuple):
 
 
 class Writer:
-    """Writes one file. A context manager: the file is there when `finish` was called."""
+    """Writes one file. A context manager; the file appears only when `finish` is called."""
 
     def __init__(self, path: Path, table: str) -> None:
         self._path = path
@@ -64,7 +64,7 @@ class Writer:
         self._digest = hashlib.blake2b()
         self._part = path.with_name(path.name + _PART)
         self._raw = self._part.open("wb")
-        # No name and no time in it: the same rows make the same file.
+        # Without a name and a time, so that the same rows always make the same file.
         self._lines = gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=self._raw, mtime=0)
 
     def __enter__(self) -> Self:
@@ -82,7 +82,7 @@ class Writer:
         self._rows += len(rows)
 
     def finish(self) -> Content:
-        """The file is on disk, whole, in place of any earlier one of its name."""
+        """Puts the complete file on disk, replacing any earlier one of its name."""
         self._lines.close()
         self._raw.flush()
         os.fsync(self._raw.fileno())
@@ -92,7 +92,7 @@ class Writer:
 
 
 def sync(folder: Path) -> None:
-    """What was renamed in the folder stays so, whatever happens to the machine."""
+    """Makes renames in the folder durable."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -116,7 +116,7 @@ def rows(path: Path, table: str) -> Iterator[Row]:
 
 
 def content(path: Path, table: str) -> Content:
-    """What a file has, in order of the key. Raises BadArchive."""
+    """The content of a file, whose rows must be in order of their keys. Raises BadArchive."""
     digest, count = hashlib.blake2b(), 0
     before: Any = None
     for row, line in _read(path, table):
@@ -139,12 +139,12 @@ def _read(path: Path, table: str) -> Iterator[tuple[Row, bytes]]:
 
 
 def name_of(table: str, start: int, end: int) -> str:
-    """The name of a file. Names sort as their bounds do."""
+    """The name of a file. Names sort in the order of their bounds."""
     return f"{table}-{start:015}-{end:015}.jsonl.gz"
 
 
 def put(folder: Path, manifest: Manifest) -> None:
-    """Writes the manifest, with which its file counts."""
+    """Writes the manifest, from which on its file counts as archived."""
     path = folder / (manifest.file + _MANIFEST)
     part = path.with_name(path.name + _PART)
     with part.open("wb") as file:
@@ -156,7 +156,7 @@ def put(folder: Path, manifest: Manifest) -> None:
 
 
 def manifests(folder: Path, table: str) -> list[Manifest]:
-    """Those in the folder, in order. Raises BadArchive."""
+    """The manifests in the folder, in order. Raises BadArchive."""
     found = []
     for path in sorted(folder.glob(f"{table}-*{_MANIFEST}")):
         try:
@@ -170,7 +170,7 @@ def manifests(folder: Path, table: str) -> list[Manifest]:
 
 
 def check(folder: Path, manifest: Manifest) -> None:
-    """Raises BadArchive if the file is not the one that the manifest is about."""
+    """Raises BadArchive if the file does not match its manifest."""
     path = folder / manifest.file
     try:
         found = checksum(path)

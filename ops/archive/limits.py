@@ -1,4 +1,4 @@
-"""How much of the log may be archived now: only what nobody will want to read again."""
+"""How much of the log may be archived now: only what nothing will have to read again."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from runtime.proof.stored import POSITION, position
 
 
 class Limit(NamedTuple):
-    """Events up to `seq` may go; `because` says why none after it."""
+    """Events up to `seq` may be archived; `because` says why no later ones."""
 
     seq: int
     because: str
 
 
 class Asked(NamedTuple):
-    """What is to be archived: what is before `before_seq`, or happened before `until`. What is younger than
-    `young_since` is not archived in any case: requests that are repeated are answered from it."""
+    """What to archive: events before `before_seq`, or from before `until`. Nothing younger than `young_since` is
+    archived in any case, because repeated requests are answered from it."""
 
     before_seq: int | None
     until: datetime | None
     young_since: datetime
 
     def refuses(self, last_seq: int, last_at: datetime) -> str | None:
-        """Why a partition that ends with this event is not to be archived, None if it is."""
+        """Why a partition that ends with this event is not to be archived; None if it is."""
         if self.before_seq is not None and last_seq >= self.before_seq:
             return f"seq {last_seq} is not before seq {self.before_seq}"
         if self.until is not None and last_at >= self.until:
@@ -48,8 +48,8 @@ _UNSEEN: Final = """
 
 
 async def limit_of(connection: asyncpg.Connection[Any]) -> Limit:
-    """What holds back the most: verifying, a reaction, a task, a difference that is yet to be explained, or what may be
-    one and cannot be compared any more once it is archived."""
+    """The lowest limit: of verification, a reaction, a task, an open difference, or a suspect (which could no longer be
+    compared once it is archived)."""
     folded = position(await connection.fetchrow(POSITION)).seq
     limits = [Limit(folded, f"background processes have verified the log up to seq {folded}")]
     if reaction := await connection.fetchrow(_REACTION):
@@ -68,7 +68,7 @@ async def limit_of(connection: asyncpg.Connection[Any]) -> Limit:
 
 
 async def why_events_stay(connection: asyncpg.Connection[Any], partition: Partition, asked: Asked) -> str | None:
-    """Why a partition of events stays, None if it may and is to go."""
+    """Why a partition of events is not archived; None if it may and should be."""
     last_seq = partition.end - 1
     if last_seq >= await connection.fetchval(_LAST_SEQ):
         return "the log is not beyond it yet"
@@ -83,8 +83,8 @@ async def why_events_stay(connection: asyncpg.Connection[Any], partition: Partit
 async def why_commands_stay(
     connection: asyncpg.Connection[Any], partition: Partition, first_seq: int, asked: Asked
 ) -> str | None:
-    """Why a partition of commands stays when the log begins at that seq, None if it may go: commands follow their
-    events."""
+    """Why a partition of commands is not archived, if the log begins at that seq; None if it may be. Commands are
+    archived after their events."""
     if partition.end > asked.young_since.timestamp() * 1_000:
         return _REPEATED.replace("it", "its commands")
     last_seq = await connection.fetchval(f"SELECT max(seq + event_count - 1) FROM {partition.name}")  # noqa: S608 - ours

@@ -1,4 +1,4 @@
-"""Rows of the log as lines of JSON, and back, byte for byte."""
+"""Converts rows of the log to lines of JSON and back, byte for byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row: TypeAlias = tuple[Any, ...]
 
 
 class Format(NamedTuple):
-    """How rows of a table are read, and what lines they are. `row` raises msgspec.MsgspecError."""
+    """How rows of a table are read, and converted to lines and back. `row` raises msgspec.MsgspecError."""
 
     columns: tuple[str, ...]
     selected: str
@@ -25,7 +25,7 @@ class Format(NamedTuple):
 
 
 class EventLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """An event as one line. `data` is its JSON as it is stored, or `text` if that does not fit into a line."""
+    """An event as one line. `data` is its JSON as stored; if that contains line breaks, it is in `text` instead."""
 
     seq: int
     type: str

@@ -1,9 +1,9 @@
-"""`tidegate archive`: moves the log's oldest partitions into files, one after the other: events, then the commands that
-only archived events are left of.
+"""`tidegate archive`: moves the log's oldest partitions into files, one after another: events, then the commands whose
+events are all archived.
 
-A partition goes in one transaction. Nobody may write into it meanwhile; its rows are written to a file, which is read
-back and compared with what was read; then the partition is dropped, and where the log begins is noted. Whatever happens
-before the commit, the partition is still there, and the next run writes the same file again.
+A partition is moved in one transaction, which locks it against writes: its rows are written to a file, which is read
+back and compared with the rows; then the partition is dropped, and the new beginning of the log is recorded. If
+anything fails before the commit, the partition is still there, and the next run writes the same file again.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ _FORGET_KEYS: Final = "DELETE FROM idempotency_keys WHERE command_id < (SELECT c
 
 
 class Moved(NamedTuple):
-    """What a run did, or would do: the manifests of the partitions, with nothing of a file when none was written, and
-    why it went no further."""
+    """What a run did, or would do: the manifests of the partitions (without checksums, if no file was written), and why
+    it stopped."""
 
     manifests: list[Manifest]
     stopped_because: list[str]
 
     def of(self, parted: Parted) -> list[Manifest]:
-        """Those of one table."""
+        """The manifests of one table."""
         return [each for each in self.manifests if each.table == parted.table]
 
 
 async def archive(database_url: str, folder: Path, asked: Asked, *, dry_run: bool, step: Step) -> Moved:
-    """Archives what may and is to go. Raises BadArchive if a file cannot be read back, HeldBack if somebody else is at
-    the archive."""
+    """Archives what was asked for, as far as it may be. Raises BadArchive if a file cannot be read back, HeldBack if
+    another process is using the archive."""
     async with connected(database_url) as connection:
         branches = await read_branches(connection)
         if not dry_run:
@@ -85,7 +85,7 @@ async def archive(database_url: str, folder: Path, asked: Asked, *, dry_run: boo
 
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A connection whose turn it is at the archive. Raises HeldBack."""
+    """A connection that holds the archive's lock. Raises HeldBack."""
     settings = PATIENT | {"application_name": application_name(database_url, "archive")}
     connection = await asyncpg.connect(asyncpg_dsn(database_url), server_settings=settings)
     try:
@@ -112,7 +112,7 @@ async def note_start(connection: asyncpg.Connection[Any], parted: Parted, bound:
 async def _described(
     connection: asyncpg.Connection[Any], parted: Parted, partition: Partition, log: UUID, start: int
 ) -> Manifest:
-    """What is to be archived."""
+    """The manifest of a partition to be archived, without a file's properties."""
     rows: int = await connection.fetchval(f"SELECT count(*) FROM {partition.name}")  # noqa: S608 - ours
     return Manifest(
         log=log,
@@ -145,20 +145,20 @@ async def _move(
         if parted is COMMANDS:
             await note_start(connection, parted, manifest.end)
         else:
-            # Since nobody can come to the log now, what was so before it was locked is so still, or is seen here.
+            # The log is locked now: anything that has changed the limit since it was checked shows here.
             if (limit := await limit_of(connection)).seq < manifest.end - 1:
                 raise HeldBack(f"{name}: {limit.because}")
             await note_start(connection, parted, manifest.end)
         step(name, "dropped")
     if parted is COMMANDS:
-        # Not before: whoever uses such a key again would wait for as long as the partition cannot be dropped.
+        # Not earlier: a request that uses such a key again would wait until the partition can be dropped.
         await connection.execute(_FORGET_KEYS)
     step(name, "archived")
     return manifest
 
 
 async def _write(connection: asyncpg.Connection[Any], parted: Parted, name: str, path: Path) -> Content:
-    """Page by page: a partition that a cursor is open on cannot be dropped."""
+    """Writes the rows page by page, because a partition with an open cursor cannot be dropped."""
     key, selected = parted.key, FORMATS[parted.table].selected
     query = f"SELECT {selected} FROM {name} WHERE {{}} ORDER BY {key} LIMIT {_PAGE_ROWS}"  # noqa: S608 - names of ours
     following = await connection.prepare(query.format(f"{key} > $1"))
@@ -171,7 +171,8 @@ async def _write(connection: asyncpg.Connection[Any], parted: Parted, name: str,
 
 
 async def once_let(connection: asyncpg.Connection[Any], name: str, *statements: str) -> None:
-    """Executes what waits for everybody who reads all of the log; they are let through, and batches too."""
+    """Executes statements that have to wait for every reader of the whole log, with a short lock timeout and retries,
+    so that readers and batches get through."""
     for attempt in range(1, LOCK_ATTEMPTS_MAX + 1):
         try:
             async with connection.transaction():
@@ -186,7 +187,7 @@ async def once_let(connection: asyncpg.Connection[Any], name: str, *statements: 
 
 
 def _open(folder: Path, ours: set[UUID]) -> None:
-    """Makes the folder. Raises BadArchive if it has the archive of another log."""
+    """Creates the folder. Raises BadArchive if it holds the archive of another log."""
     folder.mkdir(parents=True, exist_ok=True)
     for parted in (EVENTS, COMMANDS):
         for manifest in files.manifests(folder, parted.table):

@@ -1,6 +1,6 @@
-"""Both the archive and the log, for `tidegate verify --with-archive`: what is archived is copied into a schema of its
-own, whose `events` and `commands` have those of the database as well. It is removed in the end; one that a killed run
-left behind is removed by the next.
+"""Reads the archive and the log together, for `tidegate verify --with-archive`: the archive is copied into a schema
+whose `events` and `commands` also contain the rows in the database. The schema is removed in the end; if a killed run
+leaves one behind, the next run removes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from runtime.partitions import COMMANDS, EVENTS, Parted
 from runtime.proof.report import Progress
 
 SCHEMA: Final = "log_with_archive"
-"""Where both are."""
+"""The schema with both."""
 
 _START: Final = "SELECT first_seq, commands_since::text FROM log_start"
 _HOME: Final = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = $1::text::regclass"
@@ -30,8 +30,8 @@ _HOME: Final = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid 
 
 @asynccontextmanager
 async def both(dsn: str, folder: Path, progress: Progress) -> AsyncIterator[None]:
-    """In the schema, tables have what is archived too, while this is entered. Raises BadArchive if the folder does not
-    have all of it, HeldBack if somebody else is at the archive."""
+    """While the context lasts, the schema's tables contain the archive as well. Raises BadArchive if the folder is
+    incomplete, HeldBack if another process is using the archive."""
     connection = await asyncpg.connect(dsn, server_settings=PATIENT)
     try:
         await take_turn(connection)
@@ -56,8 +56,8 @@ async def both(dsn: str, folder: Path, progress: Progress) -> AsyncIterator[None
 async def _wanted(
     connection: asyncpg.Connection[Any], folder: Path, parted: Parted, start: int, end: int
 ) -> list[Manifest]:
-    """The files with what is no longer in the database, which are one after the other. A killed run may have left
-    others."""
+    """The consecutive files with everything that is no longer in the database. A killed run may have left other
+    files."""
     ours = {branch.identity for branch in await read_branches(connection)}
     wanted, following = [], start
     for manifest in files.manifests(folder, parted.table):

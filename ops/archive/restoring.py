@@ -1,8 +1,9 @@
-"""`tidegate archive --restore`: puts what was archived back into the database, the youngest partition first: commands,
-then events.
+"""`tidegate archive --restore`: puts archived partitions back into the database, the youngest first: commands, then
+events.
 
-A partition comes back in one transaction: its file is read, the partition is made of its rows, and where the log begins
-is noted. The files stay. Whatever happens before the commit, nothing has come back, and the next run begins there.
+A partition is restored in one transaction: its file is read, the partition is created from its rows, and the new
+beginning of the log is recorded. The files stay. If anything fails before the commit, nothing of that partition has
+been restored, and the next run continues there.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ _BEGINNINGS: Final = {COMMANDS: 0, EVENTS: 1}
 
 
 async def restore(database_url: str, folder: Path, step: Step) -> list[Manifest]:
-    """Puts back all that is archived; returns the manifests of the partitions, in that order. Raises BadArchive if the
-    folder does not have all of it, HeldBack if somebody else is at the archive or reads all of the log."""
+    """Restores the whole archive; returns the manifests of the partitions, in the order in which they were restored.
+    Raises BadArchive if the folder is incomplete, HeldBack if another process is using the archive or reading the whole
+    log."""
     restored = []
     async with connected(database_url) as connection:
         ours = {branch.identity for branch in await read_branches(connection)}
@@ -56,8 +58,8 @@ async def _put_back(
 
 
 def _creating(parted: Parted, manifest: Manifest) -> str:
-    """The statement that makes the table. It has its indexes, and is known to be within its bounds, before it becomes a
-    partition: whoever reads all of the log waits while it becomes one."""
+    """The statement that creates the table, with indexes and a check of its bounds, so that attaching it as a partition
+    is quick: readers of the whole log wait meanwhile."""
     first, last = parted.literal(manifest.start), parted.literal(manifest.end)
     return f"""
         CREATE TABLE {parted.name(manifest.start)} (

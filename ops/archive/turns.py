@@ -1,4 +1,4 @@
-"""One at a time is at the archive, to move something into it or to read all of it."""
+"""The archive's lock: only one process at a time moves something into the archive, or reads all of it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _TAKE: Final = "SELECT pg_try_advisory_lock(7431984410314)"  # any number, as lo
 
 
 class HeldBack(Exception):
-    """Somebody else needs what was to be archived; the text says who."""
+    """Something else still needs what was to be archived, or holds a lock; the text says what."""
 
 
 async def take_turn(connection: asyncpg.Connection[Any]) -> None:
-    """Takes the turn until the connection is closed. Raises HeldBack."""
+    """Takes the lock, until the connection is closed. Raises HeldBack."""
     if not await connection.fetchval(_TAKE):
         raise HeldBack("another `tidegate archive`, or a `tidegate verify --with-archive`, is running")

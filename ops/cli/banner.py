@@ -1,5 +1,4 @@
-"""What `tidegate up` prints when everything is ready: where everything is, how to sign in, tokens to paste, and an
-order."""
+"""What `tidegate up` prints when everything is ready: URLs, how to sign in, tokens to paste, and a first order."""
 
 import json
 import shlex

@@ -1,5 +1,5 @@
-"""`tidegate demo`: a small catalogue to play with, stock for it, and accounts to sign in with, created by commands like
-any client's."""
+"""`tidegate demo`: a small catalogue to play with, its stock, and accounts to sign in with, all created by ordinary
+commands."""
 
 from __future__ import annotations
 

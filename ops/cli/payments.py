@@ -1,4 +1,4 @@
-"""`tidegate payments`: what providers and the shop say of the same money, compared to the penny."""
+"""`tidegate payments`: compares what providers and the shop say about the same money, to the penny."""
 
 from __future__ import annotations
 

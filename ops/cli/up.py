@@ -1,7 +1,7 @@
-"""`tidegate up`: all of Tidegate on this machine, from nothing to ready, and back. It stops everything that it started,
-in order: the Procfile's processes, then Valkey, then Postgres; when asked to, when something cannot be kept running,
-and when it fails half way. A server or process that ends by itself is started again: a server's data is kept, and
-everybody reconnects. Anything that a killed `up` left running is ended first by the next one.
+"""`tidegate up`: starts all of Tidegate on this machine, and stops it again. It stops everything that it started, in
+order (the Procfile's processes, then Valkey, then Postgres), when asked to, when something cannot be kept running, and
+when starting fails half-way. A server or process that exits by itself is restarted: a server keeps its data, and
+clients reconnect. Whatever a killed `up` left running is ended first by the next one.
 """
 
 import asyncio
@@ -105,7 +105,7 @@ def _run(config: Settings, console: Console, stop: StopRequest) -> None:
         environment = processes.environment(
             {
                 **os.environ,
-                "TIDEGATE_PORT_SHARED": "true",  # one of these is replaced by another
+                "TIDEGATE_PORT_SHARED": "true",  # a restart starts the new gateway while the old one still listens
                 "TIDEGATE_SANDBOX_PORT": str(sandbox_port),
             },
             database_url=database_url,
@@ -162,8 +162,8 @@ def _restart(home: Path, console: Console, restart_all: Callable[[], None]) -> N
 
 
 def _bring_into_step(config: Settings, console: Console, database_url: str, redis_url: str) -> None:
-    """If only one of Postgres and Redis was started afresh or restored, they disagree on what is applied: says so, and
-    reconciles them before anything is posted."""
+    """If only one of Postgres and Redis was wiped or restored, they disagree on what has been applied: reports that,
+    and brings them into step before anything is posted."""
 
     async def look() -> Rejoined:
         client = connect(redis_url)

@@ -221,7 +221,7 @@ def _money(takings: Iterable[tuple[str, int]]) -> str:
 
 
 def _waiting(waiting: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
-    """The pending payments and the open checkouts, each with what is said below."""
+    """The pending payments and the open checkouts, each with the caption below it."""
     if waiting is None:
         return "?", "", "?", ""
     oldest = waiting["oldest_pending_seconds"]

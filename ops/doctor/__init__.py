@@ -1,7 +1,7 @@
-"""`tidegate doctor`: looks at the settings, the servers and this machine, and says what is wrong and what to do.
+"""`tidegate doctor`: checks the settings, the servers and this machine, and says what is wrong and how to fix it.
 
-Each part asks for facts (`ask`) and judges them (`judge`), which is pure. What cannot be found out is said, and is no
-failure.
+Each part collects facts (`ask`) and judges them (`judge`, which is pure). A fact that cannot be determined is reported,
+but does not count as a failure.
 """
 
 from ops.doctor.finding import Finding
@@ -14,6 +14,6 @@ from runtime.settings import Settings
 
 
 async def examine(config: Settings) -> list[Finding]:
-    """Everything there is to say about a Tidegate with these settings, run from here."""
+    """All findings about a Tidegate with these settings, run from this machine."""
     servers = [*await of_postgres(config), *await of_replica(config), *await of_redis(config)]
     return [*of_settings(config), *servers, *of_machine(config)]

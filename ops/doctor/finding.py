@@ -1,4 +1,4 @@
-"""What the doctor finds, and what several of its parts judge alike."""
+"""The doctor's findings, and judgements that several of its parts share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-# Tokens, holds and reports go by the clocks of gateways, workers and Postgres.
+# Tokens, holds and reports depend on the clocks of gateways, workers and Postgres.
 CLOCKS_APART_SECONDS: Final = 1.0
 CLOCKS_FAR_APART_SECONDS: Final = 10.0
 
@@ -17,8 +17,8 @@ _FREE_LOW_BYTES: Final = 5 * 2**30
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One check. `advice` says what to do, unless all is well. A `failure` breaks a promise, or soon will; a `warning`
-    may be meant."""
+    """The result of one check. `advice` says what to do, unless all is well. A `failure` breaks a promise, or soon
+    will; a `warning` may be intentional."""
 
     check: str
     level: Literal["ok", "warning", "failure"]
@@ -39,7 +39,7 @@ def failure(check: str, said: str, advice: str) -> Finding:
 
 
 def clock(check: str, apart_seconds: float) -> Finding:
-    """Of a server's clock, which is so far ahead of ours."""
+    """The finding about a server's clock that is `apart_seconds` ahead of ours."""
     said = f"{abs(apart_seconds):.1f} s {'ahead of' if apart_seconds > 0 else 'behind'} this machine"
     advice = "synchronize the clocks of all machines (chrony, systemd-timesyncd)"
     if abs(apart_seconds) > CLOCKS_FAR_APART_SECONDS:
@@ -50,7 +50,7 @@ def clock(check: str, apart_seconds: float) -> Finding:
 
 
 def disk(check: str, folder: Path) -> Finding:
-    """Of the file system of a folder, or of the nearest one above it that exists."""
+    """The finding about the file system of a folder, or of its nearest existing parent."""
     existing = next(each for each in (folder, *folder.parents) if each.exists())
     return judge_disk(check, existing, shutil.disk_usage(existing).free)
 

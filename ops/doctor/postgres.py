@@ -33,8 +33,8 @@ _MIGRATED: Final = "SELECT to_regclass('alembic_version') IS NOT NULL"
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What a server says of itself. `settings` are strings as of SHOW; `migration` is None for an empty database;
-    `data_folder` is None if it does not say. `ahead_seconds` is how far its clock is ahead of ours."""
+    """Facts about a server. `settings` are strings, as SHOW prints them; `migration` is None for an empty database;
+    `data_folder` is None if the server does not tell. `ahead_seconds` is how far its clock is ahead of ours."""
 
     settings: dict[str, str]
     in_recovery: bool
@@ -54,7 +54,7 @@ async def of_postgres(config: Settings) -> list[Finding]:
 
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A connection for a few questions. Raises what is UNREACHABLE."""
+    """A connection for a few queries. Raises the errors in UNREACHABLE."""
     connection = await asyncpg.connect(asyncpg_dsn(database_url), timeout=CONNECT_TIMEOUT_SECONDS)
     try:
         yield connection

@@ -31,8 +31,8 @@ _LEVELS: Final = ("ok", "warning", "failure")
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What a server says of itself: parts of INFO; its settings, None if it does not tell. `ahead_seconds` is how far
-    its clock is ahead of ours."""
+    """Facts about a server: parts of INFO, and its settings, None if it does not tell. `ahead_seconds` is how far its
+    clock is ahead of ours."""
 
     info: dict[str, Any]
     settings: dict[str, str] | None
@@ -54,7 +54,7 @@ async def of_redis(config: Settings) -> list[Finding]:
 
 
 def _worst(judged: Iterable[Iterable[Finding]]) -> list[Finding]:
-    """Of several servers' findings the worst of each check."""
+    """The worst finding of each check among those of several servers."""
     worst: dict[str, Finding] = {}
     for finding in chain.from_iterable(judged):
         if _LEVELS.index(finding.level) > _LEVELS.index(worst.setdefault(finding.check, finding).level):
@@ -63,7 +63,7 @@ def _worst(judged: Iterable[Iterable[Finding]]) -> list[Finding]:
 
 
 def judge_replicas(servers: Sequence[Facts], config: Settings) -> Iterator[Finding]:
-    """Whether a failover would take accepted commands with it, or its absence of replicas stop new ones."""
+    """Whether a failover could lose accepted commands, or a lack of replicas would stop new ones."""
     wanted, fewest = config.accept_min_replicas, min(int(facts.info.get("connected_slaves", 0)) for facts in servers)
     there = "every node has" if len(servers) > 1 else "it has"
     if wanted == 0:
@@ -90,7 +90,7 @@ async def ask(client: redis.Redis) -> Facts:
     ahead = seconds + microseconds / 1_000_000 - (sent + time.time()) / 2
     try:
         settings: Any = await client.config_get(*_SETTINGS)
-    except ResponseError:  # as managed services do
+    except ResponseError:  # managed services may forbid it
         settings = None
     return Facts(info, settings, ahead)
 

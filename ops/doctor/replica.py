@@ -1,4 +1,4 @@
-"""The replica that gateways read from, if there is one: is it one, of this log, and how far behind."""
+"""The replica that gateways read from, if there is one: is it a standby, does it have this log, and what is its lag."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PLACE: Final = """
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """How far a server's log goes, which it is, and what the server says of itself."""
+    """The last seq and identity of a server's log, and whether it is in recovery."""
 
     last_seq: int
     identity: UUID
@@ -31,7 +31,7 @@ async def of_replica(config: Settings) -> list[Finding]:
     if config.read_database_url is None:
         return []
     try:
-        primary = await ask(config.database_url)  # first: what it has, the replica may have by now
+        primary = await ask(config.database_url)  # asked first, so that the replica is not blamed for newer events
     except UNREACHABLE:
         return []  # its own checks say so
     try:

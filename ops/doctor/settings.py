@@ -1,4 +1,4 @@
-"""Settings that are valid, and yet may not be meant. What is not valid has been refused before."""
+"""Settings that are valid, but may not be intended. Invalid ones have been rejected before."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,7 @@
 """The system user for a server that refuses to run as root, and its access to the files it needs.
 
 In containers and CI there is often only root. The server then runs as `nobody`, which owns its data. Parent folders
-that others cannot pass through get that right (o+x) and no more: they still cannot be listed.
+that others cannot traverse get that right (o+x), but nothing more: they still cannot be listed.
 """
 
 import logging
@@ -40,7 +40,7 @@ def give(account: Account, path: Path) -> None:
 
 
 def open_way(account: Account, path: Path) -> None:
-    """Lets the account pass through every parent of the path."""
+    """Lets the account traverse every parent of the path."""
     for parent in path.resolve().parents:
         status = parent.stat()
         if status.st_uid != account.uid and not status.st_mode & _PASS:

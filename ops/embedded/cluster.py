@@ -25,16 +25,16 @@ SETTINGS: Final = {
     "cluster-enabled": "yes",
     # How long a node may be silent before a replica takes over.
     "cluster-node-timeout": "2000",
-    # What has lost its node is refused, and everything else goes on.
+    # If a node is lost, only commands for its slots are refused.
     "cluster-require-full-coverage": "no",
-    # Every node keeps its own replicas, so that which one takes over is known.
+    # Replicas stay with their primary, so that tests know which one takes over.
     "cluster-allow-replica-migration": "no",
     "repl-diskless-sync-delay": "0",
 }
 
 
 class ClusterNode(ValkeyServer):
-    """One node. It knows the others by what it wrote down itself, and comes back as what the cluster then needs."""
+    """One node. It remembers the others in its own file, and comes back in the role that the cluster then assigns."""
 
     def __init__(self, home: Path, number: int, *, settings: Mapping[str, str], start_timeout_seconds: float) -> None:
         self.name = f"{ValkeyServer.name}-{number}"
@@ -56,7 +56,7 @@ class ClusterNode(ValkeyServer):
 
     @property
     def identity(self) -> str:
-        """What the nodes call it."""
+        """The id that the nodes know it by."""
         return str(self.ask("CLUSTER", "MYID").decode())
 
     def is_primary(self) -> bool:
@@ -66,7 +66,8 @@ class ClusterNode(ValkeyServer):
         return False
 
     def is_well(self, nodes: int) -> bool:
-        """Whether it knows so many nodes, finds the cluster whole and, if a replica, has its primary's data."""
+        """Whether it knows this many nodes, considers the cluster complete, and, if a replica, is in sync with its
+        primary."""
         said = {name: value for name, _, value in (line.partition(":") for line in self._info().split("\r\n"))}
         role, *more = self.ask("ROLE")
         linked = role == b"master" or more[2] == b"connected"
@@ -92,7 +93,7 @@ class ValkeyCluster:
         settings: Mapping[str, str] = MappingProxyType({}),
         start_timeout_seconds: float = START_TIMEOUT_SECONDS,
     ) -> None:
-        """So many primaries, and so many replicas of each. `settings` override the nodes' defaults."""
+        """`replicas` is the number per primary. `settings` override the nodes' defaults."""
         home.mkdir(parents=True, exist_ok=True)
         self._primaries = primaries
         self._start_timeout_seconds = start_timeout_seconds
@@ -108,7 +109,7 @@ class ValkeyCluster:
         return f"redis+cluster://:{self.nodes[0].password}@{places}"
 
     def start(self, check: Callable[[], None] = lambda: None) -> None:
-        """Returns once all nodes agree that the cluster is whole, and replicas have what their primaries have."""
+        """Returns once all nodes agree that the cluster is complete, and replicas are in sync with their primaries."""
         is_new = not any((node.data / "nodes.conf").exists() for node in self.nodes)
         try:
             for node in self.nodes:
@@ -126,11 +127,12 @@ class ValkeyCluster:
             node.stop()
 
     def wait_until_well(self, check: Callable[[], None] = lambda: None) -> None:
-        """Returns once all nodes are there and agree on it. Raises ServerError if that takes too long."""
+        """Returns once all nodes are up and agree that the cluster is complete. Raises ServerError if that takes too
+        long."""
         self._wait("whole", lambda: all(node.is_well(len(self.nodes)) for node in self.nodes), check)
 
     def owner(self, slot: int) -> ClusterNode:
-        """The node that has a slot, as the others see it."""
+        """The node that has a slot, according to the others."""
         for node in self.nodes:
             with suppress(redis.RedisError):
                 for first, last, (_, port, *_), *_ in node.ask("CLUSTER SLOTS"):

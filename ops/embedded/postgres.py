@@ -30,7 +30,7 @@ SETTINGS: Final = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    # Gateways and workers on one machine use some dozens; the rest is for people and their tools.
+    # Gateways and workers on one machine use a few dozen; the rest is for people and their tools.
     "max_connections": "200",
     # Holds all hot tables of a small shop.
     "shared_buffers": "256MB",
@@ -135,7 +135,7 @@ class PostgresServer(EmbeddedServer):
         unfinished.rename(self.data)
 
     def _maker(self, data: Path) -> Sequence[str]:
-        """The program that makes the data, and its arguments."""
+        """The program that creates the data folder, and its arguments."""
         return (
             str(postgres_program("initdb")),
             f"--pgdata={data}",

@@ -1,4 +1,4 @@
-"""The sandbox: a provider of payments that moves no money, for development and tests; a process of its own, on this
-machine only. `ledger` stores what it did, `bank` is what it does, `moods` how it misbehaves, `notices` are its
-webhooks, `pages` is where buyers pay, and `api` what its client (`runtime/payments/sandbox.py`) calls.
+"""The sandbox: a payment provider that moves no money, for development and tests; a separate process, on this machine
+only. `ledger` stores what it did, `bank` has its rules, `moods` its misbehaviours, `notices` its webhooks, `pages` the
+pages where buyers pay, and `api` is what its client (`runtime/payments/sandbox.py`) calls.
 """

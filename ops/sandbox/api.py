@@ -1,7 +1,7 @@
-"""The sandbox's HTTP: the API that the shop calls, the page that buyers see, and what makes it misbehave.
+"""The sandbox's HTTP API: what the shop calls, the page that buyers see, and the control of its misbehaviour.
 
-Everything under `/v1` and `/control` takes the secret as a bearer token. An act has a key, and is done once, however
-often it is asked for; whoever asks again is told how the payment stands now.
+Everything under `/v1` and `/control` requires the secret as a bearer token. An act has an idempotency key, and is done
+only once; a repeated request is answered with the payment's current state.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CHOICES: Final[dict[str, frozenset[str]]] = {
     "confirm": frozenset(),
     "deny": frozenset({"decline"}),
 }
-"""What the buyer's choices on the page make of the payment."""
+"""The effects of the buyer's choices on the page."""
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 _Given = TypeVar("_Given")
@@ -42,7 +42,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Problem(Exception):
-    """An answer of 4xx."""
+    """A 4xx answer."""
 
     def __init__(self, status: HTTPStatus, code: str, detail: str) -> None:
         self.status = status
@@ -138,9 +138,9 @@ class Api:
     async def _once(
         self, request: web.Request, own: Iterable[str], said: str, does: Callable[[frozenset[str]], Paid]
     ) -> web.StreamResponse:
-        """Does something, unless it was done under this key before, and answers in the manner of the moods, of which
-        `own` are those of the payment and the method. What `does` it looks at the payment itself: it may have moved
-        while this was slow."""
+        """Carries out an act, unless it was already done under this key, and answers according to the moods; `own` are
+        those of the payment and the method. `does` reads the payment itself, because it may have changed during a slow
+        answer."""
         key = request.headers.get(KEY_HEADER, "")
         if not key:
             raise Problem(HTTPStatus.BAD_REQUEST, "key_missing", f"{KEY_HEADER} is missing.")

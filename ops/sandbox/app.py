@@ -1,4 +1,4 @@
-"""The sandbox as it runs: its file, its webhooks and its HTTP server, on this machine only."""
+"""Runs the sandbox: its file, its webhooks and its HTTP server, on this machine only."""
 
 from __future__ import annotations
 

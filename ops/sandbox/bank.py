@@ -1,5 +1,5 @@
-"""What the sandbox does with payments, as a provider with a good memory would: nothing twice, and never more than there
-is. Each function changes the ledger at once, and returns nothing; the payment's movements say what came of it.
+"""What the sandbox does with payments, like a proper provider: nothing twice, and never more than there is. Each
+function changes the ledger at once and returns nothing; the payment's movements show the outcome.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ops.sandbox.ledger import Ledger, Moved, Paid, stored
 from runtime.payments.sandbox_wire import Move, Movement, MovementKind, MovementStatus, Open
 
 Told = Callable[[Paid, Movement, Collection[str]], None]
-"""Is given each movement, with the moods under which it came about."""
+"""Called with each movement, and the moods under which it happened."""
 
 _DECLINED: Final = ("card_declined", "The card was declined.")
 
@@ -33,7 +33,7 @@ class Bank:
         }
 
     def open(self, wanted: Open, moods: Iterable[str]) -> Paid:
-        """A new payment, which nobody has paid yet, and the moods it stays in."""
+        """Opens a payment, which is not paid yet, and which keeps these moods."""
         payment_id = f"pay_{uuid4().hex}"
         self._ledger.write(
             "INSERT INTO payments"
@@ -53,7 +53,8 @@ class Bank:
         return payment
 
     def pay(self, payment: Paid, moods: Collection[str], *, on_page: bool) -> None:
-        """The buyer pays: by a method that we were given, which is tried once; or on the page, as often as it takes."""
+        """The buyer pays: with a method in the request, which is tried once; or on the page, where retries are
+        possible."""
         if not payment.is_open:
             return
         if "decline" in moods:
@@ -72,17 +73,17 @@ class Bank:
         self._moves(payment, "charge", move, left, moods)
 
     def refund(self, payment: Paid, move: Move, moods: Collection[str]) -> None:
-        """Gives back what is charged."""
+        """Refunds what is charged."""
         left = self.left(payment, "charge", "refund", "charge_back")
         self._moves(payment, "refund", move, left, moods)
 
     def charge_back(self, payment: Paid, move: Move, moods: Collection[str]) -> None:
-        """The buyer's bank takes something back."""
+        """The buyer's bank takes charged money back."""
         left = self.left(payment, "charge", "refund", "charge_back")
         self._moves(payment, "charge_back", move, left, moods)
 
     def void(self, payment: Paid, move: Move, moods: Collection[str]) -> None:
-        """Lets go what is authorized; what nobody has paid yet cannot be paid any more."""
+        """Releases what is authorized; closes a payment that has not been paid yet."""
         if payment.is_open:
             self._add(payment, _begun(payment), "failed", moods, said=("abandoned", "It was given up."))
             self._close(payment)
@@ -93,7 +94,7 @@ class Bank:
         self._moves(payment, "cancel", Move(left, move.reference), left, moods)
 
     def left(self, payment: Paid, of: MovementKind, *gone: MovementKind) -> int:
-        """What was moved by the first kind and not by the others."""
+        """The amount moved by the first kind, less that of the others."""
         done = [moved for moved in self._ledger.movements(payment.id) if moved.status == "succeeded"]
         return sum(moved.amount_minor for moved in done if moved.kind == of) - sum(
             moved.amount_minor for moved in done if moved.kind in gone
@@ -153,7 +154,7 @@ class Bank:
 
 
 def movement_of(moved: Moved) -> Movement:
-    """A row of the ledger as it is said to others."""
+    """A row of the ledger in the form of the API."""
     return Movement(
         moved.id,
         moved.reference,

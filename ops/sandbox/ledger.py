@@ -1,7 +1,7 @@
-"""What the sandbox remembers, in one SQLite file: payments, movements, the keys it has seen, and webhooks to be sent.
+"""The sandbox's memory, in one SQLite file: payments, movements, the keys it has seen, and webhooks to be sent.
 
-A request changes it at once, and is answered when the change is on disk. All requests that come meanwhile share the
-next commit, so the disk does not limit how many there are.
+A request changes it at once, and is answered when the change is on disk. All requests that arrive meanwhile share the
+next commit, so the disk does not limit their number.
 """
 
 from __future__ import annotations
@@ -86,14 +86,14 @@ class Moved(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What was asked for under a key, and for which payment."""
+    """What was requested under a key, and for which payment."""
 
     request: str
     payment_id: str
 
 
 class Ledger:
-    """The file. To be used by one event loop."""
+    """The file. Must be used by a single event loop."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, isolation_level=None)
@@ -110,12 +110,12 @@ class Ledger:
         self._database.close()
 
     def now(self) -> datetime:
-        """The time; never the same twice, so that what happened later also says so."""
+        """The time, strictly increasing, so that the order of moments is that of events."""
         self._last = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
         return self._last
 
     def write(self, statement: str, *values: Any) -> None:
-        """Changes something; `durable` tells when that is on disk."""
+        """Executes a change; await `durable` for it to be on disk."""
         if self._commit is None:
             loop = asyncio.get_running_loop()
             self._commit = loop.create_future()
@@ -129,7 +129,7 @@ class Ledger:
             await asyncio.shield(self._commit)
 
     def rows(self, statement: str, *values: Any) -> list[Any]:
-        """What it says now, including what is not on disk yet."""
+        """The current rows, including changes that are not on disk yet."""
         return self._database.execute(statement, values).fetchall()
 
     def payment(self, column: str, value: str) -> Paid | None:
@@ -145,7 +145,7 @@ class Ledger:
         ]
 
     def asked(self, key: str) -> bool:
-        """Whether something was asked for under this key before; from now on, it was."""
+        """Whether this key was used before; notes that it is used now."""
         self.write("INSERT INTO keys (key, asked) VALUES (?, 1) ON CONFLICT DO UPDATE SET asked = asked + 1", key)
         ((times,),) = self.rows("SELECT asked FROM keys WHERE key = ?", key)
         return bool(times > 1)
@@ -156,7 +156,7 @@ class Ledger:
         return Done(*found[0]) if found else None
 
     def remember(self, key: str, request: str, payment_id: str) -> None:
-        """From now on, this was done under the key."""
+        """Notes what was done under the key."""
         self.write("UPDATE keys SET request = ?, payment_id = ? WHERE key = ?", request, payment_id, key)
 
     def _end(self) -> None:
@@ -172,5 +172,5 @@ class Ledger:
 
 
 def stored(at: datetime) -> str:
-    """A moment as it stands in the file: text that sorts by time."""
+    """A moment in the file's format: text that sorts by time."""
     return at.isoformat(timespec="microseconds")

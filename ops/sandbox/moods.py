@@ -1,8 +1,8 @@
 """How the sandbox misbehaves. A mood is one word, for one payment (in its `moods`, or after a `+` in its method, as in
 `card+lose_answer`), or for a share of everything (see `PUT /control`).
 
-Which acts a share falls on follows from a seed and the act's key, and not from when it comes: so a run can be repeated,
-whatever the order in which requests arrive.
+Which acts a share falls on is determined by a seed and the act's key, not by when it arrives, so a run can be repeated
+whatever the order of its requests.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Mood = Literal[
     "webhook_forged",
     "webhook_lost",
 ]
-"""What the buyer's bank does: `decline`, or ask for another `step`; captures, refunds and voids `fail`. How the answer
-comes: `slow`; not at all, before (`lose_request`) or after (`lose_answer`) doing what was asked; or after doing it the
-caller waits in vain (`hang`). How webhooks come: twice, late, in another order, after a forged one, or not at all."""
+"""What the buyer's bank does: it may `decline`, or require another `step`; captures, refunds and voids may `fail`. How
+answers come: `slow`; not at all, before (`lose_request`) or after (`lose_answer`) carrying out the request; or never,
+after carrying it out (`hang`). How webhooks come: twice, late, in another order, after a forged one, or not at all."""
 
 MOODS: Final[frozenset[str]] = frozenset(get_args(Mood))
 
 AT_FIRST: Final = frozenset({"lose_request", "lose_answer", "hang"})
-"""Those that whoever asks again is spared: an answer that is always lost would never be heard."""
+"""The moods that apply only to the first request with a key: otherwise no retry would ever get an answer."""
 
 _SHARES: Final = 1 << 32
 

@@ -1,6 +1,6 @@
-"""The sandbox's webhooks: each movement is told to the shop, signed (Standard Webhooks), until the shop takes it.
+"""The sandbox's webhooks: each movement is sent to the shop, signed (Standard Webhooks), until the shop accepts it.
 
-They wait in the ledger's file, so they outlive the process. They are sent to this machine only, whatever the URL says.
+They wait in the ledger's file, so they survive the process. They are sent to this machine only, whatever the URL says.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Notices:
         await self._session.close()
 
     def tell(self, payment: Paid, movement: Movement, moods: Collection[str]) -> None:
-        """Has a movement told, in the manner of the moods."""
+        """Queues the webhook of a movement, as its moods require."""
         if "webhook_lost" in moods:
             return
         notice = Notice(WEBHOOK_TYPE, payment.id, payment.reference, payment.currency, movement)
@@ -84,7 +84,7 @@ class Notices:
 
     @property
     def waiting(self) -> int:
-        """How many are not told yet."""
+        """How many have not been delivered yet."""
         count: int = self._ledger.rows("SELECT count(*) FROM notices")[0][0]
         return count
 
@@ -104,7 +104,7 @@ class Notices:
     async def _send_for_ever(self) -> None:
         while True:
             due = await self._next()
-            await self._ledger.durable()  # what nobody will remember is not told
+            await self._ledger.durable()  # a movement must be on disk before its webhook is sent
             try:
                 await self._send(due.number)
             except Exception:

@@ -1,5 +1,5 @@
-"""Where a buyer pays at the sandbox, without a script: the page shows what is to be paid, and which card to try. Then
-the buyer is sent back to the shop, or reads how it ended.
+"""The sandbox's pages for buyers, without scripts: they show the amount to pay and which card to try. Afterwards, the
+buyer is sent back to the shop, or sees the result.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ a { color: var(--act); }
 """
 
 _HEADERS: Final = {
-    # No `form-action`: browsers hold it against the redirect back to the shop.
+    # No `form-action`: browsers would also apply it to the redirect back to the shop.
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none';"
     " frame-ancestors 'none'",
     "Cache-Control": "no-store",
@@ -54,7 +54,7 @@ STEP: Final = (("confirm", "Yes, it is me"), ("deny", "No, it is not me"))
 
 
 def may_return_to(return_url: str | None) -> bool:
-    """Whether a buyer can be sent there."""
+    """Whether a buyer may be sent to this URL."""
     if return_url is None:
         return True
     parts = urlsplit(return_url)
@@ -62,7 +62,7 @@ def may_return_to(return_url: str | None) -> bool:
 
 
 def page(payment: Paid, movements: list[Moved]) -> web.Response:
-    """The page as it is now."""
+    """The page of a payment in its current state."""
     last = movements[-1].status if movements else ""
     choices: tuple[tuple[str, str], ...] = ()
     if not payment.is_open:
@@ -84,7 +84,7 @@ def page(payment: Paid, movements: list[Moved]) -> web.Response:
 
 
 def index(payments: list[tuple[Paid, list[Moved]]]) -> web.Response:
-    """The newest payments, each with what happened last, and a link to its page."""
+    """The newest payments, each with its latest movement, and a link to its page."""
     rows = "".join(
         f'<tr><td><a href="/pay/{payment.id}">{written(payment.amount_minor, payment.currency)}</a></td>'
         f"<td>{_last(movements)}</td></tr>"

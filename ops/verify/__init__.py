@@ -1,5 +1,5 @@
-"""`tidegate verify`: the proof. Folds the event log and compares it with every table, from where the background process
-has come with the stored fold, or from the log's beginning.
+"""`tidegate verify`: the proof. Folds the event log and compares it with every table, starting from the stored fold of
+the background process, or from the log's beginning.
 
 All tables are read in one snapshot and streamed, so memory stays flat however long the log is; the checks run
 concurrently, each on its own connections. The mailboxes are compared with their positions while these are locked, so
@@ -33,7 +33,7 @@ __all__ = ["Incomplete", "Progress", "Report", "verify"]
 
 
 class Incomplete(Exception):
-    """Part of the log is needed that is no longer in the database; the text says which."""
+    """A part of the log is needed that is no longer in the database; the text says which."""
 
 
 async def verify(
@@ -45,10 +45,10 @@ async def verify(
     archive: Path | None = None,
     progress: Progress = no_progress,
 ) -> Report:
-    """Runs all checks; the report has the counts and the differences. With `from_zero`, no stored fold is believed.
-    With the folder of an `archive`, the archived events are read as well, all from the first one on; and if nothing
-    differs, and the background processes cannot go on from what is stored of the archived ones, they are folded anew.
-    Raises BadArchive, and Incomplete if the archive is needed and was not given."""
+    """Runs all checks; the report has the counts and the differences. With `from_zero`, the stored fold is not used.
+    With the folder of an `archive`, archived events are read, too, from the first one on; if nothing differs, and the
+    background processes cannot continue from the stored fold of the archived events, that is rebuilt. Raises
+    BadArchive, and Incomplete if the archive is needed and was not given."""
     dsn = asyncpg_dsn(database_url)
     mailboxes, *of_tables = [Report() for _ in range(1 + len(_CHECKS))]
     async with connect(redis_url) as redis:

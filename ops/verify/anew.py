@@ -1,4 +1,4 @@
-"""Makes the stored fold again of what is archived, which background processes cannot read. They go on from there."""
+"""Rebuilds the stored fold of archived events, which background processes cannot read. They continue from there."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _HOLD: Final = f"{POSITION} FOR UPDATE"
 
 
 async def fold_anew(dsn: str, schema: str, archived_seq: int) -> None:
-    """Folds the log, which is whole in this schema, up to the last archived event at least; nothing is done if the
-    stored fold is beyond that already."""
+    """Folds the log, which is complete in this schema, at least up to the last archived event; does nothing if the
+    stored fold is already beyond that."""
     connection = await asyncpg.connect(dsn, server_settings=PATIENT)
     try:
         await connection.execute(_PREFER, schema)
@@ -38,7 +38,7 @@ async def fold_anew(dsn: str, schema: str, archived_seq: int) -> None:
 
 
 async def _fold_some(connection: asyncpg.Connection[asyncpg.Record], archived_seq: int) -> bool:
-    """Folds the next window; returns whether all that is archived is folded."""
+    """Folds the next window; returns whether all archived events are folded."""
     held = await connection.fetchrow(_HOLD)
     base = held_position(held)
     if held["meaning"] != meaning() and not await take_over(connection, held["meaning"], base.seq):

@@ -1,5 +1,5 @@
-"""Every entity: the events of one prefix and the rows of their entities, all sorted by subject, are read in parallel:
-only one subject's entities are in memory at a time.
+"""Checks every entity: the events of one prefix and the rows of their entities, all sorted by subject, are read in
+parallel, so that only one subject's entities are in memory at a time.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _TYPES: Final = "SELECT DISTINCT type FROM events WHERE seq > $1"
 
 
 async def check_entities(snapshot: Snapshot, base: Position, report: Report, progress: Progress) -> None:
-    """Compares every row of every entity with its events, those after the base with what was folded before; and finds
-    rows that have none."""
+    """Compares every row of every entity with the fold: the stored one up to the base, and the events after it. Also
+    finds rows without events."""
     by_prefix: dict[str, list[EntityTable]] = defaultdict(list)
     guards = Guards()
     for entity_table in ENTITIES:

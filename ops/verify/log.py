@@ -1,5 +1,5 @@
-"""The log itself: `seq` without a gap, every event readable, and the balances and prices that follow. Memory grows only
-with the ledgers' keys of one part at a time (see `ops/verify/parts.py`).
+"""Checks the log itself: seqs have no gaps, every event is readable, and balances and prices are right. Memory grows
+only with the number of ledger keys in one part (see `ops/verify/parts.py`).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _DIGESTS: Final = "SELECT seq, digest FROM log_digests WHERE seq > $1 ORDER BY s
 
 
 async def check_log(snapshot: Snapshot, base: Position, report: Report, progress: Progress) -> None:
-    """Folds all events after the base in order; compares the counter, every balance and the prices of every order, and
-    what was folded with what is there now."""
+    """Folds all events after the base in order; compares the counter, every balance, the prices of every order, and the
+    log's digests."""
     last_seq, last_at, ordered_after, *counted = await snapshot.row(COUNTER)
     parts = await parts_of(snapshot)
     for part in parts:
@@ -63,7 +63,7 @@ async def check_log(snapshot: Snapshot, base: Position, report: Report, progress
 
 
 async def _begin(balances: Balances, prices: Prices, snapshot: Snapshot, base: Position) -> None:
-    """Starts with what was folded up to the base."""
+    """Starts with the stored fold up to the base."""
     if not base.seq:
         return
     ledgers = {table.ledger.name: table.ledger for table in LEDGERS}
@@ -76,7 +76,7 @@ async def _begin(balances: Balances, prices: Prices, snapshot: Snapshot, base: P
 
 
 class Digests:
-    """Compares the log with its digests, where the stored fold has left any."""
+    """Compares the log with the digests that the stored fold has recorded."""
 
     def __init__(self, known: Groups, base: Position, report: Report) -> None:
         self._known = known
@@ -86,7 +86,7 @@ class Digests:
 
     @classmethod
     async def begin(cls, snapshot: Snapshot, base: Position, report: Report) -> Self:
-        """From the base on."""
+        """The digests from the base on."""
         (known,) = await started(snapshot.blocks(_DIGESTS, base.seq))
         return cls(known, base, report)
 
@@ -96,7 +96,7 @@ class Digests:
         return self._known.key is not None
 
     async def follow(self, seq: int, row: asyncpg.Record) -> None:
-        """Takes the log's next event."""
+        """Adds the log's next event."""
         self._digest.follow(row)
         while self.following and self._known.key <= seq:
             ((until, digest),) = await self._known.take(self._known.key)

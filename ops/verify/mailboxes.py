@@ -39,7 +39,7 @@ async def check_mailboxes(
             )
             bookmark = Bookmark(position, (await read_branches(connection)).identity)
             _, added, waits, knows = (await standings(redis, {mailbox: position}))[mailbox]
-        # A worker that came to drain it meanwhile has left again: let the sweep see that nobody is at work.
+        # A worker that wanted to drain it found it locked and left: let the sweep see that it is asleep.
         await redis.delete(awake_key(mailbox))
         rejoined += times
         applied += entries

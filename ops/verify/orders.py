@@ -1,5 +1,5 @@
-"""Orders and their lines: streams sorted by order id are read in parallel, so that only a few blocks of each are in
-memory.
+"""Checks orders and their lines: streams sorted by order id are read in parallel, so that only a few blocks of each are
+in memory.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _LINES: Final = f"""
 
 
 async def check_orders(snapshot: Snapshot, base: Position, report: Report, progress: Progress) -> None:
-    """Compares every order with its events, those after the base with what was folded before; and finds orders and
-    lines that have none."""
+    """Compares every order with the fold: the stored one up to the base, and the events after it. Also finds orders and
+    lines without events."""
     total: int = (await snapshot.row("SELECT count(*) FROM orders"))[0]
     before = snapshot.blocks(_FOLDED) if base.seq else nothing()
     after = snapshot.blocks(_EVENTS, base.seq)

@@ -1,4 +1,4 @@
-"""Commands and their outcomes, all of them in one query."""
+"""Checks commands and their outcomes, all of them in one query."""
 
 from __future__ import annotations
 
