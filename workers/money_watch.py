@@ -1,6 +1,7 @@
-"""Watches money that waits: payments that are pending, payments whose order came to nothing, and open checkouts.
+"""Measures money that waits: pending payments, orphaned payments (their order was cancelled or has expired), and open
+checkouts.
 
-Every number is bounded, and so is every look: what is looked for has an index, and the oldest of it are counted.
+Every count is bounded, and so is the cost of every query: indexes find what is counted, the oldest first.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ for _metric in (PAYMENTS_PENDING, PAYMENTS_PENDING_OLDEST_SECONDS):
     _metric.allow(provider=PROVIDERS)
 
 _EVERY_SECONDS: Final = 5.0
-# The longer a look took, the later the next.
+# Queries take at most this share of the time: the longer they took, the later they are made again.
 _MAX_SHARE: Final = 0.02
 
 _PENDING_MAX: Final = 10_000

@@ -1,8 +1,8 @@
-"""That a batch cannot be written as it was decided: whoever finds it says so by this, whatever it was."""
+"""The failed optimistic check, wherever in writing a batch it is noticed."""
 
 
 class StaleRead(Exception):
-    """What the batch was decided on has changed since: look again, alone. `reason` is a metric's label."""
+    """What the batch was decided on has changed since: decide again. `reason` is a label of BATCH_RETRIES."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -1,5 +1,5 @@
-"""One statement of many parts: what a batch writes to several tables, in one round trip, since a round trip costs the
-same however few rows it carries. All parts see one snapshot, and none sees what another writes.
+"""Statements of many parts: a batch writes to several tables in one round trip, because a round trip costs the same
+however few rows it carries. All parts see the same snapshot, so none sees what another writes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from workers.places import Places
 from workers.stale import StaleRead
 
 _KEPT: Final = 1_000
-"""Combinations of parts whose text is kept: batches of everything at once are of ever new ones."""
+"""How many combinations of parts to cache the text of: mixed batches keep making new ones."""
 
 
 class Part(NamedTuple):
     """A query of a statement, with `{0}`, `{1}` and so on for its arguments. It may read earlier parts by name. One
-    part is called `places`: its one row gives the place in the log of the batch's first event (`first`), and its moment
-    (`at`). Without that row, no part may change anything; with it, one that says how many rows it `changes` must meet
-    as many, or nothing is written at all.
+    part is called `places`: its single row has the place in the log of the batch's first event (`first`), and the
+    batch's moment (`at`). Without that row, no part may change anything. A part with `changes` must change exactly that
+    many rows; otherwise the whole statement fails.
     """
 
     name: str
@@ -32,13 +32,13 @@ class Part(NamedTuple):
 
 
 def taken(at: datetime) -> Part:
-    """The moment of places that the batch has taken already: rows have their seqs, counted from 0."""
+    """The `places` of a batch that has already taken them: rows contain final seqs, so `first` is 0."""
     return Part("places", "SELECT 0::bigint AS first, {0}::timestamptz AS at", (at,))
 
 
 async def execute(connection: asyncpg.Connection[Any], parts: Sequence[Part]) -> Places | None:
-    """Runs all parts; returns the places, or None if there was no row and nothing was changed. Raises StaleRead if rows
-    that were to be changed are gone; a transaction around it must be rolled back then."""
+    """Runs all parts; returns the places, or None if there was no row, so that nothing was changed. Raises StaleRead if
+    rows to be changed are gone; then roll back the surrounding transaction, if any."""
     statement = _statement(tuple((each.name, each.query, len(each.arguments), each.changes is None) for each in parts))
     arguments = [argument for part in parts for argument in part.arguments]
     expected = [part.changes for part in parts if part.changes is not None]
@@ -51,9 +51,9 @@ async def execute(connection: asyncpg.Connection[Any], parts: Sequence[Part]) ->
 
 @lru_cache(maxsize=_KEPT)
 def _statement(parts: tuple[tuple[str, str, int, bool], ...]) -> str:
-    """Of each part its name, its query, how many arguments that has, and whether it may meet any number of rows. The
-    numbers that others must meet are the last arguments. What fails if they do not is a division by zero, since only an
-    error undoes what parts have done, and no other is to be had in SQL alone."""
+    """The text of a statement. Each part is its name, its query, the number of its arguments, and whether it may change
+    any number of rows. The numbers of rows that the other parts must change are the last arguments. A wrong number is
+    turned into a division by zero, because only an error undoes the parts, and plain SQL cannot raise any other."""
     number, queries = 1, []
     for name, query, count, meets_any in parts:
         text = query.format(*(f"${n}" for n in range(number, number + count)))

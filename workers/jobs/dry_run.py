@@ -1,4 +1,4 @@
-"""A dry run: what the commands of an import would do, by the domain's own rules, without doing it.
+"""Dry runs: decides the commands of an import by the domain's own rules, without applying them.
 
 Each window is decided on Postgres's state, read in a read-only transaction and overlaid with what earlier windows would
 have changed. The overlay is kept in an unnamed SQLite scratch file that vanishes with its connection: a dry run takes
@@ -148,7 +148,7 @@ def _facts(shop: Shop, command: PutListing | SetStock | PutPrices) -> dict[str, 
 
 
 def _place(price: Price) -> tuple[UUID | None, str, int]:
-    """Where among the prices of a SKU it is."""
+    """The key of a price among those of a SKU."""
     return price.price_list_id, price.currency, price.min_quantity
 
 

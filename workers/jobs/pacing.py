@@ -1,9 +1,9 @@
-"""How many of an import's rows are in the mailboxes at once: whoever orders meanwhile waits behind them.
+"""Adapts how many of an import's rows are in the mailboxes at once, because orders wait behind them.
 
-A large portion costs less for each row, and a small one holds up orders less. So a portion is as large as what was
-lately applied within a bounded time, however fast the machine and however busy the shop: it doubles at most from one to
-the next, and shrinks at once. Never below LEAST_ROWS: what takes long even so waits for something else, and fewer rows
-would help nobody.
+A large portion costs less per row, but a small one delays orders less. So a portion is sized to be applied within a
+bounded time, whatever the machine and the load: from one portion to the next the size at most doubles, but it shrinks
+at once. It never falls below LEAST_ROWS: if even that takes long, the cause is something else, and fewer rows would not
+help.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Pace:
-    """The pace of one import: no portion is meant to take longer than `seconds`."""
+    """The pace of one import: a portion should take no longer than `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -37,8 +37,8 @@ class Pace:
             start += len(portion)
 
     def took(self, rows: int, seconds: float) -> None:
-        """Notes how long it took until so many rows were applied. A quick remainder says nothing, and a slow one
-        little: it waited for what everybody waits for."""
+        """Notes how long it took to apply a portion of this many rows. A quick remainder says nothing about larger
+        portions, and a slow one little, because it may have waited for other work."""
         if seconds > self._seconds:
             fitting = int(rows * self._seconds / seconds)
             if rows < self._rows:

@@ -127,7 +127,7 @@ class Window:
         variant = self._variants.get(row.sku) if row.sku else None
         product = self._product(row, variant)
         product_fields = self._merged_product(row, product) if row.speaks_of_product else None
-        # A count together with a product applies to the variant as it is.
+        # A count in a row about a product also concerns the variant.
         of_variant = row.speaks_of_variant or row.on_hand is not None
         variant_fields = self._merged_variant(row, variant) if of_variant else None
 

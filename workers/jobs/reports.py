@@ -1,7 +1,7 @@
 """Reports: sales by day, SKU, category or customer, over the days of a time zone, summed in Postgres. Everything is
-read in one read-only snapshot, so a report never shows half of anything. It is summed in slices of time, with rests
-while the shop is busy, into a temporary table, and streamed from there: memory stays flat, here and in Postgres. An
-interrupted run leaves nothing behind; the next starts over.
+read in one read-only snapshot, so a report is consistent. It is summed in slices of time, with rests while the shop is
+busy, into a temporary table, and streamed from there, so memory stays flat, here and in Postgres. An interrupted run
+leaves nothing behind; the next one starts over.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _SLICES_MAX: Final = 400
 _SLICE_MIN: Final = timedelta(minutes=15)
 _ROWS_AT_ONCE: Final = 2_000
 
-# While batches are at work, a report rests three times as long as it worked: it takes a quarter of one core from them.
-# No rest is so long that Postgres would end the snapshot as idle.
+# While batches are running, a report rests three times as long as it works, so it takes a quarter of one core from
+# them. A rest is never so long that Postgres would end the snapshot as idle.
 _WORK_SECONDS: Final = 0.05
 _REST_FACTOR: Final = 3.0
 _REST_MAX_SECONDS: Final = 5.0
@@ -145,7 +145,7 @@ def _bounds(start: datetime, last: datetime) -> list[datetime]:
 
 
 async def _make_way(tools: Tools, worked_seconds: float) -> None:
-    """Rests after that much work, if anybody else is at work."""
+    """Rests after this much work, if any batch is running."""
     if await tools.pool.fetchval(_BATCHES_AT_WORK):
         await asyncio.sleep(min(_REST_FACTOR * worked_seconds, _REST_MAX_SECONDS))
 

@@ -1,4 +1,4 @@
-"""Calls of services outside, timed by what came of them."""
+"""Calls to external services, timed by their results."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Untrue(Exception):
 
 
 async def called(seconds: ClosedHistogram, provider: str, operation: str, call: Awaitable[_Answer]) -> _Answer:
-    """The provider's answer. Raises Away if it is not known what came of the call, and what the call raises. `seconds`
-    has the labels provider, operation and result."""
+    """The provider's answer. Raises Away if the outcome of the call is unknown, and whatever else the call raises.
+    `seconds` has the labels provider, operation and result."""
     began, result = monotonic(), None
     try:
         answer = await call

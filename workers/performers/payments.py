@@ -1,8 +1,8 @@
-"""Payments: providers are asked for what the log says was requested, and what they say is reported.
+"""Payments: makes the requests in the log to providers, and reports what they answer.
 
-Each request has its reference as its key, so it may be made any number of times. One whose outcome nobody knows is made
-again for as long as it takes; one that the provider does not take has failed, unless it says that it was done. What
-stays pending after all that is asked about, less and less often; an answer without news leaves no trace in the log.
+The reference of a request is its idempotency key, so it may be repeated. While its outcome is unknown, it is repeated;
+if the provider refuses it, it has failed, unless the provider reports that it was done. Whatever is still pending after
+that is asked about, less and less often; an answer with nothing new leaves no trace in the log.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ async def _move(task: Task, tools: TaskTools) -> ReportPayment | None:
 
 @performs("ask_payment")
 async def _ask(task: Task, tools: TaskTools) -> ReportPayment | Later | None:
-    """An attempt of which a webhook told that it failed is asked about once more: its provider ends it then."""
+    """Asks about a pending payment; and once more about one that failed according to a webhook, because asking makes
+    the provider end the attempt."""
     payment = await the(tools, Payment, UUID(task.payload["payment_id"]))
     is_pending = payment.amounts.is_pending
     if not is_pending and not payment.has_failed:
@@ -76,7 +77,7 @@ async def _ask(task: Task, tools: TaskTools) -> ReportPayment | Later | None:
 
 
 async def _named(provider: Provider, payment: Payment) -> Attempt:
-    """The payment with its name at the provider, which has to be asked for if the answer with it was lost."""
+    """The payment with its id at the provider, which has to be asked for it if the answer with the id was lost."""
     if payment.provider_reference is None and not payment.capabilities.staff_report:
         report = await _asked(provider, Attempt.of(payment))
         return Attempt.of(payment, report.provider_reference)
@@ -84,10 +85,11 @@ async def _named(provider: Provider, payment: Payment) -> Attempt:
 
 
 async def _outcome(provider: Provider, attempt: Attempt, kind: Kind, act: Act, call: Awaitable[Report]) -> Report:
-    """What came of a request. Raises Away while nobody knows.
+    """The outcome of a request. Raises Away while it is unknown.
 
-    It may be refused because of what we have not heard: an attempt that is to end has been paid, or the act was done,
-    its answer lost, and its key forgotten. So the provider is asked, and its word that it was done counts.
+    A request may be refused because of something that we do not know yet: the attempt to be ended has been paid, or the
+    act was done, but its answer was lost and its key forgotten. So the provider is asked, and if it reports that the
+    act was done, that counts.
     """
     try:
         return await call
@@ -109,7 +111,7 @@ async def _called(provider: Provider, operation: str, call: Awaitable[Report]) -
 
 
 def _command(payment: Payment, report: Report, ask_in_seconds: float) -> ReportPayment | None:
-    """What is to be told: what may be news. Nothing of an invoice for which nothing has happened."""
+    """The command that reports what may be new; None for an invoice about which nothing has happened."""
     if payment.capabilities.staff_report and is_known(
         payment, report.entries, report.currency, report.provider_reference
     ):

@@ -1,8 +1,8 @@
-"""Taxes: the provider is asked what those of a checkout are, and told what becomes of its order.
+"""Taxes: asks the provider for the taxes of a checkout, and reports to it what becomes of the order.
 
-A provider that is away is asked again for as long as it takes, or, after `tax_fallback_seconds`, the shop's own rates
-answer in its place. One whose answers cannot be true has failed; after `task_attempts_max` of them, it counts as having
-refused. What it is told of orders and does not take is left to staff.
+While the provider is unavailable, it is asked again, until `tax_fallback_seconds` are over and the shop's own rates are
+used instead. An answer that cannot be true counts as a failure; after `task_attempts_max` failures, the provider counts
+as having refused. Reports that it rejects are left to staff.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TAX_CALL_SECONDS.allow(provider=TAX_PROVIDERS)
 
 
 class _Asked(NamedTuple):
-    """What is to be asked of a checkout, for the `ask`-th time."""
+    """A question about a checkout, the `ask`-th one."""
 
     checkout_id: UUID
     ask: int
@@ -50,7 +50,7 @@ class _Asked(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The key of this very question: a task that is run again may ask another one."""
+        """The idempotency key of this question; a later run of the task may have a newer question."""
         return f"{self.checkout_id}:{self.ask}"
 
     def command(self, answer: TaxAnswer) -> RecordTaxes:
@@ -66,7 +66,7 @@ async def _give_up(task: Task, tools: TaskTools) -> RecordTaxes | None:
 
 @performs("estimate_taxes", lane=ESTIMATES, give_up=_give_up)
 async def _estimate(task: Task, tools: TaskTools) -> RecordTaxes | Later | None:
-    """Of several questions about a checkout that wait, only the last is asked."""
+    """If several questions about a checkout are waiting, only the last one is asked."""
     asked = await _asked(task, tools)
     if asked is None:
         return None
@@ -83,7 +83,7 @@ async def _estimate(task: Task, tools: TaskTools) -> RecordTaxes | Later | None:
 
 
 async def _true(provider: TaxProvider, asked: _Asked) -> TaxAnswer:
-    """What the provider answers. Raises Untrue, and what `TaxProvider` says."""
+    """The provider's answer. Raises Untrue, and what `TaxProvider` raises."""
     answer = await provider.estimate(asked.question, asked.key)
     if (wrong := untrue(asked.question, answer)) is not None:
         raise Untrue(f"{provider.name} answered what cannot be true: {wrong}")
@@ -91,8 +91,8 @@ async def _true(provider: TaxProvider, asked: _Asked) -> TaxAnswer:
 
 
 async def _instead(task: Task, tools: TaskTools, asked: _Asked) -> RecordTaxes | Later | None:
-    """The answer by the shop's own rates once the provider was waited for long enough, or when that will be, if it is
-    asked no more before; None if it is just asked again."""
+    """The answer by the shop's own rates, if the provider has been unavailable for long enough; Later, if that time
+    will be reached before the next attempt; None if the provider is to be asked again as usual."""
     patience_seconds = tools.config.tax_fallback_seconds
     if patience_seconds is None:
         return None
@@ -104,7 +104,7 @@ async def _instead(task: Task, tools: TaskTools, asked: _Asked) -> RecordTaxes |
 
 
 async def _by_own_rates(tools: TaskTools, asked: _Asked) -> RecordTaxes | None:
-    """The answer by the shop's own rates, if the shop wants them to answer and they can."""
+    """The answer by the shop's own rates, if the settings allow it and the rates can answer the question."""
     part = None if tools.config.tax_fallback_seconds is None else await find(tools, TermsPart, TAXES)
     if part is None or part.taxes is None:
         return None
@@ -116,7 +116,7 @@ async def _by_own_rates(tools: TaskTools, asked: _Asked) -> RecordTaxes | None:
 
 
 async def _asked(task: Task, tools: TaskTools) -> _Asked | None:
-    """What is still to be asked: nothing, if it was answered, or nobody wants to know any more."""
+    """The open question; None if it has been answered, or if the checkout is no longer open."""
     checkout = await the(tools, Checkout, UUID(task.payload["checkout_id"]))
     if checkout.status != OPEN or checkout.tax_question is None or checkout.tax_answer is not None:
         return None

@@ -1,5 +1,5 @@
-"""Has tax providers told what becomes of orders whose taxes they have computed. Looking first at who computed them
-saves commands, but the order's mailbox decides. A shop that has never had a provider does without.
+"""Requests reports to tax providers about the orders whose taxes they have computed. Checking first who computed them
+saves commands, but the order's mailbox decides. A shop that has never had a provider does not run this reaction.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _ASKED_A_PROVIDER = """
     WHERE o.id = ANY($1::uuid[]) AND c.quote->>'tax_provider' IS NOT NULL
 """
 
-# Nobody but a shop with a provider begins to report.
+# The reaction's row exists once a shop has had a provider.
 _HAS_BEGUN = "SELECT EXISTS (SELECT FROM reactions WHERE name = $1)"
 
 _Keyed = tuple[str, ReportTaxes]
 
 
 class TaxReports(Reaction):
-    """Requests what providers are to be told."""
+    """Requests the reports."""
 
     name = "tax_reports"
     interests = frozenset({OrderConfirmed.type, OrderCancelled.type, InvoiceCredited.type})
@@ -51,8 +51,8 @@ class TaxReports(Reaction):
 
 
 class TaxReporting:
-    """The source of that reaction. A shop that has given its provider up still tells it what becomes of the orders of
-    before."""
+    """The source of that reaction. A shop that no longer uses its provider still reports to it what becomes of earlier
+    orders."""
 
     def __init__(self, tools: Tools) -> None:
         self._pool = tools.pool
@@ -76,7 +76,8 @@ def _report(record: EventRecord) -> ReportTaxes | None:
 
 
 def _turns(due: Sequence[_Keyed]) -> Iterator[list[_Keyed]]:
-    """What can be requested at once, turn by turn: of each order the first, then the second, and so on."""
+    """Groups the reports into turns that can be requested concurrently: the first of each order, then the second, and
+    so on."""
     turns: list[list[_Keyed]] = []
     counts: dict[UUID, int] = {}
     for key, report in due:

@@ -1,6 +1,6 @@
-"""Finishing tasks: all that are done while one statement is on its way share the next. So what ends together, since its
-outcomes are read together, costs one transaction. Tasks are locked in the order of their ids, those that are done and
-those that are unblocked alike: so two processes never wait for each other.
+"""Finishes tasks in groups: all tasks that end while one statement is on its way share the next one. Tasks tend to end
+together, because their outcomes are read together, and then cost one transaction. Done and unblocked tasks alike are
+locked in order of their ids, so that two processes cannot deadlock.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Finisher:
         self._finishing: asyncio.Task[None] | None = None
 
     async def finish(self, task_id: UUID, token: UUID) -> bool:
-        """Removes a task that is done, and unblocks the next of its subject; False if its lease is lost. Raises what
-        the statement does."""
+        """Removes a finished task, and unblocks the next one of its subject; False if the lease was lost. Raises what
+        the statement raises."""
         is_ours: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Done(task_id, token, is_ours))
         if self._finishing is None:
@@ -75,5 +75,5 @@ class Finisher:
             return
         tokens = {row["lease_token"] for row in rows}
         for each in waiting:
-            if not each.is_ours.done():  # whoever waited was cancelled
+            if not each.is_ours.done():  # unless the caller was cancelled
                 each.is_ours.set_result(each.token in tokens)

@@ -1,8 +1,8 @@
-"""The outbox as background processes take from it. Each method is one statement, which `finish` shares.
+"""The background processes' side of the outbox. Each method is one statement; concurrent calls of `finish` share one.
 
 Only the oldest task of a subject may be taken: the others are written as `blocked`, and finishing a task unblocks the
-next. A task written while the one before it is being finished may stay blocked: `unblock` finds it. A dead task holds
-up its subject until it is retried and done; so does one that waits for its next attempt.
+next one. A task that is written while its predecessor is being finished may stay blocked, until `unblock` finds it. A
+dead task blocks its subject until it is retried and done; so does one that waits for its next attempt.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Task(msgspec.Struct, frozen=True):
     token: UUID
 
 
-# Up to `limit` of each kind: some more are locked than taken, until the statement ends.
+# The inner query locks up to `limit` tasks of each kind, more than are taken; the locks end with the statement.
 _CLAIM: Final = f"""
     WITH due AS MATERIALIZED (
         SELECT t.id FROM unnest($1::text[]) AS k (kind) CROSS JOIN LATERAL (
@@ -49,7 +49,7 @@ _CLAIM: Final = f"""
     RETURNING t.id, t.kind, t.subject, t.payload::text, t.created_seq, t.runs, t.attempts, t.lease_token
 """  # noqa: S608 - constants of ours
 
-# Locked in the order of their ids, as those that are finished (see `workers/tasks/finishing.py`).
+# Locks tasks in order of their ids, like finishing them does (see `workers/tasks/finishing.py`).
 _UNBLOCK: Final = """
     WITH free AS MATERIALIZED (
         SELECT id FROM tasks WHERE id IN (
@@ -76,7 +76,7 @@ class TaskQueue:
         self._finisher = Finisher(pool)
 
     async def claim(self, kinds: Sequence[str], limit: int) -> list[Task]:
-        """Takes up to `limit` due tasks of these kinds, those that have waited longest first."""
+        """Claims up to `limit` due tasks of these kinds, the longest waiting first."""
         rows = await self._pool.fetch(_CLAIM, kinds, limit, self._lease_seconds)
         return [
             Task(UUID(int=task_id.int), kind, subject, msgspec.json.decode(payload), seq, run, attempts, token)
@@ -84,12 +84,12 @@ class TaskQueue:
         ]
 
     async def finish(self, task: Task) -> None:
-        """Removes a task that is done, and unblocks the next of its subject. Raises LeaseLost."""
+        """Removes a finished task, and unblocks the next one of its subject. Raises LeaseLost."""
         if not await self._finisher.finish(task.id, task.token):
             raise LeaseLost(task.id)
 
     async def retry_later(self, task: Task, error: str, *, after_seconds: float, attempted: bool) -> None:
-        """Leaves the task to another run, `after_seconds` from now. Only an `attempted` run counts as an attempt.
+        """Gives the task back, to be run again `after_seconds` from now. Only an `attempted` run counts as an attempt.
         Raises LeaseLost."""
         must_hold(
             await self._pool.execute(
@@ -132,7 +132,7 @@ class TaskQueue:
         )
 
     async def attempts(self, task: Task) -> int:
-        """The attempts since it last made headway, of which this run is one. Raises LeaseLost."""
+        """The number of attempts since it last made headway, including this run. Raises LeaseLost."""
         attempts: int | None = await self._pool.fetchval(
             "SELECT attempts FROM tasks WHERE id = $1 AND lease_token = $2", task.id, task.token
         )
@@ -141,6 +141,6 @@ class TaskQueue:
         return attempts
 
     async def unblock(self) -> int:
-        """Unblocks every task without an earlier one; returns how many there were."""
+        """Unblocks every blocked task without an earlier one of its subject; returns how many there were."""
         done: str = await self._pool.execute(_UNBLOCK)
         return int(done.rpartition(" ")[2])
