@@ -142,7 +142,7 @@ class Batch:
         places, before = await take_places(connection, len(self._pending), self._at, self._numbering.counts())
         first, at = places.first, places.at
         numbers = self._numbering.give(self._pending, before)
-        await self._rows.balances.write(connection, self._loaded.stands)
+        await self._rows.balances.write(connection, self._loaded.assumptions)
         if moved_guards:
             await move_guards(connection, moved_guards, first + len(self._pending) - 1)
         await write_orders(connection, self._inserts, self._loaded, self._rows.places_of_orders, first, numbers, at)
@@ -164,7 +164,7 @@ class Batch:
         """Writes everything in one statement (a transaction of its own), provided that the log and the mailboxes have
         not moved: then nothing that was read has changed, and the next numbers are still free. Otherwise raises
         StaleRead. Returns None if one statement is not enough. In both cases nothing is written."""
-        balances = self._rows.balances.unguarded(self._loaded.stands)
+        balances = self._rows.balances.unguarded(self._loaded.assumptions)
         if balances is None or not (self._pending and self._rows.fit_one_statement):
             return None
         numbers = self._numbering.give(self._pending, numbered)

@@ -126,20 +126,20 @@ class _Shift:
         """Works until the mailboxes are asleep. Raises whatever a batch raises, once the other batches have ended."""
         try:
             while not self._of.is_stopping:
-                await self._look_after_called()
-                await self._show_life()
+                await self._take_up_called()
+                await self._show_sign_of_life()
                 begun = await self._begin_batch()
                 if self._apart:
-                    await self._look_at_apart(wait=not self._batches)
+                    await self._collect_apart(wait=not self._batches)
                 if not self._batches:
                     if not self._apart and await self._end():
                         return
                 elif begun and self._deep and len(self._batches) < self._of._batch_concurrency:
                     continue  # enough is waiting for a concurrent batch
-                elif not await self._see_one_end() and not self._leads:
+                elif not await self._wait_for_batch() and not self._leads:
                     break  # the leader takes the rest
             while self._batches:
-                await self._see_one_end()
+                await self._wait_for_batch()
             if self._apart:
                 await asyncio.wait(self._apart)
             if not await self._end():
@@ -154,9 +154,9 @@ class _Shift:
         """Gives up the lead; the sweep wakes the mailboxes that still hold commands."""
         await self._of._inbox.fall_asleep(self._drainer, self._positions)
 
-    async def _look_after_called(self) -> None:
+    async def _take_up_called(self) -> None:
         """Looks up the positions of mailboxes that were called, or whose known position is no longer valid."""
-        called = (self._of._called | self._due_again()) - self._positions.keys()
+        called = (self._of._called | self._to_check_again()) - self._positions.keys()
         self._of._called.clear()
         if called:
             positions, identity = await self._of._applier.positions(called)
@@ -173,7 +173,7 @@ class _Shift:
             if positions:
                 self._alive_at = -1e9
 
-    def _due_again(self) -> set[int]:
+    def _to_check_again(self) -> set[int]:
         """The mailboxes left out because they were out of step, every now and then. The sweep repairs them, but may
         wake a process that does not lead, and so does not stay: the leader has to check again."""
         now = time.monotonic()
@@ -187,15 +187,15 @@ class _Shift:
         """Begins a batch if there are entries for one; returns whether it did. If nothing is waiting and no batch is in
         progress, lingers a little for the first entry."""
         most = self._of._batch_max_commands
-        found, behind = await self._look(most)
+        found, after = await self._look(most)
         for mailbox in [mailbox for mailbox in self._of._cut_short if mailbox in found]:
             own = self._of._inbox.fitting(_in_order({mailbox: found.pop(mailbox)})[:most])
             if len(self._apart) < APART_MAX_BATCHES:
-                self._begin(Run({mailbox: behind[mailbox]}, own), self._apart)
+                self._begin(Run({mailbox: after[mailbox]}, own), self._apart)
         entries = self._of._inbox.fitting(_in_order(found)[:most])
         if not entries or (self._batches and len(entries) < most):
             return False  # while a batch is in progress, let the next one grow
-        self._begin(Run({mailbox: behind[mailbox] for mailbox, _ in entries}, entries), self._batches)
+        self._begin(Run({mailbox: after[mailbox] for mailbox, _ in entries}, entries), self._batches)
         if self._deep:
             await self._call_for_help()
         return True
@@ -204,7 +204,7 @@ class _Shift:
         self._taken.update(run.positions)
         batches.add(asyncio.create_task(self._apply(run)))
 
-    async def _look_at_apart(self, *, wait: bool) -> None:
+    async def _collect_apart(self, *, wait: bool) -> None:
         """Collects the finished batches of cut-short mailboxes, and raises what they raised. With `wait`, waits a
         moment for one."""
         ended, self._apart = await asyncio.wait(self._apart, timeout=_ELSEWHERE_SECONDS if wait else 0)
@@ -222,17 +222,17 @@ class _Shift:
         shallow = {mailbox: position for mailbox, position in free.items() if mailbox not in self._deep}
         self._deep_turn = bool(deep) and not (self._deep_turn and shallow)
         if self._deep_turn:
-            behind, count = {deep[0]: free[deep[0]]}, most
+            after, count = {deep[0]: free[deep[0]]}, most
         else:
-            behind, count = shallow, min(most, max(_SHALLOW_COMMANDS, most // len(shallow)))
+            after, count = shallow, min(most, max(_SHALLOW_COMMANDS, most // len(shallow)))
         count = self._of._inbox.asks(count)
         linger = None if self._batches or deep or not self._leads else self._of._linger_milliseconds
-        found = await self._of._inbox.read_each(behind, count, wait_milliseconds=linger)
-        for mailbox in behind:
+        found = await self._of._inbox.read_each(after, count, wait_milliseconds=linger)
+        for mailbox in after:
             self._deep.pop(mailbox, None)
             if len(found.get(mailbox, ())) == count:
                 self._deep[mailbox] = None
-        return found, behind
+        return found, after
 
     async def _apply(self, run: Run) -> bool:
         """Applies a batch; returns whether it was full and at least one mailbox could be locked."""
@@ -268,7 +268,7 @@ class _Shift:
                 self._positions[mailbox] = self._applied[mailbox] = position
         return len(run.entries) >= self._of._batch_max_commands and bool(done)
 
-    async def _see_one_end(self) -> bool:
+    async def _wait_for_batch(self) -> bool:
         """Waits until a batch ends; returns whether it was full."""
         ended, self._batches = await asyncio.wait(self._batches, return_when=asyncio.FIRST_COMPLETED)
         full = False not in [batch.result() for batch in ended]
@@ -284,7 +284,7 @@ class _Shift:
                 self._positions.pop(mailbox, None)
                 self._left_out.add(mailbox)
 
-    async def _show_life(self) -> None:
+    async def _show_sign_of_life(self) -> None:
         now = time.monotonic()
         if now - self._alive_at < self._of._awake_seconds * _SIGN_OF_LIFE:
             return

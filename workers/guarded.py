@@ -24,7 +24,7 @@ from workers.stale import StaleRead
 from workers.statements import Part
 
 
-class Stands(msgspec.Struct, gc=False):
+class Assumptions(msgspec.Struct, gc=False):
     """What a batch's decisions assume: the seq of each guard that was read, by name; the posted amount under each key
     whose exact value mattered; and the keys that were read but have no row."""
 
@@ -75,7 +75,7 @@ class Balances:
             if moved.lacked is None or needed < moved.lacked:
                 moved.lacked = needed
 
-    def unguarded(self, stands: Stands) -> list[Part] | None:
+    def unguarded(self, assumptions: Assumptions) -> list[Part] | None:
         """The moves as parts of a statement that has made sure that nothing has moved; None if a balance must be opened
         first, because the statement's snapshot would not contain the new row."""
         if self._opened:
@@ -83,7 +83,7 @@ class Balances:
         parts = []
         for table in LEDGERS:
             moves = {k: m for k, m in self._moved.get(table.ledger, {}).items() if m.posted or m.pending}
-            if not moves.keys().isdisjoint(stands.absent.get(table.ledger, ())):
+            if not moves.keys().isdisjoint(assumptions.absent.get(table.ledger, ())):
                 return None
             if moves:
                 numbers = zip(*((moved.posted, moved.pending) for moved in moves.values()), strict=True)
@@ -91,13 +91,13 @@ class Balances:
                 parts.append(moved)
         return parts
 
-    async def write(self, connection: asyncpg.Connection[Any], stands: Stands) -> None:
+    async def write(self, connection: asyncpg.Connection[Any], assumptions: Assumptions) -> None:
         """Moves the balances; the counter must be held. Raises StaleRead if an assumption no longer holds; some
         balances may have been written by then, so roll back."""
-        guards = stands.guards
+        guards = assumptions.guards
         for table in LEDGERS:
-            moved, exact = self._moved.get(table.ledger, {}), stands.exact.get(table.ledger, {})
-            absent = stands.absent.get(table.ledger)
+            moved, exact = self._moved.get(table.ledger, {}), assumptions.exact.get(table.ledger, {})
+            absent = assumptions.absent.get(table.ledger)
             opened = set(self._opened.get(table.ledger, ()))
             if absent:
                 opened.update(key for key in absent & moved.keys() if moved[key].posted or moved[key].pending)
@@ -152,11 +152,11 @@ async def move_guards(connection: asyncpg.Connection[Any], names: Iterable[str],
     )
 
 
-_SEQS_STAND = """
+_UNMOVED_GUARDS = """
     SELECT count(*) FROM unnest(${0}::text[], ${1}::bigint[]) AS v (name, seq) LEFT JOIN guards g USING (name)
     WHERE coalesce(g.seq, 0) = v.seq
 """
-_GUARDS: Final = _SEQS_STAND.format(1, 2)
+_GUARDS: Final = _UNMOVED_GUARDS.format(1, 2)
 
 
 @cache
@@ -179,7 +179,7 @@ def _guarded(table: LedgerTable, looks: bool, guards: bool) -> str:
             RETURNING 1
         )
         SELECT (SELECT count(*) FROM moved), ({look if looks else "0"}),
-            ({_SEQS_STAND.format(first, first + 1) if guards else "0"})
+            ({_UNMOVED_GUARDS.format(first, first + 1) if guards else "0"})
     """  # noqa: S608 - names of ours
 
 

@@ -35,7 +35,7 @@ from runtime.mailboxes.fence import LOG_OF_TODAY, Confirmed
 from runtime.metrics import EVENT_COUNTER_WAIT_SECONDS
 from runtime.offers import HAVE_ORDERED, OFFERS, offer
 from runtime.terms import TermsMemory
-from workers.guarded import Stands
+from workers.guarded import Assumptions
 from workers.ownership import Writes
 from workers.stale import StaleRead
 
@@ -121,7 +121,7 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
     shop: Shop
     before: dict[type, dict[Any, Any]]
     writes: Writes
-    stands: Stands
+    assumptions: Assumptions
 
 
 class Looked(NamedTuple):
@@ -146,49 +146,49 @@ async def load(connection: Connection, read_set: ReadSet, *, alone: bool, memory
             await connection.execute("SELECT FROM event_counter FOR UPDATE")
         if read_set.entities or read_set.order_ids:
             await connection.execute(_GIVE_WAY)
-    stands = Stands()
+    assumptions = Assumptions()
     if read_set.skus or read_set.balances or read_set.guards or read_set.quoted or read_set.placed:
-        _, stands, _ = await _load_shared(connection, read_set, shop, memory or TermsMemory())
+        _, assumptions, _ = await _load_shared(connection, read_set, shop, memory or TermsMemory())
     await _load_entities(connection, read_set, before)
-    return _loaded(shop, before, stands)
+    return _loaded(shop, before, assumptions)
 
 
 async def look(connection: Connection, read_set: ReadSet, memory: TermsMemory) -> Looked:
     """Loads the part of the shop in `read_set` without any lock."""
     shop, before = Shop(), dict[type, dict[Any, Any]]()
-    log, stands, numbers = await _load_shared(connection, read_set, shop, memory)
+    log, assumptions, numbers = await _load_shared(connection, read_set, shop, memory)
     if read_set.order_ids:
         shop.orders = await _load_orders(connection, read_set, _LOOK_AT_ORDERS)
     await _load_entities(connection, read_set, before)
-    return Looked(_loaded(shop, before, stands), log, numbers)
+    return Looked(_loaded(shop, before, assumptions), log, numbers)
 
 
-def _loaded(shop: Shop, before: dict[type, dict[Any, Any]], stands: Stands) -> Loaded:
+def _loaded(shop: Shop, before: dict[type, dict[Any, Any]], assumptions: Assumptions) -> Loaded:
     before[Order] = shop.orders
     writes = Writes()
     shop.orders = writes.watched(shop.orders)
     for entity_table in ENTITIES:
         shop.others[entity_table.state] = writes.watched(before.get(entity_table.state, {}))
-    return Loaded(shop, before, writes, stands)
+    return Loaded(shop, before, writes, assumptions)
 
 
 async def _load_shared(
     connection: Connection, read_set: ReadSet, shop: Shop, memory: TermsMemory
-) -> tuple[Confirmed, Stands, Sequence[int]]:
-    """Loads what batches of other mailboxes may change; returns what `_load_what_may_move` does. What orders need
+) -> tuple[Confirmed, Assumptions, Sequence[int]]:
+    """Loads what batches of other mailboxes may change; returns what `_load_guarded` does. What orders need
     depends on the terms, and is first guessed from the terms last seen: if they have changed since, it is loaded again.
     """
     if not (read_set.quoted or read_set.placed):
-        return await _load_what_may_move(connection, read_set, shop)
+        return await _load_guarded(connection, read_set, shop)
     expected = memory.last
     read_set.ask_by(expected)
-    log, stands, numbers = await _load_what_may_move(connection, read_set, shop)
+    log, assumptions, numbers = await _load_guarded(connection, read_set, shop)
     parts = partial(entities.load, connection, table_of(TermsPart), None, ())
-    terms = await memory.at(log.identity, stands.guards[TERMS], parts)
+    terms = await memory.at(log.identity, assumptions.guards[TERMS], parts)
     if read_set.placed and terms is not expected and terms.concern_goods:
         read_set.ask_by(terms)
-        before, (_, stands, _) = stands, await _load_what_may_move(connection, read_set, shop)
-        if stands.guards[TERMS] != before.guards[TERMS]:
+        before, (_, assumptions, _) = assumptions, await _load_guarded(connection, read_set, shop)
+        if assumptions.guards[TERMS] != before.guards[TERMS]:
             raise StaleRead("guard_moved")
     if read_set.quoted:
         shop.of(Terms)[NOW] = terms
@@ -196,12 +196,12 @@ async def _load_shared(
         if terms.for_first_orders and read_set.customers:
             for customer_id, earlier in await connection.fetch(_HAVE_ORDERED, list(read_set.customers)):
                 shop.of(Ordered)[customer_id] = Ordered(customer_id, earlier)
-    return log, stands, numbers
+    return log, assumptions, numbers
 
 
-async def _load_what_may_move(
+async def _load_guarded(
     connection: Connection, read_set: ReadSet, shop: Shop
-) -> tuple[Confirmed, Stands, Sequence[int]]:
+) -> tuple[Confirmed, Assumptions, Sequence[int]]:
     """Loads offers, balances and the seqs of their guards, the log's last seq, and how many numbers have been given
     out: in one statement, so that they are consistent. Consulted entities are loaded later. That is safe: their guard
     is then at worst too old, and the check fails."""
@@ -216,7 +216,7 @@ async def _load_what_may_move(
     places = [shop.balances_of(table.ledger) for table in tables]
     log, orders_numbered, others_numbered = None, 0, (0, 0)
     for place, key, first, second, currency, on_sale in await connection.fetch(
-        _what_may_move(tables), list(guards), list(read_set.skus), *map(list, keys)
+        _guarded_rows(tables), list(guards), list(read_set.skus), *map(list, keys)
     ):
         if place >= 0:
             places[place][key] = Balance(first, second)
@@ -233,7 +233,7 @@ async def _load_what_may_move(
     for ledger, key in read_set.exact:
         exact.setdefault(ledger, {})[key] = shop.balance(ledger, key).posted
     absent = {table.ledger: asked - found.keys() for table, asked, found in zip(tables, keys, places, strict=True)}
-    return log, Stands(seqs, exact, absent), (orders_numbered, *others_numbered)
+    return log, Assumptions(seqs, exact, absent), (orders_numbered, *others_numbered)
 
 
 async def _load_whole_offers(connection: Connection, read_set: ReadSet, shop: Shop) -> None:
@@ -259,7 +259,7 @@ _OFFERS: Final = -1
 
 
 @cache
-def _what_may_move(tables: tuple[LedgerTable, ...]) -> str:
+def _guarded_rows(tables: tuple[LedgerTable, ...]) -> str:
     """The statement that loads it. Each row begins with its kind: a negative constant, or the index of its ledger."""
     balances = [
         f" UNION ALL SELECT {place}, {t.key}, {t.posted}, {t.pending}, NULL, NULL FROM {t.table.name}"  # noqa: S608

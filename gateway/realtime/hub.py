@@ -105,7 +105,7 @@ class Subscription:
         self._deliver(packet, live=live)
 
     def _pass_on_news(self, packet: Packet, *, live: bool) -> None:
-        if not self.left and (news := packet.behind(self.seq)) is not None:
+        if not self.left and (news := packet.after(self.seq)) is not None:
             self.pass_on(news, live=live)
 
     def hold(self) -> None:

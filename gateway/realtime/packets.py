@@ -40,7 +40,7 @@ class Packet:
         """The last event's."""
         return self.seqs[-1]
 
-    def behind(self, seq: int) -> Packet | None:
+    def after(self, seq: int) -> Packet | None:
         """The part after `seq`; None if it is empty."""
         if self.seqs[0] > seq:
             return self

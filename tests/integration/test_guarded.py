@@ -14,7 +14,7 @@ from runtime.tables.base import metadata
 from runtime.tables.ledgers import create_ledger_table, ledger_table
 from tests.integration.shopfloor import Shopfloor
 from workers import guarded
-from workers.guarded import Balances, Stands, move_guards
+from workers.guarded import Assumptions, Balances, move_guards
 from workers.stale import StaleRead
 
 TOKENS: Final = Ledger("tokens")
@@ -33,10 +33,10 @@ async def tokens(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     guarded._open.cache_clear()
 
 
-async def _write(pool: asyncpg.Pool[Any], balances: Balances, stands: Stands | None = None) -> None:
+async def _write(pool: asyncpg.Pool[Any], balances: Balances, assumptions: Assumptions | None = None) -> None:
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM event_counter FOR UPDATE")
-        await balances.write(connection, stands or Stands())
+        await balances.write(connection, assumptions or Assumptions())
 
 
 async def _balance(pool: asyncpg.Pool[Any], key: str) -> tuple[int, int] | None:
@@ -80,7 +80,7 @@ async def test_a_refusal_needs_that_there_is_still_too_little(
 async def test_what_must_be_known_exactly_is_compared(
     tokens: asyncpg.Pool[Any], key: str, posted: int, stands: bool
 ) -> None:
-    exact = Stands(exact={TOKENS: {key: posted}})
+    exact = Assumptions(exact={TOKENS: {key: posted}})
     if stands:
         await _write(tokens, Balances(), exact)
     else:
@@ -89,7 +89,7 @@ async def test_what_must_be_known_exactly_is_compared(
 
 
 async def test_a_key_that_was_read_and_has_no_row_gets_one_with_its_first_move(tokens: asyncpg.Pool[Any]) -> None:
-    await _write(tokens, _moved(("new", 7, 2)), Stands(absent={TOKENS: {"new", "other"}}))
+    await _write(tokens, _moved(("new", 7, 2)), Assumptions(absent={TOKENS: {"new", "other"}}))
     await _write(tokens, _moved(("opened", 0, 0)))
     assert [await _balance(tokens, key) for key in ("new", "other", "opened")] == [(7, 2), None, (0, 0)]
 
@@ -103,10 +103,10 @@ async def test_the_table_refuses_what_the_code_let_through(tokens: asyncpg.Pool[
 async def test_a_guard_that_moved_makes_the_batch_stale(
     tokens: asyncpg.Pool[Any], moves: tuple[tuple[str, int, int], ...]
 ) -> None:
-    await _write(tokens, _moved(*moves), Stands(guards={"till": 0}))
+    await _write(tokens, _moved(*moves), Assumptions(guards={"till": 0}))
     async with tokens.acquire() as connection:
         await move_guards(connection, ["till"], 5)
     with pytest.raises(StaleRead, match="guard_moved"):
-        await _write(tokens, _moved(*moves), Stands(guards={"till": 0}))
-    await _write(tokens, _moved(*moves), Stands(guards={"till": 5}))
+        await _write(tokens, _moved(*moves), Assumptions(guards={"till": 0}))
+    await _write(tokens, _moved(*moves), Assumptions(guards={"till": 5}))
     assert await _balance(tokens, "ten") == (10 + 2 * len(moves), 0)

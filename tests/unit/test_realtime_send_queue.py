@@ -201,9 +201,9 @@ def test_packets_are_bounded() -> None:
 
 def test_events_already_seen_are_removed_from_a_packet() -> None:
     whole = packet(3, 5, 8)
-    assert whole.behind(2) is whole
-    assert [whole.behind(seq).seqs for seq in (3, 4, 5, 7)] == [(5, 8), (5, 8), (8,), (8,)]  # type: ignore[union-attr]  # there is some
-    assert whole.behind(8) is None
+    assert whole.after(2) is whole
+    assert [whole.after(seq).seqs for seq in (3, 4, 5, 7)] == [(5, 8), (5, 8), (8,), (8,)]  # type: ignore[union-attr]  # there is some
+    assert whole.after(8) is None
 
 
 def test_the_forms() -> None:

@@ -112,7 +112,7 @@ class _Run:
                     _log.info("reaction %s: %d events failed together (%s)", self._reaction.name, len(together), error)
                     one_by_one = True
                     continue
-                if not await self._go_on_behind(together[0], error):
+                if not await self._handle_failure(together[0], error):
                     return False
             else:
                 REACTION_HANDLED.labels(self._kind).inc(len(together))
@@ -136,7 +136,7 @@ class _Run:
                 raise TookTooLong(f"not done within {allowed} s") from error
             raise
 
-    async def _go_on_behind(self, record: EventRecord, error: Exception) -> bool:
+    async def _handle_failure(self, record: EventRecord, error: Exception) -> bool:
         """Handles a failure. True if the event was given up: it is a dead letter, and the run continues."""
         said = f"{type(error).__name__}: {error}"
         held = self._held

@@ -70,10 +70,10 @@ class Supervisor:
 
     async def react(self, name: str) -> None:
         """Runs the reaction for a while; requests it again if there is more to do."""
-        comes_in_numbers = ":" in name
-        if comes_in_numbers and self._many >= self._many_max:
+        is_one_of_many = ":" in name
+        if is_one_of_many and self._many >= self._many_max:
             return  # it is found again when others are done
-        self._many += comes_in_numbers
+        self._many += is_one_of_many
         try:
             await self._refresh()
             reaction = self._reactions.get(name)
@@ -82,7 +82,7 @@ class Supervisor:
         except DATABASE_TROUBLE as error:
             _log.warning("reaction %s waits, Postgres is away (%s)", name, type(error).__name__)
         finally:
-            self._many -= comes_in_numbers
+            self._many -= is_one_of_many
 
     async def _run(self, reaction: Reaction) -> bool:
         """The run is its own asyncio task, so that `stop` can end it."""

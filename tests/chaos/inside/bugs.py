@@ -48,7 +48,7 @@ def no_ledger_guard(module: Any) -> None:
         return statement.replace(condition, "> -1000000000")
 
     module._guarded = guarded
-    module.Balances.unguarded = lambda self, stands: None
+    module.Balances.unguarded = lambda self, assumptions: None
 
 
 def no_fence(module: Any) -> None:
