@@ -1,9 +1,9 @@
-"""Load by people who do one thing after another, each of which follows from the answer before: a checkout, say.
+"""Load by people whose requests depend on earlier answers, as in a checkout.
 
 A conversation is a generator: it yields requests as prepared bytes (see `loadtests.loadgen.request`) and is sent each
-answer. So many people talk at the same time, each over a keep-alive connection of their own and with one request on its
-way; whoever has finished a conversation begins another. Costs a few microseconds a request. Run it in a separate
-process from the server.
+answer. A number of people talk concurrently, each over their own keep-alive connection with one request in flight;
+after a conversation, they begin another. It costs a few microseconds per request. Run it in a separate process from the
+server.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _REASON_CHARS: Final = 300
 
 
 class Unexpected(Exception):
-    """An answer that does not let the conversation go on."""
+    """An answer after which the conversation cannot continue."""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What came back, and how long that took in seconds."""
+    """An answer, and how long it took in seconds."""
 
     status: int
     body: bytes
@@ -44,7 +44,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         return self.body
 
     def json(self, status: int) -> Any:
-        """The same, decoded."""
+        """The JSON of an answer with this status. Raises Unexpected if it has another."""
         return msgspec.json.decode(self.content(status))
 
 
@@ -52,7 +52,8 @@ Conversation: TypeAlias = Generator["bytes | Pause", Answer, None]
 
 
 class Pause(msgspec.Struct, frozen=True, gc=False):
-    """Yielded in place of a request: nothing is asked for so long. Is sent the answer before once more."""
+    """Yielded instead of a request: sends nothing for this long. The generator is then sent the previous answer
+    again."""
 
     seconds: float
 
@@ -82,14 +83,14 @@ class Talked(msgspec.Struct):
 def run(
     host: str, port: int, begin: Callable[[Talked], Iterator[Conversation]], *, people: int, seconds: float
 ) -> Talked:
-    """Has `people` talk for so long; then nobody begins another conversation, and those under way are finished. Blocks;
-    needs a thread without a running event loop."""
+    """Lets `people` talk for `seconds`; after that, no conversation is begun, and those in progress are finished.
+    Blocks; needs a thread without a running event loop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_Run((host, port), begin, people, seconds).go())
 
 
 class _Run:
-    """What all people of one run share."""
+    """The state that all people of one run share."""
 
     def __init__(
         self, address: tuple[str, int], begin: Callable[[Talked], Iterator[Conversation]], people: int, seconds: float

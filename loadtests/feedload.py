@@ -51,8 +51,8 @@ class Closed(Exception):
 
 
 class Frames:
-    """The frames of what a server says (RFC 6455), of which only the pings are of interest: without an answer, the
-    server takes the socket for dead."""
+    """Parses a server's frames (RFC 6455) just enough to find pings: without answers to them, the server would consider
+    the socket dead."""
 
     def __init__(self) -> None:
         self._begun = False
@@ -60,7 +60,7 @@ class Frames:
         self._part = b""  # the beginning of a frame's head, or of a ping
 
     def pongs(self, data: bytes) -> bytes:
-        """The answers to the pings in what has come next."""
+        """The answers to the pings in the next bytes received."""
         if self._part:
             data, self._part = self._part + data, b""
         at, size = self._skip, len(data)

@@ -1,4 +1,4 @@
-"""Programs for Node, with exactly the packages that their lock file names, in a folder of their own."""
+"""Installs programs for Node, with exactly the packages in their lock file, in a folder of their own."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ class NpmError(Exception):
 
 
 def install(npm: str, programs: Path, folder: Path, *, seconds: float) -> None:
-    """Copies the files of `programs`, its package lists among them, to `folder`, and installs what these name, once for
-    each version of them; no package's own scripts are run. Asks a package registry only then, for at most so long."""
+    """Copies the files in `programs`, including the package lists, to `folder`, and installs the packages, once for
+    each version of the lists, for at most `seconds`; only then is a package registry asked. Install scripts of packages
+    are not run."""
     folder.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # processes side by side install it once
+        fcntl.flock(lock, fcntl.LOCK_EX)  # so that concurrent processes install it only once
         for file in programs.iterdir():
             shutil.copy(file, folder)
         wanted = b"".join((programs / name).read_bytes() for name in LISTS)

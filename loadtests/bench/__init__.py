@@ -1,2 +1,2 @@
-"""The benchmarks: what Tidegate does with a machine, beside what else could be done with it, measured in one run.
+"""The benchmarks: Tidegate against baselines on the same machine, measured in one run.
 A file is a section or a baseline; `targets` says what must come out."""

@@ -19,9 +19,9 @@ from ops import processes
 _DATABASE: Final = "bench_http"
 _RAW: Final = "loadtests.bench.raw:app"
 _ONE_PROCESS: Final = {"TIDEGATE_GATEWAY_PROCESSES": "1"}
-# Prepared for each second: a gateway does not come near it.
+# Requests prepared for each second; more than a gateway can take.
 _GATEWAY_PER_SECOND: Final = 12_000
-# Sent again and again: the bare app does not look at them, and nothing could prepare as many as it answers.
+# These are sent repeatedly: the bare app does not look at them, and answers more than could be prepared.
 _RAW_REQUESTS: Final = 10_000
 REQUESTS: Final = "requests/s"
 

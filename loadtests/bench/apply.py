@@ -1,9 +1,9 @@
-"""How fast one worker process applies what waits in full mailboxes: orders of spread SKUs, of two hot ones, with one
-order in 10 that asks for something sold out, and the real baskets.
+"""How fast one worker process applies full mailboxes: orders of spread SKUs, of two hot ones, of spread ones with every
+tenth asking for something sold out, and the real baskets.
 
-The clock runs from the first batch's time to when the last entry is seen applied, so it leaves out the worker's start
-(as pgbench leaves out its connections) and keeps in everything else: reading the mailboxes, deciding, writing,
-committing, telling the feed, trimming.
+The clock runs from the first batch's moment until the last entry is seen to be applied, so it excludes the worker's
+start (as pgbench excludes its connections) and includes everything else: reading the mailboxes, deciding, writing,
+committing, publishing to the feed, trimming.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Apply:
 
 
 def drain(stage: Stage, database_url: str, purchases: Iterator[Purchase], count: int) -> Applied:
-    """Fills the mailboxes with `count` orders and has one worker process empty them. Checks that all were placed
-    but those that ask for what is sold out."""
+    """Fills the mailboxes with `count` orders and lets one worker process drain them. Checks that all of them were
+    placed, except those that ask for something sold out."""
     wanted = list(islice(purchases, count))
     already = stage.entries_applied(database_url)
     last_seq = stage.row(database_url, "SELECT last_seq FROM event_counter")["last_seq"]

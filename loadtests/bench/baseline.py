@@ -1,9 +1,9 @@
 """What Tidegate is measured against: a shop in the usual style, where the request handler does everything.
 
 FastAPI, SQLAlchemy's ORM on asyncpg, a token check, and one commit per request; it writes the same facts (order, lines,
-reservation, event, idempotency record) into the same tables. Built as one would build it, not to lose: rows are loaded
-with one statement per table and locked in one order, the pool is sized for the load, and events take their number
-from a sequence, which has gaps but does not make requests queue for a counter.
+reservation, event, idempotency record) into the same tables. It is built to be fast, not to lose: rows are loaded with
+one statement per table and locked in one order, the pool is sized for the load, and events take their numbers from a
+sequence, which has gaps but does not make requests queue for a counter.
 """
 
 from __future__ import annotations

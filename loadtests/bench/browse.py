@@ -1,5 +1,5 @@
-"""How fast one gateway process shows a page of 20 products that it has at hand, against a bare ASGI app that answers
-with as many bytes on the same uvicorn. Nothing changes meanwhile, and nobody sends a token.
+"""How fast one gateway process serves a cached page of 20 products, against a bare ASGI app that returns as many bytes
+on the same uvicorn. Nothing changes meanwhile, and requests have no token.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whole checkouts over HTTP: shoppers who look at a page, fill a cart, choose a delivery, type a code, pay with the
+"""Whole checkouts over HTTP: shoppers look at a page, fill a cart, choose a delivery, enter a code, pay through the
 sandbox and wait until their order is paid. Tax is included in the prices.
 """
 

@@ -1,4 +1,4 @@
-"""What a run of the benchmarks was measured on and with: numbers without it say nothing."""
+"""The machine and configuration of a run of the benchmarks, without which its numbers mean nothing."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _TIDEGATE_SETTINGS: Final = (
 )
 
 
-# More than this, and somebody else takes part in what is measured.
+# If the machine is busier than this, something else affects what is measured.
 _QUIET_PERCENT: Final = 10.0
 _LISTEN_SECONDS: Final = 1.0
 
 
 def busy_percent() -> float:
-    """How busy the machine's cores are with what others do, before anything of ours runs: 0..100."""
+    """How busy the machine's cores are before anything of ours runs: 0..100."""
     return float(psutil.cpu_percent(_LISTEN_SECONDS))
 
 

@@ -1,5 +1,5 @@
-"""What Tidegate spends on watching itself: metrics, as CPU time of the same work with and without them, and the patrol,
-as what a background process takes of a core while orders come in, beside one that does not patrol.
+"""What Tidegate spends on monitoring itself: metrics, as the CPU time of the same work with and without them; and the
+patrol, as the share of a core that a background process takes while orders come in, with and without it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Costs:
             yield [Measured(f"costs: patrol, {shape}", 100 * (patrolling - resting), PERCENT_OF_A_CORE)]
 
     def _applied(self, settings: Mapping[str, str]) -> float:
-        """The CPU seconds that a worker takes for an order."""
+        """The CPU seconds that a worker takes per order."""
         stage, count = self._stage, self._plan.apply_orders
         database_url = stage.fresh(_DATABASE)
         already = stage.entries_applied(database_url)
@@ -75,7 +75,7 @@ class Costs:
         return spent / count
 
     def _accepted(self, settings: Mapping[str, str]) -> float:
-        """The CPU seconds that a gateway takes for an order."""
+        """The CPU seconds that a gateway takes per order."""
         command, database_url = processes.commands()[processes.GATEWAY], self._stage.fresh(_DATABASE)
         with serving(self._stage, {"gateway": command}, database_url, {**_ONE_GATEWAY, **settings}) as port:
             client = Client(self._stage, port, self._random)
@@ -107,7 +107,7 @@ class Costs:
 
 
 def _wait_until_verified(stage: Stage, database_url: str) -> None:
-    """All goods are, which is no part of what orders cost."""
+    """Waits until the goods are verified, so that this does not count towards the cost of orders."""
     deadline = time.monotonic() + _VERIFIED_SECONDS
     while time.monotonic() < deadline:
         if stage.row(database_url, "SELECT balances_seq = last_seq AS done FROM fold_position, event_counter")["done"]:

@@ -1,4 +1,4 @@
-"""The CPU time of what is measured: of all processes that serve it, and of nobody else."""
+"""The CPU time of the system that is measured: of all processes that serve it, and no others."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from loadtests.bench.targets import MILLISECONDS
 
 
 def cpu_seconds(module: str = "") -> dict[int, float]:
-    """The CPU time of every process that was started here, by pid: the servers', and those of the side at work. With a
-    `module`, only of those whose command line names it, and of their children."""
+    """The CPU time of every process that was started here, by pid: of the servers, and of the side that is measured.
+    With a `module`, only of those whose command line names it, and their children."""
     found: dict[int, float] = {}
     for process in psutil.Process(os.getpid()).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
@@ -27,7 +27,7 @@ def cpu_seconds(module: str = "") -> dict[int, float]:
 
 
 def cpu_sum(module: str) -> float:
-    """The CPU time of these together."""
+    """The total CPU time of these processes."""
     return sum(cpu_seconds(module).values())
 
 

@@ -1,4 +1,5 @@
-"""Orders from HTTP to commit, load generator and all on one machine: Tidegate against the handler that does everything.
+"""Orders from HTTP to commit, with the load generator on the same machine: Tidegate against the handler that does
+everything.
 
 Tidegate's clock stops when the last order it accepted is seen applied; the baseline answers 201 after its commit, so
 its clock stops with its last answer. The baseline gets the gateway's own uvicorn options, and the better of one and

@@ -1,5 +1,5 @@
-"""The feed: one gateway process and many sockets, told of events as a worker tells of them when they are committed;
-beside it, the same burst through Node's `ws`.
+"""The feed: one gateway process and many sockets that receive events, published as a worker publishes them after the
+commit; for comparison, the same burst through Node's `ws`.
 
 No worker runs: the events are written and published here, in batches, so that what is measured is the gateway's part.
 """
@@ -141,7 +141,7 @@ class Feed:
             yield log, port
 
     def _node_folder(self) -> Path | None:
-        """Where Node and `ws` are, if they can be had; tried once."""
+        """The folder with Node's program and `ws`, if they are available; tried only once."""
         if self._node is None:
             folder = _install_ws(self._stage.home / "node")
             self._node = [] if folder is None else [folder]
@@ -149,7 +149,7 @@ class Feed:
 
 
 def _process_on(port: int) -> psutil.Process:
-    """The process that listens there."""
+    """The process that listens on this port."""
     for connection in psutil.net_connections("tcp"):
         if connection.laddr.port == port and connection.status == psutil.CONN_LISTEN and connection.pid:
             return psutil.Process(connection.pid)
@@ -166,7 +166,7 @@ def _wait_for_port(port: int) -> None:
 
 
 def _install_ws(folder: Path) -> Path | None:
-    """The baseline's folder, with `ws` installed; None where Node or its registry cannot be had."""
+    """The baseline's folder, with `ws` installed; None if Node or its registry is not available."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         sys.stderr.write("Node is missing: the feed is measured without its baseline\n")

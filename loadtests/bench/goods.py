@@ -1,8 +1,8 @@
-"""What the benchmarks sell and who orders what: the same goods and the same kinds of orders for every side.
+"""The goods and orders of the benchmarks, the same for every side.
 
 `spread` draws two of 3,000 SKUs, `hot` always the same two, `real` are the baskets of the shipped file. Everything is
-drawn with a seed. How an order travels (SQL, mailbox entry, HTTP request) is left to each side, but for the forms
-that more than one side needs.
+drawn with a seed. The form of an order (SQL, mailbox entry, HTTP request) is left to each side, except for forms that
+more than one side needs.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ class Purchase(NamedTuple):
 
     @property
     def is_sold_out(self) -> bool:
-        """Whether it asks for what is sold out, and will be refused."""
+        """Whether it asks for something sold out, and so will be rejected."""
         return any(wanted.sku == str(SOLD_OUT_SKU) for wanted in self.lines)
 
 
 def products() -> list[Article]:
-    """The synthetic goods that nobody can sell out."""
+    """The synthetic goods, which never sell out."""
     return [_article(sku) for sku in range(FIRST_SKU, FIRST_SKU + SPREAD_SKUS)]
 
 
 def sold_out() -> Article:
-    """The one that is always sold out."""
+    """The article that is always sold out."""
     return _article(SOLD_OUT_SKU)
 
 
@@ -81,7 +81,7 @@ def two_lines(random: Random, sku_count: int) -> Iterator[Purchase]:
 
 
 def partly_sold_out(purchases: Iterable[Purchase], every: int) -> Iterator[Purchase]:
-    """The same orders, but one of `every` so many also asks for what is sold out, and is refused."""
+    """The same orders, of which one in `every` also asks for something sold out, and is rejected."""
     for number, purchase in enumerate(purchases):
         if number % every == 0:
             yield Purchase(purchase.customer_id, (*purchase.lines[:-1], Wanted(str(SOLD_OUT_SKU), 1)))
@@ -90,14 +90,14 @@ def partly_sold_out(purchases: Iterable[Purchase], every: int) -> Iterator[Purch
 
 
 def real(invoices: Invoices) -> Iterator[Purchase]:
-    """Endless real baskets, in the file's order, again and again."""
+    """Endless real baskets: those of the file, in its order, repeatedly."""
     while True:
         for basket in invoices.baskets:
             yield Purchase(basket.customer_id, basket.lines)
 
 
 class Entry(NamedTuple):
-    """A command as it lies in its mailbox: `encoded` is the envelope."""
+    """A command in its mailbox: `encoded` is the envelope."""
 
     mailbox: int
     encoded: bytes
@@ -116,7 +116,7 @@ def entries(purchases: Iterable[Purchase], mailbox_count: int) -> list[Entry]:
 
 
 def trades(purchases: Iterable[Purchase], mailbox_count: int) -> list[Entry]:
-    """Orders that are placed and confirmed, every other one of them fulfilled as well."""
+    """Orders that are placed and confirmed; every other one is also fulfilled."""
     made = []
     for number, purchase in enumerate(purchases):
         order_id = _new_id()
@@ -129,7 +129,7 @@ def trades(purchases: Iterable[Purchase], mailbox_count: int) -> list[Entry]:
 
 
 def listings(goods: Iterable[Article], mailbox_count: int, *, pieces: int = PIECES) -> list[Entry]:
-    """Everything on sale and on the shelf, as staff would import it."""
+    """The commands that put everything on sale and in stock, as an import would."""
     return [_entry(listing(article, pieces), _LOADER, mailbox_count) for article in goods]
 
 

@@ -1,5 +1,5 @@
-"""A catalogue brought in over HTTP: how many rows a second from the first byte sent until the last row is applied, and
-how much memory the background process takes; once more with that process killed in the middle.
+"""Importing a catalogue over HTTP: how many rows a second, from the first byte sent until the last row is applied, and
+how much memory the background process takes; then once more with that process killed in the middle.
 
 Every row is a new product with a variant and a count, and every run ends with `verify`.
 """
@@ -39,7 +39,8 @@ _FINISH_TIMEOUT_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 0.1
 _SETTLED_AT: Final = 0.1
 _KILLED_AT: Final = 0.5
-# Of the background process, from the first tenth of the file to its end. It holds a window, whatever is behind it.
+# Growth of the background process from the first tenth of the file to its end: it holds one window, however long the
+# file.
 _GROWTH_MAX_MIB: Final = 64.0
 
 
@@ -145,7 +146,7 @@ def _row(number: int) -> str:
 
 
 def _background() -> list[psutil.Process]:
-    """The background processes proper, of those that we started."""
+    """The actual background processes, among those that we started."""
     found = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):

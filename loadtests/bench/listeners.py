@@ -20,14 +20,14 @@ _TIMEOUT_SECONDS: Final = 120.0
 
 
 def path_of(stage: Stage, topic: str, after: int | None = None) -> str:
-    """Where a member of staff listens to a topic; from the event after that seq on, or from now."""
+    """The path at which a member of staff listens to a topic, from the event after that seq on, or from now."""
     token = mint(key_ring(stage.config), "bench", ["staff"], lifetime_seconds=3_600)
     return f"/ws?topics={topic}&token={quote(token)}" + ("" if after is None else f"&after={after}")
 
 
 @contextmanager
 def listening(host: str, port: int, path: str, sockets: int, expected: int) -> Iterator[subprocess.Popen[bytes]]:
-    """So many sockets, in a process of their own; inside, they are all open."""
+    """This many sockets, in a process of their own; within the context, they are all open."""
     command = [sys.executable, "-m", "loadtests.feedload", host, str(port), path, str(sockets), str(expected)]
     # Unbuffered: `communicate` would miss what `readline` had read of the result together with the first line.
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as clients:

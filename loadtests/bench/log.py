@@ -1,4 +1,4 @@
-"""The log as a worker would write it and tell of it, for sections that measure only those who are told."""
+"""Writes and publishes events as a worker would, for sections that measure only the receivers."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Log:
         self._runner.close()
 
     def write(self, count: int) -> list[EventRecord]:
-        """Commits so many events."""
+        """Commits this many events."""
         records = records_from(self._last + 1, count)
         self._last += count
         self._runner.run(self._write(records))
         return records
 
     def tell(self, records: Sequence[EventRecord], *, committed: float | None = None) -> None:
-        """Publishes them; with the moment of their commit, if it is given."""
+        """Publishes the events; with the moment of their commit, if given."""
         if committed is not None:
             data = msgspec.Raw(msgspec.json.encode({"committed": committed}))
             records = [msgspec.structs.replace(record, data=data) for record in records]
@@ -68,7 +68,7 @@ class Log:
 
 
 def records_from(first: int, count: int) -> list[EventRecord]:
-    """Orders of two lines, as they stand in the log."""
+    """Placed orders of two lines, as event records."""
     now_ms = time.time_ns() // 1_000_000
     order_id = new_id(now_ms, first % 4096, first)
     lines = [{"sku": str(1_000_000 + n), "quantity": 2, "unit_price_minor": 250} for n in range(2)]

@@ -1,8 +1,8 @@
 """What Postgres itself can do: pgbench, the C client, placing one order per transaction with prepared statements.
 
-Three scripts, from the same guarantees as Tidegate's to the fastest an order can be placed: statement by statement
-with a gapless log, statement by statement with a sequence in its place, and everything in one statement with a
-sequence. Each is scouted once with 4, 8 and 16 clients; what was best goes on to be measured each round.
+Three scripts, from Tidegate's guarantees to the fastest way to place an order: statement by statement with a gapless
+log; statement by statement with a sequence instead; and everything in one statement with a sequence. Each is tried once
+with 4, 8 and 16 clients; the best number is then measured in each round.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SEQUENCE: Final = "SELECT nextval('event_seq') AS seq"
 
 
 class Script(NamedTuple):
-    """A way to place an order: the file under `sql/`, and what it takes an event's seq from."""
+    """A way to place an order: the file under `sql/`, and where it takes an event's seq from."""
 
     name: str
     file: str
@@ -91,7 +91,7 @@ class Pgbench:
         return known
 
     def rate(self, shape: str, script: Script, clients: int, seconds: float) -> float:
-        """Orders a second of so many clients, from a fresh database."""
+        """Orders a second with this many clients, on a fresh database."""
         database_url = self._stage.fresh(_DATABASE)
         file = self._stage.home / "order.sql"
         file.write_text(script.text)
@@ -118,7 +118,7 @@ class Pgbench:
             text=True,
             check=False,
             timeout=seconds + _START_SECONDS,
-            start_new_session=True,  # Ctrl-C is ours to hear
+            start_new_session=True,  # Ctrl-C must reach only us
         )
         transactions, rate = _TRANSACTIONS.search(done.stdout), _RATE.search(done.stdout)
         if done.returncode != 0 or transactions is None or rate is None:
@@ -130,7 +130,7 @@ class Pgbench:
 
 
 def _connection_environment(database_url: str) -> dict[str, str]:
-    """How libpq is told, other than by arguments that anyone can see."""
+    """Environment variables for libpq, because other users can see the arguments of a command."""
     url = make_url(database_url)
     return {
         **os.environ,

@@ -1,7 +1,7 @@
 """How long and how often a run of the benchmarks measures, and what a measurement is: a number in a named series.
 
-Every series is measured once a round, and rounds are interleaved: first all series once, then all once more. So a
-machine that is slower for a minute is slower for all, and a series' median forgets it.
+Every series is measured once a round: first all series once, then all once more. So if the machine is slower for a
+minute, that affects different series in different rounds, and the medians ignore it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ RATE: Final = "orders/s"
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """`seconds` is how long a rate is measured; `scout_seconds` how long to tell the better of two settings."""
+    """`seconds` is how long a rate is measured; `scout_seconds` how long it takes to find the better of two
+    settings."""
 
     rounds: int
     seconds: float
@@ -78,7 +79,7 @@ class Series(msgspec.Struct):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a section was measured no further, and in which round that was."""
+    """Why a section was dropped, and in which round."""
 
     section: str
     round: int

@@ -18,7 +18,7 @@ _WITH_DECIMALS: Final = frozenset({MILLISECONDS, SECONDS, TIMES, COST})
 
 
 def tables(results: Results, targets: Sequence[Target], configuration: Mapping[str, str]) -> RenderableType:
-    """What it was measured on, everything measured, the targets, and which sections failed."""
+    """The configuration, everything measured, the targets, and which sections failed."""
     parts = [_configuration_table(configuration), _series_table(results), _targets_table(targets)]
     if results.failures:
         parts.append(_failures_table(results.failures))
@@ -28,7 +28,7 @@ def tables(results: Results, targets: Sequence[Target], configuration: Mapping[s
 def document(
     results: Results, targets: Sequence[Target], configuration: Mapping[str, str], plan: Plan, seconds: float
 ) -> dict[str, Any]:
-    """The same, JSON-ready. `seconds` is how long the run has taken so far."""
+    """The report, JSON-ready. `seconds` is how long the run has taken so far."""
     return {
         "seconds": round(seconds, 1),
         "plan": plan,
@@ -47,7 +47,7 @@ def _fields(target: Target) -> dict[str, Any]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    """Words may wrap, numbers may not."""
+    """A table in which words may wrap, but numbers may not."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for number, column in enumerate(columns):
         if column in _NUMBERS:

@@ -1,4 +1,4 @@
-"""A run of benchmarks: every section once a round, what was measured written after each, and the tables at its end."""
+"""A run of benchmarks: every section once a round; results are written after each, and tables printed at the end."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(
             tempfile.TemporaryDirectory(prefix="tidegate-bench-", ignore_cleanup_errors=True) as folder,
         ):
             home = Path(folder)
-            home.chmod(0o711)  # Postgres may have to run as another user, who must pass through
+            home.chmod(0o711)  # Postgres may have to run as another user, who must be able to traverse it
             with Stage(home, settings(), baskets.shipped()) as stage:
                 facts = {**configuration(stage, busy), **(more or {})}
 
@@ -82,8 +82,8 @@ def _measure(
     stop: StopRequest,
     keep: Callable[[], None],
 ) -> None:
-    """All rounds; `keep` is called after each section. The bar is drawn between measurements only, so that it takes no
-    time from any."""
+    """Runs all rounds; `keep` is called after each section. The progress bar is drawn only between measurements, so
+    that it does not affect them."""
     steps = plan.rounds * sum(len(section.titles()) for section in sections)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, auto_refresh=False) as progress:
@@ -105,7 +105,7 @@ def _measure(
                     assert next(measuring, None) is None, f"{section.name} measures more than its titles say"
                 except Stopped:
                     raise
-                except Exception as error:  # whatever it is, the others are worth measuring
+                except Exception as error:  # whatever it is, the other sections are still measured
                     results.failures.append(Failure(section.name, round_number, _reason(error)))
                     progress.console.print(f"{section.name} failed: {_reason(error)}", style="red", markup=False)
                 finally:
@@ -115,7 +115,7 @@ def _measure(
 
 
 def _reason(error: Exception) -> str:
-    """In one line, for who measures; one that we did not foresee, also by its kind and place."""
+    """The error in one line; an unexpected one with its type and place."""
     if isinstance(error, (BenchError, ServerError, ProcessError)):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]

@@ -60,7 +60,7 @@ class Rows:
 async def _fill(database_url: str, rows: int, mailbox_count: int) -> None:
     purchase = next(goods.two_lines(Random(goods.SEED), goods.SPREAD_SKUS))
     (sample,) = goods.entries([purchase], mailbox_count)
-    # Like a batch's: a million rows written by hand would all be noted.
+    # Named like a batch's connection, because the triggers would note a million rows written by hand.
     connection = await asyncpg.connect(database_url, server_settings={"application_name": "bench-batch"})
     try:
         last_seq = await connection.fetchval("SELECT last_seq FROM event_counter")
@@ -69,6 +69,6 @@ async def _fill(database_url: str, rows: int, mailbox_count: int) -> None:
             last = min(rows, first + _CHUNK_ORDERS - 1)
             await place.fetch(first, last, rows, last_seq, goods.FIRST_SKU, goods.SPREAD_SKUS, sample.encoded)
         await connection.execute((_SQL / "past_stock.sql").read_text())
-        await connection.execute("VACUUM ANALYZE")  # as any table of that size will have been
+        await connection.execute("VACUUM ANALYZE")  # as autovacuum would have done for a table of that size
     finally:
         await connection.close()

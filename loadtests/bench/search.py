@@ -1,7 +1,7 @@
-"""How long one customer waits for a search among 100,000 products that nobody made before: page and total, over HTTP.
+"""How long one customer waits for a search among 100,000 products that is not cached: page and total, over HTTP.
 
-Names are put together from those of the real data, descriptions from several of them. Of ten searches seven are words
-of a product's name, two have two letters of one of them changed places, and one is a SKU.
+Names are composed from those of the real data, descriptions from several of them. Of ten searches, seven are words from
+a product's name, two have two letters swapped, and one is a SKU.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Search:
         yield [Measured(f"search: p{p}", result.percentile_ms(p), MILLISECONDS) for p in (50, 95)]
 
     def _requests(self, count: int) -> list[bytes]:
-        """So many different searches."""
+        """This many different searches."""
         words: dict[str, None] = {}
         while len(words) < count:
             words[searched(self._random, self._goods)] = None
@@ -79,7 +79,7 @@ class Search:
 
 
 def made_up(names: list[str], count: int) -> list[Good]:
-    """So many products, always the same."""
+    """This many products; deterministic."""
     random = Random(goods.SEED)
     names = [name for name in names if len(name.split()) > 1]
     found = []
@@ -98,7 +98,7 @@ def made_up(names: list[str], count: int) -> list[Good]:
 
 
 def searched(random: Random, among: list[Good]) -> str:
-    """What somebody may look for."""
+    """A search that somebody may make."""
     good = random.choice(among)
     (kind,) = random.choices(list(_SHARES), list(_SHARES.values()))
     if kind == "code":
@@ -113,7 +113,8 @@ def searched(random: Random, among: list[Good]) -> str:
 
 
 async def _fill(database_url: str, among: list[Good]) -> None:
-    """Puts them beside what is there, past the log: nothing is verified here, and so many commands would take long."""
+    """Writes the products directly to the tables, bypassing the log: nothing is verified here, and so many commands
+    would take long."""
     connection = await asyncpg.connect(database_url)
     try:
         await connection.copy_records_to_table(

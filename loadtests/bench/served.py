@@ -1,4 +1,4 @@
-"""What the sections over HTTP share: whom they load, with which processes, and how a load is checked."""
+"""What the sections over HTTP share: the load client, the processes, and the checks of a load's results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def gateway_with(app: str) -> str:
 
 
 class Client:
-    """Orders for one served app, each sent once; spread ones of two lines unless told otherwise."""
+    """Sends orders to one app, each once; by default, spread ones of two lines."""
 
     def __init__(self, stage: Stage, port: int, random: Random, *, wait_seconds: int = 0) -> None:
         self._stage = stage
@@ -43,8 +43,8 @@ class Client:
     def load(
         self, requests: Iterable[bytes], *statuses: int, connections: int = CONNECTIONS, seconds: float = inf
     ) -> LoadResult:
-        """Sends them, or as many as it can in `seconds`. Each must be answered with one of the statuses, and each of
-        the statuses must have been an answer."""
+        """Sends the requests, or as many as possible in `seconds`. Every answer must have one of the statuses, and each
+        status must occur."""
         result = loadgen.run(HOST, self._port, requests, connections=connections, seconds=seconds)
         if result.failed or set(result.statuses) != set(statuses):
             wanted = " and ".join(map(str, statuses))

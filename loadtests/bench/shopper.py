@@ -29,7 +29,7 @@ CHECKOUT: Final = "checkout"
 
 
 class Shopper:
-    """One customer with their token. `host` is what requests name as such."""
+    """One customer with a token. `host` is for the Host header."""
 
     def __init__(self, host: str, token: str) -> None:
         self._host = host

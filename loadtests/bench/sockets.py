@@ -1,5 +1,5 @@
-"""Very many idle sockets on one machine: `--sockets N` opens them to several gateway processes, each at a loopback
-address of its own: a process has only so many descriptors, and a pair of addresses only so many ports.
+"""Very many idle sockets on one machine: `--sockets N` opens them to several gateway processes, each at its own
+loopback address, because the descriptors of a process and the ports between two addresses are limited.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _shares(count: int, among: int) -> list[int]:
 
 
 def _memory(port: int) -> int:
-    """Of all processes that listen on this port, in bytes."""
+    """The memory of all processes that listen on this port, in bytes."""
     listening_there = {
         each.pid
         for each in psutil.net_connections("tcp")

@@ -1,8 +1,8 @@
-"""Where the benchmarks play: one embedded Postgres and one embedded Valkey, as durable as in production, and for each
-measurement a fresh database, an empty Valkey and just the processes it needs.
+"""The environment of the benchmarks: one embedded Postgres and one embedded Valkey, as durable as in production, and
+for each measurement a fresh database, an empty Valkey and only the processes that it needs.
 
-Promises that every side starts from the same state: the same tables and goods, nothing in the mailboxes, a checkpoint
-just done. What is measured, and how, is left to the sections.
+Every side starts from the same state: the same tables and goods, empty mailboxes, and a recent checkpoint. What is
+measured, and how, is left to the sections.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ENTRIES_APPLIED: Final = "SELECT coalesce(sum(entries), 0)::bigint AS entries F
 
 
 class BenchError(Exception):
-    """A measurement that did not do what it was to measure; its number would be worthless."""
+    """A measurement did not do what it was supposed to measure, so its number would be worthless."""
 
 
 def ending(returncode: int, said: bytes) -> str:
@@ -87,14 +87,14 @@ class Stage:
         return self.again(database)
 
     def again(self, database: str) -> str:
-        """The URL of a database with all that it holds; but mailboxes start anew, and nothing waits to be written."""
+        """The URL of an existing database with its content; its mailboxes are reset, and a checkpoint is made."""
         self.postgres.psql("TRUNCATE mailboxes", database)
         asyncio.run(self._empty_valkey())
         self.postgres.psql("CHECKPOINT")
         return self.postgres.url_of(database)
 
     def verify(self, database_url: str) -> None:
-        """Has `tidegate verify` look at everything, and raises BenchError unless it is clean."""
+        """Runs `tidegate verify`, and raises BenchError unless it is clean."""
         report = asyncio.run(verify(database_url, self.valkey.url, mailbox_count=self.config.mailbox_count))
         if not report.clean:
             raise BenchError(f"verify found differences: {report.differences[:3]}")
@@ -142,16 +142,16 @@ class Stage:
         raise ProcessError(f"nothing served on port {port} within {READY_TIMEOUT_SECONDS:.0f} s")
 
     def fill(self, entries: Sequence[Entry]) -> None:
-        """Lays commands into the mailboxes and asks for each to be drained, before any worker runs."""
+        """Posts commands to the mailboxes and requests their draining, before any worker runs."""
         asyncio.run(self._fill(entries))
 
     def wait_until_applied(self, database_url: str, entries: int) -> float:
-        """Waits until so many mailbox entries have been applied in all; returns when (Unix time, seconds)."""
+        """Waits until this many mailbox entries have been applied in all; returns when (Unix time, seconds)."""
         return asyncio.run(_wait_until_applied(database_url, entries))
 
     def check_orders(self, database_url: str, expected: int) -> None:
-        """Raises BenchError unless a database that was fresh has so many orders: those that are refused are applied,
-        too, and cost less."""
+        """Raises BenchError unless a database that was fresh has this many orders: rejected ones are applied, too, but
+        cost less."""
         orders = self.row(database_url, "SELECT count(*) FROM orders")["count"]
         if orders != expected:
             raise BenchError(f"{expected} orders were to be placed and {orders} are there")
@@ -169,7 +169,8 @@ class Stage:
         return asyncio.run(_row(database_url, query, *arguments))
 
     def _make_template(self) -> None:
-        """Goods come in as everywhere, through mailboxes and a worker, so that the log explains every row."""
+        """Creates the template database. Goods are added through mailboxes and a worker, so that the log explains every
+        row."""
         self.postgres.psql(f"CREATE DATABASE {_TEMPLATE}")
         url = self.postgres.url_of(_TEMPLATE)
         migrations.upgrade(url)
@@ -182,7 +183,7 @@ class Stage:
         on_sale = self.row(url, "SELECT count(*) FROM variants WHERE on_sale")["count"]
         if on_sale != len(listings):
             raise BenchError(f"{on_sale} of {len(listings)} articles are on sale")
-        # The log of the sides whose events take their numbers from a sequence goes on from here.
+        # The sides whose events take their numbers from a sequence continue the log from here.
         self.postgres.psql("CREATE SEQUENCE event_seq", _TEMPLATE)
         self.postgres.psql("SELECT setval('event_seq', last_seq) FROM event_counter", _TEMPLATE)
         self.postgres.psql("VACUUM ANALYZE", _TEMPLATE)
@@ -210,7 +211,7 @@ ONE_WORKER: Final[Mapping[str, str]] = {"TIDEGATE_WORKER_PROCESSES": "1"}
 
 
 def worker() -> dict[str, str]:
-    """The Procfile's worker alone: nobody sweeps, the mailboxes are woken by `fill`."""
+    """The Procfile's worker alone: without a scheduler there is no sweep, so `fill` wakes the mailboxes."""
     return {"worker": processes.commands()["worker"]}
 
 

@@ -1,5 +1,5 @@
-"""What the benchmarks are to show: each target as a number that follows from the series, what it must be, and what it
-aims to be. Against whichever of its opponents was fastest.
+"""The targets of the benchmarks: each is a number computed from the series, with the bound that it must reach and the
+one that it aims for. Ratios are to the fastest opponent.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ MEBIBYTES: Final = verify.MEBIBYTES
 DELIVERIES: Final = "deliveries/s"
 CHECKOUTS: Final = "checkouts/s"
 COST: Final = "x cost"
-"""So many times the time or the CPU of something else."""
+"""A multiple of the time or CPU of something else."""
 PERCENT_OF_A_CORE: Final = "% of a core"
 LESS_IS_BETTER: Final = frozenset({MILLISECONDS, SECONDS, KILOBYTES, MEBIBYTES, COST, PERCENT_OF_A_CORE})
 
 
 class Target(msgspec.Struct, frozen=True):
-    """`value` is None if its series were not measured; `against` is the series it is a ratio to. Of time and memory,
-    less is better; of all else, more. Without `must` it is there for comparison only.
+    """`value` is None if its series were not measured; `against` is the series that it is a ratio to. For time and
+    memory, less is better; for everything else, more. Without `must`, it is only for comparison.
     """
 
     what: str
@@ -128,7 +128,7 @@ def targets(results: Results, past_orders: int) -> list[Target]:
     if past_orders:
         what = f"apply with {past_orders:,} orders before, to none"
         found.append(ratio(results, what, rows.full(past_orders), rows.EMPTY, 0.80, None))
-    # pgbench's best has no gapless log; beside it, the one that promises what Tidegate does.
+    # pgbench's best has no gapless log; the one with Tidegate's guarantees is also compared.
     for shape in ("spread", "hot"):
         what = f"apply, {shape} SKUs, to pgbench with a gapless log"
         found.append(ratio(results, what, f"apply {shape}", f"pgbench {shape}: gapless", None, None))

@@ -1,7 +1,7 @@
-"""How many events a second `tidegate verify` folds and compares, and how much memory that takes: on a log of real
-baskets, most of them confirmed and half of them fulfilled, that a worker has just written.
+"""How many events a second `tidegate verify` folds and compares, and how much memory that takes, for a log of real
+baskets that a worker has just written, most of them confirmed and half of them fulfilled.
 
-The clock runs over the whole command, its start included. A log of other orders, with fewer lines, is folded faster.
+The clock covers the whole command, including its start. A log of orders with fewer lines is folded faster.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Verify:
             stage.wait_until_applied(database_url, already + len(entries))
 
     def _verify(self, database_url: str) -> tuple[int, float]:
-        """Runs the command; how many events it counted, and its peak memory (MiB)."""
+        """Runs the command; returns how many events it counted, and its peak memory (MiB)."""
         environment = processes.environment(
             dict(os.environ),
             database_url=database_url,

@@ -1,5 +1,5 @@
-"""How long one customer waits for an order, placed with `Prefer: wait` on a system that has nothing else to do; and how
-long one client of Postgres takes for the same statements in a transaction of its own, with a gapless log.
+"""How long one customer waits for an order, placed with `Prefer: wait` on an otherwise idle system; and how long one
+client of Postgres takes for the same statements in a transaction, with a gapless log.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Clients that wait for each answer, some or many of them: what shoppers do, and the load at which batches are small.
+"""Clients that wait for each answer, a few or many of them: this is what shoppers do, and the load at which batches are
+small.
 
-Tidegate is asked with `Prefer: wait`, the handler that does everything answers after its commit; both are loaded by the
-same number of connections, each with one order on its way. Besides rates and latencies the CPU time of an order is
-measured, of all processes that serve it and of nobody else.
+Requests to Tidegate have `Prefer: wait`; the handler that does everything answers after its commit. Both are loaded by
+the same number of connections, each with one order in flight. Besides rates and latencies, the CPU time per order is
+measured, of all processes that serve it and no others.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ BASKETS: Final = ", real baskets"
 
 
 class Load(NamedTuple):
-    """So many clients, each of whom waits for an answer before asking for the next order of that kind."""
+    """A number of clients, each of which waits for an answer before it sends the next order of this kind."""
 
     clients: int
     kind: str = PLAIN

@@ -1,3 +1,3 @@
-"""What all scenarios stand on: when arrivals are due, who shops, what is told, what is watched, and the verdict at the
-end. It talks to a system through its public API alone, so that it may run on any machine.
+"""The framework of all scenarios: when arrivals are due, who shops, what is counted, what is watched, and the verdict
+at the end. It uses only the public API of a system, so it can run on any machine.
 """

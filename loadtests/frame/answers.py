@@ -1,4 +1,4 @@
-"""What became of the orders of a run, by how often shoppers were told what; and whether that is what the log says.
+"""The outcomes of a run's orders: how often shoppers were told what, and whether the log agrees.
 
 It knows nothing of Locust, and counts by names: PLACED, CONFIRMED, and `told: CODE` for what was not done.
 """
@@ -20,7 +20,7 @@ _NOTHING_LEFT: Final = "insufficient_stock"
 
 
 class Seen(Protocol):
-    """The parts of a run's outcome that tell of it (see `loadtests.frame.scenario.Outcome`)."""
+    """The parts of a run's outcome that are needed here (see `loadtests.frame.scenario.Outcome`)."""
 
     @property
     def tallies(self) -> Counter[str]: ...
@@ -29,26 +29,26 @@ class Seen(Protocol):
 
 
 def not_done(code: str) -> str:
-    """The name under which it is counted that something was not done."""
+    """The name of the tally of requests that were not done, for this reason."""
     return f"{_NOT_DONE}{code}"
 
 
 def orders_are_in_the_log(outcome: Seen) -> Check:
-    """Whether each order that a shopper was told of is in the log, and no other; a run without any has failed."""
+    """Whether the log has exactly the orders that shoppers were told of; a run without any has failed."""
     return are_in_the_log(
         outcome, "orders", PLACED, "order.placed", because="an accepted order is never lost, and is placed once"
     )
 
 
 def confirmations_are_in_the_log(outcome: Seen) -> Check:
-    """The same of orders that were confirmed."""
+    """Whether the log has exactly the confirmations that shoppers were told of."""
     return are_in_the_log(
         outcome, "confirmations", CONFIRMED, "order.confirmed", because="who has paid for an order gets it, once"
     )
 
 
 def are_in_the_log(outcome: Seen, what: str, tally: str, type_: str, *, because: str) -> Check:
-    """Whether there are as many events of this type as somebody was told of, and any at all."""
+    """Whether the log has as many events of this type as shoppers were told of, and at least one."""
     logged = sum(event["type"] == type_ for event in outcome.events())
     told = outcome.tallies[tally]
     return check(
@@ -61,7 +61,7 @@ def are_in_the_log(outcome: Seen, what: str, tally: str, type_: str, *, because:
 
 
 def all_had_an_outcome(outcome: Seen) -> Check:
-    """Whether nobody was left without an answer, however often they had to come back."""
+    """Whether every shopper got an outcome in the end, however often they had to retry."""
     left = sum(outcome.tallies[not_done(code)] for code in _NO_OUTCOME)
     return check(
         "every shopper had an outcome",
@@ -73,7 +73,7 @@ def all_had_an_outcome(outcome: Seen) -> Check:
 
 
 def none_were_refused(outcome: Seen) -> Check:
-    """Whether all that was asked for was done, but for orders that found nothing left, and what has no outcome."""
+    """Whether everything requested was done, except orders that found nothing left, and requests without an outcome."""
     fine = {not_done(code) for code in (_NOTHING_LEFT, *_NO_OUTCOME)}
     refused = {name: n for name, n in outcome.tallies.items() if name.startswith(_NOT_DONE) and name not in fine}
     return check(

@@ -1,7 +1,7 @@
-"""When arrivals are due: people who come on their own account, at a rate, however slowly the system answers.
+"""When arrivals are due (an open model): people arrive at a rate, however slowly the system answers.
 
-A stalled system does not slow them down. So their latency counts from when they meant to start; what they waited until
-somebody was free to act for them is part of it. (Timing from the send hides a stall: that is coordinated omission.)
+A stalled system does not slow them down, so latency is measured from the intended start, and includes the wait for a
+free user to act for them. (Measuring from the send would hide a stall; this is known as coordinated omission.)
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Arrivals:
-    """The times at which arrivals are due, in seconds from the beginning: a Poisson process, so what several machines
-    draw, each at its share of the rate, is together one at the whole rate."""
+    """The times at which arrivals are due, in seconds from the beginning: a Poisson process, so the arrivals of several
+    machines, each at its share of the rate, together form one at the whole rate."""
 
     def __init__(self, stages: Sequence[Stage], *, most: int | None = None, random: Random | None = None) -> None:
-        """They end with the last stage, or once `most` are drawn."""
+        """Arrivals end with the last stage, or after `most` of them."""
         self._stages = list(stages)
         self._left = inf if most is None else most
         self._random = random or Random()
@@ -34,11 +34,11 @@ class Arrivals:
 
     @property
     def over(self) -> bool:
-        """Whether as many as may come are drawn."""
+        """Whether `most` arrivals have been drawn."""
         return self._left <= 0
 
     def next(self) -> float | None:
-        """When the next one is due; None if no more will come."""
+        """When the next arrival is due; None if there are no more."""
         if self._left <= 0:
             return None
         needed = self._random.expovariate(1.0)  # in arrivals, however fast they come
@@ -48,7 +48,7 @@ class Arrivals:
                 self._at += needed / rate
                 self._left -= 1
                 return self._at
-            if self._stage_ends == inf:  # nobody comes any more
+            if self._stage_ends == inf:  # the rate of the last stage is 0
                 return None
             needed -= (self._stage_ends - self._at) * rate
             self._at = self._stage_ends

@@ -12,12 +12,12 @@ from loadtests.frame.shoppers import Shopper, Told
 from loadtests.frame.staff import Goods, Staff
 from ops.articles import Article
 
-# Read now: it takes a second, in which nobody in this process could act.
+# Read at import: it takes a second, which would stall all users of this process later.
 _INVOICES: Final = baskets.shipped()
 
 
 def stock_baskets(staff: Staff, rounds: int) -> None:
-    """Puts everything in the baskets on sale, and stock for all of them on the shelves, `rounds` times over."""
+    """Puts everything in the baskets on sale, with enough stock to order all of them `rounds` times."""
     demand = baskets.demand(_INVOICES.baskets)
     staff.stock([Goods(article, demand.get(article.sku, 0) * rounds) for article in _INVOICES.products])
 
@@ -28,7 +28,7 @@ def articles() -> tuple[Article, ...]:
 
 
 def order_basket(shopper: Shopper) -> Told:
-    """Orders one of the baskets, and tallies what came of it."""
+    """Orders one of the baskets, and tallies the outcome."""
     told = shopper.order(_random_lines())
     shopper.tally(told, PLACED)
     return told

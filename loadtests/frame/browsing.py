@@ -1,5 +1,5 @@
-"""Looking around in the shop: lists, searches and products, as browsers ask for them: what one has seen, it asks for
-again with the tag it was given."""
+"""Browsing the shop: lists, searches and products, requested as browsers do: a page seen before is requested with its
+ETag."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _tags: OrderedDict[str, str] = OrderedDict()
 
 
 def look_around(visitor: Shopper) -> None:
-    """One page, as most people's next one is."""
+    """Requests one page, chosen like a typical visitor's next one."""
     chosen = random.random()
     if chosen < 0.5:
         _page(visitor)
@@ -39,7 +39,7 @@ def look_around(visitor: Shopper) -> None:
 
 
 def pages_are_right(outcome: Outcome) -> Check:
-    """Whether every page was the one that was asked for."""
+    """Whether every page was the requested one."""
     wrong = outcome.tallies[_WRONG]
     return check(
         "every page shows what was asked for",
@@ -72,7 +72,7 @@ def _product(visitor: Shopper) -> None:
 
 
 def _get(visitor: Shopper, path: str, row: Row) -> dict[str, Any] | None:
-    """The answer's JSON, unless it has not changed since it was last seen, or could not be had."""
+    """The answer's JSON; None if it has not changed since it was last seen, or if the request failed."""
     headers = {"If-None-Match": tag} if (tag := _tags.get(path)) else {}
     with visitor.client.get(path, headers=headers, name=row.name, catch_response=True) as answer:
         if answer.status_code == 304 and tag:

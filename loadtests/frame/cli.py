@@ -32,23 +32,23 @@ TOKEN_SECONDS: Final = 7 * 86_400
 
 OWN_SETTINGS: Final = MappingProxyType(
     {
-        # The whole crowd comes from one address, and some of it from one key.
+        # All users come from one address, and some of them share a key.
         "TIDEGATE_ADDRESS_READS_PER_SECOND": "0",
         "TIDEGATE_ADDRESS_WRITES_PER_SECOND": "0",
         "TIDEGATE_CONNECTIONS_MAX_PER_ADDRESS": "10000",
         "TIDEGATE_SOCKET_MAX_PER_ADDRESS": "10000",
     }
 )
-"""What a system of our own is told."""
+"""The settings of a system that we start ourselves."""
 
 SETTINGS_FOR: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "hold_and_abandon": {"TIDEGATE_HOLD_SECONDS": "5"},
-        # What Redis remembers is forgotten within the first half of the run, and takes no more in the second.
+        # Redis begins to forget keys within the first half of the run, so its memory must be flat in the second.
         "soak": {"TIDEGATE_IDEMPOTENCY_SECONDS": "300"},
     }
 )
-"""What it is told for one scenario."""
+"""More settings, by scenario."""
 
 
 def scenarios() -> dict[str, str]:
@@ -110,7 +110,7 @@ def _given(options: Sequence[str], *names: str) -> bool:
 
 
 def _known_to(system: LocalSystem) -> Sequence[str]:
-    """The options with which a scenario runs against a system of our own: tokens are minted rather than made there."""
+    """The options for a scenario against a system of our own: tokens are minted here, not created through its API."""
     keys = key_ring(settings())
     tokens = system.home / "shopper-tokens"
     tokens.write_text(

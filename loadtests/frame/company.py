@@ -1,5 +1,5 @@
-"""A run's processes: one alone, or a master and its workers. The leading one tells each its scene before its users
-start, and collects from each what it has noted, once its users have finished."""
+"""A run's processes: a single one, or a master and its workers. The leading one sends each its scene before its users
+start, and collects the results of each after its users have finished."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Company:
-    """All processes, as the leading one sees them."""
+    """All processes, as seen by the leading one."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -41,7 +41,7 @@ class Company:
             the_run().on_all_came = self.end
 
     def begin(self, scene: Scene) -> None:
-        """Tells every process its scene: its share of the arrivals, and shoppers of its own."""
+        """Sends every process its scene: its share of the arrivals, and its own shoppers."""
         self.noted = Noted()
         if not isinstance(self._runner, MasterRunner):
             the_run().set(scene)
@@ -60,7 +60,7 @@ class Company:
             self._runner.send_message(_SCENE, msgspec.to_builtins(part), worker)
 
     def finish(self) -> None:
-        """Has the workers finish, and waits for what they have noted. A process alone does that by itself."""
+        """Tells the workers to finish, and waits for their results. A single process has none to wait for."""
         if not isinstance(self._runner, MasterRunner):
             return
         self._waiting = set(self._workers())
@@ -71,11 +71,11 @@ class Company:
                 _log.error("%d workers did not say what they have noted", len(self._waiting))
 
     def gather(self) -> Noted:
-        """What all have noted."""
+        """The results of all processes."""
         return self.noted if isinstance(self._runner, MasterRunner) else the_run().noted
 
     def end(self) -> None:
-        """Ends the run, in a greenlet of its own: users are stopped by it."""
+        """Ends the run, in a greenlet of its own, because ending it stops the users' greenlets."""
         options = self._environment.parsed_options
         headless = options is not None and options.headless
         gevent.spawn(self._runner.quit if headless else self._runner.stop)
@@ -97,7 +97,7 @@ class Company:
 
 
 def join(environment: Environment) -> None:
-    """Takes part as a worker."""
+    """Joins the run as a worker."""
     runner: Any = environment.runner
     assert isinstance(runner, WorkerRunner)
     _take_part(environment)
@@ -114,7 +114,7 @@ def join(environment: Environment) -> None:
 
 
 def _take_part(environment: Environment) -> None:
-    """In a process that has users."""
+    """Joins the run in a process that has users."""
     events: Any = environment.events  # Locust has no types there
     the_run().environment = environment
     events.spawning_complete.add_listener(lambda **_: the_run().open())

@@ -15,7 +15,7 @@ from loadtests.frame.scenario import Scenario
 
 
 def enact(scenario: Scenario) -> None:
-    """Makes the Locust file that calls it one of this scenario."""
+    """Makes the calling Locust file run this scenario."""
     hooks: Any = events  # Locust has no types there
 
     def add_options(parser: LocustArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""What a system on this machine takes, read again and again by a process of its own while a load test runs:
+"""Reads the resource usage of a system on this machine repeatedly, in a separate process, while a load test runs:
 
     python -m loadtests.frame.gauges NAME=PID,NAME=PID SECONDS
 
@@ -30,7 +30,7 @@ from runtime.settings import settings
 KEPT: Final = frozenset(
     {"events", "commands", "idempotency_keys", "orders", "order_lines", "folded_orders", "log_digests", "checkouts"}
 )
-"""The tables that grow with the log: the log itself until it is archived, orders, and what is folded of both."""
+"""The tables that grow with the log: the log itself until it is archived, orders, and the stored fold."""
 
 _SIZES: Final = """
     SELECT coalesce(pg_partition_root(oid), oid)::regclass::text, sum(pg_total_relation_size(oid))::bigint
@@ -41,7 +41,7 @@ _STOP_SECONDS: Final = 10.0
 
 
 class Reading(msgspec.Struct):
-    """One look, at a moment in seconds. Memory and tables are in bytes; processes and tables by name."""
+    """One reading, at a moment in seconds. Memory and tables are in bytes; processes and tables by name."""
 
     at: float
     memory: dict[str, int] = {}
@@ -52,7 +52,7 @@ class Reading(msgspec.Struct):
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """What was read while a run went on, and whether the one that read it was still there at its end."""
+    """The readings of a run, and whether the reading process was still alive at its end."""
 
     readings: Sequence[Reading] = ()
     to_the_end: bool = False
@@ -62,8 +62,8 @@ _reading: Final = msgspec.json.Decoder(Reading)
 
 
 def checks(watch: str, watched: Watched) -> Iterator[Check]:
-    """Whether all of it has stopped growing, but for what is kept; and first, whether it was seen at all, if it was to
-    be: `watch` names the processes, if any."""
+    """Whether everything has stopped growing, except what is kept; and first, whether it was watched at all, if that
+    was requested: `watch` names the processes, if any."""
     if not watch:
         yield skipped("growth", "no processes were named: it can be watched on the system's own machine")
         return
@@ -91,7 +91,7 @@ def checks(watch: str, watched: Watched) -> Iterator[Check]:
 
 
 def _lack(watch: str, watched: Watched) -> str:
-    """What was not watched all the time; nothing if all was."""
+    """What was not watched the whole time; empty if everything was."""
     if not watched.readings:
         return "no readings"
     if not watched.to_the_end:
@@ -103,7 +103,7 @@ def _lack(watch: str, watched: Watched) -> str:
 
 @contextmanager
 def reading(watch: str, every_seconds: float, file: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """While this is entered, readings are taken into a file, by this process."""
+    """While the context lasts, the yielded process writes readings to a file."""
     command = [sys.executable, "-m", __name__, watch, str(every_seconds)]
     with file.open("wb") as out, subprocess.Popen(command, stdout=out) as running:
         try:
@@ -114,7 +114,7 @@ def reading(watch: str, every_seconds: float, file: Path) -> Iterator[subprocess
 
 
 def read(file: Path) -> list[Reading]:
-    """The readings in a file; the last line may not be whole."""
+    """The readings in a file, whose last line may be incomplete."""
     return [_reading.decode(line) for line in file.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
@@ -136,7 +136,7 @@ async def _read(pids: dict[str, int], every_seconds: float) -> None:
 
 
 def _pids(watch: str) -> dict[str, int]:
-    """The processes that are to be watched, by name. Raises ValueError."""
+    """The processes to watch, by name. Raises ValueError."""
     named = (each.split("=", 1) for each in watch.split(","))
     return {name: int(pid) for name, pid in named}
 

@@ -1,4 +1,4 @@
-"""What grows over a run, and whether it stops once the system has warmed up."""
+"""Checks of growth over a run: whether it stops once the system has warmed up."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _HOUR_SECONDS: Final = 3_600
 
 
 class Sample(NamedTuple):
-    """How much of something there was, at a moment in seconds."""
+    """A measured amount, at a moment in seconds."""
 
     at: float
     value: float
 
 
 class Bound(NamedTuple):
-    """By how many units something may grow in an hour. Growth of less than `noise` within a run shows nothing."""
+    """By how many units something may grow per hour. Growth below `noise` within a run is ignored."""
 
     unit: str
     size: float
@@ -38,11 +38,11 @@ REDIS: Final = Bound("MiB", _MIB, 32.0, 8.0, "what Redis remembers is forgotten 
 TABLE: Final = Bound("MiB", _MIB, 16.0, 6.0, "what is done or replaced makes room for what is new")
 
 PER_EVENT_RATIO: Final = 1.5
-"""How much more an event may take in the second half of a run than in the first."""
+"""The bound on the growth per event in the second half of a run, as a multiple of that in the first."""
 
 
 def steady(what: str, samples: Sequence[Sample], bound: Bound) -> Check:
-    """Whether something is flat in the second half of the run."""
+    """Whether an amount is flat in the second half of the run."""
     window = second_half(samples)
     seconds = window[-1].at - window[0].at if window else 0.0
     if seconds < WINDOW_LEAST_SECONDS:
@@ -59,8 +59,8 @@ def steady(what: str, samples: Sequence[Sample], bound: Bound) -> Check:
 
 
 def proportional(what: str, samples: Sequence[Sample], events: Sequence[Sample]) -> Check:
-    """Whether what is kept for ever grows with the log, and not faster: an event takes no more in the second half of
-    the run than in the first. Both were sampled at the same moments."""
+    """Whether something that is kept forever grows no faster than the log: the growth per event in the second half of
+    the run is no greater than in the first. Both were sampled at the same moments."""
     half = len(samples) - len(second_half(samples))
     seconds = samples[-1].at - samples[half].at if samples else 0.0
     if seconds < WINDOW_LEAST_SECONDS:

@@ -1,4 +1,5 @@
-"""The leading process of a load test, alone or the master: prepares the shop, and passes the verdict in the end."""
+"""The leading process of a load test (the only one, or the master): prepares the shop, and gives the verdict in the
+end."""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ class Leading:
 
     def open(self) -> None:
         """Prepares the run: now if there is no web page, otherwise at each start from it. Exits with one sentence if
-        that cannot be done."""
+        that is not possible."""
         environment = self._environment
         events: Any = environment.events  # Locust has no types there
         common.fill_in(self._options, self._scenario)
@@ -78,13 +79,13 @@ class Leading:
             web_ui.app.add_url_rule("/verdict", view_func=guarded(self._verdict_page))
 
     def _is_start(self) -> bool:
-        """Whether the request is the page's start button, and not a change of the number of users."""
+        """Whether the request comes from the page's start button, and does not just change the number of users."""
         starts = flask.request.method == "POST" and flask.request.path.endswith("/swarm")
         runner = self._environment.runner
         return starts and runner is not None and runner.state not in (STATE_SPAWNING, STATE_RUNNING)
 
     def _start(self) -> flask.Response | None:
-        """Prepares the run that the page's form describes; the form shows what is wrong."""
+        """Prepares the run that the page's form describes; the form shows errors."""
         form = flask.request.form
         for name, value in form.items():
             known = getattr(self._options, name, None)
@@ -92,7 +93,7 @@ class Leading:
                 try:
                     setattr(self._options, name, type(known)(value))
                 except ValueError:
-                    continue  # Locust says what is wrong with its own
+                    continue  # Locust validates its own options
         lack = self._prepare()
         return flask.jsonify({"success": False, "message": lack, "host": form.get("host")}) if lack else None
 
@@ -128,7 +129,7 @@ class Leading:
         return scene
 
     def _hired(self, options: Any) -> Staff:
-        """Whoever the run's credentials belong to."""
+        """The staff that the run's credentials belong to."""
         if self._staff is not None:
             self._staff.revoke_keys()
         staff = Staff(options.host, options.token)
@@ -171,7 +172,7 @@ class Leading:
         self._all_there = True
 
     def _judge(self) -> None:
-        """Passes the verdict on the run that has just ended."""
+        """Gives the verdict on the run that has just ended."""
         if self._scene is None or self._staff is None:
             return
         if self._during is not None:

@@ -1,4 +1,5 @@
-"""The options of all scenarios, beside Locust's own. On the web page those can be changed that a run begins with."""
+"""The options of all scenarios, besides Locust's own. Options that take effect at the start can be changed on the web
+page."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from locust.argument_parser import LocustArgumentParser
 from loadtests.frame.scenario import Scenario
 
 STOP_TIMEOUT_SECONDS: Final = 130.0
-"""How long users may take to finish what they are at; longer than anything they wait for."""
+"""How long users may take to finish what they are doing; longer than anything they wait for."""
 
 SPAWN_RATE_MAX: Final = 100
 """Users a second; Locust warns of more."""
@@ -53,7 +54,7 @@ def add(parser: LocustArgumentParser, scenario: Scenario) -> None:
 
 
 def fill_in(options: Any, scenario: Scenario) -> None:
-    """What was left out is the scenario's to say."""
+    """Fills in the scenario's defaults for options that were left out."""
     if options.num_users is None:
         options.num_users = scenario.users + scenario.watchers(options)
     if options.spawn_rate is None:

@@ -1,5 +1,5 @@
-"""What subscribers have seen, each in a few numbers, and whether it is what the log says. It shares no code with the
-gateway: which events belong to a topic is said here once more.
+"""What each subscriber has seen, in a few numbers, and whether it matches the log. It shares no code with the gateway,
+so it has its own definition of which events belong to a topic.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FAULTS_KEPT: Final = 5
 
 class Record(msgspec.Struct):
     """What one subscriber has seen of a topic after the seq `after` and up to `upto`: how many events, the sum of their
-    seqs, and what was wrong with them at first sight."""
+    seqs, and faults that were noticed at once."""
 
     topic: str
     after: int = 0
@@ -39,7 +39,7 @@ class Record(msgspec.Struct):
         self.after = self.upto = self.last = after
 
     def see(self, seq: int) -> None:
-        """One more event."""
+        """Notes an event."""
         if seq <= self.last:
             self.fault(f"event {seq} came after event {self.last}")
         elif self.topic == "log" and seq != self.last + 1:
@@ -50,7 +50,7 @@ class Record(msgspec.Struct):
         self.total += seq
 
     def fault(self, what: str) -> None:
-        """Something was wrong."""
+        """Notes a fault."""
         if len(self.faults) < FAULTS_KEPT:
             self.faults.append(what)
 
@@ -77,7 +77,7 @@ def seen_by_all(records: Sequence[Record], expected: int, events: ReadLog) -> Ch
 
 
 def _differences(records: Sequence[Record], events: ReadLog) -> list[str]:
-    """Where a record and the log disagree."""
+    """The differences between the records and the log."""
     marks = sorted({mark for each in records for mark in (each.after, each.upto)})
     if not marks:
         return []

@@ -1,5 +1,5 @@
-"""The run as the people in it see it: the scene they are told, when they are due, what became of them. Each Locust
-process has one, whether it is alone or a worker of a master; the leading process gathers what all have noted."""
+"""The run as its users see it: their scene, when arrivals are due, and their results. Each Locust process has one,
+whether it is the only one or a worker; the leading process collects the results of all."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ NEVER_BEGUN: Final = "arrivals that were due, and that no user was free to begin
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """What a process needs to know for its part in a run. `props` is what the scenario has prepared; `shoppers` and
-    `staff` are bearer tokens; `row` is where its arrivals are timed, and `most` how many it plays, if that is
-    bounded."""
+    """What a process needs for its part of a run. `props` is what the scenario has prepared; `shoppers` and `staff` are
+    bearer tokens; `row` is where its arrivals are timed, and `most` the number of its arrivals, if that is bounded."""
 
     props: dict[str, Any] = {}
     shoppers: Sequence[str] = ()
@@ -39,7 +38,7 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 class Noted(msgspec.Struct):
-    """What a process has noted: tallies by name, and what its subscribers have seen."""
+    """The results of a process: tallies by name, and the records of its subscribers."""
 
     tallies: Counter[str] = msgspec.field(default_factory=Counter)
     records: list[dict[str, Any]] = msgspec.field(default_factory=list)
@@ -51,21 +50,21 @@ class Run:
     def __init__(self) -> None:
         self.environment: Environment | None = None
         self.stopping = Event()
-        """Set when the run is to end: everything that waits on it leaves."""
+        """Set when the run ends: everything that waits on it returns."""
         self.on_all_came: Callable[[], None] = lambda: None
-        """Called when the last of a bounded number of arrivals is done."""
+        """Called when the last of a bounded number of arrivals has finished."""
         self.endings: list[Callable[[], None]] = []
-        """Called when the run is to end."""
+        """Called when the run ends."""
         self.set(Scene())
 
     def set(self, scene: Scene) -> None:
-        """Begins anew, in this scene."""
+        """Starts over, with this scene."""
         self.scene = scene
         self.stopping.clear()
         self.endings.clear()
         self.noted = Noted()
         self.seq = 0
-        """The highest seq that anybody here has been told."""
+        """The highest seq in any response to this process."""
         self._arrivals = Arrivals(scene.stages, most=scene.most)
         self._begun = 0.0
         self._opened = Event()
@@ -75,13 +74,13 @@ class Run:
         self._staff = cycle(scene.staff or ("",))
 
     def open(self) -> None:
-        """All users are there: arrivals begin."""
+        """Begins arrivals, once all users are there."""
         if not self._opened.is_set():
             self._begun = time.perf_counter()
             self._opened.set()
 
     def since_opened(self, moment: float) -> float:
-        """The seconds from when arrivals began to a moment."""
+        """The seconds between the beginning of arrivals and a moment."""
         return moment - self._begun
 
     def opened_for(self) -> float:
@@ -89,8 +88,8 @@ class Run:
         return self.since_opened(time.perf_counter()) if self._opened.is_set() else 0.0
 
     def stop(self) -> None:
-        """The run is to end. Arrivals that were due and that nobody could begin have waited until now, at least: left
-        out, a stall at the end would be hidden."""
+        """Ends the run. Arrivals that are due but have not begun are timed as having waited until now; leaving them out
+        would hide a stall at the end."""
         self.stopping.set()
         now = time.perf_counter() - self._begun
         while self._opened.is_set() and (due := self._arrivals.next()) is not None and due < now:
@@ -109,7 +108,7 @@ class Run:
         return next(self._staff)
 
     def tally(self, name: str, count: int = 1) -> None:
-        """Counts what happened."""
+        """Adds to a tally."""
         self.noted.tallies[name] += count
 
     def time(self, row: Row, milliseconds: float) -> None:
@@ -119,8 +118,8 @@ class Run:
 
     @contextmanager
     def arrival(self) -> Iterator[float]:
-        """Waits for the next arrival that is due, which it was meant to begin at, and times what is done about it from
-        then. Raises StopUser if no more will come."""
+        """Waits for the next arrival, and times the block from the arrival's intended start, which it yields. Raises
+        StopUser if there are no more arrivals."""
         self._opened.wait()
         due = None if self.stopping.is_set() else self._arrivals.next()
         if due is None:
@@ -156,5 +155,5 @@ _run: Final = Run()
 
 
 def the_run() -> Run:
-    """This process's."""
+    """The run of this process."""
     return _run

@@ -1,4 +1,4 @@
-"""What a scenario says about itself; the frame does the rest."""
+"""The interface of a scenario; the framework does the rest."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from loadtests.frame.verdict import Check, Figures, Row, Threshold
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a run has come to, for a scenario's own checks: `tallies` of all processes, `figures` by row. The run
-    began after the seq `since`."""
+    """The outcome of a run, for a scenario's own checks: `tallies` of all processes, `figures` by row. The run began
+    after the seq `since`."""
 
     staff: Staff
     options: Any
@@ -32,7 +32,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Scenario:
-    """A load test with a verdict. Whatever its methods are given as `options` are Locust's options, parsed."""
+    """A load test with a verdict. The `options` of its methods are Locust's parsed options."""
 
     name: ClassVar[str]
     users: ClassVar[int] = 50
@@ -49,27 +49,27 @@ class Scenario:
         """Adds the scenario's own options."""
 
     def cast(self, options: Any) -> None:
-        """Says how many users of a fixed number there are."""
+        """Sets the numbers of users of classes with a fixed number."""
 
     def watchers(self, options: Any) -> int:
-        """How many subscribers there are."""
+        """The number of subscribers."""
         return 0
 
     def prepare(self, staff: Staff, options: Any) -> dict[str, Any]:
-        """Brings the shop to where the run begins, and returns what its people need to know (as JSON can say it)."""
+        """Prepares the shop for the run, and returns what its users need to know (JSON-ready)."""
         return {}
 
     def stages(self, options: Any) -> Sequence[Stage]:
-        """When arrivals come."""
+        """The rates of arrivals over time."""
         return [Stage(options.rate)]
 
     def arrivals(self, options: Any) -> int | None:
-        """After how many arrivals the run is over; None: when its time is."""
+        """The number of arrivals after which the run ends; None if it ends after its time."""
         return None
 
     def during(self, staff: Staff, options: Any, stopping: Event) -> None:
-        """What the leading process does while the run goes on, beside its people. `stopping` is set at its end."""
+        """What the leading process does during the run, besides its users. `stopping` is set when the run ends."""
 
     def check(self, outcome: Outcome) -> Iterable[Check]:
-        """What must hold at the end, beside the thresholds and `verify`."""
+        """What must hold at the end, besides the thresholds and `verify`."""
         return ()

@@ -1,4 +1,4 @@
-"""Shoppers: they order over HTTP as a careful client does, and end up knowing what became of it."""
+"""Shoppers: they order over HTTP like a careful client, which retries until it knows the outcome."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from loadtests.frame.verdict import Row
 ORDERS: Final = "/api/v1/orders"
 WAIT_SECONDS: Final = 10
 PATIENCE_SECONDS: Final = 60.0
-"""How long a shopper comes back, when told to, before giving up."""
+"""How long a shopper keeps retrying, when told to, before giving up."""
 
 PLACE: Final = Row("POST", f"{ORDERS}, Prefer: wait")
 LOOK_AT_COMMAND: Final = Row("GET", "/api/v1/commands/{id}")
@@ -31,8 +31,8 @@ _DECIDED: Final = (200, 201, 404, 409, 422)
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What a shopper was told in the end: the status, the code of a problem, and the order's id if there is one. Status
-    0: nothing, although they came back as often as they were told to."""
+    """The final answer to a shopper: the status, the code of a problem, and the order's id if there is one. Status 0
+    means that there was no final answer, in spite of all retries."""
 
     status: int
     code: str = ""
@@ -40,12 +40,12 @@ class Told(msgspec.Struct, frozen=True):
 
     @property
     def done(self) -> bool:
-        """What was asked for was done."""
+        """Whether the request was carried out."""
         return self.status in (200, 201)
 
 
 class Shopper(FastHttpUser):
-    """Somebody with a token of their own, and one connection that is kept."""
+    """A user with their own token, and one keep-alive connection."""
 
     abstract = True
 
@@ -63,8 +63,8 @@ class Shopper(FastHttpUser):
         return self.write(f"{ORDERS}/{order_id}/{step}", Row("POST", f"{ORDERS}/{{id}}/{step}, Prefer: wait"))
 
     def write(self, path: str, row: Row, body: str = "") -> Told:
-        """Sends a write until its outcome is known: again with the same key after no answer or when told to come back,
-        and asking for it when it takes longer than the wait. Only an answer that nobody should get is a failure."""
+        """Sends a write until its outcome is known: retries with the same key after no answer, or when told to; polls
+        for the outcome if it takes longer than the wait. Only answers that should never occur are failures."""
         headers = {
             **self.headers(),
             "Content-Type": "application/json",
@@ -92,11 +92,11 @@ class Shopper(FastHttpUser):
             gevent.sleep(pause * (1 + random.random() / 4))
 
     def tally(self, told: Told, done: str) -> None:
-        """Counts what was done, under the name of that, or why it was not."""
+        """Tallies the request as `done`, or by the reason why it was not."""
         self.run_.tally(done if told.done else not_done(told.code))
 
     def headers(self) -> dict[str, str]:
-        """Who they are."""
+        """The headers that authenticate the shopper."""
         return {"Authorization": f"Bearer {self.token}"}
 
     def _settled(self, accepted: Any, until: float) -> Told:
@@ -126,8 +126,8 @@ class Shopper(FastHttpUser):
 
 
 class Arriving(Shopper):
-    """Acts for arrivals, one after the other: a free user takes the next. Have as many users as requests may be in
-    flight at once; more arrivals than that wait, and their waiting is counted."""
+    """Acts for arrivals, one after another: a free user takes the next one. The number of users is the number of
+    requests that may be in flight; further arrivals wait, and their wait counts."""
 
     abstract = True
 
@@ -139,4 +139,4 @@ class Arriving(Shopper):
 
     def act(self) -> None:
         """What an arrival does."""
-        raise NotImplementedError(type(self).__name__)  # every scenario has its own
+        raise NotImplementedError(type(self).__name__)  # every scenario defines its own

@@ -1,5 +1,5 @@
-"""A WebSocket for Locust's greenlets: the protocol is the websockets package's, without I/O, on a socket of gevent's.
-One greenlet receives; any may send."""
+"""A WebSocket for Locust's greenlets: the sans-I/O protocol of the websockets package on a gevent socket. One greenlet
+receives; any may send."""
 
 from __future__ import annotations
 
@@ -78,19 +78,19 @@ class Socket:
                     return message
 
     def cut(self) -> None:
-        """Ends the connection without a word."""
+        """Resets the connection, without a close frame."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _CLOSED_AT_ONCE)
         self._socket.close()
 
     def close(self) -> None:
-        """Says good-bye, and does not wait for the answer."""
+        """Sends a close frame, without waiting for the answer."""
         with suppress(OSError, InvalidState):
             self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
             self._flush()
         self._socket.close()
 
     def _next(self) -> Any:
-        """The next thing the protocol has made of what came in: a response, then frames."""
+        """The protocol's next event: a response, then frames."""
         while not self._events:
             data = self._socket.recv(_RECEIVED_BYTES)
             if data:

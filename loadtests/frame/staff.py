@@ -1,5 +1,5 @@
-"""The shop's staff, as the leading process of a load test plays them, through the public API alone: they put goods on
-the shelves before a run, make keys for those who take part, and look afterwards at what became of it.
+"""The shop's staff, played by the leading process of a load test through the public API: they put goods on sale before
+a run, create API keys for it, and inspect the result afterwards.
 """
 
 from __future__ import annotations
@@ -28,29 +28,30 @@ _AGAIN_MAX_SECONDS: Final = 60.0
 
 
 class NotPrepared(Exception):
-    """The system cannot be brought to where a run begins, or not be asked how it ended; says why in a sentence."""
+    """The system cannot be prepared for a run, or its results cannot be read; the message says why."""
 
 
 class Goods(msgspec.Struct, frozen=True):
-    """An article, and the pieces of it that are counted onto the shelf; None: those that are there."""
+    """An article, and how many pieces to put in stock; None leaves the stock unchanged."""
 
     article: Article
     on_hand: int | None
 
 
 class Staff:
-    """Whoever the bearer `token` (an API key, or an access token) belongs to; without one, it can only look around."""
+    """The staff member that the bearer `token` (an API key or an access token) belongs to; without one, only public
+    reads are possible."""
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = url.rstrip("/")
         self.token = token
-        # Locust's own client, without its statistics: preparing is not load.
+        # Locust's own client, without its statistics, because preparing is not load.
         self._http = FastHttpSession(self.url, _UNCOUNTED, None, concurrency=_AT_A_TIME)
         self._keys: list[str] = []
 
     @classmethod
     def signed_in(cls, url: str, email: str, password: str) -> Staff:
-        """Signs in, and makes a key for the run, since an access token may expire before its end."""
+        """Signs in, and creates an API key for the run, since an access token may expire before its end."""
         form = urlencode({"grant_type": "password", "username": email, "password": password})
         visitor = cls(url)
         tokens = visitor._ask("POST", "/api/auth/token", form, content_type="application/x-www-form-urlencoded")
@@ -74,13 +75,13 @@ class Staff:
         return [key["key"] for key in made]
 
     def revoke_keys(self) -> None:
-        """Takes back the keys that were made for the run, the staff's own, which was the first, last."""
+        """Revokes the keys that were created for the run; the staff's own, which was the first, last."""
         for some in (self._keys[1:], self._keys[:1]):
             Pool(_AT_A_TIME).map(lambda key: self._ask("POST", f"/api/v1/keys/{key}/revoke"), some)
         self._keys = []
 
     def stock(self, goods: Sequence[Goods]) -> None:
-        """Puts goods on sale, and counts their pieces onto the shelves. Nothing else about them is changed."""
+        """Puts goods on sale, and sets their stock. Changes nothing else about them."""
         done = self.import_csv(as_csv(goods))
         if done["status"] != "succeeded" or done["rejected"]:
             raise NotPrepared(
@@ -113,7 +114,7 @@ class Staff:
     def _ask(
         self, method: str, path: str, body: str | None = None, *, content_type: str = "application/json"
     ) -> dict[str, Any]:
-        """The answer's JSON. Comes back when told to. Raises NotPrepared, with the problem's code."""
+        """The answer's JSON. Retries when told to. Raises NotPrepared, with the problem's code."""
         headers = {"Content-Type": content_type}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -133,7 +134,7 @@ class Staff:
 
 
 def as_csv(goods: Sequence[Goods]) -> str:
-    """The goods as an import takes them."""
+    """The goods as CSV for an import."""
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(("slug", "name", "status", "sku", "price_minor", "currency", "on_hand"))
@@ -147,7 +148,7 @@ def as_csv(goods: Sequence[Goods]) -> str:
 
 
 def retry_after(answer: Any) -> float | None:
-    """The seconds after which to come back, if the answer says so."""
+    """The seconds after which to retry, if the answer says so."""
     if answer.status_code not in (429, 503):
         return None
     said = answer.headers.get("Retry-After", "")

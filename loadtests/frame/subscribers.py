@@ -1,5 +1,5 @@
-"""Subscribers: they follow topics over WebSocket, check each event as it comes, and resume after whatever ends their
-connection. What one has seen is noted in a record (see `loadtests.frame.records`)."""
+"""Subscribers: they follow topics over WebSocket, check each event as it arrives, and resume whenever they lose their
+connection. A record keeps what each has seen (see `loadtests.frame.records`)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _told: Final = msgspec.json.Decoder(_Told)
 
 
 class Subscriber(User):
-    """Follows one topic from when it comes until the run ends. It resumes after whatever ends its connection."""
+    """Follows one topic from its start until the run ends; resumes whenever its connection is lost."""
 
     abstract = True
     topic: ClassVar[str] = "log"
@@ -101,7 +101,7 @@ class Subscriber(User):
                 self.follow()  # Locust begins no further task of a user who is to stop
 
     def cut(self) -> bool:
-        """Loses the connection, as when the network goes away; False if there is none."""
+        """Cuts the connection, as a network failure would; False if there is none."""
         if self._socket is None:
             return False
         self._cut = True
@@ -154,7 +154,7 @@ class Subscriber(User):
             self.record.fault(f"was told {told.code}: {told.detail}")
 
     def _say_goodbye(self) -> None:
-        """Asks how far it has come; the answer comes after all events up to there."""
+        """Asks for the current position; the answer arrives after all events up to there."""
         self._goodbye_until = time.perf_counter() + _GOODBYE_SECONDS
         if self._socket is not None:
             gevent.spawn(self._ping)

@@ -1,4 +1,4 @@
-"""Verdicts: thresholds with their reasons, checked against what Locust has measured; and checks of what must hold."""
+"""Verdicts: thresholds with their reasons, checked against Locust's measurements; and checks of what must hold."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Figures = Callable[[Row], Measured]
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One line of the verdict. `because` says why it is wanted."""
+    """One line of the verdict. `because` says why it matters."""
 
     name: str
     outcome: str
@@ -49,7 +49,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def check(name: str, holds: bool, *, wanted: str, measured: str, because: str) -> Check:
-    """A check that has been made."""
+    """The result of a check."""
     return Check(name, PASSED if holds else FAILED, wanted, measured, because)
 
 
@@ -67,7 +67,7 @@ class Latency(msgspec.Struct, frozen=True):
     because: str
 
     def check(self, figures: Figures, slower: float) -> Check:
-        """`slower` is how much slower than a machine of one's own this one may be."""
+        """`slower` is the factor by which this machine may be slower than a dedicated one."""
         entry = figures(self.row)
         most_ms = self.most_ms * slower
         value_ms = entry.get_response_time_percentile(self.percent / 100) if entry.num_requests else None
@@ -104,7 +104,7 @@ Threshold = Latency | Failures
 
 
 class Timed(msgspec.Struct, frozen=True):
-    """What a row shows at the end; times are in milliseconds."""
+    """The final figures of a row; times are in milliseconds."""
 
     row: str
     requests: int
@@ -122,7 +122,7 @@ def timed(row: Row, entry: Measured) -> Timed:
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What a run has shown. `rows` and `figures`, which are counts by name, are to be read beside it."""
+    """The verdict on a run, with `rows` and `figures` (counts by name) for context."""
 
     scenario: str
     checks: Sequence[Check]
@@ -136,5 +136,5 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def judged(thresholds: Iterable[Threshold], figures: Figures, slower: float) -> list[Check]:
-    """Every threshold, checked."""
+    """The results of all thresholds."""
     return [threshold.check(figures, slower) for threshold in thresholds]

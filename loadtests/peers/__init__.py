@@ -1,5 +1,5 @@
-"""Other shops, beside which `make bench-peers` measures Tidegate: the same people do the same things, in one run.
+"""Other shops with which `make bench-peers` compares Tidegate: the same shoppers do the same things, in one run.
 
-Vendure lives here. `vendure/` is what we wrote for its Node; everything of its own is installed from the npm registry
-when it is measured, into `build/`, and runs as processes of its own. No part of Tidegate needs it.
+The only one is Vendure. `vendure/` is what we wrote for it; Vendure itself is installed from the npm registry into
+`build/` when it is measured, and runs as separate processes. No part of Tidegate depends on it.
 """

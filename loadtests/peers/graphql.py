@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: what is asked, and what an answer says."""
+"""GraphQL over HTTP: request bodies and the data of answers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import msgspec
 from loadtests.conversations import Unexpected
 
 REFUSED: Final = "... on ErrorResult { errorCode message }"
-"""To be selected in every union that may hold a refusal, so that `data` sees it."""
+"""Must be selected in every union that may contain an error result, so that `data` notices it."""
 
 _CHARS: Final = 300
 
 
 class GraphQLRefusal(Unexpected):
-    """An answer with errors, or with a refusal among its results."""
+    """An answer with errors, or with an error result."""
 
 
 def asked(document: str, variables: Mapping[str, Any] | None = None) -> bytes:
@@ -25,7 +25,7 @@ def asked(document: str, variables: Mapping[str, Any] | None = None) -> bytes:
 
 
 def data(body: bytes) -> dict[str, Any]:
-    """What was asked for, by field. Raises GraphQLRefusal if any of it was refused."""
+    """The answer's data, by field. Raises GraphQLRefusal if any of it is an error."""
     try:
         answer = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.MsgspecError:

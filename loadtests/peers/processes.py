@@ -1,4 +1,4 @@
-"""Vendure's processes: what they are told, starting them, and ending them. They run on this machine alone."""
+"""Vendure's processes: their environment, starting and ending them. They run on this machine only."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Installed(msgspec.Struct, frozen=True):
     admin: Mapping[str, str]
 
     def version(self) -> str:
-        """Vendure's and Node's."""
+        """The versions of Vendure and Node."""
         package = msgspec.json.decode((self.folder / "node_modules/@vendure/core/package.json").read_bytes())
         node = subprocess.run([self.node, "--version"], capture_output=True, text=True, check=True)
         return f"Vendure {package['version']} on Node {node.stdout.strip()}"
@@ -49,7 +49,7 @@ class Installed(msgspec.Struct, frozen=True):
             "PATH": f"{Path(self.node).parent}{os.pathsep}{os.defpath}",
             "HOME": str(self.folder),
             "NODE_ENV": "production",
-            # It would report to its makers.
+            # Otherwise it reports to its vendor.
             "VENDURE_DISABLE_TELEMETRY": "true",
             "SHOP_HOST": HOST,
             "SHOP_PORT": str(port),
@@ -61,7 +61,7 @@ class Installed(msgspec.Struct, frozen=True):
 
 
 def installed() -> Installed:
-    """Installs it, unless that was done before. Raises BenchError."""
+    """Vendure, installed now if it is not yet. Raises BenchError."""
     node, manager = shutil.which("node"), shutil.which("npm")
     if node is None or manager is None:
         raise BenchError("Node and npm are needed to run Vendure (on Debian and Ubuntu: apt install nodejs npm)")
@@ -74,8 +74,8 @@ def installed() -> Installed:
 
 @contextmanager
 def running(shop: Installed, home: Path, database_url: str, *roles: Sequence[str]) -> Iterator[int]:
-    """Runs `shop.mjs` once with each of the arguments, and yields the port that is served when all are ready. Raises
-    BenchError if one ends by itself."""
+    """Runs a process of `shop.mjs` for each role, and yields the port that is served once all are ready. Raises
+    BenchError if one exits by itself."""
     port = free_port()
     environment = shop.environment(database_url, port)
     with ExitStack() as stack:

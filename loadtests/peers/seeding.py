@@ -1,5 +1,5 @@
-"""What Vendure is told over its Admin API before anybody buys: the same goods, tax, delivery and code as on our side,
-and customers who are signed in."""
+"""Prepares Vendure over its Admin API: the same goods, tax, delivery and code as on our side, and signed-in
+customers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Seeded(msgspec.Struct, frozen=True):
 
 
 class Api:
-    """One of the two APIs of the shop on a port, as someone who signs in."""
+    """One of the two APIs of the shop on a port, for a user who signs in."""
 
     def __init__(self, port: int, path: str) -> None:
         self._url = f"http://{HOST}:{port}{path}"
@@ -88,7 +88,7 @@ class Api:
 
 
 def seed(port: int, admin: Mapping[str, str], articles: Sequence[Article], shoppers: int) -> Seeded:
-    """States everything to a shop without goods. `admin` are the name and the password of its administrator."""
+    """Sets up a shop without goods. `admin` is the name and password of its administrator."""
     api = Api(port, ADMIN_API)
     api.sign_in(admin["name"], admin["password"])
     category_id, method_id = _state_terms(api)
@@ -99,7 +99,7 @@ def seed(port: int, admin: Mapping[str, str], articles: Sequence[Article], shopp
 
 
 def index(port: int, admin: Mapping[str, str], articles: int) -> None:
-    """Has a shop whose worker runs fill its search index, and waits until all its articles are found."""
+    """Makes a shop with a running worker fill its search index, and waits until all its articles can be found."""
     api = Api(port, ADMIN_API)
     api.sign_in(admin["name"], admin["password"])
     job_id = api.ask("mutation { reindex { id } }")["reindex"]["id"]

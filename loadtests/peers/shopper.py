@@ -1,5 +1,5 @@
-"""What a shopper of Vendure does: step by step what ours does (see `loadtests.bench.shopper`), in as many requests.
-Where one of ours takes two of its mutations, both go in one document.
+"""A shopper of Vendure, who does the same as ours (see `loadtests.bench.shopper`), step by step, in as many requests.
+If a step takes two mutations, both are sent in one document.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _ADDRESS: Final = {
 
 
 class VendureShopper:
-    """One customer who has signed in. `host` is what requests name as such."""
+    """One customer who is signed in. `host` is for the Host header."""
 
     def __init__(self, host: str, token: str) -> None:
         self._host = host

@@ -1,4 +1,4 @@
-"""What is to come out beside another shop."""
+"""The targets of the comparison with another shop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AIM: float = 100
 
 
 def targets(results: Results) -> list[Target]:
-    """Against whichever of its ways was the fastest, and for the CPU, the cheapest."""
+    """Targets against the fastest of its configurations, and for CPU the cheapest."""
     ours = results.median("CPU an order, whole checkout")
     theirs = [
         (median, name)

@@ -22,7 +22,7 @@ from loadtests.peers.shopper import VendureShopper
 
 ARTICLES: Final = 200
 SERVERS: Final = (1, 2)
-"""Vendure's ways to use two cores; it is measured by the faster one."""
+"""The numbers of server processes with which Vendure may use two cores; the faster one counts."""
 
 _DATABASE: Final = "bench_vendure"
 _TEMPLATE: Final = "bench_vendure_template"
@@ -30,7 +30,7 @@ _PAID: Final = """SELECT count(*) FROM "order" WHERE state = 'PaymentSettled'"""
 
 
 def shape(servers: int) -> str:
-    """What one of the ways is called in the names of series."""
+    """The name of such a configuration in the names of series."""
     return f"vendure, {servers} server{'s' if servers > 1 else ''}"
 
 
@@ -59,7 +59,7 @@ class Vendure:
             yield self._checkouts(servers, self._seeded)
 
     def _prepare(self) -> Seeded:
-        """Makes the template of its databases."""
+        """Creates the template of its databases."""
         home, postgres, admin = self._stage.home, self._stage.postgres, self._shop.admin
         postgres.psql(f"CREATE DATABASE {_TEMPLATE}")
         url = postgres.url_of(_TEMPLATE)
@@ -78,7 +78,7 @@ class Vendure:
         postgres.psql("CHECKPOINT")
         roles = (("server", str(servers)), ("worker",))
         with running(self._shop, self._stage.home, postgres.url_of(_DATABASE), *roles) as port:
-            warmed = self._talk(port, seeded)  # as long again: Node compiles what it runs often
+            warmed = self._talk(port, seeded)  # a warm-up of the same length: Node compiles hot code
             before = cpu_seconds()
             talked = self._talk(port, seeded)
             cpu = cpu_an_order(shape(servers), before, talked.finished)
@@ -108,8 +108,8 @@ class Vendure:
 
 
 def in_turn(free: deque[VendureShopper], talked: Talked, purchase: goods.Purchase, seeded: Seeded) -> Conversation:
-    """A checkout by a customer who is in no other. Whoever has finished one begins the next at once, as the customer
-    who was last free: so each stays on one connection, and with one server process."""
+    """A checkout by a customer who is not in another one. A connection that finishes a checkout begins the next one as
+    the customer who became free last, so each customer stays on one connection, and with one server process."""
     shopper = free.pop()
     try:
         yield from shopper.buys(talked, purchase.lines, seeded.variants, seeded.method_id, CODE)
