@@ -103,7 +103,7 @@ async def test_a_provider_that_is_gone(watched: Watched) -> None:
     assert (await customer.get(f"/orders/{order_id}")).ok()["status"] == "confirmed"
 
 
-async def test_a_buyer_who_paid_for_an_order_that_is_no_more(watched: Watched) -> None:
+async def test_a_payment_for_a_cancelled_order_raises_an_alert_until_it_is_refunded(watched: Watched) -> None:
     shop, watching = watched
     async with silent_until_now(watching, "TidegatePaymentsOrphaned"):
         payment = await _paid(shop)

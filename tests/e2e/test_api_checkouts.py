@@ -234,7 +234,7 @@ async def test_what_takes_the_place_of_a_promotion_that_is_used_up_may_be_used_u
     await shop.take_terms_back()
 
 
-async def test_a_buyer_is_one_by_the_account_s_mailbox_whatever_the_checkout_says(shop: Shop) -> None:
+async def test_a_buyer_is_identified_by_the_account_s_mailbox_and_not_by_the_checkout_s(shop: Shop) -> None:
     """Two accounts of one mailbox are one buyer, and an address typed at the checkout takes nothing of that away."""
     admin, sku = shop.client("admin", "shop-admin"), await shop.product(9, price_minor=100)
     limit = {"most": 1, "items": {"skus": [sku]}}

@@ -160,7 +160,7 @@ async def test_text_may_not_contain_nul(admin: Client, operations: list[Operatio
 
 
 @pytest.mark.campaign
-async def test_text_that_is_code_elsewhere_is_only_text(shop: Shop, admin: Client, operations: list[Operation]) -> None:
+async def test_text_that_looks_like_code_is_only_text(shop: Shop, admin: Client, operations: list[Operation]) -> None:
     for operation in operations:
         for name in operation.texts:
             for text in (

@@ -73,7 +73,7 @@ async def test_a_repetition_after_the_outcome_gets_the_same_answer(shop: Shop, c
     assert replayed([again]) == 1
 
 
-async def test_a_repetition_may_wait_for_what_the_first_did_not(shop: Shop, customer: Client, key: str) -> None:
+async def test_a_repetition_may_wait_although_the_first_request_did_not(shop: Shop, customer: Client, key: str) -> None:
     sku = await shop.product(on_hand=5)
     async with workers_stopped(shop.system):
         accepted = (await customer.place({sku: 1}, wait=None, key=key)).ok(202)

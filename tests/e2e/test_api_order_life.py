@@ -156,7 +156,7 @@ async def test_a_guest_may_not_wait_and_may_repeat(shop: Shop) -> None:
     assert (await guest.get(f"/orders/{accepted['id']}")).ok()["customer_id"] == again["customer_id"]
 
 
-async def test_a_guests_token_orders_as_whoever_has_none(shop: Shop) -> None:
+async def test_an_order_with_a_guest_token_needs_an_address_and_counts_as_a_guest_s(shop: Shop) -> None:
     """The token is good for more orders, but each needs an address and counts as a guest's."""
     sku = await shop.product(on_hand=9)
     body = {**order_body({sku: 1}), "email": "guest@example.com"}

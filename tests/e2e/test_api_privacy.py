@@ -137,7 +137,7 @@ async def test_a_guest_is_erased_from_every_order_that_the_token_placed(shop: Sh
     assert (await shop.staff.get(f"/orders/{stays['id']}")).ok()["email"] == "stays.guest@example.com"
 
 
-async def test_who_completes_a_checkout_with_somebody_else_s_address_is_no_part_of_them(shop: Shop) -> None:
+async def test_an_address_typed_into_another_s_checkout_gives_no_access_to_it(shop: Shop) -> None:
     await shop.take_terms_back()
     email, lines = "typed.by.bob@example.com", [{"sku": await shop.product(on_hand=50), "quantity": 1}]
     person = await registered(shop, {"email": email, "name": "Ann", "password": "a password of hers"})

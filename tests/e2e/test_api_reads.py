@@ -62,7 +62,7 @@ async def test_a_read_that_names_a_write_shows_it(shop: Shop) -> None:
     assert (await read(customer, f"{API}/orders", str(command["seq"]))).ok()["items"][0]["id"] == later["id"]
 
 
-async def test_a_page_that_is_kept_is_not_shown_to_who_names_a_later_seq(shop: Shop) -> None:
+async def test_a_cached_page_is_not_served_to_a_client_that_names_a_later_seq(shop: Shop) -> None:
     """The page may be kept by either gateway, and neither need have heard of the change."""
     sku = await shop.product(price_minor=100)
     product_id, path = await shop.product_id(sku), f"{API}/products"

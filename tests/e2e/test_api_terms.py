@@ -151,7 +151,7 @@ async def strict(shop: Shop) -> AsyncIterator[str]:
         await redis.delete(*counts)
 
 
-async def test_who_tries_codes_has_to_wait_and_who_knows_them_does_not(shop: Shop, admin: Client, strict: str) -> None:
+async def test_wrong_codes_are_rate_limited_and_right_ones_are_not(shop: Shop, admin: Client, strict: str) -> None:
     path = f"/terms/promotions/{uuid4()}"
     (await admin.put(path, {"name": "Tenth", "action": {"kind": "percent", "percent_bp": 1000}, "coded": True})).ok()
     known, gone = (await admin.post(f"{path}/codes", {"count": 2})).ok(201)["items"]

@@ -92,7 +92,7 @@ async def test_a_gateway_is_restarted_and_nobody_notices(balanced: BalancedSyste
     assert follower.breaks <= 1, "it resumed at the other one"
 
 
-async def test_a_gateway_is_killed_and_who_repeats_with_a_key_gets_through(balanced: BalancedSystem) -> None:
+async def test_a_gateway_is_killed_and_retries_with_an_idempotency_key_get_through(balanced: BalancedSystem) -> None:
     async with Follower(balanced) as follower, Load(balanced, SKUS) as load:
         await load.accepts(ORDERS)
         await asyncio.to_thread(balanced.kill_process, "gateway")

@@ -45,7 +45,7 @@ async def test_events_are_measured_on_their_way_to_a_socket(shop: Shop, feeds: F
     assert after("tidegate_feed_sent_bytes_total") - before("tidegate_feed_sent_bytes_total") < 20_000
 
 
-async def test_resumes_are_counted_by_what_came_of_them(shop: Shop, feeds: Feeds) -> None:
+async def test_resumes_are_counted_by_result(shop: Shop, feeds: Feeds) -> None:
     await shop.product(on_hand=1)
     last = await last_seq(shop.database)
     before = await read(shop)

@@ -150,7 +150,7 @@ async def test_every_rule_works_on_what_is_there(watched: Watched) -> None:
                 assert await watched.prometheus.query(selector.text), (rule.name, selector.text)
 
 
-async def test_what_looks_at_waiting_tasks_finds_one(watched: Watched) -> None:
+async def test_queries_about_waiting_tasks_find_one(watched: Watched) -> None:
     queries = [*dashboard_queries(), *(selector.text for rule in rules() for selector in selectors(rule.expr))]
     looking = [query for query in queries if names_any(query, BACKLOG)]
     assert len(looking) > 4

@@ -72,7 +72,7 @@ async def becomes(setting: Setting, customer: Client, *, trusted: bool) -> None:
     await eventually_seen(f"a replica that is{'' if trusted else ' not'} trusted", is_so, within_seconds=WITHIN)
 
 
-async def test_a_write_is_shown_to_who_names_its_seq_although_the_replica_is_held_back(
+async def test_a_read_that_names_a_seq_sees_its_write_although_the_replica_lags(
     setting: Setting, customer: Client
 ) -> None:
     await becomes(setting, customer, trusted=True)

@@ -75,7 +75,7 @@ async def test_a_code_of_ten_uses_is_used_ten_times_by_thirty_at_once(floor: Sho
 
 
 @pytest.mark.parametrize("ends", [CancelOrder, ExpireOrder])
-async def test_an_order_that_comes_to_nothing_gives_its_use_back(
+async def test_a_cancelled_order_gives_back_its_use_of_the_promotion(
     floor: Shopfloor, ends: type[CancelOrder | ExpireOrder]
 ) -> None:
     await floor.fill(MUG=10)
@@ -129,7 +129,7 @@ async def test_a_limit_that_was_raised_is_raised(floor: Shopfloor) -> None:
     await floor.verified()
 
 
-async def test_what_was_not_looked_at_is_not_taken_from(floor: Shopfloor) -> None:
+async def test_an_allowance_that_was_not_loaded_is_not_taken_from(floor: Shopfloor) -> None:
     """A limit that is new since the buyer looked: its balance is not loaded, so nobody knows what is left."""
     await floor.fill(MUG=10)
     await _promote(floor, uses_limit=1)

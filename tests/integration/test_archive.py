@@ -115,7 +115,9 @@ async def _difference(closet: Closet) -> None:
         (_difference, 0, "1 rows differ from the log"),
     ],
 )
-async def test_what_somebody_needs_stays(closet: Closet, prepare: Any, archived: int, because: str) -> None:
+async def test_events_that_are_still_needed_are_not_archived(
+    closet: Closet, prepare: Any, archived: int, because: str
+) -> None:
     await prepare(closet)
     moved = await closet.put_away()
     assert len(moved.of(EVENTS)) == archived

@@ -132,7 +132,7 @@ async def test_only_one_is_at_the_archive(closet: Closet) -> None:
     await other.close()
 
 
-async def test_it_waits_for_whoever_reads_the_log_and_lets_batches_through(
+async def test_it_waits_for_readers_of_the_log_without_blocking_batches(
     closet: Closet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Were it to wait with its lock in the queue, every batch would wait behind it for as long as the reader reads."""
@@ -158,7 +158,7 @@ async def test_it_waits_for_whoever_reads_the_log_and_lets_batches_through(
     assert (await closet.verified(archive=closet.folder)).clean
 
 
-async def test_a_webhook_that_went_back_meanwhile_holds_the_partition(closet: Closet) -> None:
+async def test_a_webhook_rewound_while_archiving_keeps_the_partition(closet: Closet) -> None:
     async def goes_back() -> None:
         connection = await asyncpg.connect(asyncpg_dsn(closet.floor.database_url))
         await connection.execute("INSERT INTO reactions (name, position, updated_at) VALUES ('webhook:x', 3, now())")

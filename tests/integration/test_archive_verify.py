@@ -63,7 +63,7 @@ async def test_verify_says_what_it_cannot_see(closet: Closet) -> None:
         await closet.verified(from_zero=True)
 
 
-async def test_a_fold_that_cannot_be_made_again_is_kept_and_told_of_once(
+async def test_a_fold_that_cannot_be_rebuilt_is_kept_and_reported_once(
     closet: Closet, caplog: pytest.LogCaptureFixture
 ) -> None:
     await closet.put_away()
@@ -76,7 +76,7 @@ async def test_a_fold_that_cannot_be_made_again_is_kept_and_told_of_once(
         await closet.verified()
 
 
-async def test_verifying_with_the_archive_folds_it_anew_and_the_patrol_goes_on(
+async def test_verifying_with_the_archive_rebuilds_the_fold_and_the_patrol_goes_on(
     closet: Closet, caplog: pytest.LogCaptureFixture
 ) -> None:
     await closet.put_away()
@@ -93,7 +93,7 @@ async def test_verifying_with_the_archive_folds_it_anew_and_the_patrol_goes_on(
     assert (plain.clean, plain.counts["events_folded_before"]) == (True, await closet.last_seq())
 
 
-async def test_folding_anew_in_many_windows_keeps_count_of_the_numbers(
+async def test_rebuilding_the_fold_in_many_windows_keeps_the_invoice_numbers(
     closet: Closet, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(anew, "_WINDOW_MAX_EVENTS", 1)
@@ -106,7 +106,7 @@ async def test_folding_anew_in_many_windows_keeps_count_of_the_numbers(
     assert await closet.watch.hand.fetchval("SELECT numbers FROM fold_position") == numbers
 
 
-async def test_a_shop_that_differs_is_not_folded_anew(closet: Closet) -> None:
+async def test_a_shop_that_differs_is_not_folded_again(closet: Closet) -> None:
     await closet.put_away()
     await closet.watch.hand.execute("UPDATE fold_position SET meaning = 'another', moved_at = 'epoch'")
     await closet.watch.hand.execute("UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'MUG'")
@@ -114,7 +114,7 @@ async def test_a_shop_that_differs_is_not_folded_anew(closet: Closet) -> None:
     assert await closet.watch.hand.fetchval("SELECT meaning FROM fold_position") == "another"
 
 
-async def test_a_fold_that_stops_before_what_is_archived_is_gone_on_with_from_there_only(closet: Closet) -> None:
+async def test_a_fold_interrupted_within_the_archived_events_continues_only_with_the_archive(closet: Closet) -> None:
     """As when folding it anew was killed: the events that follow are not in the database."""
     await closet.put_away()
     await closet.watch.hand.execute("UPDATE fold_position SET meaning = 'another', moved_at = 'epoch'")

@@ -122,9 +122,7 @@ async def test_a_checkout_its_payment_and_its_invoice_are_each_written_in_one_st
     await floor.verified()
 
 
-async def test_what_did_not_fit_together_is_no_message_s_fault(
-    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_torn_read_is_not_blamed_on_the_message(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one statement after the other has loaded may be of several moments."""
     await floor.fill(MUG=10)
     posted = await floor.post(floor.place(0, MUG=1))
@@ -160,7 +158,7 @@ async def test_what_another_worker_has_just_done_is_no_fault_of_its_rule(
     await floor.verified()
 
 
-async def test_who_has_the_row_and_waits_for_the_counter_is_given_way_to(floor: Shopfloor) -> None:
+async def test_a_batch_gives_way_to_a_holder_of_its_row_that_waits_for_the_counter(floor: Shopfloor) -> None:
     """As an erasure does, which changes the rows of all mailboxes."""
     checkout_id = floor.new_id(0)
     await floor.post(OpenCheckout(checkout_id))
@@ -181,7 +179,7 @@ async def test_who_has_the_row_and_waits_for_the_counter_is_given_way_to(floor: 
     await floor.verified()
 
 
-async def test_who_makes_the_same_and_waits_for_the_counter_is_given_way_to(floor: Shopfloor) -> None:
+async def test_a_batch_gives_way_to_an_uncommitted_duplicate_that_waits_for_the_counter(floor: Shopfloor) -> None:
     """As another worker's long batch does, which has made an account for the same address."""
     account = CreateAccount(
         floor.new_id(0), Personal("ada@example.com"), Personal("Ada"), "customer", Secret("x"), confirmed=True

@@ -76,13 +76,13 @@ async def test_a_large_quota_is_exceeded_by_no_more_than_the_credit_of_each_proc
     assert await _calls(redis) - calls < MANY.burst / 20, "most were let in without asking"
 
 
-async def test_who_asks_seldom_costs_redis_nothing(processes: list[Buckets], redis: Redis) -> None:
+async def test_infrequent_callers_leave_nothing_in_redis(processes: list[Buckets], redis: Redis) -> None:
     for number in range(200):
         await processes[0].take(MANY, f"customer-{number}")
     assert await redis.dbsize() == 0
 
 
-async def test_who_is_refused_is_refused_without_asking_until_there_is_something_again(
+async def test_an_empty_bucket_refuses_without_redis_until_the_next_token(
     processes: list[Buckets], redis: Redis
 ) -> None:
     policy = Policy("soon", 5, 2)
@@ -110,9 +110,7 @@ async def test_what_is_given_back_can_be_taken_elsewhere(processes: list[Buckets
     assert granted(await race(processes, policy, 4)) == 2
 
 
-async def test_who_looks_takes_nothing_and_sees_what_was_taken_elsewhere(
-    processes: list[Buckets], redis: Redis
-) -> None:
+async def test_looking_takes_no_token_and_sees_those_taken_elsewhere(processes: list[Buckets], redis: Redis) -> None:
     policy = Policy("few", SLOW, 2, exact=True)
     assert granted([await processes[0].look(policy, "ann") for _ in range(5)]) == 5
     assert await redis.dbsize() == 0, "a full bucket is not kept"

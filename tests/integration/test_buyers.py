@@ -93,7 +93,7 @@ async def test_a_customer_is_counted_by_account_and_mailbox_as_long_as_buyers_ar
     await watched.becomes()
 
 
-async def test_terms_of_which_no_buyer_has_a_share_count_nobody(floor: Shopfloor, watched: _Watched) -> None:
+async def test_terms_without_a_limit_per_buyer_count_no_buyers(floor: Shopfloor, watched: _Watched) -> None:
     half = Promotion(_ID, 0, "Half", Percent(percent_bp=5_000), coded=True, uses_per_customer=1)
     await _state(floor, StateTerms(part_name(PROMOTION, _ID), promotion=half), _LIMIT)
     await watched.becomes(*identities(watched.account, "ada@example.com", _KEY))

@@ -140,7 +140,7 @@ async def test_cards_pay_and_are_refunded_in_their_order_and_store_credit_after_
     await wallet.floor.verified()
 
 
-async def test_nothing_is_expected_of_cards_by_who_does_not_say_so(wallet: Wallet) -> None:
+async def test_a_completion_without_an_amount_due_is_refused_if_a_card_would_pay(wallet: Wallet) -> None:
     card = await wallet.card(50)
     silent = wallet.completion(await wallet.opened(card), card, due_minor=None)
     assert await wallet.applied(silent, actor=ANN) == ["rejected: checkout_changed"]

@@ -119,7 +119,7 @@ async def test_what_is_short_or_lacking_is_refused_and_can_be_tried_again(floor:
     await floor.verified()
 
 
-async def test_what_comes_to_nothing_keeps_nothing_of_its_owner(floor: Shopfloor) -> None:
+async def test_a_cancelled_checkout_keeps_no_personal_data(floor: Shopfloor) -> None:
     first, second = floor.new_id(0), floor.new_id(1)
     known: dict[str, Any] = {"email": Personal("ada@example.com"), "address": _ADDRESS.sealed()}
     posted = await floor.post_all(

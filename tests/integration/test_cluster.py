@@ -204,7 +204,7 @@ async def test_orders_in_all_mailboxes_are_applied(fresh: ValkeyCluster, databas
         await floor.verified()
 
 
-async def test_a_worker_that_waits_sees_what_comes_to_any_node(fresh: ValkeyCluster, database_url: str) -> None:
+async def test_a_waiting_worker_sees_entries_on_every_node(fresh: ValkeyCluster, database_url: str) -> None:
     async with Shopfloor(database_url, fresh.url) as floor:
         await floor.fill(MUG=10)
         positions = dict.fromkeys(range(4), "0-0")

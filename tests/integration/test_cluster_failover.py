@@ -100,7 +100,7 @@ class _Meanwhile:
         return self._pool.acquire()
 
 
-async def test_a_node_that_goes_away_meanwhile_keeps_no_other_mailbox_from_being_mended(
+async def test_a_node_lost_while_mailboxes_rejoin_does_not_hold_up_those_on_other_nodes(
     fresh: ValkeyCluster, database_url: str
 ) -> None:
     on_another_node = 1

@@ -132,7 +132,7 @@ async def test_a_business_in_the_union_pays_no_tax_and_an_exempt_customer_none_a
 
 
 @pytest.mark.usefixtures("both_ways")
-async def test_a_customer_set_anew_between_load_and_commit_is_taken_as_they_are_now(
+async def test_a_customer_changed_between_load_and_commit_is_taxed_by_the_new_state(
     floor: Shopfloor, buyer: Buyer
 ) -> None:
     """Decided without tax when the exemption ends: without its guard, the order would be placed so."""
@@ -151,7 +151,7 @@ async def test_a_customer_set_anew_between_load_and_commit_is_taken_as_they_are_
     await floor.verified()
 
 
-async def test_a_first_order_is_the_first_that_does_not_come_to_nothing(floor: Shopfloor, buyer: Buyer) -> None:
+async def test_cancelled_orders_do_not_count_as_a_first_order(floor: Shopfloor, buyer: Buyer) -> None:
     welcome = Promotion(_ID, 0, "Welcome", _HALF, (FirstOrder(),))
     await _state(floor, StateTerms(part_name(PROMOTION, _ID), promotion=welcome))
     key = f"promotion:{_ID}:customer:{buyer.account_id}"
@@ -207,7 +207,7 @@ async def test_a_tax_id_goes_with_a_registration_that_was_never_confirmed(floor:
     await floor.verified()
 
 
-async def test_whoever_owns_the_checkout_now_is_who_is_charged(floor: Shopfloor, buyer: Buyer) -> None:
+async def test_a_completion_for_another_customer_than_the_owner_is_refused(floor: Shopfloor, buyer: Buyer) -> None:
     """The command names another customer than the one whose checkout it is: what they buy as was not loaded."""
     checkout_id = await buyer.checkout()
     command = CompleteCheckout(checkout_id, floor.new_id(0), _MUG, PRICE_MINOR)

@@ -224,7 +224,7 @@ async def test_a_connection_that_dies_under_a_statement_is_given_back_once_that_
             pool.terminate()
 
 
-async def test_who_looks_for_jobs_does_not_wait_as_long_as_a_job_may(
+async def test_looking_for_jobs_has_a_shorter_timeout_than_a_job(
     database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIDEGATE_CONNECTION_IDLE_SECONDS", "60")  # nobody doubts what has worked just now

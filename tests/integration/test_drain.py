@@ -268,7 +268,7 @@ async def test_a_batch_has_a_bound_in_bytes(database_url: str, redis_url: str) -
         await floor.verified()
 
 
-async def test_what_did_not_fit_is_rarely_read_again_in_vain(
+async def test_entries_beyond_the_byte_limit_are_rarely_read_twice(
     database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Shopfloor(database_url, redis_url, batch_max_bytes=10_000) as floor:

@@ -40,7 +40,7 @@ async def test_durability_is_checked_until_it_is_known(
         assert not answers
 
 
-async def test_a_gateway_that_serves_knows_what_was_revoked(database_url: str, redis_url: str) -> None:
+async def test_a_gateway_knows_the_revocations_before_it_serves(database_url: str, redis_url: str) -> None:
     async with the_edge(database_url, redis_url) as gateway:
         assert gateway.revocations.are_known
 

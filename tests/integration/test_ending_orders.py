@@ -191,7 +191,7 @@ async def test_a_card_that_was_declined_and_is_authorized_after_the_hold_is_let_
     await till.floor.verified()
 
 
-async def test_payments_know_when_their_order_came_to_nothing_however_that_was_written(till: Till) -> None:
+async def test_payments_know_when_their_order_ended_whichever_way_it_was_written(till: Till) -> None:
     """Also if the order was placed in the same batch; and whoever takes it back by hand takes that back, too."""
     floor = till.floor
     await floor.fill(MUG=50)

@@ -39,7 +39,7 @@ async def test_statements_are_spared_a_transaction_where_nobody_needs_one(
         assert [query for query in sent if query.startswith("BEGIN")] == begun
 
 
-async def test_a_moment_is_held_by_whoever_asks_for_it_and_by_nobody_after(database_url: str) -> None:
+async def test_a_snapshot_ends_with_the_transaction_that_asked_for_it(database_url: str) -> None:
     level, now = text("SHOW transaction_isolation"), text("SELECT now(), pg_current_snapshot()::text")
     async with _overheard(database_url, transactions=False) as (connection, _):
         await connection.execute(now)

@@ -182,7 +182,7 @@ async def test_it_ends_when_told_even_as_events_arrive(database_url: str, log: L
     await engine.dispose()
 
 
-async def test_redis_knows_of_what_was_read_before_anybody_hears_of_it(database_url: str, log: Log) -> None:
+async def test_a_read_seq_is_confirmed_in_redis_before_its_events_are_passed_on(database_url: str, log: Log) -> None:
     """Who wrote it may have been stopped before telling anybody: after a restore, its seq would be given out again."""
     heard: list[str] = []
 
@@ -210,7 +210,7 @@ async def test_redis_knows_of_what_was_read_before_anybody_hears_of_it(database_
         await engine.dispose()
 
 
-async def test_no_event_of_another_log_is_told_as_one_of_this(database_url: str, log: Log) -> None:
+async def test_events_of_a_new_log_are_not_attributed_to_the_old_one(database_url: str, log: Log) -> None:
     """The log was replaced, and the feed brings an event of the new one before the tail has looked."""
     await log.commit(3)
     async with tail_of(database_url) as tail:

@@ -55,7 +55,7 @@ async def test_moves_are_added(tokens: asyncpg.Pool[Any]) -> None:
     assert await _balance(tokens, "ten") == (14, 2)
 
 
-async def test_a_batch_needs_what_it_needed_at_its_worst_moment(tokens: asyncpg.Pool[Any]) -> None:
+async def test_a_batch_is_checked_at_its_lowest_intermediate_balance(tokens: asyncpg.Pool[Any]) -> None:
     with pytest.raises(StaleRead, match="balance_moved"):
         await _write(tokens, _moved(("ten", 0, 11), ("ten", 0, -11)))
     await _write(tokens, _moved(("ten", 1, 0), ("ten", 0, 11), ("ten", 0, -11)))
@@ -63,7 +63,7 @@ async def test_a_batch_needs_what_it_needed_at_its_worst_moment(tokens: asyncpg.
 
 
 @pytest.mark.parametrize(("key", "amount", "stands"), [("ten", 11, True), ("ten", 10, False), ("none", 1, True)])
-async def test_a_refusal_needs_that_there_is_still_too_little(
+async def test_a_refusal_is_written_only_while_the_balance_is_still_too_low(
     tokens: asyncpg.Pool[Any], key: str, amount: int, stands: bool
 ) -> None:
     balances = Balances()
@@ -94,7 +94,7 @@ async def test_a_key_that_was_read_and_has_no_row_gets_one_with_its_first_move(t
     assert [await _balance(tokens, key) for key in ("new", "other", "opened")] == [(7, 2), None, (0, 0)]
 
 
-async def test_the_table_refuses_what_the_code_let_through(tokens: asyncpg.Pool[Any]) -> None:
+async def test_the_table_has_a_check_constraint_of_its_own(tokens: asyncpg.Pool[Any]) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await tokens.execute("UPDATE tokens SET pending = 11 WHERE key = 'ten'")
 

@@ -71,7 +71,7 @@ async def test_archives_may_be_written_and_read_for_long(closet: Closet, monkeyp
     assert await closet.kept() == kept
 
 
-async def test_folding_anew_may_take_long(closet: Closet, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rebuilding_the_fold_may_take_long(closet: Closet, monkeypatch: pytest.MonkeyPatch) -> None:
     await closet.put_away()
     await closet.watch.hand.execute("UPDATE fold_position SET meaning = 'another', moved_at = 'epoch'")
     monkeypatch.setattr(anew, "Folding", _Slow(Folding))

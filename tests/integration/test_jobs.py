@@ -97,7 +97,7 @@ async def test_a_process_that_was_stopped_for_too_long_notices_and_does_no_harm(
         assert await jobs.finishes(job_id) == 1
 
 
-async def test_of_two_runs_that_finish_the_first_stands_with_its_own_result(
+async def test_of_two_runs_that_finish_the_first_one_s_result_counts(
     jobs: Background, does: Callable[[DoJob], None]
 ) -> None:
     gate = Gate()

@@ -88,7 +88,7 @@ async def put_back(databases: Databases, database_url: str, redis_url: str) -> A
             yield restored
 
 
-async def test_a_fresh_log_takes_what_waits_and_nothing_else(
+async def test_a_fresh_log_applies_waiting_commands_only(
     floor: Shopfloor, anew: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await floor.fill(MUG=100)
@@ -302,7 +302,7 @@ async def test_a_worker_of_the_old_log_removes_nothing_that_the_new_one_needs(
             await restored.verified()
 
 
-async def test_two_that_notice_at_once_begin_one_branch(
+async def test_simultaneous_discoveries_of_a_restore_begin_one_branch(
     databases: Databases, database_url: str, redis_url: str
 ) -> None:
     async with put_back(databases, database_url, redis_url) as restored:

@@ -154,7 +154,7 @@ async def test_open_checkouts_are_counted(till: Till) -> None:
     assert await waiting(till) == Waits(0, None, 1, 0)
 
 
-async def test_what_waits_stays_known_while_it_is_looked_up_again(till: Till) -> None:
+async def test_the_last_known_figures_are_shown_during_a_new_look(till: Till) -> None:
     """The board would flicker otherwise, most of all where a look takes long."""
     await till.checkout()
     engine = create_engine(till.floor.database_url, pool_size=1)
@@ -186,7 +186,7 @@ async def _somebody_waits_for_a_lock(till: Till) -> bool:
     return bool(await till.tasks.pool.fetchval(waits_for))
 
 
-async def test_calls_of_providers_are_timed_by_what_came_of_them(till: Till) -> None:
+async def test_calls_of_payment_providers_are_timed_by_result(till: Till) -> None:
     def counted() -> dict[tuple[str, str], float]:
         told = [each for family in REGISTRY.collect() for each in family.samples if each.name == CALLS]
         return {

@@ -194,7 +194,7 @@ def test_every_kind_of_entity_is_owned_by_the_slot_of_the_commands_that_change_i
         assert {command.slot() for command in commands} == {entity.slot()}, entity
 
 
-def test_states_are_put_in_their_places_and_nothing_else() -> None:
+def test_states_are_only_assigned_by_key() -> None:
     entity, (own, *_) = OWNED[Order]
     writes = Writes()
     states = writes.watched({})

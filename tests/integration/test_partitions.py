@@ -42,7 +42,7 @@ async def test_a_new_shop_has_room_from_the_first_event_on(floor: Shopfloor) -> 
     assert await floor.pool.fetchval(_IN_DEFAULT) == 0
 
 
-async def test_enough_of_them_are_always_ahead(floor: Shopfloor) -> None:
+async def test_partitions_are_made_ahead_of_the_log(floor: Shopfloor) -> None:
     partitioner = await in_small_partitions(floor)
     assert await _names(floor) == ["events_1", "events_8"]
     await floor.fill(MUG=100)  # three events: a product, a variant, a receipt
@@ -125,7 +125,9 @@ async def test_processes_take_turns(floor: Shopfloor) -> None:
     assert {each.name for each in await _all(floor)} >= {name for some in made for name in some}
 
 
-async def test_whoever_reads_all_of_the_log_is_let_through(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_making_partitions_waits_for_readers_of_the_log_without_blocking_batches(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(partitioning, "_LOCK_TIMEOUT", "50ms")
     partitioner = await in_small_partitions(floor)
     await floor.fill(MUG=100)

@@ -198,7 +198,7 @@ async def test_an_event_that_nobody_counted_raises_the_alarm_once(
     assert alarms(caplog) == []
 
 
-async def test_what_a_batch_would_have_written_is_found_when_an_event_touches_the_row(
+async def test_a_wrong_row_without_a_trigger_s_note_is_found_when_an_event_touches_it(
     watch: Watch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As if a batch had a fault: no trigger speaks of it."""
@@ -308,7 +308,7 @@ async def test_a_release_that_only_adds_goes_on_at_once(watch: Watch, new: str) 
         lambda known: known.update({"rules": "0"}),
     ],
 )
-async def test_a_release_that_reads_another_thing_in_the_same_folds_again(
+async def test_a_release_that_folds_differently_rebuilds_the_fold(
     watch: Watch, change: Callable[[dict[str, str]], object]
 ) -> None:
     await _folded_with(watch, change)

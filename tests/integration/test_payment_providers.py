@@ -145,7 +145,7 @@ async def test_a_payment_that_the_provider_never_heard_of_has_no_story(stage: St
     assert (told.provider_reference, told.entries) == (None, ())
 
 
-async def test_where_nobody_answers_the_outcome_is_unknown_and_the_same_act_is_asked_for_again(stage: Stage) -> None:
+async def test_without_an_answer_the_outcome_is_unknown_and_the_same_act_is_repeated(stage: Stage) -> None:
     book = Book(stage.provider)
     attempt = book.attempt
     with pytest.raises(OutcomeUnknown):

@@ -54,7 +54,7 @@ async def test_two_tabs_that_pay_one_order_pay_it_once(till: Till) -> None:
     await till.floor.verified()
 
 
-async def test_nobody_pays_what_is_paid_or_another_s_or_what_is_no_more(till: Till) -> None:
+async def test_paid_cancelled_and_other_people_s_orders_cannot_be_paid(till: Till) -> None:
     order = await till.order()
     one = CreatePayment(order.order_id, till.id_beside(order.order_id), "sandbox", ALL, method="card")
     assert await till.applied(one, BOB) == "rejected: order_not_found"

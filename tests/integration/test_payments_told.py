@@ -37,7 +37,7 @@ async def test_a_request_that_the_provider_does_not_take_has_failed(till: Till) 
 
 
 @pytest.mark.parametrize("verb", ["create", "capture", "refund"])
-async def test_what_was_done_and_is_then_refused_was_done(
+async def test_a_repetition_refused_as_already_done_counts_as_done(
     till: Till, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     """Its answer was lost, and its key is forgotten by the time that it is repeated."""

@@ -78,7 +78,7 @@ async def test_views_connections(database_url: str) -> None:
         await engine.dispose()
 
 
-async def test_who_waits_for_a_connection_is_passed_by_nobody(database_url: str) -> None:
+async def test_connections_are_handed_out_in_the_order_of_the_requests(database_url: str) -> None:
     """Not even by one who returns a connection and wants it back at once."""
     engine = create_engine(database_url, pool_size=1)
     served: list[str] = []
@@ -98,7 +98,7 @@ async def test_who_waits_for_a_connection_is_passed_by_nobody(database_url: str)
         await engine.dispose()
 
 
-async def test_what_is_for_one_who_has_just_given_up_is_not_lost() -> None:
+async def test_a_connection_handed_to_a_cancelled_waiter_is_not_lost() -> None:
     queue = InTurn()
     waiting, next_one = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
     await asyncio.sleep(0)

@@ -48,7 +48,9 @@ async def test_a_posted_command_is_in_its_mailbox_and_wakes_it(floor: Shopfloor)
     await floor.verified()
 
 
-async def test_what_travels_together_is_logged_as_nobodys(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_shared_pipeline_is_logged_without_a_request_s_id(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     named = []
 
     async def wake(mailbox: int) -> None:

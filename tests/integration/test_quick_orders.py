@@ -88,7 +88,7 @@ async def test_it_is_placed_at_a_quote_that_its_log_and_its_tables_keep(floor: S
 
 
 @pytest.mark.parametrize("ends", [CancelOrder, ExpireOrder])
-async def test_an_order_that_comes_to_nothing_gives_its_use_back(
+async def test_a_cancelled_order_gives_back_its_use_of_the_promotion(
     floor: Shopfloor, ends: type[CancelOrder | ExpireOrder]
 ) -> None:
     await floor.fill(MUG=10)
@@ -212,7 +212,7 @@ async def test_a_process_that_knows_other_terms_asks_for_what_these_need(floor: 
     await floor.verified()
 
 
-async def test_a_customer_buys_as_what_they_are(floor: Shopfloor) -> None:
+async def test_a_quick_order_uses_the_customer_s_groups_price_lists_and_first_order(floor: Shopfloor) -> None:
     """In their groups, by the lists for them, and as a first order only once."""
     await floor.fill(MUG=50)
     account_id = floor.new_id(1)
@@ -311,9 +311,7 @@ async def test_two_first_uses_at_once_state_the_limit_once(floor: Shopfloor) -> 
     await floor.verified()
 
 
-async def test_a_patrol_follows_them_from_what_was_folded_before(
-    floor: Shopfloor, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_patrol_verifies_quick_orders_incrementally(floor: Shopfloor, caplog: pytest.LogCaptureFixture) -> None:
     await floor.fill(MUG=50)
     await _apply(floor, _VAT, _half(uses_limit=5))
     orders = [floor.place(number, MUG=1) for number in range(3)]

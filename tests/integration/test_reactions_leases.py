@@ -69,7 +69,7 @@ async def test_a_lease_that_is_not_renewed_soon_passes_to_another(floor: Shopflo
         assert told.handled == seqs
 
 
-async def test_a_run_that_was_overtaken_changes_nothing_more(floor: Shopfloor) -> None:
+async def test_an_overtaken_run_can_no_longer_write(floor: Shopfloor) -> None:
     async with stage(floor) as (on_stage, _):
         await receive(floor, 2)
         slow = await on_stage.positions.take("told")

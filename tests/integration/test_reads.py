@@ -144,7 +144,7 @@ async def test_reads_go_to_the_replica(readers: Readers) -> None:
     assert results("answered") == before + 2
 
 
-async def test_a_write_is_seen_by_whoever_names_its_seq(readers: Readers, paused: PostgresReplica) -> None:
+async def test_a_read_that_names_a_seq_sees_its_write(readers: Readers, paused: PostgresReplica) -> None:
     before = await readers.level()
     paused.pause()
     seq = await readers.write()
@@ -362,7 +362,7 @@ def test_the_header_names_a_seq() -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"-1", b"1.0", b"x", b"9223372036854775808", b"1" * 5_000, "٣".encode(), b"1,2"])
-def test_what_is_no_seq_is_refused(said: bytes) -> None:
+def test_an_invalid_seq_is_refused(said: bytes) -> None:
     with pytest.raises(Problem) as refused:
         seq_at_least(asking((b"if-seq-at-least", said)))
     (error,) = refused.value.extensions["errors"]

@@ -136,7 +136,7 @@ async def test_the_lists_are_limited(engine: AsyncEngine, rows: "asyncpg.Connect
     assert told.low_skus == LOW_STOCK_MAX + 5
 
 
-async def test_what_sells_and_what_is_missed_has_names(engine: AsyncEngine, rows: "asyncpg.Connection[Any]") -> None:
+async def test_top_selling_and_missed_skus_have_names(engine: AsyncEngine, rows: "asyncpg.Connection[Any]") -> None:
     await put_on_shelf(rows, 1, "MUG", 12)
     shelf = ShelfWatch(engine)
     minute = Window().summary(NOW)

@@ -190,7 +190,7 @@ async def test_a_replay_that_is_overtaken_by_the_archive_says_so_instead_of_leav
     assert refused.value.first_seq == max(reader.seqs) + 4 or addresses != {"log"}
 
 
-async def test_a_page_ends_where_the_hub_is(shop: Shop, connection: "asyncpg.Connection[Any]") -> None:
+async def test_a_replayed_page_ends_at_the_hub_s_position(shop: Shop, connection: "asyncpg.Connection[Any]") -> None:
     """What is beyond comes live: it may already be there, but only half visible."""
     await shop.commit(connection, 12)
     after, until = 20, shop.last - 20
@@ -205,7 +205,7 @@ async def test_a_page_ends_where_the_hub_is(shop: Shop, connection: "asyncpg.Con
         assert all(after < record.seq <= until for record in page.records)
 
 
-def test_what_is_narrow() -> None:
+def test_which_subscriptions_are_narrow() -> None:
     order = uuid4()
     everything = narrow({"me/a@b/c", f"orders/{order}@a@b/c", "catalogue@public", "stats"})
     assert everything == ("a@b/c", (order,), True)

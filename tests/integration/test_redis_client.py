@@ -114,7 +114,7 @@ async def test_a_task_cancelled_while_it_talks_to_redis_ends(redis_url: str) -> 
         await client.aclose()
 
 
-async def test_of_what_is_asked_in_one_go_an_error_stands_in_its_answers_place(redis_url: str) -> None:
+async def test_in_a_pipeline_an_error_takes_the_place_of_its_answer(redis_url: str) -> None:
     client = connect(redis_url)
     try:
         commands = [("SET", "text", "é"), ("INCR", "text"), ("INCRBYFLOAT", "number", 0.5), (b"GET", b"text")]

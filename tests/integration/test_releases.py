@@ -91,7 +91,7 @@ async def test_it_works_on_at_the_same_time(path: Path, databases: Databases, re
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("revision", ["0027", "0028"])
-async def test_it_works_on_where_a_migration_of_several_steps_stopped(
+async def test_it_works_on_a_schema_between_the_steps_of_a_migration(
     databases: Databases, redis_url: str, revision: str
 ) -> None:
     """The log's partitions are made in three."""
@@ -175,7 +175,7 @@ async def test_what_only_adds_takes_nothing_away(database_url: str) -> None:
     ],
 )
 @pytest.mark.campaign
-async def test_code_that_does_not_work_on_is_found(databases: Databases, change: str) -> None:
+async def test_code_that_breaks_on_the_migrated_schema_is_found(databases: Databases, change: str) -> None:
     """So the replay can fail."""
     recording = Recording.read(RELEASES[-1])
     with databases.empty() as url:

@@ -35,7 +35,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 @pytest.mark.parametrize("unreadable", ["/v1/refunds", "/v1/payment_intents/{}"])
-async def test_what_may_not_be_read_says_nothing_of_what_was_done(stage: Stage, unreadable: str) -> None:
+async def test_an_unreadable_object_leaves_the_outcome_unknown(stage: Stage, unreadable: str) -> None:
     book, method = Book(stage.client), await stage.here.method(GOOD)
     if "{}" in unreadable:
         await book.create(method)

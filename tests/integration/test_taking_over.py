@@ -51,7 +51,7 @@ def _taking(checkout_id: UUID, own_id: UUID, **comes: Any) -> TakeOverCheckout:
     return TakeOverCheckout(checkout_id, lines=_OWN, guest_id="guest:1", own_id=own_id, own_version=1, **comes)
 
 
-async def test_without_one_of_the_customer_s_own_it_is_taken_as_it_is(floor: Shopfloor) -> None:
+async def test_a_customer_without_a_checkout_takes_over_the_guest_s_as_it_is(floor: Shopfloor) -> None:
     guests = await _opened(floor, _GUEST, 0, lines=_GUESTS, note=Personal("Ring twice."))
     taking = TakeOverCheckout(guests, guest_id="guest:1")
     assert [await _applied(floor, taking) for _ in range(2)] == ["applied"] * 2
@@ -79,7 +79,7 @@ async def test_what_the_customer_had_is_added_and_their_own_closed(jobs: Backgro
     await floor.verified()
 
 
-async def test_nobody_takes_what_is_not_the_guest_s_or_not_open(floor: Shopfloor) -> None:
+async def test_only_the_guest_s_own_open_checkouts_can_be_taken_over(floor: Shopfloor) -> None:
     guests, bobs = await _opened(floor, _GUEST, 0), await _opened(floor, BOB, 0)
     for command in (
         TakeOverCheckout(guests, guest_id="guest:2"),

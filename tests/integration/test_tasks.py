@@ -132,7 +132,7 @@ async def test_a_task_that_another_process_is_just_taking_is_not_waited_for(task
     assert [task.subject for task in await tasks.queue.claim([KIND], 2)] == ["TEA"]
 
 
-async def test_an_overtaken_run_changes_nothing_more(tasks: Background, kind: Kinds) -> None:
+async def test_a_run_that_lost_its_lease_can_no_longer_write(tasks: Background, kind: Kinds) -> None:
     await receive(tasks, "TEA")
     (slow,) = await tasks.queue.claim([KIND], 1)
     assert await tasks.queue.claim([KIND], 1) == [], "it is taken until the lease expires"

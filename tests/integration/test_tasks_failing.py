@@ -111,7 +111,7 @@ async def test_a_task_that_kills_its_process_each_time_is_given_up(tasks: Backgr
     assert (row["state"], row["last_error"]) == ("dead", "TriedTooOften: 3 runs ended without a trace")
 
 
-async def test_a_result_that_became_a_dead_letter_is_posted_anew_on_a_retry(tasks: Background, kind: Kinds) -> None:
+async def test_a_result_that_became_a_dead_letter_is_posted_again_on_a_retry(tasks: Background, kind: Kinds) -> None:
     job_id = await tasks.request("report", {})
 
     async def perform(task: Task, tools: TaskTools) -> Command:

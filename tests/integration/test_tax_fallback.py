@@ -93,7 +93,7 @@ async def test_nonsense_is_as_good_as_no_answer_and_a_refusal_is_an_answer(
 
 
 @pytest.mark.parametrize("rates", [(), (TaxRate("VAT", Area("GB"), "standard", 2_000),)], ids=["none", "elsewhere"])
-async def test_a_place_of_whose_country_the_rates_know_nothing_is_not_taken_for_tax_free(
+async def test_a_country_without_rates_is_not_taken_for_tax_free(
     floor: Shopfloor, receiver: Receiver, rates: tuple[TaxRate, ...]
 ) -> None:
     async with _patient(floor, receiver) as shop:

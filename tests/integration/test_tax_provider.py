@@ -72,7 +72,7 @@ async def test_the_log_does_not_say_where_anybody_lives(shop: Desk) -> None:
     await shop.floor.verified()
 
 
-async def test_an_answer_counts_until_something_else_would_be_asked(shop: Desk) -> None:
+async def test_an_answer_counts_until_the_question_changes(shop: Desk) -> None:
     checkout_id = await shop.answered()
     assert await shop.applied(ChangeCheckout(checkout_id, lines=(Wanted("MUG", 2),))) == "applied"
     assert await shop.lacking(checkout_id) == ["taxes_pending"]
@@ -103,7 +103,7 @@ async def test_an_answer_to_an_earlier_question_is_left_out(shop: Desk) -> None:
     await shop.floor.verified()
 
 
-async def test_two_who_look_at_once_have_it_asked_once(shop: Desk) -> None:
+async def test_two_simultaneous_reads_ask_the_provider_once(shop: Desk) -> None:
     checkout_id = await shop.opened()
     looks = [await shop.look(checkout_id) for _ in range(2)]
     for _, taxes in looks:
@@ -176,7 +176,7 @@ async def test_an_answer_without_an_end_is_read_up_to_a_bound(floor: Shopfloor, 
     ],
     ids=["parts", "negative", "too much", "reason", "country", "rate", "name", "many"],
 )
-async def test_a_provider_that_says_what_cannot_be_true_has_refused_in_the_end(shop: Desk, answer: Answer) -> None:
+async def test_impossible_answers_count_as_a_refusal_after_the_last_attempt(shop: Desk, answer: Answer) -> None:
     checkout_id = await shop.opened()
     shop.office.answer = answer
     await shop.asks(checkout_id)
@@ -330,7 +330,7 @@ async def test_who_was_erased_is_not_named_to_the_provider(shop: Desk) -> None:
     assert (sale["to"], sale["tax_id"], sale["parts"][0]["taxes"][0]["amount_minor"]) == (None, None, 25)
 
 
-async def test_calls_are_timed_by_what_came_of_them(shop: Desk) -> None:
+async def test_calls_of_tax_providers_are_timed_by_result(shop: Desk) -> None:
     def counted() -> dict[tuple[str, str], float]:
         told = [each for family in REGISTRY.collect() for each in family.samples if each.name == CALLS_COUNTED]
         return {(each.labels["operation"], each.labels["result"]): each.value for each in told}

@@ -14,7 +14,7 @@ from tests.integration.shopfloor import Shopfloor
 _QUESTION = TaxQuestion("remote", "GBP", Place("US", "TX", "78701"), False, None, False, ())
 
 
-async def test_who_looks_again_adds_nothing_to_what_waits(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_repeated_reads_post_no_further_command(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
     moment = 1_700_000_000.0
     monkeypatch.setattr(checkouts, "time", lambda: moment)
     config = Settings().model_copy(update={"database_url": floor.database_url, "redis_url": floor.redis_url})

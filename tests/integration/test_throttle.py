@@ -113,7 +113,7 @@ async def test_a_whole_ipv6_network_counts_as_one(throttle: Throttle) -> None:
     assert await guesses(throttle, ADA, "2001:db8:0:1::1") > 0
 
 
-async def test_a_refused_address_leaves_no_more_traces(throttle: Throttle, redis: Client) -> None:
+async def test_a_throttled_address_adds_no_further_keys_to_redis(throttle: Throttle, redis: Client) -> None:
     for number in range(50):
         await guesses(throttle, f"{number}@example.com", HOME, most=1)
     assert await redis.dbsize() == 1 + 2 * LIMITS.guess_max_per_address

@@ -40,7 +40,7 @@ def test_a_rule_names_metrics_that_exist(rule: Rule) -> None:
     assert complaints(rule.expr) == []
 
 
-def test_an_expression_that_names_nothing_is_found() -> None:
+def test_an_expression_with_unknown_metrics_or_labels_is_found() -> None:
     assert complaints("rate(tidegate_nothing_total[5m])") == ["no metric tidegate_nothing_total"]
     assert complaints("tidegate_batch_seconds + tidegate_sockets_count") == [
         "no metric tidegate_batch_seconds",

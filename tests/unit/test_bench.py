@@ -273,7 +273,9 @@ def test_orders_that_were_refused_are_not_measured(monkeypatch: pytest.MonkeyPat
     ("placed", "refused", "is_right"),
     [(18, 2, True), (18, 3, True), (17, 3, False), (16, 4, False), (1, 19, False), (20, 0, False)],
 )
-def test_as_many_orders_are_refused_as_ask_for_what_is_sold_out(placed: int, refused: int, is_right: bool) -> None:
+def test_the_number_of_refused_orders_matches_those_for_sold_out_products(
+    placed: int, refused: int, is_right: bool
+) -> None:
     result = LoadResult(1.0, {201: placed, 409: refused}, 0, array("d"))
     with nullcontext() if is_right else pytest.raises(BenchError, match=f"^{refused} of "):
         check_refused(result)

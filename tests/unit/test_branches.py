@@ -35,7 +35,7 @@ def test_what_was_seen_is_part_of_the_log_up_to_where_it_was_restored(identity: 
     assert BRANCHES.hold(identity, seq) is holds
 
 
-def test_a_branch_that_begins_where_the_previous_one_did_hides_it() -> None:
+def test_a_branch_that_begins_at_the_same_seq_hides_the_previous_one() -> None:
     branches = Branches((Branch(FIRST, 0), Branch(SECOND, 0)))
     assert branches.identity == SECOND
     assert branches.source(1) == f"urn:uuid:{SECOND}"

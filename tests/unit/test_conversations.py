@@ -35,7 +35,7 @@ def test_a_conversation_goes_on_from_each_answer_and_then_the_next_begins() -> N
     assert result.percentile_ms("nothing", 99) == 0
 
 
-def test_nobody_begins_another_when_the_time_is_over() -> None:
+def test_no_conversation_begins_after_the_time_is_over() -> None:
     def talk() -> Conversation:
         yield PING
         yield PING
@@ -60,7 +60,7 @@ def test_an_unexpected_answer_breaks_off_that_conversation_only() -> None:
     assert result.failures == {'Unexpected: wanted status 200, got 503: {"number": 1}': 1}
 
 
-def test_a_connection_that_is_closed_is_told_once_for_whoever_was_talking() -> None:
+def test_a_closed_connection_counts_as_one_failure_per_person() -> None:
     def talk() -> Conversation:
         yield PING
 

@@ -48,7 +48,7 @@ async def test_a_head_and_its_body_are_one_packet_and_the_next_answer_is_another
     assert wire.said == [b"head body", b"next"]
 
 
-async def test_what_is_held_counts_as_unsent() -> None:
+async def test_corked_bytes_count_as_unsent() -> None:
     corked, _ = await _corked()
     corked.write(b"12345")
     assert corked.get_write_buffer_size() == 1_005
@@ -72,7 +72,7 @@ async def test_nothing_is_written_after_the_end() -> None:
     assert wire.said == ["closed"]
 
 
-async def test_everything_else_is_the_transports() -> None:
+async def test_other_calls_go_to_the_transport() -> None:
     corked, wire = await _corked()
     corked.pause_reading()
     assert wire.said == ["paused"]

@@ -116,7 +116,7 @@ def test_supervisors_wait_for_longer_than_a_role_takes_to_end() -> None:
     assert int(seconds) > longest + 2
 
 
-def test_probes_ask_what_is_answered() -> None:
+def test_probes_use_paths_that_exist() -> None:
     answered = {getattr(route, "path", None) for route in api(Settings()).routes} | {"/health/live", "/health/ready"}
     (gateway,) = [pod for pod in pods() if pod.name == "tidegate-gateway"]
     probes = {name: gateway.container[name] for name in ("startupProbe", "livenessProbe", "readinessProbe")}

@@ -93,7 +93,7 @@ def test_what_is_on_sale_follows_product_and_variant() -> None:
     assert sold() == (False, False)
 
 
-def test_a_change_takes_nothing_from_an_offer_that_it_does_not_say() -> None:
+def test_a_change_leaves_the_rest_of_an_offer_alone() -> None:
     """A batch loads offers whole for the checkouts in it, and may change their variants first."""
     stands = shop()
     prices, way = (Price("EUR", 120),), (KITCHEN,)
@@ -206,7 +206,7 @@ def test_a_sku_belongs_to_one_product() -> None:
 
 
 @pytest.mark.parametrize(("kind", "other"), [(GOODS, GIFT_CARD), (DIGITAL, GIFT_CARD), (GIFT_CARD, GOODS)])
-def test_a_gift_card_stays_one_and_nothing_becomes_one(kind: str, other: str) -> None:
+def test_no_variant_becomes_or_stops_being_a_gift_card(kind: str, other: str) -> None:
     stands = shop()
     apply(stands, SetVariant(MUG, VariantFields("M2", 100, "GBP", kind=kind)))
     changed = VariantFields("M2", 100, "GBP", kind=other)
@@ -217,7 +217,7 @@ def test_a_gift_card_stays_one_and_nothing_becomes_one(kind: str, other: str) ->
     apply(stands, ChangeVariant(MUG, "M2", {"kind": kind, "price_minor": 90}))
 
 
-def test_what_is_no_gift_card_may_change_its_kind() -> None:
+def test_other_variants_may_change_their_kind() -> None:
     stands = shop()
     apply(stands, ChangeVariant(MUG, "M1", {"kind": DIGITAL}))
     assert stands.of(Variant)["M1"].kind == DIGITAL

@@ -57,7 +57,7 @@ def test_banks_move_money_the_other_way() -> None:
     assert refundable([*refunded, said("charge_back", 100, 4, "dispute")]) == 0
 
 
-def test_a_change_is_what_is_charged_and_refunded_more_than_before() -> None:
+def test_a_change_is_the_difference_in_what_is_charged_and_refunded() -> None:
     begun = [said("charge_request", 100)]
     charged = [*begun, said("charge_success", 100, 1)]
     assert change("GBP", begun, charged) == Change("GBP", 100, 0)
@@ -177,7 +177,7 @@ def test_a_payment_has_a_bounded_story() -> None:
     assert code(take_report(full, said("charge_success", 1, 0, "one more"), "GBP")) == "payment_entries_exceeded"
 
 
-def test_what_moves_no_money_leaves_room_for_what_does() -> None:
+def test_entries_that_move_no_money_leave_room_for_those_that_do() -> None:
     """Declines of a buyer who tries on, contradictions, reports in another currency, and of nobody knows what."""
     half = PAYMENT_MAX_ENTRIES // 2
     declines = [said("info", 1_000, number, f"n{number}") for number in range(PAYMENT_MAX_ENTRIES)]

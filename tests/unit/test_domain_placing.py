@@ -77,7 +77,7 @@ def refused(shop: Shop, command: PlaceOrder, by: Context = ANN) -> Rejection:
 
 
 @given(baskets.filter(lambda wanted: bool(wanted.lines)), terms(), catalogues())
-def test_it_costs_what_exact_fractions_say_of_it(
+def test_a_quick_order_agrees_with_exact_fractions(
     wanted: Basket, said: Terms, catalogue: tuple[dict[str, Offer], dict[UUID, PriceList]]
 ) -> None:
     """Whatever else a checkout could have, a quick order has none of it."""
@@ -136,7 +136,7 @@ def test_promotions_that_are_not_running_are_not_asked_for() -> None:
 
 
 @given(baskets.filter(lambda wanted: bool(wanted.lines)), terms(), st.data())
-def test_whatever_it_takes_was_asked_for(wanted: Basket, said: Terms, data: st.DataObject) -> None:
+def test_a_quick_order_takes_only_from_balances_loaded_for_it(wanted: Basket, said: Terms, data: st.DataObject) -> None:
     """A batch loads, before there is a quote, all that quotes may take from."""
     limits = [None, 1, 3]
     limited = tuple(
@@ -157,7 +157,7 @@ def test_whatever_it_takes_was_asked_for(wanted: Basket, said: Terms, data: st.D
     assert takes <= set(keys_without_codes(said.promotions, said.purchase_limits, buyer, AT))
 
 
-def test_it_costs_what_a_checkout_costs_whose_buyer_has_said_nothing_else() -> None:
+def test_a_quick_order_costs_the_same_as_a_checkout_with_only_its_lines() -> None:
     """It is taxed at home, as a checkout is until it is known where it goes."""
     said = Terms(taxes=VAT, promotions=(HALF,))
     shop = shop_with(said)
@@ -193,7 +193,7 @@ def test_a_limited_sku_is_refused_as_in_a_checkout(window: str) -> None:
     assert (lacking["field"], lacking["code"], lacking["quantity"]) == ("/lines", "purchase_limit", 3)
 
 
-def test_a_customer_is_counted_whatever_the_sender_knew() -> None:
+def test_a_customer_is_counted_even_if_the_sender_did_not_identify_them() -> None:
     limit = PurchaseLimit(UUID(int=9), 3)
     key = f"limit:{limit.id}:forever:{BUYER}"
     shop = shop_with(Terms(purchase_limits=(limit,)), taken={key: 3})
@@ -274,7 +274,7 @@ def test_its_buyer_confirms_it_as_ever() -> None:
 
 
 @pytest.mark.parametrize("ends", [CancelOrder, ExpireOrder])
-def test_what_it_took_comes_back_when_it_comes_to_nothing(ends: Any) -> None:
+def test_a_cancelled_order_gives_back_its_allowances(ends: Any) -> None:
     said = Terms(promotions=(msgspec.structs.replace(HALF, uses_limit=1),))
     shop = shop_with(said)
     for event in placed(shop, ordered(MUG=1)):

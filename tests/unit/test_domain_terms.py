@@ -42,7 +42,7 @@ def test_parts_that_were_taken_back_do_not_count_but_their_names_do(monkeypatch:
     assert [_stated(shop, 5), _stated(shop, 1)] == ["too_many_terms", ""]
 
 
-def test_what_says_nothing_is_not_taken_back_again() -> None:
+def test_terms_that_do_not_exist_cannot_be_taken_back() -> None:
     shop = Shop()
     assert _stated(shop, 1, back=True) == "terms_not_found"
     assert [_stated(shop, 1), _stated(shop, 1, back=True), _stated(shop, 1, back=True)] == ["", "", "terms_not_found"]

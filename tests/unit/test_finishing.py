@@ -64,7 +64,7 @@ async def test_a_run_that_was_overtaken_does_not_finish_for_its_successor() -> N
         assert list(await both) == [False, True]
 
 
-async def test_each_hears_of_a_failure_and_the_next_statement_is_another() -> None:
+async def test_a_failure_reaches_every_run_and_the_next_statement_is_a_new_one() -> None:
     pool = Pool()
     ours = finisher(pool)
     pool.fails = True
@@ -78,7 +78,7 @@ async def test_each_hears_of_a_failure_and_the_next_statement_is_another() -> No
         assert await ours.finish(uuid4(), uuid4())
 
 
-async def test_a_run_that_is_cancelled_takes_nobody_with_it() -> None:
+async def test_cancelling_one_run_leaves_the_others_that_share_its_statement() -> None:
     pool = Pool()
     ours = finisher(pool)
     cancelled, other = (asyncio.create_task(ours.finish(uuid4(), uuid4())) for _ in range(2))

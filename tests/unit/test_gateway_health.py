@@ -52,7 +52,7 @@ async def _answer(
         (False, False, "unavailable", (503, 503, 503)),
     ],
 )
-async def test_what_is_away_is_asked_nothing(
+async def test_unavailable_servers_are_not_asked(
     monkeypatch: pytest.MonkeyPatch, redis: bool, postgres: bool, status: str, codes: tuple[int, ...]
 ) -> None:
     for wanted, code in zip(_ALL, codes, strict=True):

@@ -85,7 +85,7 @@ async def test_an_endless_head_is_refused_at_its_bound() -> None:
     assert b"head_too_large" in wire.written
 
 
-async def test_bodies_do_not_count_and_every_request_counts_anew() -> None:
+async def test_only_the_head_counts_and_each_request_starts_at_zero() -> None:
     protocol, wire = connection()
     for _ in range(3):
         wire.written = b""

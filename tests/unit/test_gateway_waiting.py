@@ -109,7 +109,7 @@ async def test_when_the_process_ends_nobody_waits_for_long(waiters: Waiters, mon
     assert await waiters.wait(OTHER, waiters.expect(OTHER), 3_600) is None, "nor does who comes now"
 
 
-async def test_when_the_process_ends_who_waits_has_a_moment_more(waiters: Waiters) -> None:
+async def test_at_shutdown_waiting_requests_have_a_moment_more(waiters: Waiters) -> None:
     mine = waiters.expect(MINE)
     waits = asyncio.create_task(waiters.wait(MINE, mine, 3_600))
     await asyncio.sleep(0)

@@ -49,7 +49,7 @@ def test_a_code_is_read_however_it_is_typed() -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "-", "7KQ2M", "U" * 20, "0" * 21, "\u0660" * 20])
-def test_what_cannot_be_a_code_is_none(typed: str) -> None:
+def test_impossible_gift_card_codes_have_no_hash(typed: str) -> None:
     assert hash_of_typed(typed) is None
 
 

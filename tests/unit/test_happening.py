@@ -41,7 +41,7 @@ async def wait(
         await awaited.wait(is_over, known=known, until=until)
 
 
-async def test_an_event_that_is_not_the_end_of_it_ends_no_wait() -> None:
+async def test_an_intermediate_event_does_not_end_the_wait() -> None:
     happenings = Happenings(max_requests=1)
     is_over, asked = answers(False, False, True)
     waiting = asyncio.create_task(wait(happenings, is_over, until=monotonic() + LONG_SECONDS))
@@ -54,7 +54,7 @@ async def test_an_event_that_is_not_the_end_of_it_ends_no_wait() -> None:
     await asyncio.wait_for(waiting, LONG_SECONDS)
 
 
-async def test_what_happens_while_it_is_asked_is_not_missed() -> None:
+async def test_an_event_that_arrives_during_the_check_is_not_missed() -> None:
     happenings = Happenings(max_requests=1)
     given = iter((False, True))
 
@@ -66,7 +66,7 @@ async def test_what_happens_while_it_is_asked_is_not_missed() -> None:
         await wait(happenings, is_over, until=monotonic() + 2 * LONG_SECONDS)
 
 
-async def test_what_the_known_command_told_is_no_news() -> None:
+async def test_events_of_the_known_command_do_not_end_the_wait() -> None:
     """Neither before the wait nor during it."""
     happenings = Happenings(max_requests=1)
     is_over, asked = answers(True)
@@ -102,7 +102,7 @@ async def test_nobody_waits_longer_than_until() -> None:
     await wait(Happenings(max_requests=1), answers()[0], known=OURS, until=monotonic() + 0.01)
 
 
-async def test_more_than_may_wait_do_not_and_there_is_room_again_afterwards() -> None:
+async def test_waits_beyond_the_limit_end_at_once_and_their_places_are_freed() -> None:
     happenings = Happenings(max_requests=1)
     is_over, asked = answers(False, True)
     waiting = asyncio.create_task(wait(happenings, is_over, until=monotonic() + LONG_SECONDS))
@@ -115,7 +115,7 @@ async def test_more_than_may_wait_do_not_and_there_is_room_again_afterwards() ->
     assert asked._value == 1
 
 
-async def test_nobody_waits_for_what_has_no_subject() -> None:
+async def test_without_a_subject_there_is_no_wait() -> None:
     with Happenings(max_requests=1).expect(None) as awaited:
         await awaited.wait(answers()[0], known=OURS, until=monotonic() + LONG_SECONDS)
 

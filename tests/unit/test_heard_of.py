@@ -51,7 +51,7 @@ class Gateway:
             return await when_heard_of(cast(Any, self), look, awaited, command_id, until=monotonic() + seconds)
 
 
-async def test_who_began_a_payment_looks_once_its_provider_has_spoken() -> None:
+async def test_a_request_that_began_a_payment_looks_again_after_the_provider_s_report() -> None:
     gateway = Gateway()
     waiting = asyncio.create_task(gateway.wait(OURS))
     for _ in range(3):
@@ -63,7 +63,7 @@ async def test_who_began_a_payment_looks_once_its_provider_has_spoken() -> None:
     assert gateway.looks._value == 1
 
 
-async def test_who_repeats_a_request_looks_at_once_and_again_when_it_is_told() -> None:
+async def test_a_repeated_request_looks_at_once_and_again_after_an_event() -> None:
     gateway = Gateway()
     waiting = asyncio.create_task(gateway.wait(None))
     await gateway.looks.acquire()
@@ -81,7 +81,7 @@ async def test_when_the_time_is_up_it_is_told_what_there_is() -> None:
         assert gateway.looks._value == 1
 
 
-async def test_nobody_waits_where_nobody_will_speak() -> None:
+async def test_without_a_provider_that_reports_there_is_no_wait() -> None:
     for gateway in (Gateway(has_payment=False), Gateway(speaks=False)):
         assert await asyncio.wait_for(gateway.wait(None), LONG_SECONDS / 2) == "begun"
 

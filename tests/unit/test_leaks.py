@@ -21,13 +21,13 @@ from tests.leaks import leaks
     ],
     ids=["token", "key", "secret", "hash", "address", "password"],  # some lines are made anew by each test process
 )
-def test_what_must_not_be_said_is_found(line: str, kind: str, tmp_path: Path) -> None:
+def test_secrets_and_personal_data_in_a_log_are_found(line: str, kind: str, tmp_path: Path) -> None:
     log = tmp_path / "gateway.log"
     log.write_text(f"starting\n{line}\nstopping\n")
     assert leaks(log) == [f"{kind} in gateway.log: {line}"]
 
 
-def test_what_may_be_said_is_not(tmp_path: Path) -> None:
+def test_harmless_lines_are_not_reported(tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     said = ["postgresql://postgres@127.0.0.1:5432/postgres is away", "webhook 01a203dc is disabled"]
     log.write_text("\n".join([*said, "refused: orders@tidegate.example"]))

@@ -112,7 +112,7 @@ def test_a_policy_says_its_quota_and_in_how_many_seconds_it_comes_in() -> None:
         pytest.param((False, -150.0), b'"reads";r=0;t=4', 4, id="refused for longer"),
     ],
 )
-def test_a_standing_says_what_is_left_and_until_when(
+def test_a_standing_tells_the_remaining_quota_and_its_reset(
     standing: tuple[bool, float], said: bytes, retry_after: int
 ) -> None:
     stands = Standing(Policy("reads", per_second=50, burst=100), *standing)
@@ -121,7 +121,7 @@ def test_a_standing_says_what_is_left_and_until_when(
         assert stands.retry_after == retry_after
 
 
-def test_fields_list_all_policies_each_as_it_stands_last() -> None:
+def test_fields_list_all_policies_each_with_its_latest_standing() -> None:
     scope: Scope = {}
     assert fields(scope) == ()
     reads, address = Policy("reads", 50, 100), Policy("address", 1, 10)

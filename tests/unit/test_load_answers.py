@@ -33,7 +33,7 @@ ORDERS = ("order.placed", "stock.reserved", "order.placed")
 @pytest.mark.parametrize(
     ("told", "outcome"), [({PLACED: 2}, PASSED), ({PLACED: 1}, FAILED), ({PLACED: 3}, FAILED), ({}, FAILED)]
 )
-def test_orders_told_of_are_those_in_the_log(told: Mapping[str, int], outcome: str) -> None:
+def test_confirmed_orders_are_compared_with_the_log(told: Mapping[str, int], outcome: str) -> None:
     assert orders_are_in_the_log(Run(told, *ORDERS)).outcome == outcome
 
 

@@ -17,7 +17,7 @@ def test_it_lists_the_scenarios_with_what_they_are() -> None:
         assert said.endswith("."), name
 
 
-def test_a_name_that_is_none_is_answered_with_those_there_are() -> None:
+def test_an_unknown_scenario_is_answered_with_the_known_ones() -> None:
     refused = CliRunner().invoke(cli.load, ["flash_sail", "--pieces", "7"])
     assert refused.exit_code == 2
     assert "no load test 'flash_sail'" in refused.output

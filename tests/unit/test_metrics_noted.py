@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry
 from runtime.metrics.noted import NotedCounter, NotedHistogram, settle
 
 
-def test_what_was_noted_is_counted_once() -> None:
+def test_noted_values_are_counted_once() -> None:
     registry = CollectorRegistry()
     counter = NotedCounter("tidegate_test_noted_total", "A test's.", registry=registry)
     histogram = NotedHistogram("tidegate_test_noted_seconds", "A test's.", buckets=(1, 10), registry=registry)

@@ -39,7 +39,7 @@ def test_packages_are_installed_once_for_each_version_of_their_list(tmp_path: Pa
     assert len((folder / "calls").read_text().splitlines()) == 2
 
 
-def test_what_failed_is_tried_again(tmp_path: Path, programs: Path) -> None:
+def test_a_failed_installation_is_tried_again(tmp_path: Path, programs: Path) -> None:
     folder = tmp_path / "build"
     install(fake(tmp_path, "true"), programs, folder, seconds=10)
     (programs / "package-lock.json").write_text('{"lockfileVersion": 3}')

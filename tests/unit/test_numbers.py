@@ -26,5 +26,5 @@ def test_people_may_type_it_as_they_like(typed: str) -> None:
 @pytest.mark.parametrize(
     "typed", ["", "T", "T-0", "T-000000", "123", "X-000123", "T--123", "T-12 3", "T-1\u0663", "T-" + "9" * 19]
 )
-def test_anything_else_is_no_number(typed: str) -> None:
+def test_other_texts_are_not_numbers(typed: str) -> None:
     assert parsed_number(typed) is None

@@ -61,7 +61,7 @@ def _entries(kind: Kind, story: str, reference: str | None = "r1") -> list[Entry
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_pair_of_what_an_act_may_be(kind: Kind) -> None:
+def test_every_pair_of_states_of_an_act(kind: Kind) -> None:
     table = _verdicts()
     assert {ours for ours, _ in table} == _STORIES.keys()
     for (ours, theirs), verdict in table.items():
@@ -135,7 +135,7 @@ def test_money_without_a_reference_is_in_no_sum_and_yet_a_difference() -> None:
         assert not list(acts_compared([], [_entries(kind, "failed", None)]))
 
 
-def test_what_was_made_twice_moved_money_twice() -> None:
+def test_an_act_made_twice_moved_its_money_twice() -> None:
     once = _entries("charge", "succeeded")
     assert list(acts_compared(once, [once, once])) == [
         ActDiffers("charge", "r1", Stands("succeeded", 70), Stands("succeeded", 140))

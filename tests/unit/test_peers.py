@@ -133,7 +133,7 @@ def test_a_code_that_does_not_count_breaks_a_checkout_off() -> None:
         b'{"data": {"a": [{"id": 1}, {"errorCode": "ANY"}]}}',
     ],
 )
-def test_a_refusal_is_one_whatever_its_form(said: bytes) -> None:
+def test_every_form_of_refusal_is_recognised(said: bytes) -> None:
     with pytest.raises(GraphQLRefusal):
         graphql.data(said)
 
@@ -157,7 +157,7 @@ def test_a_customer_is_in_one_checkout_at_a_time() -> None:
     assert {customer_of(next(each)) for each in busy} == {b"one", b"two"}
 
 
-def test_whoever_was_last_free_goes_next() -> None:
+def test_the_shopper_freed_last_goes_next() -> None:
     free = deque(VendureShopper("shop", token) for token in SEEDED.tokens)
     checkouts = [held(in_turn(free, Talked(), goods.Purchase("c1", LINES), SEEDED), vendure_says) for _ in range(3)]
     assert len({customer_of(each) for asked in checkouts for each in asked}) == 1

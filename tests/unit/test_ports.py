@@ -26,7 +26,7 @@ def test_a_port_that_is_taken_is_not_drawn(monkeypatch: pytest.MonkeyPatch) -> N
     assert {ports.free_port() % 2 for _ in range(20)} == {0}
 
 
-def test_if_none_is_free_that_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_free_port_an_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "is_free", lambda port: False)
     with pytest.raises(OSError, match="no free TCP port"):
         ports.free_port()

@@ -77,7 +77,9 @@ def test_a_history_is_bounded_and_forgets_no_low_price() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 9), st.sampled_from((None, 10))), min_size=2, max_size=40))
-def test_what_is_kept_says_the_same_as_all_of_the_past(days: list[tuple[int, int, int | None]]) -> None:
+def test_the_bounded_history_gives_the_same_lowest_price_as_the_full_one(
+    days: list[tuple[int, int, int | None]],
+) -> None:
     prices = [(AT + timedelta(days=day), price, compare) for day, price, compare in sorted(days, key=lambda it: it[0])]
     history = told(*prices)
     _, price_minor, compare_at_minor = prices[-1]

@@ -22,13 +22,13 @@ def _lines(tax: type[msgspec.Struct]) -> type[msgspec.Struct]:
     return msgspec.defstruct("_Line", [("description", str), ("taxes", list[tax])])  # type: ignore[valid-type]
 
 
-def test_a_field_of_what_is_in_a_state_counts() -> None:
+def test_a_field_added_to_a_nested_struct_changes_the_shape() -> None:
     finer = msgspec.defstruct("_Tax", [("rate_bp", int), ("extra_ppm", int, 0)])
     assert shape(_Line) == shape(_lines(_Tax))
     assert shape(_lines(_Tax)) != shape(_lines(finer))
 
 
-def test_what_is_said_about_it_does_not() -> None:
+def test_a_changed_docstring_does_not_change_the_shape() -> None:
     reworded = msgspec.defstruct("_Tax", [("rate_bp", int)], namespace={"__doc__": "What the state takes."})
     assert shape(_lines(_Tax)) == shape(_lines(reworded))
 

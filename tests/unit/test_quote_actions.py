@@ -153,6 +153,6 @@ def test_it_may_be_had_only_so_many_times() -> None:
         lambda: BuyGet(1, percent_bp=0),
     ],
 )
-def test_what_makes_no_sense_cannot_be_said(wrong: type[Action]) -> None:
+def test_contradictory_actions_cannot_be_constructed(wrong: type[Action]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         wrong()

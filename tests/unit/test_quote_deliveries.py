@@ -287,7 +287,7 @@ def test_postal_codes_are_a_range_or_a_prefix(
 
 
 @pytest.mark.parametrize(("first", "last"), [("", ""), ("10", "9"), ("20", "10"), ("iv", "iv"), ("SW 1", "SW 1")])
-def test_other_postal_codes_are_none(first: str, last: str) -> None:
+def test_invalid_postal_codes_are_refused(first: str, last: str) -> None:
     with pytest.raises(ValueError, match="postal codes"):
         PostalCodes(first, last)
 

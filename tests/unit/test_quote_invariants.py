@@ -92,7 +92,7 @@ def test_what_cannot_be_decided_does_not_apply_and_never_fails_the_basket(given:
     assert promoted(known, given).total_minor == 900
 
 
-def test_a_rule_that_fails_is_told_even_to_who_did_not_ask() -> None:
+def test_a_failing_rule_is_reported_even_without_its_code() -> None:
     """So that somebody notices the mistake in it."""
     broken = promotion(1, TENTH, Broken(frozenset()))
     assert [said.code for said in quoted(basket(MUG=1), Terms(promotions=(broken,))).remarks] == ["undecided"]

@@ -82,7 +82,7 @@ def limited(limit: PurchaseLimit, at: datetime = AT, **wanted: Any) -> Quote:
     return quoted(basket(**wanted), Terms(purchase_limits=(limit,)), at=at)
 
 
-def test_a_buyer_may_have_so_many_of_something() -> None:
+def test_a_purchase_limit_caps_what_one_buyer_may_have() -> None:
     limit = PurchaseLimit(UUID(int=7), 3, Items(category_ids=frozenset({CUPS})))
     within = limited(limit, MUG=1, CUP=2, PAN=9, identities=ANN)
     keys = [f"limit:{limit.id}:forever:{one}" for one in ANN]

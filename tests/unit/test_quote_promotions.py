@@ -177,7 +177,7 @@ def test_those_that_combine_follow_each_other_on_what_is_left() -> None:
     assert discounts(promoted(basket(MUG=1), second, alone)) == {"MUG": [(3, 100)]}
 
 
-def test_a_line_that_one_closes_is_open_elsewhere() -> None:
+def test_a_promotion_closes_only_the_lines_that_it_reduces() -> None:
     mugs = promotion(1, Percent(percent_bp=5_000, items=MUGS), priority=1)
     found = promoted(basket(MUG=1, CUP=1), mugs, promotion(2, TENTH))
     assert discounts(found) == {"MUG": [(1, 500)], "CUP": [(2, 33)]}
@@ -230,7 +230,7 @@ def test_one_bad_code_among_good_ones_spoils_nothing() -> None:
     assert found.requirements == ()
 
 
-def test_a_code_for_the_delivery_meets_what_applies_by_itself() -> None:
+def test_a_delivery_code_competes_with_automatic_promotions() -> None:
     free = promotion(1, Percent(percent_bp=10_000, target=DELIVERY))
     coded = promotion(2, Percent(percent_bp=5_000, target=DELIVERY), coded=True, priority=1)
     wanted = basket(MUG=1, codes=("save",), to=LONDON, method_id=POST.id)
@@ -280,7 +280,7 @@ def test_a_gift_that_is_bought_as_well_is_a_line_of_its_own() -> None:
     ]
 
 
-def test_a_gift_that_is_not_to_be_had_is_not_given() -> None:
+def test_an_unavailable_gift_is_not_given() -> None:
     for currency, sku in (("GBP", "KITE"), ("EUR", "TOY"), ("GBP", "CARD")):
         found = promoted(basket(currency, MUG=1), promotion(1, Gift(sku)))
         assert (sum(line.gift for line in found.lines), remarks(found)) == (0, [("", "gift_not_available")])

@@ -211,7 +211,7 @@ def _compare(wanted: Basket, shop: Terms, catalogue: tuple[dict[str, Offer], dic
 
 
 @given(baskets, terms(), catalogues())
-def test_it_is_what_exact_fractions_say(
+def test_a_quote_agrees_with_exact_fractions(
     wanted: Basket, shop: Terms, catalogue: tuple[dict[str, Offer], dict[UUID, PriceList]]
 ) -> None:
     _compare(wanted, shop, catalogue)
@@ -221,7 +221,7 @@ def test_it_is_what_exact_fractions_say(
 @pytest.mark.timeout(900)
 @settings(max_examples=10_000)
 @given(baskets, terms(), catalogues())
-def test_it_is_what_exact_fractions_say_at_length(
+def test_a_quote_agrees_with_exact_fractions_in_many_examples(
     wanted: Basket, shop: Terms, catalogue: tuple[dict[str, Offer], dict[UUID, PriceList]]
 ) -> None:
     _compare(wanted, shop, catalogue)

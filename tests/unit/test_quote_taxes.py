@@ -69,7 +69,7 @@ def test_what_is_rounded_for_each_line_or_once_for_the_order() -> None:
     assert (by_line.tax_rounding, by_order.tax_rounding) == ("line", "order")
 
 
-def test_by_order_what_is_alike_is_rounded_together_and_deliveries_too() -> None:
+def test_by_order_equal_rates_are_rounded_together_including_the_delivery_s() -> None:
     post = Method(UUID(int=50), "Post", rates=(Rate("GBP", 333),))
     taxes = Taxes("GB", (TaxRate("VAT", Area("GB"), "standard", 2_000),), TaxPolicy(True, BY_ORDER))
     found = quoted(basket(CUP=1, TOY=1, BOOK=1, to=LONDON, method_id=post.id), Terms(taxes=taxes, methods=(post,)))
@@ -139,7 +139,7 @@ def test_each_country_sees_prices_its_own_way() -> None:
     assert quoted(basket(MUG=1, to=Place("CA")), Terms(taxes=taxes)).total_minor == 1_050
 
 
-def test_until_the_place_is_known_taxes_are_homes_and_it_is_asked_for() -> None:
+def test_without_an_address_home_taxes_apply_and_the_address_is_required() -> None:
     found = taxed(basket(MUG=1), ADDED)
     assert (found.tax_minor, [lack.code for lack in found.requirements]) == (200, ["address_required"])
     assert taxed(basket(MUG=1, delivers=False), ADDED).requirements == ()

@@ -109,7 +109,7 @@ _lists = st.lists(
 
 @given(st.lists(_prices, max_size=8), _lists, st.sampled_from(["GBP", "EUR"]), st.sampled_from([(), ("gold",)]))
 @pytest.mark.parametrize(("country", "taxes"), [(None, None), ("DE", None), ("DE", VAT)])
-def test_every_tier_is_what_a_quote_of_so_many_charges_for_each(
+def test_every_tier_has_the_unit_price_of_a_quote_for_its_quantity(
     country: str | None,
     taxes: Taxes | None,
     prices: list[Price],

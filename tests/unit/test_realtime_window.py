@@ -146,7 +146,7 @@ def test_every_order_of_the_minute_counts_once(ages: list[int]) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 3)), max_size=60))
-def test_what_leaves_the_window_leaves_no_trace(orders: list[tuple[int, int]]) -> None:
+def test_an_expired_window_equals_an_empty_one(orders: list[tuple[int, int]]) -> None:
     window = Window()
     now = NOW
     for pause, pieces in orders:

@@ -46,5 +46,5 @@ def test_what_is_sold_out_is_no_fault() -> None:
         {"verify": {"clean": False, "counts": {}, "differences": []}},
     ],
 )
-def test_anything_else_is(changes: Mapping[str, Any]) -> None:
+def test_any_problem_makes_a_report_bad(changes: Mapping[str, Any]) -> None:
     assert not msgspec.structs.replace(GOOD, **changes).good

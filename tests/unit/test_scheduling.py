@@ -79,7 +79,7 @@ def test_nothing_is_left_undone_by_fewer_processes(processes: int) -> None:
     assert len(_given(processes)) == processes
 
 
-def test_each_process_begins_elsewhere_and_imports_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_imports_everything_from_a_different_starting_point(monkeypatch: pytest.MonkeyPatch) -> None:
     imported: list[str] = []
 
     def note(name: str) -> None:

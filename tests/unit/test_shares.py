@@ -20,7 +20,7 @@ def rounded(exact: Fraction) -> int:
 @given(amounts, st.integers(1, 10**6))
 @example(1, 2)
 @example(3, 2)
-def test_a_half_goes_up(numerator: int, denominator: int) -> None:
+def test_halves_are_rounded_up(numerator: int, denominator: int) -> None:
     assert half_up(numerator, denominator) == rounded(Fraction(numerator, denominator))
 
 
@@ -44,7 +44,7 @@ def test_shares_add_up_and_are_within_a_unit_of_the_exact_ones(amount: int, weig
 
 
 @given(amounts, weights)
-def test_who_gets_a_unit_more_was_owed_no_less_of_it(amount: int, weights: list[int]) -> None:
+def test_the_largest_remainders_get_the_extra_units(amount: int, weights: list[int]) -> None:
     if not sum(weights):
         return
     owed = [Fraction(amount * weight, sum(weights)) % 1 for weight in weights]

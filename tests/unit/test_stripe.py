@@ -95,7 +95,7 @@ def test_an_amount_that_cannot_be_said_is_not_rounded(amount_minor: int, currenc
 
 
 @given(st.integers(1, 10**12), st.sampled_from(sorted(CURRENCIES)))
-def test_what_can_be_said_comes_back_the_same(amount_minor: int, currency: str) -> None:
+def test_amounts_survive_the_round_trip_through_stripe_s_units(amount_minor: int, currency: str) -> None:
     try:
         said = to_stripe(amount_minor, currency)
     except Refused:

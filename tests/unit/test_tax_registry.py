@@ -26,7 +26,7 @@ async def test_the_provider_of_earlier_orders_is_still_told_of_them() -> None:
         assert providers["remote"].name == "remote"
 
 
-async def test_one_that_there_is_not_or_that_lacks_something_is_refused_at_the_start() -> None:
+async def test_an_unknown_or_incomplete_tax_provider_is_refused_at_the_start() -> None:
     unknown = Settings(tax_provider="taxpol")
     with pytest.raises(ProviderUnusable, match="taxpol"):
         tax_provider_in(unknown)

@@ -10,7 +10,7 @@ from workers.reactions.tax_reports import _turns
 
 
 @given(st.lists(st.integers(0, 4), max_size=30))
-def test_of_each_order_one_after_the_other_and_nothing_is_lost(orders: list[int]) -> None:
+def test_reports_of_one_order_keep_their_order_and_none_is_lost(orders: list[int]) -> None:
     due = [(str(place), ReportTaxes(UUID(int=order), COMMIT)) for place, order in enumerate(orders)]
     turns = list(_turns(due))
     assert sorted(key for turn in turns for key, _ in turn) == sorted(key for key, _ in due)

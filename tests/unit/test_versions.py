@@ -84,7 +84,7 @@ def test_old_and_new_events_are_read_alike_even_from_the_feed() -> None:
 
 
 @pytest.mark.usefixtures("second")
-def test_an_outcome_of_the_previous_release_is_read_alike() -> None:
+def test_an_outcome_written_by_the_previous_release_can_be_read() -> None:
     old = Outcome(
         NOBODY, APPLIED, 7, "stock.received", 0, msgspec.Raw(versioned.first_event("MUG", 5).encode()), versioned.FIRST
     )

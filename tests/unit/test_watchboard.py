@@ -83,7 +83,7 @@ def test_everything_is_there() -> None:
     assert "No orders yet." in seen
 
 
-def test_what_waits_may_be_unknown() -> None:
+def test_an_unknown_number_of_waiting_tasks_is_a_question_mark() -> None:
     board = Board("http://127.0.0.1:8000")
     board.counted({**figures(), "backlog": 3, "waiting": None})
     assert "\n".join(picture(board, 160, 48)).count("?") == 2
