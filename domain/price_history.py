@@ -1,6 +1,6 @@
 """What a variant cost over the last 30 days, for the price that a reduction must be shown against (Directive 98/6/EC,
-Article 6a). The history is part of the variant, so it is as long as the days are, and of PRICE_HISTORY_MAX prices at
-most.
+Article 6a). The history is part of the variant, so it is kept short: only the prices of those days, and
+PRICE_HISTORY_MAX of them at most.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from domain.limits import PRICE_HISTORY_MAX
 from domain.quote.terms.prices import LOWEST_PRICE_DAYS, lowest_price
 
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""When a price began of which nobody has noted that."""
+"""When a price began whose start was never recorded."""
 
 
 class Priced(msgspec.Struct, frozen=True, gc=False):
-    """From a moment on, one piece cost so much, and was shown as reduced from another price or not."""
+    """The price of one piece from a moment on, and the price that it was shown as reduced from, if any."""
 
     at: datetime
     price_minor: int
@@ -25,7 +25,7 @@ class Priced(msgspec.Struct, frozen=True, gc=False):
     compare_at_minor: int | None = None
 
     def says(self, other: "Priced") -> bool:
-        """Whether both say the same of the price."""
+        """Whether both state the same price and reduction."""
         return (self.price_minor, self.currency, self.compare_at_minor) == (
             other.price_minor,
             other.currency,
@@ -34,8 +34,8 @@ class Priced(msgspec.Struct, frozen=True, gc=False):
 
 
 def history_of(known: Sequence[Priced], before: Priced | None, now: Priced) -> tuple[Priced, ...]:
-    """The history with what stands now, without what had ended before the days that count. `before` is what stood until
-    now; if the history does not know of it, it counts from the last moment that is known."""
+    """The history with the current price added, and prices dropped that ended before the days that count. `before` is
+    the price until now; if the history lacks it, it counts from the last known moment."""
     history = list(known)
     if before is not None and not (history and history[-1].says(before)):
         history.append(msgspec.structs.replace(before, at=history[-1].at if history else _EVER))
@@ -50,8 +50,8 @@ def history_of(known: Sequence[Priced], before: Priced | None, now: Priced) -> t
 
 
 def _merge_oldest(history: list[Priced]) -> None:
-    """Makes one of the two oldest: the cheaper one from the first moment on, so that nothing looks more reduced than it
-    is. A price in another currency is no price in this one."""
+    """Merges the two oldest into one: the cheaper, from the earlier moment on, so that nothing looks more reduced than
+    it is. Prices in different currencies do not compare."""
     first, second = history[:2]
     cheaper = first if first.currency == second.currency and first.price_minor < second.price_minor else second
     history[:2] = [msgspec.structs.replace(cheaper, at=first.at)]
@@ -60,8 +60,8 @@ def _merge_oldest(history: list[Priced]) -> None:
 def lowest_before(
     history: Sequence[Priced], price_minor: int, currency: str, compare_at_minor: int | None
 ) -> int | None:
-    """The lowest price of the 30 days before the reduction began that a variant shows now. None if it shows none, or
-    nothing is known of the time before."""
+    """The lowest price of the 30 days before the reduction began that a variant shows now. None without a
+    reduction, or if no earlier price is known."""
     if compare_at_minor is None or not history:
         return None
     now = history[-1]
@@ -71,7 +71,7 @@ def lowest_before(
 
 
 def lowest_until(history: Sequence[Priced], currency: str, until: datetime) -> int | None:
-    """The lowest price of the 30 days before that moment. None if nothing is known of them: the history tells only of
+    """The lowest price of the 30 days before that moment. None if they are not known: the history covers only
     those before its last change."""
     if not history or history[-1].at > until:
         return None

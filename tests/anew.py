@@ -16,14 +16,14 @@ _NOT_OURS: Final = b"PYTEST_"
 
 
 class _Read:
-    """What is known of the cached settings."""
+    """Bookkeeping about the cached settings."""
 
     asked = settings.cache_info()
     is_outdated = True
 
 
 def _hear(event: str, arguments: tuple[object, ...]) -> None:
-    """An audit hook: Python tells it of every change of the environment, whoever makes it."""
+    """An audit hook, which Python calls on every change of the environment."""
     if event not in _CHANGES or (isinstance(name := arguments[0], bytes) and name.startswith(_NOT_OURS)):
         return
     if settings.cache_info() == _Read.asked:

@@ -1,4 +1,4 @@
-"""Values that every field must decide on, the same ones wherever they enter."""
+"""Values that every field must accept or refuse, the same on every way in."""
 
 from typing import Final
 

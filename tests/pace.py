@@ -43,7 +43,7 @@ def seconds(at_full_speed: float) -> float:
 
 
 def is_within(taken: float, at_full_speed: float) -> bool:
-    """Whether something that has taken so many seconds was quick enough, even after measuring the machine again."""
+    """Whether something that took this many seconds was quick enough, measuring the machine again if it was not."""
     if taken < seconds(at_full_speed):
         return True
     measure()

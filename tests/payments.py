@@ -127,7 +127,7 @@ class SandboxHere:
             assert response.status == 200, await response.text()
 
     async def asks(self, verb: str, path: str, **how: Any) -> tuple[int, Any]:
-        """Any request of its API; returns the status and what is said."""
+        """Any request to its API; returns the status and the body."""
         headers: Mapping[str, str] = {**self.headers, **how.pop("headers", {})}
         async with self.session.request(verb, f"{self.url}{path}", headers=headers, **how) as response:
             return response.status, await response.json()

@@ -120,7 +120,7 @@ def _complaints(selector: Selector) -> Iterator[str]:
 
 
 def _metric(name: str) -> Described | None:
-    """A histogram has no samples of its own name, and others only of that."""
+    """The metric that a sample's name belongs to. Only histograms have samples under suffixed names, and only those."""
     metrics = {metric.name: metric for section in SECTIONS for metric in described(section)}
     found = metrics.get(_SAMPLES.sub("", name))
     return found if found is not None and (found.type == "histogram") == (found.name != name) else None

@@ -84,7 +84,7 @@ class Oracle:
         return {**offer, "quantity": quantity, "unit": unit, "left": unit * quantity, "cuts": [], "gift": False}
 
     def _price(self, offer: Plain, quantity: int) -> int | None:
-        """What is left of all prices of the SKU when those are gone that another one beats."""
+        """The price of the SKU that no other one beats."""
         own = {offer["currency"]: offer["price_minor"]}
         listed: list[tuple[int, int]] = []
         for price in offer["prices"]:

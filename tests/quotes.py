@@ -66,7 +66,7 @@ def quoted(wanted: Basket, terms: Terms | None = None, **rest: Any) -> Quote:
 
 
 def promoted(wanted: Basket, *promotions: Promotion, **rest: Any) -> Quote:
-    """What it costs with these promotions, and why those of them do not apply that do not."""
+    """The quote with these promotions, and why any of them do not apply."""
     return quoted(wanted, Terms(promotions=promotions, **rest), explain=True)
 
 

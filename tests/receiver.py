@@ -1,4 +1,4 @@
-"""A receiver of webhooks for tests: records what it is sent, and answers as the test says, however badly."""
+"""A receiver of webhooks for tests: records what it is sent, and answers as the test says, correctly or not."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A Stripe on this machine: localstripe as a process of its own, which it is told to be on 127.0.0.1 only.
 
-It is not all of Stripe. What it lacks and we stand on is added here, as Stripe documents it: keys that make a request
+It is not all of Stripe. What it lacks and we rely on is added here, as Stripe documents it: keys that make a request
 idempotent, amounts received, metadata given with a capture, lists by date, charges that are named
 and not shown, and refunds that do not exceed the charge.
 
@@ -56,7 +56,7 @@ class StripeHere:
         await self.post("/_config/forgets", {})
 
     async def refuses(self, verb: str, path: str) -> None:
-        """Answers the next such request as if our key did not allow it."""
+        """Answers the next such request as one that our key does not permit."""
         await self.post("/_config/refuses", {"verb": verb, "path": path})
 
     async def step(self, intent_id: str, *, succeeds: bool) -> None:

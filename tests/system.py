@@ -57,7 +57,7 @@ def eventually(what: str, look: Callable[[], _T], *, within_seconds: float) -> _
 
 
 async def eventually_seen(what: str, look: Callable[[], Awaitable[_T]], *, within_seconds: float) -> _T:
-    """The same for an async `look`; the test's other tasks continue meanwhile."""
+    """The same for an async `look`; the test's other tasks continue."""
     patience, pauses = Patience(within_seconds), _pauses()
     while not (seen := await look()):
         all_go_on()
@@ -106,7 +106,7 @@ class System(LocalSystem):
             raise
 
     def stop(self) -> None:
-        """Whatever a test was about: no process has written down whom or what it let in."""
+        """Also checks, for every test, that no log contains secrets or personal data."""
         try:
             super().stop()
             found = [leak for name in processes.commands() for leak in leaks(self.log(name))]

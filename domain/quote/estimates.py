@@ -1,5 +1,5 @@
-"""Taxes that somebody else computes. A provider is asked about what a basket's parts cost after discounts, by a task;
-its answer is kept with the question, and counts for as long as the same question would be asked.
+"""Taxes computed by a provider. A task asks it about the prices of a basket's parts after discounts; the answer is kept
+with its question, and counts for as long as the basket leads to the same question.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _REFUSED: Final = Remark("/address", TAXES_REFUSED, "The taxes cannot be compute
 
 
 def question(sheet: Worksheet, parts: Sequence[Part], taxing: Taxing) -> TaxQuestion:
-    """What the provider has to be asked about the parts."""
+    """The question to the provider about the parts."""
     assert taxing.provider is not None, "the shop's own rates ask nobody"
     basket = sheet.basket
     asked = tuple(
@@ -43,8 +43,8 @@ def question(sheet: Worksheet, parts: Sequence[Part], taxing: Taxing) -> TaxQues
 
 
 def put_estimate(sheet: Worksheet, parts: Sequence[Part], taxing: Taxing) -> Remark | None:
-    """Puts the provider's taxes on the parts, if the basket has its answer to this question, and one that can be true.
-    Returns what is lacking otherwise."""
+    """Puts the provider's taxes on the parts, if the basket has its answer to this very question and the answer is
+    plausible. Returns what is missing otherwise."""
     estimate = sheet.basket.tax_estimate
     if estimate is None or estimate.answer is None or estimate.question != question(sheet, parts, taxing):
         return _PENDING
@@ -59,7 +59,7 @@ def put_estimate(sheet: Worksheet, parts: Sequence[Part], taxing: Taxing) -> Rem
 
 
 class _Bounded(msgspec.Struct):
-    """A tax as it may be; one that has no name has an empty one."""
+    """A tax within its bounds; without a name, the name is empty."""
 
     name: Name
     country: Country

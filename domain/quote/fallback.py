@@ -1,5 +1,5 @@
-"""The shop's own rates in the place of a tax provider that is away: what they make of the very question that it does
-not answer. They answer only for places whose country they name, since to take it for tax-free would be a guess.
+"""The shop's own rates as the fallback for an unavailable tax provider: they answer the same question. They answer only
+for countries that they name, since taking any other for tax-free would be a guess.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from domain.quote.worksheet import Part
 
 
 def answer_by_own_rates(asked: TaxQuestion, taxes: Taxes, at: datetime) -> TaxAnswer | None:
-    """What the rates say at a moment; None if they name no rate of the country, or the shop has changed since whether
-    its prices contain their taxes. What a buyer who is exempt, or owes the tax themselves, pays is the price as it was
-    asked about: nothing is taken out of it."""
+    """The answer by the rates at a moment; None if they have none for the country, or if the shop has since changed
+    whether its prices include taxes. A buyer who is exempt, or owes the tax themselves, pays the price in the question:
+    no tax is taken out of it."""
     if all(rate.area.country != asked.to.country for rate in taxes.rates):
         return None
     buyer = Basket(asked.currency, (), to=asked.to, tax_id=asked.tax_id, tax_exempt=asked.tax_exempt)

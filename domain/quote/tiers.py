@@ -1,5 +1,5 @@
-"""What one buyer pays for a SKU, by how many pieces they take: the quote's own prices, before promotions. Shops show it
-where the buyer has not put anything in a basket yet.
+"""What one buyer pays for a SKU by quantity: the prices of a quote, before promotions. Shops show them to buyers who
+have not put anything in a basket yet.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from domain.quote.terms.taxes import Taxing
 
 
 class Tier(NamedTuple):
-    """From `min_quantity` pieces on, one costs so much, as the price list says, or the SKU itself (None). The tax that
-    was taken out of the price is in `relieved_minor`."""
+    """The price of one piece from `min_quantity` pieces on, by a price list, or the SKU's own (None). `relieved_minor`
+    is the tax that was taken out of the price."""
 
     min_quantity: int
     price_minor: int
@@ -28,7 +28,7 @@ class Tier(NamedTuple):
 
 def tiers(offer: Offer, basket: Basket, terms: Terms, at: datetime) -> list[Tier] | Remark:
     """What the basket's buyer pays for the SKU at a moment, the fewest pieces first; or why it is not sold to them. A
-    quantity begins a tier if the price or its list is another one than for fewer."""
+    quantity begins a new tier if its price or price list differs from that for fewer pieces."""
     taxing = None if terms.taxes is None else Taxing(terms.taxes, basket, at, provider=terms.tax_provider)
     pricing = Pricing(basket, {offer.sku: offer}, terms.price_lists, taxing, at)
     quantities = {1, *(price.min_quantity for price in offer.prices if price.currency == basket.currency)}

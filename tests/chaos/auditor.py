@@ -35,7 +35,7 @@ class _Order:
 
 @dataclass
 class Findings:
-    """What is not as it must be; empty if all is well."""
+    """What violates an invariant; empty if all is well."""
 
     found: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -58,7 +58,7 @@ class Auditor:
         self._orders: dict[str, _Order] = {}
 
     async def audit(self, connection: asyncpg.Connection[Any]) -> Findings:
-        """Looks at everything. Nothing may change meanwhile."""
+        """Checks everything. Nothing may change while it does."""
         events = [
             dict(row, data=json.loads(row["data"]))
             for row in await connection.fetch("SELECT seq, type, subject, command_id, data FROM events ORDER BY seq")

@@ -67,7 +67,7 @@ def names() -> list[str]:
 
 
 def draw(seed: int, seconds: float, only: Collection[str] = ()) -> list[Fault]:
-    """The faults of a run of so many seconds, in order; `only` these, if any are named."""
+    """The faults of a run of this many seconds, in order; `only` restricts them, if it names any."""
     random = Random(seed)
     kinds = [kind for kind in _FAULTS if not only or " ".join(kind) in only]
     weights = [_FAULTS[kind] for kind in kinds]

@@ -36,7 +36,7 @@ COME_BACK: Final = (NO_ANSWER, 429, 502, 503, 504)
 
 @dataclass
 class Wish:
-    """What somebody asked for, and what they were told each time."""
+    """One request of a shopper, and every answer to it."""
 
     key: str
     principal: str

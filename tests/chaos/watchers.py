@@ -1,4 +1,4 @@
-"""Subscribers who follow the whole log over WebSockets, and resume wherever they were cut off."""
+"""Subscribers who follow the whole log over WebSockets, and resume where they were cut off."""
 
 from __future__ import annotations
 

@@ -69,6 +69,6 @@ async def _a_little_of_everything(shop: Shop) -> None:
 
 @asynccontextmanager
 async def silent_until_now(watching: Prometheus, *names: str) -> AsyncIterator[None]:
-    """What is provoked in the block fires by it; on a slow machine, some of it before as well."""
+    """Alerts fire only once the block provokes them; on a slow machine, those about speed may have fired before."""
     assert not (set(names) - SPEED) & set(await watching.firing()), names
     yield

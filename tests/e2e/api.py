@@ -1,4 +1,4 @@
-"""A client of the API, as one principal. It sends whatever a test asks for, however wrong, and returns the answer.
+"""A client of the API, as one principal. It sends what a test asks for, valid or not, and returns the answer.
 
 What holds for every answer is checked here, once: each carries a request id, is documented, and each error is a problem
 document (RFC 9457). A broken connection fails the test; tests of faults have their own client.

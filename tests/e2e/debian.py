@@ -49,7 +49,7 @@ class Image:
         self._directory = "/"
 
     def take(self, steps: Sequence[Step], others: Mapping[str, Image]) -> None:
-        """Takes the steps; those that only say something about running are left to whoever runs it."""
+        """Takes the steps; those that only configure how it is run are left to the caller."""
         for word, rest in steps:
             match word:
                 case "WORKDIR":

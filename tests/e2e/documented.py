@@ -58,8 +58,8 @@ def _judge(method: str, template: str, status: str, media_type: str) -> "jsonsch
 
 
 def judge(method: str, path: str, status: int, media_type: str, body: bytes) -> None:
-    """Fails unless the operation documents this status with such a body; HEAD is GET without one. Of what is no
-    operation's path, only what looks like one is judged."""
+    """Fails unless the operation documents this status with such a body; HEAD is GET without one. A path
+    outside the document is judged only if it looks like one of the API's."""
     if status == 405:  # of methods that no operation is documented for
         return
     method = "GET" if method == "HEAD" else method

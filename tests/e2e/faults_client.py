@@ -1,4 +1,4 @@
-"""The API as clients see it while things break: one request, one reply, whatever that is.
+"""The API as clients see it while things break: one request, one reply of any kind.
 
 A broken connection is a reply too (status 0), because under faults clients get that as well. Nothing is sent twice
 here: retrying is the caller's decision (see `tests.e2e.load`).

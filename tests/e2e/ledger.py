@@ -66,8 +66,7 @@ class Ledger:
 
 
 async def prove(system: System, load: Load) -> None:
-    """Fails unless nothing was lost or applied twice and everything is in order, whatever happened to the system
-    meanwhile."""
+    """Fails unless nothing was lost or applied twice and everything is in order, whatever the system went through."""
     assert not load.unsettled, f"{len(load.unsettled)} orders were never accepted; answers: {load.refusals()}"
     accepted = load.accepted_ids()
     assert len(accepted) == len(load.accepted), "each order has its own command"

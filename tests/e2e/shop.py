@@ -63,7 +63,7 @@ class Shop:
         return self.client("customer", f"customer-{next(self._numbers)}")
 
     async def take_terms_back(self) -> None:
-        """Takes back whatever other tests have stated of taxes, deliveries and promotions."""
+        """Takes back the taxes, deliveries and promotions that other tests have stated."""
         admin = self.client("admin", "shop-admin")
         for part in (await admin.get("/terms")).ok()["items"]:
             kind, _, part_id = part["name"].partition("/")

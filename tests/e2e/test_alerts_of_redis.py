@@ -22,7 +22,7 @@ async def watched() -> AsyncIterator[Watched]:
 
 
 async def test_redis_that_is_away(watched: Watched) -> None:
-    """The first one: writes that fail are counted for hours, and whoever breaks something may make one fail."""
+    """This test comes first: failed writes count for hours, and any other test that breaks something may cause one."""
     shop, watching, *_ = watched
     sku = await shop.product()
     failing = ("TidegateWritesFail", "TidegateWritesFailSlowly")

@@ -1,4 +1,4 @@
-"""Invalid orders: whatever is sent to POST /orders, the client is told what is wrong with it, and nothing happens."""
+"""Invalid orders: whatever is sent to POST /orders, the client is told what is wrong with it, and nothing changes."""
 
 import asyncio
 import json

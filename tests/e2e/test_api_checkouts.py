@@ -15,7 +15,7 @@ _ADDRESS = {"name": "Ada Lovelace", "line1": "1 Harbour Street", "city": "London
 
 @pytest.fixture(autouse=True)
 async def _without_terms(shop: Shop) -> None:
-    """What things cost here is their price, whatever other tests have stated."""
+    """Without terms that other tests may have stated: the total is the sum of the prices."""
     await shop.take_terms_back()
 
 
@@ -216,7 +216,7 @@ async def test_a_cancelled_checkout_forgets_its_owner(shop: Shop) -> None:
 
 
 async def test_what_takes_the_place_of_a_promotion_that_is_used_up_may_be_used_up_as_well(shop: Shop) -> None:
-    """Each customer is shown the best that is left, and pays what was shown."""
+    """Each customer is shown the best promotion that is left, and pays what was shown."""
     admin, sku = shop.client("admin", "shop-admin"), await shop.product(9, price_minor=1000)
     for number, (percent_bp, uses) in enumerate(((5000, 1), (4000, 1), (1000, None))):
         promotion = {
@@ -235,7 +235,7 @@ async def test_what_takes_the_place_of_a_promotion_that_is_used_up_may_be_used_u
 
 
 async def test_a_buyer_is_identified_by_the_account_s_mailbox_and_not_by_the_checkout_s(shop: Shop) -> None:
-    """Two accounts of one mailbox are one buyer, and an address typed at the checkout takes nothing of that away."""
+    """Two accounts of one mailbox are one buyer, even if they enter different addresses at the checkout."""
     admin, sku = shop.client("admin", "shop-admin"), await shop.product(9, price_minor=100)
     limit = {"most": 1, "items": {"skus": [sku]}}
     (await admin.put(f"/terms/purchase-limits/{uuid4()}", limit)).ok()

@@ -21,7 +21,7 @@ def customer(shop: Shop) -> Client:
 
 
 async def drawn_up(client: Client, path: str) -> Answer:
-    """What is there, once it is there."""
+    """The documents, as soon as they are drawn up."""
     found: list[Answer] = []
 
     async def there() -> bool:

@@ -20,7 +20,7 @@ REPORT = {"kind": "sales", "by": "day", "from": "2026-01-01", "to": "2026-01-02"
 
 
 async def _dead(shop: Shop) -> dict[str, Any]:
-    """A report's task in the state after it has failed too often; nothing runs tasks meanwhile."""
+    """A report's task in the state after it has failed too often; no tasks are run until then."""
     report = (await shop.staff.post("/reports", REPORT)).ok(201)
     await shop.database.execute(
         "UPDATE tasks SET state = 'dead', attempts = 5, last_error = 'OSError: x' WHERE subject = $1", report["id"]

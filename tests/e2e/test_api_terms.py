@@ -141,8 +141,8 @@ async def test_random_codes_fit_whatever_their_prefix(shop: Shop, admin: Client)
 
 @pytest.fixture
 async def strict(shop: Shop) -> AsyncIterator[str]:
-    """Another gateway of the shop, which lets an address try three codes that are no good; the count is taken back in
-    the end, as all tests come from one address."""
+    """Another gateway of the shop, which lets an address try three invalid codes; the count is reset in the
+    end, as all tests come from one address."""
     with gateway(shop.system, TIDEGATE_PROMOTION_CODES_MAX_PER_ADDRESS="3") as url:
         yield url
     async with Redis.from_url(shop.system.valkey.url) as redis:

@@ -1,5 +1,5 @@
 """The whole system on a Valkey Cluster under load: a primary is killed and its replica takes over, slots move. Nothing
-that was accepted is lost, and who needs the other nodes goes on.
+that was accepted is lost, and requests that need only the other nodes still succeed.
 """
 
 from __future__ import annotations

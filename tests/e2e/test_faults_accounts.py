@@ -262,8 +262,8 @@ def _kid(token: str) -> str:
 
 @pytest.mark.parametrize("account", DEMO_ACCOUNTS, ids=lambda account: account.role)
 async def test_production_refuses_sign_ins_to_development_accounts(shop: Shop, account: DemoAccount) -> None:
-    """A well-known password stays the same password with a fullwidth letter in it, and whoever knew the first one may
-    have set the next."""
+    """A well-known password stays the same password with a fullwidth letter in it, and somebody who knew the first one
+    may have set the next."""
     await _have_applied(shop, [_demo_account(account)])
     email, known, other = account.email, account.password, "what nobody knows"
     fullwidth = known.replace("d", "\uff44")

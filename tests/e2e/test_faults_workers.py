@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @pytest_asyncio.fixture(scope="module")
 async def busy() -> AsyncIterator[System]:
-    """A well-stocked system with two workers. Whatever is done to it, nothing may log a traceback."""
+    """A well-stocked system with two workers. No fault may cause a traceback."""
     with System({"TIDEGATE_ORDER_WAIT_MAX_SECONDS": "0"}) as running:  # a stop of all workers is a long wait, too
         await stock_up(running, SKUS)
         yield running

@@ -1,5 +1,5 @@
 """Two gateways behind HAProxy, as `deploy/haproxy/haproxy.cfg` sets it up: orders and the feed go through it, one
-gateway is restarted and then killed, and nobody who repeats with a key notices."""
+gateway is restarted and then killed, and clients that retry with an idempotency key do not notice."""
 
 from __future__ import annotations
 

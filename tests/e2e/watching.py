@@ -89,7 +89,7 @@ class Prometheus:
         await eventually_seen(f"the end of {names}", have, within_seconds=_WITHIN_SECONDS)
 
     async def has_seen(self, more: int) -> None:
-        """Returns when it has scraped so many times more."""
+        """Returns after this many further scrapes."""
         samples = f'sum(count_over_time(up{{job="{_JOB}"}}[1h]))'
 
         async def scrapes() -> int:

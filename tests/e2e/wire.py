@@ -43,7 +43,7 @@ class Wire:
     """`async with Wire(system, token) as wire:` is an open WebSocket at `path`."""
 
     def __init__(self, system: System, token: str, path: str = "/ws", *, small: bool = False) -> None:
-        """With a `small` one, the system takes in little of what it does not read, too."""
+        """With a `small` receive buffer, the kernel too buffers little of what is not read."""
         self._small = small
         self._system = system
         self._token = token

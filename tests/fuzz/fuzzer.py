@@ -64,7 +64,7 @@ def fuzz(system: System, role: str, wanted: Pass) -> tuple[bool, str]:
 
 
 def left_behind(system: System) -> list[str]:
-    """What no pass may leave behind: tracebacks, or tables that disagree with the log."""
+    """What no pass may leave behind: tracebacks, and tables that disagree with the log."""
     found = [f"The log of the {name} holds a traceback." for name in system.tracebacks()]
     code, said = system.verify()
     if code != 0:

@@ -50,7 +50,7 @@ async def in_small_partitions(floor: Shopfloor, each: int = EACH) -> Partitioner
 def asked(
     *, before_seq: int | None = None, until: datetime | None = None, young: timedelta = timedelta(hours=-1)
 ) -> Asked:
-    """What to archive; nothing is too young, unless it is said what is."""
+    """What to archive; by default, no event is too young."""
     return Asked(before_seq, until, datetime.now(UTC) - young)
 
 
@@ -63,7 +63,7 @@ class Closet:
         self.folder = folder
 
     async def put_away(self, wanted: Asked | None = None, *, dry_run: bool = False, step: Step = nothing) -> Moved:
-        """Archives all that may be archived, or what is asked."""
+        """Archives everything that may be archived, or only what is asked for."""
         wanted = wanted or asked(before_seq=10**6)
         return await archive(self.floor.database_url, self.folder, wanted, dry_run=dry_run, step=step)
 

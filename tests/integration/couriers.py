@@ -140,8 +140,8 @@ class Couriers:
 
 @asynccontextmanager
 async def couriers(floor: Shopfloor, **settings: Any) -> AsyncIterator[Couriers]:
-    """Deliveries over this floor, with these settings; SKU is in the catalogue. Only what the test does may go wrong
-    meanwhile, and afterwards all tables must agree with the log."""
+    """Deliveries over this floor, with these settings; SKU is in the catalogue. Nothing may go wrong but what
+    the test breaks, and afterwards all tables must agree with the log."""
     config = Settings.model_construct(
         **{
             **Settings().model_dump(),

@@ -29,7 +29,7 @@ class Watch:
         self.patrol = Patrol(self._config, pool)
 
     def replace(self, **bounds: float) -> None:
-        """Another process has its turn, with what is stored and nothing else."""
+        """Another process takes over, with only the stored state."""
         self.patrol = Patrol(self._config.model_copy(update=bounds), self._pool)
 
     async def go(self) -> int:
@@ -88,7 +88,7 @@ async def folded(floor: Shopfloor) -> Shop:
 
 
 def alarms(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was said of differences since the last time."""
+    """The messages about differences since the last call."""
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     caplog.clear()
     return said

@@ -65,7 +65,7 @@ async def sell_at_another_price(shop: Shop) -> set[tuple[str, str, str]]:
 
 
 async def sell_what_is_not_on_sale(shop: Shop) -> set[tuple[str, str, str]]:
-    """As if lamps had been a draft until they were archived."""
+    """Rewrites the log so that lamps were a draft until they were archived."""
     status = "UPDATE events SET data = replace(data::text, $3, $4)::json WHERE type = $2 AND subject = $1"
     lamp = str(shop.lamp_id)
     await shop.run(status, lamp, "product.created", '"status":"active"', '"status":"draft"')
@@ -164,7 +164,7 @@ async def garble_an_event(shop: Shop) -> set[tuple[str, str, str]]:
 
 
 async def apply_an_order_twice(shop: Shop) -> set[tuple[str, str, str]]:
-    """As if there were no position: its event again at the next seq, and the pieces it reserved reserved again."""
+    """As a worker without a position would: repeats its event at the next seq, and reserves its pieces again."""
     await shop.run("UPDATE event_counter SET last_seq = last_seq + 1")
     await shop.run(
         "INSERT INTO events SELECT (SELECT last_seq FROM event_counter), type, subject, command_id, actor,"

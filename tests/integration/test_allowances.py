@@ -1,5 +1,5 @@
-"""What is limited by counting is never overdrawn, however many complete their checkouts at once, and comes back when an
-order comes to nothing."""
+"""Allowances are never overdrawn, however many checkouts are completed at once, and are given back when an order is
+cancelled or expires."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ async def test_a_limit_that_was_raised_is_raised(floor: Shopfloor) -> None:
 
 
 async def test_an_allowance_that_was_not_loaded_is_not_taken_from(floor: Shopfloor) -> None:
-    """A limit that is new since the buyer looked: its balance is not loaded, so nobody knows what is left."""
+    """The limit is newer than the quote that the buyer saw: its balance is not loaded, so what is left is unknown."""
     await floor.fill(MUG=10)
     await _promote(floor, uses_limit=1)
     checkout_id = await _opened(floor, 0)

@@ -1,4 +1,4 @@
-"""The archive: what is moved there is whole, and what somebody still needs stays."""
+"""The archive: what is moved there is complete, and events that are still needed stay."""
 
 from __future__ import annotations
 

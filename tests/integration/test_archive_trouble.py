@@ -135,7 +135,7 @@ async def test_only_one_is_at_the_archive(closet: Closet) -> None:
 async def test_it_waits_for_readers_of_the_log_without_blocking_batches(
     closet: Closet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Were it to wait with its lock in the queue, every batch would wait behind it for as long as the reader reads."""
+    """A pending lock request would queue every batch behind it until the reader is done."""
     waits = asyncio.Event()
     monkeypatch.setattr(moving, "LOCK_TIMEOUT", "100ms")
     monkeypatch.setattr(moving, "LOCK_PAUSE_SECONDS", 0.05)

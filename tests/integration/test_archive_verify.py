@@ -48,7 +48,7 @@ async def test_verify_with_the_archive_says_what_it_said_before(closet: Closet) 
 
 
 async def test_verify_with_the_archive_finds_what_the_stored_fold_hides(closet: Closet) -> None:
-    """Somebody altered a row, and what is folded of it as well."""
+    """Somebody altered a row and the stored fold alike."""
     await closet.put_away()
     await closet.watch.hand.execute("UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'MUG'")
     await closet.watch.hand.execute("UPDATE folded_balances SET posted = posted + 1 WHERE key = 'MUG'")
@@ -115,7 +115,7 @@ async def test_a_shop_that_differs_is_not_folded_again(closet: Closet) -> None:
 
 
 async def test_a_fold_interrupted_within_the_archived_events_continues_only_with_the_archive(closet: Closet) -> None:
-    """As when folding it anew was killed: the events that follow are not in the database."""
+    """As after a rebuild that was killed: the events that follow are not in the database."""
     await closet.put_away()
     await closet.watch.hand.execute("UPDATE fold_position SET meaning = 'another', moved_at = 'epoch'")
     connection = await asyncpg.connect(asyncpg_dsn(closet.floor.database_url))

@@ -123,7 +123,7 @@ async def test_a_checkout_its_payment_and_its_invoice_are_each_written_in_one_st
 
 
 async def test_a_torn_read_is_not_blamed_on_the_message(floor: Shopfloor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one statement after the other has loaded may be of several moments."""
+    """Without a transaction, statements that load one after the other may see different snapshots."""
     await floor.fill(MUG=10)
     posted = await floor.post(floor.place(0, MUG=1))
     decided, torn = batch._decided, True

@@ -1,4 +1,4 @@
-"""Token buckets that processes share: quotas hold, whoever asks where, and whatever the clocks do."""
+"""Token buckets that processes share: quotas hold across processes, whatever their clocks do."""
 
 import asyncio
 import time
@@ -46,7 +46,7 @@ def granted(standings: list[Standing]) -> int:
 
 
 async def race(processes: list[Buckets], policy: Policy, count: int, subject: str = "ann") -> list[Standing]:
-    """So many requests at once, in turn to each process."""
+    """This many concurrent requests, round robin over the processes."""
     return await asyncio.gather(*(processes[number % len(processes)].take(policy, subject) for number in range(count)))
 
 
@@ -166,7 +166,7 @@ async def test_without_redis_each_process_goes_on_by_itself_and_afterwards_toget
 
 
 async def _asks(processes: list[Buckets], client: Redis) -> bool:
-    """Whether both ask Redis again; each about somebody who was never here."""
+    """Whether both ask Redis again; each for a caller not seen before."""
     before = alone()
     for each in processes:
         await each.take(FEW, f"somebody-{id(each)}-{before}")

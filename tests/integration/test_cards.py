@@ -1,5 +1,5 @@
-"""Gift cards and store credit pay for orders: what is on a card is held once, charged once and given back once, whoever
-comes at the same time."""
+"""Gift cards and store credit pay for orders: a card's money is held once, charged once and given back once, even
+under concurrent requests."""
 
 from __future__ import annotations
 

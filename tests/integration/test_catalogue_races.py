@@ -178,8 +178,8 @@ async def test_of_two_mailboxes_that_create_the_same_thing_one_is_refused(floor:
 async def test_the_holder_of_the_log_does_not_wait_for_a_batch_that_waits_for_it(
     floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch whose guess did not hold takes the counter first; one that changes a category takes it last. Each has
-    what the other wants: the one that holds up all others gives way at once."""
+    """A batch whose optimistic check failed takes the counter first; one that changes a category takes it last. They
+    would deadlock: the one that holds up all others gives way at once."""
     category_id = floor.new_id()
     await floor.post(CreateCategory(category_id, CategoryFields("kitchen", "Kitchen")), actor=STAFF)
     await floor.drain()

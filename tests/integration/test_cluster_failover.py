@@ -1,5 +1,5 @@
-"""A replica takes over that lacks the newest: what was accepted with its consent is there, and what it lacks of what
-was applied is noticed."""
+"""A replica that lags takes over: what it acknowledged is there, and missing entries of applied commands are
+noticed."""
 
 from __future__ import annotations
 

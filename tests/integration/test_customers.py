@@ -135,7 +135,7 @@ async def test_a_business_in_the_union_pays_no_tax_and_an_exempt_customer_none_a
 async def test_a_customer_changed_between_load_and_commit_is_taxed_by_the_new_state(
     floor: Shopfloor, buyer: Buyer
 ) -> None:
-    """Decided without tax when the exemption ends: without its guard, the order would be placed so."""
+    """Decided without tax just as the exemption ends: without the guard, the order would be placed without tax."""
     await _taxed(floor)
     await buyer.becomes(tax_exempt=True)
     checkout_id = await buyer.checkout(mailbox=0)
@@ -208,7 +208,7 @@ async def test_a_tax_id_goes_with_a_registration_that_was_never_confirmed(floor:
 
 
 async def test_a_completion_for_another_customer_than_the_owner_is_refused(floor: Shopfloor, buyer: Buyer) -> None:
-    """The command names another customer than the one whose checkout it is: what they buy as was not loaded."""
+    """The command names a customer who does not own the checkout: the owner's groups and tax status were not loaded."""
     checkout_id = await buyer.checkout()
     command = CompleteCheckout(checkout_id, floor.new_id(0), _MUG, PRICE_MINOR)
     posted = await floor.post(command, actor=buyer.actor)

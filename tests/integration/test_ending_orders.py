@@ -1,5 +1,5 @@
-"""Orders that come to nothing with money on its way: nobody pays for what is not held any more, and what was paid for
-it nevertheless goes back, or is seen."""
+"""Orders that end while a payment is under way: nobody pays for pieces that are no longer held, and money that arrives
+nevertheless goes back, or is listed for staff."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ async def test_a_card_that_was_declined_and_is_authorized_after_the_hold_is_let_
 
 
 async def test_payments_know_when_their_order_ended_whichever_way_it_was_written(till: Till) -> None:
-    """Also if the order was placed in the same batch; and whoever takes it back by hand takes that back, too."""
+    """Even if the order was placed in the same batch; and undoing the order by hand undoes that, too."""
     floor = till.floor
     await floor.fill(MUG=50)
     order = floor.place(MUG=3)

@@ -15,7 +15,7 @@ from runtime.engine import create_engine, in_transaction
 
 @asynccontextmanager
 async def _overheard(database_url: str, **options: Any) -> AsyncIterator[tuple[AsyncConnection, list[str]]]:
-    """A connection, and whatever is sent over it."""
+    """A connection, and everything sent over it."""
     sent: list[str] = []
     engine = create_engine(database_url, pool_size=1, **options)
     try:

@@ -1,5 +1,5 @@
-"""What an erasure reaches besides the account: orders in progress, guests' orders, unreadable letters; and what is
-deleted by itself when its time is over."""
+"""What an erasure reaches besides the account: orders in progress, guests' orders, unreadable dead letters; and what is
+deleted automatically when its retention ends."""
 
 from __future__ import annotations
 

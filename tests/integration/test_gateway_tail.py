@@ -183,7 +183,7 @@ async def test_it_ends_when_told_even_as_events_arrive(database_url: str, log: L
 
 
 async def test_a_read_seq_is_confirmed_in_redis_before_its_events_are_passed_on(database_url: str, log: Log) -> None:
-    """Who wrote it may have been stopped before telling anybody: after a restore, its seq would be given out again."""
+    """The writer may have been paused before it told anybody: after a restore, its seq would be given out again."""
     heard: list[str] = []
 
     async def confirm(read: Confirmed) -> None:
@@ -239,7 +239,7 @@ async def test_events_of_a_new_log_are_not_attributed_to_the_old_one(database_ur
 
 
 async def test_a_message_that_comes_late_is_not_believed(database_url: str, log: Log) -> None:
-    """Who sent it was stopped between its commit and this, and the log was put back to before that commit meanwhile."""
+    """Its sender was paused between its commit and the message, and the log was restored to before that commit."""
     await log.commit(3)
     async with tail_of(database_url) as tail:
         watcher = Watcher(tail)

@@ -1,4 +1,4 @@
-"""What staff give back of an order is not due again; what was paid for by nobody still is."""
+"""Money that staff refund is not due again; what nobody has paid still is."""
 
 from __future__ import annotations
 

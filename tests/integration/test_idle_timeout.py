@@ -1,5 +1,5 @@
-"""A server that ends transactions which are idle for long, as the one of our compose file does, lets those be that work
-on for long with what they have read."""
+"""A server that ends transactions idle for too long, as the one of our compose file does, spares those that spend long
+on what they have read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGER_SECONDS: Final = 0.6
 
 @pytest.fixture(autouse=True)
 async def _impatient(closet: Closet) -> AsyncIterator[None]:
-    """Whoever connects from now on, and says nothing else, is ended soon."""
+    """From now on, new connections that do not override it get a short idle timeout."""
     hand = closet.watch.hand
     database = await hand.fetchval("SELECT quote_ident(current_database())")
     await hand.execute(f"ALTER DATABASE {database} SET idle_in_transaction_session_timeout = {_IDLE_MS}")

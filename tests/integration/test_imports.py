@@ -119,7 +119,7 @@ async def test_fields_that_a_row_leaves_out_keep_even_concurrent_changes(floor: 
 
 
 async def test_rows_are_posted_when_those_before_them_are_applied(floor: Shopfloor) -> None:
-    """Only so many at once, so that nobody who orders meanwhile waits behind the whole file."""
+    """A bounded number at once, so that orders do not queue behind the whole file."""
     more = 3
     rows = [GOOD.replace(b"tea", b"tea-%d" % n).replace(b"TEA", b"TEA-%d" % n) for n in range(FIRST_ROWS + more)]
     async with background(floor, task_lease_seconds=30, import_portion_seconds=0.000_001) as jobs:

@@ -1,4 +1,4 @@
-"""Every paid order gets one invoice, and what is given back a credit note; both keep what they said."""
+"""Every paid order gets one invoice, and every refund a credit note; neither ever changes."""
 
 from __future__ import annotations
 

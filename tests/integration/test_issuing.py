@@ -1,5 +1,5 @@
-"""A gift card that somebody buys is issued with the fulfilment of its order: once, whatever is done twice, and without
-its code in the log."""
+"""A gift card that was bought is issued when its order is fulfilled: once, whatever is repeated, and without its code
+in the log."""
 
 from uuid import UUID
 

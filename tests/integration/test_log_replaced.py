@@ -219,8 +219,8 @@ async def test_a_log_restored_between_reading_and_applying_takes_nothing(
 async def test_a_log_restored_between_a_commit_and_the_trim_gives_no_seq_out_again(
     databases: Databases, database_url: str, redis_url: str, who: str
 ) -> None:
-    """Whoever is told of an event may rely on its seq, so Redis knows of the commit by then; and a worker whose word
-    did not reach Redis remembers what it committed."""
+    """Clients may rely on the seq of an event they received, so Redis is told of the commit first; and a worker that
+    could not reach Redis remembers what it committed."""
     async with Shopfloor(database_url, redis_url) as floor:
         await floor.fill(MUG=100)
         await brought_into_step(floor)

@@ -1,4 +1,4 @@
-"""Who bought a gift card is sent its code, which is written nowhere else: none is withheld or lost."""
+"""The buyer of a gift card is sent its code, which is written nowhere else: none is withheld or lost."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID

@@ -62,7 +62,7 @@ async def test_concurrent_runs_take_turns(databases: Databases) -> None:
 async def test_one_that_has_to_wait_for_a_table_holds_nobody_up(
     databases: Databases, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A long read is in its way. Whoever comes after it must not wait for as long."""
+    """A long read holds the table. Statements queued behind the migration must not wait for as long."""
     with databases.empty() as url:
         await asyncio.to_thread(migrations.upgrade, url, "0028")
         reader, other = [await asyncpg.connect(asyncpg_dsn(url)) for _ in range(2)]

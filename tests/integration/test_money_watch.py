@@ -45,7 +45,7 @@ def pending() -> dict[tuple[str, str], float]:
 
 
 async def ago(till: Till, table: str, row_id: UUID, how_long: timedelta, column: str = "updated_at") -> None:
-    """What is said of a row happened so long ago."""
+    """Moves a row's moments this far into the past."""
     await till.tasks.pool.execute(
         f"UPDATE {table} SET {column} = now() - $1::interval WHERE id = $2",
         how_long,
@@ -155,7 +155,7 @@ async def test_open_checkouts_are_counted(till: Till) -> None:
 
 
 async def test_the_last_known_figures_are_shown_during_a_new_look(till: Till) -> None:
-    """The board would flicker otherwise, most of all where a look takes long."""
+    """The board would flicker otherwise, most of all when a query takes long."""
     await till.checkout()
     engine = create_engine(till.floor.database_url, pool_size=1)
     try:

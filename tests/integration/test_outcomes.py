@@ -1,4 +1,4 @@
-"""Tasks that wait for the outcomes of what they posted: whoever stops waiting is of no consequence to the others."""
+"""Tasks that wait for the outcomes of their commands: one that stops waiting does not affect the others."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ async def test_an_event_that_nobody_counted_raises_the_alarm_once(
 async def test_a_wrong_row_without_a_trigger_s_note_is_found_when_an_event_touches_it(
     watch: Watch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As if a batch had a fault: no trigger speaks of it."""
+    """As a faulty batch would write it: the triggers note nothing."""
     shop, floor = watch.shop, watch.shop.floor
     await shop.run("UPDATE orders SET total_minor = total_minor + 1 WHERE id = $1", shop.order_id)
     await shop.run("UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'MUG'")

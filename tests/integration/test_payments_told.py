@@ -1,4 +1,4 @@
-"""What a provider tells that is not what it was asked, and what of it is believed."""
+"""Reports by a provider that do not match our requests, and which of them are believed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_a_request_that_the_provider_does_not_take_has_failed(till: Till) 
 async def test_a_repetition_refused_as_already_done_counts_as_done(
     till: Till, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    """Its answer was lost, and its key is forgotten by the time that it is repeated."""
+    """The answer was lost, and the provider has forgotten the idempotency key when the request is repeated."""
     does = getattr(Sandbox, verb)
 
     async def refused(*said: Any, **more: Any) -> None:

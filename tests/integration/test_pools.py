@@ -79,7 +79,7 @@ async def test_views_connections(database_url: str) -> None:
 
 
 async def test_connections_are_handed_out_in_the_order_of_the_requests(database_url: str) -> None:
-    """Not even by one who returns a connection and wants it back at once."""
+    """Not even a task that returns a connection and wants it back at once may overtake."""
     engine = create_engine(database_url, pool_size=1)
     served: list[str] = []
 

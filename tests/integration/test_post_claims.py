@@ -1,5 +1,5 @@
-"""Idempotency keys: one of all posts with the same key is posted, and the others are told of it; for how long, and in
-how many bytes."""
+"""Idempotency keys: of all posts with the same key one is posted, and the others are referred to it; for how long, and
+in how many bytes."""
 
 import asyncio
 from collections import Counter

@@ -1,5 +1,5 @@
-"""Orders that are placed the quick way: in a shop with terms at the quote of the moment, with what is limited taken and
-given back, and as ever in a shop without."""
+"""Orders that are placed the quick way: with terms at the current quote, taking and giving back allowances; without
+terms as before."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_ten_uses_are_used_ten_times_by_thirty_at_once(floor: Shopfloor) -
 
 
 async def test_one_buyer_gets_no_more_however_they_order(floor: Shopfloor) -> None:
-    """Whoever orders quickly, as a guest of the same mailbox, and with a checkout is counted in all together."""
+    """Quick orders, orders as a guest of the same mailbox and checkouts count together."""
     await floor.fill(MUG=100)
     await _apply(floor, _most(3))
     known_by = identities("ann", "ann@example.com", b"secret")
@@ -168,8 +168,8 @@ async def test_terms_that_come_in_the_same_batch_count_from_there_on(floor: Shop
 
 @pytest.mark.parametrize("more", [0, 100])
 async def test_terms_that_come_between_load_and_commit_count(floor: Shopfloor, more: int) -> None:
-    """Decided without taxes when they are stated: without its guard, it would be placed so. So many `more` orders as
-    are no small batch."""
+    """Decided without taxes just as they are stated: without the guard, it would be placed without them. `more` orders
+    make it too large for a small batch."""
     await floor.fill(MUG=200)
     floor.batch_max_commands = 200
     mailbox = (floor.mailbox_of(_VAT) + 1) % floor.mailbox_count
@@ -278,7 +278,7 @@ async def test_small_batches_are_placed_at_once_with_terms_and_without(
 async def test_a_day_that_begins_between_load_and_decision_is_not_the_order_s(
     floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it may take today was loaded, so it is of today."""
+    """Its allowances for today were loaded, so it counts for today."""
     await floor.fill(MUG=50)
     limit = PurchaseLimit(_ID, 3, window=DAY)
     await _apply(floor, StateTerms(part_name(PURCHASE_LIMIT, _ID), purchase_limit=limit))

@@ -1,5 +1,5 @@
-"""Reads with a real streaming replica: what it may answer, what goes to the primary, and that whoever names a seq sees
-it, wherever it is read."""
+"""Reads with a real streaming replica: what it may answer, what goes to the primary, and that a read that names a seq
+sees it on either."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ async def test_no_read_fails_while_the_replica_is_killed_and_comes_back(readers:
 
 
 async def test_a_read_that_the_replica_breaks_off_is_made_of_the_primary(readers: Readers) -> None:
-    """As it does with what is in the way of what it has to replay."""
+    """As replicas do with queries that conflict with recovery."""
     seq, before = await readers.level(), results("failed")
 
     async def ended_by_a_replica(connection: AsyncConnection) -> Shown:

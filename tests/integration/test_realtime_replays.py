@@ -191,7 +191,7 @@ async def test_a_replay_that_is_overtaken_by_the_archive_says_so_instead_of_leav
 
 
 async def test_a_replayed_page_ends_at_the_hub_s_position(shop: Shop, connection: "asyncpg.Connection[Any]") -> None:
-    """What is beyond comes live: it may already be there, but only half visible."""
+    """Later events arrive live: they may already be committed, but only partly visible."""
     await shop.commit(connection, 12)
     after, until = 20, shop.last - 20
     for addresses in ({f"me/{ANN}"}, {"catalogue"}, {f"orders/{order}" for order, _ in shop.orders}):

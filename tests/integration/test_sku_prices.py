@@ -131,7 +131,7 @@ async def test_the_first_listed_price_of_a_sku_is_seen_as_well(floor: Shopfloor)
 
 
 async def test_what_changes_in_the_batch_of_the_order_is_seen_by_it(floor: Shopfloor) -> None:
-    """One batch takes from several mailboxes: what it decides first, it decides the rest on."""
+    """One batch takes from several mailboxes: each decision builds on the ones before it."""
     await _sale(floor, _sale_at(80))
     for change, total_minor in (
         (_put(_sale_at(81)), 81),

@@ -207,7 +207,7 @@ async def test_two_that_finish_the_same_tasks_at_once_do_not_wait_for_each_other
 
 
 async def test_a_task_whose_lease_is_lost_unblocks_nothing(tasks: Background) -> None:
-    """It is lost while the one who had it waits to finish the task."""
+    """The lease is lost while its holder waits to finish the task."""
     first, second = await _held(tasks, "one", "one")
     async with tasks.pool.acquire() as holder, holder.transaction():
         await holder.execute("UPDATE tasks SET lease_token = $1 WHERE id = $2", uuid4(), first)

@@ -1,5 +1,5 @@
 """Taxes that a provider computes: tasks ask for them, an answer counts for its question only, and the provider is told
-what becomes of the order. Whatever it does, nothing else waits for it."""
+what becomes of the order. Nothing else waits for the provider, whatever it does."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Till:
         return payment_id
 
     async def run(self) -> int:
-        """Runs what is due until nothing is."""
+        """Runs due tasks until none is left."""
         count = 0
         while begun := await self.tasks.run_due(CALLS):
             count += begun

@@ -79,7 +79,7 @@ class Auditor:
             self._findings.unless(is_right, said)
 
     def _orders_are_paid_or_gone(self) -> None:
-        """Nothing is kept for an order that is no more; one that is confirmed was paid, by cards and the provider."""
+        """No money is kept for a cancelled or expired order; a confirmed one was paid, by cards and the provider."""
         for order_id, payments in self._books.payments_of.items():
             order = self._books.orders.get(order_id)
             if order is None:
@@ -102,8 +102,8 @@ class Auditor:
                 self._findings.unless(paid == order["total_minor"], f"{what}: {paid} paid of {order['total_minor']}")
 
     def _cards_and_codes_add_up(self) -> None:
-        """What is left on each card is what was put on it, less what it paid for orders; a code is used by the orders
-        that there are."""
+        """Each card's balance is what was put on it, less what it paid for orders; a code's uses are those of existing
+        orders."""
         spent: Counter[str] = Counter()
         held: Counter[str] = Counter()
         for payment in self._books.payments.values():
@@ -121,7 +121,7 @@ class Auditor:
             self._findings.counts["uses of codes with a limit"] += code["taken"]
 
     def _buyer_was_told_so(self, bought: Bought) -> None:
-        """Whoever was told of an order has it, once, at the price that was agreed; whoever was refused has none."""
+        """Each buyer who was told of an order has it, once, at the agreed price; one who was refused has none."""
         found = [each for each in self._books.orders.values() if each["checkout_id"] == bought.checkout_id]
         has = {(order["id"], order["total_minor"]) for order in found}
         what = f"checkout {bought.checkout_id} (purchase {bought.number})"
@@ -133,7 +133,8 @@ class Auditor:
             self._findings.counts[f"refused: {code}"] += 1
 
     def _clerk_was_told_so(self, act: Act) -> None:
-        """What was accepted was asked of the providers once, however often it was said; what was refused was not."""
+        """Each accepted request of staff reached the providers once, however often it was repeated; refused ones did
+        not."""
         done = self._books.acts.get(act.key, [])
         said = f"{act.what} of {act.amount_minor}, key {act.key}: told {act.answers}, and there is {done}"
         accepted = {status == 200 for status, _ in act.answers}

@@ -89,7 +89,7 @@ class Books:
 
     @classmethod
     async def read(cls, system: HostileSystem, connection: asyncpg.Connection[Any]) -> Books:
-        """Reads them. Nothing may change meanwhile."""
+        """Reads them. Nothing may change while it does."""
         acts = defaultdict(list)
         for row in await connection.fetch(_ACTS):
             acts[row["key"]].append((row["status"], int(row["amount"])))

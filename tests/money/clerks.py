@@ -32,7 +32,7 @@ class Clerk:
         self._random = Random(f"clerk {seed}")
 
     async def look_after(self, order_id: str, what: Staff) -> None:
-        """Does to the order's payments what was planned, whatever became of them."""
+        """Does to the order's payments what was planned, whatever their state."""
         payments = await self._payments(order_id)
         if what == "refund the order":
             half = sum(payment["refundable_minor"] for payment in payments) // 2
@@ -43,14 +43,14 @@ class Clerk:
                 await self._look_after(payment, what)
 
     async def settle(self, payment: dict[str, Any]) -> None:
-        """Lets go and gives back all that there is: its order is no more."""
+        """Voids and refunds all of the payment's money: its order was cancelled or has expired."""
         if payment["capturable_minor"]:
             await self._void(payment)
         if payment["refundable_minor"]:
             await self._move(payment, "refund", payment["refundable_minor"])
 
     async def orphaned(self) -> list[dict[str, Any]]:
-        """Payments that have money of orders that are no more."""
+        """Payments that hold money for cancelled or expired orders."""
         found = await self._client.ask("GET", "/payments?orphaned=true&limit=100")
         if found.status != 200:
             self._told.wrong.append(f"orphaned payments: answered with {found.status} {found.body}")

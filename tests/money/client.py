@@ -41,7 +41,7 @@ class Act:
 
 
 class Bought(NamedTuple):
-    """What one buyer was told of one checkout: the orders that came of it, and what they cost."""
+    """The answers one buyer got about one checkout: the orders it became, and what they cost."""
 
     number: int
     customer: str

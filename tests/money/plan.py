@@ -57,7 +57,7 @@ class Purchase(NamedTuple):
 
 
 class Kill(NamedTuple):
-    """So many checkouts are done when something dies, and it is dead for so long, in seconds."""
+    """After how many checkouts something is killed, and for how many seconds it stays dead."""
 
     after: int
     target: str
@@ -70,13 +70,13 @@ def buyer(number: int) -> str:
 
 
 def purchases(seed: int, count: int) -> Iterator[Purchase]:
-    """So many of them. The first are the same, however many there are."""
+    """That many of them; a longer plan begins with the same ones."""
     random = Random(f"purchases {seed}")
     return (_purchase(random, number) for number in range(count))
 
 
 def kills(seed: int, checkouts: int, count: int) -> list[Kill]:
-    """Each target in turn, evenly over so many checkouts."""
+    """Each target in turn, evenly over this many checkouts."""
     random = Random(f"kills {seed}")
     first = random.randrange(len(KILLED_IN_TURN))
     return [

@@ -62,8 +62,8 @@ async def run(
     bug: str | None = None,
     say: bool = False,
 ) -> Findings:
-    """Has so many checkouts made, as the seed says, in a system of its own, of which none begins after so many
-    `seconds`; returns what was found in the end. `kill_count` is how often something is killed, by default once in 250
+    """Makes this many checkouts, as the seed says, in a system of its own; none begins after `seconds`. Returns what
+    was found in the end. `kill_count` is how often something is killed, by default once in 250
     checkouts, and each thing at least once. `bug` is planted into the processes; `say` prints what happens."""
     if kill_count is None:
         kill_count = max(len(KILLED_IN_TURN), checkouts // _CHECKOUTS_A_KILL)
@@ -148,8 +148,8 @@ class _Rush:
 
 
 async def _settle(system: HostileSystem, clerk: Clerk, within_seconds: float) -> list[str]:
-    """Waits until nothing is pending; staff meanwhile give back what is kept for orders that are no more. Returns what
-    is not as it should be."""
+    """Waits until nothing is pending, while staff refund what is kept for orders that have ended. Returns what is
+    wrong."""
     found: list[str] = []
     async with Ledger(system) as ledger:
 
@@ -173,8 +173,8 @@ async def _settle(system: HostileSystem, clerk: Clerk, within_seconds: float) ->
 
 
 def _is_for_staff(payment: Mapping[str, Any]) -> bool:
-    """Whether it is right that money of an order that is no more is left for staff: what was charged is, and what the
-    provider did not let go. What cards paid goes back by itself."""
+    """Whether it is right that money of an order that has ended is left for staff: charges are, and authorizations that
+    the provider did not void. What cards paid goes back automatically."""
     has_failed = any(entry["type"] == "cancel_failure" for entry in payment["entries"])
     return payment["card_id"] is None and (has_failed or not payment["capturable_minor"])
 

@@ -56,7 +56,7 @@ class Shop(NamedTuple):
 
 
 async def stated(system: System, checkouts: int, random: Random) -> Shop:
-    """Has the shop stated, for so many checkouts."""
+    """Sets up the shop's terms and goods for this many checkouts."""
     await stock_up(system, PLENTY)
     await stock_up(system, (SCARCE,), max(2, checkouts // _CHECKOUTS_A_SCARCE_PIECE))
     async with aiohttp.ClientSession() as http:

@@ -79,7 +79,7 @@ class HostileSystem(System):
         await self.is_whole()
 
     async def calms_down(self) -> None:
-        """The provider does what it is asked, and says so."""
+        """Ends the provider's misbehaviour: it does what it is asked, and reports it."""
         self._mood = {}
         await self.is_whole()
 

@@ -43,7 +43,7 @@ class _Recorded(System):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The code is that of the folder where this runs, whatever is installed."""
+        """The code is that of the current folder, whatever is installed."""
         found = super().environment
         code = {"PYTHONPATH": os.pathsep.join((found["PYTHONPATH"], str(Path.cwd())))}
         return {**found, **code, "DATABASE_URL": self.recorder.leads_to(found["DATABASE_URL"])}
@@ -57,7 +57,7 @@ class _Client:
         self._token = system.token(role)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The answer's JSON, or nothing for another kind. Whoever refuses is not the concern here."""
+        """The answer's JSON, or nothing for another kind. Refusals are not the concern here."""
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         said = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json", "Prefer": "wait=10"}
         names = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -70,7 +70,7 @@ class _Client:
         return json.loads(content) if content[:1] in (b"{", b"[") else None
 
     def until(self, path: str, *states: str) -> None:
-        """Waits until what is at that path has one of these states."""
+        """Waits until the resource at that path has one of these states."""
         deadline = time.monotonic() + _WITHIN_SECONDS
         while self.ask("GET", path)["status"] not in states:
             assert time.monotonic() < deadline, path
@@ -149,7 +149,8 @@ def _look(clients: tuple[_Client, ...], document: Any, ids: dict[str, str]) -> N
 
 
 async def _batches(database_url: str, direct_url: str, redis_url: str) -> tuple[str, str, dict[str, bytes]]:
-    """Every command there is, by batches; the database's revision, its log, and what is in Redis then."""
+    """Applies every kind of command, in batches; returns the database's revision, its log, and the contents of
+    Redis."""
     async with Shopfloor(database_url, redis_url, mailbox_count=MAILBOXES) as floor:
         floor.database_url = direct_url  # what the proof asks is no part of what the shop says
         await Writer(floor).write()
@@ -181,8 +182,8 @@ def main() -> None:
 
 
 def _settle(recording: Recording) -> None:
-    """Takes for each answer the one that a replay gets: Postgres makes some values anew, such as lease tokens, and
-    what asks for the recorded ones finds nothing."""
+    """Replaces each answer by the one that a replay gets: Postgres generates some values anew, such as lease tokens,
+    and queries for the recorded ones find nothing."""
     with servers.databases() as databases, databases.empty() as url:
         asyncio.run(prepare(recording, url))
         with Replay(recording, url) as replay:

@@ -119,7 +119,7 @@ class Recorder:
             await asyncio.gather(*pumps, return_exceptions=True)
 
     def note_answer(self, exchange: Exchange) -> None:
-        """The exchange was answered now, or further: it comes behind those that were answered before."""
+        """Notes an answer, or more of one: the exchange is ordered after those answered before."""
         self._answered[id(exchange)] = (next(self._places), exchange)
 
 

@@ -1,4 +1,4 @@
-"""Says again what was recorded, to another database."""
+"""Sends a recorded conversation to another database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OK, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 10, 11, 12
 
 
 async def prepare(recording: Recording, database_url: str) -> None:
-    """Makes of an empty database the one that was talked to when the recording begins."""
+    """Brings an empty database to the state in which the recording begins."""
     await asyncio.to_thread(migrations.upgrade, database_url, recording.revision)
     connection = await asyncpg.connect(asyncpg_dsn(database_url))
     await connection.execute("UPDATE log_branches SET identity = $1", recording.log)

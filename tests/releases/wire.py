@@ -24,8 +24,8 @@ _NOT_ANSWERS: Final = b"NSAKDdv"
 
 
 class Exchange(msgspec.Struct, array_like=True):
-    """What one session said at once, and the answer: the tags of what was done, errors as `!SQLSTATE`; the type of its
-    last message; and, if that was ReadyForQuery, the transaction's status."""
+    """What one session sent in one go, and the answer: the command tags, errors as `!SQLSTATE`; the type of its last
+    message; and, if that was ReadyForQuery, the transaction's status."""
 
     session: int
     said: bytes
@@ -84,7 +84,7 @@ def head(data: bytes) -> tuple[bytes, int]:
 
 
 def messages(data: bytes) -> Iterator[Message]:
-    """The messages in what was said."""
+    """The messages in these bytes."""
     at = 0
     while at < len(data):
         kind, size = head(data[at : at + HEAD_BYTES])

@@ -1,5 +1,5 @@
-"""Who is at work on what, outside of the shop: two at once must not be, unless one of them is dead, was stopped
-meanwhile, or holds a lease of before a restore."""
+"""Who is at work on what, outside of the shop: never two at once, unless one of them is dead, was paused, or holds a
+lease from before a restore."""
 
 from __future__ import annotations
 

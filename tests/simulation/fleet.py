@@ -1,4 +1,4 @@
-"""The fleet: the processes of a world that are alive, and the network between them. Whoever dies is replaced after a
+"""The fleet: the processes of a world that are alive, and the network between them. A dead process is replaced after a
 while; the feed's messages and the activations arrive late, twice, in another order, or never."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A reaction that only the simulation knows: it is to handle every event, in order. What it has handled is known
-outside of the shop, whatever became of the process that ran it."""
+"""A reaction that only the simulation has: it must handle every event, in order. What it has handled is recorded
+outside of the shop, so it survives the process that ran it."""
 
 from __future__ import annotations
 

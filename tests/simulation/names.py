@@ -1,6 +1,6 @@
-"""The names of events: an identity of the log, and a seq. Whatever is restored, a name that anybody was told means one
-event for ever. This book of names goes by its own reading of the tables, and of what subscribers and Redis were told.
-What was committed, and lost before anybody heard of it, has had no name.
+"""The names of events: an identity of the log, and a seq. Whatever is restored, a name that was told to anybody means
+one event for ever. This book of names goes by its own reading of the tables, and of what subscribers and Redis were
+told. What was committed, and lost before anybody heard of it, has had no name.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Posting:
 
     @property
     def asked(self) -> Sequence[Asked]:
-        """What clients have asked for, without what was refused before it was a command."""
+        """What clients have asked for, without requests refused before they became commands."""
         return [each for each in self._asked if each is not None]
 
     @property

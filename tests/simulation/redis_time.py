@@ -72,7 +72,7 @@ class RedisTime:
         return {identity.decode(): int(seq) for identity, seq in found}
 
     def asked(self, command: Sequence[Any]) -> Sequence[Any]:
-        """The same command, so that what it keeps for a time is kept until it is removed here."""
+        """The same command without its expiry: keys stay until they are removed here."""
         called = _called(command)
         if called is None:
             return command

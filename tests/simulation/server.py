@@ -100,8 +100,8 @@ class Server:
         return {pid: by for pid, by in blocked.items() if by and not _leads_to(pid, by, blocked)}
 
     def terminate(self, pids: Collection[int]) -> None:
-        """Ends connections, and returns when they have ended. Those that wait for others end first: what they wait for
-        must not become theirs meanwhile."""
+        """Ends connections, and returns when they have ended. Those that wait for locks of others end first: they must
+        not get them in between."""
         left = list(pids)
         while left:
             waited_for = {by for others in self.locked(left).values() for by in others}

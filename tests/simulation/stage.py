@@ -69,7 +69,7 @@ class Stage:
     """One run of one seed."""
 
     def __init__(self, seed: int, server: Server, tell: Callable[[str], None] | None = None) -> None:
-        """`tell` is told of everything that happens, as lines of text."""
+        """`tell` gets everything that happens, as lines of text."""
         self.random = Random(seed)
         self.now = _MONOTONIC_START
         self.nobody = Process("the world", 0)
@@ -285,7 +285,7 @@ class Stage:
 
     def _is_listening(self) -> bool:
         """Whether there is something that must be heard before anything else happens. Where connections have ended, for
-        whatever reason, Postgres has then let go of what they held."""
+        any reason, Postgres has then released their locks."""
         self._giving_up = [wire for wire in self._giving_up if wire.has_answer()]
         self._leaving = [wire for wire in self._leaving if not wire.connection.is_closed()]
         if self._leaving:

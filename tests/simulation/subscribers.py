@@ -26,7 +26,7 @@ _GONE: Final = 1006
 
 
 class Life(NamedTuple):
-    """What a subscriber was told between two times that it had to start over: the events behind `after`."""
+    """What a subscriber was told between two fresh starts: the events after `after`."""
 
     after: int
     events: list[dict[str, Any]]
@@ -69,7 +69,7 @@ class Subscriber:
         return None if self._feed is None else self._feed.log
 
     def begin(self, after: int, log: str | None) -> None:
-        """Follows the log behind `after` (of the log `log`), for as long as the world lasts."""
+        """Follows the log after `after` (of the log `log`), for as long as the world lasts."""
         self._lives.append(Life(after, [], None))
         self._stage.begin(self._process, self._follow(log))
 
@@ -79,7 +79,7 @@ class Subscriber:
             self._socket.cut()
 
     def judge(self, names: Names, log: Sequence[Name]) -> None:
-        """It was told of the log, whose events have these names in the end, or that it must start over."""
+        """Checks that it was told the log, whose events have these names in the end, or to start over."""
         for life in self._lives:
             told = [names.was_told(event, f"told to {self}") for event in life.events]
             seqs = [seq for _, seq in told]

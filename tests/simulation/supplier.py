@@ -1,6 +1,6 @@
 """A kind of task that only the simulation knows, and the supplier on whom it calls: for every receipt of stock, one
-more piece is ordered, and noted as received once the supplier has said so. The supplier is not part of the shop: he
-knows who has called, whatever became of them."""
+more piece is ordered, and recorded as received once the supplier has confirmed it. The supplier is not part of the
+shop: it remembers every call, whatever became of the caller."""
 
 from __future__ import annotations
 

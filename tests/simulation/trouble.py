@@ -144,8 +144,8 @@ class Trouble:
         return False
 
     def _put_back_soon(self) -> None:
-        """While a worker is between two batches, and before every mailbox has moved on: whoever does not ask how far
-        the log has come takes it for the same."""
+        """While a worker is between two batches, and before every mailbox has moved on: a worker that does not check
+        the log's position takes it for the same log."""
         self._reads_until_put_back = self._random.randint(1, _SOON_READS)
 
     def _back_up_now(self) -> None:

@@ -55,7 +55,7 @@ class Wire:
         return error
 
     def hear(self, hears: bool) -> None:
-        """Whether what Postgres says arrives: what waits for a lock goes on when the stage says so."""
+        """Whether Postgres's answers arrive now: a wait for a lock ends when the stage says so."""
         transport = self.connection._transport
         if transport is None or transport.is_closing():
             return

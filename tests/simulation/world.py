@@ -64,7 +64,7 @@ class World:
     """One run of one seed. `happened` counts what it did, for people to read; `digest` stands for all of it."""
 
     def __init__(self, seed: int, database_url: str, redis_url: str, tell: Callable[[str], None] | None = None) -> None:
-        """`tell` is told of everything that happens, as lines of text."""
+        """`tell` gets everything that happens, as lines of text."""
         self.happened: Counter[str] = Counter()
         self.digest = ""
         self._seed = seed
@@ -184,7 +184,7 @@ class World:
         subscriber.begin(after, log)
 
     def _one_more_subscribes(self) -> None:
-        """From anywhere, as somebody who was told of that place by another, and perhaps of which log that was."""
+        """From anywhere in the log, as with a seq passed on by somebody else, perhaps with the log's identity."""
         if len(self._subscribers) < _SUBSCRIBERS_MAX:
             told = self._random.choice(self._subscribers)
             self._subscribe(self._random.randint(0, told.seq), self._random.choice([None, told.log]))

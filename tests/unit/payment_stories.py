@@ -1,4 +1,4 @@
-"""Payments by what was told of them, entry by entry."""
+"""Payments built from reports, entry by entry."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -27,7 +27,7 @@ def payment(*entries: Entry, can: Capabilities = EVERYTHING, amount_minor: int =
 
 
 def authorized(*more: Entry, can: Capabilities = EVERYTHING) -> Payment:
-    """A payment of 1,000 with that much authorized, and whatever else happened to it."""
+    """A payment of 1,000 with that much authorized, and these further entries."""
     return payment(
         said("authorization_request", 1_000, 0, "a"), said("authorization_success", 1_000, 1, "a"), *more, can=can
     )

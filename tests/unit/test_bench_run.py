@@ -26,7 +26,7 @@ COLUMNS: Final = 80
 
 
 class Section:
-    """Measures 1, 2, 3 in its three rounds; whatever `at` says fails."""
+    """Measures 1, 2, 3 in its three rounds; the steps named by `at` fail."""
 
     name = "steady"
     at: ClassVar[dict[int, Exception]] = {}
@@ -99,7 +99,7 @@ def test_a_failing_section_says_why_and_the_others_continue(
 
 
 def test_what_is_measured_is_kept_after_each_section(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever happens to the whole afterwards."""
+    """Even if the run fails later."""
     done, document = run(monkeypatch, tmp_path, KeyboardInterrupt())  # type: ignore[arg-type]
     assert done.exit_code != 0
     assert series(document)["steady: one"] == [1]

@@ -205,7 +205,7 @@ async def test_a_page_evicted_before_it_is_begun_is_answered_all_the_same() -> N
 
 
 async def test_a_page_is_read_as_of_the_last_change_of_the_catalogue() -> None:
-    """A replica that is behind that would show what was so before, and the cache would keep it."""
+    """A replica that lags would show an older state, and the cache would keep it."""
     works = Clockwork()
 
     async def as_of() -> int:

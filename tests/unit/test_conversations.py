@@ -1,4 +1,5 @@
-"""Load by people who do one thing after another: each answer goes to whoever asked, and whatever breaks off is told."""
+"""Load by people who do one thing after another: each answer goes to the person who asked, and every failure is
+counted."""
 
 from __future__ import annotations
 

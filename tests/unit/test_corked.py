@@ -1,4 +1,4 @@
-"""What is written in one go is sent in one go, and nothing is sent too late."""
+"""Writes of one turn are sent together, and nothing is sent too late."""
 
 from __future__ import annotations
 

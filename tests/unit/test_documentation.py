@@ -148,7 +148,7 @@ def test_problems_have_the_documented_status() -> None:
 
 
 def test_routes_exist() -> None:
-    """Including pages outside the API, such as `/api/docs`; whatever the names in braces."""
+    """Including pages outside the API, such as `/api/docs`; the names in braces do not matter."""
     app = api(Settings())
     served = {*app.openapi()["paths"], *(str(getattr(route, "path", "")) for route in app.routes)}
     named = {found[1] for page in PAGES for span in _spans(page) if (found := _ROUTE.fullmatch(span))}

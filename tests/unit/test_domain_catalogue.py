@@ -94,7 +94,7 @@ def test_what_is_on_sale_follows_product_and_variant() -> None:
 
 
 def test_a_change_leaves_the_rest_of_an_offer_alone() -> None:
-    """A batch loads offers whole for the checkouts in it, and may change their variants first."""
+    """A batch loads whole offers for its checkouts, and may change their variants before it decides these."""
     stands = shop()
     prices, way = (Price("EUR", 120),), (KITCHEN,)
     stands.offers["M1"] = msgspec.structs.replace(stands.offers["M1"], prices=prices, category_ids=way)

@@ -1,4 +1,4 @@
-"""What a provider is told of an order: only of one whose taxes it computed, and only what is so."""
+"""Reports of orders to a tax provider: only of orders whose taxes it computed, and only facts."""
 
 from datetime import UTC, datetime
 from uuid import UUID

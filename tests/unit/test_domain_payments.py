@@ -178,7 +178,7 @@ def test_a_payment_has_a_bounded_story() -> None:
 
 
 def test_entries_that_move_no_money_leave_room_for_those_that_do() -> None:
-    """Declines of a buyer who tries on, contradictions, reports in another currency, and of nobody knows what."""
+    """Declines of a persistent buyer, contradictions, reports in another currency, and reports without a reference."""
     half = PAYMENT_MAX_ENTRIES // 2
     declines = [said("info", 1_000, number, f"n{number}") for number in range(PAYMENT_MAX_ENTRIES)]
     others = [said("authorization_success", 1_001 + number, 1, "a") for number in range(PAYMENT_MAX_ENTRIES)]
@@ -230,7 +230,7 @@ def test_a_provider_may_change_its_mind_and_change_it_back() -> None:
 
 
 def test_a_report_is_known_only_word_for_word() -> None:
-    """What waits in the mailbox may change what it means."""
+    """Commands still in the mailbox may change its meaning."""
     told = said("charge_success", 500, 3)
     known = payment(said("charge_request", 500), told)
     assert is_known(known, [told], "GBP", None)

@@ -1,4 +1,4 @@
-"""What payments come to, whatever is told of them.
+"""The sums of payments, under any reports.
 
 The fold is compared with an oracle that keeps books as an accountant would: it goes through the entries by time, and
 corrects each sum as it learns more. Then Hypothesis plays a shop and a provider that does its worst.

@@ -80,7 +80,7 @@ def refused(shop: Shop, command: PlaceOrder, by: Context = ANN) -> Rejection:
 def test_a_quick_order_agrees_with_exact_fractions(
     wanted: Basket, said: Terms, catalogue: tuple[dict[str, Offer], dict[UUID, PriceList]]
 ) -> None:
-    """Whatever else a checkout could have, a quick order has none of it."""
+    """A quick order has none of the options of a checkout."""
     offers, lists = catalogue
     said = msgspec.structs.replace(said, price_lists=lists)
     principal = "guest:1" if wanted.customer_id is None else str(ACCOUNT)
@@ -137,7 +137,7 @@ def test_promotions_that_are_not_running_are_not_asked_for() -> None:
 
 @given(baskets.filter(lambda wanted: bool(wanted.lines)), terms(), st.data())
 def test_a_quick_order_takes_only_from_balances_loaded_for_it(wanted: Basket, said: Terms, data: st.DataObject) -> None:
-    """A batch loads, before there is a quote, all that quotes may take from."""
+    """A batch loads every balance that a quote may take from, before there is a quote."""
     limits = [None, 1, 3]
     limited = tuple(
         msgspec.structs.replace(
@@ -158,7 +158,7 @@ def test_a_quick_order_takes_only_from_balances_loaded_for_it(wanted: Basket, sa
 
 
 def test_a_quick_order_costs_the_same_as_a_checkout_with_only_its_lines() -> None:
-    """It is taxed at home, as a checkout is until it is known where it goes."""
+    """It is taxed at home, like a checkout without an address."""
     said = Terms(taxes=VAT, promotions=(HALF,))
     shop = shop_with(said)
     event, kept = placed(shop, ordered(MUG=2))
@@ -265,7 +265,7 @@ def test_its_checkout_is_complete_and_has_what_was_ordered() -> None:
 
 
 def test_its_buyer_confirms_it_as_ever() -> None:
-    """Quick orders are not paid here, whatever they cost."""
+    """Quick orders are not paid through the shop, even with a total."""
     shop = shop_with(Terms(taxes=VAT))
     for event in placed(shop, ordered(MUG=1)):
         evolve(shop, event)

@@ -1,4 +1,4 @@
-"""The invariants of the shop, whatever the commands: Hypothesis looks for a sequence that breaks one."""
+"""The shop's invariants hold for any commands: Hypothesis looks for a sequence that breaks one."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

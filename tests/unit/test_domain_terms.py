@@ -1,4 +1,4 @@
-"""The shop's terms: there are only so many parts, and each says only so much."""
+"""The shop's terms: the number of parts and the size of each are bounded."""
 
 from collections.abc import Iterator
 from typing import Any, Final

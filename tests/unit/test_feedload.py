@@ -1,4 +1,4 @@
-"""Listeners answer the pings among what they are told, wherever reads happen to be cut."""
+"""Listeners answer the pings between events, wherever reads happen to be cut."""
 
 import struct
 from random import Random

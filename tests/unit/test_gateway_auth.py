@@ -200,7 +200,7 @@ def test_tokens_of_an_older_epoch_are_refused(
 
 
 def test_epochs_never_fall(authenticator: Authenticator, revocations: Revocations) -> None:
-    """What is read at the start may arrive after what the log says."""
+    """The initial read may finish after newer events have arrived from the log."""
     revocations.take([record(AccountDeactivated(ADA, 2))])
     revocations.take([record(AccountChanged(ADA, None, "customer", 1))])
     assert refused(authenticator, of_sign_in(epoch=1)) == "invalid_token"

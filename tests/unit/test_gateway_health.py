@@ -66,5 +66,5 @@ async def test_nothing_is_asked_of_one_that_starts_or_stops(monkeypatch: pytest.
 
 
 async def test_one_that_started_without_postgres_takes_orders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was revoked cannot be known then."""
+    """The revocations cannot be known then."""
     assert await _answer(monkeypatch, "writes", known=False, postgres=False) == (200, "degraded")

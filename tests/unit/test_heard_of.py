@@ -23,8 +23,8 @@ LONG_SECONDS = 60.0
 
 
 class Gateway:
-    """All that is asked of a gateway: what waits, and which providers speak. Each look is counted, and finds what has
-    been heard by then."""
+    """A stub of the gateway: its waits, and which providers report. Each look is counted, and finds the reports so
+    far."""
 
     def __init__(self, *, has_payment: bool = True, speaks: bool = True) -> None:
         self.happenings = Happenings(max_requests=1)

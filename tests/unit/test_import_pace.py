@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def sizes(pace: Pace, clock: Clock, rows: int, rows_per_second: float) -> list[int]:
-    """The sizes of the portions of so many rows, when so many are applied in a second."""
+    """The sizes of the portions of this many rows, at this many applied rows a second."""
     found: list[int] = []
     given: list[int] = []
     for portion in pace.portions(range(rows)):

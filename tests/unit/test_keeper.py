@@ -1,4 +1,4 @@
-"""Whatever ends by itself is restarted: when, how often, and with which messages. No clock runs: the tests set the
+"""What ends unexpectedly is restarted: when, how often, and with which messages. No clock runs: the tests set the
 time."""
 
 import pytest

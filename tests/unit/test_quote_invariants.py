@@ -93,7 +93,7 @@ def test_what_cannot_be_decided_does_not_apply_and_never_fails_the_basket(given:
 
 
 def test_a_failing_rule_is_reported_even_without_its_code() -> None:
-    """So that somebody notices the mistake in it."""
+    """So that the mistake in it is noticed."""
     broken = promotion(1, TENTH, Broken(frozenset()))
     assert [said.code for said in quoted(basket(MUG=1), Terms(promotions=(broken,))).remarks] == ["undecided"]
 

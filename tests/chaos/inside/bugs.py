@@ -52,7 +52,7 @@ def no_ledger_guard(module: Any) -> None:
 
 
 def no_fence(module: Any) -> None:
-    """A log that lacks what was committed to it is written to all the same."""
+    """Workers keep writing to a log that has lost committed events."""
     module.Known.check = lambda self, log: None
 
 

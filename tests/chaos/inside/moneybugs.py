@@ -6,7 +6,7 @@ from uuid import uuid4
 
 
 def key_dropped(module: Any) -> None:
-    """A provider does not recognize what it was asked for before: each repetition has a key of its own."""
+    """A provider does not recognise a repeated request: each repetition has a new idempotency key."""
     original = module.Sandbox._does
 
     async def does(self: Any, path: str, body: Any, key: str) -> Any:
@@ -63,12 +63,12 @@ def lost_is_declined(module: Any) -> None:
 
 
 def not_let_go(module: Any) -> None:
-    """Money that is authorized for an order that comes to nothing stays so, and attempts to pay it go on."""
+    """Money authorized for a cancelled or expired order is not voided, and attempts to pay it continue."""
     module.let_go = lambda payments, context, reason: iter(())
 
 
 def cards_keep(module: Any) -> None:
-    """What cards paid of an order that comes to nothing does not come back."""
+    """What cards paid for a cancelled or expired order is not returned to them."""
     module.returns = lambda payments, at: iter(())
 
 
