@@ -1,5 +1,5 @@
-"""What SKUs cost whoever asks, before anything is in a basket: the prices that a quote would use, by the same
-functions. Pages of products stay the same for everybody, so that they can be kept ready."""
+"""The prices of SKUs for the caller before anything is in a basket, computed by the same functions as a quote's. Pages
+of products stay the same for everybody, so that they can be cached."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ async def find(
     currency: str | None,
     country: str | None,
 ) -> BuyerPricesView:
-    """What the SKUs cost a customer, or somebody who is not known, in a currency (without one, each in its own), for a
-    place in the country, if that is known."""
+    """The prices of SKUs for a customer or an anonymous buyer, in a currency (without one, each in its own), delivered
+    to a country, if it is known."""
     wanted = list(dict.fromkeys(skus))
     terms = await quoting.terms(connection)
     shop = Shop(offers=await offers_of(connection, wanted))

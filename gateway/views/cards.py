@@ -101,7 +101,7 @@ async def code_hash_of(connection: AsyncConnection, card_id: UUID) -> str | None
 
 
 async def usable(connection: AsyncConnection, code_hashes: Sequence[str | None]) -> list[GiftCardView] | None:
-    """The gift cards with these codes, in their order; None if one of them can pay for nothing, for whatever reason."""
+    """The gift cards with these codes, in their order; None if one of them is unusable for any reason."""
     query = _CARDS.add_columns(gift_cards.c.code_hash).where(
         gift_cards.c.code_hash.in_([each for each in code_hashes if each is not None]), _CAN_PAY
     )
@@ -127,7 +127,7 @@ async def named(connection: AsyncConnection, card_ids: Sequence[UUID]) -> list[G
 
 
 async def balances(connection: AsyncConnection, card_ids: Iterable[UUID]) -> dict[str, Balance]:
-    """What is on these cards, by their keys in the ledger."""
+    """The balances of these cards, by their keys in the ledger."""
     query = select(card_balances).where(card_balances.c.key.in_([card_key(each) for each in card_ids]))
     return {key: Balance(posted, pending) for key, posted, pending in await connection.execute(query)}
 

@@ -56,7 +56,7 @@ class DeadLetterView(BaseModel):
 
 
 class Archived(Exception):
-    """What became of the command, if there was one of that id, is no longer in the database."""
+    """If there was a command with that id, its outcome has been archived."""
 
 
 async def find(connection: AsyncConnection, owner: str | None, command_id: UUID) -> CommandView | None:
@@ -116,7 +116,7 @@ def waiting(command_id: UUID, command_type: str, principal: str, accepted_at: da
 
 
 def _request(entry: bytes) -> dict[str, Any]:
-    """What was asked for; empty for an entry that cannot be read."""
+    """The request; empty for an unreadable entry."""
     try:
         return read_request(entry)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):

@@ -24,7 +24,7 @@ class CustomerView(BaseModel):
 
 
 async def find(connection: AsyncConnection, account_id: UUID) -> CustomerView | None:
-    """What was said of the account, if anything was."""
+    """The terms set for the account, if any."""
     query = select(*(customers.c[name] for name in CustomerView.model_fields)).where(customers.c.id == account_id)
     row = (await connection.execute(query)).mappings().one_or_none()
     return None if row is None else CustomerView(**row)

@@ -122,7 +122,7 @@ async def rows(
 async def _rows(
     connection: AsyncConnection, import_id: UUID, outcome: RowOutcome | None, cursor: str | None, limit: int
 ) -> list[RowView]:
-    """The rows behind the cursor, and one more than `limit` if there are more."""
+    """The rows after the cursor, and one more than `limit` if there are more."""
     query = (
         sa.select(job_rows.c.line, job_rows.c.outcome, job_rows.c.code, job_rows.c.detail, job_rows.c.particulars)
         .where(job_rows.c.job_id == import_id)

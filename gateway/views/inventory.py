@@ -35,8 +35,8 @@ class ShelfView(BaseModel):
 
 
 class Wanted(NamedTuple):
-    """Which SKUs: those that begin so, those of one product, and those of which fewer, or at least so many, are
-    available; of products that are not active only with `all_statuses`."""
+    """Which SKUs: by prefix, by product, and by an upper or lower bound of what is available; of inactive products only
+    with `all_statuses`."""
 
     prefix: str | None = None
     product_id: UUID | None = None

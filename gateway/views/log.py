@@ -64,7 +64,7 @@ async def state(connection: AsyncConnection) -> LogState:
 
 
 def check_place(log: LogState, after: int, identity: UUID | None) -> None:
-    """Raises NotThisLog for a client that is to go on behind `after`, of the log `identity` if it says so."""
+    """Raises NotThisLog if a client cannot resume after `after`, of the log `identity` if it names one."""
     if identity is not None and not log.branches.hold(identity, after):
         raise NotThisLog("another_log", "The log was replaced since you read it: start over.", log)
     if after > log.last_seq:
@@ -74,9 +74,9 @@ def check_place(log: LogState, after: int, identity: UUID | None) -> None:
 
 
 async def check_read(connection: AsyncConnection, after: int, identity: UUID) -> None:
-    """Call when events behind `after` have been read as those of the log `identity`, on the same connection. Raises
-    NotThisLog if some of them may have been archived before they were, or may be of another log: whoever put it back
-    has cut this connection, and before that it had its new identity, or none of its new events."""
+    """Call after reading events after `after` as those of the log `identity`, on the same connection. Raises NotThisLog
+    if some of them may already have been archived, or may be of another log: a restore cuts this connection, and until
+    then the database either has its new identity or none of its new events."""
     newest = select(log_branches.c.identity).order_by(log_branches.c.number.desc()).limit(1).scalar_subquery()
     first_seq, today = (await connection.execute(select(log_start.c.first_seq, newest))).one()
     if after < first_seq - 1 or today != identity:
@@ -94,7 +94,7 @@ async def first_since(connection: AsyncConnection, since: datetime) -> int | Non
 
 
 async def read(connection: AsyncConnection, after: int, limit: int) -> list[EventRecord]:
-    """Up to `limit` events behind `after`, in order."""
+    """Up to `limit` events after `after`, in order."""
     # Without gaps, the bound changes nothing, but tells which partitions to look into.
     within = (events.c.seq > after, events.c.seq <= min(after + limit, _SEQ_MAX))
     return await _records(connection, _LINES.where(*within).order_by(events.c.seq).limit(limit))

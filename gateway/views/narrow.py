@@ -1,7 +1,7 @@
-"""The past of a few: the events about one principal, some orders or the catalogue, found by indexes in a long log.
+"""Narrow replays: the events about one principal, some orders or the catalogue, found by indexes in a long log.
 
-What is found holds at least all that the topics' own filter would let through, and may hold a little more: SQL narrows,
-and the filter decides.
+The result contains all events that the topics' own filter lets through, and perhaps a few more: SQL narrows, and the
+filter decides.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _TYPES: Final[dict[str, Any]] = {
 
 
 async def read(connection: AsyncConnection, wanted: Narrow, after: int, until: int, limit: int) -> Page:
-    """Up to `limit` of the wanted events behind `after`, not beyond `until`. Every event up to `until` is committed."""
+    """Up to `limit` of the wanted events after `after`, not beyond `until`. Every event up to `until` is committed."""
     parts: list[str] = []
     values: dict[str, Any] = {"after": after, "until": until, "most": limit}
     if wanted.principal is not None:

@@ -158,7 +158,8 @@ _STATUS_OF: Final = {
 
 
 async def just_moved(connection: AsyncConnection, actor: Actor, order_id: UUID, outcome: Outcome) -> OrderView | None:
-    """The order as that event left it, whatever became of it since: so a repetition is answered as the first was."""
+    """The order as that event left it, without later changes, so that a repetition gets the same answer as the first
+    request."""
     order = await find(connection, actor, order_id)
     if order is None:
         return None

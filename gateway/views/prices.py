@@ -54,7 +54,7 @@ async def of_sku(connection: AsyncConnection, sku: str) -> SkuPricesView:
 async def on_list(
     connection: AsyncConnection, price_list_id: UUID, cursor: str | None, limit: int
 ) -> Page[SkuPricesView]:
-    """What is on a price list, by SKU."""
+    """The prices on a list, by SKU."""
     named = func.jsonb_build_array(func.jsonb_build_object("price_list_id", str(price_list_id)), type_=JSONB)
     query = select(*_COLUMNS).where(sku_prices.c.prices.contains(named)).order_by(sku_prices.c.sku).limit(limit + 1)
     if cursor is not None:

@@ -130,7 +130,7 @@ class QuoteView(BaseModel):
 
 
 def shown(quote: Quote) -> QuoteView:
-    """The quote as people see it; what it requires is the checkout's to say."""
+    """The quote as people see it; its requirements are shown by the checkout."""
     said = msgspec.to_builtins(quote)
     del said["requirements"]
     said["currency"] = quote.currency or None

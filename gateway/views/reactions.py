@@ -1,4 +1,4 @@
-"""How far the reactions are behind the log, for metrics."""
+"""The lag of reactions, for metrics."""
 
 from typing import Final, NamedTuple
 
@@ -12,13 +12,13 @@ from runtime.tables import event_counter, events, orders, reactions, webhooks
 
 _EXPIRY: Final = "expiry"
 
-# Of the orders that expiry has not passed yet, so many are looked at.
+# The maximum number of orders not yet passed by expiry that are looked at.
 _HOLDS_MAX: Final = 1_000
 
 
 class Lag(NamedTuple):
-    """Of the reaction of this kind that is furthest behind: `events` it has not passed yet; `seconds` since it could
-    have handled the first; `failures` of the event that has failed most often."""
+    """The reaction of this kind with the largest lag: `events` that it has not passed yet; `seconds` since it could
+    have handled the first of them; `failures` of the event that has failed most often."""
 
     kind: str
     events: int

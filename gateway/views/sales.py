@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from runtime.tables import orders, products, stock, variants
 
 LOW_STOCK_PIECES: Final = 20
-"""So many of a SKU, or fewer, is low."""
+"""A SKU with this many pieces or fewer runs low."""
 
 _LOW_ROWS: Final = 30
-# Of very full minutes, only the end is looked at: so many orders.
+# At most this many orders are read; of very busy minutes, only the end.
 _ORDERS_MAX: Final = 200_000
 
 _available = stock.c.on_hand - stock.c.reserved
@@ -29,7 +29,7 @@ class Sales(NamedTuple):
 
 
 class OnShelf(NamedTuple):
-    """A SKU, what it is called, and how many pieces can be ordered."""
+    """A SKU, its name, and how many pieces can be ordered."""
 
     sku: str
     name: str

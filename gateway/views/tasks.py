@@ -1,4 +1,4 @@
-"""Tasks as staff see them: what waits to be done outside, and what was given up; and their numbers, for metrics."""
+"""Tasks as staff see them: waiting and given up; and their numbers, for metrics."""
 
 import re
 from datetime import datetime

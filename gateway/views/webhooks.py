@@ -99,7 +99,7 @@ async def list_all(connection: AsyncConnection) -> WebhooksView:
 async def list_deliveries(
     connection: AsyncConnection, webhook_id: UUID, cursor: str | None, limit: int
 ) -> Page[DeliveryView]:
-    """What was delivered to an endpoint, or tried, newest first."""
+    """Deliveries and attempts to an endpoint, newest first."""
     columns = webhook_deliveries.c
     query = (
         select(webhook_deliveries).where(columns.webhook_id == webhook_id).order_by(columns.id.desc()).limit(limit + 1)

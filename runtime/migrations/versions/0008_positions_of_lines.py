@@ -1,7 +1,7 @@
 """An order's lines keep the order in which they were asked for: each has its position.
 
-The log knows it of every order that was placed. A line of which it says nothing, which no healthy table has, comes
-behind the others, by SKU. The table is written anew rather than updated row by row: half the time, and no dead rows.
+The log has it for every placed order. Lines missing from the log, which no healthy table has, come last, by SKU. The
+table is rewritten rather than updated row by row: half the time, and no dead rows.
 """
 
 from alembic import op

@@ -1,4 +1,4 @@
-"""What promises an order follows the log: orders know their seq, and moments never run backwards along it."""
+"""Ordered lists follow the log: orders know their seq, and moments never run backwards along it."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""An order's history holds whatever happened to it, also events of types that are still to come."""
+"""An order's history holds all its events, including those of types added later."""
 
 from alembic import op
 

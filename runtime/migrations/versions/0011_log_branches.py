@@ -1,4 +1,4 @@
-"""The log has an identity, and another one from where it was put back."""
+"""The log has an identity, and gets a new one from the point to which it is restored."""
 
 from alembic import op
 

@@ -1,6 +1,6 @@
 """Secrets and personal data leave the log and the records of commands; rows say what was made in development.
 
-What they held already is blanked here, for good: names, addresses and hashes live in the rows of accounts, keys,
+What they already held is blanked here, for good: names, addresses and hashes live in the rows of accounts, keys,
 webhooks and orders only. Accounts that the demo made are marked as made in development.
 """
 

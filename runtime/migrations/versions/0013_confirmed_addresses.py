@@ -1,4 +1,4 @@
-"""Accounts say whether their address is confirmed. Those that are there are taken at their word."""
+"""Accounts say whether their address is confirmed. Existing ones count as confirmed."""
 
 from alembic import op
 

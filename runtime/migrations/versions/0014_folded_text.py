@@ -1,6 +1,7 @@
-"""Names are found and sorted whatever their case, accents and script: by columns that are made of them, on both sides.
+"""Names are found and sorted regardless of case, accents and script: by folded columns, which queries are compared
+with.
 
-What is there already is made anew here, row by row, by the same functions that make it from now on.
+Existing rows are folded here, one by one, by the same functions as new ones.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""What became of a line of an upload is kept for others than the rejected: a dry run tells each row's fate."""
+"""The outcome of every line of an upload is kept, not only of the rejected: a dry run shows each row's."""
 
 from alembic import op
 

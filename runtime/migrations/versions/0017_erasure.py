@@ -1,4 +1,4 @@
-"""Accounts can be erased: their rows say who they are until then."""
+"""Accounts can be erased: until then, their rows identify their owners."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""Whoever resumes finds their own events, and the catalogue's, without a look at everybody's orders. Placing an order
-writes to none of these indexes."""
+"""Subscribers that resume find their own events, and the catalogue's, by indexes, without reading everybody's orders.
+Placing an order writes to none of these indexes."""
 
 from alembic import op
 

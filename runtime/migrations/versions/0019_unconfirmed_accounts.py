@@ -1,4 +1,4 @@
-"""Registrations that nobody confirms are found when their time is over, without a look at everybody's accounts."""
+"""Expired unconfirmed registrations are found by an index, without reading all accounts."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""How often an event may have been the reason for a failure itself is counted apart from how often it was tried."""
+"""Failures that an event itself may have caused are counted separately from attempts."""
 
 from alembic import op
 

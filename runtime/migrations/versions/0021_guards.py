@@ -1,4 +1,5 @@
-"""What many read and few change stands behind guards, one row each, in place of a column of the event counter."""
+"""State that many read and few change is protected by guards, one row each, in place of a column of the event
+counter."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Events say under which version of their type they were written; all that there are, under the first."""
+"""Events record the version of their type; all existing ones have the first."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""Tasks, in place of what jobs kept of their own runs: those that are queued are carried over, with their attempts and
-checkpoints. And what became of an import's row is called its outcome."""
+"""Tasks replace the run state in the rows of jobs: queued jobs are carried over, with their attempts and checkpoints.
+And the fate of an import's row is now called its outcome."""
 
 import hashlib
 from uuid import UUID
@@ -66,8 +66,8 @@ def upgrade() -> None:
 
 
 def _carry_over() -> None:
-    """The queued jobs, as tasks of the events that asked for them. A run that goes on meanwhile holds no lease of the
-    task, and can finish no more than once."""
+    """The queued jobs, as tasks of the events that asked for them. A run that is still in progress holds no lease of
+    the task, and can finish only once."""
     connection = op.get_bind()
     queued = connection.execute(
         sa.text(

@@ -1,4 +1,4 @@
-"""The stored fold: where verifying goes on from, in place of the log's beginning."""
+"""The stored fold: verification continues from it instead of from the log's beginning."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Rows written by hand are noted, for the patrol to compare them with the log."""
+"""Rows changed by hand are noted, for the patrol to compare them with the log."""
 
 from alembic import op
 

@@ -1,7 +1,7 @@
-"""The events that there are will be the first partition of the log: nothing from its bound on may be written into that
-table. This is checked for new rows first; those that are there follow, while others write (0028).
+"""The existing events become the first partition of the log: no event at or above its bound may be written to that
+table. The constraint applies to new rows first; existing ones are validated while writes go on (0028).
 
-The bound leaves a shop five million events at least to come to 0029.
+The bound leaves room for at least five million further events before 0029 must run.
 """
 
 from alembic import op

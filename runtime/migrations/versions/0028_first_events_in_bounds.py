@@ -1,4 +1,4 @@
-"""All events are below the bound of the first partition. Others write meanwhile."""
+"""Validates that all events are below the bound of the first partition, while writes go on."""
 
 from alembic import op
 

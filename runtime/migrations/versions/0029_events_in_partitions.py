@@ -1,5 +1,5 @@
-"""The log in partitions by seq. The table that there is becomes the first one, as it is: its rows are not read. A
-default partition takes what fits no other. Where the log begins is stored, for when old partitions are archived."""
+"""The log in partitions by seq. The existing table becomes the first one as it is: its rows are not read. A
+default partition takes what fits no other. The log's first seq is stored, for when old partitions are archived."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Variants say what they are, and what taxes them."""
+"""Variants have a kind and a tax class."""
 
 from alembic import op
 

@@ -1,8 +1,8 @@
-"""Idempotency keys get a table of their own: in partitions, a unique index of `commands` could tell only of one.
-Workers of the release before this one do not know it, so a trigger fills it for them; they are who writes a fingerprint
-into `commands`.
+"""Idempotency keys get a table of their own: with partitions, a unique index of `commands` would cover only one each.
+Workers of the previous release do not know the table, so a trigger fills it for them; it recognises their rows by the
+fingerprint, which only they write into `commands`.
 
-The commands that there are will be the first partition, as the events are (0027 to 0029).
+The existing commands become the first partition, like the events (0027 to 0029).
 """
 
 from alembic import op

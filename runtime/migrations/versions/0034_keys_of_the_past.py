@@ -1,5 +1,5 @@
-"""The keys of the commands that there are, while others write. Commands whose ids are beyond the first partition's
-bound, from a clock that was far ahead, wait in what becomes the default partition."""
+"""Copies the keys of existing commands while writes go on. Commands whose ids are beyond the first partition's bound,
+from a clock that was far ahead, wait in what becomes the default partition."""
 
 from alembic import op
 from sqlalchemy import text

@@ -1,5 +1,5 @@
-"""The records of commands in partitions by id, which is by their moment. The table that there is becomes the first one,
-as it is. Its index of keys stays for workers of the release before this one, unless there is nothing in it."""
+"""The records of commands in partitions by id, and so by time. The existing table becomes the first one as it is. Its
+index of keys stays for workers of the previous release, unless it is empty."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Codes for promotions, and what was taken from what is limited."""
+"""Codes for promotions, and the ledger of allowances."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Gift cards and store credit, and what of checkouts and payments is theirs."""
+"""Gift cards and store credit, and their columns in checkouts and payments."""
 
 from alembic import op
 

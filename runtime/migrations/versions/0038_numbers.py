@@ -1,4 +1,4 @@
-"""Numbers of orders, invoices and credit notes. Orders that are there already have none."""
+"""Numbers of orders, invoices and credit notes. Existing orders have none."""
 
 from alembic import op
 

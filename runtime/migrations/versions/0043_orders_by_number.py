@@ -1,4 +1,5 @@
-"""Orders are found by their number. Of its own, so that it can be built CONCURRENTLY before (docs/migrations.md)."""
+"""Orders are found by their number. A separate migration, so that the index can be built CONCURRENTLY beforehand
+(docs/migrations.md)."""
 
 from alembic import op
 

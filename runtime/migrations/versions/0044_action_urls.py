@@ -1,4 +1,4 @@
-"""Where the buyer has to go is a secret of the payment, and no longer in its entries."""
+"""The URL that a buyer must visit becomes a secret of the payment, and is no longer in its entries."""
 
 from alembic import op
 

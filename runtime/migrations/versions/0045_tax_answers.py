@@ -1,4 +1,4 @@
-"""What tax providers were asked about checkouts, and what they answered."""
+"""Questions to tax providers about checkouts, and the answers."""
 
 from alembic import op
 

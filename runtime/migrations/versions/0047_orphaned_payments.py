@@ -1,6 +1,6 @@
-"""Payments are told when their order comes to nothing, so that those that still hold money are found by an index.
+"""Payments record when their order was cancelled or expired, so that those that still hold money are found by an index.
 
-No release before this one has payments: there are none to go through in a shop that one runs.
+No earlier release has payments, so there are no rows to fill in.
 """
 
 from alembic import op
