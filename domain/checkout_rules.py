@@ -1,6 +1,4 @@
-"""The rules of checkouts while they are open, and when they come to nothing; what makes an order of one is in
-`domain/completion.py`.
-"""
+"""The rules of open checkouts, and of cancelled and expired ones; completion is in `domain/completion.py`."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -39,7 +37,7 @@ from domain.orders import is_guest
 from domain.quoting import wanted_by
 
 _BLANK: Final = dict.fromkeys(private_fields(Checkout))
-"""What is known of a person, in a checkout that came to nothing."""
+"""The blank personal data of a cancelled or expired checkout."""
 
 
 @decides(OpenCheckout)
@@ -122,7 +120,7 @@ def _expire(shop: Shop, command: ExpireCheckout, context: Context) -> Decision:
 
 
 def checkout_of(shop: Shop, checkout_id: UUID, context: Context) -> Checkout | Rejection:
-    """The checkout, if there is one that the actor may do something to."""
+    """The checkout, or a rejection if the actor has no such checkout."""
     checkout = shop.of(Checkout).get(checkout_id)
     if checkout is None or not (context.actor.is_staff or checkout.customer_id == context.actor.principal):
         # The same rejection for both: nobody must learn whether another's checkout exists.
@@ -131,7 +129,7 @@ def checkout_of(shop: Shop, checkout_id: UUID, context: Context) -> Checkout | R
 
 
 def not_found(checkout_id: UUID) -> Rejection:
-    """The refusal of what is about a checkout that there is not."""
+    """The rejection for an unknown checkout."""
     return Rejection("checkout_not_found", "There is no such checkout.", {"checkout_id": str(checkout_id)})
 
 
@@ -148,13 +146,13 @@ def open_one(shop: Shop, checkout_id: UUID, context: Context) -> Checkout | Reje
 
 
 def not_open(checkout: Checkout) -> Rejection:
-    """The refusal of what only an open checkout takes."""
+    """The rejection of changes to a checkout that is not open."""
     particulars = {"checkout_id": str(checkout.id), "checkout_status": checkout.status}
     return Rejection("checkout_not_open", f"The checkout is {checkout.status}.", particulars)
 
 
 def _as_set(checkout: Checkout, command: SetsFields) -> tuple[Any, ...]:
-    """The values of an event that tells of the checkout with what the command sets."""
+    """The fields of the event for the checkout as the command changes it."""
     set_to: dict[str, Any] = {name: value for name in FIELDS if (value := getattr(command, name)) is not None}
     if command.lines is not None:
         set_to["lines"] = tuple(CheckoutLine(wanted.sku, wanted.quantity) for wanted in command.lines)

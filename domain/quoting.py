@@ -1,5 +1,5 @@
-"""The quote of a checkout, from what is loaded of the shop: the same function for those who look at it, in a gateway,
-and for the batch that completes it."""
+"""The quote of a checkout, from the loaded part of the shop: the gateway that shows it and the batch that completes it
+use the same function."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -37,9 +37,9 @@ def quote_of(
     delivers: bool = True,
     explain: bool = False,
 ) -> Quote:
-    """What the checkout costs at a moment, and what it lacks to be completed. `identities` are what its buyer is
-    counted by. Unless the shop `delivers` it, nothing is asked about its delivery. With `explain`, the remarks say of
-    every promotion that does not apply why not."""
+    """The checkout's quote at a moment, and its unmet requirements. `identities` are what its buyer is counted by.
+    Unless the shop `delivers` it, nothing about a delivery is required. With `explain`, the remarks say why each other
+    promotion does not apply."""
     basket, terms = _asked(shop, checkout, identities, delivers=delivers)
     quoted = quote(basket, shop.offers, terms, at, explain=explain)
     if checkout.email is None and is_guest(checkout.customer_id):
@@ -55,7 +55,7 @@ def options_of(shop: Shop, checkout: Checkout, at: datetime, identities: tuple[s
 
 
 def buyer_at(shop: Shop, customer_id: str | None, currency: str, to: Place | None) -> Basket:
-    """The basket, still empty, of a customer, or of somebody who is not known, at a place."""
+    """An empty basket of a customer or an anonymous buyer at a place."""
     customer = shop.of(Customer).get(account_of(customer_id or ""), _NOBODY)
     return Basket(
         currency,
@@ -69,8 +69,8 @@ def buyer_at(shop: Shop, customer_id: str | None, currency: str, to: Place | Non
 
 
 def taxes_to_ask(shop: Shop, checkout: Checkout, at: datetime, identities: tuple[str, ...] = ()) -> TaxQuestion | None:
-    """What the shop's tax provider has to be asked about the checkout; None if it knows where to none, or is being
-    asked. What it has refused to answer may be asked again."""
+    """The question for the shop's tax provider about the checkout; None if nothing has to be asked, or it is already
+    being asked. A question that the provider refused may be asked again."""
     basket, terms = _asked(shop, checkout, identities)
     asked = tax_question(basket, shop.offers, terms, at)
     if asked is None or not asked.parts:
@@ -95,23 +95,23 @@ def rates_to_ask(
 
 
 def wanted_by(checkout: Checkout) -> tuple[Wanted, ...]:
-    """The lines of a checkout, as an order asks for them."""
+    """The lines of a checkout, in the form of an order's."""
     return tuple(Wanted(line.sku, line.quantity) for line in checkout.lines)
 
 
 def folded_codes(checkout: Checkout) -> tuple[str, ...]:
-    """The codes that were typed, as they are known."""
+    """The typed codes, in their canonical form."""
     return tuple(map(folded_code, checkout.codes))
 
 
 _NOBODY: Final = Customer(UUID(int=0), (), None, tax_exempt=False)
-"""Whoever nothing was said of."""
+"""A buyer without any terms of their own."""
 
 
 def _asked(
     shop: Shop, checkout: Checkout, identities: tuple[str, ...], *, delivers: bool = True
 ) -> tuple[Basket, Terms]:
-    """What there is to quote, and on which terms."""
+    """The basket to quote, and the terms."""
     terms = msgspec.structs.replace(terms_of(shop), codes=codes_of(shop))
     customer_id = None if is_guest(checkout.customer_id) else checkout.customer_id
     ordered = shop.of(Ordered).get(customer_id)
@@ -139,14 +139,14 @@ def currency_of(shop: Shop, checkout: Checkout) -> str:
 
 
 def store_credit_of(shop: Shop, checkout: Checkout) -> UUID | None:
-    """The store credit that is to pay; None if none is, as guests have none."""
+    """The store credit that pays, if any; guests have none."""
     if not checkout.store_credit or is_guest(checkout.customer_id):
         return None
     return store_credit_id(checkout.customer_id, currency_of(shop, checkout))
 
 
 def _cards(shop: Shop, checkout: Checkout) -> Iterator[Card | None]:
-    """What is to pay, with what is free on it."""
+    """The cards that pay, with their available balances."""
     for card_id in checkout.gift_cards:
         card = shop.of(GiftCard).get(card_id)
         yield (

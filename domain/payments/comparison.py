@@ -1,9 +1,9 @@
-"""What two ledgers say of one payment, compared act by act: sums alone agree as well where two acts differ in opposite
-ways, and where one side waits for what the other knows to have failed.
+"""Reconciliation: two ledgers of one payment, compared act by act. Sums alone would also agree where two acts differ in
+opposite ways, or where one side waits for an act that failed on the other.
 
-An act is what entries of one kind with one reference are about. Two ledgers agree on it if the same money moved by it,
-and neither waits for an end that the other has seen. Whatever was asked for and never heard of moved nothing, just as
-what failed; how long to wait for it is for those who ask the provider again.
+An act is what the entries of one kind with one reference describe. Two ledgers agree on it if it moved the same money
+in both, and neither waits for an outcome that the other has. A request that was never heard of moved nothing, like one
+that failed; how long to wait for it is decided by the callers, who ask the provider again.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from domain.payments.entries import (
 )
 
 Ending = Literal["unknown", "pending", "succeeded", "failed", "contested"]
-"""What became of an act: nobody heard of it, it waits, or it ended. It is contested if it succeeded and failed at one
-moment, so that nobody can tell what came last."""
+"""The outcome of an act: unknown to this ledger, pending, or final. It is contested if it succeeded and failed at the
+same moment, so that the order is undecidable."""
 
 SUMS: Final = ("authorized", "charged", "refunded", "cancelled")
-"""The amounts that are compared; what is pending is compared as acts."""
+"""The amounts that are compared; pending ones are compared as acts."""
 
 
 class Stands(NamedTuple):
-    """How an act stands in one ledger, and what it moved, in minor units: 0 unless it succeeded."""
+    """An act's outcome in one ledger, and the amount that it moved, in minor units: 0 unless it succeeded."""
 
     ending: Ending
     amount_minor: int = 0
@@ -47,8 +47,8 @@ class SumDiffers(NamedTuple):
 
 
 class ActDiffers(NamedTuple):
-    """`what` is the kind of an act, or the type of entries that stand by themselves. Without a `reference`, it is money
-    of which nobody could tell whether it was told twice, so that no sum has it."""
+    """`what` is the kind of an act, or the type of standalone entries. Money without a `reference` is in no sum, since
+    repeated reports of it could not be told apart."""
 
     what: str
     reference: str | None
@@ -61,8 +61,8 @@ _Acts = Mapping[tuple[str, str | None], Stands]
 
 
 def sums_compared(ours: Sequence[Entry], theirs: Sequence[Sequence[Entry]]) -> Iterator[SumDiffers]:
-    """The sums in which the ledgers of a payment in one currency differ. The provider may have made it more than once:
-    then whatever was moved in each of `theirs` was moved."""
+    """The sums in which the ledgers of a payment in one currency differ. The provider may have created it more than
+    once: then the sums of all of `theirs` count."""
     here, there = amounts(ours), [amounts(entries) for entries in theirs]
     for what in SUMS:
         said = SumDiffers(what, getattr(here, what), sum(getattr(each, what) for each in there))
@@ -71,7 +71,7 @@ def sums_compared(ours: Sequence[Entry], theirs: Sequence[Sequence[Entry]]) -> I
 
 
 def acts_compared(ours: Sequence[Entry], theirs: Sequence[Sequence[Entry]]) -> Iterator[ActDiffers]:
-    """The acts on which they differ."""
+    """The acts on which the ledgers differ."""
     here, there = _acts(ours), _together([_acts(entries) for entries in theirs])
     for what, reference in sorted({*here, *there}, key=lambda act: (act[0], act[1] or "")):
         act = (what, reference)
@@ -81,7 +81,7 @@ def acts_compared(ours: Sequence[Entry], theirs: Sequence[Sequence[Entry]]) -> I
 
 
 def _agree(said: ActDiffers) -> bool:
-    if said.reference is None:  # counted on neither side, since nobody could tell whether it was told twice
+    if said.reference is None:  # counted on neither side, since repeated reports could not be told apart
         return said.theirs.amount_minor == 0
     if said.theirs.ending == "contested":
         return False
@@ -92,7 +92,7 @@ def _agree(said: ActDiffers) -> bool:
 
 
 def _acts(entries: Sequence[Entry]) -> _Acts:
-    """How every act stands."""
+    """The outcome of every act."""
     found: dict[tuple[str, str | None], Stands] = {}
     for kind in KINDS:
         standing = verdicts(kind, entries)
@@ -128,7 +128,7 @@ def _stands(verdict: Entry, entries: Sequence[Entry]) -> Stands:
 
 
 def _together(ledgers: Sequence[_Acts]) -> _Acts:
-    """The acts of all: money that an act moved in several was moved several times."""
+    """The acts of all of them: an act's money counts once for each in which it moved."""
     found: dict[tuple[str, str | None], Stands] = {}
     for ledger in ledgers:
         for act, stands in ledger.items():

@@ -1,5 +1,5 @@
-"""The goods of a basket, priced and with the promotions on them: what every delivery of it begins with. One delivery
-after the other can be put to them, and each costs what it would cost alone.
+"""The goods of a basket, priced and with their promotions: the common part of all its possible deliveries. Deliveries
+can be tried on them one after another, and each costs what it would cost alone.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from domain.quote.worksheet import Part, Worksheet
 
 
 def supplied_at(basket: Basket, method: Method | None, terms: Terms) -> Place | None:
-    """Where a method that may be chosen has the basket change hands. A shop without taxes has no country of its own."""
+    """The place of supply with a method that may be chosen. A shop without taxes has no country of its own."""
     return basket.to if method is None or terms.taxes is None else method.supplies_at(basket.to, terms.taxes.home)
 
 
 class Goods:
-    """The goods of one basket, as they cost where they change hands: `at` that place are their prices, promotions and
-    taxes. `requirements` are of what cannot be priced."""
+    """The goods of one basket, with the prices, promotions and taxes of their place of supply (`at`). `requirements`
+    name what cannot be priced."""
 
     def __init__(
         self,
@@ -61,12 +61,12 @@ class Goods:
 
     @property
     def remarks(self) -> list[Remark]:
-        """On the codes and promotions so far."""
+        """The remarks on the codes and promotions so far."""
         return self._unknown if self._promoting is None else self._unknown + self._promoting.remarks
 
     @property
     def takes(self) -> list[Take]:
-        """What the promotions so far take from their limits."""
+        """What the promotions so far take from their allowances."""
         return [] if self._promoting is None else list(self._promoting.takes)
 
     @property
@@ -87,7 +87,7 @@ class Goods:
         return live_rates.rates(self.sheet, self._to, self._terms)
 
     def deliver(self, delivery: Part | None) -> None:
-        """Puts a delivery on the worksheet, in place of the one before, with the promotions on it; None is none."""
+        """Puts a delivery with its promotions on the worksheet, in place of the previous one; None for no delivery."""
         self.sheet.delivery = delivery
         if delivery is not None and self.taxing is not None:
             self.taxing.relieve(delivery)
@@ -95,12 +95,12 @@ class Goods:
             self._promoting.on_delivery()
 
     def tax(self) -> Remark | None:
-        """Puts the taxes on all parts, in place of those before; if they are not known, returns what is lacking."""
+        """Puts the taxes on all parts, in place of previous ones; if they are not known, returns what is missing."""
         return self._tax(self.sheet.parts())
 
     def tax_delivery(self) -> None:
-        """Puts on the delivery what it gets when all parts are taxed. Only what is rounded for each line does not
-        depend on the goods."""
+        """Taxes the delivery as when all parts are taxed. It depends on the goods, unless taxes are rounded for each
+        line."""
         assert self.sheet.delivery is not None, "there is a delivery to tax"
         by_itself = self.taxing is None or (self.taxing.provider is None and self.taxing.policy.rounding == BY_LINE)
         self._tax([self.sheet.delivery] if by_itself else self.sheet.parts())

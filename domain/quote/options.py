@@ -1,4 +1,4 @@
-"""The deliveries that a basket could have, each as its quote would have it."""
+"""The deliveries that a basket could have, each as in a quote with it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,17 +15,17 @@ from domain.quote.terms import Terms
 
 
 class DeliveryOptions(NamedTuple):
-    """The deliveries, and what the promotions of a quote with each would take from their limits. Prices are right only
-    for a basket that knows what was taken of all of this."""
+    """The deliveries, and what the promotions of a quote with each would take from their allowances. The prices are
+    right only if the basket knows what was taken from all of these."""
 
     deliveries: tuple[QuotedDelivery, ...] = ()
     takes: tuple[Take, ...] = ()
 
 
 def delivery_options(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime) -> DeliveryOptions:
-    """By each method that can deliver the basket, after discounts and with taxes, in the order of the terms: the first
-    DELIVERY_OPTIONS_MAX of them. The goods are priced once for each place where they may change hands: where the basket
-    goes, and where it could be collected."""
+    """One for each method that can deliver the basket, after discounts and with taxes, in the order of the terms: the
+    first DELIVERY_OPTIONS_MAX of them. The goods are priced once for each possible place of supply: the destination,
+    and the place of collection."""
     if not (basket.lines and basket.delivers):
         return DeliveryOptions()
     goods_at: dict[Place | None, Goods] = {}

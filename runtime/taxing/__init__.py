@@ -1,3 +1,3 @@
-"""Providers of taxes, behind one interface that tasks use. `provider` is the interface, `registry` knows all of them by
-name, and each of the others is one. Without one, the rates in the shop's terms are charged.
+"""Tax providers, behind one interface that tasks use. `provider` is the interface, `registry` knows all providers by
+name; the other modules are the providers. Without one, the rates in the shop's terms are charged.
 """

@@ -1,5 +1,5 @@
-"""What the shop asks of a provider of taxes, and what it tells it. Only tasks call it, so it may take its time or be
-away: a checkout waits for its taxes, and nothing else does.
+"""The interface of tax providers: what the shop asks of them, and what it reports. Only tasks call them, so a slow or
+unavailable provider delays only the checkouts that wait for their taxes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class SoldPart(msgspec.Struct, frozen=True):
 
 
 class Sale(msgspec.Struct, frozen=True):
-    """An order that the provider computed the taxes of. `sold_at` is when it was placed: the date of its taxes,
-    whenever something is refunded. The place and the tax id are None once the buyer's data was erased."""
+    """An order whose taxes the provider computed. `sold_at` is when it was placed: the tax date, also of later refunds.
+    The place and the tax id are None after the buyer's data was erased."""
 
     order_id: UUID
     number: str | None
@@ -41,7 +41,7 @@ class Sale(msgspec.Struct, frozen=True):
 
 
 class TaxRefund(msgspec.Struct, frozen=True):
-    """What a credit note takes back of an order: so much of its total, and the part of each tax in it (or on it)."""
+    """What a credit note refunds of an order: an amount of its total, and the part of each tax in it (or on it)."""
 
     number: str | None
     refunded_at: datetime
@@ -50,16 +50,16 @@ class TaxRefund(msgspec.Struct, frozen=True):
 
 
 class TaxProvider(Protocol):
-    """One provider. Calls about one order come one after the other, others side by side. Each may be repeated, with the
-    same key, after its answer was lost. Each raises Refused or OutcomeUnknown (see `runtime/outside.py`)."""
+    """One provider. Calls about the same order are sequential, others concurrent. Each may be repeated, with the same
+    idempotency key, after its answer was lost. Each raises Refused or OutcomeUnknown (see `runtime/outside.py`)."""
 
     @property
     def name(self) -> str:
-        """What it is called in settings, quotes and events."""
+        """Its name in settings, quotes and events."""
 
     async def estimate(self, question: TaxQuestion, key: str) -> TaxAnswer:
-        """The taxes of each part, in the order of the parts. Nothing is sold yet, and nothing is kept of it. An answer
-        that cannot be true (see `domain/quote/estimates.py`) counts as a failure. If it is Refused, the buyer is told
+        """The taxes of each part, in the order of the parts. Nothing is sold yet, and the provider need not record it.
+        An implausible answer (see `domain/quote/estimates.py`) counts as a failure. If it is Refused, the buyer is told
         to check the address."""
 
     async def commit(self, sale: Sale, key: str) -> None:
@@ -69,4 +69,4 @@ class TaxProvider(Protocol):
         """The order was cancelled before all of it was charged: its taxes are not owed."""
 
     async def refund(self, sale: Sale, refund: TaxRefund, key: str) -> None:
-        """Something was given back: so much of the taxes, by the rates of the day of the sale, is not owed."""
+        """Part of the order was refunded: its part of the taxes, by the rates on the day of the sale, is not owed."""
