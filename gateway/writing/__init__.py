@@ -1,2 +1,2 @@
-"""Turns a validated request into an accepted command and its outcome; also receives uploads, and requests the jobs that
+"""Turns a validated request into an accepted command and its outcome. Also receives uploads, and requests the jobs that
 read them."""
