@@ -3,7 +3,7 @@ changed the environment; reading them takes longer than most tests.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -22,9 +22,10 @@ class _Read:
     is_outdated = True
 
 
-def _hear(event: str, arguments: tuple[object, ...]) -> None:
-    """An audit hook, which Python calls on every change of the environment."""
-    if event not in _CHANGES or (isinstance(name := arguments[0], bytes) and name.startswith(_NOT_OURS)):
+def _hear(event: str, arguments: tuple[object, ...], changes: Sequence[str] = _CHANGES) -> None:
+    """An audit hook, which Python calls on every change of the environment, and even while the interpreter shuts down:
+    then this module's names are gone."""
+    if event not in changes or (isinstance(name := arguments[0], bytes) and name.startswith(_NOT_OURS)):
         return
     if settings.cache_info() == _Read.asked:
         settings.cache_clear()  # nobody has asked in this test

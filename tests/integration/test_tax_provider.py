@@ -299,12 +299,13 @@ async def test_what_is_told_of_an_order_comes_in_order_whenever_the_provider_is_
     shop.office.answer = closes
     await shop.told()
     await shop.report(order_id, payment_id, "refund_success", 100)
-    assert await shop.told() == ["commit"], "the refund waits until the sale is known"
+    tried = await shop.told()  # as often as time allowed
+    assert set(tried) == {"commit"}, "the refund waits until the sale is known"
     key = shop.office.keys[-1]
     shop.office.answer = with_status(200)
     await shop.tasks.make_due()
-    assert await shop.told() == ["commit", "commit", "refund"]
-    assert shop.office.keys[2:].count(key) == 1
+    assert await shop.told() == [*tried, "commit", "refund"]
+    assert shop.office.keys.count(key) == len(tried) + 1
     await shop.floor.verified()
 
 
