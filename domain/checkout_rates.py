@@ -1,6 +1,6 @@
-"""What the live delivery methods of open checkouts cost. Whoever looks at a checkout whose rates are not known, or have
-expired, has them asked for; a task asks, and what the provider answers is recorded. What was asked says where somebody
-lives, so it is in the checkout's row and never in the log.
+"""The live delivery rates of open checkouts. Reading a checkout whose rates are not known, or have expired, posts the
+question; a task asks the provider, and the answer is recorded. The question contains an address, so it is in the
+checkout's row and never in the log.
 """
 
 from typing import ClassVar, Final
@@ -14,12 +14,12 @@ from domain.quote.basket import RateAnswer, RateQuestion
 from domain.tasks import NewTask, schedules
 
 RATES_PRINCIPAL: Final = "tidegate:rates"
-"""Who asks for rates, whoever looked at the checkout."""
+"""The principal of questions about rates, whoever read the checkout."""
 
 
 class AskRates(Command, frozen=True):
-    """The checkout's live rates are to be asked for; `question` is a sealed RateQuestion, the `ask`-th about this
-    checkout. Of several with one number, the first is asked."""
+    """Asks for the checkout's live rates; `question` is a sealed RateQuestion, the `ask`-th about this checkout. Of
+    several with the same number, the first counts."""
 
     checkout_id: UUID
     ask: int
@@ -33,7 +33,7 @@ class AskRates(Command, frozen=True):
 
 
 class RecordRates(Command, frozen=True):
-    """What the provider answers to what it was asked for the `ask`-th time."""
+    """The provider's answer to the `ask`-th question."""
 
     checkout_id: UUID
     ask: int
@@ -73,7 +73,8 @@ def _ask(shop: Shop, command: AskRates, context: Context) -> Decision:
 
 @schedules(CheckoutRatesAsked)
 def _is_asked(event: CheckoutRatesAsked) -> tuple[NewTask]:
-    """As a subject of its own: nothing else about the checkout waits for the provider, and one question at a time."""
+    """The task has a subject of its own: nothing else about the checkout waits for the provider, and questions are
+    asked one at a time."""
     payload = {"checkout_id": str(event.checkout_id), "provider": event.provider}
     return (NewTask("ask_rates", f"rates:{event.checkout_id}", payload),)
 

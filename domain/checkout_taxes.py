@@ -1,6 +1,6 @@
-"""The taxes of open checkouts that a provider computes. Whoever looks at a checkout whose taxes are not known has them
-asked for; a task asks, and what the provider answers is recorded. What was asked says where somebody lives, so it is in
-the checkout's row and never in the log.
+"""The taxes of open checkouts, if a provider computes them. Reading a checkout whose taxes are not known posts the
+question; a task asks the provider, and the answer is recorded. The question contains an address, so it is in the
+checkout's row and never in the log.
 """
 
 from typing import ClassVar, Final
@@ -14,12 +14,12 @@ from domain.quote.basket import TaxAnswer, TaxQuestion
 from domain.tasks import NewTask, schedules
 
 TAXES_PRINCIPAL: Final = "tidegate:taxes"
-"""Who asks for taxes, whoever looked at the checkout."""
+"""The principal of questions about taxes, whoever read the checkout."""
 
 
 class AskTaxes(Command, frozen=True):
-    """The checkout's taxes are to be asked for; `question` is a sealed TaxQuestion, the `ask`-th about this checkout.
-    Of several with one number, the first is asked."""
+    """Asks for the checkout's taxes; `question` is a sealed TaxQuestion, the `ask`-th about this checkout. Of several
+    with the same number, the first counts."""
 
     checkout_id: UUID
     ask: int
@@ -33,7 +33,7 @@ class AskTaxes(Command, frozen=True):
 
 
 class RecordTaxes(Command, frozen=True):
-    """What the provider answers to what it was asked for the `ask`-th time."""
+    """The provider's answer to the `ask`-th question."""
 
     checkout_id: UUID
     ask: int
@@ -73,7 +73,7 @@ def _ask(shop: Shop, command: AskTaxes, context: Context) -> Decision:
 
 @schedules(CheckoutTaxesAsked)
 def _is_asked(event: CheckoutTaxesAsked) -> tuple[NewTask]:
-    """As a subject of its own: nothing else about the checkout waits for the provider."""
+    """The task has a subject of its own, so that nothing else about the checkout waits for the provider."""
     payload = {"checkout_id": str(event.checkout_id), "provider": event.provider}
     return (NewTask("estimate_taxes", f"taxes:{event.checkout_id}", payload),)
 

@@ -1,6 +1,6 @@
-"""Checkouts: what somebody is about to order. The cart is an open checkout; completing it places one order.
+"""Checkouts: orders in preparation. The cart is an open checkout; completing it places one order.
 
-Any field is set at any time and in any order. Nothing is reserved and no price is fixed until the checkout is
+Fields may be set at any time and in any order. Nothing is reserved and no price is fixed until the checkout is
 completed: then everything is decided in one command (see `domain/completion.py`). A checkout's id carries the slot of
 the order that it becomes, so both are in one mailbox.
 """
@@ -54,8 +54,8 @@ class CheckoutLine(msgspec.Struct, frozen=True, gc=False):
 
 class Checkout(Entity, frozen=True):
     """A checkout. Without a `currency` of its own, it has that of its first line. `address` and `billing_address` are
-    sealed Addresses; `method_id` is the delivery method that was chosen. `gift_cards` are to pay, in their order, and
-    after them the customer's `store_credit`, if it is to. Once completed it has an `order_id` and the `quote` that the
+    sealed Addresses; `method_id` is the delivery method that was chosen. `gift_cards` pay in their order, and after
+    them the customer's `store_credit`, if it is chosen. Once completed it has an `order_id` and the `quote` that the
     order was placed at, and never changes again. `version` counts its changes. `tax_question` is the last of `tax_asks`
     sealed TaxQuestions that were asked about it, and `tax_answer` what came of that; so are the three that are about
     the rates of live delivery methods."""
@@ -99,7 +99,7 @@ FIELDS: Final = (
     "gift_cards",
     "store_credit",
 )
-"""What buyers set, in the order in which commands and events say it."""
+"""The fields that buyers set, in the order in which commands and events have them."""
 
 CLEARABLE: Final = frozenset({"currency", "email", "address", "billing_address", "method_id", "note"})
 """The fields that can be empty, besides `lines`, `codes` and `gift_cards`, which are then empty lists."""
@@ -144,7 +144,7 @@ class SetsFields(Command, frozen=True):
 
 
 class OpenCheckout(SetsFields, frozen=True):
-    """It belongs to whoever opens it."""
+    """The actor becomes the checkout's owner."""
 
 
 class ChangeCheckout(SetsFields, frozen=True):
@@ -152,9 +152,9 @@ class ChangeCheckout(SetsFields, frozen=True):
 
 
 class TakeOverCheckout(SetsFields, frozen=True):
-    """A guest has signed in, and goes on with this checkout as a customer. What that customer had in an open one of
-    their own (`own_id`, as of `own_version`) comes along: its lines are added, and its other fields are set where the
-    guest has set nothing. The sender has checked that the customer has the guest's token."""
+    """A guest has signed in, and continues this checkout as a customer. An open checkout of the customer's own
+    (`own_id`, as of `own_version`) is merged into it: its lines are added, and its other fields fill those that the
+    guest has not set. The sender has checked that the customer has the guest's token."""
 
     guest_id: str = ""
     own_id: UUID | None = None
@@ -172,7 +172,7 @@ class CancelCheckout(Command, frozen=True):
 
 
 class ExpireCheckout(Command, frozen=True):
-    """Nobody has touched the checkout for long: it had this `version` then."""
+    """Expires a checkout that was left untouched, if it still has this `version`."""
 
     checkout_id: UUID
     version: int
@@ -225,7 +225,7 @@ class CheckoutTakenOver(_AsItStands, frozen=True):
 
 @schedules(CheckoutTakenOver)
 def _own_is_closed(event: CheckoutTakenOver) -> tuple[NewTask, ...]:
-    """In the mailbox of the other checkout, and only if nobody has touched that meanwhile."""
+    """The task posts to the other checkout's mailbox, and takes effect only if that checkout was not changed since."""
     if event.own_id is None:
         return ()
     return (NewTask("cancel_checkout", str(event.own_id), {"version": event.own_version}),)

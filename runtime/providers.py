@@ -1,4 +1,4 @@
-"""Providers by name, of whatever they provide: that of the settings, and others that something was asked of before."""
+"""Providers of any kind by name: the one in the settings, and those that were used before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shop's terms, as a process remembers them: they are read again only when their guard has moved."""
+"""A process's cache of the shop's terms: they are read again only when their guard has moved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from domain.terms import TermsPart, terms_from
 
 
 class _Known(NamedTuple):
-    """Terms, and which log they are of, when its guard had which seq."""
+    """Terms, with the identity of their log and the seq of their guard."""
 
     identity: UUID
     seq: int
@@ -22,7 +22,7 @@ class _Known(NamedTuple):
 
 
 class TermsMemory:
-    """The terms, for one process, with whom the shop asks for taxes and for live delivery rates, if it asks anybody."""
+    """The terms, for one process, with the shop's providers of taxes and live delivery rates, if any."""
 
     def __init__(self, *, tax_provider: str | None = None, delivery_provider: str | None = None) -> None:
         self._asks = {"tax_provider": tax_provider, "delivery_provider": delivery_provider}
@@ -30,7 +30,7 @@ class TermsMemory:
 
     @property
     def last(self) -> Terms:
-        """The terms that were last heard of; none before the first."""
+        """The latest known terms; empty before the first read."""
         return NO_TERMS if self._known is None else self._known.terms
 
     def known(self, identity: UUID, seq: int) -> Terms | None:
@@ -41,8 +41,8 @@ class TermsMemory:
         return NO_TERMS if seq == 0 else None
 
     async def at(self, identity: UUID, seq: int, read: Callable[[], Awaitable[Iterable[Entity]]]) -> Terms:
-        """The terms of a log whose guard has this seq; `read` reads their parts. Those that were stated meanwhile may
-        be among them: then the guard has moved, and what a batch decides on them is decided again."""
+        """The terms of a log whose guard has this seq; `read` reads their parts. They may include newer ones,
+        stated during the read: then the guard has moved, and a batch that used them is decided again."""
         terms = self.known(identity, seq)
         if terms is None:
             said = terms_from(part for part in await read() if isinstance(part, TermsPart))

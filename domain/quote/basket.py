@@ -1,4 +1,4 @@
-"""What somebody wants to buy, as far as its price depends on it. A basket names people by id only."""
+"""Baskets: everything that a quote depends on. A basket refers to people by id only."""
 
 from datetime import datetime
 from typing import Annotated, Final, Self

@@ -1,5 +1,5 @@
-"""Deliveries at rates that somebody else knows. A provider is asked what it costs to send a basket, by a task; its
-answer is kept with the question, and counts until it expires, for as long as the same question would be asked.
+"""Deliveries at a provider's live rates. A task asks it what sending a basket costs; the answer is kept with its
+question, and counts until it expires, for as long as the basket leads to the same question.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ NO_RATES: Final[Mapping[UUID, int]] = {}
 
 
 def question(sheet: Worksheet, to: Place | None, terms: Terms) -> RateQuestion | None:
-    """What the provider has to be asked about the goods on the worksheet; None if no method has to know, or nobody
-    knows where they go."""
+    """The question to the provider about the goods on the worksheet; None if no method has live rates, or the
+    destination is unknown."""
     if terms.delivery_provider is None or to is None:
         return None
     methods = tuple(LiveMethod(way.id, way.name) for way in terms.methods if way.is_asked and way.serves(sheet, to))
@@ -36,7 +36,7 @@ def question(sheet: Worksheet, to: Place | None, terms: Terms) -> RateQuestion |
 
 
 def rates(sheet: Worksheet, to: Place | None, terms: Terms) -> Mapping[UUID, int] | None:
-    """What each live method costs that can be had now, by its id; None as long as that is not known."""
+    """The price of each available live method, by its id; None while the prices are not known."""
     asked = question(sheet, to, terms)
     if asked is None:
         return NO_RATES
@@ -49,7 +49,7 @@ def rates(sheet: Worksheet, to: Place | None, terms: Terms) -> Mapping[UUID, int
 
 
 def expired(estimate: RateEstimate, at: datetime) -> bool:
-    """Whether there is an answer that does not count any more."""
+    """Whether there is an answer, but it has expired."""
     return estimate.answer is not None and not in_period(at, None, estimate.answer.expires_at)
 
 

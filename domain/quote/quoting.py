@@ -34,15 +34,15 @@ _TOO_MUCH: Final = Remark(
 
 
 def quote(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime, *, explain: bool = False) -> Quote:
-    """What the basket costs at this moment. `offers` has those of its SKUs and of the terms' gifts, as far as they
-    exist. What cannot be priced is no line of the quote, but one of its requirements. With `explain`, the remarks say
-    of every promotion that does not apply why not."""
+    """The quote of the basket at this moment. `offers` has those of its SKUs and of the terms' gifts, as far as they
+    exist. SKUs that cannot be priced become requirements instead of lines. With `explain`, the remarks say why each
+    other promotion does not apply."""
     goods, method, requirements, takes = _worked(basket, offers, terms, at, explain=explain)
     return _summed(goods, method, requirements, goods.remarks, takes)
 
 
 def tax_question(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime) -> TaxQuestion | None:
-    """What a tax provider has to be asked before the basket can be quoted; None if the shop has none."""
+    """The question to the tax provider before the basket can be quoted; None if the shop has no provider."""
     if terms.taxes is None or terms.tax_provider is None:
         return None
     goods, *_ = _worked(basket, offers, terms, at, explain=False)
@@ -59,7 +59,7 @@ def rate_question(basket: Basket, offers: Mapping[str, Offer], terms: Terms, at:
 def _worked(
     basket: Basket, offers: Mapping[str, Offer], terms: Terms, at: datetime, *, explain: bool
 ) -> tuple[Goods, Method | None, list[Remark], list[Take]]:
-    """The goods and their delivery with all but taxes and cards, its method, requirements and takes."""
+    """The goods and their delivery, before taxes and cards; the method, the requirements and the takes."""
     way = chosen(basket, terms.methods)
     goods = Goods(basket, offers, terms, at, supplied_at(basket, way, terms), explain=explain)
     live, taxed = goods.rates_for(way), goods.taxing is not None
@@ -88,7 +88,7 @@ def _allowances(sheet: Worksheet, terms: Terms, offers: Mapping[str, Offer], tak
 def _summed(
     goods: Goods, method: Method | None, requirements: list[Remark], remarks: list[Remark], takes: list[Take]
 ) -> Quote:
-    """The quote of what stands on the worksheet."""
+    """The quote from the worksheet."""
     if (lacking := goods.tax()) is not None:
         requirements.append(lacking)
     sheet, taxing, included = goods.sheet, goods.taxing, goods.tax_included
@@ -160,7 +160,7 @@ def _line(part: Part, amount_minor: int, *, included: bool) -> QuotedLine:
 
 
 def delivery_of(part: Part, method: Method, *, included: bool) -> QuotedDelivery:
-    """The delivery of a quote, from what stands on the worksheet."""
+    """The delivery of a quote, from the worksheet."""
     return QuotedDelivery(
         method.id,
         method.name,

@@ -1,5 +1,5 @@
-"""What the shop asks of a provider of delivery rates. Only tasks call it, so it may take its time or be away: its
-methods cannot be had meanwhile, and everything else can.
+"""The interface of providers of delivery rates. Only tasks call them, so while a provider is slow or unavailable, only
+its own methods are not available.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from domain.quote.basket import RateAnswer, RateQuestion
 
 
 class DeliveryProvider(Protocol):
-    """One provider. It is asked one question about a checkout at a time, and about several checkouts side by side. A
-    call may be repeated, with the same key, after its answer was lost. It raises Refused or OutcomeUnknown (see
+    """One provider. Questions about the same checkout are asked one at a time, others concurrently. A call may be
+    repeated, with the same idempotency key, after its answer was lost. It raises Refused or OutcomeUnknown (see
     `runtime/outside.py`)."""
 
     @property
     def name(self) -> str:
-        """What it is called in settings and events."""
+        """Its name in settings and events."""
 
     async def rates(self, question: RateQuestion, key: str) -> RateAnswer:
         """What each of the question's methods costs for all of its parts, in minor units of its currency; one that is

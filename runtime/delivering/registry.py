@@ -23,7 +23,7 @@ _CALLED: Final = "delivery provider"
 
 
 def delivery_provider_in(config: Settings) -> str | None:
-    """Who says what live methods cost; None for nobody. Raises ProviderUnusable if the name is unknown."""
+    """The provider of live rates; None if there is none. Raises ProviderUnusable if the name is unknown."""
     return known(_CALLED, config.delivery_provider, DELIVERY_PROVIDERS)
 
 

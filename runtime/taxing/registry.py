@@ -1,4 +1,4 @@
-"""All providers of taxes by name, and the one of this installation: a new one is a line in `TAX_PROVIDERS`."""
+"""All tax providers by name, and the one of this installation: a new one is a line in `TAX_PROVIDERS`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _CALLED: Final = "tax provider"
 
 
 def tax_provider_in(config: Settings) -> str | None:
-    """Who computes the shop's taxes; None for its own rates. Raises ProviderUnusable if the name is unknown."""
+    """The provider that computes the shop's taxes; None for its own rates. Raises ProviderUnusable if the name is
+    unknown."""
     return known(_CALLED, config.tax_provider, TAX_PROVIDERS)
 
 

@@ -1,4 +1,4 @@
-"""What each kind of task does, one file per kind. Importing the package imports every module in it: a new kind is a new
+"""The performers of tasks, one file per kind. Importing the package imports every module in it: a new kind is a new
 file, with no list to maintain.
 """
 

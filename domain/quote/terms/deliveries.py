@@ -1,4 +1,4 @@
-"""How goods get to people, and what that costs: what the first of a method's rates says that fits the basket."""
+"""Delivery methods and their prices: the first of a method's rates that fits the basket applies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Rate(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     free_from_minor: Minor | None = None
 
     def fits(self, currency: str, weight_grams: int, goods_minor: int) -> bool:
-        """Whether it is for such a basket."""
+        """Whether it applies to such a basket."""
         return (
             self.currency == currency
             and self.from_grams <= weight_grams
@@ -71,8 +71,8 @@ class Method(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
             raise ValueError(f"{self.kind!r} is not a kind of method")
 
     def supplies_at(self, to: Place | None, home: str) -> Place | None:
-        """Where the goods change hands, of a shop in the country `home`, for a buyer who is at `to`: what is collected
-        does so at home, whatever address its buyer has."""
+        """The place of supply, for a shop in the country `home` and a buyer at `to`: goods that are collected are
+        supplied at home, whatever the buyer's address."""
         return to if self.kind != PICKUP or (to is not None and to.country == home) else Place(home)
 
     @property
@@ -81,14 +81,14 @@ class Method(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         return self.live and self.kind == SHIP
 
     def delivery(self, sheet: Worksheet, to: Place | None, live: Mapping[UUID, int] | None) -> Part | None:
-        """Its delivery of the basket to a buyer who is at `to`, before promotions; None if it cannot deliver that.
+        """Its delivery of the basket to a buyer at `to`, before promotions; None if it cannot deliver that.
         `live` is what live methods cost, if it is known."""
         if not self.serves(sheet, to) or (price_minor := self._price_minor(sheet, live)) is None:
             return None
         return Part(None, 1, price_minor, price_minor, self.tax_class)
 
     def serves(self, sheet: Worksheet, to: Place | None) -> bool:
-        """Whether it can deliver the basket to there, whatever that costs."""
+        """Whether it can deliver the basket there, at any price."""
         return (
             self.active
             and (self.kind != DIGITAL) == sheet.needs_delivery()
@@ -97,7 +97,7 @@ class Method(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         )
 
     def _price_minor(self, sheet: Worksheet, live: Mapping[UUID, int] | None) -> int | None:
-        """What it costs, before promotions; None if it has no rate for the basket."""
+        """Its price before promotions; None if it has no rate for the basket."""
         if self.live:
             return None if live is None else live.get(self.id)
         weight_grams, goods_minor = sheet.weight_grams(), sheet.goods_minor()
@@ -116,9 +116,9 @@ def chosen(basket: Basket, methods: Sequence[Method]) -> Method | None:
 def choose(
     sheet: Worksheet, to: Place | None, methods: Sequence[Method], live: Mapping[UUID, int] | None, *, taxed: bool
 ) -> tuple[Method | None, Part | None, list[Remark]]:
-    """The method that was chosen and its delivery to a buyer who is at `to`, if it can deliver the basket; and what is
-    missing. `live` is what live methods cost, if it is known. A shop without methods delivers nothing, but has to know
-    where the buyer is if it is `taxed`."""
+    """The chosen method and its delivery to a buyer at `to`, if it can deliver the basket; and what is missing. `live`
+    has the prices of live methods, if they are known. A shop without methods delivers nothing, but needs the buyer's
+    place if the basket is `taxed`."""
     basket = sheet.basket
     if not basket.delivers or not (methods or taxed):
         return None, None, []
