@@ -304,11 +304,11 @@ class Edge:
         try:
             durable = await is_durable(self.redis)
         except REDIS_UNAVAILABLE as error:
-            _log.error("Redis cannot be reached (%s): it is not known whether accepted commands are durable", error)
+            _log.error("Redis cannot be reached (%s): whether accepted commands are durable is unknown", error)
             ACCEPT_DURABLE.set(0)
             return False
         if durable is None:
-            _log.warning("Redis does not tell whether it keeps commands on disk; a 202 may promise too much")
+            _log.warning("Redis does not say whether it keeps commands on disk; a 202 may promise too much")
         elif not durable:
             _log.error(
                 "Redis is not set to `appendonly yes` and `appendfsync always`, or may evict streams: "

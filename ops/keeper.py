@@ -93,7 +93,7 @@ class Keeper:
             if what.is_up():
                 watched.state = "up"
                 took = self._clock() - watched.ended_at
-                self._say(f"{what.title} ended by itself ({watched.how}); it is back after {took:.1f} s.")
+                self._say(f"{what.title} exited unexpectedly ({watched.how}); it is back after {took:.1f} s.")
             elif now - watched.launch_at > what.start_timeout_seconds:
                 self._has_ended(watched, f"not up within {what.start_timeout_seconds:.0f} s")
 
@@ -102,8 +102,8 @@ class Keeper:
         pause = watched.restarts.pause(now)
         if pause is None:
             raise KeepsEnding(
-                f"{watched.what.title} cannot be kept running: it ended {ENDS_MAX + 1} times within"
-                f" {ENDS_WITHIN_SECONDS:.0f} s, at last with: {how}\n{watched.what.last_words()}".rstrip()
+                f"{watched.what.title} cannot be kept running: it exited {ENDS_MAX + 1} times within"
+                f" {ENDS_WITHIN_SECONDS:.0f} s, the last time with: {how}\n{watched.what.last_words()}".rstrip()
             )
         watched.state, watched.how, watched.launch_at = "down", how, now + pause
 

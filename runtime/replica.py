@@ -95,8 +95,8 @@ class Replica:
             try:
                 await self._look()
             except Exception:
-                _log.exception("the look at the replica failed")
-                self._judge("what it says is not understood")
+                _log.exception("checking the replica failed")
+                self._judge("its answer is not understood")
             looked, self._looked = self._looked, asyncio.Event()
             looked.set()
             if self._waiting:
@@ -154,9 +154,9 @@ class Replica:
         REPLICA_LAG_EVENTS.set(max(0, primary.seq - seq))
         REPLICA_LAG_SECONDS.set(self._lag_seconds)
         if not in_recovery:
-            self._judge("it is no standby: was it promoted?")
+            self._judge("it is not a standby: was it promoted?")
         elif primary.identity is not None and identity != primary.identity:
-            self._judge(f"it has another log, {identity}")
+            self._judge(f"it has a different log, {identity}")
         elif self._lag_seconds > self._lag_max_seconds:
             self._judge(f"it lags by more than {self._lag_max_seconds:g} s")
         else:

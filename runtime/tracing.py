@@ -50,7 +50,10 @@ def start(service: str) -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        _log.error("no traces, though OTEL_* ask for them: %s is missing (pip install 'tidegate[otel]')", error.name)
+        _log.error(
+            "no traces, although OTEL_* variables request them: %s is missing (pip install 'tidegate[otel]')",
+            error.name,
+        )
         return
     ours = Resource({"service.name": service, "service.version": version("tidegate"), "process.pid": os.getpid()})
     resource = Resource.create(ours.merge(OTELResourceDetector().detect()).attributes)

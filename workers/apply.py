@@ -149,7 +149,7 @@ class Applier:
         with about(part.messages[0]) if len(part.messages) == 1 else nullcontext():
             if not isinstance(error, asyncpg.PostgresError):
                 where = "".join(traceback.format_tb(error.__traceback__))
-                _log.error("a batch of %d could not be worked out\n%s", len(part.messages), where)
+                _log.error("a batch of %d could not be decided\n%s", len(part.messages), where)
             _log.warning("a batch of %d was refused: %s", len(part.messages), reason)
         BATCH_RETRIES.labels("bisected").inc()
         if len(part.messages) > 1:

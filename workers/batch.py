@@ -302,7 +302,7 @@ async def apply_at_once(
     try:
         decided = _decided(loaded, Earlier(), messages, read_set.at, held=False)
     except Exception as error:  # perhaps the loaded rows are inconsistent, so no message can be blamed
-        _log.info("a batch could not be worked out at once (%s)", type(error).__name__)
+        _log.info("a batch could not be done in one statement (%s)", type(error).__name__)
         return None
     watch.lap("decide")
     result = await decided.write_at_once(connection, held, log, numbered)

@@ -74,7 +74,7 @@ class MoneyWatch:
         try:
             await self.look()
         except DATABASE_TROUBLE as error:
-            _log.warning("money could not be looked at (%s: %s)", type(error).__name__, error)
+            _log.warning("pending and orphaned payments could not be checked (%s: %s)", type(error).__name__, error)
         took = time.monotonic() - began
         self._look_again_at = began + max(_EVERY_SECONDS, took / _MAX_SHARE)
 

@@ -76,7 +76,7 @@ class Partitioner:
         try:
             await self.make()
         except asyncpg.LockNotAvailableError:
-            _log.info("no partition can be made while somebody reads all of the log; retrying in a minute")
+            _log.info("no partition can be made while somebody is reading the whole log; retrying in a minute")
         except DATABASE_TROUBLE as error:
             _log.warning("no partition could be made (%s: %s); retrying in a minute", type(error).__name__, error)
 

@@ -138,7 +138,7 @@ class ApiKeys:
                     update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=func.now())
                 )
         except VIEW_FAILED as error:
-            _log.warning("the use of an API key could not be noted (%s)", type(error).__name__)
+            _log.warning("the use of an API key could not be recorded (%s)", type(error).__name__)
 
 
 def _hash(secret: str) -> str:

@@ -87,5 +87,7 @@ class Buyers:
                 found: str | None = await connection.scalar(_EMAIL, {"account_id": account_id})
                 return found
         except _NOT_IN_TIME as error:
-            _log.warning("an order is counted by its account alone: no address in time (%s)", type(error).__name__)
+            _log.warning(
+                "an order counts by its account only: its address was not available in time (%s)", type(error).__name__
+            )
             return None

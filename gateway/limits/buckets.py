@@ -184,7 +184,7 @@ class Buckets:
     def _lose(self, error: BaseException) -> None:
         """Continues without Redis."""
         if self._coming_back is None:
-            _log.warning("Redis does not answer (%s): this process limits requests by itself", error)
+            _log.warning("Redis does not answer (%s): this process limits requests on its own", error)
             self._coming_back = asyncio.create_task(self._come_back())
 
     async def _come_back(self) -> None:

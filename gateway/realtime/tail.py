@@ -184,8 +184,8 @@ class Tail:
             not state.first_seq - 1 <= self._seq <= state.last_seq or state.branches.identity != self._branches.identity
         ):
             _log.error(
-                "the log has been replaced, restored or archived: it goes from seq %d to %d, as %s; the tail had"
-                " reached %d, of %s",
+                "the log has been replaced, restored or archived: it now runs from seq %d to %d, as %s; the tail had "
+                "reached %d of %s",
                 state.first_seq,
                 state.last_seq,
                 state.branches.identity,
@@ -246,7 +246,7 @@ class Tail:
             async with asyncio.timeout(self._silence_seconds):
                 await self._confirm(read)
         except REDIS_UNAVAILABLE as error:  # a TimeoutError is an OSError
-            _log.warning("Redis was not told of seq %d (%s)", read.seq, type(error).__name__)
+            _log.warning("Redis could not be told of seq %d (%s)", read.seq, type(error).__name__)
 
     async def _hand_on(self, records: list[EventRecord]) -> None:
         """Passes events to the watchers, then lets other tasks run, so that they reach sockets before more come in."""

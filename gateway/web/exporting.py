@@ -123,7 +123,7 @@ class _Export(Response):
                 if sending.done():
                     sending.result()  # raises: after an error of ours, the file must not seem complete
                 else:
-                    _log.info("%s was broken off: %s", self._sheet.filename, _reason(leaving))
+                    _log.info("%s was aborted: %s", self._sheet.filename, _reason(leaving))
             finally:
                 sending.cancel()
                 leaving.cancel()
@@ -136,9 +136,9 @@ class _Export(Response):
                 await self._send_on(send, data, more=True)
             await self._send_on(send, b"", more=False)
         except TimeoutError:
-            _log.info("%s was broken off: its reader took nothing", self._sheet.filename)
+            _log.info("%s was aborted: its client stopped reading", self._sheet.filename)
         except VIEW_FAILED as error:
-            _log.warning("%s was broken off: %s", self._sheet.filename, error)
+            _log.warning("%s was aborted: %s", self._sheet.filename, error)
 
     async def _send_on(self, send: Send, data: bytes, *, more: bool) -> None:
         """Sends a piece once the previous one has been taken. Raises TimeoutError."""
@@ -172,4 +172,4 @@ async def _left(receive: Receive) -> None:
 
 
 def _reason(leaving: asyncio.Task[None]) -> str:
-    return "its reader is gone" if leaving.done() else "it took too long"
+    return "its client is gone" if leaving.done() else "it took too long"

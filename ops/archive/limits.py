@@ -37,7 +37,7 @@ class Asked(NamedTuple):
         return None
 
 
-_REPEATED: Final = "repeated requests may still be about it"
+_REPEATED: Final = "requests about it may still be repeated"
 _LAST_SEQ: Final = "SELECT last_seq FROM event_counter"
 _REACTION: Final = "SELECT name, position FROM reactions ORDER BY position LIMIT 1"
 _TASK: Final = "SELECT kind, id, created_seq FROM tasks ORDER BY created_seq LIMIT 1"
@@ -51,18 +51,18 @@ async def limit_of(connection: asyncpg.Connection[Any]) -> Limit:
     """The lowest limit: of verification, a reaction, a task, an open difference, or a suspect (which could no longer be
     compared once it is archived)."""
     folded = position(await connection.fetchrow(POSITION)).seq
-    limits = [Limit(folded, f"background processes have verified the log up to seq {folded}")]
+    limits = [Limit(folded, f"background processes have verified the log only up to seq {folded}")]
     if reaction := await connection.fetchrow(_REACTION):
         name, seq = reaction
-        limits.append(Limit(seq, f"the reaction `{name}` has come to seq {seq}"))
+        limits.append(Limit(seq, f"the reaction `{name}` has only reached seq {seq}"))
     if task := await connection.fetchrow(_TASK):
         kind, task_id, seq = task
         limits.append(Limit(seq - 1, f"the {kind} task {task_id} of seq {seq} is not done"))
     if count := await connection.fetchval(_DIFFERENCES):
-        limits.append(Limit(0, f"{count} rows differ from the log: find out why, and mend them first"))
+        limits.append(Limit(0, f"{count} rows differ from the log: find out why, and repair them first"))
     if count := await connection.fetchval(_UNSEEN):
         limits.append(
-            Limit(0, f"{count} events or commands were written by hand: background processes are yet to look at them")
+            Limit(0, f"{count} events or commands were written by hand and have not been checked in the background yet")
         )
     return min(limits)
 
@@ -71,7 +71,7 @@ async def why_events_stay(connection: asyncpg.Connection[Any], partition: Partit
     """Why a partition of events is not archived; None if it may and should be."""
     last_seq = partition.end - 1
     if last_seq >= await connection.fetchval(_LAST_SEQ):
-        return "the log is not beyond it yet"
+        return "the log has not passed it yet"
     if (limit := await limit_of(connection)).seq < last_seq:
         return limit.because
     last_at = await connection.fetchval("SELECT occurred_at FROM events WHERE seq = $1", last_seq)

@@ -182,7 +182,7 @@ async def once_let(connection: asyncpg.Connection[Any], name: str, *statements: 
             return
         except asyncpg.LockNotAvailableError as error:
             if attempt == LOCK_ATTEMPTS_MAX:
-                raise HeldBack(f"{name}: somebody has been reading all of the log for a minute") from error
+                raise HeldBack(f"{name}: somebody has been reading the whole log for a minute") from error
             await asyncio.sleep(LOCK_PAUSE_SECONDS)
 
 
@@ -192,4 +192,4 @@ def _open(folder: Path, ours: set[UUID]) -> None:
     for parted in (EVENTS, COMMANDS):
         for manifest in files.manifests(folder, parted.table):
             if manifest.log not in ours:
-                raise BadArchive(f"{folder / manifest.file} is of another log: {manifest.log}")
+                raise BadArchive(f"{folder / manifest.file} belongs to another log: {manifest.log}")

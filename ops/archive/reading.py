@@ -63,7 +63,7 @@ async def _wanted(
     for manifest in files.manifests(folder, parted.table):
         if manifest.start == following < end:
             if manifest.log not in ours:
-                raise BadArchive(f"{folder / manifest.file} is of another log: {manifest.log}")
+                raise BadArchive(f"{folder / manifest.file} belongs to another log: {manifest.log}")
             wanted.append(manifest)
             following = manifest.end
     if following != end:

@@ -26,7 +26,7 @@ _MIB: Final = 2**20
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="The folder of the archive. It is made if it is not there.",
+    help="The folder of the archive. It is created if it does not exist.",
 )
 @click.option("--before-seq", type=click.IntRange(min=2), metavar="SEQ", help="Only events before this one.")
 @click.option(
@@ -35,7 +35,7 @@ _MIB: Final = 2**20
     metavar="DAYS",
     help="Only events older than this.  [default: TIDEGATE_LOG_ARCHIVE_AFTER_DAYS]",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be archived.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be archived.")
 @click.option("--restore", "put_back", is_flag=True, help="Put everything that was archived back into the database.")
 def archive(folder: Path, before_seq: int | None, older_than: float | None, dry_run: bool, put_back: bool) -> None:
     """Move the oldest partitions of the log, events and commands, into files of compressed JSON Lines, each with a
@@ -50,14 +50,16 @@ def archive(folder: Path, before_seq: int | None, older_than: float | None, dry_
     """
     if put_back:
         if dry_run or before_seq is not None or older_than is not None:
-            raise click.UsageError("--restore puts all of it back: besides --to, it takes no options.")
+            raise click.UsageError("--restore puts everything back: it takes no options besides --to.")
         _restore(folder)
         return
     config, now = settings(), datetime.now(UTC)
     if before_seq is None and older_than is None:
         older_than = config.log_archive_after_days or None
         if older_than is None:
-            raise click.UsageError("Say how far: --before-seq or --older-than, or set TIDEGATE_LOG_ARCHIVE_AFTER_DAYS.")
+            raise click.UsageError(
+                "Say how far: use --before-seq or --older-than, or set TIDEGATE_LOG_ARCHIVE_AFTER_DAYS."
+            )
     asked = Asked(
         before_seq,
         None if older_than is None else now - timedelta(days=older_than),

@@ -45,7 +45,7 @@ class Loaded(NamedTuple):
 
 
 @click.command(short_help="Load the demo catalogue if the database has none.")
-@click.option("--force", is_flag=True, help="Load it in addition to what is there.")
+@click.option("--force", is_flag=True, help="Load it even if there is a catalogue.")
 def demo(force: bool) -> None:
     """Posts the demo catalogue and its stock to the mailboxes if the database has no products; and in development an
     admin, a staff member and a customer if they do not exist. Workers then apply it.

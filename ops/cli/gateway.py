@@ -64,7 +64,7 @@ async def gateway(to: Access) -> AsyncIterator[aiohttp.ClientSession]:
         async with aiohttp.ClientSession(to.url, headers=headers, timeout=timeout) as session:
             yield session
     except aiohttp.ClientPayloadError as error:
-        raise click.ClickException(f"{to.url} ended in the middle: {error}") from error
+        raise click.ClickException(f"{to.url} was cut short: {error}") from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise click.ClickException(f"{to.url}: {error or 'no response'}; is Tidegate running there?") from error
 

@@ -40,7 +40,7 @@ def rotate(algorithm: str) -> None:
     config = settings()
     path = config.signing_keys
     if path is None:
-        raise click.ClickException("set TIDEGATE_SIGNING_KEYS to the file for the keys")
+        raise click.ClickException("set TIDEGATE_SIGNING_KEYS to the file that is to hold the keys")
     now = int(time.time())
     try:
         before = read_jwks(path) if path.exists() else []

@@ -76,7 +76,7 @@ async def _retry(config: Settings, task_id: UUID) -> str | None:
     async with asyncpg.create_pool(asyncpg_dsn(config.database_url), min_size=0, max_size=1) as pool:
         row = await pool.fetchrow("SELECT kind, subject, state FROM tasks WHERE id = $1", task_id)
         if row is None:
-            return "there is no such task, or it is done"
+            return "there is no such task, or it has finished"
         if row["state"] != TASK_DEAD:
             return "the task is already queued"
         async with Sender(config) as sender:

@@ -239,7 +239,7 @@ def _wait_for_demo(database_url: str, lacks: Select[Any], check: Callable[[], No
     while asyncio.run(_value(database_url, lacks)) or not (stocked or asyncio.run(_value(database_url, _IN_STOCK))):
         if time.monotonic() > deadline:
             refused = asyncio.run(_value(database_url, _REFUSED))
-            return f"{refused} of its commands were refused" if refused else "its commands are not applied yet"
+            return f"{refused} of its commands were refused" if refused else "its commands have not been applied yet"
         check()
         time.sleep(_POLL_SECONDS)
     return ""

@@ -21,7 +21,7 @@ from runtime.settings import settings
 
 @click.command(short_help="Fold the event log and compare it with every table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--from-zero", is_flag=True, help="Fold the whole log, and believe no stored fold.")
+@click.option("--from-zero", is_flag=True, help="Fold the whole log, without trusting the stored fold.")
 @click.option(
     "--with-archive",
     "archive",

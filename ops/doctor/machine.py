@@ -27,7 +27,7 @@ def of_machine(config: Settings) -> Iterator[Finding]:
 
 def judge_open_files(most: int, config: Settings) -> Finding:
     wanted = config.connections_max + config.descriptors_reserved
-    said = f"a process may open {most:,}; with TIDEGATE_CONNECTIONS_MAX a gateway wants {wanted:,}"
+    said = f"a process may open {most:,}; with this TIDEGATE_CONNECTIONS_MAX a gateway needs {wanted:,}"
     advice = "raise the hard limit (ulimit -Hn, LimitNOFILE= in a systemd unit)"
     if most < _FILES_MIN:
         return failure("open files", said, advice)
@@ -41,17 +41,17 @@ def judge_metrics_folder(config: Settings, environment: Mapping[str, str]) -> Fi
     if not folder.is_dir():
         return warning(
             "metrics folder",
-            f"there is no {folder}: `/metrics` shows one process alone",
+            f"there is no {folder}: `/metrics` shows one process only",
             "set PROMETHEUS_MULTIPROC_DIR to a folder that all processes of this machine share",
         )
     if not os.access(folder, os.W_OK):
-        return failure("metrics folder", f"{folder} cannot be written to", "let the user who runs Tidegate own it")
+        return failure("metrics folder", f"{folder} cannot be written to", "make the user who runs Tidegate its owner")
     files = sum(1 for _ in folder.glob("*.db"))
     if files > _METRICS_FILES_MAX:
         return warning(
             "metrics folder",
             f"{files:,} files in {folder}: scrapes are slow",
-            "see whether processes end again and again; empty it while none of them runs",
+            "check whether processes keep dying; empty it while none of them is running",
         )
     return ok("metrics folder", f"{files} files in {folder}")
 
@@ -69,4 +69,6 @@ def _gateway(config: Settings) -> Finding:
         connection.close()
     if answer.status == http.client.OK:
         return ok("gateway", f"answers at {host}:{config.port}: {said}")
-    return failure("gateway", f"at {host}:{config.port} says {answer.status}: {said}", "see what it lacks, and its log")
+    return failure(
+        "gateway", f"at {host}:{config.port} says {answer.status}: {said}", "see what it is missing, and its log"
+    )

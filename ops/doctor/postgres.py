@@ -24,7 +24,7 @@ _IN_CONF: Final = "set it in postgresql.conf, or with ALTER SYSTEM, and reload"
 _DURABLE: Final = (
     ("fsync", ("on",), "a crash of the machine loses or corrupts data"),
     ("full_page_writes", ("on",), "a crash of the machine may corrupt data"),
-    ("synchronous_commit", ("on", "local", "remote_write", "remote_apply"), "a crash loses what was confirmed last"),
+    ("synchronous_commit", ("on", "local", "remote_write", "remote_apply"), "a crash loses the latest commits"),
 )
 
 UNREACHABLE: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
@@ -48,7 +48,7 @@ async def of_postgres(config: Settings) -> list[Finding]:
         async with connected(config.database_url) as connection:
             facts = await ask(connection)
     except UNREACHABLE as error:
-        return [failure("postgres", why(error), "see that it runs, and that DATABASE_URL names it")]
+        return [failure("postgres", why(error), "make sure that it is running, and that DATABASE_URL names it")]
     return list(judge(facts, config))
 
 
@@ -98,7 +98,7 @@ def judge(facts: Facts, config: Settings) -> Iterator[Finding]:
     else:
         yield ok("postgres version", settings["server_version"])
     if facts.in_recovery:
-        yield failure("postgres role", "a standby, which takes no writes", "let DATABASE_URL name the primary")
+        yield failure("postgres role", "a standby, which accepts no writes", "set DATABASE_URL to the primary")
     if settings["server_encoding"] != "UTF8":
         yield failure("postgres encoding", settings["server_encoding"], "create the database with ENCODING 'UTF8'")
     for name, good, otherwise in _DURABLE:
@@ -107,7 +107,7 @@ def judge(facts: Facts, config: Settings) -> Iterator[Finding]:
         else:
             yield failure(f"postgres {name}", f"{settings[name]}: {otherwise}", f"{name} = on: {_IN_CONF}")
     if settings["autovacuum"] != "on":
-        yield failure("postgres autovacuum", "off: tables grow without end", f"autovacuum = on: {_IN_CONF}")
+        yield failure("postgres autovacuum", "off: tables grow without bound", f"autovacuum = on: {_IN_CONF}")
     yield _migrations(facts.migration)
     yield _connections(int(settings["max_connections"]), config)
     yield clock("postgres clock", facts.ahead_seconds)
@@ -132,7 +132,7 @@ def _connections(most: int, config: Settings) -> Finding:
         + config.worker_processes * config.batch_concurrency
         + config.background_processes * (config.background_pool_size + config.job_concurrency)
     )
-    said = f"max_connections is {most}; the processes of one machine with these settings use some {wanted}"
+    said = f"max_connections is {most}; with these settings, the processes of one machine use about {wanted}"
     if wanted > most * 0.8:
         return warning("postgres connections", said, f"raise max_connections, or use smaller pools: {_IN_CONF}")
     return ok("postgres connections", said)

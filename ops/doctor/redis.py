@@ -23,7 +23,11 @@ _SETTINGS: Final = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "m
 _DURABLE: Final = (
     ("appendonly", "yes", "commands are in memory only"),
     ("appendfsync", "always", "a 202 is sent before its command is on disk"),
-    ("no-appendfsync-on-rewrite", "no", "while its file is rewritten, a 202 is sent before its command is on disk"),
+    (
+        "no-appendfsync-on-rewrite",
+        "no",
+        "while its file is being rewritten, a 202 is sent before its command is on disk",
+    ),
 )
 
 
@@ -45,7 +49,7 @@ async def of_redis(config: Settings) -> list[Finding]:
         servers = [await ask(server) for server in await client.servers()]
     except (RedisError, OSError, TimeoutError) as error:
         said = explanation(error) or f"{type(error).__name__}: {error}"
-        return [failure("redis", said, "see that it runs, and that REDIS_URL names it")]
+        return [failure("redis", said, "make sure that it is running, and that REDIS_URL names it")]
     finally:
         await client.aclose()
     if not servers:
@@ -70,15 +74,15 @@ def judge_replicas(servers: Sequence[Facts], config: Settings) -> Iterator[Findi
         if redis_urls.read(config.redis_url) is not None:
             yield warning(
                 "redis replicas",
-                "a replica that takes over may lack commands that were accepted",
+                "a replica that takes over may lack accepted commands",
                 "set TIDEGATE_ACCEPT_MIN_REPLICAS to 1",
             )
     elif fewest < wanted:
-        said = f"a server has {fewest} of the {wanted} that must have a command: it accepts nothing"
+        said = f"a server has {fewest} of the {wanted} replicas that must have a command: it accepts nothing"
         yield failure("redis replicas", said, "start more replicas, or lower TIDEGATE_ACCEPT_MIN_REPLICAS")
     elif fewest == wanted:
         said = f"{there} just as many as must have a command ({wanted}): when one is lost, nothing is accepted there"
-        yield warning("redis replicas", said, "have one replica more of each than TIDEGATE_ACCEPT_MIN_REPLICAS")
+        yield warning("redis replicas", said, "run one more replica of each than TIDEGATE_ACCEPT_MIN_REPLICAS")
     else:
         yield ok("redis replicas", f"{there} {fewest} or more, and {wanted} must have a command")
 
@@ -104,17 +108,17 @@ def judge(facts: Facts, config: Settings) -> Iterator[Finding]:
     else:
         yield ok("redis version", f"{name} {version}")
     if info.get("role", "master") != "master":
-        yield failure("redis role", "a replica, which takes no writes", "let REDIS_URL name the primary")
+        yield failure("redis role", "a replica, which accepts no writes", "set REDIS_URL to the primary")
     if facts.settings is None:
         yield warning(
             "redis durability",
-            "it does not tell its settings, so a 202 may promise too much",
-            "see that it has appendonly yes, appendfsync always, and maxmemory-policy noeviction",
+            "it does not disclose its settings, so a 202 may promise too much",
+            "make sure that it has appendonly yes, appendfsync always, and maxmemory-policy noeviction",
         )
     else:
         yield from _judge_settings(facts.settings)
     if info.get("aof_last_write_status", "ok") != "ok":
-        yield failure("redis disk", "its last write to disk failed", "look into its log: is the disk full?")
+        yield failure("redis disk", "its last write to disk failed", "look at its log: is the disk full?")
     yield _memory(info, config)
     yield clock("redis clock", facts.ahead_seconds)
     folder = Path((facts.settings or {}).get("dir", ""))
@@ -133,7 +137,7 @@ def _judge_settings(settings: dict[str, str]) -> Iterator[Finding]:
     if policy == "noeviction":
         yield ok("redis maxmemory-policy", policy)
     else:
-        said = f"{policy}: when memory is full, it drops commands that were accepted"
+        said = f"{policy}: when memory is full, it drops accepted commands"
         yield failure("redis maxmemory-policy", said, "CONFIG SET maxmemory-policy noeviction, and in its file")
 
 
@@ -142,10 +146,12 @@ def _memory(info: dict[str, Any], config: Settings) -> Finding:
     if most == 0:
         return warning(
             "redis memory",
-            "maxmemory is not set: it may take all there is, until the system kills it",
-            "set maxmemory to what it may use; orders are refused before that is full",
+            "maxmemory is not set: it may use all memory until the system kills it",
+            "set maxmemory; orders are refused before it is full",
         )
     said = f"{used / most:.0%} of {most / 2**20:.0f} MiB used"
     if used * 100 > most * config.redis_memory_max_percent:
-        return failure("redis memory", f"{said}: orders are refused", "raise maxmemory, or see why workers lag behind")
+        return failure(
+            "redis memory", f"{said}: orders are refused", "raise maxmemory, or find out why workers lag behind"
+        )
     return ok("redis memory", said)

@@ -37,7 +37,9 @@ async def of_replica(config: Settings) -> list[Finding]:
     try:
         replica = await ask(config.read_database_url)
     except UNREACHABLE as error:
-        return [failure("replica", why(error), "see that it runs, and that TIDEGATE_READ_DATABASE_URL names it")]
+        return [
+            failure("replica", why(error), "make sure that it is running, and that TIDEGATE_READ_DATABASE_URL names it")
+        ]
     return judge(primary, replica)
 
 
@@ -49,17 +51,19 @@ async def ask(database_url: str) -> Facts:
 
 
 def judge(primary: Facts, replica: Facts) -> list[Finding]:
-    advice = "make it anew from a backup of the primary; until then, gateways read from that"
+    advice = "rebuild it from a backup of the primary; until then, gateways read from the primary"
     if not replica.in_recovery:
-        return [failure("replica", "no standby: was it promoted?", advice)]
+        return [failure("replica", "not a standby: was it promoted?", advice)]
     if replica.identity != primary.identity:
-        return [failure("replica", "it has another log", advice)]
+        return [failure("replica", "it has a different log", advice)]
     missing = primary.last_seq - replica.last_seq
     if missing > 0:
-        found = warning("replica", f"{missing} events behind", "ask again: if it falls further behind, it is too slow")
+        found = warning(
+            "replica", f"{missing} events behind", "run this again: if it falls further behind, it is too slow"
+        )
     else:
         found = ok("replica", "level with the primary")
     if replica.gives_feedback:
         return [found]
     advice = "hot_standby_feedback = on, on the replica, and reload"
-    return [found, warning("replica feedback", "off: long exports are ended by what it has to replay", advice)]
+    return [found, warning("replica feedback", "off: long exports are cancelled by what it has to replay", advice)]

@@ -16,10 +16,10 @@ def of_settings(config: Settings) -> Iterator[Finding]:
     else:
         yield ok("mode", "production")
         if config.smtp_url is None:
-            yield warning("mail", "mails go to a folder", "set TIDEGATE_SMTP_URL and TIDEGATE_MAIL_FROM")
+            yield warning("mail", "mails are written to a folder", "set TIDEGATE_SMTP_URL and TIDEGATE_MAIL_FROM")
         if config.stop_notice_seconds == 0:
             yield warning(
                 "stop notice",
-                "a gateway that ends stops listening at once, before load balancers have noticed",
-                "set TIDEGATE_STOP_NOTICE_SECONDS to what their health check takes, unless clients come directly",
+                "a stopping gateway stops listening at once, before load balancers have noticed",
+                "set TIDEGATE_STOP_NOTICE_SECONDS to what their health check takes, unless clients connect directly",
             )

@@ -85,7 +85,7 @@ class Bank:
     def void(self, payment: Paid, move: Move, moods: Collection[str]) -> None:
         """Releases what is authorized; closes a payment that has not been paid yet."""
         if payment.is_open:
-            self._add(payment, _begun(payment), "failed", moods, said=("abandoned", "It was given up."))
+            self._add(payment, _begun(payment), "failed", moods, said=("abandoned", "It was abandoned."))
             self._close(payment)
             self._add(payment, "cancel", "succeeded", moods, reference=move.reference, amount_minor=0)
             return

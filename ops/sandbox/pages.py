@@ -50,7 +50,7 @@ PAY: Final = (
     ("step", "Pay with a card that asks for another step"),
     ("leave", "Give up, and go back to the shop"),
 )
-STEP: Final = (("confirm", "Yes, it is me"), ("deny", "No, it is not me"))
+STEP: Final = (("confirm", "Yes, it is"), ("deny", "No, it is not"))
 
 
 def may_return_to(return_url: str | None) -> bool:
@@ -68,7 +68,7 @@ def page(payment: Paid, movements: list[Moved]) -> web.Response:
     if not payment.is_open:
         said = _ended(movements)
     elif last == "action_required":
-        said, choices = "Your bank asks whether it is you who pays.", STEP
+        said, choices = "Your bank asks whether this payment is really yours.", STEP
     else:
         said, choices = (f"{movements[-1].message} Try another one." if last == "declined" else ""), PAY
     buttons = "".join(f'<button name="choice" value="{value}">{label}</button>' for value, label in choices)
@@ -128,4 +128,4 @@ def _way_back(payment: Paid) -> str:
 def _ended(movements: list[Moved]) -> str:
     if any(moved.status == "succeeded" and moved.kind in ("authorization", "charge") for moved in movements):
         return "It is paid. Thank you."
-    return "It was not paid, and cannot be paid any more."
+    return "It was not paid, and can no longer be paid."

@@ -85,9 +85,7 @@ def decimal_of(text: str, notation: Notation) -> Decimal:
     separator = notation.separator
     if separator is None:
         if any(pattern.fullmatch(text) for pattern in (*_PLAIN.values(), *_GROUPED.values())):
-            raise BadNumber(
-                f"{text!r} has a decimal or thousands separator: say which it is (`decimal`: point or comma)."
-            )
+            raise BadNumber(f"{text!r} has a separator: say whether decimals use a point or a comma (`decimal`).")
         raise BadNumber(f"{text!r} is not a number.")
     if _PLAIN[separator].fullmatch(text):
         return Decimal(text.replace(",", "."))
@@ -107,7 +105,7 @@ def amount_of(text: str, currency: str | None, notation: Notation) -> tuple[int,
         raise BadNumber("The cell is too long for an amount.")
     number, currency = _apart(text, currency)
     if currency is None:
-        raise BadNumber(f"{text.strip()!r} has no currency, and the import names none (`currency`).")
+        raise BadNumber(f"{text.strip()!r} has no currency, and the import does not name one (`currency`).")
     minor = decimal_of(number, notation).scaleb(minor_digits(currency))
     if minor != minor.to_integral_value():
         raise BadNumber(f"{text.strip()!r} has more decimal places than {currency} allows.")
@@ -143,7 +141,7 @@ def grams_of(text: str, unit: str | None, notation: Notation) -> int:
         unit = _UNIT_SPELLINGS.get(named, named)
     grams = decimal_of(number, notation)
     if unit is None and grams:
-        raise BadNumber(f"{text!r} has no unit, and the import names none (`weight_unit`).")
+        raise BadNumber(f"{text!r} has no unit, and the import does not name one (`weight_unit`).")
     factor = GRAMS_OF_UNIT.get(unit or "g")
     if factor is None:
         raise BadNumber(f"{named!r} is not a known unit of weight; use one of {', '.join(GRAMS_OF_UNIT)}.")

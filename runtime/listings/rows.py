@@ -168,7 +168,7 @@ def _check_listed(row: Row) -> None:
             raise BadRow("value_missing", "A price on a price list needs a SKU, an amount and its currency.", column)
     of_variant = msgspec.structs.replace(row, price_minor=None, currency=None)
     if row.speaks_of_product or of_variant.speaks_of_variant or row.on_hand is not None:
-        raise BadRow("invalid_value", "A row about a price on a price list says nothing else.", "price_list")
+        raise BadRow("invalid_value", "A row about a price on a price list must not say anything else.", "price_list")
 
 
 def _uuid(given: object) -> UUID:

@@ -158,8 +158,8 @@ async def _mend(pool: asyncpg.Pool[Any], client: Client, inbox: Inbox, mailbox: 
         await connection.execute("UPDATE mailboxes SET rejoined = rejoined + 1 WHERE mailbox = $1", mailbox)
     REJOINED.inc()
     _log.error(
-        "mailbox %d: Redis and Postgres did not agree on what is applied (was one of them replaced?); it was brought "
-        "into step, %d commands wait in it",
+        "mailbox %d: Redis and Postgres disagreed on what is applied (was one of them replaced?); it was "
+        "resynchronized, with %d commands waiting in it",
         mailbox,
         waiting,
     )

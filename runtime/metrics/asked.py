@@ -12,7 +12,7 @@ MAILBOX_OLDEST_SECONDS: Final = Asked(
     "tidegate_mailbox_oldest_seconds", "Age of the oldest waiting command, 0 for none.", ("mailbox",)
 )
 MAILBOX_BYTES: Final = Asked(
-    "tidegate_mailbox_bytes", "Memory that the waiting commands take in Redis, estimated, by mailbox.", ("mailbox",)
+    "tidegate_mailbox_bytes", "Estimated memory of the waiting commands in Redis, by mailbox.", ("mailbox",)
 )
 MAILBOX_MAX_COMMANDS: Final = Asked(
     "tidegate_mailbox_max_commands", "Commands that may wait in one mailbox (`TIDEGATE_MAILBOX_MAX_COMMANDS`)."
@@ -24,11 +24,11 @@ REDIS_MEMORY_BYTES: Final = Asked(
     "tidegate_redis_memory_bytes", "Memory that Redis uses; in a cluster, its fullest node."
 )
 REDIS_MEMORY_MAX_BYTES: Final = Asked(
-    "tidegate_redis_memory_max_bytes", "Memory that Redis may use (`maxmemory`), 0 for any."
+    "tidegate_redis_memory_max_bytes", "Memory that Redis may use (`maxmemory`), 0 for no limit."
 )
 REDIS_DELAYED_FSYNCS: Final = Asked(
     "tidegate_redis_delayed_fsyncs_total",
-    "Times that Redis had to wait for its disk before it could continue, and writers with it.",
+    "Times that Redis, and all writers with it, had to wait for its disk.",
     type="counter",
 )
 REACTION_LAG_EVENTS: Final = Asked(
@@ -40,16 +40,16 @@ REACTION_LAG_SECONDS: Final = Asked(
     ("reaction",),
 )
 REACTION_FAILING: Final = Asked(
-    "tidegate_reaction_failing", "Tries of the event before a reaction that have failed.", ("reaction",)
+    "tidegate_reaction_failing", "Failed attempts at the event that a reaction is at.", ("reaction",)
 )
 TASKS: Final = Asked("tidegate_tasks", "Tasks that are not done, by state.", ("kind", "state"))
-TASKS_DUE: Final = Asked("tidegate_tasks_due", "Queued tasks that are due and may be taken.", ("kind",))
+TASKS_DUE: Final = Asked("tidegate_tasks_due", "Queued tasks that are due and can be taken.", ("kind",))
 HOLDS_OVERDUE: Final = Asked(
     "tidegate_holds_overdue",
-    "Orders that should have expired by now and have not, of the oldest thousand that expiry has not passed yet.",
+    "Orders overdue to expire, among the oldest thousand that expiry has not passed yet.",
 )
 TASK_OLDEST_DUE_SECONDS: Final = Asked(
     "tidegate_task_oldest_due_seconds",
-    "For how long the oldest task that may be taken has been due, 0 for none.",
+    "How long the oldest task that can be taken has been due, 0 for none.",
     ("kind",),
 )

@@ -30,18 +30,18 @@ BATCH_SECONDS = Histogram(
 )
 BATCH_PHASE_SECONDS = ClosedHistogram(
     "tidegate_batch_phase_seconds",
-    "The parts of a batch: load is from acquiring a connection on; a small batch commits with what it writes; publish"
-    " is the wait until the one before was published.",
+    "The parts of a batch: load starts when a connection is acquired; a small batch commits with its write; publish "
+    "is the wait until the previous batch was published.",
     ["phase"],
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 ).allow(phase=get_args(Phase))
 EVENT_COUNTER_WAIT_SECONDS = Histogram(
     "tidegate_event_counter_wait_seconds",
-    "How long a batch waited for the event counter, the last lock of all; not of small batches, which take it with what"
-    " they write.",
+    "How long a batch waited for the event counter, the last lock of all; not for small batches, which take it in "
+    "their write.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-BATCHES_IN_PROGRESS = Gauge("tidegate_batches_in_progress", "Batches in the works.", multiprocess_mode="livesum")
+BATCHES_IN_PROGRESS = Gauge("tidegate_batches_in_progress", "Batches in progress.", multiprocess_mode="livesum")
 ACCEPT_TO_COMMIT_SECONDS = BatchHistogram(
     "tidegate_accept_to_commit_seconds",
     "Time from a command's acceptance to the commit of its effects.",

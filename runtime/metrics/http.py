@@ -17,12 +17,12 @@ REQUEST_SECONDS = ClosedHistogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 ).allow(method=[method.value for method in HTTPMethod], status=[str(status.value) for status in HTTPStatus])
 PROBLEMS = ClosedCounter("tidegate_problems_total", "Requests answered with an error, by its code.", ["code"])
-ACCEPTED = ClosedCounter("tidegate_commands_accepted_total", "Commands that are durable in a mailbox.", ["type"]).allow(
-    type=(command_type.__name__ for command_type in COMMANDS)
-)
+ACCEPTED = ClosedCounter(
+    "tidegate_commands_accepted_total", "Commands that became durable in a mailbox.", ["type"]
+).allow(type=(command_type.__name__ for command_type in COMMANDS))
 ACCEPT_DURABLE = Gauge(
     "tidegate_accept_durable",
-    "1: Redis has every accepted command on disk before 202 is sent; 0: its settings are weaker or unknown.",
+    "1: Redis has every accepted command on disk before 202 is sent; 0: its settings are weaker, or unknown.",
     multiprocess_mode="livemostrecent",
 )
 CATALOGUE_PAGES = Counter(
@@ -37,12 +37,12 @@ THROTTLE_LOCAL = Counter(
 )
 PAYMENT_REPORTS_FOREIGN = Counter(
     "tidegate_payment_reports_foreign_total",
-    "What providers said of payments that are not ours; nothing is done about it.",
+    "Reports from providers about payments that are not ours, which are ignored.",
 )
 PAYMENT_WEBHOOKS = ClosedCounter(
     "tidegate_payment_webhooks_total",
-    "Webhooks of payment providers, by what came of them: `taken`; `signature`, not signed by the provider or too old;"
-    " `unreadable`; `problem`, answered with another error.",
+    "Webhooks of payment providers, by result: `taken`; `signature`: not signed by the provider, or too old; "
+    "`unreadable`; `problem`: answered with another error.",
     ["provider", "result"],
 ).allow(result=("taken", "signature", "unreadable", "problem"))
 CONNECTIONS = Gauge("tidegate_connections", "Open connections of clients.", multiprocess_mode="livesum")
@@ -50,32 +50,34 @@ CONNECTIONS_REFUSED = ClosedCounter(
     "tidegate_connections_refused_total", "Connections refused, by bound.", ["bound"]
 ).allow(bound=("all", "address"))
 REQUESTS_TIMED_OUT = ClosedCounter(
-    "tidegate_requests_timed_out_total", "Requests that clients did not send in time, by the part awaited.", ["part"]
+    "tidegate_requests_timed_out_total",
+    "Requests that clients did not send in time, by the part that was awaited.",
+    ["part"],
 ).allow(part=("head", "body"))
 POST_SECONDS = Histogram(
     "tidegate_post_seconds",
-    "Round trips in which Redis made commands durable, each for all that waited: its disk is in it.",
+    "Round trips in which Redis made all waiting commands durable, its disk write included.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 POST_QUEUED = Gauge(
     "tidegate_post_queue_commands", "Commands on their way from gateways to Redis.", multiprocess_mode="livesum"
 )
 WAITS_OPEN = Gauge(
-    "tidegate_waits_open", "Requests that wait for the outcome of their command.", multiprocess_mode="livesum"
+    "tidegate_waits_open", "Requests waiting for the outcome of their command.", multiprocess_mode="livesum"
 )
 PASSWORDS_ASKED = Gauge(
     "tidegate_passwords_in_progress",
-    "Passwords that are being checked or hashed, or wait for that.",
+    "Passwords being checked or hashed, or waiting for it.",
     multiprocess_mode="livesum",
 )
 REPLICA_READS = ClosedCounter(
     "tidegate_replica_reads_total",
-    "Reads that a replica is there for, by what came of it; all but `answered` went to the primary.",
+    "Reads that may go to a replica, by result; all but `answered` went to the primary.",
     ["result"],
 ).allow(result=("answered", "distrusted", "not_reached", "failed"))
 REPLICA_GATEWAYS = ClosedGauge(
     "tidegate_replica_gateways",
-    "Gateway processes that have a replica to read from, by whether they trust it.",
+    "Gateway processes that have a replica to read from, by whether they use it.",
     ["trusted"],
     multiprocess_mode="livesum",
 ).allow(trusted=("yes", "no"))
@@ -86,6 +88,6 @@ REPLICA_LAG_EVENTS = Gauge(
 )
 REPLICA_LAG_SECONDS = Gauge(
     "tidegate_replica_lag_seconds",
-    "For how long it had lacked the first of them.",
+    "How long the replica had lacked the first of them.",
     multiprocess_mode="livemax",
 )

@@ -10,18 +10,18 @@ from runtime.metrics.closed import ClosedGauge, ClosedHistogram
 ROLES: Final = ("background",)
 
 WAITS_FOR: Final = ("provider", "buyer", "staff")
-"""Whom a pending payment waits for."""
+"""Whom a pending payment is waiting for."""
 
 PAYMENTS_PENDING = ClosedGauge(
     "tidegate_payments_pending",
-    "Payments that are pending now, by who they are waiting for: the provider, the buyer, or staff; the oldest ten"
-    " thousand are counted.",
+    "Pending payments, by whom they are waiting for: the provider, the buyer, or staff; the oldest ten thousand are "
+    "counted.",
     ["provider", "waits_for"],
     multiprocess_mode="livemostrecent",
 ).allow(waits_for=WAITS_FOR)
 PAYMENTS_PENDING_OLDEST_SECONDS = ClosedGauge(
     "tidegate_payments_pending_oldest_seconds",
-    "For how long nothing was heard of the one of them that has waited longest, 0 for none.",
+    "How long the longest-waiting of them has been without news, 0 for none.",
     ["provider", "waits_for"],
     multiprocess_mode="livemostrecent",
 ).allow(waits_for=WAITS_FOR)
@@ -32,7 +32,7 @@ PAYMENTS_ORPHANED = Gauge(
 )
 PAYMENTS_ORPHANED_OLDEST_SECONDS = Gauge(
     "tidegate_payments_orphaned_oldest_seconds",
-    "How long ago the order of one of them came to nothing, of the oldest; 0 for none.",
+    "How long ago the order of the oldest of them was cancelled or expired, 0 for none.",
     multiprocess_mode="livemax",
 )
 CHECKOUTS_OPEN = Gauge(
@@ -45,15 +45,15 @@ _CALL_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30
 
 PROVIDER_CALL_SECONDS = ClosedHistogram(
     "tidegate_provider_call_seconds",
-    "Calls of payment providers, by what came of them: `answered`, a decline too; `refused`, which is our mistake;"
-    " `unknown`: nobody answered; `failed`: we could not read the answer.",
+    "Calls to payment providers, by result: `answered`, which includes declines; `refused`: our mistake; `unknown`: "
+    "no answer; `failed`: the answer could not be read.",
     ["provider", "operation", "result"],
     buckets=_CALL_BUCKETS,
 ).allow(operation=("create", "capture", "void", "refund", "ask"), result=_CALL_RESULTS)
 TAX_CALL_SECONDS = ClosedHistogram(
     "tidegate_tax_call_seconds",
-    "Calls of tax providers, by what came of them: `answered`; `refused`, such as an address that there is not;"
-    " `unknown`: nobody answered; `failed`: the answer cannot be true, or we could not read it.",
+    "Calls to tax providers, by result: `answered`; `refused`, such as for an address that does not exist; `unknown`: "
+    "no answer; `failed`: the answer was implausible or could not be read.",
     ["provider", "operation", "result"],
     buckets=_CALL_BUCKETS,
 ).allow(operation=("estimate", *TAX_ACTS), result=_CALL_RESULTS)

@@ -11,21 +11,23 @@ ROLES: Final = ("worker",)
 
 PAYMENT_ENTRIES = ClosedCounter(
     "tidegate_payment_entries_total",
-    "What was requested of payment providers, and what they reported that moves money or says that none moved, by type:"
-    " of `charge_success` say, how often money was captured; of `charge_failure`, how often that was declined.",
+    "Requests to payment providers, and their reports of money that moved or failed to move, by type: "
+    "`charge_success` counts captures, `charge_failure` declined ones.",
     ["provider", "type"],
 ).allow(type=get_args(EntryType))
 PAID_MINOR = ClosedCounter(
     "tidegate_paid_minor_total",
-    "Money of buyers, gift cards and store credit included, in minor units of the currency: what was charged, what"
-    " banks took back of that, what was refunded, and what came back of that.",
+    "Buyers' money, including gift cards and store credit, in minor units of the currency: amounts charged, charged "
+    "back by banks, refunded, and returned from refunds.",
     ["currency", "change"],
 ).allow(currency=CURRENCIES, change=("charged", "charged_back", "refunded", "refund_reversed"))
 CHECKOUTS = ClosedCounter(
     "tidegate_checkouts_total", "Checkouts that were opened, completed and so on.", ["outcome"]
 ).allow(outcome=CHECKOUT_STATUSES)
 CHECKOUTS_REFUSED = ClosedCounter(
-    "tidegate_checkouts_refused_total", "Checkouts that could not be completed, by the code of the answer.", ["reason"]
+    "tidegate_checkouts_refused_total",
+    "Attempts to complete a checkout that were refused, by the error's code.",
+    ["reason"],
 ).allow(
     reason=(
         "checkout_changed",

@@ -10,14 +10,14 @@ ROLES: Final = ("background",)
 
 LOG_PARTITIONS_AHEAD = ClosedGauge(
     "tidegate_log_partitions_ahead",
-    "Partitions of a table that are there before they are needed; without any, the default partition takes what comes.",
+    "Partitions of a table made ahead of need; without any, new rows go into the default partition.",
     ["table"],
     multiprocess_mode="livemostrecent",
 ).allow(table=("events", "commands"))
 LOG_ARCHIVE_LAG = Gauge(
     "tidegate_log_archive_lag_seconds",
-    "For how long the oldest partition of events should have been archived (`TIDEGATE_LOG_ARCHIVE_AFTER_DAYS`), 0 if"
-    " none should.",
+    "How long archiving the oldest partition of events has been overdue (`TIDEGATE_LOG_ARCHIVE_AFTER_DAYS`), 0 if it "
+    "is not.",
     multiprocess_mode="livemostrecent",
 )
 LOG_FIRST_SEQ = Gauge(

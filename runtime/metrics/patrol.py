@@ -24,7 +24,7 @@ VERIFY_LAG_SECONDS = Gauge(
 )
 VERIFY_ROUND_TIMESTAMP = Gauge(
     "tidegate_verify_round_timestamp_seconds",
-    "When the last round of verifying ended, or the process began to verify, in Unix time.",
+    "When the last round of verification ended, or the process began to verify, in Unix time.",
     multiprocess_mode="livemostrecent",
 )
 VERIFY_DIFFERENCES = ClosedGauge(
@@ -35,11 +35,13 @@ VERIFY_DIFFERENCES = ClosedGauge(
 )
 VERIFY_DIFFERENCES_FOUND = ClosedCounter(
     "tidegate_verify_differences_found_total",
-    "Differences found, by table; each is in the log of its process.",
+    "Differences found, by table; the log of the process names each.",
     ["table"],
 )
 VERIFY_WRITTEN_BY_HAND = ClosedCounter(
-    "tidegate_verify_written_by_hand_total", "Rows that no batch wrote, looked at, by table.", ["table"]
+    "tidegate_verify_written_by_hand_total",
+    "Rows checked because they were not written by a batch, by table.",
+    ["table"],
 )
 
 

@@ -25,8 +25,8 @@ REGISTRY.unregister(PROCESS_COLLECTOR)
 
 HEARTBEAT = ClosedGauge(
     "tidegate_heartbeat_timestamp_seconds",
-    "When the living process of a role that has been silent longest gave its last sign of life: each does every second"
-    " while its event loop turns.",
+    "When the longest-silent living process of a role last gave a sign of life: each does so every second while its "
+    "event loop runs.",
     ["role"],
     multiprocess_mode="livemin",
 ).allow(role=ROLES)
@@ -38,7 +38,7 @@ PROCESSES = ClosedGauge(
 ).allow(role=ROLES)
 PROCESSES_STOPPING = ClosedGauge(
     "tidegate_processes_stopping",
-    "Those of them that were told to end, and bring to its end what they have begun.",
+    "Living processes that have been told to stop and are finishing what they began.",
     ["role"],
     multiprocess_mode="livesum",
 ).allow(role=ROLES)
@@ -59,37 +59,37 @@ CPU_SECONDS = ClosedCounter(
 ).allow(role=ROLES)
 RESIDENT_MEMORY_BYTES = ClosedGauge(
     "process_resident_memory_bytes",
-    "Resident memory of all processes of a role; what they share counts for each.",
+    "Resident memory of all processes of a role; shared memory counts for each.",
     ["role"],
     multiprocess_mode="livesum",
 ).allow(role=ROLES)
 OPEN_FDS = ClosedGauge(
-    "process_open_fds", "Open files of the process of a role that has most.", ["role"], multiprocess_mode="livemax"
+    "process_open_fds", "Open files of the process of a role that has the most.", ["role"], multiprocess_mode="livemax"
 ).allow(role=ROLES)
 MAX_FDS = ClosedGauge(
     "process_max_fds", "How many open files each process of a role may have.", ["role"], multiprocess_mode="livemin"
 ).allow(role=ROLES)
 LOOP_LAG_SECONDS = ClosedHistogram(
     "tidegate_event_loop_lag_seconds",
-    "How much later than it should the event loop came to something that was due, looked at ten times a second.",
+    "How late the event loop ran something that was due, sampled ten times a second.",
     ["role"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 ).allow(role=ROLES)
 POOL_IN_USE = ClosedGauge(
     "tidegate_database_pool_in_use",
-    "Connections to Postgres that are in use, of all processes.",
+    "Connections to Postgres in use, in all processes.",
     ["pool"],
     multiprocess_mode="livesum",
 ).allow(pool=_POOLS)
 POOL_SIZE = ClosedGauge(
     "tidegate_database_pool_size",
-    "Connections to Postgres that there may be, of all processes.",
+    "Maximum number of connections to Postgres, in all processes.",
     ["pool"],
     multiprocess_mode="livesum",
 ).allow(pool=_POOLS)
 POOL_WAITING = ClosedGauge(
     "tidegate_database_pool_waiting",
-    "How many wait for a connection to Postgres, in all processes.",
+    "Requests, batches and tasks waiting for a connection to Postgres, in all processes.",
     ["pool"],
     multiprocess_mode="livesum",
 ).allow(pool=_POOLS)

@@ -10,11 +10,11 @@ ROLES: Final = ("worker",)
 
 ORDERS = ClosedCounter(
     "tidegate_orders_total",
-    "Orders that were placed, confirmed and so on: each counts once for each of these that it comes to.",
+    "Orders that were placed, confirmed and so on: an order counts once for each step it reaches.",
     ["outcome"],
 ).allow(outcome=ORDER_STATUSES)
 ORDERS_REFUSED = ClosedCounter(
-    "tidegate_orders_refused_total", "Orders that the shop's rules refused, by the code of the answer.", ["reason"]
+    "tidegate_orders_refused_total", "Orders that the shop's rules refused, by the error's code.", ["reason"]
 ).allow(
     reason=(
         "checkout_incomplete",
@@ -28,6 +28,6 @@ ORDERS_REFUSED = ClosedCounter(
 )
 REVENUE = ClosedCounter(
     "tidegate_revenue_minor_total",
-    "Totals of placed orders, in minor units of the currency; what is cancelled or expires stays counted.",
+    "Totals of placed orders, in minor units of the currency; orders that are cancelled or expire later stay counted.",
     ["currency"],
 ).allow(currency=CURRENCIES)

@@ -51,7 +51,7 @@ async def _run(database_url: str) -> None:
             except DBAPIError as error:
                 if not isinstance(getattr(error.orig, "__cause__", None), _IN_THE_WAY) or attempt + 1 == _ATTEMPTS:
                     raise
-                _log.warning("a table is in use (%s); the migration begins anew", error.orig)
+                _log.warning("a table is in use (%s); the migration starts over", error.orig)
             await asyncio.sleep(_PAUSE_SECONDS)
     finally:
         await engine.dispose()

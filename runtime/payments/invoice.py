@@ -44,7 +44,9 @@ class Invoice:
             None,
             attempt.currency,
             (
-                Entry(FAILURES["charge"], attempt.reference, attempt.amount_minor, at, "abandoned", "It was given up."),
+                Entry(
+                    FAILURES["charge"], attempt.reference, attempt.amount_minor, at, "abandoned", "It was abandoned."
+                ),
                 Entry(SUCCESSES["cancel"], act.reference, act.amount_minor, at),
             ),
         )

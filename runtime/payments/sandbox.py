@@ -139,7 +139,7 @@ def _read(body: bytes, as_type: type[_Said]) -> _Said:
     try:
         return msgspec.json.decode(body, type=as_type)
     except ValueError as error:
-        raise OutcomeUnknown("the sandbox answered something unreadable") from error
+        raise OutcomeUnknown("the sandbox's answer could not be read") from error
 
 
 def _id(reference: str) -> UUID | None:

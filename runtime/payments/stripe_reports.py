@@ -120,7 +120,7 @@ def _of_refund(refund: Said, told_at: int | None = None) -> Iterator[Entry]:
 def why(error: Said | None) -> tuple[str, str]:
     """The most specific code of a decline, and its message."""
     if error is None:
-        return ("abandoned", "It was given up.")
+        return ("abandoned", "It was abandoned.")
     code = error.get("decline_code") or error.get("code") or "declined"
     return (str(code)[:PAYMENT_CODE_MAX_CHARS], str(error.get("message") or "")[:PAYMENT_MESSAGE_MAX_CHARS])
 

@@ -18,7 +18,7 @@ class Tasks(Section):
     )
     estimate_concurrency: int = Field(
         16,
-        description="Of those, calls to providers of taxes at once, in addition: payments do not wait for them.",
+        description="Calls to tax providers running at once in addition, so that payments do not wait for them.",
         ge=1,
         le=1_000,
     )
@@ -29,7 +29,7 @@ class Tasks(Section):
         le=1_000,
     )
     task_lease_seconds: float = Field(
-        10.0, description="A task whose process shows no sign of life for this long is given to another.", ge=1
+        10.0, description="A task whose process shows no sign of life for this long goes to another process.", ge=1
     )
     task_attempts_max: int = Field(
         5, description="Attempts without progress after which a task is dead, or a job has failed.", ge=1, le=100
@@ -54,7 +54,7 @@ class Jobs(Section):
     job_result_seconds: int = Field(
         86_400, description="How long the result of a finished job is kept; after that: 410 `result_expired`.", ge=1
     )
-    job_result_max_bytes: int = Field(268_435_456, description="Result of one job; beyond it the job fails.", ge=1)
+    job_result_max_bytes: int = Field(268_435_456, description="Largest job result; beyond it the job fails.", ge=1)
     jobs_max_unfinished: int = Field(
         20, description="Unfinished jobs of one principal; beyond it: 429 `too_many_jobs` with Retry-After.", ge=1
     )
@@ -75,8 +75,8 @@ class Jobs(Section):
     )
     import_portion_seconds: float = Field(
         0.5,
-        description="How long the rows that an import posts at once may take, by the pace of the last ones: so long an"
-        " order may wait behind them.",
+        description="How long the rows that an import posts at once may take, at the pace of the last ones: an order "
+        "may wait that long behind them.",
         gt=0,
         le=60,
     )
@@ -99,8 +99,7 @@ class Verifying(Section):
 
     verify_every_seconds: float = Field(
         2.0,
-        description="How often background processes verify what has happened since, while that is all there is to"
-        " verify.",
+        description="How often background processes verify new events while they are not behind.",
         ge=0.1,
         le=3_600,
     )
@@ -111,10 +110,10 @@ class Verifying(Section):
         le=100,
     )
     verify_window_max_events: int = Field(
-        5_000, description="Events verified at a time, and held in memory.", ge=1, le=100_000
+        5_000, description="Events verified at once, and held in memory.", ge=1, le=100_000
     )
     verify_window_max_bytes: int = Field(
-        4_194_304, description="Size of the events verified at a time; the last ones may exceed it.", ge=1
+        4_194_304, description="Size of the events verified at once; the last one may exceed it.", ge=1
     )
 
 
@@ -122,7 +121,7 @@ class Reactions(Section):
     """Reactions."""
 
     reaction_lease_seconds: float = Field(
-        5.0, description="A reaction whose process shows no sign of life for this long is given to another.", ge=0.5
+        5.0, description="A reaction whose process shows no sign of life for this long goes to another process.", ge=0.5
     )
     reaction_failures_max: int = Field(
         12, description="Attempts at one event, after which it becomes a dead letter and the reaction moves on.", ge=1

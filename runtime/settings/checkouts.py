@@ -19,11 +19,11 @@ class Checkouts(Section):
     )
     identity_key: SecretStr | None = Field(
         None,
-        description="What buyers' e-mail addresses are hashed with, to count what one buyer has bought without keeping"
-        " the address. Another key forgets what was counted. Unset: `TIDEGATE_JWT_SECRET`.",
+        description="Key that buyers' e-mail addresses are hashed with, to count what one buyer has bought without "
+        "keeping the address. Changing it resets the counts. Unset: `TIDEGATE_JWT_SECRET`.",
     )
     gift_card_key: SecretStr | None = Field(
         None,
-        description="What gift cards' codes are worked out with. With another key, codes that people have stay good,"
-        " but none that was shown or mailed before can be told again. Unset: `TIDEGATE_JWT_SECRET`.",
+        description="Key that gift cards' codes are derived from. After changing it, codes that people have stay "
+        "valid, but can no longer be shown or mailed again. Unset: `TIDEGATE_JWT_SECRET`.",
     )

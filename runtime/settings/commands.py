@@ -64,14 +64,14 @@ class Commands(Section):
     )
     accept_min_replicas: int = Field(
         0,
-        description="Replicas that must have a command as well before it is accepted: 1 for a cluster. While a node has"
-        " fewer, it accepts nothing.",
+        description="Replicas that must also have a command before it is accepted: 1 for a cluster. While a node has "
+        "fewer, it accepts nothing.",
         ge=0,
         le=16,
     )
     accept_replicas_milliseconds: int = Field(
         1_000,
-        description="How long that may take; beyond it: 503 `mailboxes_unavailable`.",
+        description="How long to wait for those replicas; beyond it: 503 `mailboxes_unavailable`.",
         ge=1,
         le=2_500,
     )
@@ -111,8 +111,8 @@ class Commands(Section):
     hold_seconds: int = Field(900, description="A placed order that is not confirmed within this time expires.", ge=1)
     hold_grace_seconds: float = Field(
         60.0,
-        description="How much longer it is held if money is on its way: so long its provider has to say what came of"
-        " that.",
+        description="How much longer it is held while money is on its way, so that its provider can report the "
+        "outcome.",
         ge=0,
         le=3_600,
     )

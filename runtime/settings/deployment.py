@@ -64,15 +64,15 @@ class Deployment(Section):
 
     stop_seconds: int = Field(
         25,
-        description="How long a process may take to end after SIGTERM; what is not done by then is cut. Make it a few"
-        " seconds less than a supervisor waits before SIGKILL (Kubernetes: 30 s).",
+        description="How long a process may take to stop after SIGTERM; what is unfinished by then is cut off. Make it"
+        " a few seconds less than a supervisor waits before SIGKILL (Kubernetes: 30 s).",
         ge=3,
         le=3_600,
     )
     stop_notice_seconds: int = Field(
         0,
-        description="For how long of this a gateway serves on as before, while `/health/ready` answers 503: as long as"
-        " load balancers take to notice.",
+        description="How much of this time a gateway keeps serving while `/health/ready` answers 503: as long as load "
+        "balancers take to notice.",
         ge=0,
     )
 
@@ -84,8 +84,8 @@ class Deployment(Section):
     )
     worker_metrics_port: int | None = Field(
         None,
-        description="Port that serves `/metrics` of worker and background processes, for machines and containers"
-        " without a gateway; where there is one, its port has theirs as well.",
+        description="Port that serves `/metrics` of worker and background processes, for machines and containers "
+        "without a gateway; where there is one, its port serves theirs too.",
         ge=1,
         le=65535,
     )

@@ -58,14 +58,12 @@ class Identity(Section):
     registrations_max_per_address: int = Field(20, description="Registrations from one address.", ge=1)
     resets_max_per_address: int = Field(20, description="Requests for a password reset from one address.", ge=1)
     guest_orders_max_per_address: int = Field(200, description="Guests' orders from one address.", ge=1)
-    gift_cards_max_per_address: int = Field(
-        50, description="Codes of gift cards from one address that are no good.", ge=1
-    )
+    gift_cards_max_per_address: int = Field(50, description="Invalid gift card codes from one address.", ge=1)
     gift_card_mails_max_per_card: int = Field(
-        3, description="Times that staff have the code of one gift card mailed again to who bought it.", ge=1
+        3, description="Times that staff can have a gift card's code mailed to its buyer again.", ge=1
     )
     promotion_codes_max_per_address: int = Field(
-        50, description="Requests from one address with a code of a promotion that is no good.", ge=1
+        50, description="Requests from one address with an invalid promotion code.", ge=1
     )
     guest_mails_max_per_address: int = Field(
         60, description="Orders that guests confirm or cancel from one address; each is answered by mail.", ge=1

@@ -23,7 +23,7 @@ class Log(Section):
     )
     log_archive_after_days: float = Field(
         0.0,
-        description="Days after which events are to be archived: `tidegate archive` takes them without `--older-than`,"
-        " and an alert says when it has not been done. 0: never.",
+        description="Days after which events are to be archived: the default of `tidegate archive --older-than`, and "
+        "an alert fires when it has not been done. 0: never.",
         ge=0,
     )

@@ -20,23 +20,23 @@ class Payments(Section):
     )
     payment_timeout_seconds: float = Field(
         20.0,
-        description="Longest wait for a provider's answer; after it nobody knows what came of the request, and it is"
-        " made again.",
+        description="Longest wait for a provider's answer; after it the outcome of the request is unknown, and it is "
+        "repeated.",
         gt=0,
         le=60,
     )
     payment_ask_seconds: float = Field(
         300.0,
-        description="How long something may be pending before its provider is asked; after that, each time twice as"
-        " long.",
+        description="How long something may be pending before its provider is asked; after that, twice as long each "
+        "time.",
         gt=0,
     )
     payment_ask_max_seconds: float = Field(
-        3_600.0, description="Longest wait between two times that a provider is asked about a payment.", gt=0
+        3_600.0, description="Longest interval between two questions to a provider about a payment.", gt=0
     )
     sandbox_port: int = Field(
         8010,
-        description="Port on 127.0.0.1 where the sandbox listens. Unless it is set, `tidegate up` takes any free one.",
+        description="Port on 127.0.0.1 where the sandbox listens. Unset: `tidegate up` takes any free one.",
         ge=1,
         le=65535,
     )

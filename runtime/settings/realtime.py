@@ -10,9 +10,8 @@ class Realtime(Section):
 
     socket_max_connections: int = Field(
         2_000,
-        description="WebSockets in one gateway process; beyond it they are closed with 1013. At most an eighth may be"
-        " unauthenticated, five eighths customers' and two eighths guests' (counted among the customers'); a quarter"
-        " is left to staff.",
+        description="WebSockets in one gateway process; beyond it they are closed with 1013. At most an eighth may be "
+        "unauthenticated, five eighths customers', of which two eighths guests'; a quarter is reserved for staff.",
         ge=1,
     )
     socket_max_per_principal: int = Field(
@@ -54,8 +53,8 @@ class Realtime(Section):
     )
     socket_close_seconds: float = Field(
         5.0,
-        description="Over how long a gateway that ends closes its sockets and event streams (1012), so that their"
-        " clients do not all come back at once; few of them take less.",
+        description="How long a stopping gateway takes to close its sockets and event streams (1012), so that their "
+        "clients do not all reconnect at once; if there are few, it takes less.",
         ge=0,
     )
     socket_messages_per_second: float = Field(

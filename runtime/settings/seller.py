@@ -16,8 +16,7 @@ class Seller(Section):
 
     seller_name: _Line = Field(
         "Tidegate",
-        description="The seller's name on invoices. An invoice that is drawn up keeps what it says, whatever is set"
-        " later.",
+        description="The seller's name on invoices. Invoices already issued do not change when this does.",
     )
     seller_address: Annotated[tuple[_Line, ...], NoDecode] = Field(
         (),

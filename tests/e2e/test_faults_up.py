@@ -141,10 +141,10 @@ def _kill_in_turn(up: Up, trickle: Trickle, names: Sequence[str]) -> None:
     for name in names:
         pid = up.pid(name)
         assert pid is not None
-        seen = up.output.count(f"{name.capitalize()} ended by itself (SIGKILL); it is back after")
+        seen = up.output.count(f"{name.capitalize()} exited unexpectedly (SIGKILL); it is back after")
         begun = time.monotonic()
         os.kill(pid, signal.SIGKILL)
-        up.wait_for_more(f"{name.capitalize()} ended by itself (SIGKILL); it is back after", seen)
+        up.wait_for_more(f"{name.capitalize()} exited unexpectedly (SIGKILL); it is back after", seen)
         trickle.goes_on()
         took = time.monotonic() - begun
         print(f"{name}: back, and orders accepted, after {took:.1f} s")  # noqa: T201 - shown by `pytest -rP`
@@ -197,7 +197,7 @@ def test_everything_killed_at_once_comes_back_and_nothing_is_lost(home: Path) ->
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
         for name in names:
-            up.wait_for(f"{name.capitalize()} ended by itself (SIGKILL); it is back after")
+            up.wait_for(f"{name.capitalize()} exited unexpectedly (SIGKILL); it is back after")
         trickle.goes_on()
     _nothing_is_lost(up, trickle)
 
@@ -216,7 +216,7 @@ def test_a_rolling_restart_refuses_no_request(home: Path, gateways: int) -> None
             assert not {up.pid(name) for name in names} & {None, *before}
             for trickle in trickles:
                 trickle.goes_on()
-        assert "ended by itself" not in up.output
+        assert "exited unexpectedly" not in up.output
     sent_again = sum((trickle.sent_again for trickle in trickles), Counter())
     accepted = sum(len(trickle.accepted) for trickle in trickles)
     print(f"{accepted} orders accepted, sent again by status: {dict(sent_again)}")  # noqa: T201 - shown by `pytest -rP`

@@ -176,7 +176,7 @@ async def test_the_cli_takes_the_same_options_as_the_request(system: System, tmp
     )
     done = system.tidegate("import", str(file), *mapped, "--currency", "EUR", "--dry-run")
     assert done.returncode == 1
-    assert "say which it is" in " ".join(done.stdout.replace("\u2502", " ").split())
+    assert "say whether decimals use" in " ".join(done.stdout.replace("\u2502", " ").split())
 
 
 @pytest.mark.parametrize(

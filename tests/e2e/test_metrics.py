@@ -57,7 +57,7 @@ async def test_commands_are_counted_from_acceptance_to_outcome(shop: Shop) -> No
     assert moved("tidegate_revenue_minor_total", currency="GBP") == moved("tidegate_revenue_minor_total") == 500
     phases = {phase: moved("tidegate_batch_phase_seconds_count", phase=phase) for phase in get_args(Phase)}
     assert phases["publish"] == 3
-    assert phases["commit"] <= 3, "a small batch commits with what it writes"
+    assert phases["commit"] <= 3, "a small batch commits with its write"
     assert all(phases[phase] >= 3 for phase in ("load", "decide", "write"))
     assert moved("tidegate_event_counter_wait_seconds_count") >= phases["commit"]
 

@@ -91,11 +91,11 @@ async def test_a_bank_that_asks_for_a_step_is_answered(till: Till) -> None:
     book, visitor = await till.opened()
     async with visitor as buyer:
         await buyer.page.get_by_role("button", name="another step").click()
-        await buyer.page.get_by_role("button", name="No, it is not me").click()
+        await buyer.page.get_by_role("button", name="No, it is not").click()
         await expect(buyer.page.get_by_role("status")).to_contain_text("declined")
         await buyer.page.get_by_role("button", name="another step").click()
         assert await till.told(book) == Amounts(charge_pending=1_000)
-        await buyer.page.get_by_role("button", name="Yes, it is me").click()
+        await buyer.page.get_by_role("button", name="Yes, it is").click()
         await buyer.page.wait_for_url(till.shop.url)
     assert await till.told(book) == Amounts(charged=1_000)
 
@@ -120,7 +120,7 @@ async def test_a_step_asked_of_a_given_card_is_taken_on_the_page(till: Till) -> 
     visitor = till.chromium.visitor(till.sandbox.url, book.action_url.value.removeprefix(till.sandbox.url))
     visitor.may_go_to(till.shop.url)
     async with visitor as buyer:
-        await buyer.page.get_by_role("button", name="Yes, it is me").click()
+        await buyer.page.get_by_role("button", name="Yes, it is").click()
         await buyer.page.wait_for_url(till.shop.url)
     assert await till.told(book) == Amounts(charged=1_000)
 

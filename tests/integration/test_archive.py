@@ -73,7 +73,7 @@ async def test_commands_follow_their_events(closet: Closet) -> None:
 async def test_commands_whose_requests_may_be_repeated_stay(closet: Closet) -> None:
     moved = await closet.put_away(asked(before_seq=10**6, young=timedelta(days=365 * 30)))
     assert moved.of(COMMANDS) == []
-    assert "repeated requests may still be about its commands" in moved.stopped_because[1]
+    assert "requests about it may still be repeateds commands" in moved.stopped_because[1]
 
 
 async def _too_late(closet: Closet) -> None:
@@ -137,7 +137,7 @@ async def test_only_what_is_asked_goes(closet: Closet) -> None:
     assert moved.of(EVENTS) == []
     assert "repeated requests" in moved.stopped_because[0]
     moved = await closet.put_away()
-    assert "the log is not beyond it yet" in moved.stopped_because[0]
+    assert "the log has not passed it yet" in moved.stopped_because[0]
 
 
 async def test_a_dry_run_changes_nothing(closet: Closet) -> None:

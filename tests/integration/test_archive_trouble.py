@@ -116,9 +116,9 @@ async def test_another_shop_keeps_its_archive_elsewhere(closet: Closet) -> None:
     (manifest,) = files.manifests(closet.folder, "events")
     path = closet.folder / (manifest.file + ".manifest.json")
     path.write_text(path.read_text().replace(str(manifest.log), str(uuid4())))
-    with pytest.raises(BadArchive, match="of another log"):
+    with pytest.raises(BadArchive, match="belongs to another log"):
         await closet.put_away()
-    with pytest.raises(BadArchive, match="of another log"):
+    with pytest.raises(BadArchive, match="belongs to another log"):
         await closet.verified(archive=closet.folder)
 
 

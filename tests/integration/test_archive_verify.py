@@ -167,7 +167,7 @@ async def test_the_commands_say_what_they_found(closet: Closet) -> None:
         _tidegate, closet, "archive", "--dry-run", "--to", str(closet.folder), "--before-seq", "9"
     )
     assert done.returncode == 0, done.stderr
-    assert "repeated requests may still be about it" in done.stdout
+    assert "requests about it may still be repeated" in done.stdout
     assert (await asyncio.to_thread(_tidegate, closet, "archive", "--to", str(closet.folder))).returncode == 2
     await closet.put_away()
     first_seq = await closet.first_seq()

@@ -160,7 +160,7 @@ def test_a_server_that_ends_is_restarted(name: str, request: pytest.FixtureReque
     eventually("its end", lambda: server.ended_by_itself is not None, within_seconds=10)
     _look_until_back(keeper, said)
     (line,) = said
-    assert line.startswith(f"{server.title} ended by itself (SIGKILL); it is back after ")
+    assert line.startswith(f"{server.title} exited unexpectedly (SIGKILL); it is back after ")
     assert server.pid != before
     server.stop()
     keeper.look()

@@ -95,7 +95,7 @@ def test_an_ended_thing_is_launched_and_announced_when_it_is_up() -> None:
     assert watch.said == []
     thing.up = True
     watch.look(after=0.5)
-    assert watch.said == ["Thing ended by itself (SIGKILL); it is back after 1.5 s."]
+    assert watch.said == ["Thing exited unexpectedly (SIGKILL); it is back after 1.5 s."]
     watch.look(after=1)
     assert thing.launched == 1
 
@@ -140,7 +140,7 @@ def test_a_thing_that_does_not_come_up_in_time_counts_as_ended() -> None:
     assert (thing.killed, thing.launched) == (2, 2)
     thing.up = True
     watch.look()
-    assert watch.said[0].startswith("Thing ended by itself (not up within 30 s)")
+    assert watch.said[0].startswith("Thing exited unexpectedly (not up within 30 s)")
 
 
 def test_one_that_is_down_holds_up_no_other() -> None:
@@ -151,4 +151,4 @@ def test_one_that_is_down_holds_up_no_other() -> None:
     watch.look()
     quick.up = True
     watch.look()
-    assert watch.said == ["Quick ended by itself (SIGKILL); it is back after 0.0 s."]
+    assert watch.said == ["Quick exited unexpectedly (SIGKILL); it is back after 0.0 s."]

@@ -53,7 +53,7 @@ async def test_columns_are_mapped_with_their_units() -> None:
 @pytest.mark.parametrize(
     ("left_out", "column", "sentence"),
     [
-        ("decimal", "Preis", "say which it is"),
+        ("decimal", "Preis", "say whether"),
         ("currency", "Preis", "has no currency"),
         ("weight_unit", "Gewicht", "has no unit"),
     ],

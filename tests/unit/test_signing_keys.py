@@ -242,7 +242,7 @@ class TestRotate:
         result = CliRunner().invoke(keys_command, ["rotate"])
         assert (result.exit_code, result.output) == (
             1,
-            "Error: set TIDEGATE_SIGNING_KEYS to the file for the keys\n",
+            "Error: set TIDEGATE_SIGNING_KEYS to the file that is to hold the keys\n",
         )
 
     def test_a_file_of_something_else_is_left_alone(self, path: Path) -> None:

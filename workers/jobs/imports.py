@@ -141,7 +141,7 @@ async def _sheet(params: Params, upload: Upload, tools: Tools) -> tuple[Header |
                     sheet.survey(record.line, record.cells)
         except TooMuchToRemember:
             most = f"{tools.config.import_products_max:,}"
-            raise JobFailed("too_many_products", f"With a preset a file has at most {most} products.") from None
+            raise JobFailed("too_many_products", f"With a preset, a file may have at most {most} products.") from None
     return header, sheet
 
 

@@ -43,7 +43,7 @@ class JobFailed(Exception):
 
 def upload_incomplete() -> JobFailed:
     """The failure of a job whose upload is incomplete: the rest would mean something else."""
-    return JobFailed("upload_incomplete", "A part of the file is gone; send it again.")
+    return JobFailed("upload_incomplete", "Part of the file is missing; send it again.")
 
 
 def job(kind: str) -> Callable[[_Run], _Run]:

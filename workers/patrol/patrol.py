@@ -204,7 +204,7 @@ class Patrol:
             for table, count in Counts(row.table for row in by_hand).items():
                 VERIFY_WRITTEN_BY_HAND.labels(table).inc(count)
             shown = ", ".join(f"{row.table} {row.key}" for row in by_hand[:_SHOWN_MAX])
-            _log.warning("written_by_hand: looked at %d rows that no batch wrote: %s", len(by_hand), shown)
+            _log.warning("written_by_hand: checked %d rows that no batch wrote: %s", len(by_hand), shown)
         for row, problem in found.looked.differences:
             self._alarm(row.table, row.key, problem)
         named = {tuple(each.row) for each in found.looked.differences}

@@ -86,7 +86,7 @@ async def _true(provider: TaxProvider, asked: _Asked) -> TaxAnswer:
     """The provider's answer. Raises Untrue, and what `TaxProvider` raises."""
     answer = await provider.estimate(asked.question, asked.key)
     if (wrong := untrue(asked.question, answer)) is not None:
-        raise Untrue(f"{provider.name} answered what cannot be true: {wrong}")
+        raise Untrue(f"{provider.name} gave an implausible answer: {wrong}")
     return answer
 
 

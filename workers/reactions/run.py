@@ -51,7 +51,7 @@ class Runner:
             async with self._leases.keeping(held.name, held.token, asked_at):
                 return await _Run(self._pool, self._positions, reaction, held).go()
         except LeaseLost:
-            _log.info("reaction %s is in other hands", reaction.name)
+            _log.info("reaction %s has been taken over", reaction.name)
             return False
 
 
@@ -146,7 +146,7 @@ class _Run:
         retry_seconds = None if isinstance(error, GiveUp) else self._reaction.retry_seconds(failure)
         await self._tell(record, failure)
         if retry_seconds is None:
-            _log.warning("reaction %s gave up event %d: %s", self._reaction.name, record.seq, said)
+            _log.warning("reaction %s gave up on event %d: %s", self._reaction.name, record.seq, said)
             self._held = await self._positions.dead_letter(self._held, record.seq, said)
             REACTION_DEAD_LETTERS.labels(self._kind).inc()
             return True
@@ -166,7 +166,7 @@ class _Run:
         try:
             await self._reaction.failed(record, failure)
         except Exception:
-            _log.exception("reaction %s could not be told of its failure", self._reaction.name)
+            _log.exception("the failure of reaction %s could not be recorded", self._reaction.name)
 
 
 def _ids(records: Sequence[EventRecord]) -> dict[str, object]:

@@ -66,7 +66,7 @@ class Supervisor:
                 for name in await self._positions.due(self._reactions):
                     await kick(self._broker, REACT_TASK, name)
         except DATABASE_TROUBLE as error:
-            _log.warning("reactions not tended, Postgres is away (%s)", type(error).__name__)
+            _log.warning("not tending reactions: Postgres is unavailable (%s)", type(error).__name__)
 
     async def react(self, name: str) -> None:
         """Runs the reaction for a while; requests it again if there is more to do."""
@@ -80,7 +80,7 @@ class Supervisor:
             if reaction is not None and await self._run(reaction):
                 await kick(self._broker, REACT_TASK, name)
         except DATABASE_TROUBLE as error:
-            _log.warning("reaction %s waits, Postgres is away (%s)", name, type(error).__name__)
+            _log.warning("reaction %s is waiting: Postgres is unavailable (%s)", name, type(error).__name__)
         finally:
             self._many -= is_one_of_many
 
@@ -103,7 +103,7 @@ class Supervisor:
                 except DATABASE_TROUBLE:
                     raise
                 except Exception:
-                    _log.exception("%s does not say which reactions it has; those of before go on", source)
+                    _log.exception("%s does not say which reactions it has; keeping the previous ones", source)
             reactions = {reaction.name: reaction for found in self._found.values() for reaction in found}
             is_news = _known(reactions.values()) != _known(self._reactions.values())
             # Postgres may be new, or restored to a time before one of these reactions existed.

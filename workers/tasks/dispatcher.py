@@ -98,7 +98,7 @@ class Lane:
             except DATABASE_TROUBLE as error:
                 _log.warning("not looking for %s: Postgres is unavailable (%s)", self._name, type(error).__name__)
             except Exception:
-                _log.exception("no look for %s", self._name)
+                _log.exception("looking for %s failed", self._name)
             await asyncio.sleep(LOOK_INTERVAL_SECONDS)
 
 
@@ -132,7 +132,7 @@ class Dispatcher:
             try:
                 await self._lanes[0].unblock()
             except DATABASE_TROUBLE as error:
-                _log.warning("no task unblocked: Postgres is unavailable (%s)", type(error).__name__)
+                _log.warning("not unblocking tasks: Postgres is unavailable (%s)", type(error).__name__)
 
 
 _TYPES: Final = scheduling_types() | {TaskRetried.type}

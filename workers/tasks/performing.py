@@ -94,7 +94,7 @@ class Performer:
             async with self._leases.keeping(task.id, task.token, claimed_at, tools.on_renewal):
                 end = await self._run(task, tools)
         except LeaseLost:
-            _log.warning("%s task %s is in other hands", task.kind, task.id)
+            _log.warning("%s task %s has been taken over", task.kind, task.id)
         except asyncio.CancelledError:
             end = "broken off"
             with suppress(LeaseLost, *DATABASE_TROUBLE):
@@ -181,7 +181,9 @@ class Performer:
 
     async def _give_up(self, task: Task, tools: TaskTools, error: Exception) -> str:
         """Ends a task that has failed too often: posts its kind's final command, or marks the task dead."""
-        _log.error("%s task %s failed %d times and is given up", task.kind, task.id, task.attempts, exc_info=error)
+        _log.error(
+            "%s task %s failed %d times and has been given up", task.kind, task.id, task.attempts, exc_info=error
+        )
         give_up = KINDS[task.kind].give_up
         key = await self._unused_key(task)
         if give_up is not None and key is not None:

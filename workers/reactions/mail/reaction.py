@@ -149,7 +149,7 @@ class Mail(Reaction):
         if order_id is None or not active:
             return None
         if code_hash != code.code_hash:
-            raise GiveUp(f"the code of the gift card {event.card_id} is of another key")
+            raise GiveUp(f"the code of the gift card {event.card_id} belongs to another key")
         customer_id = await self._pool.fetchval(_BUYER, order_id)
         if customer_id is None:
             raise GiveUp(f"there is no order {order_id}")
