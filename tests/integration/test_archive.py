@@ -73,7 +73,7 @@ async def test_commands_follow_their_events(closet: Closet) -> None:
 async def test_commands_whose_requests_may_be_repeated_stay(closet: Closet) -> None:
     moved = await closet.put_away(asked(before_seq=10**6, young=timedelta(days=365 * 30)))
     assert moved.of(COMMANDS) == []
-    assert "requests about it may still be repeateds commands" in moved.stopped_because[1]
+    assert "requests about its commands may still be repeated" in moved.stopped_because[1]
 
 
 async def _too_late(closet: Closet) -> None:
@@ -108,9 +108,9 @@ async def _difference(closet: Closet) -> None:
 @pytest.mark.parametrize(
     ("prepare", "archived", "because"),
     [
-        (_too_late, 0, "verified the log up to seq 0"),
-        (_verified_to, 1, "verified the log up to seq 13"),
-        (_reaction, 1, "the reaction `webhook:x` has come to seq 13"),
+        (_too_late, 0, "verified the log only up to seq 0"),
+        (_verified_to, 1, "verified the log only up to seq 13"),
+        (_reaction, 1, "the reaction `webhook:x` has only reached seq 13"),
         (_task, 1, "the report task .* of seq 14 is not done"),
         (_difference, 0, "1 rows differ from the log"),
     ],
@@ -135,7 +135,7 @@ async def test_only_what_is_asked_goes(closet: Closet) -> None:
     assert [each.end for each in moved.of(EVENTS)] == [2 * EACH + 1, 3 * EACH + 1]
     moved = await closet.put_away(asked(before_seq=10**6, young=hour))
     assert moved.of(EVENTS) == []
-    assert "repeated requests" in moved.stopped_because[0]
+    assert "still be repeated" in moved.stopped_because[0]
     moved = await closet.put_away()
     assert "the log has not passed it yet" in moved.stopped_because[0]
 

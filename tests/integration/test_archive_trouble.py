@@ -169,6 +169,6 @@ async def test_a_webhook_rewound_while_archiving_keeps_the_partition(closet: Clo
             with ThreadPoolExecutor() as thread:
                 thread.submit(asyncio.run, goes_back()).result()
 
-    with pytest.raises(HeldBack, match="`webhook:x` has come to seq 3"):
+    with pytest.raises(HeldBack, match="`webhook:x` has only reached seq 3"):
         await closet.put_away(step=step)
     assert await closet.first_seq() == 1
