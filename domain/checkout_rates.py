@@ -85,7 +85,7 @@ def _record(shop: Shop, command: RecordRates, context: Context) -> Decision:
     if isinstance(checkout, Rejection):
         return checkout
     if command.ask != checkout.rate_asks:
-        return Rejection("checkout_changed", "Something else was asked meanwhile.")
+        return Rejection("checkout_changed", "A newer question has been asked since.")
     return (CheckoutRatesAnswered(checkout.id, checkout.customer_id, command.ask, command.answer),)
 
 

@@ -24,7 +24,7 @@ class Tasks(Section):
     )
     rate_concurrency: int = Field(
         16,
-        description="Of those, calls to providers of delivery rates at once, in addition: taxes do not wait for them.",
+        description="Calls to delivery providers running at once in addition, so that taxes do not wait for them.",
         ge=1,
         le=1_000,
     )

@@ -15,8 +15,8 @@ class Delivering(Section):
 
     delivery_provider: str | None = Field(
         None,
-        description="Who says what the live methods of the shop's terms cost: `remote`, a service of the shop's own."
-        " Unset: nobody, and they cannot be had. All processes need the same.",
+        description="Who sets the prices of live delivery methods: `remote`, a service of the shop's own. Unset: "
+        "nobody, and they are not available. Must be the same for all processes.",
     )
     delivery_url: str | None = Field(None, description="Where `remote` is asked for rates.")
     delivery_secret: SecretStr | None = Field(None, description="Bearer token that `remote` is asked with.")
@@ -25,8 +25,8 @@ class Delivering(Section):
     )
     delivery_rate_seconds: int = Field(
         900,
-        description="Longest time that a live rate is good for, whatever its provider says; after it, it is asked for"
-        " again.",
+        description="Longest time that a live rate is valid, whatever its provider says; after it, it is requested "
+        "again.",
         ge=RATE_LEAST_SECONDS,
         le=86_400,
     )
