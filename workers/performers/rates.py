@@ -60,7 +60,7 @@ async def _ask(task: Task, tools: TaskTools) -> RecordRates | None:
     if wrong is None and answer.expires_at is not None and answer.expires_at < _from_now(RATE_LEAST_SECONDS):
         wrong = f"it expires at {answer.expires_at}, before anybody could order"
     if wrong is not None:
-        raise Untrue(f"{asked.question.provider} answered what cannot be true: {wrong}")
+        raise Untrue(f"{asked.question.provider} gave an implausible answer: {wrong}")
     latest = _from_now(longest)
     expires_at = latest if answer.expires_at is None else min(answer.expires_at, latest)
     return asked.command(msgspec.structs.replace(answer, expires_at=expires_at))
