@@ -23,7 +23,8 @@ from redis.asyncio import Redis
 from runtime.database import asyncpg_dsn
 from tests import servers
 from tests.integration.shopfloor import Shopfloor
-from tests.past import MAILBOXES, Writer
+from tests.past import MAILBOXES
+from tests.past.writer import Writer
 from tests.releases.recorder import Recorder
 from tests.releases.replay import Replay, prepare
 from tests.releases.wire import Recording
