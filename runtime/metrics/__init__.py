@@ -56,6 +56,7 @@ from runtime.metrics.http import (
 )
 from runtime.metrics.money import (
     CHECKOUTS_OPEN,
+    DELIVERY_CALL_SECONDS,
     PAYMENTS_ORPHANED,
     PAYMENTS_ORPHANED_OLDEST_SECONDS,
     PAYMENTS_PENDING,
@@ -122,6 +123,7 @@ __all__ = [
     "CONNECTIONS_REFUSED",
     "CPU_SECONDS",
     "DEAD_LETTERS",
+    "DELIVERY_CALL_SECONDS",
     "EVENT_COUNTER_WAIT_SECONDS",
     "FEED_BROADCAST_SECONDS",
     "FEED_BYTES",

@@ -57,3 +57,10 @@ TAX_CALL_SECONDS = ClosedHistogram(
     ["provider", "operation", "result"],
     buckets=_CALL_BUCKETS,
 ).allow(operation=("estimate", *TAX_ACTS), result=_CALL_RESULTS)
+DELIVERY_CALL_SECONDS = ClosedHistogram(
+    "tidegate_delivery_call_seconds",
+    "Calls to delivery providers, by result: `answered`; `refused`: it does not deliver there; `unknown`: no answer;"
+    " `failed`: the answer was implausible or could not be read.",
+    ["provider", "operation", "result"],
+    buckets=_CALL_BUCKETS,
+).allow(operation=("rates",), result=_CALL_RESULTS)

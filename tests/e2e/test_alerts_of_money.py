@@ -1,8 +1,10 @@
 """The alerts about money fire in a real system whose fault is provoked, as a real Prometheus sees it, and not before: a
-provider that is gone, buyers who paid for nothing, webhooks that nobody signed, taxes that nobody computes."""
+provider that is gone, buyers who paid for nothing, webhooks that nobody signed, taxes that nobody computes, deliveries
+that nobody prices."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 import aiohttp
 import asyncpg
@@ -28,6 +30,8 @@ SETTINGS: Final = {
     "TIDEGATE_TASK_RETRY_MAX_SECONDS": "1",
     "TIDEGATE_TAX_PROVIDER": "remote",
     "TIDEGATE_TAX_SECRET": SECRET,
+    "TIDEGATE_DELIVERY_PROVIDER": "remote",
+    "TIDEGATE_DELIVERY_SECRET": SECRET,
 }
 
 # What has to last for half an hour, and may do so for seconds when a test has no more.
@@ -42,7 +46,8 @@ class Watched(NamedTuple):
 @pytest_asyncio.fixture(scope="module")
 async def watched() -> AsyncIterator[Watched]:
     nowhere = f"http://127.0.0.1:{free_port()}"
-    with System({**SETTINGS, "TIDEGATE_TAX_URL": nowhere}, sandbox=True) as system:
+    urls = {"TIDEGATE_TAX_URL": nowhere, "TIDEGATE_DELIVERY_URL": nowhere}
+    with System({**SETTINGS, **urls}, sandbox=True) as system:
         database = await asyncpg.connect(asyncpg_dsn(system.postgres.url))
         async with (
             aiohttp.ClientSession() as http,
@@ -63,6 +68,12 @@ async def _ordered(shop: Shop) -> tuple[Client, str]:
     customer = shop.customer()
     order = await customer.placed({await shop.product(on_hand=9): 1})
     return customer, order["id"]
+
+
+async def _cart(shop: Shop) -> dict[str, Any]:
+    """What a checkout to Leeds is opened with."""
+    address = {"name": "Ada Lovelace", "line1": "1 High Street", "city": "Leeds", "country": "GB"}
+    return {"lines": [{"sku": await shop.product(on_hand=9), "quantity": 1}], "address": address}
 
 
 async def _paid(shop: Shop) -> dict[str, Any]:
@@ -139,9 +150,23 @@ async def test_a_tax_provider_that_is_gone(watched: Watched) -> None:
     admin = shop.client("admin", "shop-admin")
     async with silent_until_now(watching, "TidegateTaxProviderFails"):
         (await admin.put("/terms/taxes", {"home": "GB"})).ok()
-        address = {"name": "Ada Lovelace", "line1": "1 High Street", "city": "Leeds", "country": "GB"}
-        said = {"lines": [{"sku": await shop.product(on_hand=9), "quantity": 1}], "address": address}
-        checkout = (await shop.customer().post("/checkouts", said)).ok(201)
+        checkout = (await shop.customer().post("/checkouts", await _cart(shop))).ok(201)
         assert [each["code"] for each in checkout["requirements"]] == ["taxes_pending"]
         await watching.fires("TidegateTaxProviderFails", provider="remote")
+    await shop.take_terms_back()
+
+
+async def test_a_delivery_provider_that_is_gone(watched: Watched) -> None:
+    """It is asked about whatever checkout somebody opens, but not for long about any one."""
+    shop, watching = watched
+    admin, cart = shop.client("admin", "shop-admin"), await _cart(shop)
+    async with silent_until_now(watching, "TidegateDeliveryProviderFails"):
+        (await admin.put(f"/terms/methods/{uuid4()}", {"name": "Van", "live": True})).ok()
+
+        async def is_noticed() -> bool:
+            assert (await shop.customer().post("/checkouts", cart)).ok(201)["delivery_options_pending"]
+            noticed = (await watching.firing()).get("TidegateDeliveryProviderFails", ())
+            return any(each["provider"] == "remote" for each in noticed)
+
+        await eventually_seen("TidegateDeliveryProviderFails", is_noticed, within_seconds=WITHIN_SECONDS)
     await shop.take_terms_back()

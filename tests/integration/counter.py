@@ -17,7 +17,7 @@ from domain.completion import CompleteCheckout
 from domain.ids import new_id, slot_of_id
 from domain.model import Actor, Wanted
 from gateway.views import checkouts as views
-from gateway.views.checkouts import CheckoutView
+from gateway.views.checkouts import CheckoutView, Found
 from gateway.views.quoting import Quoting
 from tests.integration.background import Background, until
 from tests.integration.shopfloor import ANN, STAFF, Shopfloor
@@ -105,10 +105,18 @@ class Counter:
 
     async def look(self, checkout_id: UUID) -> tuple[CheckoutView, AskRates | AskTaxes | None]:
         """What a gateway shows of the checkout, and what it has asked."""
+        found = await self._found(checkout_id)
+        return found.view, self._ours(found.asks)
+
+    async def all_asked(self, checkout_id: UUID) -> tuple[AskRates | AskTaxes, ...]:
+        """All that a gateway has asked of whomever, when somebody looks at the checkout."""
+        return (await self._found(checkout_id)).asks
+
+    async def _found(self, checkout_id: UUID) -> Found:
         async with self._engine.connect() as connection:
             found = await views.find(connection, self.quoting, ANN, checkout_id)
         assert found is not None
-        return found.view, self._ours(found.asks)
+        return found
 
     async def completes(self, checkout_id: UUID) -> AskRates | AskTaxes | None:
         """What a gateway has asked when somebody tries to complete the checkout."""

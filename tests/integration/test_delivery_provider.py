@@ -10,12 +10,16 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
+from pydantic import SecretStr
 
 from domain.checkout_rates import AskRates, RecordRates
+from domain.checkout_taxes import AskTaxes
 from domain.checkouts import CancelCheckout, ChangeCheckout
 from domain.model import Personal, Wanted
 from domain.quote.basket import LiveRate, RateAnswer
-from domain.terms import METHOD, StateTerms, part_name
+from domain.quote.terms.taxes import Taxes
+from domain.terms import METHOD, TAXES, StateTerms, part_name
 from runtime.service import ANSWER_MAX_BYTES
 from tests.integration.counter import AUSTIN, NET_MINOR, SECRET, Counter
 from tests.integration.delivering import POST, VAN, VAN_MINOR, depot, rate, says, weighs
@@ -23,6 +27,7 @@ from tests.integration.shopfloor import STAFF, Shopfloor
 from tests.receiver import Answer, Receiver, closes, hangs, succeeds_endlessly, talks_nonsense, with_status
 from workers.tasks.kinds import ESTIMATES, RATES
 
+_CALLS_COUNTED = "tidegate_delivery_call_seconds_count"
 _TOTAL_MINOR = NET_MINOR + VAN_MINOR
 
 
@@ -271,3 +276,33 @@ async def test_taxes_do_not_wait_for_a_delivery_provider_that_hangs(shop: Counte
     await shop.office.receiver.has(1)
     assert await shop.tasks.run_due(ESTIMATES) == 0, "none of its tasks is in the other lane"
     await lane.idle()
+
+
+async def test_taxes_are_asked_for_once_it_is_known_what_is_taxed(floor: Shopfloor, receiver: Receiver) -> None:
+    floor.tax_provider = "remote"
+    nowhere: dict[str, Any] = {"tax_url": "http://127.0.0.1:9", "tax_secret": SecretStr(SECRET)}
+    async with depot(floor, receiver, tax_provider="remote", **nowhere) as shop:
+        assert await shop.applied(StateTerms(TAXES, taxes=Taxes("US")), STAFF) == "applied"
+        checkout_id = await shop.opened(method_id=VAN.id)
+        assert await shop.lacking(checkout_id) == ["delivery_pending", "taxes_pending"]
+        assert [type(each) for each in await shop.all_asked(checkout_id)] == [AskRates]
+        await shop.asks(checkout_id)
+        assert await shop.all_asked(checkout_id) == ()
+        assert await shop.run() == 1
+        assert [type(each) for each in await shop.all_asked(checkout_id)] == [AskTaxes]
+
+
+async def test_calls_are_timed_by_what_came_of_them(shop: Counter) -> None:
+    def counted() -> dict[str, float]:
+        told = [each for family in REGISTRY.collect() for each in family.samples if each.name == _CALLS_COUNTED]
+        return {each.labels["result"]: each.value for each in told}
+
+    before = counted()
+    for answer in (says(rate(-1)), closes, with_status(422), weighs):
+        shop.office.answer = answer
+        await shop.answered()
+        await shop.floor.pool.execute(
+            "UPDATE tasks SET due_at = now() + interval '1 hour'"
+        )  # it is not called again meanwhile
+    grown = {result: value - before.get(result, 0) for result, value in counted().items()}
+    assert grown == {"failed": 1, "unknown": 1, "refused": 1, "answered": 1}

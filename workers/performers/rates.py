@@ -16,12 +16,22 @@ from domain.checkout_rates import RecordRates
 from domain.checkouts import OPEN, Checkout
 from domain.quote.basket import RateAnswer, RateQuestion
 from domain.quote.live_rates import untrue
+from runtime.delivering.provider import DeliveryProvider
+from runtime.delivering.registry import DELIVERY_PROVIDERS
+from runtime.metrics import DELIVERY_CALL_SECONDS
 from runtime.outside import Refused
 from runtime.settings.delivering import RATE_LEAST_SECONDS
-from workers.performers.calls import Untrue
+from workers.failures import Away
+from workers.performers.calls import Untrue, called
 from workers.tasks.entities import the
 from workers.tasks.kinds import RATES, TaskTools, performs
 from workers.tasks.queue import Task
+
+DELIVERY_CALL_SECONDS.allow(provider=DELIVERY_PROVIDERS)
+
+
+class Unanswered(Exception):
+    """The provider is away. That counts as an attempt."""
 
 
 class _Asked(NamedTuple):
@@ -51,19 +61,27 @@ async def _ask(task: Task, tools: TaskTools) -> RecordRates | None:
     asked = await _asked(task, tools)
     if asked is None:
         return None
-    provider, longest = tools.delivery_providers[asked.question.provider], tools.config.delivery_rate_seconds
+    provider = tools.delivery_providers[asked.question.provider]
     try:
-        answer = await provider.rates(asked.question, asked.key)
+        answer = await called(DELIVERY_CALL_SECONDS, provider.name, "rates", _true(provider, asked))
     except Refused:
         answer = RateAnswer()
+    except Away as unknown:
+        raise Unanswered(str(unknown)) from unknown
+    latest = _from_now(tools.config.delivery_rate_seconds)
+    expires_at = latest if answer.expires_at is None else min(answer.expires_at, latest)
+    return asked.command(msgspec.structs.replace(answer, expires_at=expires_at))
+
+
+async def _true(provider: DeliveryProvider, asked: _Asked) -> RateAnswer:
+    """What the provider answers. Raises Untrue, and what `DeliveryProvider` says."""
+    answer = await provider.rates(asked.question, asked.key)
     wrong = untrue(asked.question, answer)
     if wrong is None and answer.expires_at is not None and answer.expires_at < _from_now(RATE_LEAST_SECONDS):
         wrong = f"it expires at {answer.expires_at}, before anybody could order"
     if wrong is not None:
-        raise Untrue(f"{asked.question.provider} gave an implausible answer: {wrong}")
-    latest = _from_now(longest)
-    expires_at = latest if answer.expires_at is None else min(answer.expires_at, latest)
-    return asked.command(msgspec.structs.replace(answer, expires_at=expires_at))
+        raise Untrue(f"{provider.name} gave an implausible answer: {wrong}")
+    return answer
 
 
 async def _asked(task: Task, tools: TaskTools) -> _Asked | None:
