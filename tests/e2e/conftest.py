@@ -41,7 +41,7 @@ _STATED: Final = "SELECT name FROM terms WHERE num_nonnulls(taxes, method, promo
 
 
 # They read metrics again and again, of which there are more with every route and answer that other tests try.
-_IN_A_YOUNG_SHOP: Final = ("test_metrics.py", "test_ws_bounds.py", "test_metrics_feed.py")
+_IN_A_YOUNG_SHOP: Final = ("test_metrics.py", "test_metrics_feed.py", "test_ws_bounds.py", "test_api_payments.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
