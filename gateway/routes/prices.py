@@ -86,7 +86,7 @@ class ListedPricesBody(Body):
 @router.get(
     "/prices",
     response_model=BuyerPricesView,
-    responses={200: headers("ETag"), **NOT_MODIFIED, **problems(401, 422, 503)},
+    responses={200: headers("ETag"), **NOT_MODIFIED, **problems(401, 403, 422, 503)},
     openapi_extra={"parameters": [IF_NONE_MATCH]},
 )
 async def list_my_prices(

@@ -143,7 +143,7 @@ def test_prometheus_is_shown_to_every_pod_that_counts(role: str, setting: str) -
 
 
 def test_the_compose_file_has_a_port_for_the_metrics_of_every_role() -> None:
-    """Each on this machine alone, and a target of what prometheus.yml says of this file."""
+    """Each on this machine alone, and a target of what prometheus.yml says for this file."""
     published = []
     for role, setting in _METRICS_PORT_OF.items():
         service = services()[role]
@@ -153,7 +153,7 @@ def test_the_compose_file_has_a_port_for_the_metrics_of_every_role() -> None:
         (address,) = [port.rpartition(":")[0] for port in service.get("ports", []) if port.endswith(f":{served}")]
         published.append(address)
     text = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
-    (targets,) = re.findall(r"^ *# Of deploy/compose: +(\[.*\])$", text, re.MULTILINE)
+    (targets,) = re.findall(r"^ *# For deploy/compose: +(\[.*\])$", text, re.MULTILINE)
     assert yaml.safe_load(targets) == published
     assert all(address.startswith("127.0.0.1:") for address in published)
     assert len(set(published)) == len(published)
