@@ -65,7 +65,7 @@ def _ask(shop: Shop, command: AskRates, context: Context) -> Decision:
     checkout = open_one(shop, command.checkout_id, context)
     if isinstance(checkout, Rejection):
         return checkout
-    if command.ask != checkout.rate_asks + 1:
+    if command.ask != checkout.rate_asks + 1 or checkout.address is None:  # a place that was taken back stays so
         return (CheckoutUnchanged(checkout.id, checkout.customer_id),)
     provider = RateQuestion.opened(command.question).provider
     return (CheckoutRatesAsked(checkout.id, checkout.customer_id, provider, command.ask, command.question),)

@@ -23,16 +23,19 @@ class Reduction(NamedTuple):
     lowest_price_minor: int | None = None
 
 
-def reduction(tier: Tier, offer: Offer, basket: Basket, terms: Terms, history: Sequence[Priced]) -> Reduction:
-    """What a tier by a price list may be shown against. `history` is what the variant cost. Other lists for everybody
-    that were in force in those days count as well. Prices without the tax that they contain are shown against none."""
+def reduction(
+    tier: Tier, offer: Offer, basket: Basket, terms: Terms, history: Sequence[Priced], put_at: datetime | None
+) -> Reduction:
+    """What a tier by a price list may be shown against. `history` is what the variant cost, and `put_at` when its
+    prices on lists were last changed: what they were before is not known. Other lists for everybody, in force in
+    those days, count as well. Prices without the tax that they contain are shown against none."""
     price_list = None if tier.price_list_id is None else terms.price_lists.get(tier.price_list_id)
     own_minor = own_price(offer, basket.currency)
     if price_list is None or own_minor is None or tier.relieved_minor or tier.price_minor >= own_minor:
         return Reduction()
     began = price_list.starts_at
     lowest_minor = None if began is None else lowest_until(history, basket.currency, began)
-    if began is None or lowest_minor is None:
+    if began is None or lowest_minor is None or (put_at is not None and put_at > began):
         return Reduction(own_minor)
     return Reduction(own_minor, min([lowest_minor, *_listed_before(offer, basket, terms.price_lists, began)]))
 

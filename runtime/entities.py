@@ -38,6 +38,7 @@ from domain.terms import TermsPart
 from domain.webhooks import Webhook
 from runtime import tables
 from runtime.searched import searched_by
+from runtime.tables.payments import AMOUNTS
 
 
 class Guard(NamedTuple):
@@ -53,18 +54,25 @@ class Guard(NamedTuple):
 class EntityTable(NamedTuple):
     """A kind of state: its table (the first column is the key); the prefix of the events that change it; the column
     with the events' subject, if that is not the key; a function that computes the `derived` columns, which are not
-    fields; and its guard, if batches of other mailboxes depend on it. Private fields are not in the log."""
+    fields, and the names of those that are `compared` with the log too; and its guard, if batches of other mailboxes
+    depend on it. Private fields are not in the log."""
 
     state: type[Entity]
     table: Table
     events: str
     subject_column: str | None = None
     derived: Callable[[Any], Mapping[str, Any]] | None = None
+    compared: tuple[str, ...] = ()
     guard: Guard | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
         return self.state.__struct_fields__
+
+    @property
+    def proven(self) -> tuple[str, ...]:
+        """The columns that `verify` reads, besides `created_at` and `updated_at`."""
+        return (*self.fields, *self.compared)
 
     @property
     def private(self) -> Mapping[str, type[Private]]:
@@ -172,7 +180,13 @@ ENTITIES: Final[tuple[EntityTable, ...]] = (
     EntityTable(PromotionCode, tables.promotion_codes, "promotion_code.", guard=Guard(CODES, new_rows=False)),
     EntityTable(GiftCard, tables.gift_cards, "gift_card.", guard=Guard(GIFT_CARDS, ("active",), new_rows=False)),
     EntityTable(TermsPart, tables.terms, "terms.", guard=Guard(TERMS)),
-    EntityTable(Payment, tables.payments, "payment.", derived=_told_by),
+    EntityTable(
+        Payment,
+        tables.payments,
+        "payment.",
+        derived=_told_by,
+        compared=("status", "is_pending", *AMOUNTS),
+    ),
     EntityTable(Invoice, tables.invoices, "invoice."),
 )
 

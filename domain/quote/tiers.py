@@ -4,6 +4,7 @@ have not put anything in a basket yet.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -31,7 +32,7 @@ def tiers(offer: Offer, basket: Basket, terms: Terms, at: datetime) -> list[Tier
     quantity begins a new tier if its price or price list differs from that for fewer pieces."""
     taxing = None if terms.taxes is None else Taxing(terms.taxes, basket, at, provider=terms.tax_provider)
     pricing = Pricing(basket, {offer.sku: offer}, terms.price_lists, taxing, at)
-    quantities = {1, *(price.min_quantity for price in offer.prices if price.currency == basket.currency)}
+    quantities = {1, *_quantities(offer, basket, terms, at)}
     found: list[Tier] = []
     for quantity in sorted(quantities):
         parts, remarks = pricing.lines((Wanted(offer.sku, quantity),))
@@ -42,3 +43,11 @@ def tiers(offer: Offer, basket: Basket, terms: Terms, at: datetime) -> list[Tier
             if not found or tier[1:] != found[-1][1:]:
                 found.append(tier)
     return found or why
+
+
+def _quantities(offer: Offer, basket: Basket, terms: Terms, at: datetime) -> Iterator[int]:
+    """Where a price by a list that is for the buyer begins. The SKU's own prices are for one piece and more."""
+    for price in offer.prices:
+        price_list = None if price.price_list_id is None else terms.price_lists.get(price.price_list_id)
+        if price.currency == basket.currency and price_list is not None and price_list.is_for(basket, at):
+            yield price.min_quantity

@@ -24,7 +24,7 @@ from domain.quoting import buyer_at
 from domain.reductions import Reduction, reduction
 from gateway.views.quoting import Quoting, load_buyer, offers_of
 from gateway.web.rawjson import as_text
-from runtime.tables import variants
+from runtime.tables import sku_prices, variants
 
 
 class TierView(BaseModel):
@@ -55,10 +55,11 @@ class BuyerPricesView(BaseModel):
 
 
 class _Shown(msgspec.Struct):
-    """What a variant's own price is shown against."""
+    """What a variant's prices are shown against, and when those besides its own were last changed."""
 
     compare_at_minor: int | None
     history: tuple[Priced, ...]
+    put_at: datetime | None
 
 
 async def find(
@@ -76,7 +77,7 @@ async def find(
     shop = Shop(offers=await offers_of(connection, wanted))
     await load_buyer(connection, shop, terms, customer_id)
     rows = await connection.execute(_HISTORIES, {"skus": wanted})
-    shown = {sku: _Shown(compare_at, _histories.decode(history)) for sku, compare_at, history in rows}
+    shown = {sku: _Shown(compare_at, _histories.decode(history), put_at) for sku, compare_at, history, put_at in rows}
     to, at = None if country is None else Place(country), datetime.now(UTC)
     items = []
     for sku in wanted:
@@ -99,7 +100,7 @@ def _lacking(sku: str, code: str) -> BuyerPriceView:
 
 def _tier(tier: Tier, offer: Offer, buyer: Basket, terms: Terms, shown: _Shown) -> TierView:
     if tier.price_list_id is not None:
-        reduced = reduction(tier, offer, buyer, terms, shown.history)
+        reduced = reduction(tier, offer, buyer, terms, shown.history, shown.put_at)
     elif buyer.currency != offer.currency or tier.relieved_minor:
         reduced = Reduction()
     else:
@@ -114,7 +115,9 @@ def _tier(tier: Tier, offer: Offer, buyer: Basket, terms: Terms, shown: _Shown) 
     )
 
 
-_HISTORIES: Final = select(variants.c.sku, variants.c.compare_at_minor, as_text(variants.c.price_history)).where(
-    variants.c.sku == any_(bindparam("skus", type_=ARRAY(Text)))
+_HISTORIES: Final = (
+    select(variants.c.sku, variants.c.compare_at_minor, as_text(variants.c.price_history), sku_prices.c.updated_at)
+    .outerjoin(sku_prices, sku_prices.c.sku == variants.c.sku)
+    .where(variants.c.sku == any_(bindparam("skus", type_=ARRAY(Text))))
 )
 _histories: Final = msgspec.json.Decoder(tuple[Priced, ...])

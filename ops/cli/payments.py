@@ -68,9 +68,19 @@ def payments() -> None:
 @payments.command()
 @click.argument("provider")
 @click.option("--days", default=30.0, show_default=True, help="How far back to look, by when payments were created.")
-def reconcile(provider: str, days: float) -> None:
+@click.option(
+    "--settling",
+    default=5.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="Payments created in the last MINUTES are compared only if the provider tells of them: it may have listed its"
+    " ledger before they were made.",
+)
+def reconcile(provider: str, days: float, settling: float) -> None:
     """Compare the ledger of PROVIDER with ours. The exit code is 1 if they differ."""
-    found, compared = asyncio.run(compare(settings(), provider, timedelta(days=days)))
+    found, compared = asyncio.run(
+        compare(settings(), provider, timedelta(days=days), settling=timedelta(minutes=settling))
+    )
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for difference in found:
         console.print(f"✗ {difference}")
@@ -79,14 +89,17 @@ def reconcile(provider: str, days: float) -> None:
         raise SystemExit(_DIFFERENT_CODE)
 
 
-async def compare(config: Settings, name: str, ago: timedelta) -> tuple[list[str], int]:
-    """How the provider's ledger of the payments created since then differs from ours, and how many were compared."""
-    since = datetime.now(UTC) - ago
+async def compare(config: Settings, name: str, ago: timedelta, *, settling: timedelta) -> tuple[list[str], int]:
+    """How the provider's ledger of the payments created since then differs from ours, and how many were compared. Those
+    of the `settling` time before now are compared only if the provider tells of them."""
+    now = datetime.now(UTC)
     engine = create_engine(config.database_url, pool_size=1)
     try:
         async with Providers(config) as providers, engine.connect() as connection:
-            told = [report async for report in providers[name].history(since)]
-            ours = await _ours(connection, name, since, told)
+            if providers[name].capabilities.staff_report:
+                raise click.ClickException(f"{name} has no ledger of its own: staff report what was paid")
+            told = [report async for report in providers[name].history(now - ago)]
+            ours = await _ours(connection, name, now - ago, now - settling, told)
     except UnknownProvider:
         raise click.ClickException(f"{name} takes no payments here: see TIDEGATE_PAYMENT_PROVIDERS") from None
     finally:
@@ -105,13 +118,13 @@ async def compare(config: Settings, name: str, ago: timedelta) -> tuple[list[str
 
 
 async def _ours(
-    connection: AsyncConnection, provider: str, since: datetime, told: Iterable[Report]
+    connection: AsyncConnection, provider: str, since: datetime, until: datetime, told: Iterable[Report]
 ) -> Mapping[UUID, Kept]:
-    """Our payments by the provider, by their ids: those that were created since then, and whatever it told of."""
+    """Our payments by the provider, by their ids: those that were created in this time, and whatever it told of."""
     wanted = select(table.c.id, table.c.provider_reference, table.c.currency, table.c.entries).where(
         table.c.provider == provider,
         or_(
-            table.c.created_at >= since,
+            table.c.created_at.between(since, until),
             table.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))),
             table.c.provider_reference == any_(bindparam("names", type_=ARRAY(Text))),
         ),

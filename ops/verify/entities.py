@@ -89,7 +89,7 @@ def _filled() -> str:
 
 def _rows_of(entity_table: EntityTable) -> str:
     """All rows, each preceded by the subject of its events."""
-    columns = ", ".join((*entity_table.fields, "created_at", "updated_at"))
+    columns = ", ".join((*entity_table.proven, "created_at", "updated_at"))
     return (
         f"SELECT {entity_table.subject}::text AS told_under, {columns} FROM {entity_table.table.name}"  # noqa: S608 - names of ours
         f' ORDER BY {entity_table.subject}::text COLLATE "C", {entity_table.key}'

@@ -1,5 +1,5 @@
 """Every entity of `runtime/entities.py`, folded from its own events and compared with its rows, column by column.
-Secrets, which are not in the log, and columns that are not fields of the state are not compared.
+Secrets, which are not in the log, and derived columns that only help to search are not compared.
 """
 
 from __future__ import annotations
@@ -115,6 +115,10 @@ def compare_entities(
             continue
         said = _columns(entity_table, known.state, known.created_at, known.updated_at)
         found = _columns(entity_table, state, row["created_at"], row["updated_at"])
+        if entity_table.compared:
+            following = entity_table.following(known.state)
+            said |= {name: following[name] for name in entity_table.compared}
+            found |= {name: row[name] for name in entity_table.compared}
         if different := [name for name in said if found[name] != said[name]]:
             report.differ(
                 table,

@@ -105,10 +105,10 @@ async def test_what_is_shown_to_a_buyer_is_what_their_checkout_costs(shop: Shop,
 
 
 async def test_a_sale_is_shown_against_what_it_reduces(shop: Shop, admin: Client) -> None:
-    sku = await shop.product(10, price_minor=1000)
-    started = datetime.now(UTC)
-    path = await _list(admin, starts_at=started.isoformat())
+    sku, path = await shop.product(10, price_minor=1000), await _list(admin)
     (await admin.put(f"{path}/{sku}", {"prices": [{"currency": "GBP", "price_minor": 800}]})).ok()
+    started = datetime.now(UTC)
+    (await admin.put(path.removesuffix("/prices"), {"name": "Sale", "starts_at": started.isoformat()})).ok()
     (item,) = (await shop.anybody.get(f"/prices?sku={sku}")).ok()["items"]
     assert item == {
         "sku": sku,

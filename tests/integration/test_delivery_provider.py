@@ -93,6 +93,30 @@ async def test_the_log_does_not_say_where_anybody_lives(shop: Counter) -> None:
     await shop.floor.verified()
 
 
+async def test_a_question_that_comes_after_its_address_was_taken_back_is_not_asked(shop: Counter) -> None:
+    checkout_id = await shop.opened(method_id=VAN.id)
+    _, asked = await shop.look(checkout_id)
+    assert asked is not None
+    assert await shop.applied(ChangeCheckout(checkout_id, cleared=("address",))) == "applied"
+    assert await shop.applied(asked, STAFF) == "applied"
+    assert await shop.run() == 0
+    assert await shop.floor.pool.fetchval("SELECT rate_question FROM checkouts") is None
+    await shop.floor.verified()
+
+
+async def test_after_an_outage_nobody_asks_for_carts_that_have_long_been_left(shop: Counter) -> None:
+    checkout_id = await shop.opened(method_id=VAN.id)
+    await shop.asks(checkout_id)
+    await shop.floor.pool.execute("UPDATE tasks SET created_at = now() - interval '10 minutes'")
+    assert await shop.run() == 1
+    assert shop.office.heard == []
+    assert await shop.floor.pool.fetchval("SELECT count(*) FROM tasks") == 0
+    await shop.asks(checkout_id)
+    assert await shop.run() == 1
+    assert await shop.lacking(checkout_id) == [], "whoever still looks has them asked for again"
+    await shop.floor.verified()
+
+
 async def test_an_answer_counts_until_something_else_would_be_asked(shop: Counter) -> None:
     checkout_id = await shop.answered(method_id=VAN.id)
     moved = msgspec.structs.replace(AUSTIN, postal_code="78702")

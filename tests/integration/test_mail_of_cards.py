@@ -105,6 +105,17 @@ async def test_who_lost_the_mail_is_sent_the_same_code_again_and_the_log_says_wh
         assert not any(code in row[0] or "guest@example.com" in row[0] for row in said)
 
 
+async def test_staff_who_ask_for_the_mail_of_an_erased_buyer_cause_no_dead_letter(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor) as stage:
+        card_id, _ = await issued(floor, await confirmed(floor))
+        assert len(await sent(stage, server)) == 2, "the order's and the card's"
+        await floor.pool.execute("DELETE FROM accounts WHERE id = $1", ANN)
+        await floor.post(MailGiftCard(card_id), actor=STAFF)
+        await floor.drain()
+        assert len(await sent(stage, server)) == 2
+        assert await stage.dead_letters() == []
+
+
 async def test_only_the_first_mail_with_a_code_is_beyond_all_limits(floor: Shopfloor) -> None:
     async with MailServer() as server, mailing_to(server, floor, mails_max_per_recipient=2) as stage:
         card_id, _ = await issued(floor, await confirmed(floor))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
+from click import ClickException
 from click.testing import CliRunner
 
+from domain.orders import CancelOrder
 from domain.payments.amounts import Amounts
 from domain.payments.commands import (
     CapturePayment,
@@ -20,7 +22,7 @@ from domain.payments.commands import (
     ReportPayment,
     VoidPayment,
 )
-from ops.cli.payments import reconcile
+from ops.cli.payments import compare, reconcile
 from runtime.outside import Refused
 from runtime.payments.provider import Attempt, Report
 from runtime.payments.sandbox import Sandbox
@@ -82,6 +84,51 @@ async def test_a_payment_that_was_made_twice_at_the_provider_is_a_difference(
     assert f"{payment_id}: 2 payments at the provider, {named}, another" in ended.output
     more = f"{payment_id}: charged GBP 6.00 at the provider, GBP 3.00 here"
     assert (ended.exit_code, more in ended.output) == (1, charged_too)
+
+
+async def test_what_is_paid_while_the_provider_lists_its_ledger_is_no_difference(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = [await till.order(), await till.order()]
+    history = Sandbox.history
+
+    async def meanwhile(sandbox: Sandbox, since: datetime) -> AsyncIterator[Report]:
+        listed = [report async for report in history(sandbox, since)]
+        payment_id = await till.paid(orders.pop().order_id)
+        assert payment_id not in {report.payment_id for report in listed}
+        for report in listed:
+            yield report
+
+    monkeypatch.setattr(Sandbox, "history", meanwhile)
+    day, config = timedelta(days=1), till.tasks.config
+    assert await compare(config, "sandbox", day, settling=timedelta()) == ([], 0)
+    up_to_tomorrow = -day
+    (charged, *_), _ = await compare(config, "sandbox", day, settling=up_to_tomorrow)
+    assert "charged GBP 0.00 at the provider, GBP 3.00 here" in charged
+
+
+async def test_a_provider_whose_staff_report_has_no_ledger_to_reconcile(till: Till) -> None:
+    with pytest.raises(ClickException, match="invoice has no ledger of its own"):
+        await compare(till.tasks.config, "invoice", timedelta(days=1), settling=timedelta())
+
+
+async def test_a_payment_s_amounts_in_lists_and_the_end_of_its_order_are_verified(till: Till) -> None:
+    order = await till.order()
+    payment_id = await till.pays(order.order_id, method=None)
+    assert await till.applied(CancelOrder(order.order_id)) == "applied"
+    await till.run()
+    await till.verified()
+    pool = till.floor.pool
+    for spoil, mend in (
+        ("refunded_minor = refunded_minor + 1", "refunded_minor = refunded_minor - 1"),
+        ("is_pending = NOT is_pending", "is_pending = NOT is_pending"),
+        ("order_ended_at = NULL", "order_ended_at = now()"),
+    ):
+        await pool.execute(f"UPDATE payments SET {spoil}")
+        with pytest.raises(AssertionError, match=f"payments.*{payment_id}"):
+            await till.floor.verified()
+        await pool.execute(f"UPDATE payments SET {mend}")
+    await till.verified()
 
 
 async def test_after_a_webhook_that_tells_of_a_failure_another_payment_is_made_and_the_first_is_asked_about_once(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import pytest
 
+from domain.limits import PART_MAX_TAXES
 from domain.quote.places import Area
 from domain.quote.terms.taxes import Taxes, TaxPolicy, TaxRate
 from domain.terms import TAXES, StateTerms
@@ -92,7 +93,15 @@ async def test_nonsense_is_as_good_as_no_answer_and_a_refusal_is_an_answer(
         await floor.verified()
 
 
-@pytest.mark.parametrize("rates", [(), (TaxRate("VAT", Area("GB"), "standard", 2_000),)], ids=["none", "elsewhere"])
+@pytest.mark.parametrize(
+    "rates",
+    [
+        (),
+        (TaxRate("VAT", Area("GB"), "standard", 2_000),),
+        (TaxRate("Old", Area("US"), "standard", 1_000, ends_at=datetime(2020, 1, 1, tzinfo=UTC)),),
+    ],
+    ids=["none", "elsewhere", "ended"],
+)
 async def test_a_country_without_rates_is_not_taken_for_tax_free(
     floor: Shopfloor, receiver: Receiver, rates: tuple[TaxRate, ...]
 ) -> None:
@@ -100,6 +109,20 @@ async def test_a_country_without_rates_is_not_taken_for_tax_free(
         checkout_id = await _asked(shop, closes, *rates)
         await _waits(shop, 10 * _PATIENCE)
         assert await shop.lacking(checkout_id) == ["taxes_pending"]
+
+
+async def test_more_own_taxes_than_an_answer_may_have_leave_the_question_open(
+    floor: Shopfloor, receiver: Receiver
+) -> None:
+    many = [TaxRate(f"Levy {number}", Area("US"), "standard", 100) for number in range(PART_MAX_TAXES + 1)]
+    async with _patient(floor, receiver) as shop:
+        checkout_id = await _asked(shop, closes, *many)
+        await _waits(shop, _PATIENCE)
+        assert await shop.lacking(checkout_id) == ["taxes_pending"]
+        assert await floor.dead_letters() == []
+        shop.office.answer = computes
+        await _waits(shop, _PATIENCE)
+        assert await shop.lacking(checkout_id) == []
 
 
 async def test_unless_it_is_set_the_checkout_waits_however_long_that_is(floor: Shopfloor, receiver: Receiver) -> None:

@@ -110,7 +110,7 @@ class Till:
     async def verified(self) -> None:
         """The log and the tables agree, and so do the sandbox's ledger and ours."""
         await self.floor.verified()
-        assert await compare(self.tasks.config, "sandbox", timedelta(days=1)) == ([], ANY)
+        assert await compare(self.tasks.config, "sandbox", timedelta(days=1), settling=timedelta()) == ([], ANY)
 
     async def provider_s(self) -> Counter[str]:
         """What succeeded at the sandbox, by kind."""

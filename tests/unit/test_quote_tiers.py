@@ -140,12 +140,13 @@ def reduced(
     history: tuple[Priced, ...] = BEFORE,
     who: Basket = buyer(),  # noqa: B008 - nobody changes it
     taxes: Taxes | None = None,
+    put_at: datetime | None = None,
 ) -> Reduction:
     """What 800 on a sale's list is shown against, beside other prices."""
     mug, said = offer(Price("GBP", 800, SALE), *prices), terms(sale, *others, taxes=taxes)
     found = tiers(mug, who, said, AT)
     assert not isinstance(found, Remark)
-    return reduction(found[0], mug, who, said, history)
+    return reduction(found[0], mug, who, said, history, put_at)
 
 
 def test_a_list_s_price_is_shown_against_the_own_price_and_the_lowest_of_the_days_before_the_list() -> None:
@@ -156,6 +157,26 @@ def test_a_list_s_price_is_shown_against_the_own_price_and_the_lowest_of_the_day
     since = (*BEFORE, Priced(AT - DAY / 2, 1_000, "GBP", 1_100))
     assert reduced(history=since) == Reduction(1_000, None), "of the days before the list too little is kept"
     assert reduced(sale=PriceList(SALE, "Always")) == Reduction(1_000, None)
+
+
+def test_what_lists_said_before_their_prices_were_changed_is_not_known() -> None:
+    assert reduced(put_at=AT) == Reduction(1_000, None)
+    assert reduced(put_at=AT - 2 * DAY) == Reduction(1_000, 1_000)
+
+
+def test_prices_of_lists_that_are_not_for_the_buyer_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, is_for = 0, PriceList.is_for
+
+    def counted(price_list: PriceList, basket: Basket, at: datetime) -> bool:
+        nonlocal asked
+        asked += 1
+        return is_for(price_list, basket, at)
+
+    monkeypatch.setattr(PriceList, "is_for", counted)
+    mug = offer(*(Price("GBP", 900 - number, MEMBERS, number) for number in range(1, 101)))
+    members = terms(PriceList(MEMBERS, "Members", groups=frozenset({"gold"})))
+    assert tiers(mug, buyer(), members, AT) == [Tier(1, 1_000, None)]
+    assert asked <= 200
 
 
 def test_other_lists_for_everybody_count_if_they_were_in_force_in_those_days() -> None:
@@ -177,5 +198,5 @@ def test_other_lists_for_everybody_count_if_they_were_in_force_in_those_days() -
 def test_what_is_not_lower_or_without_its_tax_is_no_reduction() -> None:
     assert reduced(who=buyer(country="US"), taxes=VAT) == Reduction()
     mug, said = offer(Price("GBP", 1_000, SALE)), terms(STARTED)
-    assert reduction(Tier(1, 1_000, SALE), mug, buyer(), said, BEFORE) == Reduction()
-    assert reduction(Tier(1, 1_000, None), mug, buyer(), said, BEFORE) == Reduction()
+    assert reduction(Tier(1, 1_000, SALE), mug, buyer(), said, BEFORE, None) == Reduction()
+    assert reduction(Tier(1, 1_000, None), mug, buyer(), said, BEFORE, None) == Reduction()

@@ -53,7 +53,7 @@ async def compare_rows(
     until: datetime | None = None,
 ) -> None:
     """Compares the rows of one kind of entity. Those that changed after `until` are ahead."""
-    columns = ", ".join((*entity_table.fields, "created_at", "updated_at"))
+    columns = ", ".join((*entity_table.proven, "created_at", "updated_at"))
     key, kind = entity_table.key, type_of(entity_table.table, entity_table.key)
     rows = await connection.fetch(
         f"SELECT {columns} FROM {entity_table.table.name} WHERE {key} = ANY($1::text[]::{kind}[])",  # noqa: S608

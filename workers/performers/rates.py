@@ -25,7 +25,7 @@ from workers.failures import Away
 from workers.performers.calls import Untrue, called
 from workers.tasks.entities import the
 from workers.tasks.kinds import RATES, TaskTools, performs
-from workers.tasks.queue import Task
+from workers.tasks.queue import Task, waited_seconds
 
 DELIVERY_CALL_SECONDS.allow(provider=DELIVERY_PROVIDERS)
 
@@ -61,6 +61,8 @@ async def _ask(task: Task, tools: TaskTools) -> RecordRates | None:
     asked = await _asked(task, tools)
     if asked is None:
         return None
+    if await waited_seconds(task, tools.pool) > RATE_LEAST_SECONDS:
+        return asked.command(RateAnswer(expires_at=_from_now(0)))  # whoever still looks has them asked for again
     provider = tools.delivery_providers[asked.question.provider]
     try:
         answer = await called(DELIVERY_CALL_SECONDS, provider.name, "rates", _true(provider, asked))

@@ -30,11 +30,10 @@ from workers.failures import Away, backoff_seconds
 from workers.performers.calls import Untrue, called
 from workers.tasks.entities import find, the
 from workers.tasks.kinds import ESTIMATES, Later, TaskTools, performs
-from workers.tasks.queue import Task
+from workers.tasks.queue import Task, waited_seconds
 
 _SOLD = "SELECT number, placed_at, checkout_id FROM orders WHERE id = $1"
 _DRAWN_UP = "SELECT created_at FROM invoices WHERE id = $1"
-_WAITED_SECONDS = "SELECT extract(epoch FROM now() - created_at)::float8 FROM tasks WHERE id = $1"
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ async def _instead(task: Task, tools: TaskTools, asked: _Asked) -> RecordTaxes |
     patience_seconds = tools.config.tax_fallback_seconds
     if patience_seconds is None:
         return None
-    left_seconds = patience_seconds - await tools.pool.fetchval(_WAITED_SECONDS, task.id)
+    left_seconds = patience_seconds - await waited_seconds(task, tools.pool)
     if left_seconds <= 0:
         return await _by_own_rates(tools, asked)
     is_last = left_seconds < backoff_seconds(task.run, tools.config.task_retry_max_seconds)
@@ -109,7 +108,7 @@ async def _by_own_rates(tools: TaskTools, asked: _Asked) -> RecordTaxes | None:
     if part is None or part.taxes is None:
         return None
     answer = answer_by_own_rates(asked.question, part.taxes, datetime.now(UTC))
-    if answer is None:
+    if answer is None or untrue(asked.question, answer) is not None:  # it may have more taxes than an answer may
         return None
     _log.warning("%s is away: the shop's own rates are charged", asked.question.provider)
     return asked.command(answer)

@@ -144,3 +144,12 @@ class TaskQueue:
         """Unblocks every blocked task without an earlier one of its subject; returns how many there were."""
         done: str = await self._pool.execute(_UNBLOCK)
         return int(done.rpartition(" ")[2])
+
+
+async def waited_seconds(task: Task, pool: asyncpg.Pool[Any]) -> float:
+    """How long ago the task was created, by Postgres's clock."""
+    seconds: float = await pool.fetchval(_WAITED_SECONDS, task.id)
+    return seconds
+
+
+_WAITED_SECONDS: Final = "SELECT extract(epoch FROM now() - created_at)::float8 FROM tasks WHERE id = $1"

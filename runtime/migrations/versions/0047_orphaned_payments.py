@@ -13,9 +13,11 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("ALTER TABLE payments ADD COLUMN order_ended_at timestamptz")
+    # A connection plans the update once, perhaps while there are few payments; the plan must suit many as well.
     op.execute(
         """
-        CREATE FUNCTION tell_payments_of_order() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+        CREATE FUNCTION tell_payments_of_order() RETURNS trigger LANGUAGE plpgsql
+            SET search_path FROM CURRENT SET enable_seqscan = off AS $$
         BEGIN
             UPDATE payments
             SET order_ended_at = CASE WHEN NEW.status IN ('cancelled', 'expired') THEN NEW.updated_at END
