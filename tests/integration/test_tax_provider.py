@@ -340,7 +340,7 @@ async def test_calls_of_tax_providers_are_timed_by_result(shop: Desk) -> None:
     for answer in (says([{**tax(25), "amount_minor": -25}]), closes, with_status(422)):
         shop.office.answer = answer
         await shop.asks(await shop.opened())
-        assert await shop.run() == 1
+        assert await shop.run() >= 1  # one that failed before may be due again
     shop.office.answer = computes
     order_id = await shop.ordered()
     payment_id = await shop.paid(order_id)
