@@ -164,6 +164,7 @@ def main() -> None:
     except (Closed, OSError) as error:
         sys.exit(str(error))
     sys.stdout.buffer.write(msgspec.json.encode(heard) + b"\n")
+    sys.stdout.buffer.flush()  # where it fails, that is said: what is left to the interpreter's end is lost silently
 
 
 if __name__ == "__main__":

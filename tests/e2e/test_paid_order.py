@@ -19,7 +19,7 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "paid-order.md"
 SKU: Final = "BAG-JUMBO"
 STATUSES: Final = re.compile(r"(?:^|\})(failed|charged|confirmed)$", re.MULTILINE)
 SAID: Final = re.compile(
-    r"Two bags cost (\d+), the code takes (\d+) off, the post costs (\d+): (\d+) with (\d+) of VAT"
+    r"Two bags cost (\d+), the code takes (\d+) off, and postage is (\d+): (\d+), including (\d+) of VAT"
 )
 
 

@@ -45,8 +45,16 @@ TROUBLE: Final = (
     'result!="answered"',
 )
 
+# They are there while a task waits.
+BACKLOG: Final = ("tidegate_tasks", "tidegate_task_oldest_due_seconds")
+
 # They are there where there is a replica, which `test_replica.py` has.
 OF_REPLICAS: Final = ("tidegate_replica_gateways", "tidegate_replica_reads_total")
+
+# They are there where providers of taxes and of live rates are called, which `test_providers.py` does.
+OF_PROVIDERS: Final = ("tidegate_tax_call_seconds", "tidegate_delivery_call_seconds")
+
+ABSENT: Final = (*TROUBLE, *BACKLOG, *OF_REPLICAS, *OF_PROVIDERS)
 
 
 class Watched(NamedTuple):
@@ -120,10 +128,6 @@ async def _orders(shop: Shop, feeds: Feeds, watching: Prometheus) -> None:
     await enough
 
 
-# They are there while a task waits.
-BACKLOG: Final = ("tidegate_tasks", "tidegate_task_oldest_due_seconds")
-
-
 def names_any(text: str, words: tuple[str, ...]) -> bool:
     return any(each in text for each in words)
 
@@ -137,7 +141,7 @@ async def test_every_query_of_the_dashboard_has_data(watched: Watched) -> None:
     queries = list(dashboard_queries())
     assert len(queries) > 60
     empty = [query for query in queries if not await watched.prometheus.query(query)]
-    assert [query for query in empty if not names_any(query, TROUBLE + BACKLOG + OF_REPLICAS)] == []
+    assert [query for query in empty if not names_any(query, ABSENT)] == []
 
 
 async def test_every_rule_works_on_what_is_there(watched: Watched) -> None:
@@ -146,7 +150,7 @@ async def test_every_rule_works_on_what_is_there(watched: Watched) -> None:
         answer = await watched.prometheus.query(rule.expr)
         assert bool(answer) != rule.is_alert, (rule.name, answer)
         for selector in selectors(rule.expr):
-            if not names_any(selector.text, TROUBLE + BACKLOG + OF_REPLICAS):
+            if not names_any(selector.text, ABSENT):
                 assert await watched.prometheus.query(selector.text), (rule.name, selector.text)
 
 

@@ -123,7 +123,7 @@ def test_a_process_that_cannot_be_kept_running_ends_it_and_is_named(home: Path) 
             killed = pid
     assert running.wait_ended() == 1
     assert (
-        "Error: Scheduler cannot be kept running: it exited 6 times within 60 s, at last with: SIGKILL"
+        "Error: Scheduler cannot be kept running: it exited 6 times within 60 s, the last time with: SIGKILL"
         in running.output
     )
     assert all_ended(family)

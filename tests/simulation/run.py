@@ -18,6 +18,7 @@ from importlib import import_module
 import asyncpg
 import click
 
+from runtime import postgres_types
 from runtime.database import asyncpg_dsn
 from tests import servers
 from tests.chaos.inside import bugs
@@ -34,6 +35,7 @@ def _run(
 ) -> World:
     """Runs one seed, with what a bug does to the database. Raises _Failed because of what it found."""
     servers.empty(redis_url)
+    postgres_types.forget()  # what one seed's connections have learned would spare the next one's some queries
     with databases.migrated() as database_url:
         if statement := bugs.IN_DATABASE.get(bug or ""):
             asyncio.run(_execute(database_url, statement))

@@ -50,15 +50,17 @@ def outcome_twice(module: Any) -> None:
 
 def lost_is_declined(module: Any) -> None:
     """An answer that is lost counts as a no."""
+    from workers.failures import Away
 
     async def outcome(provider: Any, attempt: Any, kind: Any, act: Any, call: Any) -> Any:
         try:
             return await call
-        except (module.Refused, module.Away):
+        except (module.Refused, Away):
             at = module.datetime.now(module.UTC)
             failure = module.Entry(module.FAILURES[kind], act.reference, act.amount_minor, at)
             return module.Report(attempt.payment_id, attempt.provider_reference, attempt.currency, (failure,))
 
+    assert module._outcome, "what it replaces"
     module._outcome = outcome
 
 
