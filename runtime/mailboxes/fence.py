@@ -90,7 +90,7 @@ class Fence:
             self._reached = log
 
     def confirm(self, pipeline: Pipeline) -> None:
-        """Tells Redis what has been committed, along with other commands. Only `rejoin` introduces a new log."""
+        """Tells Redis what has been committed, along with other commands. Only `rejoin` replaces a known log."""
         if self._reached is not None:
             always(pipeline, "ZADD", LOG_KEY, "XX", "GT", self._reached.seq, str(self._reached.identity))
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from runtime.mailboxes.fence import Fence
-from runtime.mailboxes.redis_keys import LEADER_KEY, awake_key, log_key, stream_key
+from runtime.mailboxes.redis_keys import LEADER_KEY, LOG_KEY, awake_key, log_key, stream_key
 from runtime.mailboxes.watch import Watch
 from runtime.redis_client import always, as_far_as_possible
 from runtime.redis_cluster import Cluster, NodeUnavailable
@@ -19,6 +19,7 @@ _FOLDER: Final = Path(__file__).parent
 _TRIM: Final = Script((_FOLDER / "trim.lua").read_text())
 _REJOIN: Final = Script((_FOLDER / "rejoin.lua").read_text())
 _LEAD: Final = Script((_FOLDER / "lead.lua").read_text())
+_INTRODUCE: Final = Script((_FOLDER / "introduce.lua").read_text())
 _RESIGN: Final = Script((_FOLDER / "resign.lua").read_text())
 
 
@@ -143,11 +144,13 @@ class Inbox:
     async def out_of_step(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
         """The mailboxes of which Redis knows more to be applied than these positions say, or to a log of another
         identity: Postgres was restored or wiped, or another worker has moved on meanwhile. Also those on an unavailable
-        node."""
+        node. A Redis that knows of no log is told of this one, before anything is applied to it: the first sweep may
+        come late, and what was not told to Redis could be undone unnoticed."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in positions:
             pipeline.hmget(log_key(mailbox), "identity", "position")
-        answers = await as_far_as_possible(pipeline)
+        _INTRODUCE.add(pipeline, (LOG_KEY,), (str(identity),))
+        *answers, _ = await as_far_as_possible(pipeline)
         return [
             mailbox
             for (mailbox, position), fields in zip(positions.items(), answers, strict=True)

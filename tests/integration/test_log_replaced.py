@@ -131,6 +131,28 @@ async def test_a_restored_log_continues_under_another_identity(
         await restored.verified()
 
 
+async def test_a_log_put_back_before_the_first_sweep_is_noticed_in_mailboxes_that_redis_knows_nothing_of(
+    databases: Databases, database_url: str, redis_url: str
+) -> None:
+    async with Shopfloor(database_url, redis_url) as floor:
+        await floor.fill(MUG=100)
+        numbers = floor.numbers
+    with databases.copy(database_url) as backup:
+        async with Shopfloor(database_url, redis_url, numbers=numbers) as floor:
+            await floor.post(floor.place(0, MUG=1))
+            await floor.drain(0)
+        async with Shopfloor(backup, redis_url, numbers=numbers) as restored:
+            (first,) = await branches(backup)
+            waiting = await restored.post(restored.place(3, MUG=1))
+            await restored.drain(3)
+            assert await restored.statuses([waiting]) == ["not recorded"], "its seq was told of as another event"
+            await brought_into_step(restored)
+            await restored.drain()
+            assert await restored.statuses([waiting]) == ["applied"]
+            assert (await branches(backup)).identity != first.identity
+            await restored.verified()
+
+
 async def test_keys_of_the_lost_part_are_free_and_those_of_the_kept_part_are_not(
     databases: Databases, database_url: str, redis_url: str
 ) -> None:
