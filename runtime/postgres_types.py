@@ -16,11 +16,6 @@ _OWN_BELOW: Final = 10_000
 _told: Final[dict[frozenset[int], Any]] = {}
 
 
-def forget() -> None:
-    """Has the connections ask again."""
-    _told.clear()
-
-
 class _Unasked(NamedTuple):
     """Stands for the query's statement where there was no query: the name says that no unnamed one was replaced."""
 

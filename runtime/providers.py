@@ -36,7 +36,7 @@ class ByName(Generic[_Provider]):
 
     async def __aenter__(self) -> Self:
         """Raises ProviderUnusable."""
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": "Tidegate"})
+        self._session = open_session()
         try:
             if self._named is not None:
                 self[self._named]
@@ -61,3 +61,8 @@ def known(called: str, name: str | None, made_by: Mapping[str, object]) -> str |
     if name is not None and name not in made_by:
         raise ProviderUnusable(f"{name!r} is not a {called}: one of {', '.join(sorted(made_by))}")
     return name
+
+
+def open_session() -> aiohttp.ClientSession:
+    """An HTTP client for providers: it says who asks, and keeps no cookies."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": "Tidegate"})

@@ -166,7 +166,7 @@ class _Shift:
                 self._positions.clear()
                 self._applied.clear()
                 self._identity = identity
-            for mailbox in await self._of._inbox.out_of_step(positions, identity):
+            for mailbox in await self._of._inbox.take_up(positions, identity):
                 del positions[mailbox]
                 self._left_out.add(mailbox)
             self._positions.update(positions)

@@ -22,6 +22,7 @@ from ops.verify.log import check_log
 from ops.verify.mailboxes import check_mailboxes
 from ops.verify.orders import check_orders
 from ops.verify.outcomes import check_outcomes
+from ops.verify.payments import check_payments
 from ops.verify.snapshot import Snapshot
 from ops.verify.tasks import check_tasks
 from runtime.database import asyncpg_dsn
@@ -84,4 +85,4 @@ async def verify(
     return whole
 
 
-_CHECKS: Final = (check_log, check_orders, check_entities, check_outcomes, check_tasks)
+_CHECKS: Final = (check_log, check_orders, check_entities, check_payments, check_outcomes, check_tasks)

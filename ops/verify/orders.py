@@ -25,15 +25,10 @@ _LINES: Final = f"""
     SELECT {LINES} FROM order_lines GROUP BY order_lines.order_id ORDER BY order_lines.order_id
 """  # noqa: S608 - names of ours
 
-_MISTOLD: Final = """
-    SELECT p.id::text FROM payments p JOIN orders o ON o.id = p.order_id
-    WHERE (p.order_ended_at IS NOT NULL) <> (o.status IN ('cancelled', 'expired')) ORDER BY p.id
-"""
-
 
 async def check_orders(snapshot: Snapshot, base: Position, report: Report, progress: Progress) -> None:
     """Compares every order with the fold: the stored one up to the base, and the events after it. Also finds orders and
-    lines without events, and payments that do not know what became of their order (a trigger tells them)."""
+    lines without events."""
     total: int = (await snapshot.row("SELECT count(*) FROM orders"))[0]
     before = snapshot.blocks(_FOLDED) if base.seq else nothing()
     after = snapshot.blocks(_EVENTS, base.seq)
@@ -48,7 +43,5 @@ async def check_orders(snapshot: Snapshot, base: Position, report: Report, progr
         done += 1
         if done % _PROGRESS_ORDERS == 0:
             progress("orders", done, total)
-    for (payment_id,) in await snapshot.rows(_MISTOLD):
-        report.differ("payments", payment_id, "does not record whether its order has ended")
     report.counts["orders"] = total
     progress("orders", total, total)

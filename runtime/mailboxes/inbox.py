@@ -141,11 +141,13 @@ class Inbox:
             for _, entries in found
         }
 
-    async def out_of_step(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
-        """The mailboxes of which Redis knows more to be applied than these positions say, or to a log of another
-        identity: Postgres was restored or wiped, or another worker has moved on meanwhile. Also those on an unavailable
-        node. A Redis that knows of no log is told of this one, before anything is applied to it: the first sweep may
-        come late, and what was not told to Redis could be undone unnoticed."""
+    async def take_up(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
+        """Comes before mailboxes are drained; returns those that are out of step, which must not be. Redis knows more
+        of them to be applied than these positions say, or to a log of another identity: Postgres was restored or wiped,
+        or another worker has moved on meanwhile. Or they are on an unavailable node.
+
+        A Redis that knows of no log is told of this one: the first sweep may come late, and what was applied before
+        Redis knew the log could be undone unnoticed."""
         pipeline = self._client.pipeline(transaction=False)
         for mailbox in positions:
             pipeline.hmget(log_key(mailbox), "identity", "position")

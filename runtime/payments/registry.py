@@ -11,6 +11,7 @@ from runtime.payments import invoice, sandbox
 from runtime.payments.invoice import Invoice
 from runtime.payments.provider import Provider
 from runtime.payments.sandbox import Sandbox
+from runtime.providers import open_session
 from runtime.settings import Settings
 
 Maker = Callable[[Settings, aiohttp.ClientSession], Provider]
@@ -68,7 +69,7 @@ class Providers:
 
     async def __aenter__(self) -> Providers:
         """Raises ProviderIncomplete."""
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": "Tidegate"})
+        self._session = open_session()
         try:
             self._providers = {name: make(self._config, self._session) for name, make in self._makers.items()}
         except ProviderIncomplete:

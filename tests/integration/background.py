@@ -148,3 +148,16 @@ async def background(floor: Shopfloor, **settings: Any) -> AsyncIterator[Backgro
 async def until(look: Callable[[], Awaitable[object]]) -> None:
     """Waits until `look` returns something true."""
     await eventually_seen("the condition", look, within_seconds=_WITHIN_SECONDS)
+
+
+async def outcome_of(floor: Shopfloor, command: Any, actor: Actor) -> str:
+    """Posts a command and waits for its outcome: applied, or `rejected: code`."""
+    posted = await floor.post(command, actor=actor)
+    found: list[str] = []
+
+    async def settled() -> bool:
+        found[:] = [status for status in await floor.statuses([posted]) if status != "not recorded"]
+        return bool(found)
+
+    await until(settled)
+    return found[0]

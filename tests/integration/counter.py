@@ -19,7 +19,7 @@ from domain.model import Actor, Wanted
 from gateway.views import checkouts as views
 from gateway.views.checkouts import CheckoutView, Found
 from gateway.views.quoting import Quoting
-from tests.integration.background import Background, until
+from tests.integration.background import Background, outcome_of
 from tests.integration.shopfloor import ANN, STAFF, Shopfloor
 from tests.receiver import Answer, Receiver
 
@@ -86,15 +86,7 @@ class Counter:
 
     async def applied(self, command: Any, actor: Actor = ANN) -> str:
         """Posts a command and waits for its outcome: applied, or `rejected: code`."""
-        posted = await self.floor.post(command, actor=actor)
-        found: list[str] = []
-
-        async def settled() -> bool:
-            found[:] = [status for status in await self.floor.statuses([posted]) if status != "not recorded"]
-            return bool(found)
-
-        await until(settled)
-        return found[0]
+        return await outcome_of(self.floor, command, actor)
 
     async def opened(self, **fields: Any) -> UUID:
         """A checkout of three mugs, which cost 300, to Austin."""

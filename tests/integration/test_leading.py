@@ -139,9 +139,9 @@ class _OutOfStepAtFirst(Inbox):
 
     looked = 0
 
-    async def out_of_step(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
+    async def take_up(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
         self.looked += 1
-        return [1] if self.looked == 1 else await super().out_of_step(positions, identity)
+        return [1] if self.looked == 1 else await super().take_up(positions, identity)
 
 
 async def test_the_leader_returns_to_a_mailbox_that_was_out_of_step(database_url: str, redis_url: str) -> None:
@@ -174,9 +174,9 @@ class _LogGoesOnAsAnother(Inbox):
         self.asked: list[tuple[set[int], UUID]] = []
         self.known: UUID | None = None
 
-    async def out_of_step(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
+    async def take_up(self, positions: Mapping[int, str], identity: UUID) -> list[int]:
         self.asked.append((set(positions), identity))
-        return await super().out_of_step(positions, identity)
+        return await super().take_up(positions, identity)
 
     async def lead(self, actor: str) -> bool:
         if self.known is None:

@@ -108,3 +108,23 @@ async def _buffers(floor: Shopfloor, switched_off: tuple[str, ...], query: str, 
         told = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}", *values)
     plan = json.loads(told)[0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+async def test_orders_that_end_find_their_payments_by_the_index_however_few_there_were_at_first(
+    floor: Shopfloor,
+) -> None:
+    """A connection plans the trigger's update once, here while a scan of the whole table would be cheaper."""
+    await floor.fill(MUG=10)
+    await floor.post_all(floor.place(0, MUG=1) for _ in range(2))
+    await floor.drain()
+    async with floor.pool.acquire() as connection:
+        first, second = [row["id"] for row in await connection.fetch("SELECT id FROM orders ORDER BY id")]
+        await connection.execute(_FILL.replace(f"generate_series(1, {PAYMENTS})", "generate_series(1, 1)"))
+        await connection.execute("ANALYZE payments")
+        end = "UPDATE orders SET status = 'cancelled' WHERE id = $1"
+        await connection.execute(end, first)
+        await connection.execute(_FILL.replace("generate_series(1,", "generate_series(2,"))
+        async with connection.transaction():
+            await connection.execute(end, second)
+            scans = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'payments'"
+            assert await connection.fetchval(scans) == 0

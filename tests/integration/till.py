@@ -20,7 +20,7 @@ from domain.payments.payment import Capabilities, Capture
 from ops.cli.payments import compare
 from runtime.payments.invoice import Invoice
 from runtime.tables.payments import AMOUNTS
-from tests.integration.background import Background, until
+from tests.integration.background import Background, outcome_of
 from tests.integration.shopfloor import ANN, STAFF, Shopfloor
 from tests.payments import SandboxHere
 from tests.receiver import Receiver
@@ -65,15 +65,7 @@ class Till:
 
     async def applied(self, command: Any, actor: Actor = STAFF) -> str:
         """Posts a command and waits for its outcome: applied, or `rejected: code`."""
-        posted = await self.floor.post(command, actor=actor)
-        found: list[str] = []
-
-        async def settled() -> bool:
-            found[:] = [status for status in await self.floor.statuses([posted]) if status != "not recorded"]
-            return bool(found)
-
-        await until(settled)
-        return found[0]
+        return await outcome_of(self.floor, command, actor)
 
     async def pays(
         self, order_id: UUID, method: str | None = "card", capture: Capture = "automatic", provider: str = "sandbox"

@@ -35,7 +35,7 @@ def _run(
 ) -> World:
     """Runs one seed, with what a bug does to the database. Raises _Failed because of what it found."""
     servers.empty(redis_url)
-    postgres_types.forget()  # what one seed's connections have learned would spare the next one's some queries
+    postgres_types._told.clear()  # what one seed's connections have learned would spare the next one's some queries
     with databases.migrated() as database_url:
         if statement := bugs.IN_DATABASE.get(bug or ""):
             asyncio.run(_execute(database_url, statement))

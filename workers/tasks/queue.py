@@ -34,6 +34,8 @@ class Task(msgspec.Struct, frozen=True):
     token: UUID
 
 
+_WAITED_SECONDS: Final = "SELECT extract(epoch FROM now() - created_at)::float8 FROM tasks WHERE id = $1"
+
 # The inner query locks up to `limit` tasks of each kind, more than are taken; the locks end with the statement.
 _CLAIM: Final = f"""
     WITH due AS MATERIALIZED (
@@ -150,6 +152,3 @@ async def waited_seconds(task: Task, pool: asyncpg.Pool[Any]) -> float:
     """How long ago the task was created, by Postgres's clock."""
     seconds: float = await pool.fetchval(_WAITED_SECONDS, task.id)
     return seconds
-
-
-_WAITED_SECONDS: Final = "SELECT extract(epoch FROM now() - created_at)::float8 FROM tasks WHERE id = $1"
