@@ -9,6 +9,7 @@ from taskiq import TaskiqState
 
 from runtime.activation import ACTORS, ActivationBroker
 from runtime.branches import begin_branch
+from runtime.mailboxes.fence import Confirmed, known_to, make_known
 from runtime.mailboxes.inbox import Inbox
 from runtime.mailboxes.redis_keys import LEADER_KEY, awake_key
 from runtime.settings import Settings
@@ -165,7 +166,8 @@ async def test_the_leader_returns_to_a_mailbox_that_was_out_of_step(database_url
 
 
 class _LogGoesOnAsAnother(Inbox):
-    """While mailbox 0 is being drained, the log gets another identity; then mailbox 1 is called as well."""
+    """While mailbox 0 is being drained, the log gets another identity, of which Redis is told; then mailbox 1 is called
+    as well."""
 
     floor: Shopfloor
     drainer: Drainer
@@ -182,7 +184,8 @@ class _LogGoesOnAsAnother(Inbox):
         if self.known is None:
             self.known = self.asked[0][1]
             async with self.floor.pool.acquire() as connection:
-                await begin_branch(connection, self.known)
+                identity = await begin_branch(connection, self.known)
+            await make_known(self.floor.redis, Confirmed(identity, 0), await known_to(self.floor.redis))
             self.drainer.call([1])
         return await super().lead(actor)
 
