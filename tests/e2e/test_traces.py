@@ -111,7 +111,7 @@ def _is_one_story(spans: list[Seen], delivered: str) -> None:
         (found,) = [span for span in spans if span.name == name and fits(span)]
         return found
 
-    def committed(cause: str) -> Seen:
+    def committed(cause: tuple[str, str]) -> Seen:
         """The batch that this led to. Another worker that reads the same entry at that moment tries in vain, and tells
         the feed of nothing."""
         told = {span.parent for span in spans if span.name == "publish feed"}
