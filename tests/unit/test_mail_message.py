@@ -46,7 +46,7 @@ def subject(**changes: Any) -> Subject:
 
 def sent(about: Subject | Notice) -> EmailMessage:
     """The mail as the one who receives it reads it."""
-    wire = Writer("The Shop <orders@shop.example>").write(about).as_bytes()
+    wire = Writer("The Shop <orders@shop.example>").write(about).content
     received = email.message_from_bytes(wire, policy=email.policy.default)
     assert isinstance(received, EmailMessage)
     assert not received.defects
@@ -112,7 +112,7 @@ def test_who_could_not_pay_is_told_that_nothing_was_charged() -> None:
 
 def test_a_repeat_is_the_same_to_the_byte() -> None:
     writer = Writer("orders@shop.example")
-    assert writer.write(subject()).as_bytes() == writer.write(subject()).as_bytes()
+    assert writer.write(subject()).content == writer.write(subject()).content
 
 
 def test_html_is_escaped() -> None:

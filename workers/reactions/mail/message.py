@@ -1,6 +1,5 @@
-"""The mail itself: headers, and the same text as plain text and as HTML (with Jinja, which escapes HTML). It is a
-function of the event and the order, so a repeat has the same Message-ID, by which mail programs recognise it. The
-standard library's policy writes the headers, and refuses line breaks in them.
+"""What a mail says: the same text as plain text and as HTML (with Jinja, which escapes HTML). It is a function of the
+event and the order, so a repeat has the same Message-ID, by which mail programs recognise it.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -25,6 +22,7 @@ from domain.money import written
 from domain.orders import OrderCancelled, OrderConfirmed
 from domain.quote.breakdown import Sum
 from domain.registration import AccountRegisteredAgain, PasswordResetRequested, RegistrationRepeated
+from workers.reactions.mail.letter import Letter, letter, mailbox, words
 
 
 class Item(NamedTuple):
@@ -137,6 +135,7 @@ class Writer:
     def __init__(self, sender: str) -> None:
         name, address = parseaddr(sender)
         self._sender = Address(name, addr_spec=address)
+        self._from = mailbox(self._sender)
         self._templates = Environment(
             loader=PackageLoader("workers.reactions.mail"),
             autoescape=select_autoescape(["html.j2"]),
@@ -146,22 +145,24 @@ class Writer:
             auto_reload=False,
         )
 
-    def write(self, subject: Subject | Notice) -> EmailMessage:
+    def write(self, subject: Subject | Notice) -> Letter:
         """The mail. Raises NoAddress."""
         about = subject.order_id if isinstance(subject, Subject) else subject.account_id
-        message = EmailMessage(policy=SMTP)
-        message["Message-ID"] = f"<{about}.{subject.seq}@{self._sender.domain}>"
-        message["Date"] = format_datetime(subject.at)
-        message["From"] = self._sender
-        message["To"] = _recipient(subject)
+        recipient = _recipient(subject)
         called = subject.number if isinstance(subject, Subject) else about
-        message["Subject"] = title = _TITLES[subject.kind].format(called)
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday reply, please
+        title = _TITLES[subject.kind].format(called)
+        headers = {
+            "Message-ID": f"<{about}.{subject.seq}@{self._sender.domain}>",
+            "Date": format_datetime(subject.at),
+            "From": self._from,
+            "To": mailbox(recipient),
+            "Subject": words(title),
+            "Auto-Submitted": "auto-generated",  # RFC 3834: nobody's holiday reply, please
+        }
         template = _TEMPLATES[subject.kind]
-        message.set_content(self._render(f"{template}.txt.j2", subject, title))
-        message.add_alternative(self._render(f"{template}.html.j2", subject, title), subtype="html")
-        message.set_boundary(f"=_tidegate_{subject.seq}")
-        return message
+        plain = self._render(f"{template}.txt.j2", subject, title)
+        html = self._render(f"{template}.html.j2", subject, title)
+        return letter(self._sender, recipient, headers, plain, html)
 
     def _render(self, template: str, subject: Subject | Notice, title: str) -> str:
         shop = self._sender.display_name or self._sender.domain

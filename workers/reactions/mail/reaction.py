@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
-from email.message import EmailMessage
+from email.headerregistry import Address
 from typing import TypeAlias, get_args
 from uuid import UUID
 
@@ -20,7 +19,7 @@ import msgspec
 
 from domain.customers import account_of
 from domain.gift_cards import GiftCardIssued, GiftCardMailRequested
-from domain.model import Event, Line
+from domain.model import Event
 from domain.money import written
 from domain.orders import PLACED, OrderCancelled, OrderConfirmed
 from domain.payments.by_card import CardMoved
@@ -36,7 +35,6 @@ from workers.reactions.core import GiveUp, NotNow, Reaction, Tools
 from workers.reactions.mail.message import (
     PAYMENT_FAILED,
     REFUNDED,
-    Item,
     NoAddress,
     Notice,
     Subject,
@@ -47,19 +45,21 @@ from workers.reactions.mail.message import (
 from workers.reactions.mail.notices import NOTICES, Notices
 from workers.reactions.mail.quota import RECIPIENT, SENDER, Quota
 from workers.reactions.mail.transport import transport
-from workers.reactions.titles import titles_of
+from workers.reactions.titles import TITLE
 
-_ORDER = """
+_ORDER = f"""
     SELECT coalesce(CASE WHEN a.confirmed THEN a.email END, o.email) AS address, coalesce(a.name, '') AS name,
-        coalesce(o.number, o.id::text) AS number, o.status, o.currency, o.total_minor, c.quote
+        coalesce(o.number, o.id::text) AS number, o.status, o.currency, o.total_minor, c.quote, ARRAY(
+            SELECT (l.sku, coalesce({TITLE}, l.sku), l.quantity, l.unit_price_minor)
+            FROM order_lines l LEFT JOIN variants v ON v.sku = l.sku LEFT JOIN products p ON p.id = v.product_id
+            WHERE l.order_id = o.id ORDER BY l.position
+        ) AS lines
     FROM orders o LEFT JOIN accounts a ON a.id = $2 LEFT JOIN checkouts c ON c.id = o.checkout_id WHERE o.id = $1
-"""
+"""  # noqa: S608 - a constant of ours
 
 _BUYER = "SELECT customer_id FROM orders WHERE id = $1"
 
 _CARD = "SELECT code_hash, active, order_id, initial_minor FROM gift_cards WHERE id = $1"
-
-_LINES = "SELECT sku, quantity, unit_price_minor FROM order_lines WHERE order_id = $1 ORDER BY position"
 
 _quotes = msgspec.json.Decoder(Quote)
 
@@ -109,7 +109,7 @@ class Mail(Reaction):
         if subject is None:
             return
         try:
-            message = self._writer.write(subject)
+            letter = self._writer.write(subject)
         except NoAddress:
             raise GiveUp(f"no mail can be sent to the recipient of event {record.seq}") from None
         async with self._sending:  # a run that lost its lease may still be sending this mail
@@ -117,9 +117,9 @@ class Mail(Reaction):
                 _log.warning("the mail about event %d is not sent: the limit is reached", record.seq)
                 return
             try:
-                await self._transport.send(message, record.seq)
+                await self._transport.send(letter, record.seq)
             except (Away, GiveUp, NotNow) as error:
-                raise type(error)(_anonymous(str(error), message)) from None
+                raise type(error)(_anonymous(str(error), letter.recipient)) from None
 
     async def _may_send(self, event: Event, address: str, sender: str | None, seq: int) -> bool:
         """Whether the limits allow the mail. A card's code is always sent once: the buyer has no other way to get it,
@@ -168,10 +168,9 @@ class Mail(Reaction):
         order = await self._pool.fetchrow(_ORDER, order_id, account_of(customer_id))
         if order is None:
             raise GiveUp(f"there is no order {order_id}")
-        address, name, number, status, currency, total_minor, quote = order
+        address, name, number, status, currency, total_minor, quote, lines = order
         if address is None or (kind == PAYMENT_FAILED and status != PLACED):
             return None
-        lines = [Line(*row) for row in await self._pool.fetch(_LINES, order_id)]
         sums = breakdown(None if quote is None else _quotes.decode(quote), total_minor)
         return Subject(
             seq=record.seq,
@@ -181,15 +180,10 @@ class Mail(Reaction):
             number=number,
             name=name,
             address=address,
-            items=await self._items(lines, currency),
+            items=[item(sku, title, pieces, each_minor, currency) for sku, title, pieces, each_minor in lines],
             sums=rows(sums, currency),
             amount=written(amount_minor, currency),
         )
-
-    async def _items(self, lines: Sequence[Line], currency: str) -> list[Item]:
-        """The lines, with their current names in the catalogue."""
-        titles = await titles_of(self._pool, {line.sku for line in lines})
-        return [item(line.sku, titles[line.sku], line.quantity, line.unit_price_minor, currency) for line in lines]
 
 
 def _kind_of(event: PaymentReported | CardMoved) -> tuple[str | None, int]:
@@ -206,9 +200,8 @@ def _kind_of(event: PaymentReported | CardMoved) -> tuple[str | None, int]:
     return None, 0
 
 
-def _anonymous(said: str, message: EmailMessage) -> str:
+def _anonymous(said: str, recipient: Address) -> str:
     """A server's reply about a mail, without the recipient's address: servers quote it, and replies are stored."""
-    for recipient in message["To"].addresses:
-        for part in (recipient.addr_spec, recipient.username):
-            said = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "(the recipient)", said, flags=re.IGNORECASE)
+    for part in (recipient.addr_spec, recipient.username):
+        said = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "(the recipient)", said, flags=re.IGNORECASE)
     return said

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -29,6 +28,7 @@ from aiosmtplib import (
 from runtime.settings import Settings
 from workers.failures import Away
 from workers.reactions.core import GiveUp, NotNow
+from workers.reactions.mail.letter import Letter
 
 SEND_MAX_SECONDS: Final = 25.0
 """For one whole mail, however slowly the server responds."""
@@ -48,7 +48,7 @@ _EXCEEDED_STORAGE: Final = 552
 class Transport(Protocol):
     """Accepts mails. `seq` is that of the event the mail is about."""
 
-    async def send(self, message: EmailMessage, seq: int) -> None:
+    async def send(self, letter: Letter, seq: int) -> None:
         """Raises Away if the mail cannot be accepted now, GiveUp if it never can."""
 
     async def close(self) -> None: ...
@@ -67,8 +67,8 @@ class Folder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def send(self, message: EmailMessage, seq: int) -> None:
-        await asyncio.to_thread(self._write, self._folder / f"{seq:012}.eml", message.as_bytes())
+    async def send(self, letter: Letter, seq: int) -> None:
+        await asyncio.to_thread(self._write, self._folder / f"{seq:012}.eml", letter.content)
 
     async def close(self) -> None:
         """Nothing is kept open."""
@@ -100,16 +100,16 @@ class Smtp:
             timeout=timeout_seconds,
         )
 
-    async def send(self, message: EmailMessage, seq: int) -> None:
+    async def send(self, letter: Letter, seq: int) -> None:
         was_connected = self._client.is_connected
         try:
             async with asyncio.timeout(SEND_MAX_SECONDS):
                 try:
-                    await self._send(message)
+                    await self._send(letter)
                 except SMTPServerDisconnected:
                     if not was_connected:
                         raise
-                    await self._send(message)  # the server had closed the idle connection
+                    await self._send(letter)  # the server had closed the idle connection
         except BaseException as error:
             self._client.close()  # the state of the conversation is unknown
             if isinstance(error, SMTPException):
@@ -119,11 +119,11 @@ class Smtp:
     async def close(self) -> None:
         self._client.close()
 
-    async def _send(self, message: EmailMessage) -> None:
+    async def _send(self, letter: Letter) -> None:
         if not self._client.is_connected:
             self._client.close()
             await self._client.connect()
-        await self._client.send_message(message)
+        await self._client.sendmail(letter.sender.addr_spec, [letter.recipient.addr_spec], letter.content)
 
 
 def _said(error: SMTPException) -> Exception:
