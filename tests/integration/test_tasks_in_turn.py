@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
+from domain.model import Event
+from domain.payments.entries import Entry
+from domain.payments.events import PaymentCreated, PaymentReported
+from domain.payments.payment import Capabilities
 from domain.stock import ReceiveStock
-from domain.tasks import NewTask, task_id
+from domain.tasks import NewTask, TaskRetried, task_id
 from runtime.database import create_job_pool
+from runtime.records import EventRecord, encode, microseconds
 from tests.integration.background import Background, until
 from tests.integration.restocking import KIND, Kinds, receive, rows_of
 from tests.integration.shopfloor import STAFF
 from tests.plans import PLANS, force
+from workers.headlines import DECODER, Headline
 from workers.tasks import finishing, queue
 from workers.tasks.dispatcher import Dispatcher
 from workers.tasks.finishing import Finisher
-from workers.tasks.kinds import CALLS, TaskTools
+from workers.tasks.kinds import CALLS, JOBS, TaskTools
 from workers.tasks.queue import Task
 
 
@@ -67,6 +75,25 @@ async def test_the_tasks_of_one_subject_are_done_in_order_and_others_in_parallel
     assert done == {sku: list(range(1, 21)) for sku in ("TEA", "MUG", "CUP")}
     assert together > 1
     await tasks.floor.verified()
+
+
+async def test_a_lane_that_was_full_looks_again_when_there_is_room(tasks: Background, kind: Kinds) -> None:
+    async def perform(task: Task, tools: TaskTools) -> None:
+        """Does nothing."""
+
+    kind.do(perform)
+    await receive(tasks, "TEA", "MUG", "CUP")
+    lane = tasks.lane(CALLS, size=1)
+    lane.start()
+    lane.want()
+
+    async def all_done() -> bool:
+        return not await rows_of(tasks)
+
+    try:
+        await until(all_done)
+    finally:
+        await lane.stop()
 
 
 @pytest.mark.parametrize("state", ["dead", "backing off"])
@@ -177,7 +204,7 @@ async def _held(tasks: Background, *subjects: str) -> list[UUID]:
 
 async def _finish(pool: asyncpg.Pool[Any], ids: list[UUID]) -> list[bool]:
     """Finishes them in one statement, as those that end together."""
-    finisher = Finisher(pool)
+    finisher = Finisher(pool, lambda kind: None)
     return await asyncio.gather(*(finisher.finish(each, each) for each in ids))
 
 
@@ -215,3 +242,41 @@ async def test_a_task_whose_lease_is_lost_unblocks_nothing(tasks: Background) ->
         await until(partial(_waiting, tasks, 1))
     assert await finishing == [False]
     assert await tasks.pool.fetchval("SELECT blocked FROM tasks WHERE id = $1", second)
+
+
+def _told(*events: Event) -> list[Headline]:
+    """The events as a background process hears of them."""
+    at = microseconds(datetime.now(UTC))
+    records = [
+        EventRecord(seq, event.type, event.subject(), uuid4(), "", at, msgspec.Raw(msgspec.json.encode(event)))
+        for seq, event in enumerate(events, start=1)
+    ]
+    return DECODER.decode(encode(records))
+
+
+async def test_only_the_lane_with_a_task_that_is_due_looks_for_it(tasks: Background) -> None:
+    order_id, payment_id = uuid4(), uuid4()
+    about = payment_id, order_id, "ann", "sandbox"
+    entry = Entry("charge_request", str(payment_id), 100, datetime.now(UTC))
+    created = PaymentCreated(*about, 100, "GBP", "automatic", Capabilities(), entry)
+    reported = PaymentReported(*about, (), ask_in_seconds=60.0)
+    retried = TaskRetried(uuid4(), "report", "")
+    lanes = [tasks.lane(CALLS), tasks.lane(JOBS)]
+    dispatcher = Dispatcher(lanes)
+
+    def looking() -> list[str]:
+        wanted = [lane.name for lane in lanes if lane._wanted.is_set()]
+        for lane in lanes:
+            lane._wanted.clear()
+        return wanted
+
+    for events, names in (
+        ([reported], []),
+        ([reported, created], [CALLS]),
+        ([retried], [JOBS]),
+    ):
+        dispatcher.hear(_told(*events))
+        assert looking() == names
+    later = msgspec.structs.replace(_told(created)[0], version=99)
+    dispatcher.hear([later])
+    assert looking() == [CALLS, JOBS], "what a later release has written may lead to anything"

@@ -9,8 +9,6 @@ from collections.abc import Coroutine, Sequence
 from random import Random
 from typing import Any, Final, TypeVar
 
-import msgspec
-
 from runtime.database import LOST_CONNECTION
 from runtime.feed import EVENTS_CHANNEL
 from runtime.redis_client import REDIS_UNAVAILABLE
@@ -21,6 +19,7 @@ from tests.simulation.redis_time import RedisTime
 from tests.simulation.stage import Stage
 from tests.simulation.turns import Process
 from tests.simulation.wires import Carrier
+from workers.headlines import DECODER
 
 KINDS: Final[dict[str, type[Program]]] = {
     "gateway": GatewayProcess,
@@ -124,7 +123,7 @@ class Fleet(Carrier):
         if isinstance(program, GatewayProcess):
             program.tail.offer(message)
         else:
-            program.hear(record[1] for record in msgspec.json.decode(message))
+            program.hear(DECODER.decode(message))
 
     def activate(self, queue: str, task: str, arguments: Sequence[Any]) -> None:
         if self._random.random() < self._activations_lost and not self.is_calm:

@@ -4,7 +4,7 @@ programs do it. Each lives until it is killed; what it remembers dies with it.""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
@@ -38,6 +38,7 @@ from tests.simulation.turns import Process
 from workers import app
 from workers.app import Worker
 from workers.background import dispatcher
+from workers.headlines import Headline
 from workers.reactions.core import Fixed, Tools
 from workers.reactions.supervisor import Supervisor
 
@@ -136,11 +137,10 @@ class BackgroundProcess(Program):
             await self._reactions.tend()
             await self._dispatcher.tend()
 
-    def hear(self, types: Iterable[str]) -> None:
-        """Hears of the types of events on the feed."""
-        heard = frozenset(types)
-        self._reactions.hear(heard)
-        self._dispatcher.hear(heard)
+    def hear(self, headlines: Sequence[Headline]) -> None:
+        """Hears of events on the feed."""
+        self._reactions.hear(headlines)
+        self._dispatcher.hear(headlines)
 
 
 class GatewayProcess(Program):

@@ -23,17 +23,17 @@ class Pool:
         self.fails = False
         self._lost = lost or set()
 
-    async def fetch(self, _: str, task_ids: list[UUID], tokens: list[UUID]) -> list[dict[str, UUID]]:
+    async def fetch(self, _: str, task_ids: list[UUID], tokens: list[UUID]) -> list[dict[str, UUID | None]]:
         self.asked.append(task_ids)
         self.begun.release()
         await self.let_go.acquire()
         if self.fails:
             raise ConnectionResetError
-        return [{"lease_token": token} for token in tokens if token not in self._lost]
+        return [{"lease_token": token, "unblocked": None} for token in tokens if token not in self._lost]
 
 
 def finisher(pool: Pool) -> Finisher:
-    return Finisher(cast(Any, pool))
+    return Finisher(cast(Any, pool), lambda kind: None)
 
 
 async def test_what_is_done_meanwhile_shares_the_next_statement() -> None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from runtime.activation import REACT_TASK, ActivationBroker, kick
 from workers.failures import DATABASE_TROUBLE
+from workers.headlines import Headline
 from workers.reactions.core import Reaction, Source, Tools
 from workers.reactions.positions import Positions
 from workers.reactions.run import Runner
@@ -113,8 +114,9 @@ class Supervisor:
             self._refreshed_at = time.monotonic()
             return True
 
-    def hear(self, types: frozenset[str]) -> None:
-        """Called with the types of newly committed events; notes which reactions may be interested."""
+    def hear(self, headlines: Sequence[Headline]) -> None:
+        """Called with newly committed events; notes which reactions may be interested."""
+        types = {headline.type for headline in headlines}
         for name, reaction in self._reactions.items():
             # A reaction that wants older events is found when they are due.
             if not reaction.delay_seconds and (reaction.interests is None or not types.isdisjoint(reaction.interests)):

@@ -1,6 +1,6 @@
-"""Runs the tasks of one background process: takes as many due tasks as each lane has room for. It looks for them when
-the feed reports an event that leads to tasks, when a task is done, and once a second in any case, so that a lost hint
-only costs time.
+"""Runs the tasks of one background process: takes as many due tasks as each lane has room for. A lane looks for them at
+once when the feed reports an event that leads to one that is due, when one is unblocked, and when there is room again
+after there was none; and once a second in any case, so that a lost hint only costs time.
 """
 
 from __future__ import annotations
@@ -8,20 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
-from domain.tasks import TaskRetried, scheduling_types
+import msgspec
+
+from domain.tasks import TaskRetried, scheduling_types, tasks_of
+from domain.versions import UnknownVersion
 from workers.failures import DATABASE_TROUBLE
-from workers.tasks.kinds import KINDS
+from workers.headlines import Headline
+from workers.tasks.kinds import KINDS, LANES
 from workers.tasks.performing import Performer
 from workers.tasks.queue import Task
 
 UNBLOCK_SECONDS: Final = 5.0
 """How often to look for tasks that should have been unblocked."""
-
-LOOK_INTERVAL_SECONDS: Final = 0.02
-"""The shortest interval at which a lane looks for tasks."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,12 +31,14 @@ class Lane:
     """Runs the tasks of some kinds, at most `size` at a time."""
 
     def __init__(self, name: str, performer: Performer, *, size: int) -> None:
-        self._name = name
+        self.name = name
         self._performer = performer
         self._size = size
         self._running: set[asyncio.Task[None]] = set()
+        self._was_full = False
         self._wanted = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
+        performer.queue.on_unblocked(self._want_if_ours)
 
     def start(self) -> None:
         """Starts looking for tasks."""
@@ -57,11 +60,13 @@ class Lane:
     async def look(self) -> int:
         """Takes and starts as many due tasks as there is room for; returns how many."""
         room = self._size - len(self._running)
-        kinds = [kind.name for kind in KINDS.values() if kind.lane == self._name]
+        self._was_full = not room
+        kinds = [kind.name for kind in KINDS.values() if kind.lane == self.name]
         if not room or not kinds:
             return 0
         asked_at = asyncio.get_running_loop().time()
         claimed = await self._performer.queue.claim(kinds, room)
+        self._was_full |= len(claimed) == room
         for task in claimed:
             run = asyncio.create_task(self._run(task, asked_at))
             self._running.add(run)
@@ -87,7 +92,12 @@ class Lane:
 
     def _ended(self, run: asyncio.Task[None]) -> None:
         self._running.discard(run)
-        self.want()
+        if self._was_full:
+            self.want()
+
+    def _want_if_ours(self, kind: str) -> None:
+        if (known := KINDS.get(kind)) is not None and known.lane == self.name:
+            self.want()
 
     async def _look_whenever_wanted(self) -> None:
         while True:
@@ -96,10 +106,9 @@ class Lane:
             try:
                 await self.look()
             except DATABASE_TROUBLE as error:
-                _log.warning("not looking for %s: Postgres is unavailable (%s)", self._name, type(error).__name__)
+                _log.warning("not looking for %s: Postgres is unavailable (%s)", self.name, type(error).__name__)
             except Exception:
-                _log.exception("looking for %s failed", self._name)
-            await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+                _log.exception("looking for %s failed", self.name)
 
 
 class Dispatcher:
@@ -117,10 +126,11 @@ class Dispatcher:
     async def stop(self) -> None:
         await asyncio.gather(*(lane.stop() for lane in self._lanes))
 
-    def hear(self, event_types: frozenset[str]) -> None:
-        """Called with the types of newly committed events."""
-        if not event_types.isdisjoint(_TYPES):
-            for lane in self._lanes:
+    def hear(self, headlines: Sequence[Headline]) -> None:
+        """Called with newly committed events."""
+        lanes = {lane for headline in headlines if headline.type in _TYPES for lane in _lanes_of(headline)}
+        for lane in self._lanes:
+            if lane.name in lanes:
                 lane.want()
 
     async def tend(self) -> None:
@@ -136,3 +146,16 @@ class Dispatcher:
 
 
 _TYPES: Final = scheduling_types() | {TaskRetried.type}
+
+
+def _lanes_of(headline: Headline) -> Collection[str]:
+    """The lanes of the tasks that are due because of an event; all of them, if it is of a later release."""
+    try:
+        event = headline.event()
+    except (UnknownVersion, msgspec.MsgspecError):
+        return LANES
+    if isinstance(event, TaskRetried):
+        kinds = {event.kind}
+    else:
+        kinds = {task.kind for task in tasks_of(event) if not task.after_seconds}
+    return {KINDS[kind].lane for kind in kinds & KINDS.keys()}

@@ -6,6 +6,7 @@ locked in order of their ids, so that two processes cannot deadlock.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -16,8 +17,8 @@ _FINISH: Final = """
         SELECT t.id, t.subject, t.created_seq, v.token FROM unnest($1::uuid[], $2::uuid[]) AS v (id, token)
         JOIN tasks t ON t.id = v.id AND t.lease_token = v.token
     ), next AS MATERIALIZED (
-        SELECT t.id, ours.id AS after FROM ours CROSS JOIN LATERAL (
-            SELECT id FROM tasks
+        SELECT t.id, t.kind, ours.id AS after FROM ours CROSS JOIN LATERAL (
+            SELECT id, kind FROM tasks
             WHERE subject = ours.subject AND (created_seq, id) > (ours.created_seq, ours.id)
             ORDER BY created_seq, id LIMIT 1
         ) t
@@ -30,7 +31,7 @@ _FINISH: Final = """
     ), unblocked AS (
         UPDATE tasks SET blocked = false WHERE id IN (SELECT next.id FROM next JOIN done ON done.id = next.after)
     )
-    SELECT lease_token FROM done
+    SELECT done.lease_token, next.kind AS unblocked FROM done LEFT JOIN next ON next.after = done.id
 """
 
 
@@ -43,8 +44,10 @@ class _Done(NamedTuple):
 class Finisher:
     """Finishes the tasks of one process."""
 
-    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], unblocked: Callable[[str], None]) -> None:
+        """`unblocked` is called with the kind of each task that may run because an earlier one is finished."""
         self._pool = pool
+        self._unblocked = unblocked
         self._waiting: list[_Done] = []
         self._finishing: asyncio.Task[None] | None = None
 
@@ -73,6 +76,9 @@ class Finisher:
                 if not each.is_ours.done():
                     each.is_ours.set_exception(error)
             return
+        for row in rows:
+            if (kind := row["unblocked"]) is not None:
+                self._unblocked(kind)
         tokens = {row["lease_token"] for row in rows}
         for each in waiting:
             if not each.is_ours.done():  # unless the caller was cancelled

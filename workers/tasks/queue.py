@@ -7,7 +7,7 @@ dead task blocks its subject until it is retried and done; so does one that wait
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -75,7 +75,12 @@ class TaskQueue:
     def __init__(self, pool: asyncpg.Pool[Any], *, lease_seconds: float) -> None:
         self._pool = pool
         self._lease_seconds = lease_seconds
-        self._finisher = Finisher(pool)
+        self._finisher = Finisher(pool, self._tell_unblocked)
+        self._on_unblocked: list[Callable[[str], None]] = []
+
+    def on_unblocked(self, tell: Callable[[str], None]) -> None:
+        """Calls `tell` from now on with the kind of each task that may run because an earlier one was finished here."""
+        self._on_unblocked.append(tell)
 
     async def claim(self, kinds: Sequence[str], limit: int) -> list[Task]:
         """Claims up to `limit` due tasks of these kinds, the longest waiting first."""
@@ -89,6 +94,10 @@ class TaskQueue:
         """Removes a finished task, and unblocks the next one of its subject. Raises LeaseLost."""
         if not await self._finisher.finish(task.id, task.token):
             raise LeaseLost(task.id)
+
+    def _tell_unblocked(self, kind: str) -> None:
+        for tell in self._on_unblocked:
+            tell(kind)
 
     async def retry_later(self, task: Task, error: str, *, after_seconds: float, attempted: bool) -> None:
         """Gives the task back, to be run again `after_seconds` from now. Only an `attempted` run counts as an attempt.
