@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from domain.versions import UnknownVersion
 from tests import pace
 from tests.integration.reacting import LEASE_SECONDS, receive, stage
 from tests.integration.shopfloor import Shopfloor
@@ -108,3 +109,40 @@ async def test_a_run_that_loses_its_lease_is_stopped(floor: Shopfloor) -> None:
         await floor.pool.execute("UPDATE reactions SET lease_token = gen_random_uuid()")
         assert not await asyncio.wait_for(run, pace.seconds(LEASE_SECONDS * 3))
         assert (told.handled, await on_stage.position()) == ([], before)
+
+
+@pytest.mark.parametrize(("save_seconds", "saved"), [(0.0, 2), (60.0, 0)])
+async def test_a_killed_run_repeats_only_what_it_has_done_since_it_last_saved(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch, save_seconds: float, saved: int
+) -> None:
+    monkeypatch.setattr("workers.reactions.run.SAVE_SECONDS", save_seconds)
+    async with stage(floor) as (on_stage, told):
+        seqs = await receive(floor, 3)
+        entered = asyncio.Event()
+
+        async def hang() -> None:
+            entered.set()
+            await asyncio.Event().wait()
+
+        told.before = lambda record: hang() if record.seq == seqs[2] else None
+        killed = asyncio.create_task(on_stage.run())
+        await entered.wait()
+        # A killed process gives nothing back: here its token is not valid any more when it tries.
+        await floor.pool.execute("UPDATE reactions SET lease_token = NULL, lease_until = NULL")
+        killed.cancel()
+        await asyncio.gather(killed, return_exceptions=True)
+        told.before = lambda record: None
+        await on_stage.run_to_the_end()
+        assert told.handled == [*seqs[:2], *seqs[saved:]]
+
+
+async def test_what_was_handled_is_not_handled_again_because_what_follows_cannot_be_read(
+    floor: Shopfloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.reactions.run.SAVE_SECONDS", 60.0)
+    async with stage(floor) as (on_stage, told):
+        seqs = await receive(floor, 3)
+        await floor.pool.execute("UPDATE events SET version = 99 WHERE seq = $1", seqs[2])
+        with pytest.raises(UnknownVersion):
+            await on_stage.run()
+        assert (told.handled, await on_stage.position()) == (seqs[:2], seqs[1])

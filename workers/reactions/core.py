@@ -2,7 +2,7 @@
 
 A new one is a class in its own module: a name, the event types it wants, and `handle`; `workers/background.py` lists
 the sources they come from. Handling an event twice must be harmless, or recognisable: if a process is killed after
-`handle` but before the position is saved, the event is handled again.
+`handle` but before the position is saved, which is done ten times a second, the event is handled again.
 """
 
 from __future__ import annotations

@@ -19,6 +19,9 @@ from workers.reactions.log_pages import STRETCH_MAX_EVENTS
 
 _MAY_RUN: Final = f"{FREE} AND (due_at IS NULL OR due_at <= now())"
 
+_MOVED: Final = "failures = 0, blamed = 0, failing_since = NULL, last_error = NULL, updated_at = now()"
+"""SQL, for a SET: what else changes with the position."""
+
 
 class Held(NamedTuple):
     """A reaction's row at the moment its lease was taken."""
@@ -93,11 +96,9 @@ class Positions:
     async def move(self, held: Held, to: int) -> Held:
         """Records that everything up to `to` is handled or of no interest. Raises LeaseLost."""
         await self._must(
-            """
-            UPDATE reactions SET position = $4, failures = 0, blamed = 0, failing_since = NULL, last_error = NULL,
-                updated_at = now()
-            WHERE name = $1 AND lease_token = $2 AND position = $3
-            """,
+            f"""
+            UPDATE reactions SET position = $4, {_MOVED} WHERE name = $1 AND lease_token = $2 AND position = $3
+            """,  # noqa: S608 - only our own constants go in
             held.name,
             held.token,
             held.position,
@@ -144,13 +145,17 @@ class Positions:
         )
         return held._replace(position=seq, failures=0, blamed=0, failing_since=None)
 
-    async def leave(self, held: Held, interests: Collection[str] | None, due_at: datetime | None = None) -> bool:
-        """Gives the lease back; the reaction must not run before `due_at`. Returns whether the log holds an event of
-        interest after the position: if it arrived just now, a process that tried to handle it found the lease taken. If
-        a lot follows, not all of it is searched. Does nothing if the lease has already been lost."""
+    async def leave(
+        self, held: Held, interests: Collection[str] | None, due_at: datetime | None = None, *, to: int | None = None
+    ) -> bool:
+        """Gives the lease back, and records, as `move` does, that everything up to `to` is done; the reaction must not
+        run before `due_at`. Returns whether the log holds an event of interest after that: if it arrived just now, a
+        process that tried to handle it found the lease taken. If a lot follows, not all of it is searched. Does nothing
+        if the lease has already been lost."""
+        moves = f"{_MOVED}, " if to is not None and to > held.position else ""
         more: bool | None = await self._pool.fetchval(
             f"""
-            UPDATE reactions r SET {RELEASED}, due_at = $3
+            UPDATE reactions r SET {moves}position = $6, {RELEASED}, due_at = $3
             FROM event_counter c WHERE r.name = $1 AND r.lease_token = $2
             RETURNING c.last_seq > r.position + $5 OR EXISTS (
                 SELECT FROM events e WHERE e.seq > r.position AND e.seq <= r.position + $5
@@ -162,6 +167,7 @@ class Positions:
             due_at,
             None if interests is None else list(interests),
             STRETCH_MAX_EVENTS,
+            held.position if to is None else to,
         )
         return bool(more)
 

@@ -29,6 +29,9 @@ from workers.reactions.positions import Held, Positions
 RUN_MAX_SECONDS: Final = 2.0
 """A run that has more to do after this long makes room for others."""
 
+SAVE_SECONDS: Final = 0.1
+"""How long a run may handle events before it saves its position: if its process is killed, those are handled again."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +66,9 @@ class _Run:
         self._positions = positions
         self._reaction = reaction
         self._held = held
+        self._done = held.position
+        """The seq up to which all events are handled; it may be ahead of the saved position."""
+        self._saved_at = time.monotonic()
         # Metrics do not tell webhooks apart; the record of their deliveries does.
         self._kind = reaction_kind(reaction.name)
 
@@ -79,29 +85,35 @@ class _Run:
     async def _go(self) -> bool:
         until = time.monotonic() + RUN_MAX_SECONDS
         while time.monotonic() < until:
-            page = await read_page(self._pool, self._reaction, self._held.position)
+            page = await read_page(self._pool, self._reaction, self._done)
             if not await self._handle(page.records, until):
                 return False
-            if page.records and self._held.position < page.records[-1].seq:
+            if page.records and self._done < page.records[-1].seq:
                 break  # the time was up in the middle of the page
-            if page.upto > self._held.position:
-                self._held = await self._positions.move(self._held, page.upto)
+            self._done = page.upto
             if page.due_at is not None:
                 await self._leave(page.due_at)
                 return False
             if page.is_last:
                 break
+            await self._save()  # the next page may be unreadable
         return await self._leave()
 
     async def _leave(self, due_at: datetime | None = None) -> bool:
-        return await self._positions.leave(self._held, self._reaction.interests, due_at)
+        return await self._positions.leave(self._held, self._reaction.interests, due_at, to=self._done)
+
+    async def _save(self) -> None:
+        """Saves the position."""
+        if self._done > self._held.position:
+            self._held = await self._positions.move(self._held, self._done)
+        self._saved_at = time.monotonic()
 
     async def _handle(self, records: Sequence[EventRecord], until: float) -> bool:
-        """Handles as many of the events as there is time for, at least one, and saves the position after each. False if
-        one failed: the lease has then been given back."""
+        """Handles as many of the events as there is time for, at least one, and saves the position now and then. False
+        if one failed: the lease has then been given back."""
         one_by_one = self._held.failures > 0
-        begins_at = self._held.position
-        while records and (time.monotonic() < until or self._held.position == begins_at):
+        begins_at = self._done
+        while records and (time.monotonic() < until or self._done == begins_at):
             count = 1 if one_by_one else self._reaction.handle_max_events
             together = records[:count]
             logs.note(**_ids(together))
@@ -112,11 +124,14 @@ class _Run:
                     _log.info("reaction %s: %d events failed together (%s)", self._reaction.name, len(together), error)
                     one_by_one = True
                     continue
+                await self._save()
                 if not await self._handle_failure(together[0], error):
                     return False
             else:
                 REACTION_HANDLED.labels(self._kind).inc(len(together))
-                self._held = await self._positions.move(self._held, together[-1].seq)
+                self._done = together[-1].seq
+                if self._held.failures or time.monotonic() - self._saved_at > SAVE_SECONDS:
+                    await self._save()
             records = records[count:]
         return True
 
@@ -148,6 +163,7 @@ class _Run:
         if retry_seconds is None:
             _log.warning("reaction %s gave up on event %d: %s", self._reaction.name, record.seq, said)
             self._held = await self._positions.dead_letter(self._held, record.seq, said)
+            self._done = record.seq
             REACTION_DEAD_LETTERS.labels(self._kind).inc()
             return True
         unexpected = failure.blames_event and failure.failures == 1 and not isinstance(error, NotNow)
