@@ -31,16 +31,17 @@ class Balances:
 
     def follow(self, seq: int, moves: Iterable[Move]) -> None:
         """Applies the moves of the log's next event."""
+        part = self._part if self._part.of_many else None
         for ledger, key, posted, pending in moves:
-            if self._part.of_many and key not in self._part:
+            if part is not None and key not in part:
                 continue
             folded = self._folded[ledger]
             before = folded.get(key, EMPTY)
-            balance = folded[key] = Balance(before.posted + posted, before.pending + pending)
-            if not 0 <= balance.pending <= balance.posted:
-                self._report.differ(
-                    ledger.name, key, "overdrawn", seq=seq, posted=balance.posted, pending=balance.pending
-                )
+            posted += before.posted
+            pending += before.pending
+            folded[key] = Balance(posted, pending)
+            if not 0 <= pending <= posted:
+                self._report.differ(ledger.name, key, "overdrawn", seq=seq, posted=posted, pending=pending)
 
     def compare(self, table: LedgerTable, key: str, posted: int, pending: int) -> None:
         """At the end of the log: compares a row of the table."""

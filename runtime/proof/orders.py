@@ -4,8 +4,9 @@ in the log: it can only be checked to be an address, or absent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -29,6 +30,11 @@ LINES: Final = """
             || ',"unit_price_minor":' || unit_price_minor || '}', ',' ORDER BY position) || ']'
 """
 """What is compared of the rows of `order_lines`, grouped by `order_lines.order_id`. Positions are unique."""
+
+_IN_LOG: Final = [place for place in range(1, len(orders.FIELDS)) if place not in orders.PRIVATE_PLACES]
+_MOMENTS: Final = range(len(orders.FIELDS), len(orders.FIELDS) + 3)
+_of_row: Final[Callable[[Sequence[Any]], tuple[Any, ...]]] = itemgetter(*_IN_LOG, *_MOMENTS)
+_of_order: Final[Callable[[Order], tuple[Any, ...]]] = attrgetter(*(orders.FIELDS[place] for place in _IN_LOG))
 
 _json: Final = msgspec.json.Encoder()
 _lines: Final = msgspec.json.Decoder(tuple[Line, ...])
@@ -57,8 +63,8 @@ def compare_order(
         report.differ("orders", order_id, "is in the log but not in the table")
         return
     order = folded.order
-    expected = (*_told(orders.row(order))[1:], folded.placed_at, folded.updated_at, folded.placed_seq)
-    email, found = rows[0]["email"], _told(tuple(rows[0]))[1:]
+    expected = (*_of_order(order), folded.placed_at, folded.updated_at, folded.placed_seq)
+    email, found = rows[0]["email"], _of_row(rows[0])
     if email is not None and canonical_email(email) is None:
         report.differ("orders", order_id, "has an invalid e-mail address")
     if found != expected:
@@ -160,11 +166,6 @@ def _may_follow(before: Order, event: Event, after: Order) -> bool:
         return False
     said_lines = getattr(event, "lines", before.lines)
     return before.status in move.sources and after.status == move.target and said_lines == before.lines
-
-
-def _told(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The row's values, with None for those that are not in the log."""
-    return tuple(None if place in orders.PRIVATE_PLACES else value for place, value in enumerate(row))
 
 
 def _text(values: Sequence[object]) -> list[str]:

@@ -33,8 +33,10 @@ POSITION: Final = "SELECT seq, at, digest, meaning, numbers FROM fold_position"
 ORDERS: Final = "SELECT order_id::text, state, placed_at, updated_at, placed_seq FROM folded_orders"
 ENTITIES_FOLDED: Final = "SELECT subject, table_name, key, state, created_at, updated_at FROM folded_entities"
 
-PRICED: Final = f"{ENTITIES_FOLDED} WHERE table_name IN ('{variants.name}', '{sku_prices.name}')"
+PRICED_TABLES: Final = (variants.name, sku_prices.name)
 """The entities that `Prices` starts with; the key is the SKU."""
+
+PRICED: Final = f"{ENTITIES_FOLDED} WHERE table_name IN {PRICED_TABLES}"
 
 BY_TABLE: Final[Mapping[str, EntityTable]] = {each.table.name: each for each in ENTITIES}
 

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.ledgers import Balance, Ledger, Move
-from domain.model import Event
+from domain.ledgers import Balance, Ledger
+from domain.model import Entity, Event
 from domain.orders import OrderPlaced
 from runtime.database import Connection
 from runtime.entities import ENTITIES, EntityTable
@@ -29,7 +29,8 @@ from runtime.proof.parts import ALL_KEYS
 from runtime.proof.prices import Prices
 from runtime.proof.quotes import Quotes
 from runtime.proof.report import Report
-from runtime.proof.stored import ENTITIES_FOLDED, ORDERS, PRICED, Digest, folded_entity, folded_order
+from runtime.proof.stored import ENTITIES_FOLDED, ORDERS, Digest, Position, folded_entity, folded_order
+from runtime.stored_fold.loaded import NOTHING_LOADED, Loaded, load_balances, load_priced, unchanged
 from runtime.stored_fold.window import Window
 
 _BREATH_EVENTS: Final = 64
@@ -40,8 +41,6 @@ _PREFIXES: Final[Mapping[str, Sequence[EntityTable]]] = {
 }
 _FOLDED_ORDERS: Final = f"{ORDERS} WHERE order_id = ANY($1::text[]::uuid[])"
 _FOLDED_SUBJECTS: Final = f"{ENTITIES_FOLDED} WHERE subject = ANY($1)"
-_FOLDED_PRICED: Final = f"{PRICED} AND key = ANY($1)"
-_FOLDED_BALANCES: Final = "SELECT key, posted, pending FROM folded_balances WHERE ledger = $1 AND key = ANY($2)"
 _GUARDS: Final = "SELECT name, seq FROM guards"
 _OUTCOMES: Final = different("seq > $1 AND seq <= $2", "id IN (SELECT command_id FROM left_by)")
 
@@ -56,25 +55,28 @@ class _Told(NamedTuple):
 
 class Folded(NamedTuple):
     """The fold after a window: the changed states, the balances that moved, the digest of the log up to the window's
-    end, and how many numbers of each series have been given out by then."""
+    end, how many numbers of each series have been given out by then, and what the next window may start with."""
 
     orders: dict[str, FoldedOrder]
     entities: list[tuple[EntityTable, str, FoldedEntity]]
     balances: dict[Ledger, Mapping[str, Balance]]
     digest: bytes
     numbers: Mapping[str, int]
+    loaded: Loaded
 
 
 class Folding:
-    """Folds one window. `report` collects what is wrong with the log."""
+    """Folds one window, starting with what the one before has `loaded`, if that still holds. `report` collects what is
+    wrong with the log."""
 
-    def __init__(self, connection: Connection, window: Window, report: Report) -> None:
+    def __init__(self, connection: Connection, window: Window, report: Report, loaded: Loaded = NOTHING_LOADED) -> None:
         self._connection = connection
         self._window = window
+        self._loaded = loaded if loaded.holds_at(window.base) else NOTHING_LOADED
         self._report = report
         self._orders: dict[str, list[_Told]] = defaultdict(list)
         self._subjects: dict[str, dict[str, list[_Told]]] = defaultdict(lambda: defaultdict(list))
-        self._events: list[tuple[int, Event, Sequence[Move]]] = []
+        self._events: list[tuple[int, Event]] = []
 
     async def fold(self) -> Folded:
         """The states after the window."""
@@ -83,23 +85,21 @@ class Folding:
         prices, quotes = Prices(self._report, ALL_KEYS), Quotes(self._report)
         balances, numbers = Balances(self._report, ALL_KEYS), Numbers(self._report, self._window.base.numbers)
         entities_before = await self._entities_before()
-        await self._begin(prices, balances, entities_before)
-        for number, (seq, event, moves) in enumerate(self._events):
+        priced = await self._begin(prices, balances, entities_before)
+        for number, (seq, event) in enumerate(self._events):
             if number % _BREATH_EVENTS == 0:
                 await asyncio.sleep(0)
-            balances.follow(seq, moves)
+            balances.follow(seq, event.moves())
             prices.follow(seq, event)
             quotes.follow(seq, event)
             numbers.follow(seq, event)
         if self._window.reaches_the_tail and self._window.rows:
             numbers.compare(self._window.counter.numbers)
-        return Folded(
-            await self._fold_orders(),
-            await self._fold_entities(entities_before),
-            {table.ledger: balances.folded(table.ledger) for table in LEDGERS},
-            digest,
-            numbers.given(),
-        )
+        orders, entities = await self._fold_orders(), await self._fold_entities(entities_before)
+        moved = {table.ledger: balances.folded(table.ledger) for table in LEDGERS}
+        given = numbers.given()
+        end = Position(self._window.until, self._window.at, digest, given)
+        return Folded(orders, entities, moved, digest, given, Loaded(end, moved, unchanged(priced, entities)))
 
     async def _read(self) -> bytes:
         """Reads the events and groups them by subject; returns the digest of the log up to the last one."""
@@ -112,7 +112,7 @@ class Folding:
             event = entries.read(row)
             seq, event_type, subject, at, *_ = row
             if event is not None:
-                self._events.append((seq, event, tuple(event.moves())))
+                self._events.append((seq, event))
                 subject = event.subject()
             prefix = event_type.partition(".")[0] + "."
             told = _Told(event, at, seq)
@@ -139,20 +139,26 @@ class Folding:
 
     async def _begin(
         self, prices: Prices, balances: Balances, before: Mapping[str, Iterable[tuple[EntityTable, FoldedEntity]]]
-    ) -> None:
-        """Starts `prices` and `balances` with the folded states that the events are about."""
+    ) -> Mapping[str, list[Entity]]:
+        """Starts `prices` and `balances` with the folded states that the events are about; returns, by SKU, those that
+        determine prices."""
         for _, folded in (each for of_subject in before.values() for each in of_subject):
             prices.begin(folded.state)
-        ordered = {line.sku for _, event, _ in self._events if isinstance(event, OrderPlaced) for line in event.lines}
-        for row in await self._connection.fetch(_FOLDED_PRICED, list(ordered)) if ordered else ():
-            prices.begin(folded_entity(row)[1].state)
+        ordered = {line.sku for _, event in self._events if isinstance(event, OrderPlaced) for line in event.lines}
+        priced = await load_priced(self._connection, self._loaded, ordered)
+        for entities in priced.values():
+            for entity in entities:
+                prices.begin(entity)
         moved: dict[Ledger, set[str]] = defaultdict(set)
-        for _, _, moves in self._events:
-            for ledger, key, _, _ in moves:
+        # The moves are made twice, here and when they are applied: kept, those of a window would be a hundred thousand
+        # tuples for the garbage collector to look through.
+        for _, event in self._events:
+            for ledger, key, _, _ in event.moves():
                 moved[ledger].add(key)
         for ledger, keys in moved.items():
-            for key, posted, pending in await self._connection.fetch(_FOLDED_BALANCES, ledger.name, list(keys)):
-                balances.begin(ledger, key, Balance(posted, pending))
+            for key, balance in (await load_balances(self._connection, self._loaded, ledger, keys)).items():
+                balances.begin(ledger, key, balance)
+        return priced
 
     async def _fold_orders(self) -> dict[str, FoldedOrder]:
         if not self._orders:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from domain.catalogue import ChangeVariant
+from domain.catalogue import ChangeVariant, SetVariant, VariantFields
 from domain.orders import ConfirmOrder
 from domain.stock import ReceiveStock
 from ops.verify import verify
@@ -250,6 +250,55 @@ async def test_a_process_that_takes_over_goes_on_from_where_the_other_was(watch:
     assert found is not None
     assert found.window.rows[0]["seq"] == seq + 1
     assert await watch.folded() > seq
+
+
+async def test_what_a_process_has_loaded_is_not_loaded_again(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    await _order_a_mug(watch)
+    await watch.go()
+    await watch.hand.execute("UPDATE folded_balances SET posted = posted + 1")
+    await watch.hand.execute("UPDATE folded_entities SET state = '' WHERE table_name = 'variants'")
+    await _order_a_mug(watch)
+    await watch.go()
+    assert (alarms(caplog), await watch.open()) == ([], [])
+
+
+async def test_what_a_process_has_loaded_is_not_believed_once_another_has_folded(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await _order_a_mug(watch)
+    await watch.go()
+    first = watch.patrol
+    watch.replace()
+    await watch.shop.floor.post_all([_at_a_price(watch, 130), ReceiveStock("MUG", 1)], actor=STAFF)
+    await watch.shop.floor.drain()
+    await watch.go()
+    watch.patrol = first
+    await _order_a_mug(watch)
+    await watch.go()
+    assert (alarms(caplog), await watch.open()) == ([], [])
+    assert (await watch.from_newest()).clean
+
+
+async def test_a_price_that_changes_after_an_order_of_the_same_window_is_the_next_window_s(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await _order_a_mug(watch)
+    await watch.shop.floor.post(_at_a_price(watch, 130), actor=STAFF)
+    await watch.shop.floor.drain()
+    await watch.go()
+    await _order_a_mug(watch)
+    await watch.go()
+    assert (alarms(caplog), await watch.open()) == ([], [])
+
+
+async def _order_a_mug(watch: Watch) -> None:
+    floor = watch.shop.floor
+    await floor.post(floor.place(0, MUG=1))
+    await floor.drain()
+
+
+def _at_a_price(watch: Watch, price_minor: int) -> SetVariant:
+    return SetVariant(watch.shop.mug_id, VariantFields("MUG", price_minor, "GBP", "White"))
 
 
 async def test_one_process_has_a_round_at_a_time(watch: Watch) -> None:

@@ -35,6 +35,7 @@ from runtime.proof.report import Report
 from runtime.proof.stored import Position, held_position, meaning
 from runtime.settings import Settings
 from runtime.stored_fold.folding import Folded, Folding
+from runtime.stored_fold.loaded import NOTHING_LOADED, Loaded
 from runtime.stored_fold.storing import begin_again, store, take_over
 from runtime.stored_fold.window import Window, read_window
 from workers.failures import DATABASE_TROUBLE
@@ -72,6 +73,7 @@ class Found:
         self.looked = Looked()
         self.open: dict[str, int] = {}
         self.lag_seconds = 0.0
+        self.loaded: Loaded | None = None
 
     @property
     def is_all(self) -> bool:
@@ -86,6 +88,7 @@ class Patrol:
         self._config = config
         self._pool = pool
         self._looking = Looking()
+        self._loaded = NOTHING_LOADED
         self._told: set[tuple[str, str, str]] = set()
         self._told_archived = False
         self._running: asyncio.Task[None] | None = None
@@ -125,6 +128,7 @@ class Patrol:
             except asyncpg.SerializationError:
                 return None  # another process has just finished one
         if found is not None:
+            self._loaded = found.loaded or self._loaded
             self._tell(found)
         return found
 
@@ -149,7 +153,8 @@ class Patrol:
         )
         found = Found(window)
         if window.rows:
-            folded = await Folding(connection, window, found.log).fold()
+            folded = await Folding(connection, window, found.log, self._loaded).fold()
+            found.loaded = folded.loaded
             await store(connection, window, folded)
             await suspects.add(connection, await self._different(connection, window, folded, balances_seq == base.seq))
         else:
