@@ -1,5 +1,5 @@
 """What a round has loaded of the stored fold, kept by its process for the next round: nearly every window is about the
-same balances and prices, and loading them takes longer than folding them.
+same balances and prices.
 """
 
 from __future__ import annotations
