@@ -13,7 +13,7 @@ OFFERS: Final = """
     WITH RECURSIVE above (sku, id, parent_id, height) AS (
         SELECT v.sku, c.id, c.parent_id, 0 FROM variants v
         JOIN products p ON p.id = v.product_id JOIN categories c ON c.id = p.category_id
-        WHERE v.sku = ANY({skus})
+        WHERE v.sku = ANY((SELECT CAST({skus} AS text[]))::text[])
         UNION ALL
         SELECT a.sku, c.id, c.parent_id, a.height + 1 FROM above a JOIN categories c ON c.id = a.parent_id
     )
@@ -21,9 +21,11 @@ OFFERS: Final = """
         (SELECT array_agg(a.id ORDER BY a.height DESC) FROM above a WHERE a.sku = v.sku) AS category_ids,
         weight_grams, kind, tax_class,
         (SELECT CAST(s.prices AS text) FROM sku_prices s WHERE s.sku = v.sku) AS prices
-    FROM variants v WHERE sku = ANY({skus})
+    FROM variants v WHERE sku = ANY((SELECT CAST({skus} AS text[]))::text[])
 """
-"""The offers of these SKUs; the path to a category begins at the root."""
+"""The offers of these SKUs (a parameter: an array of text); the path to a category begins at the root. The array is in
+a subquery so that Postgres does not see its length when it plans. Otherwise it would assume that the generic plan is
+more expensive and plan the statement again at every use, which takes longer than executing it."""
 
 
 HAVE_ORDERED: Final = f"""

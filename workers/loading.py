@@ -250,7 +250,7 @@ async def _load_entities(connection: Connection, read_set: ReadSet, before: dict
             before.setdefault(kind, {})[getattr(state, entity_table.key)] = state
 
 
-_OFFERS_OF: Final = OFFERS.format(skus="$1::text[]")
+_OFFERS_OF: Final = OFFERS.format(skus="$1")
 _HAVE_ORDERED: Final = HAVE_ORDERED.format(customers="$1::text[]")
 _INVOICES: Final = -4
 _LOG: Final = -3
