@@ -45,7 +45,7 @@ _STOCKED: Final = f"""
     SELECT 'SKU-' || n, lpad(to_hex(n), 32, '0')::uuid,
         jsonb_build_array(jsonb_build_object('currency', 'EUR', 'price_minor', n + 1)), now(), now()
     FROM generate_series(1, {_PRODUCTS}, 2) AS n;
-"""  # noqa: S608 - numbers of ours
+"""
 """A shop of many products, each of one SKU; every second one has a price in euros, too."""
 
 
