@@ -32,13 +32,15 @@ class Connection(LearnedConnection):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self._heard_at = time.monotonic()
+        self.opened_at = self._heard_at = time.monotonic()
+        """When it was open (`time.monotonic`), or a little later."""
         self._peer = Peer()
         self._liveness: Liveness
 
     def begin(self, liveness: Liveness, peer: Peer) -> None:
         """Call once, when it is open."""
         self._liveness, self._peer = liveness, peer
+        self.opened_at = time.monotonic()
         # The transport is private to asyncpg, but there is no other way to get at the socket.
         liveness.keep_alive(self._transport.get_extra_info("socket"))
 

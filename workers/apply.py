@@ -34,6 +34,7 @@ from runtime.metrics import (
     exemplars,
 )
 from runtime.records import chunks, encode, told
+from runtime.redis_client import REDIS_UNAVAILABLE
 from runtime.terms import TermsMemory
 from workers import batch as batches
 from workers.earlier import Earlier
@@ -56,7 +57,7 @@ class Applied(NamedTuple):
 
 
 # Retry the whole batch: its messages are not at fault.
-_NOT_THE_MESSAGES: Final[tuple[type[BaseException], ...]] = (OutOfStep, *LOST_CONNECTION)
+_NOT_THE_MESSAGES: Final[tuple[type[BaseException], ...]] = (OutOfStep, *LOST_CONNECTION, *REDIS_UNAVAILABLE)
 
 # Postgres ends the session of a transaction that takes too long, which looks just like a lost connection.
 _CUT_SHORT: Final = (*LOST_CONNECTION, asyncpg.QueryCanceledError)
@@ -183,10 +184,9 @@ class Applier:
         """Applies a part in one statement. None if that did not work; the messages need not be at fault."""
         watch = Stopwatch()
         async with self._pool.acquire() as connection:
+            known = await self._fence.known(connection.opened_at)
             try:
-                applied = await batches.apply_at_once(
-                    connection, part.messages, part.held, self._fence, watch, self._memory
-                )
+                applied = await batches.apply_at_once(connection, part.messages, part.held, known, watch, self._memory)
             except StaleRead as error:
                 BATCH_RETRIES.labels(error.reason).inc()
                 return None
@@ -207,9 +207,9 @@ class Applier:
     async def _transact(self, part: Part, *, alone: bool) -> dict[int, str]:
         watch = Stopwatch()
         async with self._pool.acquire() as connection:
+            known = await self._fence.known(connection.opened_at)
             try:
                 async with connection.transaction():
-                    known = self._fence.known()
                     rows = await connection.fetch(_HOLD, sorted({message.mailbox for message in part.messages}))
                     if not rows:
                         return {}

@@ -19,7 +19,7 @@ from domain.refusals import CommandFailed, CommandRejected, CommandRepeated
 from runtime import envelope as envelopes
 from runtime.database import Connection
 from runtime.envelope import ENVELOPE_FIELD, MOMENT_MAX_MICROSECONDS, Envelope
-from runtime.mailboxes.fence import Confirmed, Fence
+from runtime.mailboxes.fence import Confirmed, Known
 from runtime.mailboxes.inbox import Entry, entry_order
 from runtime.metrics import UNREADABLE_COMMAND_TYPE
 from runtime.records import APPLIED, FAILED, REJECTED, REPEATED
@@ -286,16 +286,15 @@ async def apply_at_once(
     connection: Connection,
     messages: Sequence[Message | DeadLetter],
     held: Mapping[int, str],
-    fence: Fence,
+    known: Known,
     watch: Stopwatch,
     memory: TermsMemory,
 ) -> tuple[Result, Confirmed] | None:
     """Applies the messages, in order, in one statement, provided that their mailboxes are at the positions `held` and
     the log does not move meanwhile. Returns the result, and the log that they were decided on; None if one statement
-    cannot do it. Raises StaleRead if something has moved, and OutOfStep as the fence does. Without a result, nothing
-    has been written."""
+    cannot do it. Raises StaleRead if something has moved, and OutOfStep if the log lacks what is `known`. Without a
+    result, nothing has been written."""
     read_set = _reads(messages)
-    known = fence.known()
     loaded, log, numbered = await look(connection, read_set, memory)
     known.check(log)
     watch.lap("load")

@@ -5,10 +5,14 @@ together. Redis is told of a seq after its commit, before anyone hears of its ev
 a log that ends before the confirmed seq, or has a different identity, started from scratch or was restored from an
 older backup. Any batch notices this while it holds its mailboxes' positions, and stops; `rejoin` brings both sides back
 into step.
+
+A connection that was opened after Redis was asked may reach a Postgres that has been restored meanwhile, without what
+Redis was told in between. So for such a connection, Redis is asked again.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -63,25 +67,34 @@ LOG_OF_TODAY: Final = """
 class Fence:
     """What a process has heard from Redis about the log, and what it has yet to tell Redis."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._heard: Sequence[Confirmed] | None = None
+        self._asked_at = float("-inf")
         self._reached: Confirmed | None = None
 
-    def ask(self, pipeline: Pipeline) -> None:
-        """Adds the question to a round trip made before Postgres is asked; its answer goes to `hear`."""
+    def ask(self, pipeline: Pipeline) -> float:
+        """Adds the question to a round trip made before Postgres is asked; its answer goes to `hear`, with the time
+        that this returns."""
         pipeline.zrange(LOG_KEY, 0, -1, withscores=True)
+        return time.monotonic()
 
-    def hear(self, answer: Any) -> None:
+    def hear(self, answer: Any, asked_at: float) -> None:
         """Takes the answer. While the cluster node that knows it is unavailable, the last answer counts; raises
         NodeUnavailable if there is none."""
         if not isinstance(answer, NodeUnavailable):
-            self._heard = _confirmed(answer)
+            self._heard, self._asked_at = _confirmed(answer), asked_at
         elif self._heard is None:
             raise answer
 
-    def known(self) -> Known:
-        """What is known now, to be compared with the log that Postgres is asked for next. Take it before asking: other
-        batches of this process may commit more meanwhile, which Postgres's answer need not contain."""
+    async def known(self, opened_at: float) -> Known:
+        """What is known now, to be compared with the log that Postgres is asked for next, on a connection opened at
+        this time (`time.monotonic`). Take it before asking: other batches of this process may commit more meanwhile,
+        which Postgres's answer need not contain. Asks Redis if it was last asked before the connection was opened;
+        raises what Redis raises."""
+        if self._asked_at <= opened_at:
+            asked_at = time.monotonic()
+            self.hear(await self._client.zrange(LOG_KEY, 0, -1, withscores=True), asked_at)
         return Known(self._heard or (), self._reached)
 
     def reach(self, log: Confirmed) -> None:

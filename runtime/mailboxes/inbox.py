@@ -73,7 +73,7 @@ class Inbox:
     def __init__(self, client: Client, *, awake_milliseconds: int, read_max_bytes: int) -> None:
         self._client = client
         self._watch = Watch(client) if isinstance(client, Cluster) else None
-        self.fence = Fence()
+        self.fence = Fence(client)
         self._read_max_bytes = read_max_bytes
         self._fit_lately = sys.maxsize
         self._awake_milliseconds = awake_milliseconds
@@ -114,9 +114,9 @@ class Inbox:
         mailboxes = {stream_key(mailbox): mailbox for mailbox in positions}
         pipeline = self._client.pipeline(transaction=False)
         pipeline.xread(dict(zip(mailboxes, positions.values(), strict=True)), count=count, block=wait_milliseconds)
-        self.fence.ask(pipeline)
+        asked_at = self.fence.ask(pipeline)
         found, known_of_log = await pipeline.execute()
-        self.fence.hear(known_of_log)
+        self.fence.hear(known_of_log, asked_at)
         return {
             mailboxes[stream.decode()]: [Entry(entry_id.decode(), fields) for entry_id, fields in entries]
             for stream, entries in found
@@ -131,9 +131,9 @@ class Inbox:
         pipeline = self._client.pipeline(transaction=False)
         for mailbox, position in positions.items():
             pipeline.xread({stream_key(mailbox): position}, count=count)
-        self.fence.ask(pipeline)
+        asked_at = self.fence.ask(pipeline)
         *answers, known_of_log = await as_far_as_possible(pipeline)
-        self.fence.hear(known_of_log)
+        self.fence.hear(known_of_log, asked_at)
         return {
             mailbox: [Entry(entry_id.decode(), fields) for entry_id, fields in entries]
             for mailbox, found in zip(positions, answers, strict=True)

@@ -237,6 +237,29 @@ async def test_a_log_restored_between_reading_and_applying_takes_nothing(
                 assert await restored.log() == before
 
 
+async def test_what_redis_was_asked_before_a_connection_was_opened_does_not_count_for_it(
+    databases: Databases, database_url: str, redis_url: str
+) -> None:
+    """A worker asks Redis, another one commits and tells Redis, and Postgres is restored before the first one opens the
+    connection that it writes on."""
+    async with Shopfloor(database_url, redis_url) as floor:
+        await floor.fill(MUG=100)
+        await brought_into_step(floor)
+    with databases.copy(database_url) as backup:
+        async with Shopfloor(database_url, redis_url, numbers=floor.numbers) as floor:
+            await floor.post(floor.place(1, MUG=1))
+            positions, _ = await Applier(floor.pool, floor.publisher, floor.inbox.fence).positions([1])
+            slow = floor.new_inbox(Inbox)
+            found = await slow.read_each(positions, 10)
+            await applied_without_trim(floor, floor.publisher, 0)
+            async with Shopfloor(backup, redis_url, numbers=floor.numbers) as restored:
+                before = await restored.log()
+                applier = Applier(restored.pool, floor.publisher, slow.fence)
+                with pytest.raises(OutOfStep):
+                    await applier.apply(Run(positions, [(1, entry) for entry in found[1]]))
+                assert await restored.log() == before
+
+
 @pytest.mark.parametrize("who", ["the same worker", "another worker"])
 async def test_a_log_restored_between_a_commit_and_the_trim_gives_no_seq_out_again(
     databases: Databases, database_url: str, redis_url: str, who: str

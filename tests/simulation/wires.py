@@ -74,7 +74,7 @@ class Wire:
 
     async def take(self, said: str, ask: Callable[[], Any]) -> Any:
         """Asks when it is this connection's turn."""
-        if "lock_timeout" in said:
+        if "lock_timeout" in said and not said.startswith("prepare "):
             self.gives_way = True
         elif said.startswith(("COMMIT", "ROLLBACK")):
             self.gives_way = False
