@@ -39,11 +39,11 @@ _CHECKOUTS_OF: Final = f"""
 _BLANK_CHECKOUT: Final = """
     email = NULL, address = NULL, billing_address = NULL, note = NULL, tax_question = NULL, rate_question = NULL
 """
-_LOCK_CHECKOUTS_OF: Final = f"""
+LOCK_CHECKOUTS_OF: Final = f"""
     SELECT FROM checkouts WHERE {_CHECKOUTS_OF} OR email = ANY($2::text[]) ORDER BY id FOR UPDATE
 """
-_ERASE_CHECKOUTS: Final = f"UPDATE checkouts SET {_BLANK_CHECKOUT} WHERE {_CHECKOUTS_OF}"  # noqa: S608 - ours
-_ERASE_EMAILS_OF_CHECKOUTS: Final = "UPDATE checkouts SET email = NULL WHERE email = ANY($1::text[])"
+ERASE_CHECKOUTS: Final = f"UPDATE checkouts SET {_BLANK_CHECKOUT} WHERE {_CHECKOUTS_OF}"  # noqa: S608 - ours
+ERASE_EMAILS_OF_CHECKOUTS: Final = "UPDATE checkouts SET email = NULL WHERE email = ANY($1::text[])"
 _ERASE_WRITTEN: Final = f"""
     UPDATE checkouts c SET {_BLANK_CHECKOUT} FROM accounts a
     WHERE c.id = ANY($1::uuid[]) AND a.id = ANY($2::uuid[]) AND c.customer_id = a.id::text AND a.erased
@@ -89,7 +89,7 @@ class Erasure:
             self._emails = await connection.fetchval(_EMAILS_OF, self._accounts)
         if self:
             await connection.execute(_LOCK_ORDERS_OF, self._principals, self._emails)
-            await connection.execute(_LOCK_CHECKOUTS_OF, self._principals, self._emails)
+            await connection.execute(LOCK_CHECKOUTS_OF, self._principals, self._emails)
 
     @property
     def _principals(self) -> list[str]:
@@ -100,9 +100,9 @@ class Erasure:
         if not self:
             return
         principals = self._principals
-        await connection.execute(_ERASE_CHECKOUTS, principals, self._emails)
+        await connection.execute(ERASE_CHECKOUTS, principals, self._emails)
         if self._emails:
-            await connection.execute(_ERASE_EMAILS_OF_CHECKOUTS, self._emails)
+            await connection.execute(ERASE_EMAILS_OF_CHECKOUTS, self._emails)
         changed = await connection.fetch(_ERASE_EMAILS, principals, self._emails)
         principals += {row["customer_id"] for row in changed if is_guest(row["customer_id"])}
         # An unreadable question about taxes or rates may be about anyone; it is asked again when the checkout is next

@@ -36,4 +36,5 @@ checkouts = Table(
     # One order per checkout, and one checkout per order.
     Index("checkouts_order_id_key", "order_id", unique=True, postgresql_where="order_id IS NOT NULL"),
     Index("checkouts_open", "updated_at", postgresql_where="status = 'open'"),
+    Index("checkouts_email", "email", postgresql_where="email IS NOT NULL"),
 )
