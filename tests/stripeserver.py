@@ -27,6 +27,10 @@ SECRET_KEY: Final = "sk_test_tidegate"
 GOOD: Final = "4242424242424242"
 DECLINED: Final = "4000000000000341"
 ASKS_FOR_A_STEP: Final = "4000002500003155"
+_REFUSALS: Final = {
+    402: {"type": "card_error", "code": "card_declined", "message": "It could not be done."},
+    403: {"type": "invalid_request_error", "message": "The key does not have the permissions."},
+}
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _ROOT: Final = Path(__file__).parents[1]
 
@@ -55,9 +59,9 @@ class StripeHere:
         """Forgets the keys of requests, as Stripe does after a day."""
         await self.post("/_config/forgets", {})
 
-    async def refuses(self, verb: str, path: str) -> None:
-        """Answers the next such request as one that our key does not permit."""
-        await self.post("/_config/refuses", {"verb": verb, "path": path})
+    async def refuses(self, verb: str, path: str, status: int = 403) -> None:
+        """Answers the next such request as one that our key does not permit, or with 402 as one that failed."""
+        await self.post("/_config/refuses", {"verb": verb, "path": path, "status": status})
 
     async def step(self, intent_id: str, *, succeeds: bool) -> None:
         """Takes the buyer through the step that a card asks for."""
@@ -157,7 +161,7 @@ def _serve(port: int) -> None:
     intent._api_list_all = classmethod(by_date)
     refund._api_create = classmethod(refunded)
     answers: dict[str, tuple[int, bytes]] = {}
-    refused: set[tuple[str, str]] = set()
+    refused: dict[tuple[str, str], int] = {}
 
     async def forgets(request: web.Request) -> web.Response:
         answers.clear()
@@ -165,17 +169,15 @@ def _serve(port: int) -> None:
 
     async def refuses(request: web.Request) -> web.Response:
         said = await request.json()
-        refused.add((said["verb"], said["path"]))
+        refused[said["verb"], said["path"]] = said["status"]
         return web.Response()
 
     @web.middleware
     async def once(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        if (request.method, request.path) in refused:
-            refused.remove((request.method, request.path))
-            said = {"type": "invalid_request_error", "message": "The key does not have the permissions."}
-            return web.json_response({"error": said}, status=403)
+        if status := refused.pop((request.method, request.path), 0):
+            return web.json_response({"error": _REFUSALS[status]}, status=status)
         key = request.headers.get("Idempotency-Key")
         if key is None or request.method != "POST":
             return await handler(request)

@@ -23,9 +23,10 @@ def kept(payments: Iterable[Payment]) -> int:
 
 
 def given_back(total_minor: int, payments: Sequence[Payment]) -> int:
-    """How much of the total has been paid and refunded. Refunds of what was paid beyond the total do not count."""
+    """How much of the total has been paid and refunded. Refunds of what was paid beyond the total do not count, nor
+    does what a bank has taken back as well."""
     refunded = sum(payment.amounts.refunded for payment in payments)
-    return max(0, min(refunded, total_minor - kept(payments)))
+    return max(0, min(refunded, total_minor, total_minor - kept(payments)))
 
 
 def owed(order: Order, payments: Sequence[Payment]) -> int:

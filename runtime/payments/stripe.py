@@ -54,6 +54,10 @@ _NOBODY_KNOWS: Final = (
 _Said = TypeVar("_Said")
 
 
+class _Declined(Refused):
+    """Stripe answered 402: a card was declined, or what was asked of it failed."""
+
+
 class Stripe:
     """The client of one account. `webhook_secret` is that of the endpoint `/hooks/payments/stripe`."""
 
@@ -155,7 +159,7 @@ class Stripe:
         intent = await self._intent(intent_id)
         if intent["status"] == "requires_confirmation":
             how: Any = {} if return_url is None else {"return_url": return_url}
-            with suppress(stripe.CardError):
+            with suppress(_Declined):  # the intent says so, too
                 await _answer(self._intents.confirm_async(intent_id, how, {"idempotency_key": key}))
         return await self._report(intent_id)
 
@@ -206,11 +210,11 @@ def _named(attempt: Attempt) -> str:
 
 
 async def _answer(call: Awaitable[_Said]) -> _Said:
-    """Maps the errors of a call to Refused and OutcomeUnknown. A decline is left to the caller."""
+    """Maps the errors of a call to Refused and OutcomeUnknown."""
     try:
         return await call
-    except stripe.CardError:
-        raise
+    except stripe.CardError as error:
+        raise _Declined(f"Stripe refused: {error.code}: {error.user_message}") from error
     except _NOBODY_KNOWS as error:
         raise OutcomeUnknown(f"Stripe did not answer: {type(error).__name__}") from error
     except stripe.StripeError as error:

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from domain.payments.amounts import Amounts
 from domain.payments.payment import status_of
-from runtime.outside import OutcomeUnknown
+from runtime.outside import OutcomeUnknown, Refused
 from runtime.payments.provider import Report
 from runtime.payments.stripe import Stripe
 from runtime.payments.stripe_reports import PAYMENT_KEY, reports_of_event
@@ -44,6 +44,20 @@ async def test_an_unreadable_object_leaves_the_outcome_unknown(stage: Stage, unr
         await book.create(method)
     await book.create(method)
     assert book.amounts == Amounts(charged=1_000)
+
+
+@pytest.mark.parametrize("act", ["capture", "cancel", "refund"])
+async def test_an_act_that_stripe_answers_with_402_is_refused(stage: Stage, act: str) -> None:
+    """A payment is not declined by this, and asking again would be pointless."""
+    book = Book(stage.client, capture="automatic" if act == "refund" else "manual")
+    await book.create(await stage.here.method(GOOD))
+    before = book.amounts
+    path = "/v1/refunds" if act == "refund" else f"/v1/payment_intents/{book.provider_reference}/{act}"
+    await stage.here.refuses("POST", path, 402)
+    with pytest.raises(Refused, match="card_declined"):
+        await (book.void() if act == "cancel" else book.capture(400) if act == "capture" else book.refund(400))
+    assert book.take(await stage.client.ask(book.attempt)) == []
+    assert (book.amounts.authorized, book.amounts.charged) == (before.authorized, before.charged)
 
 
 async def test_an_attempt_whose_key_is_forgotten_is_the_one_that_was_made(stage: Stage) -> None:

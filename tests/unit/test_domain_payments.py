@@ -293,6 +293,11 @@ def test_what_was_given_back_is_not_owed_again_once_the_order_is_confirmed() -> 
     assert charge_status(owed(confirmed, [part]), [part]) == "full"
     twice = payment(said("charge_success", 1_300), said("refund_success", 300, 2, "f"))
     assert (given_back(1_000, [twice]), charge_status(owed(confirmed, [twice]), [twice])) == (0, "full")
+    also_taken_back = payment(
+        said("charge_back", 1_000, 3, "b"), said("charge_success", 2_000), said("refund_success", 2_000, 2, "f")
+    )
+    assert kept([also_taken_back]) == -1_000
+    assert given_back(1_000, [also_taken_back]) == 1_000
     returned = payment(said("refund_reverse", 400, 3, "v"), *part.entries)
     assert (given_back(1_000, [returned]), due(owed(confirmed, [returned]), [returned])) == (0, 0)
     asked = payment(said("charge_success", 700), said("refund_request", 400, 2, "f"))
