@@ -1,5 +1,6 @@
 """What buyers set in a checkout, as they send it, and as the command says it."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,7 +27,9 @@ from gateway.web.fields import (
     Region,
     personal,
 )
+from gateway.web.problems import invalid_request
 from gateway.web.requests import Body
+from runtime.gift_card_codes import hash_of_typed
 
 REFUSED_CODES: Final = ("gift_card_not_usable", "too_many_attempts")
 """What naming gift cards and promotions by their codes may be refused with."""
@@ -73,8 +76,9 @@ async def fields_of(edge: Edge, request: Request, body: CheckoutBody) -> dict[st
         given["gift_cards"] = [card.id for card in await usable_cards(edge, request, given["gift_cards"])]
     if given.get("codes"):
         async with edge.engine.connect() as connection:
-            known = await checkouts.know_codes(connection, given["codes"])
-        await edge.throttle.promotion_codes(request.scope, known=known)
+            known = await checkouts.known_codes(connection, given["codes"])
+        await edge.throttle.promotion_codes(request.scope, known=all(map(known.get, given["codes"])))
+        _refuse_cards(code for code in given["codes"] if code not in known)
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if lines := fields.get("lines"):
         quantities: dict[str, int] = {}
@@ -88,3 +92,11 @@ async def fields_of(edge: Edge, request: Request, body: CheckoutBody) -> dict[st
     for address in fields.keys() & {"address", "billing_address"}:
         fields[address] = Address(**fields[address].model_dump()).sealed()
     return {**fields, "cleared": tuple(name for name, value in given.items() if value is None)}
+
+
+def _refuse_cards(unknown: Iterable[str]) -> None:
+    """Codes of promotions are kept and shown, unknown ones too; the code of a gift card must not be. Raises a 422
+    Problem if one of these might be that of a gift card, whether or not there is one."""
+    if any(map(hash_of_typed, unknown)):
+        said = "One of these is the code of no promotion. If it is that of a gift card, send it in gift_cards."
+        raise invalid_request([{"loc": ("codes",), "msg": said, "type": "gift_card_code"}])

@@ -182,10 +182,11 @@ async def completion(
     return (await quoting.quote(connection, _state(found), await quoting.terms(connection, found))).completion
 
 
-async def know_codes(connection: AsyncConnection, typed: Collection[str]) -> bool:
-    """Whether there is each of these codes of promotions, as they were typed."""
-    wanted = set(map(folded_code, typed))
-    return wanted == {found.code for found in await codes_among(connection, wanted) if found.says.active}
+async def known_codes(connection: AsyncConnection, typed: Collection[str]) -> dict[str, bool]:
+    """The codes of promotions among these, as they were typed, each with whether it is active."""
+    folded = {code: folded_code(code) for code in typed}
+    found = {each.code: each.says.active for each in await codes_among(connection, set(folded.values()))}
+    return {code: found[known] for code, known in folded.items() if known in found}
 
 
 async def _row(connection: AsyncConnection, actor: Actor, checkout_id: UUID) -> RowMapping | None:

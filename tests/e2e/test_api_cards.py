@@ -100,6 +100,18 @@ async def test_whatever_is_wrong_with_a_code_is_told_in_the_same_words(shop: Sho
     (await shop.staff.get(f"/gift-cards/{path[-36:]}")).problem(404, "gift_card_not_found")
 
 
+async def test_a_cards_code_among_those_of_promotions_is_refused_and_kept_nowhere(shop: Shop) -> None:
+    code, ann = (await issued(shop))["code"], shop.customer()
+    checkout = await opened(shop, ann, 100)
+    path = f"/checkouts/{checkout['id']}"
+    for typed in (code, code.lower().replace("-", " "), f"{code[:-1]}{'2' if code[-1] == '1' else '1'}"):
+        said = (await ann.patch(path, {"codes": ["WELCOME10", typed]})).problem(422, "invalid_request")
+        assert [each["type"] for each in said["errors"]] == ["gift_card_code"]
+        assert typed not in json.dumps(said)
+        (await ann.post("/checkouts", {"codes": [typed]})).problem(422, "invalid_request")
+    assert (await ann.patch(path, {"codes": ["WELCOME10"]})).ok()["codes"] == ["WELCOME10"]
+
+
 async def test_a_card_that_is_disabled_after_it_was_named_is_remarked_on(shop: Shop) -> None:
     card, ann = await issued(shop), shop.customer()
     checkout = await opened(shop, ann, 300, gift_cards=[card["code"]])
