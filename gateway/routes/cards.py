@@ -29,7 +29,7 @@ from gateway.web.pages import Page
 from gateway.web.problems import Problem, invalid_request
 from gateway.web.requests import Body, body_schema, parse, read_body
 from gateway.writing.settled import WAIT_SECONDS
-from gateway.writing.submit import ask
+from gateway.writing.submit import Ask, ask
 from runtime.gift_card_codes import hash_of_typed
 
 router = APIRouter(prefix=API, tags=["cards"])
@@ -145,7 +145,7 @@ async def get_gift_card(request: Request, caller: StaffReader, card_id: UUID) ->
 )
 async def disable_gift_card(request: Request, caller: StaffWriter, card_id: UUID) -> Response:
     """Disables a gift card for further payments; amounts already held by orders stay held. Staff only."""
-    return await _done(request, caller, DisableGiftCard(card_id))
+    return await _done(edge_of(request), _asked(request, caller), DisableGiftCard(card_id))
 
 
 @router.post(
@@ -164,8 +164,10 @@ async def mail_gift_card(request: Request, caller: StaffWriter, card_id: UUID) -
     if code_hash is not None and code_hash != edge.card_codes.of(card_id).code_hash:
         detail = "Its code was derived with another key, so it cannot be mailed again."
         raise Problem("gift_card_not_mailable", detail, extensions={"card_id": str(card_id)})
-    await edge.throttle.gift_card_mail(request.scope, str(card_id))
-    return await _done(request, caller, MailGiftCard(card_id))
+    asked = _asked(request, caller)
+    if not await edge.submitter.repeats(asked, card_id):
+        await edge.throttle.gift_card_mail(request.scope, str(card_id))
+    return await _done(edge, asked, MailGiftCard(card_id))
 
 
 @router.get("/store-credit", response_model=StoreCreditsView, responses=read())
@@ -216,9 +218,12 @@ async def usable_cards(edge: Edge, request: Request, codes: list[str]) -> list[G
     return cards
 
 
-async def _done(request: Request, caller: Caller, command: DisableGiftCard | MailGiftCard) -> Response:
-    edge = edge_of(request)
-    asked = ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
+def _asked(request: Request, caller: Caller) -> Ask:
+    """A write without a body."""
+    return ask(request, caller.actor, b"", wait_seconds=WAIT_SECONDS)
+
+
+async def _done(edge: Edge, asked: Ask, command: DisableGiftCard | MailGiftCard) -> Response:
     accepted = await edge.submitter.submit(asked, command, str(command.card_id))
     if accepted.outcome is None:
         return accepted.response()

@@ -222,7 +222,8 @@ async def complete_checkout(request: Request, caller: Writer, checkout_id: UUID)
         found = await views.completion(connection, edge.quoting, actor, checkout_id)
     if found is None:
         raise _not_found()
-    if is_guest(actor.principal):
+    asked = ask(request, actor, body, wait_seconds=WAIT_SECONDS)
+    if is_guest(actor.principal) and not await edge.submitter.repeats(asked, checkout_id):
         await edge.throttle.guest_order(request.scope)
     await _have_asked(edge, found.asks, found.version)
     order_id = found.order_id or edge.submitter.new_id_beside(checkout_id)
@@ -240,7 +241,6 @@ async def complete_checkout(request: Request, caller: Writer, checkout_id: UUID)
         found.gift_cards,
         found.store_credit,
     )
-    asked = ask(request, actor, body, wait_seconds=WAIT_SECONDS)
     with edge.happenings.expect(subject_of(command.begins)) as awaited:
         accepted = await edge.submitter.submit(asked, command, str(order_id), deferrable=True)
         if accepted.outcome is None:

@@ -131,14 +131,15 @@ async def place_order(request: Request, caller: Anyone) -> Response:
     quantities: dict[str, int] = {}
     for line in order_body.lines:
         quantities[line.sku] = quantities.get(line.sku, 0) + line.quantity
-    if caller is NOBODY or is_guest(actor.principal):
-        if order_body.email is None:
-            raise unauthenticated("Send an account's bearer token, or an `email` to order as a guest.")
-        await edge.throttle.guest_order(request.scope)
+    by_guest = caller is NOBODY or is_guest(actor.principal)
+    if by_guest and order_body.email is None:
+        raise unauthenticated("Send an account's bearer token, or an `email` to order as a guest.")
     if caller is NOBODY:
         actor = guests.principal(request, body)
     asked = ask(request, actor, body)
     order_id = edge.submitter.new_resource_id(asked)
+    if by_guest and not await edge.submitter.repeats(asked, order_id):
+        await edge.throttle.guest_order(request.scope)
     lines = tuple(Wanted(sku, quantity) for sku, quantity in quantities.items())
     counted_by = await edge.buyers.identities(actor.principal, order_body.email)
     command = PlaceOrder(order_id, actor.principal, lines, personal(order_body.email), counted_by)
@@ -221,10 +222,10 @@ async def cancel_order(request: Request, caller: Writer, order_id: UUID) -> Resp
 
 
 async def _move(request: Request, actor: Actor, command: ConfirmOrder | FulfilOrder | CancelOrder) -> Response:
-    edge = edge_of(request)
-    if is_guest(actor.principal):
+    edge, asked = edge_of(request), ask(request, actor, b"")
+    if is_guest(actor.principal) and not await edge.submitter.repeats(asked, command.order_id):
         await edge.throttle.guest_mail(request.scope)
-    accepted = await edge.submitter.submit(ask(request, actor, b""), command, str(command.order_id))
+    accepted = await edge.submitter.submit(asked, command, str(command.order_id))
     if accepted.outcome is None:
         return accepted.response()
     async with edge.engine.connect() as connection:

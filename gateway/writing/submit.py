@@ -139,6 +139,16 @@ class Submitter:
         """A new id in the slot of an existing one."""
         return new_id(time.time_ns() // 1_000_000, slot_of_id(resource_id), random_bits())
 
+    async def repeats(self, asked: Ask, about: UUID) -> bool:
+        """Whether an earlier write about this has used the Idempotency-Key: then this one is not carried out again, and
+        counts towards no limit. Raises a 503 Problem."""
+        if asked.key is None:
+            return False
+        try:
+            return await self._poster.remembers(self._mailbox_of(about), Claim(asked.actor.principal, asked.key, b""))
+        except MailboxesUnavailable:
+            raise _unavailable() from None
+
     async def submit(self, asked: Ask, command: Command, resource: str, *, deferrable: bool = False) -> Accepted:
         """Posts the command; `resource` is the id of what it is about. Raises 503 and 422 Problems. If the write waits,
         the result has the outcome, unless that takes longer; a rejection or failure is raised as its Problem. A
@@ -180,8 +190,7 @@ class Submitter:
 
     async def _post(self, envelope: Envelope, asked: Ask, resource: str, *, deferrable: bool) -> Claimed | None:
         """Posts the command; if it repeats an earlier request, returns what that left."""
-        mailbox = mailbox_of_slot(slot_of_id(envelope.command_id), self._mailbox_count)
-        claim = None
+        mailbox, claim = self._mailbox_of(envelope.command_id), None
         if asked.key is not None and asked.fingerprint is not None:
             claimed = Claimed(asked.fingerprint, envelope.command_id, resource)
             claim = Claim(asked.actor.principal, asked.key, claimed.encode())
@@ -194,14 +203,13 @@ class Submitter:
         except PostQueueFull:
             raise Problem("gateway_busy", "This gateway is posting too many commands; try again soon.") from None
         except MailboxesUnavailable:
-            raise Problem(
-                "mailboxes_unavailable",
-                "Commands cannot be accepted now. This one may or may not have been accepted; with an Idempotency-Key "
-                "it is safe to send it again.",
-            ) from None
+            raise _unavailable() from None
         if first is not None and first.fingerprint != asked.fingerprint:
             raise _key_reused()
         return first
+
+    def _mailbox_of(self, about: UUID) -> int:
+        return mailbox_of_slot(slot_of_id(about), self._mailbox_count)
 
     async def _admit(self, mailbox: int, claim: Claim | None) -> None:
         """Raises the backlog's 503 Problem, except for a repetition, which does not add to the backlog."""
@@ -225,6 +233,14 @@ class Submitter:
         if outcome.status != APPLIED:
             raise _refused(outcome, accepted.headers())
         return accepted
+
+
+def _unavailable() -> Problem:
+    return Problem(
+        "mailboxes_unavailable",
+        "Commands cannot be accepted now. This one may or may not have been accepted; with an Idempotency-Key it is "
+        "safe to send it again.",
+    )
 
 
 def _key_reused() -> Problem:
