@@ -64,6 +64,14 @@ async def test_every_card_that_was_bought_is_sent_however_many(floor: Shopfloor)
         assert {code for code in codes if any(code in text for text in told)} == codes
 
 
+async def test_a_card_of_an_order_that_does_not_exist_is_a_dead_letter(floor: Shopfloor) -> None:
+    async with MailServer() as server, mailing_to(server, floor) as stage:
+        await issue_cards(floor, floor.new_id(), 1)
+        assert await sent(stage, server) == []
+        ((_, error),) = await stage.dead_letters()
+        assert "there is no order" in error
+
+
 @pytest.mark.parametrize("account", ["unconfirmed", "erased"])
 async def test_a_card_whose_buyer_has_no_address_is_a_dead_letter(floor: Shopfloor, account: str) -> None:
     async with MailServer() as server, mailing_to(server, floor) as stage:
@@ -129,13 +137,15 @@ async def test_a_card_that_nobody_bought_or_that_is_good_no_more_is_not_mailed(f
     async with MailServer() as server, mailing_to(server, floor) as stage:
         order_id = await confirmed(floor)
         late = datetime.now(UTC) - timedelta(seconds=1)
-        (by_staff, _), (disabled, _), (expired, _), (good, _) = [
+        (by_staff, _), (disabled, _), (expired, _), (expires, _), (good, _) = [
             await issued(floor, None),
             await issued(floor, order_id),
             await issued(floor, order_id, late),
+            await issued(floor, order_id, datetime.now(UTC) + timedelta(days=1)),
             await issued(floor, order_id),
         ]
-        commands = [DisableGiftCard(disabled), *map(MailGiftCard, (by_staff, disabled, expired, floor.new_id(), good))]
+        ids = by_staff, disabled, expired, floor.new_id(), expires, good
+        commands = [DisableGiftCard(disabled), *map(MailGiftCard, ids)]
         posted = await floor.post_all([*commands, DisableGiftCard(good)], actor=STAFF)
         await floor.drain()
         refused = "rejected: gift_card_not_mailable"
@@ -145,9 +155,9 @@ async def test_a_card_that_nobody_bought_or_that_is_good_no_more_is_not_mailed(f
             refused,
             refused,
             "rejected: gift_card_not_found",
-            "applied",
-            "applied",
+            *["applied"] * 3,
         ]
-        # Disabled before the reaction came to it: neither the first mail nor the other.
-        assert len([mail for mail in await sent(stage, server) if "gift card" in mail["Subject"]]) == 1
+        # Disabled or expired before the reaction came to it: neither the first mail nor the other.
+        await floor.pool.execute("UPDATE gift_cards SET expires_at = $2 WHERE id = $1", expires, late)
+        assert [mail["Subject"] for mail in await sent(stage, server)] == ["Your order T-000001 is confirmed"]
         assert await stage.dead_letters() == []

@@ -59,7 +59,10 @@ _ORDER = f"""
 
 _BUYER = "SELECT customer_id FROM orders WHERE id = $1"
 
-_CARD = "SELECT code_hash, active, order_id, initial_minor FROM gift_cards WHERE id = $1"
+_CARD = """
+    SELECT code_hash, active AND coalesce(expires_at > now(), true), order_id, initial_minor
+    FROM gift_cards WHERE id = $1
+"""
 
 _quotes = msgspec.json.Decoder(Quote)
 
@@ -143,10 +146,9 @@ class Mail(Reaction):
         """The notice with a card's code to its buyer; None if nobody bought it, or if it is no longer valid. Raises
         GiveUp if the buyer has no address."""
         row, code = await self._pool.fetchrow(_CARD, event.card_id), self._codes.of(event.card_id)
-        if row is None:
-            return None
-        code_hash, active, order_id, amount_minor = row
-        if order_id is None or not active:
+        assert row is not None, "a card that was issued is there"
+        code_hash, is_good, order_id, amount_minor = row
+        if order_id is None or not is_good:
             return None
         if code_hash != code.code_hash:
             raise GiveUp(f"the code of the gift card {event.card_id} belongs to another key")
