@@ -25,6 +25,11 @@ def test_a_code_is_the_same_whenever_it_is_worked_out_and_another_for_another_ca
     assert other.code_hash != code.code_hash
 
 
+def test_a_code_that_was_mailed_stays_the_card_s() -> None:
+    """Another way of deriving them would leave cards that can never be mailed again."""
+    assert CODES.of(CARD).code == "MA52S-VND94-QA26N-Q8C10"
+
+
 def test_without_a_key_of_its_own_it_is_that_of_tokens() -> None:
     secret = SecretStr("s" * 32)
     assert CardCodes(Settings(jwt_secret=secret)).of(CARD) == CardCodes(Settings(gift_card_key=secret)).of(CARD)
