@@ -35,9 +35,8 @@ def _all_said() -> tuple[_Said, ...]:
 
 def _shop(status: str) -> Shop:
     shop = Shop()
-    nothing = None, None, None
     shop.of(Checkout)[_CHECKOUT] = Checkout(
-        _CHECKOUT, "ann", status, "GBP", (), None, Personal("in London"), *nothing, (), None, None, None, 1
+        _CHECKOUT, "ann", status, "GBP", (), None, Personal("in London"), None, None, (), None, None, None, 1
     )
     return shop
 
