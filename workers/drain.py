@@ -212,26 +212,33 @@ class _Shift:
             batch.result()
 
     async def _look(self, most: int) -> tuple[dict[int, list[Entry]], dict[int, str]]:
-        """The waiting entries, and the positions after which they were read. Every other time they come from one deep
-        mailbox, otherwise a few from each of the others: so a large batch leaves mailboxes for concurrent batches, and
-        a small one takes everything."""
+        """The waiting entries, and the positions after which they were read. Every other time they come from a deep
+        mailbox first, otherwise a few from each of the others; only if those do not fill a batch, from more of them. So
+        a large batch takes few mailboxes and leaves the rest to concurrent batches, and a small one takes everything.
+        """
         free = {mailbox: p for mailbox, p in self._positions.items() if mailbox not in self._taken}
-        if not free:
-            return {}, {}
-        deep = [mailbox for mailbox in self._deep if mailbox in free]
         shallow = {mailbox: position for mailbox, position in free.items() if mailbox not in self._deep}
-        self._deep_turn = bool(deep) and not (self._deep_turn and shallow)
-        if self._deep_turn:
-            after, count = {deep[0]: free[deep[0]]}, most
-        else:
-            after, count = shallow, min(most, max(_SHALLOW_COMMANDS, most // len(shallow)))
-        count = self._of._inbox.asks(count)
-        linger = None if self._batches or deep or not self._leads else self._of._linger_milliseconds
-        found = await self._of._inbox.read_each(after, count, wait_milliseconds=linger)
-        for mailbox in after:
-            self._deep.pop(mailbox, None)
-            if len(found.get(mailbox, ())) == count:
-                self._deep[mailbox] = None
+        reads = [{mailbox: free[mailbox]} for mailbox in self._deep if mailbox in free]
+        self._deep_turn = bool(reads) and not (self._deep_turn and shallow)
+        linger = None if self._batches or reads or not self._leads else self._of._linger_milliseconds
+        if shallow:
+            reads.insert(len(reads) if self._deep_turn else 0, shallow)
+        found: dict[int, list[Entry]] = {}
+        after: dict[int, str] = {}
+        missing = most
+        for positions in reads:
+            wanted = min(most, max(_SHALLOW_COMMANDS, most // len(shallow))) if positions is shallow else missing
+            count = self._of._inbox.asks(wanted)
+            entries = await self._of._inbox.read_each(positions, count, wait_milliseconds=linger)
+            for mailbox in positions:
+                self._deep.pop(mailbox, None)
+                if len(entries.get(mailbox, ())) == count:
+                    self._deep[mailbox] = None
+            found |= entries
+            after |= positions
+            missing -= sum(map(len, entries.values()))
+            if missing <= 0 or count < wanted:  # enough, by their number or by their size
+                break
         return found, after
 
     async def _apply(self, run: Run) -> bool:

@@ -42,6 +42,17 @@ async def test_the_commands_of_all_mailboxes_are_applied_in_one_transaction(floo
     await floor.verified()
 
 
+async def test_mailboxes_that_hold_less_than_a_batch_fill_one_together(floor: Shopfloor) -> None:
+    """Each holds more than is read of all at a time, so it is read alone, but too little for a batch of its own."""
+    await floor.fill(MUG=1_000)
+    posted = await floor.post_all(floor.place(mailbox, MUG=1) for mailbox in range(4) for _ in range(100))
+    await drainer(floor, batch_max_commands=128).drain(range(4))
+    assert await floor.statuses(posted) == ["applied"] * 400
+    assert await _transactions(floor, posted) == 4, "three full ones and the rest"
+    await in_order_in_each(floor, posted)
+    await floor.verified()
+
+
 async def test_across_mailboxes_the_first_come_is_the_first_served(floor: Shopfloor) -> None:
     await floor.fill(MUG=2)
     posted = []
