@@ -40,7 +40,6 @@ class Connection(LearnedConnection):
     def begin(self, liveness: Liveness, peer: Peer) -> None:
         """Call once, when it is open."""
         self._liveness, self._peer = liveness, peer
-        self.opened_at = time.monotonic()
         # The transport is private to asyncpg, but there is no other way to get at the socket.
         liveness.keep_alive(self._transport.get_extra_info("socket"))
 

@@ -65,7 +65,8 @@ class CheckoutBody(Body):
 
 async def fields_of(edge: Edge, request: Request, body: CheckoutBody) -> dict[str, Any]:
     """The fields of the command that sets what the body says. Codes of gift cards are known here and nowhere else: what
-    they open goes on. Those of promotions go on as they are; who tries too many that there are not has to wait."""
+    they open goes on. Those of promotions go on as they are; who tries too many that there are not has to wait, and
+    what may be the code of a gift card is refused."""
     given = {name: getattr(body, name) for name in body.model_fields_set & CheckoutBody.model_fields.keys()}
     for empty in ("lines", "codes", "gift_cards"):
         if empty in given and given[empty] is None:

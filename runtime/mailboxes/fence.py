@@ -94,7 +94,7 @@ class Fence:
         raises what Redis raises."""
         if self._asked_at <= opened_at:
             asked_at = time.monotonic()
-            self.hear(await self._client.zrange(LOG_KEY, 0, -1, withscores=True), asked_at)
+            self._heard, self._asked_at = await known_to(self._client), asked_at
         return Known(self._heard or (), self._reached)
 
     def reach(self, log: Confirmed) -> None:

@@ -99,8 +99,8 @@ class Verifying(Section):
 
     verify_every_seconds: float = Field(
         4.0,
-        description="How often background processes verify new events while they are not behind. The seldomer, the less"
-        " CPU time it takes, and the later a row that is altered by hand is found.",
+        description="How often background processes verify new events while they are not behind. A longer"
+        " interval takes less CPU time, and finds a row altered by hand later.",
         ge=0.1,
         le=3_600,
     )

@@ -1,4 +1,4 @@
-"""An erasure finds a person's orders and checkouts by indexes, since all other batches wait while it writes."""
+"""An erasure finds a person's checkouts by indexes, since all other batches wait while it writes."""
 
 from __future__ import annotations
 

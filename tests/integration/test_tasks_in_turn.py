@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -27,10 +28,26 @@ from tests.integration.shopfloor import STAFF
 from tests.plans import PLANS, force
 from workers.headlines import DECODER, Headline
 from workers.tasks import finishing, queue
-from workers.tasks.dispatcher import Dispatcher
+from workers.tasks.dispatcher import Dispatcher, Lane
 from workers.tasks.finishing import Finisher
 from workers.tasks.kinds import CALLS, JOBS, TaskTools
 from workers.tasks.queue import Task
+
+
+async def run_until_all_are_done(tasks: Background, lanes: Sequence[Lane]) -> None:
+    """Runs the lanes side by side until no task is left."""
+
+    async def all_done() -> bool:
+        return not await rows_of(tasks)
+
+    for lane in lanes:
+        lane.start()
+        lane.want()
+    try:
+        await until(all_done)
+    finally:
+        for lane in lanes:
+            await lane.stop()
 
 
 async def test_the_tasks_of_one_subject_are_done_in_order_and_others_in_parallel(
@@ -59,19 +76,7 @@ async def test_the_tasks_of_one_subject_are_done_in_order_and_others_in_parallel
         return len(await rows_of(tasks)) == 60
 
     await until(written)
-    lanes = [tasks.lane(CALLS, size=8) for _ in range(3)]
-    for lane in lanes:
-        lane.start()
-        lane.want()
-
-    async def all_done() -> bool:
-        return not await rows_of(tasks)
-
-    try:
-        await until(all_done)
-    finally:
-        for lane in lanes:
-            await lane.stop()
+    await run_until_all_are_done(tasks, [tasks.lane(CALLS, size=8) for _ in range(3)])
     assert done == {sku: list(range(1, 21)) for sku in ("TEA", "MUG", "CUP")}
     assert together > 1
     await tasks.floor.verified()
@@ -83,17 +88,7 @@ async def test_a_lane_that_was_full_looks_again_when_there_is_room(tasks: Backgr
 
     kind.do(perform)
     await receive(tasks, "TEA", "MUG", "CUP")
-    lane = tasks.lane(CALLS, size=1)
-    lane.start()
-    lane.want()
-
-    async def all_done() -> bool:
-        return not await rows_of(tasks)
-
-    try:
-        await until(all_done)
-    finally:
-        await lane.stop()
+    await run_until_all_are_done(tasks, [tasks.lane(CALLS, size=1)])
 
 
 @pytest.mark.parametrize("state", ["dead", "backing off"])
